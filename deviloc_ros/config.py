@@ -1,0 +1,152 @@
+"""Every default, unit and bound, written once. ROS parameters, YAML keys, CLI flags and saved runs derive from here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+
+def param(
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    read_only: bool = False,
+) -> Any:
+    """A dataclass field with its description and bounds; `read_only` values take effect only when a node configures."""
+    metadata = {"description": description, "low": low, "high": high, "choices": choices, "read_only": read_only}
+    return field(default=default, metadata=metadata)
+
+
+class Checked:
+    """Mixin: a config cannot hold a value of the wrong type or outside its bounds."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for f in fields(self):  # type: ignore[arg-type]
+            if f.metadata:
+                check_value(f"{type(self).__name__}.{f.name}", f, getattr(self, f.name))
+
+
+def check_value(name: str, f: Any, value: Any) -> None:
+    """Raise ValueError naming the parameter if `value` breaks the field's type, bounds or choices."""
+    kind = type(f.default)
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise ValueError(f"{name} must be {kind.__name__}, got {value!r}")
+    low, high, choices = f.metadata["low"], f.metadata["high"], f.metadata["choices"]
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        raise ValueError(f"{name} = {value!r} is outside [{low}, {high}]")
+    if choices and value not in choices:
+        raise ValueError(f"{name} = {value!r} is not one of {', '.join(choices)}")
+
+
+MATCHERS = ("xfeat", "xfeat-lighterglue")
+LIFTS = ("landmarks-only", "interpolate", "pin")
+LANDMARK_SOURCES = ("sift", "matcher")
+
+
+@dataclass(frozen=True, slots=True)
+class MatcherConfig(Checked):
+    """Features and 2D-2D matching."""
+
+    name: str = param("xfeat", "matcher; a map is bound to the one it was built with", choices=MATCHERS, read_only=True)
+    max_keypoints: int = param(2048, "keypoints kept per image, best first", low=64, high=16384, read_only=True)
+    max_image_side_px: int = param(1280, "larger images are scaled down to this long side", low=64, high=8192, read_only=True)
+    min_confidence: float = param(0.1, "matches below this confidence are dropped", low=0.0, high=1.0)
+    device: str = param("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LiftConfig(Checked):
+    """How a map gives its keypoints 3D points."""
+
+    method: str = param("interpolate", "how keypoints get their 3D points", choices=LIFTS)
+    landmark_source: str = param("sift", "keypoints that landmarks are triangulated from", choices=LANDMARK_SOURCES)
+    landmark_radius_px: float = param(3.0, "a keypoint this near a landmark takes its point (landmarks-only)", low=0.0, high=50.0)
+    neighbours: int = param(4, "landmarks interpolated between", low=1, high=64)
+    max_neighbour_distance_px: float = param(48.0, "keypoints farther from their landmarks are not lifted", low=1.0, high=4096.0)
+    max_depth_spread: float = param(0.1, "relative depth spread of the neighbours that gives confidence exp(-1)", low=1e-3, high=10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalConfig(Checked):
+    """Which reference views a query is matched with."""
+
+    references: int = param(5, "references matched per query", low=1, high=200)
+    meters_per_radian: float = param(1.0, "distance that weighs as much as a radian between optical axes", low=1e-3, high=1e4)
+
+
+@dataclass(frozen=True, slots=True)
+class AggregationConfig(Checked):
+    """Confidence-based Point Aggregation (CPA)."""
+
+    cell_px: float = param(2.0, "query pixels closer than this merge into one correspondence", low=0.1, high=64.0)
+    min_confidence: float = param(0.1, "correspondences at or below this confidence are dropped", low=0.0, high=1.0)
+    max_depth_difference: float = param(0.05, "points of a cell farther apart than this share of their depth do not merge", low=1e-4, high=1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class PoseConfig(Checked):
+    """Pose from 2D-3D correspondences, and when to believe it."""
+
+    max_reprojection_error_px: float = param(6.0, "RANSAC inlier threshold", low=0.5, high=50.0)
+    confidence: float = param(0.99999, "RANSAC stops when this sure of its best model", low=0.5, high=0.9999999)
+    max_trials: int = param(10000, "RANSAC trials at most", low=10, high=1000000)
+    random_seed: int = param(0, "seed of RANSAC; the same query gives the same pose", low=0, high=2**31 - 1)
+    min_inliers: int = param(30, "fewer inliers is no pose", low=4, high=100000)
+    min_inlier_ratio: float = param(0.1, "a lower share of inliers is no pose", low=0.0, high=1.0)
+    min_coverage: float = param(0.1, "share of the image's grid cells that must hold an inlier", low=0.0, high=1.0)
+    covariance_scale: float = param(1.0, "factor on the pose covariance", low=1e-6, high=1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything the localizer needs to know."""
+
+    matcher: MatcherConfig = field(default_factory=MatcherConfig)
+    lift: LiftConfig = field(default_factory=LiftConfig)
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    aggregation: AggregationConfig = field(default_factory=AggregationConfig)
+    pose: PoseConfig = field(default_factory=PoseConfig)
+
+
+C = TypeVar("C")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Nested plain values, as written to YAML and JSON."""
+    return asdict(config)
+
+
+def from_dict(config: C, values: dict[str, Any], prefix: str = "") -> C:
+    """`config` with the given nested values replaced.
+
+    Raises:
+        ValueError: an unknown key, a wrong type or a value out of bounds; the message has the dotted name.
+    """
+    known = {f.name: f for f in fields(config)}  # type: ignore[arg-type]
+    changes = {}
+    for key, value in values.items():
+        if key not in known:
+            raise ValueError(f"unknown parameter {prefix}{key}; known here: {', '.join(known)}")
+        current = getattr(config, key)
+        if is_dataclass(current):
+            if not isinstance(value, dict):
+                raise ValueError(f"parameter {prefix}{key} must be a mapping, got {value!r}")
+            value = from_dict(current, value, f"{prefix}{key}.")
+        changes[key] = value
+    return replace(config, **changes)  # type: ignore[type-var]
+
+
+def load(path: Path, config: C) -> C:
+    """`config` with the values of a YAML file. Raises ValueError naming file and parameter."""
+    try:
+        return from_dict(config, yaml.safe_load(path.read_text()) or {})
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {error}") from error

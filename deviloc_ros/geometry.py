@@ -1,0 +1,76 @@
+"""The only 3D formulas of the package. Transforms are `target_from_source`; rotations perturb on the left."""
+
+from __future__ import annotations
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+
+def rigid(matrix: NDArray) -> pycolmap.Rigid3d:
+    """Rigid transform from a (3, 4) or (4, 4) matrix.
+
+    Raises:
+        ValueError: a value is not finite, or the rotation part is not a rotation (to 1e-3).
+    """
+    matrix = np.asarray(matrix, float)
+    rotation = matrix[:3, :3]
+    if not np.all(np.isfinite(matrix)):
+        raise ValueError("transform has values that are not finite")
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
+        raise ValueError("transform's 3 x 3 part is not a rotation")
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(nearest_rotation(rotation)), matrix[:3, 3])
+
+
+def nearest_rotation(matrix: NDArray) -> NDArray:
+    """The rotation nearest to a (3, 3) matrix in Frobenius norm."""
+    u, _, vt = np.linalg.svd(matrix)
+    return u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+
+
+def transform_points(target_from_source: pycolmap.Rigid3d, points_in_source: NDArray) -> NDArray:
+    """(N, 3) -> (N, 3)."""
+    return points_in_source @ target_from_source.rotation.matrix().T + target_from_source.translation
+
+
+def is_finite(transform: pycolmap.Rigid3d) -> bool:
+    """Whether every number of the transform is finite."""
+    return bool(np.isfinite(transform.matrix()).all())
+
+
+def skew(v: NDArray) -> NDArray:
+    """The matrix of the cross product: skew(v) @ w = v x w."""
+    x, y, z = v
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+
+
+def translation_distance_m(a_from_world: pycolmap.Rigid3d, b_from_world: pycolmap.Rigid3d) -> float:
+    """Distance between the origins of two frames [m]."""
+    return float(np.linalg.norm(a_from_world.tgt_origin_in_src() - b_from_world.tgt_origin_in_src()))
+
+
+def rotation_distance_deg(a_from_world: pycolmap.Rigid3d, b_from_world: pycolmap.Rigid3d) -> float:
+    """Angle of the rotation between two frames [deg]."""
+    return float(np.rad2deg((a_from_world.rotation * b_from_world.rotation.inverse()).angle()))
+
+
+def covariance_of_inverse(cam_from_world: pycolmap.Rigid3d, covariance: NDArray) -> NDArray:
+    """Covariance of world_from_cam (translation, rotation; world axes) from that of cam_from_world.
+
+    Both order translation [m] before rotation [rad], and perturb rotations on the left: R exp(-[d]x) = exp(-[R d]x) R
+    moves the perturbation of cam_from_world, given in camera axes, to world axes.
+    """
+    world_from_cam = cam_from_world.rotation.matrix().T
+    jacobian = np.zeros((6, 6))
+    jacobian[:3, :3] = -world_from_cam
+    jacobian[:3, 3:] = -world_from_cam @ skew(cam_from_world.translation)
+    jacobian[3:, 3:] = -world_from_cam
+    return jacobian @ covariance @ jacobian.T
+
+
+def covariance_of_moved(world_from_cam: pycolmap.Rigid3d, covariance: NDArray, cam_from_base: pycolmap.Rigid3d) -> NDArray:
+    """Covariance of world_from_base = world_from_cam * cam_from_base: the lever arm couples rotation into translation."""
+    lever = world_from_cam.rotation.matrix() @ cam_from_base.translation
+    jacobian = np.eye(6)
+    jacobian[:3, 3:] = -skew(lever)
+    return jacobian @ covariance @ jacobian.T

@@ -1,0 +1,20 @@
+"""Matchers by name."""
+
+from __future__ import annotations
+
+from deviloc_ros.config import MatcherConfig
+from deviloc_ros.matching.base import Matcher
+
+
+def create_matcher(config: MatcherConfig) -> Matcher:
+    """The matcher that `config.name` asks for. Imported on demand: a matcher not used costs nothing."""
+    if config.name == "xfeat-lighterglue":
+        from deviloc_ros.matching.lighterglue import XFeatLighterGlue
+
+        return XFeatLighterGlue(config)
+    from deviloc_ros.matching.xfeat import XFeatSemiDense
+
+    return XFeatSemiDense(config)
+
+
+__all__ = ["Matcher", "create_matcher"]

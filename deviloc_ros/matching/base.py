@@ -1,0 +1,31 @@
+"""The contract all matchers keep."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from numpy.typing import NDArray
+
+from deviloc_ros.types import Features, Matches
+
+
+class Matcher(ABC):
+    """Finds 2D-2D matches between a query and reference images.
+
+    `extract` runs once per image and its result can be stored; `match` runs once per query, over all its references.
+    Keypoints are pixels of the original image, whatever size the network saw. Both calls are deterministic and neither
+    changes its arguments. Images too small or featureless give zero keypoints, never an error.
+    """
+
+    name: str
+    descriptor_size: int
+    device: torch.device
+
+    @abstractmethod
+    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
+        """Features of a gray (H, W) uint8 image; `keep_dense` adds the feature map that PIN samples."""
+
+    @abstractmethod
+    def match(self, query: Features, references: list[Features]) -> list[Matches]:
+        """One `Matches` per reference, in order. A reference keypoint stays where it is: it was lifted at that pixel."""

@@ -1,0 +1,247 @@
+"""The values that flow through the pipeline, one type per arrow.
+
+Pixels are (x, y) with centres at integers (OpenCV); transforms are named ``target_from_source``; lengths are metres.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pycolmap
+import torch
+from numpy.typing import NDArray
+
+
+class Reason(enum.Enum):
+    """Why there is no pose."""
+
+    NO_CAMERA = "no usable camera calibration"
+    BAD_IMAGE = "image unusable"
+    NO_FEATURES = "too few keypoints in the image"
+    NO_REFERENCES = "no reference view near the prior"
+    FEW_CORRESPONDENCES = "too few 2D-3D correspondences"
+    NO_CONSENSUS = "RANSAC found no pose"
+    FEW_INLIERS = "too few inliers"
+    LOW_INLIER_RATIO = "inlier ratio too low"
+    LOW_COVERAGE = "inliers cluster in a small part of the image"
+    DEGENERATE = "pose not determined by its inliers"
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Intrinsics in COLMAP's parameter order, but pixel centres at integers (COLMAP's own start at 0.5).
+
+    Raises:
+        ValueError: unknown model, wrong number of parameters, non-positive size or focal length, or a non-finite value.
+    """
+
+    model: str
+    width: int
+    height: int
+    params: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.model not in pycolmap.CameraModelId.__members__ or self.model == "INVALID":
+            raise ValueError(f"camera model {self.model!r} is unknown; COLMAP's model names are used")
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"camera size {self.width} x {self.height} px must be positive")
+        if not np.all(np.isfinite(self.params)):
+            raise ValueError(f"camera parameters {self.params} must be finite")
+        if not self.colmap.verify_params():
+            expected = self.colmap.params_info
+            raise ValueError(f"camera model {self.model} takes ({expected}), got {len(self.params)} values {self.params}")
+        if min(self.colmap.focal_length_x, self.colmap.focal_length_y) <= 0:
+            raise ValueError(f"camera focal length must be positive, got parameters {self.params}")
+
+    @cached_property
+    def colmap(self) -> pycolmap.Camera:
+        """The pycolmap camera with the same numbers: it maps *our* pixels, since both ends keep our convention."""
+        return pycolmap.Camera(model=self.model, width=self.width, height=self.height, params=list(self.params))
+
+    @property
+    def focal_px(self) -> float:
+        """Mean focal length [px]."""
+        return float(self.colmap.mean_focal_length())
+
+    def project(self, points_in_cam: NDArray) -> NDArray:
+        """(N, 3) points [m], z > 0 -> (N, 2) distorted pixels; NaN where a point is not in front of the camera."""
+        points = np.atleast_2d(np.asarray(points_in_cam, float))
+        pixels = np.full((len(points), 2), np.nan)
+        front = points[:, 2] > 1e-9
+        if front.any():
+            pixels[front] = self.colmap.img_from_cam(points[front])
+        return pixels
+
+    def rays(self, keypoints: NDArray) -> NDArray:
+        """(N, 2) distorted pixels -> (N, 3) undistorted viewing rays with z = 1; NaN where undistortion fails."""
+        keypoints = np.atleast_2d(np.asarray(keypoints, float))
+        if not len(keypoints):
+            return np.zeros((0, 3))
+        xy = np.asarray(self.colmap.cam_from_img(keypoints), float)
+        return np.concatenate([xy, np.ones((len(xy), 1))], 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What a matcher keeps of one image.
+
+    keypoints: (N, 2) px of the original image. descriptors: (N, C). scores: (N,), unbounded.
+    scales: (N,) original pixels per pixel of the level a keypoint was found on. size: (width, height) px of the image.
+    dense: (C, h, w) feature map spanning the image, kept only while a map is built.
+    """
+
+    keypoints: torch.Tensor
+    descriptors: torch.Tensor
+    scores: torch.Tensor
+    scales: torch.Tensor
+    size: tuple[int, int]
+    dense: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """2D-2D matches of the query with one reference.
+
+    query_keypoints: (M, 2) px. reference_indices: (M,) rows of the reference's keypoints. confidence: (M,) in [0, 1].
+    """
+
+    query_keypoints: NDArray
+    reference_indices: NDArray
+    confidence: NDArray
+
+    def __len__(self) -> int:
+        return len(self.query_keypoints)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Correspondences:
+    """2D-3D correspondences of one query.
+
+    keypoints: (N, 2) px in the query. points_in_world: (N, 3) m. confidence: (N,) in [0, 1].
+    depths: (N,) m, of each point in the reference it came from: the scale of its uncertainty.
+    references: (N,) which of the query's references each came from.
+    """
+
+    keypoints: NDArray
+    points_in_world: NDArray
+    confidence: NDArray
+    depths: NDArray
+    references: NDArray
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def __getitem__(self, rows: NDArray | slice) -> Correspondences:
+        return Correspondences(
+            self.keypoints[rows], self.points_in_world[rows], self.confidence[rows], self.depths[rows], self.references[rows]
+        )
+
+    @staticmethod
+    def concatenate(parts: list[Correspondences]) -> Correspondences:
+        """Join; an empty list gives zero correspondences."""
+        if not parts:
+            return Correspondences(np.zeros((0, 2)), np.zeros((0, 3)), np.zeros(0), np.zeros(0), np.zeros(0, int))
+        return Correspondences(
+            np.concatenate([p.keypoints for p in parts]),
+            np.concatenate([p.points_in_world for p in parts]),
+            np.concatenate([p.confidence for p in parts]),
+            np.concatenate([p.depths for p in parts]),
+            np.concatenate([p.references for p in parts]),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Landmarks:
+    """Map points as one view observes them: ids (M,), keypoints (M, 2) px, points_in_world (M, 3) m."""
+
+    ids: NDArray
+    keypoints: NDArray
+    points_in_world: NDArray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lifted:
+    """A 3D point for each keypoint of a view: points_in_world (N, 3) m, confidence (N,) in [0, 1], depths (N,) m.
+
+    Confidence 0 means "not lifted"; its point and depth are then 0 and must not be used.
+    """
+
+    points_in_world: NDArray
+    confidence: NDArray
+    depths: NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceView:
+    """A posed image of the map, ready to match: its features, and its keypoints lifted to 3D."""
+
+    name: str
+    camera: Camera
+    cam_from_world: pycolmap.Rigid3d
+    features: Features
+    lifted: Lifted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What a pose, or the lack of one, rests on.
+
+    coverage: share of the image's grid cells that hold an inlier. references: names of the views matched, best first.
+    stages_ms: milliseconds by stage, in order. inlier_mask: (N,) over correspondences, the merged correspondences.
+    """
+
+    correspondences: Correspondences = field(default_factory=lambda: Correspondences.concatenate([]))
+    inlier_mask: NDArray = field(default_factory=lambda: np.zeros(0, bool))
+    coverage: float = 0.0
+    references: tuple[str, ...] = ()
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def inliers(self) -> int:
+        return int(self.inlier_mask.sum())
+
+    @property
+    def inlier_ratio(self) -> float:
+        return self.inliers / max(len(self.inlier_mask), 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Localized:
+    """A pose that passed every gate.
+
+    covariance: (6, 6) of world_from_cam: translation [m] then rotation vector [rad], both in world axes (ROS order).
+    """
+
+    cam_from_world: pycolmap.Rigid3d
+    covariance: NDArray
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lost:
+    """No pose, and why. `detail` has the numbers."""
+
+    reason: Reason
+    detail: str = ""
+    evidence: Evidence = field(default_factory=Evidence)
+
+
+Result = Localized | Lost
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prior:
+    """Where the camera probably is. Views farther than `radius_m` or turned more than `angle_deg` are not searched."""
+
+    cam_from_world: pycolmap.Rigid3d
+    radius_m: float = float("inf")
+    angle_deg: float = 180.0
