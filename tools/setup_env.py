@@ -79,7 +79,8 @@ def check_python() -> None:
     found = "{}.{}".format(*sys.version_info[:2])
     if found != "3.11":
         raise SetupError(
-            f"Python 3.11 is needed, {sys.executable} is {found}. Install it (Debian 12: apt install python3 python3-venv; "
+            f"Python 3.11 is needed, {sys.executable} is {found}. Install it "
+            "(Debian 12: apt install python3 python3-venv; "
             "Ubuntu: apt install python3.11 python3.11-venv from the deadsnakes PPA) or name it: "
             "make setup BOOTSTRAP_PYTHON=/path/to/python3.11"
         )
