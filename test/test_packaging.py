@@ -1,0 +1,147 @@
+"""What holds for the whole package: one version, existing entry points, no code from files, no ROS in the core."""
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "deviloc_ros"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+ROS_NAMES = re.compile(
+    r"(rclpy|rcl_interfaces|builtin_interfaces|\w+_msgs|std_srvs|tf2_\w+|cv_bridge|tf_transformations|message_filters"
+    r"|image_transport\w*|launch|launch_ros|ament_index_python|diagnostic_updater)"
+)
+PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+YAML_LOADERS = {"yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.unsafe_load_all", "yaml.full_load"}
+
+RUN_WITHOUT_ROS = """
+import importlib, re, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if re.fullmatch(sys.argv[1], name.partition(".")[0]):
+            raise ImportError(f"{name} is ROS")
+
+sys.meta_path.insert(0, Blocked())
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+"""
+
+
+def setup_call():
+    """The keywords of setup() in setup.py that are literals once the package name is filled in."""
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    call = next(node for node in ast.walk(tree) if isinstance(node, ast.Call) and called(node) == "setup")
+    return {keyword.arg: keyword.value for keyword in call.keywords}
+
+
+def called(call):
+    """Dotted name of what a call calls, as written."""
+    return ast.unparse(call.func)
+
+
+def imported(tree):
+    """Top-level names of all absolute imports, wherever they stand."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.partition(".")[0]
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def is_shell(path):
+    return path.is_relative_to(PACKAGE / "ros")
+
+
+def violations_of_no_code_from_files(tree):
+    """Each place where loading a file, or a string, could run code."""
+    for name in imported(tree):
+        if name in PICKLES:
+            yield f"import {name}"
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        name = called(call)
+        if name in ("eval", "exec", *YAML_LOADERS):
+            yield name
+        if name == "torch.load" and keywords.get("weights_only") != "True":
+            yield "torch.load without weights_only=True"
+        if keywords.get("allow_pickle", "False") != "False":
+            yield f"{name}(allow_pickle=...)"
+
+
+def test_package_xml_and_setup_py_agree():
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    setup = setup_call()
+    for field in ("version", "license"):
+        assert manifest.findtext(field) == ast.literal_eval(setup[field])
+    maintainer = manifest.find("maintainer")
+    assert maintainer.get("email") == ast.literal_eval(setup["maintainer_email"])
+    assert maintainer.text == ast.literal_eval(setup["maintainer"])
+    assert manifest.findtext("name") == "deviloc_ros"
+    assert manifest.findtext("export/build_type") == "ament_python"
+    assert (ROOT / "resource" / "deviloc_ros").exists()
+
+
+@pytest.mark.parametrize("entry", ast.literal_eval(setup_call()["entry_points"])["console_scripts"])
+def test_entry_points_exist(entry):
+    module, function = entry.split("=")[1].strip().split(":")
+    path = Path(importlib.util.find_spec("deviloc_ros").origin).parent.joinpath(*module.split(".")[1:])
+    source = path.with_suffix(".py").read_text()
+    names = {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+    assert function in names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_no_file_is_loaded_by_running_it(path):
+    assert list(violations_of_no_code_from_files(ast.parse(path.read_text()))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from joblib import load",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "np.load(path, allow_pickle=True)",
+        "eval(text)",
+        "yaml.load(text, Loader=yaml.Loader)",
+    ],
+)
+def test_the_scan_sees(source):
+    assert list(violations_of_no_code_from_files(ast.parse(source))) != []
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if not is_shell(path)], ids=module_name)
+def test_the_core_does_not_name_ros(path):
+    assert [name for name in imported(ast.parse(path.read_text())) if ROS_NAMES.fullmatch(name)] == []
+
+
+def test_the_core_imports_with_ros_out_of_reach():
+    core = [module_name(path) for path in SOURCES if not is_shell(path) and path.name != "__main__.py"]
+    result = subprocess.run(
+        [sys.executable, "-c", RUN_WITHOUT_ROS, ROS_NAMES.pattern, *core], capture_output=True, text=True, cwd=ROOT
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_no_underlay_stand_in_reaches_a_colcon_workspace():
+    assert (ROOT / "underlay" / "COLCON_IGNORE").exists()
+
+
+def test_requirements_are_pinned():
+    for path in (ROOT / "requirements").glob("*.txt"):
+        lines = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
+        loose = [line for line in lines if line and "==" not in line and not line.startswith("-c ")]
+        assert loose == [], f"{path.name} has a requirement without =="
