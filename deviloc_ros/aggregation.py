@@ -1,0 +1,61 @@
+"""Confidence-based Point Aggregation (CPA): one correspondence per query cell from those of all references."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deviloc_ros.config import AggregationConfig
+from deviloc_ros.types import Correspondences
+
+
+def aggregate(correspondences: Correspondences, config: AggregationConfig) -> Correspondences:
+    """Merge the correspondences whose query pixels fall into one cell, weighted by confidence.
+
+    The paper averages everything in a cell, so a foreground and a background point meet in mid-air. Here the most
+    confident point of a cell speaks first and only points that agree with its depth join it; the others merge among
+    themselves and stay as correspondences of their own, for RANSAC to judge. `max_depth_difference` large gives the paper's rule.
+
+    Returns:
+        Correspondences with the mean confidence of what each was merged from, most confident first.
+    """
+    left = correspondences[correspondences.confidence > config.min_confidence]
+    left = left[np.argsort(-left.confidence, kind="stable")]
+    _, cells = np.unique(np.round(left.keypoints / config.cell_px), axis=0, return_inverse=True)
+    groups = np.full(len(left), -1)
+    while (groups < 0).any():
+        groups = join_first_of_each_cell(groups, cells.reshape(-1), left, config.max_depth_difference)
+    merged = merge_groups(left, groups)
+    return merged[np.argsort(-merged.confidence, kind="stable")]
+
+
+def join_first_of_each_cell(groups: NDArray, cells: NDArray, points: Correspondences, tolerance: float) -> NDArray:
+    """One round: in each cell, the first point without a group founds one, and those that agree with it join."""
+    free = np.flatnonzero(groups < 0)
+    founders, founder_of = np.unique(cells[free], return_index=True)
+    founder = free[founder_of][np.searchsorted(founders, cells[free])]
+    apart = np.linalg.norm(points.points_in_world[free] - points.points_in_world[founder], axis=1)
+    agree = apart <= tolerance * points.depths[founder]
+    groups = groups.copy()
+    groups[free[agree]] = founder[agree]
+    return groups
+
+
+def merge_groups(points: Correspondences, groups: NDArray) -> Correspondences:
+    """Confidence-weighted mean pixel and point of each group, its mean confidence and its first member's reference."""
+    _, first, member_of = np.unique(groups, return_index=True, return_inverse=True)
+    count = np.bincount(member_of, minlength=len(first))
+    total = np.bincount(member_of, points.confidence, minlength=len(first))
+
+    def mean(values: NDArray) -> NDArray:
+        columns = values.reshape(len(points), -1).T
+        sums = [np.bincount(member_of, points.confidence * column, minlength=len(first)) for column in columns]
+        return np.stack(sums, 1) / total[:, None]
+
+    return Correspondences(
+        mean(points.keypoints),
+        mean(points.points_in_world),
+        total / count,
+        mean(points.depths)[:, 0],
+        points.references[first],
+    )

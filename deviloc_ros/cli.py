@@ -1,0 +1,37 @@
+"""The command line: `python -m deviloc_ros COMMAND`. Each command is a module of `commands/`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from deviloc_ros import __version__
+from deviloc_ros.commands import build_map, demo, evaluate, localize
+
+COMMANDS = (build_map, localize, evaluate, demo)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command. An error that the user can mend is one line on stderr and exit status 2."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, format="%(levelname)s %(message)s")
+    try:
+        status = options.run(options)
+    except (ValueError, FileNotFoundError) as error:
+        if options.verbose:
+            raise
+        print(f"deviloc: {error}", file=sys.stderr)
+        status = 2
+    sys.exit(status)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    root = argparse.ArgumentParser(prog="python -m deviloc_ros", description="Visual localization in a map made earlier.")
+    root.add_argument("--version", action="version", version=__version__)
+    root.add_argument("--verbose", action="store_true", help="debug messages, and where an error came from")
+    commands = root.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    return root

@@ -1,0 +1,54 @@
+"""`evaluate`: the fixed protocols on real data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from deviloc_ros.commands.options import add_config, config_of
+from deviloc_ros.config import LIFTS, MATCHERS
+
+PROTOCOL_NAMES = ("kitchen-12", "kitchen-36", "kitchen-72", "fountain-loo", "entry-loo", "drive-even", "drive-sparse")
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("evaluate", help="run a fixed protocol on real data")
+    parser.add_argument("protocols", nargs="+", metavar="PROTOCOL", help=f"{', '.join(PROTOCOL_NAMES)}, or all")
+    parser.add_argument("--data", type=Path, default=os.environ.get("DEVILOC_DATA", "../shared/data"), metavar="DIR")
+    parser.add_argument("--references", type=int, metavar="K", help="references per query")
+    parser.add_argument("--retrieval", choices=("true-pose", "global"), default="true-pose")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th query")
+    parser.add_argument("--matchers", nargs="+", choices=MATCHERS, metavar="NAME", help="several in one run")
+    parser.add_argument("--lifts", nargs="+", choices=LIFTS, metavar="LIFT", help="several in one run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary there (a list if there are several)")
+    add_config(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.protocols import load_protocol
+    from deviloc_ros.evaluation.run import Evaluation
+    from deviloc_ros.evaluation.table import markdown, stages
+
+    config = config_of(options)
+    if options.references:
+        config = replace(config, retrieval=replace(config.retrieval, references=options.references))
+    names = PROTOCOL_NAMES if options.protocols == ["all"] else options.protocols
+    summaries = []
+    for name in names:
+        protocol = load_protocol(name, Path(options.data), options.every)
+        for matcher in options.matchers or [config.matcher.name]:
+            config = replace(config, matcher=replace(config.matcher, name=matcher))
+            evaluation = Evaluation(protocol, config)
+            for lift in options.lifts or [config.lift.method]:
+                summaries.append(evaluation.run(replace(config, lift=replace(config.lift, method=lift)), options.retrieval))
+                print(f"{name} {matcher} {lift}: {stages(summaries[-1])} ms", flush=True)
+    print(markdown(summaries))
+    if any(protocol.endswith("-loo") for protocol in names):
+        print("-loo: translations in hundredths of the camera-to-scene distance, not cm; wrong fixes in metres.")
+    if options.json:
+        options.json.write_text(json.dumps(summaries if len(summaries) > 1 else summaries[0], indent=1))
+    return 0

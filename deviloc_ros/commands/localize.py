@@ -1,0 +1,80 @@
+"""`localize`: images in a map, one line each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from deviloc_ros.commands.options import add_config, config_of
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("localize", help="localize images in a map")
+    parser.add_argument("map", type=Path, metavar="MAP")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    parser.add_argument(
+        "--camera",
+        metavar="MODEL,W,H,PARAMS",
+        help="as PINHOLE,640,480,525,525,319.5,239.5 with COLMAP's model names and pixel centres at integers; default: the map's first camera",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
+    add_config(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    import logging
+
+    from deviloc_ros.imaging import ImageError, read_gray
+    from deviloc_ros.localizer import Localizer
+    from deviloc_ros.maps.store import Map
+    from deviloc_ros.types import Localized, Lost, Reason
+
+    reference_map = Map.open(options.map)
+    localizer = Localizer(reference_map, config_of(options, reference_map.config))
+    camera = parse_camera(options.camera) if options.camera else reference_map.records[0].camera
+    logging.getLogger(__name__).debug("camera %s", camera)
+    records = []
+    for path in options.images:
+        try:
+            result = localizer.localize(read_gray(path), camera)
+        except ImageError as error:
+            result = Lost(Reason.BAD_IMAGE, str(error))
+        record = {"image": str(path), **describe(result)}
+        records.append(record)
+        print(json.dumps(record))
+    if options.json:
+        options.json.write_text(json.dumps(records, indent=1))
+    return 0 if all(isinstance(r, dict) and r["localized"] for r in records) else 1
+
+
+def describe(result) -> dict[str, object]:  # noqa: ANN001 - the type's import is heavy
+    """A result as plain values."""
+    from deviloc_ros.types import Localized
+
+    evidence = result.evidence
+    numbers = {"inliers": evidence.inliers, "inlier_ratio": round(evidence.inlier_ratio, 4), "coverage": evidence.coverage}
+    if not isinstance(result, Localized):
+        return {"localized": False, "reason": result.reason.name, "detail": result.detail, **numbers}
+    world_from_cam = result.cam_from_world.inverse()
+    return {
+        "localized": True,
+        "world_from_cam": {
+            "translation_m": world_from_cam.translation.tolist(),
+            "rotation_xyzw": world_from_cam.rotation.quat.tolist(),
+        },
+        "covariance": result.covariance.tolist(),
+        **numbers,
+    }
+
+
+def parse_camera(text: str):  # noqa: ANN201 - the type's import is heavy
+    """Raises ValueError naming the flag."""
+    from deviloc_ros.types import Camera
+
+    try:
+        model, width, height, *params = text.split(",")
+        return Camera(model, int(width), int(height), tuple(float(p) for p in params))
+    except ValueError as error:
+        raise ValueError(f"--camera {text!r}: {error}") from error

@@ -1,0 +1,1 @@
+"""Fixed protocols on real data, metrics, trajectories and bags. Imports no ROS."""

@@ -1,0 +1,88 @@
+"""Errors of localized queries, and what a set of queries amounts to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
+from deviloc_ros.types import Localized, Result
+
+RECALL_THRESHOLDS = {"1cm_1deg": (0.01, 1.0), "2cm_2deg": (0.02, 2.0), "5cm_5deg": (0.05, 5.0), "10cm_5deg": (0.10, 5.0)}
+WRONG_FIX_M, WRONG_FIX_DEG = 0.5, 10.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """One query: its result, and its errors if it was localized (NaN if not). `scene_m` divides translations."""
+
+    name: str
+    result: Result
+    translation_m: float
+    rotation_deg: float
+    scene_m: float = 1.0
+
+    @property
+    def localized(self) -> bool:
+        return isinstance(self.result, Localized)
+
+    @property
+    def is_wrong_fix(self) -> bool:
+        """Given as localized, and far off: what users fear."""
+        return self.localized and (self.translation_m > WRONG_FIX_M or self.rotation_deg > WRONG_FIX_DEG)
+
+
+def outcome(name: str, result: Result, true_cam_from_world: pycolmap.Rigid3d, scene_m: float = 1.0) -> Outcome:
+    """Compare a result with the truth."""
+    if not isinstance(result, Localized):
+        return Outcome(name, result, np.nan, np.nan, scene_m)
+    estimated = result.cam_from_world
+    return Outcome(
+        name,
+        result,
+        translation_distance_m(estimated, true_cam_from_world),
+        rotation_distance_deg(estimated, true_cam_from_world),
+        scene_m,
+    )
+
+
+def recall(outcomes: list[Outcome]) -> dict[str, float]:
+    """Share of *all* queries within each threshold; lost ones are misses."""
+    return {
+        name: float(np.mean([o.translation_m / o.scene_m <= near and o.rotation_deg <= turned for o in outcomes]))
+        for name, (near, turned) in RECALL_THRESHOLDS.items()
+    }
+
+
+def median_errors(outcomes: list[Outcome]) -> tuple[float, float]:
+    """Over all queries, a lost one counting as infinitely wrong: (translation [m or scene units], rotation [deg])."""
+    translations = [o.translation_m / o.scene_m if o.localized else np.inf for o in outcomes]
+    rotations = [o.rotation_deg if o.localized else np.inf for o in outcomes]
+    return float(np.median(translations)), float(np.median(rotations))
+
+
+def summarize(outcomes: list[Outcome]) -> dict[str, object]:
+    """The figures every report carries."""
+    translation, rotation = median_errors(outcomes)
+    times = [sum(o.result.evidence.stages_ms.values()) for o in outcomes]
+    stages = {name for o in outcomes for name in o.result.evidence.stages_ms}
+    localized = [o for o in outcomes if o.localized]
+    return {
+        "queries": len(outcomes),
+        "localized": len(localized),
+        "wrong_fixes": sum(o.is_wrong_fix for o in outcomes),
+        "median_translation_m": translation,
+        "median_rotation_deg": rotation,
+        "recall": recall(outcomes),
+        "median_inliers": float(np.median([o.result.evidence.inliers for o in localized])) if localized else 0.0,
+        "latency_ms": {
+            "p50": float(np.percentile(times, 50)),
+            "p95": float(np.percentile(times, 95)),
+            "stages": {
+                name: float(np.median([o.result.evidence.stages_ms.get(name, 0.0) for o in outcomes]))
+                for name in sorted(stages)
+            },
+        },
+    }

@@ -1,0 +1,103 @@
+"""Run a protocol: build its maps, localize its queries, score."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from deviloc_ros.config import Config
+from deviloc_ros.evaluation.metrics import Outcome, outcome, summarize
+from deviloc_ros.evaluation.protocols import Fold, Protocol
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.imaging import read_gray
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.maps.build import build_map, make_graph
+from deviloc_ros.maps.landmarks import MatchGraph
+from deviloc_ros.maps.sources import PosedImage
+from deviloc_ros.maps.store import Map
+from deviloc_ros.matching import create_matcher
+from deviloc_ros.matching.base import Matcher
+from deviloc_ros.types import Features, Matches, Prior
+
+
+class RememberingMatcher(Matcher):
+    """Extracts each map image once, however many maps it goes into."""
+
+    def __init__(self, matcher: Matcher) -> None:
+        self.matcher = matcher
+        self.name, self.descriptor_size, self.device = matcher.name, matcher.descriptor_size, matcher.device
+        self._features: dict[bytes, Features] = {}
+
+    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
+        key = image.tobytes()
+        if key not in self._features:
+            self._features[key] = self.matcher.extract(image, keep_dense=True)
+        features = self._features[key]
+        return features if keep_dense else replace(features, dense=None)
+
+    def match(self, query: Features, references: list[Features]) -> list[Matches]:
+        return self.matcher.match(query, references)
+
+
+class Evaluation:
+    """One protocol and matcher; matches between map images and their features are made once and serve every fold and lift."""
+
+    def __init__(self, protocol: Protocol, config: Config) -> None:
+        self.protocol = protocol
+        self.matcher = RememberingMatcher(create_matcher(config.matcher))
+        self._graphs: dict[str, MatchGraph] = {}
+
+    def graph(self, config: Config) -> MatchGraph:
+        source = config.lift.landmark_source
+        if source not in self._graphs:
+            progress = partial(tqdm, dynamic_ncols=True)
+            self._graphs[source] = make_graph(self.protocol.images, self.matcher, config, progress)
+        return self._graphs[source]
+
+    def run(self, config: Config, retrieval: str) -> dict[str, object]:
+        """The summary, with what it is a summary of.
+
+        Args:
+            retrieval: `true-pose` (references nearest to the true pose) or `global` (by descriptor, no prior).
+        """
+        outcomes, sizes = [], []
+        with tempfile.TemporaryDirectory() as folder:
+            bar = tqdm(total=sum(len(f.queries) for f in self.protocol.folds), unit="query", dynamic_ncols=True)
+            for number, fold in enumerate(self.protocol.folds):
+                path = Path(folder) / f"{number}.map"
+                build_map(fold.map_images, path, config, quiet=True, matcher=self.matcher, graph=self.graph(config))
+                localizer = Localizer(Map.open(path))
+                sizes.append((len(localizer.map), localizer.map.size_bytes))
+                for query in fold.queries:
+                    outcomes.append(self.localize(localizer, query, fold, retrieval))
+                    bar.update()
+            bar.close()
+        self.outcomes = outcomes
+        return {
+            "protocol": self.protocol.name,
+            "matcher": config.matcher.name,
+            "lift": config.lift.method,
+            "landmark_source": config.lift.landmark_source,
+            "references": config.retrieval.references,
+            "retrieval": retrieval,
+            **summarize(outcomes),
+            "map": {"views": int(np.mean([v for v, _ in sizes])), "bytes": int(np.mean([b for _, b in sizes]))},
+        }
+
+    def localize(self, localizer: Localizer, query: PosedImage, fold: Fold, retrieval: str) -> Outcome:
+        prior = Prior(query.cam_from_world) if retrieval == "true-pose" else None
+        result = localizer.localize(read_gray(query.path), query.camera, prior)
+        scene_m = scene_distance_m(localizer.map, query) if self.protocol.relative_to_scene else 1.0
+        return outcome(query.name, result, query.cam_from_world, scene_m)
+
+
+def scene_distance_m(reference_map: Map, query: PosedImage) -> float:
+    """Median depth of the map's landmarks in front of the true camera [m]."""
+    depths = transform_points(query.cam_from_world, reference_map.landmarks())[:, 2]
+    return float(np.median(depths[depths > 0]))

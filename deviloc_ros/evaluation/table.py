@@ -1,0 +1,43 @@
+"""Summaries as a Markdown table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+COLUMNS = (
+    "protocol", "matcher", "lift", "K", "retrieval", "localized", "wrong", "median", "1cm 1deg", "2cm 2deg", "5cm 5deg",
+    "10cm 5deg", "inliers", "ms p50", "ms p95",
+)  # fmt: skip
+
+
+def row(summary: dict[str, Any]) -> tuple[str, ...]:
+    """One summary's cells, in the order of COLUMNS."""
+    recall, latency = summary["recall"], summary["latency_ms"]
+    return (
+        summary["protocol"],
+        summary["matcher"],
+        summary["lift"],
+        str(summary["references"]),
+        summary["retrieval"],
+        f"{summary['localized']} / {summary['queries']}",
+        str(summary["wrong_fixes"]),
+        f"{summary['median_translation_m'] * 100:.2f} cm, {summary['median_rotation_deg']:.2f} deg",
+        *(f"{recall[name]:.2f}" for name in ("1cm_1deg", "2cm_2deg", "5cm_5deg", "10cm_5deg")),
+        f"{summary['median_inliers']:.0f}",
+        f"{latency['p50']:.0f}",
+        f"{latency['p95']:.0f}",
+    )
+
+
+def markdown(summaries: list[dict[str, Any]]) -> str:
+    """A table with aligned columns, and the stages' times below it."""
+    rows = [COLUMNS, *(row(summary) for summary in summaries)]
+    widths = [max(len(line[column]) for line in rows) for column in range(len(COLUMNS))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def stages(summary: dict[str, Any]) -> str:
+    """Median milliseconds by stage, on one line."""
+    return ", ".join(f"{name} {ms:.1f}" for name, ms in summary["latency_ms"]["stages"].items())

@@ -1,0 +1,83 @@
+"""Images into tensors, and the way back from tensor pixels to image pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deviloc_ros.types import Camera, Features
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message says which and why."""
+
+
+def read_gray(path: Path) -> NDArray:
+    """(H, W) uint8. Raises ImageError naming the file if it is missing, truncated or not an image."""
+    if not path.is_file():
+        raise ImageError(f"{path}: no such image")
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except cv2.error as error:
+        raise ImageError(f"{path}: cannot decode: {error.err}") from error
+    if image is None:
+        raise ImageError(f"{path}: not an image, or truncated")
+    return image
+
+
+def to_gray(image: NDArray, camera: Camera) -> NDArray:
+    """(H, W) uint8 from a gray or BGR image. Raises ImageError unless it is uint8 and of the size `camera` says."""
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        raise ImageError(f"image must be (H, W) or (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    if image.shape[:2] != (camera.height, camera.width):
+        raise ImageError(
+            f"image is {image.shape[1]} x {image.shape[0]} px, its camera says {camera.width} x {camera.height}"
+        )
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.shape[2] == 3 else image[..., 0]
+    return np.ascontiguousarray(image)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelMapping:
+    """From pixels of a resized image to those of the original; centres at integers on both sides."""
+
+    scale_x: float
+    scale_y: float
+
+    def to_original(self, keypoints: torch.Tensor) -> torch.Tensor:
+        """(..., 2) -> (..., 2)."""
+        scale = keypoints.new_tensor([self.scale_x, self.scale_y])
+        return (keypoints + 0.5) * scale - 0.5
+
+
+def to_tensor(gray: NDArray, scale: float, multiple: int, device: torch.device) -> tuple[torch.Tensor, PixelMapping]:
+    """(1, 1, h, w) float32 in [0, 1], scaled and then floored to a multiple per side, and the mapping back."""
+    height, width = gray.shape
+    w, h = (max(multiple, int(side * scale + 1e-6) // multiple * multiple) for side in (width, height))
+    if (w, h) != (width, height):
+        # Area averaging is bilinear when enlarging; when shrinking it does not alias.
+        gray = cv2.resize(gray, (w, h), interpolation=cv2.INTER_AREA if w < width else cv2.INTER_LINEAR)
+    tensor = torch.from_numpy(gray).to(device, torch.float32)[None, None] / 255
+    return tensor, PixelMapping(width / w, height / h)
+
+
+def sample_map(feature_map: torch.Tensor, keypoints: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Bilinear samples of a map that spans an image of `size` (w, h): (C, h', w'), (N, 2) px -> (N, C)."""
+    extent = keypoints.new_tensor(size)
+    grid = (2 * (keypoints + 0.5) / extent - 1)[None, None].to(feature_map.dtype)
+    sampled = torch.nn.functional.grid_sample(feature_map[None], grid, align_corners=False, padding_mode="border")
+    return sampled[0, :, 0].T
+
+
+def sample_unit_features(features: Features, keypoints: NDArray) -> NDArray:
+    """(N, C) unit vectors of the dense feature map at (N, 2) px; (N, 0) where the map was not kept."""
+    if features.dense is None:
+        return np.zeros((len(keypoints), 0), np.float32)
+    at = torch.as_tensor(keypoints, dtype=torch.float32, device=features.dense.device)
+    return torch.nn.functional.normalize(sample_map(features.dense, at, features.size), dim=1).cpu().numpy()

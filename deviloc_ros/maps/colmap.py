@@ -1,0 +1,127 @@
+"""COLMAP models in and out. Here, and nowhere else, pixels move between COLMAP's convention and ours.
+
+COLMAP puts the centre of the first pixel at (0.5, 0.5), we put it at (0, 0).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.geometry import is_finite
+from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
+from deviloc_ros.types import Camera, Landmarks
+
+PIXEL_SHIFT = 0.5  # a COLMAP pixel coordinate minus ours
+
+
+def read_model(model: Path, images: Path) -> Source:
+    """Posed images of a text or binary model, with its landmarks where it has points.
+
+    Raises:
+        SourceError: no model there, unreadable, or two images of one name.
+    """
+    reconstruction = open_reconstruction(model)
+    duplicates = [name for name, count in Counter(i.name for i in reconstruction.images.values()).items() if count > 1]
+    if duplicates:
+        raise SourceError(f"{model}: image name {duplicates[0]!r} occurs more than once")
+    has_points = reconstruction.num_points3D() > 0
+    posed, skipped = [], []
+    for image in sorted(reconstruction.images.values(), key=lambda image: image.name):
+        try:
+            camera = camera_from_colmap(image.camera)
+            if not image.has_pose:
+                raise ValueError("not registered in the model")
+            if not is_finite(image.cam_from_world()):
+                raise ValueError("its pose is not finite")
+        except ValueError as error:
+            skipped.append(Skipped(image.name, str(error)))
+            continue
+        landmarks = landmarks_from_colmap(image, reconstruction) if has_points else None
+        posed.append(PosedImage(image.name, images / image.name, camera, image.cam_from_world(), landmarks))
+    return Source(posed, skipped)
+
+
+def open_reconstruction(model: Path) -> pycolmap.Reconstruction:
+    """Raises SourceError naming the model and what is wrong with it."""
+    for suffix in (".bin", ".txt"):
+        missing = [name for name in ("cameras", "images", "points3D") if not (model / (name + suffix)).is_file()]
+        if not missing:
+            break
+    else:
+        raise SourceError(f"{model}: no COLMAP model; {missing[0]}.txt (or .bin) not found")
+    try:
+        check_text(model)
+        return pycolmap.Reconstruction(str(model))
+    except Exception as error:  # pycolmap raises whatever its C++ code throws
+        raise SourceError(f"{model}: cannot read the COLMAP model: {' '.join(str(error).split())}") from error
+
+
+def check_text(model: Path) -> None:
+    """Find in a text model what COLMAP's reader would swallow or stop the process for: names twice, poses not finite."""
+    path = model / "images.txt"
+    if (model / "images.bin").is_file() or not path.is_file():
+        return
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    names: set[str] = set()
+    for row in lines[::2]:
+        parts = row.split()
+        if not parts:
+            continue
+        if len(parts) < 10:
+            raise SourceError(f"images.txt: expected 10 fields, got {len(parts)}: {row[:80]!r}")
+        if parts[9] in names:
+            raise SourceError(f"images.txt: image name {parts[9]!r} occurs more than once")
+        names.add(parts[9])
+
+
+def camera_from_colmap(camera: pycolmap.Camera) -> Camera:
+    """Raises ValueError for a model we do not know or parameters that make no sense."""
+    params = np.array(camera.params, float)
+    params[list(camera.principal_point_idxs())] -= PIXEL_SHIFT
+    return Camera(camera.model.name, camera.width, camera.height, tuple(params.tolist()))
+
+
+def camera_to_colmap(camera: Camera, camera_id: int) -> pycolmap.Camera:
+    params = np.array(camera.params, float)
+    params[list(camera.colmap.principal_point_idxs())] += PIXEL_SHIFT
+    return pycolmap.Camera(
+        camera_id=camera_id, model=camera.model, width=camera.width, height=camera.height, params=params
+    )
+
+
+def pixels_from_colmap(keypoints: NDArray) -> NDArray:
+    """(N, 2) COLMAP pixels -> ours."""
+    return keypoints - PIXEL_SHIFT
+
+
+def pixels_to_colmap(keypoints: NDArray) -> NDArray:
+    """(N, 2) our pixels -> COLMAP's."""
+    return keypoints + PIXEL_SHIFT
+
+
+def landmarks_from_colmap(image: pycolmap.Image, reconstruction: pycolmap.Reconstruction) -> Landmarks:
+    """The points an image observes, at its own (measured) pixels."""
+    observations = [(p.point3D_id, p.xy) for p in image.points2D if p.has_point3D()]
+    if not observations:
+        return Landmarks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3)))
+    ids = np.array([point_id for point_id, _ in observations], np.int64)
+    keypoints = pixels_from_colmap(np.stack([xy for _, xy in observations]))
+    return Landmarks(ids, keypoints, np.stack([reconstruction.points3D[point_id].xyz for point_id in ids.tolist()]))
+
+
+def reconstruction_of(images: list[PosedImage]) -> pycolmap.Reconstruction:
+    """A model with the cameras and poses of `images` and no points; image ids count from 1 in their order."""
+    reconstruction = pycolmap.Reconstruction()
+    camera_ids: dict[Camera, int] = {}
+    for number, posed in enumerate(images, 1):
+        if posed.camera not in camera_ids:
+            camera_ids[posed.camera] = len(camera_ids) + 1
+            reconstruction.add_camera_with_trivial_rig(camera_to_colmap(posed.camera, camera_ids[posed.camera]))
+        image = pycolmap.Image(name=posed.name, camera_id=camera_ids[posed.camera], image_id=number)
+        reconstruction.add_image_with_trivial_frame(image, posed.cam_from_world)
+    return reconstruction

@@ -1,0 +1,128 @@
+"""Posed images from the layouts people have: 7-Scenes and KITTI odometry folders. COLMAP models: `colmap.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.geometry import rigid
+from deviloc_ros.types import Camera, Landmarks
+
+SEVEN_SCENES_CAMERA = Camera("PINHOLE", 640, 480, (525.0, 525.0, 320.0, 240.0))
+
+
+class SourceError(ValueError):
+    """Posed images that cannot be read; the message names file and field."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PosedImage:
+    """An image with its camera and pose; `landmarks` if the source model has some, else None."""
+
+    name: str
+    path: Path
+    camera: Camera
+    cam_from_world: pycolmap.Rigid3d
+    landmarks: Landmarks | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An image left out of a map, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a reader found: the usable images in a stable order, and those it had to leave out."""
+
+    images: list[PosedImage]
+    skipped: list[Skipped]
+
+
+def read_seven_scenes(folder: Path, sequences: tuple[str, ...] = (), camera: Camera = SEVEN_SCENES_CAMERA) -> Source:
+    """`seq-XX/frame-NNNNNN.{color.*,pose.txt}`; pose.txt is world_from_cam. Default: TrainSplit.txt's sequences."""
+    sequences = sequences or training_sequences(folder)
+    images, skipped = [], []
+    for sequence in sequences:
+        frames = sorted((folder / sequence).glob("frame-*.color.*"))
+        if not frames:
+            raise SourceError(f"{folder / sequence}: no frame-*.color.* images")
+        for path in frames:
+            name = f"{sequence}/{path.name}"
+            pose_file = path.with_name(path.name.split(".")[0] + ".pose.txt")
+            try:
+                world_from_cam = rigid(read_numbers(pose_file, (4, 4)))
+                images.append(PosedImage(name, path, camera, world_from_cam.inverse()))
+            except ValueError as error:
+                skipped.append(Skipped(name, f"{pose_file.name}: {error}"))
+    return Source(images, skipped)
+
+
+def training_sequences(folder: Path) -> tuple[str, ...]:
+    """`sequence1` in TrainSplit.txt -> `seq-01`."""
+    split = folder / "TrainSplit.txt"
+    if not split.is_file():
+        raise SourceError(f"{split}: not found; name the sequences")
+    return tuple(f"seq-{int(line.strip().removeprefix('sequence')):02d}" for line in split.read_text().split())
+
+
+def read_kitti(folder: Path, image_folder: str = "image_l") -> Source:
+    """KITTI odometry: `calib.txt` (P0 on its first line), `poses.txt` (world_from_cam, 3 x 4 a line), images in order."""
+    candidates = [folder / name for name in (image_folder, "image_0", "image_l")]
+    images_at = next((c for c in candidates if c.is_dir()), None)
+    if images_at is None:
+        raise SourceError(f"{folder}: no image folder, looked for {', '.join(c.name for c in candidates)}")
+    paths = sorted(p for p in images_at.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    projection = read_projection(folder / "calib.txt")
+    poses = read_numbers(folder / "poses.txt", (-1, 12))
+    if len(poses) != len(paths) or not paths:
+        raise SourceError(f"{folder / 'poses.txt'}: {len(poses)} poses for {len(paths)} images in {images_at.name}")
+    width, height = image_size(paths[0])
+    camera = Camera(
+        "PINHOLE", width, height, (projection[0, 0], projection[1, 1], projection[0, 2], projection[1, 2])
+    )
+    images, skipped = [], []
+    for path, pose in zip(paths, poses, strict=True):
+        try:
+            images.append(PosedImage(path.name, path, camera, rigid(pose.reshape(3, 4)).inverse()))
+        except ValueError as error:
+            skipped.append(Skipped(path.name, f"poses.txt: {error}"))
+    return Source(images, skipped)
+
+
+def read_projection(path: Path) -> NDArray:
+    """The first 3 x 4 projection of a calib.txt, with or without its `P0:`."""
+    if not path.is_file():
+        raise SourceError(f"{path}: not found")
+    first = path.read_text().strip().splitlines()[0].split(":")[-1]
+    try:
+        return np.array(first.split(), float).reshape(3, 4)
+    except ValueError as error:
+        raise SourceError(f"{path}: first line is not a 3 x 4 projection: {error}") from error
+
+
+def read_numbers(path: Path, shape: tuple[int, ...]) -> NDArray:
+    """A text file of numbers. Raises SourceError naming it if it is missing, of another shape or not finite."""
+    if not path.is_file():
+        raise SourceError(f"{path}: not found")
+    try:
+        values = np.array(path.read_text().split(), float).reshape(shape)
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from error
+    return values
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height). Raises SourceError if the file is not an image."""
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise SourceError(f"{path}: not an image, or truncated")
+    return image.shape[1], image.shape[0]

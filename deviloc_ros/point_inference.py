@@ -1,0 +1,120 @@
+"""Lifting: a 3D point and a confidence for every keypoint of a reference view, from the landmarks the view observes.
+
+A keypoint's answer depends on its reference view alone, never on a query, so lifting happens when a map is built.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from deviloc_ros.config import LiftConfig
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.imaging import sample_unit_features
+from deviloc_ros.types import Camera, Features, Landmarks, Lifted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiftInput:
+    """One reference view as point inference sees it, all geometry in the camera's frame.
+
+    landmarks_in_cam: (M, 3) m, z > 0. landmark_rays, rays: (M, 3), (N, 3) undistorted, z = 1.
+    landmark_features, ray_features: (M, C), (N, C) of unit length. focal_px: pixels per unit on the plane z = 1.
+    """
+
+    landmarks_in_cam: NDArray
+    landmark_rays: NDArray
+    landmark_features: NDArray
+    rays: NDArray
+    ray_features: NDArray
+    focal_px: float
+
+
+class PointInference(ABC):
+    """Depth of keypoints along their rays, and how sure it is."""
+
+    @abstractmethod
+    def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        """(N,) depths [m] and (N,) confidence in [0, 1]; confidence 0 where there is no answer."""
+
+
+class LandmarksOnly(PointInference):
+    """Only keypoints that lie on a landmark, as in structure-based localization (hloc): the baseline."""
+
+    def __init__(self, config: LiftConfig) -> None:
+        self.radius_px = config.landmark_radius_px
+
+    def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        distance_px, nearest = nearest_landmarks(view, 1)
+        depths = view.landmarks_in_cam[nearest[:, 0], 2]
+        return depths, (distance_px[:, 0] <= self.radius_px).astype(float)
+
+
+class Interpolation(PointInference):
+    """Distance-weighted mean of the nearest landmarks' inverse depths.
+
+    Inverse depth, because on a plane it is linear in the pixel. Not learned: the floor that the network has to beat.
+    The confidence falls with the spread of the neighbours' depths: a keypoint between near and far landmarks may be either.
+    """
+
+    def __init__(self, config: LiftConfig) -> None:
+        self.config = config
+
+    def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        distance_px, nearest = nearest_landmarks(view, self.config.neighbours)
+        inverse_depths = 1 / view.landmarks_in_cam[nearest, 2]  # (N, K)
+        weights = 1 / (distance_px + 0.5)
+        weights /= weights.sum(1, keepdims=True)
+        mean = (weights * inverse_depths).sum(1)
+        spread = np.sqrt((weights * (inverse_depths - mean[:, None]) ** 2).sum(1)) / mean
+        confidence = np.exp(-((spread / self.config.max_depth_spread) ** 2))
+        confidence[distance_px[:, 0] > self.config.max_neighbour_distance_px] = 0
+        return 1 / mean, confidence
+
+
+def nearest_landmarks(view: LiftInput, count: int) -> tuple[NDArray, NDArray]:
+    """(N, K) distances [px] and (N, K) indices of the K nearest landmarks in the image."""
+    tree = cKDTree(view.landmark_rays[:, :2])
+    count = min(count, len(view.landmark_rays))
+    distances, indices = tree.query(view.rays[:, :2], k=range(1, count + 1))
+    return distances * view.focal_px, indices
+
+
+def create_point_inference(config: LiftConfig) -> PointInference:
+    """The method that `config.method` asks for."""
+    return {"landmarks-only": LandmarksOnly, "interpolate": Interpolation}[config.method](config)
+
+
+def lift_view(
+    inference: PointInference,
+    features: Features,
+    landmarks: Landmarks,
+    camera: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+) -> Lifted:
+    """Lift every keypoint of a view. Without landmarks in front of the camera nothing is lifted (confidence 0)."""
+    count = len(features)
+    in_cam = transform_points(cam_from_world, landmarks.points_in_world)
+    landmark_rays, rays = camera.rays(landmarks.keypoints), camera.rays(features.keypoints.cpu().numpy())
+    usable = (in_cam[:, 2] > 1e-6) & np.isfinite(landmark_rays).all(1)
+    if not usable.any() or not count:
+        return Lifted(np.zeros((count, 3)), np.zeros(count), np.zeros(count))
+    visible = np.isfinite(rays).all(1)
+    view = LiftInput(
+        in_cam[usable],
+        landmark_rays[usable],
+        sample_unit_features(features, landmarks.keypoints[usable]),
+        np.where(visible[:, None], rays, [0.0, 0.0, 1.0]),
+        sample_unit_features(features, features.keypoints.cpu().numpy()),
+        camera.focal_px,
+    )
+    depths, confidence = inference.infer(view)
+    lifted = visible & (confidence > 0) & np.isfinite(depths) & (depths > 0)
+    depths, confidence = np.where(lifted, depths, 0.0), np.where(lifted, confidence, 0.0)
+    points = transform_points(cam_from_world.inverse(), view.rays * depths[:, None])
+    return Lifted(np.where(lifted[:, None], points, 0.0), confidence, depths)

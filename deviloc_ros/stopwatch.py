@@ -1,0 +1,28 @@
+"""Milliseconds per stage of one query."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from deviloc_ros.types import Result
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Times named stages in the order they run."""
+
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time the block as stage `name`."""
+        start = time.perf_counter()
+        yield
+        self.stages_ms[name] = (time.perf_counter() - start) * 1e3
+
+    def note(self, result: Result, references: tuple[str, ...]) -> Result:
+        """The result with the stages and the references that led to it."""
+        return replace(result, evidence=replace(result.evidence, references=references, stages_ms=self.stages_ms))
