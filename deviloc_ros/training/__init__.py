@@ -1,0 +1,1 @@
+"""Training of the Point Inference Network, on data whose weights may be shipped."""

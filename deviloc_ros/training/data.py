@@ -1,0 +1,206 @@
+"""Makes training views: rendered places, photographed, with landmarks triangulated by the code that builds maps.
+
+`python -m deviloc_ros.training.data --output DIR --views N --seed S`
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from itertools import combinations, islice
+from itertools import count as count_from
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pycolmap
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.maps.landmarks import SIFT_RATIO, MatchGraph, keep_consistent, mutual_with_ratio, triangulate
+from deviloc_ros.maps.sources import PosedImage
+from deviloc_ros.synthetic.facade import random_facade
+from deviloc_ros.synthetic.photo import encode_jpeg, expose
+from deviloc_ros.synthetic.render import render_color, surfaces
+from deviloc_ros.synthetic.room import random_room
+from deviloc_ros.synthetic.scene import Scene
+from deviloc_ros.synthetic.street import random_street
+from deviloc_ros.synthetic.trajectory import views_of_a_place
+from deviloc_ros.training.views import NOTHING, TrainingView, shard_paths, write_shard
+from deviloc_ros.types import Camera, Landmarks
+
+KINDS = {"room": (0.45, random_room), "facade": (0.30, random_facade), "street": (0.25, random_street)}
+SIZES = ((640, 480), (640, 480), (640, 480), (640, 360), (480, 640))
+VIEWS_PER_PLACE = 4  # of those rendered; more would be cheap, but much the same
+MAX_KEYPOINTS = 3000
+MIN_LANDMARKS, MAX_LANDMARKS = 20, 2000
+VIEWS_PER_SHARD = 60
+
+
+def random_camera(rng: Generator) -> Camera:
+    """A common size, 350 to 900 px of focal length, some with radial distortion."""
+    width, height = SIZES[rng.integers(len(SIZES))]
+    focal = float(np.exp(rng.uniform(np.log(350), np.log(900))))
+    x, y = (float(extent / 2 + rng.normal(0, 5)) for extent in (width, height))
+    if rng.random() < 0.3:
+        return Camera("SIMPLE_RADIAL", width, height, (focal, x, y, float(rng.uniform(-0.12, 0.05))))
+    return Camera("SIMPLE_PINHOLE", width, height, (focal, x, y))
+
+
+def disturbed(cam_from_world: pycolmap.Rigid3d, rng: Generator, error_px: float, camera: Camera) -> pycolmap.Rigid3d:
+    """The pose as a reconstruction would have it: rotated by about `error_px`, moved by parts of a millimetre."""
+    rotation = pycolmap.Rotation3d(rng.normal(0, error_px / camera.focal_px, 3))
+    return pycolmap.Rigid3d(rotation, rng.normal(0, 0.001, 3) * error_px) * cam_from_world
+
+
+def photographs(scene: Scene, camera: Camera, poses: list[pycolmap.Rigid3d], rng: Generator) -> list[NDArray]:
+    """JPEG bytes of a gray photograph per pose. The views of a place share how harsh their light and lens are."""
+    strength = float(rng.random())
+    files = []
+    for pose in poses:
+        gray = cv2.cvtColor(render_color(scene, camera, pose), cv2.COLOR_BGR2GRAY)
+        files.append(encode_jpeg(expose(gray, rng, strength), int(rng.integers(round(97 - 25 * strength), 98))))
+    return files
+
+
+def structure_from_motion(camera: Camera, poses: list[pycolmap.Rigid3d], files: list[NDArray]) -> list[Landmarks]:
+    """Landmarks of each photograph, matched and triangulated as `build-map` does it."""
+    images = [PosedImage(str(number), Path(), camera, pose) for number, pose in enumerate(poses)]
+    graph, descriptors = MatchGraph(), []
+    for image, file in zip(images, files, strict=True):
+        graph.keypoints[image.name], found = sift(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE))
+        descriptors.append(found)
+    for a, b in combinations(range(len(images)), 2):
+        keep_consistent(graph, images[a], images[b], mutual_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO))
+    landmarks = triangulate(images, graph)
+    return [landmarks[image.name] for image in images]
+
+
+def sift(gray: NDArray) -> tuple[NDArray, torch.Tensor]:
+    """(N, 2) px and (N, 128) unit descriptors. OpenCV's is several times as fast as COLMAP's, and as noisy."""
+    # Without precise upscaling OpenCV's keypoints lie a quarter of a pixel off.
+    keypoints, descriptors = cv2.SIFT_create(nfeatures=MAX_KEYPOINTS, enable_precise_upscale=True).detectAndCompute(
+        gray, None
+    )
+    if descriptors is None:
+        return np.zeros((0, 2)), torch.zeros(0, 128)
+    root = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-9))
+    return np.array([keypoint.pt for keypoint in keypoints], float), torch.from_numpy(root)
+
+
+def with_outliers(points_in_cam: NDArray, rng: Generator) -> NDArray:
+    """Move a few landmarks along their rays: wrong matches that every check has missed."""
+    wrong = rng.random(len(points_in_cam)) < rng.choice([0.0, 0.01, 0.04])
+    factor = np.exp(rng.normal(0, 0.3, len(points_in_cam)))
+    return np.where(wrong[:, None], points_in_cam * factor[:, None], points_in_cam)
+
+
+def chosen(landmarks: Landmarks, rng: Generator, size: tuple[int, int]) -> NDArray:
+    """Rows to keep: often all, often far fewer, sometimes with holes where nothing was reconstructed."""
+    keep = np.ones(len(landmarks), bool)
+    if rng.random() < 0.4:
+        for _ in range(rng.integers(1, 4)):
+            centre, radius = rng.uniform(0, size), rng.uniform(0.08, 0.3) * max(size)
+            keep &= np.linalg.norm(landmarks.keypoints - centre, axis=1) > radius
+    rows = rng.permutation(np.flatnonzero(keep))
+    if rng.random() < 0.25:
+        rows = rows[: int(np.exp(rng.uniform(np.log(MIN_LANDMARKS), np.log(MAX_LANDMARKS))))]
+    return rows[:MAX_LANDMARKS]
+
+
+def make_place(seed: tuple[int, ...]) -> list[TrainingView]:
+    """The views of one place; none if its images share too little to reconstruct anything."""
+    rng = np.random.default_rng(seed)
+    kind = str(rng.choice(list(KINDS), p=[share for share, _ in KINDS.values()]))
+    place = f"{kind}-" + "-".join(map(str, seed))
+    scene, camera = KINDS[kind][1](rng), random_camera(rng)
+    try:
+        poses = views_of_a_place(scene, camera, rng, int(rng.integers(4, 8)))
+    except ValueError:  # so crowded that no camera fits, or nothing to see
+        return []
+    files = photographs(scene, camera, poses, rng)
+    pose_error_px = rng.choice([0.0, 0.15, 0.3])
+    believed = [disturbed(pose, rng, pose_error_px, camera) for pose in poses]
+    landmarks = structure_from_motion(camera, believed, files)
+    views = []
+    for number in rng.permutation(len(poses))[:VIEWS_PER_PLACE]:
+        rows = chosen(landmarks[number], rng, (camera.width, camera.height))
+        if len(rows) >= MIN_LANDMARKS:
+            seen = landmarks[number].keypoints[rows], landmarks[number].points_in_world[rows]
+            views.append(training_view(scene, camera, poses[number], believed[number], files[number], seen, rng, place))
+    return views
+
+
+def training_view(
+    scene: Scene,
+    camera: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+    believed: pycolmap.Rigid3d,
+    file: NDArray,
+    landmarks: tuple[NDArray, NDArray],
+    rng: Generator,
+    place: str,
+) -> TrainingView:
+    """Put a view together. Landmarks keep their coordinates in the camera as reconstructed, next to the true depth."""
+    index, planes = surfaces(scene, camera, cam_from_world)
+    used = np.unique(index[index >= 0])
+    compact = np.full(len(planes) + 1, NOTHING, np.uint16)
+    compact[used] = np.arange(len(used))
+    done, surface_png = cv2.imencode(".png", compact[index])  # NOTHING is -1: the last entry
+    if not done:
+        raise ValueError(f"{place}: OpenCV could not compress the surface image")
+    keypoints, points_in_world = landmarks
+    points_in_cam = with_outliers(transform_points(believed, points_in_world), rng)
+    return TrainingView(
+        name=f"{place}-{rng.integers(1 << 30):08x}",
+        place=place,
+        camera=camera,
+        cam_from_world=cam_from_world,
+        jpeg=file,
+        surface_png=surface_png.reshape(-1),
+        planes=planes[used].astype(np.float32),
+        landmark_keypoints=keypoints.astype(np.float32),
+        landmark_points_in_world=transform_points(cam_from_world.inverse(), points_in_cam).astype(np.float32),
+    )
+
+
+def make_views(seed: int, count: int, shard: int = 0) -> Iterator[TrainingView]:
+    """`count` training views. Seed and shard decide all of them, whatever was made before."""
+    places = (make_place((seed, shard, number)) for number in count_from())
+    yield from islice((view for place in places for view in place), count)
+
+
+def make_shards(folder: Path, views: int, seed: int) -> None:
+    """Write shards until `folder` holds `views` views; shards that are there already stay as they are."""
+    shards = range(-(-views // VIEWS_PER_SHARD))
+    finished = {path.name for path in shard_paths(folder)}
+    with tqdm(total=len(shards) * VIEWS_PER_SHARD, desc="training views", unit="view", mininterval=5) as bar:
+        for shard in shards:
+            path = folder / f"views-{seed}-{shard:04d}.safetensors"
+            if path.name in finished:
+                bar.update(VIEWS_PER_SHARD)
+                continue
+            made = []
+            for view in make_views(seed, VIEWS_PER_SHARD, shard):
+                made.append(view)
+                bar.update()
+            write_shard(path, made)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Make training views for the Point Inference Network.")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the shards; finished ones are kept")
+    parser.add_argument("--views", type=int, default=1500, help=f"rounded up to whole shards of {VIEWS_PER_SHARD}")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other places in other files")
+    options = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    make_shards(options.output, options.views, options.seed)
+
+
+if __name__ == "__main__":
+    main()
