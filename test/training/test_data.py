@@ -1,4 +1,4 @@
-"""Training views: true depth is true, landmarks are as good and as bad as reconstruction makes them, files come back."""
+"""Training views: true depth is true, landmarks have the errors that reconstruction makes, files come back."""
 
 import numpy as np
 import pytest
