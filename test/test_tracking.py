@@ -1,0 +1,277 @@
+"""Which fixes are believed, where odometry carries the robot, and where the camera is searched."""
+
+import math
+
+import numpy as np
+import pycolmap
+import pytest
+
+from deviloc_ros.geometry import rotation_distance_deg
+from deviloc_ros.tracking import (
+    Fix,
+    State,
+    Tracker,
+    TrackingConfig,
+    Verdict,
+    flattened,
+    isotropic,
+    largest_stds,
+    mahalanobis,
+    map_from_odom,
+    predict,
+    rotation_vector,
+)
+
+CONFIG = TrackingConfig(confirmations=3)
+TIGHT = isotropic(0.01, 0.002)
+SECOND = 1_000_000_000
+CAM_FROM_BASE = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.5, -0.5, 0.5, 0.5])), np.array([0.0, 0.3, -0.1]))
+
+
+def planar(x: float, y: float = 0.0, yaw: float = 0.0) -> pycolmap.Rigid3d:
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.0, yaw])), np.array([x, y, 0.0]))
+
+
+def fix(seconds: float, map_from_base: pycolmap.Rigid3d, odom_from_base: pycolmap.Rigid3d | None = None) -> Fix:
+    return Fix(round(seconds * SECOND), map_from_base, TIGHT, odom_from_base)
+
+
+def observe(tracker: Tracker, seconds: float, x: float, odom_x: float | None = None) -> Verdict:
+    odom = None if odom_x is None else planar(odom_x)
+    return tracker.observe(fix(seconds, planar(x), odom), round(seconds * SECOND))
+
+
+@pytest.fixture
+def localized() -> Tracker:
+    """Standing at x = 1 m in the map and 0 in odometry, at second 10."""
+    tracker = Tracker(CONFIG)
+    for seconds in (9.8, 9.9, 10.0):
+        verdict = observe(tracker, seconds, 1.0, 0.0)
+    assert verdict is Verdict.ACCEPTED
+    return tracker
+
+
+def close(a: pycolmap.Rigid3d, b: pycolmap.Rigid3d, tolerance: float = 1e-9) -> bool:
+    return bool(np.allclose(a.translation, b.translation, atol=tolerance)) and rotation_distance_deg(a, b) < 1e-5
+
+
+# ---- algebra
+
+
+def test_map_from_odom_takes_odometry_to_the_fix():
+    robot = fix(0, planar(3, 2, 1.0), planar(1, -1, 0.4))
+    assert close(map_from_odom(robot) * robot.odom_from_base, robot.map_from_base)
+
+
+def test_prediction_follows_odometry():
+    start = fix(0, planar(3, 2, math.pi / 2), planar(0, 0, 0))
+    moved = predict(start, SECOND, planar(1, 0, 0.2), CONFIG)
+    assert close(moved.map_from_base, planar(3, 3, math.pi / 2 + 0.2))
+
+
+def test_prediction_grows_with_distance_and_without_odometry_with_time():
+    start = fix(0, planar(0), planar(0))
+    std_near = largest_stds(predict(start, SECOND, planar(1), CONFIG).covariance)[0]
+    std_far = largest_stds(predict(start, SECOND, planar(10), CONFIG).covariance)[0]
+    blind = predict(start, 2 * SECOND, None, CONFIG)
+    assert 0.05 < std_near < 0.2 and std_far > 0.5
+    assert close(blind.map_from_base, start.map_from_base) and largest_stds(blind.covariance)[0] > 4.0
+
+
+def test_rotation_error_becomes_position_error_over_distance():
+    start = Fix(0, planar(0), isotropic(0.001, 0.1), planar(0))
+    assert predict(start, 0, planar(5), CONFIG).covariance[1, 1] > 0.5**2
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-3, 1.0, 3.1])
+def test_rotation_vector_is_the_inverse_of_the_exponential(angle):
+    vector = angle * np.array([2.0, -1.0, 2.0]) / 3
+    assert np.allclose(rotation_vector(pycolmap.Rotation3d(vector)), vector, atol=1e-12)
+    negated = pycolmap.Rotation3d(-pycolmap.Rotation3d(vector).quat)
+    assert np.allclose(rotation_vector(negated), vector, atol=1e-9)
+
+
+def test_mahalanobis_counts_sigmas_of_the_difference():
+    a, b = Fix(0, planar(0), isotropic(3.0, 1.0)), Fix(0, planar(10), isotropic(4.0, 1.0))
+    assert mahalanobis(a, b) == pytest.approx(2.0)
+    turned = Fix(0, planar(0, 0, 0.3), isotropic(1.0, 0.1 / math.sqrt(2)))
+    assert mahalanobis(Fix(0, planar(0), turned.covariance), turned) == pytest.approx(3.0)
+
+
+def test_mahalanobis_of_fixes_drawn_from_their_covariance_is_that_of_six_dimensions():
+    rng = np.random.default_rng(1)
+    truth = planar(4, -2, 0.7)
+    covariance = np.diag([0.01, 0.02, 0.03, 0.001, 0.002, 0.003])
+    squared = []
+    for _ in range(500):
+        noise = rng.multivariate_normal(np.zeros(6), 2 * covariance)
+        rotation = pycolmap.Rotation3d(noise[3:]) * truth.rotation
+        drawn = Fix(0, pycolmap.Rigid3d(rotation, truth.translation + noise[:3]), covariance)
+        squared.append(mahalanobis(drawn, Fix(0, truth, covariance)) ** 2)
+    assert np.mean(squared) == pytest.approx(6.0, rel=0.1)
+
+
+def test_flattened_keeps_x_y_yaw_and_their_covariance():
+    rotation = pycolmap.Rotation3d(np.array([0.0, 0.0, 0.8])) * pycolmap.Rotation3d(np.array([0.05, -0.03, 0.0]))
+    full = Fix(5, pycolmap.Rigid3d(rotation, np.array([1.0, 2.0, 0.3])), np.diag([1.0, 2, 3, 4, 5, 6]) + 0.1)
+    flat = flattened(full)
+    assert flat.map_from_base.translation.tolist() == [1.0, 2.0, 0.0]
+    assert np.allclose(flat.map_from_base.rotation.matrix()[2], [0, 0, 1])
+    assert flat.covariance[5, 5] == pytest.approx(6.1) and flat.covariance[0, 5] == pytest.approx(0.1)
+    assert flat.covariance[2, 2] < 1e-3 and np.linalg.eigvalsh(flat.covariance)[0] > 0
+
+
+# ---- believing
+
+
+def test_the_first_fix_needs_others_that_agree():
+    tracker = Tracker(CONFIG)
+    verdicts = [observe(tracker, 0.1 * i, 1.0, 0.0) for i in range(3)]
+    assert verdicts == [Verdict.UNCONFIRMED, Verdict.UNCONFIRMED, Verdict.ACCEPTED]
+
+
+def test_first_fixes_that_contradict_each_other_are_never_believed():
+    tracker = Tracker(CONFIG)
+    assert all(observe(tracker, 0.1 * i, 5.0 * (i % 2), 0.0) is Verdict.UNCONFIRMED for i in range(20))
+    assert tracker.last is None and tracker.map_from_odom(0) is None
+
+
+def test_confirmation_follows_a_robot_that_drives():
+    tracker = Tracker(CONFIG)
+    assert [observe(tracker, i, 1.0 + i, 0.0 + i) for i in range(3)][-1] is Verdict.ACCEPTED
+
+
+def test_old_fixes_do_not_confirm():
+    tracker = Tracker(CONFIG)
+    assert all(observe(tracker, 6.0 * i, 1.0, 0.0) is Verdict.UNCONFIRMED for i in range(5))
+
+
+def test_a_fix_that_agrees_with_odometry_is_believed_at_once(localized):
+    assert observe(localized, 10.5, 1.5, 0.5) is Verdict.ACCEPTED
+    assert close(localized.map_from_odom(round(10.5 * SECOND)), planar(1.0))
+
+
+def test_a_glitch_does_not_move_the_robot(localized):
+    assert observe(localized, 10.1, 8.0, 0.0) is Verdict.UNCONFIRMED
+    assert close(localized.map_from_odom(round(10.1 * SECOND)), planar(1.0))
+    assert observe(localized, 10.2, 1.0, 0.0) is Verdict.ACCEPTED
+    assert localized.agreeing == 0
+
+
+def test_a_kidnapped_robot_recovers(localized):
+    verdicts = [observe(localized, 10.1 + 0.1 * i, 8.0, 0.0) for i in range(3)]
+    assert verdicts == [Verdict.UNCONFIRMED, Verdict.UNCONFIRMED, Verdict.ACCEPTED]
+    assert close(localized.map_from_odom(round(10.3 * SECOND)), planar(8.0))
+
+
+def test_late_fixes_are_refused_and_a_clock_set_back_starts_anew(localized):
+    assert observe(localized, 9.95, 1.0, 0.0) is Verdict.OUT_OF_ORDER
+    assert observe(localized, 10.0, 1.0, 0.0) is Verdict.OUT_OF_ORDER
+    assert observe(localized, 1.0, 1.0, 0.0) is Verdict.UNCONFIRMED
+    assert localized.state(SECOND) is State.UNLOCALIZED
+
+
+def test_without_odometry_the_robot_may_have_moved():
+    tracker = Tracker(TrackingConfig(confirmations=1, max_speed_m_per_s=2.0, max_mahalanobis=3.0))
+    assert observe(tracker, 0.0, 0.0) is Verdict.ACCEPTED
+    tracker.config = TrackingConfig(confirmations=2, max_speed_m_per_s=2.0, max_mahalanobis=3.0)
+    assert observe(tracker, 1.0, 3.0) is Verdict.ACCEPTED
+    assert observe(tracker, 1.1, 30.0) is Verdict.UNCONFIRMED
+    assert tracker.map_from_odom(SECOND) is None
+
+
+def test_a_fix_without_odometry_leaves_map_from_odom_as_it_was(localized):
+    assert observe(localized, 10.1, 1.05, None) is Verdict.ACCEPTED
+    assert close(localized.map_from_odom(round(10.1 * SECOND)), planar(1.0))
+
+
+# ---- states
+
+
+def test_states_by_the_age_of_the_last_fix(localized):
+    assert Tracker(CONFIG).state(0) is State.UNLOCALIZED
+    assert localized.state(round(10.9 * SECOND)) is State.LOCALIZED
+    assert localized.state(15 * SECOND) is State.COASTING
+    assert localized.state(41 * SECOND) is State.LOST
+    assert localized.map_from_odom(41 * SECOND) is None
+
+
+def test_without_odometry_there_is_nothing_to_coast_on():
+    tracker = Tracker(TrackingConfig(confirmations=1))
+    observe(tracker, 0.0, 0.0)
+    assert tracker.state(5 * SECOND) is State.LOST
+
+
+def test_a_lost_robot_needs_confirmation_again(localized):
+    assert observe(localized, 60.0, 1.0, 0.0) is Verdict.UNCONFIRMED
+
+
+# ---- searching
+
+
+def test_nothing_known_searches_the_whole_map():
+    assert Tracker(CONFIG).prior(0, None, CAM_FROM_BASE) is None
+
+
+def test_prior_is_the_camera_where_odometry_has_the_robot(localized):
+    prior = localized.prior(11 * SECOND, planar(2.0), CAM_FROM_BASE)
+    assert close(prior.cam_from_world, CAM_FROM_BASE * planar(3.0).inverse())
+    assert CONFIG.search_radius_m < prior.radius_m < CONFIG.search_radius_m + 1.0
+    assert CONFIG.search_angle_deg < prior.angle_deg < 180
+
+
+def test_misses_and_contradictions_widen_the_search_to_the_whole_map(localized):
+    localized.missed()
+    assert localized.prior(11 * SECOND, planar(0), CAM_FROM_BASE) is not None
+    localized.missed()
+    assert localized.prior(11 * SECOND, planar(0), CAM_FROM_BASE) is None
+    assert observe(localized, 11.0, 1.0, 0.0) is Verdict.ACCEPTED
+    assert localized.prior(11 * SECOND, planar(0), CAM_FROM_BASE) is not None
+    observe(localized, 11.1, 50.0, 0.0)
+    assert localized.prior(11 * SECOND, planar(0), CAM_FROM_BASE) is None
+
+
+def test_a_hint_narrows_the_search_but_is_no_fix():
+    tracker = Tracker(CONFIG)
+    tracker.hint(fix(0, planar(5.0), planar(0)))
+    assert tracker.state(0) is State.UNLOCALIZED and tracker.map_from_odom(0) is None
+    prior = tracker.prior(SECOND, planar(1.0), CAM_FROM_BASE)
+    assert close(prior.cam_from_world, CAM_FROM_BASE * planar(6.0).inverse())
+
+
+def test_a_fix_that_agrees_with_the_hint_is_believed_at_once_and_any_other_waits():
+    tracker = Tracker(CONFIG)
+    tracker.hint(fix(0, planar(5.0), planar(0)))
+    assert observe(tracker, 1.0, 20.0, 0.0) is Verdict.UNCONFIRMED
+    assert observe(tracker, 1.1, 5.5, 0.0) is Verdict.ACCEPTED
+    assert observe(tracker, 1.2, 6.5, 0.0) is Verdict.UNCONFIRMED  # from now on the fix counts, not the hint
+
+
+def test_a_hint_makes_the_old_pose_void(localized):
+    localized.hint(fix(10.5, planar(5.0), planar(0)))
+    assert localized.map_from_odom(round(10.5 * SECOND)) is None
+
+
+# ---- smoothing
+
+
+def test_small_corrections_are_spread_over_time(localized):
+    localized.config = TrackingConfig(smoothing_s=1.0)
+    assert observe(localized, 10.1, 1.03, 0.0) is Verdict.ACCEPTED
+    xs = [localized.map_from_odom(round(s * SECOND)).translation[0] for s in (10.1, 11.1, 20.0)]
+    assert xs == pytest.approx([1.0, 1.03 - 0.03 / math.e, 1.03], abs=1e-4)
+
+
+def test_a_second_correction_starts_where_the_first_had_come_to(localized):
+    localized.config = TrackingConfig(smoothing_s=1.0)
+    observe(localized, 10.1, 1.03, 0.0)
+    before = localized.map_from_odom(round(10.6 * SECOND))
+    observe(localized, 10.6, 1.0, 0.0)
+    assert close(localized.map_from_odom(round(10.6 * SECOND)), before)
+
+
+def test_a_confirmed_jump_is_not_smoothed(localized):
+    localized.config = TrackingConfig(smoothing_s=1.0)
+    for i in range(3):
+        observe(localized, 10.1 + 0.1 * i, 8.0, 0.0)
+    assert close(localized.map_from_odom(round(10.3 * SECOND)), planar(8.0))
