@@ -61,6 +61,7 @@ def set_up(torch: str | None) -> None:
     if STAMP.exists() and STAMP.read_text() == stamp:
         return
     STAMP.unlink(missing_ok=True)
+    check_headers()
     create_venv()
     install_python_packages(torch)
     if importable_outside_venv("rclpy"):
@@ -83,6 +84,16 @@ def check_python() -> None:
             "(Debian 12: apt install python3 python3-venv; "
             "Ubuntu: apt install python3.11 python3.11-venv from the deadsnakes PPA) or name it: "
             "make setup BOOTSTRAP_PYTHON=/path/to/python3.11"
+        )
+
+
+def check_headers() -> None:
+    """Refuse early what would fail after minutes: tf2_msgs cannot be compiled without Python's headers."""
+    include = sysconfig.get_path("include")
+    if not Path(include, "Python.h").exists() and not importable_outside_venv("tf2_msgs"):
+        raise SetupError(
+            f"no Python.h in {include}, which building the tf2_msgs message needs. "
+            "Debian 12: apt install python3-dev; Ubuntu: apt install python3.11-dev"
         )
 
 
@@ -143,31 +154,39 @@ def install_underlay() -> None:
     (SITE_PACKAGES / "deviloc_ros_underlay.pth").write_text("\n".join(lines) + "\n")
     if not importable_outside_venv("tf2_msgs"):
         step("tools that build tf2_msgs", create_build_env)
-        step("tf2_msgs", build_tf2_msgs)
+        slowly = "" if has_compiler() else " (no C++ compiler here, so with one from PyPI: takes minutes)"
+        step(f"tf2_msgs{slowly}", build_tf2_msgs)
 
 
 def create_build_env() -> None:
-    for compiler in ("cc", "c++"):
-        if shutil.which(compiler) is None:
-            raise SetupError(f"no compiler ({compiler}) to build the tf2_msgs message: apt install build-essential")
     shutil.rmtree(BUILD_ENV, ignore_errors=True)
     run([BASE_PYTHON, "-m", "venv", str(BUILD_ENV)])
-    run([str(BUILD_ENV / "bin/python"), "-m", "pip", "install", "-r", "requirements/underlay-build.txt"])
+    files = ["requirements/underlay-build.txt"]
+    if not has_compiler():
+        files.append("requirements/underlay-compiler.txt")
+    for file in files:
+        run([str(BUILD_ENV / "bin/python"), "-m", "pip", "install", "-r", file])
+
+
+def has_compiler() -> bool:
+    return all(os.environ.get(variable) or shutil.which(name) for variable, name in (("CC", "cc"), ("CXX", "c++")))
 
 
 def build_tf2_msgs() -> None:
     """Generate and compile the message with ROS's own generators, then install it into the venv."""
     correct_wheel_paths()
     build = BUILD_ENV / "build"
-    cmake = str(BUILD_ENV / "bin/cmake")
+    python, cmake = str(BUILD_ENV / "bin/python"), str(BUILD_ENV / "bin/cmake")
     environment = os.environ | {
         "PATH": f"{BUILD_ENV / 'bin'}:{os.environ['PATH']}",
         "AMENT_PREFIX_PATH": str(BUILD_ENV),
         "CMAKE_PREFIX_PATH": str(BUILD_ENV),
         "LD_LIBRARY_PATH": str(BUILD_ENV / "lib"),
     }
+    if not has_compiler():
+        environment |= {"CC": f"{python} -m ziglang cc", "CXX": f"{python} -m ziglang c++"}
     configure = [cmake, "-G", "Ninja", "-S", "underlay/tf2_msgs", "-B", str(build), "-DCMAKE_BUILD_TYPE=Release"]
-    configure += [f"-DCMAKE_INSTALL_PREFIX={VENV}", f"-DPython3_EXECUTABLE={BUILD_ENV / 'bin/python'}"]
+    configure += [f"-DCMAKE_INSTALL_PREFIX={VENV}", f"-DPython3_EXECUTABLE={python}"]
     run(configure, environment)
     run([cmake, "--build", str(build), "--parallel", "2"], environment)
     run([cmake, "--install", str(build)], environment)
@@ -176,8 +195,6 @@ def build_tf2_msgs() -> None:
 
 def correct_wheel_paths() -> None:
     include = sysconfig.get_path("include")
-    if not Path(include, "Python.h").exists():
-        raise SetupError(f"no Python.h in {include}: apt install python3.11-dev")
     numpy_include = BUILD_ENV / "lib/python3.11/site-packages/numpy/_core/include"
     for path in (BUILD_ENV / "share").rglob("*.cmake"):
         text = path.read_text()
