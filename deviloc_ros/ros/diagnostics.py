@@ -1,0 +1,121 @@
+"""What the node says of itself in /diagnostics. docs/interface.md explains every key."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import torch
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.ros.pipeline import Drop, Outcome
+from deviloc_ros.tracking import State, largest_stds
+
+SILENT_AFTER_S = 3.0  # a camera that sends nothing for this long is reported
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts since the node was configured."""
+
+    received: int = 0
+    processed: int = 0
+    published: int = 0
+    dropped: Counter[Drop] = field(default_factory=Counter)
+    last_received_s: float | None = None  # monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One look at the node."""
+
+    phase: str = "unconfigured"  # lifecycle state
+    enabled: bool = True
+    continuous: bool = True
+    state: State = State.UNLOCALIZED
+    outcome: Outcome | None = None  # of the last image
+    last_fix_age_s: float | None = None
+    silent_s: float = 0.0  # since the last image
+    image_topic: str = ""
+    incompatible_qos: tuple[str, ...] = ()
+    missing_odometry: bool = False  # the last fix could not move map->odom
+    values: dict[str, str] = field(default_factory=dict)
+
+
+def judged(health: Health) -> tuple[bytes, str]:
+    """Level and message: the first thing that is wrong, and what to do about it."""
+    if health.phase != "active":
+        return DiagnosticStatus.WARN, health.phase
+    if not health.enabled:
+        return DiagnosticStatus.WARN, "disabled by ~/enable"
+    if health.silent_s > SILENT_AFTER_S:
+        qos = f"; {', '.join(health.incompatible_qos)}" if health.incompatible_qos else ""
+        return DiagnosticStatus.ERROR, f"no image on {health.image_topic} for {health.silent_s:.0f} s{qos}"
+    if not health.continuous and health.outcome is None:
+        return DiagnosticStatus.OK, "waiting for ~/trigger_localization"
+    reason = health.outcome.detail or health.outcome.reason if health.outcome else "no image localized yet"
+    if health.state is State.LOCALIZED:
+        if health.missing_odometry:
+            return DiagnosticStatus.WARN, "localized, but no odometry at the image's stamp: map->odom is not updated"
+        return DiagnosticStatus.OK, "localized"
+    level = DiagnosticStatus.WARN if health.state is State.COASTING else DiagnosticStatus.ERROR
+    return level, f"{health.state.value}: {reason}"
+
+
+def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) -> DiagnosticArray:
+    """The message for /diagnostics."""
+    level, message = judged(health)
+    values = {"lifecycle": health.phase, "enabled": str(health.enabled), "state": health.state.value}
+    values["last_fix_age_s"] = "never" if health.last_fix_age_s is None else f"{health.last_fix_age_s:.3f}"
+    values |= outcome_values(health.outcome) if health.outcome else {}
+    values |= health.values
+    status = DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id)
+    status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+    msg = DiagnosticArray(status=[status])
+    msg.header.stamp = stamp
+    return msg
+
+
+def outcome_values(outcome: Outcome) -> dict[str, str]:
+    """What the last image gave."""
+    evidence = outcome.evidence
+    values = {
+        "reason": outcome.reason,
+        "detail": outcome.detail,
+        "image_stamp": f"{outcome.stamp_ns // 10**9}.{outcome.stamp_ns % 10**9:09d}",
+        "inliers": str(evidence.inliers),
+        "inlier_ratio": f"{evidence.inlier_ratio:.3f}",
+        "coverage": f"{evidence.coverage:.3f}",
+        "references": ", ".join(evidence.references),
+    }
+    if outcome.fix is not None:
+        std_m, std_deg = largest_stds(outcome.fix.covariance)
+        values |= {"position_std_m": f"{std_m:.4f}", "orientation_std_deg": f"{std_deg:.3f}"}
+    return values | {f"latency_ms.{stage}": f"{ms:.1f}" for stage, ms in outcome.stages_ms.items()}
+
+
+def tally_values(tally: Tally, before: Tally, seconds: float) -> dict[str, str]:
+    """Totals, and rates since `before`, `seconds` ago."""
+    values = {}
+    for name in ("received", "processed", "published"):
+        total = getattr(tally, name)
+        values[f"images_{name}"] = str(total)
+        values[f"images_{name}_hz"] = f"{(total - getattr(before, name)) / max(seconds, 1e-3):.2f}"
+    return values | {f"dropped.{drop.name.lower()}": str(count) for drop, count in list(tally.dropped.items())}
+
+
+def localizer_values(localizer: Localizer) -> dict[str, str]:
+    """Which map and which network answer."""
+    reference_map, device = localizer.map, localizer.matcher.device
+    values = {
+        "map": str(reference_map.folder),
+        "map_id": reference_map.identity[:16],
+        "map_views": str(len(reference_map)),
+        "matcher": localizer.config.matcher.name,
+        "device": str(device),
+    }
+    if device.type == "cuda":
+        values["gpu_memory_mb"] = f"{torch.cuda.memory_allocated(device) / 2**20:.0f}"
+    return values

@@ -1,0 +1,174 @@
+"""The lifecycle node `deviloc`: its states and parameters. `session.py` has what it does while configured."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.ros.diagnostics import Health, diagnostics_msg
+from deviloc_ros.ros.parameters import Parameters, all_parameters, changed, declare
+from deviloc_ros.ros.pipeline import open_localizer, warm_up
+from deviloc_ros.ros.session import Session
+
+OpenLocalizer = Callable[[Parameters], Localizer]
+
+
+def transition(method: Callable[[DevilocNode], None]) -> Callable:
+    """A lifecycle transition that fails aloud: rclpy drops what a transition raises, without a word."""
+
+    @functools.wraps(method)
+    def callback(self: DevilocNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            method(self)
+        except Exception as error:
+            self.get_logger().error(f"{method.__name__} failed: {error}")
+            self.get_logger().debug(traceback.format_exc())
+            return TransitionCallbackReturn.FAILURE
+        return getattr(LifecycleNode, method.__name__)(self, state)  # the lifecycle publishers follow
+
+    return callback
+
+
+class DevilocNode(LifecycleNode):
+    """Localizes a robot in a map.
+
+    Raises:
+        ValueError: it was started with a parameter that is unknown or has an impossible value; the message names it.
+    """
+
+    def __init__(self, open_localizer: OpenLocalizer = open_localizer, **node_options) -> None:
+        super().__init__("deviloc", **node_options)
+        self._open_localizer = open_localizer
+        self._phase = "unconfigured"
+        self._session: Session | None = None
+        self._values = declare(self)
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self.add_post_set_parameters_callback(self._apply_parameters)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Steady time: a paused recording does not silence the diagnostics.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(self._values.node.diagnostics_period, self._report, clock=steady)
+        back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        self._jump_handle = self.get_clock().create_jump_callback(back, post_callback=self._on_time_jump)
+
+    def start(self) -> bool:
+        """Configure and activate, if the node is to do so by itself. False if that failed."""
+        if not self._values.node.autostart:
+            return True
+        success = TransitionCallbackReturn.SUCCESS
+        return self.trigger_configure() == success and self.trigger_activate() == success
+
+    def close(self) -> None:
+        """Let everything go, whatever the state."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    @transition
+    def on_configure(self) -> None:
+        """Load map and network, open what is not bound to images."""
+        localizer = self._open_localizer(self._values)
+        warm_up(localizer)
+        self._session = Session(self, localizer, self._values, self._report)
+        self._phase = "inactive"
+        about = self._session.about
+        self.get_logger().info(
+            f"map {about['map']}: {about['map_views']} views, {about['matcher']} on {about['device']}"
+        )
+
+    @transition
+    def on_activate(self) -> None:
+        """Listen to images."""
+        assert self._session is not None
+        self._session.start()
+        self._phase = "active"
+
+    @transition
+    def on_deactivate(self) -> None:
+        """Listen no more; the map stays loaded."""
+        assert self._session is not None
+        self._session.stop()
+        self._phase = "inactive"
+
+    @transition
+    def on_cleanup(self) -> None:
+        """Free map and network."""
+        self.close()
+        self._phase = "unconfigured"
+
+    @transition
+    def on_shutdown(self) -> None:
+        """Free all, from any state."""
+        self.close()
+        self._phase = "finalized"
+
+    def _report(self) -> None:
+        session = self._session
+        health = Health(self._phase) if session is None else session.health(self._phase)
+        hardware_id = "none" if session is None else session.about["map_id"]
+        stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(diagnostics_msg(f"{self.get_name()}: localization", health, hardware_id, stamp))
+
+    def _on_time_jump(self, jump: TimeJump) -> None:
+        if self._session is not None:
+            self._session.reset_tracking("the clock jumped back")
+
+    def _check_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        """Accept values only if all of them together are possible now; nothing is changed here."""
+        known = {name: (is_live, value) for name, is_live, value in all_parameters(self._values)}
+        wanted = {p.name: p.value for p in parameters if p.name in known}
+        for name, value in wanted.items():
+            is_live, current = known[name]
+            if self._session is not None and not is_live and value != current:
+                return SetParametersResult(reason=f"{name} can be changed only while the node is unconfigured")
+        try:
+            changed(self._values, wanted)
+        except ValueError as error:
+            return SetParametersResult(reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _apply_parameters(self, parameters: Sequence[Parameter]) -> None:
+        known = {name for name, _, _ in all_parameters(self._values)}
+        self._values = changed(self._values, {p.name: p.value for p in parameters if p.name in known})
+        if self._session is not None:
+            self._session.apply(self._values)
+
+
+def main(arguments: list[str] | None = None, open_localizer: OpenLocalizer = open_localizer) -> int:
+    """Run the node until it is told to stop. Returns 1 if it could not start, else 0."""
+    rclpy.init(args=arguments)
+    node = None
+    try:
+        node = DevilocNode(open_localizer)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        if not node.start():
+            return 1
+        executor.spin()
+    except ValueError as error:
+        rclpy.logging.get_logger("deviloc").fatal(str(error))
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

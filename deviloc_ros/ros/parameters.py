@@ -1,0 +1,243 @@
+"""ROS parameters from the config dataclasses: declared, checked and documented from one place.
+
+A parameter's name is the dotted name of its field. Those that take effect when the node configures can be changed only
+while it is unconfigured, the others (live) at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+
+from deviloc_ros.config import Checked, Config, from_dict, param
+from deviloc_ros.ros.conversions import rigid_from_text
+from deviloc_ros.tracking import TrackingConfig
+
+TF_MODES = ("map_to_odom", "map_to_base", "none")
+TRANSPORTS = ("raw", "compressed")
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig(Checked):
+    """What only the node needs to know: topics, frames, transforms and rates."""
+
+    map_path: str = param("", "folder of the map, made by `python -m deviloc_ros build-map`", read_only=True)
+    autostart: bool = param(
+        True, "configure and activate without being told; false under a lifecycle manager", read_only=True
+    )
+    image_topic: str = param(
+        "image", "images; with image_transport compressed, /compressed is appended", read_only=True
+    )
+    camera_info_topic: str = param("camera_info", "calibration of the camera", read_only=True)
+    image_transport: str = param(
+        "raw", "raw: sensor_msgs/Image, compressed: sensor_msgs/CompressedImage", choices=TRANSPORTS, read_only=True
+    )
+    rectified: bool = param(
+        False, "the images are rectified: they are described by P, without distortion", read_only=True
+    )
+    map_frame: str = param("map", "frame of the map", read_only=True)
+    odom_frame: str = param("odom", "frame of the odometry; empty: there is none", read_only=True)
+    base_frame: str = param("base_link", "frame of the robot, whose pose is published", read_only=True)
+    camera_frame: str = param("", "optical frame of the camera; empty: the image's frame_id", read_only=True)
+    base_from_camera: str = param(
+        "", "x y z qx qy qz qw of the optical frame in base_frame; empty: from TF", read_only=True
+    )
+    tf_mode: str = param("map_to_odom", "the transform to broadcast", choices=TF_MODES, read_only=True)
+    tf_publish_rate: float = param(20.0, "map->odom is broadcast this often [Hz]", low=0.1, high=1000.0, read_only=True)
+    transform_tolerance: float = param(0.2, "map->odom is stamped this far into the future [s]", low=0.0, high=10.0)
+    transform_timeout: float = param(
+        0.2, "an image waits this long for its transforms [s of wall time]", low=0.0, high=10.0
+    )
+    two_d_mode: bool = param(False, "the robot moves on the plane z = 0 of the map: only x, y and yaw are published")
+    max_image_age: float = param(1.0, "older images are dropped [s]; 0 takes images of any age", low=0.0, high=3600.0)
+    max_rate_hz: float = param(
+        0.0, "images localized per second at most; 0: as many as the machine can", low=0.0, high=1000.0
+    )
+    continuous: bool = param(True, "localize all images; false: only when ~/trigger_localization is called")
+    trigger_timeout: float = param(
+        5.0, "~/trigger_localization gives up after this time [s of wall time]", low=0.1, high=600.0
+    )
+    diagnostics_period: float = param(
+        1.0, "time between two /diagnostics messages [s of wall time]", low=0.05, high=60.0, read_only=True
+    )
+
+    def __post_init__(self) -> None:
+        Checked.__post_init__(self)
+        for name in ("map_frame", "base_frame", "image_topic", "camera_info_topic"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must not be empty")
+        named = [frame for frame in (self.map_frame, self.odom_frame, self.base_frame) if frame]
+        if len(set(named)) < len(named):
+            raise ValueError(f"map_frame, odom_frame and base_frame must differ, got {', '.join(named)}")
+        if any(frame.startswith("/") for frame in (*named, self.camera_frame)):
+            raise ValueError(f"frames have no leading slash, got {', '.join((*named, self.camera_frame))}")
+        if self.tf_mode == "map_to_odom" and not self.odom_frame:
+            raise ValueError("tf_mode map_to_odom needs an odom_frame")
+        if self.base_from_camera:
+            try:
+                rigid_from_text(self.base_from_camera)
+            except ValueError as error:
+                raise ValueError(f"base_from_camera: {error}") from error
+
+    @property
+    def uses_odometry(self) -> bool:
+        """With map_to_base the robot's parent is the map, so odometry cannot be its parent as well."""
+        return bool(self.odom_frame) and self.tf_mode != "map_to_base"
+
+
+# A map fixes how it was made; the node takes these from the map, and only here can they not be set.
+FIXED_BY_MAP = ("matcher.name", "lift")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """All parameters of the node."""
+
+    node: NodeConfig = field(default_factory=NodeConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    localizer: Config = field(default_factory=Config)
+
+
+# `node.map_path` would say nothing more than `map_path`.
+PREFIXES = {"node": "", "tracking": "tracking.", "localizer": ""}
+
+
+def walk(config: Any, prefix: str = "", skip: tuple[str, ...] = FIXED_BY_MAP) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted name, dataclass field and value of every parameter in a tree of configs."""
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if prefix + f.name in skip:
+            continue
+        if is_dataclass(value):
+            yield from walk(value, f"{prefix}{f.name}.", skip)
+        else:
+            yield prefix + f.name, f, value
+
+
+def all_fields(parameters: Parameters) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted name, dataclass field and value of every parameter of the node."""
+    for part, prefix in PREFIXES.items():
+        yield from walk(getattr(parameters, part), prefix)
+
+
+def all_parameters(parameters: Parameters) -> Iterator[tuple[str, bool, Any]]:
+    """Dotted name, whether it is live, and value of every parameter of the node."""
+    for name, f, value in all_fields(parameters):
+        yield name, is_live(name, f), value
+
+
+def is_live(name: str, f: Any) -> bool:
+    """Whether a change takes effect at once. A matcher keeps the config that it was made with."""
+    return not f.metadata["read_only"] and not name.startswith("matcher.")
+
+
+def declare(node: Node) -> Parameters:
+    """Declare every parameter and return the values the node was started with.
+
+    Raises:
+        ValueError: a value of the wrong type or out of bounds, or a parameter nobody knows; the message names it.
+    """
+    values = {}
+    for name, f, default in all_fields(Parameters()):
+        try:
+            values[name] = node.declare_parameter(name, default, descriptor(name, f)).value
+        except InvalidParameterTypeException as error:
+            hint = "; write 5.0, not 5" if isinstance(default, float) else ""
+            raise ValueError(f"parameter {name} must be {type(default).__name__}{hint}: {error}") from error
+        except InvalidParameterValueException as error:
+            raise ValueError(f"parameter {name}: {error}") from error
+    refuse_unknown(node)
+    return changed(Parameters(), values)
+
+
+def refuse_unknown(node: Node) -> None:
+    """Raise ValueError if the node was given a parameter that it does not have: a misspelt one would do nothing."""
+    given = node._parameter_overrides  # rclpy has no public name for it
+    unknown = [name for name in given if not node.has_parameter(name) and not name.startswith("qos_overrides.")]
+    if unknown:
+        raise ValueError(f"unknown parameter {', '.join(sorted(unknown))}")
+
+
+def changed(parameters: Parameters, values: Mapping[str, Any]) -> Parameters:
+    """`parameters` with the named values replaced, checked as a whole.
+
+    Raises:
+        ValueError: naming the parameter.
+    """
+    by_part: dict[str, dict[str, Any]] = {part: {} for part in PREFIXES}
+    for name, value in values.items():
+        nest(by_part[part_of(name)], name.removeprefix("tracking."), value)
+    return Parameters(**{part: from_dict(getattr(parameters, part), nested) for part, nested in by_part.items()})
+
+
+def part_of(name: str) -> str:
+    """Which field of `Parameters` holds the parameter of this dotted name."""
+    if name.startswith("tracking."):
+        return "tracking"
+    return "localizer" if "." in name else "node"
+
+
+def nest(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    """Put a value at a dotted name into nested dicts."""
+    *parents, leaf = dotted.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+    tree[leaf] = value
+
+
+def descriptor(name: str, f: Any) -> ParameterDescriptor:
+    """What `ros2 param describe` and rqt show of a field, and the range that rclpy enforces."""
+    about = f.metadata
+    rules = [f"one of {', '.join(about['choices'])}"] if about["choices"] else []
+    if not is_live(name, f):
+        rules.append("can be changed only while the node is unconfigured")
+    result = ParameterDescriptor(description=about["description"], additional_constraints="; ".join(rules))
+    low, high = about["low"], about["high"]
+    if low is not None and high is not None:
+        if isinstance(f.default, float):
+            result.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+        else:
+            result.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+    return result
+
+
+def markdown() -> str:
+    """The page docs/parameters.md."""
+    settled = [row for row in walk(Config(), skip=()) if row[0].startswith(FIXED_BY_MAP)]
+    return "\n".join(
+        [
+            "# Parameters",
+            "",
+            "Made by `python -m deviloc_ros.ros.parameters > docs/parameters.md`; a test keeps it current.",
+            "Live parameters take effect at once, the others when the node configures.",
+            "",
+            *table((name, f, default, is_live(name, f)) for name, f, default in all_fields(Parameters())),
+            "",
+            "The node takes these from the map; `build-map` and the other commands set them:",
+            "",
+            *table((*row, False) for row in settled),
+            "",
+        ]
+    )
+
+
+def table(rows: Iterable[tuple[str, Any, Any, bool]]) -> Iterator[str]:
+    """Lines of a table with the parameters of these names, fields, defaults, and whether they are live."""
+    yield "| parameter | default | range | live | meaning |"
+    yield "|---|---|---|---|---|"
+    for name, f, default, live in rows:
+        about = f.metadata
+        low, high = about["low"], about["high"]
+        bounds = ", ".join(about["choices"]) or (f"{low} to {high}" if low is not None else "")
+        yield f"| `{name}` | {json.dumps(default)} | {bounds} | {'yes' if live else ''} | {about['description']} |"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

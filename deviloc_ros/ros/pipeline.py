@@ -1,0 +1,242 @@
+"""From one image message to a fix, or to the reason why there is none. Runs in the worker thread."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import torch
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from deviloc_ros.config import Config
+from deviloc_ros.geometry import covariance_of_moved
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.maps.store import Map
+from deviloc_ros.ros.conversions import camera_from_info, image_from_serialized, pixels_from_msg, stamp_ns
+from deviloc_ros.ros.parameters import Parameters
+from deviloc_ros.ros.transforms import Missing, Transforms
+from deviloc_ros.stopwatch import Stopwatch
+from deviloc_ros.tracking import Fix, Tracker, Verdict, flattened, widened
+from deviloc_ros.types import Camera, Evidence, Localized, Lost
+
+
+class Drop(enum.Enum):
+    """Why an image was not even tried. The names are keys in /diagnostics."""
+
+    REPLACED = "a newer image came before its turn"
+    DISABLED = "switched off by ~/enable"
+    NOT_ASKED = "not continuous, and nobody called ~/trigger_localization"
+    RATE_LIMITED = "more images than max_rate_hz"
+    NO_STAMP = "the image has no time stamp"
+    TOO_OLD = "the image is older than max_image_age"
+    FROM_FUTURE = "the image's stamp is in the future"
+    UNDECODABLE = "the image cannot be decoded"
+    NO_CAMERA_INFO = "no camera_info for the image's frame"
+    BAD_CAMERA_INFO = "camera_info unusable"
+    NO_EXTRINSIC = "the camera's place on the robot is unknown"
+    INTERNAL_ERROR = "internal error, see the log"
+
+
+class NotTried(Exception):
+    """An image that cannot be localized for a reason outside the image's content."""
+
+    def __init__(self, drop: Drop, detail: str = "") -> None:
+        super().__init__(detail or drop.value)
+        self.drop = drop
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What became of an image.
+
+    fix: what to publish, None for nothing. reason: "accepted", or the lower-case name of a Drop, Reason or Verdict.
+    """
+
+    stamp_ns: int
+    fix: Fix | None
+    reason: str
+    detail: str = ""
+    evidence: Evidence = field(default_factory=Evidence)
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+
+class CameraBook:
+    """The calibration of each camera frame, converted again only when it changes."""
+
+    def __init__(self, rectified: bool) -> None:
+        self._rectified = rectified
+        self._entries: dict[str, tuple[tuple, Camera | str]] = {}
+
+    def note(self, info: CameraInfo) -> bool:
+        """Remember a camera_info. True if it differs from the last one of its frame."""
+        roi = (info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height)
+        size = (info.width, info.height, info.binning_x, info.binning_y)
+        content = (info.distortion_model, tuple(info.d), tuple(info.k), tuple(info.p), size, roi)
+        known = self._entries.get(info.header.frame_id)
+        if known is not None and known[0] == content:
+            return False
+        try:
+            camera: Camera | str = camera_from_info(info, self._rectified)
+        except ValueError as error:
+            camera = str(error)
+        self._entries[info.header.frame_id] = content, camera
+        return True
+
+    def camera(self, frame: str) -> Camera:
+        """Raises NotTried if the frame's calibration is unknown or unusable."""
+        if frame not in self._entries:
+            known = ", ".join(repr(name) for name in self._entries) or "none yet"
+            raise NotTried(Drop.NO_CAMERA_INFO, f"image is of frame {frame!r}, camera_info of {known}")
+        camera = self._entries[frame][1]
+        if isinstance(camera, str):
+            raise NotTried(Drop.BAD_CAMERA_INFO, camera)
+        return camera
+
+
+def open_localizer(parameters: Parameters) -> Localizer:
+    """The localizer of the map at `map_path`. Raises MapError naming what is wrong with it."""
+    if not parameters.node.map_path:
+        raise ValueError("parameter map_path is empty: it must name the folder of a map")
+    reference_map = Map.open(Path(parameters.node.map_path).expanduser())
+    return Localizer(reference_map, bound_to_map(parameters.localizer, reference_map.config))
+
+
+def bound_to_map(config: Config, map_config: Config) -> Config:
+    """`config` with what was settled when the map was built."""
+    return replace(config, matcher=replace(config.matcher, name=map_config.matcher.name), lift=map_config.lift)
+
+
+def warm_up(localizer: Localizer) -> None:
+    """Localize noise, so that the first real image is not delayed by what is done once."""
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640), np.uint8)
+    localizer.localize(noise, Camera("PINHOLE", 640, 480, (500.0, 500.0, 320.0, 240.0)))
+
+
+class Pipeline:
+    """Everything that lives between configure and cleanup: localizer, tracker, calibrations, counts.
+
+    `process` belongs to the worker thread; all else may be called from the executor's thread meanwhile.
+    """
+
+    def __init__(
+        self,
+        localizer: Localizer,
+        transforms: Transforms,
+        parameters: Parameters,
+        now_ns: Callable[[], int],
+        dropped: Counter[Drop],
+    ) -> None:
+        self.localizer = localizer
+        self.cameras = CameraBook(parameters.node.rectified)
+        self.tracker = Tracker(parameters.tracking)
+        self.tracker_lock = threading.Lock()
+        self._transforms = transforms
+        self._parameters = parameters
+        self._now_ns = now_ns
+        self._dropped = dropped
+
+    def apply(self, parameters: Parameters) -> None:
+        """Take new values of the live parameters; an image in hand may still see some of the old ones."""
+        self._parameters = parameters
+        self.tracker.config = parameters.tracking
+        self.localizer.config = bound_to_map(parameters.localizer, self.localizer.config)
+
+    def free(self) -> None:
+        """Let the localizer go, and give its GPU memory back."""
+        del self.localizer
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def process(self, serialized: bytes) -> Outcome:
+        """Localize one serialized image."""
+        watch = Stopwatch()
+        header, msg = image_from_serialized(serialized, self._parameters.node.image_transport == "compressed")
+        time_ns = stamp_ns(header.stamp)
+        try:
+            self._check_stamp(time_ns)
+            outcome = self._localize(msg, header.frame_id, time_ns, watch)
+        except NotTried as why:
+            self._dropped[why.drop] += 1
+            outcome = Outcome(time_ns, None, why.drop.name.lower(), str(why))
+        total_ms = (self._now_ns() - time_ns) * 1e-6 if time_ns else 0.0
+        stages_ms = {**watch.stages_ms, **outcome.evidence.stages_ms, "stamp_to_result": total_ms}
+        return replace(outcome, stages_ms=stages_ms)
+
+    def _localize(self, msg: Image | CompressedImage, frame: str, time_ns: int, watch: Stopwatch) -> Outcome:
+        camera = self.cameras.camera(frame)
+        with watch.stage("extrinsic"):
+            base_from_cam = self._base_from_cam(frame, time_ns)
+        with watch.stage("decode"):
+            pixels = decoded(msg)
+        odom_from_base = self._odom_from_base(time_ns, wait_s=0.0)
+        with self.tracker_lock:
+            prior = self.tracker.prior(time_ns, odom_from_base, base_from_cam.inverse())
+        match self.localizer.localize(pixels, camera, prior):
+            case Lost(reason, detail, evidence):
+                with self.tracker_lock:
+                    self.tracker.missed()
+                return Outcome(time_ns, None, reason.name.lower(), f"{reason.value}: {detail}", evidence)
+            case Localized() as localized:
+                if odom_from_base is None:  # it may have arrived while the image was localized
+                    with watch.stage("odometry"):
+                        odom_from_base = self._odom_from_base(time_ns, self._parameters.node.transform_timeout)
+                return self._judge(self._fix(localized, base_from_cam, odom_from_base, time_ns), localized.evidence)
+
+    def _judge(self, fix: Fix, evidence: Evidence) -> Outcome:
+        with self.tracker_lock:
+            verdict = self.tracker.observe(fix, self._now_ns())
+            agreeing = self.tracker.agreeing
+        reason = verdict.name.lower()
+        if verdict is Verdict.ACCEPTED:
+            return Outcome(fix.stamp_ns, fix, reason, evidence=evidence)
+        return Outcome(fix.stamp_ns, None, reason, f"{verdict.value}, {agreeing} so far", evidence)
+
+    def _fix(
+        self,
+        localized: Localized,
+        base_from_cam: pycolmap.Rigid3d,
+        odom_from_base: pycolmap.Rigid3d | None,
+        time_ns: int,
+    ) -> Fix:
+        map_from_cam, cam_from_base = localized.cam_from_world.inverse(), base_from_cam.inverse()
+        covariance = covariance_of_moved(map_from_cam, localized.covariance, cam_from_base)
+        covariance = widened(covariance, self._parameters.tracking)
+        fix = Fix(time_ns, map_from_cam * cam_from_base, covariance, odom_from_base)
+        return flattened(fix) if self._parameters.node.two_d_mode else fix
+
+    def _check_stamp(self, time_ns: int) -> None:
+        """Raises NotTried for an image whose time is unknown or too far from now."""
+        limit_s = self._parameters.node.max_image_age
+        age_s = (self._now_ns() - time_ns) * 1e-9
+        if time_ns == 0:
+            raise NotTried(Drop.NO_STAMP)
+        if limit_s > 0 and age_s > limit_s:
+            raise NotTried(Drop.TOO_OLD, f"the image is {age_s:.3f} s old (recorded? then set use_sim_time)")
+        if limit_s > 0 and age_s < -limit_s:
+            raise NotTried(Drop.FROM_FUTURE, f"the image's stamp is {-age_s:.3f} s in the future")
+
+    def _base_from_cam(self, frame: str, time_ns: int) -> pycolmap.Rigid3d:
+        found = self._transforms.base_from_cam(frame, time_ns, self._parameters.node.transform_timeout)
+        if isinstance(found, Missing):
+            raise NotTried(Drop.NO_EXTRINSIC, found.detail)
+        return found
+
+    def _odom_from_base(self, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | None:
+        if not self._parameters.node.uses_odometry:
+            return None
+        found = self._transforms.odom_from_base(time_ns, wait_s)
+        return None if isinstance(found, Missing) else found
+
+
+def decoded(msg: Image | CompressedImage) -> np.ndarray:
+    """(H, W) gray or (H, W, 3) BGR. Raises NotTried."""
+    try:
+        return pixels_from_msg(msg)
+    except ValueError as error:
+        raise NotTried(Drop.UNDECODABLE, str(error)) from error

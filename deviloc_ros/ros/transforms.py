@@ -1,0 +1,76 @@
+"""The transforms the node asks for and the one it sends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pycolmap
+import tf2_ros
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.time import Time
+
+from deviloc_ros.ros.conversions import rigid_from_msg, rigid_from_text, transform_msg
+from deviloc_ros.ros.parameters import NodeConfig
+
+BUFFER_S = 30.0  # longer than any image waits to be localized, with room for recordings played fast
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """No transform, and tf2's word on why."""
+
+    detail: str
+
+
+class Transforms:
+    """Looks up the camera and the odometry, and broadcasts what was localized.
+
+    The waits are for the worker thread: in a callback nothing could arrive while it waits.
+    """
+
+    def __init__(self, node: Node, config: NodeConfig) -> None:
+        self._config = config
+        # With the node's clock, so that the buffer forgets when that clock jumps back.
+        self._buffer = tf2_ros.Buffer(Duration(seconds=BUFFER_S), node)
+        self._listener = tf2_ros.TransformListener(self._buffer, node)
+        self._broadcaster = tf2_ros.TransformBroadcaster(node)
+        self._node = node
+        self.failures: Counter[str] = Counter()  # by the transform that was missing
+
+    def close(self) -> None:
+        """Stop listening and sending."""
+        self._listener.unregister()
+        self._node.destroy_publisher(self._broadcaster.pub_tf)
+
+    def base_from_cam(self, image_frame: str, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
+        """The camera on the robot when the image was taken: the parameter if given, else TF."""
+        if self._config.base_from_camera:
+            return rigid_from_text(self._config.base_from_camera)
+        return self._lookup(self._config.base_frame, self._config.camera_frame or image_frame, time_ns, wait_s)
+
+    def odom_from_base(self, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
+        """The odometry at a time."""
+        return self._lookup(self._config.odom_frame, self._config.base_frame, time_ns, wait_s)
+
+    def latest_odom_from_base(self) -> pycolmap.Rigid3d | None:
+        """The newest odometry there is, without a wait."""
+        found = self._lookup(self._config.odom_frame, self._config.base_frame, 0, 0.0)
+        return None if isinstance(found, Missing) else found
+
+    def broadcast(self, map_from_child: pycolmap.Rigid3d, child: str, time_ns: int) -> None:
+        """Send a transform from the map frame to `child`."""
+        self._broadcaster.sendTransform(transform_msg(map_from_child, time_ns, self._config.map_frame, child))
+
+    def _lookup(self, target: str, source: str, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
+        try:
+            found = self._buffer.lookup_transform(
+                target, source, Time(nanoseconds=time_ns), Duration(seconds=wait_s) if wait_s > 0 else Duration()
+            )
+            return rigid_from_msg(found.transform)
+        except (tf2_ros.TransformException, ValueError) as error:
+            # Without a wait it was only a question; with one, an image goes without its transform.
+            if wait_s > 0:
+                self.failures[f"{target} <- {source}"] += 1
+            return Missing(f"no transform {target} <- {source}: {error}")

@@ -1,0 +1,51 @@
+"""What /diagnostics says."""
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from deviloc_ros.ros.diagnostics import Health, Tally, diagnostics_msg, judged, tally_values
+from deviloc_ros.ros.pipeline import Drop, Outcome
+from deviloc_ros.tracking import State
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+FAILED = Outcome(5, None, "few_inliers", "too few inliers: 7 of at least 30")
+
+
+@pytest.mark.parametrize(
+    ("health", "level", "says"),
+    [
+        (Health("inactive"), WARN, "inactive"),
+        (Health("active", enabled=False), WARN, "disabled"),
+        (Health("active", silent_s=9, image_topic="/image"), ERROR, "no image on /image for 9 s"),
+        (Health("active", silent_s=9, incompatible_qos=("QoS (RELIABILITY)",)), ERROR, "QoS (RELIABILITY)"),
+        (Health("active"), ERROR, "unlocalized: no image localized yet"),
+        (Health("active", continuous=False), OK, "waiting for ~/trigger_localization"),
+        (Health("active", outcome=FAILED), ERROR, "unlocalized: too few inliers: 7 of at least 30"),
+        (Health("active", state=State.COASTING, outcome=FAILED), WARN, "coasting: too few inliers"),
+        (Health("active", state=State.LOST, outcome=FAILED), ERROR, "lost: too few inliers"),
+        (Health("active", state=State.LOCALIZED, outcome=FAILED), OK, "localized"),
+        (Health("active", state=State.LOCALIZED, missing_odometry=True), WARN, "map->odom is not updated"),
+    ],
+)
+def test_level_and_message_name_the_first_thing_wrong(health, level, says):
+    assert judged(health)[0] == level and says in judged(health)[1]
+
+
+def test_the_message_holds_the_last_image_and_the_hardware():
+    health = Health("active", outcome=FAILED, last_fix_age_s=1.5, values={"map_id": "abc"})
+    msg = diagnostics_msg("deviloc: localization", health, "abc", Time(sec=3))
+    values = {value.key: value.value for value in msg.status[0].values}
+    assert msg.header.stamp.sec == 3 and msg.status[0].hardware_id == "abc"
+    assert values["reason"] == "few_inliers" and values["inliers"] == "0" and values["last_fix_age_s"] == "1.500"
+
+
+def test_rates_are_over_the_time_since_the_last_look():
+    before, now = Tally(received=10, processed=5), Tally(received=40, processed=10)
+    now.dropped[Drop.REPLACED] = 3
+    values = tally_values(now, before, 2.0)
+    assert (values["images_received"], values["images_received_hz"]) == ("40", "15.00")
+    assert values["dropped.replaced"] == "3"

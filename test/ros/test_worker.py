@@ -1,0 +1,44 @@
+"""The one-slot mailbox and its thread."""
+
+import threading
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from deviloc_ros.ros.worker import Mailbox, Worker
+
+
+def test_a_newer_item_replaces_the_older():
+    mailbox = Mailbox()
+    assert [mailbox.put(1), mailbox.put(2), mailbox.put(3)] == [False, True, True]
+    assert mailbox.take() == 3
+
+
+def test_a_closed_mailbox_gives_nothing():
+    mailbox = Mailbox()
+    mailbox.put(1)
+    mailbox.close()
+    assert mailbox.take() is None
+
+
+def test_the_worker_takes_the_newest_and_survives_errors():
+    begun, proceed, seen, errors, done = threading.Event(), threading.Event(), [], [], threading.Event()
+
+    def handle(item: int) -> None:
+        seen.append(item)
+        begun.set()
+        proceed.wait(10)
+        if item == 1:
+            raise RuntimeError("one")
+        done.set()
+
+    worker = Worker(handle, errors.append)
+    worker.hand(1)
+    assert begun.wait(10)
+    assert not worker.hand(2) and worker.hand(3)
+    proceed.set()
+    assert done.wait(10)
+    worker.join()
+    assert seen == [1, 3] and [str(error) for error in errors] == ["one"]
+    assert not any(thread.name == "localizer" for thread in threading.enumerate())
