@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -148,6 +149,8 @@ class DevilocNode(LifecycleNode):
 
 def main(arguments: list[str] | None = None, open_localizer: OpenLocalizer = open_localizer) -> int:
     """Run the node until it is told to stop. Returns 1 if it could not start, else 0."""
+    # pycolmap's glog prints a stack and dies on SIGTERM, and rclpy would still call it after its own handler.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     rclpy.init(args=arguments)
     node = None
     try:

@@ -280,7 +280,7 @@ class Session:
         def on_incompatible_qos(event: Any) -> None:
             policy = str(event.last_policy_kind).rsplit(".", 1)[-1]
             self._incompatible_qos[topic] = f"a publisher of {topic} offers incompatible QoS ({policy})"
-            self._log.warn(self._incompatible_qos[topic])
+            self._log.warning(self._incompatible_qos[topic])
 
         subscription = self._node.create_subscription(
             kind,

@@ -51,7 +51,13 @@ def cam_from_map(brightness: int) -> pycolmap.Rigid3d:
     return pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-brightness / 10, 0, 0]))
 
 
+def open_stand_in(parameters) -> StandInLocalizer:
+    if parameters.node.map_path == "broken":
+        raise ValueError("broken: not a map")
+    return StandInLocalizer(parameters.localizer)
+
+
 if __name__ == "__main__":
     from deviloc_ros.ros.node import main
 
-    sys.exit(main(open_localizer=lambda parameters: StandInLocalizer(parameters.localizer)))
+    sys.exit(main(open_localizer=open_stand_in))

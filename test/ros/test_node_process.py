@@ -1,0 +1,127 @@
+"""How the node starts and ends, and what time does to it. Each test has a process of its own."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from ros_helpers import ROOT, python_process
+
+pytest.importorskip("rclpy")
+
+import rclpy
+from rclpy.qos import qos_profile_sensor_data
+from ros.robot import Robot, pose_time_ns
+from ros.stand_in import StandInLocalizer
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+
+from deviloc_ros.ros.conversions import time_msg
+from deviloc_ros.ros.node import main
+
+pytestmark = pytest.mark.ros
+
+STAND_IN = str(ROOT / "test" / "ros" / "stand_in.py")
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture
+def robot(ros_domain):
+    rclpy.init()
+    robot = Robot()
+    yield robot
+    robot.close()
+    rclpy.try_shutdown()
+
+
+def stand_in(*parameters: str):
+    return python_process(STAND_IN, "--ros-args", *(word for p in parameters for word in ("-p", p)))
+
+
+def shared_memory_of(pid: int) -> set[str]:
+    """Files in shared memory that a process has open."""
+    paths = {line.split()[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/dev/shm/fast" in line}
+    return {Path(path).name for path in paths}
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_leaves_nothing_behind(robot, sign):
+    with stand_in() as process:
+        robot.localized(50)
+        opened = shared_memory_of(process.pid) - shared_memory_of(os.getpid())
+        assert opened
+        robot.send_image(50)
+        process.send_signal(sign)
+        assert process.wait(timeout=10) == 0
+    assert not {name for name in opened if (SHARED_MEMORY / name).exists()}
+
+
+def test_a_signal_before_anything_ran_ends_it_too(robot):
+    with stand_in("autostart:=false") as process:
+        assert robot.state() == "unconfigured"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+
+
+def test_under_a_lifecycle_manager_it_waits_to_be_told(robot):
+    with stand_in("autostart:=false", "diagnostics_period:=0.2"):
+        assert robot.state() == "unconfigured"
+        robot.until(lambda: robot.status.get("message") == "unconfigured")
+        assert robot.change_state("configure") and robot.state() == "inactive"
+        assert robot.change_state("activate")
+        robot.localized(50)
+
+
+def test_publishers_whose_qos_does_not_fit_are_named(robot):
+    with stand_in("qos_overrides./image.subscription.reliability:=reliable", "diagnostics_period:=0.2"):
+        assert robot.images.topic_name == "/image"  # best effort, as cameras are
+        robot.until(lambda: "incompatible QoS" in robot.status.get("message", ""))
+        assert "RELIABILITY" in robot.status["message"] and robot.status["level"] == "2"
+        reliable = robot.create_publisher(Image, "image", 1)
+        assert qos_profile_sensor_data.reliability != reliable.qos_profile.reliability
+        robot.images = reliable
+        robot.localized(50)
+
+
+def test_when_the_clock_jumps_back_it_starts_anew(robot):
+    clock = robot.create_publisher(Clock, "/clock", 10)
+    seconds = 1000.0
+
+    def tick(step_s: float = 0.05) -> int:
+        nonlocal seconds
+        seconds += step_s
+        clock.publish(Clock(clock=time_msg(int(seconds * 1e9))))
+        robot.for_a_while(0.03)
+        return int(seconds * 1e9)
+
+    def play() -> bool:
+        time_ns = tick()
+        robot.send_info()
+        robot.send_odometry(time_ns)
+        robot.send_image(50, time_ns)
+        return bool(robot.poses)
+
+    with stand_in("use_sim_time:=true", "diagnostics_period:=0.2"):
+        robot.until(play)
+        first_ns = pose_time_ns(robot.poses[0])
+        robot.poses.clear()
+        tick(-500.0)
+        robot.until(lambda: robot.status["state"] == "unlocalized")
+        robot.until(play)
+        assert pose_time_ns(robot.poses[0]) < first_ns - 400e9
+        robot.transforms.clear()
+        robot.for_a_while(0.3)  # time stands still, and so does TF
+        assert len(robot.transforms) <= 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-p", "tf_mode:=sideways"], ["-p", "mapp_path:=typo"], ["-p", "max_rate_hz:=5"], ["-p", "map_path:=x"]],
+)
+def test_it_does_not_run_with_what_cannot_work(ros_domain, arguments, capfd):
+    def refuse(parameters) -> StandInLocalizer:
+        raise ValueError(f"no map at {parameters.node.map_path}")
+
+    assert main(["--ros-args", *arguments], open_localizer=refuse) == 1
+    said = capfd.readouterr().err
+    assert arguments[1].partition(":=")[0] in said or "no map at x" in said
