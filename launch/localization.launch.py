@@ -1,0 +1,76 @@
+"""Starts the localizer: `ros2 launch deviloc_ros localization.launch.py map_path:=/maps/kitchen.map`.
+
+Arguments left empty keep what the parameter file says.
+"""
+
+import os
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+
+CONFIG = Path(__file__).resolve().parent.parent / "config"
+FASTDDS_PROFILES = "FASTDDS_DEFAULT_PROFILES_FILE"
+
+ARGUMENTS = {
+    "params_file": (str(CONFIG / "deviloc.yaml"), "parameters of the node"),
+    "map_path": ("", "folder of the map"),
+    "image_topic": ("", "topic of the images"),
+    "camera_info_topic": ("", "topic of the camera's calibration"),
+    "image_transport": ("", "raw or compressed"),
+    "tf_mode": ("", "map_to_odom, map_to_base or none"),
+    "namespace": ("", "namespace of the node, its topics and its TF"),
+    "use_sim_time": ("", "true or false: take the time from /clock, for recordings and simulators"),
+    "autostart": ("", "true or false: configure and activate at once; false under a lifecycle manager"),
+    "log_level": ("info", "debug, info, warn, error or fatal"),
+    "use_respawn": ("false", "start the node again if it dies"),
+    "rviz": ("false", "show map frame, robot and pose in RViz"),
+}
+TEXTS = ("map_path", "image_topic", "camera_info_topic", "image_transport", "tf_mode")
+SWITCHES = ("use_sim_time", "autostart")
+# As nav2 does: in a namespace, a robot has a TF tree of its own.
+REMAPPINGS = [("/tf", "tf"), ("/tf_static", "tf_static")]
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    # Images do not fit into Fast DDS's default shared memory, and a third of them would be lost.
+    profiles = SetEnvironmentVariable(FASTDDS_PROFILES, os.environ.get(FASTDDS_PROFILES, str(CONFIG / "fastdds.xml")))
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", str(CONFIG / "deviloc.rviz")],
+        remappings=REMAPPINGS,
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return LaunchDescription([*arguments, profiles, OpaqueFunction(function=localizer), rviz])
+
+
+def localizer(context: LaunchContext) -> list[Node]:
+    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    overrides = {name: given[name] for name in TEXTS if given[name]}
+    overrides |= {name: is_true(given[name]) for name in SWITCHES if given[name]}
+    return [
+        Node(
+            package="deviloc_ros",
+            executable="localizer",
+            name="deviloc",
+            namespace=given["namespace"],
+            parameters=[given["params_file"], overrides],
+            remappings=REMAPPINGS,
+            arguments=["--ros-args", "--log-level", given["log_level"]],
+            respawn=is_true(given["use_respawn"]),
+            output="screen",
+        )
+    ]
+
+
+def is_true(text: str) -> bool:
+    return text.lower() in ("true", "1", "yes", "on")
