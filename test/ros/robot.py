@@ -98,9 +98,9 @@ class Robot(Node):
     def send_odometry(self, time_ns: int | None = None) -> None:
         self.moving.sendTransform(transform_msg(ODOM_FROM_BASE, time_ns or self.now_ns(), "odom", "base_link"))
 
-    def send_info(self, frame: str = "camera", size: tuple[int, int] = (64, 48)) -> None:
+    def send_info(self, frame: str = "camera", size: tuple[int, int] = (64, 48), focal_px: float = 60.0) -> None:
         msg = CameraInfo(width=size[0], height=size[1], distortion_model="plumb_bob")
-        msg.k = [60.0, 0.0, 31.5, 0.0, 60.0, 23.5, 0.0, 0.0, 1.0]
+        msg.k = [focal_px, 0.0, (size[0] - 1) / 2, 0.0, focal_px, (size[1] - 1) / 2, 0.0, 0.0, 1.0]
         msg.header.frame_id = frame
         self.infos.publish(msg)
 
@@ -108,9 +108,15 @@ class Robot(Node):
         self, brightness: int, time_ns: int | None = None, frame: str = "camera", compressed: bool = False
     ) -> int:
         """Returns the image's stamp [ns]."""
-        pixels = np.full((48, 64), brightness, np.uint8)
+        return self.send_pixels(np.full((48, 64), brightness, np.uint8), time_ns, frame, compressed)
+
+    def send_pixels(
+        self, pixels: np.ndarray, time_ns: int | None = None, frame: str = "camera", compressed: bool = False
+    ) -> int:
+        """Returns the image's stamp [ns]."""
         bridge = CvBridge()
-        msg = bridge.cv2_to_compressed_imgmsg(pixels) if compressed else bridge.cv2_to_imgmsg(pixels, "mono8")
+        encoding = "mono8" if pixels.ndim == 2 else "bgr8"
+        msg = bridge.cv2_to_compressed_imgmsg(pixels) if compressed else bridge.cv2_to_imgmsg(pixels, encoding)
         time_ns = self.now_ns() if time_ns is None else time_ns
         msg.header.frame_id, msg.header.stamp = frame, time_msg(time_ns)
         (self.compressed_images if compressed else self.images).publish(msg)
