@@ -19,7 +19,7 @@ class Palette:
         makers = {"wall": walls, "floor": textures.FLOORS, "object": textures.OBJECTS, "print": textures.PRINTS}
         for use, family in makers.items():
             for _ in range(per_use + (use in ("object", "print"))):
-                self.add(use, family[rng.integers(len(family))])
+                self.add(use, family[int(rng.integers(len(family)))])
 
     def add(self, use: str, maker: textures.Maker) -> None:
         """One more texture for `use`."""

@@ -15,7 +15,7 @@ def photograph(image: NDArray, rng: Generator, strength: float = 1.0) -> NDArray
 
 def expose(image: NDArray, rng: Generator, strength: float = 1.0) -> NDArray:
     """All effects but compression."""
-    light = image.astype(np.float32) / 255
+    light: NDArray = image.astype(np.float32) / 255
     light = auto_exposure(light, rng, strength)
     light = vignette(light, rng.uniform(0, 0.5) * strength)
     if rng.random() < 0.4 * strength:
@@ -66,7 +66,7 @@ def add_noise(light: NDArray, rng: Generator, shot: float, read: float) -> NDArr
 
 def compress(image: NDArray, quality: int) -> NDArray:
     """Through JPEG and back."""
-    return cv2.imdecode(encode_jpeg(image, quality), cv2.IMREAD_UNCHANGED)
+    return decode(encode_jpeg(image, quality))
 
 
 def encode_jpeg(image: NDArray, quality: int) -> NDArray:
@@ -75,3 +75,11 @@ def encode_jpeg(image: NDArray, quality: int) -> NDArray:
     if not done:
         raise ValueError(f"OpenCV could not compress an image of shape {image.shape} and type {image.dtype}")
     return data.reshape(-1)
+
+
+def decode(data: NDArray, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray:
+    """Pixels of the (n,) uint8 bytes of an image file. Raises ValueError if they are none."""
+    image = cv2.imdecode(data, flags)
+    if image is None:
+        raise ValueError(f"{len(data)} bytes are not an image file")
+    return image

@@ -66,7 +66,14 @@ def add_prints(scene: Scene, rng: Generator, palette: Palette, size: NDArray, co
             rotation = np.stack([right, inward, np.cross(right, inward)], 1)
             middle = origin + (width * right - height * Z) / 2 - inward * (thickness / 2 + 0.001)
             scene.add_box(middle, (width, thickness, height), palette.surface("object"), rotation)
-        scene.add_quad(origin, width * right, -height * Z, surface, rng.uniform(0, 0.2, 2), (rng.uniform(0.6, 1), 0.9))
+        scene.add_quad(
+            origin,
+            width * right,
+            -height * Z,
+            surface,
+            (rng.uniform(0, 0.2), rng.uniform(0, 0.2)),
+            (rng.uniform(0.6, 1), 0.9),
+        )
 
 
 def add_shelf(scene: Scene, rng: Generator, palette: Palette, size: NDArray) -> None:

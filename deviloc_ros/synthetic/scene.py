@@ -92,7 +92,9 @@ class Scene:
     @cached_property
     def frames(self) -> tuple[NDArray, NDArray, NDArray]:
         """Origins and both edges of all rectangles, (Q, 3) each."""
-        return tuple(np.array([getattr(q, name) for q in self.quads], float) for name in ("origin", "edge_u", "edge_v"))
+        origins = np.array([quad.origin for quad in self.quads])
+        edges_u = np.array([quad.edge_u for quad in self.quads])
+        return origins, edges_u, np.array([quad.edge_v for quad in self.quads])
 
     def add_quad(
         self,

@@ -23,7 +23,7 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.landmarks import SIFT_RATIO, MatchGraph, keep_consistent, mutual_with_ratio, triangulate
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.synthetic.facade import random_facade
-from deviloc_ros.synthetic.photo import encode_jpeg, expose
+from deviloc_ros.synthetic.photo import decode, encode_jpeg, expose
 from deviloc_ros.synthetic.render import render_color, surfaces
 from deviloc_ros.synthetic.room import random_room
 from deviloc_ros.synthetic.scene import Scene
@@ -71,7 +71,7 @@ def structure_from_motion(camera: Camera, poses: list[pycolmap.Rigid3d], files: 
     images = [PosedImage(str(number), Path(), camera, pose) for number, pose in enumerate(poses)]
     graph, descriptors = MatchGraph(), []
     for image, file in zip(images, files, strict=True):
-        graph.keypoints[image.name], found = sift(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE))
+        graph.keypoints[image.name], found = sift(decode(file, cv2.IMREAD_GRAYSCALE))
         descriptors.append(found)
     for a, b in combinations(range(len(images)), 2):
         keep_consistent(graph, images[a], images[b], mutual_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO))
@@ -82,7 +82,7 @@ def structure_from_motion(camera: Camera, poses: list[pycolmap.Rigid3d], files: 
 def sift(gray: NDArray) -> tuple[NDArray, torch.Tensor]:
     """(N, 2) px and (N, 128) unit descriptors. OpenCV's is several times as fast as COLMAP's, and as noisy."""
     # Without precise upscaling OpenCV's keypoints lie a quarter of a pixel off.
-    keypoints, descriptors = cv2.SIFT_create(nfeatures=MAX_KEYPOINTS, enable_precise_upscale=True).detectAndCompute(
+    keypoints, descriptors = cv2.SIFT.create(nfeatures=MAX_KEYPOINTS, enable_precise_upscale=True).detectAndCompute(
         gray, None
     )
     if descriptors is None:

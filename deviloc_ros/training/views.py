@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from deviloc_ros.geometry import rigid, transform_points
+from deviloc_ros.synthetic.photo import decode
 from deviloc_ros.types import Camera, Landmarks
 
 NOTHING = 65535
@@ -44,11 +45,11 @@ class TrainingView:
 
     def gray(self) -> NDArray:
         """(H, W) uint8 image."""
-        return cv2.imdecode(self.jpeg, cv2.IMREAD_GRAYSCALE)
+        return decode(self.jpeg, cv2.IMREAD_GRAYSCALE)
 
     def surfaces(self) -> NDArray:
         """(H, W) uint16 plane of each pixel: two neighbours that differ lie on an edge or a crease."""
-        return cv2.imdecode(self.surface_png, cv2.IMREAD_UNCHANGED)
+        return decode(self.surface_png, cv2.IMREAD_UNCHANGED)
 
     def depths_at(self, keypoints: NDArray) -> NDArray:
         """(N, 2) px inside the image -> (N,) true depth [m], 0 where there is nothing. Exact between pixels, too."""

@@ -1,0 +1,142 @@
+"""The whole way: make a map and a bag, start the node, replay the bag to it over DDS, compare with the truth."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deviloc_ros.config import Config
+from deviloc_ros.demo.processes import python_module, terminated_like_interrupted, wait_for
+from deviloc_ros.demo.recording import IMAGE_TOPIC, INFO_TOPIC, record
+from deviloc_ros.demo.report import compare
+from deviloc_ros.demo.worlds import World, kitchen, rendered_room
+from deviloc_ros.evaluation.picture import draw_trajectory
+from deviloc_ros.evaluation.trajectory import Stamped, read_tum, write_tum
+from deviloc_ros.maps.build import build_map
+
+MARKER = ".deviloc-demo"  # only a folder with this file in it is emptied
+LOG_LINES_SHOWN = 15
+
+
+def run_demo(data: Path | None, output: Path) -> int:
+    """Run the demo; `data` holds 7scenes/redkitchen, None renders a room. Returns 0 if poses came and none is wrong.
+
+    Raises:
+        ValueError: `output` holds something else, or the data is not there.
+    """
+    with terminated_like_interrupted():
+        try:
+            return demonstrate(data, output)
+        except KeyboardInterrupt:
+            print("\ninterrupted")
+            return 130
+
+
+def demonstrate(data: Path | None, output: Path) -> int:
+    """The five steps."""
+    prepare(output)
+    with step(1, "the world"):
+        world = kitchen(data) if data else rendered_room(output)
+        print(f"{world.title}: {len(world.map_images)} images for the map, {len(world.frames)} for the drive")
+    with step(2, "the map"):
+        report = build_map(world.map_images, output / "map", Config())
+        print(f"{report.views} views, {report.landmarks} landmarks, {report.lifted_share:.0%} of keypoints lifted")
+    with step(3, "the recording"):
+        truth = record(world, output / "bag")
+        write_tum(output / "truth.tum", truth)
+    with step(4, "the node, and the recording replayed to it over DDS"):
+        estimated = localize_bag(world, output)
+    with step(5, "the result"):
+        return conclude(world, truth, estimated, output)
+
+
+def prepare(output: Path) -> None:
+    """An empty folder, known to be the demo's. Raises ValueError if it holds anything but an earlier demo."""
+    if output.exists() and any(output.iterdir()) and not (output / MARKER).exists():
+        raise ValueError(f"{output} is not empty and not of an earlier demo; choose another --output")
+    if output.exists():
+        shutil.rmtree(output)
+    output.mkdir(parents=True)
+    (output / MARKER).touch()
+
+
+@contextmanager
+def step(number: int, what: str) -> Iterator[None]:
+    """A headline before, the time it took after."""
+    print(f"\n[{number}/5] {what}", flush=True)
+    started_s = time.monotonic()
+    yield
+    print(f"      {time.monotonic() - started_s:.1f} s", flush=True)
+
+
+def shipped(name: str) -> Path:
+    """A file of the package's share folder, in a source tree, a ROS workspace or a virtual environment.
+
+    Raises:
+        FileNotFoundError: it is in none of them.
+    """
+    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
+    places = [Path(__file__).parents[2], *(Path(prefix) / "share" / "deviloc_ros" for prefix in prefixes)]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise FileNotFoundError(f"{name} is in none of {', '.join(map(str, places))}")
+
+
+def localize_bag(world: World, output: Path) -> list[Stamped]:
+    """Run the node and the replay, two processes in a ROS domain of their own. Returns (time [ns], map_from_base)."""
+    env = os.environ | {
+        "ROS_DOMAIN_ID": str(20 + os.getpid() % 80),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "FASTDDS_DEFAULT_PROFILES_FILE": str(shipped("config/fastdds.xml")),
+    }
+    log, poses = output / "node.log", output / "estimated.tum"
+    image_topic = IMAGE_TOPIC + ("/compressed" if world.compressed else "")
+    replay_arguments = [str(output / "bag"), "--image", image_topic, "--poses", str(poses)]
+    try:
+        with (
+            python_module("deviloc_ros.ros.node", *node_arguments(world, output), env=env, log=log) as node,
+            python_module("deviloc_ros.ros.replay", *replay_arguments, env=env) as replay,
+        ):
+            status = wait_for(replay, needed=node)
+    except RuntimeError as error:
+        raise ValueError(f"the node failed: {error}\n{tail(log)}") from error
+    if status or not poses.exists():
+        raise ValueError(f"the replay failed with status {status}; the node's last words:\n{tail(log)}")
+    return read_tum(poses)
+
+
+def node_arguments(world: World, output: Path) -> list[str]:
+    """The node's parameters: the shipped file, and what is the demo's own."""
+    values = {
+        "use_sim_time": "true",  # the replay keeps the bag's time
+        "map_path": str((output / "map").resolve()),
+        "image_topic": IMAGE_TOPIC,
+        "camera_info_topic": INFO_TOPIC,
+        "image_transport": "compressed" if world.compressed else "raw",
+    }
+    arguments = ["--ros-args", "--params-file", str(shipped("config/deviloc.yaml"))]
+    for name, value in values.items():
+        arguments += ["-p", f"{name}:={value}"]
+    return arguments
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log."""
+    return "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
+
+
+def conclude(world: World, truth: list[Stamped], estimated: list[Stamped], output: Path) -> int:
+    """Print errors, draw the picture. Returns 0 if there are poses and none is wrong."""
+    comparison = compare(truth, estimated)
+    print(comparison)
+    picture = output / "trajectory.png"
+    keyframes = [image.cam_from_world.inverse() for image in world.map_images]
+    draw_trajectory(picture, truth, estimated, keyframes, f"{world.title}: {comparison.headline()}")
+    print(f"picture: {picture}")
+    return 0 if comparison.localized and not comparison.wrong_fixes else 1

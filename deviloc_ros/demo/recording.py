@@ -1,0 +1,70 @@
+"""Makes the bag that a robot would have recorded on the drive."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.random import Generator
+from tqdm import tqdm
+
+from deviloc_ros.demo.worlds import BASE_FROM_CAM, World
+from deviloc_ros.evaluation.bag import BagWriter
+from deviloc_ros.evaluation.trajectory import Stamped
+
+START_NS = 1_700_000_000_000_000_000
+ODOMETRY_PER_FRAME = 5
+CAMERA_FRAME = "camera_optical_frame"
+IMAGE_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC, TRUTH_TOPIC = "/camera/image", "/camera/camera_info", "/odom", "/ground_truth"
+
+
+def record(world: World, bag: Path) -> list[Stamped]:
+    """Write images, calibration, odometry, extrinsic and truth. Returns the truth: (time [ns], map_from_base)."""
+    period_ns = round(1e9 / world.rate_hz)
+    truth = [(START_NS + number * period_ns, frame.map_from_base) for number, frame in enumerate(world.frames)]
+    odometry = drifting_odometry(dense(truth), np.random.default_rng(0))
+    with BagWriter(bag) as writer:
+        writer.transform(START_NS, "base_link", CAMERA_FRAME, BASE_FROM_CAM, static=True)
+        frames = tqdm(world.frames, desc="record the bag", unit="frame")
+        for frame, (time_ns, map_from_base) in zip(frames, truth, strict=True):
+            # Odometry is faster than the camera: what is known before this image comes before it.
+            while odometry and odometry[0][0] <= time_ns:
+                odometry_ns, odom_from_base = odometry.pop(0)
+                writer.transform(odometry_ns, "odom", "base_link", odom_from_base)
+                writer.odometry(ODOMETRY_TOPIC, odometry_ns, "odom", "base_link", odom_from_base)
+            writer.pose(TRUTH_TOPIC, time_ns, "map", map_from_base)
+            writer.camera_info(INFO_TOPIC, time_ns, CAMERA_FRAME, world.camera)
+            image = frame.load()
+            if isinstance(image, bytes):
+                writer.compressed_image(f"{IMAGE_TOPIC}/compressed", time_ns, CAMERA_FRAME, image)
+            else:
+                writer.image(IMAGE_TOPIC, time_ns, CAMERA_FRAME, image)
+    return truth
+
+
+def dense(poses: list[Stamped], per_step: int = ODOMETRY_PER_FRAME) -> list[Stamped]:
+    """Fill in poses between those given, `per_step` a step, turning and moving evenly."""
+    filled = []
+    for (start_ns, start), (end_ns, end) in pairwise(poses):
+        for part in range(per_step):
+            share = part / per_step
+            pose = pycolmap.Rigid3d.interpolate(start, end, share)
+            filled.append((start_ns + round(share * (end_ns - start_ns)), pose))
+    return [*filled, poses[-1]]
+
+
+def drifting_odometry(truth: list[Stamped], rng: Generator, drift: float = 0.01) -> list[Stamped]:
+    """odom_from_base that starts at zero and gathers errors: about `drift` of each step's length and turn."""
+    scale, skew = 1 + rng.normal(0, drift), rng.normal(0, drift, 3)
+    odom_from_base = pycolmap.Rigid3d()
+    odometry = [(truth[0][0], odom_from_base)]
+    for (_, before), (time_ns, after) in pairwise(truth):
+        step = before.inverse() * after
+        length, angle = float(np.linalg.norm(step.translation)), step.rotation.angle()
+        error = skew * length + rng.normal(0, drift, 3) * angle
+        turned = step.rotation * pycolmap.Rotation3d(error)
+        odom_from_base = odom_from_base * pycolmap.Rigid3d(turned, scale * step.translation)
+        odometry.append((time_ns, odom_from_base))
+    return odometry

@@ -1,0 +1,63 @@
+"""How far the node's poses are from the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
+from deviloc_ros.evaluation.trajectory import Stamped
+from deviloc_ros.geometry import rotation_distance_deg
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Errors of the frames that were localized. translation_m, rotation_deg: (N,)."""
+
+    sent: int
+    translation_m: NDArray
+    rotation_deg: NDArray
+
+    @property
+    def localized(self) -> int:
+        return len(self.translation_m)
+
+    @property
+    def wrong_fixes(self) -> int:
+        """Poses far off the truth."""
+        return int(np.sum((self.translation_m > WRONG_FIX_M) | (self.rotation_deg > WRONG_FIX_DEG)))
+
+    def headline(self) -> str:
+        """In half a line."""
+        if not self.localized:
+            return f"none of {self.sent} frames localized"
+        return f"{self.localized} of {self.sent} frames, median {100 * np.median(self.translation_m):.2f} cm"
+
+    def __str__(self) -> str:
+        lines = [f"{'frames sent':<17} {self.sent}"]
+        lines.append(f"{'localized':<17} {self.localized} ({self.localized / self.sent:.0%})")
+        if self.localized:
+            for name, share in (("median error", 50), ("95th percentile", 95)):
+                translation, rotation = (np.percentile(e, share) for e in (self.translation_m, self.rotation_deg))
+                lines.append(f"{name:<17} {100 * translation:.2f} cm, {rotation:.2f} deg")
+        lines.append(f"{'wrong fixes':<17} {self.wrong_fixes} (over {WRONG_FIX_M} m or {WRONG_FIX_DEG:.0f} deg)")
+        return "\n".join(lines)
+
+
+def compare(truth: list[Stamped], estimated: list[Stamped]) -> Comparison:
+    """Errors at equal stamps.
+
+    Raises:
+        ValueError: an estimate bears a stamp that the truth does not have.
+    """
+    true_pose = dict(truth)
+    strangers = [time_ns for time_ns, _ in estimated if time_ns not in true_pose]
+    if strangers:
+        raise ValueError(f"{len(strangers)} poses with stamps of no image, the first {strangers[0]} ns")
+    pairs = [(map_from_base, true_pose[time_ns]) for time_ns, map_from_base in estimated]
+    # Both map_from_base, so origins differ by their translations.
+    translation = [np.linalg.norm(a.translation - b.translation) for a, b in pairs]
+    rotation = [rotation_distance_deg(a.inverse(), b.inverse()) for a, b in pairs]
+    return Comparison(len(truth), np.array(translation, float), np.array(rotation, float))

@@ -1,0 +1,100 @@
+"""What the demo can drive through: a rendered room, or the 7-Scenes kitchen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from deviloc_ros.evaluation.protocols import frame_number
+from deviloc_ros.geometry import rigid
+from deviloc_ros.maps.colmap import read_model, reconstruction_of
+from deviloc_ros.maps.sources import PosedImage, SourceError
+from deviloc_ros.synthetic.photo import expose
+from deviloc_ros.synthetic.render import render_color
+from deviloc_ros.synthetic.room import random_room
+from deviloc_ros.synthetic.scene import Scene
+from deviloc_ros.synthetic.trajectory import smooth_path
+from deviloc_ros.types import Camera
+
+ROOM_CAMERA = Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5))
+ROOM_SEED = 0
+ROOM_FRAMES, ROOM_VIEWS, ROOM_RATE_HZ = 120, 30, 10.0
+KITCHEN_STEP, KITCHEN_RATE_HZ = 12, 7.5
+# The camera 12 cm before and 30 cm above the robot's base, looking ahead: its z is the robot's x, its x the robot's -y.
+BASE_FROM_CAM = rigid(np.array([[0, 0, 1, 0.12], [-1, 0, 0, 0.0], [0, -1, 0, 0.30]], float))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One image on the way. `load` gives (H, W, 3) uint8 BGR pixels, or the bytes of a JPEG file."""
+
+    cam_from_world: pycolmap.Rigid3d
+    load: Callable[[], NDArray | bytes]
+
+    @property
+    def map_from_base(self) -> pycolmap.Rigid3d:
+        """Where the robot truly is."""
+        return self.cam_from_world.inverse() * BASE_FROM_CAM.inverse()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """Posed images for the map, and the images of a drive."""
+
+    title: str
+    camera: Camera
+    rate_hz: float
+    compressed: bool
+    map_images: list[PosedImage]
+    frames: list[Frame]
+
+
+def rendered_room(output: Path) -> World:
+    """A furnished room. The map's images are written to `output` as photographs with a COLMAP model."""
+    rng = np.random.default_rng(ROOM_SEED)
+    scene = random_room(rng)
+    scene.free_low[2] = scene.free_high[2] = 1.1  # the robot stays on the floor
+    target = (scene.free_low + scene.free_high) / 2 + [0, 0.6 * scene.free_high[1], 0]
+    map_poses = smooth_path(scene, rng, ROOM_VIEWS, target)
+    drive_poses = smooth_path(scene, rng, ROOM_FRAMES, target, span=0.6)
+    map_images = []
+    for number, pose in enumerate(tqdm(map_poses, desc="render the map's images", unit="view")):
+        path = output / "images" / f"view-{number:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), photograph(scene, pose, number))
+        map_images.append(PosedImage(path.name, path, ROOM_CAMERA, pose))
+    model = output / "model"
+    model.mkdir()
+    reconstruction_of(map_images).write_text(str(model))
+    frames = [Frame(pose, partial(photograph, scene, pose, 1000 + n)) for n, pose in enumerate(drive_poses)]
+    return World("rendered room", ROOM_CAMERA, ROOM_RATE_HZ, False, read_model(model, output / "images").images, frames)
+
+
+def photograph(scene: Scene, cam_from_world: pycolmap.Rigid3d, seed: int) -> NDArray:
+    """What the robot's camera takes from there."""
+    return expose(render_color(scene, ROOM_CAMERA, cam_from_world), np.random.default_rng(seed), strength=0.3)
+
+
+def kitchen(data: Path) -> World:
+    """7-Scenes Red Kitchen: the map from every 12th frame of seq-01, the drive is seq-02.
+
+    Raises:
+        SourceError: the data set is not there.
+    """
+    folder = data / "7scenes" / "redkitchen"
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: not found; --data names the folder that holds 7scenes/")
+    images = read_model(folder / "sfm_gt", folder).images
+    map_images = [i for i in images if i.name.startswith("seq-01") and frame_number(i) % KITCHEN_STEP == 0]
+    frames = [Frame(i.cam_from_world, i.path.read_bytes) for i in images if i.name.startswith("seq-02")]
+    if not map_images or not frames:
+        raise SourceError(f"{folder}/sfm_gt: no images of seq-01 or of seq-02")
+    return World("7-Scenes Red Kitchen", images[0].camera, KITCHEN_RATE_HZ, True, map_images, frames)

@@ -1,0 +1,245 @@
+"""rosbag2 recordings (mcap) in and out, without ROS: what a robot with one camera and odometry records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from deviloc_ros.types import Camera
+
+TYPES = get_typestore(Stores.ROS2_KILTED)
+FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for "no limit"
+
+
+def qos(latched: bool) -> Qos:
+    """How a topic was offered. Players give who comes late the last message of a latched one."""
+    return Qos(
+        history=QosHistory.KEEP_LAST,
+        depth=100 if latched else 10,
+        reliability=QosReliability.RELIABLE,
+        durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+        deadline=FOREVER,
+        lifespan=FOREVER,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=FOREVER,
+        avoid_ros_namespace_conventions=False,
+    )
+
+
+def distortion(camera: Camera) -> tuple[str, list[float]]:
+    """ROS's name and coefficients for the distortion of a COLMAP camera.
+
+    Raises:
+        ValueError: ROS has no name for this model.
+    """
+    extra = list(camera.params[len(camera.params) - len(camera.colmap.extra_params_idxs()) :])
+    match camera.model:
+        case "SIMPLE_PINHOLE" | "PINHOLE":
+            return "plumb_bob", [0.0] * 5
+        case "SIMPLE_RADIAL" | "RADIAL":
+            return "plumb_bob", [*extra, *[0.0] * (2 - len(extra)), 0.0, 0.0, 0.0]
+        case "OPENCV":
+            return "plumb_bob", [*extra, 0.0]
+        case "OPENCV_FISHEYE":
+            return "equidistant", extra
+    raise ValueError(f"camera model {camera.model} has no counterpart in sensor_msgs/CameraInfo")
+
+
+class BagWriter:
+    """Writes messages in the order of the calls. Use it as a context; the folder must not exist.
+
+    Every message is stored at its own stamp, as if it had been received when it was made.
+
+    Raises:
+        FileExistsError: there is something at `path`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.exists():
+            raise FileExistsError(f"{path} exists already")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = Writer(path, version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP)
+        self._connections: dict[str, Connection] = {}
+
+    def __enter__(self) -> BagWriter:
+        self._writer.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    def image(self, topic: str, time_ns: int, frame: str, pixels: NDArray) -> None:
+        """sensor_msgs/Image from (H, W) gray or (H, W, 3) BGR, uint8."""
+        height, width = pixels.shape[:2]
+        channels = 1 if pixels.ndim == 2 else 3
+        self._write(
+            topic,
+            time_ns,
+            "sensor_msgs/msg/Image",
+            header=header(time_ns, frame),
+            height=height,
+            width=width,
+            encoding="mono8" if channels == 1 else "bgr8",
+            is_bigendian=0,
+            step=width * channels,
+            data=np.ascontiguousarray(pixels, np.uint8).reshape(-1),
+        )
+
+    def compressed_image(self, topic: str, time_ns: int, frame: str, data: bytes, encoding: str = "jpeg") -> None:
+        """sensor_msgs/CompressedImage from the bytes of a JPEG or PNG file."""
+        pixels = np.frombuffer(data, np.uint8)
+        self._write(
+            topic,
+            time_ns,
+            "sensor_msgs/msg/CompressedImage",
+            header=header(time_ns, frame),
+            format=encoding,
+            data=pixels,
+        )
+
+    def camera_info(self, topic: str, time_ns: int, frame: str, camera: Camera) -> None:
+        """sensor_msgs/CameraInfo of an unrectified image."""
+        model, coefficients = distortion(camera)
+        matrix = camera.colmap.calibration_matrix()
+        region = TYPES.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+        self._write(
+            topic,
+            time_ns,
+            "sensor_msgs/msg/CameraInfo",
+            header=header(time_ns, frame),
+            height=camera.height,
+            width=camera.width,
+            distortion_model=model,
+            d=np.array(coefficients),
+            k=matrix.reshape(-1),
+            r=np.eye(3).reshape(-1),
+            p=np.concatenate([matrix, np.zeros((3, 1))], 1).reshape(-1),
+            binning_x=0,
+            binning_y=0,
+            roi=region,
+        )
+
+    def transform(
+        self, time_ns: int, parent: str, child: str, parent_from_child: pycolmap.Rigid3d, static: bool = False
+    ) -> None:
+        """One transform on /tf, or on /tf_static where it is latched."""
+        transform = TYPES.types["geometry_msgs/msg/Transform"](
+            vector(parent_from_child.translation), quaternion(parent_from_child)
+        )
+        stamped = TYPES.types["geometry_msgs/msg/TransformStamped"](header(time_ns, parent), child, transform)
+        topic = "/tf_static" if static else "/tf"
+        self._write(topic, time_ns, "tf2_msgs/msg/TFMessage", transforms=[stamped])
+
+    def odometry(self, topic: str, time_ns: int, parent: str, child: str, parent_from_child: pycolmap.Rigid3d) -> None:
+        """nav_msgs/Odometry; velocities and covariances are left zero, that is unknown."""
+        with_covariance = TYPES.types["geometry_msgs/msg/PoseWithCovariance"](pose(parent_from_child), np.zeros(36))
+        still = TYPES.types["geometry_msgs/msg/Twist"](vector(np.zeros(3)), vector(np.zeros(3)))
+        self._write(
+            topic,
+            time_ns,
+            "nav_msgs/msg/Odometry",
+            header=header(time_ns, parent),
+            child_frame_id=child,
+            pose=with_covariance,
+            twist=TYPES.types["geometry_msgs/msg/TwistWithCovariance"](still, np.zeros(36)),
+        )
+
+    def pose(self, topic: str, time_ns: int, frame: str, frame_from_body: pycolmap.Rigid3d) -> None:
+        """geometry_msgs/PoseStamped."""
+        stamped = {"header": header(time_ns, frame), "pose": pose(frame_from_body)}
+        self._write(topic, time_ns, "geometry_msgs/msg/PoseStamped", **stamped)
+
+    def _write(self, topic: str, time_ns: int, kind: str, **fields: Any) -> None:
+        if topic not in self._connections:
+            offered = [qos(latched=topic == "/tf_static")]
+            self._connections[topic] = self._writer.add_connection(
+                topic, kind, typestore=TYPES, offered_qos_profiles=offered
+            )
+        message = TYPES.types[kind](**fields)
+        self._writer.write(self._connections[topic], time_ns, TYPES.serialize_cdr(message, kind))
+
+
+def header(time_ns: int, frame: str) -> Any:
+    """std_msgs/Header."""
+    stamp = TYPES.types["builtin_interfaces/msg/Time"](*divmod(time_ns, 1_000_000_000))
+    return TYPES.types["std_msgs/msg/Header"](stamp, frame)
+
+
+def vector(values: NDArray) -> Any:
+    """geometry_msgs/Vector3."""
+    return TYPES.types["geometry_msgs/msg/Vector3"](*(float(v) for v in values))
+
+
+def quaternion(transform: pycolmap.Rigid3d) -> Any:
+    """geometry_msgs/Quaternion of the rotation."""
+    return TYPES.types["geometry_msgs/msg/Quaternion"](*(float(v) for v in transform.rotation.quat))
+
+
+def pose(frame_from_body: pycolmap.Rigid3d) -> Any:
+    """geometry_msgs/Pose."""
+    point = TYPES.types["geometry_msgs/msg/Point"](*(float(v) for v in frame_from_body.translation))
+    return TYPES.types["geometry_msgs/msg/Pose"](point, quaternion(frame_from_body))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A message of a bag: when it was received, and its serialized bytes (CDR)."""
+
+    topic: str
+    kind: str
+    time_ns: int
+    data: bytes
+
+    def message(self) -> Any:
+        """Deserialized; its fields have the names they have in rclpy."""
+        return TYPES.deserialize_cdr(self.data, self.kind)
+
+
+def read_bag(path: Path, topics: tuple[str, ...] = ()) -> Iterator[Recorded]:
+    """The messages of a rosbag2 folder in order of time; `topics` selects some, by default all.
+
+    Raises:
+        ValueError: no bag there, unreadable, or it lacks one of the topics.
+    """
+    try:
+        with Reader(path) as reader:
+            chosen = [c for c in reader.connections if not topics or c.topic in topics]
+            missing = set(topics) - {c.topic for c in chosen}
+            if missing:
+                raise ValueError(f"{path}: no topic {', '.join(sorted(missing))}")
+            for connection, time_ns, data in reader.messages(chosen):
+                yield Recorded(connection.topic, connection.msgtype, time_ns, bytes(data))
+    except (ReaderError, FileNotFoundError) as error:
+        raise ValueError(f"{path}: not a readable rosbag2 folder: {error}") from error
+
+
+def bag_topics(path: Path) -> dict[str, str]:
+    """Type of each topic of a rosbag2 folder. Raises ValueError: no bag there, or unreadable."""
+    try:
+        with Reader(path) as reader:
+            return {connection.topic: connection.msgtype for connection in reader.connections}
+    except (ReaderError, FileNotFoundError) as error:
+        raise ValueError(f"{path}: not a readable rosbag2 folder: {error}") from error
+
+
+def rigid_of_pose(message: Any) -> pycolmap.Rigid3d:
+    """frame_from_body of a geometry_msgs/Pose."""
+    q, t = message.orientation, message.position
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([q.x, q.y, q.z, q.w])), np.array([t.x, t.y, t.z]))
+
+
+def stamp_ns(message: Any) -> int:
+    """Time of a message with a header [ns]."""
+    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec

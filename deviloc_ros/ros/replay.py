@@ -1,0 +1,162 @@
+"""Plays a bag to a localizer over DDS and writes down the poses that come back.
+
+`python -m deviloc_ros.ros.replay BAG --image TOPIC [--poses FILE]`, with the node running on `use_sim_time`.
+
+Time is the bag's: it is published on /clock. By default it stands still after an image until the pose of that image has
+come (or not, within a limit), so that what is measured does not depend on how fast the machine is; `--rate` plays at a
+fixed speed instead, as a robot would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+
+from deviloc_ros.evaluation.bag import Recorded, bag_topics, read_bag
+from deviloc_ros.evaluation.trajectory import write_tum
+from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg
+
+STARTUP_LIMIT_S = 90.0
+STATIC_TOPIC = "/tf_static"
+
+
+def never() -> bool:
+    """A condition to spin for when only time is to pass."""
+    return False
+
+
+def message_class(kind: str) -> type:
+    """`sensor_msgs/msg/Image` -> the class."""
+    package, _, name = kind.split("/")
+    return getattr(importlib.import_module(f"{package}.msg"), name)
+
+
+def offered(topic: str) -> QoSProfile:
+    """Reliable; static transforms are kept for who comes late, all of them, since each is a message of its own."""
+    latched = topic == STATIC_TOPIC
+    durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+    return QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
+
+
+class Replay(Node):
+    """Publishes a bag's messages as they were recorded, and collects the localizer's poses by their stamp.
+
+    on_pose: called with time [ns] and map_from_base as each pose arrives.
+    """
+
+    def __init__(self, pose_topic: str, image_topic: str, on_pose: Callable[[int, Any], None]) -> None:
+        super().__init__("deviloc_replay")
+        self.poses: dict[int, Any] = {}
+        self.images_sent = 0
+        self._image_topic = image_topic
+        self._on_pose = on_pose
+        self._publishers_by_topic: dict[str, Any] = {}
+        self._clock_publisher = self.create_publisher(Clock, "/clock", QoSProfile(depth=1))
+        self.create_subscription(PoseWithCovarianceStamped, pose_topic, self._note_pose, QoSProfile(depth=10))
+
+    def _note_pose(self, msg: PoseWithCovarianceStamped) -> None:
+        time_ns = stamp_ns(msg.header.stamp)
+        self.poses[time_ns] = rigid_from_msg(msg.pose.pose)
+        self._on_pose(time_ns, self.poses[time_ns])
+
+    def offer(self, topics: dict[str, str]) -> None:
+        """Create the publishers of topics, given with their types. Raises ValueError if the images lack."""
+        if self._image_topic not in topics:
+            raise ValueError(f"the bag has no topic {self._image_topic}, only {', '.join(sorted(topics))}")
+        for topic, kind in topics.items():
+            self._publishers_by_topic[topic] = self.create_publisher(message_class(kind), topic, offered(topic))
+
+    def wait_for_listener(self, limit_s: float = STARTUP_LIMIT_S) -> None:
+        """Wait until somebody subscribes to the images. Raises TimeoutError if nobody does within the limit."""
+        images = self._publishers_by_topic[self._image_topic]
+        if not self._spin_until(lambda: images.get_subscription_count() > 0, limit_s):
+            raise TimeoutError(f"nobody subscribed to {self._image_topic} within {limit_s:.0f} s")
+        self._spin_until(never, 1.0)  # its other subscriptions and its publisher are matched a little later
+
+    def play(self, messages: Iterable[Recorded], rate: float, patience_s: float) -> None:
+        """Publish messages in order: at `rate` times their speed, or one image at a time if it is 0."""
+        first_ns, started_s = None, time.monotonic()
+        for recorded in messages:
+            first_ns = recorded.time_ns if first_ns is None else first_ns
+            if rate > 0:
+                due_s = started_s + (recorded.time_ns - first_ns) * 1e-9 / rate
+                self._spin_until(never, due_s - time.monotonic())
+            self._clock_publisher.publish(Clock(clock=time_msg(recorded.time_ns)))
+            self._publishers_by_topic[recorded.topic].publish(recorded.data)
+            if recorded.topic == self._image_topic:
+                self.images_sent += 1
+                if rate <= 0:
+                    self._spin_until(partial(self.poses.__contains__, recorded.time_ns), patience_s)
+        self._spin_until(never, patience_s)  # the last poses are still on their way
+
+    def _spin_until(self, condition: Callable[[], bool], limit_s: float) -> bool:
+        deadline_s = time.monotonic() + limit_s
+        while not condition():
+            if time.monotonic() > deadline_s:
+                return False
+            rclpy.spin_once(self, timeout_sec=0.005)
+        return True
+
+
+def show(time_ns: int, map_from_base: Any) -> None:
+    """One line per pose."""
+    x, y, z = map_from_base.translation
+    qx, qy, qz, qw = map_from_base.rotation.quat
+    print(
+        f"  {time_ns * 1e-9:.3f}  x {x:+8.3f}  y {y:+8.3f}  z {z:+8.3f} m   q {qx:+.3f} {qy:+.3f} {qz:+.3f} {qw:+.3f}",
+        flush=True,
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    root = argparse.ArgumentParser(prog="python -m deviloc_ros.ros.replay", description=__doc__.splitlines()[0])
+    root.add_argument("bag", type=Path, help="rosbag2 folder")
+    root.add_argument("--image", required=True, metavar="TOPIC", help="topic of the images")
+    root.add_argument("--pose", default="/deviloc/pose", metavar="TOPIC", help="topic of the localizer's poses")
+    root.add_argument("--poses", type=Path, metavar="FILE", help="write the poses here, as a TUM trajectory")
+    root.add_argument("--rate", type=float, default=0.0, help="speed of the bag; 0: wait for each image's pose")
+    root.add_argument("--patience", type=float, default=1.5, help="with rate 0, wait this long for a pose [s]")
+    return root
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play a bag. Returns 1 if nobody listened."""
+    options = parser().parse_args(arguments)
+    rclpy.init()
+    node = Replay(options.pose, options.image, show)
+    try:
+        node.offer(bag_topics(options.bag))
+        node.wait_for_listener()
+        node.play(read_bag(options.bag), options.rate, options.patience)
+        print(f"sent {node.images_sent} images, got {len(node.poses)} poses", flush=True)
+    except (TimeoutError, ValueError) as error:
+        print(f"replay: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if options.poses:
+            write_tum(options.poses, sorted(node.poses.items()))
+        node.destroy_node()
+        with suppress(Exception):
+            rclpy.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""What goes into a bag comes out of it, with the types and the stamps that ROS expects."""
+
+import numpy as np
+import pycolmap
+import pytest
+
+from deviloc_ros.evaluation.bag import BagWriter, distortion, read_bag, rigid_of_pose, stamp_ns
+from deviloc_ros.types import Camera
+
+CAMERA = Camera("SIMPLE_RADIAL", 64, 48, (50.0, 31.5, 23.5, -0.1))
+POSE = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.1, -0.2, 0.3])), np.array([1.0, 2.0, 3.0]))
+TIME_NS = 1_700_000_000_123_456_789
+
+
+@pytest.fixture
+def bag(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.transform(TIME_NS, "base_link", "camera", POSE, static=True)
+        writer.image("/image", TIME_NS, "camera", pixels)
+        writer.image("/gray", TIME_NS, "camera", pixels[..., 0])
+        writer.compressed_image("/image/compressed", TIME_NS, "camera", b"\xff\xd8\xff")
+        writer.camera_info("/camera_info", TIME_NS, "camera", CAMERA)
+        writer.odometry("/odom", TIME_NS, "odom", "base_link", POSE)
+        writer.pose("/truth", TIME_NS + 1, "map", POSE)
+    return tmp_path / "bag", pixels
+
+
+def only(path, topic):
+    (recorded,) = read_bag(path, (topic,))
+    return recorded.message()
+
+
+def test_images_come_back_bit_by_bit(bag):
+    path, pixels = bag
+    color, gray = only(path, "/image"), only(path, "/gray")
+    assert (color.encoding, color.step, gray.encoding, gray.step) == ("bgr8", 192, "mono8", 64)
+    np.testing.assert_array_equal(color.data.reshape(48, 64, 3), pixels)
+    np.testing.assert_array_equal(gray.data.reshape(48, 64), pixels[..., 0])
+    assert only(path, "/image/compressed").data.tobytes() == b"\xff\xd8\xff"
+
+
+def test_stamps_and_frames_are_those_given(bag):
+    path, _ = bag
+    truth, odometry = only(path, "/truth"), only(path, "/odom")
+    assert stamp_ns(truth) == TIME_NS + 1 and truth.header.frame_id == "map"
+    assert (odometry.header.frame_id, odometry.child_frame_id) == ("odom", "base_link")
+    np.testing.assert_allclose(rigid_of_pose(truth.pose).matrix(), POSE.matrix(), atol=1e-12)
+    np.testing.assert_allclose(rigid_of_pose(odometry.pose.pose).matrix(), POSE.matrix(), atol=1e-12)
+    (transform,) = only(path, "/tf_static").transforms
+    assert (transform.header.frame_id, transform.child_frame_id) == ("base_link", "camera")
+
+
+def test_camera_info_describes_the_camera(bag):
+    info = only(bag[0], "/camera_info")
+    assert (info.width, info.height, info.distortion_model) == (64, 48, "plumb_bob")
+    np.testing.assert_allclose(info.k, [50, 0, 31.5, 0, 50, 23.5, 0, 0, 1])
+    np.testing.assert_allclose(info.d, [-0.1, 0, 0, 0, 0])
+
+
+def test_messages_come_in_order_of_time_and_topics_can_be_chosen(bag):
+    times = [recorded.time_ns for recorded in read_bag(bag[0])]
+    assert times == sorted(times) and len(times) == 7
+    with pytest.raises(ValueError, match="/nothing"):
+        list(read_bag(bag[0], ("/nothing",)))
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "expected"),
+    [
+        ("PINHOLE", (50.0, 51.0, 32.0, 24.0), ("plumb_bob", [0.0] * 5)),
+        ("OPENCV", (50.0, 51.0, 32.0, 24.0, 0.1, 0.2, 0.3, 0.4), ("plumb_bob", [0.1, 0.2, 0.3, 0.4, 0.0])),
+        ("OPENCV_FISHEYE", (50.0, 51.0, 32.0, 24.0, 0.1, 0.2, 0.3, 0.4), ("equidistant", [0.1, 0.2, 0.3, 0.4])),
+    ],
+)
+def test_distortion_has_the_name_and_order_of_ros(model, params, expected):
+    assert distortion(Camera(model, 64, 48, params)) == expected
+
+
+def test_a_camera_ros_cannot_describe_is_refused():
+    with pytest.raises(ValueError, match="FOV"):
+        distortion(Camera("FOV", 64, 48, (50.0, 51.0, 32.0, 24.0, 0.9)))
+
+
+def test_an_existing_bag_is_not_overwritten_and_a_missing_one_is_named(bag, tmp_path):
+    with pytest.raises(FileExistsError):
+        BagWriter(bag[0])
+    with pytest.raises(ValueError, match="nowhere"):
+        list(read_bag(tmp_path / "nowhere"))
