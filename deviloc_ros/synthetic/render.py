@@ -71,7 +71,7 @@ def facing(scene: Scene, centre: NDArray) -> NDArray:
     """(Q,) whether each rectangle shows its picture, or its back where that counts, to a camera at `centre`."""
     origins, edges_u, edges_v = scene.frames
     in_front = (np.cross(edges_u, edges_v) * (origins - centre)).sum(1) > 0
-    return in_front | np.array([quad.two_sided for quad in scene.quads])
+    return in_front | np.array([quad.two_sided for quad in scene.quads], bool)
 
 
 def outline(corners: NDArray) -> tuple[NDArray, NDArray] | None:
@@ -135,8 +135,10 @@ def surfaces(scene: Scene, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> 
 
 def depth_of(index: NDArray, planes: NDArray, rays: NDArray) -> NDArray:
     """Depth [m] along rays (..., 3) of z = 1 that meet rectangles `index` (...); 0 where they meet nothing."""
-    inverse = (planes[index] * rays).sum(-1)
-    return np.where(index == NOTHING, 0.0, 1 / np.where(index == NOTHING, 1.0, inverse))
+    depth = np.zeros(index.shape)
+    hit = index != NOTHING
+    depth[hit] = 1 / (planes[index[hit]] * rays[hit]).sum(-1)
+    return depth
 
 
 def render_depth(scene: Scene, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray:

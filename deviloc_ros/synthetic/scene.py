@@ -92,9 +92,8 @@ class Scene:
     @cached_property
     def frames(self) -> tuple[NDArray, NDArray, NDArray]:
         """Origins and both edges of all rectangles, (Q, 3) each."""
-        origins = np.array([quad.origin for quad in self.quads])
-        edges_u = np.array([quad.edge_u for quad in self.quads])
-        return origins, edges_u, np.array([quad.edge_v for quad in self.quads])
+        vectors = np.array([(quad.origin, quad.edge_u, quad.edge_v) for quad in self.quads]).reshape(-1, 3, 3)
+        return vectors[:, 0], vectors[:, 1], vectors[:, 2]
 
     def add_quad(
         self,

@@ -129,6 +129,11 @@ def test_scenes_follow_their_seed_and_have_no_nan(make_scene):
     assert scene.clearance(pose.tgt_origin_in_src()) > 0.2
 
 
+def test_an_empty_scene_is_sky():
+    image, depth = render(Scene(sky=np.array([10, 20, 30])), PINHOLE, AT_ORIGIN)
+    assert not depth.any() and (image == [10, 20, 30]).all()
+
+
 def test_edges_that_are_no_rectangle_are_refused():
     with pytest.raises(ValueError, match="rectangle"):
         Scene().add_quad((0, 0, 0), (1, 0, 0), (1, 1, 0), WHITE)
