@@ -96,13 +96,29 @@ def outcome_values(outcome: Outcome) -> dict[str, str]:
     return values | {f"latency_ms.{stage}": f"{ms:.1f}" for stage, ms in outcome.stages_ms.items()}
 
 
-def tally_values(tally: Tally, before: Tally, seconds: float) -> dict[str, str]:
-    """Totals, and rates since `before`, `seconds` ago."""
-    values = {}
-    for name in ("received", "processed", "published"):
-        total = getattr(tally, name)
-        values[f"images_{name}"] = str(total)
-        values[f"images_{name}_hz"] = f"{(total - getattr(before, name)) / max(seconds, 1e-3):.2f}"
+class Rates:
+    """Counts per second, over windows that are not shorter than asked for."""
+
+    def __init__(self, window_s: float, now_s: float) -> None:
+        self._window_s = window_s
+        self._start_s = now_s
+        self._start_counts: dict[str, int] = {}
+        self._rates: dict[str, float] = {}
+
+    def update(self, counts: dict[str, int], now_s: float) -> dict[str, float]:
+        """The rates [1/s] of the last whole window."""
+        seconds = now_s - self._start_s
+        if seconds >= self._window_s:
+            self._rates = {name: (count - self._start_counts.get(name, 0)) / seconds for name, count in counts.items()}
+            self._start_s, self._start_counts = now_s, counts
+        return {name: self._rates.get(name, 0.0) for name in counts}
+
+
+def tally_values(tally: Tally, rates: Rates, now_s: float) -> dict[str, str]:
+    """Totals and rates."""
+    counts = {f"images_{name}": getattr(tally, name) for name in ("received", "processed", "published")}
+    values = {name: str(count) for name, count in counts.items()}
+    values |= {f"{name}_hz": f"{rate:.2f}" for name, rate in rates.update(counts, now_s).items()}
     return values | {f"dropped.{drop.name.lower()}": str(count) for drop, count in list(tally.dropped.items())}
 
 

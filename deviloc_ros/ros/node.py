@@ -165,6 +165,9 @@ def main(arguments: list[str] | None = None, open_localizer: OpenLocalizer = ope
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:  # RCLError, from whatever was under way when a signal shut the context down
+        if rclpy.ok():
+            raise
     finally:
         if node is not None:
             node.close()

@@ -189,8 +189,9 @@ class Pipeline:
                 return self._judge(self._fix(localized, base_from_cam, odom_from_base, time_ns), localized.evidence)
 
     def _judge(self, fix: Fix, evidence: Evidence) -> Outcome:
+        now_ns = self._now_ns()
         with self.tracker_lock:
-            verdict = self.tracker.observe(fix, self._now_ns())
+            verdict = self.tracker.observe(fix, now_ns)
             agreeing = self.tracker.agreeing
         reason = verdict.name.lower()
         if verdict is Verdict.ACCEPTED:

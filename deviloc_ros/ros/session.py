@@ -6,7 +6,6 @@ and only; it alone uses the localizer, and it alone waits for transforms.
 
 from __future__ import annotations
 
-import copy
 import time
 import traceback
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from deviloc_ros.ros.conversions import (
     rigid_from_msg,
     stamp_ns,
 )
-from deviloc_ros.ros.diagnostics import Health, Tally, localizer_values, tally_values
+from deviloc_ros.ros.diagnostics import Health, Rates, Tally, localizer_values, tally_values
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Drop, Outcome, Pipeline
 from deviloc_ros.ros.transforms import Missing, Transforms
@@ -54,8 +53,8 @@ class Session:
         self._parameters = parameters
         self._report = report
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # runs on while simulated time stands still
-        self._tally = self._tally_before = Tally()
-        self._tally_before_s = time.monotonic()
+        self._tally = Tally()
+        self._rates = Rates(parameters.node.diagnostics_period, time.monotonic())
         self._incompatible_qos: dict[str, str] = {}
         self._enabled = True
         self._outcome: Outcome | None = None  # of the last image
@@ -138,7 +137,7 @@ class Session:
             image_topic=self._image_topic if phase == "active" else "",
             incompatible_qos=tuple(self._incompatible_qos.values()),
             missing_odometry=config.uses_odometry and last is not None and last.odom_from_base is None,
-            values=self.about | self._rates(now_s) | failures,
+            values=self.about | tally_values(self._tally, self._rates, now_s) | failures,
         )
 
     # ---- callbacks of the executor
@@ -292,13 +291,6 @@ class Session:
             **options,
         )
         until.callback(self._node.destroy_subscription, subscription)
-
-    def _rates(self, now_s: float) -> dict[str, str]:
-        """Totals, and rates since about a diagnostics period ago."""
-        values = tally_values(self._tally, self._tally_before, now_s - self._tally_before_s)
-        if now_s - self._tally_before_s >= self._parameters.node.diagnostics_period:
-            self._tally_before, self._tally_before_s = copy.copy(self._tally), now_s
-        return values
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds

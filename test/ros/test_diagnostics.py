@@ -7,7 +7,7 @@ pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from deviloc_ros.ros.diagnostics import Health, Tally, diagnostics_msg, judged, tally_values
+from deviloc_ros.ros.diagnostics import Health, Rates, Tally, diagnostics_msg, judged, tally_values
 from deviloc_ros.ros.pipeline import Drop, Outcome
 from deviloc_ros.tracking import State
 
@@ -43,9 +43,16 @@ def test_the_message_holds_the_last_image_and_the_hardware():
     assert values["reason"] == "few_inliers" and values["inliers"] == "0" and values["last_fix_age_s"] == "1.500"
 
 
-def test_rates_are_over_the_time_since_the_last_look():
-    before, now = Tally(received=10, processed=5), Tally(received=40, processed=10)
-    now.dropped[Drop.REPLACED] = 3
-    values = tally_values(now, before, 2.0)
-    assert (values["images_received"], values["images_received_hz"]) == ("40", "15.00")
-    assert values["dropped.replaced"] == "3"
+def test_rates_are_over_whole_windows():
+    rates = Rates(window_s=2.0, now_s=10.0)
+    assert rates.update({"images": 7}, 10.1) == {"images": 0.0}
+    assert rates.update({"images": 30}, 12.0) == {"images": 15.0}
+    assert rates.update({"images": 31}, 12.01) == {"images": 15.0}  # a moment later it is not 100 Hz
+    assert rates.update({"images": 36}, 15.0) == {"images": 2.0}
+
+
+def test_totals_and_drops_are_listed():
+    tally = Tally(received=40, processed=10)
+    tally.dropped[Drop.REPLACED] = 3
+    values = tally_values(tally, Rates(1.0, 0.0), 2.0)
+    assert (values["images_received"], values["images_received_hz"], values["dropped.replaced"]) == ("40", "20.00", "3")

@@ -160,6 +160,16 @@ def test_one_image_when_asked(robot):
     assert robot.set_parameters(continuous=True, trigger_timeout=5.0) == ""
 
 
+def test_no_more_images_a_second_than_wanted(robot):
+    robot.localized(50)
+    assert robot.set_parameters(max_rate_hz=2.0) == ""
+    processed, received = int(robot.status["images_processed"]), int(robot.status["images_received"])
+    robot.see_until(lambda: int(robot.status["images_received"]) >= received + 10)
+    assert int(robot.status["images_processed"]) <= processed + 5
+    assert int(robot.status["dropped.rate_limited"]) >= 5
+    assert robot.set_parameters(max_rate_hz=0.0) == ""
+
+
 def test_an_initial_pose_spares_the_confirmation(robot):
     robot.localized(50)
     robot.send_initial_pose(expected_base(50))

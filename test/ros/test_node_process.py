@@ -104,9 +104,10 @@ def test_when_the_clock_jumps_back_it_starts_anew(robot):
     with stand_in("use_sim_time:=true", "diagnostics_period:=0.2"):
         robot.until(play)
         first_ns = pose_time_ns(robot.poses[0])
-        robot.poses.clear()
+        robot.until(lambda: robot.status["state"] == "localized")
         tick(-500.0)
         robot.until(lambda: robot.status["state"] == "unlocalized")
+        robot.poses.clear()
         robot.until(play)
         assert pose_time_ns(robot.poses[0]) < first_ns - 400e9
         robot.transforms.clear()

@@ -1,0 +1,55 @@
+"""What the node asks of TF and sends to it."""
+
+import numpy as np
+import pycolmap
+import pytest
+from ros_helpers import spin_until
+
+pytest.importorskip("rclpy")
+
+from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+
+from deviloc_ros.ros.conversions import transform_msg
+from deviloc_ros.ros.parameters import NodeConfig
+from deviloc_ros.ros.transforms import Missing, Transforms
+
+pytestmark = pytest.mark.ros
+
+SECOND = 1_000_000_000
+
+
+def at(x: float) -> pycolmap.Rigid3d:
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([x, 0.0, 0.0]))
+
+
+def test_odometry_is_interpolated_at_the_stamp_and_the_mount_is_static(ros_node):
+    transforms = Transforms(ros_node, NodeConfig())
+    StaticTransformBroadcaster(ros_node).sendTransform(transform_msg(at(0.2), 0, "base_link", "camera"))
+    moving = TransformBroadcaster(ros_node)
+
+    def arrived() -> bool:
+        moving.sendTransform([transform_msg(at(1.0), 10 * SECOND, "odom", "base_link")])
+        moving.sendTransform([transform_msg(at(2.0), 11 * SECOND, "odom", "base_link")])
+        found = (transforms.odom_from_base(11 * SECOND, 0.0), transforms.base_from_cam("camera", 5, 0.0))
+        return not any(isinstance(each, Missing) for each in found)
+
+    spin_until(ros_node, arrived)
+    assert transforms.odom_from_base(10 * SECOND + SECOND // 4, 0.0).translation[0] == pytest.approx(1.25)
+    assert transforms.latest_odom_from_base().translation[0] == pytest.approx(2.0)
+    assert transforms.base_from_cam("camera", 10 * SECOND, 0.0).translation[0] == pytest.approx(0.2)
+    transforms.close()
+
+
+def test_what_is_missing_is_named_and_counted_once_waited_for(ros_node):
+    transforms = Transforms(ros_node, NodeConfig(camera_frame="front_optical"))
+    asked = transforms.base_from_cam("camera", SECOND, 0.0)
+    assert isinstance(asked, Missing) and "base_link <- front_optical" in asked.detail and not transforms.failures
+    transforms.base_from_cam("camera", SECOND, 0.05)
+    assert transforms.failures == {"base_link <- front_optical": 1}
+    transforms.close()
+
+
+def test_a_given_extrinsic_needs_no_tf(ros_node):
+    transforms = Transforms(ros_node, NodeConfig(base_from_camera="0.1 0 0.3 -0.5 0.5 -0.5 0.5"))
+    assert transforms.base_from_cam("camera", SECOND, 0.0).translation.tolist() == [0.1, 0.0, 0.3]
+    transforms.close()
