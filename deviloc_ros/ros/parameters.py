@@ -64,6 +64,10 @@ class NodeConfig(Checked):
     trigger_timeout: float = param(
         5.0, "~/trigger_localization gives up after this time [s of wall time]", low=0.1, high=600.0
     )
+    path_length: int = param(1000, "poses that ~/path keeps", low=0, high=1000000, read_only=True)
+    save_pose_path: str = param(
+        "", "file of the last pose, searched first after a restart; empty: none", read_only=True
+    )
     diagnostics_period: float = param(
         1.0, "time between two /diagnostics messages [s of wall time]", low=0.05, high=60.0, read_only=True
     )

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path as FilePath
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from nav_msgs.msg import Path
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -34,6 +37,7 @@ from deviloc_ros.ros.conversions import (
 from deviloc_ros.ros.diagnostics import Health, Rates, Tally, localizer_values, tally_values
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Drop, Outcome, Pipeline
+from deviloc_ros.ros.saved_pose import load_pose, save_pose
 from deviloc_ros.ros.transforms import Missing, Transforms
 from deviloc_ros.ros.worker import Worker
 from deviloc_ros.tracking import Fix
@@ -60,6 +64,8 @@ class Session:
         self._outcome: Outcome | None = None  # of the last image
         self._awaited: Future[str] | None = None  # done when an image is localized, or with the reason why none is
         self._last_taken_s = -float("inf")
+        self._poses_so_far: deque[PoseStamped] = deque(maxlen=parameters.node.path_length)
+        self._map_id = localizer.map.identity
         self.about = localizer_values(localizer)
         self._running = ExitStack()
         with ExitStack() as opened:  # closes all if a step fails
@@ -69,6 +75,7 @@ class Session:
             opened.callback(self._pipeline.free)
             self._pose = self._publisher(opened, PoseWithCovarianceStamped, "~/pose", latched())
             self._pose_stamped = self._publisher(opened, PoseStamped, "~/pose_stamped", QoSProfile(depth=1))
+            self._path = self._publisher(opened, Path, "~/path", QoSProfile(depth=1))
             self._subscribe(
                 opened, PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, QoSProfile(depth=1)
             )
@@ -83,7 +90,9 @@ class Session:
         """Listen to images and broadcast the transform."""
         config = self._parameters.node
         self._tally.last_received_s = time.monotonic()
+        self._remember_pose()
         with ExitStack() as running:
+            running.callback(self._save_pose)
             self._worker: Worker[bytes] = Worker(self._on_frame, self._on_worker_error)
             running.callback(self._worker.join)
             compressed = config.image_transport == "compressed"
@@ -118,6 +127,7 @@ class Session:
         """Forget where the robot was: the next image searches the whole map."""
         with self._pipeline.tracker_lock:
             self._pipeline.tracker.reset()
+        self._poses_so_far.clear()
         self._log.info(f"tracking starts anew: {why}")
 
     def health(self, phase: str) -> Health:
@@ -244,7 +254,11 @@ class Session:
     def _publish(self, fix: Fix) -> None:
         config = self._parameters.node
         self._pose.publish(pose_with_covariance_msg(fix.map_from_base, fix.covariance, fix.stamp_ns, config.map_frame))
-        self._pose_stamped.publish(pose_stamped_msg(fix.map_from_base, fix.stamp_ns, config.map_frame))
+        pose = pose_stamped_msg(fix.map_from_base, fix.stamp_ns, config.map_frame)
+        self._pose_stamped.publish(pose)
+        self._poses_so_far.append(pose)
+        if self._path.get_subscription_count():
+            self._path.publish(Path(header=pose.header, poses=list(self._poses_so_far)))
         if config.tf_mode == "map_to_base":
             # At its own time: moved into the future, the robot would be shown where it was.
             self._transforms.broadcast(fix.map_from_base, config.base_frame, fix.stamp_ns)
@@ -262,6 +276,31 @@ class Session:
         self._tally.dropped[Drop.INTERNAL_ERROR] += 1
         self._log.error("".join(traceback.format_exception(error)))
         self._note(Outcome(0, None, Drop.INTERNAL_ERROR.name.lower(), f"{type(error).__name__}: {error}"))
+
+    # ---- the pose over a restart
+
+    def _remember_pose(self) -> None:
+        """Search first where the robot was when it was switched off, unless something newer is known."""
+        file = self._parameters.node.save_pose_path
+        with self._pipeline.tracker_lock:
+            if not file or self._pipeline.tracker.last is not None:
+                return
+            try:
+                saved = load_pose(FilePath(file).expanduser(), self._map_id, self._now_ns())
+            except ValueError as error:
+                self._log.warning(f"saved pose not used: {error}")
+                return
+            if saved is not None:
+                self._pipeline.tracker.hint(saved)
+                self._log.info(f"saved pose {saved.map_from_base.translation.round(2).tolist()} m is searched first")
+
+    def _save_pose(self) -> None:
+        file, last = self._parameters.node.save_pose_path, self._pipeline.tracker.last
+        if file and last is not None:
+            try:
+                save_pose(FilePath(file).expanduser(), self._map_id, last)
+            except OSError as error:
+                self._log.error(f"pose not saved: {error}")
 
     # ---- helpers
 

@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from nav_msgs.msg import Path as PathMsg
 from rcl_interfaces.msg import Parameter as ParameterMsg
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.executors import SingleThreadedExecutor
@@ -52,11 +53,14 @@ class Robot(Node):
         self.plain_poses: list[PoseStamped] = []
         self.transforms: list[tuple[int, object]] = []  # received at [ns], of frames that hang on the map
         self.status: dict[str, str] = {}
+        self.reasons: list[str] = []
         latched = QoSProfile(
             depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
         )
         self.create_subscription(PoseWithCovarianceStamped, "/deviloc/pose", self.poses.append, latched)
         self.create_subscription(PoseStamped, "/deviloc/pose_stamped", self.plain_poses.append, 10)
+        self.paths: list[PathMsg] = []
+        self.create_subscription(PathMsg, "/deviloc/path", self.paths.append, 10)
         self.create_subscription(TFMessage, "/tf", self._on_tf, 100)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self.executor_ = SingleThreadedExecutor()
@@ -74,6 +78,7 @@ class Robot(Node):
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         (status,) = msg.status
         self.status = {value.key: value.value for value in status.values} | {"message": status.message}
+        self.reasons.append(self.status.get("reason", ""))
         self.status["level"] = str(int.from_bytes(status.level, "little"))
 
     def until(self, condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:

@@ -66,6 +66,14 @@ def test_the_pose_is_that_of_the_robot_at_the_image_s_stamp(robot):
     assert robot.status["level"] == "0" and robot.status["map_id"] == "0123456789abcdef"
 
 
+def test_the_path_is_what_was_published(robot):
+    robot.localized(50)
+    robot.paths.clear()
+    robot.see_until(lambda: robot.paths and len(robot.paths[-1].poses) >= 3)
+    stamps_ns = [pose_time_ns(pose) for pose in robot.paths[-1].poses]
+    assert stamps_ns == sorted(stamps_ns) and robot.paths[-1].header.frame_id == "map"
+
+
 def test_map_from_odom_is_dated_ahead_and_sent_on_when_no_image_comes(robot):
     robot.localized(50)
     robot.transforms.clear()

@@ -72,6 +72,18 @@ def test_under_a_lifecycle_manager_it_waits_to_be_told(robot):
         robot.localized(50)
 
 
+def test_the_last_pose_is_searched_first_after_a_restart(robot, tmp_path):
+    file = tmp_path / "poses" / "last.json"
+    with stand_in(f"save_pose_path:={file}"):
+        robot.localized(50)
+    assert file.is_file() and [path.name for path in file.parent.iterdir()] == ["last.json"]
+    with stand_in(f"save_pose_path:={file}", "diagnostics_period:=0.2"):
+        robot.until(lambda: robot.status.get("state") == "unlocalized")
+        robot.reasons.clear()
+        robot.localized(51)
+        assert "unconfirmed" not in robot.reasons
+
+
 def test_publishers_whose_qos_does_not_fit_are_named(robot):
     with stand_in("qos_overrides./image.subscription.reliability:=reliable", "diagnostics_period:=0.2"):
         assert robot.images.topic_name == "/image"  # best effort, as cameras are

@@ -1,0 +1,48 @@
+"""The last pose, kept over a restart. It belongs to one map, and only tells where to search first."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.tracking import Fix
+
+
+def save_pose(path: Path, map_id: str, fix: Fix) -> None:
+    """Write the pose beside its place and move it there, so that the file is whole at any time. Raises OSError."""
+    content = {
+        "map_id": map_id,
+        "translation_m": fix.map_from_base.translation.tolist(),
+        "rotation_xyzw": fix.map_from_base.rotation.quat.tolist(),
+        "covariance": fix.covariance.tolist(),
+    }
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_text(json.dumps(content))
+    beside.replace(path)
+
+
+def load_pose(path: Path, map_id: str, now_ns: int) -> Fix | None:
+    """The saved pose as a fix of now, None if nothing was saved yet.
+
+    Raises:
+        ValueError: the file is damaged, or of another map.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text())
+        rotation = pycolmap.Rotation3d(np.array(content["rotation_xyzw"], float))
+        map_from_base = pycolmap.Rigid3d(rotation, np.array(content["translation_m"], float))
+        covariance = np.array(content["covariance"], float).reshape(6, 6)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a saved pose: {error!r}") from error
+    if not np.isfinite(map_from_base.matrix()).all() or not np.isfinite(covariance).all():
+        raise ValueError(f"{path}: its numbers are not finite")
+    if content["map_id"] != map_id:
+        raise ValueError(f"{path}: of another map")
+    return Fix(now_ns, map_from_base, covariance)
