@@ -34,6 +34,13 @@ class TrackingConfig(Checked):
     max_mahalanobis: float = param(
         5.0, "a fix farther [sigma] than this from its prediction needs confirmation", low=1.0, high=1e6
     )
+    fix_std_m: float = param(
+        0.05,
+        "error of a fix's translation that its covariance does not know of: map, calibration, time",
+        low=0.0,
+        high=100.0,
+    )
+    fix_std_deg: float = param(1.0, "the same of its rotation [deg]", low=0.0, high=180.0)
     drift_m_per_m: float = param(0.05, "odometry: translation error per metre travelled", low=0.0, high=10.0)
     drift_deg_per_m: float = param(1.0, "odometry: rotation error [deg] per metre travelled", low=0.0, high=180.0)
     drift_per_turn: float = param(0.05, "odometry: rotation error per rotation made", low=0.0, high=10.0)
@@ -118,6 +125,17 @@ def predict(fix: Fix, stamp_ns: int, odom_from_base: pycolmap.Rigid3d | None, co
         )
     covariance = covariance_of_moved(fix.map_from_base, fix.covariance, moved) + isotropic(std_m, std_rad)
     return Fix(stamp_ns, fix.map_from_base * moved, covariance, odom_from_base)
+
+
+def agrees(fix: Fix, expected: Fix, config: TrackingConfig) -> bool:
+    """Whether a fix is as near to where it was expected as their errors let one hope.
+
+    PnP knows only of noise in the image: fixes through a slightly wrong calibration or map are farther apart than their
+    covariances say, and would never be believed.
+    """
+    unknown = isotropic(config.fix_std_m, math.radians(config.fix_std_deg))
+    loosened = Fix(fix.stamp_ns, fix.map_from_base, fix.covariance + unknown)
+    return mahalanobis(loosened, expected) <= config.max_mahalanobis
 
 
 def mahalanobis(a: Fix, b: Fix) -> float:
@@ -222,7 +240,7 @@ class Tracker:
                 return Verdict.OUT_OF_ORDER
             self.reset()  # time itself went back: a recording that starts over
         expected = self.expected(fix.stamp_ns, fix.odom_from_base)
-        if expected is not None and mahalanobis(fix, expected) <= self.config.max_mahalanobis:
+        if expected is not None and agrees(fix, expected, self.config):
             self._accept(fix, self.map_from_odom(now_ns), now_ns)
             return Verdict.ACCEPTED
         self._agreeing = self._agreeing + 1 if self._confirms_candidate(fix) else 1
@@ -264,7 +282,7 @@ class Tracker:
         if not 0 < seconds <= self.config.confirmation_window_s:
             return False
         expected = predict(self._candidate, fix.stamp_ns, fix.odom_from_base, self.config)
-        return mahalanobis(fix, expected) <= self.config.max_mahalanobis
+        return agrees(fix, expected, self.config)
 
     def _accept(self, fix: Fix, blend_from: pycolmap.Rigid3d | None, now_ns: int) -> None:
         self.last, self._hint, self._candidate = fix, None, None

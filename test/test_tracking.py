@@ -158,6 +158,17 @@ def test_a_glitch_does_not_move_the_robot(localized):
     assert localized.agreeing == 0
 
 
+def test_fixes_that_scatter_more_than_their_covariance_says_are_believed():
+    """As they do with a slightly wrong calibration: PnP's covariance knows only of noise in the image."""
+    tracker, rng = Tracker(CONFIG), np.random.default_rng(0)
+    verdicts = []
+    for i in range(100):
+        noise = rng.normal(0, [0.04, 0.04, 0.012])
+        sharp = Fix(i * SECOND // 10, planar(1 + noise[0], noise[1], noise[2]), isotropic(0.001, 0.0005), planar(0))
+        verdicts.append(tracker.observe(sharp, sharp.stamp_ns))
+    assert verdicts.count(Verdict.ACCEPTED) >= 95
+
+
 def test_a_kidnapped_robot_recovers(localized):
     verdicts = [observe(localized, 10.1 + 0.1 * i, 8.0, 0.0) for i in range(3)]
     assert verdicts == [Verdict.UNCONFIRMED, Verdict.UNCONFIRMED, Verdict.ACCEPTED]
