@@ -130,6 +130,8 @@ def from_dict(config: C, values: dict[str, Any], prefix: str = "") -> C:
     Raises:
         ValueError: an unknown key, a wrong type or a value out of bounds; the message has the dotted name.
     """
+    if not isinstance(values, dict):
+        raise ValueError(f"expected parameters by name, got {values!r}")
     known = {f.name: f for f in fields(config)}  # type: ignore[arg-type]
     changes = {}
     for key, value in values.items():

@@ -1,0 +1,135 @@
+"""Transforms compose by their names; covariances move as a sampled cloud of poses does."""
+
+import numpy as np
+import pycolmap
+import pytest
+from hypothesis import given
+from worlds import random_rigid, rigid_of, rigids, vectors
+
+from deviloc_ros.geometry import (
+    covariance_of_inverse,
+    covariance_of_moved,
+    is_finite,
+    rigid,
+    rotation_distance_deg,
+    skew,
+    transform_points,
+    translation_distance_m,
+)
+
+
+def perturbed(transform, error):
+    """The transform with (translation, rotation vector) errors added on the left: t + dt, exp(dr) R."""
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(error[3:]) * transform.rotation, transform.translation + error[:3])
+
+
+def error_of(transform, truth):
+    """The (translation, rotation vector) error that `perturbed` would have to add."""
+    difference = (transform.rotation * truth.rotation.inverse()).quat
+    vector = 2 * difference[:3] * np.sign(difference[3])  # small angles
+    return np.concatenate([transform.translation - truth.translation, vector])
+
+
+def sampled_covariance(derived, source, covariance, rng, draws=20000):
+    """Covariance of `derived(source)` when `source` varies with `covariance`, by sampling."""
+    truth = derived(source)
+    errors = rng.multivariate_normal(np.zeros(6), covariance, draws)
+    return np.cov(np.array([error_of(derived(perturbed(source, error)), truth) for error in errors]).T)
+
+
+def random_covariance(rng):
+    root = rng.normal(0, 1e-3, (6, 6))
+    return root @ root.T
+
+
+def assert_same_covariance(actual, expected):
+    deviations = np.sqrt(np.diag(expected))
+    np.testing.assert_allclose(np.sqrt(np.diag(actual)), deviations, rtol=0.04)
+    np.testing.assert_allclose(
+        actual / np.outer(deviations, deviations), expected / np.outer(deviations, deviations), atol=0.06
+    )
+
+
+@given(rigids)
+def test_a_matrix_gives_back_its_transform(transform):
+    again = rigid(transform.matrix())
+    np.testing.assert_allclose(again.matrix(), transform.matrix(), atol=1e-9)
+    np.testing.assert_allclose(rigid(np.vstack([transform.matrix(), [0, 0, 0, 1]])).matrix(), again.matrix())
+
+
+@given(rigids, vectors(3, 100.0))
+def test_points_move_there_and_back(b_from_a, point):
+    there = transform_points(b_from_a, np.array([point]))
+    np.testing.assert_allclose(transform_points(b_from_a.inverse(), there), [point], atol=1e-9)
+
+
+@given(rigids, rigids)
+def test_distances_do_not_depend_on_the_world(a_from_world, b_from_world):
+    world_from_map = rigid_of([0.3, -0.2, 1.0], [5, 6, 7])
+    a_from_map, b_from_map = a_from_world * world_from_map, b_from_world * world_from_map
+    assert translation_distance_m(a_from_map, b_from_map) == pytest.approx(
+        translation_distance_m(a_from_world, b_from_world), abs=1e-6
+    )
+    assert rotation_distance_deg(a_from_map, b_from_map) == pytest.approx(
+        rotation_distance_deg(a_from_world, b_from_world), abs=1e-4
+    )
+
+
+def test_distances_are_those_of_the_camera_not_of_its_numbers():
+    turned = rigid_of([0, 0, np.pi / 2], [1, 0, 0])  # its centre in the world: (0, 1, 0)
+    assert translation_distance_m(turned, rigid_of([0, 0, 0], [0, 0, 0])) == pytest.approx(1.0)
+    assert translation_distance_m(turned, rigid_of([0, 0, 0], [0, -1, 0])) == pytest.approx(0.0, abs=1e-9)
+    assert rotation_distance_deg(turned, rigid_of([0, 0, 0], [0, 0, 0])) == pytest.approx(90)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (np.full((3, 4), np.nan), "not finite"),
+        (np.diag([1, 1, 1, np.inf]), "not finite"),
+        (np.diag([2, 1, 1, 1.0]), "not a rotation"),
+        (np.diag([1, 1, -1, 1.0]), "not a rotation"),
+        (np.zeros((4, 4)), "not a rotation"),
+    ],
+)
+def test_what_is_not_a_rigid_transform_is_refused(matrix, message):
+    with pytest.raises(ValueError, match=message):
+        rigid(matrix)
+
+
+def test_rounded_rotations_are_made_exact():
+    transform = random_rigid(np.random.default_rng(0))
+    rotation = rigid(np.round(transform.matrix(), 4)).rotation.matrix()
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+
+
+def test_a_nan_is_seen():
+    assert is_finite(rigid_of([0, 0, 1], [1, 2, 3])) and not is_finite(rigid_of([0, 0, 1], [1, np.nan, 3]))
+
+
+@given(vectors(3, 10.0), vectors(3, 10.0))
+def test_skew_is_the_cross_product(v, w):
+    np.testing.assert_allclose(skew(np.array(v)) @ w, np.cross(v, w), atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_covariance_of_the_inverse(seed):
+    rng = np.random.default_rng(seed)
+    cam_from_world, covariance = random_rigid(rng), random_covariance(rng)
+    sampled = sampled_covariance(lambda t: t.inverse(), cam_from_world, covariance, rng)
+    assert_same_covariance(covariance_of_inverse(cam_from_world, covariance), sampled)
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_covariance_at_the_end_of_a_lever(seed):
+    rng = np.random.default_rng(seed)
+    world_from_cam, cam_from_base, covariance = random_rigid(rng), random_rigid(rng), random_covariance(rng)
+    sampled = sampled_covariance(lambda t: t * cam_from_base, world_from_cam, covariance, rng)
+    assert_same_covariance(covariance_of_moved(world_from_cam, covariance, cam_from_base), sampled)
+
+
+def test_inverting_twice_gives_back_the_covariance():
+    rng = np.random.default_rng(4)
+    transform, covariance = random_rigid(rng), random_covariance(rng)
+    twice = covariance_of_inverse(transform.inverse(), covariance_of_inverse(transform, covariance))
+    np.testing.assert_allclose(twice, covariance, atol=1e-15)

@@ -1,0 +1,77 @@
+"""Cameras refuse nonsense by name; pixels and rays are inverse to each other."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from worlds import PINHOLE
+
+from deviloc_ros.types import Camera, Correspondences, Evidence
+
+CAMERAS = [
+    PINHOLE,
+    Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, -0.05)),
+    Camera("OPENCV", 640, 480, (520.0, 530.0, 310.0, 250.0, -0.2, 0.05, 1e-3, -1e-3)),
+    Camera("OPENCV_FISHEYE", 640, 480, (300.0, 300.0, 319.5, 239.5, 0.02, -0.01, 0.0, 0.0)),
+]
+
+
+@pytest.mark.parametrize(
+    ("field", "model", "width", "height", "params"),
+    [
+        ("model 'FISH'", "FISH", 640, 480, (1.0,)),
+        ("model 'INVALID'", "INVALID", 640, 480, (1.0,)),
+        ("size 0 x 480", "PINHOLE", 0, 480, (525.0, 525.0, 320.0, 240.0)),
+        ("size 640 x -1", "PINHOLE", 640, -1, (525.0, 525.0, 320.0, 240.0)),
+        ("finite", "PINHOLE", 640, 480, (525.0, np.nan, 320.0, 240.0)),
+        ("finite", "PINHOLE", 640, 480, (np.inf, 525.0, 320.0, 240.0)),
+        ("PINHOLE takes", "PINHOLE", 640, 480, (525.0, 320.0, 240.0)),
+        ("PINHOLE takes", "PINHOLE", 640, 480, ()),
+        ("focal length", "PINHOLE", 640, 480, (0.0, 0.0, 0.0, 0.0)),
+        ("focal length", "PINHOLE", 640, 480, (525.0, -525.0, 320.0, 240.0)),
+    ],
+)
+def test_a_camera_that_makes_no_sense_names_what_is_wrong(field, model, width, height, params):
+    with pytest.raises(ValueError, match=field):
+        Camera(model, width, height, params)
+
+
+@pytest.mark.parametrize("camera", CAMERAS, ids=lambda camera: camera.model)
+@given(x=st.floats(20, 620), y=st.floats(20, 460), depth=st.floats(0.05, 500))
+def test_projecting_a_ray_gives_back_its_pixel(camera, x, y, depth):
+    ray = camera.rays(np.array([[x, y]]))
+    assert ray[0, 2] == 1
+    np.testing.assert_allclose(camera.project(ray * depth), [[x, y]], atol=1e-4)
+
+
+def test_the_principal_point_looks_straight_ahead():
+    np.testing.assert_allclose(PINHOLE.rays([[319.5, 239.5]]), [[0, 0, 1]], atol=1e-12)
+    np.testing.assert_allclose(PINHOLE.project([[0.1, -0.2, 2.0]]), [[319.5 + 26.25, 239.5 - 52.5]])
+
+
+def test_points_not_in_front_have_no_pixel():
+    pixels = PINHOLE.project(np.array([[0, 0, 1], [0, 0, -1], [0.0, 0, 0], [1, 1, 2]]))
+    np.testing.assert_array_equal(np.isfinite(pixels).all(1), [True, False, False, True])
+
+
+@pytest.mark.parametrize("camera", CAMERAS, ids=lambda camera: camera.model)
+def test_no_points_are_no_pixels(camera):
+    assert camera.project(np.zeros((0, 3))).shape == (0, 2)
+    assert camera.rays(np.zeros((0, 2))).shape == (0, 3)
+
+
+def test_cameras_compare_by_value():
+    assert Camera("PINHOLE", 640, 480, PINHOLE.params) == PINHOLE and len({*CAMERAS, *CAMERAS}) == 4
+
+
+def test_correspondences_join_and_part():
+    assert len(Correspondences.concatenate([])) == 0
+    part = Correspondences(np.ones((2, 2)), np.ones((2, 3)), np.ones(2), np.ones(2), np.array([0, 1]))
+    both = Correspondences.concatenate([part, part])
+    assert len(both) == 4 and both[both.references == 1].references.tolist() == [1, 1]
+
+
+def test_evidence_counts_inliers():
+    assert (Evidence().inliers, Evidence().inlier_ratio) == (0, 0.0)
+    evidence = Evidence(inlier_mask=np.array([True, False, True, True]))
+    assert (evidence.inliers, evidence.inlier_ratio) == (3, 0.75)
