@@ -1,0 +1,171 @@
+"""What every matcher promises, whatever its method."""
+
+from dataclasses import fields
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from worlds import textured_image
+
+from deviloc_ros.config import MATCHERS, MatcherConfig
+from deviloc_ros.matching import create_matcher
+from deviloc_ros.matching.base import Matcher
+from deviloc_ros.types import Features
+
+KEYPOINTS = 512
+OFFSET_BOUND_PX = 0.35  # what matches may be off on average, between images that differ by a shift alone
+RNG = np.random.default_rng
+DULL_IMAGES = {
+    "black": np.zeros((240, 320), np.uint8),
+    "white": np.full((240, 320), 255, np.uint8),
+    "one pixel": np.zeros((1, 1), np.uint8),
+    "one row": np.arange(200, dtype=np.uint8)[None],
+    "one column": np.arange(200, dtype=np.uint8)[:, None],
+    "smaller than a cell": RNG(0).integers(0, 255, (5, 7), np.uint8),
+    "noise": RNG(1).integers(0, 255, (120, 160), np.uint8),
+    "gradient": np.tile(np.arange(160, dtype=np.uint8), (120, 1)),
+}
+
+
+@cache
+def matcher_named(name: str) -> Matcher:
+    return create_matcher(MatcherConfig(name=name, max_keypoints=KEYPOINTS))
+
+
+@pytest.fixture(params=MATCHERS)
+def matcher(request) -> Matcher:
+    return matcher_named(request.param)
+
+
+def crop(dx: float, dy: float, seed: int = 0) -> np.ndarray:
+    """A 320 x 240 window of a textured image that starts (dx, dy) px right of and below the middle."""
+    image = textured_image(RNG(seed), 480, 400)
+    shift = np.array([[1, 0, -80 - dx], [0, 1, -80 - dy]], float)
+    return cv2.warpAffine(image, shift, (320, 240), flags=cv2.INTER_CUBIC)
+
+
+def tensors_of(features: Features) -> dict[str, torch.Tensor]:
+    values = {f.name: getattr(features, f.name) for f in fields(features)}
+    return {name: value.clone() for name, value in values.items() if isinstance(value, torch.Tensor)}
+
+
+def assert_valid(matches, query: Features, reference: Features):
+    rows, confidence = matches.reference_indices, matches.confidence
+    assert matches.query_keypoints.shape == (len(matches), 2) and rows.shape == confidence.shape == (len(matches),)
+    assert ((rows >= 0) & (rows < len(reference))).all() and len(set(rows.tolist())) == len(rows)
+    assert ((confidence >= 0) & (confidence <= 1)).all()
+    assert (matches.query_keypoints >= -16).all() and (matches.query_keypoints <= np.array(query.size) + 16).all()
+
+
+@pytest.mark.parametrize("name", DULL_IMAGES)
+def test_any_image_gives_features_of_one_length_inside_it(matcher, name):
+    image = DULL_IMAGES[name]
+    features = matcher.extract(image)
+    height, width = image.shape
+    assert features.size == (width, height) and len(features) <= KEYPOINTS and features.dense is None
+    assert features.descriptors.shape == (len(features), matcher.descriptor_size)
+    assert features.scores.shape == features.scales.shape == (len(features),)
+    keypoints = features.keypoints.cpu().numpy()
+    assert np.isfinite(keypoints).all()
+    assert (keypoints >= -0.5).all() and (keypoints <= np.array([width, height]) - 0.5).all()
+
+
+@pytest.mark.parametrize("name", ["black", "white", "one pixel"])
+def test_images_without_features_have_none(matcher, name):
+    assert len(matcher.extract(DULL_IMAGES[name])) == 0
+
+
+@pytest.mark.parametrize("name", DULL_IMAGES)
+def test_matching_with_any_image_is_no_error(matcher, name):
+    dull, other = matcher.extract(DULL_IMAGES[name]), matcher.extract(crop(0, 0))
+    for query, reference in ((dull, other), (other, dull), (dull, dull)):
+        (matches,) = matcher.match(query, [reference])
+        assert_valid(matches, query, reference)
+
+
+def test_no_references_are_no_matches(matcher):
+    assert matcher.match(matcher.extract(crop(0, 0)), []) == []
+
+
+def test_matches_are_valid_and_one_to_one(matcher):
+    query, reference = matcher.extract(crop(0, 0)), matcher.extract(crop(5.3, -7.1))
+    (matches,) = matcher.match(query, [reference])
+    assert len(matches) > 100
+    assert_valid(matches, query, reference)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (2.5, -1.25), (-13.3, 6.7)], ids=str)
+def test_matches_lie_where_the_image_moved_to(matcher, shift):
+    query, reference = matcher.extract(crop(*shift)), matcher.extract(crop(0, 0))
+    (matches,) = matcher.match(query, [reference])
+    expected = reference.keypoints.cpu().numpy()[matches.reference_indices] - shift
+    errors = matches.query_keypoints - expected
+    distances = np.linalg.norm(errors, axis=1)
+    assert (distances < 3).mean() > 0.9 and np.median(distances) < 1.3
+    assert np.abs(errors[distances < 3].mean(0)).max() < OFFSET_BOUND_PX
+
+
+def test_an_image_matched_with_itself_stays_in_place(matcher):
+    features = matcher.extract(crop(0, 0))
+    (matches,) = matcher.match(features, [features])
+    offsets = matches.query_keypoints - features.keypoints.cpu().numpy()[matches.reference_indices]
+    assert len(matches) > 0.9 * len(features) and np.median(np.linalg.norm(offsets, axis=1)) < OFFSET_BOUND_PX
+
+
+def test_both_calls_are_deterministic(matcher):
+    first, second = matcher.extract(crop(0, 0)), matcher.extract(crop(0, 0))
+    for name, tensor in tensors_of(first).items():
+        torch.testing.assert_close(tensor, tensors_of(second)[name], rtol=0, atol=0)
+    reference = matcher.extract(crop(3, 3))
+    (a,), (b,) = matcher.match(first, [reference]), matcher.match(second, [reference])
+    np.testing.assert_array_equal(a.query_keypoints, b.query_keypoints)
+    np.testing.assert_array_equal(a.reference_indices, b.reference_indices)
+
+
+def test_arguments_stay_as_they_were(matcher):
+    image = crop(0, 0)
+    untouched = image.copy()
+    query, reference = matcher.extract(image), matcher.extract(crop(3, 3))
+    np.testing.assert_array_equal(image, untouched)
+    before = tensors_of(query), tensors_of(reference)
+    references = [reference, reference]
+    matcher.match(query, references)
+    assert len(references) == 2
+    for features, tensors in zip((query, reference), before, strict=True):
+        for name, tensor in tensors.items():
+            torch.testing.assert_close(getattr(features, name), tensor, rtol=0, atol=0)
+
+
+def test_references_do_not_influence_each_other(matcher):
+    query = matcher.extract(crop(0, 0))
+    images = [crop(4, 4), crop(0, 0, seed=1), DULL_IMAGES["black"], DULL_IMAGES["noise"], crop(-9, 2)]
+    references = [matcher.extract(image) for image in images]
+    together = matcher.match(query, references)
+    assert len(together) == len(references) and len(together[2]) == 0
+    for matches, reference in zip(together, references, strict=True):
+        (alone,) = matcher.match(query, [reference])
+        same = np.intersect1d(matches.reference_indices, alone.reference_indices)
+        assert len(same) >= 0.98 * max(len(alone), len(matches))  # a confidence may fall on either side of a threshold
+        keypoints = [dict(zip(m.reference_indices.tolist(), m.query_keypoints, strict=True)) for m in (matches, alone)]
+        for row in same.tolist():
+            np.testing.assert_allclose(keypoints[0][row], keypoints[1][row], atol=0.05)
+
+
+def test_the_dense_map_is_kept_on_request_and_changes_nothing(matcher):
+    sparse, dense = matcher.extract(crop(0, 0)), matcher.extract(crop(0, 0), keep_dense=True)
+    assert sparse.dense is None and dense.dense is not None and dense.dense.ndim == 3
+    torch.testing.assert_close(sparse.keypoints, dense.keypoints)
+
+
+def test_images_larger_than_the_limit_keep_their_own_pixels():
+    config = MatcherConfig(max_keypoints=KEYPOINTS, max_image_side_px=320)
+    image = cv2.resize(crop(0, 0), (960, 720), interpolation=cv2.INTER_CUBIC)
+    keypoints = create_matcher(config).extract(image).keypoints.cpu().numpy()
+    assert keypoints[:, 0].max() > 640 and keypoints[:, 1].max() > 480
+
+
+def test_a_matcher_nobody_has_is_an_error_by_name():
+    with pytest.raises(ValueError, match="'orb'"):
+        MatcherConfig(name="orb")
