@@ -48,7 +48,7 @@ def merge_groups(points: Correspondences, groups: NDArray) -> Correspondences:
     total = np.bincount(member_of, points.confidence, minlength=len(first))
 
     def mean(values: NDArray) -> NDArray:
-        columns = values.reshape(len(points), -1).T
+        columns = np.atleast_2d(values.T)
         sums = [np.bincount(member_of, points.confidence * column, minlength=len(first)) for column in columns]
         return np.stack(sums, 1) / total[:, None]
 

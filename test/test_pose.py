@@ -1,0 +1,156 @@
+"""Pose from correspondences: exact where they are exact, honest about its uncertainty, and lost where it must be."""
+
+from dataclasses import replace
+
+import numpy as np
+import pycolmap
+import pytest
+from worlds import PINHOLE, World, world
+
+from deviloc_ros.config import PoseConfig
+from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
+from deviloc_ros.pose import solve_pnp
+from deviloc_ros.types import Camera, Correspondences, Localized, Lost, Reason
+
+DRAWS = 400
+CAMERAS = [
+    PINHOLE,
+    Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, -0.05)),
+    Camera("OPENCV", 640, 480, (520.0, 530.0, 310.0, 250.0, -0.2, 0.05, 1e-3, -1e-3)),
+]
+LENIENT = PoseConfig(min_inliers=4, min_inlier_ratio=0.0, min_coverage=0.0)
+
+
+def assert_near(result, truth: World, translation_m: float, rotation_deg: float):
+    assert isinstance(result, Localized), result
+    assert translation_distance_m(result.cam_from_world, truth.cam_from_world) < translation_m
+    assert rotation_distance_deg(result.cam_from_world, truth.cam_from_world) < rotation_deg
+
+
+def with_points(correspondences: Correspondences, points) -> Correspondences:
+    return replace(
+        correspondences, points_in_world=np.broadcast_to(points, correspondences.points_in_world.shape).copy()
+    )
+
+
+@pytest.mark.parametrize("camera", CAMERAS, ids=lambda camera: camera.model)
+@pytest.mark.parametrize("seed", range(3))
+def test_exact_correspondences_give_back_the_camera(camera, seed):
+    truth = world(seed, camera=camera)
+    result = solve_pnp(truth.correspondences, camera, PoseConfig())
+    assert_near(result, truth, 1e-4, 1e-3)
+    assert result.evidence.inliers == len(truth.correspondences) and result.evidence.coverage > 0.9
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.8])
+def test_outliers_are_left_out(share):
+    truth = world(1, count=600)
+    spoilt = truth.with_outliers(np.random.default_rng(0), share)
+    result = solve_pnp(spoilt, PINHOLE, PoseConfig())
+    assert_near(result, truth, 1e-3, 0.02)
+    assert result.evidence.inlier_ratio == pytest.approx(1 - share, abs=0.08)
+
+
+def test_the_same_seed_gives_the_same_pose():
+    noisy = world(2).with_outliers(np.random.default_rng(1), 0.5)
+    first, second = (solve_pnp(noisy, PINHOLE, PoseConfig(random_seed=7)) for _ in range(2))
+    np.testing.assert_array_equal(first.cam_from_world.matrix(), second.cam_from_world.matrix())
+    np.testing.assert_array_equal(first.covariance, second.covariance)
+
+
+@pytest.mark.parametrize("count", [0, 3, 29])
+def test_too_few_correspondences_is_lost_not_identity(count):
+    result = solve_pnp(world().correspondences[:count], PINHOLE, PoseConfig())
+    assert isinstance(result, Lost) and result.reason is Reason.FEW_CORRESPONDENCES
+    assert str(count) in result.detail and "30" in result.detail
+
+
+def test_chance_agreement_is_not_a_pose():
+    spoilt = world(3).with_outliers(np.random.default_rng(2), 1.0)
+    result = solve_pnp(spoilt, PINHOLE, PoseConfig(min_inlier_ratio=0.0))
+    assert isinstance(result, Lost) and result.reason in (Reason.FEW_INLIERS, Reason.NO_CONSENSUS)
+
+
+def test_a_low_share_of_inliers_is_not_a_pose():
+    spoilt = world(4, count=600).with_outliers(np.random.default_rng(3), 0.8)
+    result = solve_pnp(spoilt, PINHOLE, PoseConfig(min_inlier_ratio=0.4))
+    assert isinstance(result, Lost) and result.reason is Reason.LOW_INLIER_RATIO
+    assert result.evidence.inliers > 60
+
+
+def test_inliers_in_one_corner_are_not_a_pose():
+    corner = np.random.default_rng(4).uniform([10, 10], [150, 150], (200, 2))
+    result = solve_pnp(world(5, keypoints=corner).correspondences, PINHOLE, PoseConfig(min_coverage=0.2))
+    assert isinstance(result, Lost) and result.reason is Reason.LOW_COVERAGE
+    assert result.evidence.coverage == pytest.approx(4 / 48)  # 2 x 2 of 8 x 6 cells
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_points_on_one_line_do_not_hold_a_pose(seed):
+    line = np.linspace([60, 40], [580, 440], 100)
+    truth = world(seed, keypoints=line)
+    start, end = truth.correspondences.points_in_world[[0, -1]]
+    on_line = start + np.linspace(0, 1, 100)[:, None] * (end - start)
+    in_cam = truth.cam_from_world * on_line
+    straight = replace(truth.correspondences, points_in_world=on_line, keypoints=PINHOLE.project(in_cam))
+    result = solve_pnp(straight, PINHOLE, LENIENT)
+    assert isinstance(result, Lost), result
+
+
+def test_one_point_many_times_does_not_hold_a_pose():
+    spread = world(6).correspondences
+    for keypoints in (spread.keypoints, np.full_like(spread.keypoints, 200.0)):
+        result = solve_pnp(replace(with_points(spread, [1.0, 2.0, 3.0]), keypoints=keypoints), PINHOLE, LENIENT)
+        assert isinstance(result, Lost), result
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_few_points_that_are_not_finite_are_no_inliers(value):
+    truth = world(7)
+    points = truth.correspondences.points_in_world.copy()
+    points[:20] = value
+    result = solve_pnp(with_points(truth.correspondences, points), PINHOLE, PoseConfig())
+    if isinstance(result, Localized):
+        assert_near(result, truth, 1e-3, 0.01)
+        assert not result.evidence.inlier_mask[:20].any()
+
+
+def test_a_plane_is_enough():
+    truth = world(8)
+    rays = truth.cam_from_world.inverse().rotation.matrix() @ PINHOLE.rays(truth.correspondences.keypoints).T
+    on_plane = truth.cam_from_world.tgt_origin_in_src() + 3.0 * rays.T
+    assert_near(solve_pnp(with_points(truth.correspondences, on_plane), PINHOLE, PoseConfig()), truth, 1e-4, 1e-3)
+
+
+def errors_in_world(result: Localized, truth: World) -> np.ndarray:
+    """(6,) translation [m] and rotation vector [rad] of world_from_cam against the truth, world axes."""
+    estimated, true = result.cam_from_world.inverse(), truth.cam_from_world.inverse()
+    turned = pycolmap.Rotation3d((estimated.rotation * true.rotation.inverse()).matrix()).quat
+    return np.concatenate([estimated.translation - true.translation, 2 * turned[:3] * np.sign(turned[3])])
+
+
+@pytest.mark.parametrize("seed", [10, 11])
+def test_the_covariance_is_that_of_many_noisy_draws(seed):
+    """Pinned by sampling: order, axes, units and scale of the 6 x 6 covariance of world_from_cam."""
+    rng, truth = np.random.default_rng(seed), world(seed, count=120)
+    results = [solve_pnp(truth.with_noise(rng, 1.0), PINHOLE, PoseConfig()) for _ in range(DRAWS)]
+    errors = np.array([errors_in_world(result, truth) for result in results])
+    normalized = [e @ np.linalg.solve(result.covariance, e) for e, result in zip(errors, results, strict=True)]
+    assert 0.75 * 6 < np.mean(normalized) < 1.35 * 6
+    claimed = np.sqrt(np.mean([np.diag(result.covariance) for result in results], 0))
+    for block in (slice(0, 3), slice(3, 6)):
+        assert np.linalg.norm(errors.std(0)[block]) == pytest.approx(np.linalg.norm(claimed[block]), rel=0.25)
+    sampled, mean = np.corrcoef(errors.T), np.mean([result.covariance for result in results], 0)
+    np.testing.assert_allclose(sampled, mean / np.outer(claimed, claimed), atol=0.25)
+
+
+def test_the_covariance_grows_with_the_noise_and_its_scale():
+    rng, truth = np.random.default_rng(12), world(12)
+    deviations = []
+    for sigma_px, scale in ((0.5, 1.0), (2.0, 1.0), (0.5, 16.0)):
+        result = solve_pnp(truth.with_noise(rng, sigma_px), PINHOLE, PoseConfig(covariance_scale=scale))
+        deviations.append(np.sqrt(np.diag(result.covariance)).mean())
+        assert np.linalg.eigvalsh(result.covariance).min() > 0
+    assert deviations[1] == pytest.approx(4 * deviations[0], rel=0.3)
+    assert deviations[2] == pytest.approx(4 * deviations[0], rel=0.3)
