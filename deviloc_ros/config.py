@@ -58,7 +58,7 @@ class MatcherConfig(Checked):
     name: str = param("xfeat", "matcher; a map is bound to the one it was built with", choices=MATCHERS, read_only=True)
     max_keypoints: int = param(2048, "keypoints kept per image, best first", low=64, high=16384, read_only=True)
     max_image_side_px: int = param(1280, "larger images are scaled down to this long side", low=64, high=8192, read_only=True)
-    min_confidence: float = param(0.1, "matches below this confidence are dropped", low=0.0, high=1.0)
+    min_confidence: float = param(0.1, "matches below this confidence are dropped", low=0.0, high=1.0, read_only=True)
     device: str = param("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
 
 
@@ -87,7 +87,7 @@ class AggregationConfig(Checked):
     """Confidence-based Point Aggregation (CPA)."""
 
     cell_px: float = param(2.0, "query pixels closer than this merge into one correspondence", low=0.1, high=64.0)
-    min_confidence: float = param(0.1, "correspondences at or below this confidence are dropped", low=0.0, high=1.0)
+    min_confidence: float = param(0.5, "correspondences at or below this confidence are dropped", low=0.0, high=1.0)
     max_depth_difference: float = param(0.05, "points of a cell farther apart than this share of their depth do not merge", low=1e-4, high=1e6)
 
 
@@ -95,14 +95,15 @@ class AggregationConfig(Checked):
 class PoseConfig(Checked):
     """Pose from 2D-3D correspondences, and when to believe it."""
 
-    max_reprojection_error_px: float = param(6.0, "RANSAC inlier threshold", low=0.5, high=50.0)
+    max_reprojection_error_px: float = param(12.0, "RANSAC inlier threshold", low=0.5, high=50.0)
+    max_residual_px: float = param(8.0, "inlier threshold and Tukey scale of the refinement", low=0.5, high=50.0)
     confidence: float = param(0.99999, "RANSAC stops when this sure of its best model", low=0.5, high=0.9999999)
     max_trials: int = param(10000, "RANSAC trials at most", low=10, high=1000000)
     random_seed: int = param(0, "seed of RANSAC; the same query gives the same pose", low=0, high=2**31 - 1)
     min_inliers: int = param(30, "fewer inliers is no pose", low=4, high=100000)
     min_inlier_ratio: float = param(0.1, "a lower share of inliers is no pose", low=0.0, high=1.0)
     min_coverage: float = param(0.1, "share of the image's grid cells that must hold an inlier", low=0.0, high=1.0)
-    covariance_scale: float = param(1.0, "factor on the pose covariance", low=1e-6, high=1e6)
+    covariance_scale: float = param(14.0, "factor on the pose covariance, for errors that all points share; calibrated on real images", low=1e-6, high=1e6)
 
 
 @dataclass(frozen=True, slots=True)

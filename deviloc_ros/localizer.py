@@ -59,12 +59,11 @@ def lift(matches: list[Matches], references: list[ReferenceView]) -> Corresponde
     parts = []
     for number, (match, view) in enumerate(zip(matches, references, strict=True)):
         rows = match.reference_indices
-        confidence = view.lifted.confidence[rows] * match.confidence
         parts.append(
             Correspondences(
                 match.query_keypoints,
                 view.lifted.points_in_world[rows],
-                confidence,
+                view.lifted.confidence[rows],
                 view.lifted.depths[rows],
                 np.full(len(rows), number),
             )

@@ -1,6 +1,8 @@
-"""Correspondences -> Localized | Lost: LO-RANSAC, refinement, covariance, and the gates. The only caller of PnP."""
+"""Correspondences -> Localized | Lost: RANSAC, refinement, covariance, and the gates. The only caller of PnP."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pycolmap
@@ -10,7 +12,9 @@ from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import covariance_of_inverse, is_finite, transform_points
 from deviloc_ros.types import Camera, Correspondences, Evidence, Localized, Lost, Reason, Result
 
-COVERAGE_GRID = (8, 6)  # columns, rows
+GRID = (8, 6)  # columns, rows
+MAX_REFINEMENTS, STEP_TOLERANCE = 20, 1e-8
+MAX_CONDITION = 1e10
 
 
 def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConfig) -> Result:
@@ -23,14 +27,13 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
     if len(correspondences) < config.min_inliers:
         detail = f"{len(correspondences)} of at least {config.min_inliers}"
         return Lost(Reason.FEW_CORRESPONDENCES, detail, Evidence(correspondences))
-    estimate = pycolmap.estimate_and_refine_absolute_pose(
+    estimate = pycolmap.estimate_absolute_pose(
         correspondences.keypoints, correspondences.points_in_world, camera.colmap, ransac_options(config)
     )
     if estimate is None or not is_finite(estimate["cam_from_world"]):
         return Lost(Reason.NO_CONSENSUS, f"{len(correspondences)} correspondences", Evidence(correspondences))
-    cam_from_world = estimate["cam_from_world"]
-    errors_px = reprojection_errors_px(correspondences, camera, cam_from_world)
-    inliers = errors_px <= config.max_reprojection_error_px
+    cam_from_world = refine(correspondences, camera, estimate["cam_from_world"], config.max_residual_px)
+    inliers = np.linalg.norm(residuals_px(correspondences, camera, cam_from_world), axis=1) < config.max_residual_px
     evidence = Evidence(correspondences, inliers, coverage(correspondences.keypoints[inliers], camera))
     return gate(cam_from_world, evidence, camera, config)
 
@@ -53,53 +56,111 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
         return Lost(Reason.LOW_INLIER_RATIO, f"{evidence.inlier_ratio:.3f} below {config.min_inlier_ratio}", evidence)
     if evidence.coverage < config.min_coverage:
         return Lost(Reason.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
-    covariance = pose_covariance(evidence.correspondences[evidence.inlier_mask], camera, cam_from_world)
+    covariance = pose_covariance(evidence.correspondences, camera, cam_from_world, config.max_residual_px)
     if covariance is None:
         return Lost(Reason.DEGENERATE, "the inliers leave a direction free", evidence)
     return Localized(cam_from_world, covariance * config.covariance_scale, evidence)
 
 
-def reprojection_errors_px(correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray:
-    """(N,) px; infinite for points behind the camera."""
+def refine(
+    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, scale_px: float
+) -> pycolmap.Rigid3d:
+    """Gauss-Newton from RANSAC's pose: every correspondence weighs by its confidence and Tukey's biweight.
+
+    pycolmap's refinement takes no weights and uses only the inliers of the start; measured on the kitchen, this one
+    has smaller errors. A step that is not solvable ends it, and the gates judge what there is.
+    """
+    for _ in range(MAX_REFINEMENTS):
+        equations = normal_equations(correspondences, camera, cam_from_world, scale_px)
+        if equations.condition > MAX_CONDITION:
+            break
+        step = -np.linalg.solve(equations.information, equations.gradients.sum(0))
+        rotation = pycolmap.Rotation3d(step[3:]) * cam_from_world.rotation
+        cam_from_world = pycolmap.Rigid3d(rotation, cam_from_world.translation + step[:3])
+        if np.abs(step).max() < STEP_TOLERANCE:
+            break
+    return cam_from_world
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NormalEquations:
+    """Of the weighted reprojection error, for (translation, rotation) of cam_from_world, rotation perturbed on the left.
+
+    information: (6, 6). gradients: (N, 6), one row per correspondence with weight. rows: (N,) which those are.
+    """
+
+    information: NDArray
+    gradients: NDArray
+    rows: NDArray
+
+    @property
+    def condition(self) -> float:
+        """Condition number once metres and radians are brought to one scale; infinite if a direction is free."""
+        scale = np.sqrt(np.diag(self.information))
+        if scale.min() <= 0:
+            return np.inf
+        return float(np.linalg.cond(self.information / np.outer(scale, scale)))
+
+
+def normal_equations(
+    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, scale_px: float
+) -> NormalEquations:
+    """At a pose. Lens distortion changes the Jacobian by less than the residuals are known, and is left out of it."""
+    residuals = residuals_px(correspondences, camera, cam_from_world)
+    errors_px = np.linalg.norm(residuals, axis=1)
+    rows = np.flatnonzero(errors_px < scale_px)
+    weights = (1 - (errors_px[rows] / scale_px) ** 2) ** 2 * correspondences.confidence[rows]
+    in_cam = transform_points(cam_from_world, correspondences.points_in_world[rows])
+    jacobian = projection_jacobian(in_cam, cam_from_world, camera.focal_px)
+    information = np.einsum("nij,n,nik->jk", jacobian, weights, jacobian)
+    gradients = np.einsum("nij,n,ni->nj", jacobian, weights, residuals[rows])
+    return NormalEquations(information, gradients, rows)
+
+
+def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray:
+    """(N, 2) projected minus measured [px]; infinite for points behind the camera."""
     projected = camera.project(transform_points(cam_from_world, correspondences.points_in_world))
-    errors = np.linalg.norm(projected - correspondences.keypoints, axis=1)
-    return np.where(np.isfinite(errors), errors, np.inf)
+    residuals = projected - correspondences.keypoints
+    return np.where(np.isfinite(residuals), residuals, np.inf)
+
+
+def grid_cells(keypoints: NDArray, camera: Camera) -> NDArray:
+    """(N,) number of the cell of a grid over the image that each keypoint lies in."""
+    columns, rows = GRID
+    cells = np.floor((keypoints + 0.5) / [camera.width, camera.height] * GRID).astype(int)
+    column, row = np.clip(cells, 0, [columns - 1, rows - 1]).T
+    return row * columns + column
 
 
 def coverage(keypoints: NDArray, camera: Camera) -> float:
-    """Share of the cells of a grid over the image that hold a keypoint."""
-    columns, rows = COVERAGE_GRID
-    cells = np.floor((keypoints + 0.5) / [camera.width, camera.height] * COVERAGE_GRID).astype(int)
-    cells = np.clip(cells, 0, [columns - 1, rows - 1])
-    return len(np.unique(cells, axis=0)) / (columns * rows)
+    """Share of the grid's cells that hold a keypoint."""
+    return len(np.unique(grid_cells(keypoints, camera))) / (GRID[0] * GRID[1])
 
 
-def pose_covariance(inliers: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray | None:
-    """(6, 6) covariance of world_from_cam from the inliers' own residuals; None if they do not determine the pose.
+def pose_covariance(
+    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, scale_px: float
+) -> NDArray | None:
+    """(6, 6) covariance of world_from_cam from the residuals themselves; None if they do not determine the pose.
 
-    Gauss-Newton's s^2 (J^T J)^-1, with s^2 from the residuals, so that a pose held by noisy points says so. Lens
-    distortion changes the Jacobian by less than the residuals are known, and is left out of it.
+    The cluster-robust sandwich H^-1 (sum_c g_c g_c^T) H^-1 (Liang and Zeger 1986), the clusters being grid cells:
+    neighbouring points err together, since they share landmarks, so a thousand of them do not carry a thousand times
+    the information. pycolmap's own covariance counts them as independent, with 1 px of noise each.
     """
-    in_cam = transform_points(cam_from_world, inliers.points_in_world)
-    projected = camera.project(in_cam)
-    residuals = (projected - inliers.keypoints).reshape(-1)
-    jacobian = projection_jacobian(in_cam, cam_from_world, camera.focal_px)
-    information = jacobian.T @ jacobian
-    variance = residuals @ residuals / max(len(residuals) - 6, 1)
-    scale = np.sqrt(np.diag(information))  # metres and radians differ by orders of magnitude
-    if not np.isfinite(residuals).all() or scale.min() <= 0:
+    equations = normal_equations(correspondences, camera, cam_from_world, scale_px)
+    cells, cell_of = np.unique(grid_cells(correspondences.keypoints[equations.rows], camera), return_inverse=True)
+    if len(cells) <= 6 or equations.condition > MAX_CONDITION:
         return None
-    normalized = information / np.outer(scale, scale)
-    if np.linalg.cond(normalized) > 1e10:
-        return None
-    covariance = variance * np.linalg.inv(normalized) / np.outer(scale, scale)
+    gradients = np.zeros((len(cells), 6))
+    np.add.at(gradients, cell_of, equations.gradients)
+    inverse = np.linalg.inv(equations.information)
+    covariance = inverse @ (gradients.T @ gradients) @ inverse * len(cells) / (len(cells) - 6)
     return covariance_of_inverse(cam_from_world, covariance)
 
 
 def projection_jacobian(points_in_cam: NDArray, cam_from_world: pycolmap.Rigid3d, focal_px: float) -> NDArray:
-    """(2 N, 6) d(pixel) / d(translation, rotation) of cam_from_world, rotation perturbed on the left."""
+    """(N, 2, 6) d(pixel) / d(translation, rotation) of cam_from_world, rotation perturbed on the left."""
     x, y, z = points_in_cam.T
     zero = np.zeros_like(z)
     by_point = focal_px * np.stack([np.stack([1 / z, zero, -x / z**2], -1), np.stack([zero, 1 / z, -y / z**2], -1)], 1)
     rotated = (points_in_cam - cam_from_world.translation)[:, None]
-    return np.concatenate([by_point, np.cross(rotated, by_point)], 2).reshape(-1, 6)
+    return np.concatenate([by_point, np.cross(rotated, by_point)], 2)

@@ -21,6 +21,7 @@ from deviloc_ros.matching.base import Matcher
 from deviloc_ros.types import Features, Matches
 
 CELL_PX = 8  # the backbone's stride
+CELL_CENTRE_PX = (CELL_PX - 1) / 2  # what a cell describes turns and grows about its centre, not about its corner
 SIZE_MULTIPLE = 32  # of the backbone's input sides
 COARSE_SCALE, FINE_SCALE, COARSE_SHARE = 0.6, 1.3, 0.2  # the two levels of XFeat*
 MIN_OFFSET_CONFIDENCE = 0.25  # of the fine matcher; the paper's code
@@ -88,9 +89,9 @@ class XFeatSemiDense(XFeat):
         scores, cells = torch.where(textured.to(self.device), reliability, -1.0).flatten().topk(min(count, reliability.numel()))
         cells, scores = cells[scores > 0], scores[scores > 0]
         width = reliability.shape[1]
-        corners = torch.stack([cells % width, cells // width], 1).float() * CELL_PX
+        centres = torch.stack([cells % width, cells // width], 1).float() * CELL_PX + CELL_CENTRE_PX
         scales = torch.full_like(scores, mapping.scale_x)
-        return mapping.to_original(corners), features.flatten(1)[:, cells].T.contiguous(), scores, scales, features
+        return mapping.to_original(centres), features.flatten(1)[:, cells].T.contiguous(), scores, scales, features
 
     @torch.inference_mode()
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
