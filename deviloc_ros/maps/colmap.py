@@ -13,6 +13,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import is_finite
+from deviloc_ros.maps.colmap_files import check_files
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.types import Camera, Landmarks
 
@@ -55,28 +56,10 @@ def open_reconstruction(model: Path) -> pycolmap.Reconstruction:
     else:
         raise SourceError(f"{model}: no COLMAP model; {missing[0]}.txt (or .bin) not found")
     try:
-        check_text(model)
+        check_files(model)
         return pycolmap.Reconstruction(str(model))
     except Exception as error:  # pycolmap raises whatever its C++ code throws
         raise SourceError(f"{model}: cannot read the COLMAP model: {' '.join(str(error).split())}") from error
-
-
-def check_text(model: Path) -> None:
-    """Find in a text model what COLMAP's reader would swallow or stop the process for: names twice, poses not finite."""
-    path = model / "images.txt"
-    if (model / "images.bin").is_file() or not path.is_file():
-        return
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
-    names: set[str] = set()
-    for row in lines[::2]:
-        parts = row.split()
-        if not parts:
-            continue
-        if len(parts) < 10:
-            raise SourceError(f"images.txt: expected 10 fields, got {len(parts)}: {row[:80]!r}")
-        if parts[9] in names:
-            raise SourceError(f"images.txt: image name {parts[9]!r} occurs more than once")
-        names.add(parts[9])
 
 
 def camera_from_colmap(camera: pycolmap.Camera) -> Camera:

@@ -71,7 +71,10 @@ def training_sequences(folder: Path) -> tuple[str, ...]:
     split = folder / "TrainSplit.txt"
     if not split.is_file():
         raise SourceError(f"{split}: not found; name the sequences")
-    return tuple(f"seq-{int(line.strip().removeprefix('sequence')):02d}" for line in split.read_text().split())
+    try:
+        return tuple(f"seq-{int(name.removeprefix('sequence')):02d}" for name in split.read_text().split())
+    except ValueError as error:
+        raise SourceError(f"{split}: expected lines like 'sequence1': {error}") from error
 
 
 def read_kitti(folder: Path, image_folder: str = "image_l") -> Source:
@@ -86,9 +89,11 @@ def read_kitti(folder: Path, image_folder: str = "image_l") -> Source:
     if len(poses) != len(paths) or not paths:
         raise SourceError(f"{folder / 'poses.txt'}: {len(poses)} poses for {len(paths)} images in {images_at.name}")
     width, height = image_size(paths[0])
-    camera = Camera(
-        "PINHOLE", width, height, (projection[0, 0], projection[1, 1], projection[0, 2], projection[1, 2])
-    )
+    fx, fy, cx, cy = projection[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
+    try:
+        camera = Camera("PINHOLE", width, height, (fx, fy, cx, cy))
+    except ValueError as error:
+        raise SourceError(f"{folder / 'calib.txt'}: {error}") from error
     images, skipped = [], []
     for path, pose in zip(paths, poses, strict=True):
         try:
@@ -102,9 +107,9 @@ def read_projection(path: Path) -> NDArray:
     """The first 3 x 4 projection of a calib.txt, with or without its `P0:`."""
     if not path.is_file():
         raise SourceError(f"{path}: not found")
-    first = path.read_text().strip().splitlines()[0].split(":")[-1]
     try:
-        return np.array(first.split(), float).reshape(3, 4)
+        first = path.read_text().strip().partition("\n")[0]
+        return np.array(first.split(":")[-1].split(), float).reshape(3, 4)
     except ValueError as error:
         raise SourceError(f"{path}: first line is not a 3 x 4 projection: {error}") from error
 
@@ -122,7 +127,10 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> NDArray:
 
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height). Raises SourceError if the file is not an image."""
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # an empty file
+        image = None
     if image is None:
         raise SourceError(f"{path}: not an image, or truncated")
     return image.shape[1], image.shape[0]
