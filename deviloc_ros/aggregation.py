@@ -14,7 +14,8 @@ def aggregate(correspondences: Correspondences, config: AggregationConfig) -> Co
 
     The paper averages everything in a cell, so a foreground and a background point meet in mid-air. Here the most
     confident point of a cell speaks first and only points that agree with its depth join it; the others merge among
-    themselves and stay as correspondences of their own, for RANSAC to judge. `max_depth_difference` large gives the paper's rule.
+    themselves and stay as correspondences of their own, for RANSAC to judge. A large
+    `max_depth_difference` gives the paper's rule.
 
     Returns:
         Correspondences with the mean confidence of what each was merged from, most confident first.

@@ -15,7 +15,7 @@ COMMANDS = (build_map, localize, evaluate, demo)
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. An error that the user can mend is one line on stderr and exit status 2."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, format="%(levelname)s %(message)s")
+    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(levelname)s %(message)s")
     try:
         status = options.run(options)
     except (ValueError, FileNotFoundError) as error:
@@ -28,7 +28,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
-    root = argparse.ArgumentParser(prog="python -m deviloc_ros", description="Visual localization in a map made earlier.")
+    root = argparse.ArgumentParser(
+        prog="python -m deviloc_ros", description="Visual localization in a map made earlier."
+    )
     root.add_argument("--version", action="version", version=__version__)
     root.add_argument("--verbose", action="store_true", help="debug messages, and where an error came from")
     commands = root.add_subparsers(metavar="COMMAND", required=True)

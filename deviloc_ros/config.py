@@ -57,7 +57,9 @@ class MatcherConfig(Checked):
 
     name: str = param("xfeat", "matcher; a map is bound to the one it was built with", choices=MATCHERS, read_only=True)
     max_keypoints: int = param(2048, "keypoints kept per image, best first", low=64, high=16384, read_only=True)
-    max_image_side_px: int = param(1280, "larger images are scaled down to this long side", low=64, high=8192, read_only=True)
+    max_image_side_px: int = param(
+        1280, "larger images are scaled down to this long side", low=64, high=8192, read_only=True
+    )
     min_confidence: float = param(0.1, "matches below this confidence are dropped", low=0.0, high=1.0, read_only=True)
     device: str = param("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
 
@@ -68,10 +70,16 @@ class LiftConfig(Checked):
 
     method: str = param("interpolate", "how keypoints get their 3D points", choices=LIFTS)
     landmark_source: str = param("sift", "keypoints that landmarks are triangulated from", choices=LANDMARK_SOURCES)
-    landmark_radius_px: float = param(3.0, "a keypoint this near a landmark takes its point (landmarks-only)", low=0.0, high=50.0)
+    landmark_radius_px: float = param(
+        3.0, "a keypoint this near a landmark takes its point (landmarks-only)", low=0.0, high=50.0
+    )
     neighbours: int = param(4, "landmarks interpolated between", low=1, high=64)
-    max_neighbour_distance_px: float = param(48.0, "keypoints farther from their landmarks are not lifted", low=1.0, high=4096.0)
-    max_depth_spread: float = param(0.1, "relative depth spread of the neighbours that gives confidence exp(-1)", low=1e-3, high=10.0)
+    max_neighbour_distance_px: float = param(
+        48.0, "keypoints farther from their landmarks are not lifted", low=1.0, high=4096.0
+    )
+    max_depth_spread: float = param(
+        0.1, "relative depth spread of the neighbours that gives confidence exp(-1)", low=1e-3, high=10.0
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,9 @@ class RetrievalConfig(Checked):
     """Which reference views a query is matched with."""
 
     references: int = param(5, "references matched per query", low=1, high=200)
-    meters_per_radian: float = param(1.0, "distance that weighs as much as a radian between optical axes", low=1e-3, high=1e4)
+    meters_per_radian: float = param(
+        1.0, "distance that weighs as much as a radian between optical axes", low=1e-3, high=1e4
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,9 @@ class AggregationConfig(Checked):
 
     cell_px: float = param(2.0, "query pixels closer than this merge into one correspondence", low=0.1, high=64.0)
     min_confidence: float = param(0.5, "correspondences at or below this confidence are dropped", low=0.0, high=1.0)
-    max_depth_difference: float = param(0.05, "points of a cell farther apart than this share of their depth do not merge", low=1e-4, high=1e6)
+    max_depth_difference: float = param(
+        0.05, "points of a cell farther apart than this share of their depth do not merge", low=1e-4, high=1e6
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +115,12 @@ class PoseConfig(Checked):
     min_inliers: int = param(30, "fewer inliers is no pose", low=4, high=100000)
     min_inlier_ratio: float = param(0.1, "a lower share of inliers is no pose", low=0.0, high=1.0)
     min_coverage: float = param(0.1, "share of the image's grid cells that must hold an inlier", low=0.0, high=1.0)
-    covariance_scale: float = param(14.0, "factor on the pose covariance, for errors that all points share; calibrated on real images", low=1e-6, high=1e6)
+    covariance_scale: float = param(
+        14.0,
+        "factor on the pose covariance, for errors that all points share; calibrated on real images",
+        low=1e-6,
+        high=1e6,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,10 @@ def covariance_of_inverse(cam_from_world: pycolmap.Rigid3d, covariance: NDArray)
     return jacobian @ covariance @ jacobian.T
 
 
-def covariance_of_moved(world_from_cam: pycolmap.Rigid3d, covariance: NDArray, cam_from_base: pycolmap.Rigid3d) -> NDArray:
-    """Covariance of world_from_base = world_from_cam * cam_from_base: the lever arm couples rotation into translation."""
+def covariance_of_moved(
+    world_from_cam: pycolmap.Rigid3d, covariance: NDArray, cam_from_base: pycolmap.Rigid3d
+) -> NDArray:
+    """Covariance of world_from_base = world_from_cam * cam_from_base: the lever arm couples the two."""
     lever = world_from_cam.rotation.matrix() @ cam_from_base.translation
     jacobian = np.eye(6)
     jacobian[:3, 3:] = -skew(lever)

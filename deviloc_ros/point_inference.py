@@ -59,7 +59,8 @@ class Interpolation(PointInference):
     """Distance-weighted mean of the nearest landmarks' inverse depths.
 
     Inverse depth, because on a plane it is linear in the pixel. Not learned: the floor that the network has to beat.
-    The confidence falls with the spread of the neighbours' depths: a keypoint between near and far landmarks may be either.
+    The confidence falls with the spread of the neighbours' depths: a keypoint between near and far
+    landmarks may be either.
     """
 
     def __init__(self, config: LiftConfig) -> None:
@@ -87,6 +88,10 @@ def nearest_landmarks(view: LiftInput, count: int) -> tuple[NDArray, NDArray]:
 
 def create_point_inference(config: LiftConfig) -> PointInference:
     """The method that `config.method` asks for."""
+    if config.method == "pin":
+        from deviloc_ros.pin import LearnedPointInference, load_pin
+
+        return LearnedPointInference(load_pin())
     return {"landmarks-only": LandmarksOnly, "interpolate": Interpolation}[config.method](config)
 
 

@@ -84,7 +84,7 @@ def refine(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NormalEquations:
-    """Of the weighted reprojection error, for (translation, rotation) of cam_from_world, rotation perturbed on the left.
+    """Of the weighted reprojection error, for (translation, rotation) of cam_from_world, rotated on the left.
 
     information: (6, 6). gradients: (N, 6), one row per correspondence with weight. rows: (N,) which those are.
     """

@@ -52,7 +52,9 @@ class Camera:
             raise ValueError(f"camera parameters {self.params} must be finite")
         if not self.colmap.verify_params():
             expected = self.colmap.params_info
-            raise ValueError(f"camera model {self.model} takes ({expected}), got {len(self.params)} values {self.params}")
+            raise ValueError(
+                f"camera model {self.model} takes ({expected}), got {len(self.params)} values {self.params}"
+            )
         if min(self.colmap.focal_length_x, self.colmap.focal_length_y) <= 0:
             raise ValueError(f"camera focal length must be positive, got parameters {self.params}")
 
@@ -139,7 +141,11 @@ class Correspondences:
 
     def __getitem__(self, rows: NDArray | slice) -> Correspondences:
         return Correspondences(
-            self.keypoints[rows], self.points_in_world[rows], self.confidence[rows], self.depths[rows], self.references[rows]
+            self.keypoints[rows],
+            self.points_in_world[rows],
+            self.confidence[rows],
+            self.depths[rows],
+            self.references[rows],
         )
 
     @staticmethod

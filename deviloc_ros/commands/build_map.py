@@ -12,11 +12,15 @@ from deviloc_ros.commands.options import add_config, config_of
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("build-map", help="make a map from posed images")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--colmap", type=Path, metavar="MODEL", help="COLMAP model folder, text or binary; needs --images")
+    source.add_argument(
+        "--colmap", type=Path, metavar="MODEL", help="COLMAP model folder, text or binary; needs --images"
+    )
     source.add_argument("--sevenscenes", type=Path, metavar="SCENE", help="a 7-Scenes scene folder")
     source.add_argument("--kitti", type=Path, metavar="SEQUENCE", help="a KITTI odometry sequence folder")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where the COLMAP model's image names start")
-    parser.add_argument("--sequences", nargs="+", default=[], metavar="SEQ", help="7-Scenes: default those of TrainSplit.txt")
+    parser.add_argument(
+        "--sequences", nargs="+", default=[], metavar="SEQ", help="7-Scenes: default those of TrainSplit.txt"
+    )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="keep every N-th image")
     parser.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace a map that is there")
@@ -35,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     report = build_map(source, options.output, config, overwrite=options.overwrite)
     seconds = time.monotonic() - start
     print(
-        f"{options.output}: {report.views} views, {report.landmarks} landmarks ({report.landmarks_per_view:.0f} a view), "
+        f"{options.output}: {report.views} views, "
+        f"{report.landmarks} landmarks ({report.landmarks_per_view:.0f} a view), "
         f"{report.lifted_share:.0%} of keypoints lifted, {seconds:.1f} s ({seconds / report.views:.2f} s a view)"
     )
     if report.skipped:
@@ -45,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_source(options: argparse.Namespace):  # noqa: ANN201 - the type's import is heavy
+def read_source(options: argparse.Namespace):
     from deviloc_ros.maps import colmap, sources
 
     if options.every < 1:

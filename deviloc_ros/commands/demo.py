@@ -7,9 +7,13 @@ from pathlib import Path
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("demo", help="map a rendered room (or the kitchen), replay a bag to the node, show the error")
+    parser = commands.add_parser(
+        "demo", help="map a rendered room (or the kitchen), replay a bag to the node, show the error"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the 7-Scenes kitchen of this data folder")
-    parser.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where bag, map and picture go")
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where bag, map and picture go"
+    )
     parser.set_defaults(run=run)
 
 

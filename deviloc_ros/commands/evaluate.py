@@ -23,7 +23,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th query")
     parser.add_argument("--matchers", nargs="+", choices=MATCHERS, metavar="NAME", help="several in one run")
     parser.add_argument("--lifts", nargs="+", choices=LIFTS, metavar="LIFT", help="several in one run")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary there (a list if there are several)")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the summary there (a list if there are several)"
+    )
     add_config(parser)
     parser.set_defaults(run=run)
 
@@ -44,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
             config = replace(config, matcher=replace(config.matcher, name=matcher))
             evaluation = Evaluation(protocol, config)
             for lift in options.lifts or [config.lift.method]:
-                summaries.append(evaluation.run(replace(config, lift=replace(config.lift, method=lift)), options.retrieval))
+                summaries.append(
+                    evaluation.run(replace(config, lift=replace(config.lift, method=lift)), options.retrieval)
+                )
                 print(f"{name} {matcher} {lift}: {stages(summaries[-1])} ms", flush=True)
     print(markdown(summaries))
     if any(protocol.endswith("-loo") for protocol in names):

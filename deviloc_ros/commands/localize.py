@@ -16,7 +16,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--camera",
         metavar="MODEL,W,H,PARAMS",
-        help="as PINHOLE,640,480,525,525,319.5,239.5 with COLMAP's model names and pixel centres at integers; default: the map's first camera",
+        help="as PINHOLE,640,480,525,525,319.5,239.5: COLMAP's model names, pixel centres at integers; "
+        "default: the map's first camera",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     add_config(parser)
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.imaging import ImageError, read_gray
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.types import Localized, Lost, Reason
+    from deviloc_ros.types import Lost, Reason
 
     reference_map = Map.open(options.map)
     localizer = Localizer(reference_map, config_of(options, reference_map.config))
@@ -49,12 +50,16 @@ def run(options: argparse.Namespace) -> int:
     return 0 if all(isinstance(r, dict) and r["localized"] for r in records) else 1
 
 
-def describe(result) -> dict[str, object]:  # noqa: ANN001 - the type's import is heavy
+def describe(result) -> dict[str, object]:
     """A result as plain values."""
     from deviloc_ros.types import Localized
 
     evidence = result.evidence
-    numbers = {"inliers": evidence.inliers, "inlier_ratio": round(evidence.inlier_ratio, 4), "coverage": evidence.coverage}
+    numbers = {
+        "inliers": evidence.inliers,
+        "inlier_ratio": round(evidence.inlier_ratio, 4),
+        "coverage": evidence.coverage,
+    }
     if not isinstance(result, Localized):
         return {"localized": False, "reason": result.reason.name, "detail": result.detail, **numbers}
     world_from_cam = result.cam_from_world.inverse()
@@ -69,7 +74,7 @@ def describe(result) -> dict[str, object]:  # noqa: ANN001 - the type's import i
     }
 
 
-def parse_camera(text: str):  # noqa: ANN201 - the type's import is heavy
+def parse_camera(text: str):
     """Raises ValueError naming the flag."""
     from deviloc_ros.types import Camera
 

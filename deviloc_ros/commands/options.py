@@ -13,9 +13,16 @@ from deviloc_ros.config import LANDMARK_SOURCES, LIFTS, MATCHERS, Config, from_d
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """--config FILE, --set key=value and shorthands for what is changed most."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of parameters, nested as in docs/parameters.md")
     parser.add_argument(
-        "--set", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="one parameter, as pose.min_inliers=40"
+        "--config", type=Path, metavar="FILE", help="YAML file of parameters, nested as in docs/parameters.md"
+    )
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one parameter, as pose.min_inliers=40",
     )
     parser.add_argument("--matcher", choices=MATCHERS, help=f"default: {Config().matcher.name}")
     parser.add_argument("--lift", choices=LIFTS, help=f"default: {Config().lift.method}")

@@ -10,7 +10,12 @@ import pycolmap
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.types import Localized, Result
 
-RECALL_THRESHOLDS = {"1cm_1deg": (0.01, 1.0), "2cm_2deg": (0.02, 2.0), "5cm_5deg": (0.05, 5.0), "10cm_5deg": (0.10, 5.0)}
+RECALL_THRESHOLDS = {
+    "1cm_1deg": (0.01, 1.0),
+    "2cm_2deg": (0.02, 2.0),
+    "5cm_5deg": (0.05, 5.0),
+    "10cm_5deg": (0.10, 5.0),
+}
 WRONG_FIX_M, WRONG_FIX_DEG = 0.5, 10.0
 
 

@@ -46,7 +46,7 @@ class RememberingMatcher(Matcher):
 
 
 class Evaluation:
-    """One protocol and matcher; matches between map images and their features are made once and serve every fold and lift."""
+    """One protocol and matcher. What the map images give is computed once and serves every fold and lift."""
 
     def __init__(self, protocol: Protocol, config: Config) -> None:
         self.protocol = protocol

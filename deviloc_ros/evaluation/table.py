@@ -33,7 +33,9 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
     """A table with aligned columns, and the stages' times below it."""
     rows = [COLUMNS, *(row(summary) for summary in summaries)]
     widths = [max(len(line[column]) for line in rows) for column in range(len(COLUMNS))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in rows]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in rows
+    ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
 

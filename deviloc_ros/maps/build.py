@@ -98,7 +98,9 @@ def landmarks_of(
             graph = make_graph(images, matcher, config, progress)
         landmarks = triangulate(images, graph)
     if not any(len(observed) for observed in landmarks.values()):
-        raise SourceError(f"no landmark could be triangulated from {len(images)} images; do they overlap, are poses right?")
+        raise SourceError(
+            f"no landmark could be triangulated from {len(images)} images; do they overlap, are poses right?"
+        )
     return landmarks
 
 
@@ -134,7 +136,9 @@ def write_views(
     descriptors = torch.stack([vlad.describe(f) for f in features])
     counts = [len(landmarks[image.name]) for image in images]
     report = BuildReport(len(images), len(points), float(np.mean(counts)), float(np.mean(lifted_shares)), [])
-    writer.finish(points, vlad, descriptors, {"deviloc_ros": __version__, "landmarks_per_view": report.landmarks_per_view})
+    writer.finish(
+        points, vlad, descriptors, {"deviloc_ros": __version__, "landmarks_per_view": report.landmarks_per_view}
+    )
     return report
 
 

@@ -1,9 +1,10 @@
-"""Landmarks for posed images that have none: keypoints matched between nearby views, triangulated from the given poses."""
+"""Landmarks for posed images without: keypoints matched between nearby views, triangulated from the given poses."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pycolmap
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from tqdm import tqdm
 
 from deviloc_ros.geometry import skew
@@ -59,7 +61,8 @@ def match_sift(images: list[PosedImage], progress: Progress) -> MatchGraph:
     """SIFT, mutual nearest neighbours with Lowe's ratio."""
     options = pycolmap.FeatureExtractionOptions()
     options.sift.max_num_features = SIFT_KEYPOINTS
-    sift = pycolmap.Sift(options, device=pycolmap.Device.cpu)
+    with quiet_colmap():
+        sift = pycolmap.Sift(options, device=pycolmap.Device.cpu)
     graph, descriptors = MatchGraph(), {}
     for image in progress(images, desc="landmarks: SIFT", unit="view"):
         keypoints, descriptor = sift.extract(read_gray(image.path))
@@ -87,9 +90,7 @@ def match_with(matcher: Matcher, images: list[PosedImage], progress: Progress) -
 
 
 def rows_of_nearest(keypoints: NDArray, moved: NDArray) -> NDArray:
-    """The row of `keypoints` nearest to each of `moved`: a matcher may shift the query's keypoint, tracks need its row."""
-    from scipy.spatial import cKDTree
-
+    """The row of `keypoints` nearest to each of `moved`: a matcher may shift a keypoint, tracks need its row."""
     return cKDTree(keypoints).query(moved)[1] if len(moved) else np.zeros(0, int)
 
 
@@ -127,6 +128,8 @@ def epipolar_errors_px(a: PosedImage, b: PosedImage, keypoints_a: NDArray, keypo
 def triangulate(images: list[PosedImage], graph: MatchGraph) -> dict[str, Landmarks]:
     """Landmarks of each image, from the matches among these images alone; poses and cameras stay as given."""
     reconstruction = reconstruction_of(images)
+    if len(images) < 2:  # COLMAP would raise an error
+        return {image.name: landmarks_from_colmap(image, reconstruction) for image in reconstruction.images.values()}
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "matches.db"
         write_database(database, reconstruction, graph)
@@ -159,12 +162,10 @@ def write_database(path: Path, reconstruction: pycolmap.Reconstruction, graph: M
                 database.write_two_view_geometry(ids[a], ids[b], geometry)
 
 
-class quiet_colmap:
+@contextmanager
+def quiet_colmap() -> Iterator[None]:
     """COLMAP logs each image it looks at, and warns that it finds none to read colours from; errors stay."""
-
-    def __enter__(self) -> None:
-        self.level = pycolmap.logging.minloglevel
-        pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR
-
-    def __exit__(self, *_: object) -> None:
-        pycolmap.logging.minloglevel = self.level
+    level = pycolmap.logging.minloglevel
+    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
+    yield
+    pycolmap.logging.minloglevel = level

@@ -47,7 +47,7 @@ def nearest_by_pose(centres: NDArray, axes: NDArray, prior: Prior, count: int, m
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vlad:
-    """VLAD (Jegou et al., CVPR 2010) over local descriptors; the codebook is learned from the map, nothing is downloaded.
+    """VLAD (Jegou et al., CVPR 2010) over local descriptors, its codebook learned from the map.
 
     centroids: (K, C) of unit-length descriptors.
     """
@@ -63,7 +63,7 @@ class Vlad:
         clusters = max(1, min(clusters, len(unit) // 40 or 1))
         kmeans = faiss.Kmeans(unit.shape[1], clusters, niter=20, seed=seed, max_points_per_centroid=2000)
         kmeans.train(unit.numpy())
-        return Vlad(torch.from_numpy(kmeans.centroids.copy()))
+        return Vlad(torch.tensor(kmeans.centroids))
 
     def describe(self, features: Features) -> torch.Tensor:
         """(K * C,) unit vector; zero for an image without keypoints."""

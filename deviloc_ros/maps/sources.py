@@ -78,7 +78,7 @@ def training_sequences(folder: Path) -> tuple[str, ...]:
 
 
 def read_kitti(folder: Path, image_folder: str = "image_l") -> Source:
-    """KITTI odometry: `calib.txt` (P0 on its first line), `poses.txt` (world_from_cam, 3 x 4 a line), images in order."""
+    """KITTI odometry: `calib.txt` (P0 on its first line), `poses.txt` (world_from_cam, 3 x 4 a line), images."""
     candidates = [folder / name for name in (image_folder, "image_0", "image_l")]
     images_at = next((c for c in candidates if c.is_dir()), None)
     if images_at is None:

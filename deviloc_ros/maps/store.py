@@ -61,6 +61,7 @@ class Map:
         with naming(folder / "manifest.json"):
             self.config = from_dict(Config(), manifest["config"])
             self.records = [read_record(view, manifest["cameras"]) for view in manifest["views"]]
+            self.file_hashes: dict[str, str] = dict(manifest["files"])
         self.centres, self.axes = centres_and_axes([record.cam_from_world for record in self.records])
         self._views: OrderedDict[int, ReferenceView] = OrderedDict()
         self._retrieval: tuple[Vlad, NDArray] | None = None
@@ -80,7 +81,7 @@ class Map:
             raise MapError(f"{path}: field 'format' is not {FORMAT!r}")
         if manifest.get("version") != VERSION:
             raise MapError(
-                f"{path}: field 'version' is {manifest.get('version')!r}, this program reads {VERSION}; build the map again"
+                f"{path}: field 'version' is {manifest.get('version')!r}, this program reads {VERSION}; build it again"
             )
         if manifest.get("sha256") != manifest_hash(manifest):
             raise MapError(f"{path}: damaged: its content does not have the hash it states")
@@ -114,7 +115,11 @@ class Map:
         tensors = self._read(record.file, record.sha256)
         with naming(self.folder / record.file):
             view = ReferenceView(
-                record.name, record.camera, record.cam_from_world, features_of(tensors, record.camera), lifted_of(tensors)
+                record.name,
+                record.camera,
+                record.cam_from_world,
+                features_of(tensors, record.camera),
+                lifted_of(tensors),
             )
         self._views[number] = view
         if len(self._views) > VIEWS_IN_MEMORY:
@@ -139,7 +144,9 @@ class Map:
         record = self.records[number]
         tensors = self._read(record.file, record.sha256)
         return Landmarks(
-            tensors["landmark_ids"].numpy(), tensors["landmark_keypoints"].numpy(), tensors["landmark_points_in_world"].numpy()
+            tensors["landmark_ids"].numpy(),
+            tensors["landmark_keypoints"].numpy(),
+            tensors["landmark_points_in_world"].numpy(),
         )
 
     def _retrieval_index(self) -> tuple[Vlad, NDArray]:
@@ -150,7 +157,7 @@ class Map:
 
     def _read(self, file: str, sha256: str = "") -> dict[str, torch.Tensor]:
         path = self.folder / file
-        expected = sha256 or self.manifest["files"].get(file)
+        expected = sha256 or self.file_hashes.get(file)
         if not path.is_file():
             raise MapError(f"{path}: missing")
         if file_hash(path) != expected:
@@ -250,7 +257,9 @@ class MapWriter:
             }
         )
 
-    def finish(self, landmarks: dict[int, NDArray], vlad: Vlad, descriptors: torch.Tensor, provenance: dict[str, Any]) -> None:
+    def finish(
+        self, landmarks: dict[int, NDArray], vlad: Vlad, descriptors: torch.Tensor, provenance: dict[str, Any]
+    ) -> None:
         """Write what belongs to the whole map and move the folder into place."""
         ids = sorted(landmarks)
         points = np.array([landmarks[i] for i in ids], np.float32).reshape(-1, 3)

@@ -28,4 +28,4 @@ class Matcher(ABC):
 
     @abstractmethod
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
-        """One `Matches` per reference, in order. A reference keypoint stays where it is: it was lifted at that pixel."""
+        """One `Matches` per reference, in order. A reference keypoint stays where it was lifted."""

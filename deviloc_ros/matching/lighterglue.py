@@ -75,7 +75,7 @@ def load_lighterglue(min_confidence: float) -> torch.nn.Module:
     """The matcher with its weights; released keys are renamed to kornia's module names."""
     from kornia.feature.lightglue import LightGlue
 
-    network = LightGlue(None, **{**LIGHTERGLUE, "filter_threshold": min_confidence})
+    network = LightGlue(None, **{**LIGHTERGLUE, "filter_threshold": min_confidence})  # type: ignore[arg-type]  # None: build from the sizes given, download nothing
     released = torch.load(weights_file("xfeat-lighterglue.pt"), map_location="cpu", weights_only=True)
     weights = {kornia_key(key): value for key, value in released.items() if not key.startswith("extractor.")}
     weights["confidence_thresholds"] = network.state_dict()["confidence_thresholds"]  # a constant, not released

@@ -77,16 +77,16 @@ class XFeatSemiDense(XFeat):
         coarse_count = int(self.config.max_keypoints * COARSE_SHARE)
         coarse = self._level(image, COARSE_SCALE, coarse_count)
         fine = self._level(image, FINE_SCALE, self.config.max_keypoints - coarse_count)
-        keypoints, descriptors, scores, scales = (
-            torch.cat([c, f]) for c, f in zip(coarse[:4], fine[:4], strict=True)
-        )
+        keypoints, descriptors, scores, scales = (torch.cat([c, f]) for c, f in zip(coarse[:4], fine[:4], strict=True))
         size = (image.shape[1], image.shape[0])
         return Features(keypoints, descriptors, scores, scales, size, fine[4] if keep_dense else None)
 
     def _level(self, gray: NDArray, scale: float, count: int) -> tuple[torch.Tensor, ...]:
         features, _, reliability, mapping = self._run(gray, scale)
         textured = usable_cells(gray, reliability.shape)
-        scores, cells = torch.where(textured.to(self.device), reliability, -1.0).flatten().topk(min(count, reliability.numel()))
+        scores, cells = (
+            torch.where(textured.to(self.device), reliability, -1.0).flatten().topk(min(count, reliability.numel()))
+        )
         cells, scores = cells[scores > 0], scores[scores > 0]
         width = reliability.shape[1]
         centres = torch.stack([cells % width, cells // width], 1).float() * CELL_PX + CELL_CENTRE_PX

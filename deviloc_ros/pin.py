@@ -1,0 +1,235 @@
+"""The Point Inference Network: depth of a keypoint from the landmarks around it, and how sure it is.
+
+The paper's network (DeViLoc, section 3.2) attends to all landmarks of a view in absolute coordinates and has to learn
+interpolation before it can improve on it. This one keeps the paper's inputs and outputs, but each keypoint sees only
+its nearest landmarks, relative to itself; its answer is a plane through them in inverse depth, the weights of which are
+learned. Untrained it is inverse-distance interpolation; trained it knows from the image which landmarks lie on the
+keypoint's surface.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deviloc_ros.point_inference import LiftInput, PointInference
+
+WEIGHTS = Path(__file__).parent / "weights" / "pin.safetensors"
+KEYPOINTS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PinShape:
+    """Sizes of the network; stored beside its weights."""
+
+    feature_size: int = 64
+    width: int = 64
+    layers: int = 3
+    heads: int = 4
+    neighbours: int = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbourhoods:
+    """Each keypoint's nearest landmarks, relative to it.
+
+    offsets: (B, N, K, 2) on the plane z = 1, in units of `size`. size: (B, N, 1) mean distance of the neighbours.
+    inverse_depths: (B, N, K), relative to `middle` (B, N, 1), their median [1/m]: d / middle - 1.
+    features: (B, N, K, C). keypoint_features: (B, N, C). Unit length.
+    """
+
+    offsets: Tensor
+    size: Tensor
+    inverse_depths: Tensor
+    middle: Tensor
+    features: Tensor
+    keypoint_features: Tensor
+
+
+class PointInferenceNetwork(nn.Module):
+    """Tokens are a keypoint's nearest landmarks; attention among them decides which plane the keypoint lies on."""
+
+    def __init__(self, shape: PinShape) -> None:
+        super().__init__()
+        self.shape = shape
+        width = shape.width
+        self.project = nn.Linear(shape.feature_size, 24)
+        self.embed = nn.Sequential(nn.Linear(6 + 2 * 24, width), nn.GELU(), nn.Linear(width, width))
+        self.summary = nn.Parameter(torch.zeros(width))
+        self.embed_size = nn.Linear(1, width)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(width, shape.heads, 2 * width, 0.0, F.gelu, batch_first=True, norm_first=True)
+            for _ in range(shape.layers)
+        )
+        self.weight = nn.Linear(width, 1)
+        self.correct = nn.Linear(width, 1)
+        self.slope_damping = nn.Linear(width, 1)
+        self.confidence = nn.Sequential(nn.Linear(width + 2, width), nn.GELU(), nn.Linear(width, 1))
+        for layer in (self.weight, self.correct):  # start as inverse-distance interpolation
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.slope_damping.weight)
+        nn.init.constant_(self.slope_damping.bias, 2.0)
+
+    def forward(
+        self,
+        landmarks_in_cam: Tensor,
+        landmark_rays: Tensor,
+        landmark_features: Tensor,
+        rays: Tensor,
+        ray_features: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Depth of keypoints of a batch of views with equally many landmarks.
+
+        Args:
+            landmarks_in_cam: (B, M, 3) landmarks [m], z > 0.
+            landmark_rays: (B, M, 3) where they are observed, z = 1.
+            landmark_features: (B, M, C) unit features there.
+            rays: (B, N, 3) keypoints, z = 1.
+            ray_features: (B, N, C) unit features there.
+
+        Returns:
+            (B, N) depths [m] and (B, N) logits of "the depth is within 2 %".
+        """
+        around = neighbourhoods(
+            landmarks_in_cam, landmark_rays, landmark_features, rays, ray_features, self.shape.neighbours
+        )
+        tokens, summary = self.attend(around)
+        distances = around.offsets.norm(dim=-1)
+        attention = torch.softmax(self.weight(tokens)[..., 0] - 2 * torch.log(distances + 0.05), -1)  # (B, N, K)
+        values = around.inverse_depths + 0.2 * self.correct(tokens)[..., 0]
+        damping = F.softplus(self.slope_damping(summary)[..., 0])
+        relative, residuals = plane_at_origin(around.offsets, values, attention, damping)
+        spread = ((attention * residuals**2).sum(-1) + 1e-8).sqrt()
+        nearest = distances.amin(-1)
+        hints = torch.stack([spread.log(), torch.log(nearest + 0.01)], -1)
+        logits = self.confidence(torch.cat([summary, hints], -1))[..., 0]
+        return 1 / (around.middle[..., 0] * (1 + relative).clamp(min=0.05)), logits
+
+    def attend(self, around: Neighbourhoods) -> tuple[Tensor, Tensor]:
+        """(B, N, K, width) tokens of the neighbours and (B, N, width) summary of each neighbourhood."""
+        similarity = (around.features * around.keypoint_features[:, :, None]).sum(-1, keepdim=True)
+        mine = self.project(around.keypoint_features)[:, :, None].expand(-1, -1, around.offsets.shape[2], -1)
+        distances = around.offsets.norm(dim=-1, keepdim=True)
+        geometry = [
+            around.offsets,
+            (around.inverse_depths[..., None] * 10).clamp(-5, 5),
+            (around.inverse_depths[..., None] * 100).tanh(),
+            torch.log(distances + 1e-3),
+            similarity * 4,
+        ]
+        tokens = self.embed(torch.cat([*geometry, self.project(around.features), mine], -1))
+        summary = self.summary + self.embed_size(torch.log(around.size))  # (B, N, width)
+        sequence = torch.cat([summary[:, :, None], tokens], 2).flatten(0, 1)
+        for layer in self.layers:
+            sequence = layer(sequence)
+        sequence = sequence.unflatten(0, summary.shape[:2])
+        return sequence[:, :, 1:], sequence[:, :, 0]
+
+
+def neighbourhoods(
+    landmarks_in_cam: Tensor,
+    landmark_rays: Tensor,
+    landmark_features: Tensor,
+    rays: Tensor,
+    ray_features: Tensor,
+    count: int,
+) -> Neighbourhoods:
+    """The `count` nearest landmarks of each keypoint in the image; all of them where there are fewer."""
+    at, landmarks_at = rays[..., :2], landmark_rays[..., :2]
+    distances, nearest = torch.cdist(at, landmarks_at).topk(min(count, landmarks_at.shape[1]), largest=False)
+    batch = torch.arange(len(rays), device=rays.device)[:, None, None]
+    size = distances.mean(-1, keepdim=True) + 1e-6
+    inverse = 1 / landmarks_in_cam[batch, nearest][..., 2]
+    middle = inverse.median(-1, keepdim=True)[0]
+    return Neighbourhoods(
+        (landmarks_at[batch, nearest] - at[:, :, None]) / size[..., None],
+        size,
+        inverse / middle - 1,
+        middle,
+        landmark_features[batch, nearest],
+        ray_features,
+    )
+
+
+def plane_at_origin(offsets: Tensor, values: Tensor, weights: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted least-squares plane through (offsets, values), read at offset 0; residuals (..., K) to the plane.
+
+    A plane of the world is linear in inverse depth over the image, so this extrapolates walls and floors exactly.
+    `damping` shrinks the slope; infinite damping leaves the weighted mean.
+    """
+    centre = (weights[..., None] * offsets).sum(-2)  # (..., 2)
+    mean = (weights * values).sum(-1)
+    from_centre, from_mean = offsets - centre[..., None, :], values - mean[..., None]
+    weighted = weights[..., None] * from_centre
+    xx = (weighted[..., 0] * from_centre[..., 0]).sum(-1) + damping
+    yy = (weighted[..., 1] * from_centre[..., 1]).sum(-1) + damping
+    xy = (weighted[..., 0] * from_centre[..., 1]).sum(-1)
+    x, y = (weighted * from_mean[..., None]).sum(-2).unbind(-1)
+    determinant = (xx * yy - xy * xy).clamp(min=1e-9)
+    slope = torch.stack([(yy * x - xy * y) / determinant, (xx * y - xy * x) / determinant], -1)
+    residuals = from_mean - (from_centre * slope[..., None, :]).sum(-1)
+    return mean - (slope * centre).sum(-1), residuals
+
+
+class LearnedPointInference(PointInference):
+    """The network behind the interface that interpolation has. Runs when a map is built, on the CPU."""
+
+    def __init__(self, network: PointInferenceNetwork) -> None:
+        self.network = network.eval()
+
+    @torch.inference_mode()
+    def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        landmarks = [as_batch(a) for a in (view.landmarks_in_cam, view.landmark_rays, view.landmark_features)]
+        parts = []
+        for start in range(0, len(view.rays), KEYPOINTS_AT_ONCE):
+            rows = slice(start, start + KEYPOINTS_AT_ONCE)
+            depths, logits = self.network(*landmarks, as_batch(view.rays[rows]), as_batch(view.ray_features[rows]))
+            parts.append((depths[0].numpy(), torch.sigmoid(logits[0]).numpy()))
+        depths, confidence = (np.concatenate(column).astype(float) for column in zip(*parts, strict=True))
+        return depths, confidence
+
+
+def as_batch(array: NDArray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))[None]
+
+
+def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
+    """The trained network. Raises FileNotFoundError or ValueError naming the file."""
+    import json
+
+    from safetensors import safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no weights of the Point Inference Network")
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    if "shape" not in metadata:
+        raise ValueError(f"{path}: not weights of the Point Inference Network, field 'shape' is missing")
+    network = PointInferenceNetwork(PinShape(**json.loads(metadata["shape"])))
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return network
+
+
+def save_pin(network: PointInferenceNetwork, path: Path, notes: dict[str, str]) -> None:
+    """Weights with the network's shape and how they were made; the file appears whole or not at all."""
+    import json
+    import os
+
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, partial, {**notes, "shape": json.dumps(asdict(network.shape))})
+    os.replace(partial, path)

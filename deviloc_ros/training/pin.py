@@ -1,0 +1,211 @@
+"""Training of the Point Inference Network on rendered views: landmarks and features in, true depth as the target."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from deviloc_ros.config import MatcherConfig
+from deviloc_ros.imaging import sample_unit_features
+from deviloc_ros.matching import create_matcher
+from deviloc_ros.pin import PinShape, PointInferenceNetwork, save_pin
+from deviloc_ros.training.views import read_views
+
+log = logging.getLogger(__name__)
+
+RIGHT = 0.02  # relative depth error below which an answer is right; what the confidence predicts
+KEYPOINTS_STORED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PinTraining:
+    """Settings of one training run; stored beside the weights."""
+
+    steps: int = 6000
+    views_per_step: int = 6
+    keypoints_per_view: int = 160
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    seed: int = 0
+    validation_share: float = 0.06
+    log_every: int = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """What the network needs of one view, as float32 arrays, and the depths [m] it should say."""
+
+    place: str
+    landmarks_in_cam: NDArray
+    landmark_rays: NDArray
+    landmark_features: NDArray
+    rays: NDArray
+    features: NDArray
+    depths: NDArray
+
+
+def load_samples(folder: Path, seed: int) -> list[Sample]:
+    """Extract features once per view, and keep them at the landmarks and at some keypoints of both matchers' kinds."""
+    matcher = create_matcher(MatcherConfig(name="xfeat"))
+    rng = np.random.default_rng(seed)
+    samples = []
+    for view in tqdm(read_views(folder), desc="features", unit="view"):
+        features = matcher.extract(view.gray(), keep_dense=True)
+        found = features.keypoints.cpu().numpy()
+        anywhere = rng.uniform(0, np.array(features.size) - 1, (KEYPOINTS_STORED // 4, 2))
+        chosen = found[rng.permutation(len(found))[: KEYPOINTS_STORED - len(anywhere)]]
+        keypoints = np.clip(np.concatenate([chosen, anywhere]), 0, np.array(features.size) - 1)
+        depths = view.depths_at(keypoints)
+        seen = depths > 0
+        in_cam, usable = view.landmarks_in_cam(), view.landmarks_in_cam()[:, 2] > 1e-3
+        if seen.sum() < 64 or usable.sum() < 16:
+            continue
+        at = view.landmark_keypoints[usable]
+        samples.append(
+            Sample(
+                view.place,
+                in_cam[usable].astype(np.float32),
+                view.camera.rays(at).astype(np.float32),
+                sample_unit_features(features, at).astype(np.float32),
+                view.camera.rays(keypoints[seen]).astype(np.float32),
+                sample_unit_features(features, keypoints[seen]).astype(np.float32),
+                depths[seen].astype(np.float32),
+            )
+        )
+    return samples
+
+
+def split(samples: list[Sample], validation_share: float) -> tuple[list[Sample], list[Sample]]:
+    """Training and validation; all views of a place are on one side."""
+    places = sorted({sample.place for sample in samples})
+    held_out = set(places[:: max(2, round(1 / validation_share))])
+    return [s for s in samples if s.place not in held_out], [s for s in samples if s.place in held_out]
+
+
+def draw_batch(samples: list[Sample], settings: PinTraining, rng: Generator) -> dict[str, Tensor]:
+    """Views with equally many landmarks: some dropped, round holes torn, depths disturbed, mirrored and rescaled."""
+    chosen = [samples[i] for i in rng.integers(len(samples), size=settings.views_per_step)]
+    kept = [surviving_landmarks(s, rng) for s in chosen]
+    count = min(len(rows) for rows in kept)
+    parts: dict[str, list[NDArray]] = {}
+    for sample, rows in zip(chosen, kept, strict=True):
+        landmarks, keypoints = (
+            rows[rng.permutation(len(rows))[:count]],
+            rng.integers(len(sample.rays), size=settings.keypoints_per_view),
+        )
+        scale = np.float32(np.exp(rng.normal(0, 0.5)))
+        mirror = np.array([rng.choice([-1, 1]), 1, 1], np.float32)
+        in_cam = disturb(sample.landmarks_in_cam[landmarks], rng) * mirror * scale
+        columns = {
+            "landmarks_in_cam": in_cam,
+            "landmark_rays": sample.landmark_rays[landmarks] * mirror,
+            "landmark_features": sample.landmark_features[landmarks],
+            "rays": sample.rays[keypoints] * mirror,
+            "ray_features": sample.features[keypoints],
+            "depths": sample.depths[keypoints] * scale,
+        }
+        for name, value in columns.items():
+            parts.setdefault(name, []).append(value.astype(np.float32))
+    return {name: torch.from_numpy(np.stack(values)) for name, values in parts.items()}
+
+
+def surviving_landmarks(sample: Sample, rng: Generator) -> NDArray:
+    """Rows left after thinning (log-uniform, 24 to 700) and up to three round holes."""
+    rows = rng.permutation(len(sample.landmarks_in_cam))
+    rows = rows[: int(np.exp(rng.uniform(np.log(24), np.log(700))))]
+    for _ in range(rng.integers(0, 4)):
+        centre = sample.landmark_rays[rng.integers(len(sample.landmark_rays)), :2]
+        outside = np.linalg.norm(sample.landmark_rays[rows, :2] - centre, axis=1) > rng.uniform(0.02, 0.2)
+        if outside.sum() >= 16:
+            rows = rows[outside]
+    return rows
+
+
+def disturb(landmarks_in_cam: NDArray, rng: Generator) -> NDArray:
+    """Heavy-tailed noise and a few outliers along the rays, on top of what triangulation left."""
+    sigma = np.exp(rng.uniform(np.log(0.0003), np.log(0.015)))
+    factor = 1 + sigma * rng.standard_t(3, len(landmarks_in_cam))
+    outlier = rng.random(len(landmarks_in_cam)) < rng.uniform(0, 0.04)
+    factor = np.where(outlier, np.exp(rng.normal(0, 0.5, len(factor))), factor).clip(0.2, 5)
+    return landmarks_in_cam * factor[:, None].astype(np.float32)
+
+
+def loss_of(network: PointInferenceNetwork, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Loss and (B, N) relative errors. log1p keeps a keypoint across an edge from ruling; BCE makes the confidence."""
+    truth = batch["depths"]
+    depths, logits = network(*(batch[name] for name in list(batch)[:5]))
+    errors = (depths - truth).abs() / truth
+    regression = torch.log1p((errors / RIGHT).clamp(max=50)).mean()
+    return regression + 0.2 * F.binary_cross_entropy_with_logits(
+        logits, (errors.detach() < RIGHT).float()
+    ), errors.detach()
+
+
+def train_pin(data: Path, output: Path, settings: PinTraining, shape: PinShape | None = None) -> PointInferenceNetwork:
+    """Train, log and checkpoint beside `output`; a run that was cut goes on with the same numbers."""
+    training, validation = split(load_samples(data, settings.seed), settings.validation_share)
+    if not training or not validation:
+        raise ValueError(f"{data}: too few places to train on and to validate with")
+    torch.manual_seed(settings.seed)
+    network = PointInferenceNetwork(shape or PinShape())
+    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.1)
+    checkpoint, history = output.with_suffix(".checkpoint"), []
+    start = 0
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        for part, name in ((network, "network"), (optimizer, "optimizer"), (schedule, "schedule")):
+            part.load_state_dict(state[name])
+        start, history = state["step"], state["history"]
+    bar = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="training", unit="step")
+    began, losses = time.monotonic(), []
+    for step in bar:
+        batch = draw_batch(training, settings, np.random.default_rng([settings.seed, step]))
+        loss, _ = loss_of(network, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+        if (step + 1) % settings.log_every == 0:
+            median, right = validate(network, validation, settings)
+            history.append([step + 1, float(np.mean(losses)), median, right])
+            bar.write(f"step {step + 1} loss {np.mean(losses):.4f} validation median {median:.4f} right {right:.3f}")
+            losses = []
+            state = {
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+            }
+            torch.save({**state, "step": step + 1, "history": history}, checkpoint)
+            log.debug("%.0f s", time.monotonic() - began)
+            save_pin(network, output, {"training": json.dumps(asdict_of(settings)), "history": json.dumps(history)})
+    return network
+
+
+@torch.inference_mode()
+def validate(network: PointInferenceNetwork, samples: list[Sample], settings: PinTraining) -> tuple[float, float]:
+    """Median relative error and share of right answers on held-out places, disturbed the same way each time."""
+    network.eval()
+    batches = [draw_batch(samples, settings, np.random.default_rng([1, n])) for n in range(12)]
+    errors = torch.cat([loss_of(network, batch)[1].flatten() for batch in batches])
+    network.train()
+    return float(errors.median()), float((errors < RIGHT).float().mean())
+
+
+def asdict_of(settings: PinTraining) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(settings)
