@@ -1,5 +1,9 @@
 """Fixtures that every test may use."""
 
+import os
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 from ros_helpers import ros, ros_domain, ros_node
 
@@ -7,4 +11,15 @@ from ros_helpers import ros, ros_domain, ros_node
 settings.register_profile("deviloc_ros", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("deviloc_ros")
 
-__all__ = ["ros", "ros_domain", "ros_node"]
+__all__ = ["data", "ros", "ros_domain", "ros_node"]
+
+pytest_plugins = ["rooms"]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The example data: $DEVILOC_DATA, or ../shared/data beside the checkout."""
+    folder = Path(os.environ.get("DEVILOC_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+    if not (folder / "7scenes").is_dir():
+        pytest.skip(f"no example data in {folder}; DEVILOC_DATA names another folder")
+    return folder

@@ -1,0 +1,94 @@
+"""Near by pose, or alike by descriptor."""
+
+import numpy as np
+import torch
+from rooms import room_matcher
+from worlds import rigid_of
+
+from deviloc_ros.config import RetrievalConfig
+from deviloc_ros.imaging import read_gray, to_gray
+from deviloc_ros.maps.retrieval import Vlad, centres_and_axes, nearest_by_descriptor, nearest_by_pose, pose_distances
+from deviloc_ros.types import Features, Prior
+
+# Cameras on the x axis at 0, 1, 2, 3 m looking along z, and one at the origin looking back.
+POSES = [rigid_of([0, 0, 0], [-x, 0, 0]) for x in range(4)] + [rigid_of([0, np.pi, 0], [0, 0, 0])]
+
+
+def near(prior: Prior, count: int = 10, meters_per_radian: float = 1.0) -> list[int]:
+    return nearest_by_pose(*centres_and_axes(POSES), prior, count, meters_per_radian).tolist()
+
+
+def test_distances_and_angles_are_those_of_the_cameras():
+    distances, angles = pose_distances(POSES, rigid_of([0, 0, 0], [-1, 0, 0]))
+    np.testing.assert_allclose(distances, [1, 0, 1, 2, 1], atol=1e-12)
+    np.testing.assert_allclose(angles, [0, 0, 0, 0, np.pi], atol=1e-6)
+
+
+def test_the_nearest_come_first_and_turning_weighs_as_asked():
+    here = Prior(rigid_of([0, 0, 0], [0, 0, 0]))
+    assert near(here) == [0, 1, 2, 3, 4]
+    assert near(here, count=2) == [0, 1]
+    assert near(here, meters_per_radian=0.5) == [0, 1, 4, 2, 3]  # half a turn now weighs 1.57 m
+
+
+def test_views_outside_the_priors_bounds_are_not_searched():
+    here = rigid_of([0, 0, 0], [0, 0, 0])
+    assert near(Prior(here, radius_m=1.5)) == [0, 1, 4]
+    assert near(Prior(here, radius_m=1.5, angle_deg=90)) == [0, 1]
+    assert near(Prior(rigid_of([0, 0, 0], [-50, 0, 0]), radius_m=5)) == []
+
+
+def test_a_rotation_about_the_optical_axis_is_no_distance():
+    assert near(Prior(rigid_of([0, 0, 3.0], [0, 0, 0]), angle_deg=1)) == [0, 1, 2, 3]
+
+
+def test_the_map_finds_its_own_images_by_descriptor(room, room_map):
+    matcher = room_matcher("xfeat")
+    for image in room.images:
+        query = matcher.extract(read_gray(image.path))
+        found = room_map.nearby_views(query, None, RetrievalConfig(references=3))
+        assert len(found) == 3 and found[0].name == image.name
+
+
+def test_a_new_image_finds_a_neighbour_by_descriptor_and_by_pose(room, room_map):
+    query = room_matcher("xfeat").extract(to_gray(room.queries[0], room.camera))
+    for prior in (None, Prior(room.query_poses[0])):
+        found = room_map.nearby_views(query, prior, RetrievalConfig(references=2))
+        assert {view.name for view in found} & {"view-0.png", "view-1.png"}
+
+
+def test_a_prior_far_from_every_view_finds_none(room_map):
+    far = Prior(rigid_of([0, 0, 0], [500, 0, 0]), radius_m=10)
+    assert room_map.nearby_views(room_map.view(0).features, far, RetrievalConfig()) == []
+
+
+def test_more_references_than_views_are_all_views(room_map):
+    query = room_map.view(0).features
+    for prior in (None, Prior(room_map.records[0].cam_from_world)):
+        assert len(room_map.nearby_views(query, prior, RetrievalConfig(references=100))) == len(room_map)
+
+
+def descriptors(count: int, seed: int = 0) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn(count, 64, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+def features(vectors: torch.Tensor) -> Features:
+    count = len(vectors)
+    return Features(torch.zeros(count, 2), vectors, torch.ones(count), torch.ones(count), (320, 240))
+
+
+def test_vlad_has_unit_length_whatever_the_number_of_keypoints():
+    vlad = Vlad.learn(descriptors(3000), clusters=8)
+    assert vlad.describe(features(descriptors(50, 1))).norm() == torch.tensor(1.0)
+    assert not vlad.describe(features(descriptors(0))).any()
+
+
+def test_vlad_learns_the_same_from_the_same_and_anything_from_little():
+    torch.testing.assert_close(Vlad.learn(descriptors(500)).centroids, Vlad.learn(descriptors(500)).centroids)
+    assert Vlad.learn(descriptors(3)).centroids.shape == (1, 64)
+
+
+def test_the_most_similar_rows_come_first():
+    rows = descriptors(20).numpy()
+    found = nearest_by_descriptor(rows, rows[7] + 0.3 * rows[3], 5)
+    assert found[:2].tolist() == [7, 3] and len(found) == 5
