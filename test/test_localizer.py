@@ -1,0 +1,153 @@
+"""The whole recipe: right where it knows the place, lost with a reason where it does not."""
+
+import numpy as np
+import pytest
+from rooms import room_config
+from worlds import rigid_of
+
+from deviloc_ros.config import from_dict
+from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
+from deviloc_ros.imaging import read_gray
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.maps.build import build_map
+from deviloc_ros.maps.colmap import read_model
+from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.types import Camera, Localized, Lost, Prior, Reason
+
+RNG = np.random.default_rng
+
+
+@pytest.fixture(scope="module")
+def localizer(room_map) -> Localizer:
+    return Localizer(room_map)
+
+
+@pytest.fixture(scope="module")
+def localizer_of_each_matcher(room_map_of_each_matcher) -> Localizer:
+    return Localizer(room_map_of_each_matcher)
+
+
+def assert_near(result, cam_from_world, translation_m: float, rotation_deg: float) -> None:
+    assert isinstance(result, Localized), result
+    assert translation_distance_m(result.cam_from_world, cam_from_world) < translation_m
+    assert rotation_distance_deg(result.cam_from_world, cam_from_world) < rotation_deg
+
+
+@pytest.mark.parametrize("with_prior", [True, False], ids=["prior", "no prior"])
+def test_views_between_the_mapped_ones_are_localized(localizer_of_each_matcher, room, with_prior):
+    for image, pose in zip(room.queries, room.query_poses, strict=True):
+        result = localizer_of_each_matcher.localize(image, room.camera, Prior(pose) if with_prior else None)
+        assert_near(result, pose, 0.03, 0.5)
+
+
+def test_a_result_says_what_it_rests_on(localizer, room):
+    result = localizer.localize(room.queries[0], room.camera)
+    evidence = result.evidence
+    assert evidence.inliers >= 30 and 0.1 < evidence.inlier_ratio <= 1 and 0.1 < evidence.coverage <= 1
+    assert len(evidence.references) == 5 and set(evidence.references) <= {image.name for image in room.images}
+    assert list(evidence.stages_ms)[0] == "extract" and list(evidence.stages_ms)[-1] == "pose"
+    assert np.linalg.eigvalsh(result.covariance).min() > 0
+
+
+def test_the_same_image_gives_the_same_pose(localizer, room):
+    first, second = (localizer.localize(room.queries[1], room.camera) for _ in range(2))
+    np.testing.assert_array_equal(first.cam_from_world.matrix(), second.cam_from_world.matrix())
+
+
+def test_gray_and_color_give_one_pose(localizer, room):
+    color = room.queries[0]
+    gray = localizer.localize(np.rint(color @ [0.114, 0.587, 0.299]).astype(np.uint8), room.camera)
+    assert_near(gray, localizer.localize(color, room.camera).cam_from_world, 0.01, 0.2)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((240, 320), np.uint8),
+        np.full((240, 320, 3), 255, np.uint8),
+        RNG(0).integers(0, 255, (240, 320), np.uint8),
+        RNG(1).integers(0, 255, (240, 320, 3), np.uint8),
+        np.tile(np.linspace(0, 255, 320).astype(np.uint8), (240, 1)),
+    ],
+    ids=["black", "white", "noise", "coloured noise", "gradient"],
+)
+def test_images_of_nothing_are_lost_with_a_reason(localizer_of_each_matcher, room, image):
+    for prior in (None, Prior(room.query_poses[0])):
+        result = localizer_of_each_matcher.localize(image, room.camera, prior)
+        assert isinstance(result, Lost) and isinstance(result.reason, Reason), result
+
+
+def test_an_image_of_one_pixel_is_lost(localizer_of_each_matcher):
+    camera = Camera("PINHOLE", 1, 1, (1.0, 1.0, 0.0, 0.0))
+    result = localizer_of_each_matcher.localize(np.zeros((1, 1), np.uint8), camera)
+    assert isinstance(result, Lost) and result.reason is Reason.NO_FEATURES
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((480, 640), np.uint8),
+        np.zeros((240, 320), np.float32),
+        np.zeros((240, 320, 4), np.uint8),
+        np.zeros((0, 0), np.uint8),
+        np.zeros(76800, np.uint8),
+    ],
+    ids=["size", "dtype", "channels", "empty", "flat"],
+)
+def test_images_that_contradict_their_camera_are_lost_with_the_numbers(localizer, room, image):
+    result = localizer.localize(image, room.camera)
+    assert isinstance(result, Lost) and result.reason is Reason.BAD_IMAGE and result.detail
+
+
+def test_a_prior_far_from_the_map_finds_no_references(localizer, room):
+    far = Prior(rigid_of([0, 0, 0], [900, 0, 0]), radius_m=5)
+    result = localizer.localize(room.queries[0], room.camera, far)
+    assert isinstance(result, Lost) and result.reason is Reason.NO_REFERENCES
+
+
+def test_a_prior_that_is_a_little_off_does_no_harm(localizer, room):
+    off = rigid_of([0.05, -0.05, 0.02], [0.1, 0.1, -0.1]) * room.query_poses[2]
+    assert_near(localizer.localize(room.queries[2], room.camera, Prior(off, 2.0, 60.0)), room.query_poses[2], 0.03, 0.5)
+
+
+def test_another_matcher_than_the_maps_is_refused_at_once(room_map):
+    with pytest.raises(MapError, match="built with matcher 'xfeat'"):
+        Localizer(room_map, room_config("xfeat-lighterglue"))
+
+
+def test_stricter_gates_are_obeyed(room_map, room):
+    strict = from_dict(room_map.config, {"pose": {"min_inliers": 5000}})
+    result = Localizer(room_map, strict).localize(room.queries[0], room.camera)
+    assert isinstance(result, Lost) and result.reason in (Reason.FEW_CORRESPONDENCES, Reason.NO_FEATURES)
+
+
+@pytest.fixture(scope="module")
+def kitchen(data, tmp_path_factory):
+    """A localizer in eight views of the real kitchen, and the posed images of its second sequence."""
+    folder = data / "7scenes" / "redkitchen"
+    images = read_model(folder / "sfm_gt", folder).images
+    mapped = [image for image in images if image.name.startswith("seq-01")][:96:12]
+    path = tmp_path_factory.mktemp("kitchen") / "kitchen.map"
+    build_map(mapped, path, room_config(), quiet=True)
+    return Localizer(Map.open(path)), images
+
+
+@pytest.mark.data
+def test_real_queries_are_localized(kitchen):
+    localizer, images = kitchen
+    centres = np.array([record.cam_from_world.tgt_origin_in_src() for record in localizer.map.records])
+    queries = [image for image in images if image.name.startswith("seq-02")]
+    apart = [np.linalg.norm(centres - image.cam_from_world.tgt_origin_in_src(), axis=1).min() for image in queries]
+    for number in np.argsort(apart)[:12:4]:
+        query = queries[number]
+        result = localizer.localize(read_gray(query.path), query.camera, Prior(query.cam_from_world))
+        assert_near(result, query.cam_from_world, 0.05, 5.0)
+
+
+@pytest.mark.data
+def test_another_place_is_lost(kitchen, data):
+    localizer, _ = kitchen
+    fountain = data / "strecha" / "fountain-P11"
+    for query in read_model(fountain / "sfm_gt", fountain / "images").images[::3]:
+        result = localizer.localize(read_gray(query.path), query.camera)
+        assert isinstance(result, Lost), (query.name, result)
