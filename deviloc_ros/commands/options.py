@@ -50,7 +50,10 @@ def nested(change: str) -> dict[str, object]:
     key, equals, text = change.partition("=")
     if not equals:
         raise ValueError(f"--set {change!r}: expected KEY=VALUE")
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {change!r}: {' '.join(str(error).split())}") from error
     for part in reversed(key.strip().split(".")):
         value = {part: value}
     return value

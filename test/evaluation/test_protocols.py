@@ -1,0 +1,62 @@
+"""The fixed protocols are what the data's README says they are."""
+
+import pytest
+
+from deviloc_ros.commands.evaluate import PROTOCOL_NAMES
+from deviloc_ros.evaluation.protocols import PROTOCOLS, frame_number, load_protocol
+
+COUNTS = {  # folds, map images of the first fold, queries of all folds
+    "kitchen-12": (1, 50, 50),
+    "kitchen-36": (1, 17, 50),
+    "kitchen-72": (1, 9, 50),
+    "fountain-loo": (11, 10, 11),
+    "entry-loo": (10, 9, 10),
+    "drive-even": (1, 13, 13),
+    "drive-sparse": (1, 7, 19),
+}
+
+
+def test_the_command_line_names_the_protocols_there_are():
+    assert PROTOCOL_NAMES == PROTOCOLS == tuple(COUNTS)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", COUNTS)
+def test_each_protocol_has_its_images(data, name):
+    protocol = load_protocol(name, data)
+    folds, mapped, queries = COUNTS[name]
+    assert (len(protocol.folds), len(protocol.folds[0].map_images)) == (folds, mapped)
+    assert sum(len(fold.queries) for fold in protocol.folds) == queries
+    assert protocol.relative_to_scene == name.endswith("-loo")
+    for fold in protocol.folds:
+        assert not {image.name for image in fold.map_images} & {query.name for query in fold.queries}
+    assert all(image.path.is_file() for image in protocol.images)
+
+
+@pytest.mark.data
+def test_the_kitchen_is_mapped_from_one_sequence_and_asked_from_the_other(data):
+    (fold,) = load_protocol("kitchen-12", data).folds
+    assert [frame_number(image) for image in fold.map_images] == list(range(0, 589, 12))
+    assert [frame_number(query) for query in fold.queries] == list(range(0, 393, 8))
+    assert {image.name[:6] for image in fold.map_images} == {"seq-01"}
+    assert {query.name[:6] for query in fold.queries} == {"seq-02"}
+    assert fold.map_images[0].camera.focal_px == pytest.approx(525.75, abs=0.05)
+
+
+@pytest.mark.data
+def test_every_keeps_each_nth_query_and_the_whole_map(data):
+    (fold,) = load_protocol("kitchen-36", data, every=20).folds
+    assert (len(fold.queries), len(fold.map_images)) == (3, 17)
+    assert len(load_protocol("fountain-loo", data, every=4).folds) == 3
+
+
+@pytest.mark.parametrize("name", ["kitchen-13", "garden", ""])
+def test_an_unknown_protocol_lists_the_known(tmp_path, name):
+    with pytest.raises(ValueError, match="kitchen-12"):
+        load_protocol(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_missing_data_is_named(tmp_path, name):
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        load_protocol(name, tmp_path)

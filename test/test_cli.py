@@ -1,0 +1,160 @@
+"""The command line: what it prints and writes, and one line for an error that the user can mend."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from deviloc_ros import __version__
+from deviloc_ros.cli import main
+from deviloc_ros.maps.colmap import reconstruction_of
+from deviloc_ros.maps.store import Map
+
+SUMMARY_KEYS = {
+    "protocol", "matcher", "lift", "references", "retrieval", "queries", "localized", "wrong_fixes",
+    "median_translation_m", "median_rotation_deg", "recall", "latency_ms", "map",
+}  # fmt: skip
+
+
+def status_of(*arguments) -> int:
+    with pytest.raises(SystemExit) as exit:
+        main([str(argument) for argument in arguments])
+    return exit.value.code
+
+
+@pytest.fixture(scope="module")
+def model(room, tmp_path_factory):
+    """The room's views as a COLMAP model without points."""
+    folder = tmp_path_factory.mktemp("model")
+    reconstruction_of(room.images).write_text(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def query_files(room, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("queries")
+    cv2.imwrite(str(folder / "here.png"), room.queries[0])
+    cv2.imwrite(str(folder / "black.png"), np.zeros((240, 320), np.uint8))
+    (folder / "text.png").write_text("not an image")
+    return folder
+
+
+def assert_one_line(capsys, *words) -> None:
+    error = capsys.readouterr().err.strip().splitlines()
+    (line,) = [line for line in error if line.startswith("deviloc: ")]
+    assert error[-1] == line and all(word in line for word in words), error
+
+
+def test_build_map_reports_what_it_built(model, room, tmp_path, capsys):
+    arguments = (
+        "--colmap",
+        model,
+        "--images",
+        room.folder,
+        "--output",
+        tmp_path / "a.map",
+        "--set",
+        "matcher.max_keypoints=512",
+    )
+    assert status_of("build-map", *arguments) == 0
+    assert "7 views" in capsys.readouterr().out
+    reference_map = Map.open(tmp_path / "a.map")
+    assert len(reference_map) == 7 and reference_map.config.matcher.max_keypoints == 512
+    assert status_of("build-map", *arguments) == 2
+    assert_one_line(capsys, "a.map", "exists already")
+    assert status_of("build-map", *arguments, "--overwrite", "--every", 2) == 0
+    assert len(Map.open(tmp_path / "a.map")) == 4
+
+
+def test_build_map_lists_the_images_it_skipped(model, room, tmp_path, capsys):
+    images = tmp_path / "images"
+    images.mkdir()
+    for image in room.images[:6]:
+        (images / image.name).write_bytes(image.path.read_bytes())
+    assert status_of("build-map", "--colmap", model, "--images", images, "--output", tmp_path / "a.map") == 0
+    out = capsys.readouterr().out
+    assert "6 views" in out and "1 images skipped" in out and "view-6.png: " in out
+
+
+def test_localize_writes_a_line_for_each_image(room_folder, query_files, tmp_path, capsys):
+    files = [query_files / name for name in ("here.png", "black.png", "text.png")]
+    assert status_of("localize", room_folder, *files, "--json", tmp_path / "out.json") == 1  # not all localized
+    here, black, text = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert json.loads((tmp_path / "out.json").read_text()) == [here, black, text]
+    assert here["localized"] and here["image"] == str(files[0]) and here["inliers"] >= 30
+    assert len(here["world_from_cam"]["translation_m"]) == 3 and len(here["world_from_cam"]["rotation_xyzw"]) == 4
+    assert np.array(here["covariance"]).shape == (6, 6)
+    assert (black["localized"], black["reason"]) == (False, "NO_FEATURES") and "world_from_cam" not in black
+    assert (text["localized"], text["reason"]) == (False, "BAD_IMAGE") and "text.png" in text["detail"]
+
+
+def test_localize_takes_a_camera_and_succeeds_when_all_are_found(room_folder, query_files, room, capsys):
+    camera = "PINHOLE,320,240,262,262,159.5,119.5"
+    assert status_of("localize", room_folder, query_files / "here.png", "--camera", camera) == 0
+    translation = json.loads(capsys.readouterr().out)["world_from_cam"]["translation_m"]
+    np.testing.assert_allclose(translation, room.query_poses[0].tgt_origin_in_src(), atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--camera", "PINHOLE,320,240,262"), ("--camera", "PINHOLE takes")),
+        (("--camera", "320"), ("--camera",)),
+        (("--set", "pose.min_inliers=3"), ("min_inliers", "outside")),
+        (("--set", "pose.inliers=30"), ("pose.inliers", "unknown")),
+        (("--set", "pose.min_inliers"), ("KEY=VALUE",)),
+        (("--set", "pose.min_inliers=["), ("pose.min_inliers",)),
+        (("--set", "pose=3"), ("pose must be a mapping",)),
+        (("--config", "nowhere.yaml"), ("nowhere.yaml",)),
+        (("--matcher", "xfeat-lighterglue"), ("built with matcher 'xfeat'",)),
+    ],
+)
+def test_a_flag_that_makes_no_sense_is_one_line(room_folder, query_files, capsys, arguments, words):
+    assert status_of("localize", room_folder, query_files / "here.png", *arguments) == 2
+    assert_one_line(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("build-map", "--colmap", "nowhere", "--images", ".", "--output", "x.map"), ("nowhere", "no COLMAP model")),
+        (("build-map", "--colmap", "nowhere", "--output", "x.map"), ("--images",)),
+        (("build-map", "--kitti", "nowhere", "--output", "x.map"), ("nowhere",)),
+        (("build-map", "--sevenscenes", "nowhere", "--output", "x.map"), ("TrainSplit.txt",)),
+        (("build-map", "--kitti", "nowhere", "--output", "x.map", "--every", "0"), ("--every",)),
+        (("localize", "nowhere.map", "a.png"), ("nowhere.map", "manifest.json")),
+        (("evaluate", "kitchen-99"), ("kitchen-99",)),
+        (("evaluate", "kitchen-12", "--data", "nowhere"), ("nowhere",)),
+    ],
+)
+def test_what_is_missing_is_one_line(tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert status_of(*arguments) == 2
+    assert_one_line(capsys, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_grammar_errors_and_the_version_come_from_argparse(capsys):
+    assert status_of() == 2 and status_of("build-map") == 2 and status_of("fly") == 2
+    capsys.readouterr()
+    assert status_of("--version") == 0 and capsys.readouterr().out.strip() == __version__
+
+
+def test_python_m_reaches_the_same_command():
+    result = subprocess.run([sys.executable, "-m", "deviloc_ros", "--version"], capture_output=True, text=True)
+    assert (result.returncode, result.stdout.strip()) == (0, __version__)
+
+
+@pytest.mark.data
+def test_evaluate_writes_the_documented_keys(data, tmp_path, capsys):
+    assert status_of("evaluate", "kitchen-72", "--data", data, "--every", 20, "--json", tmp_path / "out.json") == 0
+    summary = json.loads((tmp_path / "out.json").read_text())
+    assert set(summary) >= SUMMARY_KEYS
+    run = {name: summary[name] for name in ("protocol", "matcher", "references", "retrieval", "queries", "wrong_fixes")}
+    assert list(run.values()) == ["kitchen-72", "xfeat", 5, "true-pose", 3, 0]
+    assert set(summary["recall"]) == {"1cm_1deg", "2cm_2deg", "5cm_5deg", "10cm_5deg"}
+    assert set(summary["latency_ms"]) == {"p50", "p95", "stages"} and set(summary["map"]) == {"views", "bytes"}
+    assert "| kitchen-72 | xfeat" in capsys.readouterr().out
