@@ -7,9 +7,9 @@ import logging
 import sys
 
 from deviloc_ros import __version__
-from deviloc_ros.commands import build_map, demo, evaluate, localize
+from deviloc_ros.commands import build_map, demo, evaluate, evaluate_pin, localize, train
 
-COMMANDS = (build_map, localize, evaluate, demo)
+COMMANDS = (build_map, localize, evaluate, evaluate_pin, train, demo)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,6 +9,8 @@ keypoint's surface.
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from deviloc_ros.point_inference import LiftInput, PointInference
@@ -30,9 +34,9 @@ class PinShape:
 
     feature_size: int = 64
     width: int = 64
-    layers: int = 3
+    layers: int = 2
     heads: int = 4
-    neighbours: int = 24
+    neighbours: int = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,10 +206,6 @@ def as_batch(array: NDArray) -> Tensor:
 
 def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
     """The trained network. Raises FileNotFoundError or ValueError naming the file."""
-    import json
-
-    from safetensors import safe_open
-
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no weights of the Point Inference Network")
     with safe_open(path, "pt") as file:
@@ -223,11 +223,6 @@ def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
 
 def save_pin(network: PointInferenceNetwork, path: Path, notes: dict[str, str]) -> None:
     """Weights with the network's shape and how they were made; the file appears whole or not at all."""
-    import json
-    import os
-
-    from safetensors.torch import save_file
-
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from deviloc_ros.commands.options import add_config, config_of
 from deviloc_ros.config import LIFTS, MATCHERS
-
-PROTOCOL_NAMES = ("kitchen-12", "kitchen-36", "kitchen-72", "fountain-loo", "entry-loo", "drive-even", "drive-sparse")
+from deviloc_ros.evaluation import PROTOCOLS
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("evaluate", help="run a fixed protocol on real data")
-    parser.add_argument("protocols", nargs="+", metavar="PROTOCOL", help=f"{', '.join(PROTOCOL_NAMES)}, or all")
+    parser.add_argument("protocols", nargs="+", metavar="PROTOCOL", help=f"{', '.join(PROTOCOLS)}, or all")
     parser.add_argument("--data", type=Path, default=os.environ.get("DEVILOC_DATA", "../shared/data"), metavar="DIR")
     parser.add_argument("--references", type=int, metavar="K", help="references per query")
     parser.add_argument("--retrieval", choices=("true-pose", "global"), default="true-pose")
@@ -38,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     config = config_of(options)
     if options.references:
         config = replace(config, retrieval=replace(config.retrieval, references=options.references))
-    names = PROTOCOL_NAMES if options.protocols == ["all"] else options.protocols
+    names = PROTOCOLS if options.protocols == ["all"] else options.protocols
     summaries = []
     for name in names:
         protocol = load_protocol(name, Path(options.data), options.every)

@@ -1,1 +1,3 @@
 """Fixed protocols on real data, metrics, trajectories and bags. Imports no ROS."""
+
+PROTOCOLS = ("kitchen-12", "kitchen-36", "kitchen-72", "fountain-loo", "entry-loo", "drive-even", "drive-sparse")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from deviloc_ros.evaluation import PROTOCOLS
 from deviloc_ros.maps.colmap import read_model
 from deviloc_ros.maps.sources import PosedImage, SourceError, read_kitti
 
@@ -30,9 +31,6 @@ class Protocol:
         """Every image of any fold's map, once."""
         by_name = {image.name: image for fold in self.folds for image in fold.map_images}
         return [by_name[name] for name in sorted(by_name)]
-
-
-PROTOCOLS = ("kitchen-12", "kitchen-36", "kitchen-72", "fountain-loo", "entry-loo", "drive-even", "drive-sparse")
 
 
 def load_protocol(name: str, data: Path, every: int = 1) -> Protocol:

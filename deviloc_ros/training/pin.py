@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +20,6 @@ from deviloc_ros.matching import create_matcher
 from deviloc_ros.pin import PinShape, PointInferenceNetwork, save_pin
 from deviloc_ros.training.views import read_views
 
-log = logging.getLogger(__name__)
-
 RIGHT = 0.02  # relative depth error below which an answer is right; what the confidence predicts
 KEYPOINTS_STORED = 1024
 
@@ -32,9 +28,9 @@ KEYPOINTS_STORED = 1024
 class PinTraining:
     """Settings of one training run; stored beside the weights."""
 
-    steps: int = 6000
+    steps: int = 4000
     views_per_step: int = 6
-    keypoints_per_view: int = 160
+    keypoints_per_view: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     seed: int = 0
@@ -161,7 +157,8 @@ def train_pin(data: Path, output: Path, settings: PinTraining, shape: PinShape |
     network = PointInferenceNetwork(shape or PinShape())
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.1)
-    checkpoint, history = output.with_suffix(".checkpoint"), []
+    checkpoint = output.with_suffix(".checkpoint")
+    history: list[list[float]] = []
     start = 0
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
@@ -169,7 +166,7 @@ def train_pin(data: Path, output: Path, settings: PinTraining, shape: PinShape |
             part.load_state_dict(state[name])
         start, history = state["step"], state["history"]
     bar = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="training", unit="step")
-    began, losses = time.monotonic(), []
+    losses: list[float] = []
     for step in bar:
         batch = draw_batch(training, settings, np.random.default_rng([settings.seed, step]))
         loss, _ = loss_of(network, batch)
@@ -190,8 +187,7 @@ def train_pin(data: Path, output: Path, settings: PinTraining, shape: PinShape |
                 "schedule": schedule.state_dict(),
             }
             torch.save({**state, "step": step + 1, "history": history}, checkpoint)
-            log.debug("%.0f s", time.monotonic() - began)
-            save_pin(network, output, {"training": json.dumps(asdict_of(settings)), "history": json.dumps(history)})
+            save_pin(network, output, {"training": json.dumps(asdict(settings)), "history": json.dumps(history)})
     return network
 
 
@@ -203,9 +199,3 @@ def validate(network: PointInferenceNetwork, samples: list[Sample], settings: Pi
     errors = torch.cat([loss_of(network, batch)[1].flatten() for batch in batches])
     network.train()
     return float(errors.median()), float((errors < RIGHT).float().mean())
-
-
-def asdict_of(settings: PinTraining) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(settings)
