@@ -1,5 +1,7 @@
 """Confidence-based Point Aggregation: the paper's rule, and what the depth test adds to it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,8 @@ from deviloc_ros.aggregation import aggregate
 from deviloc_ros.config import AggregationConfig
 from deviloc_ros.types import Correspondences
 
-PAPER = AggregationConfig(max_depth_difference=1e6)
+DEPTH_TEST = AggregationConfig(cell_px=2.0, min_confidence=0.1, max_depth_difference=0.05)
+PAPER = replace(DEPTH_TEST, max_depth_difference=1e6)
 
 
 def correspondences(*rows) -> Correspondences:
@@ -58,7 +61,7 @@ def test_without_the_depth_test_it_is_the_papers_rule(seed):
 
 def test_foreground_and_background_do_not_meet_in_mid_air():
     pile = correspondences((10, 10, 1.0, 0.9), (10.2, 10, 3.0, 0.8), (10, 10.2, 1.01, 0.5), (9.9, 10, 3.02, 0.4))
-    merged = aggregate(pile, AggregationConfig(cell_px=2.0, max_depth_difference=0.05))
+    merged = aggregate(pile, DEPTH_TEST)
     assert sorted(np.round(merged.depths, 1)) == [1.0, 3.0]
     assert 1.0 < aggregate(pile, PAPER).depths[0] < 3.0
 
@@ -67,12 +70,11 @@ def test_the_most_confident_speaks_first():
     """A chain 1.0, 1.04, 1.08 of which only neighbours agree: who belongs with whom depends on who is surest."""
     ends_first = correspondences((10, 10, 1.0, 0.9), (10, 10, 1.04, 0.5), (10, 10, 1.08, 0.4))
     middle_first = correspondences((10, 10, 1.0, 0.4), (10, 10, 1.04, 0.9), (10, 10, 1.08, 0.5))
-    config = AggregationConfig(max_depth_difference=0.05)
-    assert len(aggregate(ends_first, config)) == 2 and len(aggregate(middle_first, config)) == 1
+    assert len(aggregate(ends_first, DEPTH_TEST)) == 2 and len(aggregate(middle_first, DEPTH_TEST)) == 1
 
 
 def test_a_merged_point_leans_towards_the_surer():
-    merged = aggregate(correspondences((12, 12, 1.0, 0.9), (13, 12, 1.02, 0.3)), AggregationConfig(cell_px=4.0))
+    merged = aggregate(correspondences((12, 12, 1.0, 0.9), (13, 12, 1.02, 0.3)), replace(DEPTH_TEST, cell_px=4.0))
     np.testing.assert_allclose(merged.keypoints, [[12.25, 12]])
     np.testing.assert_allclose(merged.depths, [1.005])
     np.testing.assert_allclose(merged.confidence, [0.6])
@@ -87,7 +89,7 @@ def test_the_threshold_itself_is_dropped():
 @given(st.integers(0, 10_000), st.sampled_from([1e-4, 0.05, 1e6]), st.floats(0.5, 20))
 def test_what_comes_out(seed, tolerance, cell_px):
     crowd = random_correspondences(seed, 60)
-    merged = aggregate(crowd, AggregationConfig(cell_px=cell_px, max_depth_difference=tolerance))
+    merged = aggregate(crowd, AggregationConfig(cell_px=cell_px, min_confidence=0.1, max_depth_difference=tolerance))
     assert 0 < len(merged) <= (crowd.confidence > 0.1).sum()
     assert (np.diff(merged.confidence) <= 0).all() and (merged.confidence > 0.1).all()
     assert merged.keypoints.min() >= 0 and merged.keypoints.max() <= 30
@@ -99,11 +101,11 @@ def test_what_comes_out(seed, tolerance, cell_px):
 def test_the_order_of_the_input_does_not_matter(seed):
     crowd = random_correspondences(seed, 60)
     shuffled = crowd[np.random.default_rng(seed).permutation(len(crowd))]
-    one, other = aggregate(crowd, AggregationConfig()), aggregate(shuffled, AggregationConfig())
+    one, other = aggregate(crowd, DEPTH_TEST), aggregate(shuffled, DEPTH_TEST)
     np.testing.assert_allclose(one.points_in_world, other.points_in_world, atol=1e-12)
 
 
-@pytest.mark.parametrize("config", [AggregationConfig(), PAPER], ids=["with the depth test", "paper"])
+@pytest.mark.parametrize("config", [DEPTH_TEST, PAPER], ids=["with the depth test", "paper"])
 def test_aggregating_again_changes_nothing(config):
     rng = np.random.default_rng(0)
     middles = np.stack(np.meshgrid(np.arange(20) * config.cell_px, np.arange(15) * config.cell_px), -1).reshape(-1, 2)
@@ -118,5 +120,5 @@ def test_aggregating_again_changes_nothing(config):
 @pytest.mark.parametrize("confidence", [None, 0.0])
 def test_nothing_aggregates_to_nothing(confidence):
     rows = [] if confidence is None else [(1, 2, 3, confidence)]
-    merged = aggregate(correspondences(*rows), AggregationConfig())
+    merged = aggregate(correspondences(*rows), DEPTH_TEST)
     assert len(merged) == 0 and merged.points_in_world.shape == (0, 3) and merged.keypoints.shape == (0, 2)

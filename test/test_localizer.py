@@ -45,7 +45,8 @@ def test_a_result_says_what_it_rests_on(localizer, room):
     evidence = result.evidence
     assert evidence.inliers >= 30 and 0.1 < evidence.inlier_ratio <= 1 and 0.1 < evidence.coverage <= 1
     assert len(evidence.references) == 5 and set(evidence.references) <= {image.name for image in room.images}
-    assert list(evidence.stages_ms)[0] == "extract" and list(evidence.stages_ms)[-1] == "pose"
+    stages = list(evidence.stages_ms)
+    assert (stages[0], stages[-1]) == ("extract", "pose")
     assert np.linalg.eigvalsh(result.covariance).min() > 0
 
 

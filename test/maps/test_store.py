@@ -130,7 +130,7 @@ def test_a_missing_or_truncated_file_is_named(copy, file):
         ('{"format": "deviloc-map"}', "field 'version' is None"),
         (
             '{"format": "deviloc-map", "version": 99}',
-            "field 'version' is 99, this program reads 1; build the map again",
+            "field 'version' is 99, this program reads 1",
         ),
         ('{"format": "deviloc-map", "version": 1}', "damaged"),
     ],
