@@ -12,12 +12,23 @@ from ros_helpers import ROOT
 
 pytest.importorskip("rclpy")
 
+from deviloc_ros.cli import parser
 from deviloc_ros.ros.parameters import Parameters, all_parameters
 
 STAND_INS = {
     "launch": ["LaunchContext", "LaunchDescription"],
-    "launch.actions": ["DeclareLaunchArgument", "OpaqueFunction", "SetEnvironmentVariable"],
+    "launch.actions": [
+        "DeclareLaunchArgument",
+        "ExecuteProcess",
+        "IncludeLaunchDescription",
+        "OpaqueFunction",
+        "RegisterEventHandler",
+        "SetEnvironmentVariable",
+        "Shutdown",
+    ],
     "launch.conditions": ["IfCondition"],
+    "launch.event_handlers": ["OnProcessExit"],
+    "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
     "launch.substitutions": [],
     "launch_ros": [],
     "launch_ros.actions": ["Node"],
@@ -42,24 +53,42 @@ class LaunchConfiguration:
 
 
 @pytest.fixture
-def launch_file(monkeypatch):
+def opened(monkeypatch):
+    """Runs a launch file's module against stand-ins of `launch`."""
     for name, classes in STAND_INS.items():
         module = ModuleType(name)
         for kind in classes:
             setattr(module, kind, recorded(kind))
         monkeypatch.setitem(sys.modules, name, module)
     sys.modules["launch.substitutions"].LaunchConfiguration = LaunchConfiguration
-    spec = importlib.util.spec_from_file_location("localization_launch", ROOT / "launch" / "localization.launch.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+
+    def run(name: str):
+        spec = importlib.util.spec_from_file_location(f"{name}_launch", ROOT / "launch" / f"{name}.launch.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return run
+
+
+@pytest.fixture
+def launch_file(opened):
+    return opened("localization")
+
+
+def described(launch_file) -> SimpleNamespace:
+    description = launch_file.generate_launch_description().args[0]
+    defaults = {a.args[0]: a.kwargs["default_value"] for a in of_kind(description, "DeclareLaunchArgument")}
+    return SimpleNamespace(defaults=defaults, description=description)
+
+
+def of_kind(actions: list, kind: str) -> list:
+    return [action for action in actions if type(action).__name__ == kind]
 
 
 @pytest.fixture
 def arguments(launch_file) -> SimpleNamespace:
-    description = launch_file.generate_launch_description().args[0]
-    declared = [action for action in description if type(action).__name__ == "DeclareLaunchArgument"]
-    return SimpleNamespace(defaults={a.args[0]: a.kwargs["default_value"] for a in declared}, description=description)
+    return described(launch_file)
 
 
 def console_scripts() -> dict[str, str]:
@@ -89,3 +118,60 @@ def test_files_it_names_exist(arguments):
     (rviz,) = [a for a in arguments.description if type(a).__name__ == "Node"]
     assert Path(profiles.args[1]).is_file()
     assert yaml.safe_load(Path(rviz.kwargs["arguments"][1]).read_text())["Visualization Manager"]["Displays"]
+
+
+def included(arguments: SimpleNamespace) -> dict[str, str]:
+    """What the launch file sets of localization.launch.py's arguments; the file it includes exists."""
+    (inclusion,) = of_kind(arguments.description, "IncludeLaunchDescription")
+    assert Path(inclusion.args[0].args[0]) == ROOT / "launch" / "localization.launch.py"
+    return dict(inclusion.kwargs.get("launch_arguments", ()))
+
+
+def test_a_recording_is_played_and_all_ends_with_it(opened):
+    launch_file = opened("replay")
+    arguments = described(launch_file)
+    play, handler = launch_file.player({**arguments.defaults, "bag": "/bags/a", "exclude": "/tf /tf_static"})
+    assert play.kwargs["cmd"][:4] == ["ros2", "bag", "play", "/bags/a"]
+    assert play.kwargs["cmd"][-3:] == ["--exclude-topics", "/tf", "/tf_static"]
+    assert handler.args[0].kwargs["target_action"] is play
+    assert arguments.defaults["use_sim_time"] == "true" and included(arguments) == {}
+
+
+def test_a_map_is_built_with_a_command_line_that_exists(opened):
+    launch_file = opened("mapping")
+    given = {**described(launch_file).defaults, "colmap": "/model", "images": "/images", "output": "/maps/a"}
+    (build,) = launch_file.mapper(given | {"options": "--every 2"})
+    command = build.kwargs["cmd"]
+    assert command[:3] == ["ros2", "run", "deviloc_ros"] and console_scripts()[command[3]] == "deviloc_ros.cli:main"
+    options = parser().parse_args(command[4:])
+    assert (str(options.colmap), str(options.output), options.every) == ("/model", "/maps/a", 2)
+
+
+def test_nav2_manages_the_localizer_without_a_bond(opened, launch_file):
+    nav2 = opened("nav2")
+    arguments = described(nav2)
+    assert included(arguments) == {"autostart": "false"}
+    (manager,) = nav2.nav2_nodes(arguments.defaults)
+    server, both = nav2.nav2_nodes({**arguments.defaults, "map": "/maps/floor.yaml"})
+    assert manager.kwargs["parameters"][0]["node_names"] == ["deviloc"]
+    assert both.kwargs["parameters"][0]["node_names"] == [server.kwargs["name"], "deviloc"]
+    assert manager.kwargs["parameters"][0]["bond_timeout"] == 0.0
+    # It is included after the manager is made, since what is set for it would hold for all that comes later.
+    kinds = [type(action).__name__ for action in arguments.description]
+    assert kinds.index("OpaqueFunction") < kinds.index("IncludeLaunchDescription")
+
+
+def test_a_filter_fuses_the_pose_and_owns_the_transform(opened):
+    fusion = opened("fusion")
+    arguments = described(fusion)
+    assert included(arguments) == {"tf_mode": "none"}
+    (ekf,) = fusion.ekf(arguments.defaults)
+    parameters = yaml.safe_load(Path(ekf.kwargs["parameters"][0]).read_text())["/**"]["ros__parameters"]
+    assert parameters["pose0"] == "deviloc/pose" and parameters["world_frame"] == parameters["map_frame"] == "map"
+    assert len(parameters["pose0_config"]) == len(parameters["odom0_config"]) == 15
+
+
+@pytest.mark.parametrize("name", ["replay", "nav2", "fusion"])
+def test_the_names_that_nav2_users_know_are_passed_on(opened, name):
+    known = {"params_file", "namespace", "use_sim_time", "autostart", "log_level"}
+    assert known <= set(described(opened(name)).defaults) | set(described(opened("localization")).defaults)

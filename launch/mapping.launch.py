@@ -1,0 +1,42 @@
+"""Builds a map.
+
+    ros2 launch deviloc_ros mapping.launch.py colmap:=/data/model images:=/data/images output:=/maps/kitchen.map
+
+It runs `deviloc build-map` and ends with it; no ROS node is started.
+"""
+
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
+from launch.substitutions import LaunchConfiguration
+
+from launch import LaunchContext, LaunchDescription
+
+ARGUMENTS = {
+    "output": (None, "folder of the map, which must not exist"),
+    "colmap": ("", "COLMAP model folder; needs images"),
+    "images": ("", "folder of the COLMAP model's images"),
+    "sevenscenes": ("", "7-Scenes scene folder, instead of colmap"),
+    "kitti": ("", "KITTI odometry sequence folder, instead of colmap"),
+    "params_file": ("", "YAML file of mapping parameters, nested as in docs/parameters.md"),
+    "options": ("", "further options of build-map, as one text"),
+}
+FLAGS = {name: f"--{name}" for name in ("colmap", "images", "sevenscenes", "kitti", "output")} | {
+    "params_file": "--config"
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=mapper)])
+
+
+def mapper(context: LaunchContext) -> list:
+    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    command = ["ros2", "run", "deviloc_ros", "deviloc", "build-map"]
+    for name, flag in FLAGS.items():
+        if given[name]:
+            command += [flag, given[name]]
+    command += given["options"].split()
+    return [ExecuteProcess(cmd=command, output="screen", on_exit=Shutdown(reason="the map is built"))]
