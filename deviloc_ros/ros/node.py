@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -19,6 +20,7 @@ from rclpy.parameter import Parameter
 
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.ros.diagnostics import Health, diagnostics_msg
+from deviloc_ros.ros.optional import LoadMap
 from deviloc_ros.ros.parameters import Parameters, all_parameters, changed, declare
 from deviloc_ros.ros.pipeline import open_localizer, warm_up
 from deviloc_ros.ros.session import Session
@@ -54,6 +56,7 @@ class DevilocNode(LifecycleNode):
         self._open_localizer = open_localizer
         self._phase = "unconfigured"
         self._session: Session | None = None
+        self._next: Localizer | None = None  # of a new map_path, between its check and its use
         self._values = declare(self)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
@@ -62,6 +65,8 @@ class DevilocNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self._values.node.diagnostics_period, self._report, clock=steady)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        if LoadMap:
+            self.create_service(LoadMap, "~/load_map", self._on_load_map)
         self._jump_handle = self.get_clock().create_jump_callback(back, post_callback=self._on_time_jump)
 
     def start(self) -> bool:
@@ -80,14 +85,9 @@ class DevilocNode(LifecycleNode):
     @transition
     def on_configure(self) -> None:
         """Load map and network, open what is not bound to images."""
-        localizer = self._open_localizer(self._values)
-        warm_up(localizer)
-        self._session = Session(self, localizer, self._values, self._report)
+        self._session = Session(self, self._loaded(self._values), self._values, self._report)
         self._phase = "inactive"
-        about = self._session.about
-        self.get_logger().info(
-            f"map {about['map']}: {about['map_views']} views, {about['matcher']} on {about['device']}"
-        )
+        self._say_map()
 
     @transition
     def on_activate(self) -> None:
@@ -127,7 +127,10 @@ class DevilocNode(LifecycleNode):
             self._session.reset_tracking("the clock jumped back")
 
     def _check_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
-        """Accept values only if all of them together are possible now; nothing is changed here."""
+        """Accept values only if all of them together are possible now; nothing is changed here.
+
+        A new map is loaded already, since only then is it known that it can be: whoever asked waits for it.
+        """
         known = {name: (is_live, value) for name, is_live, value in all_parameters(self._values)}
         wanted = {p.name: p.value for p in parameters if p.name in known}
         for name, value in wanted.items():
@@ -135,7 +138,9 @@ class DevilocNode(LifecycleNode):
             if self._session is not None and not is_live and value != current:
                 return SetParametersResult(reason=f"{name} can be changed only while the node is unconfigured")
         try:
-            changed(self._values, wanted)
+            values = changed(self._values, wanted)
+            if self._session is not None and values.node.map_path != self._values.node.map_path:
+                self._next = self._loaded(values)
         except ValueError as error:
             return SetParametersResult(reason=str(error))
         return SetParametersResult(successful=True)
@@ -145,6 +150,32 @@ class DevilocNode(LifecycleNode):
         self._values = changed(self._values, {p.name: p.value for p in parameters if p.name in known})
         if self._session is not None:
             self._session.apply(self._values)
+            if self._next is not None:
+                self._session.take_map(self._next)
+                self._next = None
+                self._say_map()
+
+    def _on_load_map(self, request: Any, response: Any) -> Any:
+        """Change map_path, as nav2 loads maps; a map that is no grid has nothing more to answer."""
+        (result,) = self.set_parameters([Parameter("map_path", value=request.map_url.removeprefix("file://"))])
+        if result.successful:
+            response.result = response.RESULT_SUCCESS
+        else:
+            response.result = response.RESULT_INVALID_MAP_METADATA
+            self.get_logger().error(f"map not loaded: {result.reason}")
+        return response
+
+    def _loaded(self, values: Parameters) -> Localizer:
+        localizer = self._open_localizer(values)
+        warm_up(localizer)
+        return localizer
+
+    def _say_map(self) -> None:
+        assert self._session is not None
+        about = self._session.about
+        self.get_logger().info(
+            f"map {about['map']}: {about['map_views']} views, {about['matcher']} on {about['device']}"
+        )
 
 
 def main(arguments: list[str] | None = None, open_localizer: OpenLocalizer = open_localizer) -> int:

@@ -28,7 +28,7 @@ C = TypeVar("C")
 class NodeConfig(Checked):
     """What only the node needs to know: topics, frames, transforms and rates."""
 
-    map_path: str = param("", "folder of the map, made by `python -m deviloc_ros build-map`", read_only=True)
+    map_path: str = param("", "folder of the map, made by `python -m deviloc_ros build-map`; a change loads it at once")
     autostart: bool = param(
         True, "configure and activate without being told; false under a lifecycle manager", read_only=True
     )
@@ -50,7 +50,9 @@ class NodeConfig(Checked):
         "", "x y z qx qy qz qw of the optical frame in base_frame; empty: from TF", read_only=True
     )
     tf_mode: str = param("map_to_odom", "the transform to broadcast", choices=TF_MODES, read_only=True)
-    tf_publish_rate: float = param(20.0, "map->odom is broadcast this often [Hz]", low=0.1, high=1000.0, read_only=True)
+    tf_publish_rate: float = param(
+        20.0, "map->odom is broadcast this often [Hz of wall time]", low=0.1, high=1000.0, read_only=True
+    )
     transform_tolerance: float = param(0.2, "map->odom is stamped this far into the future [s]", low=0.0, high=10.0)
     transform_timeout: float = param(
         0.2, "an image waits this long for its transforms [s of wall time]", low=0.0, high=10.0
@@ -67,6 +69,13 @@ class NodeConfig(Checked):
     path_length: int = param(1000, "poses that ~/path keeps", low=0, high=1000000, read_only=True)
     save_pose_path: str = param(
         "", "file of the last pose, searched first after a restart; empty: none", read_only=True
+    )
+    save_pose_rate: float = param(
+        0.5,
+        "the last pose is written this often [Hz of wall time]; 0: only at the end",
+        low=0.0,
+        high=100.0,
+        read_only=True,
     )
     diagnostics_period: float = param(
         1.0, "time between two /diagnostics messages [s of wall time]", low=0.05, high=60.0, read_only=True

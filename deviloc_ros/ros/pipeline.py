@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import torch
+from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from deviloc_ros.config import Config
@@ -40,6 +41,7 @@ class Drop(enum.Enum):
     NO_CAMERA_INFO = "no camera_info for the image's frame"
     BAD_CAMERA_INFO = "camera_info unusable"
     NO_EXTRINSIC = "the camera's place on the robot is unknown"
+    MAP_CHANGED = "another map was loaded meanwhile"
     INTERNAL_ERROR = "internal error, see the log"
 
 
@@ -133,6 +135,7 @@ class Pipeline:
         dropped: Counter[Drop],
     ) -> None:
         self.localizer = localizer
+        self.pixels: NDArray | None = None  # of the last image, None if it was not decoded
         self.cameras = CameraBook(parameters.node.rectified)
         self.tracker = Tracker(parameters.tracking)
         self.tracker_lock = threading.Lock()
@@ -147,6 +150,12 @@ class Pipeline:
         self.tracker.config = parameters.tracking
         self.localizer.config = bound_to_map(parameters.localizer, self.localizer.config)
 
+    def take(self, localizer: Localizer) -> None:
+        """Go on in another map: where the robot was in the old one says nothing of the new."""
+        with self.tracker_lock:
+            self.localizer = localizer
+            self.tracker.reset()
+
     def free(self) -> None:
         """Let the localizer go, and give its GPU memory back."""
         del self.localizer
@@ -156,6 +165,7 @@ class Pipeline:
     def process(self, serialized: bytes) -> Outcome:
         """Localize one serialized image."""
         watch = Stopwatch()
+        self.pixels = None
         header, msg = image_from_serialized(serialized, self._parameters.node.image_transport == "compressed")
         time_ns = stamp_ns(header.stamp)
         try:
@@ -169,15 +179,15 @@ class Pipeline:
         return replace(outcome, stages_ms=stages_ms)
 
     def _localize(self, msg: Image | CompressedImage, frame: str, time_ns: int, watch: Stopwatch) -> Outcome:
-        camera = self.cameras.camera(frame)
+        localizer, camera = self.localizer, self.cameras.camera(frame)
         with watch.stage("extrinsic"):
             base_from_cam = self._base_from_cam(frame, time_ns)
         with watch.stage("decode"):
-            pixels = decoded(msg)
+            pixels = self.pixels = decoded(msg)
         odom_from_base = self._odom_from_base(time_ns, wait_s=0.0)
         with self.tracker_lock:
             prior = self.tracker.prior(time_ns, odom_from_base, base_from_cam.inverse())
-        match self.localizer.localize(pixels, camera, prior):
+        match localizer.localize(pixels, camera, prior):
             case Lost(reason, detail, evidence):
                 with self.tracker_lock:
                     self.tracker.missed()
@@ -186,11 +196,14 @@ class Pipeline:
                 if odom_from_base is None:  # it may have arrived while the image was localized
                     with watch.stage("odometry"):
                         odom_from_base = self._odom_from_base(time_ns, self._parameters.node.transform_timeout)
-                return self._judge(self._fix(localized, base_from_cam, odom_from_base, time_ns), localized.evidence)
+                fix = self._fix(localized, base_from_cam, odom_from_base, time_ns)
+                return self._judge(fix, localized.evidence, localizer)
 
-    def _judge(self, fix: Fix, evidence: Evidence) -> Outcome:
+    def _judge(self, fix: Fix, evidence: Evidence, localizer: Localizer) -> Outcome:
         now_ns = self._now_ns()
         with self.tracker_lock:
+            if localizer is not self.localizer:
+                raise NotTried(Drop.MAP_CHANGED)
             verdict = self.tracker.observe(fix, now_ns)
             agreeing = self.tracker.agreeing
         reason = verdict.name.lower()

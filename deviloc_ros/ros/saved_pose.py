@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycolmap
@@ -46,3 +47,35 @@ def load_pose(path: Path, map_id: str, now_ns: int) -> Fix | None:
     if content["map_id"] != map_id:
         raise ValueError(f"{path}: of another map")
     return Fix(now_ns, map_from_base, covariance)
+
+
+class PoseKeeper:
+    """Keeps the last pose in a file; without a file it keeps nothing."""
+
+    def __init__(self, file: str, log: Any) -> None:
+        self._path = Path(file).expanduser() if file else None
+        self._log = log
+        self._kept: Fix | None = None
+
+    def load(self, map_id: str, now_ns: int) -> Fix | None:
+        """The pose as a fix of now, if there is one of this map."""
+        if self._path is None:
+            return None
+        try:
+            saved = load_pose(self._path, map_id, now_ns)
+        except ValueError as error:
+            self._log.warning(f"saved pose not used: {error}")
+            return None
+        if saved is not None:
+            self._log.info(f"saved pose {saved.map_from_base.translation.round(2).tolist()} m is searched first")
+        return saved
+
+    def save(self, map_id: str, fix: Fix | None) -> None:
+        """Write the pose, unless it is written already."""
+        if self._path is None or fix is None or fix is self._kept:
+            return
+        try:
+            save_pose(self._path, map_id, fix)
+            self._kept = fix
+        except OSError as error:
+            self._log.error(f"pose not saved: {error}")

@@ -11,17 +11,16 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path as FilePath
 from typing import Any
 
+import pycolmap
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Path
+from numpy.typing import NDArray
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Empty, SetBool, Trigger
@@ -35,11 +34,14 @@ from deviloc_ros.ros.conversions import (
     stamp_ns,
 )
 from deviloc_ros.ros.diagnostics import Health, Rates, Tally, localizer_values, tally_values
+from deviloc_ros.ros.endpoints import Endpoints, latched, newest_only
+from deviloc_ros.ros.optional import SetInitialPose
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Drop, Outcome, Pipeline
-from deviloc_ros.ros.saved_pose import load_pose, save_pose
+from deviloc_ros.ros.saved_pose import PoseKeeper
 from deviloc_ros.ros.transforms import Missing, Transforms
-from deviloc_ros.ros.worker import Worker
+from deviloc_ros.ros.visualization import Visualization
+from deviloc_ros.ros.worker import Repeater, Worker
 from deviloc_ros.tracking import Fix
 
 
@@ -64,26 +66,30 @@ class Session:
         self._outcome: Outcome | None = None  # of the last image
         self._awaited: Future[str] | None = None  # done when an image is localized, or with the reason why none is
         self._last_taken_s = -float("inf")
+        self._broadcast_ns = -1
         self._poses_so_far: deque[PoseStamped] = deque(maxlen=parameters.node.path_length)
         self._map_id = localizer.map.identity
         self.about = localizer_values(localizer)
         self._running = ExitStack()
+        self._keeper = PoseKeeper(parameters.node.save_pose_path, self._log)
         with ExitStack() as opened:  # closes all if a step fails
+            endpoints = Endpoints(node, opened, self._incompatible_qos)
             self._transforms = Transforms(node, parameters.node)
             opened.callback(self._transforms.close)
             self._pipeline = Pipeline(localizer, self._transforms, parameters, self._now_ns, self._tally.dropped)
             opened.callback(self._pipeline.free)
-            self._pose = self._publisher(opened, PoseWithCovarianceStamped, "~/pose", latched())
-            self._pose_stamped = self._publisher(opened, PoseStamped, "~/pose_stamped", QoSProfile(depth=1))
-            self._path = self._publisher(opened, Path, "~/path", QoSProfile(depth=1))
-            self._subscribe(
-                opened, PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, QoSProfile(depth=1)
-            )
+            self._pose = endpoints.publisher(PoseWithCovarianceStamped, "~/pose", latched())
+            self._pose_stamped = endpoints.publisher(PoseStamped, "~/pose_stamped", QoSProfile(depth=1))
+            self._path = endpoints.publisher(Path, "~/path", QoSProfile(depth=1))
+            self._visualization = Visualization(node, endpoints, localizer.map, parameters.node.map_frame)
+            endpoints.subscribe(PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, QoSProfile(depth=1))
             # A group of its own: while its answer waits for an image, the images must still come in.
             group = ReentrantCallbackGroup()
-            self._service(opened, Trigger, "~/trigger_localization", self._on_trigger, callback_group=group)
-            self._service(opened, SetBool, "~/enable", self._on_enable)
-            self._service(opened, Empty, "reinitialize_global_localization", self._on_reinitialize)
+            endpoints.service(Trigger, "~/trigger_localization", self._on_trigger, callback_group=group)
+            endpoints.service(SetBool, "~/enable", self._on_enable)
+            endpoints.service(Empty, "reinitialize_global_localization", self._on_reinitialize)
+            if SetInitialPose:
+                endpoints.service(SetInitialPose, "~/set_initial_pose", self._on_set_initial_pose)
             self._opened = opened.pop_all()
 
     def start(self) -> None:
@@ -92,6 +98,7 @@ class Session:
         self._tally.last_received_s = time.monotonic()
         self._remember_pose()
         with ExitStack() as running:
+            endpoints = Endpoints(self._node, running, self._incompatible_qos)
             running.callback(self._save_pose)
             self._worker: Worker[bytes] = Worker(self._on_frame, self._on_worker_error)
             running.callback(self._worker.join)
@@ -100,11 +107,13 @@ class Session:
             topic = self._node.resolve_topic_name(config.image_topic) + ("/compressed" if compressed else "")
             # Raw, because deserializing an image in this thread would keep all other callbacks waiting.
             kind = CompressedImage if compressed else Image
-            self._subscribe(running, kind, topic, self._on_image, newest_only(), raw=True)
-            self._subscribe(running, CameraInfo, config.camera_info_topic, self._on_camera_info, newest_only())
+            endpoints.subscribe(kind, topic, self._on_image, newest_only(), raw=True)
+            endpoints.subscribe(CameraInfo, config.camera_info_topic, self._on_camera_info, newest_only())
             if config.tf_mode == "map_to_odom":
-                timer = self._node.create_timer(1 / config.tf_publish_rate, self._broadcast_map_from_odom)
-                running.callback(self._node.destroy_timer, timer)
+                period_s = 1 / config.tf_publish_rate
+                running.callback(Repeater(period_s, self._broadcast_map_from_odom, self._on_repeated_error).join)
+            if config.save_pose_path and config.save_pose_rate > 0:
+                running.callback(Repeater(1 / config.save_pose_rate, self._save_pose, self._on_repeated_error).join)
             self._image_topic = topic
             self._running = running.pop_all()
 
@@ -122,6 +131,13 @@ class Session:
         """Take new values of the live parameters."""
         self._parameters = parameters
         self._pipeline.apply(parameters)
+
+    def take_map(self, localizer: Localizer) -> None:
+        """Go on in another map. Images are awaited as before."""
+        self._pipeline.take(localizer)
+        self._map_id, self.about = localizer.map.identity, localizer_values(localizer)
+        self._poses_so_far.clear()
+        self._visualization.show_map(localizer.map)
 
     def reset_tracking(self, why: str) -> None:
         """Forget where the robot was: the next image searches the whole map."""
@@ -182,6 +198,9 @@ class Session:
     def _broadcast_map_from_odom(self) -> None:
         """Say again what the last fix said of the odometry: until it is too old, it holds."""
         now_ns, config = self._now_ns(), self._parameters.node
+        if now_ns == self._broadcast_ns:  # simulated time stands still
+            return
+        self._broadcast_ns = now_ns
         with self._pipeline.tracker_lock:
             map_from_odom = self._pipeline.tracker.map_from_odom(now_ns) if self._enabled else None
         if map_from_odom is not None:
@@ -228,7 +247,14 @@ class Session:
         except ValueError as error:
             self._log.error(f"initialpose refused: {error}")
             return
-        time_ns = stamp_ns(msg.header.stamp) or self._now_ns()
+        self._search_near(map_from_base, covariance, stamp_ns(msg.header.stamp) or self._now_ns())
+
+    def _on_set_initial_pose(self, request: Any, response: Any) -> Any:
+        """The same as a service; it has no word for no, so a refusal is in the log alone."""
+        self._on_initial_pose(request.pose)
+        return response
+
+    def _search_near(self, map_from_base: pycolmap.Rigid3d, covariance: NDArray, time_ns: int) -> None:
         with self._pipeline.tracker_lock:
             self._pipeline.tracker.hint(Fix(time_ns, map_from_base, covariance, self._odometry_near(time_ns)))
         self._log.info(f"initialpose {map_from_base.translation.round(2).tolist()} m, waiting for an image that agrees")
@@ -240,6 +266,12 @@ class Session:
         found = self._transforms.odom_from_base(time_ns, 0.0)
         return self._transforms.latest_odom_from_base() if isinstance(found, Missing) else found
 
+    # ---- threads of their own
+
+    def _on_repeated_error(self, error: Exception) -> None:
+        if self._node.context.ok():
+            self._log.error("".join(traceback.format_exception(error)), throttle_duration_sec=5.0)
+
     # ---- the worker thread
 
     def _on_frame(self, serialized: bytes) -> None:
@@ -250,6 +282,8 @@ class Session:
             self._publish(outcome.fix)
             self._tally.published += 1
         self._note(outcome)
+        if self._pipeline.pixels is not None:
+            self._visualization.show_query(self._pipeline.pixels, outcome.evidence, outcome.stamp_ns)
 
     def _publish(self, fix: Fix) -> None:
         config = self._parameters.node
@@ -281,70 +315,12 @@ class Session:
 
     def _remember_pose(self) -> None:
         """Search first where the robot was when it was switched off, unless something newer is known."""
-        file = self._parameters.node.save_pose_path
         with self._pipeline.tracker_lock:
-            if not file or self._pipeline.tracker.last is not None:
-                return
-            try:
-                saved = load_pose(FilePath(file).expanduser(), self._map_id, self._now_ns())
-            except ValueError as error:
-                self._log.warning(f"saved pose not used: {error}")
-                return
-            if saved is not None:
+            if self._pipeline.tracker.last is None and (saved := self._keeper.load(self._map_id, self._now_ns())):
                 self._pipeline.tracker.hint(saved)
-                self._log.info(f"saved pose {saved.map_from_base.translation.round(2).tolist()} m is searched first")
 
     def _save_pose(self) -> None:
-        file, last = self._parameters.node.save_pose_path, self._pipeline.tracker.last
-        if file and last is not None:
-            try:
-                save_pose(FilePath(file).expanduser(), self._map_id, last)
-            except OSError as error:
-                self._log.error(f"pose not saved: {error}")
-
-    # ---- helpers
-
-    def _publisher(self, until: ExitStack, kind: type, topic: str, qos: QoSProfile) -> Any:
-        publisher: Any = self._node.create_lifecycle_publisher(kind, topic, qos, qos_overriding_options=overridable())
-        until.callback(self._node.destroy_lifecycle_publisher, publisher)
-        return publisher
-
-    def _service(self, until: ExitStack, kind: type, name: str, callback: Callable, **options: Any) -> None:
-        until.callback(self._node.destroy_service, self._node.create_service(kind, name, callback, **options))
-
-    def _subscribe(
-        self, until: ExitStack, kind: type, topic: str, callback: Callable, qos: QoSProfile, **options: Any
-    ) -> None:
-        def on_incompatible_qos(event: Any) -> None:
-            policy = str(event.last_policy_kind).rsplit(".", 1)[-1]
-            self._incompatible_qos[topic] = f"a publisher of {topic} offers incompatible QoS ({policy})"
-            self._log.warning(self._incompatible_qos[topic])
-
-        subscription = self._node.create_subscription(
-            kind,
-            topic,
-            callback,
-            qos,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible_qos),
-            qos_overriding_options=overridable(),
-            **options,
-        )
-        until.callback(self._node.destroy_subscription, subscription)
+        self._keeper.save(self._map_id, self._pipeline.tracker.last)
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds
-
-
-def newest_only() -> QoSProfile:
-    """Hears reliable and best-effort publishers alike, and never lags behind."""
-    return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-
-
-def latched() -> QoSProfile:
-    """Who subscribes late gets the last message."""
-    return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
-
-def overridable() -> QoSOverridingOptions:
-    """Lets users set `qos_overrides.<topic>...` parameters."""
-    return QoSOverridingOptions.with_default_policies()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pycolmap
 import tf2_ros
 from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time
 
@@ -27,22 +30,41 @@ class Missing:
 class Transforms:
     """Looks up the camera and the odometry, and broadcasts what was localized.
 
-    The waits are for the worker thread: in a callback nothing could arrive while it waits.
+    It listens in a thread and with a node of its own, `<name>_tf`: they arrive most often, rclpy looks at all that
+    a node has each time that anything arrives, and they must arrive while the node proper is busy. The waits of the
+    look-ups are for the worker thread.
     """
 
     def __init__(self, node: Node, config: NodeConfig) -> None:
         self._config = config
-        # With the node's clock, so that the buffer forgets when that clock jumps back.
+        name = f"{node.get_name()}_tf"
+        self._node = Node(
+            name,
+            context=node.context,
+            cli_args=["--ros-args", "-r", f"__node:={name}"],  # it is remapped as the node proper, but for the name
+            enable_rosout=False,
+            start_parameter_services=False,
+        )
+        # With the clock of the node proper, so that the buffer forgets when that clock jumps back.
         self._buffer = tf2_ros.Buffer(Duration(seconds=BUFFER_S), node)
-        self._listener = tf2_ros.TransformListener(self._buffer, node)
-        self._broadcaster = tf2_ros.TransformBroadcaster(node)
-        self._node = node
+        self._listener = tf2_ros.TransformListener(self._buffer, self._node)
+        self._broadcaster = tf2_ros.TransformBroadcaster(self._node)
         self.failures: Counter[str] = Counter()  # by the transform that was missing
+        self._executor = SingleThreadedExecutor(context=node.context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._listen, name="transforms", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Stop listening and sending."""
+        self._executor.shutdown()
+        self._thread.join()
         self._listener.unregister()
-        self._node.destroy_publisher(self._broadcaster.pub_tf)
+        self._node.destroy_node()
+
+    def _listen(self) -> None:
+        with suppress(ExternalShutdownException):
+            self._executor.spin()
 
     def base_from_cam(self, image_frame: str, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
         """The camera on the robot when the image was taken: the parameter if given, else TF."""

@@ -1,8 +1,9 @@
-"""One thread that works on the newest item and never queues. Nothing of ROS here."""
+"""Threads: one works on the newest item and never queues, one repeats a call. Nothing of ROS here."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -64,3 +65,32 @@ class Worker(Generic[T]):
                 self._handle(item)
             except Exception as error:
                 self._on_error(error)
+
+
+class Repeater:
+    """A thread that calls something every `period_s` of wall time; calls that are late are not made up for.
+
+    A timer of rclpy would cost several times what it calls: the executor looks at all that a node has each time.
+    """
+
+    def __init__(self, period_s: float, call: Callable[[], None], on_error: Callable[[Exception], None]) -> None:
+        self._period_s = period_s
+        self._call = call
+        self._on_error = on_error
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="repeater", daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Finish the call in hand, end the thread."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        due_s = time.monotonic() + self._period_s
+        while not self._ended.wait(max(due_s - time.monotonic(), 0.0)):
+            try:
+                self._call()
+            except Exception as error:
+                self._on_error(error)
+            due_s = max(due_s + self._period_s, time.monotonic())

@@ -10,7 +10,8 @@ import pycolmap
 import torch
 
 from deviloc_ros.config import Config
-from deviloc_ros.types import Camera, Evidence, Localized, Lost, Reason, Result
+from deviloc_ros.maps.store import ViewRecord
+from deviloc_ros.types import Camera, Evidence, Features, Lifted, Localized, Lost, Reason, ReferenceView, Result
 
 BLACK, WHITE = 0, 255  # an image without features, and one that breaks the localizer
 CAMERA_SIZE = (64, 48)
@@ -19,9 +20,9 @@ CAMERA_SIZE = (64, 48)
 class StandInLocalizer:
     """Brightness v puts the camera at x = v / 10 m in the map, looking along its z axis."""
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Config | None = None, map_path: str = "") -> None:
         self.config = config or Config()
-        self.map = StandInMap()
+        self.map = StandInMap(map_path)
         self.matcher = SimpleNamespace(device=torch.device("cpu"))
         self.priors: list = []
 
@@ -41,10 +42,23 @@ class StandInLocalizer:
 class StandInMap:
     """What diagnostics ask of a map."""
 
-    folder, identity = Path("stand-in"), "0123456789abcdef"
+    identity = "0123456789abcdef"
+    records = (ViewRecord("stand-in", "", "", Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5)), pycolmap.Rigid3d()),)
+
+    def __init__(self, path: str) -> None:
+        self.folder = Path(path or "stand-in")
 
     def __len__(self) -> int:
         return 1
+
+    def landmarks(self) -> np.ndarray:
+        return np.arange(12, dtype=np.float32).reshape(4, 3)
+
+    def view(self, number: int) -> ReferenceView:
+        record = self.records[number]
+        features = Features(torch.tensor([[5.0, 5.0]]), torch.zeros(1, 4), torch.ones(1), torch.ones(1), CAMERA_SIZE)
+        lifted = Lifted(np.zeros((1, 3)), np.ones(1), np.ones(1))
+        return ReferenceView(record.name, record.camera, record.cam_from_world, features, lifted)
 
 
 def cam_from_map(brightness: int) -> pycolmap.Rigid3d:
@@ -54,7 +68,7 @@ def cam_from_map(brightness: int) -> pycolmap.Rigid3d:
 def open_stand_in(parameters) -> StandInLocalizer:
     if parameters.node.map_path == "broken":
         raise ValueError("broken: not a map")
-    return StandInLocalizer(parameters.localizer)
+    return StandInLocalizer(parameters.localizer, parameters.node.map_path)
 
 
 if __name__ == "__main__":

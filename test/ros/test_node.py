@@ -8,9 +8,12 @@ from ros_helpers import FASTDDS_PROFILES, ROOT, free_domain_id, python_process
 pytest.importorskip("rclpy")
 
 import rclpy
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros.robot import BASE_FROM_CAM, ODOM_FROM_BASE, Robot, pose_time_ns
 from ros.stand_in import BLACK, WHITE, cam_from_map
+from sensor_msgs.msg import Image, PointCloud2
 from std_srvs.srv import Trigger
+from visualization_msgs.msg import Marker
 
 from deviloc_ros.ros.conversions import rigid_from_msg
 
@@ -64,6 +67,37 @@ def test_the_pose_is_that_of_the_robot_at_the_image_s_stamp(robot):
     assert np.linalg.eigvalsh(np.reshape(pose.pose.covariance, (6, 6)))[0] > 0
     robot.until(lambda: robot.status["state"] == "localized")
     assert robot.status["level"] == "0" and robot.status["map_id"] == "0123456789abcdef"
+
+
+def test_the_map_and_the_last_image_are_shown_to_who_looks(robot):
+    kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    seen: dict[str, object] = {}
+    topics = {
+        "keyframes": (Marker, kept),
+        "landmarks": (PointCloud2, kept),
+        "candidates": (Marker, 1),
+        "matches": (Image, 1),
+    }
+    subscriptions = [
+        robot.create_subscription(kind, f"/deviloc/{name}", lambda msg, name=name: seen.update({name: msg}), qos)
+        for name, (kind, qos) in topics.items()
+    ]
+    robot.see_until(lambda: set(seen) == set(topics))
+    assert len(seen["keyframes"].points) == 16 and seen["keyframes"].header.frame_id == "map"
+    assert seen["landmarks"].width == 4 and len(seen["candidates"].points) == 16
+    assert (seen["matches"].width, seen["matches"].height) == (128, 48)
+    for subscription in subscriptions:
+        robot.destroy_subscription(subscription)
+
+
+def test_another_map_is_loaded_while_it_runs(robot):
+    robot.localized(50)
+    assert "broken: not a map" in robot.set_parameters(map_path="broken")
+    robot.until(lambda: robot.status["state"] == "localized" or (robot.send_image(50) and False))
+    assert robot.set_parameters(map_path="elsewhere") == ""
+    robot.until(lambda: robot.status["map"] == "elsewhere" and robot.status["state"] == "unlocalized")
+    robot.localized(50)
+    assert robot.set_parameters(map_path="") == ""
 
 
 def test_the_path_is_what_was_published(robot):

@@ -18,6 +18,7 @@ from sensor_msgs.msg import Image
 
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.node import main
+from deviloc_ros.ros.saved_pose import load_pose
 
 pytestmark = pytest.mark.ros
 
@@ -82,6 +83,16 @@ def test_the_last_pose_is_searched_first_after_a_restart(robot, tmp_path):
         robot.reasons.clear()
         robot.localized(51)
         assert "unconfirmed" not in robot.reasons
+
+
+def test_the_last_pose_is_kept_while_it_runs(robot, tmp_path):
+    file = tmp_path / "last.json"
+    with stand_in(f"save_pose_path:={file}", "save_pose_rate:=10.0") as process:
+        robot.localized(50)
+        robot.until(file.is_file)
+        process.kill()  # as when the battery is pulled
+        process.wait()
+    assert load_pose(file, "0123456789abcdef", 5).stamp_ns == 5
 
 
 def test_publishers_whose_qos_does_not_fit_are_named(robot):

@@ -46,7 +46,7 @@ def test_ranges_and_rules_are_described(node):
     assert (described.from_value, described.to_value) == (0.5, 50.0)
     assert node.describe_parameter("retrieval.references").integer_range[0].to_value == 200
     assert "map_to_odom, map_to_base, none" in node.describe_parameter("tf_mode").additional_constraints
-    assert "unconfigured" in node.describe_parameter("map_path").additional_constraints
+    assert "unconfigured" in node.describe_parameter("image_topic").additional_constraints
 
 
 def test_dotted_names_find_their_config():

@@ -1,12 +1,14 @@
 """The one-slot mailbox and its thread."""
 
 import threading
+import time
 
 import pytest
+from ros_helpers import wait_until
 
 pytest.importorskip("rclpy")
 
-from deviloc_ros.ros.worker import Mailbox, Worker
+from deviloc_ros.ros.worker import Mailbox, Repeater, Worker
 
 
 def test_a_newer_item_replaces_the_older():
@@ -42,3 +44,19 @@ def test_the_worker_takes_the_newest_and_survives_errors():
     worker.join()
     assert seen == [1, 3] and [str(error) for error in errors] == ["one"]
     assert not any(thread.name == "localizer" for thread in threading.enumerate())
+
+
+def test_a_repeater_goes_on_after_an_error_and_ends_when_joined():
+    calls, errors = [], []
+
+    def call() -> None:
+        calls.append(time.monotonic())
+        if len(calls) == 2:
+            raise ValueError("once")
+
+    repeater = Repeater(0.01, call, errors.append)
+    wait_until(lambda: len(calls) >= 5, limit_s=5)
+    repeater.join()
+    count = len(calls)
+    time.sleep(0.05)
+    assert len(calls) == count and [str(error) for error in errors] == ["once"]

@@ -1,0 +1,88 @@
+"""What a node opens and closes together, and how its topics are offered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+
+class Endpoints:
+    """Opens publishers, subscriptions and services that are destroyed when a stack unwinds.
+
+    incompatible_qos: what does not fit, by topic; filled by the middleware's events.
+    """
+
+    def __init__(self, node: LifecycleNode, until: ExitStack, incompatible_qos: dict[str, str]) -> None:
+        self._node = node
+        self._until = until
+        self._incompatible_qos = incompatible_qos
+
+    def publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
+        """A publisher that is silent until the node is active."""
+        publisher: Any = self._node.create_lifecycle_publisher(
+            kind,
+            topic,
+            qos,
+            event_callbacks=PublisherEventCallbacks(incompatible_qos=self._noting(f"a subscriber of {topic} asks for")),
+            qos_overriding_options=overridable(),
+        )
+        self._until.callback(self._node.destroy_lifecycle_publisher, publisher)
+        return publisher
+
+    def on_demand(self, kind: type, topic: str, qos: QoSProfile, send: Callable[[], None]) -> Any:
+        """A publisher for something that is made when someone subscribes, active or not."""
+
+        def on_matched(event: Any) -> None:
+            if event.current_count_change > 0:
+                send()
+
+        events = PublisherEventCallbacks(matched=on_matched)
+        publisher: Any = self._node.create_publisher(kind, topic, qos, event_callbacks=events)
+        self._until.callback(self._node.destroy_publisher, publisher)
+        return publisher
+
+    def service(self, kind: type, name: str, callback: Callable, **options: Any) -> None:
+        """Answer calls."""
+        self._until.callback(self._node.destroy_service, self._node.create_service(kind, name, callback, **options))
+
+    def subscribe(self, kind: type, topic: str, callback: Callable, qos: QoSProfile, **options: Any) -> None:
+        """Listen to a topic."""
+        subscription = self._node.create_subscription(
+            kind,
+            topic,
+            callback,
+            qos,
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._noting(f"a publisher of {topic} offers")),
+            qos_overriding_options=overridable(),
+            **options,
+        )
+        self._until.callback(self._node.destroy_subscription, subscription)
+
+    def _noting(self, who: str) -> Callable[[Any], None]:
+        def on_incompatible_qos(event: Any) -> None:
+            policy = str(event.last_policy_kind).rsplit(".", 1)[-1]
+            self._incompatible_qos[who] = f"{who} incompatible QoS ({policy})"
+            self._node.get_logger().warning(self._incompatible_qos[who])
+
+        return on_incompatible_qos
+
+
+def newest_only() -> QoSProfile:
+    """Hears reliable and best-effort publishers alike, and never lags behind."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def latched() -> QoSProfile:
+    """Who subscribes late gets the last message."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def overridable() -> QoSOverridingOptions:
+    """Lets users set `qos_overrides.<topic>...` parameters."""
+    return QoSOverridingOptions.with_default_policies()

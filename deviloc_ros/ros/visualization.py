@@ -1,0 +1,158 @@
+"""What RViz and Foxglove show of the map and of the last image; each topic is filled only when someone subscribes."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import cv2
+import numpy as np
+import pycolmap
+from cv_bridge import CvBridge
+from geometry_msgs.msg import Point, Vector3
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image, PointCloud2, PointField
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker
+
+from deviloc_ros.maps.store import Map
+from deviloc_ros.ros.conversions import time_msg
+from deviloc_ros.ros.endpoints import Endpoints, latched
+from deviloc_ros.types import Camera, Evidence, ReferenceView
+
+FRUSTUM_DEPTH_M = 0.15
+KEYFRAME_COLOR, CANDIDATE_COLOR = ColorRGBA(r=0.3, g=0.6, b=1.0, a=0.6), ColorRGBA(r=1.0, g=0.6, b=0.0, a=1.0)
+CANVAS_BGR, KEYPOINT_BGR, INLIER_BGR, OTHER_BGR = (40, 40, 40), (110, 110, 110), (0, 200, 0), (0, 0, 220)
+MAX_LINES = 200  # more would hide the picture
+
+
+class Visualization:
+    """Topics to look at. The map's are latched, the last image's are volatile."""
+
+    def __init__(self, node: LifecycleNode, endpoints: Endpoints, reference_map: Map, map_frame: str) -> None:
+        self._frame = map_frame
+        self._now: Callable[[], int] = lambda: node.get_clock().now().nanoseconds
+        self._candidates = endpoints.publisher(Marker, "~/candidates", QoSProfile(depth=1))
+        self._matches = endpoints.publisher(Image, "~/matches", QoSProfile(depth=1))
+        self._keyframes = endpoints.on_demand(Marker, "~/keyframes", latched(), self._send_keyframes)
+        self._landmarks = endpoints.on_demand(PointCloud2, "~/landmarks", latched(), self._send_landmarks)
+        self.show_map(reference_map)
+
+    def show_map(self, reference_map: Map) -> None:
+        """Show another map to those who look already."""
+        self._map = reference_map
+        self._records = {record.name: number for number, record in enumerate(getattr(reference_map, "records", ()))}
+        for publisher, send in ((self._keyframes, self._send_keyframes), (self._landmarks, self._send_landmarks)):
+            if publisher.get_subscription_count():
+                send()
+
+    def show_query(self, pixels: NDArray, evidence: Evidence, time_ns: int) -> None:
+        """Show what one image was matched with."""
+        header = Header(stamp=time_msg(time_ns), frame_id=self._frame)
+        numbers = [self._records[name] for name in evidence.references if name in self._records]
+        if self._candidates.get_subscription_count():
+            views = [self._map.records[number] for number in numbers]
+            lines = frusta((view.camera, view.cam_from_world) for view in views)
+            self._candidates.publish(lines_marker(header, lines, CANDIDATE_COLOR, 0.02))
+        if self._matches.get_subscription_count() and numbers:
+            best = best_reference(evidence)
+            picture = draw_matches(pixels, self._map.view(numbers[best]), evidence, best)
+            self._matches.publish(CvBridge().cv2_to_imgmsg(picture, "bgr8", header=header))
+
+    def _send_keyframes(self) -> None:
+        header = Header(stamp=time_msg(self._now()), frame_id=self._frame)
+        lines = frusta((record.camera, record.cam_from_world) for record in self._map.records)
+        self._keyframes.publish(lines_marker(header, lines, KEYFRAME_COLOR, 0.005))
+
+    def _send_landmarks(self) -> None:
+        header = Header(stamp=time_msg(self._now()), frame_id=self._frame)
+        self._landmarks.publish(cloud_msg(header, self._map.landmarks()))
+
+
+def frusta(cameras: Iterable[tuple[Camera, pycolmap.Rigid3d]]) -> NDArray:
+    """(N, 3) ends of line segments, two by two: eight for each camera."""
+    parts = [frustum(camera) @ rigid.rotation.matrix().T + rigid.translation for camera, rigid in inverted(cameras)]
+    return np.concatenate(parts) if parts else np.zeros((0, 3))
+
+
+def inverted(cameras: Iterable[tuple[Camera, pycolmap.Rigid3d]]) -> Iterable[tuple[Camera, pycolmap.Rigid3d]]:
+    """With world_from_cam in the place of cam_from_world."""
+    return ((camera, cam_from_world.inverse()) for camera, cam_from_world in cameras)
+
+
+def frustum(camera: Camera) -> NDArray:
+    """(16, 3) ends of the eight edges of what a camera sees, in its own frame."""
+    width, height = camera.width - 1, camera.height - 1
+    corners = FRUSTUM_DEPTH_M * camera.rays(np.array([[0, 0], [width, 0], [width, height], [0, height]], float))
+    centre = np.zeros(3)
+    edges = [end for number in range(4) for end in (centre, corners[number], corners[number], corners[number - 1])]
+    return np.array(edges)
+
+
+def lines_marker(header: Header, ends: NDArray, color: ColorRGBA, width_m: float) -> Marker:
+    """One marker for all lines: RViz becomes slow with thousands of markers."""
+    marker = Marker(header=header, ns="deviloc", type=Marker.LINE_LIST, color=color)
+    marker.action = Marker.ADD if len(ends) else Marker.DELETE
+    marker.pose.orientation.w = 1.0
+    marker.scale = Vector3(x=width_m, y=0.0, z=0.0)
+    marker.points = [Point(x=x, y=y, z=z) for x, y, z in ends.tolist()]
+    return marker
+
+
+def cloud_msg(header: Header, points: NDArray) -> PointCloud2:
+    """(N, 3) points [m] as x, y, z."""
+    data = array("B")  # rclpy checks any other sequence byte by byte, which takes minutes for a large map
+    data.frombytes(np.ascontiguousarray(points, "<f4").tobytes())
+    fields = [
+        PointField(name=name, offset=4 * number, datatype=PointField.FLOAT32, count=1)
+        for number, name in enumerate("xyz")
+    ]
+    count = len(points)
+    layout = {"height": 1, "width": count, "point_step": 12, "row_step": 12 * count, "is_dense": True}
+    return PointCloud2(header=header, fields=fields, data=data, **layout)
+
+
+def best_reference(evidence: Evidence) -> int:
+    """Which of the references gave most inliers; the first if there are none."""
+    if not evidence.inliers:
+        return 0
+    return int(np.bincount(evidence.correspondences.references[evidence.inlier_mask].astype(int)).argmax())
+
+
+def draw_matches(pixels: NDArray, view: ReferenceView, evidence: Evidence, reference: int) -> NDArray:
+    """The image beside one reference, with lines between what was taken for the same point: inliers green, others red.
+
+    A map holds no images, so the reference's keypoints are drawn; the lines end at the 3D points, projected into it.
+    """
+    query = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels
+    height, width = query.shape[:2]
+    canvas = np.full((max(height, view.camera.height), width + view.camera.width, 3), CANVAS_BGR, np.uint8)
+    canvas[:height, :width] = query
+    beside = np.array([width, 0])
+    for x, y in whole(view.features.keypoints.cpu().numpy() + beside):
+        cv2.circle(canvas, (x, y), 1, KEYPOINT_BGR, -1)
+    rows = np.flatnonzero(evidence.correspondences.references == reference)
+    inlier = evidence.inlier_mask[rows] if len(evidence.inlier_mask) else np.zeros(len(rows), bool)
+    ends = projected(view, evidence.correspondences.points_in_world[rows]) + beside
+    starts = evidence.correspondences.keypoints[rows]
+    for chosen, color in ((~inlier, OTHER_BGR), (inlier, INLIER_BGR)):
+        kept = np.flatnonzero(chosen & np.isfinite(ends).all(1))[:: max(1, int(chosen.sum()) // MAX_LINES)]
+        for start, end in zip(whole(starts[kept]), whole(ends[kept]), strict=True):
+            cv2.line(canvas, start, end, color, 1, cv2.LINE_AA)
+    text = f"{evidence.inliers} of {len(evidence.inlier_mask)} inliers, {view.name}"
+    cv2.putText(canvas, text, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
+    return canvas
+
+
+def projected(view: ReferenceView, points_in_world: NDArray) -> NDArray:
+    """(N, 2) px in the view; NaN behind it."""
+    cam_from_world = view.cam_from_world
+    return view.camera.project(points_in_world @ cam_from_world.rotation.matrix().T + cam_from_world.translation)
+
+
+def whole(points: NDArray) -> list[Any]:
+    """Nearest whole pixels, as OpenCV draws them."""
+    return [tuple(point) for point in np.rint(np.clip(points, -1e4, 1e4)).astype(int).tolist()]
