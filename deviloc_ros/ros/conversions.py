@@ -54,6 +54,15 @@ def pixels_from_msg(msg: Image | CompressedImage) -> NDArray:
     return pixels
 
 
+def decoded_size(msg: Image | CompressedImage) -> tuple[int, int] | None:
+    """Width and height [px] of a picture, None if it cannot be decoded."""
+    try:
+        height, width = pixels_from_msg(msg).shape[:2]
+    except ValueError:
+        return None
+    return width, height
+
+
 def camera_from_info(info: CameraInfo, rectified: bool = False) -> Camera:
     """The camera that took an image with this camera_info; a rectified image is described by P, any other by K and D.
 

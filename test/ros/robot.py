@@ -14,6 +14,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Path as PathMsg
 from rcl_interfaces.msg import Parameter as ParameterMsg
 from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -41,8 +42,8 @@ TRANSITIONS = {
 class Robot(Node):
     """Sends images whose brightness says where the camera is (see stand_in.py) and keeps what comes back."""
 
-    def __init__(self) -> None:
-        super().__init__("robot")
+    def __init__(self, context: Context | None = None) -> None:
+        super().__init__("robot", context=context)
         self.images = self.create_publisher(Image, "image", qos_profile_sensor_data)
         self.compressed_images = self.create_publisher(CompressedImage, "image/compressed", qos_profile_sensor_data)
         self.infos = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
@@ -63,7 +64,7 @@ class Robot(Node):
         self.create_subscription(PathMsg, "/deviloc/path", self.paths.append, 10)
         self.create_subscription(TFMessage, "/tf", self._on_tf, 100)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self.executor_ = SingleThreadedExecutor()
+        self.executor_ = SingleThreadedExecutor(context=context)
         self.executor_.add_node(self)
 
     def close(self) -> None:

@@ -1,0 +1,54 @@
+"""`doctor`: why is there no pose? Looks at the machine, the running robot and the map, and says what to do."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("doctor", help="find out why there is no pose")
+    parser.add_argument("--map", type=Path, metavar="MAP", help="folder of the map")
+    parser.add_argument("--image-topic", default="image", metavar="TOPIC")
+    parser.add_argument("--camera-info-topic", default="camera_info", metavar="TOPIC")
+    parser.add_argument("--map-frame", default="map", metavar="FRAME")
+    parser.add_argument("--odom-frame", default="odom", metavar="FRAME", help="empty: there is no odometry")
+    parser.add_argument("--base-frame", default="base_link", metavar="FRAME")
+    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="how long topics are listened to")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns 1 if something must be mended before there can be a pose."""
+    from deviloc_ros.doctor import Level
+
+    levels = []
+    for finding in findings(options):
+        print(finding, flush=True)
+        levels.append(finding.level)
+    return 1 if Level.FAIL in levels else 0
+
+
+def findings(options: argparse.Namespace) -> Iterator:
+    """All, in the order in which one would mend them."""
+    from deviloc_ros.doctor import examine_machine, examine_map, fail
+
+    yield from examine_machine()
+    cameras: tuple = ()
+    try:
+        from deviloc_ros.ros.doctor import Questions, examine_robot
+    except ImportError as error:
+        yield fail(f"ROS cannot be imported: {error}", "source the setup file of ROS 2, or run `make setup`")
+    else:
+        asked = Questions(
+            options.image_topic,
+            options.camera_info_topic,
+            options.map_frame,
+            options.odom_frame,
+            options.base_frame,
+            options.seconds,
+        )
+        of_robot, cameras = examine_robot(asked)
+        yield from of_robot
+    yield from examine_map(options.map, cameras)

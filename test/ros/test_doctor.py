@@ -1,0 +1,73 @@
+"""What the doctor finds on a robot."""
+
+import threading
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from ros.robot import BASE_FROM_CAM, Robot
+from sensor_msgs.msg import CameraInfo, Image
+
+from deviloc_ros.doctor import Level
+from deviloc_ros.ros.conversions import transform_msg
+from deviloc_ros.ros.doctor import Heard, Questions, examine_info, examine_robot, examine_topic
+from deviloc_ros.ros.live import info_msg
+from deviloc_ros.types import Camera
+
+ASKED = Questions("image", "camera_info", "map", "odom", "base_link", 4.0)
+CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
+
+
+def test_a_topic_that_nobody_fills_is_a_fail():
+    assert examine_topic(Heard("image")).level is Level.FAIL
+    assert examine_topic(Heard("image", publishers=["camera (best_effort, depth 5)"])).level is Level.FAIL
+    heard = Heard("image", publishers=["camera (best_effort, depth 5)"], count=30, seconds=3.0)
+    assert examine_topic(heard).level is Level.OK and "10.0 Hz" in examine_topic(heard).what
+
+
+def test_a_calibration_must_be_usable_and_of_the_image():
+    image = Image(width=64, height=48, encoding="mono8", step=64, data=bytes(64 * 48))
+    image.header.frame_id = "camera"
+    images = Heard("image", last=image)
+
+    def level(info: CameraInfo | None) -> Level:
+        return examine_info(Heard("camera_info", last=info), images)[1].level
+
+    assert level(info_msg(CAMERA, "camera")) is Level.OK
+    assert level(info_msg(CAMERA, "other")) is Level.FAIL
+    assert level(info_msg(Camera("PINHOLE", 640, 480, (600.0, 600.0, 319.5, 239.5)), "camera")) is Level.FAIL
+    assert level(CameraInfo(width=64, height=48)) is Level.FAIL and level(None) is Level.FAIL
+
+
+@pytest.mark.ros
+def test_a_robot_is_examined_over_dds(ros_domain):
+    import rclpy
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    robot = Robot(context=context)
+    robot.static.sendTransform(transform_msg(BASE_FROM_CAM, 0, "base_link", "camera"))
+    ended = threading.Event()
+
+    def drive() -> None:
+        while not ended.is_set():
+            robot.send_info()
+            robot.send_odometry()
+            robot.send_image(50)
+            ended.wait(0.1)
+
+    driver = threading.Thread(target=drive)
+    driver.start()
+    try:
+        findings, cameras = examine_robot(ASKED)
+    finally:
+        ended.set()
+        driver.join()
+        robot.close()
+        rclpy.try_shutdown(context=context)
+    fails = [finding.what for finding in findings if finding.level is Level.FAIL]
+    said = "\n".join(map(str, findings))
+    assert not fails and len(cameras) == 1
+    assert "transform base_link <- camera" in said and "transform odom <- base_link" in said
+    assert "no localizer reports" in said and "no transform map <- base_link" in said
