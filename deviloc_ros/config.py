@@ -115,6 +115,12 @@ class PoseConfig(Checked):
     min_inliers: int = param(30, "fewer inliers is no pose", low=4, high=100000)
     min_inlier_ratio: float = param(0.1, "a lower share of inliers is no pose", low=0.0, high=1.0)
     min_coverage: float = param(0.1, "share of the image's grid cells that must hold an inlier", low=0.0, high=1.0)
+    max_position_std_m: float = param(
+        0.15,
+        "standard deviation of the position, along its worst axis, above which a pose is not given",
+        low=1e-4,
+        high=1e4,
+    )
     covariance_scale: float = param(
         14.0,
         "factor on the pose covariance, for errors that all points share; calibrated on real images",

@@ -22,7 +22,7 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
 
     Returns:
         Localized with the covariance of world_from_cam, or Lost(FEW_CORRESPONDENCES | NO_CONSENSUS | FEW_INLIERS |
-        LOW_INLIER_RATIO | LOW_COVERAGE | DEGENERATE).
+        LOW_INLIER_RATIO | LOW_COVERAGE | DEGENERATE | UNCERTAIN).
     """
     if len(correspondences) < config.min_inliers:
         detail = f"{len(correspondences)} of at least {config.min_inliers}"
@@ -59,7 +59,13 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
     covariance = pose_covariance(evidence.correspondences, camera, cam_from_world, config.max_residual_px)
     if covariance is None:
         return Lost(Reason.DEGENERATE, "the inliers leave a direction free", evidence)
-    return Localized(cam_from_world, covariance * config.covariance_scale, evidence)
+    covariance *= config.covariance_scale
+    position_std_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
+    if position_std_m > config.max_position_std_m:
+        return Lost(
+            Reason.UNCERTAIN, f"position std {position_std_m:.2f} m above {config.max_position_std_m}", evidence
+        )
+    return Localized(cam_from_world, covariance, evidence)
 
 
 def refine(

@@ -28,6 +28,7 @@ class Reason(enum.Enum):
     LOW_INLIER_RATIO = "inlier ratio too low"
     LOW_COVERAGE = "inliers cluster in a small part of the image"
     DEGENERATE = "pose not determined by its inliers"
+    UNCERTAIN = "pose too uncertain"
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ def triangulate(images: list[PosedImage], graph: MatchGraph) -> dict[str, Landma
         write_database(database, reconstruction, graph)
         options = pycolmap.IncrementalPipelineOptions()
         options.extract_colors = False
+        options.triangulation.ignore_two_view_tracks = False
         options.random_seed = options.triangulation.random_seed = options.mapper.random_seed = 0
         with quiet_colmap():
             reconstruction = pycolmap.triangulate_points(reconstruction, database, folder, folder, options=options)
