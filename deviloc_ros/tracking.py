@@ -196,6 +196,7 @@ class Tracker:
         self._agreeing = 0
         self._misses = 0
         self._odometry_fix: Fix | None = None  # the last believed fix that had odometry
+        self._map_from_odom: pycolmap.Rigid3d | None = None  # what that fix says
         self._blend_from: pycolmap.Rigid3d | None = None
         self._blend_start_ns = 0
 
@@ -265,11 +266,14 @@ class Tracker:
         return State.COASTING if self.map_from_odom(now_ns) is not None else State.LOST
 
     def map_from_odom(self, now_ns: int) -> pycolmap.Rigid3d | None:
-        """The correction of the odometry; None without a fix that had odometry, or when that fix is too old."""
+        """The correction of the odometry; None without a fix that had odometry, or when that fix is too old.
+
+        As long as nothing changes it is the same object: it is asked for many times a second.
+        """
         fix = self._odometry_fix
         if fix is None or (now_ns - fix.stamp_ns) * 1e-9 > self.config.lost_after_s:
             return None
-        target = map_from_odom(fix)
+        target = self._map_from_odom
         if target is None or self._blend_from is None or self.config.smoothing_s == 0.0:
             return target
         share = 1.0 - math.exp(-max(now_ns - self._blend_start_ns, 0) * 1e-9 / self.config.smoothing_s)
@@ -289,6 +293,7 @@ class Tracker:
         self._agreeing = self._misses = 0
         if fix.odom_from_base is not None:
             self._odometry_fix, self._blend_from, self._blend_start_ns = fix, blend_from, now_ns
+            self._map_from_odom = map_from_odom(fix)
 
 
 def largest_stds(covariance: NDArray) -> tuple[float, float]:

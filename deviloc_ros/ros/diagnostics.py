@@ -125,13 +125,17 @@ def tally_values(tally: Tally, rates: Rates, now_s: float) -> dict[str, str]:
 def localizer_values(localizer: Localizer) -> dict[str, str]:
     """Which map and which network answer."""
     reference_map, device = localizer.map, localizer.matcher.device
-    values = {
+    return {
         "map": str(reference_map.folder),
         "map_id": reference_map.identity[:16],
         "map_views": str(len(reference_map)),
         "matcher": localizer.config.matcher.name,
         "device": str(device),
     }
-    if device.type == "cuda":
-        values["gpu_memory_mb"] = f"{torch.cuda.memory_allocated(device) / 2**20:.0f}"
-    return values
+
+
+def gpu_values(device: torch.device) -> dict[str, str]:
+    """Memory that the network and the views in use take now."""
+    if device.type != "cuda":
+        return {}
+    return {"gpu_memory_mb": f"{torch.cuda.memory_allocated(device) / 2**20:.0f}"}

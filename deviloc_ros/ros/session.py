@@ -33,7 +33,7 @@ from deviloc_ros.ros.conversions import (
     rigid_from_msg,
     stamp_ns,
 )
-from deviloc_ros.ros.diagnostics import Health, Rates, Tally, localizer_values, tally_values
+from deviloc_ros.ros.diagnostics import Health, Rates, Tally, gpu_values, localizer_values, tally_values
 from deviloc_ros.ros.endpoints import Endpoints, latched, newest_only
 from deviloc_ros.ros.optional import SetInitialPose
 from deviloc_ros.ros.parameters import Parameters
@@ -70,6 +70,7 @@ class Session:
         self._poses_so_far: deque[PoseStamped] = deque(maxlen=parameters.node.path_length)
         self._map_id = localizer.map.identity
         self.about = localizer_values(localizer)
+        self._device = localizer.matcher.device
         self._running = ExitStack()
         self._keeper = PoseKeeper(parameters.node.save_pose_path, self._log)
         with ExitStack() as opened:  # closes all if a step fails
@@ -163,7 +164,7 @@ class Session:
             image_topic=self._image_topic if phase == "active" else "",
             incompatible_qos=tuple(self._incompatible_qos.values()),
             missing_odometry=config.uses_odometry and last is not None and last.odom_from_base is None,
-            values=self.about | tally_values(self._tally, self._rates, now_s) | failures,
+            values=self.about | gpu_values(self._device) | tally_values(self._tally, self._rates, now_s) | failures,
         )
 
     # ---- callbacks of the executor

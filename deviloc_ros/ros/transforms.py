@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import pycolmap
 import tf2_ros
+from geometry_msgs.msg import TransformStamped
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time
 
-from deviloc_ros.ros.conversions import rigid_from_msg, rigid_from_text, transform_msg
+from deviloc_ros.ros.conversions import rigid_from_msg, rigid_from_text, time_msg, transform_msg
 from deviloc_ros.ros.parameters import NodeConfig
 
 BUFFER_S = 30.0  # longer than any image waits to be localized, with room for recordings played fast
@@ -50,6 +51,8 @@ class Transforms:
         self._listener = tf2_ros.TransformListener(self._buffer, self._node)
         self._broadcaster = tf2_ros.TransformBroadcaster(self._node)
         self.failures: Counter[str] = Counter()  # by the transform that was missing
+        self._sent: pycolmap.Rigid3d | None = None
+        self._msg = TransformStamped()
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._listen, name="transforms", daemon=True)
@@ -82,8 +85,12 @@ class Transforms:
         return None if isinstance(found, Missing) else found
 
     def broadcast(self, map_from_child: pycolmap.Rigid3d, child: str, time_ns: int) -> None:
-        """Send a transform from the map frame to `child`."""
-        self._broadcaster.sendTransform(transform_msg(map_from_child, time_ns, self._config.map_frame, child))
+        """Send a transform from the map frame to `child`. Not from two threads at once."""
+        if map_from_child is not self._sent:  # else it is only stamped again
+            self._sent = map_from_child
+            self._msg = transform_msg(map_from_child, time_ns, self._config.map_frame, child)
+        self._msg.header.stamp = time_msg(time_ns)
+        self._broadcaster.sendTransform(self._msg)
 
     def _lookup(self, target: str, source: str, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
         try:

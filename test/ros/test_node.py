@@ -100,6 +100,16 @@ def test_another_map_is_loaded_while_it_runs(robot):
     assert robot.set_parameters(map_path="") == ""
 
 
+def test_told_to_forget_it_does(robot):
+    robot.localized(50)
+    robot.until(lambda: robot.status["state"] == "localized")
+    robot.forget()
+    robot.until(lambda: robot.status["state"] == "unlocalized")
+    robot.transforms.clear()
+    robot.for_a_while(0.3)
+    assert len(robot.transforms) <= 1
+
+
 def test_the_path_is_what_was_published(robot):
     robot.localized(50)
     robot.paths.clear()
