@@ -155,3 +155,12 @@ def test_the_covariance_grows_with_the_noise_and_its_scale():
         assert np.linalg.eigvalsh(result.covariance).min() > 0
     assert deviations[1] == pytest.approx(4 * deviations[0], rel=0.3)
     assert deviations[2] == pytest.approx(4 * deviations[0], rel=0.3)
+
+
+def test_a_pose_that_its_own_covariance_does_not_stand_behind_is_lost():
+    truth = world(3)
+    noisy = truth.with_noise(np.random.default_rng(0), 2.0)
+    strict = solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std_m=1e-4))
+    assert isinstance(strict, Lost) and strict.reason is Reason.UNCERTAIN
+    assert "position std" in strict.detail
+    assert isinstance(solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std_m=10.0)), Localized)
