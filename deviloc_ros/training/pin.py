@@ -17,6 +17,7 @@ from tqdm import tqdm
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import sample_unit_features
 from deviloc_ros.matching import create_matcher
+from deviloc_ros.matching.xfeat import torch_device
 from deviloc_ros.pin import PinShape, PointInferenceNetwork, save_pin
 from deviloc_ros.training.views import read_views
 
@@ -89,7 +90,9 @@ def split(samples: list[Sample], validation_share: float) -> tuple[list[Sample],
     return [s for s in samples if s.place not in held_out], [s for s in samples if s.place in held_out]
 
 
-def draw_batch(samples: list[Sample], settings: PinTraining, rng: Generator) -> dict[str, Tensor]:
+def draw_batch(
+    samples: list[Sample], settings: PinTraining, rng: Generator, device: torch.device | str = "cpu"
+) -> dict[str, Tensor]:
     """Views with equally many landmarks: some dropped, round holes torn, depths disturbed, mirrored and rescaled."""
     chosen = [samples[i] for i in rng.integers(len(samples), size=settings.views_per_step)]
     kept = [surviving_landmarks(s, rng) for s in chosen]
@@ -113,7 +116,7 @@ def draw_batch(samples: list[Sample], settings: PinTraining, rng: Generator) -> 
         }
         for name, value in columns.items():
             parts.setdefault(name, []).append(value.astype(np.float32))
-    return {name: torch.from_numpy(np.stack(values)) for name, values in parts.items()}
+    return {name: torch.from_numpy(np.stack(values)).to(device) for name, values in parts.items()}
 
 
 def surviving_landmarks(sample: Sample, rng: Generator) -> NDArray:
@@ -154,21 +157,22 @@ def train_pin(data: Path, output: Path, settings: PinTraining, shape: PinShape |
     if not training or not validation:
         raise ValueError(f"{data}: too few places to train on and to validate with")
     torch.manual_seed(settings.seed)
-    network = PointInferenceNetwork(shape or PinShape())
+    device = torch_device("auto")
+    network = PointInferenceNetwork(shape or PinShape()).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.1)
     checkpoint = output.with_suffix(".checkpoint")
     history: list[list[float]] = []
     start = 0
     if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
         for part, name in ((network, "network"), (optimizer, "optimizer"), (schedule, "schedule")):
             part.load_state_dict(state[name])
         start, history = state["step"], state["history"]
     bar = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="training", unit="step")
     losses: list[float] = []
     for step in bar:
-        batch = draw_batch(training, settings, np.random.default_rng([settings.seed, step]))
+        batch = draw_batch(training, settings, np.random.default_rng([settings.seed, step]), device)
         loss, _ = loss_of(network, batch)
         optimizer.zero_grad()
         loss.backward()
@@ -195,7 +199,8 @@ def train_pin(data: Path, output: Path, settings: PinTraining, shape: PinShape |
 def validate(network: PointInferenceNetwork, samples: list[Sample], settings: PinTraining) -> tuple[float, float]:
     """Median relative error and share of right answers on held-out places, disturbed the same way each time."""
     network.eval()
-    batches = [draw_batch(samples, settings, np.random.default_rng([1, n])) for n in range(12)]
+    device = next(network.parameters()).device
+    batches = [draw_batch(samples, settings, np.random.default_rng([1, n]), device) for n in range(12)]
     errors = torch.cat([loss_of(network, batch)[1].flatten() for batch in batches])
     network.train()
     return float(errors.median()), float((errors < RIGHT).float().mean())
