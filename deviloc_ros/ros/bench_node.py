@@ -27,18 +27,20 @@ from deviloc_ros.ros.live import LiveRobot
 from deviloc_ros.ros.parameters import NodeConfig
 
 
-def run_benchmark(data: Path, unknown_s: float, config: Config) -> list[Table]:
-    """Build the map, run the node, measure. Raises ValueError if the data or the node fails."""
+def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config: Config) -> list[Table]:
+    """Build the map unless there is one, run the node, measure. Raises ValueError if the data or the node fails."""
     world = kitchen(data)
     with terminated_like_interrupted(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        build_map(world.map_images, folder / "map", config)
+        if map_folder is None:
+            map_folder = folder / "map"
+            build_map(world.map_images, map_folder, config)
         os.environ |= {
             "ROS_DOMAIN_ID": str(20 + os.getpid() % 80),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
             "FASTDDS_DEFAULT_PROFILES_FILE": str(shipped("config/fastdds.xml")),
         }
-        parameters = {"map_path": str(folder / "map"), "image_transport": "compressed", "diagnostics_period": "0.5"}
+        parameters = {"map_path": str(map_folder.resolve()), "image_transport": "compressed"}
         arguments = ["--ros-args", *(word for item in parameters.items() for word in ("-p", ":=".join(item)))]
         log = folder / "node.log"
         rclpy.init()
