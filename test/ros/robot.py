@@ -19,6 +19,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.task import Future
 from ros_helpers import DISCOVERY_LIMIT_S
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Empty, SetBool, Trigger
@@ -163,7 +164,19 @@ class Robot(Node):
         return future.result()
 
     def state(self) -> str:
-        return self.call(GetState, "/deviloc/get_state").current_state.label
+        """Asked again each second: an answer is lost if the node has not yet discovered who asks."""
+        client = self.create_client(GetState, "/deviloc/get_state")
+        self.until(client.service_is_ready)
+        asked: list[tuple[float, Future]] = []
+
+        def answered() -> bool:
+            if not asked or time.monotonic() > asked[-1][0] + 1.0:
+                asked.append((time.monotonic(), client.call_async(GetState.Request())))
+            return any(future.done() for _, future in asked)
+
+        self.until(answered)
+        self.destroy_client(client)
+        return next(future.result() for _, future in asked if future.done()).current_state.label
 
     def change_state(self, name: str) -> bool:
         request = ChangeState.Request(transition=Transition(id=TRANSITIONS[name]))
