@@ -40,5 +40,5 @@ def test_set_initial_pose_is_an_initialpose(node):
     session = node._session
     for frame, is_taken in (("odom", False), ("map", True)):
         pose.header.frame_id = frame
-        session._on_set_initial_pose(SimpleNamespace(pose=pose), None)
+        session._control._on_set_initial_pose(SimpleNamespace(pose=pose), None)
         assert (session._pipeline.tracker.expected(node.get_clock().now().nanoseconds, None) is not None) == is_taken

@@ -9,9 +9,8 @@ from ros_helpers import ROOT, python_process
 
 pytest.importorskip("rclpy")
 
-import rclpy
 from rclpy.qos import qos_profile_sensor_data
-from ros.robot import Robot, pose_time_ns
+from ros.robot import pose_time_ns
 from ros.stand_in import StandInLocalizer
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -24,15 +23,6 @@ pytestmark = pytest.mark.ros
 
 STAND_IN = str(ROOT / "test" / "ros" / "stand_in.py")
 SHARED_MEMORY = Path("/dev/shm")
-
-
-@pytest.fixture
-def robot(ros_domain):
-    rclpy.init()
-    robot = Robot()
-    yield robot
-    robot.close()
-    rclpy.try_shutdown()
 
 
 def stand_in(*parameters: str):

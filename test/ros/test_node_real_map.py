@@ -9,8 +9,7 @@ from ros_helpers import python_process
 
 pytest.importorskip("rclpy")
 
-import rclpy
-from ros.robot import BASE_FROM_CAM, Robot, pose_time_ns
+from ros.robot import BASE_FROM_CAM, pose_time_ns
 
 from deviloc_ros.config import Config, from_dict
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
@@ -45,15 +44,6 @@ def room(tmp_path_factory):
     config = from_dict(Config(), {"matcher": {"max_keypoints": 1024}})
     build_map(images, folder / "map", config, quiet=True)
     return SimpleNamespace(map=folder / "map", picture=render_color(scene, CAMERA, between), cam_from_map=between)
-
-
-@pytest.fixture
-def robot(ros_domain):
-    rclpy.init()
-    robot = Robot()
-    yield robot
-    robot.close()
-    rclpy.try_shutdown()
 
 
 def test_a_real_image_is_localized_and_noise_is_not(robot, room):

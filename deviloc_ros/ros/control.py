@@ -1,0 +1,121 @@
+"""What others may tell the node: to be silent, to forget, to localize one image, where to search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pycolmap
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from rclpy.task import Future
+from std_srvs.srv import Empty, SetBool, Trigger
+
+from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, stamp_ns
+from deviloc_ros.ros.endpoints import Endpoints
+from deviloc_ros.ros.optional import SetInitialPose
+from deviloc_ros.ros.parameters import Parameters
+from deviloc_ros.ros.pipeline import Pipeline
+from deviloc_ros.ros.transforms import Missing, Transforms
+from deviloc_ros.tracking import Fix
+
+
+class Control:
+    """The services, and `initialpose`.
+
+    reset: forgets where the robot was, given the reason. why_not: says why the last image was not localized.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        endpoints: Endpoints,
+        pipeline: Pipeline,
+        transforms: Transforms,
+        parameters: Parameters,
+        reset: Callable[[str], None],
+        why_not: Callable[[], str],
+    ) -> None:
+        self.enabled = True
+        self.parameters = parameters
+        self._node = node
+        self._log = node.get_logger()
+        self._pipeline = pipeline
+        self._transforms = transforms
+        self._reset = reset
+        self._why_not = why_not
+        self._awaited: Future[str] | None = None  # done when an image is localized, or with the reason why none is
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # runs on while simulated time stands still
+        endpoints.subscribe(PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, QoSProfile(depth=1))
+        # A group of its own: while its answer waits for an image, the images must still come in.
+        group = ReentrantCallbackGroup()
+        endpoints.service(Trigger, "~/trigger_localization", self._on_trigger, callback_group=group)
+        endpoints.service(SetBool, "~/enable", self._on_enable)
+        endpoints.service(Empty, "reinitialize_global_localization", self._on_reinitialize)
+        if SetInitialPose:
+            endpoints.service(SetInitialPose, "~/set_initial_pose", self._on_set_initial_pose)
+
+    @property
+    def awaits_image(self) -> bool:
+        """Whether a call of ~/trigger_localization waits."""
+        return self._awaited is not None
+
+    def answer_trigger(self, failure: str = "") -> None:
+        """Let the waiting call return: localized, or the reason why not. From any thread."""
+        awaited, self._awaited = self._awaited, None
+        if awaited is not None:
+            awaited.set_result(failure)
+            if self._node.executor is not None:
+                self._node.executor.wake()
+
+    async def _on_trigger(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Answer when an image is localized, or when time is up."""
+        self._awaited = self._awaited or Future(executor=self._node.executor)
+        limit_s = self.parameters.node.trigger_timeout
+        timer = self._node.create_timer(limit_s, self._on_trigger_timeout, clock=self._steady_clock)
+        failure = await self._awaited
+        self._node.destroy_timer(timer)
+        response.success, response.message = not failure, failure or "localized"
+        return response
+
+    def _on_trigger_timeout(self) -> None:
+        self.answer_trigger(f"not localized in time: {self._why_not()}")
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self.enabled = request.data
+        response.success, response.message = True, "enabled" if request.data else "disabled"
+        return response
+
+    def _on_reinitialize(self, request: Empty.Request, response: Empty.Response) -> Empty.Response:
+        self._reset("reinitialize_global_localization was called")
+        return response
+
+    def _on_initial_pose(self, msg: PoseWithCovarianceStamped) -> None:
+        """Search near a pose that someone gave. It is not published: the first image that agrees with it is."""
+        map_frame = self.parameters.node.map_frame
+        try:
+            if msg.header.frame_id.removeprefix("/") != map_frame:
+                raise ValueError(f"its frame {msg.header.frame_id!r} is not {map_frame!r}")
+            map_from_base, covariance = rigid_from_msg(msg.pose.pose), covariance_from_msg(msg)
+        except ValueError as error:
+            self._log.error(f"initialpose refused: {error}")
+            return
+        time_ns = stamp_ns(msg.header.stamp) or self._node.get_clock().now().nanoseconds
+        with self._pipeline.tracker_lock:
+            self._pipeline.tracker.hint(Fix(time_ns, map_from_base, covariance, self._odometry_near(time_ns)))
+        self._log.info(f"initialpose {map_from_base.translation.round(2).tolist()} m, waiting for an image that agrees")
+
+    def _on_set_initial_pose(self, request: Any, response: Any) -> Any:
+        """The same as a service; it has no word for no, so a refusal is in the log alone."""
+        self._on_initial_pose(request.pose)
+        return response
+
+    def _odometry_near(self, time_ns: int) -> pycolmap.Rigid3d | None:
+        """The odometry at a time, or the newest if that is not here yet, as for an initial pose given just now."""
+        if not self.parameters.node.uses_odometry:
+            return None
+        found = self._transforms.odom_from_base(time_ns, 0.0)
+        return self._transforms.latest_odom_from_base() if isinstance(found, Missing) else found
