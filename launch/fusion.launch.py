@@ -6,49 +6,39 @@ Autoware's ekf_localizer takes the same topic: remap its in_pose_with_covariance
 
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
+from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
+from deviloc_ros.ros.launching import COMMON, TF_REMAPPINGS, declared, given, is_true, localization, ros_arguments
 from launch import LaunchContext, LaunchDescription
 
-LOCALIZATION = Path(__file__).resolve().parent / "localization.launch.py"
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 
 ARGUMENTS = {
     "ekf_params_file": (str(CONFIG / "fusion_ekf.yaml"), "parameters of the filter"),
     "odom_topic": ("odom", "nav_msgs/Odometry of the robot"),
-    "namespace": ("", "namespace of the robot"),
-    "use_sim_time": ("false", "take the time from /clock"),
-    "log_level": ("info", "debug, info, warn, error or fatal"),
+    **COMMON,
 }
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, (default, description) in ARGUMENTS.items()
-    ]
-    localizer = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(LOCALIZATION)), launch_arguments={"tf_mode": "none"}.items()
-    )
-    return LaunchDescription([*arguments, OpaqueFunction(function=ekf), localizer])
+    localizer = localization(__file__, tf_mode="none")
+    return LaunchDescription([*declared(ARGUMENTS), OpaqueFunction(function=ekf), localizer])
 
 
 def ekf(context: LaunchContext) -> list[Node]:
     """The filter in the map frame."""
-    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    overrides = {"use_sim_time": given["use_sim_time"].lower() == "true", "odom0": given["odom_topic"]}
+    values = given(context, ARGUMENTS)
+    overrides = {"use_sim_time": is_true(values["use_sim_time"]), "odom0": values["odom_topic"]}
     return [
         Node(
             package="robot_localization",
             executable="ekf_node",
             name="ekf_map",
-            namespace=given["namespace"],
-            parameters=[given["ekf_params_file"], overrides],
-            remappings=[("/tf", "tf"), ("/tf_static", "tf_static")],
-            arguments=["--ros-args", "--log-level", given["log_level"]],
+            namespace=values["namespace"],
+            parameters=[values["ekf_params_file"], overrides],
+            remappings=TF_REMAPPINGS,
+            arguments=ros_arguments(values["log_level"]),
             output="screen",
         )
     ]

@@ -6,11 +6,12 @@ Arguments left empty keep what the parameter file says.
 import os
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from deviloc_ros.ros.launching import TF_REMAPPINGS, declared, given, is_true, ros_arguments
 from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -32,45 +33,35 @@ ARGUMENTS = {
 }
 TEXTS = ("map_path", "image_topic", "camera_info_topic", "image_transport", "tf_mode")
 SWITCHES = ("use_sim_time", "autostart")
-# As nav2 does: in a namespace, a robot has a TF tree of its own.
-REMAPPINGS = [("/tf", "tf"), ("/tf_static", "tf_static")]
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, (default, description) in ARGUMENTS.items()
-    ]
     # Images do not fit into Fast DDS's default shared memory, and a third of them would be lost.
     profiles = SetEnvironmentVariable(FASTDDS_PROFILES, os.environ.get(FASTDDS_PROFILES, str(CONFIG / "fastdds.xml")))
     rviz = Node(
         package="rviz2",
         executable="rviz2",
         arguments=["-d", str(CONFIG / "deviloc.rviz")],
-        remappings=REMAPPINGS,
+        remappings=TF_REMAPPINGS,
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
-    return LaunchDescription([*arguments, profiles, OpaqueFunction(function=localizer), rviz])
+    return LaunchDescription([*declared(ARGUMENTS), profiles, OpaqueFunction(function=localizer), rviz])
 
 
 def localizer(context: LaunchContext) -> list[Node]:
-    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    overrides = {name: given[name] for name in TEXTS if given[name]}
-    overrides |= {name: is_true(given[name]) for name in SWITCHES if given[name]}
+    values = given(context, ARGUMENTS)
+    overrides = {name: values[name] for name in TEXTS if values[name]}
+    overrides |= {name: is_true(values[name]) for name in SWITCHES if values[name]}
     return [
         Node(
             package="deviloc_ros",
             executable="localizer",
             name="deviloc",
-            namespace=given["namespace"],
-            parameters=[given["params_file"], overrides],
-            remappings=REMAPPINGS,
-            arguments=["--ros-args", "--log-level", given["log_level"]],
-            respawn=is_true(given["use_respawn"]),
+            namespace=values["namespace"],
+            parameters=[values["params_file"], overrides],
+            remappings=TF_REMAPPINGS,
+            arguments=ros_arguments(values["log_level"]),
+            respawn=is_true(values["use_respawn"]),
             output="screen",
         )
     ]
-
-
-def is_true(text: str) -> bool:
-    return text.lower() in ("true", "1", "yes", "on")

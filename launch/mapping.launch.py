@@ -5,9 +5,9 @@
 It runs `deviloc build-map` and ends with it; no ROS node is started.
 """
 
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
-from launch.substitutions import LaunchConfiguration
+from launch.actions import ExecuteProcess, OpaqueFunction, Shutdown
 
+from deviloc_ros.ros.launching import declared, given
 from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
@@ -25,18 +25,14 @@ FLAGS = {name: f"--{name}" for name in ("colmap", "images", "sevenscenes", "kitt
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, (default, description) in ARGUMENTS.items()
-    ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=mapper)])
+    return LaunchDescription([*declared(ARGUMENTS), OpaqueFunction(function=mapper)])
 
 
 def mapper(context: LaunchContext) -> list:
-    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    values = given(context, ARGUMENTS)
     command = ["ros2", "run", "deviloc_ros", "deviloc", "build-map"]
     for name, flag in FLAGS.items():
-        if given[name]:
-            command += [flag, given[name]]
-    command += given["options"].split()
+        if values[name]:
+            command += [flag, values[name]]
+    command += values["options"].split()
     return [ExecuteProcess(cmd=command, output="screen", on_exit=Shutdown(reason="the map is built"))]

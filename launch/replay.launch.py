@@ -6,23 +6,11 @@ Time is the recording's. A map->odom in the recording would contradict ours: lea
 All arguments of localization.launch.py are passed on.
 """
 
-from pathlib import Path
-
-from launch.actions import (
-    DeclareLaunchArgument,
-    ExecuteProcess,
-    IncludeLaunchDescription,
-    OpaqueFunction,
-    RegisterEventHandler,
-    Shutdown,
-)
+from launch.actions import ExecuteProcess, OpaqueFunction, RegisterEventHandler, Shutdown
 from launch.event_handlers import OnProcessExit
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
 
+from deviloc_ros.ros.launching import declared, given, localization
 from launch import LaunchContext, LaunchDescription
-
-LOCALIZATION = Path(__file__).resolve().parent / "localization.launch.py"
 
 ARGUMENTS = {
     "bag": (None, "folder of the recording"),
@@ -34,21 +22,16 @@ ARGUMENTS = {
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, (default, description) in ARGUMENTS.items()
-    ]
-    localizer = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(LOCALIZATION)))
-    return LaunchDescription([*arguments, localizer, OpaqueFunction(function=player)])
+    return LaunchDescription([*declared(ARGUMENTS), localization(__file__), OpaqueFunction(function=player)])
 
 
 def player(context: LaunchContext) -> list:
     """The recording; all ends with it."""
-    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    command = ["ros2", "bag", "play", given["bag"], "--clock", "100", "--rate", given["rate"]]
-    command += ["--delay", given["start_delay"], "--disable-keyboard-controls"]
-    if given["exclude"]:
-        command += ["--exclude-topics", *given["exclude"].split()]
+    values = given(context, ARGUMENTS)
+    command = ["ros2", "bag", "play", values["bag"], "--clock", "100", "--rate", values["rate"]]
+    command += ["--delay", values["start_delay"], "--disable-keyboard-controls"]
+    if values["exclude"]:
+        command += ["--exclude-topics", *values["exclude"].split()]
     play = ExecuteProcess(cmd=command, output="screen")
     end = RegisterEventHandler(OnProcessExit(target_action=play, on_exit=[Shutdown(reason="the recording is over")]))
     return [play, end]

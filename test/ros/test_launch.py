@@ -28,11 +28,15 @@ STAND_INS = {
     ],
     "launch.conditions": ["IfCondition"],
     "launch.event_handlers": ["OnProcessExit"],
+    "launch.launch_context": ["LaunchContext"],
     "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
     "launch.substitutions": [],
     "launch_ros": [],
     "launch_ros.actions": ["Node"],
 }
+
+
+SHARED = "deviloc_ros.ros.launching"  # what the launch files import
 
 
 def recorded(kind: str) -> type:
@@ -68,7 +72,8 @@ def opened(monkeypatch):
         spec.loader.exec_module(module)
         return module
 
-    return run
+    yield run
+    sys.modules.pop(SHARED, None)  # it imported the stand-ins
 
 
 @pytest.fixture

@@ -1,0 +1,51 @@
+"""What the launch files share. They import it from the installed package, which `ros2 launch` has on its path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_context import LaunchContext
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+Arguments = Mapping[str, tuple[str | None, str]]  # default and description by name; None: it must be given
+
+# Of the launch files that start other nodes beside the localizer.
+COMMON: Arguments = {
+    "namespace": ("", "namespace of the robot"),
+    "use_sim_time": ("false", "take the time from /clock"),
+    "log_level": ("info", "debug, info, warn, error or fatal"),
+}
+# As nav2 does: in a namespace, a robot has a TF tree of its own.
+TF_REMAPPINGS = [("/tf", "tf"), ("/tf_static", "tf_static")]
+
+
+def declared(arguments: Arguments) -> list[DeclareLaunchArgument]:
+    """The actions that declare a launch file's arguments."""
+    return [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in arguments.items()
+    ]
+
+
+def given(context: LaunchContext, arguments: Arguments) -> dict[str, str]:
+    """What the user gave, or else the defaults."""
+    return {name: LaunchConfiguration(name).perform(context) for name in arguments}
+
+
+def is_true(text: str) -> bool:
+    """What people write for yes."""
+    return text.strip().lower() in ("true", "1", "yes", "on")
+
+
+def ros_arguments(log_level: str) -> list[str]:
+    """The command line of every node."""
+    return ["--ros-args", "--log-level", log_level]
+
+
+def localization(launch_file: str, **settings: str) -> IncludeLaunchDescription:
+    """localization.launch.py, which stands beside `launch_file`, with some of its arguments set."""
+    path = Path(launch_file).resolve().parent / "localization.launch.py"
+    return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(path)), launch_arguments=settings.items())
