@@ -10,8 +10,8 @@ import pycolmap
 from numpy.random import Generator
 from tqdm import tqdm
 
+from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.demo.worlds import BASE_FROM_CAM, World
-from deviloc_ros.evaluation.bag import BagWriter
 from deviloc_ros.evaluation.trajectory import Stamped
 
 START_NS = 1_700_000_000_000_000_000

@@ -10,12 +10,11 @@ from cv_bridge import CvBridge
 from geometry_msgs.msg import Pose, PoseStamped, PoseWithCovarianceStamped, Transform, TransformStamped
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from deviloc_ros.types import Camera
+from deviloc_ros.messages import rigid_of_pose, rigid_of_transform, wanted_encoding
 
-GRAY_ENCODINGS = ("mono8", "mono16", "8UC1")
 UNKNOWN_STD = np.array([10.0] * 3 + [0.3] * 3)  # [m], [rad]: axes of an initial pose about which nothing is said
 
 
@@ -45,7 +44,7 @@ def pixels_from_msg(msg: Image | CompressedImage) -> NDArray:
     bridge = CvBridge()
     try:
         if isinstance(msg, Image):
-            return bridge.imgmsg_to_cv2(msg, "mono8" if msg.encoding in GRAY_ENCODINGS else "bgr8")
+            return bridge.imgmsg_to_cv2(msg, wanted_encoding(msg.encoding))
         pixels = bridge.compressed_imgmsg_to_cv2(msg)
     except (TypeError, ValueError, cv2.error) as error:  # CvBridgeError is a TypeError
         raise ValueError(f"image cannot be decoded: {error}") from error
@@ -63,76 +62,13 @@ def decoded_size(msg: Image | CompressedImage) -> tuple[int, int] | None:
     return width, height
 
 
-def camera_from_info(info: CameraInfo, rectified: bool = False) -> Camera:
-    """The camera that took an image with this camera_info; a rectified image is described by P, any other by K and D.
-
-    Raises:
-        ValueError: uncalibrated (all-zero matrix), of an unknown distortion model, or not a pinhole matrix.
-    """
-    matrix = np.array(info.p).reshape(3, 4)[:, :3] if rectified else np.array(info.k).reshape(3, 3)
-    if not matrix.any():
-        raise ValueError(
-            f"camera_info of {info.header.frame_id!r} is not calibrated: {'P' if rectified else 'K'} is all zero"
-        )
-    if info.width == 0 or info.height == 0:
-        raise ValueError(f"camera_info of {info.header.frame_id!r} has no image size")
-    fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
-    if not np.array_equal(matrix, [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], equal_nan=True):
-        raise ValueError(
-            f"camera_info of {info.header.frame_id!r} has a camera matrix with skew or wrong scale: {matrix.tolist()}"
-        )
-    x, y, width, height = region_of_interest(info)
-    bin_x, bin_y = max(info.binning_x, 1), max(info.binning_y, 1)
-    # As image_geometry does: the matrix is that of the full, unbinned image.
-    intrinsics = (fx / bin_x, fy / bin_y, (cx - x) / bin_x, (cy - y) / bin_y)
-    model, distortion = ("PINHOLE", ()) if rectified else distortion_from_info(info)
-    params = tuple(float(value) for value in (*intrinsics, *distortion))
-    return Camera(model, width // bin_x, height // bin_y, params)
-
-
-def region_of_interest(info: CameraInfo) -> tuple[int, int, int, int]:
-    """x, y, width, height [px] of the part of the full image that is sent; a size of zero stands for all of it."""
-    roi = info.roi
-    return roi.x_offset, roi.y_offset, roi.width or info.width, roi.height or info.height
-
-
-def distortion_from_info(info: CameraInfo) -> tuple[str, tuple[float, ...]]:
-    """COLMAP's name of the camera model, and its distortion parameters.
-
-    Raises:
-        ValueError: not plumb_bob, rational_polynomial or equidistant, or not with as many coefficients as it has.
-    """
-    d, name = tuple(info.d), info.distortion_model
-    if not any(d) and name != "equidistant":
-        return "PINHOLE", ()
-    if name == "equidistant" and len(d) == 4:
-        return "OPENCV_FISHEYE", d
-    if name == "plumb_bob" and len(d) in (4, 5):
-        k3 = d[4] if len(d) == 5 else 0.0
-        return ("FULL_OPENCV", (*d[:4], k3, 0.0, 0.0, 0.0)) if k3 else ("OPENCV", d[:4])
-    if name == "rational_polynomial" and len(d) >= 8 and not any(d[8:]):
-        return "FULL_OPENCV", d[:8]
-    raise ValueError(
-        f"camera_info of {info.header.frame_id!r}: distortion {name!r} with {len(d)} coefficients is not supported; "
-        "known are plumb_bob (4 or 5), rational_polynomial (8), equidistant (4)"
-    )
-
-
 def rigid_from_msg(msg: Transform | Pose) -> pycolmap.Rigid3d:
     """`parent_from_child` of a Transform or Pose.
 
     Raises:
         ValueError: a number is not finite, or the quaternion does not have about unit length.
     """
-    translation, rotation = (
-        (msg.translation, msg.rotation) if isinstance(msg, Transform) else (msg.position, msg.orientation)
-    )
-    xyz = np.array([translation.x, translation.y, translation.z])
-    xyzw = np.array([rotation.x, rotation.y, rotation.z, rotation.w])
-    length = float(np.linalg.norm(xyzw))
-    if not np.isfinite(xyz).all() or not abs(length - 1.0) < 1e-2:
-        raise ValueError(f"pose with position {xyz.tolist()} and quaternion (xyzw) {xyzw.tolist()} is not valid")
-    return pycolmap.Rigid3d(pycolmap.Rotation3d(xyzw / length), xyz)
+    return rigid_of_transform(msg) if isinstance(msg, Transform) else rigid_of_pose(msg)
 
 
 def pose_msg(parent_from_child: pycolmap.Rigid3d) -> Pose:

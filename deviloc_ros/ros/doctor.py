@@ -18,7 +18,8 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from deviloc_ros.doctor import Finding, fail, ok, warn
-from deviloc_ros.ros.conversions import camera_from_info, decoded_size, stamp_ns
+from deviloc_ros.messages import camera_from_info
+from deviloc_ros.ros.conversions import decoded_size, stamp_ns
 from deviloc_ros.types import Camera
 
 OLD_S, SLOW_HZ = 1.0, 1.0

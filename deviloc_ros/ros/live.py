@@ -19,7 +19,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_srvs.srv import Empty
 from tf2_msgs.msg import TFMessage
 
-from deviloc_ros.evaluation.bag import distortion
+from deviloc_ros.bags.writer import distortion
 from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg, transform_msg
 from deviloc_ros.types import Camera
 

@@ -19,7 +19,8 @@ from deviloc_ros.config import Config
 from deviloc_ros.geometry import covariance_of_moved
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
-from deviloc_ros.ros.conversions import camera_from_info, image_from_serialized, pixels_from_msg, stamp_ns
+from deviloc_ros.messages import camera_from_info
+from deviloc_ros.ros.conversions import image_from_serialized, pixels_from_msg, stamp_ns
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.transforms import Missing, Transforms
 from deviloc_ros.stopwatch import Stopwatch

@@ -26,7 +26,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
-from deviloc_ros.evaluation.bag import Recorded, bag_topics, read_bag
+from deviloc_ros.bags.reader import Recorded, Recording
 from deviloc_ros.evaluation.trajectory import write_tum
 from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg
 
@@ -140,9 +140,10 @@ def main(arguments: list[str] | None = None) -> int:
     rclpy.init()
     node = Replay(options.pose, options.image, show)
     try:
-        node.offer(bag_topics(options.bag))
-        node.wait_for_listener()
-        node.play(read_bag(options.bag), options.rate, options.patience)
+        with Recording(options.bag) as bag:
+            node.offer(bag.topics)
+            node.wait_for_listener()
+            node.play(bag.messages(), options.rate, options.patience)
         print(f"sent {node.images_sent} images, got {len(node.poses)} poses", flush=True)
     except (TimeoutError, ValueError) as error:
         print(f"replay: {error}", file=sys.stderr)

@@ -8,12 +8,13 @@ import numpy as np
 import pycolmap
 import pytest
 
+from deviloc_ros.bags.reader import Recording
 from deviloc_ros.demo import MARKER, node_arguments, prepare, run_demo, shipped
 from deviloc_ros.demo.processes import python_module, wait_for
 from deviloc_ros.demo.recording import IMAGE_TOPIC, TRUTH_TOPIC, dense, drifting_odometry, record
 from deviloc_ros.demo.report import compare
 from deviloc_ros.demo.worlds import BASE_FROM_CAM, Frame, World
-from deviloc_ros.evaluation.bag import read_bag, rigid_of_pose, stamp_ns
+from deviloc_ros.messages import rigid_of_pose, stamp_ns
 from deviloc_ros.types import Camera
 
 CAMERA = Camera("PINHOLE", 8, 6, (8.0, 8.0, 3.5, 2.5))
@@ -21,6 +22,11 @@ CAMERA = Camera("PINHOLE", 8, 6, (8.0, 8.0, 3.5, 2.5))
 
 def pose(x: float, angle: float = 0.0) -> pycolmap.Rigid3d:
     return pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0, 0, angle])), np.array([x, 0, 0]))
+
+
+def messages(path, topics=None):
+    with Recording(path) as recording:
+        yield from recording.messages(topics)
 
 
 def small_world(compressed: bool) -> World:
@@ -35,14 +41,14 @@ def test_the_bag_holds_every_image_with_its_truth_and_odometry_before_it(tmp_pat
     truth = record(world, tmp_path / "bag")
     image_topic = IMAGE_TOPIC + "/compressed" * compressed
     odometry_ns, images = 0, []
-    for recorded in read_bag(tmp_path / "bag"):
+    for recorded in messages(tmp_path / "bag"):
         if recorded.topic == "/tf":
             odometry_ns = recorded.time_ns
         elif recorded.topic == image_topic:
             images.append(stamp_ns(recorded.message()))
             assert odometry_ns == images[-1]
     assert images == [time_ns for time_ns, _ in truth]
-    for recorded, frame in zip(read_bag(tmp_path / "bag", (TRUTH_TOPIC,)), world.frames, strict=True):
+    for recorded, frame in zip(messages(tmp_path / "bag", (TRUTH_TOPIC,)), world.frames, strict=True):
         map_from_base = rigid_of_pose(recorded.message().pose)
         cam_from_world = (map_from_base * BASE_FROM_CAM).inverse()
         np.testing.assert_allclose(cam_from_world.matrix(), frame.cam_from_world.matrix(), atol=1e-9)

@@ -12,8 +12,8 @@ from geometry_msgs.msg import Pose, PoseWithCovarianceStamped, Transform
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
+from deviloc_ros.messages import camera_from_info, pixels_of
 from deviloc_ros.ros.conversions import (
-    camera_from_info,
     covariance_from_msg,
     image_from_serialized,
     pixels_from_msg,
@@ -124,8 +124,12 @@ def picture() -> np.ndarray:
     return np.stack([4 * x, 5 * y, 2 * x + 2 * y], 2).astype(np.uint8)
 
 
+both = pytest.mark.parametrize("decode", [pixels_from_msg, pixels_of])  # of messages over DDS, and in bags
+
+
+@both
 @pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "bgra8", "rgba8", "mono8"])
-def test_raw_images_become_bgr_or_gray(encoding):
+def test_raw_images_become_bgr_or_gray(decode, encoding):
     codes = {
         "rgb8": cv2.COLOR_BGR2RGB,
         "bgra8": cv2.COLOR_BGR2BGRA,
@@ -133,21 +137,24 @@ def test_raw_images_become_bgr_or_gray(encoding):
         "mono8": cv2.COLOR_BGR2GRAY,
     }
     pixels = cv2.cvtColor(picture(), codes[encoding]) if encoding in codes else picture()
-    result = pixels_from_msg(CvBridge().cv2_to_imgmsg(pixels, encoding))
+    result = decode(CvBridge().cv2_to_imgmsg(pixels, encoding))
     assert np.array_equal(result, pixels if encoding == "mono8" else picture())
 
 
-def test_sixteen_bit_gray_is_scaled():
+@both
+def test_sixteen_bit_gray_is_scaled(decode):
     gray = np.array([[0, 257 * 100, 65535]], np.uint16)
-    assert pixels_from_msg(CvBridge().cv2_to_imgmsg(gray, "mono16")).tolist() == [[0, 100, 255]]
+    assert decode(CvBridge().cv2_to_imgmsg(gray, "mono16")).tolist() == [[0, 100, 255]]
 
 
+@both
 @pytest.mark.parametrize("kind", ["png", "jpg"])
-def test_compressed_images_become_bgr(kind):
-    result = pixels_from_msg(CvBridge().cv2_to_compressed_imgmsg(picture(), kind))
+def test_compressed_images_become_bgr(decode, kind):
+    result = decode(CvBridge().cv2_to_compressed_imgmsg(picture(), kind))
     assert np.abs(result.astype(int) - picture()).mean() < (3 if kind == "jpg" else 1e-9)
 
 
+@both
 @pytest.mark.parametrize(
     "msg",
     [
@@ -158,9 +165,18 @@ def test_compressed_images_become_bgr(kind):
         CvBridge().cv2_to_compressed_imgmsg(np.zeros((4, 4), np.uint16), "png"),
     ],
 )
-def test_damaged_images_are_refused(msg):
+def test_damaged_images_are_refused(decode, msg):
     with pytest.raises(ValueError):
-        pixels_from_msg(msg)
+        decode(msg)
+
+
+@pytest.mark.parametrize("encoding", ["bayer_rggb8", "bayer_gbrg8", "mono8", "mono16", "8UC1", "yuv422_yuy2", "rgb16"])
+def test_an_image_in_a_bag_is_decoded_as_the_node_decodes_it(encoding):
+    bytes_a_pixel = {"mono16": 2, "yuv422_yuy2": 2, "rgb16": 6}.get(encoding, 1)
+    step = 64 * bytes_a_pixel + 8  # padded
+    data = np.random.default_rng(0).integers(0, 255, 48 * step, np.uint8)
+    msg = Image(width=64, height=48, encoding=encoding, step=step, data=data.tobytes())
+    assert np.array_equal(pixels_of(msg), pixels_from_msg(msg))
 
 
 def test_serialized_images_come_back_with_their_header():

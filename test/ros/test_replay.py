@@ -8,9 +8,9 @@ import pycolmap
 import pytest
 from ros_helpers import ROOT, python_process
 
+from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.demo.recording import CAMERA_FRAME, IMAGE_TOPIC, INFO_TOPIC, record
 from deviloc_ros.demo.worlds import Frame, World
-from deviloc_ros.evaluation.bag import BagWriter
 from deviloc_ros.evaluation.trajectory import read_tum
 from deviloc_ros.types import Camera
 

@@ -1,9 +1,7 @@
-"""rosbag2 recordings (mcap) in and out, without ROS: what a robot with one camera and odometry records."""
+"""Writes rosbag2 recordings (mcap), without ROS: what a robot with one camera and odometry records."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,12 +10,11 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.rosbag2 import StoragePlugin, Writer
 
+from deviloc_ros.bags.reader import TYPES
 from deviloc_ros.types import Camera
 
-TYPES = get_typestore(Stores.ROS2_KILTED)
 FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for "no limit"
 
 
@@ -191,55 +188,3 @@ def pose(frame_from_body: pycolmap.Rigid3d) -> Any:
     """geometry_msgs/Pose."""
     point = TYPES.types["geometry_msgs/msg/Point"](*(float(v) for v in frame_from_body.translation))
     return TYPES.types["geometry_msgs/msg/Pose"](point, quaternion(frame_from_body))
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A message of a bag: when it was received, and its serialized bytes (CDR)."""
-
-    topic: str
-    kind: str
-    time_ns: int
-    data: bytes
-
-    def message(self) -> Any:
-        """Deserialized; its fields have the names they have in rclpy."""
-        return TYPES.deserialize_cdr(self.data, self.kind)
-
-
-def read_bag(path: Path, topics: tuple[str, ...] = ()) -> Iterator[Recorded]:
-    """The messages of a rosbag2 folder in order of time; `topics` selects some, by default all.
-
-    Raises:
-        ValueError: no bag there, unreadable, or it lacks one of the topics.
-    """
-    try:
-        with Reader(path) as reader:
-            chosen = [c for c in reader.connections if not topics or c.topic in topics]
-            missing = set(topics) - {c.topic for c in chosen}
-            if missing:
-                raise ValueError(f"{path}: no topic {', '.join(sorted(missing))}")
-            for connection, time_ns, data in reader.messages(chosen):
-                yield Recorded(connection.topic, connection.msgtype, time_ns, bytes(data))
-    except (ReaderError, FileNotFoundError) as error:
-        raise ValueError(f"{path}: not a readable rosbag2 folder: {error}") from error
-
-
-def bag_topics(path: Path) -> dict[str, str]:
-    """Type of each topic of a rosbag2 folder. Raises ValueError: no bag there, or unreadable."""
-    try:
-        with Reader(path) as reader:
-            return {connection.topic: connection.msgtype for connection in reader.connections}
-    except (ReaderError, FileNotFoundError) as error:
-        raise ValueError(f"{path}: not a readable rosbag2 folder: {error}") from error
-
-
-def rigid_of_pose(message: Any) -> pycolmap.Rigid3d:
-    """frame_from_body of a geometry_msgs/Pose."""
-    q, t = message.orientation, message.position
-    return pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([q.x, q.y, q.z, q.w])), np.array([t.x, t.y, t.z]))
-
-
-def stamp_ns(message: Any) -> int:
-    """Time of a message with a header [ns]."""
-    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec

@@ -4,7 +4,9 @@ import numpy as np
 import pycolmap
 import pytest
 
-from deviloc_ros.evaluation.bag import BagWriter, distortion, read_bag, rigid_of_pose, stamp_ns
+from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.writer import BagWriter, distortion
+from deviloc_ros.messages import rigid_of_pose, stamp_ns
 from deviloc_ros.types import Camera
 
 CAMERA = Camera("SIMPLE_RADIAL", 64, 48, (50.0, 31.5, 23.5, -0.1))
@@ -27,8 +29,9 @@ def bag(tmp_path):
 
 
 def only(path, topic):
-    (recorded,) = read_bag(path, (topic,))
-    return recorded.message()
+    with Recording(path) as recording:
+        (recorded,) = recording.messages((topic,))
+        return recorded.message()
 
 
 def test_images_come_back_bit_by_bit(bag):
@@ -59,10 +62,11 @@ def test_camera_info_describes_the_camera(bag):
 
 
 def test_messages_come_in_order_of_time_and_topics_can_be_chosen(bag):
-    times = [recorded.time_ns for recorded in read_bag(bag[0])]
-    assert times == sorted(times) and len(times) == 7
-    with pytest.raises(ValueError, match="/nothing"):
-        list(read_bag(bag[0], ("/nothing",)))
+    with Recording(bag[0]) as recording:
+        times = [recorded.time_ns for recorded in recording.messages()]
+        assert times == sorted(times) and len(times) == 7
+        with pytest.raises(ValueError, match="/nothing"):
+            list(recording.messages(("/nothing",)))
 
 
 @pytest.mark.parametrize(
@@ -86,4 +90,4 @@ def test_an_existing_bag_is_not_overwritten_and_a_missing_one_is_named(bag, tmp_
     with pytest.raises(FileExistsError):
         BagWriter(bag[0])
     with pytest.raises(ValueError, match="nowhere"):
-        list(read_bag(tmp_path / "nowhere"))
+        Recording(tmp_path / "nowhere")

@@ -1,0 +1,138 @@
+"""Reads recordings without ROS: ROS 1 and 2, mcap and sqlite3, compressed or not, in one file or several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.rosbag1 import ReaderError as Ros1Error
+from rosbags.rosbag2 import ReaderError as Ros2Error
+from rosbags.typesys import Stores, get_typestore
+
+TYPES = get_typestore(Stores.ROS2_KILTED)
+STORAGES = (".mcap", ".db3", ".bag")
+# rosbags has no exception of its own for every way in which a file can be cut off.
+UNREADABLE = (AnyReaderError, Ros1Error, Ros2Error, FileNotFoundError, AssertionError, EOFError, OSError, TypeError)
+REPAIR = {
+    ".mcap": "`mcap recover FILE -o NEW_FILE` saves what was recorded",
+    ".db3": "`sqlite3 FILE .recover | sqlite3 NEW_FILE` saves what was recorded",
+    ".bag": "`rosbag reindex FILE` saves what was recorded",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A message of a bag: when it was received [ns], and its serialized bytes (CDR, or ROS 1's own in a ROS 1 bag)."""
+
+    topic: str
+    kind: str
+    time_ns: int
+    data: bytes
+    _decode: Callable[[bytes, str], Any] = field(repr=False)
+
+    def message(self) -> Any:
+        """Deserialized; its fields have the names they have in rclpy (or rospy).
+
+        Raises:
+            ValueError: the bytes are not what the type says.
+        """
+        try:
+            return self._decode(self.data, self.kind)
+        except Exception as error:  # any kind: the bytes are indices and lengths
+            raise ValueError(f"{self.topic} at {self.time_ns} ns: not a {self.kind}: {error}") from error
+
+
+class Recording:
+    """An open bag. Use it as a context.
+
+    Args:
+        path: a folder (rosbag2, or one that holds the parts of a split recording) or a file (.mcap, .db3, .bag).
+
+    Raises:
+        ValueError: no bag there, or unreadable; the message says what may help.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._files = storage_files(path)
+        with named_errors(self._files):
+            self._reader = AnyReader(self._files, default_typestore=TYPES)
+
+    def __enter__(self) -> Recording:
+        with named_errors(self._files):
+            self._reader.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.close()
+
+    @property
+    def is_ros1(self) -> bool:
+        return not self._reader.is2
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Type of each topic."""
+        return {connection.topic: connection.msgtype for connection in self._reader.connections}
+
+    def count(self, topic: str) -> int:
+        """Number of messages of a topic."""
+        return sum(c.msgcount for c in self._reader.connections if c.topic == topic)
+
+    def messages(self, topics: tuple[str, ...] | None = None) -> Iterator[Recorded]:
+        """In order of receipt; `topics` selects some, None all.
+
+        Raises:
+            ValueError: a topic that the bag does not have, or a damaged file.
+        """
+        wanted = set(self.topics if topics is None else topics)
+        if missing := wanted - set(self.topics):
+            there = ", ".join(sorted(self.topics)) or "no topics"
+            raise ValueError(f"{self.path}: no topic {', '.join(sorted(missing))}; it has {there}")
+        chosen = [c for c in self._reader.connections if c.topic in wanted]
+        if not chosen:
+            return
+        with named_errors(self._files):
+            for connection, time_ns, data in self._reader.messages(chosen):
+                yield Recorded(connection.topic, connection.msgtype, time_ns, bytes(data), self._reader.deserialize)
+
+
+@contextmanager
+def named_errors(files: list[Path]) -> Iterator[None]:
+    """Turns what rosbags raises about a damaged file into one ValueError that names the bag and says what may help."""
+    try:
+        yield
+    except UNREADABLE as error:
+        inside = files[0].iterdir() if files[0].is_dir() else files
+        advice = next((REPAIR[file.suffix] for file in inside if file.suffix in REPAIR), "")
+        cut_off = f" (if the recorder was stopped hard, {advice})" if advice else ""
+        raise ValueError(f"{files[0]}: not a readable bag: {error or type(error).__name__}{cut_off}") from error
+
+
+def storage_files(path: Path) -> list[Path]:
+    """What rosbags is to open: the path itself, or the parts in a folder that has no metadata.yaml.
+
+    Raises:
+        ValueError: nothing there, or no bag.
+    """
+    if not path.exists():
+        raise ValueError(f"{path}: no such bag")
+    if path.is_file():
+        if path.suffix not in STORAGES:
+            raise ValueError(f"{path}: not a bag; a bag is a folder, or a file of {', '.join(STORAGES)}")
+        return [path]
+    if (path / "metadata.yaml").exists():
+        return [path]
+    files = sorted(f for f in path.iterdir() if f.suffix in STORAGES)
+    if not files:
+        raise ValueError(f"{path}: not a bag; the folder has neither metadata.yaml nor files of {', '.join(STORAGES)}")
+    if len({f.suffix == ".bag" for f in files}) > 1:
+        raise ValueError(f"{path}: bags of ROS 1 and of ROS 2 in one folder; name one of them")
+    return files
