@@ -140,6 +140,11 @@ class Config:
     pose: PoseConfig = field(default_factory=PoseConfig)
 
 
+def bound_to_map(config: Config, map_config: Config) -> Config:
+    """`config` with what was settled when the map was built."""
+    return replace(config, matcher=replace(config.matcher, name=map_config.matcher.name), lift=map_config.lift)
+
+
 C = TypeVar("C")
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import Checked, param
 from deviloc_ros.geometry import covariance_of_moved
-from deviloc_ros.types import Prior
+from deviloc_ros.types import Localized, Prior
 
 CLOCK_JUMP_NS = 1_000_000_000  # frames arrive in order, so a stamp this far back means that the clock was set back
 
@@ -101,6 +101,19 @@ class Fix:
     map_from_base: pycolmap.Rigid3d
     covariance: NDArray
     odom_from_base: pycolmap.Rigid3d | None = None
+
+
+def fix_of(
+    localized: Localized,
+    base_from_cam: pycolmap.Rigid3d,
+    odom_from_base: pycolmap.Rigid3d | None,
+    stamp_ns: int,
+    config: TrackingConfig,
+) -> Fix:
+    """The robot's pose, and its covariance, from that of its camera."""
+    map_from_cam, cam_from_base = localized.cam_from_world.inverse(), base_from_cam.inverse()
+    covariance = widened(covariance_of_moved(map_from_cam, localized.covariance, cam_from_base), config)
+    return Fix(stamp_ns, map_from_cam * cam_from_base, covariance, odom_from_base)
 
 
 def map_from_odom(fix: Fix) -> pycolmap.Rigid3d | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -15,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from deviloc_ros.config import Config
-from deviloc_ros.geometry import covariance_of_moved
+from deviloc_ros.config import bound_to_map
+from deviloc_ros.drops import Drop, NotTried
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages import camera_from_info
@@ -24,34 +23,8 @@ from deviloc_ros.ros.conversions import image_from_serialized, pixels_from_msg, 
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.transforms import Missing, Transforms
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.tracking import Fix, Tracker, Verdict, flattened, widened
+from deviloc_ros.tracking import Fix, Tracker, Verdict, fix_of, flattened
 from deviloc_ros.types import Camera, Evidence, Localized, Lost
-
-
-class Drop(enum.Enum):
-    """Why an image was not even tried. The names are keys in /diagnostics."""
-
-    REPLACED = "a newer image came before its turn"
-    DISABLED = "switched off by ~/enable"
-    NOT_ASKED = "not continuous, and nobody called ~/trigger_localization"
-    RATE_LIMITED = "more images than max_rate_hz"
-    NO_STAMP = "the image has no time stamp"
-    TOO_OLD = "the image is older than max_image_age"
-    FROM_FUTURE = "the image's stamp is in the future"
-    UNDECODABLE = "the image cannot be decoded"
-    NO_CAMERA_INFO = "no camera_info for the image's frame"
-    BAD_CAMERA_INFO = "camera_info unusable"
-    NO_EXTRINSIC = "the camera's place on the robot is unknown"
-    MAP_CHANGED = "another map was loaded meanwhile"
-    INTERNAL_ERROR = "internal error, see the log"
-
-
-class NotTried(Exception):
-    """An image that cannot be localized for a reason outside the image's content."""
-
-    def __init__(self, drop: Drop, detail: str = "") -> None:
-        super().__init__(detail or drop.value)
-        self.drop = drop
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,11 +81,6 @@ def open_localizer(parameters: Parameters) -> Localizer:
         raise ValueError("parameter map_path is empty: it must name the folder of a map")
     reference_map = Map.open(Path(parameters.node.map_path).expanduser())
     return Localizer(reference_map, bound_to_map(parameters.localizer, reference_map.config))
-
-
-def bound_to_map(config: Config, map_config: Config) -> Config:
-    """`config` with what was settled when the map was built."""
-    return replace(config, matcher=replace(config.matcher, name=map_config.matcher.name), lift=map_config.lift)
 
 
 def warm_up(localizer: Localizer) -> None:
@@ -197,7 +165,9 @@ class Pipeline:
                 if odom_from_base is None:  # it may have arrived while the image was localized
                     with watch.stage("odometry"):
                         odom_from_base = self._odom_from_base(time_ns, self._parameters.node.transform_timeout)
-                fix = self._fix(localized, base_from_cam, odom_from_base, time_ns)
+                fix = fix_of(localized, base_from_cam, odom_from_base, time_ns, self._parameters.tracking)
+                if self._parameters.node.two_d_mode:
+                    fix = flattened(fix)
                 return self._judge(fix, localized.evidence, localizer)
 
     def _judge(self, fix: Fix, evidence: Evidence, localizer: Localizer) -> Outcome:
@@ -211,19 +181,6 @@ class Pipeline:
         if verdict is Verdict.ACCEPTED:
             return Outcome(fix.stamp_ns, fix, reason, evidence=evidence)
         return Outcome(fix.stamp_ns, None, reason, f"{verdict.value}, {agreeing} so far", evidence)
-
-    def _fix(
-        self,
-        localized: Localized,
-        base_from_cam: pycolmap.Rigid3d,
-        odom_from_base: pycolmap.Rigid3d | None,
-        time_ns: int,
-    ) -> Fix:
-        map_from_cam, cam_from_base = localized.cam_from_world.inverse(), base_from_cam.inverse()
-        covariance = covariance_of_moved(map_from_cam, localized.covariance, cam_from_base)
-        covariance = widened(covariance, self._parameters.tracking)
-        fix = Fix(time_ns, map_from_cam * cam_from_base, covariance, odom_from_base)
-        return flattened(fix) if self._parameters.node.two_d_mode else fix
 
     def _check_stamp(self, time_ns: int) -> None:
         """Raises NotTried for an image whose time is unknown or too far from now."""
