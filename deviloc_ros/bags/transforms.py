@@ -81,7 +81,9 @@ class TransformTree:
         unknown = [frame for frame in (target, source) if frame not in self.frames]
         if unknown and target != source:
             known = ", ".join(sorted(self.frames)) or "none"
-            raise TransformError(f"no frame {' or '.join(map(repr, unknown))} in the recording's transforms, only {known}")
+            raise TransformError(
+                f"no frame {' or '.join(map(repr, unknown))} in the recording's transforms, only {known}"
+            )
         above_target, above_source = self._way_up(target), self._way_up(source)
         common = next((frame for frame in above_source if frame in above_target), None)
         if common is None:

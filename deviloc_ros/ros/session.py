@@ -14,12 +14,13 @@ from contextlib import ExitStack
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from deviloc_ros.drops import Drop
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.ros.control import Control
 from deviloc_ros.ros.diagnostics import Health, Rates, Tally, gpu_values, localizer_values, tally_values
 from deviloc_ros.ros.endpoints import Endpoints, newest_only
 from deviloc_ros.ros.parameters import Parameters
-from deviloc_ros.ros.pipeline import Drop, Outcome, Pipeline
+from deviloc_ros.ros.pipeline import Outcome, Pipeline
 from deviloc_ros.ros.poses import Poses
 from deviloc_ros.ros.saved_pose import PoseKeeper
 from deviloc_ros.ros.transforms import Transforms

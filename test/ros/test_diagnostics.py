@@ -7,8 +7,9 @@ pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from deviloc_ros.drops import Drop
 from deviloc_ros.ros.diagnostics import Health, Rates, Tally, diagnostics_msg, judged, tally_values
-from deviloc_ros.ros.pipeline import Drop, Outcome
+from deviloc_ros.ros.pipeline import Outcome
 from deviloc_ros.tracking import State
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
