@@ -115,6 +115,7 @@ class Scene:
         if min(lengths) < 1e-6 or abs(edge_u @ edge_v) > 1e-6 * lengths[0] * lengths[1]:
             raise ValueError(f"edges {edge_u} and {edge_v} do not span a rectangle")
         repeats = repeats or (float(lengths[0]) / surface.meters, float(lengths[1]) / surface.meters)
+        self.__dict__.pop("frames", None)  # the cached one lacks the new rectangle
         self.quads.append(Quad(origin, edge_u, edge_v, surface, texture_origin, repeats, two_sided))
 
     def add_box(

@@ -18,6 +18,10 @@ from deviloc_ros.types import Camera
 MIN_CLEARANCE_M = 0.25
 
 
+class NoViewError(ValueError):
+    """The scene is so crowded that no camera fits, or shows it nothing."""
+
+
 def look_at(centre: NDArray, target: NDArray, roll_rad: float = 0.0) -> pycolmap.Rigid3d:
     """cam_from_world of a camera at `centre` whose optical axis meets `target`, upright up to `roll_rad`.
 
@@ -48,13 +52,13 @@ def random_centre(scene: Scene, rng: Generator) -> NDArray:
     """A place a camera may be at.
 
     Raises:
-        ValueError: none found in 100 tries.
+        NoViewError: none found in 100 tries.
     """
     for _ in range(100):
         centre = rng.uniform(scene.free_low, scene.free_high)
         if scene.clearance(centre) > MIN_CLEARANCE_M:
             return centre
-    raise ValueError("the scene leaves no room for a camera")
+    raise NoViewError("the scene leaves no room for a camera")
 
 
 def glimpse(scene: Scene, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> tuple[float, float]:
@@ -112,7 +116,7 @@ def best_glimpse(scene: Scene, camera: Camera, rng: Generator, tries: int) -> tu
         if len(found) == tries or (found and found[-1][0] >= wanted_texture):
             break
     if not found:
-        raise ValueError("the scene shows no surface to any of its cameras")
+        raise NoViewError("the scene shows no surface to any of its cameras")
     _, pose, depth = max(found, key=lambda entry: entry[0])
     return pose, depth
 
@@ -134,7 +138,7 @@ def smooth_path(scene: Scene, rng: Generator, count: int, target: NDArray, span:
         span: share of the closed path that is travelled.
 
     Raises:
-        ValueError: no path found that keeps clear of everything.
+        NoViewError: no path found that keeps clear of everything.
     """
     middle, half = (scene.free_low + scene.free_high) / 2, (scene.free_high - scene.free_low) / 2
     phases = np.arange(count) / count * span
@@ -144,4 +148,4 @@ def smooth_path(scene: Scene, rng: Generator, count: int, target: NDArray, span:
         far_enough = np.linalg.norm((targets - centres)[:, :2], axis=1).min() > 0.8
         if far_enough and min(scene.clearance(c) for c in centres) > MIN_CLEARANCE_M:
             return [look_at(c, t) for c, t in zip(centres, targets, strict=True)]
-    raise ValueError("the scene leaves no room for a path")
+    raise NoViewError("the scene leaves no room for a path")

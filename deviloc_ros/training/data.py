@@ -26,9 +26,10 @@ from deviloc_ros.synthetic.facade import random_facade
 from deviloc_ros.synthetic.photo import decode, encode_jpeg, expose
 from deviloc_ros.synthetic.render import render_color, surfaces
 from deviloc_ros.synthetic.room import random_room
+from deviloc_ros.synthetic.rounded import add_rounded_things
 from deviloc_ros.synthetic.scene import Scene
 from deviloc_ros.synthetic.street import random_street
-from deviloc_ros.synthetic.trajectory import views_of_a_place
+from deviloc_ros.synthetic.trajectory import NoViewError, views_of_a_place
 from deviloc_ros.training.views import NOTHING, TrainingView, shard_paths, write_shard
 from deviloc_ros.types import Camera, Landmarks
 
@@ -117,9 +118,10 @@ def make_place(seed: tuple[int, ...]) -> list[TrainingView]:
     kind = str(rng.choice(list(KINDS), p=[share for share, _ in KINDS.values()]))
     place = f"{kind}-" + "-".join(map(str, seed))
     scene, camera = KINDS[kind][1](rng), random_camera(rng)
+    add_rounded_things(scene, rng)
     try:
         poses = views_of_a_place(scene, camera, rng, int(rng.integers(4, 8)))
-    except ValueError:  # so crowded that no camera fits, or nothing to see
+    except NoViewError:
         return []
     files = photographs(scene, camera, poses, rng)
     pose_error_px = rng.choice([0.0, 0.15, 0.3])
