@@ -32,7 +32,7 @@ def add_cylinder(
     ring = radius * (np.cos(angles)[:, None] * rotation[:, 0] + np.sin(angles)[:, None] * rotation[:, 1])
     axis = height * rotation[:, 2]
     add_strip(scene, centre + ring + axis / 2, -axis, surface)
-    for end, order in ((axis / 2, 1), (-axis / 2, -1)):
+    for end, order in ((axis / 2, -1), (-axis / 2, 1)):
         # Rectangles between opposite sides of the ring cover an even-sided polygon exactly.
         for number in range(SIDES // 2):
             a, b, c = ring[number], ring[number + 1], ring[number + SIDES // 2]
