@@ -69,6 +69,7 @@ class LiftConfig(Checked):
     """How a map gives its keypoints 3D points."""
 
     method: str = param("interpolate", "how keypoints get their 3D points", choices=LIFTS)
+    weights: str = param("", "file of the Point Inference Network's weights; empty: those of the package")
     landmark_source: str = param("sift", "keypoints that landmarks are triangulated from", choices=LANDMARK_SOURCES)
     landmark_radius_px: float = param(
         3.0, "a keypoint this near a landmark takes its point (landmarks-only)", low=0.0, high=50.0
@@ -79,6 +80,13 @@ class LiftConfig(Checked):
     )
     max_depth_spread: float = param(
         0.1, "relative depth spread of the neighbours that gives confidence exp(-1)", low=1e-3, high=10.0
+    )
+    check_views: int = param(4, "neighbouring views that lifted points are checked against; 0 is none", low=0, high=50)
+    check_radius_px: float = param(
+        4.0, "a point is compared with what a neighbour says this near to where it projects", low=0.1, high=50.0
+    )
+    check_depth_difference: float = param(
+        0.05, "neighbouring views whose depths differ by more than this share disagree", low=1e-4, high=10.0
     )
 
 

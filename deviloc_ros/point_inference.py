@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pycolmap
@@ -89,9 +90,9 @@ def nearest_landmarks(view: LiftInput, count: int) -> tuple[NDArray, NDArray]:
 def create_point_inference(config: LiftConfig) -> PointInference:
     """The method that `config.method` asks for."""
     if config.method == "pin":
-        from deviloc_ros.pin import LearnedPointInference, load_pin
+        from deviloc_ros.pin import WEIGHTS, LearnedPointInference, load_pin
 
-        return LearnedPointInference(load_pin())
+        return LearnedPointInference(load_pin(Path(config.weights) if config.weights else WEIGHTS))
     return {"landmarks-only": LandmarksOnly, "interpolate": Interpolation}[config.method](config)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deviloc_ros.pin import PinShape, PointInferenceNetwork, load_pin, plane_at_origin, save_pin
-from deviloc_ros.training.pin import PinTraining, Sample, draw_batch, loss_of
+from deviloc_ros.training.pin import VALIDATION_BATCHES, PinTraining, Sample, draw_batch, fit, loss_of
 
 
 def scene(rng, count, normal=(0.1, -0.2, 0.5)):
@@ -103,3 +103,32 @@ def test_training_lowers_the_loss():
         optimizer.step()
     after = np.mean([float(loss_of(network, batch)[0].detach()) for batch in fixed])
     assert after < 0.8 * before
+
+
+def test_a_run_that_was_cut_goes_on_with_the_same_numbers(tmp_path):
+    rng = np.random.default_rng(2)
+    training, validation = [sample(rng, "a"), sample(rng, "b")], [sample(rng, "c")]
+    settings = PinTraining(steps=6, log_every=3, keypoints_per_view=16, views_per_step=2)
+
+    def run(output, stop_after=None):
+        torch.manual_seed(0)
+        network = PointInferenceNetwork(PinShape())
+        if stop_after is None:
+            return fit(network, training, validation, output, settings)
+
+        def draw(*arguments):
+            draws.append(1)
+            if len(draws) > stop_after:
+                raise KeyboardInterrupt
+            return draw_batch(*arguments)
+
+        draws = []
+        with pytest.raises(KeyboardInterrupt):
+            fit(network, training, validation, output, settings, draw)
+        return None
+
+    whole = run(tmp_path / "whole.safetensors")
+    run(tmp_path / "cut.safetensors", stop_after=3 + VALIDATION_BATCHES + 1)
+    resumed = run(tmp_path / "cut.safetensors")
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name

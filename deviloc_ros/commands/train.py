@@ -19,15 +19,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from dataclasses import replace
+    from deviloc_ros.training.pin import PinTraining, train_pin, with_options
 
-    from deviloc_ros.training.pin import PinTraining, train_pin
-
-    settings = PinTraining()
-    if options.steps is not None:
-        settings = replace(settings, steps=options.steps)
-    if options.seed is not None:
-        settings = replace(settings, seed=options.seed)
+    settings = with_options(PinTraining(), steps=options.steps, seed=options.seed)
     train_pin(options.data, options.output, settings)
     print(f"{options.output}: trained for {settings.steps} steps, seed {settings.seed}")
     return 0

@@ -16,13 +16,14 @@ from tqdm import tqdm
 from deviloc_ros import __version__
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
+from deviloc_ros.maps.consistency import check_neighbours
 from deviloc_ros.maps.landmarks import MatchGraph, match_sift, match_with, triangulate
 from deviloc_ros.maps.retrieval import TRAINING_DESCRIPTORS, Vlad
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.maps.store import MapWriter
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.point_inference import create_point_inference, lift_view
+from deviloc_ros.point_inference import PointInference, create_point_inference, lift_view
 from deviloc_ros.types import Landmarks, ReferenceView
 
 log = logging.getLogger(__name__)
@@ -48,12 +49,14 @@ def build_map(
     quiet: bool = False,
     matcher: Matcher | None = None,
     graph: MatchGraph | None = None,
+    inference: PointInference | None = None,
 ) -> BuildReport:
     """Build a map folder. Unusable images are skipped and reported; the folder appears whole or not at all.
 
     Args:
         source: posed images, with landmarks or without.
         graph: matches made before, for building several maps from subsets of the same images.
+        inference: gives keypoints their depth; by default what `config.lift` says.
 
     Raises:
         SourceError: no usable image, or no landmark, is left.
@@ -71,7 +74,8 @@ def build_map(
     matcher = matcher or create_matcher(config.matcher)
     with MapWriter(output, config, overwrite=overwrite) as writer:
         landmarks = landmarks_of(images, matcher, config, progress, graph)
-        report = write_views(writer, images, landmarks, matcher, config, progress)
+        inference = inference or create_point_inference(config.lift)
+        report = write_views(writer, images, landmarks, matcher, config, progress, inference)
     return replace(report, skipped=skipped)
 
 
@@ -118,20 +122,25 @@ def write_views(
     matcher: Matcher,
     config: Config,
     progress: partial,
+    inference: PointInference,
 ) -> BuildReport:
-    """Extract, lift and store one view after the other, then what belongs to the whole map."""
-    inference = create_point_inference(config.lift)
+    """Extract and lift the views, check them against each other, store them and what belongs to the whole map."""
     points: dict[int, NDArray] = {}
-    features, lifted_shares = [], []
+    views = []
     for image in progress(images, desc="views: features and 3D points", unit="view"):
         extracted = matcher.extract(read_gray(image.path), keep_dense=True)
-        observed = landmarks[image.name]
-        lifted = lift_view(inference, extracted, observed, image.camera, image.cam_from_world)
-        extracted = replace(extracted, dense=None)
-        writer.add_view(ReferenceView(image.name, image.camera, image.cam_from_world, extracted, lifted), observed)
+        lifted = lift_view(inference, extracted, landmarks[image.name], image.camera, image.cam_from_world)
+        sparse = replace(extracted, dense=None)
+        views.append(ReferenceView(image.name, image.camera, image.cam_from_world, sparse, lifted))
+    if config.lift.check_views:
+        lifts = check_neighbours(views, config.lift)
+        views = [replace(view, lifted=lifted) for view, lifted in zip(views, lifts, strict=True)]
+    for view in views:
+        observed = landmarks[view.name]
+        writer.add_view(view, observed)
         points |= dict(zip(observed.ids.tolist(), observed.points_in_world, strict=True))
-        features.append(extracted)
-        lifted_shares.append(float((lifted.confidence > 0).mean()) if len(extracted) else 0.0)
+    features = [view.features for view in views]
+    lifted_shares = [float((v.lifted.confidence > 0).mean()) if len(v.features) else 0.0 for v in views]
     vlad = Vlad.learn(training_descriptors([f.descriptors for f in features]))
     descriptors = torch.stack([vlad.describe(f) for f in features])
     counts = [len(landmarks[image.name]) for image in images]

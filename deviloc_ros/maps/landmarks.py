@@ -139,7 +139,18 @@ def triangulate(images: list[PosedImage], graph: MatchGraph) -> dict[str, Landma
         options.random_seed = options.triangulation.random_seed = options.mapper.random_seed = 0
         with quiet_colmap():
             reconstruction = pycolmap.triangulate_points(reconstruction, database, folder, folder, options=options)
-    return {image.name: landmarks_from_colmap(image, reconstruction) for image in reconstruction.images.values()}
+    return {
+        image.name: without_twins(landmarks_from_colmap(image, reconstruction))
+        for image in reconstruction.images.values()
+    }
+
+
+def without_twins(landmarks: Landmarks) -> Landmarks:
+    """SIFT gives a corner with several orientations several keypoints: of landmarks at one pixel the first is kept."""
+    first = np.argsort(landmarks.ids, kind="stable")
+    _, rows = np.unique(landmarks.keypoints[first], axis=0, return_index=True)
+    rows = np.sort(first[rows])
+    return Landmarks(landmarks.ids[rows], landmarks.keypoints[rows], landmarks.points_in_world[rows])
 
 
 def write_database(path: Path, reconstruction: pycolmap.Reconstruction, graph: MatchGraph) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,24 +21,33 @@ from deviloc_ros.imaging import sample_unit_features
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.xfeat import torch_device
 from deviloc_ros.pin import PinShape, PointInferenceNetwork, save_pin
-from deviloc_ros.training.views import read_views
+from deviloc_ros.training.picture import draw_history
+from deviloc_ros.training.views import TrainingView, read_views
+from deviloc_ros.types import Features
 
 RIGHT = 0.02  # relative depth error below which an answer is right; what the confidence predicts
 KEYPOINTS_STORED = 1024
+MIN_KEYPOINTS, MIN_LANDMARKS = 64, 16
+VALIDATION_BATCHES = 24
 
 
 @dataclass(frozen=True, slots=True)
 class PinTraining:
     """Settings of one training run; stored beside the weights."""
 
-    steps: int = 4000
-    views_per_step: int = 6
-    keypoints_per_view: int = 128
+    steps: int = 6000
+    views_per_step: int = 8
+    keypoints_per_view: int = 96
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     seed: int = 0
     validation_share: float = 0.06
     log_every: int = 100
+
+
+def with_options(settings: PinTraining, **options: int | None) -> PinTraining:
+    """`settings` with those options that are given."""
+    return replace(settings, **{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,35 +63,51 @@ class Sample:
     depths: NDArray
 
 
+DrawBatch = Callable[[list[Sample], PinTraining, Generator, torch.device | str], dict[str, Tensor]]
+
+
 def load_samples(folder: Path, seed: int) -> list[Sample]:
-    """Extract features once per view, and keep them at the landmarks and at some keypoints of both matchers' kinds."""
+    """Extract features once per view, and keep them at the landmarks and at some keypoints."""
     matcher = create_matcher(MatcherConfig(name="xfeat"))
-    rng = np.random.default_rng(seed)
     samples = []
-    for view in tqdm(read_views(folder), desc="features", unit="view"):
-        features = matcher.extract(view.gray(), keep_dense=True)
-        found = features.keypoints.cpu().numpy()
-        anywhere = rng.uniform(0, np.array(features.size) - 1, (KEYPOINTS_STORED // 4, 2))
-        chosen = found[rng.permutation(len(found))[: KEYPOINTS_STORED - len(anywhere)]]
-        keypoints = np.clip(np.concatenate([chosen, anywhere]), 0, np.array(features.size) - 1)
-        depths = view.depths_at(keypoints)
-        seen = depths > 0
-        in_cam, usable = view.landmarks_in_cam(), view.landmarks_in_cam()[:, 2] > 1e-3
-        if seen.sum() < 64 or usable.sum() < 16:
-            continue
-        at = view.landmark_keypoints[usable]
-        samples.append(
-            Sample(
-                view.place,
-                in_cam[usable].astype(np.float32),
-                view.camera.rays(at).astype(np.float32),
-                sample_unit_features(features, at).astype(np.float32),
-                view.camera.rays(keypoints[seen]).astype(np.float32),
-                sample_unit_features(features, keypoints[seen]).astype(np.float32),
-                depths[seen].astype(np.float32),
-            )
-        )
+    for number, view in enumerate(tqdm(read_views(folder), desc="features", unit="view")):
+        sample = sample_of(view, matcher.extract(view.gray(), keep_dense=True), np.random.default_rng([seed, number]))
+        if sample is not None:
+            samples.append(sample)
     return samples
+
+
+def sample_of(view: TrainingView, features: Features, rng: Generator) -> Sample | None:
+    """What to learn from a view; None if too little of it is seen.
+
+    Half of the keypoints are the matcher's, a quarter lies anywhere, a quarter where landmarks were detected: corners,
+    which is where depth edges are.
+    """
+    size = np.array(features.size)
+    quarter = KEYPOINTS_STORED // 4
+    found, detected = features.keypoints.cpu().numpy(), view.landmark_keypoints
+    chosen = [
+        found[rng.permutation(len(found))[: 2 * quarter]],
+        rng.uniform(0, size - 1, (quarter, 2)),
+        detected[rng.permutation(len(detected))[:quarter]],
+    ]
+    keypoints = np.clip(np.concatenate(chosen), 0, size - 1)
+    depths = view.depths_at(keypoints)
+    seen = depths > 0
+    in_cam = view.landmarks_in_cam()
+    usable = in_cam[:, 2] > 1e-3
+    if seen.sum() < MIN_KEYPOINTS or usable.sum() < MIN_LANDMARKS:
+        return None
+    at = detected[usable]
+    return Sample(
+        view.place,
+        in_cam[usable].astype(np.float32),
+        view.camera.rays(at).astype(np.float32),
+        sample_unit_features(features, at).astype(np.float32),
+        view.camera.rays(keypoints[seen]).astype(np.float32),
+        sample_unit_features(features, keypoints[seen]).astype(np.float32),
+        depths[seen].astype(np.float32),
+    )
 
 
 def split(samples: list[Sample], validation_share: float) -> tuple[list[Sample], list[Sample]]:
@@ -99,10 +126,8 @@ def draw_batch(
     count = min(len(rows) for rows in kept)
     parts: dict[str, list[NDArray]] = {}
     for sample, rows in zip(chosen, kept, strict=True):
-        landmarks, keypoints = (
-            rows[rng.permutation(len(rows))[:count]],
-            rng.integers(len(sample.rays), size=settings.keypoints_per_view),
-        )
+        landmarks = rows[rng.permutation(len(rows))[:count]]
+        keypoints = rng.integers(len(sample.rays), size=settings.keypoints_per_view)
         scale = np.float32(np.exp(rng.normal(0, 0.5)))
         mirror = np.array([rng.choice([-1, 1]), 1, 1], np.float32)
         in_cam = disturb(sample.landmarks_in_cam[landmarks], rng) * mirror * scale
@@ -152,27 +177,37 @@ def loss_of(network: PointInferenceNetwork, batch: dict[str, Tensor]) -> tuple[T
 
 
 def train_pin(data: Path, output: Path, settings: PinTraining, shape: PinShape | None = None) -> PointInferenceNetwork:
-    """Train, log and checkpoint beside `output`; a run that was cut goes on with the same numbers."""
+    """Train on a folder of training views. Raises ValueError if they are too few."""
     training, validation = split(load_samples(data, settings.seed), settings.validation_share)
     if not training or not validation:
         raise ValueError(f"{data}: too few places to train on and to validate with")
     torch.manual_seed(settings.seed)
+    network = PointInferenceNetwork(shape or PinShape())
+    return fit(network, training, validation, output, settings)
+
+
+def fit(
+    network: PointInferenceNetwork,
+    training: list[Sample],
+    validation: list[Sample],
+    output: Path,
+    settings: PinTraining,
+    draw: DrawBatch = draw_batch,
+) -> PointInferenceNetwork:
+    """Train, log and checkpoint beside `output`; a run that was cut goes on with the same numbers.
+
+    Beside the weights `output` lie a checkpoint and the curves of loss and validation as a picture.
+    """
     device = torch_device("auto")
-    network = PointInferenceNetwork(shape or PinShape()).to(device)
+    network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.1)
     checkpoint = output.with_suffix(".checkpoint")
-    history: list[list[float]] = []
-    start = 0
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        for part, name in ((network, "network"), (optimizer, "optimizer"), (schedule, "schedule")):
-            part.load_state_dict(state[name])
-        start, history = state["step"], state["history"]
+    start, history = resume(checkpoint, network, optimizer, schedule)
     bar = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="training", unit="step")
     losses: list[float] = []
     for step in bar:
-        batch = draw_batch(training, settings, np.random.default_rng([settings.seed, step]), device)
+        batch = draw(training, settings, np.random.default_rng([settings.seed, step]), device)
         loss, _ = loss_of(network, batch)
         optimizer.zero_grad()
         loss.backward()
@@ -180,8 +215,8 @@ def train_pin(data: Path, output: Path, settings: PinTraining, shape: PinShape |
         optimizer.step()
         schedule.step()
         losses.append(float(loss.detach()))
-        if (step + 1) % settings.log_every == 0:
-            median, right = validate(network, validation, settings)
+        if (step + 1) % settings.log_every == 0 or step + 1 == settings.steps:
+            median, right = validate(network, validation, settings, draw)
             history.append([step + 1, float(np.mean(losses)), median, right])
             bar.write(f"step {step + 1} loss {np.mean(losses):.4f} validation median {median:.4f} right {right:.3f}")
             losses = []
@@ -190,17 +225,43 @@ def train_pin(data: Path, output: Path, settings: PinTraining, shape: PinShape |
                 "optimizer": optimizer.state_dict(),
                 "schedule": schedule.state_dict(),
             }
-            torch.save({**state, "step": step + 1, "history": history}, checkpoint)
+            save_whole(checkpoint, {**state, "step": step + 1, "history": history})
             save_pin(network, output, {"training": json.dumps(asdict(settings)), "history": json.dumps(history)})
-    return network
+            draw_history(output.with_suffix(".svg"), history)
+    return network.cpu().eval()
+
+
+def resume(
+    checkpoint: Path,
+    network: PointInferenceNetwork,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> tuple[int, list[list[float]]]:
+    """Bring everything to where `checkpoint` is, if there is one: the next step, and the history so far."""
+    if not checkpoint.is_file():
+        return 0, []
+    state = torch.load(checkpoint, map_location=next(network.parameters()).device, weights_only=True)
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    return state["step"], state["history"]
+
+
+def save_whole(path: Path, state: dict[str, object]) -> None:
+    """The file appears whole or not at all, so that a run cut while saving can still go on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, path.with_suffix(".part"))
+    os.replace(path.with_suffix(".part"), path)
 
 
 @torch.inference_mode()
-def validate(network: PointInferenceNetwork, samples: list[Sample], settings: PinTraining) -> tuple[float, float]:
+def validate(
+    network: PointInferenceNetwork, samples: list[Sample], settings: PinTraining, draw: DrawBatch = draw_batch
+) -> tuple[float, float]:
     """Median relative error and share of right answers on held-out places, disturbed the same way each time."""
     network.eval()
     device = next(network.parameters()).device
-    batches = [draw_batch(samples, settings, np.random.default_rng([1, n]), device) for n in range(12)]
+    batches = [draw(samples, settings, np.random.default_rng([1, n]), device) for n in range(VALIDATION_BATCHES)]
     errors = torch.cat([loss_of(network, batch)[1].flatten() for batch in batches])
     network.train()
     return float(errors.median()), float((errors < RIGHT).float().mean())

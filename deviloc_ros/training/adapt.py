@@ -1,0 +1,107 @@
+"""Adapt the Point Inference Network to a map, with the map's own landmarks as the truth: some hidden, some given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.maps.store import Map
+from deviloc_ros.pin import PointInferenceNetwork
+from deviloc_ros.training.pin import MIN_KEYPOINTS, PinTraining, Sample, draw_batch, fit, split, validate
+
+ADAPTATION = PinTraining(steps=400, learning_rate=3e-4, validation_share=0.2, log_every=50)
+MAX_DISTANCE_PX = 6.0  # between a landmark and the keypoint that lends it its descriptor; a feature cell has 8 px
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """Median relative error and share of right answers on views kept out, before and after."""
+
+    before: tuple[float, float]
+    after: tuple[float, float]
+
+    @property
+    def better(self) -> bool:
+        return self.after[1] > self.before[1]
+
+
+def samples_of(reference_map: Map, feature_size: int) -> list[Sample]:
+    """A sample per view; its landmarks are both what is known and what is asked for.
+
+    Raises:
+        ValueError: the map's descriptors are not the features that the network reads.
+    """
+    samples = []
+    for number in range(len(reference_map)):
+        view, landmarks = reference_map.view(number), reference_map.landmarks_of(number)
+        descriptors = torch.nn.functional.normalize(view.features.descriptors, dim=1).numpy()
+        if descriptors.shape[1] != feature_size:
+            raise ValueError(
+                f"{reference_map.folder}: descriptors of size {descriptors.shape[1]}, the network reads {feature_size}"
+            )
+        if not len(descriptors) or not len(landmarks):
+            continue
+        distance_px, nearest = cKDTree(view.features.keypoints.numpy()).query(landmarks.keypoints)
+        in_cam = transform_points(view.cam_from_world, landmarks.points_in_world)
+        rows = np.flatnonzero((distance_px < MAX_DISTANCE_PX) & (in_cam[:, 2] > 1e-3))
+        if len(rows) < MIN_KEYPOINTS:
+            continue
+        rays = view.camera.rays(landmarks.keypoints[rows]).astype(np.float32)
+        features, in_cam = descriptors[nearest[rows]], in_cam[rows].astype(np.float32)
+        samples.append(Sample(view.name, in_cam, rays, features, rays, features, in_cam[:, 2]))
+    return samples
+
+
+def hide_some(sample: Sample, rng: Generator) -> Sample:
+    """Between half and nearly all of the landmarks become the question, the others stay given."""
+    order = rng.permutation(len(sample.rays))
+    count = int(np.exp(rng.uniform(np.log(16), np.log(len(order) / 2))))
+    given, hidden = order[:count], order[count:]
+    return replace(
+        sample,
+        landmarks_in_cam=sample.landmarks_in_cam[given],
+        landmark_rays=sample.landmark_rays[given],
+        landmark_features=sample.landmark_features[given],
+        rays=sample.rays[hidden],
+        features=sample.features[hidden],
+        depths=sample.depths[hidden],
+    )
+
+
+def draw_hidden(
+    samples: list[Sample], settings: PinTraining, rng: Generator, device: torch.device | str = "cpu"
+) -> dict[str, Tensor]:
+    """As `draw_batch`, from views of which some landmarks are hidden."""
+    chosen = rng.integers(len(samples), size=settings.views_per_step)
+    return draw_batch([hide_some(samples[i], rng) for i in chosen], settings, rng, device)
+
+
+def adapt(
+    reference_map: Map,
+    network: PointInferenceNetwork,
+    output: Path,
+    settings: PinTraining = ADAPTATION,
+    say: Callable[[str], None] = print,
+) -> Adapted:
+    """Fine-tune `network` on a map and write it to `output`.
+
+    Raises:
+        ValueError: too few views with landmarks, or descriptors of another matcher.
+    """
+    samples = samples_of(reference_map, network.shape.feature_size)
+    if len(samples) < 5:
+        raise ValueError(f"{reference_map.folder}: {len(samples)} views with enough landmarks, 5 are needed to adapt")
+    training, validation = split(samples, settings.validation_share)
+    say(f"{len(training)} views to learn from, {len(validation)} kept out")
+    output.with_suffix(".checkpoint").unlink(missing_ok=True)  # perhaps of another map
+    before = validate(network, validation, settings, draw_hidden)
+    fit(network, training, validation, output, settings, draw_hidden)
+    return Adapted(before, validate(network, validation, settings, draw_hidden))
