@@ -101,9 +101,7 @@ class PointInferenceNetwork(nn.Module):
         Returns:
             (B, N) depths [m] and (B, N) logits of "the depth is within 2 %".
         """
-        around = neighbourhoods(
-            landmarks_in_cam, landmark_rays, landmark_features, rays, ray_features, self.shape.neighbours
-        )
+        around = self.look_around(landmarks_in_cam, landmark_rays, landmark_features, rays, ray_features)
         tokens, summary = self.attend(around)
         distances = around.offsets.norm(dim=-1)
         attention = torch.softmax(self.weight(tokens)[..., 0] - 2 * torch.log(distances + 0.05), -1)  # (B, N, K)
@@ -115,6 +113,18 @@ class PointInferenceNetwork(nn.Module):
         hints = torch.stack([spread.log(), torch.log(nearest + 0.01)], -1)
         logits = self.confidence(torch.cat([summary, hints], -1))[..., 0]
         return 1 / (around.middle[..., 0] * (1 + relative).clamp(min=0.05)), logits
+
+    def look_around(
+        self,
+        landmarks_in_cam: Tensor,
+        landmark_rays: Tensor,
+        landmark_features: Tensor,
+        rays: Tensor,
+        ray_features: Tensor,
+    ) -> Neighbourhoods:
+        """The neighbourhoods that `forward` looks at, from its arguments."""
+        count = self.shape.neighbours
+        return neighbourhoods(landmarks_in_cam, landmark_rays, landmark_features, rays, ray_features, count)
 
     def attend(self, around: Neighbourhoods) -> tuple[Tensor, Tensor]:
         """(B, N, K, width) tokens of the neighbours and (B, N, width) summary of each neighbourhood."""

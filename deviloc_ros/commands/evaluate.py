@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, config_of
+from deviloc_ros.commands.options import add_config, add_data, config_of
 from deviloc_ros.config import LIFTS, MATCHERS
 from deviloc_ros.evaluation import PROTOCOLS
 
@@ -16,7 +15,7 @@ from deviloc_ros.evaluation import PROTOCOLS
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("evaluate", help="run a fixed protocol on real data")
     parser.add_argument("protocols", nargs="+", metavar="PROTOCOL", help=f"{', '.join(PROTOCOLS)}, or all")
-    parser.add_argument("--data", type=Path, default=os.environ.get("DEVILOC_DATA", "../shared/data"), metavar="DIR")
+    add_data(parser)
     parser.add_argument("--references", type=int, metavar="K", help="references per query")
     parser.add_argument("--retrieval", choices=("true-pose", "global"), default="true-pose")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th query")
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
     summaries = []
     for name in names:
-        protocol = load_protocol(name, Path(options.data), options.every)
+        protocol = load_protocol(name, options.data, options.every)
         for matcher in options.matchers or [config.matcher.name]:
             config = replace(config, matcher=replace(config.matcher, name=matcher))
             evaluation = Evaluation(protocol, config)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
+
+from deviloc_ros.commands.options import add_data
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("evaluate-pin", help="predict held-out landmarks of real scenes")
-    parser.add_argument("--data", type=Path, default=os.environ.get("DEVILOC_DATA", "../shared/data"), metavar="DIR")
+    add_data(parser)
     parser.add_argument("--weights", type=Path, metavar="FILE", help="default: those in the package")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the cells there")
     parser.set_defaults(run=run)
@@ -20,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.holdout import evaluate_holdout
     from deviloc_ros.pin import WEIGHTS, LearnedPointInference, load_pin
 
-    cells = evaluate_holdout(Path(options.data), LearnedPointInference(load_pin(options.weights or WEIGHTS)))
+    cells = evaluate_holdout(options.data, LearnedPointInference(load_pin(options.weights or WEIGHTS)))
     if options.json:
         options.json.write_text(json.dumps({"cells": cells}, indent=1))
     return 0

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from deviloc_ros.config import LANDMARK_SOURCES, LIFTS, MATCHERS, Config, from_dict, load
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """--data DIR, or DEVILOC_DATA from the environment."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("DEVILOC_DATA", "../shared/data")),
+        metavar="DIR",
+        help="folder of 7scenes, strecha and kitti; default: $DEVILOC_DATA or ../shared/data",
+    )
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,22 +19,25 @@ from deviloc_ros.evaluation.protocols import Fold, Protocol
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.maps.build import build_map, make_graph
+from deviloc_ros.maps.build import build_map, landmarks_of, make_graph
 from deviloc_ros.maps.landmarks import MatchGraph
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
+from deviloc_ros.point_inference import PointInference
 from deviloc_ros.types import Features, Matches, Prior
 
 
 class RememberingMatcher(Matcher):
-    """Extracts each map image once, however many maps it goes into."""
+    """Extracts each image once, however many maps it goes into; matches each pair once if asked to remember matches."""
 
-    def __init__(self, matcher: Matcher) -> None:
+    def __init__(self, matcher: Matcher, remember_matches: bool = False) -> None:
         self.matcher = matcher
         self.name, self.descriptor_size, self.device = matcher.name, matcher.descriptor_size, matcher.device
+        self.remember_matches = remember_matches
         self._features: dict[bytes, Features] = {}
+        self._matches: dict[tuple[bytes, bytes], Matches] = {}
 
     def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
         key = image.tobytes()
@@ -42,15 +47,32 @@ class RememberingMatcher(Matcher):
         return features if keep_dense else replace(features, dense=None)
 
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
-        return self.matcher.match(query, references)
+        if not self.remember_matches:
+            return self.matcher.match(query, references)
+        pairs = [(identity(query), identity(reference)) for reference in references]
+        missing = {pair: r for pair, r in zip(pairs, references, strict=True) if pair not in self._matches}
+        found = self.matcher.match(query, list(missing.values())) if missing else []
+        self._matches |= dict(zip(missing, found, strict=True))
+        return [self._matches[pair] for pair in pairs]
+
+
+def identity(features: Features) -> bytes:
+    """Hash of what an image's features are."""
+    return hashlib.sha256(features.keypoints.cpu().numpy().tobytes()).digest()
+
+
+Change = Callable[[list[PosedImage]], list[PosedImage]]
 
 
 class Evaluation:
-    """One protocol and matcher. What the map images give is computed once and serves every fold and lift."""
+    """One protocol and matcher. What the map images give is computed once and serves every fold and lift.
 
-    def __init__(self, protocol: Protocol, config: Config) -> None:
+    With `remember_matches` each query is matched once for all runs, and the times of a run mean nothing.
+    """
+
+    def __init__(self, protocol: Protocol, config: Config, *, remember_matches: bool = False) -> None:
         self.protocol = protocol
-        self.matcher = RememberingMatcher(create_matcher(config.matcher))
+        self.matcher = RememberingMatcher(create_matcher(config.matcher), remember_matches)
         self._graphs: dict[str, MatchGraph] = {}
 
     def graph(self, config: Config) -> MatchGraph:
@@ -60,19 +82,22 @@ class Evaluation:
             self._graphs[source] = make_graph(self.protocol.images, self.matcher, config, progress)
         return self._graphs[source]
 
-    def run(self, config: Config, retrieval: str) -> dict[str, object]:
+    def run(
+        self, config: Config, retrieval: str, *, inference: PointInference | None = None, change: Change | None = None
+    ) -> dict[str, object]:
         """The summary, with what it is a summary of.
 
         Args:
             retrieval: `true-pose` (references nearest to the true pose) or `global` (by descriptor, no prior).
+            inference: lifts the map's keypoints; by default what `config.lift` says.
+            change: what to do to the map's images, with their landmarks, before the map is built.
         """
         outcomes, sizes = [], []
         with tempfile.TemporaryDirectory() as folder:
             bar = tqdm(total=sum(len(f.queries) for f in self.protocol.folds), unit="query", dynamic_ncols=True)
             for number, fold in enumerate(self.protocol.folds):
-                path = Path(folder) / f"{number}.map"
-                build_map(fold.map_images, path, config, quiet=True, matcher=self.matcher, graph=self.graph(config))
-                localizer = Localizer(Map.open(path))
+                images = change(self.with_landmarks(fold.map_images, config)) if change else fold.map_images
+                localizer = self.localizer(images, Path(folder) / f"{number}.map", config, inference)
                 sizes.append((len(localizer.map), localizer.map.size_bytes))
                 for query in fold.queries:
                     outcomes.append(self.localize(localizer, query, fold, retrieval))
@@ -89,6 +114,22 @@ class Evaluation:
             **summarize(outcomes),
             "map": {"views": int(np.mean([v for v, _ in sizes])), "bytes": int(np.mean([b for _, b in sizes]))},
         }
+
+    def with_landmarks(self, images: list[PosedImage], config: Config) -> list[PosedImage]:
+        """The images with the landmarks that a map of them would have."""
+        progress = partial(tqdm, disable=True)
+        landmarks = landmarks_of(images, self.matcher, config, progress, self.graph(config))
+        return [replace(image, landmarks=landmarks[image.name]) for image in images]
+
+    def localizer(
+        self, images: list[PosedImage], path: Path, config: Config, inference: PointInference | None
+    ) -> Localizer:
+        """Of a map built at `path`."""
+        build_map(images, path, config, quiet=True, matcher=self.matcher, graph=self.graph(config), inference=inference)
+        localizer = Localizer(Map.open(path))
+        if self.matcher.remember_matches:
+            localizer.matcher = self.matcher
+        return localizer
 
     def localize(self, localizer: Localizer, query: PosedImage, fold: Fold, retrieval: str) -> Outcome:
         prior = Prior(query.cam_from_world) if retrieval == "true-pose" else None

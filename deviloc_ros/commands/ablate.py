@@ -1,0 +1,39 @@
+"""`ablate`: what each part of the method is worth on a protocol."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from deviloc_ros.commands.options import add_config, add_data, config_of
+from deviloc_ros.evaluation import PROTOCOLS
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("ablate", help="localize the same queries with parts of the method left out")
+    parser.add_argument("protocol", choices=PROTOCOLS, metavar="PROTOCOL", help=", ".join(PROTOCOLS))
+    parser.add_argument("--robustness", action="store_true", help="with fewer and noisier landmarks instead")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th query")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summaries there")
+    add_data(parser)
+    add_config(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.ablation import ablation, robustness
+    from deviloc_ros.evaluation.protocols import load_protocol
+    from deviloc_ros.evaluation.run import Evaluation
+    from deviloc_ros.evaluation.table import markdown
+
+    config = config_of(options)
+    protocol = load_protocol(options.protocol, options.data, options.every)
+    evaluation = Evaluation(protocol, config, remember_matches=True)
+    table = robustness if options.robustness else ablation
+    summaries = list(table(evaluation, config, "true-pose"))
+    print(markdown(summaries))
+    print("Matches are remembered from line to line: the times say nothing.")
+    if options.json:
+        options.json.write_text(json.dumps(summaries, indent=1))
+    return 0
