@@ -20,6 +20,10 @@ def aggregate(correspondences: Correspondences, config: AggregationConfig) -> Co
     Returns:
         Correspondences with the mean confidence of what each was merged from, most confident first.
     """
+    if config.method == "paper":
+        from deviloc_ros.upstream.aggregation import aggregate_as_published
+
+        return aggregate_as_published(correspondences, config)
     left = correspondences[correspondences.confidence > config.min_confidence]
     left = left[np.argsort(-left.confidence, kind="stable")]
     _, cells = np.unique(np.round(left.keypoints / config.cell_px), axis=0, return_inverse=True)

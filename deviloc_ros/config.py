@@ -46,8 +46,9 @@ def check_value(name: str, f: Any, value: Any) -> None:
         raise ValueError(f"{name} = {value!r} is not one of {', '.join(choices)}")
 
 
-MATCHERS = ("xfeat", "xfeat-lighterglue")
-LIFTS = ("landmarks-only", "interpolate", "pin")
+MATCHERS = ("xfeat", "xfeat-lighterglue", "topicfm")
+LIFTS = ("landmarks-only", "interpolate", "pin", "upstream")
+AGGREGATIONS = ("depth-aware", "paper")
 LANDMARK_SOURCES = ("sift", "matcher")
 
 
@@ -56,12 +57,17 @@ class MatcherConfig(Checked):
     """Features and 2D-2D matching."""
 
     name: str = param("xfeat", "matcher; a map is bound to the one it was built with", choices=MATCHERS, read_only=True)
-    max_keypoints: int = param(2048, "keypoints kept per image, best first", low=64, high=16384, read_only=True)
+    max_keypoints: int = param(
+        2048, "keypoints kept per image, best first (topicfm: matches per pair)", low=64, high=16384, read_only=True
+    )
     max_image_side_px: int = param(
         1280, "larger images are scaled down to this long side", low=64, high=8192, read_only=True
     )
     min_confidence: float = param(0.1, "matches below this confidence are dropped", low=0.0, high=1.0, read_only=True)
     device: str = param("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
+    weights: str = param(
+        "", "weights file of topicfm; empty: what fetch-weights brought; random: untrained", read_only=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,11 @@ class LiftConfig(Checked):
     """How a map gives its keypoints 3D points."""
 
     method: str = param("interpolate", "how keypoints get their 3D points", choices=LIFTS)
-    weights: str = param("", "file of the Point Inference Network's weights; empty: those of the package")
+    weights: str = param(
+        "",
+        "file of the network's weights; empty: for pin those of the package, for upstream what fetch-weights brought; "
+        "upstream knows random: untrained",
+    )
     landmark_source: str = param("sift", "keypoints that landmarks are triangulated from", choices=LANDMARK_SOURCES)
     landmark_radius_px: float = param(
         3.0, "a keypoint this near a landmark takes its point (landmarks-only)", low=0.0, high=50.0
@@ -88,6 +98,10 @@ class LiftConfig(Checked):
     check_depth_difference: float = param(
         0.05, "neighbouring views whose depths differ by more than this share disagree", low=1e-4, high=10.0
     )
+    min_landmarks: int = param(0, "views with no more landmarks than this stay out of a map", low=0, high=1000000)
+    max_landmarks: int = param(
+        0, "landmarks kept per view, drawn at random with a fixed seed; 0: all", low=0, high=1000000
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +112,18 @@ class RetrievalConfig(Checked):
     meters_per_radian: float = param(
         1.0, "distance that weighs as much as a radian between optical axes", low=1e-3, high=1e4
     )
+    covisibility_clusters: bool = param(
+        False, "references that share no landmark are solved apart; the pose with most inliers is given"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class AggregationConfig(Checked):
     """Confidence-based Point Aggregation (CPA)."""
 
+    method: str = param(
+        "depth-aware", "what merges within a cell: points that agree, or all of them (paper)", choices=AGGREGATIONS
+    )
     cell_px: float = param(2.0, "query pixels closer than this merge into one correspondence", low=0.1, high=64.0)
     min_confidence: float = param(0.5, "correspondences at or below this confidence are dropped", low=0.0, high=1.0)
     max_depth_difference: float = param(

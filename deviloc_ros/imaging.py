@@ -55,6 +55,11 @@ class PixelMapping:
         scale = keypoints.new_tensor([self.scale_x, self.scale_y])
         return (keypoints + 0.5) * scale - 0.5
 
+    def from_original(self, keypoints: torch.Tensor) -> torch.Tensor:
+        """(..., 2) -> (..., 2), the way back."""
+        scale = keypoints.new_tensor([self.scale_x, self.scale_y])
+        return (keypoints + 0.5) / scale - 0.5
+
 
 def to_tensor(gray: NDArray, scale: float, multiple: int, device: torch.device) -> tuple[torch.Tensor, PixelMapping]:
     """(1, 1, h, w) float32 in [0, 1], scaled and then floored to a multiple per side, and the mapping back."""

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.aggregation import aggregate
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, to_gray
+from deviloc_ros.maps.covisibility import covisibility_clusters
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
+from deviloc_ros.point_inference import PointInference, create_online_inference
 from deviloc_ros.pose import solve_pnp
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.types import Camera, Correspondences, Evidence, Lost, Matches, Prior, Reason, ReferenceView, Result
+from deviloc_ros.types import (
+    Camera,
+    Correspondences,
+    Evidence,
+    Localized,
+    Lost,
+    Matches,
+    Prior,
+    Reason,
+    ReferenceView,
+    Result,
+)
 
 
 class Localizer:
@@ -22,15 +37,19 @@ class Localizer:
         self.config = config or reference_map.config
         self.map = reference_map
         self.matcher = create_matcher(self.config.matcher)
-        self.map.check_matcher(self.config.matcher)
+        self.map.check_matcher(self.config.matcher, self.matcher.weights_id)
+        self.inference = create_online_inference(reference_map.config.lift, self.config.lift)
 
-    def localize(self, image: NDArray, camera: Camera, prior: Prior | None = None) -> Result:
+    def localize(
+        self, image: NDArray, camera: Camera, prior: Prior | None = None, candidates: Sequence[str] | None = None
+    ) -> Result:
         """Pose of the camera in the map.
 
         Args:
             image: (H, W) gray or (H, W, 3) BGR, uint8, of the size `camera` says.
             camera: intrinsics of this image.
             prior: where the camera probably is; None searches the whole map.
+            candidates: names of the views to match with, best first, where retrieval was done before.
         """
         watch = Stopwatch()
         try:
@@ -42,30 +61,49 @@ class Localizer:
         if len(query) < self.config.pose.min_inliers:
             return Lost(Reason.NO_FEATURES, f"{len(query)} keypoints", Evidence(stages_ms=watch.stages_ms))
         with watch.stage("retrieve"):
-            references = self.map.nearby_views(query, prior, self.config.retrieval)
+            if candidates is None:
+                references = self.map.nearby_views(query, prior, self.config.retrieval)
+            else:
+                references = self.map.views_named(candidates, self.config.retrieval.references)
         if not references:
             return Lost(Reason.NO_REFERENCES, evidence=Evidence(stages_ms=watch.stages_ms))
         with watch.stage("match"):
             matches = self.matcher.match(query, [view.features for view in references])
-        with watch.stage("aggregate"):
-            correspondences = aggregate(lift(matches, references), self.config.aggregation)
-        with watch.stage("pose"):
-            result = solve_pnp(correspondences, camera, self.config.pose)
+        with watch.stage("lift"):
+            parts = lift(matches, references, self.inference)
+        result = self.solve(parts, references, camera, watch)
         return watch.note(result, references=tuple(view.name for view in references))
 
+    def solve(
+        self, parts: list[Correspondences], references: list[ReferenceView], camera: Camera, watch: Stopwatch
+    ) -> Result:
+        """The pose from all references' correspondences, or the best of those from each covisible group."""
+        groups = [list(range(len(references)))]
+        if self.config.retrieval.covisibility_clusters:
+            groups = covisibility_clusters([view.landmarks.ids for view in references])
+        results = []
+        for group in groups:
+            with watch.stage("aggregate"):
+                merged = aggregate(Correspondences.concatenate([parts[n] for n in group]), self.config.aggregation)
+            with watch.stage("pose"):
+                results.append(solve_pnp(merged, camera, self.config.pose))
+        return max(results, key=lambda result: (isinstance(result, Localized), result.evidence.inliers))
 
-def lift(matches: list[Matches], references: list[ReferenceView]) -> Correspondences:
-    """2D-2D matches -> 2D-3D correspondences: a look-up, since the map holds every keypoint's 3D point."""
+
+def lift(
+    matches: list[Matches], references: list[ReferenceView], inference: PointInference | None
+) -> list[Correspondences]:
+    """2D-2D matches -> 2D-3D correspondences of each reference.
+
+    A look-up, since the map holds every keypoint's 3D point; only where the matcher moved the keypoints and the lifting
+    method can follow, they are lifted where they came to lie.
+    """
     parts = []
     for number, (match, view) in enumerate(zip(matches, references, strict=True)):
-        rows = match.reference_indices
-        parts.append(
-            Correspondences(
-                match.query_keypoints,
-                view.lifted.points_in_world[rows],
-                view.lifted.confidence[rows],
-                view.lifted.depths[rows],
-                np.full(len(rows), number),
-            )
-        )
-    return Correspondences.concatenate(parts)
+        if inference is not None and match.moved is not None:
+            keypoints, lifted = match.moved.query_keypoints, inference.lift_moved(match.moved, view)
+        else:
+            keypoints, lifted = match.query_keypoints, view.lifted[match.reference_indices]
+        from_here = np.full(len(keypoints), number)
+        parts.append(Correspondences(keypoints, lifted.points_in_world, lifted.confidence, lifted.depths, from_here))
+    return parts

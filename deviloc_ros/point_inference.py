@@ -13,11 +13,12 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from torch import Tensor
 
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import sample_unit_features
-from deviloc_ros.types import Camera, Features, Landmarks, Lifted
+from deviloc_ros.types import Camera, Features, Landmarks, Lifted, Moved, ReferenceView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +43,18 @@ class PointInference(ABC):
     @abstractmethod
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         """(N,) depths [m] and (N,) confidence in [0, 1]; confidence 0 where there is no answer."""
+
+    def sample(self, features: Features, keypoints: NDArray) -> NDArray:
+        """(N, C) features of a view at (N, 2) px, as the method wants them."""
+        return sample_unit_features(features, keypoints)
+
+    def prepare(self, view: LiftInput) -> dict[str, Tensor]:
+        """What the map stores of a view to lift keypoints that a matcher moves; nothing for most methods."""
+        return {}
+
+    def lift_moved(self, moved: Moved, view: ReferenceView) -> Lifted:
+        """Points for keypoints where a matcher moved them. Only methods that `prepare` something are asked."""
+        raise NotImplementedError(f"{type(self).__name__} lifts when a map is built")
 
 
 class LandmarksOnly(PointInference):
@@ -93,7 +106,24 @@ def create_point_inference(config: LiftConfig) -> PointInference:
         from deviloc_ros.pin import WEIGHTS, LearnedPointInference, load_pin
 
         return LearnedPointInference(load_pin(Path(config.weights) if config.weights else WEIGHTS))
+    if config.method == "upstream":
+        from deviloc_ros.upstream.lifting import UpstreamPointInference
+
+        return UpstreamPointInference(config)
     return {"landmarks-only": LandmarksOnly, "interpolate": Interpolation}[config.method](config)
+
+
+def create_online_inference(of_map: LiftConfig, config: LiftConfig) -> PointInference | None:
+    """The method that lifts while matching, or None where the map's look-up is all there is.
+
+    Raises:
+        ValueError: the map was built with another method.
+    """
+    if config.method != "upstream":
+        return None
+    if of_map.method != "upstream":
+        raise ValueError(f"the map was built with lift method {of_map.method!r}, not 'upstream'; build it again")
+    return create_point_inference(config)
 
 
 def lift_view(
@@ -104,23 +134,34 @@ def lift_view(
     cam_from_world: pycolmap.Rigid3d,
 ) -> Lifted:
     """Lift every keypoint of a view. Without landmarks in front of the camera nothing is lifted (confidence 0)."""
+    return lift_and_prepare(inference, features, landmarks, camera, cam_from_world)[0]
+
+
+def lift_and_prepare(
+    inference: PointInference,
+    features: Features,
+    landmarks: Landmarks,
+    camera: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+) -> tuple[Lifted, dict[str, Tensor]]:
+    """As `lift_view`, and what the method wants stored of the view's landmarks."""
     count = len(features)
     in_cam = transform_points(cam_from_world, landmarks.points_in_world)
     landmark_rays, rays = camera.rays(landmarks.keypoints), camera.rays(features.keypoints.cpu().numpy())
     usable = (in_cam[:, 2] > 1e-6) & np.isfinite(landmark_rays).all(1)
     if not usable.any() or not count:
-        return Lifted(np.zeros((count, 3)), np.zeros(count), np.zeros(count))
+        return Lifted(np.zeros((count, 3)), np.zeros(count), np.zeros(count)), {}
     visible = np.isfinite(rays).all(1)
     view = LiftInput(
         in_cam[usable],
         landmark_rays[usable],
-        sample_unit_features(features, landmarks.keypoints[usable]),
+        inference.sample(features, landmarks.keypoints[usable]),
         np.where(visible[:, None], rays, [0.0, 0.0, 1.0]),
-        sample_unit_features(features, features.keypoints.cpu().numpy()),
+        inference.sample(features, features.keypoints.cpu().numpy()),
         camera.focal_px,
     )
     depths, confidence = inference.infer(view)
     lifted = visible & (confidence > 0) & np.isfinite(depths) & (depths > 0)
     depths, confidence = np.where(lifted, depths, 0.0), np.where(lifted, confidence, 0.0)
     points = transform_points(cam_from_world.inverse(), view.rays * depths[:, None])
-    return Lifted(np.where(lifted[:, None], points, 0.0), confidence, depths)
+    return Lifted(np.where(lifted[:, None], points, 0.0), confidence, depths), inference.prepare(view)

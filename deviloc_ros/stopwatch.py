@@ -18,10 +18,10 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time the block as stage `name`."""
+        """Time the block as stage `name`; a stage that runs again adds to its time."""
         start = time.perf_counter()
         yield
-        self.stages_ms[name] = (time.perf_counter() - start) * 1e3
+        self.stages_ms[name] = self.stages_ms.get(name, 0.0) + (time.perf_counter() - start) * 1e3
 
     def note(self, result: Result, references: tuple[str, ...]) -> Result:
         """The result with the stages and the references that led to it."""

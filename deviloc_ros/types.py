@@ -94,6 +94,7 @@ class Features:
     keypoints: (N, 2) px of the original image. descriptors: (N, C). scores: (N,), unbounded.
     scales: (N,) original pixels per pixel of the level a keypoint was found on. size: (width, height) px of the image.
     dense: (C, h, w) feature map spanning the image, kept only while a map is built.
+    fine: (C, h, w) feature map that a matcher's fine stage reads, part of what a map stores.
     """
 
     keypoints: torch.Tensor
@@ -102,9 +103,22 @@ class Features:
     scales: torch.Tensor
     size: tuple[int, int]
     dense: torch.Tensor | None = None
+    fine: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """Matches as a matcher's fine stage places them in both images.
+
+    query_keypoints, reference_keypoints: (M, 2) px. reference_features: (M, C) of the reference there.
+    """
+
+    query_keypoints: NDArray
+    reference_keypoints: NDArray
+    reference_features: NDArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,11 +126,13 @@ class Matches:
     """2D-2D matches of the query with one reference.
 
     query_keypoints: (M, 2) px. reference_indices: (M,) rows of the reference's keypoints. confidence: (M,) in [0, 1].
+    moved: the same matches where a matcher moves both keypoints, for lifting methods that can follow it.
     """
 
     query_keypoints: NDArray
     reference_indices: NDArray
     confidence: NDArray
+    moved: Moved | None = None
 
     def __len__(self) -> int:
         return len(self.query_keypoints)
@@ -174,6 +190,14 @@ class Landmarks:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __getitem__(self, rows: NDArray | slice) -> Landmarks:
+        return Landmarks(self.ids[rows], self.keypoints[rows], self.points_in_world[rows])
+
+    @staticmethod
+    def none() -> Landmarks:
+        """Zero landmarks."""
+        return Landmarks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3)))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lifted:
@@ -186,16 +210,24 @@ class Lifted:
     confidence: NDArray
     depths: NDArray
 
+    def __getitem__(self, rows: NDArray) -> Lifted:
+        return Lifted(self.points_in_world[rows], self.confidence[rows], self.depths[rows])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferenceView:
-    """A posed image of the map, ready to match: its features, and its keypoints lifted to 3D."""
+    """A posed image of the map, ready to match: its features, and its keypoints lifted to 3D.
+
+    landmarks: those it observes. tower: what the lifting method stored of them, to lift keypoints that a matcher moves.
+    """
 
     name: str
     camera: Camera
     cam_from_world: pycolmap.Rigid3d
     features: Features
     lifted: Lifted
+    landmarks: Landmarks = field(default_factory=Landmarks.none)
+    tower: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

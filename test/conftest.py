@@ -13,7 +13,7 @@ settings.load_profile("deviloc_ros")
 
 __all__ = ["data", "ros", "ros_domain", "ros_node"]
 
-pytest_plugins = ["rooms"]
+pytest_plugins = ["rooms", "reference"]
 
 
 @pytest.fixture(scope="session")

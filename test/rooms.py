@@ -9,9 +9,9 @@ import numpy as np
 import pycolmap
 import pytest
 from tqdm import tqdm
-from worlds import SMALL
+from worlds import SMALL, TRAINED_MATCHERS
 
-from deviloc_ros.config import MATCHERS, Config, from_dict
+from deviloc_ros.config import Config, from_dict
 from deviloc_ros.maps.build import BuildReport, build_map, make_graph
 from deviloc_ros.maps.landmarks import MatchGraph
 from deviloc_ros.maps.sources import PosedImage
@@ -93,7 +93,7 @@ def room_map(room_folder) -> Map:
     return Map.open(room_folder)
 
 
-@pytest.fixture(scope="session", params=MATCHERS)
+@pytest.fixture(scope="session", params=TRAINED_MATCHERS)
 def room_map_of_each_matcher(request, room, room_folder) -> Map:
     path = room.folder / f"{request.param}.map"
     if not path.exists():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from worlds import PINHOLE, random_rigid
+from worlds import PINHOLE, TRAINED_LIFTS, random_rigid
 
-from deviloc_ros.config import LIFTS, LiftConfig
+from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.point_inference import create_point_inference, lift_view
 from deviloc_ros.types import Features, Landmarks
@@ -13,7 +13,7 @@ from deviloc_ros.types import Features, Landmarks
 CAM_FROM_WORLD = random_rigid(np.random.default_rng(5))
 
 
-@pytest.fixture(params=LIFTS)
+@pytest.fixture(params=TRAINED_LIFTS)
 def inference(request):
     """Every method; one without its weights is left out."""
     try:

@@ -8,11 +8,15 @@ import pycolmap
 import torch
 from hypothesis import strategies as st
 
+from deviloc_ros.config import LIFTS, MATCHERS
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.types import Camera, Correspondences
 
 torch.set_num_threads(1)  # images are small here: threads that wait for each other cost more than they bring
 
+# Those whose weights come with what is installed; the others run with random ones, or not at all.
+TRAINED_MATCHERS = tuple(name for name in MATCHERS if name != "topicfm")
+TRAINED_LIFTS = tuple(name for name in LIFTS if name != "upstream")
 PINHOLE = Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5))
 SMALL = Camera("PINHOLE", 320, 240, (262.0, 262.0, 159.5, 119.5))
 

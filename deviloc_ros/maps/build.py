@@ -18,12 +18,12 @@ from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.maps.consistency import check_neighbours
 from deviloc_ros.maps.landmarks import MatchGraph, match_sift, match_with, triangulate
-from deviloc_ros.maps.retrieval import TRAINING_DESCRIPTORS, Vlad
+from deviloc_ros.maps.retrieval import TRAINING_DESCRIPTORS, Vlad, for_retrieval
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.maps.store import MapWriter
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.point_inference import PointInference, create_point_inference, lift_view
+from deviloc_ros.point_inference import PointInference, create_point_inference, lift_and_prepare
 from deviloc_ros.types import Landmarks, ReferenceView
 
 log = logging.getLogger(__name__)
@@ -74,6 +74,8 @@ def build_map(
     matcher = matcher or create_matcher(config.matcher)
     with MapWriter(output, config, overwrite=overwrite) as writer:
         landmarks = landmarks_of(images, matcher, config, progress, graph)
+        images, poor = rich_images(images, landmarks, config)
+        skipped += poor
         inference = inference or create_point_inference(config.lift)
         report = write_views(writer, images, landmarks, matcher, config, progress, inference)
     return replace(report, skipped=skipped)
@@ -89,6 +91,30 @@ def readable_images(images: Iterable[PosedImage]) -> tuple[list[PosedImage], lis
         except ImageError as error:
             skipped.append(Skipped(image.name, str(error)))
     return usable, skipped
+
+
+def rich_images(
+    images: list[PosedImage], landmarks: dict[str, Landmarks], config: Config
+) -> tuple[list[PosedImage], list[Skipped]]:
+    """Those with more landmarks than `lift.min_landmarks`, and the others with the reason."""
+    least = config.lift.min_landmarks
+    usable, skipped = [], []
+    for image in images:
+        count = len(landmarks[image.name])
+        if least and count <= least:
+            skipped.append(Skipped(image.name, f"{count} landmarks, more than lift.min_landmarks = {least} are needed"))
+        else:
+            usable.append(image)
+    if not usable:
+        raise SourceError(f"none of {len(images)} images has more than lift.min_landmarks = {least} landmarks")
+    return usable, skipped
+
+
+def limited(landmarks: Landmarks, most: int) -> Landmarks:
+    """At most so many (0: all), drawn at random but the same each time."""
+    if not most or len(landmarks) <= most:
+        return landmarks
+    return landmarks[np.sort(np.random.default_rng(0).choice(len(landmarks), most, replace=False))]
 
 
 def landmarks_of(
@@ -126,28 +152,32 @@ def write_views(
 ) -> BuildReport:
     """Extract and lift the views, check them against each other, store them and what belongs to the whole map."""
     points: dict[int, NDArray] = {}
-    views = []
+    observed: dict[str, Landmarks] = {}
+    views, features = [], []
     for image in progress(images, desc="views: features and 3D points", unit="view"):
         extracted = matcher.extract(read_gray(image.path), keep_dense=True)
-        lifted = lift_view(inference, extracted, landmarks[image.name], image.camera, image.cam_from_world)
-        sparse = replace(extracted, dense=None)
-        views.append(ReferenceView(image.name, image.camera, image.cam_from_world, sparse, lifted))
+        observed[image.name] = limited(landmarks[image.name], config.lift.max_landmarks)
+        lifted, tower = lift_and_prepare(inference, extracted, observed[image.name], image.camera, image.cam_from_world)
+        features.append(for_retrieval(extracted))
+        kept = writer.set_aside(len(views), replace(extracted, dense=None), tower)
+        views.append(ReferenceView(image.name, image.camera, image.cam_from_world, kept, lifted))
     if config.lift.check_views:
         lifts = check_neighbours(views, config.lift)
         views = [replace(view, lifted=lifted) for view, lifted in zip(views, lifts, strict=True)]
     for view in views:
-        observed = landmarks[view.name]
-        writer.add_view(view, observed)
-        points |= dict(zip(observed.ids.tolist(), observed.points_in_world, strict=True))
-    features = [view.features for view in views]
+        writer.add_view(view, observed[view.name])
+        points |= dict(zip(observed[view.name].ids.tolist(), observed[view.name].points_in_world, strict=True))
     lifted_shares = [float((v.lifted.confidence > 0).mean()) if len(v.features) else 0.0 for v in views]
     vlad = Vlad.learn(training_descriptors([f.descriptors for f in features]))
     descriptors = torch.stack([vlad.describe(f) for f in features])
     counts = [len(landmarks[image.name]) for image in images]
     report = BuildReport(len(images), len(points), float(np.mean(counts)), float(np.mean(lifted_shares)), [])
-    writer.finish(
-        points, vlad, descriptors, {"deviloc_ros": __version__, "landmarks_per_view": report.landmarks_per_view}
-    )
+    provenance = {
+        "deviloc_ros": __version__,
+        "landmarks_per_view": report.landmarks_per_view,
+        "weights_id": matcher.weights_id,
+    }
+    writer.finish(points, vlad, descriptors, provenance)
     return report
 
 

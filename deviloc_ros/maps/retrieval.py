@@ -15,6 +15,7 @@ from deviloc_ros.types import Features, Prior
 
 CLUSTERS = 64
 TRAINING_DESCRIPTORS = 100_000
+CELLS = 1024  # of a matcher whose keypoints are the cells of a grid
 
 
 def pose_distances(poses: Sequence[pycolmap.Rigid3d], cam_from_world: pycolmap.Rigid3d) -> tuple[NDArray, NDArray]:
@@ -67,11 +68,27 @@ class Vlad:
 
     def describe(self, features: Features) -> torch.Tensor:
         """(K * C,) unit vector; zero for an image without keypoints."""
+        features = for_retrieval(features)
         unit = F.normalize(features.descriptors.float().cpu(), dim=1)
         nearest = torch.cdist(unit, self.centroids).argmin(1) if len(unit) else torch.zeros(0, dtype=torch.long)
         residuals = torch.zeros_like(self.centroids).index_add_(0, nearest, unit - self.centroids[nearest])
         residuals = F.normalize(residuals, dim=1)  # bursts of one pattern count once
         return F.normalize(residuals.flatten(), dim=0)
+
+
+def for_retrieval(features: Features) -> Features:
+    """What a global descriptor is made of: all keypoints, or a fixed sample of the cells of a dense matcher."""
+    if features.fine is None:
+        return features
+    rows = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:CELLS]
+    rows = rows.to(features.keypoints.device)
+    return Features(
+        features.keypoints[rows],
+        features.descriptors[rows],
+        features.scores[rows],
+        features.scales[rows],
+        features.size,
+    )
 
 
 def nearest_by_descriptor(descriptors: NDArray, query: NDArray, count: int) -> NDArray:

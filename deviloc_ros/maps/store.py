@@ -5,6 +5,7 @@
       landmarks.safetensors   ids, points_in_world
       retrieval.safetensors   centroids, descriptors
       views/000000.safetensors …
+      views/000000.dense.safetensors …   only of matchers with a fine map
 
 Every file's SHA-256 is in the manifest and checked before the file is used. Nothing in a map is executed.
 """
@@ -16,9 +17,9 @@ import json
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ from deviloc_ros.maps.retrieval import Vlad, centres_and_axes, nearest_by_descri
 from deviloc_ros.types import Camera, Features, Landmarks, Lifted, Prior, ReferenceView
 
 FORMAT, VERSION = "deviloc-map", 1
-VIEWS_IN_MEMORY = 512
+VIEWS_IN_MEMORY, BYTES_IN_MEMORY = 512, 2 << 30
+TOWER = "tower."
 
 
 class MapError(ValueError):
@@ -62,8 +64,10 @@ class Map:
             self.config = from_dict(Config(), manifest["config"])
             self.records = [read_record(view, manifest["cameras"]) for view in manifest["views"]]
             self.file_hashes: dict[str, str] = dict(manifest["files"])
+        self._numbers = {record.name: number for number, record in enumerate(self.records)}
         self.centres, self.axes = centres_and_axes([record.cam_from_world for record in self.records])
         self._views: OrderedDict[int, ReferenceView] = OrderedDict()
+        self._view_bytes: dict[int, int] = {}
         self._retrieval: tuple[Vlad, NDArray] | None = None
 
     @staticmethod
@@ -99,12 +103,15 @@ class Map:
     def size_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
-    def check_matcher(self, matcher: MatcherConfig) -> None:
-        """Raises MapError if the map's descriptors are another matcher's."""
+    def check_matcher(self, matcher: MatcherConfig, weights_id: str = "") -> None:
+        """Raises MapError if the map's descriptors are another matcher's, or come from other weights."""
         if matcher.name != self.config.matcher.name:
             raise MapError(
                 f"{self.folder}: built with matcher {self.config.matcher.name!r}, asked to match with {matcher.name!r}"
             )
+        built_with = self.manifest.get("provenance", {}).get("weights_id", "")
+        if weights_id != built_with:
+            raise MapError(f"{self.folder}: built with other weights than those it is used with; build it again")
 
     def view(self, number: int) -> ReferenceView:
         """Raises MapError if the view's file is missing or damaged."""
@@ -113,6 +120,8 @@ class Map:
             return self._views[number]
         record = self.records[number]
         tensors = self._read(record.file, record.sha256)
+        if dense_file(record.file) in self.file_hashes:
+            tensors |= self._read(dense_file(record.file))
         with naming(self.folder / record.file):
             view = ReferenceView(
                 record.name,
@@ -120,11 +129,20 @@ class Map:
                 record.cam_from_world,
                 features_of(tensors, record.camera),
                 lifted_of(tensors),
+                landmarks_of(tensors),
+                {key.removeprefix(TOWER): tensor for key, tensor in tensors.items() if key.startswith(TOWER)},
             )
         self._views[number] = view
-        if len(self._views) > VIEWS_IN_MEMORY:
-            self._views.popitem(last=False)
+        self._view_bytes[number] = sum(tensor.nbytes for tensor in tensors.values())
+        self._forget_views()
         return view
+
+    def _forget_views(self) -> None:
+        """Keep the most recent views, and at least one, within the limits."""
+        while len(self._views) > 1 and (
+            len(self._views) > VIEWS_IN_MEMORY or sum(self._view_bytes.values()) > BYTES_IN_MEMORY
+        ):
+            del self._view_bytes[self._views.popitem(last=False)[0]]
 
     def nearby_views(self, query: Features, prior: Prior | None, config: RetrievalConfig) -> list[ReferenceView]:
         """The views to match a query with, best first: near the prior, or else those that look alike."""
@@ -135,6 +153,11 @@ class Map:
             rows = nearest_by_descriptor(descriptors, vlad.describe(query).numpy(), config.references)
         return [self.view(int(row)) for row in rows]
 
+    def views_named(self, names: Iterable[str], count: int) -> list[ReferenceView]:
+        """The first `count` of the named views that the map has; names it lacks are passed over."""
+        numbers = [self._numbers[name] for name in names if name in self._numbers]
+        return [self.view(number) for number in numbers[:count]]
+
     def landmarks(self) -> NDArray:
         """(L, 3) all landmarks [m]."""
         return self._read("landmarks.safetensors")["points_in_world"].numpy()
@@ -142,12 +165,7 @@ class Map:
     def landmarks_of(self, number: int) -> Landmarks:
         """The landmarks that one view observes."""
         record = self.records[number]
-        tensors = self._read(record.file, record.sha256)
-        return Landmarks(
-            tensors["landmark_ids"].numpy(),
-            tensors["landmark_keypoints"].numpy(),
-            tensors["landmark_points_in_world"].numpy(),
-        )
+        return landmarks_of(self._read(record.file, record.sha256))
 
     def _retrieval_index(self) -> tuple[Vlad, NDArray]:
         if self._retrieval is None:
@@ -192,13 +210,23 @@ def read_record(view: dict[str, Any], cameras: list[dict[str, Any]]) -> ViewReco
     )
 
 
+def landmarks_of(tensors: dict[str, torch.Tensor]) -> Landmarks:
+    return Landmarks(
+        tensors["landmark_ids"].numpy(),
+        tensors["landmark_keypoints"].numpy(),
+        tensors["landmark_points_in_world"].numpy(),
+    )
+
+
 def features_of(tensors: dict[str, torch.Tensor], camera: Camera) -> Features:
+    fine = tensors.get("fine")
     return Features(
         tensors["keypoints"],
-        tensors["descriptors"].float(),
+        tensors["descriptors"] if fine is not None else tensors["descriptors"].float(),  # large: stays in half
         tensors["scores"],
         tensors["scales"],
         (camera.width, camera.height),
+        fine=fine,
     )
 
 
@@ -228,6 +256,19 @@ class MapWriter:
 
     def __exit__(self, *error: object) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def set_aside(self, number: int, features: Features, tower: dict[str, torch.Tensor]) -> Features:
+        """Write what is large of the view that will be the `number`-th added; what is left stays in memory till then.
+
+        Only matchers with a fine map have any: a map of a thousand such views would not fit into memory at once.
+        """
+        if features.fine is None:
+            return features
+        tensors = {TOWER + name: stored(tensor) for name, tensor in tower.items()}
+        tensors |= {"fine": stored(features.fine), "descriptors": stored(features.descriptors)}
+        file = dense_file(f"views/{number:06d}.safetensors")
+        self.files[file] = self._write(file, tensors)
+        return replace(features, fine=None, descriptors=features.descriptors[:, :0])
 
     def add_view(self, view: ReferenceView, landmarks: Landmarks) -> None:
         file = f"views/{len(self.views):06d}.safetensors"
@@ -267,7 +308,7 @@ class MapWriter:
             "landmarks.safetensors": {"ids": torch.tensor(ids), "points_in_world": torch.from_numpy(points)},
             "retrieval.safetensors": {"centroids": vlad.centroids, "descriptors": descriptors.half()},
         }
-        files = {file: self._write(file, tensors) for file, tensors in shared.items()}
+        files = self.files | {file: self._write(file, tensors) for file, tensors in shared.items()}
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -289,6 +330,16 @@ class MapWriter:
         path = self.folder / file
         safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
         return file_hash(path)
+
+
+def dense_file(file: str) -> str:
+    """Of the large tensors of a view."""
+    return file.removesuffix(".safetensors") + ".dense.safetensors"
+
+
+def stored(tensor: torch.Tensor) -> torch.Tensor:
+    """Features in half precision; single numbers, which may be small, as they are."""
+    return tensor.cpu().half() if tensor.numel() > 1 else tensor.cpu()
 
 
 def file_hash(path: Path) -> str:

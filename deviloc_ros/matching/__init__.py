@@ -12,6 +12,10 @@ def create_matcher(config: MatcherConfig) -> Matcher:
         from deviloc_ros.matching.lighterglue import XFeatLighterGlue
 
         return XFeatLighterGlue(config)
+    if config.name == "topicfm":
+        from deviloc_ros.matching.topicfm import TopicFMMatcher
+
+        return TopicFMMatcher(config)
     from deviloc_ros.matching.xfeat import XFeatSemiDense
 
     return XFeatSemiDense(config)

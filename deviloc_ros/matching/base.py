@@ -21,6 +21,8 @@ class Matcher(ABC):
     name: str
     descriptor_size: int
     device: torch.device
+    weights_id: str = ""
+    """Tells weights apart that a user can choose; a map is bound to those it was built with."""
 
     @abstractmethod
     def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from worlds import textured_image
+from worlds import TRAINED_MATCHERS, textured_image
 
 from deviloc_ros.config import MATCHERS, MatcherConfig
 from deviloc_ros.matching import create_matcher
@@ -31,11 +31,17 @@ DULL_IMAGES = {
 
 @cache
 def matcher_named(name: str) -> Matcher:
-    return create_matcher(MatcherConfig(name=name, max_keypoints=KEYPOINTS))
+    return create_matcher(MatcherConfig(name=name, max_keypoints=KEYPOINTS, weights="random"))
 
 
 @pytest.fixture(params=MATCHERS)
 def matcher(request) -> Matcher:
+    """Any matcher; those whose weights are not installed have random ones."""
+    return matcher_named(request.param)
+
+
+@pytest.fixture(params=TRAINED_MATCHERS)
+def trained_matcher(request) -> Matcher:
     return matcher_named(request.param)
 
 
@@ -64,7 +70,10 @@ def test_any_image_gives_features_of_one_length_inside_it(matcher, name):
     image = DULL_IMAGES[name]
     features = matcher.extract(image)
     height, width = image.shape
-    assert features.size == (width, height) and len(features) <= KEYPOINTS and features.dense is None
+    assert features.size == (width, height) and features.dense is None
+    assert (
+        len(features) <= KEYPOINTS or features.fine is not None
+    )  # the cells of a dense matcher are as many as they are
     assert features.descriptors.shape == (len(features), matcher.descriptor_size)
     assert features.scores.shape == features.scales.shape == (len(features),)
     keypoints = features.keypoints.cpu().numpy()
@@ -97,9 +106,9 @@ def test_matches_are_valid_and_one_to_one(matcher):
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (2.5, -1.25), (-13.3, 6.7)], ids=str)
-def test_matches_lie_where_the_image_moved_to(matcher, shift):
-    query, reference = matcher.extract(crop(*shift)), matcher.extract(crop(0, 0))
-    (matches,) = matcher.match(query, [reference])
+def test_matches_lie_where_the_image_moved_to(trained_matcher, shift):
+    query, reference = trained_matcher.extract(crop(*shift)), trained_matcher.extract(crop(0, 0))
+    (matches,) = trained_matcher.match(query, [reference])
     expected = reference.keypoints.cpu().numpy()[matches.reference_indices] - shift
     errors = matches.query_keypoints - expected
     distances = np.linalg.norm(errors, axis=1)
@@ -107,9 +116,9 @@ def test_matches_lie_where_the_image_moved_to(matcher, shift):
     assert np.abs(errors[distances < 3].mean(0)).max() < OFFSET_BOUND_PX
 
 
-def test_an_image_matched_with_itself_stays_in_place(matcher):
-    features = matcher.extract(crop(0, 0))
-    (matches,) = matcher.match(features, [features])
+def test_an_image_matched_with_itself_stays_in_place(trained_matcher):
+    features = trained_matcher.extract(crop(0, 0))
+    (matches,) = trained_matcher.match(features, [features])
     offsets = matches.query_keypoints - features.keypoints.cpu().numpy()[matches.reference_indices]
     assert len(matches) > 0.9 * len(features) and np.median(np.linalg.norm(offsets, axis=1)) < OFFSET_BOUND_PX
 
@@ -153,8 +162,8 @@ def test_references_do_not_influence_each_other(matcher):
             np.testing.assert_allclose(keypoints[0][row], keypoints[1][row], atol=0.05)
 
 
-def test_the_dense_map_is_kept_on_request_and_changes_nothing(matcher):
-    sparse, dense = matcher.extract(crop(0, 0)), matcher.extract(crop(0, 0), keep_dense=True)
+def test_the_dense_map_is_kept_on_request_and_changes_nothing(trained_matcher):
+    sparse, dense = trained_matcher.extract(crop(0, 0)), trained_matcher.extract(crop(0, 0), keep_dense=True)
     assert sparse.dense is None and dense.dense is not None and dense.dense.ndim == 3
     torch.testing.assert_close(sparse.keypoints, dense.keypoints)
 

@@ -1,0 +1,25 @@
+"""References that see the same place: groups linked by landmarks they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+
+
+def covisibility_clusters(landmark_ids: Sequence[NDArray]) -> list[list[int]]:
+    """Numbers of views, given the landmarks each observes, in groups that share some; the largest first.
+
+    As hloc clusters what retrieval found: a place that only looks alike shares no landmark with the true one.
+    """
+    if not landmark_ids:
+        return []
+    views = np.repeat(np.arange(len(landmark_ids)), [len(ids) for ids in landmark_ids])
+    known, columns = np.unique(np.concatenate(landmark_ids), return_inverse=True)
+    observes = csr_matrix((np.ones(len(views)), (views, columns)), (len(landmark_ids), max(len(known), 1)))
+    _, cluster_of = connected_components(observes @ observes.T, directed=False)
+    clusters = [np.flatnonzero(cluster_of == number).tolist() for number in range(cluster_of.max() + 1)]
+    return sorted(clusters, key=len, reverse=True)
