@@ -108,7 +108,7 @@ def load_network(
         CheckpointError: see `read_weights`; or the file lacks the part.
     """
     if given == RANDOM:
-        log.warning("%s runs with random weights: they show what it costs, and localize nothing", kind.__name__)
+        log.warning("%s runs with random weights: they show what it costs, and are not made to localize", kind.__name__)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = kind()

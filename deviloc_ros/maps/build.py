@@ -24,7 +24,7 @@ from deviloc_ros.maps.store import MapWriter
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.point_inference import PointInference, create_point_inference, lift_and_prepare
-from deviloc_ros.types import Landmarks, ReferenceView
+from deviloc_ros.types import Features, Landmarks, ReferenceView
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +153,8 @@ def write_views(
     """Extract and lift the views, check them against each other, store them and what belongs to the whole map."""
     points: dict[int, NDArray] = {}
     observed: dict[str, Landmarks] = {}
-    views, features = [], []
+    views: list[ReferenceView] = []
+    features: list[Features] = []
     for image in progress(images, desc="views: features and 3D points", unit="view"):
         extracted = matcher.extract(read_gray(image.path), keep_dense=True)
         observed[image.name] = limited(landmarks[image.name], config.lift.max_landmarks)

@@ -1,0 +1,88 @@
+"""The paper's lifting: landmarks near a keypoint, the network elsewhere, and a map that holds what it needs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deviloc_ros.config import AggregationConfig, Config, from_dict
+from deviloc_ros.evaluation.metrics import outcome
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.maps.build import build_map
+from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.types import Correspondences, Landmarks, Prior
+from deviloc_ros.upstream.aggregation import aggregate_as_published
+from deviloc_ros.upstream.lifting import observed_points
+
+CONFIG = from_dict(
+    Config(),
+    {
+        "matcher": {"name": "topicfm", "weights": "random", "max_image_side_px": 160},
+        "lift": {"method": "upstream", "weights": "random", "max_landmarks": 200, "check_views": 0},
+        "aggregation": {"method": "paper", "min_confidence": 0.1},
+        "retrieval": {"references": 2, "covisibility_clusters": True},
+    },
+)
+
+
+def test_a_keypoint_takes_the_nearest_landmark_within_the_radius():
+    landmarks = Landmarks(np.arange(2), np.array([[10.0, 10], [11, 10]]), np.eye(3)[:2])
+    points, near = observed_points(np.array([[10.2, 10], [11, 11.9], [11, 12]]), landmarks, 2.0)
+    assert near.tolist() == [True, True, False]
+    np.testing.assert_array_equal(points[:2], np.eye(3)[:2])
+    assert not observed_points(np.zeros((3, 2)), Landmarks.none(), 2.0)[1].any()
+
+
+def test_published_aggregation_keeps_confidence_above_the_threshold_and_averages_cells():
+    keypoints = np.array([[4.0, 4], [4.4, 4], [40, 4], [80, 4]])
+    confidence = np.array([0.9, 0.3, 0.5, 0.1])
+    points = np.arange(12.0).reshape(4, 3)
+    merged = aggregate_as_published(
+        Correspondences(keypoints, points, confidence, np.ones(4), np.array([0, 1, 1, 2])),
+        AggregationConfig(method="paper", cell_px=2.0, min_confidence=0.1),
+    )
+    assert len(merged) == 2 and merged.references.tolist() == [0, 1]
+    np.testing.assert_allclose(merged.confidence, [0.6, 0.5])
+    np.testing.assert_allclose(merged.points_in_world[0], (0.9 * points[0] + 0.3 * points[1]) / 1.2, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def dense_map(room, tmp_path_factory):
+    path = tmp_path_factory.mktemp("dense") / "room.map"
+    build_map(room.images[:3], path, CONFIG, quiet=True, graph=room.graph)
+    return Map.open(path)
+
+
+def test_a_map_stores_what_matching_and_lifting_need(dense_map):
+    view = dense_map.view(0)
+    assert view.features.descriptors.shape == (20 * 14, 256) and view.features.fine.shape == (128, 56, 80)
+    assert len(view.landmarks) == view.tower["points"].shape[1] <= 200 and view.tower["states"].shape[2] == 256
+    assert str(view.features.fine.dtype) == "torch.float16"
+
+
+def test_random_weights_are_lost_or_right(room, dense_map, caplog):
+    localizer = Localizer(dense_map)
+    result = localizer.localize(room.queries[0], room.camera, Prior(room.query_poses[0]))
+    assert not outcome("query", result, room.query_poses[0]).is_wrong_fix
+    assert "not made to localize" in caplog.text
+    named = localizer.localize(room.queries[0], room.camera, candidates=["nobody", room.images[1].name])
+    assert named.evidence.references == (room.images[1].name,)
+
+
+def test_a_map_is_bound_to_its_weights_and_method(dense_map):
+    other = replace(dense_map.config, lift=replace(dense_map.config.lift, method="interpolate"))
+    assert Localizer(dense_map, other).inference is None
+    with pytest.raises(MapError, match="other weights"):
+        dense_map.check_matcher(dense_map.config.matcher, "0" * 64)
+
+
+def test_the_papers_network_needs_the_papers_matcher(room, tmp_path):
+    config = replace(CONFIG, matcher=replace(CONFIG.matcher, name="xfeat"))
+    with pytest.raises(ValueError, match=r"upstream.*topicfm"):
+        build_map(room.images[:2], tmp_path / "a.map", config, quiet=True, graph=room.graph)
+
+
+def test_views_with_few_landmarks_stay_out(room, tmp_path):
+    config = from_dict(Config(), {"lift": {"min_landmarks": 100000}})
+    with pytest.raises(ValueError, match="min_landmarks = 100000"):
+        build_map(room.images[:2], tmp_path / "a.map", config, quiet=True, graph=room.graph)
