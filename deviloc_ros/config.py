@@ -144,17 +144,21 @@ class PoseConfig(Checked):
     min_inlier_ratio: float = param(0.1, "a lower share of inliers is no pose", low=0.0, high=1.0)
     min_coverage: float = param(0.1, "share of the image's grid cells that must hold an inlier", low=0.0, high=1.0)
     max_position_std_m: float = param(
-        0.15,
+        0.1,
         "standard deviation of the position, along its worst axis, above which a pose is not given",
         low=1e-4,
         high=1e4,
     )
     covariance_scale: float = param(
-        14.0,
+        6.0,
         "factor on the pose covariance, for errors that all points share; calibrated on real images",
         low=1e-6,
         high=1e6,
     )
+    min_position_std_m: float = param(
+        0.001, "added to the standard deviation of the position: error of map and calibration", low=0.0, high=100.0
+    )
+    min_orientation_std_deg: float = param(0.02, "the same for the orientation [deg]", low=0.0, high=180.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
@@ -52,6 +54,26 @@ def translation_distance_m(a_from_world: pycolmap.Rigid3d, b_from_world: pycolma
 def rotation_distance_deg(a_from_world: pycolmap.Rigid3d, b_from_world: pycolmap.Rigid3d) -> float:
     """Angle of the rotation between two frames [deg]."""
     return float(np.rad2deg((a_from_world.rotation * b_from_world.rotation.inverse()).angle()))
+
+
+def rotation_vector(rotation: pycolmap.Rotation3d) -> NDArray:
+    """(3,) axis times angle [rad], angle in [0, pi]."""
+    quaternion = rotation.quat if rotation.quat[3] >= 0 else -rotation.quat  # xyzw
+    sine = float(np.linalg.norm(quaternion[:3]))
+    if sine < 1e-12:
+        return 2.0 * quaternion[:3]
+    return 2.0 * math.atan2(sine, quaternion[3]) / sine * quaternion[:3]
+
+
+def pose_difference(world_from_a: pycolmap.Rigid3d, world_from_b: pycolmap.Rigid3d) -> NDArray:
+    """(6,) by how much a is off b: translation [m], then rotation vector [rad], both in world axes."""
+    turned = rotation_vector(world_from_a.rotation * world_from_b.rotation.inverse())
+    return np.concatenate([world_from_a.translation - world_from_b.translation, turned])
+
+
+def isotropic(std_m: float, std_rad: float) -> NDArray:
+    """(6, 6) covariance with these standard deviations on every axis."""
+    return np.diag([std_m**2] * 3 + [std_rad**2] * 3)
 
 
 def covariance_of_inverse(cam_from_world: pycolmap.Rigid3d, covariance: NDArray) -> NDArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import covariance_of_inverse, is_finite, transform_points
+from deviloc_ros.geometry import covariance_of_inverse, is_finite, isotropic, transform_points
 from deviloc_ros.types import Camera, Correspondences, Evidence, Localized, Lost, Reason, Result
 
 GRID = (8, 6)  # columns, rows
@@ -60,11 +61,12 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
     covariance = pose_covariance(evidence.correspondences, camera, cam_from_world, config.max_residual_px)
     if covariance is None:
         return Lost(Reason.DEGENERATE, "the inliers leave a direction free", evidence)
-    covariance *= config.covariance_scale
+    floor = isotropic(config.min_position_std_m, math.radians(config.min_orientation_std_deg))
+    covariance = config.covariance_scale * covariance + floor
     position_std_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
     if position_std_m > config.max_position_std_m:
         return Lost(
-            Reason.UNCERTAIN, f"position std {position_std_m:.2f} m above {config.max_position_std_m}", evidence
+            Reason.UNCERTAIN, f"position std {position_std_m:.3f} m above {config.max_position_std_m}", evidence
         )
     return Localized(cam_from_world, covariance, evidence)
 
@@ -72,7 +74,7 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
 def refine(
     correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, scale_px: float
 ) -> pycolmap.Rigid3d:
-    """From RANSAC's pose to the least weighted residuals: each correspondence weighs by confidence and Tukey's biweight.
+    """From RANSAC's pose to the least weighted residuals; weights are confidence times Tukey's biweight.
 
     The biweight's scale shrinks to `scale_px` (graduated non-convexity, Blake and Zisserman 1987), so that the end does
     not depend on which pose RANSAC happened to find. pycolmap's refinement takes no weights and uses only the inliers
@@ -159,9 +161,11 @@ def pose_covariance(
 ) -> NDArray | None:
     """(6, 6) covariance of world_from_cam from the residuals themselves; None if they do not determine the pose.
 
-    The cluster-robust sandwich H^-1 (sum_c g_c g_c^T) H^-1 (Liang and Zeger 1986), the clusters being grid cells:
-    neighbouring points err together, since they share landmarks, so a thousand of them do not carry a thousand times
-    the information. pycolmap's own covariance counts them as independent, with 1 px of noise each.
+    Were residuals independent, of 1 px, it would be H^-1, H the information; so pycolmap computes it. But neighbours
+    err together, since they share landmarks: a thousand do not carry a thousand times the information. The gradients
+    of grid cells, g_c, vary by M = sum_c g_c g_c^T instead of H, and H^-1 is multiplied by how much more that is on
+    average, tr(H^-1 M) / 6 (the mean design effect of Rao and Scott 1981). The full sandwich H^-1 M H^-1 (Liang and
+    Zeger 1986) has 21 numbers to estimate from at most 48 cells, and on real images is now and then far too small.
     """
     equations = normal_equations(correspondences, camera, cam_from_world, scale_px)
     cells, cell_of = np.unique(grid_cells(correspondences.keypoints[equations.rows], camera), return_inverse=True)
@@ -170,8 +174,8 @@ def pose_covariance(
     gradients = np.zeros((len(cells), 6))
     np.add.at(gradients, cell_of, equations.gradients)
     inverse = np.linalg.inv(equations.information)
-    covariance = inverse @ (gradients.T @ gradients) @ inverse * len(cells) / (len(cells) - 6)
-    return covariance_of_inverse(cam_from_world, covariance)
+    excess = np.trace(inverse @ gradients.T @ gradients) / 6 * len(cells) / (len(cells) - 6)
+    return covariance_of_inverse(cam_from_world, excess * inverse)
 
 
 def projection_jacobian(points_in_cam: NDArray, cam_from_world: pycolmap.Rigid3d, focal_px: float) -> NDArray:

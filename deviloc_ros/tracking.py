@@ -15,7 +15,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.config import Checked, param
-from deviloc_ros.geometry import covariance_of_moved
+from deviloc_ros.geometry import covariance_of_moved, isotropic, pose_difference
 from deviloc_ros.types import Localized, Prior
 
 CLOCK_JUMP_NS = 1_000_000_000  # frames arrive in order, so a stamp this far back means that the clock was set back
@@ -34,13 +34,6 @@ class TrackingConfig(Checked):
     max_mahalanobis: float = param(
         5.0, "a fix farther [sigma] than this from its prediction needs confirmation", low=1.0, high=1e6
     )
-    fix_std_m: float = param(
-        0.05,
-        "error of a fix's translation that its covariance does not know of: map, calibration, time",
-        low=0.0,
-        high=100.0,
-    )
-    fix_std_deg: float = param(1.0, "the same of its rotation [deg]", low=0.0, high=180.0)
     drift_m_per_m: float = param(0.05, "odometry: translation error per metre travelled", low=0.0, high=10.0)
     drift_deg_per_m: float = param(1.0, "odometry: rotation error [deg] per metre travelled", low=0.0, high=180.0)
     drift_per_turn: float = param(0.05, "odometry: rotation error per rotation made", low=0.0, high=10.0)
@@ -66,8 +59,6 @@ class TrackingConfig(Checked):
     smoothing_s: float = param(
         0.0, "time constant that spreads small corrections of map->odom; 0 applies them at once", low=0.0, high=60.0
     )
-    min_std_m: float = param(0.005, "added to the standard deviation of a fix's translation", low=0.0, high=100.0)
-    min_std_deg: float = param(0.1, "added to the standard deviation of a fix's rotation [deg]", low=0.0, high=180.0)
     hint_std_m: float = param(1.0, "an initial pose is taken to be no better than this", low=0.01, high=1000.0)
     hint_std_deg: float = param(20.0, "an initial pose is taken to be no better than this [deg]", low=0.1, high=180.0)
 
@@ -108,11 +99,10 @@ def fix_of(
     base_from_cam: pycolmap.Rigid3d,
     odom_from_base: pycolmap.Rigid3d | None,
     stamp_ns: int,
-    config: TrackingConfig,
 ) -> Fix:
     """The robot's pose, and its covariance, from that of its camera."""
     map_from_cam, cam_from_base = localized.cam_from_world.inverse(), base_from_cam.inverse()
-    covariance = widened(covariance_of_moved(map_from_cam, localized.covariance, cam_from_base), config)
+    covariance = covariance_of_moved(map_from_cam, localized.covariance, cam_from_base)
     return Fix(stamp_ns, map_from_cam * cam_from_base, covariance, odom_from_base)
 
 
@@ -140,41 +130,10 @@ def predict(fix: Fix, stamp_ns: int, odom_from_base: pycolmap.Rigid3d | None, co
     return Fix(stamp_ns, fix.map_from_base * moved, covariance, odom_from_base)
 
 
-def agrees(fix: Fix, expected: Fix, config: TrackingConfig) -> bool:
-    """Whether a fix is as near to where it was expected as their errors let one hope.
-
-    PnP knows only of noise in the image: fixes through a slightly wrong calibration or map are farther apart than their
-    covariances say, and would never be believed.
-    """
-    unknown = isotropic(config.fix_std_m, math.radians(config.fix_std_deg))
-    loosened = Fix(fix.stamp_ns, fix.map_from_base, fix.covariance + unknown)
-    return mahalanobis(loosened, expected) <= config.max_mahalanobis
-
-
 def mahalanobis(a: Fix, b: Fix) -> float:
     """Distance of two independent fixes of one place, in sigma of their difference."""
-    rotation = rotation_vector(a.map_from_base.rotation * b.map_from_base.rotation.inverse())
-    error = np.concatenate([a.map_from_base.translation - b.map_from_base.translation, rotation])
+    error = pose_difference(a.map_from_base, b.map_from_base)
     return math.sqrt(max(float(error @ np.linalg.solve(a.covariance + b.covariance, error)), 0.0))
-
-
-def rotation_vector(rotation: pycolmap.Rotation3d) -> NDArray:
-    """(3,) axis times angle [rad], angle in [0, pi]."""
-    quaternion = rotation.quat if rotation.quat[3] >= 0 else -rotation.quat  # xyzw
-    sine = float(np.linalg.norm(quaternion[:3]))
-    if sine < 1e-12:
-        return 2.0 * quaternion[:3]
-    return 2.0 * math.atan2(sine, quaternion[3]) / sine * quaternion[:3]
-
-
-def isotropic(std_m: float, std_rad: float) -> NDArray:
-    """(6, 6) covariance with these standard deviations on every axis."""
-    return np.diag([std_m**2] * 3 + [std_rad**2] * 3)
-
-
-def widened(covariance: NDArray, config: TrackingConfig) -> NDArray:
-    """A fix's covariance plus what PnP cannot know of: calibration, the map's own error, time stamps."""
-    return covariance + isotropic(config.min_std_m, math.radians(config.min_std_deg))
 
 
 def flattened(fix: Fix) -> Fix:
@@ -254,7 +213,7 @@ class Tracker:
                 return Verdict.OUT_OF_ORDER
             self.reset()  # time itself went back: a recording that starts over
         expected = self.expected(fix.stamp_ns, fix.odom_from_base)
-        if expected is not None and agrees(fix, expected, self.config):
+        if expected is not None and mahalanobis(fix, expected) <= self.config.max_mahalanobis:
             self._accept(fix, self.map_from_odom(now_ns), now_ns)
             return Verdict.ACCEPTED
         self._agreeing = self._agreeing + 1 if self._confirms_candidate(fix) else 1
@@ -299,7 +258,7 @@ class Tracker:
         if not 0 < seconds <= self.config.confirmation_window_s:
             return False
         expected = predict(self._candidate, fix.stamp_ns, fix.odom_from_base, self.config)
-        return agrees(fix, expected, self.config)
+        return mahalanobis(fix, expected) <= self.config.max_mahalanobis
 
     def _accept(self, fix: Fix, blend_from: pycolmap.Rigid3d | None, now_ns: int) -> None:
         self.last, self._hint, self._candidate = fix, None, None

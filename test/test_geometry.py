@@ -10,8 +10,10 @@ from deviloc_ros.geometry import (
     covariance_of_inverse,
     covariance_of_moved,
     is_finite,
+    pose_difference,
     rigid,
     rotation_distance_deg,
+    rotation_vector,
     skew,
     transform_points,
     translation_distance_m,
@@ -23,18 +25,25 @@ def perturbed(transform, error):
     return pycolmap.Rigid3d(pycolmap.Rotation3d(error[3:]) * transform.rotation, transform.translation + error[:3])
 
 
-def error_of(transform, truth):
-    """The (translation, rotation vector) error that `perturbed` would have to add."""
-    difference = (transform.rotation * truth.rotation.inverse()).quat
-    vector = 2 * difference[:3] * np.sign(difference[3])  # small angles
-    return np.concatenate([transform.translation - truth.translation, vector])
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-3, 1.0, 3.1])
+def test_rotation_vector_is_the_inverse_of_the_exponential(angle):
+    vector = angle * np.array([2.0, -1.0, 2.0]) / 3
+    assert np.allclose(rotation_vector(pycolmap.Rotation3d(vector)), vector, atol=1e-12)
+    negated = pycolmap.Rotation3d(-pycolmap.Rotation3d(vector).quat)
+    assert np.allclose(rotation_vector(negated), vector, atol=1e-9)
+
+
+def test_pose_difference_is_the_perturbation():
+    pose = random_rigid(np.random.default_rng(5))
+    error = np.array([0.1, -2.0, 3.0, 0.5, -0.2, 1.0])
+    assert np.allclose(pose_difference(perturbed(pose, error), pose), error)
 
 
 def sampled_covariance(derived, source, covariance, rng, draws=20000):
     """Covariance of `derived(source)` when `source` varies with `covariance`, by sampling."""
     truth = derived(source)
     errors = rng.multivariate_normal(np.zeros(6), covariance, draws)
-    return np.cov(np.array([error_of(derived(perturbed(source, error)), truth) for error in errors]).T)
+    return np.cov(np.array([pose_difference(derived(perturbed(source, error)), truth) for error in errors]).T)
 
 
 def random_covariance(rng):

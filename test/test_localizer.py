@@ -6,6 +6,8 @@ from rooms import room_config
 from worlds import rigid_of
 
 from deviloc_ros.config import from_dict
+from deviloc_ros.evaluation.consistency import consistency
+from deviloc_ros.evaluation.metrics import normalised_error_squared
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
@@ -133,16 +135,30 @@ def kitchen(data, tmp_path_factory):
     return Localizer(Map.open(path)), images
 
 
-@pytest.mark.data
-def test_real_queries_are_localized(kitchen):
+@pytest.fixture(scope="module")
+def kitchen_results(kitchen):
+    """Results and true poses of eight queries near the map."""
     localizer, images = kitchen
     centres = np.array([record.cam_from_world.tgt_origin_in_src() for record in localizer.map.records])
     queries = [image for image in images if image.name.startswith("seq-02")]
     apart = [np.linalg.norm(centres - image.cam_from_world.tgt_origin_in_src(), axis=1).min() for image in queries]
-    for number in np.argsort(apart)[:12:4]:
-        query = queries[number]
-        result = localizer.localize(read_gray(query.path), query.camera, Prior(query.cam_from_world))
-        assert_near(result, query.cam_from_world, 0.05, 5.0)
+    nearest = [queries[number] for number in np.argsort(apart)[:32:4]]
+    return [
+        (localizer.localize(read_gray(query.path), query.camera, Prior(query.cam_from_world)), query.cam_from_world)
+        for query in nearest
+    ]
+
+
+@pytest.mark.data
+def test_real_queries_are_localized(kitchen_results):
+    for result, cam_from_world in kitchen_results:
+        assert_near(result, cam_from_world, 0.05, 5.0)
+
+
+@pytest.mark.data
+def test_covariances_of_the_kitchen_are_consistent(kitchen_results):
+    figures = consistency([normalised_error_squared(result, truth) for result, truth in kitchen_results])
+    assert 0.2 < figures["median_nees_ratio"] < 2.0 and figures["inside_99"] >= 0.75
 
 
 @pytest.mark.data

@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
-import pycolmap
 import pytest
 from worlds import PINHOLE, World, world
 
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
+from deviloc_ros.geometry import pose_difference, rotation_distance_deg, translation_distance_m
 from deviloc_ros.pose import solve_pnp
 from deviloc_ros.types import Camera, Correspondences, Localized, Lost, Reason
 
@@ -132,20 +131,17 @@ def test_a_plane_is_enough():
     assert_near(solve_pnp(with_points(truth.correspondences, on_plane), PINHOLE, PoseConfig()), truth, 1e-4, 1e-3)
 
 
-def errors_in_world(result: Localized, truth: World) -> np.ndarray:
-    """(6,) translation [m] and rotation vector [rad] of world_from_cam against the truth, world axes."""
-    estimated, true = result.cam_from_world.inverse(), truth.cam_from_world.inverse()
-    turned = pycolmap.Rotation3d((estimated.rotation * true.rotation.inverse()).matrix()).quat
-    return np.concatenate([estimated.translation - true.translation, 2 * turned[:3] * np.sign(turned[3])])
+FORMAL = PoseConfig(covariance_scale=1.0, min_position_std_m=0.0, min_orientation_std_deg=0.0)
 
 
 @pytest.mark.parametrize("seed", [10, 11])
 def test_the_covariance_is_that_of_many_noisy_draws(seed):
     """Pinned by sampling: order, axes, units and scale of the 6 x 6 covariance of world_from_cam."""
     rng, truth = np.random.default_rng(seed), world(seed, count=300)
-    config = PoseConfig(covariance_scale=1.0)  # independent noise here: nothing that all points share
+    config = FORMAL  # independent noise here: nothing that all points share
     results = [solve_pnp(truth.with_noise(rng, 1.0), PINHOLE, config) for _ in range(DRAWS)]
-    errors = np.array([errors_in_world(result, truth) for result in results])
+    world_from_cam = truth.cam_from_world.inverse()
+    errors = np.array([pose_difference(r.cam_from_world.inverse(), world_from_cam) for r in results])
     each = np.mean([e @ np.linalg.solve(result.covariance, e) for e, result in zip(errors, results, strict=True)])
     assert 0.75 * 6 < each < 1.35 * 6
     mean = np.mean([result.covariance for result in results], 0)
@@ -159,7 +155,7 @@ def test_the_covariance_grows_with_the_noise_and_its_scale():
     rng, truth = np.random.default_rng(12), world(12)
     deviations = []
     for sigma_px, scale in ((0.5, 1.0), (2.0, 1.0), (0.5, 16.0)):
-        result = solve_pnp(truth.with_noise(rng, sigma_px), PINHOLE, PoseConfig(covariance_scale=scale))
+        result = solve_pnp(truth.with_noise(rng, sigma_px), PINHOLE, replace(FORMAL, covariance_scale=scale))
         deviations.append(np.sqrt(np.diag(result.covariance)).mean())
         assert np.linalg.eigvalsh(result.covariance).min() > 0
     assert deviations[1] == pytest.approx(4 * deviations[0], rel=0.3)
@@ -173,3 +169,21 @@ def test_a_pose_that_its_own_covariance_does_not_stand_behind_is_lost():
     assert isinstance(strict, Lost) and strict.reason is Reason.UNCERTAIN
     assert "position std" in strict.detail
     assert isinstance(solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std_m=10.0)), Localized)
+
+
+def test_no_pose_claims_to_be_better_than_the_floor():
+    config = PoseConfig(min_position_std_m=0.01, min_orientation_std_deg=0.5)
+    result = solve_pnp(world(3).correspondences, PINHOLE, config)
+    assert np.sqrt(np.linalg.eigvalsh(result.covariance)[[0, -1]]) == pytest.approx([np.deg2rad(0.5), 0.01], rel=1e-3)
+
+
+def test_points_that_err_together_count_for_less():
+    """Neighbours that share one error: the pose is off by more than as many independent errors would make it."""
+    rng, truth, covariances = np.random.default_rng(13), world(13, count=400), []
+    keypoints = truth.correspondences.keypoints
+    blocks = np.unique((keypoints // 100).astype(int), axis=0, return_inverse=True)[1].ravel()
+    for shared in (rng.normal(0, 1.0, keypoints.shape), rng.normal(0, 1.0, (blocks.max() + 1, 2))[blocks]):
+        moved = replace(truth.correspondences, keypoints=keypoints + shared)
+        covariances.append(solve_pnp(moved, PINHOLE, FORMAL).covariance)
+    alone, together = (np.sqrt(np.trace(c[:3, :3])) for c in covariances)
+    assert together > 1.5 * alone

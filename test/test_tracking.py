@@ -19,7 +19,6 @@ from deviloc_ros.tracking import (
     mahalanobis,
     map_from_odom,
     predict,
-    rotation_vector,
 )
 
 CONFIG = TrackingConfig(confirmations=3)
@@ -81,14 +80,6 @@ def test_prediction_grows_with_distance_and_without_odometry_with_time():
 def test_rotation_error_becomes_position_error_over_distance():
     start = Fix(0, planar(0), isotropic(0.001, 0.1), planar(0))
     assert predict(start, 0, planar(5), CONFIG).covariance[1, 1] > 0.5**2
-
-
-@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-3, 1.0, 3.1])
-def test_rotation_vector_is_the_inverse_of_the_exponential(angle):
-    vector = angle * np.array([2.0, -1.0, 2.0]) / 3
-    assert np.allclose(rotation_vector(pycolmap.Rotation3d(vector)), vector, atol=1e-12)
-    negated = pycolmap.Rotation3d(-pycolmap.Rotation3d(vector).quat)
-    assert np.allclose(rotation_vector(negated), vector, atol=1e-9)
 
 
 def test_mahalanobis_counts_sigmas_of_the_difference():
@@ -158,14 +149,14 @@ def test_a_glitch_does_not_move_the_robot(localized):
     assert localized.agreeing == 0
 
 
-def test_fixes_that_scatter_more_than_their_covariance_says_are_believed():
-    """As they do with a slightly wrong calibration: PnP's covariance knows only of noise in the image."""
+@pytest.mark.parametrize("factor", [1.0, 1.4])
+def test_fixes_that_scatter_as_their_covariance_says_or_somewhat_more_are_believed(factor):
     tracker, rng = Tracker(CONFIG), np.random.default_rng(0)
     verdicts = []
     for i in range(100):
-        noise = rng.normal(0, [0.04, 0.04, 0.012])
-        sharp = Fix(i * SECOND // 10, planar(1 + noise[0], noise[1], noise[2]), isotropic(0.001, 0.0005), planar(0))
-        verdicts.append(tracker.observe(sharp, sharp.stamp_ns))
+        noise = factor * rng.normal(0, [0.01, 0.01, 0.002])
+        fix = Fix(i * SECOND // 10, planar(1 + noise[0], noise[1], noise[2]), TIGHT, planar(0))
+        verdicts.append(tracker.observe(fix, fix.stamp_ns))
     assert verdicts.count(Verdict.ACCEPTED) >= 95
 
 

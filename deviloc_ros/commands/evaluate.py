@@ -9,12 +9,17 @@ from pathlib import Path
 
 from deviloc_ros.commands.options import add_config, add_data, config_of
 from deviloc_ros.config import LIFTS, MATCHERS
-from deviloc_ros.evaluation import PROTOCOLS
+from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, PROTOCOLS
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("evaluate", help="run a fixed protocol on real data")
-    parser.add_argument("protocols", nargs="+", metavar="PROTOCOL", help=f"{', '.join(PROTOCOLS)}, or all")
+    parser.add_argument(
+        "protocols",
+        nargs="+",
+        metavar="PROTOCOL",
+        help=f"{', '.join(PROTOCOLS)}, or all (these); {', '.join(CALIBRATION_PROTOCOLS)}",
+    )
     add_data(parser)
     parser.add_argument("--references", type=int, metavar="K", help="references per query")
     parser.add_argument("--retrieval", choices=("true-pose", "global"), default="true-pose")
@@ -24,11 +29,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the summary there (a list if there are several)"
     )
+    parser.add_argument("--covariance", type=Path, metavar="FILE", help="draw how errors compare with covariances")
     add_config(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation import consistency
     from deviloc_ros.evaluation.protocols import load_protocol
     from deviloc_ros.evaluation.run import Evaluation
     from deviloc_ros.evaluation.table import markdown, stages
@@ -37,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if options.references:
         config = replace(config, retrieval=replace(config.retrieval, references=options.references))
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
-    summaries = []
+    summaries, nees = [], {}
     for name in names:
         protocol = load_protocol(name, options.data, options.every)
         for matcher in options.matchers or [config.matcher.name]:
@@ -47,10 +54,14 @@ def run(options: argparse.Namespace) -> int:
                 summaries.append(
                     evaluation.run(replace(config, lift=replace(config.lift, method=lift)), options.retrieval)
                 )
+                nees[name, matcher, lift] = [o.nees for o in evaluation.outcomes if o.localized]
                 print(f"{name} {matcher} {lift}: {stages(summaries[-1])} ms", flush=True)
     print(markdown(summaries))
     if any(protocol.endswith("-loo") for protocol in names):
         print("-loo: translations in hundredths of the camera-to-scene distance, not cm; wrong fixes in metres.")
+    if options.covariance:
+        print(consistency.table(nees))
+        consistency.draw(options.covariance, nees)
     if options.json:
         options.json.write_text(json.dumps(summaries if len(summaries) > 1 else summaries[0], indent=1))
     return 0

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 
-from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
+from deviloc_ros.evaluation.consistency import consistency
+from deviloc_ros.geometry import pose_difference, rotation_distance_deg, translation_distance_m
 from deviloc_ros.types import Localized, Result
 
 RECALL_THRESHOLDS = {
@@ -21,12 +22,16 @@ WRONG_FIX_M, WRONG_FIX_DEG = 0.5, 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """One query: its result, and its errors if it was localized (NaN if not). `scene_m` divides translations."""
+    """One query: its result, and its errors if it was localized (NaN if not). `scene_m` divides translations.
+
+    nees: normalised estimation error squared, e^T covariance^-1 e of the six degrees of freedom.
+    """
 
     name: str
     result: Result
     translation_m: float
     rotation_deg: float
+    nees: float
     scene_m: float = 1.0
 
     @property
@@ -42,15 +47,22 @@ class Outcome:
 def outcome(name: str, result: Result, true_cam_from_world: pycolmap.Rigid3d, scene_m: float = 1.0) -> Outcome:
     """Compare a result with the truth."""
     if not isinstance(result, Localized):
-        return Outcome(name, result, np.nan, np.nan, scene_m)
+        return Outcome(name, result, np.nan, np.nan, np.nan, scene_m)
     estimated = result.cam_from_world
     return Outcome(
         name,
         result,
         translation_distance_m(estimated, true_cam_from_world),
         rotation_distance_deg(estimated, true_cam_from_world),
+        normalised_error_squared(result, true_cam_from_world),
         scene_m,
     )
+
+
+def normalised_error_squared(result: Localized, true_cam_from_world: pycolmap.Rigid3d) -> float:
+    """Of world_from_cam, by its own covariance; chi-squared with 6 degrees of freedom if that is right."""
+    error = pose_difference(result.cam_from_world.inverse(), true_cam_from_world.inverse())
+    return float(error @ np.linalg.solve(result.covariance, error))
 
 
 def recall(outcomes: list[Outcome]) -> dict[str, float]:
@@ -81,6 +93,7 @@ def summarize(outcomes: list[Outcome]) -> dict[str, object]:
         "median_translation_m": translation,
         "median_rotation_deg": rotation,
         "recall": recall(outcomes),
+        "covariance": consistency([o.nees for o in localized]),
         "median_inliers": float(np.median([o.result.evidence.inliers for o in localized])) if localized else 0.0,
         "latency_ms": {
             "p50": float(np.percentile(times, 50)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from deviloc_ros.evaluation import PROTOCOLS
+from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, PROTOCOLS
 from deviloc_ros.maps.colmap import read_model
 from deviloc_ros.maps.sources import PosedImage, SourceError, read_kitti
 
@@ -39,11 +39,14 @@ def load_protocol(name: str, data: Path, every: int = 1) -> Protocol:
     Raises:
         SourceError: the data is not there, or the name is unknown.
     """
-    scene, _, variant = name.partition("-")
-    if name not in PROTOCOLS:
-        raise SourceError(f"unknown protocol {name!r}; known: {', '.join(PROTOCOLS)}")
+    known = (*PROTOCOLS, *CALIBRATION_PROTOCOLS)
+    if name not in known:
+        raise SourceError(f"unknown protocol {name!r}; known: {', '.join(known)}")
+    scene, variant = name.rsplit("-", 1)
     if scene == "kitchen":
         return kitchen(name, data / "7scenes/redkitchen", int(variant), every)
+    if scene == "kitchen-back":
+        return kitchen_back(name, data / "7scenes/redkitchen", int(variant), every)
     if scene == "drive":
         return drive(name, data / "kitti/excerpt-1", 2 if variant == "even" else 4, every)
     return leave_one_out(name, data / "strecha" / {"fountain": "fountain-P11", "entry": "entry-P10"}[scene], every)
@@ -54,6 +57,17 @@ def kitchen(name: str, folder: Path, step: int, every: int) -> Protocol:
     images = read_model(folder / "sfm_gt", folder).images
     map_images = [image for image in images if image.name.startswith("seq-01") and frame_number(image) % step == 0]
     queries = [image for image in images if image.name.startswith("seq-02") and frame_number(image) % 8 == 0]
+    return Protocol(name, [Fold(map_images, queries[::every])])
+
+
+def kitchen_back(name: str, folder: Path, step: int, every: int) -> Protocol:
+    """The other way round. Map: every `step`-th frame of seq-02. Queries: every 12th of seq-01; both from the 4th on.
+
+    No image here is one of a map or a query of `kitchen`, which begin at frame 0.
+    """
+    images = read_model(folder / "sfm_gt", folder).images
+    map_images = [image for image in images if image.name.startswith("seq-02") and frame_number(image) % step == 4]
+    queries = [image for image in images if image.name.startswith("seq-01") and frame_number(image) % 12 == 4]
     return Protocol(name, [Fold(map_images, queries[::every])])
 
 

@@ -165,7 +165,7 @@ class Pipeline:
                 if odom_from_base is None:  # it may have arrived while the image was localized
                     with watch.stage("odometry"):
                         odom_from_base = self._odom_from_base(time_ns, self._parameters.node.transform_timeout)
-                fix = fix_of(localized, base_from_cam, odom_from_base, time_ns, self._parameters.tracking)
+                fix = fix_of(localized, base_from_cam, odom_from_base, time_ns)
                 if self._parameters.node.two_d_mode:
                     fix = flattened(fix)
                 return self._judge(fix, localized.evidence, localizer)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deviloc_ros.evaluation.protocols import PROTOCOLS, frame_number, load_protocol
+from deviloc_ros.evaluation.protocols import CALIBRATION_PROTOCOLS, PROTOCOLS, frame_number, load_protocol
 
 COUNTS = {  # folds, map images of the first fold, queries of all folds
     "kitchen-12": (1, 50, 50),
@@ -12,11 +12,14 @@ COUNTS = {  # folds, map images of the first fold, queries of all folds
     "entry-loo": (10, 9, 10),
     "drive-even": (1, 13, 13),
     "drive-sparse": (1, 7, 19),
+    "kitchen-back-8": (1, 50, 50),
+    "kitchen-back-24": (1, 17, 50),
+    "kitchen-back-72": (1, 6, 50),
 }
 
 
 def test_these_are_all_protocols():
-    assert tuple(COUNTS) == PROTOCOLS
+    assert tuple(COUNTS) == PROTOCOLS + CALIBRATION_PROTOCOLS
 
 
 @pytest.mark.data
@@ -40,6 +43,17 @@ def test_the_kitchen_is_mapped_from_one_sequence_and_asked_from_the_other(data):
     assert {image.name[:6] for image in fold.map_images} == {"seq-01"}
     assert {query.name[:6] for query in fold.queries} == {"seq-02"}
     assert fold.map_images[0].camera.focal_px == pytest.approx(525.75, abs=0.05)
+
+
+@pytest.mark.data
+def test_what_calibrates_shares_no_image_with_what_is_reported(data):
+    reported = {image.name for name in PROTOCOLS[:3] for image in all_images(load_protocol(name, data))}
+    calibrating = {image.name for name in CALIBRATION_PROTOCOLS for image in all_images(load_protocol(name, data))}
+    assert reported and calibrating and not reported & calibrating
+
+
+def all_images(protocol):
+    return [image for fold in protocol.folds for image in fold.map_images + fold.queries]
 
 
 @pytest.mark.data

@@ -23,7 +23,6 @@ from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.parameters import Parameters, changed
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transforms import Missing
-from deviloc_ros.tracking import widened
 
 pytestmark = pytest.mark.ros
 
@@ -76,7 +75,7 @@ def test_the_fix_is_of_the_robot_not_of_the_camera():
     assert outcome.reason == "accepted"
     assert np.allclose(outcome.fix.map_from_base.matrix(), (map_from_cam * BASE_FROM_CAM.inverse()).matrix())
     moved = covariance_of_moved(map_from_cam, np.diag([1e-4] * 3 + [1e-5] * 3), BASE_FROM_CAM.inverse())
-    assert np.allclose(outcome.fix.covariance, widened(moved, Parameters().tracking))
+    assert np.allclose(outcome.fix.covariance, moved)
     assert np.allclose(outcome.fix.odom_from_base.matrix(), ODOM_FROM_BASE.matrix())
     assert outcome.stages_ms["stamp_to_result"] == pytest.approx(100.0) and outcome.stages_ms["match"] == 1.0
 
