@@ -15,7 +15,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     node.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of 7scenes, strecha and kitti")
     node.add_argument("--out-of-map-s", type=float, default=120.0, help="how long images of other places are sent [s]")
     node.add_argument("--map", type=Path, metavar="MAP", help="a map of kitchen-12 made before; default: it is made")
-    node.add_argument("--output", type=Path, metavar="FILE", help="write the tables there, as Markdown")
+    node.add_argument("--output", type=Path, metavar="FILE", help="write the page there, as Markdown")
     add_config(node)
     node.set_defaults(run=run_node)
 
@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run_node(options: argparse.Namespace) -> int:
     from deviloc_ros.ros.bench_node import run_benchmark
 
-    tables = run_benchmark(options.data, options.out_of_map_s, options.map, config_of(options))
+    page = run_benchmark(options.data, options.out_of_map_s, options.map, config_of(options))
     if options.output:
-        options.output.write_text("\n\n".join(map(str, tables)) + "\n")
+        options.output.write_text(page)
     return 0

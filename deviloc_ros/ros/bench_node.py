@@ -13,8 +13,8 @@ from deviloc_ros.demo import shipped, tail
 from deviloc_ros.demo.processes import python_module, terminated_like_interrupted
 from deviloc_ros.demo.worlds import BASE_FROM_CAM, World, kitchen
 from deviloc_ros.maps.build import build_map
+from deviloc_ros.ros.bench_page import Table, page
 from deviloc_ros.ros.benchmark import (
-    Table,
     bench_drive,
     bench_idle,
     bench_kidnapping,
@@ -27,9 +27,16 @@ from deviloc_ros.ros.live import LiveRobot
 from deviloc_ros.ros.parameters import NodeConfig
 
 
-def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config: Config) -> list[Table]:
-    """Build the map unless there is one, run the node, measure. Raises ValueError if the data or the node fails."""
-    world = kitchen(data)
+def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config: Config) -> str:
+    """Build the map unless there is one, run the node, measure.
+
+    Returns:
+        The page docs/node-benchmarks.md.
+
+    Raises:
+        ValueError: the data is not there, or the node fails.
+    """
+    world, load = kitchen(data), os.getloadavg()[0]
     with terminated_like_interrupted(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if map_folder is None:
@@ -49,7 +56,8 @@ def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config:
                 python_module("deviloc_ros.ros.node", *arguments, env=dict(os.environ), log=log) as node,
                 LiveRobot(BASE_FROM_CAM) as robot,
             ):
-                return measure(robot, world, data, node.pid, unknown_s)
+                tables = measure(robot, world, data, node.pid, unknown_s)
+                return page(tables, robot.notes.status["device"], load)
         except TimeoutError as error:
             raise ValueError(f"{error}; the node's last words:\n{tail(log)}") from error
         finally:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
 from deviloc_ros.geometry import rotation_distance_deg
 from deviloc_ros.maps.colmap import read_model
 from deviloc_ros.maps.sources import PosedImage, read_kitti
+from deviloc_ros.ros.bench_page import Row, Table
 from deviloc_ros.ros.live import LiveRobot, Notes, Shot
 from deviloc_ros.types import Camera
 
@@ -29,19 +29,6 @@ CUTS = 5  # seq-02 in five parts, of which the robot is carried from one to anot
 ORDER = (0, 3, 1, 4, 2)
 UNKNOWN_PLACES_S = 120.0
 IDLE_S = 20.0
-Row = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """What was measured, under a heading."""
-
-    heading: str
-    rows: list[Row]
-
-    def __str__(self) -> str:
-        lines = [f"## {self.heading}", "", "| measured | value |", "|---|---|"]
-        return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in self.rows)])
 
 
 def drive_shots(

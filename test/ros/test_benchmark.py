@@ -5,14 +5,15 @@ from itertools import pairwise
 import numpy as np
 import pycolmap
 import pytest
+from ros_helpers import ROOT
 
 pytest.importorskip("rclpy")
 
 from deviloc_ros.demo.worlds import Frame
+from deviloc_ros.ros.bench_page import Table, page
 from deviloc_ros.ros.benchmark import (
     CUTS,
     ORDER,
-    Table,
     counted,
     dropped_otherwise,
     errors_of,
@@ -57,3 +58,12 @@ def test_counters_are_compared_and_shown():
     before, after = {"dropped.too_old": "1"}, {"dropped.too_old": "3", "dropped.replaced": "7"}
     assert counted(before, after, "dropped.replaced") == "7" and dropped_otherwise(before, after) == "2 too_old"
     assert "| frames | 3 |" in str(Table("A drive", [("frames", "3")]))
+
+
+def test_the_page_is_whole():
+    written = page([Table("A drive", [("frames", "3")]), Table("Idle", [])], "cpu", 0.25)
+    headings = [line for line in written.splitlines() if line.startswith("#")]
+    assert headings == ["# The node on real images", "## A drive", "## Idle"]
+    assert "the network on\ncpu, load average 0.2 " in written and written.endswith("|\n")
+    assert set("{}").isdisjoint(written)
+    assert (ROOT / "docs" / "node-benchmarks.md").read_text().splitlines()[0] == headings[0]
