@@ -62,6 +62,6 @@ def draw(path: Path, runs: Runs) -> None:
     axes.set_xlabel("normalised estimation error squared")
     axes.set_ylabel("share of poses below")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left")
     with rc_context({"svg.hashsalt": "deviloc_ros", "svg.fonttype": "none"}):  # the same picture each time
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
