@@ -14,14 +14,18 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_data(parser)
     parser.add_argument("--weights", type=Path, metavar="FILE", help="default: those in the package")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the cells there")
+    parser.add_argument("--reliability", type=Path, metavar="FILE", help="draw there how far the confidence holds")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.holdout import evaluate_holdout
+    from deviloc_ros.evaluation.reliability import draw_reliability
     from deviloc_ros.pin import WEIGHTS, LearnedPointInference, load_pin
 
-    cells = evaluate_holdout(options.data, LearnedPointInference(load_pin(options.weights or WEIGHTS)))
+    cells, diagrams = evaluate_holdout(options.data, LearnedPointInference(load_pin(options.weights or WEIGHTS)))
     if options.json:
         options.json.write_text(json.dumps({"cells": cells}, indent=1))
+    if options.reliability:
+        draw_reliability(options.reliability, diagrams)
     return 0

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deviloc_ros.config import LiftConfig, MatcherConfig
+from deviloc_ros.evaluation.reliability import Reliability, reliability
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import read_gray, sample_unit_features
 from deviloc_ros.maps.colmap import read_model
@@ -23,6 +24,7 @@ from deviloc_ros.types import Features, Landmarks
 
 SCENES = {"kitchen": "7scenes/redkitchen", "fountain": "strecha/fountain-P11", "entry": "strecha/entry-P10"}
 MIN_LANDMARKS, MAX_PREDICTED = 200, 512
+MIN_OBSERVATIONS = 3
 RIGHT = 0.02
 
 
@@ -40,7 +42,7 @@ def load_views(scene: str, data: Path) -> list[HoldoutView]:
     """Views of a scene with enough landmarks, triangulated over all its images (kitchen: scored on seq-02 only)."""
     folder = data / SCENES[scene]
     images = read_model(folder / "sfm_gt", folder if scene == "kitchen" else folder / "images").images
-    landmarks = triangulate(images, match_sift(images, partial(tqdm, dynamic_ncols=True)))
+    landmarks = well_observed(triangulate(images, match_sift(images, partial(tqdm, dynamic_ncols=True))))
     scored = [image for image in images if scene != "kitchen" or image.name.startswith("seq-02")]
     matcher = create_matcher(MatcherConfig(name="xfeat"))
     return [
@@ -48,6 +50,17 @@ def load_views(scene: str, data: Path) -> list[HoldoutView]:
         for image in scored
         if len(landmarks[image.name]) >= MIN_LANDMARKS
     ]
+
+
+def well_observed(landmarks: dict[str, Landmarks]) -> dict[str, Landmarks]:
+    """Landmarks that MIN_OBSERVATIONS views or more observe: those of two views are too noisy to be the truth."""
+    ids, counts = np.unique(np.concatenate([observed.ids for observed in landmarks.values()]), return_counts=True)
+    trusted = ids[counts >= MIN_OBSERVATIONS]
+    kept = {name: np.isin(observed.ids, trusted) for name, observed in landmarks.items()}
+    return {
+        name: Landmarks(o.ids[kept[name]], o.keypoints[kept[name]], o.points_in_world[kept[name]])
+        for name, o in landmarks.items()
+    }
 
 
 def holdout_view(image: PosedImage, landmarks: Landmarks, features: Features) -> HoldoutView:
@@ -92,16 +105,27 @@ def score(errors: NDArray, confidence: NDArray) -> dict[str, float]:
 
 def evaluate_holdout(
     data: Path, pin: PointInference, landmarks: tuple[int, ...] = (64, 256), say: Callable[[str], None] = print
-) -> list[dict[str, object]]:
-    """One cell per scene and number of given landmarks: PIN beside 4-NN interpolation on the same split."""
+) -> tuple[list[dict[str, object]], dict[str, Reliability]]:
+    """One cell per scene and number of given landmarks: PIN beside 4-NN interpolation on the same split.
+
+    And, by the cell's name, how far PIN's confidence is to be believed.
+    """
     cells: list[dict[str, object]] = []
+    diagrams = {}
     interpolation = Interpolation(LiftConfig())
     for scene in SCENES:
         views = load_views(scene, data)
         for count in landmarks:
-            cell: dict[str, object] = {"scene": scene, "landmarks": count, "views": len(views)}
-            for name, inference in (("pin", pin), ("interpolation", interpolation)):
-                cell[name] = score(*predict(views, inference, count))
+            errors, confidence = predict(views, pin, count)
+            diagram = reliability(confidence, errors < RIGHT)
+            diagrams[f"{scene}, {count} landmarks"] = diagram
+            cell: dict[str, object] = {
+                "scene": scene,
+                "landmarks": count,
+                "views": len(views),
+                "pin": {**score(errors, confidence), "calibration_error": diagram.calibration_error},
+                "interpolation": score(*predict(views, interpolation, count)),
+            }
             cells.append(cell)
             say(f"{scene} {count}: pin {cell['pin']}, interpolation {cell['interpolation']}")
-    return cells
+    return cells, diagrams

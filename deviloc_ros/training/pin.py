@@ -157,8 +157,10 @@ def surviving_landmarks(sample: Sample, rng: Generator) -> NDArray:
 
 
 def disturb(landmarks_in_cam: NDArray, rng: Generator) -> NDArray:
-    """Heavy-tailed noise and a few outliers along the rays, on top of what triangulation left."""
-    sigma = np.exp(rng.uniform(np.log(0.0003), np.log(0.015)))
+    """Half of the time heavy-tailed noise and a few outliers along the rays, on top of what triangulation left."""
+    if rng.random() < 0.5:
+        return landmarks_in_cam
+    sigma = np.exp(rng.uniform(np.log(0.0003), np.log(0.03)))
     factor = 1 + sigma * rng.standard_t(3, len(landmarks_in_cam))
     outlier = rng.random(len(landmarks_in_cam)) < rng.uniform(0, 0.04)
     factor = np.where(outlier, np.exp(rng.normal(0, 0.5, len(factor))), factor).clip(0.2, 5)
