@@ -27,6 +27,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--matchers", nargs="+", choices=MATCHERS, metavar="NAME", help="several in one run")
     parser.add_argument("--lifts", nargs="+", choices=LIFTS, metavar="LIFT", help="several in one run")
     parser.add_argument(
+        "--remember-matches", action="store_true", help="match each query once for all lifts; their times mean nothing"
+    )
+    parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the summary there (a list if there are several)"
     )
     parser.add_argument("--covariance", type=Path, metavar="FILE", help="draw how errors compare with covariances")
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         protocol = load_protocol(name, options.data, options.every)
         for matcher in options.matchers or [config.matcher.name]:
             config = replace(config, matcher=replace(config.matcher, name=matcher))
-            evaluation = Evaluation(protocol, config)
+            evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)
             for lift in options.lifts or [config.lift.method]:
                 summaries.append(
                     evaluation.run(replace(config, lift=replace(config.lift, method=lift)), options.retrieval)
