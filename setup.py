@@ -14,7 +14,7 @@ setup(
     maintainer_email="maintainers@deviloc-ros.example",
     license="Apache-2.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["weights/*", "py.typed"]},
+    package_data={NAME: ["weights/*", "evaluation/report/*.html", "evaluation/report/*.css", "py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -26,6 +26,7 @@ setup(
         "PyYAML>=6",
         "faiss-cpu>=1.8",
         "kornia>=0.8",
+        "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python>=4.10",
         "pycolmap>=4.0",

@@ -7,9 +7,21 @@ import logging
 import sys
 
 from deviloc_ros import __version__
-from deviloc_ros.commands import ablate, adapt, bench, build_map, demo, doctor, evaluate, evaluate_pin, localize, train
+from deviloc_ros.commands import (
+    ablate,
+    adapt,
+    bench,
+    build_map,
+    demo,
+    doctor,
+    evaluate,
+    evaluate_bag,
+    evaluate_pin,
+    localize,
+    train,
+)
 
-COMMANDS = (build_map, localize, evaluate, evaluate_pin, ablate, train, adapt, demo, bench, doctor)
+COMMANDS = (build_map, localize, evaluate, evaluate_bag, evaluate_pin, ablate, train, adapt, demo, bench, doctor)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -107,3 +107,9 @@ def lift(
         from_here = np.full(len(keypoints), number)
         parts.append(Correspondences(keypoints, lifted.points_in_world, lifted.confidence, lifted.depths, from_here))
     return parts
+
+
+def warm_up(localizer: Localizer) -> None:
+    """Localize noise, so that the first real image is not delayed by what is done once."""
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640), np.uint8)
+    localizer.localize(noise, Camera("PINHOLE", 640, 480, (500.0, 500.0, 320.0, 240.0)))

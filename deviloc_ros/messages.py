@@ -46,6 +46,19 @@ def rigid_of(translation: Any, rotation: Any) -> pycolmap.Rigid3d:
     return pycolmap.Rigid3d(pycolmap.Rotation3d(xyzw / length), xyz)
 
 
+def rigid_of_text(text: str) -> pycolmap.Rigid3d:
+    """`x y z qx qy qz qw`, as static_transform_publisher takes it.
+
+    Raises:
+        ValueError: not seven numbers, or not a transform.
+    """
+    try:
+        x, y, z, qx, qy, qz, qw = map(float, text.split())
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not seven numbers x y z qx qy qz qw") from error
+    return rigid_of(SimpleNamespace(x=x, y=y, z=z), SimpleNamespace(x=qx, y=qy, z=qz, w=qw))
+
+
 def pixels_of(message: Any) -> NDArray:
     """(H, W) gray or (H, W, 3) BGR, uint8, of an Image or CompressedImage, as `cv_bridge` converts it.
 

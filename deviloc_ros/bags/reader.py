@@ -86,8 +86,10 @@ class Recording:
         """Number of messages of a topic."""
         return sum(c.msgcount for c in self._reader.connections if c.topic == topic)
 
-    def messages(self, topics: tuple[str, ...] | None = None) -> Iterator[Recorded]:
-        """In order of receipt; `topics` selects some, None all.
+    def messages(
+        self, topics: tuple[str, ...] | None = None, start_ns: int | None = None, stop_ns: int | None = None
+    ) -> Iterator[Recorded]:
+        """In order of receipt, from `start_ns` on and before `stop_ns`; `topics` selects some, None all.
 
         Raises:
             ValueError: a topic that the bag does not have, or a damaged file.
@@ -100,7 +102,7 @@ class Recording:
         if not chosen:
             return
         with named_errors(self._files):
-            for connection, time_ns, data in self._reader.messages(chosen):
+            for connection, time_ns, data in self._reader.messages(chosen, start_ns, stop_ns):
                 yield Recorded(connection.topic, connection.msgtype, time_ns, bytes(data), self._reader.deserialize)
 
 

@@ -67,10 +67,16 @@ class TransformTree:
                 parent_from_child = rigid_of_transform(stamped.transform)
             except ValueError:
                 continue
-            edge = self._edges.get(child)
-            if edge is None or edge.static != static or (edge.parent != parent):
-                edge = self._edges[child] = Edge(parent, static)
-            edge.add(stamp_ns(stamped), parent_from_child)
+            self.insert(parent, child, stamp_ns(stamped), parent_from_child, static)
+
+    def insert(
+        self, parent: str, child: str, time_ns: int, parent_from_child: pycolmap.Rigid3d, static: bool = False
+    ) -> None:
+        """Take one transform. A frame that changes its parent has only the new one."""
+        edge = self._edges.get(child)
+        if edge is None or edge.static != static or edge.parent != parent:
+            edge = self._edges[child] = Edge(parent, static)
+        edge.add(time_ns, parent_from_child)
 
     def lookup(self, target: str, source: str, time_ns: int) -> pycolmap.Rigid3d:
         """target_from_source at a time.

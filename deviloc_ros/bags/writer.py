@@ -158,6 +158,16 @@ class BagWriter:
         stamped = {"header": header(time_ns, frame), "pose": pose(frame_from_body)}
         self._write(topic, time_ns, "geometry_msgs/msg/PoseStamped", **stamped)
 
+    def pose_with_covariance(
+        self, topic: str, time_ns: int, frame: str, frame_from_body: pycolmap.Rigid3d, covariance: NDArray
+    ) -> None:
+        """geometry_msgs/PoseWithCovarianceStamped; (6, 6), translation before rotation, in axes of `frame`."""
+        with_covariance = TYPES.types["geometry_msgs/msg/PoseWithCovariance"](
+            pose(frame_from_body), np.ascontiguousarray(covariance, float).reshape(36)
+        )
+        stamped = {"header": header(time_ns, frame), "pose": with_covariance}
+        self._write(topic, time_ns, "geometry_msgs/msg/PoseWithCovarianceStamped", **stamped)
+
     def _write(self, topic: str, time_ns: int, kind: str, **fields: Any) -> None:
         if topic not in self._connections:
             offered = [qos(latched=topic == "/tf_static")]

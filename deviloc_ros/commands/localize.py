@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, config_of
+from deviloc_ros.commands.options import add_config, config_of, parse_camera
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -72,14 +72,3 @@ def describe(result) -> dict[str, object]:
         "covariance": result.covariance.tolist(),
         **numbers,
     }
-
-
-def parse_camera(text: str):
-    """Raises ValueError naming the flag."""
-    from deviloc_ros.types import Camera
-
-    try:
-        model, width, height, *params = text.split(",")
-        return Camera(model, int(width), int(height), tuple(float(p) for p in params))
-    except ValueError as error:
-        raise ValueError(f"--camera {text!r}: {error}") from error

@@ -6,10 +6,15 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from deviloc_ros.config import LANDMARK_SOURCES, LIFTS, MATCHERS, Config, from_dict, load
+
+if TYPE_CHECKING:
+    from deviloc_ros.tracking import TrackingConfig
+    from deviloc_ros.types import Camera
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -69,3 +74,26 @@ def nested(change: str) -> dict[str, object]:
     for part in reversed(key.strip().split(".")):
         value = {part: value}
     return value
+
+
+def tracking_of(options: argparse.Namespace) -> TrackingConfig:
+    """What `--set tracking.KEY=VALUE` says; it is taken out of the changes, the rest being for `config_of`."""
+    from deviloc_ros.tracking import TrackingConfig
+
+    config = TrackingConfig()
+    for change in options.changes:
+        if change.startswith("tracking."):
+            config = from_dict(config, nested(change.removeprefix("tracking.")), "tracking.")
+    options.changes = [change for change in options.changes if not change.startswith("tracking.")]
+    return config
+
+
+def parse_camera(text: str) -> Camera:
+    """Raises ValueError naming the flag."""
+    from deviloc_ros.types import Camera
+
+    try:
+        model, width, height, *params = text.split(",")
+        return Camera(model, int(width), int(height), tuple(float(p) for p in params))
+    except ValueError as error:
+        raise ValueError(f"--camera {text!r}: {error}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pycolmap
@@ -41,7 +43,25 @@ class Outcome:
     @property
     def is_wrong_fix(self) -> bool:
         """Given as localized, and far off: what users fear."""
-        return self.localized and (self.translation_m > WRONG_FIX_M or self.rotation_deg > WRONG_FIX_DEG)
+        return is_wrong_fix(self.translation_m, self.rotation_deg)
+
+
+class Scored(Protocol):
+    """What recall and medians are taken of. Errors are NaN for a query that was not localized."""
+
+    @property
+    def translation_m(self) -> float: ...
+    @property
+    def rotation_deg(self) -> float: ...
+    @property
+    def scene_m(self) -> float: ...
+    @property
+    def localized(self) -> bool: ...
+
+
+def is_wrong_fix(translation_m: float, rotation_deg: float) -> bool:
+    """Whether a pose that was given is far off; NaN, for none given, is not."""
+    return translation_m > WRONG_FIX_M or rotation_deg > WRONG_FIX_DEG
 
 
 def outcome(name: str, result: Result, true_cam_from_world: pycolmap.Rigid3d, scene_m: float = 1.0) -> Outcome:
@@ -65,7 +85,7 @@ def normalised_error_squared(result: Localized, true_cam_from_world: pycolmap.Ri
     return float(error @ np.linalg.solve(result.covariance, error))
 
 
-def recall(outcomes: list[Outcome]) -> dict[str, float]:
+def recall(outcomes: Sequence[Scored]) -> dict[str, float]:
     """Share of *all* queries within each threshold; lost ones are misses."""
     return {
         name: float(np.mean([o.translation_m / o.scene_m <= near and o.rotation_deg <= turned for o in outcomes]))
@@ -73,7 +93,7 @@ def recall(outcomes: list[Outcome]) -> dict[str, float]:
     }
 
 
-def median_errors(outcomes: list[Outcome]) -> tuple[float, float]:
+def median_errors(outcomes: Sequence[Scored]) -> tuple[float, float]:
     """Over all queries, a lost one counting as infinitely wrong: (translation [m or scene units], rotation [deg])."""
     translations = [o.translation_m / o.scene_m if o.localized else np.inf for o in outcomes]
     rotations = [o.rotation_deg if o.localized else np.inf for o in outcomes]

@@ -19,7 +19,7 @@ def write_tum(path: Path, poses: Iterable[Stamped]) -> None:
     for time_ns, world_from_body in poses:
         numbers = [*world_from_body.translation, *world_from_body.rotation.quat]
         seconds, rest = divmod(time_ns, 1_000_000_000)
-        lines.append(f"{seconds}.{rest:09d} " + " ".join(f"{number:.9f}" for number in numbers))
+        lines.append(f"{seconds}.{rest:09d} " + " ".join(f"{number:.12f}" for number in numbers))
     path.write_text("\n".join(lines) + "\n")
 
 

@@ -17,7 +17,7 @@ import pycolmap
 
 from deviloc_ros.demo.recording import ODOMETRY_PER_FRAME, dense, drifting_odometry
 from deviloc_ros.demo.worlds import Frame
-from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
+from deviloc_ros.evaluation.metrics import is_wrong_fix
 from deviloc_ros.geometry import rotation_distance_deg
 from deviloc_ros.maps.colmap import read_model
 from deviloc_ros.maps.sources import PosedImage, read_kitti
@@ -182,7 +182,7 @@ def errors_of(notes: Notes, shots: list[Shot]) -> list[tuple[float, float]]:
 
 def wrong(errors: list[tuple[float, float]]) -> int:
     """How many are far off."""
-    return sum(metres > WRONG_FIX_M or degrees > WRONG_FIX_DEG for metres, degrees in errors)
+    return sum(is_wrong_fix(*error) for error in errors)
 
 
 def percentiles(values: list[float]) -> tuple[float, float]:

@@ -119,19 +119,3 @@ def transform_msg(parent_from_child: pycolmap.Rigid3d, time_ns: int, parent: str
     t.x, t.y, t.z = map(float, parent_from_child.translation)
     q.x, q.y, q.z, q.w = map(float, parent_from_child.rotation.quat)
     return msg
-
-
-def rigid_from_text(text: str) -> pycolmap.Rigid3d:
-    """`x y z qx qy qz qw`, as static_transform_publisher takes it.
-
-    Raises:
-        ValueError: not seven numbers, or not a transform.
-    """
-    try:
-        x, y, z, qx, qy, qz, qw = map(float, text.split())
-    except ValueError as error:
-        raise ValueError(f"{text!r} is not seven numbers x y z qx qy qz qw") from error
-    msg = Pose()
-    msg.position.x, msg.position.y, msg.position.z = x, y, z
-    msg.orientation.x, msg.orientation.y, msg.orientation.z, msg.orientation.w = qx, qy, qz, qw
-    return rigid_from_msg(msg)

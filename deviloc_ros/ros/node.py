@@ -18,11 +18,11 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from deviloc_ros.localizer import Localizer
+from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.ros.diagnostics import Health, diagnostics_msg
 from deviloc_ros.ros.optional import LoadMap
 from deviloc_ros.ros.parameters import Parameters, all_parameters, changed, declare
-from deviloc_ros.ros.pipeline import open_localizer, warm_up
+from deviloc_ros.ros.pipeline import open_localizer
 from deviloc_ros.ros.session import Session
 
 OpenLocalizer = Callable[[Parameters], Localizer]

@@ -83,12 +83,6 @@ def open_localizer(parameters: Parameters) -> Localizer:
     return Localizer(reference_map, bound_to_map(parameters.localizer, reference_map.config))
 
 
-def warm_up(localizer: Localizer) -> None:
-    """Localize noise, so that the first real image is not delayed by what is done once."""
-    noise = np.random.default_rng(0).integers(0, 255, (480, 640), np.uint8)
-    localizer.localize(noise, Camera("PINHOLE", 640, 480, (500.0, 500.0, 320.0, 240.0)))
-
-
 class Pipeline:
     """Everything that lives between configure and cleanup: localizer, tracker, calibrations, counts.
 

@@ -15,7 +15,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time
 
-from deviloc_ros.ros.conversions import rigid_from_msg, rigid_from_text, time_msg, transform_msg
+from deviloc_ros.messages import rigid_of_text
+from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
 from deviloc_ros.ros.parameters import NodeConfig
 
 BUFFER_S = 30.0  # longer than any image waits to be localized, with room for recordings played fast
@@ -72,7 +73,7 @@ class Transforms:
     def base_from_cam(self, image_frame: str, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
         """The camera on the robot when the image was taken: the parameter if given, else TF."""
         if self._config.base_from_camera:
-            return rigid_from_text(self._config.base_from_camera)
+            return rigid_of_text(self._config.base_from_camera)
         return self._lookup(self._config.base_frame, self._config.camera_frame or image_frame, time_ns, wait_s)
 
     def odom_from_base(self, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
-from typing import Any
 
-import cv2
 import numpy as np
 import pycolmap
 from cv_bridge import CvBridge
@@ -18,15 +16,14 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
+from deviloc_ros.drawing import best_reference, draw_matches
 from deviloc_ros.maps.store import Map
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.endpoints import Endpoints, latched
-from deviloc_ros.types import Camera, Evidence, ReferenceView
+from deviloc_ros.types import Camera, Evidence
 
 FRUSTUM_DEPTH_M = 0.15
 KEYFRAME_COLOR, CANDIDATE_COLOR = ColorRGBA(r=0.3, g=0.6, b=1.0, a=0.6), ColorRGBA(r=1.0, g=0.6, b=0.0, a=1.0)
-CANVAS_BGR, KEYPOINT_BGR, INLIER_BGR, OTHER_BGR = (40, 40, 40), (110, 110, 110), (0, 200, 0), (0, 0, 220)
-MAX_LINES = 200  # more would hide the picture
 
 
 class Visualization:
@@ -113,46 +110,3 @@ def cloud_msg(header: Header, points: NDArray) -> PointCloud2:
     count = len(points)
     layout = {"height": 1, "width": count, "point_step": 12, "row_step": 12 * count, "is_dense": True}
     return PointCloud2(header=header, fields=fields, data=data, **layout)
-
-
-def best_reference(evidence: Evidence) -> int:
-    """Which of the references gave most inliers; the first if there are none."""
-    if not evidence.inliers:
-        return 0
-    return int(np.bincount(evidence.correspondences.references[evidence.inlier_mask].astype(int)).argmax())
-
-
-def draw_matches(pixels: NDArray, view: ReferenceView, evidence: Evidence, reference: int) -> NDArray:
-    """The image beside one reference, with lines between what was taken for the same point: inliers green, others red.
-
-    A map holds no images, so the reference's keypoints are drawn; the lines end at the 3D points, projected into it.
-    """
-    query = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels
-    height, width = query.shape[:2]
-    canvas = np.full((max(height, view.camera.height), width + view.camera.width, 3), CANVAS_BGR, np.uint8)
-    canvas[:height, :width] = query
-    beside = np.array([width, 0])
-    for x, y in whole(view.features.keypoints.cpu().numpy() + beside):
-        cv2.circle(canvas, (x, y), 1, KEYPOINT_BGR, -1)
-    rows = np.flatnonzero(evidence.correspondences.references == reference)
-    inlier = evidence.inlier_mask[rows] if len(evidence.inlier_mask) else np.zeros(len(rows), bool)
-    ends = projected(view, evidence.correspondences.points_in_world[rows]) + beside
-    starts = evidence.correspondences.keypoints[rows]
-    for chosen, color in ((~inlier, OTHER_BGR), (inlier, INLIER_BGR)):
-        kept = np.flatnonzero(chosen & np.isfinite(ends).all(1))[:: max(1, int(chosen.sum()) // MAX_LINES)]
-        for start, end in zip(whole(starts[kept]), whole(ends[kept]), strict=True):
-            cv2.line(canvas, start, end, color, 1, cv2.LINE_AA)
-    text = f"{evidence.inliers} of {len(evidence.inlier_mask)} inliers, {view.name}"
-    cv2.putText(canvas, text, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
-    return canvas
-
-
-def projected(view: ReferenceView, points_in_world: NDArray) -> NDArray:
-    """(N, 2) px in the view; NaN behind it."""
-    cam_from_world = view.cam_from_world
-    return view.camera.project(points_in_world @ cam_from_world.rotation.matrix().T + cam_from_world.translation)
-
-
-def whole(points: NDArray) -> list[Any]:
-    """Nearest whole pixels, as OpenCV draws them."""
-    return [tuple(point) for point in np.rint(np.clip(points, -1e4, 1e4)).astype(int).tolist()]

@@ -1,0 +1,193 @@
+"""One recording against one map: which images, which truth, what is said about it."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+import deviloc_ros
+from deviloc_ros.bags.reader import Recorded, Recording
+from deviloc_ros.bags.transforms import TransformError
+from deviloc_ros.config import to_dict
+from deviloc_ros.drops import Drop
+from deviloc_ros.evaluation.contents import Contents, Rig, read_contents
+from deviloc_ros.evaluation.folder import Run
+from deviloc_ros.evaluation.frames import WORDS, Estimate, score
+from deviloc_ros.evaluation.offline import OfflineRun
+from deviloc_ros.evaluation.sampling import Sampled, all_of, every_kth, within_budget
+from deviloc_ros.evaluation.summary import summarize_frames, summarize_latency
+from deviloc_ros.evaluation.topics import Topics, choose_topics
+from deviloc_ros.evaluation.truth import Truth, truth_of_file, truth_of_messages, truth_of_transforms
+from deviloc_ros.localizer import Localizer, warm_up
+from deviloc_ros.messages import stamp_ns
+from deviloc_ros.tracking import TrackingConfig
+
+ADVICE = {
+    Drop.NO_CAMERA_INFO: "choose another --camera-info-topic, or give the calibration with --camera",
+    Drop.BAD_CAMERA_INFO: "give the calibration with --camera MODEL,W,H,PARAMS",
+    Drop.NO_EXTRINSIC: 'give --base-frame, --camera-frame or --extrinsic "x y z qx qy qz qw"',
+    Drop.UNDECODABLE: "is it the topic of a camera's picture? choose another --image-topic",
+    Drop.NO_STAMP: "the driver leaves header.stamp empty",
+}
+AS_PUBLISHED = "none: poses as given, in the frame of the map"
+ALIGNED = "all poses moved rigidly to fit the truth best (no scale): errors common to all are hidden"
+
+
+@dataclass(frozen=True, slots=True)
+class TruthSource:
+    """Where the truth comes from, one of the first three. body: the frame whose poses it holds, empty: the robot's."""
+
+    file: Path | None = None
+    topic: str = ""
+    transform: tuple[str, str] | None = None  # parent, child
+    body: str = ""
+
+    def __str__(self) -> str:
+        if self.transform:
+            return "transform {} <- {}".format(*self.transform)
+        return self.topic or (self.file.name if self.file else "none")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What to do with a recording.
+
+    every: only each k-th image. budget_ms: simulate a machine that needs this long per image; 0: all are tried.
+    only: stamps [ns] of the images to try, None for all.
+    """
+
+    image_topic: str = ""
+    camera_info_topic: str = ""
+    rig: Rig = field(default_factory=Rig)
+    truth: TruthSource = field(default_factory=TruthSource)
+    align: bool = False
+    every: int = 1
+    budget_ms: float = 0.0
+    only: frozenset[int] | None = None
+
+    @property
+    def sampling(self) -> str:
+        """In words."""
+        parts = ["every image" if self.every == 1 else f"every {self.every}th image"]
+        if self.only is not None:
+            parts = [f"the {len(self.only)} images that another run tried"]
+        if self.budget_ms > 0:
+            parts.append(f"a simulated machine that needs {self.budget_ms:g} ms for one")
+        return ", ".join(parts)
+
+
+def images_of(recording: Recording, topics: Topics, plan: Plan) -> Sampled:
+    """The images that the plan lets through, with a bar of progress."""
+    total = recording.count(topics.image)
+    bar = tqdm(recording.messages((topics.image,)), total=total, unit="image", desc="localize", dynamic_ncols=True)
+    images: Iterable[Recorded] = bar
+    if plan.only is not None:
+        images = (image for image in images if stamp_ns(image.message()) in plan.only)
+    images = every_kth(images, plan.every)
+    return within_budget(images, round(plan.budget_ms * 1e6)) if plan.budget_ms > 0 else all_of(images)
+
+
+def read(recording: Recording, plan: Plan) -> tuple[Topics, Contents]:
+    """What there is besides images. Raises ValueError: something that the plan needs is missing."""
+    topics = choose_topics(recording, plan.image_topic, plan.camera_info_topic, plan.rig.camera is not None)
+    return topics, read_contents(recording, topics, plan.rig, plan.truth.topic)
+
+
+def run_offline(
+    recording: Recording, topics: Topics, contents: Contents, plan: Plan, localizer: Localizer, tracking: TrackingConfig
+) -> list[Estimate]:
+    """Every image that the plan lets through, localized as the node would.
+
+    Raises:
+        ValueError: none could be tried; the message says why and what to do.
+    """
+    warm_up(localizer)
+    estimates = OfflineRun(localizer, contents, tracking).run(images_of(recording, topics, plan))
+    if not any(estimate.tried for estimate in estimates):
+        raise ValueError(f"{recording.path}: {none_tried(estimates)}")
+    return estimates
+
+
+def none_tried(estimates: list[Estimate]) -> str:
+    """Why not one image could be tried."""
+    if not estimates:
+        return "no image is left to try"
+    status, count = Counter(e.status for e in estimates).most_common(1)[0]
+    detail = next(e.detail for e in estimates if e.status == status)
+    advice = next((advice for drop, advice in ADVICE.items() if drop.name.lower() == status), "")
+    return f"no image could be tried; {count} of {len(estimates)}: {detail or WORDS[status]}. {advice}".rstrip(". ")
+
+
+def find_truth(plan: Plan, contents: Contents, times_ns: list[int], kind: str) -> Truth | None:
+    """The truth as map_from_base; None if none was asked for.
+
+    Args:
+        times_ns: stamps of the images. kind: type of the topic of the truth.
+
+    Raises:
+        ValueError: it is not to be had.
+    """
+    source, base = plan.truth, contents.rig.base_frame
+    if source.file:
+        truth = truth_of_file(source.file)
+    elif source.topic:
+        truth = truth_of_messages(contents.truth, kind)
+    elif source.transform:
+        truth = truth_of_transforms(contents.transforms, *source.transform, times_ns)
+    else:
+        return None
+    body = source.body or (source.transform[1] if source.transform else base)
+    if body == base:
+        return truth
+    try:
+        return truth.moved(contents.transforms.lookup(body, base, times_ns[0]))
+    except TransformError as error:
+        raise ValueError(f"ground truth is of frame {body!r}, wanted of {base!r}: {error}") from error
+
+
+def conclude(
+    recording: Recording, contents: Contents, plan: Plan, estimates: list[Estimate], about: dict[str, Any]
+) -> Run:
+    """Score and sum up. `about` says how the estimates came to be."""
+    times_ns = [e.stamp_ns for e in estimates]
+    truth = find_truth(plan, contents, times_ns, recording.topics.get(plan.truth.topic, ""))
+    frames = score(estimates, truth, plan.align)
+    summary = {
+        "bag": recording.path.resolve().name,
+        **about,
+        "ground_truth": str(plan.truth),
+        "ground_truth_frame": truth.frame if truth else "",
+        "alignment": ALIGNED if plan.align else AS_PUBLISHED,
+        **summarize_frames(frames),
+        "frames_out_of_order": sum(b < a for a, b in pairwise(times_ns)),
+        "versions": versions(),
+    }
+    return Run(recording.path.stem, summary, summarize_latency(frames), frames)
+
+
+def about_localizer(localizer: Localizer, tracking: TrackingConfig) -> dict[str, Any]:
+    """Which map and which parameters."""
+    return {
+        "map": {
+            "name": localizer.map.folder.resolve().name,
+            "identity": localizer.map.identity,
+            "views": len(localizer.map),
+        },
+        "parameters": {**to_dict(localizer.config), "tracking": to_dict(tracking)},
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the figures were made with."""
+    packages = {name: version(name) for name in ("numpy", "pycolmap", "torch")}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
+    return {"deviloc_ros": deviloc_ros.__version__, "python": platform.python_version(), **packages, "device": device}

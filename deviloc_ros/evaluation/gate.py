@@ -1,0 +1,80 @@
+"""Requirements such as `wrong_fixes<=0` on the figures of a run: a gate for other people's CI."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from dataclasses import dataclass
+from typing import Any
+
+COMPARISONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt}
+GRAMMAR = re.compile(r"\s*([\w.]+)\s*(<=|>=|==|<|>)\s*(\S+)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A dotted name of a figure in summary.json or latency.json, and what it has to be."""
+
+    name: str
+    comparison: str
+    limit: float
+
+    def failure(self, summary: dict[str, Any]) -> str:
+        """What is wrong, empty if nothing is.
+
+        Raises:
+            ValueError: the summary has no figure of this name.
+        """
+        value = figure(summary, self.name)
+        if value is not None and COMPARISONS[self.comparison](value, self.limit):
+            return ""
+        shown = "there is none" if value is None else f"it is {value:g}"
+        return f"{self.name} {self.comparison} {self.limit:g} was required, {shown}"
+
+
+def parse_requirement(text: str) -> Requirement:
+    """Raises ValueError for what is no requirement."""
+    match = GRAMMAR.fullmatch(text)
+    try:
+        name, comparison, limit = match.groups() if match else ("", "", "nan")
+        value = float(limit)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise ValueError(f"--require {text!r}: expected NAME<=NUMBER (or >=, ==, <, >), as wrong_fixes<=0")
+    return Requirement(name, comparison, value)
+
+
+def figure(summary: dict[str, Any], name: str) -> float | None:
+    """The figure of a dotted name; None where the run has nothing to say about it.
+
+    Raises:
+        ValueError: no such figure; the message lists those that there are.
+    """
+    value: Any = summary
+    for part in name.split("."):
+        if value is None:
+            return None
+        if not isinstance(value, dict) or part not in value:
+            raise ValueError(f"no figure {name!r} in the summary; there are {', '.join(figures(summary))}")
+        value = value[part]
+    if value is None or isinstance(value, (int, float)):
+        return value
+    raise ValueError(f"{name!r} is not one figure; there are {', '.join(figures(summary))}")
+
+
+def figures(summary: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of all numbers in a summary."""
+    names = []
+    for key, value in summary.items():
+        if isinstance(value, dict):
+            names += figures(value, f"{prefix}{key}.")
+        elif isinstance(value, (int, float)):
+            names.append(prefix + key)
+    return names
+
+
+def failures(requirements: list[Requirement], summary: dict[str, Any]) -> list[str]:
+    """What is wrong with a run, one line each."""
+    return [failure for requirement in requirements if (failure := requirement.failure(summary))]

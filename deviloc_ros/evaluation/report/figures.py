@@ -1,0 +1,220 @@
+"""Figures of runs, each a list of runs drawn over each other. Small, so that they are legible on a phone."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from deviloc_ros.evaluation.folder import Run
+from deviloc_ros.evaluation.frames import WORDS, Frame
+from deviloc_ros.evaluation.metrics import RECALL_THRESHOLDS, WRONG_FIX_M
+from deviloc_ros.evaluation.summary import DEGREES_OF_FREEDOM
+
+SIZE_IN = (5.0, 3.2)
+COLORS = ("#1f6fb2", "#d1495b", "#2a9d6f", "#8e5ea2", "#e08e1a", "#5c6b73")
+LOST_COLORS = ("#f4a9a8", "#f6d186", "#c9b6e4", "#a8d5ba", "#b8d8e8", "#d9d9d9")
+# Without a salt of its own matplotlib names things in a file at random.
+SVG: dict[Any, Any] = {
+    "svg.hashsalt": "deviloc",
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.fontsize": 8,
+}
+
+
+def svg_uri(figure: Figure) -> str:
+    """The figure as a data URI, the same for the same figure."""
+    file = io.BytesIO()
+    with matplotlib.rc_context(SVG):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def new_figure(rows: int = 1, height_in: float = SIZE_IN[1]) -> tuple[Figure, list[Axes]]:
+    """Axes above each other that share their x."""
+    with matplotlib.rc_context(SVG):
+        figure = Figure((SIZE_IN[0], height_in), layout="constrained")
+        axes = figure.subplots(rows, 1, sharex=True, squeeze=False)
+    return figure, list(axes[:, 0])
+
+
+def colored(runs: Sequence[Run]) -> list[tuple[Run, str]]:
+    """A colour for each run."""
+    return [(run, COLORS[number % len(COLORS)]) for number, run in enumerate(runs)]
+
+
+def legend(axes: Axes, runs: Sequence[Run]) -> None:
+    """Only where there is something to tell apart."""
+    if len(runs) > 1:
+        axes.legend()
+
+
+def since_start_s(run: Run, frames: Sequence[Frame]) -> NDArray:
+    """(N,) seconds after the run's first image."""
+    start_ns = min(f.estimate.stamp_ns for f in run.frames)
+    return np.array([(f.estimate.stamp_ns - start_ns) * 1e-9 for f in frames])
+
+
+def errors_over_time(runs: Sequence[Run]) -> Figure:
+    """Translation and rotation error; of a single run also where there was no pose, and why."""
+    figure, (above, below) = new_figure(2, 4.2)
+    for run, color in colored(runs):
+        fixes = [f for f in run.frames if f.localized and f.has_truth]
+        style: dict[str, Any] = {"color": color, "marker": ".", "markersize": 4, "linestyle": "none", "label": run.name}
+        if fixes:
+            times_s = since_start_s(run, fixes)
+            above.plot(times_s, [100 * f.translation_m for f in fixes], **style)
+            below.plot(times_s, [f.rotation_deg for f in fixes], **style)
+    above.set_yscale("log")
+    below.set_yscale("log")
+    above.set_ylabel("position error [cm]")
+    below.set_ylabel("rotation error [deg]")
+    below.set_xlabel("time since the first image [s]")
+    legend(above, runs)
+    if len(runs) == 1:
+        mark_lost(runs[0], [above, below])
+    return figure
+
+
+def mark_lost(run: Run, axes: Sequence[Axes]) -> None:
+    """Shade the stretches without a pose, a colour for each reason."""
+    tried = [f for f in run.frames if f.estimate.tried]
+    times_s = since_start_s(run, tried)
+    period_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.1
+    colors: dict[str, str] = {}
+    for time_s, frame in zip(times_s, tried, strict=True):
+        status = frame.estimate.status
+        if frame.localized:
+            continue
+        known = status in colors
+        color = colors.setdefault(status, LOST_COLORS[len(colors) % len(LOST_COLORS)])
+        for number, part in enumerate(axes):
+            label = None if known or number else WORDS.get(status, status)
+            part.axvspan(time_s - period_s / 2, time_s + period_s / 2, color=color, linewidth=0, label=label)
+    if colors:
+        axes[0].legend(loc="upper right")
+
+
+def cumulative_errors(runs: Sequence[Run]) -> Figure:
+    """Share of all images with ground truth whose position error is at most so large; lost ones never are."""
+    figure, (axes,) = new_figure()
+    for run, color in colored(runs):
+        judged = [f for f in run.frames if f.estimate.tried and f.has_truth]
+        errors_cm = 100 * np.sort([f.translation_m for f in judged if f.localized])
+        if len(errors_cm):
+            shares = np.arange(1, len(errors_cm) + 1) / len(judged)
+            axes.step(errors_cm, shares, where="post", color=color, label=run.name)
+    axes.set_xscale("log")
+    axes.axvline(100 * WRONG_FIX_M, color="#c0392b", linestyle=":", linewidth=1)
+    axes.text(100 * WRONG_FIX_M, 0.03, "wrong fix ", color="#c0392b", ha="right", fontsize=8)
+    axes.set_ylim(0, 1.03)
+    axes.set_xlabel("position error at most [cm]")
+    axes.set_ylabel("share of images")
+    legend(axes, runs)
+    return figure
+
+
+def recall_curve(runs: Sequence[Run]) -> Figure:
+    """Share of all images within t centimetres and t degrees, with the usual thresholds marked."""
+    figure, (axes,) = new_figure()
+    thresholds = np.geomspace(0.2, 50, 120)
+    for run, color in colored(runs):
+        judged = [f for f in run.frames if f.estimate.tried and f.has_truth]
+        if not judged:
+            continue
+        errors = [(100 * f.translation_m, f.rotation_deg) if f.localized else (np.inf, np.inf) for f in judged]
+        worst = np.max(errors, axis=1)
+        axes.plot(thresholds, [(worst <= t).mean() for t in thresholds], color=color, label=run.name)
+        for name, share in (run.summary["recall"] or {}).items():
+            axes.plot(100 * RECALL_THRESHOLDS[name][0], share, "o", color=color, markersize=4)
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1.03)
+    axes.set_xlabel("threshold t: within t cm and t deg")
+    axes.set_ylabel("recall")
+    legend(axes, runs)
+    return figure
+
+
+def consistency_curve(runs: Sequence[Run]) -> Figure:
+    """Distribution of the normalised errors beside the one that right covariances would give."""
+    figure, (axes,) = new_figure()
+    grid = np.geomspace(0.1, 100, 200)
+    axes.plot(grid, chi2.cdf(grid, DEGREES_OF_FREEDOM), "--", color="#555555", label="if the covariances were right")
+    for run, color in colored(runs):
+        nees = np.sort([f.nees for f in run.frames if np.isfinite(f.nees)])
+        if len(nees):
+            axes.step(nees, np.arange(1, len(nees) + 1) / len(nees), where="post", color=color, label=run.name)
+    axes.set_xscale("log")
+    axes.set_xlim(0.1, 100)
+    axes.set_ylim(0, 1.03)
+    axes.set_xlabel("squared error in units of its covariance (NEES)")
+    axes.set_ylabel("share of poses")
+    axes.legend()
+    return figure
+
+
+def inliers_over_time(runs: Sequence[Run]) -> Figure:
+    """On what the poses rest; images without a pose as crosses."""
+    figure, (axes,) = new_figure()
+    for run, color in colored(runs):
+        for localized, marker in ((True, "."), (False, "x")):
+            frames = [f for f in run.frames if f.estimate.tried and f.localized == localized]
+            if frames:
+                label = run.name if localized and len(runs) > 1 else "localized" if localized else "no pose"
+                counts = [f.estimate.inliers for f in frames]
+                axes.plot(since_start_s(run, frames), counts, linestyle="none", color=color, label=label, marker=marker)
+    needed = runs[0].summary.get("parameters", {}).get("pose", {}).get("min_inliers")
+    if needed and len(runs) == 1:
+        axes.axhline(needed, color="#c0392b", linestyle=":", label=f"at least {needed} are needed")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("time since the first image [s]")
+    axes.set_ylabel("inliers")
+    axes.legend()
+    return figure
+
+
+def latency_distribution(runs: Sequence[Run]) -> Figure:
+    """Share of images that took at most so long."""
+    figure, (axes,) = new_figure()
+    for run, color in colored(runs):
+        totals = np.sort([f.estimate.latency_ms for f in run.frames if f.estimate.tried and f.estimate.stages_ms])
+        if len(totals):
+            axes.step(totals, np.arange(1, len(totals) + 1) / len(totals), where="post", color=color, label=run.name)
+    for share in (0.5, 0.95, 0.99):
+        axes.axhline(share, color="#999999", linestyle=":", linewidth=0.8)
+        axes.text(0.01, share - 0.02, f"p{100 * share:.0f}", transform=axes.get_yaxis_transform(), fontsize=7, va="top")
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, 1.03)
+    axes.set_xlabel("time for one image at most [ms]")
+    axes.set_ylabel("share of images")
+    legend(axes, runs)
+    return figure
+
+
+def latency_by_stage(runs: Sequence[Run]) -> Figure:
+    """Median of each stage, and its 95th percentile as a whisker."""
+    names = list(dict.fromkeys(name for run in runs for f in run.frames for name in f.estimate.stages_ms))
+    figure, (axes,) = new_figure(height_in=1.0 + 0.28 * len(names) * max(len(runs), 1))
+    height = 0.8 / len(runs)
+    for number, (run, color) in enumerate(colored(runs)):
+        times = [[f.estimate.stages_ms[n] for f in run.frames if n in f.estimate.stages_ms] or [0.0] for n in names]
+        middle = np.array([np.median(values) for values in times])
+        high = np.array([np.percentile(values, 95) for values in times])
+        rows = np.arange(len(names)) + (number - (len(runs) - 1) / 2) * height
+        axes.barh(rows, middle, height, xerr=[np.zeros(len(names)), high - middle], color=color, label=run.name,
+                  error_kw={"elinewidth": 1, "ecolor": "#333333"})  # fmt: skip
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("median, and 95th percentile [ms]")
+    legend(axes, runs)
+    return figure

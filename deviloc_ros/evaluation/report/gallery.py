@@ -1,0 +1,86 @@
+"""The images that went worst, with what they were matched with. They are localized once more for their pictures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import cv2
+
+from deviloc_ros.bags.reader import Recording
+from deviloc_ros.drawing import best_reference, draw_matches
+from deviloc_ros.drops import NotTried
+from deviloc_ros.evaluation.contents import Contents
+from deviloc_ros.evaluation.frames import WORDS, Frame
+from deviloc_ros.evaluation.headline import length
+from deviloc_ros.evaluation.offline import again
+from deviloc_ros.evaluation.topics import Topics
+from deviloc_ros.localizer import Localizer
+
+FIXES, LOST = 4, 2
+JPEG_QUALITY = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A data URI of a JPEG, and what is to be said of it."""
+
+    uri: str
+    title: str
+    text: str
+
+
+def worst(frames: list[Frame]) -> list[Frame]:
+    """Wrong fixes, then the largest errors; then the middle of each of the longest stretches without a pose."""
+    fixes = [f for f in frames if f.localized and f.has_truth]
+    fixes.sort(key=lambda f: (not f.is_wrong_fix, -f.translation_m))
+    tried = [f for f in frames if f.estimate.tried]
+    lost = [list(part) for localized, part in groupby(tried, key=lambda f: f.localized) if not localized]
+    lost.sort(key=len, reverse=True)
+    return fixes[:FIXES] + [part[len(part) // 2] for part in lost[:LOST]]
+
+
+def gallery(
+    recording: Recording, topics: Topics, contents: Contents, frames: list[Frame], localizer: Localizer
+) -> Iterator[Picture]:
+    """Pictures of the worst frames."""
+    start_ns = min((f.estimate.stamp_ns for f in frames), default=0)
+    for frame in worst(frames):
+        e = frame.estimate
+        for image in recording.messages((topics.image,), e.received_ns, e.received_ns + 1):
+            try:
+                pixels, evidence = again(localizer, contents, image, e.prior)
+            except NotTried:
+                continue
+            title = f"{(e.stamp_ns - start_ns) * 1e-9:.2f} s: {verdict(frame)}"
+            numbers = {name: number for number, name in enumerate(r.name for r in localizer.map.records)}
+            if not evidence.references:
+                yield Picture(jpeg_uri(pixels), title, "No reference view was matched.")
+                continue
+            best = best_reference(evidence)
+            view = localizer.map.view(numbers[evidence.references[best]])
+            yield Picture(jpeg_uri(draw_matches(pixels, view, evidence, best)), title, words(frame, view.name))
+            break
+
+
+def verdict(frame: Frame) -> str:
+    """In half a line."""
+    if not frame.localized:
+        return f"no pose ({WORDS.get(frame.estimate.status, frame.estimate.status)})"
+    wrong = "WRONG FIX, " if frame.is_wrong_fix else ""
+    return f"{wrong}{length(frame.translation_m)} and {frame.rotation_deg:.2f} deg off"
+
+
+def words(frame: Frame, view: str) -> str:
+    """Inliers, what the pose itself claims, and the view beside it."""
+    e = frame.estimate
+    claim = f", one standard deviation claimed {length(frame.std_m)}" if frame.std_m == frame.std_m else ""
+    return f"{e.inliers} inliers ({e.inlier_ratio:.0%}) over {e.coverage:.0%} of the image{claim}. Beside it {view}."
+
+
+def jpeg_uri(pixels: cv2.typing.MatLike) -> str:
+    """As a data URI."""
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

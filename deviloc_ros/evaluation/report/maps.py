@@ -1,0 +1,113 @@
+"""Trajectories over the map, from above and in space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+import pycolmap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from deviloc_ros.evaluation.folder import Run
+from deviloc_ros.evaluation.picture import view_axes
+from deviloc_ros.evaluation.report.figures import SIZE_IN, SVG, colored
+from deviloc_ros.maps.store import Map
+
+TRUTH, LANDMARK, KEYFRAME, WRONG = "#333333", "#c4c9cf", "#8fb8de", "#c0392b"
+MAX_LANDMARKS = 3000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What of a map is drawn: (N, 3) landmarks [m], and map_from_cam of its views."""
+
+    landmarks: NDArray
+    views: list[pycolmap.Rigid3d]
+
+    def thinned(self) -> NDArray:
+        """Some of the landmarks, without the few that lie far from all others."""
+        if not len(self.landmarks):
+            return np.zeros((0, 3))
+        low, high = np.percentile(self.landmarks, [1, 99], axis=0)
+        near = self.landmarks[((self.landmarks >= low) & (self.landmarks <= high)).all(1)]
+        return near[:: max(1, len(near) // MAX_LANDMARKS)]
+
+
+def surroundings(reference_map: Map) -> Surroundings:
+    """Of a map."""
+    views = [record.cam_from_world.inverse() for record in reference_map.records]
+    return Surroundings(reference_map.landmarks(), views)
+
+
+NOWHERE = Surroundings(np.zeros((0, 3)), [])
+
+
+def places(poses: list[pycolmap.Rigid3d]) -> NDArray:
+    """(N, 3) origins."""
+    return np.array([pose.translation for pose in poses]).reshape(-1, 3)
+
+
+def parts(run: Run) -> tuple[NDArray, NDArray, NDArray]:
+    """(N, 3) each: true places, estimated ones, and those of wrong fixes."""
+    return (
+        places([f.true_map_from_base for f in run.frames if f.true_map_from_base]),
+        places([f.map_from_base for f in run.frames if f.localized and f.map_from_base]),
+        places([f.map_from_base for f in run.frames if f.is_wrong_fix and f.map_from_base]),
+    )
+
+
+def top_view(runs: Sequence[Run], around: Surroundings) -> Figure:
+    """Seen along the axis in which the poses spread least."""
+    with matplotlib.rc_context(SVG):
+        figure = Figure((SIZE_IN[0], 4.6), layout="constrained")
+        axes = figure.subplots()
+    every = [p for run in runs for f in run.frames for p in (f.true_map_from_base, f.map_from_base) if p]
+    right, up = view_axes(every + around.views) if every or around.views else (0, 1)
+    landmarks = around.thinned()
+    axes.plot(landmarks[:, right], landmarks[:, up], ",", color=LANDMARK, rasterized=True, zorder=0)
+    if around.views:
+        centres = places(around.views)
+        looks = np.array([view.rotation.matrix()[:, 2] for view in around.views])
+        axes.quiver(
+            centres[:, right], centres[:, up], looks[:, right], looks[:, up], color=KEYFRAME, width=0.004, scale=25,
+            label=f"reference views ({len(centres)})",
+        )  # fmt: skip
+    for run, color in colored(runs):
+        true, estimated, wrong = parts(run)
+        if run is runs[0] and len(true):
+            axes.plot(true[:, right], true[:, up], color=TRUTH, linewidth=1, label="true path")
+        name = f"{run.name} ({len(estimated)})" if len(runs) > 1 else f"localized ({len(estimated)})"
+        axes.plot(estimated[:, right], estimated[:, up], ".", color=color, markersize=4, label=name)
+        if len(wrong):
+            axes.plot(wrong[:, right], wrong[:, up], "x", color=WRONG, label=f"wrong fixes ({len(wrong)})")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xlabel(f"{'xyz'[right]} [m]")
+    axes.set_ylabel(f"{'xyz'[up]} [m]")
+    axes.legend(loc="best")
+    return figure
+
+
+def in_space(runs: Sequence[Run], around: Surroundings) -> Figure:
+    """The same in three dimensions."""
+    with matplotlib.rc_context(SVG):
+        figure = Figure((SIZE_IN[0], 4.6), layout="constrained")
+        axes = figure.add_subplot(projection="3d")
+    landmarks = around.thinned()
+    axes.plot(*landmarks.T, ",", color=LANDMARK, rasterized=True)
+    for run, color in colored(runs):
+        true, estimated, wrong = parts(run)
+        if run is runs[0] and len(true):
+            axes.plot(*true.T, color=TRUTH, linewidth=1, label="true path")
+        axes.plot(*estimated.T, ".", color=color, markersize=3, label=run.name if len(runs) > 1 else "localized")
+        if len(wrong):
+            axes.plot(*wrong.T, "x", color=WRONG, label="wrong fixes")
+    axes.set_aspect("equal")
+    axes.set_xlabel("x [m]")
+    axes.set_ylabel("y [m]")
+    axes.set_zlabel("z [m]")
+    axes.tick_params(labelsize=7)
+    axes.legend(loc="upper left")
+    return figure

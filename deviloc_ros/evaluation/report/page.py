@@ -1,0 +1,199 @@
+"""Puts the page together: headline first, then figures from what matters most to what explains it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from matplotlib.figure import Figure
+
+from deviloc_ros.evaluation.folder import Run
+from deviloc_ros.evaluation.frames import ACCEPTED, WORDS
+from deviloc_ros.evaluation.headline import headline
+from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
+from deviloc_ros.evaluation.report import figures, maps
+from deviloc_ros.evaluation.report.gallery import Picture
+
+HOW_FAR_OFF = "Errors of the poses that were given. Images without a pose count as misses in the shares."
+INLIERS = "Inliers are the matches that agree with the pose. Many, spread over the image: a firm pose."
+LATENCY = "Measured on this machine, with whatever else it did."
+ERROR_FIGURES = (
+    (
+        "Errors over time, on logarithmic scales. Shaded: no pose was given, for the reason named.",
+        figures.errors_over_time,
+    ),
+    (
+        "Share of images whose position was within an error. The curve ends at the share that got a pose.",
+        figures.cumulative_errors,
+    ),
+    (
+        "Recall: share of images within t cm and t degrees at once. Dots: the usual thresholds 1 cm 1 deg, 2 cm 2 deg, "
+        "5 cm 5 deg and 10 cm 5 deg.",
+        figures.recall_curve,
+    ),
+    (
+        "Do the errors fit the covariances given with the poses? Left of the dashed curve the poses are better than "
+        "they claim, right of it worse.",
+        figures.consistency_curve,
+    ),
+)
+LATENCY_FIGURES = (
+    ("Share of images that took at most so long.", figures.latency_distribution),
+    ("Stage by stage.", figures.latency_by_stage),
+)
+Section = tuple[str, str, list[tuple[str, Figure]]]  # heading, how to read it, captions and figures
+
+
+def report(run: Run, around: maps.Surroundings, pictures: Iterable[Picture]) -> str:
+    """The page of one run."""
+    summary = run.summary
+    title = f"Localization of {summary['bag']} in {summary['map']['name']}"
+    introduction = paragraph(verdict(run), "verdict") + paragraph(circumstances(run), "soft")
+    body = [cards(run), *(section(*part) for part in sections([run], around)), outcomes(run), shown(pictures)]
+    return page(title, introduction, body, details(run))
+
+
+def comparison(runs: Sequence[Run], around: maps.Surroundings = maps.NOWHERE) -> str:
+    """The page of several runs, side by side."""
+    title = "Comparison of " + ", ".join(run.name for run in runs)
+    introduction = paragraph("Each run has its colour in all figures. Lost images count as misses.", "soft")
+    body = [side_by_side(runs), *(section(*part) for part in sections(runs, around))]
+    return page(title, introduction, body, "".join(details(run) for run in runs))
+
+
+def page(title: str, introduction: str, body: list[str], details: str) -> str:
+    """The template, filled in."""
+    here = files(__package__)
+    template = Template((here / "template.html").read_text())
+    style = (here / "style.css").read_text()
+    return template.substitute(
+        title=escape(title), style=style, introduction=introduction, body="\n".join(filter(None, body)), details=details
+    )
+
+
+def verdict(run: Run) -> str:
+    """What a stranger should know, in two sentences."""
+    summary = run.summary
+    first = f"{summary['localized']} of {summary['tried']} images that were tried got a pose."
+    match summary["wrong_fixes"]:
+        case None:
+            return f"{first} There is no ground truth, so nothing is said about how good the poses are."
+        case 0:
+            return f"{first} None of these poses was wrong."
+        case count:
+            return f"{first} {count} of these poses {'was' if count == 1 else 'were'} wrong."
+
+
+def circumstances(run: Run) -> str:
+    """On what the figures were measured."""
+    s = run.summary
+    return (
+        f"Mode: {s['mode']}; {s['sampling']}. Ground truth: {s['ground_truth']}. Alignment: {s['alignment']}. "
+        f"A pose is wrong if it is off by more than {WRONG_FIX_M} m or {WRONG_FIX_DEG:.0f} degrees."
+    )
+
+
+def cards(run: Run) -> str:
+    """The headline."""
+    items = []
+    for name, value in headline(run):
+        kind = ""
+        if name == "wrong fixes" and run.summary["wrong_fixes"] is not None:
+            kind = " bad" if run.summary["wrong_fixes"] else " good"
+        items.append(f'<div class="card{kind}"><span>{escape(name)}</span><b>{escape(value)}</b></div>')
+    return f'<div class="cards">{"".join(items)}</div>'
+
+
+def sections(runs: Sequence[Run], around: maps.Surroundings) -> Iterable[Section]:
+    """All figures, with a word on how to read them. Those that need a truth are left out where there is none."""
+    yield (
+        "Where it was",
+        "Dots are the poses that were given, the line is the true path, grey the map.",
+        [("From above.", maps.top_view(runs, around)), ("In space.", maps.in_space(runs, around))],
+    )
+    if any(run.summary["with_ground_truth"] for run in runs):
+        yield "How far off", HOW_FAR_OFF, [(caption, draw(runs)) for caption, draw in ERROR_FIGURES]
+    if any(f.estimate.inliers for run in runs for f in run.frames):
+        yield "On what the poses rest", INLIERS, [("Inliers over time.", figures.inliers_over_time(runs))]
+    if any(run.latency for run in runs):
+        yield "How long it took", LATENCY, [(caption, draw(runs)) for caption, draw in LATENCY_FIGURES]
+
+
+def section(heading: str, explanation: str, parts: list[tuple[str, Figure]]) -> str:
+    """A heading, a word, figures beside each other where there is room."""
+    pictures = [
+        f'<figure><img src="{figures.svg_uri(figure)}" alt="{escape(caption or heading)}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for caption, figure in parts
+    ]
+    return f'<h2>{escape(heading)}</h2>{paragraph(explanation)}<div class="figures">{"".join(pictures)}</div>'
+
+
+def outcomes(run: Run) -> str:
+    """What became of the images, as a table."""
+    counts = run.summary["outcomes"]
+    rows = [(str(count), "a pose was given" if s == ACCEPTED else WORDS.get(s, s)) for s, count in counts.items()]
+    rows.sort(key=lambda row: -int(row[0]))
+    return "<h2>What became of the images</h2>" + table(("images", "outcome"), rows)
+
+
+def side_by_side(runs: Sequence[Run]) -> str:
+    """Headlines as columns."""
+    names = list(dict.fromkeys(name for run in runs for name, _ in headline(run)))
+    columns = [dict(headline(run)) for run in runs]
+    rows = [(name, *(column.get(name, "") for column in columns)) for name in names]
+    keys = [f'<span class="key" style="background:{color}"></span>' for _, color in figures.colored(runs)]
+    head = "".join(f"<th>{key}{escape(run.name)}</th>" for key, run in zip(keys, runs, strict=True))
+    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><tr><th></th>{head}</tr>{lines}</table></div>'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Plain cells, the first column being numbers."""
+    top = "".join(f"<th{number_class(i)}>{escape(cell)}</th>" for i, cell in enumerate(head))
+    lines = "".join(
+        "<tr>" + "".join(f"<td{number_class(i)}>{escape(cell)}</td>" for i, cell in enumerate(row)) + "</tr>"
+        for row in rows
+    )
+    return f'<div class="scroll"><table><tr>{top}</tr>{lines}</table></div>'
+
+
+def number_class(column: int) -> str:
+    return ' class="number"' if column == 0 else ""
+
+
+def shown(pictures: Iterable[Picture]) -> str:
+    """The gallery."""
+    items = [
+        f'<figure><img src="{p.uri}" alt="{escape(p.title)}"><figcaption><b>{escape(p.title)}</b><br>{escape(p.text)}'
+        "</figcaption></figure>"
+        for p in pictures
+    ]
+    if not items:
+        return ""
+    explanation = (
+        "The largest errors, and images without a pose. On the left the image, on the right the keypoints of the "
+        "reference view that helped most (a map holds no pictures). Green lines join matches that agree with the pose, "
+        "red ones do not."
+    )
+    return f'<h2>The worst images</h2>{paragraph(explanation)}<div class="gallery">{"".join(items)}</div>'
+
+
+def details(run: Run) -> str:
+    """Everything that was set, folded away."""
+    s = run.summary
+    made = ", ".join(f"{name} {value}" for name, value in s["versions"].items())
+    place = f"Map {s['map']['name']}: {s['map']['views']} views, identity {s['map']['identity'][:12]}. {made}."
+    settings = escape(json.dumps(s["parameters"], indent=1))
+    return (
+        paragraph(f"{run.name}. {place}", "soft")
+        + f"<details><summary>Parameters of {escape(run.name)}</summary><pre>{settings}</pre></details>"
+    )
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """Escaped."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"

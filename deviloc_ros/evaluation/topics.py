@@ -1,0 +1,78 @@
+"""Which topics of a recording to use where nothing is said, and a word where that cannot be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deviloc_ros.bags.reader import Recording
+
+IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """image: Image or CompressedImage. camera_info: empty where the camera was given otherwise."""
+
+    image: str
+    camera_info: str
+
+
+def choose_topics(recording: Recording, image: str, camera_info: str, camera_given: bool) -> Topics:
+    """What was asked for, or else what there is only one of.
+
+    Raises:
+        ValueError: no such topic, none, several, or no images on it; the message lists what there is.
+    """
+    image = image or only_image_topic(recording)
+    kind = recording.topics.get(image)
+    if kind not in IMAGE_TYPES:
+        what = f"is of type {kind}" if kind else "is not in the recording"
+        raise ValueError(f"{recording.path}: {image} {what}; topics of images: {listed(recording, IMAGE_TYPES)}")
+    if not recording.count(image):
+        raise ValueError(f"{recording.path}: there is no image on {image}; was the camera running?")
+    return Topics(image, "" if camera_given else camera_info_topic(recording, image, camera_info))
+
+
+def only_image_topic(recording: Recording) -> str:
+    """The topic of the images, if there is one only."""
+    topics = topics_of(recording, IMAGE_TYPES)
+    if len(topics) == 1:
+        return topics[0]
+    if not topics:
+        there = ", ".join(f"{name} ({kind})" for name, kind in sorted(recording.topics.items())) or "nothing"
+        raise ValueError(f"{recording.path}: no topic of images; it has {there}")
+    raise ValueError(f"{recording.path}: images on several topics, choose one with --image-topic: {', '.join(topics)}")
+
+
+def camera_info_topic(recording: Recording, image: str, asked: str) -> str:
+    """The one asked for, that beside the images, or the only one."""
+    topics = topics_of(recording, (INFO_TYPE,))
+    if asked:
+        if asked in topics:
+            return asked
+        raise ValueError(f"{recording.path}: no camera_info on {asked}; there is {listed(recording, (INFO_TYPE,))}")
+    namespace = image.removesuffix("/compressed").rpartition("/")[0]
+    if f"{namespace}/camera_info" in topics:
+        return f"{namespace}/camera_info"
+    if len(topics) == 1:
+        return topics[0]
+    if topics:
+        raise ValueError(
+            f"{recording.path}: which calibration belongs to {image}? choose one with --camera-info-topic: "
+            f"{', '.join(topics)}"
+        )
+    raise ValueError(
+        f"{recording.path}: no camera_info in the recording; give the calibration with --camera MODEL,W,H,PARAMS, as "
+        "PINHOLE,640,480,525,525,319.5,239.5"
+    )
+
+
+def topics_of(recording: Recording, kinds: tuple[str, ...]) -> list[str]:
+    """Names of the topics of some types, sorted."""
+    return sorted(name for name, kind in recording.topics.items() if kind in kinds)
+
+
+def listed(recording: Recording, kinds: tuple[str, ...]) -> str:
+    """For messages."""
+    return ", ".join(topics_of(recording, kinds)) or "none"

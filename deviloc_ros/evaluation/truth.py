@@ -1,0 +1,113 @@
+"""Where the robot truly was: from a topic of the recording, from its transforms, or from a TUM file."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.bags.transforms import TransformError, TransformTree
+from deviloc_ros.evaluation.trajectory import Stamped, read_tum
+from deviloc_ros.geometry import nearest_rotation, rigid
+from deviloc_ros.messages import rigid_of_pose, rigid_of_transform, stamp_ns
+
+MAX_GAP_NS = 500_000_000  # truth farther apart than this is not interpolated
+TOPIC_TYPES = ("PoseStamped", "PoseWithCovarianceStamped", "Odometry", "TransformStamped")
+
+
+class Truth:
+    """True poses of the robot in the map over time.
+
+    frame: in which frame the poses are said to be, empty where nothing says so.
+    """
+
+    def __init__(self, poses: Iterable[Stamped], frame: str = "") -> None:
+        self.frame = frame
+        self._poses = dict(poses)
+        self._times_ns = sorted(self._poses)
+        if not self._times_ns:
+            raise ValueError("the ground truth holds no pose")
+
+    @property
+    def span_s(self) -> tuple[float, float]:
+        """Time of the first and the last pose [s]."""
+        return self._times_ns[0] * 1e-9, self._times_ns[-1] * 1e-9
+
+    def at(self, time_ns: int) -> pycolmap.Rigid3d | None:
+        """map_from_base, interpolated; None outside the poses and in gaps of more than half a second."""
+        if time_ns in self._poses:
+            return self._poses[time_ns]
+        after = bisect_left(self._times_ns, time_ns)
+        if after in (0, len(self._times_ns)):
+            return None
+        before_ns, after_ns = self._times_ns[after - 1], self._times_ns[after]
+        if after_ns - before_ns > MAX_GAP_NS:
+            return None
+        share = (time_ns - before_ns) / (after_ns - before_ns)
+        return pycolmap.Rigid3d.interpolate(self._poses[before_ns], self._poses[after_ns], share)
+
+    def moved(self, body_from_base: pycolmap.Rigid3d) -> Truth:
+        """The same of another point of the robot: `at` gives map_from_body here."""
+        return Truth(((t, map_from_body * body_from_base) for t, map_from_body in self._poses.items()), self.frame)
+
+
+def truth_of_file(path: Path) -> Truth:
+    """From a TUM file. Raises ValueError naming file and line."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file of ground truth")
+    return Truth(read_tum(path))
+
+
+def truth_of_messages(messages: list[Any], kind: str) -> Truth:
+    """From messages of one of TOPIC_TYPES, at the times of their headers. Raises ValueError for another type."""
+    name = kind.rpartition("/")[2]
+    if name not in TOPIC_TYPES:
+        raise ValueError(f"ground truth of type {kind}: known are {', '.join(TOPIC_TYPES)}, and transforms")
+    frame = messages[0].header.frame_id.lstrip("/") if messages else ""
+    return Truth(((stamp_ns(message), rigid_of_message(message, name)) for message in messages), frame)
+
+
+def rigid_of_message(message: Any, name: str) -> pycolmap.Rigid3d:
+    """The pose in a message of one of TOPIC_TYPES."""
+    match name:
+        case "PoseStamped":
+            return rigid_of_pose(message.pose)
+        case "TransformStamped":
+            return rigid_of_transform(message.transform)
+    return rigid_of_pose(message.pose.pose)
+
+
+def truth_of_transforms(transforms: TransformTree, parent: str, child: str, times_ns: list[int]) -> Truth:
+    """From TF, at the times of the images; those without a transform are left out.
+
+    Raises:
+        ValueError: there is none at any time; the message says why for the first.
+    """
+    poses, failures = [], []
+    for time_ns in times_ns:
+        try:
+            poses.append((time_ns, transforms.lookup(parent, child, time_ns)))
+        except TransformError as error:
+            failures.append(str(error))
+    if not poses:
+        raise ValueError(f"no ground truth {parent} <- {child}: {failures[0] if failures else 'no images'}")
+    return Truth(poses, parent)
+
+
+def aligned(estimated: np.ndarray, true: np.ndarray) -> pycolmap.Rigid3d:
+    """true_from_estimated: the rigid motion that brings (N, 3) points nearest to others (Umeyama 1991, no scale).
+
+    Raises:
+        ValueError: fewer than three points, or all on a line: the rotation about it would be arbitrary.
+    """
+    centre_a, centre_b = estimated.mean(0), true.mean(0)
+    correlation = (true - centre_b).T @ (estimated - centre_a)
+    singular = np.linalg.svd(correlation, compute_uv=False)
+    if len(estimated) < 3 or singular[1] < 1e-9 * singular[0]:
+        raise ValueError("--align needs at least three localized frames with ground truth that are not on one line")
+    rotation = nearest_rotation(correlation)
+    return rigid(np.column_stack([rotation, centre_b - rotation @ centre_a]))
