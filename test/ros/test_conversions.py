@@ -12,7 +12,7 @@ from geometry_msgs.msg import Pose, PoseWithCovarianceStamped, Transform
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
-from deviloc_ros.messages import camera_from_info, pixels_of
+from deviloc_ros.messages import camera_from_info, pixels_of, rigid_of_text
 from deviloc_ros.ros.conversions import (
     covariance_from_msg,
     image_from_serialized,
@@ -20,7 +20,6 @@ from deviloc_ros.ros.conversions import (
     pose_msg,
     pose_with_covariance_msg,
     rigid_from_msg,
-    rigid_from_text,
     stamp_ns,
     time_msg,
     transform_msg,
@@ -236,7 +235,7 @@ def test_poses_that_are_none_are_refused(kind):
 
 
 def test_a_transform_as_text():
-    assert rigid_from_text("1 2 3 0 0 0 1").translation.tolist() == [1.0, 2.0, 3.0]
+    assert rigid_of_text("1 2 3 0 0 0 1").translation.tolist() == [1.0, 2.0, 3.0]
     for wrong in ("1 2 3", "1 2 3 0 0 0 0", "a b c d e f g", "1 2 nan 0 0 0 1"):
         with pytest.raises(ValueError):
-            rigid_from_text(wrong)
+            rigid_of_text(wrong)

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
@@ -53,10 +54,28 @@ def colored(runs: Sequence[Run]) -> list[tuple[Run, str]]:
     return [(run, COLORS[number % len(COLORS)]) for number, run in enumerate(runs)]
 
 
-def legend(axes: Axes, runs: Sequence[Run]) -> None:
-    """Only where there is something to tell apart."""
-    if len(runs) > 1:
-        axes.legend()
+def legend(axes: Axes) -> None:
+    """Above the axes, where it hides nothing; none where nothing is named."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
+
+
+def names(runs: Sequence[Run], alone: str = "") -> list[str]:
+    """What each run is called in a legend; a single one needs no name of its own."""
+    return [run.name for run in runs] if len(runs) > 1 else [alone]
+
+
+def plain_log(axes: Axes, which: str) -> None:
+    """A logarithmic axis with numbers as people write them, over a factor of ten at least."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+    if high < 10 * low:
+        middle = np.sqrt(low * high)
+        (axes.set_xlim if which == "x" else axes.set_ylim)(middle / np.sqrt(10), middle * np.sqrt(10))
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def since_start_s(run: Run, frames: Sequence[Frame]) -> NDArray:
@@ -68,21 +87,21 @@ def since_start_s(run: Run, frames: Sequence[Frame]) -> NDArray:
 def errors_over_time(runs: Sequence[Run]) -> Figure:
     """Translation and rotation error; of a single run also where there was no pose, and why."""
     figure, (above, below) = new_figure(2, 4.2)
-    for run, color in colored(runs):
+    for (run, color), name in zip(colored(runs), names(runs), strict=True):
         fixes = [f for f in run.frames if f.localized and f.has_truth]
-        style: dict[str, Any] = {"color": color, "marker": ".", "markersize": 4, "linestyle": "none", "label": run.name}
+        style: dict[str, Any] = {"color": color, "marker": ".", "markersize": 4, "linestyle": "none", "label": name}
         if fixes:
             times_s = since_start_s(run, fixes)
             above.plot(times_s, [100 * f.translation_m for f in fixes], **style)
             below.plot(times_s, [f.rotation_deg for f in fixes], **style)
-    above.set_yscale("log")
-    below.set_yscale("log")
+    plain_log(above, "y")
+    plain_log(below, "y")
     above.set_ylabel("position error [cm]")
     below.set_ylabel("rotation error [deg]")
     below.set_xlabel("time since the first image [s]")
-    legend(above, runs)
     if len(runs) == 1:
         mark_lost(runs[0], [above, below])
+    legend(above)
     return figure
 
 
@@ -101,26 +120,24 @@ def mark_lost(run: Run, axes: Sequence[Axes]) -> None:
         for number, part in enumerate(axes):
             label = None if known or number else WORDS.get(status, status)
             part.axvspan(time_s - period_s / 2, time_s + period_s / 2, color=color, linewidth=0, label=label)
-    if colors:
-        axes[0].legend(loc="upper right")
 
 
 def cumulative_errors(runs: Sequence[Run]) -> Figure:
     """Share of all images with ground truth whose position error is at most so large; lost ones never are."""
     figure, (axes,) = new_figure()
-    for run, color in colored(runs):
+    for (run, color), name in zip(colored(runs), names(runs), strict=True):
         judged = [f for f in run.frames if f.estimate.tried and f.has_truth]
         errors_cm = 100 * np.sort([f.translation_m for f in judged if f.localized])
         if len(errors_cm):
             shares = np.arange(1, len(errors_cm) + 1) / len(judged)
-            axes.step(errors_cm, shares, where="post", color=color, label=run.name)
-    axes.set_xscale("log")
+            axes.step(errors_cm, shares, where="post", color=color, label=name)
     axes.axvline(100 * WRONG_FIX_M, color="#c0392b", linestyle=":", linewidth=1)
     axes.text(100 * WRONG_FIX_M, 0.03, "wrong fix ", color="#c0392b", ha="right", fontsize=8)
+    plain_log(axes, "x")
     axes.set_ylim(0, 1.03)
     axes.set_xlabel("position error at most [cm]")
     axes.set_ylabel("share of images")
-    legend(axes, runs)
+    legend(axes)
     return figure
 
 
@@ -128,20 +145,20 @@ def recall_curve(runs: Sequence[Run]) -> Figure:
     """Share of all images within t centimetres and t degrees, with the usual thresholds marked."""
     figure, (axes,) = new_figure()
     thresholds = np.geomspace(0.2, 50, 120)
-    for run, color in colored(runs):
+    for (run, color), name in zip(colored(runs), names(runs), strict=True):
         judged = [f for f in run.frames if f.estimate.tried and f.has_truth]
         if not judged:
             continue
         errors = [(100 * f.translation_m, f.rotation_deg) if f.localized else (np.inf, np.inf) for f in judged]
         worst = np.max(errors, axis=1)
-        axes.plot(thresholds, [(worst <= t).mean() for t in thresholds], color=color, label=run.name)
-        for name, share in (run.summary["recall"] or {}).items():
-            axes.plot(100 * RECALL_THRESHOLDS[name][0], share, "o", color=color, markersize=4)
-    axes.set_xscale("log")
+        axes.plot(thresholds, [(worst <= t).mean() for t in thresholds], color=color, label=name)
+        for threshold, share in (run.summary["recall"] or {}).items():
+            axes.plot(100 * RECALL_THRESHOLDS[threshold][0], share, "o", color=color, markersize=4)
+    plain_log(axes, "x")
     axes.set_ylim(0, 1.03)
     axes.set_xlabel("threshold t: within t cm and t deg")
     axes.set_ylabel("recall")
-    legend(axes, runs)
+    legend(axes)
     return figure
 
 
@@ -150,27 +167,27 @@ def consistency_curve(runs: Sequence[Run]) -> Figure:
     figure, (axes,) = new_figure()
     grid = np.geomspace(0.1, 100, 200)
     axes.plot(grid, chi2.cdf(grid, DEGREES_OF_FREEDOM), "--", color="#555555", label="if the covariances were right")
-    for run, color in colored(runs):
+    for (run, color), name in zip(colored(runs), names(runs, "as measured"), strict=True):
         nees = np.sort([f.nees for f in run.frames if np.isfinite(f.nees)])
         if len(nees):
-            axes.step(nees, np.arange(1, len(nees) + 1) / len(nees), where="post", color=color, label=run.name)
-    axes.set_xscale("log")
+            axes.step(nees, np.arange(1, len(nees) + 1) / len(nees), where="post", color=color, label=name)
     axes.set_xlim(0.1, 100)
+    plain_log(axes, "x")
     axes.set_ylim(0, 1.03)
     axes.set_xlabel("squared error in units of its covariance (NEES)")
     axes.set_ylabel("share of poses")
-    axes.legend()
+    legend(axes)
     return figure
 
 
 def inliers_over_time(runs: Sequence[Run]) -> Figure:
     """On what the poses rest; images without a pose as crosses."""
     figure, (axes,) = new_figure()
-    for run, color in colored(runs):
+    for (run, color), name in zip(colored(runs), names(runs, "localized"), strict=True):
         for localized, marker in ((True, "."), (False, "x")):
             frames = [f for f in run.frames if f.estimate.tried and f.localized == localized]
             if frames:
-                label = run.name if localized and len(runs) > 1 else "localized" if localized else "no pose"
+                label = name if localized else "no pose" if len(runs) == 1 else None
                 counts = [f.estimate.inliers for f in frames]
                 axes.plot(since_start_s(run, frames), counts, linestyle="none", color=color, label=label, marker=marker)
     needed = runs[0].summary.get("parameters", {}).get("pose", {}).get("min_inliers")
@@ -179,17 +196,17 @@ def inliers_over_time(runs: Sequence[Run]) -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("time since the first image [s]")
     axes.set_ylabel("inliers")
-    axes.legend()
+    legend(axes)
     return figure
 
 
 def latency_distribution(runs: Sequence[Run]) -> Figure:
     """Share of images that took at most so long."""
     figure, (axes,) = new_figure()
-    for run, color in colored(runs):
+    for (run, color), name in zip(colored(runs), names(runs), strict=True):
         totals = np.sort([f.estimate.latency_ms for f in run.frames if f.estimate.tried and f.estimate.stages_ms])
         if len(totals):
-            axes.step(totals, np.arange(1, len(totals) + 1) / len(totals), where="post", color=color, label=run.name)
+            axes.step(totals, np.arange(1, len(totals) + 1) / len(totals), where="post", color=color, label=name)
     for share in (0.5, 0.95, 0.99):
         axes.axhline(share, color="#999999", linestyle=":", linewidth=0.8)
         axes.text(0.01, share - 0.02, f"p{100 * share:.0f}", transform=axes.get_yaxis_transform(), fontsize=7, va="top")
@@ -197,24 +214,24 @@ def latency_distribution(runs: Sequence[Run]) -> Figure:
     axes.set_ylim(0, 1.03)
     axes.set_xlabel("time for one image at most [ms]")
     axes.set_ylabel("share of images")
-    legend(axes, runs)
+    legend(axes)
     return figure
 
 
 def latency_by_stage(runs: Sequence[Run]) -> Figure:
     """Median of each stage, and its 95th percentile as a whisker."""
-    names = list(dict.fromkeys(name for run in runs for f in run.frames for name in f.estimate.stages_ms))
-    figure, (axes,) = new_figure(height_in=1.0 + 0.28 * len(names) * max(len(runs), 1))
+    stages = list(dict.fromkeys(stage for run in runs for f in run.frames for stage in f.estimate.stages_ms))
+    figure, (axes,) = new_figure(height_in=1.0 + 0.28 * len(stages) * len(runs))
     height = 0.8 / len(runs)
-    for number, (run, color) in enumerate(colored(runs)):
-        times = [[f.estimate.stages_ms[n] for f in run.frames if n in f.estimate.stages_ms] or [0.0] for n in names]
+    for number, ((run, color), name) in enumerate(zip(colored(runs), names(runs), strict=True)):
+        times = [[f.estimate.stages_ms[s] for f in run.frames if s in f.estimate.stages_ms] or [0.0] for s in stages]
         middle = np.array([np.median(values) for values in times])
-        high = np.array([np.percentile(values, 95) for values in times])
-        rows = np.arange(len(names)) + (number - (len(runs) - 1) / 2) * height
-        axes.barh(rows, middle, height, xerr=[np.zeros(len(names)), high - middle], color=color, label=run.name,
-                  error_kw={"elinewidth": 1, "ecolor": "#333333"})  # fmt: skip
-    axes.set_yticks(range(len(names)), names)
+        beyond = np.array([np.percentile(values, 95) for values in times]) - middle
+        rows = np.arange(len(stages)) + (number - (len(runs) - 1) / 2) * height
+        whiskers = [np.zeros(len(stages)), beyond]
+        axes.barh(rows, middle, height, xerr=whiskers, color=color, label=name, error_kw={"elinewidth": 1})
+    axes.set_yticks(range(len(stages)), stages)
     axes.invert_yaxis()
     axes.set_xlabel("median, and 95th percentile [ms]")
-    legend(axes, runs)
+    legend(axes)
     return figure

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.folder import Run
 from deviloc_ros.evaluation.picture import view_axes
-from deviloc_ros.evaluation.report.figures import SIZE_IN, SVG, colored
+from deviloc_ros.evaluation.report.figures import SIZE_IN, SVG, colored, legend
 from deviloc_ros.maps.store import Map
 
 TRUTH, LANDMARK, KEYFRAME, WRONG = "#333333", "#c4c9cf", "#8fb8de", "#c0392b"
@@ -86,15 +86,15 @@ def top_view(runs: Sequence[Run], around: Surroundings) -> Figure:
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xlabel(f"{'xyz'[right]} [m]")
     axes.set_ylabel(f"{'xyz'[up]} [m]")
-    axes.legend(loc="best")
+    legend(axes)
     return figure
 
 
 def in_space(runs: Sequence[Run], around: Surroundings) -> Figure:
     """The same in three dimensions."""
     with matplotlib.rc_context(SVG):
-        figure = Figure((SIZE_IN[0], 4.6), layout="constrained")
-        axes = figure.add_subplot(projection="3d")
+        figure = Figure((SIZE_IN[0], 4.6))
+        axes = figure.add_axes((0.0, 0.02, 0.92, 0.9), projection="3d")  # room for the label of z, which layouts forget
     landmarks = around.thinned()
     axes.plot(*landmarks.T, ",", color=LANDMARK, rasterized=True)
     for run, color in colored(runs):
@@ -109,5 +109,5 @@ def in_space(runs: Sequence[Run], around: Surroundings) -> Figure:
     axes.set_ylabel("y [m]")
     axes.set_zlabel("z [m]")
     axes.tick_params(labelsize=7)
-    axes.legend(loc="upper left")
+    legend(axes)
     return figure

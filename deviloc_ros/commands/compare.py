@@ -1,0 +1,34 @@
+"""`compare`: several runs of evaluate-bag side by side."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("compare", help="runs of evaluate-bag side by side, on one page")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="--output folders of evaluate-bag")
+    parser.add_argument("--map", type=Path, metavar="MAP", help="draw this map beneath the trajectories")
+    parser.add_argument(
+        "--output", type=Path, default=Path("comparison.html"), metavar="FILE", help="default: %(default)s"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.folder import read_run
+    from deviloc_ros.evaluation.headline import headline
+    from deviloc_ros.evaluation.report.maps import NOWHERE, surroundings
+    from deviloc_ros.evaluation.report.page import comparison
+    from deviloc_ros.maps.store import Map
+
+    if len(options.runs) < 2:
+        raise ValueError("compare takes two runs or more")
+    runs = [read_run(folder) for folder in options.runs]
+    around = surroundings(Map.open(options.map)) if options.map else NOWHERE
+    options.output.write_text(comparison(runs, around))
+    for one in runs:
+        print(f"{one.name}: " + "; ".join(f"{name} {value}" for name, value in headline(one)))
+    print(f"page: {options.output}")
+    return 0
