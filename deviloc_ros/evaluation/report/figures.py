@@ -23,6 +23,7 @@ from deviloc_ros.evaluation.summary import DEGREES_OF_FREEDOM
 SIZE_IN = (5.0, 3.2)
 COLORS = ("#1f6fb2", "#d1495b", "#2a9d6f", "#8e5ea2", "#e08e1a", "#5c6b73")
 LOST_COLORS = ("#f4a9a8", "#f6d186", "#c9b6e4", "#a8d5ba", "#b8d8e8", "#d9d9d9")
+SMALLEST = 1e-3  # cm or deg: a logarithmic scale has no zero
 # Without a salt of its own matplotlib names things in a file at random.
 SVG: dict[Any, Any] = {
     "svg.hashsalt": "deviloc",
@@ -92,8 +93,8 @@ def errors_over_time(runs: Sequence[Run]) -> Figure:
         style: dict[str, Any] = {"color": color, "marker": ".", "markersize": 4, "linestyle": "none", "label": name}
         if fixes:
             times_s = since_start_s(run, fixes)
-            above.plot(times_s, [100 * f.translation_m for f in fixes], **style)
-            below.plot(times_s, [f.rotation_deg for f in fixes], **style)
+            above.plot(times_s, [max(100 * f.translation_m, SMALLEST) for f in fixes], **style)
+            below.plot(times_s, [max(f.rotation_deg, SMALLEST) for f in fixes], **style)
     plain_log(above, "y")
     plain_log(below, "y")
     above.set_ylabel("position error [cm]")
@@ -127,7 +128,7 @@ def cumulative_errors(runs: Sequence[Run]) -> Figure:
     figure, (axes,) = new_figure()
     for (run, color), name in zip(colored(runs), names(runs), strict=True):
         judged = [f for f in run.frames if f.estimate.tried and f.has_truth]
-        errors_cm = 100 * np.sort([f.translation_m for f in judged if f.localized])
+        errors_cm = np.sort([max(100 * f.translation_m, SMALLEST) for f in judged if f.localized])
         if len(errors_cm):
             shares = np.arange(1, len(errors_cm) + 1) / len(judged)
             axes.step(errors_cm, shares, where="post", color=color, label=name)

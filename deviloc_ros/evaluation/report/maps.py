@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -94,7 +95,9 @@ def in_space(runs: Sequence[Run], around: Surroundings) -> Figure:
     """The same in three dimensions."""
     with matplotlib.rc_context(SVG):
         figure = Figure((SIZE_IN[0], 4.6))
-        axes = figure.add_axes((0.0, 0.02, 0.92, 0.9), projection="3d")  # room for the label of z, which layouts forget
+        axes: Any = figure.add_axes(
+            (0.0, 0.02, 0.92, 0.9), projection="3d"
+        )  # room for the label of z, which layouts forget
     landmarks = around.thinned()
     axes.plot(*landmarks.T, ",", color=LANDMARK, rasterized=True)
     for run, color in colored(runs):

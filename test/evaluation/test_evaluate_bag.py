@@ -1,0 +1,65 @@
+"""The command as people call it, with a real map of a rendered room."""
+
+import json
+
+import pytest
+
+from deviloc_ros.bags.writer import BagWriter
+from deviloc_ros.cli import main
+
+PERIOD_NS = 100_000_000
+
+
+@pytest.fixture(scope="module")
+def bag(room, tmp_path_factory):
+    """What the camera saw between the mapped places; the robot is its camera."""
+    path = tmp_path_factory.mktemp("room") / "drive"
+    with BagWriter(path) as writer:
+        for number, (pose, pixels) in enumerate(zip(room.query_poses, room.queries, strict=True)):
+            time_ns = (number + 1) * PERIOD_NS
+            writer.pose("/truth", time_ns, "map", pose.inverse())
+            writer.camera_info("/camera_info", time_ns, "camera", room.camera)
+            writer.image("/image", time_ns, "camera", pixels)
+    return path
+
+
+def run(*arguments) -> int:
+    with pytest.raises(SystemExit) as done:
+        main([str(a) for a in arguments])
+    return done.value.code
+
+
+def test_a_recording_is_evaluated_gated_and_compared(room_folder, bag, tmp_path, capsys):
+    common = ["evaluate-bag", bag, "--map", room_folder, "--ground-truth-topic", "/truth", "--base-frame", "camera"]
+    common += ["--set", "tracking.confirmations=1", "--require", "wrong_fixes<=0"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run(*common, "--output", first, "--require", "recall.5cm_5deg>=0.9") == 0
+    assert "wrong fixes              0" in capsys.readouterr().out
+    summary = json.loads((first / "summary.json").read_text())
+    assert summary["localized"] == summary["tried"] == 3 and summary["map"]["views"] == 7
+    assert (first / "report.html").stat().st_size > 100_000
+    assert (
+        run(*common, "--output", second, "--every", 2, "--require", "tried>=3", "--require", "latency_ms.p50<=0") == 1
+    )
+    failed = capsys.readouterr().err
+    assert "FAILED: tried >= 3 was required, it is 2" in failed and "FAILED: latency_ms.p50" in failed
+    assert run("compare", first, second, "--map", room_folder, "--output", tmp_path / "both.html") == 0
+    assert "first" in (tmp_path / "both.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--require", "wrong_fixes"], "expected NAME<=NUMBER"),
+        (["--every", "0"], "expected 1 or more"),
+        (["--extrinsic", "1 2 3"], "not seven numbers"),
+        (["--camera", "PINHOLE,1"], "--camera 'PINHOLE,1'"),
+        (["--set", "tracking.hope=1"], "unknown parameter tracking.hope"),
+        (["--images-of", "nowhere"], "nowhere: not the output of evaluate-bag"),
+        (["--image-topic", "/other"], "/other is not in the recording; topics of images: /image"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_that_names_it(room_folder, bag, tmp_path, capsys, arguments, says):
+    assert run("evaluate-bag", bag, "--map", room_folder, "--output", tmp_path / "run", *arguments) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("deviloc: ") and says in error
