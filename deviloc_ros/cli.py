@@ -8,45 +8,6 @@ import sys
 
 from deviloc_ros import __version__
 from deviloc_ros.commands import (
-from deviloc_ros.commands import (
-    ablate,
-    adapt,
-    bench,
-    build_map,
-    compare,
-    demo,
-    doctor,
-    evaluate,
-    evaluate_bag,
-    evaluate_pin,
-    localize,
-    train,
-)
-
-COMMANDS = (
-    build_map,
-    localize,
-    evaluate,
-    evaluate_bag,
-    compare,
-    evaluate_pin,
-    ablate,
-    train,
-    adapt,
-    demo,
-    bench,
-    doctor,
-)
-    demo,
-    doctor,
-    evaluate,
-    evaluate_bag,
-    evaluate_pin,
-    localize,
-    train,
-)
-
-from deviloc_ros.commands import (
     ablate,
     adapt,
     bench,
