@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from deviloc_ros.drops import Drop
 from deviloc_ros.evaluation.metrics import is_wrong_fix
 from deviloc_ros.evaluation.truth import Truth, aligned
-from deviloc_ros.geometry import rotation_distance_deg
-from deviloc_ros.tracking import Verdict, isotropic, largest_stds, rotation_vector
+from deviloc_ros.geometry import isotropic, pose_difference, rotation_distance_deg
+from deviloc_ros.tracking import Verdict, largest_stds
 from deviloc_ros.types import Prior, Reason
 
 ACCEPTED = Verdict.ACCEPTED.name.lower()
@@ -122,17 +122,16 @@ def compared(
     std_m, std_deg = largest_stds(covariance) if covariance is not None else (np.nan, np.nan)
     if true_pose is None:
         return Frame(estimate, pose, None, np.nan, np.nan, std_m, std_deg, np.nan)
-    translation = pose.translation - true_pose.translation
-    rotation = rotation_vector(pose.rotation * true_pose.rotation.inverse())
+    difference = pose_difference(pose, true_pose)
     return Frame(
         estimate,
         pose,
         true_pose,
-        float(np.linalg.norm(translation)),
+        float(np.linalg.norm(difference[:3])),
         rotation_distance_deg(pose, true_pose),
         std_m,
         std_deg,
-        normalised(np.concatenate([translation, rotation]), covariance),
+        normalised(difference, covariance),
     )
 
 

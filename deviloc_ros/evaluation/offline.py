@@ -24,7 +24,6 @@ class OfflineRun:
     def __init__(self, localizer: Localizer, contents: Contents, tracking: TrackingConfig) -> None:
         self._localizer = localizer
         self._contents = contents
-        self._tracking = tracking
         self._tracker = Tracker(tracking)
 
     def run(self, images: Iterable[tuple[Recorded, bool]]) -> list[Estimate]:
@@ -51,7 +50,7 @@ class OfflineRun:
         if isinstance(result, Lost):
             self._tracker.missed()
             return Estimate(image.time_ns, time_ns, result.reason.name.lower(), result.detail, **about)
-        fix = fix_of(result, base_from_cam, odom_from_base, time_ns, self._tracking)
+        fix = fix_of(result, base_from_cam, odom_from_base, time_ns)
         fix = flattened(fix) if self._contents.rig.two_d else fix
         verdict = self._tracker.observe(fix, time_ns)
         status = verdict.name.lower()

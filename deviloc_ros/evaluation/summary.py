@@ -8,12 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2
 
+from deviloc_ros.evaluation.consistency import consistency
 from deviloc_ros.evaluation.frames import Frame
 from deviloc_ros.evaluation.metrics import recall
 
-DEGREES_OF_FREEDOM = 6
 PERCENTILES = (50, 95, 99)
 
 
@@ -36,7 +35,7 @@ def summarize_frames(frames: list[Frame]) -> dict[str, Any]:
         "rotation_deg": spread([f.rotation_deg for f in fixes]),
         "recall": recall(judged) if judged else None,
         **times_without_pose(frames),
-        "covariance": consistency([f.nees for f in fixes]),
+        "covariance": consistency(nees) if (nees := [f.nees for f in fixes if np.isfinite(f.nees)]) else None,
         "inliers": spread([f.estimate.inliers for f in localized], low=True),
     }
 
@@ -65,21 +64,6 @@ def spread(values: Sequence[float], low: bool = False) -> dict[str, float] | Non
         "p95": float(np.percentile(values, 95)),
         "rmse": float(np.sqrt(np.mean(np.square(values)))),
         "max": float(max(values)),
-    }
-
-
-def consistency(nees: Sequence[float]) -> dict[str, float] | None:
-    """Whether errors are as large as their covariances say: shares inside the 95 and 99 % ellipsoids."""
-    known = [value for value in nees if np.isfinite(value)]
-    if not known:
-        return None
-    return {
-        "nees_median": float(np.median(known)),
-        "nees_median_expected": float(chi2.median(DEGREES_OF_FREEDOM)),
-        **{
-            f"inside_{percent}": float(np.mean(np.array(known) <= chi2.ppf(percent / 100, DEGREES_OF_FREEDOM)))
-            for percent in (95, 99)
-        },
     }
 
 

@@ -13,12 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
+from deviloc_ros.evaluation.consistency import EXPECTED
 from deviloc_ros.evaluation.folder import Run
 from deviloc_ros.evaluation.frames import WORDS, Frame
 from deviloc_ros.evaluation.metrics import RECALL_THRESHOLDS, WRONG_FIX_M
-from deviloc_ros.evaluation.summary import DEGREES_OF_FREEDOM
 
 SIZE_IN = (5.0, 3.2)
 COLORS = ("#1f6fb2", "#d1495b", "#2a9d6f", "#8e5ea2", "#e08e1a", "#5c6b73")
@@ -167,7 +166,7 @@ def consistency_curve(runs: Sequence[Run]) -> Figure:
     """Distribution of the normalised errors beside the one that right covariances would give."""
     figure, (axes,) = new_figure()
     grid = np.geomspace(0.1, 100, 200)
-    axes.plot(grid, chi2.cdf(grid, DEGREES_OF_FREEDOM), "--", color="#555555", label="if the covariances were right")
+    axes.plot(grid, EXPECTED.cdf(grid), "--", color="#555555", label="if the covariances were right")
     for (run, color), name in zip(colored(runs), names(runs, "as measured"), strict=True):
         nees = np.sort([f.nees for f in run.frames if np.isfinite(f.nees)])
         if len(nees):
