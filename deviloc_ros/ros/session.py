@@ -69,7 +69,7 @@ class Session:
         """Listen to images and broadcast the transform."""
         config = self._parameters.node
         self._tally.last_received_s = time.monotonic()
-        self._remember_pose()
+        self._pose_awaits_clock = True
         with ExitStack() as running:
             endpoints = Endpoints(self._node, running, self._incompatible_qos)
             running.callback(self._save_pose)
@@ -190,6 +190,9 @@ class Session:
 
     def _on_frame(self, serialized: bytes) -> None:
         """Localize one image; publish its pose at the image's own stamp, or report why there is none."""
+        if self._pose_awaits_clock and self._now_ns() > 0:  # simulated time starts with the first /clock
+            self._pose_awaits_clock = False
+            self._remember_pose()
         outcome = self._pipeline.process(serialized)
         self._tally.processed += 1
         if outcome.fix is not None and self._control.enabled:

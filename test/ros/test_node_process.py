@@ -96,36 +96,58 @@ def test_publishers_whose_qos_does_not_fit_are_named(robot):
         robot.localized(50)
 
 
+class Recording:
+    """Plays one place over and over, 20 images a second of its own time, with /clock."""
+
+    def __init__(self, robot) -> None:
+        self.robot = robot
+        self.clock = robot.create_publisher(Clock, "/clock", 10)
+        self.seconds = 1000.0
+
+    def tick(self, step_s: float = 0.05) -> int:
+        """The new time [ns]."""
+        self.seconds += step_s
+        time_ns = int(self.seconds * 1e9)
+        self.clock.publish(Clock(clock=time_msg(time_ns)))
+        self.robot.for_a_while(0.03)
+        return time_ns
+
+    def play(self) -> bool:
+        """One image more; whether a pose came."""
+        time_ns = self.tick()
+        self.robot.send_info()
+        self.robot.send_odometry(time_ns)
+        self.robot.send_image(50, time_ns)
+        return bool(self.robot.poses)
+
+
 def test_when_the_clock_jumps_back_it_starts_anew(robot):
-    clock = robot.create_publisher(Clock, "/clock", 10)
-    seconds = 1000.0
-
-    def tick(step_s: float = 0.05) -> int:
-        nonlocal seconds
-        seconds += step_s
-        clock.publish(Clock(clock=time_msg(int(seconds * 1e9))))
-        robot.for_a_while(0.03)
-        return int(seconds * 1e9)
-
-    def play() -> bool:
-        time_ns = tick()
-        robot.send_info()
-        robot.send_odometry(time_ns)
-        robot.send_image(50, time_ns)
-        return bool(robot.poses)
-
+    recording = Recording(robot)
     with stand_in("use_sim_time:=true", "diagnostics_period:=0.2"):
-        robot.until(play)
+        robot.until(recording.play)
         first_ns = pose_time_ns(robot.poses[0])
         robot.until(lambda: robot.status["state"] == "localized")
-        tick(-500.0)
+        recording.tick(-500.0)
         robot.until(lambda: robot.status["state"] == "unlocalized")
         robot.poses.clear()
-        robot.until(play)
+        robot.until(recording.play)
         assert pose_time_ns(robot.poses[0]) < first_ns - 400e9
         robot.transforms.clear()
         robot.for_a_while(0.3)  # time stands still, and so does TF
         assert len(robot.transforms) <= 1
+
+
+def test_the_last_pose_is_searched_first_when_simulated_time_starts_late(robot, tmp_path):
+    file = tmp_path / "last.json"
+    with stand_in(f"save_pose_path:={file}"):
+        robot.localized(50)
+    recording = Recording(robot)
+    with stand_in(f"save_pose_path:={file}", "use_sim_time:=true", "diagnostics_period:=0.2"):
+        robot.until(lambda: robot.status.get("state") == "unlocalized")
+        robot.reasons.clear()
+        robot.poses.clear()
+        robot.until(recording.play)
+        assert "unconfirmed" not in robot.reasons
 
 
 @pytest.mark.parametrize(
