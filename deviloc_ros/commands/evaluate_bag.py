@@ -27,6 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_truth(parser.add_argument_group("ground truth"))
     add_rig(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
+    add_real_time(parser.add_argument_group("in real time (needs ROS 2)"))
     parser.add_argument(
         "--require",
         action="append",
@@ -84,6 +85,14 @@ def add_sampling(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--images-of", type=Path, metavar="RUN", help="only the images that another run tried")
 
 
+def add_real_time(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--real-time", action="store_true", help="replay over DDS to the node, and judge what it publishes"
+    )
+    group.add_argument("--rate", type=float, default=1.0, help="speed; 0 waits for each image. Default: %(default)s")
+    group.add_argument("--running-node", action="store_true", help="to the node that runs; default: one is started")
+
+
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.bags.reader import Recording
     from deviloc_ros.config import Config, bound_to_map
@@ -97,20 +106,42 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.store import Map
 
     requirements = [parse_requirement(text) for text in options.require]
+    changes = list(options.changes)
     plan, tracking = plan_of(options), tracking_of(options)
     reference_map = Map.open(options.map)
     localizer = Localizer(reference_map, bound_to_map(config_of(options, Config()), reference_map.config))
     prepare(options.output)
     with Recording(options.bag) as recording:
         topics, contents = read(recording, plan)
-        estimates = run_offline(recording, topics, contents, plan, localizer, tracking)
-        about = {"mode": "offline", "sampling": plan.sampling, **about_localizer(localizer, tracking)}
+        if options.real_time:
+            estimates, about = in_real_time(options, recording, topics, plan, changes)
+        else:
+            estimates = run_offline(recording, topics, contents, plan, localizer, tracking)
+            about = {"mode": "offline", "sampling": plan.sampling}
+        about |= about_localizer(localizer, tracking)
         result = conclude(recording, contents, plan, estimates, about)
         write_run(options.output, result, plan.rig.map_frame, plan.rig.base_frame)
         pictures = gallery(recording, topics, contents, result.frames, localizer)
         page = report(result, surroundings(reference_map), pictures)
         (options.output / REPORT).write_text(page)
     return finish(result, requirements, options.output)
+
+
+def in_real_time(
+    options: argparse.Namespace, recording: Any, topics: Any, plan: Any, changes: list[str]
+) -> tuple[list[Any], dict[str, Any]]:
+    """What a node makes of the recording, and how that was measured. Raises ValueError: flags that do not fit."""
+    if options.config or options.matcher or options.lift or options.every > 1 or plan.budget_ms or plan.only:
+        raise ValueError("--real-time takes no --config, --matcher, --lift, --every, --budget-ms or --images-of")
+    if plan.rig.camera is not None or plan.rig.odometry_topic:
+        raise ValueError("--real-time takes no --camera or --odometry-topic: the node needs camera_info and /tf")
+    from deviloc_ros.ros.realtime import run_real_time
+    from deviloc_ros.ros.realtime_node import node_running
+
+    with node_running(options, topics, changes):
+        estimates, transport = run_real_time(recording, topics, plan.rig, options.rate)
+    pace = f"rate {options.rate:g}" if options.rate > 0 else "waiting for each image"
+    return estimates, {"mode": f"real time over DDS, {pace}", "sampling": "every image was sent", **transport}
 
 
 def finish(result: Any, requirements: list[Any], output: Path) -> int:

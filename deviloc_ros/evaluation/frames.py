@@ -15,9 +15,10 @@ from deviloc_ros.geometry import isotropic, pose_difference, rotation_distance_d
 from deviloc_ros.tracking import Verdict, largest_stds
 from deviloc_ros.types import Prior, Reason
 
+NOT_PUBLISHED = "not_published"
 ACCEPTED = Verdict.ACCEPTED.name.lower()
 WORDS = {word.name.lower(): word.value for words in (Reason, Verdict, Drop) for word in words} | {
-    "not_published": "the node published no pose for it",
+    NOT_PUBLISHED: "the node published no pose for it",
 }
 NOT_TRIED = {drop.name.lower() for drop in Drop}
 

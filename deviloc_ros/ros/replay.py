@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -26,12 +26,15 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
-from deviloc_ros.bags.reader import Recorded, Recording
+from deviloc_ros.bags.reader import TYPES, Recorded, Recording
+from deviloc_ros.bags.transforms import TF, TF_STATIC
 from deviloc_ros.evaluation.trajectory import write_tum
+from deviloc_ros.messages import stamp_ns as stamp_of
 from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg
 
 STARTUP_LIMIT_S = 90.0
-STATIC_TOPIC = "/tf_static"
+STATIC_TOPIC = TF_STATIC
+OWN_TRANSFORMS = frozenset({("map", "odom"), ("map", "base_link")})
 
 
 def never() -> bool:
@@ -52,16 +55,33 @@ def offered(topic: str) -> QoSProfile:
     return QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
 
 
+class Sent(NamedTuple):
+    """When an image was received by the recorder, and when it was sent again [ns of the monotonic clock]."""
+
+    received_ns: int
+    monotonic_ns: int
+
+
 class Replay(Node):
     """Publishes a bag's messages as they were recorded, and collects the localizer's poses by their stamp.
 
     on_pose: called with time [ns] and map_from_base as each pose arrives.
+    left_out: transforms (parent, child) of the recording that would contradict the localizer's own.
+    sent: the images, by their stamps.
     """
 
-    def __init__(self, pose_topic: str, image_topic: str, on_pose: Callable[[int, Any], None]) -> None:
+    def __init__(
+        self,
+        pose_topic: str,
+        image_topic: str,
+        on_pose: Callable[[int, Any], None],
+        left_out: frozenset[tuple[str, str]] = OWN_TRANSFORMS,
+    ) -> None:
         super().__init__("deviloc_replay")
         self.poses: dict[int, Any] = {}
-        self.images_sent = 0
+        self.sent: dict[int, Sent] = {}
+        self.clock_ns = 0
+        self._left_out = left_out
         self._image_topic = image_topic
         self._on_pose = on_pose
         self._publishers_by_topic: dict[str, Any] = {}
@@ -87,21 +107,47 @@ class Replay(Node):
             raise TimeoutError(f"nobody subscribed to {self._image_topic} within {limit_s:.0f} s")
         self._spin_until(never, 1.0)  # its other subscriptions and its publisher are matched a little later
 
-    def play(self, messages: Iterable[Recorded], rate: float, patience_s: float) -> None:
-        """Publish messages in order: at `rate` times their speed, or one image at a time if it is 0."""
+    def play(
+        self,
+        messages: Iterable[Recorded],
+        rate: float,
+        patience_s: float,
+        last_words_s: float = 1.5,
+        done: Callable[[int], bool] | None = None,
+    ) -> None:
+        """Publish messages in order: at `rate` times their speed, or one image at a time if it is 0.
+
+        patience_s: for one image, if rate is 0. last_words_s: for what is on its way at the end.
+        done: tells by the stamp of an image whether to go on to the next; default: its pose has come.
+        """
+        done = done or self.poses.__contains__
         first_ns, started_s = None, time.monotonic()
         for recorded in messages:
             first_ns = recorded.time_ns if first_ns is None else first_ns
             if rate > 0:
                 due_s = started_s + (recorded.time_ns - first_ns) * 1e-9 / rate
                 self._spin_until(never, due_s - time.monotonic())
+            self.clock_ns = recorded.time_ns
             self._clock_publisher.publish(Clock(clock=time_msg(recorded.time_ns)))
-            self._publishers_by_topic[recorded.topic].publish(recorded.data)
+            data = self._without_own(recorded) if recorded.topic in (TF, TF_STATIC) else recorded.data
             if recorded.topic == self._image_topic:
-                self.images_sent += 1
+                time_ns = stamp_of(recorded.message())
+                self.sent[time_ns] = Sent(recorded.time_ns, time.monotonic_ns())
+                self._publishers_by_topic[recorded.topic].publish(data)
                 if rate <= 0:
-                    self._spin_until(partial(self.poses.__contains__, recorded.time_ns), patience_s)
-        self._spin_until(never, patience_s)  # the last poses are still on their way
+                    self._spin_until(partial(done, time_ns), patience_s)
+            elif data:
+                self._publishers_by_topic[recorded.topic].publish(data)
+        self._spin_until(never, last_words_s)  # the last poses are still on their way
+
+    def _without_own(self, recorded: Recorded) -> bytes:
+        """A TFMessage without the transforms that the localizer sends itself; empty if nothing is left."""
+        message = recorded.message()
+        kept = [t for t in message.transforms if (t.header.frame_id, t.child_frame_id) not in self._left_out]
+        if len(kept) == len(message.transforms):
+            return recorded.data
+        kind = TYPES.types[recorded.kind]
+        return bytes(TYPES.serialize_cdr(kind(transforms=kept), recorded.kind)) if kept else b""
 
     def _spin_until(self, condition: Callable[[], bool], limit_s: float) -> bool:
         deadline_s = time.monotonic() + limit_s
@@ -144,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
             node.offer(bag.topics)
             node.wait_for_listener()
             node.play(bag.messages(), options.rate, options.patience)
-        print(f"sent {node.images_sent} images, got {len(node.poses)} poses", flush=True)
+        print(f"sent {len(node.sent)} images, got {len(node.poses)} poses", flush=True)
     except (TimeoutError, ValueError) as error:
         print(f"replay: {error}", file=sys.stderr)
         return 1

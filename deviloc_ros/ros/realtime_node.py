@@ -1,0 +1,71 @@
+"""The node that a recording is replayed to: one that runs, or one that is started for it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deviloc_ros.demo import shipped, tail
+from deviloc_ros.demo.processes import python_module
+from deviloc_ros.evaluation.topics import Topics
+
+COMPRESSED = "/compressed"
+WITHOUT_ODOMETRY = {"odom_frame": "''", "tf_mode": "map_to_base"}
+
+
+@contextmanager
+def node_running(options: argparse.Namespace, topics: Topics, changes: list[str]) -> Iterator[None]:
+    """Start a node in a ROS domain of its own unless one is said to run.
+
+    Args:
+        changes: KEY=VALUE of parameters.
+
+    Raises:
+        ValueError: it does not answer; with its last words.
+    """
+    if options.running_node:
+        yield
+        return
+    os.environ |= {
+        "ROS_DOMAIN_ID": str(20 + os.getpid() % 80),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "FASTDDS_DEFAULT_PROFILES_FILE": str(shipped("config/fastdds.xml")),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "node.log"
+        try:
+            arguments = node_arguments(options, topics, changes)
+            with python_module("deviloc_ros.ros.node", *arguments, env=dict(os.environ), log=log):
+                yield
+        except TimeoutError as error:
+            raise ValueError(f"{error}; the node's last words:\n{tail(log)}") from error
+
+
+def node_arguments(options: argparse.Namespace, topics: Topics, changes: list[str]) -> list[str]:
+    """The node's parameters: what the flags say in the node's own words."""
+    values = {
+        "use_sim_time": "true",
+        "map_path": str(options.map.resolve()),
+        "image_topic": topics.image.removesuffix(COMPRESSED),
+        "image_transport": "compressed" if topics.image.endswith(COMPRESSED) else "raw",
+        "camera_info_topic": topics.camera_info,
+        "map_frame": options.map_frame,
+        "base_frame": options.base_frame,
+        "rectified": str(options.rectified).lower(),
+        "two_d_mode": str(options.two_d).lower(),
+    }
+    values |= {"odom_frame": options.odom_frame} if options.odom_frame else WITHOUT_ODOMETRY
+    optional = {
+        "camera_frame": options.camera_frame,
+        "base_from_camera": options.extrinsic,
+    }
+    values |= {name: value for name, value in optional.items() if value}
+    values |= dict(change.partition("=")[::2] for change in changes)
+    arguments = ["--ros-args"]
+    for name, value in values.items():
+        arguments += ["-p", f"{name}:={value}"]
+    return arguments

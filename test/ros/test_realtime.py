@@ -1,0 +1,80 @@
+"""A recording over DDS gives the poses that it gives offline; what it holds of the node's own is not replayed."""
+
+import argparse
+
+import numpy as np
+import pycolmap
+import pytest
+
+pytest.importorskip("rclpy")
+
+from bags_of_others import BRIGHTNESSES, IMAGE, INFO, START_NS, TRUTH, drive, of_ros1
+from ros.stand_in import StandInLocalizer
+from ros_helpers import python_process
+
+from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.writer import BagWriter
+from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline
+from deviloc_ros.evaluation.contents import Rig
+from deviloc_ros.evaluation.topics import Topics
+from deviloc_ros.ros.realtime import freshness, run_real_time
+from deviloc_ros.ros.realtime_node import node_arguments
+from deviloc_ros.ros.replay import Replay
+from deviloc_ros.tracking import TrackingConfig
+
+pytestmark = pytest.mark.ros
+
+
+def test_the_same_images_give_the_same_poses_as_offline(ros_domain, tmp_path):
+    bag = drive(tmp_path / "bag", lost=(6,))
+    plan = Plan(truth=TruthSource(topic=TRUTH))
+    parameters = {"use_sim_time": "true", "map_path": "stand-in", "image_topic": IMAGE, "camera_info_topic": INFO}
+    arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+    with Recording(bag) as recording:
+        topics, contents = read(recording, plan)
+        offline = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())
+        with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
+            live, transport = run_real_time(recording, topics, Rig(), rate=0)
+        run = conclude(recording, contents, plan, live, transport)
+    assert [e.stamp_ns for e in live] == [e.stamp_ns for e in offline]
+    assert [e.localized for e in live] == [e.localized for e in offline]
+    for one, other in zip(live, offline, strict=True):
+        if one.localized:
+            np.testing.assert_allclose(one.map_from_base.matrix(), other.map_from_base.matrix(), atol=1e-6)
+            np.testing.assert_allclose(one.covariance, other.covariance, rtol=1e-6, atol=1e-12)
+    assert transport["node"]["images_processed"] == len(BRIGHTNESSES)
+    assert transport["map_to_odom"]["received"] > 1 and run.summary["wrong_fixes"] == 0
+    assert run.latency["p50"] > 0 and run.summary["outcomes"]["not_published"] == 3
+
+
+def test_a_recorded_map_to_odom_is_left_out_and_the_rest_stays(ros, tmp_path):
+    pose = pycolmap.Rigid3d()
+    with BagWriter(tmp_path / "bag") as writer:
+        for parent, child in (("map", "odom"), ("odom", "base_link"), ("map", "shelf")):
+            writer.transform(START_NS, parent, child, pose)
+    node = Replay("/pose", IMAGE, lambda *_: None)
+    with Recording(tmp_path / "bag") as recording:
+        kept = [bool(node._without_own(recorded)) for recorded in recording.messages()]
+    node.destroy_node()
+    assert kept == [False, True, True]
+
+
+def test_a_bag_of_ros1_is_refused_with_the_way_out(tmp_path):
+    bag = of_ros1(drive(tmp_path / "plain"), tmp_path / "old.bag")
+    with Recording(bag) as recording, pytest.raises(ValueError, match="rosbags-convert"):
+        run_real_time(recording, Topics(IMAGE, INFO), Rig(), rate=1.0)
+
+
+def test_freshness_tells_rate_and_gap():
+    figures = freshness([0, 50_000_000, 150_000_000], [0.2, 0.1, 0.15])
+    assert figures["rate_hz"] == pytest.approx(2 / 0.15) and figures["largest_gap_s"] == pytest.approx(0.1)
+    assert figures["stamp_ahead_min_s"] == pytest.approx(0.1) and freshness([1], []) is None
+
+
+def test_the_node_is_told_what_the_flags_say(tmp_path):
+    flags = {"map": tmp_path, "map_frame": "map", "base_frame": "base", "odom_frame": "", "camera_frame": ""}
+    options = argparse.Namespace(**flags, extrinsic="0 0 0 0 0 0 1", rectified=True, two_d=False)
+    arguments = node_arguments(options, Topics("/cam/image/compressed", "/cam/info"), ["pose.min_inliers=40"])
+    expected = ["image_topic:=/cam/image", "image_transport:=compressed", "rectified:=true", "tf_mode:=map_to_base"]
+    for argument in (*expected, "base_from_camera:=0 0 0 0 0 0 1", "pose.min_inliers:=40"):
+        assert argument in arguments
