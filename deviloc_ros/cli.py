@@ -18,6 +18,7 @@ from deviloc_ros.commands import (
     evaluate,
     evaluate_bag,
     evaluate_pin,
+    fetch_weights,
     localize,
     train,
 )
@@ -35,6 +36,7 @@ COMMANDS = (
     demo,
     bench,
     doctor,
+    fetch_weights,
 )
 
 

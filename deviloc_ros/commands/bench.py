@@ -1,16 +1,21 @@
-"""`bench`: measurements that say how well a machine does. `bench node` needs ROS."""
+"""`bench`: seconds per query of the configured method; `bench node`, which needs ROS, measures the node."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, config_of
+from deviloc_ros.commands.options import add_config, add_preset, config_of, with_weights
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("bench", help="measure speed and dependability")
-    benches = parser.add_subparsers(metavar="BENCH", required=True)
+    parser.add_argument("--references", type=int, metavar="K", help="references per query")
+    add_config(parser)
+    add_preset(parser)
+    parser.set_defaults(run=run_speed)
+    benches = parser.add_subparsers(metavar="BENCH")
     node = benches.add_parser("node", help="the ROS node: latency, drops, transforms, kidnapping, unknown places")
     node.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of 7scenes, strecha and kitti")
     node.add_argument("--out-of-map-s", type=float, default=120.0, help="how long images of other places are sent [s]")
@@ -18,6 +23,21 @@ def add(commands: argparse._SubParsersAction) -> None:
     node.add_argument("--output", type=Path, metavar="FILE", help="write the page there, as Markdown")
     add_config(node)
     node.set_defaults(run=run_node)
+
+
+def run_speed(options: argparse.Namespace) -> int:
+    from deviloc_ros.checkpoints import RANDOM, weights_path
+    from deviloc_ros.evaluation.speed import measure_speed
+
+    config = config_of(options)
+    if options.references:
+        config = replace(config, retrieval=replace(config.retrieval, references=options.references))
+    if config.matcher.name == "topicfm" and not config.matcher.weights and not weights_path("deviloc").is_file():
+        print("no weights were fetched: random ones show the time as well, and are not made to localize")
+        config = with_weights(config, RANDOM)
+    print(f"{options.preset or 'default'}: matcher {config.matcher.name}, lift {config.lift.method}")
+    print(measure_speed(config))
+    return 0
 
 
 def run_node(options: argparse.Namespace) -> int:

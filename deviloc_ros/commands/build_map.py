@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, config_of
+from deviloc_ros.commands.options import add_config, add_preset, config_of
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -25,6 +25,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace a map that is there")
     add_config(parser)
+    add_preset(parser)
     parser.set_defaults(run=run)
 
 

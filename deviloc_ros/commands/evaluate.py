@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, add_data, config_of
+from deviloc_ros.commands.options import add_config, add_data, add_preset, config_of
 from deviloc_ros.config import LIFTS, MATCHERS
 from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, PROTOCOLS
 
@@ -34,6 +34,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--covariance", type=Path, metavar="FILE", help="draw how errors compare with covariances")
     add_config(parser)
+    add_preset(parser)
     parser.set_defaults(run=run)
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, config_of, parse_camera
+from deviloc_ros.commands.options import add_config, add_preset, config_of, parse_camera
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -21,6 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     add_config(parser)
+    add_preset(parser)
     parser.set_defaults(run=run)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from deviloc_ros.config import LANDMARK_SOURCES, LIFTS, MATCHERS, Config, from_dict, load
+from deviloc_ros.presets import PRESETS, apply_preset
 
 if TYPE_CHECKING:
     from deviloc_ros.tracking import TrackingConfig
@@ -46,9 +47,26 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--landmark-source", choices=LANDMARK_SOURCES, help=f"default: {Config().lift.landmark_source}")
 
 
+def add_preset(parser: argparse.ArgumentParser) -> None:
+    """--preset NAME and --weights FILE, for commands that run the published method too."""
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"settings that belong together, changed by what else is given: {', '.join(PRESETS)}",
+    )
+    parser.add_argument(
+        "--weights",
+        default="",
+        metavar="FILE",
+        help="weights of topicfm and upstream, .ckpt or .safetensors; random: untrained; default: those fetched",
+    )
+
+
 def config_of(options: argparse.Namespace, base: Config | None = None) -> Config:
     """The config that the flags describe. Raises ValueError naming the parameter."""
     config = base or Config()
+    if getattr(options, "preset", None):
+        config = apply_preset(config, options.preset)
     if options.config:
         config = load(options.config, config)
     for change in options.changes:
@@ -59,6 +77,22 @@ def config_of(options: argparse.Namespace, base: Config | None = None) -> Config
         config = replace(config, lift=replace(config.lift, method=options.lift))
     if options.landmark_source:
         config = replace(config, lift=replace(config.lift, landmark_source=options.landmark_source))
+    return with_weights(config, getattr(options, "weights", ""))
+
+
+def with_weights(config: Config, weights: str) -> Config:
+    """`config` with a weights file where it is read. Raises ValueError if nothing reads it."""
+    if not weights:
+        return config
+    of_matcher, of_lift = config.matcher.name == "topicfm", config.lift.method in ("upstream", "pin")
+    if not of_matcher and not of_lift:
+        raise ValueError(
+            f"--weights {weights}: matcher {config.matcher.name!r} and lift {config.lift.method!r} take none"
+        )
+    if of_matcher:
+        config = replace(config, matcher=replace(config.matcher, weights=weights))
+    if config.lift.method == "upstream" or (of_lift and not of_matcher):
+        config = replace(config, lift=replace(config.lift, weights=weights))
     return config
 
 

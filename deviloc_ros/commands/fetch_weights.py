@@ -1,0 +1,30 @@
+"""`fetch-weights`: the released weights, downloaded only because the user says so."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    from deviloc_ros.checkpoints import RELEASES
+
+    parser = commands.add_parser("fetch-weights", help="download the released weights of DeViLoc or TopicFM-fast")
+    parser.add_argument("release", choices=tuple(RELEASES), help="deviloc has both networks, topicfm the matcher alone")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--from", dest="file", type=Path, metavar="FILE", help="take a file downloaded before")
+    source.add_argument("--url", default="", help="download it from there")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="default: $DEVILOC_WEIGHTS, else ~/.cache/deviloc_ros"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from deviloc_ros.checkpoints import RELEASES, weights_folder
+    from deviloc_ros.download import fetch_release
+
+    release = RELEASES[options.release]
+    path = fetch_release(release, options.output or weights_folder(), options.url, options.file)
+    print(f"{path}: {release.origin}; checked against its git blob id {release.blob}")
+    return 0
