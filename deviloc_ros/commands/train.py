@@ -1,4 +1,4 @@
-"""`train pin`: the Point Inference Network, on rendered views."""
+"""`train pin`: our Point Inference Network, on rendered views. `train deviloc`: the paper's, on MegaDepth."""
 
 from __future__ import annotations
 
@@ -7,18 +7,42 @@ from pathlib import Path
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("train", help="train the Point Inference Network on rendered views")
-    parser.add_argument("what", choices=("pin",))
+    parser = commands.add_parser("train", help="train a Point Inference Network")
+    parser.add_argument("what", choices=("pin", "deviloc"), help="ours, or the paper's")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="made by `-m deviloc_ros.training.data`"
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="pin: made by `-m deviloc_ros.training.data`; deviloc: MegaDepth",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="weights, as safetensors")
     parser.add_argument("--steps", type=int, metavar="N")
     parser.add_argument("--seed", type=int, metavar="S")
+    parser.add_argument("--weights", default="", metavar="FILE", help="deviloc: of TopicFM-fast; random: untrained")
+    parser.add_argument("--scenes", nargs="+", default=[], metavar="SCENE", help="deviloc: default all of the metadata")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    return run_deviloc(options) if options.what == "deviloc" else run_pin(options)
+
+
+def run_deviloc(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from deviloc_ros.training.upstream.loop import DevilocTraining, train_deviloc
+
+    settings = DevilocTraining()
+    if options.seed is not None:
+        settings = replace(settings, seed=options.seed)
+    weights, scenes = options.weights, tuple(options.scenes)
+    progress = train_deviloc(options.data, options.output, settings, weights, scenes, options.steps or 0)
+    print(f"{options.output}: {len(progress.losses)} steps, last loss {progress.losses[-1]:.3f}")
+    return 0
+
+
+def run_pin(options: argparse.Namespace) -> int:
     from deviloc_ros.training.pin import PinTraining, train_pin, with_options
 
     settings = with_options(PinTraining(), steps=options.steps, seed=options.seed)
