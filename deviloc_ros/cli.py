@@ -11,6 +11,7 @@ from deviloc_ros.commands import (
     ablate,
     adapt,
     bench,
+    benchmark,
     build_map,
     compare,
     demo,
@@ -35,6 +36,7 @@ COMMANDS = (
     adapt,
     demo,
     bench,
+    benchmark,
     doctor,
     fetch_weights,
 )

@@ -35,6 +35,7 @@ class RememberingMatcher(Matcher):
     def __init__(self, matcher: Matcher, remember_matches: bool = False) -> None:
         self.matcher = matcher
         self.name, self.descriptor_size, self.device = matcher.name, matcher.descriptor_size, matcher.device
+        self.weights_id = matcher.weights_id
         self.remember_matches = remember_matches
         self._features: dict[bytes, Features] = {}
         self._matches: dict[tuple[bytes, bytes], Matches] = {}
@@ -58,7 +59,8 @@ class RememberingMatcher(Matcher):
 
 def identity(features: Features) -> bytes:
     """Hash of what an image's features are."""
-    return hashlib.sha256(features.keypoints.cpu().numpy().tobytes()).digest()
+    columns = (features.keypoints, features.descriptors)  # the cells of a dense matcher are the same in all images
+    return hashlib.sha256(b"".join(column.cpu().numpy().tobytes() for column in columns)).digest()
 
 
 Change = Callable[[list[PosedImage]], list[PosedImage]]

@@ -179,9 +179,10 @@ class Trainer:
         return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.matcher.device)
 
     @torch.no_grad()
-    def errors(self, samples: list[tuple[TrainingView, list[TrainingView]]]) -> float:
-        """Median error of inferred points, relative to their depth."""
-        return float(torch.cat([self.loss(query, references)[1] for query, references in samples]).median())
+    def evaluate(self, samples: list[tuple[TrainingView, list[TrainingView]]]) -> tuple[float, float]:
+        """Mean loss, and median error of inferred points relative to their depth."""
+        losses, errors = zip(*(self.loss(query, references) for query, references in samples), strict=True)
+        return float(torch.stack(losses).mean()), float(torch.cat(errors).median())
 
     def save(self, checkpoint: Path, output: Path) -> None:
         """State to go on from, and weights to use; each file whole or not at all."""

@@ -1,0 +1,57 @@
+"""`benchmark`: the paper's data sets, in the layout hloc's scripts leave them in."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from deviloc_ros.commands.options import add_config, add_preset, config_of
+from deviloc_ros.evaluation.benchmarks import BENCHMARKS, GROUND_TRUTHS
+from deviloc_ros.presets import PAPER
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("benchmark", help="score a public data set, or write its submission file")
+    parser.add_argument("name", choices=BENCHMARKS)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="laid out as docs/data-sets.md says")
+    parser.add_argument(
+        "--scenes", nargs="+", default=[], metavar="SCENE", help="scenes, locations or slices; default: all"
+    )
+    parser.add_argument(
+        "--ground-truth", choices=GROUND_TRUTHS, help="7scenes, where it must be named: KinectFusion's poses, or SfM's"
+    )
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th query")
+    parser.add_argument(
+        "--submission", type=Path, metavar="FILE", help="write the poses there, for the benchmark's server"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summaries there")
+    add_config(parser)
+    add_preset(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.benchmarks.layouts import scene_readers
+    from deviloc_ros.evaluation.benchmarks.run import run_scenes
+    from deviloc_ros.evaluation.table import markdown
+
+    if options.name == "7scenes" and not options.ground_truth:
+        raise ValueError(
+            "7scenes has two ground truths that differ by centimetres: name one, --ground-truth dslam or sfm"
+        )
+    if options.every < 1:
+        raise ValueError(f"--every {options.every}: must be at least 1")
+    if options.preset == PAPER:
+        options.preset = f"{PAPER}:{options.name.removesuffix('-v1.1')}"
+    readers = scene_readers(options.name, options.data, options.scenes, options.ground_truth or "")
+    summaries = run_scenes(readers, config_of(options), options.every, options.submission)
+    if summaries:
+        print(f"{options.name}{', ground truth ' + options.ground_truth if options.ground_truth else ''}")
+        print(markdown(summaries))
+    if options.submission:
+        count = len(options.submission.read_text().splitlines())
+        print(f"{options.submission}: {count} poses; scores come from https://www.visuallocalization.net")
+    if options.json:
+        options.json.write_text(json.dumps(summaries, indent=1))
+    return 0
