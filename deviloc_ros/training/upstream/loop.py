@@ -41,6 +41,7 @@ class DevilocTraining:
     matches: int = 2048
     threshold: float = 0.25
     cell_px: float = 4.0
+    fewest_points: int = 50
     save_every: int = 100
     samples: SampleSettings = field(default_factory=SampleSettings)
 
@@ -144,7 +145,7 @@ class Trainer:
         keypoints, points, confidence = self.correspondences(query, references)
         merged = merge_cells(keypoints, points, confidence, self.settings.cell_px)
         truth = Truth(*(self.tensor(a) for a in (query.intrinsics, query.cam_from_world, query.depth)))
-        return deviloc_loss(merged[0], merged[1], merged[2], truth)
+        return deviloc_loss(merged[0], merged[1], merged[2], truth, self.settings.fewest_points)
 
     def correspondences(self, query: TrainingView, references: list[TrainingView]) -> tuple[Tensor, Tensor, Tensor]:
         """Keypoints of the query (N, 2), points (N, 3) in world and confidence (N,) from all references."""

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ON_LANDMARK = 1 - 1e-3  # confidence of points that were not inferred, and so teach nothing
-FEWEST_POINTS = 50
 RIGHT_PX = 8.0
 CONFIDENCE_WEIGHT = 0.5
 
@@ -33,11 +32,13 @@ def true_points(keypoints: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
     return rays * depths[:, None], depths > 0
 
 
-def deviloc_loss(keypoints: Tensor, points: Tensor, confidence: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
+def deviloc_loss(
+    keypoints: Tensor, points: Tensor, confidence: Tensor, truth: Truth, fewest: int = 50
+) -> tuple[Tensor, Tensor]:
     """Loss of one query's merged correspondences, and (K,) errors of its inferred points relative to their depth.
 
     Distances are measured in units of the standard deviation of the true depths; the confidence learns whether a
-    point projects within 8 px of its keypoint.
+    point projects within 8 px of its keypoint. With `fewest` points or fewer only the confidence learns.
     """
     expected, valid = true_points(keypoints, truth)
     rows = torch.nonzero(valid & (confidence.detach() < ON_LANDMARK))[:, 0]
@@ -47,7 +48,7 @@ def deviloc_loss(keypoints: Tensor, points: Tensor, confidence: Tensor, truth: T
     in_cam, expected = points[rows] @ rotation.T + translation, expected[rows]
     spread = expected[:, 2].var(correction=0).clamp(min=1e-12).sqrt()
     distances = torch.linalg.norm(in_cam - expected, dim=1)
-    regression = (distances / spread).mean() if len(rows) > FEWEST_POINTS else distances.sum() * 0
+    regression = (distances / spread).mean() if len(rows) > fewest else distances.sum() * 0
     projected = in_cam.detach() / (in_cam.detach()[:, 2:] + 1e-6) @ truth.intrinsics.T
     right = torch.linalg.norm(projected[:, :2] - keypoints[rows], dim=1) < RIGHT_PX
     right &= in_cam.detach()[:, 2] > 0
