@@ -113,7 +113,7 @@ def run_real_time(recording: Recording, topics: Topics, rig: Rig, rate: float) -
         node.offer(played)
         node.begin()
         node.play(recording.messages(tuple(played)), rate, PATIENCE_S, LAST_WORDS_S, node.is_done)
-        return estimates_of(node.sent, node.heard), transport_figures(node.heard)
+        return estimates_of(node.sent, node.heard), transport_figures(node.heard, in_time=rate > 0)
     finally:
         rclpy.try_shutdown()
 
@@ -140,12 +140,15 @@ def estimates_of(sent: dict[int, Sent], heard: Heard) -> list[Estimate]:
     return result
 
 
-def transport_figures(heard: Heard) -> dict[str, Any]:
-    """The node's own counts, and how fresh map -> odom was: its stamp against the recording's time as it arrived."""
+def transport_figures(heard: Heard, in_time: bool) -> dict[str, Any]:
+    """The node's own counts, and how fresh map -> odom was: its stamp against the recording's time as it arrived.
+
+    in_time: time went on all the while; else the node rightly had nothing new to say while it stood still.
+    """
     counts = {key: int(v) for key, v in heard.status.items() if key in COUNTS or key.startswith("dropped.")}
     arrivals = [arrival for arrival, _, _ in heard.transforms]
     ahead_s = [(stamp - clock) * 1e-9 for _, stamp, clock in heard.transforms if clock]
-    return {"node": counts, "map_to_odom": freshness(arrivals, ahead_s)}
+    return {"node": counts, "map_to_odom": freshness(arrivals, ahead_s) if in_time else None}
 
 
 def freshness(arrivals_ns: Sequence[int], ahead_s: Sequence[float]) -> dict[str, float] | None:

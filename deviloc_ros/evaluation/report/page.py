@@ -52,7 +52,13 @@ def report(run: Run, around: maps.Surroundings, pictures: Iterable[Picture]) -> 
     summary = run.summary
     title = f"Localization of {summary['bag']} in {summary['map']['name']}"
     introduction = paragraph(verdict(run), "verdict") + paragraph(circumstances(run), "soft")
-    body = [cards(run), *(section(*part) for part in sections([run], around)), outcomes(run), shown(pictures)]
+    body = [
+        cards(run),
+        *(section(*part) for part in sections([run], around)),
+        outcomes(run),
+        node(run),
+        shown(pictures),
+    ]
     return page(title, introduction, body, details(run))
 
 
@@ -138,6 +144,15 @@ def outcomes(run: Run) -> str:
     rows = [(str(count), "a pose was given" if s == ACCEPTED else WORDS.get(s, s)) for s, count in counts.items()]
     rows.sort(key=lambda row: -int(row[0]))
     return "<h2>What became of the images</h2>" + table(("images", "outcome"), rows)
+
+
+def node(run: Run) -> str:
+    """What the node said of itself, and how its transform arrived; nothing for an offline run."""
+    if "node" not in run.summary:
+        return ""
+    rows = [(str(count), name.replace("_", " ").replace(".", ": ")) for name, count in run.summary["node"].items()]
+    rows += [(f"{v:.3g}", f"map->odom: {name}") for name, v in (run.summary["map_to_odom"] or {}).items()]
+    return "<h2>What the node and its transform did</h2>" + table(("figure", "of"), rows)
 
 
 def side_by_side(runs: Sequence[Run]) -> str:
