@@ -33,6 +33,8 @@ from deviloc_ros.messages import stamp_ns as stamp_of
 from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg
 
 STARTUP_LIMIT_S = 90.0
+# Topics overtake each other on their way; where time stands still, an image finds all that was recorded before it.
+SETTLING_S = 0.1
 STATIC_TOPIC = TF_STATIC
 OWN_TRANSFORMS = frozenset({("map", "odom"), ("map", "base_link")})
 
@@ -131,6 +133,8 @@ class Replay(Node):
             self._clock_publisher.publish(Clock(clock=time_msg(recorded.time_ns)))
             data = self._without_own(recorded) if recorded.topic in (TF, TF_STATIC) else recorded.data
             if recorded.topic == self._image_topic:
+                if rate <= 0:
+                    self._spin_until(never, SETTLING_S)
                 time_ns = stamp_of(recorded.message())
                 self.sent[time_ns] = Sent(recorded.time_ns, time.monotonic_ns())
                 self._publishers_by_topic[recorded.topic].publish(data)
