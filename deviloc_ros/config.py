@@ -74,7 +74,7 @@ class MatcherConfig(Checked):
 class LiftConfig(Checked):
     """How a map gives its keypoints 3D points."""
 
-    method: str = param("interpolate", "how keypoints get their 3D points", choices=LIFTS)
+    method: str = param("pin", "how keypoints get their 3D points", choices=LIFTS)
     weights: str = param(
         "",
         "file of the network's weights; empty: for pin those of the package, for upstream what fetch-weights brought; "
@@ -96,7 +96,7 @@ class LiftConfig(Checked):
         4.0, "a point is compared with what a neighbour says this near to where it projects", low=0.1, high=50.0
     )
     check_depth_difference: float = param(
-        0.05, "neighbouring views whose depths differ by more than this share disagree", low=1e-4, high=10.0
+        0.03, "neighbouring views whose depths differ by more than this share disagree", low=1e-4, high=10.0
     )
     min_landmarks: int = param(0, "views with no more landmarks than this stay out of a map", low=0, high=1000000)
     max_landmarks: int = param(
@@ -125,7 +125,7 @@ class AggregationConfig(Checked):
         "depth-aware", "what merges within a cell: points that agree, or all of them (paper)", choices=AGGREGATIONS
     )
     cell_px: float = param(2.0, "query pixels closer than this merge into one correspondence", low=0.1, high=64.0)
-    min_confidence: float = param(0.5, "correspondences at or below this confidence are dropped", low=0.0, high=1.0)
+    min_confidence: float = param(0.25, "correspondences at or below this confidence are dropped", low=0.0, high=1.0)
     max_depth_difference: float = param(
         0.05, "points of a cell farther apart than this share of their depth do not merge", low=1e-4, high=1e6
     )
