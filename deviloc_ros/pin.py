@@ -200,6 +200,13 @@ class LearnedPointInference(PointInference):
 
     @torch.inference_mode()
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        """As the interface says. Raises ValueError if the features are not those the network was trained on."""
+        size = view.ray_features.shape[1]
+        if size != self.network.shape.feature_size:
+            raise ValueError(
+                f"lift.method pin reads features of size {self.network.shape.feature_size}, the matcher gives {size}: "
+                "choose lift.method interpolate, or upstream for topicfm"
+            )
         landmarks = [as_batch(a) for a in (view.landmarks_in_cam, view.landmark_rays, view.landmark_features)]
         parts = []
         for start in range(0, len(view.rays), KEYPOINTS_AT_ONCE):

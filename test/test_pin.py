@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from deviloc_ros.pin import PinShape, PointInferenceNetwork, load_pin, plane_at_origin, save_pin
+from deviloc_ros.pin import LearnedPointInference, PinShape, PointInferenceNetwork, load_pin, plane_at_origin, save_pin
+from deviloc_ros.point_inference import LiftInput
 from deviloc_ros.training.pin import VALIDATION_BATCHES, PinTraining, Sample, draw_batch, fit, loss_of
 
 
@@ -132,3 +133,10 @@ def test_a_run_that_was_cut_goes_on_with_the_same_numbers(tmp_path):
     resumed = run(tmp_path / "cut.safetensors")
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_features_of_another_matcher_are_refused():
+    rays = np.array([[0.0, 0.0, 1.0]])
+    view = LiftInput(rays, rays, np.zeros((1, 256)), rays, np.zeros((1, 256)), 500.0)
+    with pytest.raises(ValueError, match=r"features of size 64, the matcher gives 256: choose lift\.method interpolate"):
+        LearnedPointInference(load_pin()).infer(view)

@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deviloc_ros.config import LIFTS, Config, from_dict
+from deviloc_ros.config import Config, from_dict
 from deviloc_ros.evaluation.run import Change, Evaluation
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.pin import LearnedPointInference, Neighbourhoods, PointInferenceNetwork, load_pin
 from deviloc_ros.point_inference import LiftInput, PointInference
 from deviloc_ros.types import Landmarks
 
+LIFTS = ("landmarks-only", "interpolate", "pin")
 DISTURBANCES = ((1.0, 0.0), (0.5, 0.0), (0.25, 0.0), (0.1, 0.0), (1.0, 0.01), (1.0, 0.05), (1.0, 0.1), (0.25, 0.05))
 
 
