@@ -138,5 +138,5 @@ def test_a_run_that_was_cut_goes_on_with_the_same_numbers(tmp_path):
 def test_features_of_another_matcher_are_refused():
     rays = np.array([[0.0, 0.0, 1.0]])
     view = LiftInput(rays, rays, np.zeros((1, 256)), rays, np.zeros((1, 256)), 500.0)
-    with pytest.raises(ValueError, match=r"features of size 64, the matcher gives 256: choose lift\.method interpolate"):
+    with pytest.raises(ValueError, match=r"of size 64, the matcher gives 256: choose lift\.method"):
         LearnedPointInference(load_pin()).infer(view)
