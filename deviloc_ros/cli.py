@@ -20,12 +20,18 @@ from deviloc_ros.commands import (
     evaluate_bag,
     evaluate_pin,
     fetch_weights,
+    export_map,
     localize,
+    maps,
     train,
+    update_map,
 )
 
 COMMANDS = (
     build_map,
+    update_map,
+    maps,
+    export_map,
     localize,
     evaluate,
     evaluate_bag,

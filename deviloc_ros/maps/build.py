@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.maps.consistency import check_neighbours
 from deviloc_ros.maps.landmarks import MatchGraph, match_sift, match_with, triangulate
-from deviloc_ros.maps.retrieval import TRAINING_DESCRIPTORS, Vlad, for_retrieval
+from deviloc_ros.maps.retrieval import Vlad, for_retrieval, training_descriptors
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
-from deviloc_ros.maps.store import MapWriter
+from deviloc_ros.maps.store import Map
+from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.point_inference import PointInference, create_point_inference, lift_and_prepare
@@ -74,11 +75,10 @@ def build_map(
     matcher = matcher or create_matcher(config.matcher)
     with MapWriter(output, config, overwrite=overwrite) as writer:
         landmarks = landmarks_of(images, matcher, config, progress, graph)
-        images, poor = rich_images(images, landmarks, config)
-        skipped += poor
         inference = inference or create_point_inference(config.lift)
-        report = write_views(writer, images, landmarks, matcher, config, progress, inference)
-    return replace(report, skipped=skipped)
+        views = make_views(writer, images, lambda image, _: landmarks[image.name], matcher, config, progress, inference)
+        write_all(writer, views, matcher)
+    return views.report(skipped)
 
 
 def readable_images(images: Iterable[PosedImage]) -> tuple[list[PosedImage], list[Skipped]]:
@@ -90,23 +90,6 @@ def readable_images(images: Iterable[PosedImage]) -> tuple[list[PosedImage], lis
             usable.append(image)
         except ImageError as error:
             skipped.append(Skipped(image.name, str(error)))
-    return usable, skipped
-
-
-def rich_images(
-    images: list[PosedImage], landmarks: dict[str, Landmarks], config: Config
-) -> tuple[list[PosedImage], list[Skipped]]:
-    """Those with more landmarks than `lift.min_landmarks`, and the others with the reason."""
-    least = config.lift.min_landmarks
-    usable, skipped = [], []
-    for image in images:
-        count = len(landmarks[image.name])
-        if least and count <= least:
-            skipped.append(Skipped(image.name, f"{count} landmarks, more than lift.min_landmarks = {least} are needed"))
-        else:
-            usable.append(image)
-    if not usable:
-        raise SourceError(f"none of {len(images)} images has more than lift.min_landmarks = {least} landmarks")
     return usable, skipped
 
 
@@ -141,48 +124,80 @@ def make_graph(images: list[PosedImage], matcher: Matcher, config: Config, progr
     return match_with(matcher, images, progress)
 
 
-def write_views(
+@dataclass(slots=True)
+class NewViews:
+    """Views on their way into a map: each with the landmarks it observes and what its global descriptor is made of."""
+
+    views: list[ReferenceView] = field(default_factory=list)
+    observed: list[Landmarks] = field(default_factory=list)
+    features: list[Features] = field(default_factory=list)
+    landmark_counts: list[int] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def points(self) -> dict[int, NDArray]:
+        """Landmarks by id."""
+        return {id_: point for o in self.observed for id_, point in zip(o.ids.tolist(), o.points_in_world, strict=True)}
+
+    def report(self, skipped: list[Skipped]) -> BuildReport:
+        shares = [float((v.lifted.confidence > 0).mean()) if len(v.features) else 0.0 for v in self.views]
+        return BuildReport(
+            len(self.views),
+            len(self.points()),
+            float(np.mean(self.landmark_counts)),
+            float(np.mean(shares)),
+            skipped + self.skipped,
+        )
+
+
+def make_views(
     writer: MapWriter,
     images: list[PosedImage],
-    landmarks: dict[str, Landmarks],
+    observe: Callable[[PosedImage, Features], Landmarks],
     matcher: Matcher,
     config: Config,
     progress: partial,
     inference: PointInference,
-) -> BuildReport:
-    """Extract and lift the views, check them against each other, store them and what belongs to the whole map."""
-    points: dict[int, NDArray] = {}
-    observed: dict[str, Landmarks] = {}
-    views: list[ReferenceView] = []
-    features: list[Features] = []
+    reference_map: Map | None = None,
+) -> NewViews:
+    """Extract and lift views, and check them against each other and against those that the map has already.
+
+    Args:
+        observe: the landmarks that an image with these features observes.
+
+    Raises:
+        SourceError: no image has more than `lift.min_landmarks` landmarks.
+    """
+    new, first, least = NewViews(), len(writer.records), config.lift.min_landmarks
     for image in progress(images, desc="views: features and 3D points", unit="view"):
         extracted = matcher.extract(read_gray(image.path), keep_dense=True)
-        observed[image.name] = limited(landmarks[image.name], config.lift.max_landmarks)
-        lifted, tower = lift_and_prepare(inference, extracted, observed[image.name], image.camera, image.cam_from_world)
-        features.append(for_retrieval(extracted))
-        kept = writer.set_aside(len(views), replace(extracted, dense=None), tower)
-        views.append(ReferenceView(image.name, image.camera, image.cam_from_world, kept, lifted))
+        landmarks = observe(image, extracted)
+        if least and len(landmarks) <= least:
+            why = f"{len(landmarks)} landmarks, more than lift.min_landmarks = {least} are needed"
+            new.skipped.append(Skipped(image.name, why))
+            continue
+        observed = limited(landmarks, config.lift.max_landmarks)
+        lifted, tower = lift_and_prepare(inference, extracted, observed, image.camera, image.cam_from_world)
+        kept = writer.set_aside(first + len(new.views), replace(extracted, dense=None), tower)
+        new.features.append(for_retrieval(extracted))
+        new.landmark_counts.append(len(landmarks))
+        new.observed.append(observed)
+        new.views.append(ReferenceView(image.name, image.camera, image.cam_from_world, kept, lifted))
+    if not new.views:
+        raise SourceError(f"none of {len(images)} images has more than lift.min_landmarks = {least} landmarks")
     if config.lift.check_views:
-        lifts = check_neighbours(views, config.lift)
-        views = [replace(view, lifted=lifted) for view, lifted in zip(views, lifts, strict=True)]
-    for view in views:
-        writer.add_view(view, observed[view.name])
-        points |= dict(zip(observed[view.name].ids.tolist(), observed[view.name].points_in_world, strict=True))
-    lifted_shares = [float((v.lifted.confidence > 0).mean()) if len(v.features) else 0.0 for v in views]
-    vlad = Vlad.learn(training_descriptors([f.descriptors for f in features]))
-    descriptors = torch.stack([vlad.describe(f) for f in features])
-    counts = [len(landmarks[image.name]) for image in images]
-    report = BuildReport(len(images), len(points), float(np.mean(counts)), float(np.mean(lifted_shares)), [])
+        lifts = check_neighbours(new.views, config.lift, reference_map)
+        new.views = [replace(view, lifted=lifted) for view, lifted in zip(new.views, lifts, strict=True)]
+    for view, observed in zip(new.views, new.observed, strict=True):
+        writer.add_view(view, observed)
+    return new
+
+
+def write_all(writer: MapWriter, new: NewViews, matcher: Matcher) -> None:
+    """Learn to retrieve the views and write what belongs to the whole map."""
+    vlad = Vlad.learn(training_descriptors((f.descriptors for f in new.features), len(new.features)))
     provenance = {
         "deviloc_ros": __version__,
-        "landmarks_per_view": report.landmarks_per_view,
+        "landmarks_per_view": float(np.mean(new.landmark_counts)),
         "weights_id": matcher.weights_id,
     }
-    writer.finish(points, vlad, descriptors, provenance)
-    return report
-
-
-def training_descriptors(descriptors: list[torch.Tensor]) -> torch.Tensor:
-    """A bounded sample over all views, the most reliable keypoints of each first."""
-    per_view = max(1, TRAINING_DESCRIPTORS // len(descriptors))
-    return torch.cat([d[:per_view] for d in descriptors])
+    writer.finish(new.points(), vlad, torch.stack([vlad.describe(f) for f in new.features]), provenance)

@@ -15,25 +15,37 @@ from scipy.spatial import cKDTree
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.retrieval import centres_and_axes, nearest_by_pose
+from deviloc_ros.maps.store import Map
 from deviloc_ros.types import Lifted, Prior, ReferenceView
 
 METERS_PER_RADIAN = 1.0
 
 
-def check_neighbours(views: list[ReferenceView], config: LiftConfig) -> list[Lifted]:
+def check_neighbours(views: list[ReferenceView], config: LiftConfig, reference_map: Map | None = None) -> list[Lifted]:
     """What each view's keypoints are lifted to, with confidences scaled by how far neighbouring views agree.
+
+    Neighbours are other new views and, when a map grows, those that it has already; these stay as they are.
 
     With w_j the confidences that neighbours have in what they say at the pixel a point projects to, and a_j whether
     that agrees in depth, the factor is (1 + sum a_j w_j) / (1 + sum w_j): nothing said leaves it at 1.
     """
     centres, axes = centres_and_axes([view.cam_from_world for view in views])
+    if reference_map is not None:
+        centres = np.concatenate([centres, reference_map.centres])
+        axes = np.concatenate([axes, reference_map.axes])
+
+    def read(number: int) -> ReferenceView:
+        if reference_map is None or number < len(views):
+            return views[number]
+        return reference_map.view(number - len(views))
+
     checked = []
     for number, view in enumerate(views):
         near = nearest_by_pose(centres, axes, Prior(view.cam_from_world), config.check_views + 1, METERS_PER_RADIAN)
-        others = [views[other] for other in near if other != number][: config.check_views]
+        others = [other for other in near if other != number][: config.check_views]
         agreed, said = np.zeros(len(view.features)), np.zeros(len(view.features))
         for other in others:
-            agrees, weight = compare(view, other, config)
+            agrees, weight = compare(view, read(int(other)), config)
             agreed += agrees * weight
             said += weight
         checked.append(replace(view.lifted, confidence=view.lifted.confidence * (1 + agreed) / (1 + said)))

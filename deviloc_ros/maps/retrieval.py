@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +89,12 @@ def for_retrieval(features: Features) -> Features:
         features.scales[rows],
         features.size,
     )
+
+
+def training_descriptors(descriptors: Iterable[torch.Tensor], views: int) -> torch.Tensor:
+    """A bounded sample of so many views' descriptors, the most reliable keypoints of each first."""
+    per_view = max(1, TRAINING_DESCRIPTORS // views)
+    return torch.cat([d[:per_view] for d in descriptors])
 
 
 def nearest_by_descriptor(descriptors: NDArray, query: NDArray, count: int) -> NDArray:

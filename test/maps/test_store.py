@@ -4,43 +4,19 @@ import json
 import shutil
 
 import numpy as np
-import pycolmap
 import pytest
 import torch
 from rooms import room_config
+from safetensors.torch import load_file, save_file
+from small_maps import CONFIG, reference_view, use_everything, write_map
 
 from deviloc_ros.config import Config, MatcherConfig, from_dict
-from deviloc_ros.maps.retrieval import Vlad
+from deviloc_ros.maps.files import file_hash
+from deviloc_ros.maps.manifest import content_hash
 from deviloc_ros.maps.sources import SourceError
-from deviloc_ros.maps.store import Map, MapError, MapWriter
-from deviloc_ros.types import Camera, Features, Landmarks, Lifted, ReferenceView
-
-CAMERAS = (
-    Camera("PINHOLE", 320, 240, (262.0, 262.0, 159.5, 119.5)),
-    Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, -0.02)),
-)
-
-
-def reference_view(number: int, count: int = 50) -> tuple[ReferenceView, Landmarks]:
-    rng, generator = np.random.default_rng(number), torch.Generator().manual_seed(number)
-    camera = CAMERAS[number % 2]
-    descriptors = torch.nn.functional.normalize(torch.randn(count, 64, generator=generator), dim=1)
-    size = (camera.width, camera.height)
-    features = Features(240 * torch.rand(count, 2), descriptors, torch.rand(count), torch.ones(count), size)
-    lifted = Lifted(rng.normal(size=(count, 3)), rng.random(count), rng.uniform(1, 5, count))
-    pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rng.normal(0, 1, 3)), rng.normal(0, 5, 3))
-    landmarks = Landmarks(np.arange(7) + 5 * number, rng.uniform(0, 240, (7, 2)), rng.normal(size=(7, 3)))
-    return ReferenceView(f"view {number}.png", camera, pose, features, lifted), landmarks
-
-
-def write(folder, views, **options) -> None:
-    with MapWriter(folder, room_config(), **options) as writer:
-        points = {}
-        for view, landmarks in views:
-            writer.add_view(view, landmarks)
-            points |= dict(zip(landmarks.ids.tolist(), landmarks.points_in_world, strict=True))
-        vlad = Vlad(torch.zeros(2, 64))
-        writer.finish(points, vlad, torch.zeros(len(views), 128), {"made_by": "a test"})
+from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.maps.writer import MapWriter
+from deviloc_ros.types import Landmarks
 
 
 @pytest.fixture
@@ -49,21 +25,17 @@ def copy(room_folder, tmp_path):
     return shutil.copytree(room_folder, tmp_path / "copy.map")
 
 
-def use_everything(folder) -> None:
-    """Read every file of a map."""
-    reference_map = Map.open(folder)
-    reference_map.landmarks()
-    for number in range(len(reference_map)):
-        query = reference_map.view(number).features
-    reference_map.nearby_views(query, None, reference_map.config.retrieval)
+def write_signed(folder, manifest) -> None:
+    """A manifest that states its own hash rightly, whatever is in it."""
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"sha256": content_hash(manifest)}))
 
 
 def test_a_map_gives_back_what_was_written(tmp_path):
     views = [reference_view(number) for number in range(3)]
-    write(tmp_path / "a.map", views)
+    write_map(tmp_path / "a.map", views)
     reference_map = Map.open(tmp_path / "a.map")
-    assert len(reference_map) == 3 and reference_map.config == room_config()
-    assert reference_map.manifest["provenance"] == {"made_by": "a test"}
+    assert len(reference_map) == 3 and reference_map.config == CONFIG
+    assert reference_map.manifest.provenance == {"made_by": "a test"}
     for number, (view, landmarks) in enumerate(views):
         again = reference_map.view(number)
         assert (again.name, again.camera, again.features.size) == (view.name, view.camera, view.features.size)
@@ -79,28 +51,27 @@ def test_a_map_gives_back_what_was_written(tmp_path):
 
 
 def test_the_same_map_has_the_same_identity(tmp_path):
-    torch.manual_seed(0)
     views = [reference_view(number) for number in range(2)]
     for name in ("a", "b"):
-        write(tmp_path / name, views)
-    write(tmp_path / "c", views[:1])
+        write_map(tmp_path / name, views)
+    write_map(tmp_path / "c", views[:1])
     a, b, c = (Map.open(tmp_path / name).identity for name in "abc")
     assert a == b != c
 
 
 def test_views_without_keypoints_or_landmarks_are_kept(tmp_path):
     view, _ = reference_view(0, count=0)
-    write(tmp_path / "a.map", [(view, Landmarks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3))))])
+    write_map(tmp_path / "a.map", [(view, Landmarks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3))))])
     reference_map = Map.open(tmp_path / "a.map")
     assert len(reference_map.view(0).features) == 0 and reference_map.landmarks().shape == (0, 3)
 
 
 @pytest.mark.parametrize(
-    "file", ["manifest.json", "landmarks.safetensors", "retrieval.safetensors", "views/000002.safetensors"]
+    "file", ["manifest.json", "landmarks-*.safetensors", "retrieval-*.safetensors", "views/*.safetensors"]
 )
 @pytest.mark.parametrize("where", [0.001, 0.5, 0.999])
 def test_a_flipped_byte_is_found_in_every_file(copy, file, where):
-    path = copy / file
+    path = sorted(copy.glob(file))[-1]
     data = bytearray(path.read_bytes())
     data[int(where * len(data))] ^= 0x01
     path.write_bytes(data)
@@ -109,10 +80,10 @@ def test_a_flipped_byte_is_found_in_every_file(copy, file, where):
 
 
 @pytest.mark.parametrize(
-    "file", ["manifest.json", "landmarks.safetensors", "retrieval.safetensors", "views/000002.safetensors"]
+    "file", ["manifest.json", "landmarks-*.safetensors", "retrieval-*.safetensors", "views/*.safetensors"]
 )
 def test_a_missing_or_truncated_file_is_named(copy, file):
-    path = copy / file
+    path = sorted(copy.glob(file))[-1]
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(MapError, match=path.name):
         use_everything(copy)
@@ -130,9 +101,10 @@ def test_a_missing_or_truncated_file_is_named(copy, file):
         ('{"format": "deviloc-map"}', "field 'version' is None"),
         (
             '{"format": "deviloc-map", "version": 99}',
-            "field 'version' is 99, this program reads 1",
+            "field 'version' is 99, this program reads 1 to 2",
         ),
-        ('{"format": "deviloc-map", "version": 1}', "damaged"),
+        ('{"format": "deviloc-map", "version": 2}', "damaged"),
+        ("[" * 100000, "damaged"),
     ],
 )
 def test_other_manifests_are_refused(copy, text, message):
@@ -141,13 +113,11 @@ def test_other_manifests_are_refused(copy, text, message):
         Map.open(copy)
 
 
-@pytest.mark.parametrize("key", ["config", "cameras", "views", "files"])
+@pytest.mark.parametrize("key", ["config", "cameras", "views", "landmarks", "retrieval", "provenance"])
 def test_a_manifest_without_a_field_names_it(copy, key):
-    from deviloc_ros.maps.store import manifest_hash
-
     manifest = json.loads((copy / "manifest.json").read_text())
     del manifest[key]
-    (copy / "manifest.json").write_text(json.dumps(manifest | {"sha256": manifest_hash(manifest)}))
+    write_signed(copy, manifest)
     with pytest.raises(MapError, match=rf"manifest\.json: field '{key}' is missing"):
         use_everything(copy)
 
@@ -175,7 +145,7 @@ def test_a_map_that_is_there_survives_a_failed_build(copy, room):
 
 
 def test_overwriting_replaces_the_whole_map(copy):
-    write(copy, [reference_view(0)], overwrite=True)
+    write_map(copy, [reference_view(0)], overwrite=True)
     assert len(Map.open(copy)) == 1 and len(list(copy.glob("views/*"))) == 1
 
 
@@ -203,3 +173,109 @@ def test_the_map_states_the_config_it_was_built_with(room, tmp_path):
     config = from_dict(room_config(), {"pose": {"min_inliers": 44}, "lift": {"method": "landmarks-only"}})
     room.build(tmp_path / "a.map", config)
     assert Map.open(tmp_path / "a.map").config == config
+
+
+def test_opening_a_map_reads_its_manifest_alone(room_folder, monkeypatch):
+    def read(*_):
+        raise AssertionError("a file was hashed")
+
+    monkeypatch.setattr("deviloc_ros.maps.files.file_hash", read)
+    assert len(Map.open(room_folder)) == 7
+
+
+def test_a_map_of_version_1_is_read(room_folder, tmp_path):
+    """It named files by number, and dense ones by their view."""
+    old = shutil.copytree(room_folder, tmp_path / "old.map")
+    manifest = json.loads((old / "manifest.json").read_text()) | {"version": 1, "files": {}}
+    for number, view in enumerate(manifest["views"]):
+        (old / view["file"]).rename(old / f"views/{number:06d}.safetensors")
+        view["file"] = f"views/{number:06d}.safetensors"
+    shutil.copy(old / "views/000000.safetensors", old / "views/000000.dense.safetensors")
+    manifest["files"]["views/000000.dense.safetensors"] = manifest["views"][0]["sha256"]
+    for name in ("landmarks", "retrieval"):
+        stored = manifest.pop(name)
+        (old / stored["file"]).rename(old / f"{name}.safetensors")
+        manifest["files"][f"{name}.safetensors"] = stored["sha256"]
+    write_signed(old, manifest)
+    reference_map = use_everything(old)
+    assert len(reference_map) == 7 and reference_map.records[1].dense is None
+    assert reference_map.records[0].dense.file == "views/000000.dense.safetensors"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_damage_is_a_map_error_or_harmless(tmp_path, seed):
+    """Flipped bytes, cut and swapped files: what is read is what was written, or a MapError says what is wrong."""
+    rng = np.random.default_rng(seed)
+    folder = tmp_path / "a.map"
+    write_map(folder, [reference_view(number) for number in range(3)])
+    identity = Map.open(folder).identity
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    for _ in range(10):
+        path, other = (paths[rng.integers(len(paths))] for _ in range(2))
+        whole = path.read_bytes()
+        data = bytearray(whole)
+        match rng.integers(4):
+            case 0:
+                data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+            case 1:
+                data = data[: rng.integers(len(data))]
+            case 2:
+                data = bytearray(other.read_bytes())
+            case 3:
+                data += rng.bytes(rng.integers(1, 100))
+        path.write_bytes(data)
+        try:
+            assert use_everything(folder).identity == identity and data == whole
+        except MapError as error:
+            assert folder.name in str(error)
+        path.write_bytes(whole)
+
+
+ABSURD = (None, "", "x", -1, 0.5, 10**400, 1e308, float("nan"), [], [[]], {}, True, "../../../etc/passwd", [1e308] * 9)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_manifests_that_lie_are_a_map_error(tmp_path, seed):
+    """Signed rightly, with absurd values anywhere: a MapError, or a map that is the same in what matters."""
+    rng = np.random.default_rng(seed)
+    folder = tmp_path / "a.map"
+    write_map(folder, [reference_view(number) for number in range(2)])
+    manifest = (folder / "manifest.json").read_text()
+    for _ in range(25):
+        content = json.loads(manifest)
+        node = content
+        while True:
+            key = rng.choice(list(node)) if isinstance(node, dict) else int(rng.integers(len(node)))
+            if not isinstance(node[key], dict | list) or not len(node[key]) or rng.random() < 0.2:
+                break
+            node = node[key]
+        node[key] = ABSURD[rng.integers(len(ABSURD))]
+        write_signed(folder, content)
+        try:
+            use_everything(folder)
+        except MapError as error:
+            assert folder.name in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("keypoints", torch.zeros(50, 3), r"keypoints is of shape \(50, 3\), not \(50, 2\)"),
+        ("descriptors", torch.zeros(49, 64), "descriptors is of shape"),
+        ("depths", torch.full((50,), float("nan")), "depths: a value is not finite"),
+        ("landmark_ids", torch.tensor(7), ".*0-d tensor"),
+        ("confidence", None, "field 'confidence' is missing"),
+    ],
+)
+def test_a_view_whose_tensors_do_not_fit_is_named(tmp_path, name, value, message):
+    """Damage that its own hash knows nothing of: whoever wrote the map was wrong."""
+    folder = tmp_path / "a.map"
+    write_map(folder, [reference_view(0)])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    path = folder / manifest["views"][0]["file"]
+    tensors = load_file(path) | {name: value}
+    save_file({key: tensor for key, tensor in tensors.items() if tensor is not None}, path)
+    manifest["views"][0]["sha256"] = file_hash(path)
+    write_signed(folder, manifest)
+    with pytest.raises(MapError, match=f"{path.name}: {message}"):
+        use_everything(folder)

@@ -10,7 +10,7 @@ import pycolmap
 import torch
 
 from deviloc_ros.config import Config
-from deviloc_ros.maps.store import ViewRecord
+from deviloc_ros.maps.manifest import StoredFile, ViewRecord
 from deviloc_ros.types import Camera, Evidence, Features, Lifted, Localized, Lost, Reason, ReferenceView, Result
 
 BLACK, WHITE = 0, 255  # an image without features, and one that breaks the localizer
@@ -43,7 +43,8 @@ class StandInMap:
     """What diagnostics ask of a map."""
 
     identity = "0123456789abcdef"
-    records = (ViewRecord("stand-in", "", "", Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5)), pycolmap.Rigid3d()),)
+    camera = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
+    records = (ViewRecord("stand-in", StoredFile("", ""), camera, pycolmap.Rigid3d()),)
 
     def __init__(self, path: str) -> None:
         self.folder = Path(path or "stand-in")

@@ -1,0 +1,30 @@
+"""`export-map`: a map as a COLMAP model or a PLY cloud."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("export-map", help="write a map as a COLMAP model or a PLY cloud")
+    parser.add_argument("map", type=Path, help="the map folder")
+    parser.add_argument("--colmap", type=Path, metavar="DIR", help="folder for cameras, images and points3D")
+    parser.add_argument("--text", action="store_true", help="COLMAP's text files instead of binary ones")
+    parser.add_argument("--ply", type=Path, metavar="FILE", help="cloud of the landmarks")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from deviloc_ros.maps.export import export_colmap, export_ply
+    from deviloc_ros.maps.store import Map
+
+    if not (options.colmap or options.ply):
+        raise ValueError("export-map needs --colmap DIR or --ply FILE")
+    reference_map = Map.open(options.map)
+    if options.colmap:
+        model = export_colmap(reference_map, options.colmap, text=options.text)
+        print(f"{options.colmap}: {model.num_images()} images, {model.num_points3D()} points")
+    if options.ply:
+        print(f"{options.ply}: {export_ply(reference_map, options.ply).num_points3D()} points")
+    return 0

@@ -1,0 +1,84 @@
+"""`map info | check | drop | prune | merge`: look at maps and change them without the images they were made from."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    actions = commands.add_parser("map", help="look at maps, prune and join them").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    info = actions.add_parser("info", help="what is in a map")
+    check = actions.add_parser("check", help="read all of a map and say what is wrong; exit status 1 if something is")
+    drop = actions.add_parser("drop", help="take views out of a map")
+    prune = actions.add_parser("prune", help="drop views while each view is still localized from the others")
+    for parser, run in ((info, run_info), (check, run_check), (drop, run_drop), (prune, run_prune)):
+        parser.add_argument("map", type=Path, help="the map folder")
+        parser.set_defaults(run=run)
+    drop.add_argument("views", nargs="+", metavar="VIEW", help="names of views")
+    prune.add_argument("--dry-run", action="store_true", help="say which, and change nothing")
+    prune.add_argument(
+        "--within-m", type=float, default=0.05, metavar="M", help="error that counts as localized (0.05)"
+    )
+    prune.add_argument("--within-deg", type=float, default=2.0, metavar="DEG", help="the same of the rotation (2)")
+    merge = actions.add_parser("merge", help="join maps that share a world frame")
+    merge.add_argument("maps", type=Path, nargs="+", metavar="MAP", help="the maps to join")
+    merge.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
+    merge.add_argument("--overwrite", action="store_true", help="replace a map that is there")
+    merge.add_argument("--prefix", action="store_true", help="put each map's name in front of its views' names")
+    merge.set_defaults(run=run_merge)
+
+
+def run_info(options: argparse.Namespace) -> int:
+    from deviloc_ros.maps.inspect import describe
+    from deviloc_ros.maps.store import Map
+
+    for name, value in describe(Map.open(options.map)):
+        print(f"{name:18} {value}")
+    return 0
+
+
+def run_check(options: argparse.Namespace) -> int:
+    from deviloc_ros.maps.inspect import problems
+
+    found = list(problems(options.map))
+    for problem in found:
+        print(problem)
+    print(f"{options.map}: {f'{len(found)} problems' if found else 'nothing wrong'}")
+    return 1 if found else 0
+
+
+def run_drop(options: argparse.Namespace) -> int:
+    from deviloc_ros.maps.edit import drop_views
+
+    drop_views(options.map, options.views)
+    print(f"{options.map}: {len(set(options.views))} views dropped")
+    return 0
+
+
+def run_prune(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.self_localization import Tolerance, needless_views
+    from deviloc_ros.localizer import Localizer
+    from deviloc_ros.maps.edit import drop_views
+    from deviloc_ros.maps.store import Map
+
+    reference_map = Map.open(options.map)
+    names = needless_views(Localizer(reference_map), Tolerance(options.within_m, options.within_deg))
+    if names and not options.dry_run:
+        drop_views(options.map, names)
+    for name in names:
+        print(name)
+    print(
+        f"{options.map}: {len(names)} of {len(reference_map)} views {'would be' if options.dry_run else 'were'} dropped"
+    )
+    return 0
+
+
+def run_merge(options: argparse.Namespace) -> int:
+    from deviloc_ros.maps.edit import merge_maps
+
+    views = merge_maps(options.maps, options.output, prefix=options.prefix, overwrite=options.overwrite)
+    print(f"{options.output}: {views} views of {len(options.maps)} maps")
+    return 0

@@ -1,0 +1,26 @@
+"""`update-map`: more posed images for a map that is there."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from deviloc_ros.commands.sources import add_source, print_report, read_source
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("update-map", help="add images, posed in the map's frame, to a map")
+    parser.add_argument("map", type=Path, help="the map folder")
+    add_source(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from deviloc_ros.maps.update import update_map
+
+    source = read_source(options)
+    start = time.monotonic()
+    report = update_map(source, options.map)
+    print_report(report, f"{options.map}: added", time.monotonic() - start)
+    return 0

@@ -1,0 +1,119 @@
+"""Maps changed and joined without the images they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from numpy.typing import NDArray
+
+from deviloc_ros import __version__
+from deviloc_ros.maps.retrieval import Vlad, for_retrieval, training_descriptors
+from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.maps.writer import MapWriter
+from deviloc_ros.types import Landmarks
+
+
+@contextmanager
+def changing(folder: Path) -> Iterator[tuple[Map, MapWriter]]:
+    """A map, and a writer of what is to take its place; no other process changes it meanwhile.
+
+    Raises:
+        MapError: no map there, or another process is writing it.
+    """
+    with MapWriter(folder, Map.open(folder).config, overwrite=True) as writer:
+        reference_map = Map.open(folder)  # again, now that nobody else changes it
+        writer.config = reference_map.config
+        yield reference_map, writer
+
+
+def drop_views(folder: Path, names: Iterable[str]) -> None:
+    """Take views out of a map, with the landmarks that no other view observes. Raises MapError naming unknown views."""
+    dropped = set(names)
+    with changing(folder) as (reference_map, writer):
+        if unknown := sorted(name for name in dropped if name not in reference_map):
+            raise MapError(f"{folder}: no view is named {unknown[0]!r}")
+        kept = [n for n, record in enumerate(reference_map.records) if record.name not in dropped]
+        if not kept:
+            raise MapError(f"{folder}: dropping all of its {len(reference_map)} views would leave no map")
+        for number in kept:
+            writer.keep(reference_map.records[number])
+        observed = {id_ for number in kept for id_ in reference_map.landmarks_of(number).ids.tolist()}
+        points = {id_: point for id_, point in points_by_id(reference_map).items() if id_ in observed}
+        vlad, descriptors = reference_map.retrieval()
+        provenance = noted(reference_map, dropped=len(dropped))
+        writer.finish(points, vlad, torch.from_numpy(descriptors[kept]), provenance)
+
+
+def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overwrite: bool = False) -> int:
+    """Join maps that share a world frame into one, and return its number of views.
+
+    The global descriptors are made anew, over a codebook learned from all of them.
+
+    Args:
+        prefix: put the map's name in front of its views' names.
+
+    Raises:
+        MapError: the maps were made with different matchers or weights, or two of their views have one name.
+    """
+    maps = [Map.open(folder) for folder in folders]
+    for other in maps[1:]:
+        check_alike(maps[0], other)
+    with MapWriter(output, maps[0].config, overwrite=overwrite) as writer:
+        points: dict[int, NDArray] = {}
+        for reference_map in maps:
+            first_id = max(points, default=-1) + 1
+            for number in range(len(reference_map)):
+                view = reference_map.view(number)
+                features = writer.set_aside(len(writer.records), view.features, view.tower)
+                name = f"{reference_map.folder.stem}/{view.name}" if prefix else view.name
+                writer.add_view(replace(view, name=name, features=features), shifted(view.landmarks, first_id))
+            points |= {first_id + id_: point for id_, point in points_by_id(reference_map).items()}
+        vlad, descriptors = describe_again(maps)
+        provenance = {
+            "deviloc_ros": __version__,
+            "weights_id": maps[0].manifest.provenance.get("weights_id", ""),
+            "merged": [{"identity": m.identity, "views": len(m)} for m in maps],
+        }
+        writer.finish(points, vlad, descriptors, provenance)
+    return sum(len(reference_map) for reference_map in maps)
+
+
+def check_alike(one: Map, other: Map) -> None:
+    """Raises MapError unless queries can be matched with both maps at once."""
+    other.check_matcher(one.config.matcher, one.manifest.provenance.get("weights_id", ""))
+    if other.config.lift.method != one.config.lift.method:
+        raise MapError(
+            f"{other.folder}: built with lift method {other.config.lift.method!r}, "
+            f"{one.folder} with {one.config.lift.method!r}"
+        )
+
+
+def describe_again(maps: list[Map]) -> tuple[Vlad, torch.Tensor]:
+    """A codebook of all maps' views, and each view's global descriptor."""
+
+    def features() -> Iterator:
+        return (for_retrieval(m.view(number).features) for m in maps for number in range(len(m)))
+
+    count = sum(len(m) for m in maps)
+    vlad = Vlad.learn(training_descriptors((f.descriptors for f in features()), count))
+    return vlad, torch.stack([vlad.describe(f) for f in features()])
+
+
+def points_by_id(reference_map: Map) -> dict[int, NDArray]:
+    ids, points = reference_map.landmarks_and_ids()
+    return dict(zip(ids.tolist(), points, strict=True))
+
+
+def shifted(landmarks: Landmarks, by: int) -> Landmarks:
+    """The same landmarks under ids that are `by` higher."""
+    return replace(landmarks, ids=landmarks.ids + by)
+
+
+def noted(reference_map: Map, **change: int) -> dict:
+    """The map's provenance with a change to it."""
+    provenance = reference_map.manifest.provenance
+    return provenance | {"changes": [*provenance.get("changes", []), {"deviloc_ros": __version__, **change}]}

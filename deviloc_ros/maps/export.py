@@ -1,0 +1,46 @@
+"""A map as other programs read it: a COLMAP model, or a cloud of its landmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.maps.colmap import pixels_to_colmap, reconstruction_of
+from deviloc_ros.maps.sources import PosedImage
+from deviloc_ros.maps.store import Map
+
+
+def export_colmap(reference_map: Map, folder: Path, *, text: bool = False) -> pycolmap.Reconstruction:
+    """Write cameras, poses and landmarks as a COLMAP model, binary unless text is asked for."""
+    reconstruction = to_reconstruction(reference_map)
+    folder.mkdir(parents=True, exist_ok=True)
+    reconstruction.write_text(str(folder)) if text else reconstruction.write_binary(str(folder))
+    return reconstruction
+
+
+def export_ply(reference_map: Map, path: Path) -> pycolmap.Reconstruction:
+    """Write the landmarks that views observe as a PLY cloud."""
+    reconstruction = to_reconstruction(reference_map)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    reconstruction.export_PLY(str(path))
+    return reconstruction
+
+
+def to_reconstruction(reference_map: Map) -> pycolmap.Reconstruction:
+    """Images in the map's order, counted from 1; each with the landmarks it observes."""
+    posed = [PosedImage(r.name, Path(r.name), r.camera, r.cam_from_world) for r in reference_map.records]
+    reconstruction = reconstruction_of(posed)
+    tracks: dict[int, pycolmap.Track] = {}
+    points: dict[int, np.ndarray] = {}
+    for number in range(len(reference_map)):
+        observed = reference_map.landmarks_of(number)
+        pixels = pixels_to_colmap(observed.keypoints.astype(float))
+        reconstruction.image(number + 1).points2D = pycolmap.Point2DList([pycolmap.Point2D(xy) for xy in pixels])
+        for row, (id_, point) in enumerate(zip(observed.ids.tolist(), observed.points_in_world, strict=True)):
+            tracks.setdefault(id_, pycolmap.Track()).add_element(number + 1, row)
+            points[id_] = point.astype(float)
+    for id_, track in tracks.items():
+        reconstruction.add_point3D(points[id_], track)
+    return reconstruction

@@ -1,0 +1,69 @@
+"""What is in a map, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.maps.writer import unnamed_files
+
+MAX_MEDIAN_REPROJECTION_ERROR_PX = 4.0
+
+
+def describe(reference_map: Map) -> Iterator[tuple[str, str]]:
+    """Name and value of what the manifest says."""
+    config, records = reference_map.config, reference_map.records
+    low, high = reference_map.centres.min(0), reference_map.centres.max(0)
+    yield "views", str(len(reference_map))
+    yield "cameras", ", ".join(sorted({f"{r.camera.model} {r.camera.width}x{r.camera.height}" for r in records}))
+    yield "landmarks", str(len(reference_map.landmarks()))
+    yield "camera positions", " x ".join(f"{a:.1f}..{b:.1f}" for a, b in zip(low, high, strict=True)) + " m"
+    yield "matcher", config.matcher.name
+    yield "lifting", f"{config.lift.method}, landmarks from {config.lift.landmark_source}"
+    yield "size", f"{reference_map.size_bytes / 1e6:.1f} MB"
+    for name, value in reference_map.manifest.provenance.items():
+        if value != "":
+            yield name, str(value)
+    yield "identity", reference_map.identity
+
+
+def problems(folder: Path) -> Iterator[str]:
+    """Reads everything in a map and says what is damaged, does not fit together or is of no use."""
+    reference_map = Map.open(folder)
+    yield from unreadable_shared_files(reference_map)
+    try:
+        known = reference_map.landmarks_and_ids()[0]
+    except MapError:
+        known = None  # said already
+    for number, record in enumerate(reference_map.records):
+        try:
+            yield from view_problems(reference_map, number, known)
+        except MapError as error:
+            yield f"view {record.name!r}: {error}"
+    if left_over := unnamed_files(folder, reference_map.manifest):
+        yield f"{len(left_over)} files that belong to no view, as {left_over[0]}; the next change clears them away"
+
+
+def unreadable_shared_files(reference_map: Map) -> Iterator[str]:
+    for read in (reference_map.landmarks_and_ids, reference_map.retrieval):
+        try:
+            read()
+        except MapError as error:
+            yield str(error)
+
+
+def view_problems(reference_map: Map, number: int, known: np.ndarray | None) -> Iterator[str]:
+    """Raises MapError if a file of the view is damaged."""
+    view = reference_map.view(number)
+    if not (view.lifted.confidence > 0).any():
+        yield f"view {view.name!r}: none of its {len(view.features)} keypoints has a 3D point, so it is of no use"
+    if known is not None and not np.isin(view.landmarks.ids, known).all():
+        yield f"view {view.name!r}: observes landmarks that the map does not have"
+    projected = view.camera.project(transform_points(view.cam_from_world, view.landmarks.points_in_world))
+    errors = np.nan_to_num(np.linalg.norm(projected - view.landmarks.keypoints, axis=1), nan=np.inf)
+    if len(errors) and np.median(errors) > MAX_MEDIAN_REPROJECTION_ERROR_PX:
+        yield f"view {view.name!r}: its landmarks are {np.median(errors):.1f} px off where they project (median)"

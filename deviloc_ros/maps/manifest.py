@@ -1,0 +1,202 @@
+"""A map's manifest: which views and files make the map. It is replaced whole, so a map is always the old or the new.
+
+Files are named by their content and never changed, so whatever a manifest names stays as it is until another manifest
+has taken its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap
+import safetensors
+
+from deviloc_ros.config import Config, from_dict, to_dict
+from deviloc_ros.geometry import is_finite
+from deviloc_ros.types import Camera
+
+FORMAT, VERSION = "deviloc-map", 2
+MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 1 << 29  # a view takes about 400 bytes
+FILE_NAME = re.compile(r"(views/)?[\w.-]+\.safetensors")
+
+
+class MapError(ValueError):
+    """A map that cannot be used; the message names file and field."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of the map, relative to its folder, and the SHA-256 of its content."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewRecord:
+    """A view's line in the manifest. `dense`: the large tensors of matchers with a fine map."""
+
+    name: str
+    stored: StoredFile
+    camera: Camera
+    cam_from_world: pycolmap.Rigid3d
+    dense: StoredFile | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Manifest:
+    """What is in a map. `identity`: hash of everything in it, known once the manifest is written or read."""
+
+    config: Config
+    views: list[ViewRecord]
+    landmarks: StoredFile
+    retrieval: StoredFile
+    provenance: dict[str, Any] = field(default_factory=dict)
+    identity: str = ""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """SHA-256 of each file by name."""
+        stored = [self.landmarks, self.retrieval]
+        for view in self.views:
+            stored += [view.stored] if view.dense is None else [view.stored, view.dense]
+        return {file.file: file.sha256 for file in stored}
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Errors in the block become a MapError that names the file."""
+    try:
+        yield
+    except MapError:
+        raise
+    except KeyError as error:
+        raise MapError(f"{path}: field {error} is missing") from error
+    except (ValueError, TypeError, IndexError, AttributeError, OverflowError, safetensors.SafetensorError) as error:
+        raise MapError(f"{path}: {error}") from error
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises MapError if there is no map, it is of a version this program does not know, or its manifest is damaged."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise MapError(f"{folder}: not a map, {MANIFEST} not found")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise MapError(f"{path}: damaged: {path.stat().st_size} bytes, a manifest has at most {MAX_MANIFEST_BYTES}")
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:  # not JSON, not text, or nested without end
+        raise MapError(f"{path}: damaged: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise MapError(f"{path}: field 'format' is not {FORMAT!r}")
+    version = content.get("version")
+    if version not in (1, VERSION):
+        raise MapError(f"{path}: field 'version' is {version!r}, this program reads 1 to {VERSION}; build it again")
+    if content.get("sha256") != content_hash(content):
+        raise MapError(f"{path}: damaged: its content does not have the hash it states")
+    with naming(path):
+        return parse(content if version == VERSION else upgraded(content))
+
+
+def parse(content: dict[str, Any]) -> Manifest:
+    """Raises KeyError, ValueError or TypeError naming what is not as it should be."""
+    cameras = [Camera(c["model"], c["width"], c["height"], tuple(c["params"])) for c in content["cameras"]]
+    views = [parse_view(view, cameras) for view in content["views"]]
+    if len({view.name for view in views}) != len(views):
+        raise ValueError("field 'views': two views have one name")
+    return Manifest(
+        from_dict(Config(), content["config"]),
+        views,
+        parse_file(content["landmarks"]),
+        parse_file(content["retrieval"]),
+        dict(content["provenance"]),
+        content["sha256"],
+    )
+
+
+def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
+    name, camera = view["name"], view["camera"]
+    if not isinstance(name, str):
+        raise ValueError(f"view {name!r}: its name is not text")
+    if type(camera) is not int or not 0 <= camera < len(cameras):
+        raise ValueError(f"view {name!r}: field 'camera' is {camera!r}, there are {len(cameras)} cameras")
+    rotation = pycolmap.Rotation3d(np.array(view["rotation_xyzw"], float).reshape(4))
+    cam_from_world = pycolmap.Rigid3d(rotation, np.array(view["translation_m"], float).reshape(3))
+    if not is_finite(cam_from_world):
+        raise ValueError(f"view {name!r}: its pose is not finite")
+    dense = parse_file(view["dense"]) if "dense" in view else None
+    return ViewRecord(name, parse_file(view), cameras[camera], cam_from_world, dense)
+
+
+def parse_file(stored: dict[str, Any]) -> StoredFile:
+    file, sha256 = stored["file"], stored["sha256"]
+    if not isinstance(file, str) or not FILE_NAME.fullmatch(file):
+        raise ValueError(f"field 'file' is {file!r}, which is no file of a map")
+    if not isinstance(sha256, str):
+        raise ValueError(f"{file}: field 'sha256' is {sha256!r}")
+    return StoredFile(file, sha256)
+
+
+def upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of version 1, where files had fixed names, as version 2 has it."""
+    files = content["files"]
+
+    def stored(file: str) -> dict[str, str]:
+        return {"file": file, "sha256": files[file]}
+
+    views = []
+    for view in content["views"]:
+        dense = view["file"].removesuffix(".safetensors") + ".dense.safetensors"
+        views.append(view | {"dense": stored(dense)} if dense in files else view)
+    shared = {name: stored(f"{name}.safetensors") for name in ("landmarks", "retrieval")}
+    return content | shared | {"views": views}
+
+
+def to_content(manifest: Manifest) -> dict[str, Any]:
+    """What the file holds, hash included."""
+    cameras: dict[Camera, int] = {}
+    for view in manifest.views:
+        cameras.setdefault(view.camera, len(cameras))
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": to_dict(manifest.config),
+        "cameras": [
+            {"model": c.model, "width": c.width, "height": c.height, "params": list(c.params)} for c in cameras
+        ],
+        "views": [view_content(view, cameras[view.camera]) for view in manifest.views],
+        "landmarks": file_content(manifest.landmarks),
+        "retrieval": file_content(manifest.retrieval),
+        "provenance": manifest.provenance,
+    }
+    return content | {"sha256": content_hash(content)}
+
+
+def view_content(view: ViewRecord, camera: int) -> dict[str, Any]:
+    content = {
+        "name": view.name,
+        **file_content(view.stored),
+        "camera": camera,
+        "rotation_xyzw": view.cam_from_world.rotation.quat.tolist(),
+        "translation_m": view.cam_from_world.translation.tolist(),
+    }
+    return content if view.dense is None else content | {"dense": file_content(view.dense)}
+
+
+def file_content(stored: StoredFile) -> dict[str, str]:
+    return {"file": stored.file, "sha256": stored.sha256}
+
+
+def content_hash(content: dict[str, Any]) -> str:
+    """Hash of a manifest without its own hash; through the files' hashes it stands for the whole map."""
+    unsigned = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(unsigned, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,116 @@
+"""A map grows by new images: what it has stays as it is, and the cost is that of the new views."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from tqdm import tqdm
+
+from deviloc_ros.config import Config
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.maps.build import BuildReport, make_graph, make_views, readable_images
+from deviloc_ros.maps.edit import changing, noted, points_by_id, shifted
+from deviloc_ros.maps.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate
+from deviloc_ros.maps.retrieval import nearest_by_pose
+from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
+from deviloc_ros.maps.store import Map
+from deviloc_ros.matching import create_matcher
+from deviloc_ros.matching.base import Matcher
+from deviloc_ros.point_inference import create_point_inference
+from deviloc_ros.types import Features, Landmarks, Matches, Prior, ReferenceView
+
+VIEWS_MATCHED = 10  # of the map, with each new image
+
+
+def update_map(source: Source, folder: Path, *, quiet: bool = False, matcher: Matcher | None = None) -> BuildReport:
+    """Add posed images to a map, with the config it was built with. The images must be posed in the map's frame.
+
+    New images get landmarks of their own, triangulated among themselves, and those of the map's views that they match.
+    Images whose name the map has already are skipped.
+
+    Raises:
+        SourceError: no usable image is left.
+        MapError: no map there, or another process is writing it.
+    """
+    with changing(folder) as (reference_map, writer):
+        config = reference_map.config
+        known = [Skipped(i.name, "the map has a view of this name") for i in source.images if i.name in reference_map]
+        images, unreadable = readable_images(image for image in source.images if image.name not in reference_map)
+        skipped = [*source.skipped, *known, *unreadable]
+        if not images:
+            raise SourceError(f"no usable image is left of {len(skipped)}; the first: {skipped[:1]}")
+        progress = partial(tqdm, disable=quiet, dynamic_ncols=True)
+        matcher = matcher or create_matcher(config.matcher)
+        reference_map.check_matcher(config.matcher, matcher.weights_id)
+        points = points_by_id(reference_map)
+        own = own_landmarks(images, matcher, config, progress, max(points, default=-1) + 1)
+
+        def observe(image: PosedImage, features: Features) -> Landmarks:
+            return joined(own[image.name], seen_again(reference_map, image, features, matcher, config))
+
+        for record in reference_map.records:
+            writer.keep(record)
+        inference = create_point_inference(config.lift)
+        new = make_views(writer, images, observe, matcher, config, progress, inference, reference_map)
+        vlad, descriptors = reference_map.retrieval()
+        of_new = torch.stack([vlad.describe(f) for f in new.features])
+        provenance = noted(reference_map, added=len(new.views))
+        writer.finish(points | new.points(), vlad, torch.cat([torch.from_numpy(descriptors), of_new]), provenance)
+    return new.report(skipped)
+
+
+def own_landmarks(
+    images: list[PosedImage], matcher: Matcher, config: Config, progress: partial, first_id: int
+) -> dict[str, Landmarks]:
+    """Landmarks by image name, of the new images alone: the source's own, else triangulated; ids from `first_id` on."""
+    own = {image.name: image.landmarks for image in images if image.landmarks is not None}
+    if len(own) < len(images):
+        own = triangulate(images, make_graph(images, matcher, config, progress))
+    return {name: shifted(landmarks, first_id) for name, landmarks in own.items()}
+
+
+def seen_again(
+    reference_map: Map, image: PosedImage, features: Features, matcher: Matcher, config: Config
+) -> Landmarks:
+    """The map's landmarks that a new image observes: those on keypoints it matches, where they project in it."""
+    prior = Prior(image.cam_from_world, angle_deg=MAX_PAIR_ANGLE_DEG)
+    weight = config.retrieval.meters_per_radian
+    numbers = nearest_by_pose(reference_map.centres, reference_map.axes, prior, VIEWS_MATCHED, weight)
+    views = [reference_map.view(int(number)) for number in numbers]
+    if not views or not len(features):
+        return Landmarks.none()
+    matches = matcher.match(replace(features, dense=None), [view.features for view in views])
+    found = Landmarks.none()
+    for view, match in zip(views, matches, strict=True):
+        found = joined(found, observed_through(view, match, image, config.lift.landmark_radius_px))
+    return found
+
+
+def observed_through(view: ReferenceView, matches: Matches, image: PosedImage, radius_px: float) -> Landmarks:
+    """A view's landmarks within a radius of keypoints that the image matches, if they project near the match.
+
+    Both poses are given, so the projection is the better measurement; the match says that nothing is in between.
+    """
+    if not len(matches) or not len(view.landmarks):
+        return Landmarks.none()
+    keypoints = view.features.keypoints.cpu().numpy()[matches.reference_indices]
+    distance_px, nearest = cKDTree(view.landmarks.keypoints).query(keypoints)
+    landmarks = view.landmarks[nearest]
+    projected = image.camera.project(transform_points(image.cam_from_world, landmarks.points_in_world))
+    error_px = np.linalg.norm(projected - matches.query_keypoints, axis=1)
+    near = (distance_px < radius_px) & (np.nan_to_num(error_px, nan=np.inf) < MAX_EPIPOLAR_ERROR_PX)
+    return replace(landmarks, keypoints=projected)[near]
+
+
+def joined(first: Landmarks, second: Landmarks) -> Landmarks:
+    """Both, each landmark once."""
+    ids = np.concatenate([first.ids, second.ids])
+    keypoints = np.concatenate([first.keypoints, second.keypoints])
+    points = np.concatenate([first.points_in_world, second.points_in_world])
+    _, rows = np.unique(ids, return_index=True)
+    return Landmarks(ids, keypoints, points)[rows]

@@ -1,0 +1,167 @@
+"""Maps looked at, changed, joined and given away, without the images they were made from."""
+
+import shutil
+
+import numpy as np
+import pycolmap
+import pytest
+from rooms import room_config, room_matcher
+from small_maps import reference_view, use_everything, write_map
+
+from deviloc_ros.evaluation.self_localization import Tolerance, localize_view, needless_views
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.maps.colmap import read_model
+from deviloc_ros.maps.edit import drop_views, merge_maps
+from deviloc_ros.maps.export import export_colmap, export_ply
+from deviloc_ros.maps.inspect import describe, problems
+from deviloc_ros.maps.sources import Source, SourceError
+from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.maps.update import update_map
+from deviloc_ros.types import Localized
+
+
+@pytest.fixture
+def copy(room_folder, tmp_path):
+    return shutil.copytree(room_folder, tmp_path / "copy.map")
+
+
+@pytest.fixture(scope="module")
+def grown(room, tmp_path_factory):
+    """Built of four views of the room, updated with the other three."""
+    folder = tmp_path_factory.mktemp("grown") / "grown.map"
+    room.build(folder, images=room.images[:4])
+    report = update_map(Source(room.images[3:], []), folder, quiet=True, matcher=room_matcher("xfeat"))
+    assert report.views == 3
+    assert [(s.name, s.why) for s in report.skipped] == [("view-3.png", "the map has a view of this name")]
+    return folder
+
+
+def test_an_updated_map_localizes_like_one_built_at_once(room, grown):
+    localizer = Localizer(Map.open(grown))
+    for query, pose in zip(room.queries, room.query_poses, strict=True):
+        result = localizer.localize(query, room.camera)
+        assert isinstance(result, Localized)
+        assert np.linalg.norm(result.cam_from_world.inverse().translation - pose.inverse().translation) < 0.1
+
+
+def test_new_views_share_landmarks_with_the_old(grown):
+    reference_map = use_everything(grown)
+    observed = [set(reference_map.landmarks_of(number).ids.tolist()) for number in range(7)]
+    assert len(observed[4] & observed[3]) > 20
+    assert reference_map.manifest.provenance["changes"][0]["added"] == 3
+    assert list(problems(grown)) == []
+
+
+def test_one_image_alone_can_be_added(room, tmp_path):
+    room.build(tmp_path / "a.map", images=room.images[:4])
+    report = update_map(Source(room.images[4:5], []), tmp_path / "a.map", quiet=True, matcher=room_matcher("xfeat"))
+    assert report.views == 1 and report.lifted_share > 0.1
+
+
+def test_an_update_without_a_new_image_changes_nothing(room, copy):
+    identity = Map.open(copy).identity
+    with pytest.raises(SourceError, match="no usable image is left of 7"):
+        update_map(Source(room.images, []), copy, quiet=True)
+    assert use_everything(copy).identity == identity
+    with pytest.raises(MapError, match="not a map"):
+        update_map(Source(room.images, []), copy / "nowhere", quiet=True)
+
+
+def test_dropped_views_take_their_landmarks_with_them(copy):
+    before = use_everything(copy)
+    landmarks_before = len(before.landmarks())
+    drop_views(copy, ["view-6.png", "view-0.png"])
+    after = use_everything(copy)
+    assert [record.name for record in after.records] == [f"view-{number}.png" for number in range(1, 6)]
+    assert 0 < len(after.landmarks()) < landmarks_before
+    np.testing.assert_array_equal(after.retrieval()[1], before.retrieval()[1][1:6])
+    assert len(list(copy.glob("views/*"))) == 5 and list(problems(copy)) == []
+
+
+def test_views_that_are_not_there_or_all_of_them_cannot_be_dropped(copy):
+    with pytest.raises(MapError, match=r"no view is named 'kitchen\.png'"):
+        drop_views(copy, ["view-0.png", "kitchen.png"])
+    with pytest.raises(MapError, match="would leave no map"):
+        drop_views(copy, [f"view-{number}.png" for number in range(7)])
+    assert len(use_everything(copy)) == 7
+
+
+def test_merged_maps_hold_both(tmp_path):
+    for name, numbers in {"a": (0, 1), "b": (1, 2)}.items():
+        write_map(tmp_path / name, [reference_view(number) for number in numbers])
+    maps = [tmp_path / "a", tmp_path / "b"]
+    with pytest.raises(MapError, match=r"two views are named 'view 1\.png'"):
+        merge_maps(maps, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+    assert merge_maps(maps, tmp_path / "c", prefix=True) == 4
+    merged, b = use_everything(tmp_path / "c"), Map.open(tmp_path / "b")
+    assert [record.name for record in merged.records] == [
+        "a/view 0.png",
+        "a/view 1.png",
+        "b/view 1.png",
+        "b/view 2.png",
+    ]
+    assert len(merged.landmarks()) == 24 == len(np.unique(merged.landmarks_and_ids()[0]))
+    np.testing.assert_array_equal(merged.view(3).lifted.points_in_world, b.view(1).lifted.points_in_world)
+    rows = np.searchsorted(merged.landmarks_and_ids()[0], merged.landmarks_of(3).ids)
+    np.testing.assert_allclose(merged.landmarks()[rows], merged.landmarks_of(3).points_in_world)
+
+
+def test_maps_of_different_matchers_are_not_merged(tmp_path, monkeypatch):
+    write_map(tmp_path / "a", [reference_view(0)])
+    monkeypatch.setattr("small_maps.CONFIG", room_config("xfeat-lighterglue"))
+    write_map(tmp_path / "b", [reference_view(1)])
+    with pytest.raises(MapError, match="b: built with matcher 'xfeat-lighterglue'"):
+        merge_maps([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+
+
+def test_a_view_is_localized_from_the_others(room_map):
+    result = localize_view(Localizer(room_map), 3)
+    assert result.outcome.name == "view-3.png" and result.outcome.translation_m < 0.1
+    assert result.helped and "view-3.png" not in result.helped
+
+
+def test_pruning_keeps_every_view_localizable(room_map):
+    localizer, tolerance = Localizer(room_map), Tolerance(0.1, 2.0)
+    names = needless_views(localizer, tolerance, quiet=True)
+    assert 0 < len(names) < 6
+    for number, record in enumerate(room_map.records):
+        if record.name in names:
+            assert tolerance.holds(localize_view(localizer, number, frozenset(names)))
+
+
+def test_a_good_map_has_no_problems_and_each_damage_is_named(copy):
+    assert list(problems(copy)) == []
+    view, shared = next(copy.glob("views/*")), next(copy.glob("retrieval-*"))
+    view.write_bytes(view.read_bytes()[:-1])
+    shared.unlink()
+    (copy / "views" / "killed.safetensors").write_bytes(b"")
+    found = list(problems(copy))
+    assert len(found) == 3
+    assert any(view.name in line for line in found) and any(shared.name in line for line in found)
+    assert "1 files that belong to no view" in found[-1]
+
+
+def test_info_tells_what_the_manifest_says(room_map):
+    info = dict(describe(room_map))
+    assert info["views"] == "7" and info["matcher"] == "xfeat" and info["identity"] == room_map.identity
+
+
+def test_an_exported_model_is_read_back_as_it_was(room, room_map, tmp_path):
+    for text in (False, True):
+        export_colmap(room_map, tmp_path / str(text), text=text)
+        source = read_model(tmp_path / str(text), room.folder)
+        assert [image.name for image in source.images] == [record.name for record in room_map.records]
+        for number, (image, record) in enumerate(zip(source.images, room_map.records, strict=True)):
+            observed = room_map.landmarks_of(number)
+            assert image.camera.params == pytest.approx(record.camera.params)
+            np.testing.assert_allclose(image.cam_from_world.matrix(), record.cam_from_world.matrix(), atol=1e-9)
+            np.testing.assert_allclose(image.landmarks.keypoints, observed.keypoints, atol=1e-4)
+            np.testing.assert_allclose(image.landmarks.points_in_world, observed.points_in_world, atol=1e-5)
+
+
+def test_an_exported_cloud_has_the_landmarks(room_map, tmp_path):
+    export_ply(room_map, tmp_path / "a.ply")
+    cloud = pycolmap.Reconstruction()
+    cloud.import_PLY(str(tmp_path / "a.ply"))
+    assert cloud.num_points3D() == len(room_map.landmarks())

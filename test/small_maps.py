@@ -1,0 +1,93 @@
+"""Maps of a few random views, written without images, and processes that are killed while they write one."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import torch
+
+from deviloc_ros.config import Config, from_dict
+from deviloc_ros.maps.retrieval import Vlad
+from deviloc_ros.maps.store import Map
+from deviloc_ros.maps.writer import MapWriter
+from deviloc_ros.types import Camera, Features, Landmarks, Lifted, ReferenceView
+
+CONFIG = from_dict(Config(), {"matcher": {"max_keypoints": 1024}})
+CAMERAS = (
+    Camera("PINHOLE", 320, 240, (262.0, 262.0, 159.5, 119.5)),
+    Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, -0.02)),
+)
+FILE_EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree"}
+
+
+def reference_view(number: int, count: int = 50) -> tuple[ReferenceView, Landmarks]:
+    """The same for the same number; two landmarks of seven are the next view's as well."""
+    rng, generator = np.random.default_rng(number), torch.Generator().manual_seed(number)
+    camera = CAMERAS[number % 2]
+    descriptors = torch.nn.functional.normalize(torch.randn(count, 64, generator=generator), dim=1)
+    keypoints, scores = 240 * torch.rand(count, 2, generator=generator), torch.rand(count, generator=generator)
+    features = Features(keypoints, descriptors, scores, torch.ones(count), (camera.width, camera.height))
+    lifted = Lifted(rng.normal(size=(count, 3)), rng.random(count), rng.uniform(1, 5, count))
+    pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rng.normal(0, 1, 3)), rng.normal(0, 5, 3))
+    landmarks = Landmarks(np.arange(7) + 5 * number, rng.uniform(0, 240, (7, 2)), rng.normal(size=(7, 3)))
+    return ReferenceView(f"view {number}.png", camera, pose, features, lifted), landmarks
+
+
+def write_map(folder: Path, views: list[tuple[ReferenceView, Landmarks]], **options) -> None:
+    """A map of these views."""
+    with MapWriter(folder, CONFIG, **options) as writer:
+        add_and_finish(writer, views)
+
+
+def extend_map(folder: Path, views: list[tuple[ReferenceView, Landmarks]]) -> None:
+    """The map's views stay, these come to them."""
+    with MapWriter(folder, CONFIG, overwrite=True) as writer:
+        for record in Map.open(folder).records:
+            writer.keep(record)
+        add_and_finish(writer, views)
+
+
+def add_and_finish(writer: MapWriter, views: list[tuple[ReferenceView, Landmarks]]) -> None:
+    points = {}
+    for view, landmarks in views:
+        writer.add_view(view, landmarks)
+        points |= dict(zip(landmarks.ids.tolist(), landmarks.points_in_world, strict=True))
+    writer.finish(points, Vlad(torch.zeros(2, 64)), torch.zeros(len(writer.records), 128), {"made_by": "a test"})
+
+
+def use_everything(folder: Path) -> Map:
+    """Read every file of a map."""
+    reference_map = Map.open(folder)
+    reference_map.landmarks()
+    for number in range(len(reference_map)):
+        reference_map.view(number)
+    reference_map.retrieval()
+    return reference_map
+
+
+def die_at(event_number: int) -> None:
+    """Kill -9 this process just before its n-th operation on files of a map."""
+    count = 0
+
+    def hook(event: str, arguments: tuple) -> None:
+        nonlocal count
+        if event in FILE_EVENTS and ".map" in str(arguments):  # and not of a module that is imported late
+            count += 1
+            if count == event_number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def work(operation: str, folder: Path, event_number: int = 0) -> None:
+    """What a process is killed in: `build` two views over what is there, or `update` it by two."""
+    if event_number:
+        die_at(event_number)
+    views = [reference_view(number) for number in (7, 8)]
+    if operation == "build":
+        write_map(folder, views, overwrite=True)
+    else:
+        extend_map(folder, views)
