@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from deviloc_ros.commands.options import add_config, add_preset, config_of
-from deviloc_ros.commands.sources import add_source, print_report, read_source
+from deviloc_ros.commands.sources import add_source, posed_images, print_report
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -24,8 +24,8 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.build import build_map
 
     config = config_of(options)
-    source = read_source(options)
-    start = time.monotonic()
-    report = build_map(source, options.output, config, overwrite=options.overwrite)
+    with posed_images(options) as source:
+        start = time.monotonic()
+        report = build_map(source, options.output, config, overwrite=options.overwrite)
     print_report(report, str(options.output), time.monotonic() - start)
     return 0

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,23 +29,69 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         "--nerfstudio", type=Path, metavar="FILE", help="transforms.json of nerfstudio or instant-ngp, or its folder"
     )
     source.add_argument("--kapture", type=Path, metavar="DIR", help="a kapture folder")
+    source.add_argument("--bag", type=Path, metavar="BAG", help="a recording: folder or file")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where the COLMAP model's image names start")
     parser.add_argument(
         "--sequences", nargs="+", default=[], metavar="SEQ", help="7-Scenes: default those of TrainSplit.txt"
     )
     parser.add_argument(
-        "--camera", metavar="MODEL,W,H,PARAMS", help="--tum: calibration; default: that of the data set"
+        "--camera",
+        metavar="MODEL,W,H,PARAMS",
+        help="--tum and --bag: calibration; default: that of the data set, or camera_info",
     )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="keep every N-th image")
+    add_bag(parser.add_argument_group("from a recording"))
 
 
-def read_source(options: argparse.Namespace) -> Source:
-    """The posed images that the flags name. Raises ValueError naming flag or file."""
+def add_bag(group: argparse._ArgumentGroup) -> None:
+    """Topics, the robot's poses, and which images become views."""
+    group.add_argument("--image-topic", default="", metavar="TOPIC", help="default: the only one of images")
+    group.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="default: that beside the images")
+    poses = group.add_mutually_exclusive_group()
+    poses.add_argument(
+        "--pose-topic",
+        "--odom-topic",
+        default="",
+        metavar="TOPIC",
+        help="the robot's poses: Odometry, PoseStamped, PoseWithCovarianceStamped or TransformStamped",
+    )
+    poses.add_argument(
+        "--tf", nargs=2, metavar=("PARENT", "CHILD"), help="poses from transforms, as --tf map base_link"
+    )
+    poses.add_argument("--poses", type=Path, metavar="FILE.tum", help="poses from a TUM trajectory")
+    group.add_argument("--base-frame", default="base_link", metavar="FRAME", help="whose poses these are")
+    group.add_argument("--camera-frame", default="", metavar="FRAME", help="default: that of the images")
+    group.add_argument(
+        "--extrinsic", default="", metavar="'X Y Z QX QY QZ QW'", help="the camera in the base frame; default: from TF"
+    )
+    group.add_argument("--rectified", action="store_true", help="the images are rectified: use P of camera_info")
+    group.add_argument("--keyframe-m", type=float, default=0.25, metavar="M", help="way from view to view (0.25)")
+    group.add_argument("--keyframe-deg", type=float, default=10.0, metavar="DEG", help="or turn from view to view (10)")
+    group.add_argument("--keyframes", type=Path, metavar="DIR", help="keep the chosen images here")
+
+
+@contextmanager
+def posed_images(options: argparse.Namespace) -> Iterator[Source]:
+    """The posed images that the flags name; those taken from a recording are files while the block runs.
+
+    Raises:
+        ValueError: naming flag or file.
+    """
+    if options.bag and not options.keyframes:
+        with tempfile.TemporaryDirectory() as folder:
+            yield every_nth(options, read_recording(options, Path(folder)))
+    elif options.bag:
+        yield every_nth(options, read_recording(options, options.keyframes))
+    else:
+        yield every_nth(options, read_layout(options))
+
+
+def every_nth(options: argparse.Namespace, source: Source) -> Source:
+    """As --every says. Raises ValueError naming it."""
     from deviloc_ros.maps.sources import Source
 
     if options.every < 1:
         raise ValueError(f"--every {options.every}: must be at least 1")
-    source = read_layout(options)
     return Source(source.images[:: options.every], source.skipped)
 
 
@@ -65,6 +114,26 @@ def read_layout(options: argparse.Namespace) -> Source:
     if options.kapture:
         return kapture.read_kapture(options.kapture)
     return sources.read_kitti(options.kitti)
+
+
+def read_recording(options: argparse.Namespace, folder: Path) -> Source:
+    """Keyframes of --bag, written into a folder."""
+    from deviloc_ros.evaluation.bag_run import Plan, TruthSource
+    from deviloc_ros.evaluation.contents import Rig
+    from deviloc_ros.mapping.bag import read_bag
+    from deviloc_ros.mapping.keyframes import Spacing
+    from deviloc_ros.messages import rigid_of_text
+
+    rig = Rig(
+        base_frame=options.base_frame,
+        camera_frame=options.camera_frame,
+        base_from_cam=rigid_of_text(options.extrinsic) if options.extrinsic else None,
+        camera=parse_camera(options.camera) if options.camera else None,
+        rectified=options.rectified,
+    )
+    poses = TruthSource(options.poses, options.pose_topic, tuple(options.tf) if options.tf else None)
+    plan = Plan(options.image_topic, options.camera_info_topic, rig, poses)
+    return read_bag(options.bag, plan, Spacing(options.keyframe_m, options.keyframe_deg), folder)
 
 
 def print_report(report: BuildReport, what: str, seconds: float) -> None:

@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from deviloc_ros.commands.sources import add_source, print_report, read_source
+from deviloc_ros.commands.sources import add_source, posed_images, print_report
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -19,8 +19,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.update import update_map
 
-    source = read_source(options)
-    start = time.monotonic()
-    report = update_map(source, options.map)
+    with posed_images(options) as source:
+        start = time.monotonic()
+        report = update_map(source, options.map)
     print_report(report, f"{options.map}: added", time.monotonic() - start)
     return 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from worlds import random_rigid
 
-from deviloc_ros.commands.sources import add_source, read_source
+from deviloc_ros.commands.sources import add_source, posed_images
 from deviloc_ros.evaluation.truth import truth_of_file
 from deviloc_ros.maps.kapture import read_kapture
 from deviloc_ros.maps.nerfstudio import read_transforms
@@ -193,5 +193,7 @@ def test_each_layout_has_its_flag(tum, kapture, tmp_path):
     add_source(parser)
     write_transforms(tmp_path, **LENS)
     for flag, folder in {"--tum": tum, "--kapture": kapture, "--nerfstudio": tmp_path}.items():
-        assert_poses(read_source(parser.parse_args([flag, str(folder)])).images)
-        assert len(read_source(parser.parse_args([flag, str(folder), "--every", "2"])).images) == 2
+        with posed_images(parser.parse_args([flag, str(folder)])) as source:
+            assert_poses(source.images)
+        with posed_images(parser.parse_args([flag, str(folder), "--every", "2"])) as source:
+            assert len(source.images) == 2

@@ -1,0 +1,81 @@
+"""Posed images from a recording: keyframes, with poses from a topic, from transforms or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from deviloc_ros.bags.reader import Recording
+from deviloc_ros.drops import NotTried
+from deviloc_ros.evaluation.bag_run import Plan, find_truth, read
+from deviloc_ros.evaluation.contents import Contents
+from deviloc_ros.evaluation.truth import Truth
+from deviloc_ros.mapping.keyframes import Frame, Spacing, keyframes
+from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
+from deviloc_ros.messages import pixels_of, stamp_ns
+from deviloc_ros.types import Camera
+
+
+@dataclass(slots=True)
+class BagFrames:
+    """The posed images of a recording, one after the other, and why others are left out."""
+
+    recording: Recording
+    image_topic: str
+    contents: Contents
+    truth: Truth
+    quiet: bool = False
+    cameras: dict[int, Camera] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Frame]:
+        total = self.recording.count(self.image_topic)
+        images = self.recording.messages((self.image_topic,))
+        for recorded in tqdm(images, total=total, desc="bag: images", unit="image", disable=self.quiet):
+            try:
+                message = recorded.message()
+                time_ns, frame = stamp_ns(message), message.header.frame_id
+                world_from_base = self.truth.at(time_ns)
+                if world_from_base is None:
+                    raise ValueError("no pose around its time")
+                world_from_cam = world_from_base * self.contents.base_from_cam(frame, time_ns)
+                self.cameras[time_ns] = self.contents.camera(frame, recorded.time_ns)
+                yield Frame(time_ns, world_from_cam.inverse(), pixels_of(message))
+            except (ValueError, NotTried) as error:
+                self.skipped.append(Skipped(f"image received at {recorded.time_ns} ns", str(error)))
+
+
+def read_bag(path: Path, plan: Plan, spacing: Spacing, folder: Path, *, quiet: bool = False) -> Source:
+    """Write the keyframes of a recording into a folder and pose them.
+
+    Args:
+        plan: topics, how the robot is built, and where its poses are from; their frame becomes the map's.
+
+    Raises:
+        ValueError: no bag, no such topic, no poses, or not one usable image; the message says why.
+    """
+    with Recording(path) as recording:
+        topics, contents = read(recording, plan)
+        kind = recording.topics.get(plan.truth.topic, "")
+        times_ns = [stamp_ns(image.message()) for image in recording.messages((topics.image,))]
+        truth = find_truth(plan, contents, times_ns, kind)
+        if truth is None:
+            raise SourceError(f"{path}: where are the robot's poses? give --pose-topic, --tf or --poses")
+        frames = BagFrames(recording, topics.image, contents, truth, quiet)
+        folder.mkdir(parents=True, exist_ok=True)
+        images = [write_keyframe(frame, frames.cameras[frame.time_ns], folder) for frame in keyframes(frames, spacing)]
+    if not images:
+        listing = "".join(f"\n  {s.name}: {s.why}" for s in frames.skipped[:5])
+        raise SourceError(f"{path}: none of {len(times_ns)} images on {topics.image} can be used{listing}")
+    return Source(images, frames.skipped)
+
+
+def write_keyframe(frame: Frame, camera: Camera, folder: Path) -> PosedImage:
+    """As PNG, so that nothing is lost, named by its time."""
+    path = folder / f"{frame.time_ns}.png"
+    cv2.imwrite(str(path), frame.pixels)
+    return PosedImage(path.name, path, camera, frame.cam_from_world)
