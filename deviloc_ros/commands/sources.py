@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,22 +77,17 @@ def posed_images(options: argparse.Namespace) -> Iterator[Source]:
     Raises:
         ValueError: naming flag or file.
     """
-    if options.bag and not options.keyframes:
-        with tempfile.TemporaryDirectory() as folder:
-            yield every_nth(options, read_recording(options, Path(folder)))
-    elif options.bag:
-        yield every_nth(options, read_recording(options, options.keyframes))
-    else:
-        yield every_nth(options, read_layout(options))
-
-
-def every_nth(options: argparse.Namespace, source: Source) -> Source:
-    """As --every says. Raises ValueError naming it."""
     from deviloc_ros.maps.sources import Source
 
     if options.every < 1:
         raise ValueError(f"--every {options.every}: must be at least 1")
-    return Source(source.images[:: options.every], source.skipped)
+    with ExitStack() as stack:
+        if options.bag:
+            folder = options.keyframes or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            source = read_recording(options, folder)
+        else:
+            source = read_layout(options)
+        yield Source(source.images[:: options.every], source.skipped)
 
 
 def read_layout(options: argparse.Namespace) -> Source:
