@@ -36,7 +36,8 @@ def test_other_flags_change_a_preset_and_weights_go_where_they_are_read():
     assert config.retrieval.references == 3 and config.matcher.weights == config.lift.weights == "a.ckpt"
     assert parsed("--matcher", "topicfm", "--weights", "a.ckpt").lift.weights == ""
     with pytest.raises(ValueError, match=r"--weights a.ckpt: matcher 'xfeat'"):
-        parsed("--weights", "a.ckpt")
+        parsed("--lift", "interpolate", "--weights", "a.ckpt")
+    assert parsed("--lift", "pin", "--weights", "a.safetensors").lift.weights == "a.safetensors"
 
 
 def test_an_unknown_preset_is_named_with_those_there_are():

@@ -58,7 +58,7 @@ def add_preset(parser: argparse.ArgumentParser) -> None:
         "--weights",
         default="",
         metavar="FILE",
-        help="weights of topicfm and upstream, .ckpt or .safetensors; random: untrained; default: those fetched",
+        help="weights of topicfm and upstream, .ckpt or .safetensors, or of pin; random: untrained",
     )
 
 
