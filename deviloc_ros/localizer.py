@@ -13,7 +13,7 @@ from deviloc_ros.imaging import ImageError, to_gray
 from deviloc_ros.maps.covisibility import covisibility_clusters
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
-from deviloc_ros.point_inference import PointInference, create_online_inference
+from deviloc_ros.point_inference import OnlinePointInference, create_online_inference
 from deviloc_ros.pose import solve_pnp
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
@@ -91,7 +91,7 @@ class Localizer:
 
 
 def lift(
-    matches: list[Matches], references: list[ReferenceView], inference: PointInference | None
+    matches: list[Matches], references: list[ReferenceView], inference: OnlinePointInference | None
 ) -> list[Correspondences]:
     """2D-2D matches -> 2D-3D correspondences of each reference.
 

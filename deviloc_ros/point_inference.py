@@ -52,9 +52,13 @@ class PointInference(ABC):
         """What the map stores of a view to lift keypoints that a matcher moves; nothing for most methods."""
         return {}
 
+
+class OnlinePointInference(PointInference):
+    """A method that can also lift where a matcher moved the keypoints, from what it prepared for the map."""
+
+    @abstractmethod
     def lift_moved(self, moved: Moved, view: ReferenceView) -> Lifted:
-        """Points for keypoints where a matcher moved them. Only methods that `prepare` something are asked."""
-        raise NotImplementedError(f"{type(self).__name__} lifts when a map is built")
+        """Points for keypoints where a matcher moved them."""
 
 
 class LandmarksOnly(PointInference):
@@ -113,7 +117,7 @@ def create_point_inference(config: LiftConfig) -> PointInference:
     return {"landmarks-only": LandmarksOnly, "interpolate": Interpolation}[config.method](config)
 
 
-def create_online_inference(of_map: LiftConfig, config: LiftConfig) -> PointInference | None:
+def create_online_inference(of_map: LiftConfig, config: LiftConfig) -> OnlinePointInference | None:
     """The method that lifts while matching, or None where the map's look-up is all there is.
 
     Raises:
@@ -123,7 +127,9 @@ def create_online_inference(of_map: LiftConfig, config: LiftConfig) -> PointInfe
         return None
     if of_map.method != "upstream":
         raise ValueError(f"the map was built with lift method {of_map.method!r}, not 'upstream'; build it again")
-    return create_point_inference(config)
+    from deviloc_ros.upstream.lifting import UpstreamPointInference
+
+    return UpstreamPointInference(config)
 
 
 def lift_view(

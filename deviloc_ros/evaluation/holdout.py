@@ -19,13 +19,13 @@ from deviloc_ros.maps.colmap import read_model
 from deviloc_ros.maps.landmarks import match_sift, triangulate
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.matching import create_matcher
+from deviloc_ros.pin import RIGHT
 from deviloc_ros.point_inference import Interpolation, LiftInput, PointInference
 from deviloc_ros.types import Features, Landmarks
 
 SCENES = {"kitchen": "7scenes/redkitchen", "fountain": "strecha/fountain-P11", "entry": "strecha/entry-P10"}
 MIN_LANDMARKS, MAX_PREDICTED = 200, 512
 MIN_OBSERVATIONS = 3
-RIGHT = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -185,7 +185,7 @@ def make_views(
     if not new.views:
         raise SourceError(f"none of {len(images)} images has more than lift.min_landmarks = {least} landmarks")
     if config.lift.check_views:
-        lifts = check_neighbours(new.views, config.lift, reference_map)
+        lifts = check_neighbours(new.views, config.lift, config.retrieval.meters_per_radian, reference_map)
         new.views = [replace(view, lifted=lifted) for view, lifted in zip(new.views, lifts, strict=True)]
     for view, observed in zip(new.views, new.observed, strict=True):
         writer.add_view(view, observed)

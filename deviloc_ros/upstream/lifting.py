@@ -13,14 +13,14 @@ from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.matching.topicfm.matcher import sample_fine
 from deviloc_ros.pin import as_batch
-from deviloc_ros.point_inference import LiftInput, PointInference, nearest_landmarks
+from deviloc_ros.point_inference import LiftInput, OnlinePointInference, nearest_landmarks
 from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView
 from deviloc_ros.upstream.pin import LandmarkTower, UpstreamPin
 
 KEYPOINTS_AT_ONCE = 2048
 
 
-class UpstreamPointInference(PointInference):
+class UpstreamPointInference(OnlinePointInference):
     """The paper's network behind the interface of all lifting methods, and online for keypoints that a matcher moved.
 
     Landmarks are embedded once per view (`prepare`), and a query's keypoints attend to what was stored.

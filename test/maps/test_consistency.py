@@ -40,7 +40,7 @@ def with_depth(view: ReferenceView, rows: np.ndarray, factor: float) -> Referenc
 
 def test_views_that_agree_keep_their_confidence():
     views = [view_of_a_wall(x, str(x), 0.7) for x in (0.0, 0.1, 0.2)]
-    for lifted in check_neighbours(views, LiftConfig()):
+    for lifted in check_neighbours(views, LiftConfig(), 1.0):
         np.testing.assert_allclose(lifted.confidence, 0.7)
 
 
@@ -48,7 +48,7 @@ def test_views_that_agree_keep_their_confidence():
 def test_a_point_that_neighbours_see_elsewhere_loses_confidence(factor):
     wrong = np.arange(6060, 6090)
     views = [with_depth(view_of_a_wall(0.0, "a"), wrong, factor), view_of_a_wall(0.1, "b"), view_of_a_wall(0.2, "c")]
-    first, *_ = check_neighbours(views, LiftConfig())
+    first, *_ = check_neighbours(views, LiftConfig(), 1.0)
     np.testing.assert_allclose(first.confidence[wrong], 1 / 3)  # two neighbours, both sure, both against it
     np.testing.assert_allclose(np.delete(first.confidence, wrong), 1.0)
 
@@ -56,7 +56,7 @@ def test_a_point_that_neighbours_see_elsewhere_loses_confidence(factor):
 def test_an_unsure_neighbour_counts_for_little():
     wrong = np.arange(6060, 6090)
     views = [with_depth(view_of_a_wall(0.0, "a"), wrong, 1.3), view_of_a_wall(0.1, "b", 0.1)]
-    first, _ = check_neighbours(views, LiftConfig())
+    first, _ = check_neighbours(views, LiftConfig(), 1.0)
     np.testing.assert_allclose(first.confidence[wrong], 1 / 1.1)
 
 
@@ -74,4 +74,4 @@ def test_nothing_said_changes_nothing():
         [view_of_a_wall(0.0, "a"), away],
         [view_of_a_wall(0.0, "a"), unlifted],
     ):
-        np.testing.assert_array_equal(check_neighbours(views, LiftConfig())[0].confidence, 1.0)
+        np.testing.assert_array_equal(check_neighbours(views, LiftConfig(), 1.0)[0].confidence, 1.0)
