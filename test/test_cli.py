@@ -127,6 +127,8 @@ def test_a_flag_that_makes_no_sense_is_one_line(room_folder, query_files, capsys
         (("build-map", "--kitti", "nowhere", "--output", "x.map", "--every", "0"), ("--every",)),
         (("localize", "nowhere.map", "a.png"), ("nowhere.map", "manifest.json")),
         (("evaluate", "kitchen-99"), ("kitchen-99",)),
+        (("evaluate", "kitchen-12", "--every", "0"), ("--every 0",)),
+        (("ablate", "kitchen-12", "--every", "-1"), ("--every -1",)),
         (("evaluate", "kitchen-12", "--data", "nowhere"), ("nowhere",)),
     ],
 )

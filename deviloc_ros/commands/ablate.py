@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, add_data, config_of
+from deviloc_ros.commands.options import add_config, add_data, add_every, config_of, every_of
 from deviloc_ros.evaluation import PROTOCOLS
 
 
@@ -14,7 +14,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("ablate", help="localize the same queries with parts of the method left out")
     parser.add_argument("protocol", choices=PROTOCOLS, metavar="PROTOCOL", help=", ".join(PROTOCOLS))
     parser.add_argument("--robustness", action="store_true", help="with fewer and noisier landmarks instead")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th query")
+    add_every(parser, "query")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summaries there")
     add_data(parser)
     add_config(parser)
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.table import markdown
 
     config = config_of(options)
-    protocol = load_protocol(options.protocol, options.data, options.every)
+    protocol = load_protocol(options.protocol, options.data, every_of(options))
     evaluation = Evaluation(protocol, config, remember_matches=True)
     table = robustness if options.robustness else ablation
     summaries = list(table(evaluation, config, "true-pose"))

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, add_preset, config_of
+from deviloc_ros.commands.options import add_config, add_every, add_preset, config_of, every_of
 from deviloc_ros.evaluation.benchmarks import BENCHMARKS, GROUND_TRUTHS
 from deviloc_ros.presets import PAPER
 
@@ -21,7 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--ground-truth", choices=GROUND_TRUTHS, help="7scenes, where it must be named: KinectFusion's poses, or SfM's"
     )
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th query")
+    add_every(parser, "query")
     parser.add_argument(
         "--submission", type=Path, metavar="FILE", help="write the poses there, for the benchmark's server"
     )
@@ -40,12 +40,10 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(
             "7scenes has two ground truths that differ by centimetres: name one, --ground-truth dslam or sfm"
         )
-    if options.every < 1:
-        raise ValueError(f"--every {options.every}: must be at least 1")
     if options.preset == PAPER:
         options.preset = f"{PAPER}:{options.name.removesuffix('-v1.1')}"
     readers = scene_readers(options.name, options.data, options.scenes, options.ground_truth or "")
-    summaries = run_scenes(readers, config_of(options), options.every, options.submission)
+    summaries = run_scenes(readers, config_of(options), every_of(options), options.submission)
     if summaries:
         print(f"{options.name}{', ground truth ' + options.ground_truth if options.ground_truth else ''}")
         print(markdown(summaries))

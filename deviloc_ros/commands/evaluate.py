@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, add_data, add_preset, config_of
+from deviloc_ros.commands.options import add_config, add_data, add_every, add_preset, config_of, every_of
 from deviloc_ros.config import LIFTS, MATCHERS
 from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, PROTOCOLS
 
@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_data(parser)
     parser.add_argument("--references", type=int, metavar="K", help="references per query")
     parser.add_argument("--retrieval", choices=("true-pose", "global"), default="true-pose")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th query")
+    add_every(parser, "query")
     parser.add_argument("--matchers", nargs="+", choices=MATCHERS, metavar="NAME", help="several in one run")
     parser.add_argument("--lifts", nargs="+", choices=LIFTS, metavar="LIFT", help="several in one run")
     parser.add_argument(
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
     summaries, nees = [], {}
     for name in names:
-        protocol = load_protocol(name, options.data, options.every)
+        protocol = load_protocol(name, options.data, every_of(options))
         for matcher in options.matchers or [config.matcher.name]:
             config = replace(config, matcher=replace(config.matcher, name=matcher))
             evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deviloc_ros.commands.options import add_config, config_of, parse_camera, tracking_of
+from deviloc_ros.commands.options import add_config, add_every, config_of, every_of, parse_camera, tracking_of
 
 FAILED_GATE = 1
 
@@ -74,7 +74,7 @@ def add_rig(group: argparse._ArgumentGroup) -> None:
 
 
 def add_sampling(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--every", type=int, default=1, metavar="K", help="only each K-th image")
+    add_every(group, "image")
     group.add_argument(
         "--budget-ms",
         type=float,
@@ -131,7 +131,7 @@ def in_real_time(
     options: argparse.Namespace, recording: Any, topics: Any, plan: Any, changes: list[str]
 ) -> tuple[list[Any], dict[str, Any]]:
     """What a node makes of the recording, and how that was measured. Raises ValueError: flags that do not fit."""
-    if options.config or options.matcher or options.lift or options.every > 1 or plan.budget_ms or plan.only:
+    if options.config or options.matcher or options.lift or every_of(options) > 1 or plan.budget_ms or plan.only:
         raise ValueError("--real-time takes no --config, --matcher, --lift, --every, --budget-ms or --images-of")
     if plan.rig.camera is not None or plan.rig.odometry_topic:
         raise ValueError("--real-time takes no --camera or --odometry-topic: the node needs camera_info and /tf")
@@ -164,8 +164,6 @@ def plan_of(options: argparse.Namespace) -> Any:
     from deviloc_ros.evaluation.folder import read_run
     from deviloc_ros.messages import rigid_of_text
 
-    if options.every < 1:
-        raise ValueError(f"--every {options.every}: expected 1 or more")
     rig = Rig(
         map_frame=options.map_frame,
         odom_frame=options.odom_frame,
@@ -192,7 +190,7 @@ def plan_of(options: argparse.Namespace) -> Any:
         rig,
         truth,
         options.align,
-        options.every,
+        every_of(options),
         options.budget_ms,
         only,
     )

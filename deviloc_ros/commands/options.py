@@ -29,6 +29,18 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_every(parser: argparse._ActionsContainer, of_what: str) -> None:
+    """--every N, which `every_of` reads."""
+    parser.add_argument("--every", type=int, default=1, metavar="N", help=f"only every N-th {of_what}")
+
+
+def every_of(options: argparse.Namespace) -> int:
+    """The step. Raises ValueError naming the flag."""
+    if options.every < 1:
+        raise ValueError(f"--every {options.every}: expected 1 or more")
+    return options.every
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """--config FILE, --set key=value and shorthands for what is changed most."""
     parser.add_argument(

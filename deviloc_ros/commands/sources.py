@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.options import parse_camera
+from deviloc_ros.commands.options import add_every, every_of, parse_camera
 
 if TYPE_CHECKING:
     from deviloc_ros.maps.build import BuildReport
@@ -39,7 +39,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL,W,H,PARAMS",
         help="--tum and --bag: calibration; default: that of the data set, or camera_info",
     )
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="keep every N-th image")
+    add_every(parser, "image")
     add_bag(parser.add_argument_group("from a recording"))
 
 
@@ -79,15 +79,14 @@ def posed_images(options: argparse.Namespace) -> Iterator[Source]:
     """
     from deviloc_ros.maps.sources import Source
 
-    if options.every < 1:
-        raise ValueError(f"--every {options.every}: must be at least 1")
+    step = every_of(options)
     with ExitStack() as stack:
         if options.bag:
             folder = options.keyframes or Path(stack.enter_context(tempfile.TemporaryDirectory()))
             source = read_recording(options, folder)
         else:
             source = read_layout(options)
-        yield Source(source.images[:: options.every], source.skipped)
+        yield Source(source.images[::step], source.skipped)
 
 
 def read_layout(options: argparse.Namespace) -> Source:
