@@ -52,11 +52,11 @@ def compare(truth: list[Stamped], estimated: list[Stamped]) -> Comparison:
     Raises:
         ValueError: an estimate bears a stamp that the truth does not have.
     """
-    true_pose = dict(truth)
-    strangers = [time_ns for time_ns, _ in estimated if time_ns not in true_pose]
+    true_map_from_base = dict(truth)
+    strangers = [time_ns for time_ns, _ in estimated if time_ns not in true_map_from_base]
     if strangers:
         raise ValueError(f"{len(strangers)} poses with stamps of no image, the first {strangers[0]} ns")
-    pairs = [(map_from_base, true_pose[time_ns]) for time_ns, map_from_base in estimated]
+    pairs = [(map_from_base, true_map_from_base[time_ns]) for time_ns, map_from_base in estimated]
     # Both map_from_base, so origins differ by their translations.
     translation = [np.linalg.norm(a.translation - b.translation) for a, b in pairs]
     rotation = [rotation_distance_deg(a.inverse(), b.inverse()) for a, b in pairs]

@@ -166,9 +166,9 @@ def read_frame(row: dict[str, str], stages: dict[int, dict[str, float]]) -> Fram
         references=tuple(filter(None, row["references"].split("|"))),
         stages_ms=stages.get(stamp_ns, {}),
     )
-    true_pose = pose_of_cells([row[f"true_{name}"] for name in POSE_COLUMNS])
+    true_from_base = pose_of_cells([row[f"true_{name}"] for name in POSE_COLUMNS])
     numbers = {name: float(row[name]) if row[name] else math.nan for name in NUMBERS}
-    return Frame(estimate, estimate.map_from_base, true_pose, **numbers)
+    return Frame(estimate, estimate.map_from_base, true_from_base, **numbers)
 
 
 def pose_of_cells(values: list[str]) -> pycolmap.Rigid3d | None:

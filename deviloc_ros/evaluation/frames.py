@@ -95,8 +95,8 @@ def score(estimates: list[Estimate], truth: Truth | None, align: bool) -> list[F
     Raises:
         ValueError: no image has a truth, or too few to align.
     """
-    true_poses = [truth.at(e.stamp_ns) if truth else None for e in estimates]
-    if truth and estimates and not any(true_poses):
+    true_from_base = [truth.at(e.stamp_ns) if truth else None for e in estimates]
+    if truth and estimates and not any(true_from_base):
         first, last = estimates[0].stamp_ns * 1e-9, estimates[-1].stamp_ns * 1e-9
         raise ValueError(
             f"no image has ground truth within {first:.3f} to {last:.3f} s: it spans {truth.span_s[0]:.3f} to "
@@ -104,32 +104,32 @@ def score(estimates: list[Estimate], truth: Truth | None, align: bool) -> list[F
         )
     true_from_map = pycolmap.Rigid3d()
     if align:
-        both = [(e.map_from_base, t) for e, t in zip(estimates, true_poses, strict=True) if e.localized and t]
+        both = [(e.map_from_base, t) for e, t in zip(estimates, true_from_base, strict=True) if e.localized and t]
         origins = [np.array([pose.translation for pose in side if pose]) for side in zip(*both, strict=True)]
         true_from_map = aligned(*(origins or [np.zeros((1, 3))] * 2))
-    return [compared(e, true, true_from_map) for e, true in zip(estimates, true_poses, strict=True)]
+    return [compared(e, true, true_from_map) for e, true in zip(estimates, true_from_base, strict=True)]
 
 
 def compared(
-    estimate: Estimate, true_pose: pycolmap.Rigid3d | None, true_from_map: pycolmap.Rigid3d | None = None
+    estimate: Estimate, true_from_base: pycolmap.Rigid3d | None, true_from_map: pycolmap.Rigid3d | None = None
 ) -> Frame:
     """One estimate beside the truth, moved by `true_from_map` before."""
-    pose, covariance = estimate.map_from_base, estimate.covariance
-    if pose is None:
-        return Frame(estimate, None, true_pose, np.nan, np.nan, np.nan, np.nan, np.nan)
+    estimated_from_base, covariance = estimate.map_from_base, estimate.covariance
+    if estimated_from_base is None:
+        return Frame(estimate, None, true_from_base, np.nan, np.nan, np.nan, np.nan, np.nan)
     if true_from_map is not None:
-        pose = true_from_map * pose
+        estimated_from_base = true_from_map * estimated_from_base
         covariance = turned(covariance, true_from_map)
     std_m, std_deg = largest_stds(covariance) if covariance is not None else (np.nan, np.nan)
-    if true_pose is None:
-        return Frame(estimate, pose, None, np.nan, np.nan, std_m, std_deg, np.nan)
-    difference = pose_difference(pose, true_pose)
+    if true_from_base is None:
+        return Frame(estimate, estimated_from_base, None, np.nan, np.nan, std_m, std_deg, np.nan)
+    difference = pose_difference(estimated_from_base, true_from_base)
     return Frame(
         estimate,
-        pose,
-        true_pose,
+        estimated_from_base,
+        true_from_base,
         float(np.linalg.norm(difference[:3])),
-        rotation_distance_deg(pose, true_pose),
+        rotation_distance_deg(estimated_from_base, true_from_base),
         std_m,
         std_deg,
         normalised(difference, covariance),
