@@ -1,12 +1,14 @@
-"""`bench`: seconds per query of the configured method; `bench node`, which needs ROS, measures the node."""
+"""`bench`: seconds per query of the configured method, and benches by name; `bench node` needs ROS."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, add_preset, config_of, with_weights
+from deviloc_ros.commands import bench_tables
+from deviloc_ros.commands.options import add_config, add_data, add_every, add_preset, config_of, every_of, with_weights
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -23,6 +25,17 @@ def add(commands: argparse._SubParsersAction) -> None:
     node.add_argument("--output", type=Path, metavar="FILE", help="write the page there, as Markdown")
     add_config(node)
     node.set_defaults(run=run_node)
+    add_unknown_places(benches)
+    bench_tables.add(benches)
+
+
+def add_unknown_places(benches: argparse._SubParsersAction) -> None:
+    parser = benches.add_parser("unknown-places", help="images that a map of the kitchen does not know")
+    add_data(parser)
+    add_every(parser, "query")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    add_config(parser)
+    parser.set_defaults(run=run_unknown_places)
 
 
 def run_speed(options: argparse.Namespace) -> int:
@@ -46,4 +59,15 @@ def run_node(options: argparse.Namespace) -> int:
     page = run_benchmark(options.data, options.out_of_map_s, options.map, config_of(options))
     if options.output:
         options.output.write_text(page)
+    return 0
+
+
+def run_unknown_places(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.tables.render import unknown_places as table
+    from deviloc_ros.evaluation.unknown_places import unknown_places
+
+    figures = unknown_places(options.data, config_of(options), every_of(options))
+    print(table([figures]))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
     return 0

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     if options.references:
         config = replace(config, retrieval=replace(config.retrieval, references=options.references))
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
-    summaries, nees = [], {}
+    summaries = []
     for name in names:
         protocol = load_protocol(name, options.data, every_of(options))
         for matcher in options.matchers or [config.matcher.name]:
@@ -58,12 +58,12 @@ def run(options: argparse.Namespace) -> int:
                 summaries.append(
                     evaluation.run(replace(config, lift=replace(config.lift, method=lift)), options.retrieval)
                 )
-                nees[name, matcher, lift] = [o.nees for o in evaluation.outcomes if o.localized]
                 print(f"{name} {matcher} {lift}: {stages(summaries[-1])} ms", flush=True)
     print(markdown(summaries))
     if any(protocol.endswith("-loo") for protocol in names):
         print("-loo: translations in hundredths of the camera-to-scene distance, not cm; wrong fixes in metres.")
     if options.covariance:
+        nees = consistency.of_summaries(summaries)
         print(consistency.table(nees))
         consistency.draw(options.covariance, nees)
     if options.json:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
-import deviloc_ros
 from deviloc_ros.bags.reader import Recorded, Recording
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.config import to_dict
@@ -27,6 +23,7 @@ from deviloc_ros.evaluation.sampling import Sampled, all_of, every_kth, within_b
 from deviloc_ros.evaluation.summary import summarize_frames, summarize_latency
 from deviloc_ros.evaluation.topics import Topics, choose_topics
 from deviloc_ros.evaluation.truth import Truth, truth_of_file, truth_of_messages, truth_of_transforms
+from deviloc_ros.evaluation.versions import versions
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.messages import stamp_ns
 from deviloc_ros.tracking import TrackingConfig
@@ -184,10 +181,3 @@ def about_localizer(localizer: Localizer, tracking: TrackingConfig) -> dict[str,
         },
         "parameters": {**to_dict(localizer.config), "tracking": to_dict(tracking)},
     }
-
-
-def versions() -> dict[str, str]:
-    """What the figures were made with."""
-    packages = {name: version(name) for name in ("numpy", "pycolmap", "torch")}
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
-    return {"deviloc_ros": deviloc_ros.__version__, "python": platform.python_version(), **packages, "device": device}

@@ -6,6 +6,7 @@ are below 5.35, and 99 % below 16.8 (Bar-Shalom, Li and Kirubarajan 2001, sectio
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ def consistency(nees: list[float]) -> dict[str, float]:
         "median_nees_ratio": float(np.median(nees)) / EXPECTED_MEDIAN,
         "inside_99": float(np.mean(np.array(nees) <= LIMIT_99)),
     }
+
+
+def of_summaries(summaries: Iterable[dict[str, Any]]) -> Runs:
+    """The poses of summaries as `evaluate` makes them."""
+    return {(s["protocol"], s["matcher"], s["lift"]): s["nees"] for s in summaries}
 
 
 def table(runs: Runs) -> str:

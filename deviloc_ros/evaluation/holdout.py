@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -124,6 +124,7 @@ def evaluate_holdout(
                 "landmarks": count,
                 "views": len(views),
                 "pin": {**score(errors, confidence), "calibration_error": diagram.calibration_error},
+                "reliability": {name: values.tolist() for name, values in asdict(diagram).items()},
                 "interpolation": score(*predict(views, interpolation, count)),
             }
             cells.append(cell)

@@ -82,6 +82,13 @@ def leave_one_out(name: str, folder: Path, every: int) -> Protocol:
     return Protocol(name, folds, relative_to_scene=True)
 
 
+def elsewhere(data: Path, every: int = 1) -> list[PosedImage]:
+    """Images of other places than the kitchen: fountain, entry and street. Raises SourceError."""
+    loo = [load_protocol(name, data).images for name in ("fountain-loo", "entry-loo")]
+    images = [image for protocol in loo for image in protocol] + read_kitti(data / "kitti/excerpt-1").images
+    return images[::every]
+
+
 def drive(name: str, folder: Path, step: int, every: int) -> Protocol:
     """Map: every `step`-th frame. Queries: the odd frames (step 2) or all others (step 4)."""
     images = read_kitti(folder).images

@@ -105,7 +105,6 @@ class Evaluation:
                     outcomes.append(self.localize(localizer, query, fold, retrieval))
                     bar.update()
             bar.close()
-        self.outcomes = outcomes
         return {
             "protocol": self.protocol.name,
             "matcher": config.matcher.name,
@@ -114,6 +113,7 @@ class Evaluation:
             "references": config.retrieval.references,
             "retrieval": retrieval,
             **summarize(outcomes),
+            "nees": [o.nees for o in outcomes if o.localized],
             "map": {"views": int(np.mean([v for v, _ in sizes])), "bytes": int(np.mean([b for _, b in sizes]))},
         }
 

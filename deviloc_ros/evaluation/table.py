@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 COLUMNS = (
     "protocol", "matcher", "lift", "K", "retrieval", "localized", "wrong", "median", "1cm 1deg", "2cm 2deg", "5cm 5deg",
     "10cm 5deg", "inliers", "ms p50", "ms p95",
 )  # fmt: skip
+WITHOUT_TIMES = COLUMNS[:-2]
 
 
 def row(summary: dict[str, Any]) -> tuple[str, ...]:
@@ -29,10 +31,17 @@ def row(summary: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def markdown(summaries: list[dict[str, Any]]) -> str:
-    """A table with aligned columns, and the stages' times below it."""
-    rows = [COLUMNS, *(row(summary) for summary in summaries)]
-    widths = [max(len(line[column]) for line in rows) for column in range(len(COLUMNS))]
+def markdown(summaries: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> str:
+    """A line for each summary."""
+    shown = [COLUMNS.index(column) for column in columns]
+    rows = [row(summary) for summary in summaries]
+    return aligned(columns, [[cells[column] for column in shown] for cells in rows])
+
+
+def aligned(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A Markdown table whose columns are as wide in the source as they are on the page."""
+    rows = [head, *body]
+    widths = [max(len(line[column]) for line in rows) for column in range(len(head))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in rows
     ]

@@ -18,9 +18,8 @@ import pycolmap
 from deviloc_ros.demo.recording import ODOMETRY_PER_FRAME, dense, drifting_odometry
 from deviloc_ros.demo.worlds import Frame
 from deviloc_ros.evaluation.metrics import is_wrong_fix
+from deviloc_ros.evaluation.protocols import elsewhere
 from deviloc_ros.geometry import rotation_distance_deg
-from deviloc_ros.maps.colmap import read_model
-from deviloc_ros.maps.sources import PosedImage, read_kitti
 from deviloc_ros.ros.bench_page import Row, Table
 from deviloc_ros.ros.live import LiveRobot, Notes, Shot
 from deviloc_ros.types import Camera
@@ -64,12 +63,7 @@ def kidnapped_shots(frames: list[Frame], camera: Camera, rate_hz: float) -> tupl
 
 def unknown_shots(data: Path) -> list[Shot]:
     """Images of places that are not in the map, taken with their own cameras; the robot stands."""
-    images: list[PosedImage] = []
-    for name in ("fountain-P11", "entry-P10"):
-        folder = data / "strecha" / name
-        images += read_model(folder / "sfm_gt", folder / "images").images
-    images += read_kitti(data / "kitti" / "excerpt-1").images
-    return [Shot(image.path.read_bytes(), image.camera, [(0.0, pycolmap.Rigid3d())]) for image in images]
+    return [Shot(image.path.read_bytes(), image.camera, [(0.0, pycolmap.Rigid3d())]) for image in elsewhere(data)]
 
 
 def bench_drive(robot: LiveRobot, shots: list[Shot], rate_hz: float, period_s: float) -> Table:

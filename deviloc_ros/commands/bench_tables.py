@@ -1,0 +1,80 @@
+"""`bench tables`: the tables of docs/, made anew."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deviloc_ros.commands.options import add_data, add_every, every_of
+
+if TYPE_CHECKING:
+    from deviloc_ros.evaluation.tables.measure import Bench
+    from deviloc_ros.evaluation.tables.registry import Table
+
+
+def add(benches: argparse._SubParsersAction) -> None:
+    parser = benches.add_parser(
+        "tables",
+        help="make the tables of docs/ anew, or some of them",
+        description="Runs the commands that tables of docs/ are made by, and rewrites those tables and nothing else. "
+        "All of them take hours; what each command measured is kept in --cache.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="see --list; default: all")
+    parser.add_argument("--list", action="store_true", help="say which tables there are and how they are made")
+    parser.add_argument("--resume", action="store_true", help="run only commands that --cache knows nothing of")
+    add_every(parser, "query, for a quick look: tables are printed, pages stay as they are")
+    add_data(parser)
+    parser.add_argument("--docs", type=Path, default=Path("docs"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("results/tables"), metavar="DIR", help="default: %(default)s"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.tables.measure import Bench
+    from deviloc_ros.evaluation.tables.page import pages
+    from deviloc_ros.evaluation.tables.registry import tables_named
+    from deviloc_ros.evaluation.tables.write import block, is_waiting, measurements_of, write
+
+    tables, places = tables_named(options.names), pages(options.docs)
+    bench = Bench(options.data, options.cache, every_of(options))
+    missing = [table.name for table in tables if table.name not in places]
+    if missing:
+        raise ValueError(f"{options.docs}: no page has the markers <!-- table {missing[0]} --> and its end")
+    if options.list:
+        for table in tables:
+            print(describe(table, places[table.name], bench))
+        return 0
+    again = set() if options.resume else {command for table in tables for command in table.commands}
+    failed = 0
+    for number, table in enumerate(tables, 1):
+        print(f"[{number}/{len(tables)}] {table.name}", flush=True)
+        if is_waiting(table):
+            print("  left as it is: it needs a CUDA device")
+            continue
+        try:
+            measured = measurements_of(table, bench, again)
+        except ValueError as error:
+            print(f"  left as it is: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        if bench.every > 1:
+            print(block(table, measured))
+        else:
+            write(table, places[table.name], measured)
+    return 1 if failed else 0
+
+
+def describe(table: Table, page: Path, bench: Bench) -> str:
+    """Where it stands, what makes it, and when that was run last."""
+    from deviloc_ros.evaluation.tables.measure import shown
+
+    lines = [f"{table.name} ({page}){', needs a CUDA device' if table.needs_cuda else ''}"]
+    for command in table.commands:
+        kept = bench.kept(command)
+        when = f"{kept.date}, commit {kept.commit}, {kept.minutes:g} min" if kept else "not run here"
+        lines.append(f"    {shown(command)}  [{when}]")
+    return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""Which table of docs/ is made by which commands. To add one: an entry here, and its two markers in a page.
+
+A command is one of this package that takes `--json FILE`. `{data}` becomes `--data DIR`, and `{every}` `--every N`
+where a quick look is asked for. Tables that name the same command share one run of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deviloc_ros.evaluation.tables import draw as pictures
+from deviloc_ros.evaluation.tables import render
+
+XFEAT = "evaluate all {data} {every} --matchers xfeat --lifts landmarks-only interpolate pin"
+LIGHTERGLUE = (
+    "evaluate kitchen-12 kitchen-36 kitchen-72 {data} {every} --matchers xfeat-lighterglue "
+    "--lifts landmarks-only interpolate pin --remember-matches"
+)
+CALIBRATION = (
+    "evaluate kitchen-back-8 kitchen-back-24 kitchen-back-72 {data} {every} --matchers xfeat --lift interpolate",
+    "evaluate kitchen-back-24 {data} {every} --matchers xfeat-lighterglue --lift interpolate",
+)
+OWN_LANDMARKS = (
+    "evaluate kitchen-36 {data} {every} --matchers xfeat --lifts landmarks-only interpolate --landmark-source matcher"
+)
+ABLATION = "ablate kitchen-72 {data} {every}"
+ROBUSTNESS = "ablate kitchen-12 --robustness {data} {every}"
+HOLDOUT = "evaluate-pin {data}"
+GLOBAL = "evaluate kitchen-12 kitchen-36 {data} {every} --retrieval global"
+UNKNOWN_PLACES = "bench unknown-places {data} {every}"
+CUDA = "evaluate all {data} {every} --matchers xfeat xfeat-lighterglue --set matcher.device=cuda"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of docs/.
+
+    name: that of its markers. commands: what measures. render: Markdown of what each command wrote with --json.
+    draw: writes a picture of the same to a file, which becomes NAME.svg beside the page. caption: of the picture.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    render: Callable[[list[Any]], str]
+    draw: Callable[[Path, list[Any]], None] | None = None
+    caption: str = ""
+    needs_cuda: bool = False
+
+
+TABLES = (
+    Table(
+        "localization",
+        (XFEAT,),
+        render.summaries,
+        pictures.recall,
+        "Share of queries within each error, protocol by protocol",
+    ),
+    Table("lighterglue", (LIGHTERGLUE,), render.summaries_without_times),
+    Table("aims", (LIGHTERGLUE,), render.aims),
+    Table(
+        "covariance",
+        (XFEAT, LIGHTERGLUE),
+        render.covariance,
+        pictures.covariance,
+        "NEES of the poses beside the chi-squared law",
+    ),
+    Table("calibration", CALIBRATION, render.covariance_of_all),
+    Table("landmarks", (XFEAT, OWN_LANDMARKS), render.landmarks),
+    Table("ablation", (ABLATION,), render.summaries_without_times),
+    Table(
+        "robustness",
+        (ROBUSTNESS,),
+        render.robustness,
+        pictures.robustness,
+        "Recall with fewer and worse landmarks",
+    ),
+    Table("unknown-places", (UNKNOWN_PLACES,), render.unknown_places),
+    Table("holdout", (HOLDOUT,), render.holdout, pictures.reliability, "How far the confidence holds"),
+    Table("global-retrieval", (GLOBAL,), render.summaries),
+    Table("gpu", (CUDA,), render.summaries, needs_cuda=True),
+)
+
+
+def tables_named(names: list[str]) -> list[Table]:
+    """Those of these names, all without a name. Raises ValueError naming one that there is not."""
+    known = {table.name: table for table in TABLES}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no table {name!r}; there are {', '.join(known)}")
+    return [known[name] for name in names] if names else list(TABLES)

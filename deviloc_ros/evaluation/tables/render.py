@@ -1,0 +1,135 @@
+"""Markdown of what commands wrote. Each function takes the results of a table's commands, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from deviloc_ros.config import LiftConfig
+from deviloc_ros.evaluation import consistency
+from deviloc_ros.evaluation.frames import WORDS
+from deviloc_ros.evaluation.table import WITHOUT_TIMES, aligned, markdown
+
+Summary = dict[str, Any]
+RECALLS = ("1cm_1deg", "2cm_2deg", "5cm_5deg")
+AIMS = (  # that we set ourselves: protocol, figure, aim, whether more is better
+    ("kitchen-12", "1cm_1deg", 0.98),
+    ("kitchen-12", "median", 0.28),
+    ("kitchen-36", "1cm_1deg", 0.97),
+    ("kitchen-36", "median", 0.32),
+    ("kitchen-72", "1cm_1deg", 0.75),
+    ("kitchen-72", "2cm_2deg", 0.96),
+)
+
+
+def all_summaries(results: Iterable[Any]) -> Iterator[Summary]:
+    """Of all commands: one that measured a single thing wrote no list."""
+    for result in results:
+        yield from result if isinstance(result, list) else [result]
+
+
+def summaries(results: list[Any]) -> str:
+    """A line for each."""
+    return markdown(all_summaries(results))
+
+
+def summaries_without_times(results: list[Any]) -> str:
+    """Where matches were remembered, times say nothing."""
+    return markdown(all_summaries(results), WITHOUT_TIMES)
+
+
+def of_default_lift(results: list[Any]) -> list[Summary]:
+    """Those that were made as users' maps are."""
+    return [summary for summary in all_summaries(results) if summary["lift"] == LiftConfig().method]
+
+
+def covariance(results: list[Any]) -> str:
+    """NEES with the default lift."""
+    return consistency.table(consistency.of_summaries(of_default_lift(results)))
+
+
+def covariance_of_all(results: list[Any]) -> str:
+    """NEES of every summary."""
+    return consistency.table(consistency.of_summaries(all_summaries(results)))
+
+
+def landmarks(results: list[Any]) -> str:
+    """Summaries of the same protocols and lifts, by where the landmarks came from."""
+    everything = list(all_summaries(results))
+    both = {(s["protocol"], s["lift"]) for s in everything if s["landmark_source"] == "matcher"}
+    rows = [s for s in everything if (s["protocol"], s["lift"]) in both]
+    rows.sort(key=lambda s: (s["protocol"], s["lift"], s["landmark_source"]))
+    lines = [(s["protocol"], s["matcher"], s["lift"], s["landmark_source"], *accuracy(s)) for s in rows]
+    return aligned(("protocol", "matcher", "lift", "landmarks", "median", *titles(RECALLS)), lines)
+
+
+def accuracy(summary: Summary) -> tuple[str, ...]:
+    """Median error [cm] and recalls."""
+    return median_cm(summary), *(f"{summary['recall'][name]:.2f}" for name in RECALLS)
+
+
+def median_cm(summary: Summary) -> str:
+    """Of the translation."""
+    return f"{summary['median_translation_m'] * 100:.2f} cm"
+
+
+def titles(recalls: Iterable[str]) -> list[str]:
+    """Names of recalls as they head a column."""
+    return [name.replace("_", " ") for name in recalls]
+
+
+def aims(results: list[Any]) -> str:
+    """What we want of the default lift, and what it does."""
+    measured = {summary["protocol"]: summary for summary in of_default_lift(results)}
+    lines = []
+    for protocol, figure, aim in AIMS:
+        summary = measured[protocol]
+        if figure == "median":
+            value = summary["median_translation_m"] * 100
+            cells = ("median error", f"{aim:.2f} cm or less", f"{value:.2f} cm", value <= aim)
+        else:
+            value = summary["recall"][figure]
+            cells = (*titles([figure]), f"{aim:.2f} or more", f"{value:.2f}", value >= aim)
+        lines.append((protocol, summary["matcher"], *cells[:3], "yes" if cells[3] else "no"))
+    return aligned(("protocol", "matcher", "figure", "aim", "measured", "met"), lines)
+
+
+def robustness(results: list[Any]) -> str:
+    """A line for each disturbance, a column for each lift: median and recalls."""
+    cells: dict[str, dict[str, str]] = {}
+    for summary in all_summaries(results):
+        lift, disturbance = summary["lift"].split(", ", 1)
+        cells.setdefault(disturbance, {})[lift] = ", ".join(accuracy(summary))
+    lifts = list(next(iter(cells.values())))
+    lines = [(disturbance, *(row[lift] for lift in lifts)) for disturbance, row in cells.items()]
+    return aligned(("disturbance", *lifts), lines)
+
+
+def holdout(results: list[Any]) -> str:
+    """Median relative depth error and share within 2 %, the network beside interpolation."""
+    lines = []
+    for cell in results[0]["cells"]:
+        pin, nearest = cell["pin"], cell["interpolation"]
+        fewer = 1 - (1 - pin["within_2pct"]) / (1 - nearest["within_2pct"])
+        lines.append(
+            (
+                f"{cell['scene']}, {cell['landmarks']}",
+                *(f"{one['median']:.4f} / {one['within_2pct']:.3f}" for one in (nearest, pin)),
+                f"{fewer:.0%}",
+                f"{pin['within_2pct_confident_half']:.3f}",
+                f"{pin['calibration_error']:.3f}",
+            )
+        )
+    head = ("scene, given landmarks", "4-NN interpolation", "PIN", "fewer misses", "PIN, more confident half")
+    return aligned((*head, "calibration error"), lines)
+
+
+def unknown_places(results: list[Any]) -> str:
+    """What became of images of other places and of the map's own, and from where to where their evidence reaches."""
+    lines = []
+    for one in results[0]:
+        outcomes = ", ".join(f"{WORDS.get(name, name)}: {count}" for name, count in one["outcomes"].items())
+        spans = ["{:g} to {:g}".format(*one["inliers"])]
+        spans += ["{:.3f} to {:.3f}".format(*one[name]) for name in ("inlier_ratio", "coverage")]
+        lines.append((one["images"], str(one["queries"]), outcomes, *spans))
+    return aligned(("images of", "queries", "outcome", "inliers", "inlier ratio", "coverage"), lines)
