@@ -15,19 +15,22 @@ from deviloc_ros.geometry import isotropic, pose_difference, rotation_distance_d
 from deviloc_ros.tracking import Verdict, largest_stds
 from deviloc_ros.types import Prior, Reason
 
-NOT_PUBLISHED = "not_published"
+NOT_PUBLISHED, NOT_RECEIVED, UNFINISHED = "not_published", "not_received", "unfinished"
 ACCEPTED = Verdict.ACCEPTED.name.lower()
 WORDS = {word.name.lower(): word.value for words in (Reason, Verdict, Drop) for word in words} | {
-    NOT_PUBLISHED: "the node published no pose for it",
+    NOT_PUBLISHED: "the node published no pose for it, and did not say why",
+    NOT_RECEIVED: "it never reached the node",
+    UNFINISHED: "the replay ended before the node came to it",
 }
-NOT_TRIED = {drop.name.lower() for drop in Drop}
+NOT_TRIED = {drop.name.lower() for drop in Drop} | {NOT_RECEIVED, UNFINISHED}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
     """One image and what was made of it.
 
-    status: `accepted` for a pose that was given, or the lower-case name of a Reason, Verdict or Drop.
+    status: `accepted` for a pose that was given, or the lower-case name of a Reason, Verdict or Drop, or one of the
+        statuses above, of a replay.
     map_from_base, covariance: (6, 6) as in tracking.Fix; None without a pose.
     prior: where its camera was searched for. stages_ms: by stage, in order; measured, so not the same in two runs.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 import pycolmap
@@ -33,6 +35,16 @@ def image_from_serialized(serialized: bytes, compressed: bool) -> tuple[Header, 
     """Header and message of a serialized Image or CompressedImage; pixels are decoded by `pixels_from_msg`."""
     msg = deserialize_message(serialized, CompressedImage if compressed else Image)
     return msg.header, msg
+
+
+def stamp_of_serialized(serialized: bytes) -> int:
+    """Stamp [ns] of a serialized message that begins with a Header, without reading the rest.
+
+    CDR (OMG DDS-XTypes 1.3, 7.4): four bytes of which the second tells the byte order, then the fields.
+    """
+    order = "<" if serialized[1] & 1 else ">"
+    sec, nanosec = struct.unpack_from(f"{order}iI", serialized, 4)
+    return sec * 1_000_000_000 + nanosec
 
 
 def pixels_from_msg(msg: Image | CompressedImage) -> NDArray:

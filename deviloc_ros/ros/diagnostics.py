@@ -79,6 +79,14 @@ def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) ->
     return msg
 
 
+def image_status_msg(name: str, outcome: Outcome) -> DiagnosticStatus:
+    """What became of one image, for ~/status."""
+    level = DiagnosticStatus.OK if outcome.fix is not None else DiagnosticStatus.WARN
+    message = outcome.detail or outcome.reason
+    values = [KeyValue(key=key, value=value) for key, value in outcome_values(outcome).items()]
+    return DiagnosticStatus(level=level, name=f"{name}: image", message=message, values=values)
+
+
 def outcome_values(outcome: Outcome) -> dict[str, str]:
     """What the last image gave."""
     evidence = outcome.evidence

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.qos import QoSProfile
 from tf2_msgs.msg import TFMessage
@@ -17,13 +17,13 @@ from tf2_msgs.msg import TFMessage
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.transforms import TF, TF_STATIC
 from deviloc_ros.evaluation.contents import Rig
-from deviloc_ros.evaluation.frames import ACCEPTED, NOT_PUBLISHED, Estimate
+from deviloc_ros.evaluation.frames import ACCEPTED, NOT_PUBLISHED, NOT_RECEIVED, UNFINISHED, Estimate
 from deviloc_ros.evaluation.topics import Topics
 from deviloc_ros.messages import stamp_ns
 from deviloc_ros.ros.conversions import rigid_from_msg
 from deviloc_ros.ros.replay import Replay, Sent
 
-POSE_TOPIC = "/deviloc/pose"
+POSE_TOPIC, STATUS_TOPIC = "/deviloc/pose", "/deviloc/status"
 PATIENCE_S = 60.0  # for one image, on a machine that is busy with other things
 LAST_WORDS_S = 3.0
 COUNTS = ("images_received", "images_processed", "images_published")
@@ -40,9 +40,14 @@ class Pose:
 
 @dataclass(slots=True, eq=False)
 class Heard:
-    """What a node said. transforms: arrival and stamp of each map -> odom, and the recording's time then [ns]."""
+    """What a node said.
+
+    outcomes: its word on each image, by stamp [ns]: the keys of docs/interface.md. status: its last word on itself.
+    transforms: arrival and stamp of each map -> odom, and the recording's time then [ns].
+    """
 
     poses: dict[int, Pose] = field(default_factory=dict)
+    outcomes: dict[int, dict[str, str]] = field(default_factory=dict)
     transforms: list[tuple[int, int, int]] = field(default_factory=list)
     status: dict[str, str] = field(default_factory=dict)
 
@@ -55,9 +60,9 @@ class Listening(Replay):
         super().__init__(POSE_TOPIC, image_topic, lambda *_: None, own)
         self.heard = Heard()
         self._map_frame = rig.map_frame
-        self._processed_before = 0
         self.create_subscription(PoseWithCovarianceStamped, POSE_TOPIC, self._on_pose_msg, QoSProfile(depth=10))
         self.create_subscription(TFMessage, "/tf", self._on_tf, QoSProfile(depth=100))
+        self.create_subscription(DiagnosticStatus, STATUS_TOPIC, self._on_outcome, QoSProfile(depth=100))
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=10))
 
     def begin(self) -> None:
@@ -65,15 +70,10 @@ class Listening(Replay):
         self.wait_for_listener()
         if not self._spin_until(lambda: "images_processed" in self.heard.status, PATIENCE_S):
             raise TimeoutError("the node publishes no /diagnostics")
-        self._processed_before = self._processed
 
     def is_done(self, time_ns: int) -> bool:
-        """Whether the node has finished the image sent last: its pose is there, or all that was sent is processed."""
-        return time_ns in self.heard.poses or self._processed - self._processed_before >= len(self.sent)
-
-    @property
-    def _processed(self) -> int:
-        return int(self.heard.status.get("images_processed", 0))
+        """Whether the node has finished an image: its pose is there, or the reason why there is none."""
+        return time_ns in self.heard.poses or self.heard.outcomes.get(time_ns, {}).get("reason", ACCEPTED) != ACCEPTED
 
     def _on_pose_msg(self, msg: PoseWithCovarianceStamped) -> None:
         covariance = np.array(msg.pose.covariance).reshape(6, 6)
@@ -85,6 +85,11 @@ class Listening(Replay):
         for stamped in msg.transforms:
             if stamped.header.frame_id == self._map_frame:
                 self.heard.transforms.append((now_ns, stamp_ns(stamped), self.clock_ns))
+
+    def _on_outcome(self, msg: DiagnosticStatus) -> None:
+        outcome = {value.key: value.value for value in msg.values}
+        seconds, nanoseconds = outcome["image_stamp"].split(".")
+        self.heard.outcomes[int(seconds) * 10**9 + int(nanoseconds)] = outcome
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
@@ -119,25 +124,33 @@ def run_real_time(recording: Recording, topics: Topics, rig: Rig, rate: float) -
 
 
 def estimates_of(sent: dict[int, Sent], heard: Heard) -> list[Estimate]:
-    """One for each image that was sent. Latency is from sending an image to receiving its pose."""
+    """One for each image that was sent, in that order. Latency is from sending an image to receiving its pose."""
+    known = [number for number, time_ns in enumerate(sent) if time_ns in heard.poses or time_ns in heard.outcomes]
+    last = known[-1] if known else -1
     result = []
-    for time_ns, (received_ns, sent_ns) in sent.items():
-        pose = heard.poses.get(time_ns)
-        if pose is None:
-            result.append(Estimate(received_ns, time_ns, NOT_PUBLISHED))
-            continue
-        stages_ms = {"image sent to pose received": (pose.arrival_ns - sent_ns) * 1e-6}
-        result.append(
-            Estimate(
-                received_ns,
-                time_ns,
-                ACCEPTED,
-                map_from_base=pose.map_from_base,
-                covariance=pose.covariance,
-                stages_ms=stages_ms,
-            )
-        )
+    for number, (time_ns, (received_ns, sent_ns)) in enumerate(sent.items()):
+        outcome = heard.outcomes.get(time_ns)
+        about = about_outcome(outcome) if outcome else {}
+        if pose := heard.poses.get(time_ns):
+            about |= {"map_from_base": pose.map_from_base, "covariance": pose.covariance}
+            about["stages_ms"] = {"image sent to pose received": (pose.arrival_ns - sent_ns) * 1e-6}
+            result.append(Estimate(received_ns, time_ns, ACCEPTED, **about))
+        elif outcome:
+            status = NOT_PUBLISHED if outcome["reason"] == ACCEPTED else outcome["reason"]
+            result.append(Estimate(received_ns, time_ns, status, outcome["detail"], **about))
+        else:
+            result.append(Estimate(received_ns, time_ns, NOT_RECEIVED if number < last else UNFINISHED))
     return result
+
+
+def about_outcome(outcome: dict[str, str]) -> dict[str, Any]:
+    """The numbers of an estimate that the node gives with each image."""
+    return {
+        "inliers": int(outcome["inliers"]),
+        "inlier_ratio": float(outcome["inlier_ratio"]),
+        "coverage": float(outcome["coverage"]),
+        "references": tuple(filter(None, outcome["references"].split(", "))),
+    }
 
 
 def transport_figures(heard: Heard, in_time: bool) -> dict[str, Any]:

@@ -11,13 +11,24 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from deviloc_ros.drops import Drop
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.ros.control import Control
-from deviloc_ros.ros.diagnostics import Health, Rates, Tally, gpu_values, localizer_values, tally_values
+from deviloc_ros.ros.conversions import stamp_of_serialized
+from deviloc_ros.ros.diagnostics import (
+    Health,
+    Rates,
+    Tally,
+    gpu_values,
+    image_status_msg,
+    localizer_values,
+    tally_values,
+)
 from deviloc_ros.ros.endpoints import Endpoints, newest_only
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Outcome, Pipeline
@@ -59,6 +70,7 @@ class Session:
             self._pipeline = Pipeline(localizer, self._transforms, parameters, self._now_ns, self._tally.dropped)
             opened.callback(self._pipeline.free)
             self._poses = Poses(endpoints, self._transforms, parameters.node)
+            self._status = endpoints.publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
             self._visualization = Visualization(node, endpoints, localizer.map, parameters.node.map_frame)
             self._control = Control(
                 node, endpoints, self._pipeline, self._transforms, parameters, self.reset_tracking, self._why_not
@@ -147,9 +159,12 @@ class Session:
         drop = self._unwanted()
         if drop is None:
             self._last_taken_s = time.monotonic()
-            drop = Drop.REPLACED if self._worker.hand(serialized) else None
-        if drop is not None:
-            self._tally.dropped[drop] += 1
+            replaced = self._worker.hand(serialized)
+            if replaced is None:
+                return
+            drop, serialized = Drop.REPLACED, replaced
+        self._tally.dropped[drop] += 1
+        self._tell(Outcome(stamp_of_serialized(serialized), None, drop.name.lower(), drop.value))
 
     def _unwanted(self) -> Drop | None:
         """Why an image that arrives now is not looked at."""
@@ -206,19 +221,26 @@ class Session:
         before, self._outcome = self._outcome, outcome
         if outcome.fix is not None:
             self._control.answer_trigger()
+        self._tell(outcome)
         if before is None or before.reason != outcome.reason:
             self._report()
+
+    def _tell(self, outcome: Outcome) -> None:
+        """What became of one image, to those who want to know of each; from any thread."""
+        if self._status.get_subscription_count():
+            self._status.publish(image_status_msg(self._node.get_name(), outcome))
 
     def _why_not(self) -> str:
         last = self._outcome
         return last.detail or last.reason if last else "no image was tried"
 
-    def _on_worker_error(self, error: Exception) -> None:
+    def _on_worker_error(self, serialized: bytes, error: Exception) -> None:
         if not self._node.context.ok():
             return  # shut down while an image was in hand: nothing can be published any more
         self._tally.dropped[Drop.INTERNAL_ERROR] += 1
         self._log.error("".join(traceback.format_exception(error)))
-        self._note(Outcome(0, None, Drop.INTERNAL_ERROR.name.lower(), f"{type(error).__name__}: {error}"))
+        stamp_ns = stamp_of_serialized(serialized)
+        self._note(Outcome(stamp_ns, None, Drop.INTERNAL_ERROR.name.lower(), f"{type(error).__name__}: {error}"))
 
     # ---- the pose over a restart
 

@@ -18,11 +18,10 @@ class Mailbox(Generic[T]):
         self._item: T | None = None
         self._closed = False
 
-    def put(self, item: T) -> bool:
-        """Leave an item. True if it replaced one that nobody had taken."""
+    def put(self, item: T) -> T | None:
+        """Leave an item. Gives back the one that it replaced, which nobody had taken."""
         with self._changed:
-            replaced = self._item is not None
-            self._item = item
+            replaced, self._item = self._item, item
             self._changed.notify()
             return replaced
 
@@ -43,15 +42,15 @@ class Mailbox(Generic[T]):
 class Worker(Generic[T]):
     """A thread that handles the newest item handed to it. An exception is reported and the next item handled."""
 
-    def __init__(self, handle: Callable[[T], None], on_error: Callable[[Exception], None]) -> None:
+    def __init__(self, handle: Callable[[T], None], on_error: Callable[[T, Exception], None]) -> None:
         self._handle = handle
         self._on_error = on_error
         self._mailbox: Mailbox[T] = Mailbox()
         self._thread = threading.Thread(target=self._run, name="localizer", daemon=True)
         self._thread.start()
 
-    def hand(self, item: T) -> bool:
-        """Leave an item for the thread. True if it replaced one that the thread had not begun."""
+    def hand(self, item: T) -> T | None:
+        """Leave an item for the thread. Gives back the one that it replaced, which the thread had not begun."""
         return self._mailbox.put(item)
 
     def join(self) -> None:
@@ -64,7 +63,7 @@ class Worker(Generic[T]):
             try:
                 self._handle(item)
             except Exception as error:
-                self._on_error(error)
+                self._on_error(item, error)
 
 
 class Repeater:

@@ -7,7 +7,7 @@ import numpy as np
 import pycolmap
 import pytest
 from cv_bridge import CvBridge
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -65,6 +65,8 @@ class Robot(Node):
         self.create_subscription(PathMsg, "/deviloc/path", self.paths.append, 10)
         self.create_subscription(TFMessage, "/tf", self._on_tf, 100)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self.outcomes: list[tuple[str, str]] = []  # stamp and reason of each image that the node told of
+        self.create_subscription(DiagnosticStatus, "/deviloc/status", self._on_outcome, 50)
         self.executor_ = SingleThreadedExecutor(context=context)
         self.executor_.add_node(self)
 
@@ -82,6 +84,10 @@ class Robot(Node):
         self.status = {value.key: value.value for value in status.values} | {"message": status.message}
         self.reasons.append(self.status.get("reason", ""))
         self.status["level"] = str(int.from_bytes(status.level, "little"))
+
+    def _on_outcome(self, msg: DiagnosticStatus) -> None:
+        values = {value.key: value.value for value in msg.values}
+        self.outcomes.append((values["image_stamp"], values["reason"]))
 
     def until(self, condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:
         """Spin until the condition holds; fail if it does not."""

@@ -1,6 +1,7 @@
 """The node with a localizer that reads the pose off the image's brightness. Run it as `python test/ros/stand_in.py`."""
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,9 +26,11 @@ class StandInLocalizer:
         self.map = StandInMap(map_path)
         self.matcher = SimpleNamespace(device=torch.device("cpu"))
         self.priors: list = []
+        self.slowness_s = 0.15 if map_path == "slow" else 0.0  # per image, on a machine that cannot keep up
 
     def localize(self, image: np.ndarray, camera: Camera, prior=None) -> Result:
         self.priors.append(prior)
+        time.sleep(self.slowness_s)
         brightness = round(float(image.mean()))
         if (image.shape[1], image.shape[0]) != (camera.width, camera.height):
             return Lost(Reason.BAD_IMAGE, f"image of {image.shape}, camera of {camera.width} x {camera.height}")

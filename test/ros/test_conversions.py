@@ -21,6 +21,7 @@ from deviloc_ros.ros.conversions import (
     pose_with_covariance_msg,
     rigid_from_msg,
     stamp_ns,
+    stamp_of_serialized,
     time_msg,
     transform_msg,
 )
@@ -49,6 +50,14 @@ def transform() -> pycolmap.Rigid3d:
 
 
 # ---- cameras: the pixels must be those that OpenCV, and so every ROS driver, gives them
+
+
+@pytest.mark.parametrize("kind", [Image, CompressedImage])
+def test_the_stamp_is_read_off_the_bytes(kind):
+    msg = kind()
+    msg.header.stamp, msg.header.frame_id = time_msg(1_700_000_000_123_456_789), "camera"
+    assert stamp_of_serialized(serialize_message(msg)) == 1_700_000_000_123_456_789
+    assert stamp_of_serialized(bytes.fromhex("000000000000000200000003")) == 2_000_000_003  # big-endian
 
 
 @pytest.mark.parametrize(

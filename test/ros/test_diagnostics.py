@@ -8,7 +8,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from deviloc_ros.drops import Drop
-from deviloc_ros.ros.diagnostics import Health, Rates, Tally, diagnostics_msg, judged, tally_values
+from deviloc_ros.ros.diagnostics import Health, Rates, Tally, diagnostics_msg, image_status_msg, judged, tally_values
 from deviloc_ros.ros.pipeline import Outcome
 from deviloc_ros.tracking import State
 
@@ -42,6 +42,13 @@ def test_the_message_holds_the_last_image_and_the_hardware():
     values = {value.key: value.value for value in msg.status[0].values}
     assert msg.header.stamp.sec == 3 and msg.status[0].hardware_id == "abc"
     assert values["reason"] == "few_inliers" and values["inliers"] == "0" and values["last_fix_age_s"] == "1.500"
+
+
+def test_every_image_has_a_reason_on_its_own_topic():
+    msg = image_status_msg("deviloc", FAILED)
+    values = {value.key: value.value for value in msg.values}
+    assert (msg.level, msg.name, msg.message) == (WARN, "deviloc: image", "too few inliers: 7 of at least 30")
+    assert values["reason"] == "few_inliers" and values["image_stamp"] == "0.000000005"
 
 
 def test_rates_are_over_whole_windows():

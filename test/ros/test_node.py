@@ -145,6 +145,23 @@ def test_an_error_inside_is_reported_and_the_next_image_localized(robot):
     robot.localized(50)
 
 
+def test_each_image_is_told_of_once(robot):
+    robot.outcomes.clear()
+    robot.see_until(lambda: "no_features" in dict(robot.outcomes).values(), BLACK)
+    robot.see_until(lambda: "internal_error" in dict(robot.outcomes).values(), WHITE)
+    robot.localized(50)
+    robot.until(lambda: "accepted" in {reason for _, reason in robot.outcomes})
+    stamps = [stamp for stamp, _ in robot.outcomes]
+    assert len(set(stamps)) == len(stamps) and "0.000000000" not in stamps
+
+
+def test_images_that_nobody_looks_at_are_told_of_too(robot):
+    robot.enable(False)
+    robot.outcomes.clear()
+    robot.see_until(lambda: "disabled" in dict(robot.outcomes).values())
+    robot.enable(True)
+
+
 def test_a_camera_info_that_changes_is_taken_over(robot):
     robot.localized(50)
     robot.send_info(size=(32, 24))

@@ -1,6 +1,7 @@
 """A recording over DDS gives the poses that it gives offline; what it holds of the node's own is not replayed."""
 
 import argparse
+from collections import Counter
 
 import numpy as np
 import pycolmap
@@ -16,10 +17,11 @@ from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline
 from deviloc_ros.evaluation.contents import Rig
+from deviloc_ros.evaluation.frames import WORDS
 from deviloc_ros.evaluation.topics import Topics
-from deviloc_ros.ros.realtime import freshness, run_real_time
+from deviloc_ros.ros.realtime import Heard, Pose, estimates_of, freshness, run_real_time
 from deviloc_ros.ros.realtime_node import node_arguments
-from deviloc_ros.ros.replay import Replay
+from deviloc_ros.ros.replay import Replay, Sent
 from deviloc_ros.tracking import TrackingConfig
 
 pytestmark = pytest.mark.ros
@@ -44,7 +46,45 @@ def test_the_same_images_give_the_same_poses_as_offline(ros_domain, tmp_path):
             np.testing.assert_allclose(one.covariance, other.covariance, rtol=1e-6, atol=1e-12)
     assert transport["node"]["images_processed"] == len(BRIGHTNESSES)
     assert transport["map_to_odom"] is None and run.summary["wrong_fixes"] == 0
-    assert run.latency["p50"] > 0 and run.summary["outcomes"]["not_published"] == 3
+    assert run.latency["p50"] > 0
+    assert [(e.status, e.references) for e in live] == [(e.status, e.references) for e in offline]
+    assert run.summary["outcomes"] == {"accepted": 9, "no_features": 1, "unconfirmed": 2}
+
+
+def test_every_image_without_a_pose_has_a_reason():
+    word = {"detail": "", "inliers": "0", "inlier_ratio": "0.000", "coverage": "0.000", "references": ""}
+    lost = {**word, "detail": "too few inliers: 7", "inliers": "7", "inlier_ratio": "0.250", "references": "a, b"}
+    said = {1: "accepted", 2: "replaced", 3: "few_inliers", 5: "accepted", 6: "unconfirmed"}
+    heard = Heard(
+        poses={1: Pose(4_000_000, pycolmap.Rigid3d(), np.eye(6))},
+        outcomes={stamp: (lost if stamp == 3 else word) | {"reason": reason} for stamp, reason in said.items()},
+    )
+    sent = {stamp: Sent(10 * stamp, 1_000_000) for stamp in range(1, 9)}
+    estimates = estimates_of(sent, heard)
+    assert [e.status for e in estimates] == [
+        *("accepted", "replaced", "few_inliers", "not_received", "not_published", "unconfirmed"),
+        *("unfinished", "unfinished"),
+    ]
+    assert all(e.status in WORDS for e in estimates)
+    assert [e.stamp_ns for e in estimates if not e.tried] == [2, 4, 7, 8]
+    assert estimates[0].latency_ms == 3.0 and estimates[0].received_ns == 10
+    few = estimates[2]
+    assert (few.detail, few.inliers, few.inlier_ratio, few.references) == ("too few inliers: 7", 7, 0.25, ("a", "b"))
+    assert {e.status for e in estimates_of(sent, Heard())} == {"unfinished"}
+
+
+def test_a_busy_node_replaces_images_and_says_which(ros_domain, tmp_path):
+    bag = drive(tmp_path / "bag", brightnesses=range(10, 40))
+    parameters = {"use_sim_time": "true", "map_path": "slow", "image_topic": IMAGE, "camera_info_topic": INFO}
+    arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+    with Recording(bag) as recording:
+        topics, _ = read(recording, Plan())
+        with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
+            live, transport = run_real_time(recording, topics, Rig(), rate=3)
+    counts = Counter(e.status for e in live)
+    assert counts["replaced"] == transport["node"]["dropped.replaced"] > 0
+    assert counts["accepted"] == transport["node"]["images_published"] > 0
+    assert not counts["not_published"] and sum(counts.values()) == 30
 
 
 def test_a_recorded_map_to_odom_is_left_out_and_the_rest_stays(ros, tmp_path):

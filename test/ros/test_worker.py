@@ -13,7 +13,7 @@ from deviloc_ros.ros.worker import Mailbox, Repeater, Worker
 
 def test_a_newer_item_replaces_the_older():
     mailbox = Mailbox()
-    assert [mailbox.put(1), mailbox.put(2), mailbox.put(3)] == [False, True, True]
+    assert [mailbox.put(1), mailbox.put(2), mailbox.put(3)] == [None, 1, 2]
     assert mailbox.take() == 3
 
 
@@ -35,10 +35,10 @@ def test_the_worker_takes_the_newest_and_survives_errors():
             raise RuntimeError("one")
         done.set()
 
-    worker = Worker(handle, errors.append)
+    worker = Worker(handle, lambda _, error: errors.append(error))
     worker.hand(1)
     assert begun.wait(10)
-    assert not worker.hand(2) and worker.hand(3)
+    assert worker.hand(2) is None and worker.hand(3) == 2
     proceed.set()
     assert done.wait(10)
     worker.join()
