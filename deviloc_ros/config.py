@@ -109,6 +109,13 @@ class RetrievalConfig(Checked):
     """Which reference views a query is matched with."""
 
     references: int = param(5, "references matched per query", low=1, high=200)
+    shortlist: int = param(
+        20,
+        "without a prior: views with the most similar global descriptors, of which the references are chosen by their "
+        "local descriptors",
+        low=1,
+        high=1000,
+    )
     meters_per_radian: float = param(
         1.0, "distance that weighs as much as a radian between optical axes", low=1e-3, high=1e4
     )

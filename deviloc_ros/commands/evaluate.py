@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deviloc_ros.commands.options import add_config, add_data, add_every, add_preset, config_of, every_of
 from deviloc_ros.config import LIFTS, MATCHERS
-from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, PROTOCOLS
+from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -18,7 +18,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "protocols",
         nargs="+",
         metavar="PROTOCOL",
-        help=f"{', '.join(PROTOCOLS)}, or all (these); {', '.join(CALIBRATION_PROTOCOLS)}",
+        help=f"{', '.join(PROTOCOLS)}, or all (these); {', '.join(JOINED_PROTOCOLS + CALIBRATION_PROTOCOLS)}",
     )
     add_data(parser)
     parser.add_argument("--references", type=int, metavar="K", help="references per query")
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation import consistency
     from deviloc_ros.evaluation.protocols import load_protocol
     from deviloc_ros.evaluation.run import Evaluation
-    from deviloc_ros.evaluation.table import markdown, stages
+    from deviloc_ros.evaluation.table import markdown, overlap, stages
 
     config = config_of(options)
     if options.references:
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
                 summaries.append(
                     evaluation.run(replace(config, lift=replace(config.lift, method=lift)), options.retrieval)
                 )
-                print(f"{name} {matcher} {lift}: {stages(summaries[-1])} ms", flush=True)
+                print(f"{name} {matcher} {lift}: {stages(summaries[-1])} ms{overlap(summaries[-1])}", flush=True)
     print(markdown(summaries))
     if any(protocol.endswith("-loo") for protocol in names):
         print("-loo: translations in hundredths of the camera-to-scene distance, not cm; wrong fixes in metres.")

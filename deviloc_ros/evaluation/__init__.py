@@ -1,5 +1,6 @@
 """Fixed protocols on real data, metrics, trajectories and bags. Imports no ROS."""
 
 PROTOCOLS = ("kitchen-12", "kitchen-36", "kitchen-72", "fountain-loo", "entry-loo", "drive-even", "drive-sparse")
+JOINED_PROTOCOLS = ("joined-12",)  # what is reported of retrieval in a map of several scenes
 # Nothing is reported on these: covariances are calibrated on them.
-CALIBRATION_PROTOCOLS = ("kitchen-back-8", "kitchen-back-24", "kitchen-back-72")
+CALIBRATION_PROTOCOLS = ("kitchen-back-8", "kitchen-back-24", "kitchen-back-72", "joined-back-8")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, PROTOCOLS
+import numpy as np
+import pycolmap
+
+from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS
 from deviloc_ros.maps.colmap import read_model
 from deviloc_ros.maps.sources import PosedImage, SourceError, read_kitti
+
+SCENES_APART_M = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One map and the images localized in it."""
+    """One map and the images localized in it. `joined`: images of other scenes, each a map of its own joined to it."""
 
     map_images: list[PosedImage]
     queries: list[PosedImage]
+    joined: list[list[PosedImage]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ def load_protocol(name: str, data: Path, every: int = 1) -> Protocol:
     Raises:
         SourceError: the data is not there, or the name is unknown.
     """
-    known = (*PROTOCOLS, *CALIBRATION_PROTOCOLS)
+    known = (*PROTOCOLS, *JOINED_PROTOCOLS, *CALIBRATION_PROTOCOLS)
     if name not in known:
         raise SourceError(f"unknown protocol {name!r}; known: {', '.join(known)}")
     scene, variant = name.rsplit("-", 1)
@@ -47,9 +54,11 @@ def load_protocol(name: str, data: Path, every: int = 1) -> Protocol:
         return kitchen(name, data / "7scenes/redkitchen", int(variant), every)
     if scene == "kitchen-back":
         return kitchen_back(name, data / "7scenes/redkitchen", int(variant), every)
+    if scene in ("joined", "joined-back"):
+        return joined(name, data, every)
     if scene == "drive":
         return drive(name, data / "kitti/excerpt-1", 2 if variant == "even" else 4, every)
-    return leave_one_out(name, data / "strecha" / {"fountain": "fountain-P11", "entry": "entry-P10"}[scene], every)
+    return leave_one_out(name, strecha(scene, data), every)
 
 
 def kitchen(name: str, folder: Path, step: int, every: int) -> Protocol:
@@ -75,9 +84,8 @@ def frame_number(image: PosedImage) -> int:
     return int(image.name.rsplit("frame-", 1)[1].split(".")[0])
 
 
-def leave_one_out(name: str, folder: Path, every: int) -> Protocol:
+def leave_one_out(name: str, images: list[PosedImage], every: int) -> Protocol:
     """Each image against a map of the others."""
-    images = read_model(folder / "sfm_gt", folder / "images").images
     folds = [Fold([other for other in images if other is not query], [query]) for query in images[::every]]
     return Protocol(name, folds, relative_to_scene=True)
 
@@ -94,3 +102,32 @@ def drive(name: str, folder: Path, step: int, every: int) -> Protocol:
     images = read_kitti(folder).images
     queries = [image for number, image in enumerate(images) if number % step]
     return Protocol(name, [Fold(images[::step], queries[::every])])
+
+
+def joined(name: str, data: Path, every: int) -> Protocol:
+    """kitchen-12, or kitchen-back-8, in one map with every second image of fountain and entry, and with drive-even.
+
+    Asked are the kitchen's queries and, but for calibration, the images of the other scenes that are not mapped. The
+    scenes lie side by side, far apart.
+    """
+    calibrating = name == "joined-back-8"
+    (home,) = load_protocol("kitchen-back-8" if calibrating else "kitchen-12", data).folds
+    (street,) = load_protocol("drive-even", data).folds
+    places = [Fold(images[::2], images[1::2]) for images in (strecha("fountain", data), strecha("entry", data))]
+    queries, maps = list(home.queries), []
+    for number, (scene, fold) in enumerate(zip(("fountain", "entry", "drive"), [*places, street], strict=True), 1):
+        there = partial(moved, scene=scene, by_m=number * SCENES_APART_M)
+        maps.append([there(image) for image in fold.map_images])
+        queries += [] if calibrating else [there(image) for image in fold.queries]
+    return Protocol(name, [Fold(home.map_images, queries[::every], maps)])
+
+
+def strecha(scene: str, data: Path) -> list[PosedImage]:
+    folder = data / "strecha" / {"fountain": "fountain-P11", "entry": "entry-P10"}[scene]
+    return read_model(folder / "sfm_gt", folder / "images").images
+
+
+def moved(image: PosedImage, scene: str, by_m: float) -> PosedImage:
+    """The image of a scene that lies so far along x."""
+    old_from_new = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-by_m, 0.0, 0.0]))
+    return replace(image, name=f"{scene}/{image.name}", cam_from_world=image.cam_from_world * old_from_new)

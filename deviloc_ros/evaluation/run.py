@@ -15,11 +15,13 @@ from tqdm import tqdm
 
 from deviloc_ros.config import Config
 from deviloc_ros.evaluation.metrics import Outcome, outcome, summarize
-from deviloc_ros.evaluation.protocols import Fold, Protocol
+from deviloc_ros.evaluation.overlap import found_overlap, overlap_recall
+from deviloc_ros.evaluation.protocols import Protocol
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.build import build_map, landmarks_of, make_graph
+from deviloc_ros.maps.edit import merge_maps
 from deviloc_ros.maps.landmarks import MatchGraph
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map
@@ -94,15 +96,20 @@ class Evaluation:
             inference: lifts the map's keypoints; by default what `config.lift` says.
             change: what to do to the map's images, with their landmarks, before the map is built.
         """
-        outcomes, sizes = [], []
+        outcomes, sizes, found = [], [], []
         with tempfile.TemporaryDirectory() as folder:
             bar = tqdm(total=sum(len(f.queries) for f in self.protocol.folds), unit="query", dynamic_ncols=True)
             for number, fold in enumerate(self.protocol.folds):
                 images = change(self.with_landmarks(fold.map_images, config)) if change else fold.map_images
-                localizer = self.localizer(images, Path(folder) / f"{number}.map", config, inference)
+                path = self.build(images, Path(folder) / f"{number}.map", config, inference)
+                if fold.joined:
+                    path = self.join(path, fold.joined, config, inference)
+                localizer = self.localizer(path)
                 sizes.append((len(localizer.map), localizer.map.size_bytes))
                 for query in fold.queries:
-                    outcomes.append(self.localize(localizer, query, fold, retrieval))
+                    outcomes.append(self.localize(localizer, query, retrieval))
+                    if retrieval == "global":
+                        found.append(found_overlap(localizer.map, query, outcomes[-1].result))
                     bar.update()
             bar.close()
         return {
@@ -114,6 +121,7 @@ class Evaluation:
             "retrieval": retrieval,
             **summarize(outcomes),
             "nees": [o.nees for o in outcomes if o.localized],
+            **overlap_recall(found),
             "map": {"views": int(np.mean([v for v, _ in sizes])), "bytes": int(np.mean([b for _, b in sizes]))},
         }
 
@@ -123,17 +131,28 @@ class Evaluation:
         landmarks = landmarks_of(images, self.matcher, config, progress, self.graph(config))
         return [replace(image, landmarks=landmarks[image.name]) for image in images]
 
-    def localizer(
-        self, images: list[PosedImage], path: Path, config: Config, inference: PointInference | None
-    ) -> Localizer:
-        """Of a map built at `path`."""
+    def build(self, images: list[PosedImage], path: Path, config: Config, inference: PointInference | None) -> Path:
+        """A map of images of the protocol, at `path`."""
         build_map(images, path, config, quiet=True, matcher=self.matcher, graph=self.graph(config), inference=inference)
+        return path
+
+    def join(
+        self, path: Path, others: list[list[PosedImage]], config: Config, inference: PointInference | None
+    ) -> Path:
+        """The map at `path` and new ones of other scenes, as one; where it is."""
+        parts = [path, *(path.with_name(f"scene-{number}.map") for number in range(len(others)))]
+        for images, part in zip(others, parts[1:], strict=True):
+            build_map(images, part, config, quiet=True, matcher=self.matcher, inference=inference)
+        merge_maps(parts, path.with_name("joined.map"))
+        return path.with_name("joined.map")
+
+    def localizer(self, path: Path) -> Localizer:
         localizer = Localizer(Map.open(path))
         if self.matcher.remember_matches:
             localizer.matcher = self.matcher
         return localizer
 
-    def localize(self, localizer: Localizer, query: PosedImage, fold: Fold, retrieval: str) -> Outcome:
+    def localize(self, localizer: Localizer, query: PosedImage, retrieval: str) -> Outcome:
         prior = Prior(query.cam_from_world) if retrieval == "true-pose" else None
         result = localizer.localize(read_gray(query.path), query.camera, prior)
         scene_m = scene_distance_m(localizer.map, query) if self.protocol.relative_to_scene else 1.0

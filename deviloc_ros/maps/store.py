@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig, RetrievalConfig
 from deviloc_ros.maps.files import Tensors, check_shape, landmarks_of, read_tensors, read_view
+from deviloc_ros.maps.likeness import most_alike
 from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, naming, read_manifest
 from deviloc_ros.maps.retrieval import Vlad, centres_and_axes, nearest_by_descriptor, nearest_by_pose
 from deviloc_ros.types import Features, Landmarks, Prior, ReferenceView
@@ -99,10 +100,12 @@ class Map:
         """The views to match a query with, best first: near the prior, or else those that look alike."""
         if prior is not None:
             rows = nearest_by_pose(self.centres, self.axes, prior, config.references, config.meters_per_radian)
-        else:
-            vlad, descriptors = self.retrieval()
-            rows = nearest_by_descriptor(descriptors, vlad.describe(query).numpy(), config.references)
-        return [self.view(int(row)) for row in rows]
+            return [self.view(int(row)) for row in rows]
+        vlad, descriptors = self.retrieval()
+        rows = nearest_by_descriptor(
+            descriptors, vlad.describe(query).numpy(), max(config.shortlist, config.references)
+        )
+        return most_alike(query, [self.view(int(row)) for row in rows], config.references)
 
     def views_named(self, names: Iterable[str], count: int) -> list[ReferenceView]:
         """The first `count` of the named views that the map has; names it lacks are passed over."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
 from deviloc_ros.matching.base import Matcher
+from deviloc_ros.matching.neighbours import mutual_nearest
 from deviloc_ros.types import Features, Matches
 
 CELL_PX = 8  # the backbone's stride
@@ -119,18 +120,6 @@ class XFeatSemiDense(XFeat):
         grid = probability.view(-1, CELL_PX, CELL_PX)
         offsets = torch.stack([(grid.sum(1) * steps).sum(-1), (grid.sum(2) * steps).sum(-1)], 1)
         return offsets, probability.amax(-1)
-
-
-def mutual_nearest(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of a (N, C) and b (M, C) that are each other's best by dot product."""
-    if not len(a) or not len(b):
-        empty = torch.zeros(0, dtype=torch.long, device=a.device)
-        return empty, empty
-    similarity = a @ b.to(a.dtype).T
-    best_in_b, best_in_a = similarity.argmax(1), similarity.argmax(0)
-    rows = torch.arange(len(a), device=a.device)
-    mutual = best_in_a[best_in_b] == rows
-    return rows[mutual], best_in_b[mutual]
 
 
 def usable_cells(gray: NDArray, shape: tuple[int, ...]) -> torch.Tensor:

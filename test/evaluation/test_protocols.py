@@ -2,7 +2,7 @@
 
 import pytest
 
-from deviloc_ros.evaluation.protocols import CALIBRATION_PROTOCOLS, PROTOCOLS, frame_number, load_protocol
+from deviloc_ros.evaluation.protocols import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS, frame_number, load_protocol
 
 COUNTS = {  # folds, map images of the first fold, queries of all folds
     "kitchen-12": (1, 50, 50),
@@ -12,14 +12,16 @@ COUNTS = {  # folds, map images of the first fold, queries of all folds
     "entry-loo": (10, 9, 10),
     "drive-even": (1, 13, 13),
     "drive-sparse": (1, 7, 19),
+    "joined-12": (1, 50, 73),
     "kitchen-back-8": (1, 50, 50),
     "kitchen-back-24": (1, 17, 50),
     "kitchen-back-72": (1, 6, 50),
+    "joined-back-8": (1, 50, 50),
 }
 
 
 def test_these_are_all_protocols():
-    assert tuple(COUNTS) == PROTOCOLS + CALIBRATION_PROTOCOLS
+    assert tuple(COUNTS) == PROTOCOLS + JOINED_PROTOCOLS + CALIBRATION_PROTOCOLS
 
 
 @pytest.mark.data
@@ -54,6 +56,18 @@ def test_what_calibrates_shares_no_image_with_what_is_reported(data):
 
 def all_images(protocol):
     return [image for fold in protocol.folds for image in fold.map_images + fold.queries]
+
+
+@pytest.mark.data
+def test_joined_scenes_lie_apart_and_keep_their_names_apart(data):
+    (fold,) = load_protocol("joined-12", data).folds
+    assert [len(images) for images in fold.joined] == [6, 5, 13]
+    maps = [fold.map_images, *fold.joined]
+    names = [image.name for images in [*maps, fold.queries] for image in images]
+    assert len(set(names)) == len(names)
+    for number, images in enumerate(maps):
+        x = [image.cam_from_world.inverse().translation[0] for image in images]
+        assert 100 * number - 50 < min(x) and max(x) < 100 * number + 50
 
 
 @pytest.mark.data

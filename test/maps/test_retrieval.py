@@ -1,12 +1,14 @@
 """Near by pose, or alike by descriptor."""
 
 import numpy as np
+import pytest
 import torch
 from rooms import room_matcher
 from worlds import rigid_of
 
 from deviloc_ros.config import RetrievalConfig
 from deviloc_ros.imaging import read_gray, to_gray
+from deviloc_ros.maps.likeness import likenesses
 from deviloc_ros.maps.retrieval import Vlad, centres_and_axes, nearest_by_descriptor, nearest_by_pose, pose_distances
 from deviloc_ros.types import Features, Prior
 
@@ -92,3 +94,20 @@ def test_the_most_similar_rows_come_first():
     rows = descriptors(20).numpy()
     found = nearest_by_descriptor(rows, rows[7] + 0.3 * rows[3], 5)
     assert found[:2].tolist() == [7, 3] and len(found) == 5
+
+
+def test_what_shares_sure_matches_is_more_alike_than_what_shares_nothing():
+    query, others = descriptors(200, 1), descriptors(200, 2)
+    some = torch.cat([query[:50] + 0.02 * others[:50], others[50:]])
+    nothing = features(torch.zeros(0, 64))
+    likeness = likenesses(features(query), [features(others), features(some), features(query), nothing])
+    assert likeness.argsort().tolist() == [3, 0, 1, 2]
+    assert likeness[3] == 0 and likeness[2] == pytest.approx(200, rel=1e-3) and likeness[1] > 40
+
+
+def test_views_with_a_similar_global_descriptor_are_told_apart_by_their_local_ones(room_map):
+    """The shortlist may be the whole map: what decides is which keypoints come again."""
+    query = room_map.view(3).features
+    (found,) = room_map.nearby_views(query, None, RetrievalConfig(references=1, shortlist=len(room_map)))
+    assert found.name == room_map.records[3].name
+    assert len(room_map.nearby_views(query, None, RetrievalConfig(references=3, shortlist=1))) == 3
