@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation import consistency
     from deviloc_ros.evaluation.protocols import load_protocol
     from deviloc_ros.evaluation.run import Evaluation
-    from deviloc_ros.evaluation.table import markdown, overlap, stages
+    from deviloc_ros.evaluation.table import markdown, stages
 
     config = config_of(options)
     if options.references:
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
                 summaries.append(
                     evaluation.run(replace(config, lift=replace(config.lift, method=lift)), options.retrieval)
                 )
-                print(f"{name} {matcher} {lift}: {stages(summaries[-1])} ms{overlap(summaries[-1])}", flush=True)
+                print(f"{name} {matcher} {lift}: {stages(summaries[-1])} ms", flush=True)
     print(markdown(summaries))
     if any(protocol.endswith("-loo") for protocol in names):
         print("-loo: translations in hundredths of the camera-to-scene distance, not cm; wrong fixes in metres.")

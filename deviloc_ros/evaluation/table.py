@@ -52,11 +52,3 @@ def aligned(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
 def stages(summary: dict[str, Any]) -> str:
     """Median milliseconds by stage, on one line."""
     return ", ".join(f"{name} {ms:.1f}" for name, ms in summary["latency_ms"]["stages"].items())
-
-
-def overlap(summary: dict[str, Any]) -> str:
-    """How often retrieval found a view that overlaps with the query; empty where it was not asked."""
-    if "overlap_recall" not in summary:
-        return ""
-    found = f"{summary['overlap_recall']:.2f} of {summary['with_overlap']} queries that overlap with a view"
-    return f"; among the references such a view for {found}"

@@ -2,7 +2,13 @@
 
 import pytest
 
-from deviloc_ros.evaluation.protocols import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS, frame_number, load_protocol
+from deviloc_ros.evaluation.protocols import (
+    CALIBRATION_PROTOCOLS,
+    JOINED_PROTOCOLS,
+    PROTOCOLS,
+    frame_number,
+    load_protocol,
+)
 
 COUNTS = {  # folds, map images of the first fold, queries of all folds
     "kitchen-12": (1, 50, 50),

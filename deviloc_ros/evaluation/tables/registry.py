@@ -29,7 +29,10 @@ OWN_LANDMARKS = (
 ABLATION = "ablate kitchen-72 {data} {every}"
 ROBUSTNESS = "ablate kitchen-12 --robustness {data} {every}"
 HOLDOUT = "evaluate-pin {data}"
-GLOBAL = "evaluate kitchen-12 kitchen-36 {data} {every} --retrieval global"
+GLOBAL = (
+    "evaluate kitchen-12 kitchen-36 joined-12 {data} {every} --retrieval global",
+    "evaluate joined-12 {data} {every} --retrieval true-pose",
+)
 UNKNOWN_PLACES = "bench unknown-places {data} {every}"
 CUDA = "evaluate all {data} {every} --matchers xfeat xfeat-lighterglue --set matcher.device=cuda"
 
@@ -79,7 +82,7 @@ TABLES = (
     ),
     Table("unknown-places", (UNKNOWN_PLACES,), render.unknown_places),
     Table("holdout", (HOLDOUT,), render.holdout, pictures.reliability, "How far the confidence holds"),
-    Table("global-retrieval", (GLOBAL,), render.summaries),
+    Table("global-retrieval", GLOBAL, render.retrieval),
     Table("gpu", (CUDA,), render.summaries, needs_cuda=True),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.evaluation import consistency
 from deviloc_ros.evaluation.frames import WORDS
-from deviloc_ros.evaluation.table import WITHOUT_TIMES, aligned, markdown
+from deviloc_ros.evaluation.table import COLUMNS, WITHOUT_TIMES, aligned, markdown, row
 
 Summary = dict[str, Any]
 RECALLS = ("1cm_1deg", "2cm_2deg", "5cm_5deg")
@@ -36,6 +36,17 @@ def summaries(results: list[Any]) -> str:
 def summaries_without_times(results: list[Any]) -> str:
     """Where matches were remembered, times say nothing."""
     return markdown(all_summaries(results), WITHOUT_TIMES)
+
+
+def retrieval(results: list[Any]) -> str:
+    """A line for each, and how many queries that some view overlaps with had such a view among their references."""
+    rows = [(*row(summary), share_found(summary)) for summary in all_summaries(results)]
+    return aligned((*COLUMNS, "reference overlaps"), rows)
+
+
+def share_found(summary: Summary) -> str:
+    """Of a run without a prior."""
+    return f"{summary['overlap_recall']:.2f} of {summary['with_overlap']}" if "overlap_recall" in summary else ""
 
 
 def of_default_lift(results: list[Any]) -> list[Summary]:
