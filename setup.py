@@ -39,7 +39,7 @@ setup(
         "tqdm>=4.60",
         "transforms3d>=0.4.2",
     ],
-    extras_require={"test": ["pytest", "hypothesis"]},
+    extras_require={"test": ["pytest", "hypothesis"], "training": ["h5py>=3.9"]},
     zip_safe=False,
     entry_points={
         "console_scripts": [

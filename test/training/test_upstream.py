@@ -10,6 +10,7 @@ import torch
 
 from deviloc_ros.checkpoints import PIN, load_network
 from deviloc_ros.geometry import transform_points
+from deviloc_ros.imaging import ImageError
 from deviloc_ros.synthetic.render import render_color, render_depth
 from deviloc_ros.training.upstream.loop import DevilocTraining, Trainer, train_deviloc
 from deviloc_ros.training.upstream.losses import Truth, deviloc_loss
@@ -143,6 +144,12 @@ def test_depth_maps_are_hdf5(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["depth"] = np.eye(3)
     np.testing.assert_array_equal(read_depth(tmp_path / "a.h5"), np.eye(3))
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["disparity"] = np.eye(3)
+    (tmp_path / "c.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:500])
+    for name in ("b.h5", "c.h5", "d.h5"):
+        with pytest.raises(ImageError, match=name):
+            read_depth(tmp_path / name)
 
 
 def test_half_of_the_images_are_augmented():

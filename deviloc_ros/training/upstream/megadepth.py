@@ -126,9 +126,12 @@ def read_depth(path: Path) -> NDArray:
     try:
         import h5py
     except ImportError as error:
-        raise ImageError(f"{path}: reading it needs h5py: `pip install h5py`") from error
-    with h5py.File(path) as file:
-        return np.asarray(file["depth"], np.float32)
+        raise ImageError(f"{path}: reading it needs h5py: `pip install h5py`, which is the extra `training`") from error
+    try:
+        with h5py.File(path) as file:
+            return np.asarray(file["depth"], np.float32)
+    except (OSError, KeyError) as error:
+        raise ImageError(f"{path}: not a depth map of MegaDepth, or cut off: {error}") from error
 
 
 def augmented(gray: NDArray, rng: Generator) -> NDArray:
