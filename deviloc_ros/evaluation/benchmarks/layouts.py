@@ -25,10 +25,11 @@ ROBOTCAR_SIDE_PX = 1024
 def seven_scenes(folder: Path, scene: str, ground_truth: str) -> Scene:
     """Microsoft's images; poses of KinectFusion (`dslam`) or of structure from motion (`sfm`). Never mix the two.
 
-    `dslam`: hloc's triangulated model, else the `pose.txt` files. `sfm`: `pgt/sfm/7scenes/SCENE_{train,test}.txt` of
-    the pseudo ground truth (Brachmann et al., ICCV 2021), else a COLMAP model `SCENE/sfm_gt`.
+    The scene's name says which. `dslam`: hloc's triangulated model, else the `pose.txt` files. `sfm`:
+    `pgt/sfm/7scenes/SCENE_{train,test}.txt` of the pseudo ground truth (Brachmann et al., ICCV 2021), else a COLMAP
+    model `SCENE/sfm_gt`.
     """
-    images = folder / scene
+    images, name = folder / scene, f"{scene}, {ground_truth}"
     model = folder / "7scenes_sfm_triangulated" / scene / "triangulated"
     pseudo = folder / "pgt/sfm/7scenes"
     pairs = folder / "7scenes_densevlad_retrieval_top_10" / f"{scene}_top10.txt"
@@ -36,10 +37,10 @@ def seven_scenes(folder: Path, scene: str, ground_truth: str) -> Scene:
     if ground_truth == "dslam" and model.is_dir():
         posed, held_out = read_model(model, images).images, set(lines_of(model / "list_test.txt"))
         mapped = without(posed, held_out)
-        return Scene(scene, mapped, truths([i for i in posed if i.name in held_out]), candidates)
+        return Scene(name, mapped, truths([i for i in posed if i.name in held_out]), candidates)
     if ground_truth == "sfm" and (pseudo / f"{scene}_test.txt").is_file():
         mapped, tests = (read_pseudo_truth(pseudo / f"{scene}_{part}.txt", images) for part in ("train", "test"))
-        return Scene(scene, mapped, truths(tests), candidates)
+        return Scene(name, mapped, truths(tests), candidates)
     sequences = {part: split_of(images / f"{part}Split.txt") for part in ("Train", "Test")}
     if ground_truth == "dslam":
         mapped, tests = (
@@ -49,7 +50,7 @@ def seven_scenes(folder: Path, scene: str, ground_truth: str) -> Scene:
     else:
         posed = read_model(images / "sfm_gt", images).images
         mapped, tests = ([i for i in posed if i.name.split("/")[0] in names] for names in sequences.values())
-    return Scene(scene, mapped, truths(tests), candidates)
+    return Scene(name, mapped, truths(tests), candidates)
 
 
 def split_of(path: Path) -> list[str]:

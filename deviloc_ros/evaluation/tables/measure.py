@@ -38,6 +38,7 @@ class Measurement:
         return f"{machine}; {packages}; commit {self.commit}, {self.date}{sampling}"
 
 
+SEVEN_SCENES = "{data:7scenes}"
 NAMED = ("python", "torch", "numpy", "pycolmap")
 
 
@@ -86,6 +87,7 @@ class Bench:
         """The words of a command, its placeholders replaced."""
         flags = {
             "{data}": ["--data", str(self.data)],
+            SEVEN_SCENES: ["--data", str(self.data / "7scenes")],
             "{every}": ["--every", str(self.every)] if self.every > 1 else [],
         }
         return [word for part in command.split() for word in flags.get(part, [part])]
@@ -98,8 +100,9 @@ class Bench:
 
 
 def plain(command: str) -> list[str]:
-    """Its words but for placeholders."""
-    return [word for word in command.split() if not word.startswith("{")]
+    """Its words, without those placeholders that one may leave out."""
+    words = command.replace(SEVEN_SCENES, "--data DIR/7scenes").split()
+    return [word for word in words if not word.startswith("{")]
 
 
 def shown(command: str) -> str:

@@ -1,7 +1,8 @@
 """Which table of docs/ is made by which commands. To add one: an entry here, and its two markers in a page.
 
-A command is one of this package that takes `--json FILE`. `{data}` becomes `--data DIR`, and `{every}` `--every N`
-where a quick look is asked for. Tables that name the same command share one run of it.
+A command is one of this package that takes `--json FILE`. `{data}` becomes `--data DIR`, `{data:7scenes}` the folder
+of that name in it, and `{every}` becomes `--every N` where a quick look is asked for. Tables that name the same command
+share one run of it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ GLOBAL = (
     "evaluate joined-12 {data} {every} --retrieval true-pose",
 )
 UNKNOWN_PLACES = "bench unknown-places {data} {every}"
+BENCHMARK = "benchmark 7scenes --scenes redkitchen --ground-truth {} {{data:7scenes}} {{every}}"
 CUDA = "evaluate all {data} {every} --matchers xfeat xfeat-lighterglue --set matcher.device=cuda"
 
 
@@ -83,6 +85,7 @@ TABLES = (
     Table("unknown-places", (UNKNOWN_PLACES,), render.unknown_places),
     Table("holdout", (HOLDOUT,), render.holdout, pictures.reliability, "How far the confidence holds"),
     Table("global-retrieval", GLOBAL, render.retrieval),
+    Table("seven-scenes", tuple(BENCHMARK.format(truth) for truth in ("sfm", "dslam")), render.summaries),
     Table("gpu", (CUDA,), render.summaries, needs_cuda=True),
 )
 
