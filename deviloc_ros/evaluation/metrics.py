@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import pycolmap
+from scipy.stats import binom
 
 from deviloc_ros.evaluation.consistency import consistency
 from deviloc_ros.geometry import pose_difference, rotation_distance_deg, translation_distance_m
@@ -20,6 +21,7 @@ RECALL_THRESHOLDS = {
     "10cm_5deg": (0.10, 5.0),
 }
 WRONG_FIX_M, WRONG_FIX_DEG = 0.5, 10.0
+INTERVAL = 0.95  # how often the interval of a median holds that of all queries one might have asked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,11 +95,27 @@ def recall(outcomes: Sequence[Scored]) -> dict[str, float]:
     }
 
 
+def translations(outcomes: Sequence[Scored]) -> list[float]:
+    """Of all queries [m or scene units]; a lost one counts as infinitely wrong."""
+    return [o.translation_m / o.scene_m if o.localized else np.inf for o in outcomes]
+
+
 def median_errors(outcomes: Sequence[Scored]) -> tuple[float, float]:
     """Over all queries, a lost one counting as infinitely wrong: (translation [m or scene units], rotation [deg])."""
-    translations = [o.translation_m / o.scene_m if o.localized else np.inf for o in outcomes]
     rotations = [o.rotation_deg if o.localized else np.inf for o in outcomes]
-    return float(np.median(translations)), float(np.median(rotations))
+    return float(np.median(translations(outcomes))), float(np.median(rotations))
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """From where to where the median lies, with a confidence of at least INTERVAL.
+
+    Between two order statistics, since each query lies below the true median with a chance of one half, whatever the
+    distribution (Conover, Practical Nonparametric Statistics, section 3.2); so lost ones may be infinite. The extremes
+    where there are too few for such a confidence.
+    """
+    ordered = sorted(values)
+    outside = max(int(binom.ppf((1 - INTERVAL) / 2, len(ordered), 0.5)) - 1, 0)
+    return ordered[outside], ordered[-1 - outside]
 
 
 def summarize(outcomes: list[Outcome]) -> dict[str, object]:
@@ -111,6 +129,7 @@ def summarize(outcomes: list[Outcome]) -> dict[str, object]:
         "localized": len(localized),
         "wrong_fixes": sum(o.is_wrong_fix for o in outcomes),
         "median_translation_m": translation,
+        "median_translation_interval_m": median_interval(translations(outcomes)),
         "median_rotation_deg": rotation,
         "recall": recall(outcomes),
         "covariance": consistency([o.nees for o in localized]),

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 COLUMNS = (
-    "protocol", "matcher", "lift", "K", "retrieval", "localized", "wrong", "median", "1cm 1deg", "2cm 2deg", "5cm 5deg",
-    "10cm 5deg", "inliers", "ms p50", "ms p95",
+    "protocol", "matcher", "lift", "K", "retrieval", "localized", "wrong", "median (95 % interval)",
+    "1cm 1deg", "2cm 2deg", "5cm 5deg", "10cm 5deg", "inliers", "ms p50", "ms p95",
 )  # fmt: skip
 WITHOUT_TIMES = COLUMNS[:-2]
 
@@ -23,12 +23,18 @@ def row(summary: dict[str, Any]) -> tuple[str, ...]:
         summary["retrieval"],
         f"{summary['localized']} / {summary['queries']}",
         str(summary["wrong_fixes"]),
-        f"{summary['median_translation_m'] * 100:.2f} cm, {summary['median_rotation_deg']:.2f} deg",
+        f"{median_cm(summary)}, {summary['median_rotation_deg']:.2f} deg",
         *(f"{recall[name]:.2f}" for name in ("1cm_1deg", "2cm_2deg", "5cm_5deg", "10cm_5deg")),
         f"{summary['median_inliers']:.0f}",
         f"{latency['p50']:.0f}",
         f"{latency['p95']:.0f}",
     )
+
+
+def median_cm(summary: dict[str, Any]) -> str:
+    """Median translation error, and where that of more such queries lies."""
+    low, high = (f"{end * 100:.2f}" for end in summary["median_translation_interval_m"])
+    return f"{summary['median_translation_m'] * 100:.2f} cm ({low} to {high})"
 
 
 def markdown(summaries: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> str:

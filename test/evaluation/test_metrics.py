@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from worlds import rigid_of
 
-from deviloc_ros.evaluation.metrics import median_errors, outcome, recall, summarize
+from deviloc_ros.evaluation.metrics import median_errors, median_interval, outcome, recall, summarize
 from deviloc_ros.evaluation.table import COLUMNS, markdown, stages
 from deviloc_ros.types import Evidence, Localized, Lost, Reason
 
@@ -43,6 +43,19 @@ def test_a_wrong_fix_is_a_pose_given_and_far_off():
 def test_the_median_is_over_all_queries():
     assert median_errors([found(0.01), found(0.02), missed()])[0] == pytest.approx(0.02)
     assert median_errors([found(0.01), missed(), missed()]) == (np.inf, np.inf)
+
+
+def test_the_interval_of_a_median_holds_it_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    for count in (10, 50):
+        intervals = np.array([median_interval(rng.exponential(size=count)) for _ in range(2000)])
+        held = ((intervals[:, 0] <= np.log(2)) & (np.log(2) <= intervals[:, 1])).mean()
+        assert 0.95 <= held <= 0.99
+
+
+def test_the_interval_of_a_median_counts_lost_queries_and_needs_some():
+    assert median_interval([0.1, 0.2, np.inf]) == (0.1, np.inf)
+    assert median_interval([0.1]) == (0.1, 0.1)
 
 
 def test_scene_units_divide_translations():
