@@ -69,7 +69,11 @@ RESULTS = {
 }
 CELLS = {  # something that each kind of table has to say
     "localization": ("| kitchen-12 | xfeat", "| ms p50 |"),
-    "aims": ("| kitchen-12 | xfeat   | 1cm 1deg     | 0.98 or more    | 0.97 ", "| 0.30 cm (0.20 to 0.40) | no  |", "| yes |"),
+    "aims": (
+        "| kitchen-12 | xfeat   | 1cm 1deg     | 0.98 or more    | 0.97 ",
+        "| 0.30 cm (0.20 to 0.40) | no  |",
+        "| yes |",
+    ),
     "covariance": ("| kitchen-72 | xfeat | pin | 2 | 0.75 |",),
     "landmarks": ("| landmarks-only | matcher ", "| landmarks-only | sift "),
     "robustness": ("| 50% of landmarks, 0% noise ",),
