@@ -50,6 +50,7 @@ MATCHERS = ("xfeat", "xfeat-lighterglue", "topicfm")
 LIFTS = ("landmarks-only", "interpolate", "pin", "upstream")
 AGGREGATIONS = ("depth-aware", "paper")
 LANDMARK_SOURCES = ("sift", "matcher")
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,10 @@ class MatcherConfig(Checked):
     weights: str = param(
         "", "weights file of topicfm; empty: what fetch-weights brought; random: untrained", read_only=True
     )
+    precision: str = param(
+        "float32", "of topicfm's arithmetic; half of it saves time where the hardware has it", choices=PRECISIONS,
+        read_only=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class LiftConfig(Checked):
         "file of the network's weights; empty: for pin those of the package, for upstream what fetch-weights brought; "
         "upstream knows random: untrained",
     )
+    precision: str = param("float32", "of the arithmetic of upstream", choices=PRECISIONS)
     landmark_source: str = param("sift", "keypoints that landmarks are triangulated from", choices=LANDMARK_SOURCES)
     landmark_radius_px: float = param(
         3.0, "a keypoint this near a landmark takes its point (landmarks-only)", low=0.0, high=50.0

@@ -105,7 +105,13 @@ def nearest_landmarks(view: LiftInput, count: int) -> tuple[NDArray, NDArray]:
 
 
 def create_point_inference(config: LiftConfig) -> PointInference:
-    """The method that `config.method` asks for."""
+    """The method that `config.method` asks for.
+
+    Raises:
+        ValueError: it does not know the precision that is asked for.
+    """
+    if config.precision != "float32" and config.method != "upstream":
+        raise ValueError(f"lift.precision {config.precision}: {config.method} computes in float32 only")
     if config.method == "pin":
         from deviloc_ros.pin import WEIGHTS, LearnedPointInference, load_pin
 

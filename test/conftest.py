@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 from ros_helpers import ros, ros_domain, ros_node
 
@@ -11,9 +12,17 @@ from ros_helpers import ros, ros_domain, ros_node
 settings.register_profile("deviloc_ros", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("deviloc_ros")
 
-__all__ = ["data", "ros", "ros_domain", "ros_node"]
+__all__ = ["cuda", "data", "ros", "ros_domain", "ros_node"]
 
 pytest_plugins = ["rooms", "reference"]
+
+
+@pytest.fixture(scope="session")
+def cuda() -> torch.device:
+    """The GPU, where there is one."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device("cuda")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,13 @@ from deviloc_ros.matching.base import Matcher
 
 
 def create_matcher(config: MatcherConfig) -> Matcher:
-    """The matcher that `config.name` asks for. Imported on demand: a matcher not used costs nothing."""
+    """The matcher that `config.name` asks for. Imported on demand: a matcher not used costs nothing.
+
+    Raises:
+        ValueError: it does not know the precision that is asked for.
+    """
+    if config.precision != "float32" and config.name != "topicfm":
+        raise ValueError(f"matcher.precision {config.precision}: {config.name} computes in float32 only")
     if config.name == "xfeat-lighterglue":
         from deviloc_ros.matching.lighterglue import XFeatLighterGlue
 

@@ -14,10 +14,12 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.matching.topicfm.matcher import sample_fine
 from deviloc_ros.pin import as_batch
 from deviloc_ros.point_inference import LiftInput, OnlinePointInference, nearest_landmarks
+from deviloc_ros.precision import half_precision
 from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView
 from deviloc_ros.upstream.pin import LandmarkTower, UpstreamPin
 
 KEYPOINTS_AT_ONCE = 2048
+CPU = torch.device("cpu")  # where lifting runs
 
 
 class UpstreamPointInference(OnlinePointInference):
@@ -27,7 +29,7 @@ class UpstreamPointInference(OnlinePointInference):
     """
 
     def __init__(self, config: LiftConfig) -> None:
-        self.radius_px = config.landmark_radius_px
+        self.radius_px, self.precision = config.landmark_radius_px, config.precision
         network, _ = load_network(UpstreamPin, config.weights, PIN)
         self.network = network.eval().requires_grad_(False)
         self._prepared: tuple[LiftInput, dict[str, Tensor]] | None = None
@@ -42,7 +44,8 @@ class UpstreamPointInference(OnlinePointInference):
     def prepare(self, view: LiftInput) -> dict[str, Tensor]:
         if self._prepared is not None and self._prepared[0] is view:
             return self._prepared[1]
-        tower = self.network.describe_landmarks(as_batch(view.landmarks_in_cam), as_batch(view.landmark_features))
+        with half_precision(CPU, self.precision):
+            tower = self.network.describe_landmarks(as_batch(view.landmarks_in_cam), as_batch(view.landmark_features))
         prepared = {"near": tower.near, "span": tower.span, "points": tower.points, "states": tower.states}
         self._prepared = view, prepared
         return prepared
@@ -62,7 +65,8 @@ class UpstreamPointInference(OnlinePointInference):
         landmarks = LandmarkTower(**{name: tensor.float() for name, tensor in tower.items()})
         for start in range(0, len(rays), KEYPOINTS_AT_ONCE):
             rows = slice(start, start + KEYPOINTS_AT_ONCE)
-            found = self.network.lift(landmarks, as_batch(rays[rows]), as_batch(features[rows]))
+            with half_precision(CPU, self.precision):
+                found = self.network.lift(landmarks, as_batch(rays[rows]), as_batch(features[rows]))
             depths[rows], confidence[rows] = (column[0].numpy() for column in found)
         return depths, confidence
 

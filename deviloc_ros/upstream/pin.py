@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deviloc_ros.precision import in_float32
+
 FEATURE_SIZE, POINT_SIZE, MODEL_SIZE, HEADS, ROUNDS = 128, 128, 256, 4, 3
 INITIAL_SCALE = 10.0
 
@@ -94,8 +96,9 @@ class UpstreamPin(nn.Module):
         depths = landmarks_in_cam[..., 2:]
         near = depths.amin(1, keepdim=True)
         span = depths.amax(1, keepdim=True) - near + 1e-8
-        places = self.pts2d_emb(landmarks_in_cam[..., :2] / (depths + 1e-8) * self.pts2d_scale)
-        embedded = self.depth_emb((depths - near) / span * self.depth_scale)
+        # Coordinates and depths are rounded nowhere: 0.4 % of them would be pixels and centimetres.
+        places = in_float32(self.pts2d_emb, landmarks_in_cam[..., :2] / (depths + 1e-8) * self.pts2d_scale)
+        embedded = in_float32(self.depth_emb, (depths - near) / span * self.depth_scale)
         points = self.pts3d_emb(torch.cat([places, self.depth_enc(embedded, embedded)], 2))
         state = self.merge3d_layers(torch.cat([points, features], 2))
         states = []
@@ -112,12 +115,12 @@ class UpstreamPin(nn.Module):
             rays: (1, N, 3) undistorted, z = 1.
             features: (1, N, 128) of the image at the keypoints.
         """
-        state = self.pts2d_emb(rays[..., :2] * self.pts2d_scale)
+        state = in_float32(self.pts2d_emb, rays[..., :2] * self.pts2d_scale)
         for layer in self.propa_layers:
             state = layer(state, tower.points)
         state = self.merge2d_layers(torch.cat([state, features], 2))
         for layer, landmarks in zip(self.infer_layers[1::2], tower.states, strict=True):
             state = layer(state, landmarks[None])
-        depths = self.out_coords(state) * tower.span + tower.near
-        logits = self.out_conf(torch.cat([state, depths.detach() / tower.span], 2))
+        depths = in_float32(self.out_coords, state) * tower.span + tower.near
+        logits = in_float32(self.out_conf, torch.cat([state, depths.detach() / tower.span], 2))
         return depths[..., 0], torch.sigmoid(logits[..., 0])

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deviloc_ros.matching.topicfm.backbone import COARSE_SIZE
+from deviloc_ros.precision import widened
 
 TOPICS, HEADS, TOPIC_LAYERS, CELL_LAYERS = 100, 2, 5, 2
 HEAD_SIZE = COARSE_SIZE // HEADS
@@ -112,7 +113,9 @@ def match_cells(
         inside_query, inside_references: (L,), (S,) bool, cells that may match.
         threshold: above 0.
     """
-    similarity = torch.bmm(query / query.shape[2], references.mT * math.sqrt(query.shape[2]))
+    with torch.autocast(query.device.type, enabled=False):  # the softmax multiplies what would be rounded
+        scaled = widened(query) / query.shape[2], widened(references).mT * math.sqrt(query.shape[2])
+        similarity = torch.bmm(*scaled)
     by_row, by_column = similarity.logsumexp(2, keepdim=True), similarity.logsumexp(1, keepdim=True)
     candidates = similarity > (math.log(threshold) + by_row + by_column) / 2
     pairs, rows, columns = candidates.nonzero(as_tuple=True)

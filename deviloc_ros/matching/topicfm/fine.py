@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from deviloc_ros.matching.topicfm.backbone import FINE_SIZE
+from deviloc_ros.precision import widened
 
 WINDOW, STRIDE, BLOCKS = 5, 4, 2  # fine pixels around a cell, fine pixels per cell
 TEMPERATURE = 0.1  # of the detector
@@ -41,11 +42,13 @@ class FineNetwork(nn.Module):
         for layer in self.encoder_layers:
             both = layer(both)
         query, reference = both.split(WINDOW**2, 1)
-        where = (self.detector(query)[..., 0] / TEMPERATURE).softmax(1)  # (M, 25)
-        picked = (query * where[..., None]).sum(1)  # (M, C)
-        similar = (torch.einsum("mc,mpc->mp", picked, reference) / math.sqrt(FINE_SIZE)).softmax(1)
-        steps = window_steps(query.device).to(query.dtype)
-        return where @ steps, similar @ steps, similar.amax(1)
+        with torch.autocast(query.device.type, enabled=False):  # a position is a mean: rounding moves it
+            query, reference = widened(query), widened(reference)
+            where = (self.detector(query)[..., 0] / TEMPERATURE).softmax(1)  # (M, 25)
+            picked = (query * where[..., None]).sum(1)  # (M, C)
+            similar = (torch.einsum("mc,mpc->mp", picked, reference) / math.sqrt(FINE_SIZE)).softmax(1)
+            steps = window_steps(query.device).to(query.dtype)
+            return where @ steps, similar @ steps, similar.amax(1)
 
 
 def window_steps(device: torch.device) -> Tensor:

@@ -22,6 +22,7 @@ from deviloc_ros.matching.topicfm.network import (
     cell_pixels,
 )
 from deviloc_ros.matching.xfeat import no_matches, numpy, torch_device
+from deviloc_ros.precision import half_precision
 from deviloc_ros.types import Features, Matches, Moved
 
 SIZE_MULTIPLE = 16
@@ -51,7 +52,8 @@ class TopicFMMatcher(Matcher):
             return no_features(original, self.device)
         # As the weights were trained: bilinear, without smoothing.
         resized = torch.from_numpy(cv2.resize(image, (width, height))).to(self.device)
-        found = self.network.extract(resized.float()[None, None] / 255)
+        with half_precision(self.device, self.config.precision):
+            found = self.network.extract(resized.float()[None, None] / 255)
         cells = torch.arange(height * width // CELL_PX**2, device=self.device)
         mapping = PixelMapping(original[0] / width, original[1] / height)
         ones = torch.ones(len(cells), device=self.device)
@@ -68,7 +70,8 @@ class TopicFMMatcher(Matcher):
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
         usable = [n for n, reference in enumerate(references) if len(reference)] if len(query) else []
         images = [image_features(references[n], self.device) for n in usable]
-        pairs = self.network.match(image_features(query, self.device), images, self.threshold) if usable else []
+        with half_precision(self.device, self.config.precision):
+            pairs = self.network.match(image_features(query, self.device), images, self.threshold) if usable else []
         matches = [no_matches() for _ in references]
         for n, pair in zip(usable, pairs, strict=True):
             matches[n] = to_matches(pair, query, references[n], self.config.max_keypoints)

@@ -91,7 +91,7 @@ class TopicFM(nn.Module):
     def extract(self, image: Tensor) -> ImageFeatures:
         """(1, 1, H, W) in [0, 1], sides multiples of 16."""
         coarse, fine = self.backbone(image)
-        return ImageFeatures(coarse[0], fine[0])
+        return ImageFeatures(coarse[0].float(), fine[0].float())
 
     def match(self, query: ImageFeatures, references: list[ImageFeatures], threshold: float) -> list[PairMatches]:
         """One `PairMatches` per reference, in order. References of one shape are matched in batches."""
