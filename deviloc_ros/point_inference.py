@@ -40,6 +40,9 @@ class LiftInput:
 class PointInference(ABC):
     """Depth of keypoints along their rays, and how sure it is."""
 
+    needs_landmarks = True
+    """Whether a view without landmarks is not worth asking about."""
+
     @abstractmethod
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         """(N,) depths [m] and (N,) confidence in [0, 1]; confidence 0 where there is no answer."""
@@ -161,7 +164,7 @@ def lift_and_prepare(
     in_cam = transform_points(cam_from_world, landmarks.points_in_world)
     landmark_rays, rays = camera.rays(landmarks.keypoints), camera.rays(features.keypoints.cpu().numpy())
     usable = (in_cam[:, 2] > 1e-6) & np.isfinite(landmark_rays).all(1)
-    if not usable.any() or not count:
+    if not count or (inference.needs_landmarks and not usable.any()):
         return Lifted(np.zeros((count, 3)), np.zeros(count), np.zeros(count)), {}
     visible = np.isfinite(rays).all(1)
     view = LiftInput(

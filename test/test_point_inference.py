@@ -1,6 +1,7 @@
 """Lifting against scenes whose depth is known in closed form, and what every method promises."""
 
 import numpy as np
+import pycolmap
 import pytest
 import torch
 from worlds import PINHOLE, TRAINED_LIFTS, random_rigid
@@ -8,18 +9,26 @@ from worlds import PINHOLE, TRAINED_LIFTS, random_rigid
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.point_inference import create_point_inference, lift_view
+from deviloc_ros.sensor_depth import Correction, SensorDepth, points_in_color
 from deviloc_ros.types import Features, Landmarks
 
 CAM_FROM_WORLD = random_rigid(np.random.default_rng(5))
 
 
 @pytest.fixture(params=TRAINED_LIFTS)
+def from_landmarks(request):
+    """Every method that knows landmarks alone."""
+    return method(request.param)
+
+
+@pytest.fixture(params=[*TRAINED_LIFTS, "sensor"])
 def inference(request):
-    """Every method; one without its weights is left out."""
-    try:
-        return create_point_inference(LiftConfig(method=request.param))
-    except Exception as error:
-        pytest.skip(f"{request.param}: {error!r}")
+    """Every method, and a sensor that saw the left half of a floor."""
+    if request.param != "sensor":
+        return method(request.param)
+    pixels = np.stack(np.meshgrid(np.arange(640), np.arange(480)), -1)
+    depth_m = np.where(pixels[..., 0] < 320, plane_depth(pixels.reshape(-1, 2)).reshape(480, 640), 0)
+    return SensorDepth(method("interpolate"), points_in_color(depth_m, PINHOLE, pycolmap.Rigid3d()), Correction())
 
 
 def method(name, **changes):
@@ -80,8 +89,8 @@ def test_what_is_not_lifted_is_zero(inference):
     assert np.isfinite(lifted.points_in_world).all() and (lifted.depths[~rows] > 0).all()
 
 
-def test_without_landmarks_nothing_is_lifted(inference):
-    lifted = lift(inference, grid(64), landmarks_at(np.zeros((0, 2)), np.zeros(0)))
+def test_without_landmarks_nothing_is_lifted(from_landmarks):
+    lifted = lift(from_landmarks, grid(64), landmarks_at(np.zeros((0, 2)), np.zeros(0)))
     assert len(lifted.confidence) == len(grid(64)) and not lifted.confidence.any()
 
 
@@ -103,8 +112,8 @@ def test_landmarks_behind_the_camera_change_nothing(inference):
     np.testing.assert_allclose(with_behind.confidence, alone.confidence, atol=1e-5)
 
 
-def test_only_landmarks_behind_the_camera_lift_nothing(inference):
-    assert not lift(inference, grid(64), landmarks_at(grid(64), -np.ones(len(grid(64))))).confidence.any()
+def test_only_landmarks_behind_the_camera_lift_nothing(from_landmarks):
+    assert not lift(from_landmarks, grid(64), landmarks_at(grid(64), -np.ones(len(grid(64))))).confidence.any()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -15,6 +15,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from deviloc_ros.bags.reader import TYPES
 from deviloc_ros.types import Camera
 
+ENCODINGS = {"uint8": "mono8", "uint16": "16UC1", "float32": "32FC1"}  # of images of one channel
 FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for "no limit"
 
 
@@ -78,9 +79,8 @@ class BagWriter:
         self._writer.close()
 
     def image(self, topic: str, time_ns: int, frame: str, pixels: NDArray) -> None:
-        """sensor_msgs/Image from (H, W) gray or (H, W, 3) BGR, uint8."""
+        """sensor_msgs/Image from (H, W) gray or (H, W, 3) BGR, uint8, or (H, W) depth: uint16 mm or float32 m."""
         height, width = pixels.shape[:2]
-        channels = 1 if pixels.ndim == 2 else 3
         self._write(
             topic,
             time_ns,
@@ -88,10 +88,10 @@ class BagWriter:
             header=header(time_ns, frame),
             height=height,
             width=width,
-            encoding="mono8" if channels == 1 else "bgr8",
+            encoding="bgr8" if pixels.ndim == 3 else ENCODINGS[pixels.dtype.name],
             is_bigendian=0,
-            step=width * channels,
-            data=np.ascontiguousarray(pixels, np.uint8).reshape(-1),
+            step=pixels.nbytes // height,
+            data=np.ascontiguousarray(pixels).view(np.uint8).reshape(-1),
         )
 
     def compressed_image(self, topic: str, time_ns: int, frame: str, data: bytes, encoding: str = "jpeg") -> None:

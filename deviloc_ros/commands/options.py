@@ -134,7 +134,7 @@ def tracking_of(options: argparse.Namespace) -> TrackingConfig:
     return config
 
 
-def parse_camera(text: str) -> Camera:
+def parse_camera(text: str, flag: str = "--camera") -> Camera:
     """Raises ValueError naming the flag."""
     from deviloc_ros.types import Camera
 
@@ -142,4 +142,4 @@ def parse_camera(text: str) -> Camera:
         model, width, height, *params = text.split(",")
         return Camera(model, int(width), int(height), tuple(float(p) for p in params))
     except ValueError as error:
-        raise ValueError(f"--camera {text!r}: {error}") from error
+        raise ValueError(f"{flag} {text!r}: {error}") from error

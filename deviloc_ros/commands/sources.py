@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deviloc_ros.commands.depth import add_depth, depth_plan, with_depth
 from deviloc_ros.commands.options import add_every, every_of, parse_camera
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     )
     add_every(parser, "image")
     add_bag(parser.add_argument_group("from a recording"))
+    add_depth(parser.add_argument_group("from a depth sensor"))
 
 
 def add_bag(group: argparse._ArgumentGroup) -> None:
@@ -85,7 +87,7 @@ def posed_images(options: argparse.Namespace) -> Iterator[Source]:
             folder = options.keyframes or Path(stack.enter_context(tempfile.TemporaryDirectory()))
             source = read_recording(options, folder)
         else:
-            source = read_layout(options)
+            source = with_depth(read_layout(options), options)
         yield Source(source.images[::step], source.skipped)
 
 
@@ -127,7 +129,8 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     )
     poses = TruthSource(options.poses, options.pose_topic, tuple(options.tf) if options.tf else None)
     plan = Plan(options.image_topic, options.camera_info_topic, rig, poses)
-    return read_bag(options.bag, plan, Spacing(options.keyframe_m, options.keyframe_deg), folder)
+    spacing = Spacing(options.keyframe_m, options.keyframe_deg)
+    return read_bag(options.bag, plan, spacing, folder, depth=depth_plan(options))
 
 
 def print_report(report: BuildReport, what: str, seconds: float) -> None:
@@ -137,7 +140,10 @@ def print_report(report: BuildReport, what: str, seconds: float) -> None:
         f"{report.landmarks} landmarks ({report.landmarks_per_view:.0f} a view), "
         f"{report.lifted_share:.0%} of keypoints lifted, {seconds:.1f} s ({seconds / report.views:.2f} s a view)"
     )
-    if report.skipped:
-        print(f"{len(report.skipped)} images skipped:")
-        for skipped in report.skipped:
+    if report.depth.used:
+        print(f"depth: {report.depth.used} of {report.views} views; {report.depth.correction}")
+    for what, left_out in (("images skipped", report.skipped), ("depth images not used", report.depth.skipped)):
+        if left_out:
+            print(f"{len(left_out)} {what}:")
+        for skipped in left_out:
             print(f"  {skipped.name}: {skipped.why}")

@@ -45,25 +45,26 @@ def only_image_topic(recording: Recording) -> str:
     raise ValueError(f"{recording.path}: images on several topics, choose one with --image-topic: {', '.join(topics)}")
 
 
-def camera_info_topic(recording: Recording, image: str, asked: str) -> str:
-    """The one asked for, that beside the images, or the only one."""
+def camera_info_topic(
+    recording: Recording, image: str, asked: str, flags: tuple[str, str] = ("--camera-info-topic", "--camera")
+) -> str:
+    """The one asked for, that beside the images, or the only one. `flags` name it or give the calibration itself."""
     topics = topics_of(recording, (INFO_TYPE,))
     if asked:
         if asked in topics:
             return asked
         raise ValueError(f"{recording.path}: no camera_info on {asked}; there is {listed(recording, (INFO_TYPE,))}")
-    namespace = image.removesuffix("/compressed").rpartition("/")[0]
+    namespace = image.removesuffix("/compressed").removesuffix("/compressedDepth").rpartition("/")[0]
     if f"{namespace}/camera_info" in topics:
         return f"{namespace}/camera_info"
     if len(topics) == 1:
         return topics[0]
     if topics:
         raise ValueError(
-            f"{recording.path}: which calibration belongs to {image}? choose one with --camera-info-topic: "
-            f"{', '.join(topics)}"
+            f"{recording.path}: which calibration belongs to {image}? choose one with {flags[0]}: {', '.join(topics)}"
         )
     raise ValueError(
-        f"{recording.path}: no camera_info in the recording; give the calibration with --camera MODEL,W,H,PARAMS, as "
+        f"{recording.path}: no camera_info in the recording; give the calibration with {flags[1]} MODEL,W,H,PARAMS, as "
         "PINHOLE,640,480,525,525,319.5,239.5"
     )
 

@@ -14,6 +14,7 @@ from deviloc_ros.drops import NotTried
 from deviloc_ros.evaluation.bag_run import Plan, find_truth, read
 from deviloc_ros.evaluation.contents import Contents
 from deviloc_ros.evaluation.truth import Truth
+from deviloc_ros.mapping.depth import DepthPlan, DepthReader, Keyframe
 from deviloc_ros.mapping.keyframes import Frame, Spacing, keyframes
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.messages import pixels_of, stamp_ns
@@ -30,6 +31,7 @@ class BagFrames:
     truth: Truth
     quiet: bool = False
     cameras: dict[int, Camera] = field(default_factory=dict)
+    frame_ids: dict[int, str] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -44,16 +46,20 @@ class BagFrames:
                     raise ValueError("no pose around its time")
                 world_from_cam = world_from_base * self.contents.base_from_cam(frame, time_ns)
                 self.cameras[time_ns] = self.contents.camera(frame, recorded.time_ns)
+                self.frame_ids[time_ns] = frame
                 yield Frame(time_ns, world_from_cam.inverse(), pixels_of(message))
             except (ValueError, NotTried) as error:
                 self.skipped.append(Skipped(f"image received at {recorded.time_ns} ns", str(error)))
 
 
-def read_bag(path: Path, plan: Plan, spacing: Spacing, folder: Path, *, quiet: bool = False) -> Source:
+def read_bag(
+    path: Path, plan: Plan, spacing: Spacing, folder: Path, *, depth: DepthPlan | None = None, quiet: bool = False
+) -> Source:
     """Write the keyframes of a recording into a folder and pose them.
 
     Args:
         plan: topics, how the robot is built, and where its poses are from; their frame becomes the map's.
+        depth: where the recording has depth, if that is to be used.
 
     Raises:
         ValueError: no bag, no such topic, no poses, or not one usable image; the message says why.
@@ -67,15 +73,20 @@ def read_bag(path: Path, plan: Plan, spacing: Spacing, folder: Path, *, quiet: b
             raise SourceError(f"{path}: where are the robot's poses? give --pose-topic, --tf or --poses")
         frames = BagFrames(recording, topics.image, contents, truth, quiet)
         folder.mkdir(parents=True, exist_ok=True)
-        images = [write_keyframe(frame, frames.cameras[frame.time_ns], folder) for frame in keyframes(frames, spacing)]
+        chosen = [write_keyframe(frame, frames, folder) for frame in keyframes(frames, spacing)]
+        images = [keyframe.image for keyframe in chosen]
+        if depth is not None:
+            images = DepthReader(recording, depth, contents, quiet).beside(chosen)
     if not images:
         listing = "".join(f"\n  {s.name}: {s.why}" for s in frames.skipped[:5])
         raise SourceError(f"{path}: none of {len(times_ns)} images on {topics.image} can be used{listing}")
     return Source(images, frames.skipped)
 
 
-def write_keyframe(frame: Frame, camera: Camera, folder: Path) -> PosedImage:
+def write_keyframe(frame: Frame, frames: BagFrames, folder: Path) -> Keyframe:
     """As PNG, so that nothing is lost, named by its time."""
-    path = folder / f"{frame.time_ns}.png"
+    time_ns = frame.time_ns
+    path = folder / f"{time_ns}.png"
     cv2.imwrite(str(path), frame.pixels)
-    return PosedImage(path.name, path, camera, frame.cam_from_world)
+    image = PosedImage(path.name, path, frames.cameras[time_ns], frame.cam_from_world)
+    return Keyframe(image, time_ns, frames.frame_ids[time_ns])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from deviloc_ros import __version__
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.maps.consistency import check_neighbours
+from deviloc_ros.maps.depth import DepthOfViews, compared_with_landmarks
 from deviloc_ros.maps.landmarks import MatchGraph, match_sift, match_with, triangulate
 from deviloc_ros.maps.retrieval import Vlad, for_retrieval, training_descriptors
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
@@ -32,13 +33,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What became of the images."""
+    """What became of the images. depth: what a sensor gave to them."""
 
     views: int
     landmarks: int
     landmarks_per_view: float
     lifted_share: float
     skipped: list[Skipped]
+    depth: DepthOfViews
 
 
 def build_map(
@@ -76,7 +78,10 @@ def build_map(
     with MapWriter(output, config, overwrite=overwrite) as writer:
         landmarks = landmarks_of(images, matcher, config, progress, graph)
         inference = inference or create_point_inference(config.lift)
-        views = make_views(writer, images, lambda image, _: landmarks[image.name], matcher, config, progress, inference)
+        depth = compared_with_landmarks(images, landmarks)
+        views = make_views(
+            writer, images, lambda image, _: landmarks[image.name], matcher, config, progress, inference, depth
+        )
         write_all(writer, views, matcher)
     return views.report(skipped)
 
@@ -110,7 +115,7 @@ def landmarks_of(
         if graph is None:
             graph = make_graph(images, matcher, config, progress)
         landmarks = triangulate(images, graph)
-    if not any(len(observed) for observed in landmarks.values()):
+    if not any(len(observed) for observed in landmarks.values()) and not any(image.depth for image in images):
         raise SourceError(
             f"no landmark could be triangulated from {len(images)} images; do they overlap, are poses right?"
         )
@@ -133,6 +138,7 @@ class NewViews:
     features: list[Features] = field(default_factory=list)
     landmark_counts: list[int] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    depth: DepthOfViews = field(default_factory=DepthOfViews)
 
     def points(self) -> dict[int, NDArray]:
         """Landmarks by id."""
@@ -146,6 +152,7 @@ class NewViews:
             float(np.mean(self.landmark_counts)),
             float(np.mean(shares)),
             skipped + self.skipped,
+            self.depth,
         )
 
 
@@ -157,6 +164,7 @@ def make_views(
     config: Config,
     progress: partial,
     inference: PointInference,
+    depth: DepthOfViews,
     reference_map: Map | None = None,
 ) -> NewViews:
     """Extract and lift views, and check them against each other and against those that the map has already.
@@ -167,7 +175,7 @@ def make_views(
     Raises:
         SourceError: no image has more than `lift.min_landmarks` landmarks.
     """
-    new, first, least = NewViews(), len(writer.records), config.lift.min_landmarks
+    new, first, least = NewViews(depth=depth), len(writer.records), config.lift.min_landmarks
     for image in progress(images, desc="views: features and 3D points", unit="view"):
         extracted = matcher.extract(read_gray(image.path), keep_dense=True)
         landmarks = observe(image, extracted)
@@ -176,7 +184,8 @@ def make_views(
             new.skipped.append(Skipped(image.name, why))
             continue
         observed = limited(landmarks, config.lift.max_landmarks)
-        lifted, tower = lift_and_prepare(inference, extracted, observed, image.camera, image.cam_from_world)
+        lifting = depth.beside(image, inference)
+        lifted, tower = lift_and_prepare(lifting, extracted, observed, image.camera, image.cam_from_world)
         kept = writer.set_aside(first + len(new.views), replace(extracted, dense=None), tower)
         new.features.append(for_retrieval(extracted))
         new.landmark_counts.append(len(landmarks))
@@ -200,4 +209,6 @@ def write_all(writer: MapWriter, new: NewViews, matcher: Matcher) -> None:
         "landmarks_per_view": float(np.mean(new.landmark_counts)),
         "weights_id": matcher.weights_id,
     }
+    if new.depth.used:
+        provenance["depth"] = {"views": new.depth.used, **asdict(new.depth.correction)}
     writer.finish(new.points(), vlad, torch.stack([vlad.describe(f) for f in new.features]), provenance)

@@ -11,9 +11,13 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import rigid
+from deviloc_ros.maps.depth import DepthImage
 from deviloc_ros.types import Camera, Landmarks
 
 SEVEN_SCENES_CAMERA = Camera("PINHOLE", 640, 480, (525.0, 525.0, 320.0, 240.0))
+SEVEN_SCENES_DEPTH_CAMERA = Camera("PINHOLE", 640, 480, (585.0, 585.0, 320.0, 240.0))
+# The data set gives none: the two lenses of this sensor are 25 mm apart.
+SEVEN_SCENES_COLOR_FROM_DEPTH = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-0.025, 0.0, 0.0]))
 
 
 class SourceError(ValueError):
@@ -22,13 +26,14 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PosedImage:
-    """An image with its camera and pose; `landmarks` if the source model has some, else None."""
+    """An image with its camera and pose; `landmarks` if the source model has some, `depth` if a sensor saw it too."""
 
     name: str
     path: Path
     camera: Camera
     cam_from_world: pycolmap.Rigid3d
     landmarks: Landmarks | None = None
+    depth: DepthImage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +62,18 @@ def read_seven_scenes(folder: Path, sequences: tuple[str, ...] = (), camera: Cam
             raise SourceError(f"{folder / sequence}: no frame-*.color.* images")
         for path in frames:
             name = f"{sequence}/{path.name}"
-            pose_file = path.with_name(path.name.split(".")[0] + ".pose.txt")
+            pose_file = beside_color(path, "pose.txt")
             try:
                 world_from_cam = rigid(read_numbers(pose_file, (4, 4)))
                 images.append(PosedImage(name, path, camera, world_from_cam.inverse()))
             except ValueError as error:
                 skipped.append(Skipped(name, f"{pose_file.name}: {error}"))
     return Source(images, skipped)
+
+
+def beside_color(path: Path, ending: str) -> Path:
+    """`frame-000000.color.png` -> the same frame's `depth.png` or `pose.txt`."""
+    return path.with_name(f"{path.name.split('.')[0]}.{ending}")
 
 
 def training_sequences(folder: Path) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""Posed images of a TUM RGB-D sequence: `rgb.txt` names images by time, `groundtruth.txt` has world_from_cam."""
+"""Posed images of a TUM RGB-D sequence: `rgb.txt` names images by time, `groundtruth.txt` has world_from_cam.
+
+`depth.txt` names depth images by time; they are registered to the colour images.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
@@ -18,6 +22,9 @@ CALIBRATIONS = {
     "2": (520.9, 521.0, 325.1, 249.7, 0.2312, -0.7849, -0.0033, -0.0001, 0.9172),
     "3": (535.4, 539.2, 320.1, 247.6, 0.0, 0.0, 0.0, 0.0, 0.0),
 }
+
+UNITS_PER_M = 5000.0  # of depth images
+MAX_DEPTH_GAP_NS = 20_000_000  # as the data set's own script associates images
 
 PoseAt = Callable[[int], pycolmap.Rigid3d | None]
 """world_from_cam at a time [ns]; None where it is not known."""
@@ -42,6 +49,25 @@ def read_tum_sequence(folder: Path, pose_at: PoseAt, camera: Camera | None = Non
         else:
             images.append(PosedImage(name, folder / name, camera, world_from_cam.inverse()))
     return Source(images, skipped)
+
+
+def depth_beside(folder: Path) -> Callable[[PosedImage], Path | None]:
+    """The depth image nearest in time to an image, from `depth.txt`; None if none is near.
+
+    Raises:
+        SourceError: no such list, or a line of it that is none.
+    """
+    entries = sorted(read_list(folder / "depth.txt"))
+    times_ns = np.array([time_ns for time_ns, _ in entries])
+    of_image = {name: time_ns for time_ns, name in read_list(folder / "rgb.txt")}
+
+    def nearest(image: PosedImage) -> Path | None:
+        gaps_ns = np.abs(times_ns - of_image[image.name])
+        if not len(gaps_ns) or gaps_ns.min() > MAX_DEPTH_GAP_NS:
+            return None
+        return folder / entries[int(gaps_ns.argmin())][1]
+
+    return nearest
 
 
 def read_list(path: Path) -> list[tuple[int, str]]:

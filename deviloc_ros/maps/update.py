@@ -14,6 +14,7 @@ from tqdm import tqdm
 from deviloc_ros.config import Config
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.build import BuildReport, make_graph, make_views, readable_images
+from deviloc_ros.maps.depth import compared_with_landmarks
 from deviloc_ros.maps.edit import changing, noted, points_by_id, shifted
 from deviloc_ros.maps.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate
 from deviloc_ros.maps.retrieval import nearest_by_pose
@@ -55,8 +56,8 @@ def update_map(source: Source, folder: Path, *, quiet: bool = False, matcher: Ma
 
         for record in reference_map.records:
             writer.keep(record)
-        inference = create_point_inference(config.lift)
-        new = make_views(writer, images, observe, matcher, config, progress, inference, reference_map)
+        inference, depth = create_point_inference(config.lift), compared_with_landmarks(images, own)
+        new = make_views(writer, images, observe, matcher, config, progress, inference, depth, reference_map)
         vlad, descriptors = reference_map.retrieval()
         of_new = torch.stack([vlad.describe(f) for f in new.features])
         provenance = noted(reference_map, added=len(new.views))

@@ -1,5 +1,6 @@
 """Layouts of other programs: each written as it says it writes, read back as the same images, cameras and poses."""
 
+import argparse
 import json
 
 import cv2
@@ -9,6 +10,7 @@ from worlds import random_rigid
 
 from deviloc_ros.commands.sources import add_source, posed_images
 from deviloc_ros.evaluation.truth import truth_of_file
+from deviloc_ros.maps.depth import read_depth
 from deviloc_ros.maps.kapture import read_kapture
 from deviloc_ros.maps.nerfstudio import read_transforms
 from deviloc_ros.maps.sources import SourceError
@@ -187,8 +189,6 @@ def test_a_bad_kapture_file_is_named(kapture, file, text, why):
 
 
 def test_each_layout_has_its_flag(tum, kapture, tmp_path):
-    import argparse
-
     parser = argparse.ArgumentParser()
     add_source(parser)
     write_transforms(tmp_path, **LENS)
@@ -197,3 +197,64 @@ def test_each_layout_has_its_flag(tum, kapture, tmp_path):
             assert_poses(source.images)
         with posed_images(parser.parse_args([flag, str(folder), "--every", "2"])) as source:
             assert len(source.images) == 2
+
+
+def write_depth(path, units_per_m: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((480, 640), 2 * units_per_m, np.uint16))
+
+
+def depth_of_layout(*arguments):
+    parser = argparse.ArgumentParser()
+    add_source(parser)
+    with posed_images(parser.parse_args([str(argument) for argument in arguments])) as source:
+        return [image.depth for image in source.images]
+
+
+def test_tum_depth_is_that_nearest_in_time(tum):
+    lines = ["1305031102.115 depth/a.png", "1305031102.095 depth/b.png", "1305031102.29 depth/c.png"]
+    (tum / "depth.txt").write_text("# depth maps\n" + "\n".join(lines))
+    write_depth(tum / "depth/b.png", 5000)
+    first, second, third = depth_of_layout("--tum", tum, "--depth")
+    assert (first.path.name, second, third.path.name) == ("b.png", None, "c.png")
+    assert (read_depth(first) == 2).all() and first.color_from_depth is None
+    assert depth_of_layout("--tum", tum) == [None] * 3
+
+
+def test_seven_scenes_depth_is_of_a_camera_of_its_own(tmp_path):
+    (tmp_path / "seq-01").mkdir()
+    frame = tmp_path / "seq-01/frame-000000"
+    np.savetxt(frame.with_suffix(".pose.txt"), np.eye(4))
+    frame.with_suffix(".color.png").write_bytes(b"")
+    write_depth(frame.with_suffix(".depth.png"), 1000)
+    scene = ["--sevenscenes", tmp_path, "--sequences", "seq-01", "--depth"]
+    (depth,) = depth_of_layout(*scene)
+    assert depth.camera.focal_px == 585 and (read_depth(depth) == 2).all()
+    assert depth.color_from_depth.translation[0] == -0.025
+    (depth,) = depth_of_layout(
+        *scene, "--depth-camera", "PINHOLE,640,480,1,1,0,0", "--depth-to-color", "1 0 0 0 0 0 1", "--depth-scale", 2000
+    )
+    assert depth.camera.focal_px == 1 and (read_depth(depth) == 1).all() and depth.color_from_depth.translation[0] == 1
+
+
+def test_depth_in_a_folder_is_named_as_the_images(kapture, tmp_path):
+    folder = tmp_path / "registered"
+    folder.mkdir()
+    depths = depth_of_layout("--kapture", kapture, f"--depth={folder}")
+    assert [depth.path for depth in depths] == [folder / f"{number}.png" for number in range(3)]
+    assert depths[0].camera == Camera("PINHOLE", 640, 480, (500, 510, 320, 240))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--depth"], "--depth: say in which folder"),
+        (["--depth", "/nowhere"], "--depth /nowhere: no such folder"),
+        (["--depth", "/", "--depth-scale", "-1"], "--depth-scale -1.0: expected"),
+        (["--depth", "/", "--depth-camera", "PINHOLE,1"], "--depth-camera 'PINHOLE,1'"),
+        (["--depth", "/", "--depth-to-color", "1 2"], "--depth-to-color: '1 2' is not seven numbers"),
+    ],
+)
+def test_a_bad_flag_of_depth_is_named(kapture, arguments, why):
+    with pytest.raises(ValueError, match=why):
+        depth_of_layout("--kapture", kapture, *arguments)
