@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from deviloc_ros.commands.options import add_config, add_data, add_every, add_preset, config_of, every_of
@@ -26,6 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_every(parser, "query")
     parser.add_argument("--matchers", nargs="+", choices=MATCHERS, metavar="NAME", help="several in one run")
     parser.add_argument("--lifts", nargs="+", choices=LIFTS, metavar="LIFT", help="several in one run")
+    parser.add_argument("--depth", action="store_true", help="run each also with the map's depth images (kitchen)")
     parser.add_argument(
         "--remember-matches", action="store_true", help="match each query once for all lifts; their times mean nothing"
     )
@@ -40,7 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation import consistency
-    from deviloc_ros.evaluation.protocols import load_protocol
+    from deviloc_ros.evaluation.protocols import load_protocol, with_kitchen_depth
     from deviloc_ros.evaluation.run import Evaluation
     from deviloc_ros.evaluation.table import markdown, stages
 
@@ -54,11 +56,14 @@ def run(options: argparse.Namespace) -> int:
         for matcher in options.matchers or [config.matcher.name]:
             config = replace(config, matcher=replace(config.matcher, name=matcher))
             evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)
-            for lift in options.lifts or [config.lift.method]:
-                summaries.append(
-                    evaluation.run(replace(config, lift=replace(config.lift, method=lift)), options.retrieval)
-                )
-                print(f"{name} {matcher} {lift}: {stages(summaries[-1])} ms", flush=True)
+            changes = {"": None, ", depth": with_kitchen_depth} if options.depth else {"": None}
+            for lift, (suffix, change) in product(options.lifts or [config.lift.method], changes.items()):
+                lifting = replace(config, lift=replace(config.lift, method=lift))
+                summary = evaluation.run(lifting, options.retrieval, change=change)
+                summaries.append({**summary, "lift": lift + suffix})
+                print(f"{name} {matcher} {lift}{suffix}: {stages(summaries[-1])} ms", flush=True)
+                if change:
+                    print(f"  depth: {evaluation.built.depth.correction}", flush=True)
     print(markdown(summaries))
     if any(protocol.endswith("-loo") for protocol in names):
         print("-loo: translations in hundredths of the camera-to-scene distance, not cm; wrong fixes in metres.")

@@ -2,5 +2,12 @@
 
 PROTOCOLS = ("kitchen-12", "kitchen-36", "kitchen-72", "fountain-loo", "entry-loo", "drive-even", "drive-sparse")
 JOINED_PROTOCOLS = ("joined-12",)  # what is reported of retrieval in a map of several scenes
-# Nothing is reported on these: covariances are calibrated on them.
-CALIBRATION_PROTOCOLS = ("kitchen-back-8", "kitchen-back-24", "kitchen-back-72", "joined-back-8")
+# Nothing is reported on these: covariances (kitchen-back), retrieval (joined-back) and depth were settled on them.
+CALIBRATION_PROTOCOLS = (
+    "kitchen-back-8",
+    "kitchen-back-24",
+    "kitchen-back-72",
+    "joined-back-8",
+    "kitchen-depth-72",
+    "kitchen-depth-144",
+)

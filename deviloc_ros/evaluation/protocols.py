@@ -11,7 +11,15 @@ import pycolmap
 
 from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS
 from deviloc_ros.maps.colmap import read_model
-from deviloc_ros.maps.sources import PosedImage, SourceError, read_kitti
+from deviloc_ros.maps.depth import DepthImage
+from deviloc_ros.maps.sources import (
+    SEVEN_SCENES_COLOR_FROM_DEPTH,
+    SEVEN_SCENES_DEPTH_CAMERA,
+    PosedImage,
+    SourceError,
+    beside_color,
+    read_kitti,
+)
 
 SCENES_APART_M = 100.0
 
@@ -56,6 +64,8 @@ def load_protocol(name: str, data: Path, every: int = 1) -> Protocol:
         return kitchen_back(name, data / "7scenes/redkitchen", int(variant), every)
     if scene in ("joined", "joined-back"):
         return joined(name, data, every)
+    if scene == "kitchen-depth":
+        return kitchen_depth(name, data / "7scenes/redkitchen", int(variant), every)
     if scene == "drive":
         return drive(name, data / "kitti/excerpt-1", 2 if variant == "even" else 4, every)
     return leave_one_out(name, strecha(scene, data), every)
@@ -78,6 +88,27 @@ def kitchen_back(name: str, folder: Path, step: int, every: int) -> Protocol:
     map_images = [image for image in images if image.name.startswith("seq-02") and frame_number(image) % step == 4]
     queries = [image for image in images if image.name.startswith("seq-01") and frame_number(image) % 12 == 4]
     return Protocol(name, [Fold(map_images, queries[::every])])
+
+
+def kitchen_depth(name: str, folder: Path, step: int, every: int) -> Protocol:
+    """Map: every `step`-th frame of seq-01 from the 12th on, which have depth. Queries: every 12th from the 4th on.
+
+    None of these is in kitchen-36 or kitchen-72, or a query of kitchen-12.
+    """
+    images = [image for image in read_model(folder / "sfm_gt", folder).images if image.name.startswith("seq-01")]
+    map_images = [image for image in images if frame_number(image) % step == 12]
+    return Protocol(name, [Fold(map_images, [i for i in images if frame_number(i) % 12 == 4][::every])])
+
+
+def with_kitchen_depth(images: list[PosedImage]) -> list[PosedImage]:
+    """The images with their depth files. Raises SourceError if one has none."""
+    depths = [
+        DepthImage(beside_color(i.path, "depth.png"), SEVEN_SCENES_DEPTH_CAMERA, SEVEN_SCENES_COLOR_FROM_DEPTH)
+        for i in images
+    ]
+    if missing := [depth.path for depth in depths if not depth.path.is_file()]:
+        raise SourceError(f"{missing[0]}: not found; of the protocols, only kitchen-12, -36, -72 and -depth have depth")
+    return [replace(image, depth=depth) for image, depth in zip(images, depths, strict=True)]
 
 
 def frame_number(image: PosedImage) -> int:

@@ -132,8 +132,10 @@ class Evaluation:
         return [replace(image, landmarks=landmarks[image.name]) for image in images]
 
     def build(self, images: list[PosedImage], path: Path, config: Config, inference: PointInference | None) -> Path:
-        """A map of images of the protocol, at `path`."""
-        build_map(images, path, config, quiet=True, matcher=self.matcher, graph=self.graph(config), inference=inference)
+        """A map of images of the protocol, at `path`; how that went is kept as `built`."""
+        self.built = build_map(
+            images, path, config, quiet=True, matcher=self.matcher, graph=self.graph(config), inference=inference
+        )
         return path
 
     def join(

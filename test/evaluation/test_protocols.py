@@ -8,7 +8,10 @@ from deviloc_ros.evaluation.protocols import (
     PROTOCOLS,
     frame_number,
     load_protocol,
+    with_kitchen_depth,
 )
+from deviloc_ros.maps.depth import read_depth
+from deviloc_ros.maps.sources import SourceError
 
 COUNTS = {  # folds, map images of the first fold, queries of all folds
     "kitchen-12": (1, 50, 50),
@@ -23,6 +26,8 @@ COUNTS = {  # folds, map images of the first fold, queries of all folds
     "kitchen-back-24": (1, 17, 50),
     "kitchen-back-72": (1, 6, 50),
     "joined-back-8": (1, 50, 50),
+    "kitchen-depth-72": (1, 9, 50),
+    "kitchen-depth-144": (1, 5, 50),
 }
 
 
@@ -55,13 +60,25 @@ def test_the_kitchen_is_mapped_from_one_sequence_and_asked_from_the_other(data):
 
 @pytest.mark.data
 def test_what_calibrates_shares_no_image_with_what_is_reported(data):
-    reported = {image.name for name in PROTOCOLS[:3] for image in all_images(load_protocol(name, data))}
-    calibrating = {image.name for name in CALIBRATION_PROTOCOLS for image in all_images(load_protocol(name, data))}
-    assert reported and calibrating and not reported & calibrating
+    kitchen = PROTOCOLS[:3]
+    assert not names(data, kitchen) & names(data, [name for name in CALIBRATION_PROTOCOLS if "-back-" in name])
+    with_depth = names(data, [name for name in CALIBRATION_PROTOCOLS if "-depth-" in name])
+    assert not names(data, kitchen[1:]) & with_depth  # these two are reported with depth
+    assert not {query.name for query in load_protocol(kitchen[0], data).folds[0].queries} & with_depth
 
 
-def all_images(protocol):
-    return [image for fold in protocol.folds for image in fold.map_images + fold.queries]
+def names(data, protocols) -> set[str]:
+    """Of all images of some protocols."""
+    folds = [fold for name in protocols for fold in load_protocol(name, data).folds]
+    return {image.name for fold in folds for image in fold.map_images + fold.queries}
+
+
+@pytest.mark.data
+def test_depth_lies_beside_the_kitchens_map_images_alone(data):
+    (fold,) = load_protocol("kitchen-72", data).folds
+    assert all(read_depth(image.depth).max() > 1 for image in with_kitchen_depth(fold.map_images))
+    with pytest.raises(SourceError, match=r"depth\.png: not found; of the protocols, only kitchen-12"):
+        with_kitchen_depth(fold.queries)
 
 
 @pytest.mark.data
