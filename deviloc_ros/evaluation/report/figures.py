@@ -78,6 +78,13 @@ def plain_log(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def at_most(axes: Axes, values: Sequence[float], of: int, color: str, label: str = "") -> None:
+    """Share of `of` things whose value is at most so large; nothing without values."""
+    if len(values):
+        shares = np.arange(1, len(values) + 1) / of
+        axes.step(np.sort(values), shares, where="post", color=color, label=label)
+
+
 def since_start_s(run: Run, frames: Sequence[Frame]) -> NDArray:
     """(N,) seconds after the run's first image."""
     start_ns = min(f.estimate.stamp_ns for f in run.frames)
@@ -127,10 +134,8 @@ def cumulative_errors(runs: Sequence[Run]) -> Figure:
     figure, (axes,) = new_figure()
     for (run, color), name in zip(colored(runs), names(runs), strict=True):
         judged = [f for f in run.frames if f.estimate.tried and f.has_truth]
-        errors_cm = np.sort([max(100 * f.translation_m, SMALLEST) for f in judged if f.localized])
-        if len(errors_cm):
-            shares = np.arange(1, len(errors_cm) + 1) / len(judged)
-            axes.step(errors_cm, shares, where="post", color=color, label=name)
+        errors_cm = [max(100 * f.translation_m, SMALLEST) for f in judged if f.localized]
+        at_most(axes, errors_cm, len(judged), color, name)
     axes.axvline(100 * WRONG_FIX_M, color="#c0392b", linestyle=":", linewidth=1)
     axes.text(100 * WRONG_FIX_M, 0.03, "wrong fix ", color="#c0392b", ha="right", fontsize=8)
     plain_log(axes, "x")
@@ -168,9 +173,8 @@ def consistency_curve(runs: Sequence[Run]) -> Figure:
     grid = np.geomspace(0.1, 100, 200)
     axes.plot(grid, EXPECTED.cdf(grid), "--", color="#555555", label="if the covariances were right")
     for (run, color), name in zip(colored(runs), names(runs, "as measured"), strict=True):
-        nees = np.sort([f.nees for f in run.frames if np.isfinite(f.nees)])
-        if len(nees):
-            axes.step(nees, np.arange(1, len(nees) + 1) / len(nees), where="post", color=color, label=name)
+        nees = [f.nees for f in run.frames if np.isfinite(f.nees)]
+        at_most(axes, nees, len(nees), color, name)
     axes.set_xlim(0.1, 100)
     plain_log(axes, "x")
     axes.set_ylim(0, 1.03)
@@ -204,9 +208,8 @@ def latency_distribution(runs: Sequence[Run]) -> Figure:
     """Share of images that took at most so long."""
     figure, (axes,) = new_figure()
     for (run, color), name in zip(colored(runs), names(runs), strict=True):
-        totals = np.sort([f.estimate.latency_ms for f in run.frames if f.estimate.tried and f.estimate.stages_ms])
-        if len(totals):
-            axes.step(totals, np.arange(1, len(totals) + 1) / len(totals), where="post", color=color, label=name)
+        totals = [f.estimate.latency_ms for f in run.frames if f.estimate.tried and f.estimate.stages_ms]
+        at_most(axes, totals, len(totals), color, name)
     for share in (0.5, 0.95, 0.99):
         axes.axhline(share, color="#999999", linestyle=":", linewidth=0.8)
         axes.text(0.01, share - 0.02, f"p{100 * share:.0f}", transform=axes.get_yaxis_transform(), fontsize=7, va="top")

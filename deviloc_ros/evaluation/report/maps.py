@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pycolmap
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -62,20 +63,10 @@ def parts(run: Run) -> tuple[NDArray, NDArray, NDArray]:
 
 def top_view(runs: Sequence[Run], around: Surroundings) -> Figure:
     """Seen along the axis in which the poses spread least."""
-    with matplotlib.rc_context(SVG):
-        figure = Figure((SIZE_IN[0], 4.6), layout="constrained")
-        axes = figure.subplots()
     every = [p for run in runs for f in run.frames for p in (f.true_map_from_base, f.map_from_base) if p]
-    right, up = view_axes(every + around.views) if every or around.views else (0, 1)
-    landmarks = around.thinned()
-    axes.plot(landmarks[:, right], landmarks[:, up], ",", color=LANDMARK, rasterized=True, zorder=0)
+    figure, axes, (right, up) = ground_plan(around, every)
     if around.views:
-        centres = places(around.views)
-        looks = np.array([view.rotation.matrix()[:, 2] for view in around.views])
-        axes.quiver(
-            centres[:, right], centres[:, up], looks[:, right], looks[:, up], color=KEYFRAME, width=0.004, scale=25,
-            label=f"reference views ({len(centres)})",
-        )  # fmt: skip
+        arrows(axes, around.views, (right, up), KEYFRAME, f"reference views ({len(around.views)})")
     for run, color in colored(runs):
         true, estimated, wrong = parts(run)
         if run is runs[0] and len(true):
@@ -84,11 +75,34 @@ def top_view(runs: Sequence[Run], around: Surroundings) -> Figure:
         axes.plot(estimated[:, right], estimated[:, up], ".", color=color, markersize=4, label=name)
         if len(wrong):
             axes.plot(wrong[:, right], wrong[:, up], "x", color=WRONG, label=f"wrong fixes ({len(wrong)})")
+    legend(axes)
+    return figure
+
+
+def ground_plan(around: Surroundings, poses: Sequence[pycolmap.Rigid3d] = ()) -> tuple[Figure, Axes, tuple[int, int]]:
+    """Axes with a map's landmarks, and which axes of the world go right and up in them.
+
+    Args:
+        poses: that are to be drawn besides the map's views.
+    """
+    with matplotlib.rc_context(SVG):
+        figure = Figure((SIZE_IN[0], 4.6), layout="constrained")
+        axes = figure.subplots()
+    shown = [*poses, *around.views]
+    right, up = view_axes(shown) if shown else (0, 1)
+    landmarks = around.thinned()
+    axes.plot(landmarks[:, right], landmarks[:, up], ",", color=LANDMARK, rasterized=True, zorder=0)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xlabel(f"{'xyz'[right]} [m]")
     axes.set_ylabel(f"{'xyz'[up]} [m]")
-    legend(axes)
-    return figure
+    return figure, axes, (right, up)
+
+
+def arrows(axes: Axes, views: list[pycolmap.Rigid3d], plane: tuple[int, int], color: str, label: str) -> None:
+    """Where views are and which way they look; views are map_from_cam, `plane` as `ground_plan` gives it."""
+    centres = places(views)[:, plane]
+    looks = np.array([view.rotation.matrix()[:, 2] for view in views])[:, plane]
+    axes.quiver(*centres.T, *looks.T, color=color, width=0.004, scale=25, label=label)
 
 
 def in_space(runs: Sequence[Run], around: Surroundings) -> Figure:

@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from html import escape
-from importlib.resources import files
-from string import Template
-
-from matplotlib.figure import Figure
 
 from deviloc_ros.evaluation.folder import Run
 from deviloc_ros.evaluation.frames import ACCEPTED, WORDS
@@ -16,6 +12,7 @@ from deviloc_ros.evaluation.headline import headline
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
 from deviloc_ros.evaluation.report import figures, maps
 from deviloc_ros.evaluation.report.gallery import Picture
+from deviloc_ros.evaluation.report.parts import Section, cards, page, paragraph, section, table
 
 HOW_FAR_OFF = "Errors of the poses that were given. Images without a pose count as misses in the shares."
 INLIERS = "Inliers are the matches that agree with the pose. Many, spread over the image: a firm pose."
@@ -44,7 +41,6 @@ LATENCY_FIGURES = (
     ("Share of images that took at most so long.", figures.latency_distribution),
     ("Stage by stage.", figures.latency_by_stage),
 )
-Section = tuple[str, str, list[tuple[str, Figure]]]  # heading, how to read it, captions and figures
 
 
 def report(run: Run, around: maps.Surroundings, pictures: Iterable[Picture]) -> str:
@@ -53,7 +49,7 @@ def report(run: Run, around: maps.Surroundings, pictures: Iterable[Picture]) -> 
     title = f"Localization of {summary['bag']} in {summary['map']['name']}"
     introduction = paragraph(verdict(run), "verdict") + paragraph(circumstances(run), "soft")
     body = [
-        cards(run),
+        cards((name, value, kind_of(run, name)) for name, value in headline(run)),
         *(section(*part) for part in sections([run], around)),
         outcomes(run),
         node(run),
@@ -68,16 +64,6 @@ def comparison(runs: Sequence[Run], around: maps.Surroundings = maps.NOWHERE) ->
     introduction = paragraph("Each run has its colour in all figures. Lost images count as misses.", "soft")
     body = [side_by_side(runs), *(section(*part) for part in sections(runs, around))]
     return page(title, introduction, body, "".join(details(run) for run in runs))
-
-
-def page(title: str, introduction: str, body: list[str], details: str) -> str:
-    """The template, filled in."""
-    here = files(__package__)
-    template = Template((here / "template.html").read_text())
-    style = (here / "style.css").read_text()
-    return template.substitute(
-        title=escape(title), style=style, introduction=introduction, body="\n".join(filter(None, body)), details=details
-    )
 
 
 def verdict(run: Run) -> str:
@@ -102,15 +88,10 @@ def circumstances(run: Run) -> str:
     )
 
 
-def cards(run: Run) -> str:
-    """The headline."""
-    items = []
-    for name, value in headline(run):
-        kind = ""
-        if name == "wrong fixes" and run.summary["wrong_fixes"] is not None:
-            kind = " bad" if run.summary["wrong_fixes"] else " good"
-        items.append(f'<div class="card{kind}"><span>{escape(name)}</span><b>{escape(value)}</b></div>')
-    return f'<div class="cards">{"".join(items)}</div>'
+def kind_of(run: Run, name: str) -> str:
+    """Wrong fixes are what users fear."""
+    wrong_fixes = run.summary["wrong_fixes"]
+    return "" if name != "wrong fixes" or wrong_fixes is None else "bad" if wrong_fixes else "good"
 
 
 def sections(runs: Sequence[Run], around: maps.Surroundings) -> Iterable[Section]:
@@ -126,16 +107,6 @@ def sections(runs: Sequence[Run], around: maps.Surroundings) -> Iterable[Section
         yield "On what the poses rest", INLIERS, [("Inliers over time.", figures.inliers_over_time(runs))]
     if any(run.latency for run in runs):
         yield "How long it took", LATENCY, [(caption, draw(runs)) for caption, draw in LATENCY_FIGURES]
-
-
-def section(heading: str, explanation: str, parts: list[tuple[str, Figure]]) -> str:
-    """A heading, a word, figures beside each other where there is room."""
-    pictures = [
-        f'<figure><img src="{figures.svg_uri(figure)}" alt="{escape(caption or heading)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-        for caption, figure in parts
-    ]
-    return f'<h2>{escape(heading)}</h2>{paragraph(explanation)}<div class="figures">{"".join(pictures)}</div>'
 
 
 def outcomes(run: Run) -> str:
@@ -166,20 +137,6 @@ def side_by_side(runs: Sequence[Run]) -> str:
     return f'<div class="scroll"><table><tr><th></th>{head}</tr>{lines}</table></div>'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Plain cells, the first column being numbers."""
-    top = "".join(f"<th{number_class(i)}>{escape(cell)}</th>" for i, cell in enumerate(head))
-    lines = "".join(
-        "<tr>" + "".join(f"<td{number_class(i)}>{escape(cell)}</td>" for i, cell in enumerate(row)) + "</tr>"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><tr>{top}</tr>{lines}</table></div>'
-
-
-def number_class(column: int) -> str:
-    return ' class="number"' if column == 0 else ""
-
-
 def shown(pictures: Iterable[Picture]) -> str:
     """The gallery."""
     items = [
@@ -207,8 +164,3 @@ def details(run: Run) -> str:
         paragraph(f"{run.name}. {place}", "soft")
         + f"<details><summary>Parameters of {escape(run.name)}</summary><pre>{settings}</pre></details>"
     )
-
-
-def paragraph(text: str, kind: str = "") -> str:
-    """Escaped."""
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"

@@ -1,0 +1,62 @@
+"""The parts of a page: its frame, cards, figures, tables. All text is escaped; pictures are inside the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from matplotlib.figure import Figure
+
+from deviloc_ros.evaluation.report.figures import svg_uri
+
+Section = tuple[str, str, list[tuple[str, Figure]]]  # heading, how to read it, captions and figures
+
+
+def page(title: str, introduction: str, body: list[str], details: str) -> str:
+    """The template, filled in."""
+    here = files(__package__)
+    template = Template((here / "template.html").read_text())
+    style = (here / "style.css").read_text()
+    return template.substitute(
+        title=escape(title), style=style, introduction=introduction, body="\n".join(filter(None, body)), details=details
+    )
+
+
+def cards(items: Iterable[tuple[str, str, str]]) -> str:
+    """The headline: name, value and kind of each figure; the kind is `good`, `bad` or nothing."""
+    boxes = [
+        f'<div class="card {kind}"><span>{escape(name)}</span><b>{escape(value)}</b></div>'
+        for name, value, kind in items
+    ]
+    return f'<div class="cards">{"".join(boxes)}</div>'
+
+
+def section(heading: str, explanation: str, parts: list[tuple[str, Figure]]) -> str:
+    """A heading, a word, figures beside each other where there is room."""
+    pictures = [
+        f'<figure><img src="{svg_uri(figure)}" alt="{escape(caption or heading)}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for caption, figure in parts
+    ]
+    return f'<h2>{escape(heading)}</h2>{paragraph(explanation)}<div class="figures">{"".join(pictures)}</div>'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Plain cells, the first column being numbers."""
+    top = "".join(f"<th{number_class(i)}>{escape(cell)}</th>" for i, cell in enumerate(head))
+    lines = "".join(
+        "<tr>" + "".join(f"<td{number_class(i)}>{escape(cell)}</td>" for i, cell in enumerate(row)) + "</tr>"
+        for row in rows
+    )
+    return f'<div class="scroll"><table><tr>{top}</tr>{lines}</table></div>'
+
+
+def number_class(column: int) -> str:
+    return ' class="number"' if column == 0 else ""
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """Escaped."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
