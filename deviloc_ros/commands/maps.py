@@ -1,4 +1,4 @@
-"""`map info | check | drop | prune | merge`: look at maps and change them without the images they were made from."""
+"""`map info | check | report | drop | prune | merge`: look at maps, and change them without their images."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     info = actions.add_parser("info", help="what is in a map")
     check = actions.add_parser("check", help="read all of a map and say what is wrong; exit status 1 if something is")
+    report = actions.add_parser("report", help="how good a map is, as a page: where it covers, where it will be hard")
     drop = actions.add_parser("drop", help="take views out of a map")
     prune = actions.add_parser("prune", help="drop views while each view is still localized from the others")
-    for parser, run in ((info, run_info), (check, run_check), (drop, run_drop), (prune, run_prune)):
+    runs = {info: run_info, check: run_check, report: run_report, drop: run_drop, prune: run_prune}
+    for parser, run in runs.items():
         parser.add_argument("map", type=Path, help="the map folder")
         parser.set_defaults(run=run)
     drop.add_argument("views", nargs="+", metavar="VIEW", help="names of views")
     prune.add_argument("--dry-run", action="store_true", help="say which, and change nothing")
-    prune.add_argument(
-        "--within-m", type=float, default=0.05, metavar="M", help="error that counts as localized (0.05)"
-    )
-    prune.add_argument("--within-deg", type=float, default=2.0, metavar="DEG", help="the same of the rotation (2)")
+    for parser in (report, prune):
+        parser.add_argument(
+            "--within-m", type=float, default=0.05, metavar="M", help="error that counts as localized (0.05)"
+        )
+        parser.add_argument("--within-deg", type=float, default=2.0, metavar="DEG", help="the same of the rotation (2)")
+    report.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page to write, one HTML file")
     merge = actions.add_parser("merge", help="join maps that share a world frame")
     merge.add_argument("maps", type=Path, nargs="+", metavar="MAP", help="the maps to join")
     merge.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
@@ -48,6 +52,21 @@ def run_check(options: argparse.Namespace) -> int:
         print(problem)
     print(f"{options.map}: {f'{len(found)} problems' if found else 'nothing wrong'}")
     return 1 if found else 0
+
+
+def run_report(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.map_quality import inspect_views
+    from deviloc_ros.evaluation.report.map_page import map_report, verdict
+    from deviloc_ros.evaluation.self_localization import Tolerance
+    from deviloc_ros.localizer import Localizer
+    from deviloc_ros.maps.inspect import problems
+    from deviloc_ros.maps.store import Map
+
+    localizer = Localizer(Map.open(options.map))
+    quality = inspect_views(localizer, Tolerance(options.within_m, options.within_deg))
+    options.output.write_text(map_report(localizer, quality, list(problems(options.map))))
+    print(f"{options.map}: {verdict(quality)} {options.output}")
+    return 0
 
 
 def run_drop(options: argparse.Namespace) -> int:

@@ -37,9 +37,9 @@ class Tolerance:
     translation_m: float
     rotation_deg: float
 
-    def holds(self, one: SelfLocalization) -> bool:
+    def holds(self, outcome: Outcome) -> bool:
         """NaN, of a view that is lost, is no error within the tolerance."""
-        return one.outcome.translation_m <= self.translation_m and one.outcome.rotation_deg <= self.rotation_deg
+        return outcome.translation_m <= self.translation_m and outcome.rotation_deg <= self.rotation_deg
 
 
 def needless_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bool = False) -> list[str]:
@@ -57,11 +57,13 @@ def needless_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bool = 
         sorted(numbers, key=lambda n: times_helped[records[n].name]), desc="leaving out", unit="view", disable=quiet
     ):
         name = records[number].name
-        if not tolerance.holds(results[number]):
+        if not tolerance.holds(results[number].outcome):
             continue
         without = frozenset(dropped | {name})
         again = {n: localize_view(localizer, n, without) for n in numbers if name in results[n].references}
-        if all(tolerance.holds(result) or not tolerance.holds(results[n]) for n, result in again.items()):
+        if all(
+            tolerance.holds(result.outcome) or not tolerance.holds(results[n].outcome) for n, result in again.items()
+        ):
             dropped.add(name)
             for n, result in again.items():
                 results[n] = result
@@ -82,10 +84,13 @@ def localize_view(localizer: Localizer, number: int, left_out: frozenset[str] = 
     records = reference_map.records
     near = [row for row in order.tolist() if row != number and records[row].name not in left_out]
     references = [reference_map.view(row) for row in near[: config.references]]
-    matches = localizer.matcher.match(view.features, [reference.features for reference in references])
-    parts = lift(matches, references, localizer.inference)
-    result = localizer.solve(parts, references, view.camera, Stopwatch())
+    watch = Stopwatch()
+    with watch.stage("match"):
+        matches = localizer.matcher.match(view.features, [reference.features for reference in references])
+    with watch.stage("lift"):
+        parts = lift(matches, references, localizer.inference)
     names = [reference.name for reference in references]
+    result = watch.note(localizer.solve(parts, references, view.camera, watch), references=tuple(names))
     helped: frozenset[str] = frozenset()
     if isinstance(result, Localized):
         used = result.evidence.correspondences.references[result.evidence.inlier_mask]

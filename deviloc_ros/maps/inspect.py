@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.maps.writer import unnamed_files
+from deviloc_ros.types import ReferenceView
 
 MAX_MEDIAN_REPROJECTION_ERROR_PX = 4.0
 
@@ -63,7 +65,12 @@ def view_problems(reference_map: Map, number: int, known: np.ndarray | None) -> 
         yield f"view {view.name!r}: none of its {len(view.features)} keypoints has a 3D point, so it is of no use"
     if known is not None and not np.isin(view.landmarks.ids, known).all():
         yield f"view {view.name!r}: observes landmarks that the map does not have"
-    projected = view.camera.project(transform_points(view.cam_from_world, view.landmarks.points_in_world))
-    errors = np.nan_to_num(np.linalg.norm(projected - view.landmarks.keypoints, axis=1), nan=np.inf)
+    errors = reprojection_errors_px(view)
     if len(errors) and np.median(errors) > MAX_MEDIAN_REPROJECTION_ERROR_PX:
         yield f"view {view.name!r}: its landmarks are {np.median(errors):.1f} px off where they project (median)"
+
+
+def reprojection_errors_px(view: ReferenceView) -> NDArray:
+    """(M,) from where landmarks were seen to where they project; infinite behind the camera."""
+    projected = view.camera.project(transform_points(view.cam_from_world, view.landmarks.points_in_world))
+    return np.nan_to_num(np.linalg.norm(projected - view.landmarks.keypoints, axis=1), nan=np.inf)
