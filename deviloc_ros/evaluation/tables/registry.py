@@ -27,6 +27,10 @@ CALIBRATION = (
 OWN_LANDMARKS = (
     "evaluate kitchen-36 {data} {every} --matchers xfeat --lifts landmarks-only interpolate --landmark-source matcher"
 )
+DEPTH = (
+    "evaluate kitchen-36 kitchen-72 {data} {every} --matchers xfeat xfeat-lighterglue --lifts interpolate pin --depth "
+    "--remember-matches"
+)
 ABLATION = "ablate kitchen-72 {data} {every}"
 ROBUSTNESS = "ablate kitchen-12 --robustness {data} {every}"
 HOLDOUT = "evaluate-pin {data}"
@@ -74,6 +78,7 @@ TABLES = (
     ),
     Table("calibration", CALIBRATION, render.covariance_of_all),
     Table("landmarks", (XFEAT, OWN_LANDMARKS), render.landmarks),
+    Table("depth", (DEPTH,), render.summaries_without_times),
     Table("ablation", (ABLATION,), render.summaries_without_times),
     Table(
         "robustness",
