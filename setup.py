@@ -14,7 +14,9 @@ setup(
     maintainer_email="maintainers@deviloc-ros.example",
     license="Apache-2.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["weights/*", "evaluation/report/*.html", "evaluation/report/*.css", "py.typed"]},
+    package_data={
+        NAME: ["weights/*", "evaluation/report/*.html", "evaluation/report/*.css", "evaluation/report/*.js", "py.typed"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -5,16 +5,37 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-PROBE = """<script>addEventListener("load", () => parent.postMessage(JSON.stringify({
+from deviloc_ros.evaluation.report.parts import source_of
+
+PROBE = """
+const canvas = document.querySelector("canvas"), seen = [];
+const finger = (kind, pointerId, clientX, clientY) =>
+  canvas.dispatchEvent(new PointerEvent(kind, { pointerId, clientX, clientY }));
+const key = name => canvas.dispatchEvent(new KeyboardEvent("keydown", { key: name, cancelable: true }));
+const turned = (...actions) => { for (const act of actions) { act(); seen.push(canvas.toDataURL()); } };
+function turn() {
+  canvas.setPointerCapture = () => {};  // of fingers that are none
+  turned(() => 0, () => key("ArrowLeft"), () => key("+"), () => key("0"),
+    () => { finger("pointerdown", 1, 50, 50); finger("pointermove", 1, 90, 70); },
+    () => { finger("pointerdown", 2, 150, 70); finger("pointermove", 2, 200, 70); },
+    () => { finger("pointerup", 1); finger("pointerup", 2); finger("pointermove", 2, 10, 10); }, () => key("0"));
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer;
+  return {
+    views: seen.map(view => seen.indexOf(view)), colours: new Set(new Uint32Array(pixels)).size,
+    width: canvas.clientWidth, height: canvas.clientHeight, named: canvas.getAttribute("aria-label") };
+}
+addEventListener("load", () => parent.postMessage(JSON.stringify({
+  turnable: canvas && turn(),
   pictures: document.images.length,
   missing: [...document.images].filter(i => !i.complete || !i.naturalWidth).length,
   overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   smallest: Math.min(...[...document.querySelectorAll("p, td, figcaption, b, span, h2")]
     .filter(e => e.textContent.trim()).map(e => parseFloat(getComputedStyle(e).fontSize)))
-}), "*"))</script>"""
+}), "*"))"""
 FRAME = """<body><pre id="found"></pre><script>addEventListener("message", e => {
   document.getElementById("found").textContent = "FOUND" + e.data + "DONE" })</script>
 <iframe src="page.html" style="border:0;width:WIDTHpx;height:900px"></iframe></body>"""
@@ -44,23 +65,28 @@ def assert_needs_nothing_but_itself(page: str, pictures: int) -> None:
     assert len(references.pictures) > pictures and all(references.pictures)
 
 
-def assert_a_browser_draws_it(page: str, folder: Path, width: int, pictures: int) -> None:
-    """All pictures, nothing wider than the screen, no small print, no error. Skips where there is no Chromium."""
+def assert_a_browser_draws_it(page: str, folder: Path, width: int, pictures: int) -> dict[str, Any] | None:
+    """All pictures, nothing wider than the screen, no small print, no error. Skips where there is no Chromium.
+
+    Returns:
+        What became of the figure that can be turned, if there is one; the first of equal `views` stands for them.
+    """
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium here: apt-get install chromium")
-    # The page forbids itself all but its own pictures and style: whatever it asked of the network would be an error.
-    assert "default-src 'none'" in page
-    page = page.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
-    (folder / "page.html").write_text(page.replace("</body>", PROBE + "</body>"))
+    # The page forbids itself all but its own pictures, style and script: anything else would be an error here.
+    assert "default-src 'none'" in page and page.count("script-src 'sha256-") == 1
+    page = page.replace("script-src ", f"script-src {source_of(PROBE)} ")
+    (folder / "page.html").write_text(page.replace("</body>", f"<script>{PROBE}</script></body>"))
     (folder / "frame.html").write_text(FRAME.replace("WIDTH", str(width)))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={folder}/home"]
     flags += ["--virtual-time-budget=20000", f"--window-size={width},900", "--disable-background-networking"]
     done = subprocess.run(
         [browser, *flags, "--dump-dom", (folder / "frame.html").as_uri()], capture_output=True, text=True, timeout=300
     )
-    assert "FOUND" in done.stdout, done.stderr[-2000:]
+    assert "FOUND{" in done.stdout, done.stderr[-2000:]
     found = json.loads(done.stdout.partition("FOUND")[2].partition("DONE")[0])
     assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert found["pictures"] > pictures and found["missing"] == 0
     assert found["overflow"] <= 0 and found["smallest"] >= 12
+    return found["turnable"]

@@ -1,5 +1,6 @@
 """The report: everything in one file, drawn and legible on a phone and on a desk, and nothing from the network."""
 
+import json
 import re
 
 import numpy as np
@@ -14,6 +15,7 @@ from deviloc_ros.evaluation.folder import Run
 from deviloc_ros.evaluation.report.gallery import gallery
 from deviloc_ros.evaluation.report.maps import Surroundings, surroundings
 from deviloc_ros.evaluation.report.page import comparison, report
+from deviloc_ros.evaluation.report.space import scene
 from deviloc_ros.tracking import TrackingConfig
 
 
@@ -67,4 +69,20 @@ def test_two_runs_stand_side_by_side(made, tmp_path):
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_draws_all_of_it_without_an_error(made, tmp_path, width):
-    assert_a_browser_draws_it(made[1], tmp_path, width, pictures=10)
+    turned = assert_a_browser_draws_it(made[1], tmp_path, width, pictures=10)
+    # Turned by a key, enlarged by another, back again; turned by one finger, enlarged by two, untouched, back again.
+    assert turned["views"] == [0, 1, 2, 0, 4, 5, 5, 0]
+    assert turned["colours"] > 5 and turned["named"].startswith("In space.")
+    assert 200 < turned["width"] <= width and 200 < turned["height"] < 700
+
+
+def test_the_scene_has_everything_in_millimetres_about_its_middle(made):
+    around = Surroundings(np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 0.0], [2.0, 2.0, 0.0]] * 50), [])
+    found = json.loads(scene([made[0]], around))
+    names = [part["name"] for part in found["parts"]]
+    assert names == ["map", "true path", "localized"]
+    everything = np.concatenate([np.reshape(part["xyz"], (-1, 3)) for part in found["parts"]])
+    np.testing.assert_allclose(everything.min(0) + everything.max(0), 0, atol=1)
+    assert np.linalg.norm(everything, axis=1).max() <= found["radius"] * 1.001 and found["axis"] <= found["radius"]
+    nothing = Run("bare", {}, None, [])
+    assert json.loads(scene([nothing], Surroundings(np.zeros((0, 3)), [])))["parts"] == []

@@ -22,6 +22,7 @@ from deviloc_ros.evaluation.metrics import RECALL_THRESHOLDS, WRONG_FIX_M
 SIZE_IN = (5.0, 3.2)
 COLORS = ("#1f6fb2", "#d1495b", "#2a9d6f", "#8e5ea2", "#e08e1a", "#5c6b73")
 LOST_COLORS = ("#f4a9a8", "#f6d186", "#c9b6e4", "#a8d5ba", "#b8d8e8", "#d9d9d9")
+LONG_LABEL = 24  # characters
 SMALLEST = 1e-3  # cm or deg: a logarithmic scale has no zero
 # Without a salt of its own matplotlib names things in a file at random.
 SVG: dict[Any, Any] = {
@@ -56,8 +57,10 @@ def colored(runs: Sequence[Run]) -> list[tuple[Run, str]]:
 
 def legend(axes: Axes) -> None:
     """Above the axes, where it hides nothing; none where nothing is named."""
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
+    labels = axes.get_legend_handles_labels()[1]
+    if labels:
+        columns = 1 if max(map(len, labels)) > LONG_LABEL else 2  # a legend that is too wide squeezes the axes
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, borderaxespad=0.2)
 
 
 def names(runs: Sequence[Run], alone: str = "") -> list[str]:

@@ -10,9 +10,9 @@ from deviloc_ros.evaluation.folder import Run
 from deviloc_ros.evaluation.frames import ACCEPTED, WORDS
 from deviloc_ros.evaluation.headline import headline
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
-from deviloc_ros.evaluation.report import figures, maps
+from deviloc_ros.evaluation.report import figures, maps, space
 from deviloc_ros.evaluation.report.gallery import Picture
-from deviloc_ros.evaluation.report.parts import Section, cards, page, paragraph, section, table
+from deviloc_ros.evaluation.report.parts import Part, Section, cards, page, paragraph, section, table
 
 HOW_FAR_OFF = "Errors of the poses that were given. Images without a pose count as misses in the shares."
 INLIERS = "Inliers are the matches that agree with the pose. Many, spread over the image: a firm pose."
@@ -99,7 +99,10 @@ def sections(runs: Sequence[Run], around: maps.Surroundings) -> Iterable[Section
     yield (
         "Where it was",
         "Dots are the poses that were given, the line is the true path, grey the map.",
-        [("From above.", maps.top_view(runs, around)), ("In space.", maps.in_space(runs, around))],
+        [
+            ("From above.", maps.top_view(runs, around)),
+            Part("In space.", maps.in_space(runs, around), space.scene(runs, around)),
+        ],
     )
     if any(run.summary["with_ground_truth"] for run in runs):
         yield "How far off", HOW_FAR_OFF, [(caption, draw(runs)) for caption, draw in ERROR_FIGURES]
