@@ -13,7 +13,7 @@ from worlds import SMALL, TRAINED_MATCHERS
 
 from deviloc_ros.config import Config, from_dict
 from deviloc_ros.maps.build import BuildReport, build_map, make_graph
-from deviloc_ros.maps.landmarks import MatchGraph
+from deviloc_ros.maps.matches import MatchGraph
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher

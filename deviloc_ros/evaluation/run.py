@@ -22,7 +22,7 @@ from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.build import build_map, landmarks_of, make_graph
 from deviloc_ros.maps.edit import merge_maps
-from deviloc_ros.maps.landmarks import MatchGraph
+from deviloc_ros.maps.matches import MatchGraph
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher

@@ -18,7 +18,8 @@ from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.maps.consistency import check_neighbours
 from deviloc_ros.maps.depth import DepthOfViews, compared_with_landmarks
-from deviloc_ros.maps.landmarks import MatchGraph, match_sift, match_with, triangulate
+from deviloc_ros.maps.landmarks import match_nearby, triangulate
+from deviloc_ros.maps.matches import MatchGraph, find_keypoints
 from deviloc_ros.maps.retrieval import Vlad, for_retrieval, training_descriptors
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.maps.store import Map
@@ -124,9 +125,7 @@ def landmarks_of(
 
 def make_graph(images: list[PosedImage], matcher: Matcher, config: Config, progress: partial) -> MatchGraph:
     """Matches between nearby images, from the keypoints that `config.lift.landmark_source` names."""
-    if config.lift.landmark_source == "sift":
-        return match_sift(images, progress)
-    return match_with(matcher, images, progress)
+    return match_nearby(find_keypoints(images, matcher, config, progress), images, progress)
 
 
 @dataclass(slots=True)

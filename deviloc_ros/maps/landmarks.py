@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pycolmap
-import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
-from tqdm import tqdm
 
 from deviloc_ros.geometry import skew
-from deviloc_ros.imaging import read_gray
-from deviloc_ros.maps.colmap import landmarks_from_colmap, pixels_from_colmap, pixels_to_colmap, reconstruction_of
+from deviloc_ros.maps.colmap import landmarks_from_colmap, pixels_to_colmap, reconstruction_of
+from deviloc_ros.maps.matches import (
+    Keypoints,
+    MatcherKeypoints,
+    MatchGraph,
+    Pair,
+    Progress,
+    SiftKeypoints,
+    match_pairs,
+    quiet_colmap,
+)
 from deviloc_ros.maps.retrieval import pose_distances
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.matching.base import Matcher
@@ -26,19 +29,7 @@ from deviloc_ros.types import Landmarks
 PAIRS_PER_VIEW = 20
 MAX_PAIR_ANGLE_DEG = 75.0
 MAX_EPIPOLAR_ERROR_PX = 4.0
-SIFT_RATIO = 0.8
-SIFT_KEYPOINTS = 8192
-
-Pair = tuple[str, str]
-Progress = Callable[..., tqdm]
-
-
-@dataclass(slots=True)
-class MatchGraph:
-    """Keypoints by image name (N, 2) px and, by pair of names, matched rows (M, 2) that agree with the given poses."""
-
-    keypoints: dict[str, NDArray] = field(default_factory=dict)
-    matches: dict[Pair, NDArray] = field(default_factory=dict)
+MAX_REPROJECTION_ERROR_PX = 4.0
 
 
 def nearby_pairs(images: list[PosedImage], pairs_per_view: int = PAIRS_PER_VIEW) -> list[Pair]:
@@ -58,60 +49,31 @@ def nearby_pairs(images: list[PosedImage], pairs_per_view: int = PAIRS_PER_VIEW)
 
 
 def match_sift(images: list[PosedImage], progress: Progress) -> MatchGraph:
-    """SIFT, mutual nearest neighbours with Lowe's ratio."""
-    options = pycolmap.FeatureExtractionOptions()
-    options.sift.max_num_features = SIFT_KEYPOINTS
-    with quiet_colmap():
-        sift = pycolmap.Sift(options, device=pycolmap.Device.cpu)
-    graph, descriptors = MatchGraph(), {}
-    for image in progress(images, desc="landmarks: SIFT", unit="view"):
-        keypoints, descriptor = sift.extract(read_gray(image.path))
-        graph.keypoints[image.name] = pixels_from_colmap(keypoints[:, :2].astype(float))
-        descriptors[image.name] = torch.from_numpy(descriptor)
-    by_name = {image.name: image for image in images}
-    for a, b in progress(nearby_pairs(images), desc="landmarks: matching", unit="pair"):
-        rows = mutual_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO)
-        keep_consistent(graph, by_name[a], by_name[b], rows)
-    return graph
+    """SIFT matches between nearby views that agree with their poses."""
+    return match_nearby(SiftKeypoints(images, progress), images, progress)
 
 
 def match_with(matcher: Matcher, images: list[PosedImage], progress: Progress) -> MatchGraph:
-    """The matcher's own keypoints and matches, as hloc makes its maps."""
-    graph, features = MatchGraph(), {}
-    for image in progress(images, desc="landmarks: features", unit="view"):
-        features[image.name] = matcher.extract(read_gray(image.path))
-        graph.keypoints[image.name] = features[image.name].keypoints.cpu().numpy().astype(float)
+    """The same of the matcher's own keypoints."""
+    return match_nearby(MatcherKeypoints(matcher, images, progress), images, progress)
+
+
+def match_nearby(keypoints: Keypoints, images: list[PosedImage], progress: Progress) -> MatchGraph:
+    """Matches between nearby views that agree with their poses: these are given, so no RANSAC."""
     by_name = {image.name: image for image in images}
-    for a, b in progress(nearby_pairs(images), desc="landmarks: matching", unit="pair"):
-        (matches,) = matcher.match(features[a], [features[b]])
-        rows = rows_of_nearest(graph.keypoints[a], matches.query_keypoints)
-        keep_consistent(graph, by_name[a], by_name[b], np.stack([rows, matches.reference_indices], 1))
-    return graph
+
+    def agreeing(a: str, b: str, rows: NDArray) -> NDArray:
+        return consistent(keypoints.pixels(a), keypoints.pixels(b), by_name[a], by_name[b], rows)
+
+    return match_pairs(keypoints, nearby_pairs(images), agreeing, progress)
 
 
-def rows_of_nearest(keypoints: NDArray, moved: NDArray) -> NDArray:
-    """The row of `keypoints` nearest to each of `moved`: a matcher may shift a keypoint, tracks need its row."""
-    return cKDTree(keypoints).query(moved)[1] if len(moved) else np.zeros(0, int)
-
-
-def mutual_with_ratio(a: torch.Tensor, b: torch.Tensor, ratio: float) -> NDArray:
-    """(M, 2) rows: mutual nearest neighbours of unit descriptors whose second neighbour is clearly farther."""
-    if len(a) < 2 or len(b) < 2:
-        return np.zeros((0, 2), int)
-    similarity = a @ b.T
-    best, rows_b = similarity.topk(2, dim=1)
-    distance = (2 - 2 * best).clamp(min=0).sqrt()
-    rows_a = torch.arange(len(a))
-    keep = (similarity.argmax(0)[rows_b[:, 0]] == rows_a) & (distance[:, 0] < ratio * distance[:, 1])
-    return torch.stack([rows_a[keep], rows_b[keep, 0]], 1).numpy()
-
-
-def keep_consistent(graph: MatchGraph, a: PosedImage, b: PosedImage, rows: NDArray) -> None:
-    """Store the matches of a pair that lie near each other's epipolar line: the poses are given, so no RANSAC."""
-    if len(rows):
-        errors = epipolar_errors_px(a, b, graph.keypoints[a.name][rows[:, 0]], graph.keypoints[b.name][rows[:, 1]])
-        rows = rows[errors < MAX_EPIPOLAR_ERROR_PX]
-    graph.matches[a.name, b.name] = rows
+def consistent(pixels_a: NDArray, pixels_b: NDArray, a: PosedImage, b: PosedImage, rows: NDArray) -> NDArray:
+    """Of matched rows (M, 2) those whose keypoints lie near each other's epipolar line under the given poses."""
+    if not len(rows):
+        return rows
+    errors = epipolar_errors_px(a, b, pixels_a[rows[:, 0]], pixels_b[rows[:, 1]])
+    return rows[errors < MAX_EPIPOLAR_ERROR_PX]
 
 
 def epipolar_errors_px(a: PosedImage, b: PosedImage, keypoints_a: NDArray, keypoints_b: NDArray) -> NDArray:
@@ -127,18 +89,41 @@ def epipolar_errors_px(a: PosedImage, b: PosedImage, keypoints_a: NDArray, keypo
 
 def triangulate(images: list[PosedImage], graph: MatchGraph) -> dict[str, Landmarks]:
     """Landmarks of each image, from the matches among these images alone; poses and cameras stay as given."""
+    return landmarks_of(triangulated(images, graph))
+
+
+def triangulated(
+    images: list[PosedImage], graph: MatchGraph, max_error_px: float = MAX_REPROJECTION_ERROR_PX
+) -> pycolmap.Reconstruction:
+    """A model of the images with their landmarks; no point is farther than `max_error_px` off where it was seen."""
     reconstruction = reconstruction_of(images)
     if len(images) < 2:  # COLMAP would raise an error
-        return {image.name: landmarks_from_colmap(image, reconstruction) for image in reconstruction.images.values()}
+        return reconstruction
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "matches.db"
         write_database(database, reconstruction, graph)
-        options = pycolmap.IncrementalPipelineOptions()
-        options.extract_colors = False
-        options.triangulation.ignore_two_view_tracks = False
-        options.random_seed = options.triangulation.random_seed = options.mapper.random_seed = 0
+        options = triangulation_options(max_error_px, min(image.camera.focal_px for image in images))
         with quiet_colmap():
-            reconstruction = pycolmap.triangulate_points(reconstruction, database, folder, folder, options=options)
+            return pycolmap.triangulate_points(reconstruction, database, folder, folder, options=options)
+
+
+def triangulation_options(max_error_px: float, focal_px: float) -> pycolmap.IncrementalPipelineOptions:
+    """COLMAP's own at 4 px, seeded, with landmarks of two views; angles are allowed what the pixels are."""
+    options = pycolmap.IncrementalPipelineOptions()
+    options.extract_colors = False
+    options.random_seed = options.triangulation.random_seed = options.mapper.random_seed = 0
+    options.mapper.filter_max_reproj_error = max_error_px
+    tracks = options.triangulation
+    tracks.ignore_two_view_tracks = False
+    tracks.merge_max_reproj_error = tracks.complete_max_reproj_error = max_error_px
+    angle_deg = float(np.rad2deg(np.arctan(max_error_px / focal_px)))
+    tracks.create_max_angle_error = max(tracks.create_max_angle_error, angle_deg)
+    tracks.continue_max_angle_error = max(tracks.continue_max_angle_error, angle_deg)
+    return options
+
+
+def landmarks_of(reconstruction: pycolmap.Reconstruction) -> dict[str, Landmarks]:
+    """Landmarks by image name."""
     return {
         image.name: without_twins(landmarks_from_colmap(image, reconstruction))
         for image in reconstruction.images.values()
@@ -172,12 +157,3 @@ def write_database(path: Path, reconstruction: pycolmap.Reconstruction, graph: M
                 geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
                 geometry.inlier_matches = rows.astype(np.uint32)
                 database.write_two_view_geometry(ids[a], ids[b], geometry)
-
-
-@contextmanager
-def quiet_colmap() -> Iterator[None]:
-    """COLMAP logs each image it looks at, and warns that it finds none to read colours from; errors stay."""
-    level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
-    yield
-    pycolmap.logging.minloglevel = level

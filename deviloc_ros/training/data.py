@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.maps.landmarks import SIFT_RATIO, MatchGraph, keep_consistent, mutual_with_ratio, triangulate
+from deviloc_ros.maps.landmarks import consistent, triangulate
+from deviloc_ros.maps.matches import SIFT_RATIO, MatchGraph, mutual_with_ratio
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.synthetic.facade import random_facade
 from deviloc_ros.synthetic.photo import decode, encode_jpeg, expose
@@ -75,7 +76,9 @@ def structure_from_motion(camera: Camera, poses: list[pycolmap.Rigid3d], files: 
         graph.keypoints[image.name], found = sift(decode(file, cv2.IMREAD_GRAYSCALE))
         descriptors.append(found)
     for a, b in combinations(range(len(images)), 2):
-        keep_consistent(graph, images[a], images[b], mutual_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO))
+        rows = mutual_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO)
+        pixels = graph.keypoints[str(a)], graph.keypoints[str(b)]
+        graph.matches[str(a), str(b)] = consistent(*pixels, images[a], images[b], rows)
     landmarks = triangulate(images, graph)
     return [landmarks[image.name] for image in images]
 
