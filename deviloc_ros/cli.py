@@ -23,6 +23,7 @@ from deviloc_ros.commands import (
     fetch_weights,
     localize,
     maps,
+    simulate_bag,
     train,
     update_map,
 )
@@ -36,6 +37,7 @@ COMMANDS = (
     evaluate,
     evaluate_bag,
     compare,
+    simulate_bag,
     evaluate_pin,
     ablate,
     train,

@@ -13,6 +13,12 @@ from deviloc_ros.commands.sources import add_source, posed_images, print_report
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("build-map", help="make a map from posed images")
     add_source(parser)
+    parser.add_argument(
+        "--refine-poses",
+        action=argparse.BooleanOptionalAction,
+        help="adjust the poses to what the images show; the default with --odom-topic only. "
+        "The images are in order of the way",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace a map that is there")
     add_config(parser)
@@ -24,8 +30,9 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.build import build_map
 
     config = config_of(options)
+    refine = bool(options.odom_topic) if options.refine_poses is None else options.refine_poses
     with posed_images(options) as source:
         start = time.monotonic()
-        report = build_map(source, options.output, config, overwrite=options.overwrite)
+        report = build_map(source, options.output, config, overwrite=options.overwrite, refine=refine)
     print_report(report, str(options.output), time.monotonic() - start)
     return 0

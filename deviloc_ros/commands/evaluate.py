@@ -22,6 +22,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         help=f"{', '.join(PROTOCOLS)}, or all (these); {', '.join(JOINED_PROTOCOLS + CALIBRATION_PROTOCOLS)}",
     )
     add_data(parser)
+    parser.add_argument(
+        "--map", type=Path, metavar="MAP", help="localize the queries in this map, which is in the frame of their poses"
+    )
     parser.add_argument("--references", type=int, metavar="K", help="references per query")
     parser.add_argument("--retrieval", choices=("true-pose", "global"), default="true-pose")
     add_every(parser, "query")
@@ -45,14 +48,21 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.protocols import load_protocol, with_kitchen_depth
     from deviloc_ros.evaluation.run import Evaluation
     from deviloc_ros.evaluation.table import markdown, stages
+    from deviloc_ros.maps.store import Map
 
     config = config_of(options)
     if options.references:
         config = replace(config, retrieval=replace(config.retrieval, references=options.references))
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
+    if options.map and (options.matchers or options.lifts or options.remember_matches):
+        raise ValueError("--map was built with one matcher and lift: give no --matchers, --lifts, --remember-matches")
     summaries = []
     for name in names:
         protocol = load_protocol(name, options.data, every_of(options))
+        if options.map:
+            evaluation = Evaluation(protocol, config)
+            summaries.append(evaluation.run_in_map(Map.open(options.map), config, options.retrieval))
+            continue
         for matcher in options.matchers or [config.matcher.name]:
             config = replace(config, matcher=replace(config.matcher, name=matcher))
             evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)

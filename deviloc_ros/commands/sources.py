@@ -6,6 +6,8 @@ import argparse
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL,W,H,PARAMS",
         help="--tum and --bag: calibration; default: that of the data set, or camera_info",
     )
+    parser.add_argument("--only", metavar="PATTERN", help="only images of such names, as 'seq-01/*'")
     add_every(parser, "image")
     add_bag(parser.add_argument_group("from a recording"))
     add_depth(parser.add_argument_group("from a depth sensor"))
@@ -52,10 +55,12 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
     poses = group.add_mutually_exclusive_group()
     poses.add_argument(
         "--pose-topic",
-        "--odom-topic",
         default="",
         metavar="TOPIC",
         help="the robot's poses: Odometry, PoseStamped, PoseWithCovarianceStamped or TransformStamped",
+    )
+    poses.add_argument(
+        "--odom-topic", default="", metavar="TOPIC", help="the same where they drift, so that build-map refines them"
     )
     poses.add_argument(
         "--tf", nargs=2, metavar=("PARENT", "CHILD"), help="poses from transforms, as --tf map base_link"
@@ -79,8 +84,6 @@ def posed_images(options: argparse.Namespace) -> Iterator[Source]:
     Raises:
         ValueError: naming flag or file.
     """
-    from deviloc_ros.maps.sources import Source
-
     step = every_of(options)
     with ExitStack() as stack:
         if options.bag:
@@ -88,7 +91,10 @@ def posed_images(options: argparse.Namespace) -> Iterator[Source]:
             source = read_recording(options, folder)
         else:
             source = with_depth(read_layout(options), options)
-        yield Source(source.images[::step], source.skipped)
+        images = [image for image in source.images if options.only is None or fnmatch(image.name, options.only)]
+        if source.images and not images:
+            raise ValueError(f"--only {options.only!r}: no image has such a name; the first is {source.images[0].name}")
+        yield replace(source, images=images[::step])
 
 
 def read_layout(options: argparse.Namespace) -> Source:
@@ -127,7 +133,8 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
         camera=parse_camera(options.camera) if options.camera else None,
         rectified=options.rectified,
     )
-    poses = TruthSource(options.poses, options.pose_topic, tuple(options.tf) if options.tf else None)
+    topic = options.pose_topic or options.odom_topic
+    poses = TruthSource(options.poses, topic, tuple(options.tf) if options.tf else None)
     plan = Plan(options.image_topic, options.camera_info_topic, rig, poses)
     spacing = Spacing(options.keyframe_m, options.keyframe_deg)
     return read_bag(options.bag, plan, spacing, folder, depth=depth_plan(options))
@@ -140,6 +147,8 @@ def print_report(report: BuildReport, what: str, seconds: float) -> None:
         f"{report.landmarks} landmarks ({report.landmarks_per_view:.0f} a view), "
         f"{report.lifted_share:.0%} of keypoints lifted, {seconds:.1f} s ({seconds / report.views:.2f} s a view)"
     )
+    for subject, note in report.notes.items():
+        print(f"{subject}: {note}")
     if report.depth.used:
         print(f"depth: {report.depth.used} of {report.views} views; {report.depth.correction}")
     for what, left_out in (("images skipped", report.skipped), ("depth images not used", report.depth.skipped)):

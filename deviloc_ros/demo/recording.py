@@ -20,11 +20,20 @@ CAMERA_FRAME = "camera_optical_frame"
 IMAGE_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC, TRUTH_TOPIC = "/camera/image", "/camera/camera_info", "/odom", "/ground_truth"
 
 
-def record(world: World, bag: Path) -> list[Stamped]:
-    """Write images, calibration, odometry, extrinsic and truth. Returns the truth: (time [ns], map_from_base)."""
+def true_poses(world: World) -> list[Stamped]:
+    """(time [ns], map_from_base) of each image."""
     period_ns = round(1e9 / world.rate_hz)
-    truth = [(START_NS + number * period_ns, frame.map_from_base) for number, frame in enumerate(world.frames)]
-    odometry = drifting_odometry(dense(truth), np.random.default_rng(0))
+    return [(START_NS + number * period_ns, frame.map_from_base) for number, frame in enumerate(world.frames)]
+
+
+def record(world: World, bag: Path, odometry: list[Stamped] | None = None) -> list[Stamped]:
+    """Write images, calibration, odometry, extrinsic and truth. Returns the truth: (time [ns], map_from_base).
+
+    Args:
+        odometry: odom_from_base in order of time; by default one that drifts by a percent.
+    """
+    truth = true_poses(world)
+    odometry = list(odometry or drifting_odometry(dense(truth), np.random.default_rng(0)))
     with BagWriter(bag) as writer:
         writer.transform(START_NS, "base_link", CAMERA_FRAME, BASE_FROM_CAM, static=True)
         frames = tqdm(world.frames, desc="record the bag", unit="frame")
@@ -55,10 +64,13 @@ def dense(poses: list[Stamped], per_step: int = ODOMETRY_PER_FRAME) -> list[Stam
     return [*filled, poses[-1]]
 
 
-def drifting_odometry(truth: list[Stamped], rng: Generator, drift: float = 0.01) -> list[Stamped]:
-    """odom_from_base that starts at zero and gathers errors: about `drift` of each step's length and turn."""
+def drifting_odometry(
+    truth: list[Stamped], rng: Generator, drift: float = 0.01, start: pycolmap.Rigid3d | None = None
+) -> list[Stamped]:
+    """odom_from_base that starts at `start` (default: zero) and gathers errors: about `drift` of each step's length
+    and turn."""
     scale, skew = 1 + rng.normal(0, drift), rng.normal(0, drift, 3)
-    odom_from_base = pycolmap.Rigid3d()
+    odom_from_base = start or pycolmap.Rigid3d()
     odometry = [(truth[0][0], odom_from_base)]
     for (_, before), (time_ns, after) in pairwise(truth):
         step = before.inverse() * after

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from deviloc_ros.evaluation.protocols import frame_number
 from deviloc_ros.geometry import rigid
+from deviloc_ros.imaging import read_gray
 from deviloc_ros.maps.colmap import read_model, reconstruction_of
 from deviloc_ros.maps.sources import PosedImage, SourceError
 from deviloc_ros.synthetic.photo import expose
@@ -94,7 +95,20 @@ def kitchen(data: Path) -> World:
         raise SourceError(f"{folder}: not found; --data names the folder that holds 7scenes/")
     images = read_model(folder / "sfm_gt", folder).images
     map_images = [i for i in images if i.name.startswith("seq-01") and frame_number(i) % KITCHEN_STEP == 0]
-    frames = [Frame(i.cam_from_world, i.path.read_bytes) for i in images if i.name.startswith("seq-02")]
-    if not map_images or not frames:
+    drive = [image for image in images if image.name.startswith("seq-02")]
+    if not map_images or not drive:
         raise SourceError(f"{folder}/sfm_gt: no images of seq-01 or of seq-02")
-    return World("7-Scenes Red Kitchen", images[0].camera, KITCHEN_RATE_HZ, True, map_images, frames)
+    return replace(world_of(drive, KITCHEN_RATE_HZ), title="7-Scenes Red Kitchen", map_images=map_images)
+
+
+def world_of(images: list[PosedImage], rate_hz: float) -> World:
+    """The drive of a robot whose camera took these images in their order; JPEG files stay as they are.
+
+    Raises:
+        SourceError: there are none, or they are of several cameras.
+    """
+    if not images or any(image.camera != images[0].camera for image in images):
+        raise SourceError(f"a drive needs images of one camera, got {len(images)} of {len({i.camera for i in images})}")
+    compressed = all(image.path.suffix.lower() in (".jpg", ".jpeg") for image in images)
+    frames = [Frame(i.cam_from_world, i.path.read_bytes if compressed else partial(read_gray, i.path)) for i in images]
+    return World("posed images", images[0].camera, rate_hz, compressed, [], frames)

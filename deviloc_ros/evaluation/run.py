@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deviloc_ros.config import Config
+from deviloc_ros.config import Config, bound_to_map
 from deviloc_ros.evaluation.metrics import Outcome, outcome, summarize
 from deviloc_ros.evaluation.overlap import found_overlap, overlap_recall
 from deviloc_ros.evaluation.protocols import Protocol
@@ -112,6 +112,26 @@ class Evaluation:
                         found.append(found_overlap(localizer.map, query, outcomes[-1].result))
                     bar.update()
             bar.close()
+        return self.summary(config, retrieval, outcomes, sizes) | overlap_recall(found)
+
+    def run_in_map(self, reference_map: Map, config: Config, retrieval: str) -> dict[str, object]:
+        """The same in a map that is there, for the protocol's queries: it must be in the frame of their poses.
+
+        Raises:
+            ValueError: the protocol has several maps.
+        """
+        if len(self.protocol.folds) > 1:
+            raise ValueError(f"{self.protocol.name} needs a map for each of its {len(self.protocol.folds)} queries")
+        config = bound_to_map(config, reference_map.config)
+        localizer = Localizer(reference_map, config)
+        queries = tqdm(self.protocol.folds[0].queries, unit="query", dynamic_ncols=True)
+        outcomes = [self.localize(localizer, query, retrieval) for query in queries]
+        return self.summary(config, retrieval, outcomes, [(len(reference_map), reference_map.size_bytes)])
+
+    def summary(
+        self, config: Config, retrieval: str, outcomes: list[Outcome], sizes: list[tuple[int, int]]
+    ) -> dict[str, object]:
+        """Of what became of the queries; sizes: views and bytes of each map."""
         return {
             "protocol": self.protocol.name,
             "matcher": config.matcher.name,
@@ -121,7 +141,6 @@ class Evaluation:
             "retrieval": retrieval,
             **summarize(outcomes),
             "nees": [o.nees for o in outcomes if o.localized],
-            **overlap_recall(found),
             "map": {"views": int(np.mean([v for v, _ in sizes])), "bytes": int(np.mean([b for _, b in sizes]))},
         }
 

@@ -20,6 +20,7 @@ from deviloc_ros.maps.consistency import check_neighbours
 from deviloc_ros.maps.depth import DepthOfViews, compared_with_landmarks
 from deviloc_ros.maps.landmarks import match_nearby, triangulate
 from deviloc_ros.maps.matches import MatchGraph, find_keypoints
+from deviloc_ros.maps.refine import RefinementError, refine_poses
 from deviloc_ros.maps.retrieval import Vlad, for_retrieval, training_descriptors
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.maps.store import Map
@@ -42,6 +43,7 @@ class BuildReport:
     lifted_share: float
     skipped: list[Skipped]
     depth: DepthOfViews
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 def build_map(
@@ -51,6 +53,7 @@ def build_map(
     *,
     overwrite: bool = False,
     quiet: bool = False,
+    refine: bool = False,
     matcher: Matcher | None = None,
     graph: MatchGraph | None = None,
     inference: PointInference | None = None,
@@ -59,6 +62,7 @@ def build_map(
 
     Args:
         source: posed images, with landmarks or without.
+        refine: adjust the poses, which are in order of the way, to what the images show; the report says what it did.
         graph: matches made before, for building several maps from subsets of the same images.
         inference: gives keypoints their depth; by default what `config.lift` says.
 
@@ -66,8 +70,9 @@ def build_map(
         SourceError: no usable image, or no landmark, is left.
         MapError: `output` exists and `overwrite` is not set.
     """
-    images, skipped = (source.images, list(source.skipped)) if isinstance(source, Source) else (source, [])
-    images, unreadable = readable_images(images)
+    source = source if isinstance(source, Source) else Source(source, [])
+    skipped, notes = list(source.skipped), dict(source.notes)
+    images, unreadable = readable_images(source.images)
     skipped += unreadable
     for image in skipped:
         log.warning("skipped %s: %s", image.name, image.why)
@@ -77,14 +82,28 @@ def build_map(
     progress = partial(tqdm, disable=quiet, dynamic_ncols=True)
     matcher = matcher or create_matcher(config.matcher)
     with MapWriter(output, config, overwrite=overwrite) as writer:
+        if refine:
+            images, notes["poses"] = refined(images, matcher, config, progress)
         landmarks = landmarks_of(images, matcher, config, progress, graph)
         inference = inference or create_point_inference(config.lift)
         depth = compared_with_landmarks(images, landmarks)
         views = make_views(
             writer, images, lambda image, _: landmarks[image.name], matcher, config, progress, inference, depth
         )
-        write_all(writer, views, matcher)
-    return views.report(skipped)
+        write_all(writer, views, matcher, notes)
+    return views.report(skipped, notes)
+
+
+def refined(
+    images: list[PosedImage], matcher: Matcher, config: Config, progress: partial
+) -> tuple[list[PosedImage], str]:
+    """The images with refined poses and landmarks, or as they are where that fails; and what became of the poses."""
+    try:
+        refined_images, refinement = refine_poses(images, find_keypoints(images, matcher, config, progress), progress)
+    except RefinementError as error:
+        log.warning("the poses stay as given: %s", error)
+        return images, f"as given, they could not be refined: {error}"
+    return refined_images, str(refinement)
 
 
 def readable_images(images: Iterable[PosedImage]) -> tuple[list[PosedImage], list[Skipped]]:
@@ -143,7 +162,7 @@ class NewViews:
         """Landmarks by id."""
         return {id_: point for o in self.observed for id_, point in zip(o.ids.tolist(), o.points_in_world, strict=True)}
 
-    def report(self, skipped: list[Skipped]) -> BuildReport:
+    def report(self, skipped: list[Skipped], notes: dict[str, str] | None = None) -> BuildReport:
         shares = [float((v.lifted.confidence > 0).mean()) if len(v.features) else 0.0 for v in self.views]
         return BuildReport(
             len(self.views),
@@ -152,6 +171,7 @@ class NewViews:
             float(np.mean(shares)),
             skipped + self.skipped,
             self.depth,
+            notes or {},
         )
 
 
@@ -200,13 +220,14 @@ def make_views(
     return new
 
 
-def write_all(writer: MapWriter, new: NewViews, matcher: Matcher) -> None:
-    """Learn to retrieve the views and write what belongs to the whole map."""
+def write_all(writer: MapWriter, new: NewViews, matcher: Matcher, notes: dict[str, str]) -> None:
+    """Learn to retrieve the views and write what belongs to the whole map; its provenance holds the notes."""
     vlad = Vlad.learn(training_descriptors((f.descriptors for f in new.features), len(new.features)))
     provenance = {
         "deviloc_ros": __version__,
         "landmarks_per_view": float(np.mean(new.landmark_counts)),
         "weights_id": matcher.weights_id,
+        **notes,
     }
     if new.depth.used:
         provenance["depth"] = {"views": new.depth.used, **asdict(new.depth.correction)}

@@ -89,7 +89,7 @@ def epipolar_errors_px(a: PosedImage, b: PosedImage, keypoints_a: NDArray, keypo
 
 def triangulate(images: list[PosedImage], graph: MatchGraph) -> dict[str, Landmarks]:
     """Landmarks of each image, from the matches among these images alone; poses and cameras stay as given."""
-    return landmarks_of(triangulated(images, graph))
+    return observed_landmarks(triangulated(images, graph))
 
 
 def triangulated(
@@ -122,7 +122,7 @@ def triangulation_options(max_error_px: float, focal_px: float) -> pycolmap.Incr
     return options
 
 
-def landmarks_of(reconstruction: pycolmap.Reconstruction) -> dict[str, Landmarks]:
+def observed_landmarks(reconstruction: pycolmap.Reconstruction) -> dict[str, Landmarks]:
     """Landmarks by image name."""
     return {
         image.name: without_twins(landmarks_from_colmap(image, reconstruction))

@@ -55,15 +55,22 @@ class MatchGraph:
 class Keypoints(ABC):
     """Keypoints of all images, and which of them look alike. features: by image name."""
 
-    features: dict[str, Features]
+    def __init__(self, features: dict[str, Features]) -> None:
+        self.features = features
+        self._rows: dict[Pair, NDArray] = {}
 
     def pixels(self, name: str) -> NDArray:
         """(N, 2) px of an image's keypoints."""
         return self.features[name].keypoints.cpu().numpy().astype(float)
 
-    @abstractmethod
     def rows(self, a: str, b: str) -> NDArray:
-        """(M, 2) rows of the keypoints of two images that look alike."""
+        """(M, 2) rows of the keypoints of two images that look alike; each pair is matched once."""
+        if (a, b) not in self._rows:
+            self._rows[a, b] = self._match(a, b)
+        return self._rows[a, b]
+
+    @abstractmethod
+    def _match(self, a: str, b: str) -> NDArray: ...
 
 
 class SiftKeypoints(Keypoints):
@@ -74,19 +81,20 @@ class SiftKeypoints(Keypoints):
         options.sift.max_num_features = SIFT_KEYPOINTS
         with quiet_colmap():
             sift = pycolmap.Sift(options, device=pycolmap.Device.cpu)
-        self.features = {}
+        features = {}
         for image in progress(images, desc="keypoints: SIFT", unit="view"):
-            keypoints, descriptors = sift.extract(read_gray(image.path))
-            keypoints = torch.from_numpy(keypoints.astype(float))
-            self.features[image.name] = Features(
+            found, descriptors = sift.extract(read_gray(image.path))
+            keypoints = torch.from_numpy(found.astype(float))
+            features[image.name] = Features(
                 torch.from_numpy(pixels_from_colmap(keypoints[:, :2].numpy())),
                 torch.from_numpy(descriptors),
                 torch.ones(len(keypoints)),
                 keypoints[:, 2],
                 (image.camera.width, image.camera.height),
             )
+        super().__init__(features)
 
-    def rows(self, a: str, b: str) -> NDArray:
+    def _match(self, a: str, b: str) -> NDArray:
         return mutual_with_ratio(self.features[a].descriptors, self.features[b].descriptors, SIFT_RATIO)
 
 
@@ -95,12 +103,10 @@ class MatcherKeypoints(Keypoints):
 
     def __init__(self, matcher: Matcher, images: Sequence[ImageFile], progress: Progress) -> None:
         self.matcher = matcher
-        self.features = {
-            image.name: matcher.extract(read_gray(image.path))
-            for image in progress(images, desc="keypoints: of the matcher", unit="view")
-        }
+        bar = progress(images, desc="keypoints: of the matcher", unit="view")
+        super().__init__({image.name: matcher.extract(read_gray(image.path)) for image in bar})
 
-    def rows(self, a: str, b: str) -> NDArray:
+    def _match(self, a: str, b: str) -> NDArray:
         (matches,) = self.matcher.match(self.features[a], [self.features[b]])
         return np.stack([rows_of_nearest(self.pixels(a), matches.query_keypoints), matches.reference_indices], 1)
 
@@ -122,7 +128,9 @@ def match_pairs(keypoints: Keypoints, pairs: Iterable[Pair], keep: Keep, progres
 
 def lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair]:
     """Each image with those that look most like it, by VLAD over its keypoints' descriptors; every pair once."""
-    names = sorted(keypoints.features)
+    names = sorted(name for name, features in keypoints.features.items() if len(features))
+    if len(names) < 2:
+        return []
     features = [keypoints.features[name] for name in names]
     vlad = Vlad.learn(training_descriptors((f.descriptors for f in features), len(features)))
     descriptors = torch.stack([vlad.describe(f) for f in features])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -46,10 +46,14 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a reader found: the usable images in a stable order, and those it had to leave out."""
+    """What a reader found: the usable images in a stable order, and those it had to leave out.
+
+    notes: what a map of them is to say about its poses, by subject.
+    """
 
     images: list[PosedImage]
     skipped: list[Skipped]
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 def read_seven_scenes(folder: Path, sequences: tuple[str, ...] = (), camera: Camera = SEVEN_SCENES_CAMERA) -> Source:

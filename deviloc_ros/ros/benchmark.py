@@ -36,9 +36,7 @@ def drive_shots(
     """Images and drifting odometry of frames that follow each other; odometry begins at `start`."""
     period_ns = round(1e9 / rate_hz)
     truth = [(number * period_ns, frame.map_from_base) for number, frame in enumerate(frames)]
-    odometry = [
-        (t, (start or pycolmap.Rigid3d()) * p) for t, p in drifting_odometry(dense(truth), np.random.default_rng(seed))
-    ]
+    odometry = drifting_odometry(dense(truth), np.random.default_rng(seed), start=start)
     shots = []
     for number, frame in enumerate(frames):
         part = odometry[number * ODOMETRY_PER_FRAME : (number + 1) * ODOMETRY_PER_FRAME]

@@ -85,7 +85,7 @@ def test_images_get_the_pose_of_the_camera_at_their_stamp(bag, room, tmp_path, p
 
 
 def test_a_map_is_built_from_a_recording_in_one_command(bag, room, tmp_path, capsys):
-    arguments = ["build-map", "--bag", bag, "--odom-topic", "/odom", "--output", tmp_path / "a.map"]
+    arguments = ["build-map", "--bag", bag, "--pose-topic", "/odom", "--output", tmp_path / "a.map"]
     arguments += ["--keyframe-m", 0.01, "--keyframes", tmp_path / "keyframes", "--set", "matcher.max_keypoints=512"]
     with pytest.raises(SystemExit) as done:
         main([str(argument) for argument in arguments])

@@ -1,0 +1,44 @@
+"""`simulate-bag`: posed images -> the recording that a robot with drifting odometry would have made."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from deviloc_ros.commands.sources import add_source, posed_images
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "simulate-bag",
+        help="posed images -> a recording with odometry that drifts",
+        description="Writes the bag of a robot whose camera took these images, in their order: images, camera_info, "
+        "/tf, /odom, /ground_truth. Its odometry begins at the true pose and gathers errors: a scale and a turn per "
+        "metre drawn once, and noise on each turn.",
+    )
+    add_source(parser)
+    parser.add_argument("--output", type=Path, required=True, metavar="BAG", help="the bag to make, a folder")
+    parser.add_argument("--rate-hz", type=float, default=10.0, metavar="HZ", help="images a second (%(default)s)")
+    parser.add_argument("--drift", type=float, default=0.01, metavar="SHARE", help="of way and turn (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drift (%(default)s)")
+    parser.add_argument("--truth", type=Path, metavar="FILE.tum", help="write the camera's true poses there")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from deviloc_ros.demo.recording import dense, drifting_odometry, record, true_poses
+    from deviloc_ros.demo.worlds import world_of
+    from deviloc_ros.evaluation.trajectory import write_tum
+
+    with posed_images(options) as source:
+        world = world_of(source.images, options.rate_hz)
+        truth = true_poses(world)
+        rng = np.random.default_rng(options.seed)
+        record(world, options.output, drifting_odometry(dense(truth), rng, options.drift, truth[0][1]))
+    if options.truth:
+        cameras = (frame.cam_from_world.inverse() for frame in world.frames)
+        write_tum(options.truth, zip((time_ns for time_ns, _ in truth), cameras, strict=True))
+    print(f"{options.output}: {len(truth)} images, odometry with {options.drift:.1%} drift")
+    return 0

@@ -1,0 +1,71 @@
+"""Similarity transforms that bring views into another frame: onto known positions, or onto odometry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.geometry import nearest_rotation, rotation_distance_deg, translation_distance_m
+
+METERS_PER_RADIAN = 1.0  # a turn by a radian adds as much error to odometry as a metre
+ANCHOR_WAY_M = 0.25  # over so long a way odometry is as sure of a pose as images are
+FOLLOWING_VIEWS = 200  # distances to so many of those after each view give the scale
+
+Poses = Sequence[pycolmap.Rigid3d]
+
+
+def ways_m(poses: Poses) -> NDArray:
+    """(V,) how far a camera has come at each of its poses cam_from_world [m], turns counted as ways."""
+    steps = [
+        translation_distance_m(a, b) + METERS_PER_RADIAN * np.deg2rad(rotation_distance_deg(a, b))
+        for a, b in pairwise(poses)
+    ]
+    return np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def onto_odometry(odometry: Poses, refined: Poses, way_m: NDArray) -> pycolmap.Sim3d:
+    """odom_from_refined: from poses cam_from_world in two frames, of which those of odometry drift over the way.
+
+    The scale comes from all distances between views, each weighing as odometry knows it; the frame from the first.
+    """
+    scale = scale_by_ways(centres_of(odometry), centres_of(refined), way_m)
+    weights = 1 / (1 + ((way_m - way_m[0]) / ANCHOR_WAY_M) ** 2)
+    weights /= weights.sum()
+    turns = [
+        odom.rotation.matrix().T @ new.rotation.matrix() for odom, new in zip(odometry, refined, strict=True)
+    ]  # odom_from_refined, as each view says
+    rotation = nearest_rotation(np.einsum("v,vij->ij", weights, np.stack(turns)))
+    shifts = centres_of(odometry) - scale * centres_of(refined) @ rotation.T
+    return pycolmap.Sim3d(scale, pycolmap.Rotation3d(rotation), weights @ shifts)
+
+
+def scale_by_ways(odometry: NDArray, refined: NDArray, way_m: NDArray) -> float:
+    """Lengths in odometry per length in the other frame, by least squares over distances between (V, 3) positions.
+
+    An error of odometry grows with the way, so a distance weighs by the inverse square of the way that led over it.
+    """
+    products, squares = 0.0, 0.0
+    for ahead in range(1, min(len(odometry), FOLLOWING_VIEWS + 1)):
+        way = np.maximum(way_m[ahead:] - way_m[:-ahead], 1e-6)
+        ours = np.linalg.norm(refined[ahead:] - refined[:-ahead], axis=1) / way
+        theirs = np.linalg.norm(odometry[ahead:] - odometry[:-ahead], axis=1) / way
+        products, squares = products + float(ours @ theirs), squares + float(ours @ ours)
+    if products <= 0:
+        raise ValueError("the camera does not move, so there is no scale")
+    return products / squares
+
+
+def centres_of(poses: Poses) -> NDArray:
+    """(V, 3) camera centres of poses cam_from_world."""
+    return np.stack([pose.tgt_origin_in_src() for pose in poses])
+
+
+def moved_pose(new_from_world: pycolmap.Sim3d, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+    """cam_from_new; lengths in the camera's frame grow by the scale."""
+    rotation = cam_from_world.rotation * new_from_world.rotation.inverse()
+    centre = new_from_world * cam_from_world.tgt_origin_in_src()
+    return pycolmap.Rigid3d(rotation, -(rotation.matrix() @ centre))
