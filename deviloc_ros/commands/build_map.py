@@ -1,4 +1,4 @@
-"""`build-map`: posed images -> a map folder."""
+"""`build-map`: images, posed or alone -> a map folder."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import argparse
 import time
 from pathlib import Path
 
+from deviloc_ros.commands.images_alone import add_images_alone, posed_images_or_structure
 from deviloc_ros.commands.options import add_config, add_preset, config_of
-from deviloc_ros.commands.sources import add_source, posed_images, print_report
+from deviloc_ros.commands.sources import add_source, print_report
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("build-map", help="make a map from posed images")
+    parser = commands.add_parser("build-map", help="make a map from images, posed or not")
     add_source(parser)
+    add_images_alone(parser)
     parser.add_argument(
         "--refine-poses",
         action=argparse.BooleanOptionalAction,
@@ -31,8 +33,8 @@ def run(options: argparse.Namespace) -> int:
 
     config = config_of(options)
     refine = bool(options.odom_topic) if options.refine_poses is None else options.refine_poses
-    with posed_images(options) as source:
-        start = time.monotonic()
+    start = time.monotonic()
+    with posed_images_or_structure(options, config) as source:
         report = build_map(source, options.output, config, overwrite=options.overwrite, refine=refine)
     print_report(report, str(options.output), time.monotonic() - start)
     return 0

@@ -1,4 +1,4 @@
-"""`map info | check | report | drop | prune | merge`: look at maps, and change them without their images."""
+"""`map info | check | report | drop | prune | align | merge`: look at maps, and change them without their images."""
 
 from __future__ import annotations
 
@@ -27,12 +27,28 @@ def add(commands: argparse._SubParsersAction) -> None:
         )
         parser.add_argument("--within-deg", type=float, default=2.0, metavar="DEG", help="the same of the rotation (2)")
     report.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page to write, one HTML file")
+    add_align(actions)
     merge = actions.add_parser("merge", help="join maps that share a world frame")
     merge.add_argument("maps", type=Path, nargs="+", metavar="MAP", help="the maps to join")
     merge.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
     merge.add_argument("--overwrite", action="store_true", help="replace a map that is there")
     merge.add_argument("--prefix", action="store_true", help="put each map's name in front of its views' names")
     merge.set_defaults(run=run_merge)
+
+
+def add_align(actions: argparse._SubParsersAction) -> None:
+    align = actions.add_parser("align", help="move a map into the frame in which cameras of its views are known")
+    align.add_argument("map", type=Path, help="the map folder")
+    known = align.add_mutually_exclusive_group(required=True)
+    known.add_argument("--positions", type=Path, metavar="FILE", help="lines `NAME X Y Z` [m] of three views or more")
+    known.add_argument("--colmap", type=Path, metavar="MODEL", help="COLMAP model with images named like views")
+    known.add_argument(
+        "--poses", type=Path, metavar="FILE.tum", help="poses of the camera over time, for views of a recording"
+    )
+    align.add_argument("--rigid", action="store_true", help="keep the scale")
+    align.add_argument("--output", type=Path, metavar="MAP", help="the map folder to make; default: MAP is replaced")
+    align.add_argument("--overwrite", action="store_true", help="replace a map that is there")
+    align.set_defaults(run=run_align)
 
 
 def run_info(options: argparse.Namespace) -> int:
@@ -92,6 +108,31 @@ def run_prune(options: argparse.Namespace) -> int:
     print(
         f"{options.map}: {len(names)} of {len(reference_map)} views {'would be' if options.dry_run else 'were'} dropped"
     )
+    return 0
+
+
+def run_align(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.truth import truth_of_file
+    from deviloc_ros.maps.colmap import read_model
+    from deviloc_ros.maps.edit import align_map
+    from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions
+    from deviloc_ros.maps.store import Map
+
+    poses = {record.name: record.cam_from_world for record in Map.open(options.map).records}
+    if options.positions:
+        wanted_from_world, note = fit_positions(poses, read_positions(options.positions), rigid=options.rigid)
+    elif options.colmap:
+        known = {image.name: image.cam_from_world for image in read_model(options.colmap, Path()).images}
+        wanted_from_world, note = fit_poses(poses, known, rigid=options.rigid)
+    else:
+        truth = truth_of_file(options.poses)
+        stamped = {name: truth.at(int(Path(name).stem)) for name in poses if Path(name).stem.isdecimal()}
+        known = {name: world_from_cam.inverse() for name, world_from_cam in stamped.items() if world_from_cam}
+        wanted_from_world, note = fit_poses(poses, known, rigid=options.rigid)
+    output = options.output or options.map
+    notes = {"frame": note} if options.rigid else {"frame": note, "scale": "metres, by `map align`"}
+    align_map(options.map, wanted_from_world, output, notes, overwrite=options.overwrite or options.output is None)
+    print(f"{output}: {note}")
     return 0
 
 

@@ -9,19 +9,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from deviloc_ros.commands.depth import add_depth, depth_plan, with_depth
 from deviloc_ros.commands.options import add_every, every_of, parse_camera
 
 if TYPE_CHECKING:
     from deviloc_ros.maps.build import BuildReport
-    from deviloc_ros.maps.sources import Source
+    from deviloc_ros.maps.sources import ImageFile, Source
+
+
+LAYOUTS = ("colmap", "sevenscenes", "kitti", "tum", "nerfstudio", "kapture", "bag")
+Named = TypeVar("Named", bound="ImageFile")
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
     """One flag for each layout, and what belongs to them."""
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--colmap", type=Path, metavar="MODEL", help="COLMAP model folder, text or binary; needs --images"
     )
@@ -91,10 +95,15 @@ def posed_images(options: argparse.Namespace) -> Iterator[Source]:
             source = read_recording(options, folder)
         else:
             source = with_depth(read_layout(options), options)
-        images = [image for image in source.images if options.only is None or fnmatch(image.name, options.only)]
-        if source.images and not images:
-            raise ValueError(f"--only {options.only!r}: no image has such a name; the first is {source.images[0].name}")
-        yield replace(source, images=images[::step])
+        yield replace(source, images=named_like(source.images, options.only)[::step])
+
+
+def named_like(images: list[Named], pattern: str | None) -> list[Named]:
+    """Those whose name fits --only. Raises ValueError if none does."""
+    chosen = [image for image in images if pattern is None or fnmatch(image.name, pattern)]
+    if images and not chosen:
+        raise ValueError(f"--only {pattern!r}: no image has such a name; the first is {images[0].name!r}")
+    return chosen
 
 
 def read_layout(options: argparse.Namespace) -> Source:
@@ -102,6 +111,8 @@ def read_layout(options: argparse.Namespace) -> Source:
     from deviloc_ros.evaluation.truth import truth_of_file
     from deviloc_ros.maps import colmap, kapture, nerfstudio, sources, tum
 
+    if not any(getattr(options, layout) for layout in LAYOUTS):
+        raise ValueError(f"where are posed images? give one of {', '.join(f'--{layout}' for layout in LAYOUTS)}")
     if options.colmap:
         if options.images is None:
             raise ValueError("--colmap needs --images, the folder where the model's image names start")

@@ -13,6 +13,7 @@ from deviloc_ros.geometry import nearest_rotation, rotation_distance_deg, transl
 
 METERS_PER_RADIAN = 1.0  # a turn by a radian adds as much error to odometry as a metre
 ANCHOR_WAY_M = 0.25  # over so long a way odometry is as sure of a pose as images are
+ON_A_LINE = 1e-3  # positions whose second extent is so small a share of the first
 FOLLOWING_VIEWS = 200  # distances to so many of those after each view give the scale
 
 Poses = Sequence[pycolmap.Rigid3d]
@@ -69,3 +70,47 @@ def moved_pose(new_from_world: pycolmap.Sim3d, cam_from_world: pycolmap.Rigid3d)
     rotation = cam_from_world.rotation * new_from_world.rotation.inverse()
     centre = new_from_world * cam_from_world.tgt_origin_in_src()
     return pycolmap.Rigid3d(rotation, -(rotation.matrix() @ centre))
+
+
+def of_positions(positions: NDArray, wanted: NDArray, *, rigid: bool = False) -> pycolmap.Sim3d:
+    """wanted_from_positions: what brings (N, 3) positions nearest to others (Umeyama 1991); rigid: with scale 1.
+
+    Raises:
+        ValueError: fewer than three, or all on a line: the rotation about it would be arbitrary.
+    """
+    few = f"{len(positions)} positions determine no rotation: three are needed that are not on one line"
+    for points in (positions, wanted):
+        singular = np.linalg.svd(points - points.mean(0), compute_uv=False) if len(points) > 2 else np.zeros(3)
+        if singular[1] <= ON_A_LINE * singular[0]:
+            raise ValueError(few)
+    found = pycolmap.estimate_rigid3d(positions, wanted) if rigid else pycolmap.estimate_sim3d(positions, wanted)
+    if found is None:
+        raise ValueError(few)
+    return found if isinstance(found, pycolmap.Sim3d) else pycolmap.Sim3d(1.0, found.rotation, found.translation)
+
+
+def of_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> pycolmap.Sim3d:
+    """wanted_from_poses, of poses cam_from_world: the mean of their turns, then scale and shift by least squares.
+
+    Raises:
+        ValueError: no pose, or none moves where a scale is asked for.
+    """
+    if not len(poses):
+        raise ValueError("no pose to align by")
+    turns = [w.rotation.matrix().T @ p.rotation.matrix() for p, w in zip(poses, wanted, strict=True)]
+    rotation = nearest_rotation(np.mean(turns, 0))
+    here, there = centres_of(poses) @ rotation.T, centres_of(wanted)
+    middle_here, middle_there = here.mean(0), there.mean(0)
+    scale = 1.0
+    if not rigid:
+        spread = float(((here - middle_here) ** 2).sum())
+        scale = float(((here - middle_here) * (there - middle_there)).sum()) / max(spread, 1e-12)
+        if scale <= 1e-9:
+            raise ValueError(f"{len(poses)} poses determine no scale: the camera has to move")
+    return pycolmap.Sim3d(scale, pycolmap.Rotation3d(rotation), middle_there - scale * middle_here)
+
+
+def moved_points(new_from_world: pycolmap.Sim3d, points_in_world: NDArray) -> NDArray:
+    """(N, 3) -> (N, 3)."""
+    rotation = new_from_world.rotation.matrix()
+    return new_from_world.scale * points_in_world @ rotation.T + new_from_world.translation

@@ -6,6 +6,7 @@ COLMAP puts the centre of the first pixel at (0.5, 0.5), we put it at (0, 0).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.geometry import is_finite
 from deviloc_ros.maps.colmap_files import check_files
-from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
+from deviloc_ros.maps.sources import ImageFile, PosedImage, Skipped, Source, SourceError
 from deviloc_ros.types import Camera, Landmarks
 
 PIXEL_SHIFT = 0.5  # a COLMAP pixel coordinate minus ours
@@ -97,8 +98,11 @@ def landmarks_from_colmap(image: pycolmap.Image, reconstruction: pycolmap.Recons
     return Landmarks(ids, keypoints, np.stack([reconstruction.points3D[point_id].xyz for point_id in ids.tolist()]))
 
 
-def reconstruction_of(images: list[PosedImage]) -> pycolmap.Reconstruction:
-    """A model with the cameras and poses of `images` and no points; image ids count from 1 in their order."""
+def reconstruction_of(images: Sequence[ImageFile]) -> pycolmap.Reconstruction:
+    """A model with the cameras of `images`, their poses if they have some, and no points.
+
+    Image ids count from 1 in their order.
+    """
     reconstruction = pycolmap.Reconstruction()
     camera_ids: dict[Camera, int] = {}
     for number, posed in enumerate(images, 1):
@@ -106,5 +110,8 @@ def reconstruction_of(images: list[PosedImage]) -> pycolmap.Reconstruction:
             camera_ids[posed.camera] = len(camera_ids) + 1
             reconstruction.add_camera_with_trivial_rig(camera_to_colmap(posed.camera, camera_ids[posed.camera]))
         image = pycolmap.Image(name=posed.name, camera_id=camera_ids[posed.camera], image_id=number)
-        reconstruction.add_image_with_trivial_frame(image, posed.cam_from_world)
+        if isinstance(posed, PosedImage):
+            reconstruction.add_image_with_trivial_frame(image, posed.cam_from_world)
+        else:
+            reconstruction.add_image_with_trivial_frame(image)
     return reconstruction

@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pycolmap
 import torch
 from numpy.typing import NDArray
 
 from deviloc_ros import __version__
+from deviloc_ros.maps.alignment import moved_points, moved_pose
 from deviloc_ros.maps.retrieval import Vlad, for_retrieval, training_descriptors
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.maps.writer import MapWriter
-from deviloc_ros.types import Landmarks
+from deviloc_ros.types import Landmarks, ReferenceView
 
 
 @contextmanager
@@ -80,6 +82,46 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
         }
         writer.finish(points, vlad, descriptors, provenance)
     return sum(len(reference_map) for reference_map in maps)
+
+
+def align_map(
+    folder: Path, new_from_world: pycolmap.Sim3d, output: Path, notes: dict[str, str], *, overwrite: bool = False
+) -> None:
+    """Move a map into another frame. notes: what its manifest is to say of frame and scale.
+
+    Raises:
+        MapError: the scale changes and the map holds what its lifting method computed at the old one.
+    """
+    reference_map = Map.open(folder)
+    with MapWriter(output, reference_map.config, overwrite=overwrite) as writer:
+        for number in range(len(reference_map)):
+            view = moved_view(reference_map.view(number), new_from_world)
+            if view.tower and abs(new_from_world.scale - 1) > 1e-9:
+                raise MapError(f"{folder}: maps of lift method {writer.config.lift.method!r} keep their scale")
+            features = writer.set_aside(len(writer.records), view.features, view.tower)
+            writer.add_view(replace(view, features=features), view.landmarks)
+        ids, points = reference_map.landmarks_and_ids()
+        moved = dict(zip(ids.tolist(), moved_points(new_from_world, points), strict=True))
+        vlad, descriptors = reference_map.retrieval()
+        writer.finish(
+            moved, vlad, torch.from_numpy(descriptors), noted(reference_map, aligned=len(reference_map)) | notes
+        )
+
+
+def moved_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceView:
+    """A view in another frame, with its 3D points."""
+    lifted = replace(
+        view.lifted,
+        points_in_world=moved_points(new_from_world, view.lifted.points_in_world),
+        depths=new_from_world.scale * view.lifted.depths,
+    )
+    points = moved_points(new_from_world, view.landmarks.points_in_world)
+    return replace(
+        view,
+        cam_from_world=moved_pose(new_from_world, view.cam_from_world),
+        lifted=lifted,
+        landmarks=replace(view.landmarks, points_in_world=points),
+    )
 
 
 def check_alike(one: Map, other: Map) -> None:

@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pycolmap
@@ -20,8 +18,9 @@ from deviloc_ros.config import Config
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.maps.colmap import camera_to_colmap, pixels_from_colmap, pixels_to_colmap
 from deviloc_ros.maps.retrieval import Vlad, training_descriptors
+from deviloc_ros.maps.sources import ImageFile
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.types import Camera, Features
+from deviloc_ros.types import Features
 
 SIFT_RATIO = 0.8
 SIFT_KEYPOINTS = 8192
@@ -31,17 +30,6 @@ MAX_VERIFICATION_ERROR_PX = 4.0
 Pair = tuple[str, str]
 Progress = Callable[..., tqdm]
 Keep = Callable[[str, str, NDArray], NDArray]
-
-
-class ImageFile(Protocol):
-    """What matching needs to know of an image."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def path(self) -> Path: ...
-    @property
-    def camera(self) -> Camera: ...
 
 
 @dataclass(slots=True)

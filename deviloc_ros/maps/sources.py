@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -22,6 +23,17 @@ SEVEN_SCENES_COLOR_FROM_DEPTH = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array
 
 class SourceError(ValueError):
     """Posed images that cannot be read; the message names file and field."""
+
+
+class ImageFile(Protocol):
+    """An image with its camera."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def camera(self) -> Camera: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

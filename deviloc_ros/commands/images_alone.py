@@ -1,0 +1,120 @@
+"""`build-map --images DIR` without poses: structure from motion, and what says how large its unit is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deviloc_ros.commands.options import every_of, parse_camera
+from deviloc_ros.commands.sources import LAYOUTS, named_like, posed_images
+
+if TYPE_CHECKING:
+    import pycolmap
+
+    from deviloc_ros.config import Config
+    from deviloc_ros.maps.sources import PosedImage, Source
+
+
+def add_images_alone(parser: argparse.ArgumentParser) -> None:
+    """What makes the unit of a map from images alone a metre. The images are those of --images."""
+    group = parser.add_argument_group(
+        "from images alone (--images without a layout)",
+        "structure from motion; --camera stays as it is, without it a SIMPLE_RADIAL camera is estimated",
+    )
+    scale = group.add_mutually_exclusive_group()
+    scale.add_argument(
+        "--positions",
+        type=Path,
+        metavar="FILE",
+        help="a line `NAME X Y Z` for three images or more: where their cameras were [m]; the map is in that frame",
+    )
+    scale.add_argument(
+        "--known-distance",
+        nargs=3,
+        metavar=("NAME", "NAME", "METRES"),
+        help="how far apart the cameras of two images were",
+    )
+
+
+@contextmanager
+def posed_images_or_structure(options: argparse.Namespace, config: Config) -> Iterator[Source]:
+    """The posed images that the flags name, or images alone posed by structure from motion.
+
+    Raises:
+        ValueError: naming flag or file.
+    """
+    alone = options.images and not any(getattr(options, layout) for layout in LAYOUTS)
+    if not alone and (options.positions or options.known_distance):
+        raise ValueError("--positions and --known-distance belong to --images alone; see `map align` for other maps")
+    if alone:
+        yield structure(options, config)
+    else:
+        with posed_images(options) as source:
+            yield source
+
+
+def structure(options: argparse.Namespace, config: Config) -> Source:
+    """Images posed by structure from motion, at the scale that the flags give or an arbitrary one."""
+    from tqdm import tqdm
+
+    from deviloc_ros.maps.matches import find_keypoints
+    from deviloc_ros.maps.positions import read_positions
+    from deviloc_ros.maps.sources import Source
+    from deviloc_ros.maps.structure import find_images, moved_images, structure_from_motion
+    from deviloc_ros.matching import create_matcher
+
+    positions = read_positions(options.positions) if options.positions else {}
+    camera = parse_camera(options.camera) if options.camera else None
+    found, unreadable = find_images(options.images, camera)
+    images = named_like(found, options.only)[:: every_of(options)]
+    progress = partial(tqdm, dynamic_ncols=True)
+    keypoints = find_keypoints(images, create_matcher(config.matcher), config, progress)
+    posed, skipped = structure_from_motion(images, keypoints, progress, known_camera=camera is not None)
+    metric_from_model, scale = metric(posed, positions, options.known_distance)
+    notes = {"poses": f"structure from motion, {len(posed)} of {len(images)} images", "scale": scale}
+    if camera is None:
+        notes["camera"] = f"estimated: {posed[0].camera}"
+    return Source(moved_images(posed, metric_from_model), unreadable + skipped, notes)
+
+
+def metric(images: list[PosedImage], positions: dict, known_distance: list[str] | None) -> tuple[pycolmap.Sim3d, str]:
+    """metric_from_model, and in words what it rests on.
+
+    Raises:
+        ValueError: what is known does not fit the images.
+    """
+    import numpy as np
+    import pycolmap
+
+    from deviloc_ros.geometry import translation_distance_m
+    from deviloc_ros.maps.positions import fit_positions
+    from deviloc_ros.maps.structure import DEPTH_OF_ARBITRARY_SCALE, median_depth
+
+    poses = {image.name: image.cam_from_world for image in images}
+    if positions:
+        metric_from_model, words = fit_positions(poses, positions)
+        return metric_from_model, f"metres, {words}"
+    unchanged = pycolmap.Rotation3d(), np.zeros(3)
+    if known_distance is None:
+        scale = DEPTH_OF_ARBITRARY_SCALE / median_depth(images)
+        return pycolmap.Sim3d(scale, *unchanged), "arbitrary: lengths are not metres; see `map align`, --known-distance"
+    a, b, metres = known_distance
+    if missing := [name for name in (a, b) if name not in poses]:
+        raise ValueError(f"--known-distance: {missing[0]!r} is not among the images that could be registered")
+    distance = translation_distance_m(poses[a], poses[b])
+    scale = as_metres(metres) / max(distance, 1e-9)
+    return pycolmap.Sim3d(scale, *unchanged), f"metres, as {a} and {b} were {metres} m apart"
+
+
+def as_metres(text: str) -> float:
+    """Raises ValueError naming the flag."""
+    try:
+        if (metres := float(text)) > 0:
+            return metres
+    except ValueError:
+        pass
+    raise ValueError(f"--known-distance: METRES is {text!r}, expected a number above zero")

@@ -1,0 +1,82 @@
+"""Where cameras are known to have been, by view: what puts a map into another frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.geometry import rotation_distance_deg
+from deviloc_ros.maps.alignment import centres_of, moved_points, moved_pose, of_poses, of_positions
+from deviloc_ros.maps.sources import SourceError
+
+Poses = Mapping[str, pycolmap.Rigid3d]
+
+
+def read_positions(path: Path) -> dict[str, NDArray]:
+    """A text file of `NAME X Y Z` lines [m], as COLMAP's model_aligner reads; `#` begins a comment.
+
+    Raises:
+        SourceError: naming file and line.
+    """
+    if not path.is_file():
+        raise SourceError(f"{path}: not found")
+    positions = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, *values = line.split()
+        try:
+            position = np.array(values, float)
+        except ValueError as error:
+            raise SourceError(f"{path}:{number}: {error}") from error
+        if position.shape != (3,) or not np.isfinite(position).all():
+            raise SourceError(f"{path}:{number}: expected NAME X Y Z, got {line[:80]!r}")
+        positions[name] = position
+    return positions
+
+
+def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool = False) -> tuple[pycolmap.Sim3d, str]:
+    """wanted_from_world of poses cam_from_world by view, and in words how well it fits.
+
+    Raises:
+        SourceError: too few views have a known position.
+    """
+    names = known_names(poses, positions)
+    here, there = centres_of([poses[name] for name in names]), np.stack([positions[name] for name in names])
+    try:
+        wanted_from_world = of_positions(here, there, rigid=rigid)
+    except ValueError as error:
+        raise SourceError(f"{error} (of {len(poses)} views)") from error
+    off_m = np.linalg.norm(moved_points(wanted_from_world, here) - there, axis=1)
+    return wanted_from_world, f"as {len(names)} known positions have it; {in_words(wanted_from_world, off_m)}"
+
+
+def fit_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> tuple[pycolmap.Sim3d, str]:
+    """The same by known poses cam_from_world: two views are enough, on a line too. Raises SourceError."""
+    names = known_names(poses, wanted)
+    here, there = [poses[name] for name in names], [wanted[name] for name in names]
+    try:
+        wanted_from_world = of_poses(here, there, rigid=rigid)
+    except ValueError as error:
+        raise SourceError(f"{error} (of {len(poses)} views)") from error
+    moved = [moved_pose(wanted_from_world, pose) for pose in here]
+    off_m = np.linalg.norm(centres_of(moved) - centres_of(there), axis=1)
+    off_deg = np.median([rotation_distance_deg(a, b) for a, b in zip(moved, there, strict=True)])
+    words = f"{in_words(wanted_from_world, off_m)}, {off_deg:.2f} deg"
+    return wanted_from_world, f"as {len(names)} known poses have it; {words}"
+
+
+def known_names(poses: Poses, known: Mapping[str, object]) -> list[str]:
+    """Raises SourceError if no view is known."""
+    names = [name for name in poses if name in known]
+    if not names:
+        raise SourceError(f"none of the {len(poses)} views is named there; the first is {next(iter(poses), '')!r}")
+    return names
+
+
+def in_words(wanted_from_world: pycolmap.Sim3d, off_m: NDArray) -> str:
+    return f"scale {wanted_from_world.scale:.4f}, off by {np.median(off_m):.3f} m (median), {off_m.max():.3f} m (most)"
