@@ -34,7 +34,7 @@ def onto_odometry(odometry: Poses, refined: Poses, way_m: NDArray) -> pycolmap.S
     The scale comes from all distances between views, each weighing as odometry knows it; the frame from the first.
     """
     scale = scale_by_ways(centres_of(odometry), centres_of(refined), way_m)
-    weights = 1 / (1 + ((way_m - way_m[0]) / ANCHOR_WAY_M) ** 2)
+    weights = (1 + ((way_m - way_m[0]) / ANCHOR_WAY_M) ** 2) ** -2.0  # drift adds up: far views must not add to it
     weights /= weights.sum()
     turns = [
         odom.rotation.matrix().T @ new.rotation.matrix() for odom, new in zip(odometry, refined, strict=True)

@@ -1,0 +1,123 @@
+"""Similarity transforms between frames: exact where the truth is, and told when nothing determines them."""
+
+from functools import reduce
+from itertools import pairwise
+
+import numpy as np
+import pycolmap
+import pytest
+from worlds import random_rigid, rigid_of
+
+from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
+from deviloc_ros.maps.alignment import (
+    centres_of,
+    moved_points,
+    moved_pose,
+    of_poses,
+    of_positions,
+    onto_odometry,
+    ways_m,
+)
+from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions
+from deviloc_ros.maps.sources import SourceError
+
+RNG = np.random.default_rng(0)
+POSES = [random_rigid(RNG) for _ in range(6)]  # cam_from_world
+MOVE = pycolmap.Sim3d(2.5, pycolmap.Rotation3d(np.array([0.3, -1.0, 0.2])), np.array([4.0, -2.0, 7.0]))
+MOVED = [moved_pose(MOVE, pose) for pose in POSES]
+
+
+def assert_same(one: pycolmap.Sim3d, other: pycolmap.Sim3d) -> None:
+    np.testing.assert_allclose(one.matrix(), other.matrix(), atol=1e-9)
+
+
+def test_what_a_camera_sees_grows_with_the_world():
+    points = RNG.normal(size=(5, 3))
+    for pose, moved in zip(POSES, MOVED, strict=True):
+        seen = transform_points(moved, moved_points(MOVE, points))
+        np.testing.assert_allclose(seen, MOVE.scale * transform_points(pose, points), atol=1e-9)
+
+
+def test_the_move_is_found_from_positions_and_from_poses():
+    assert_same(of_positions(centres_of(POSES), centres_of(MOVED)), MOVE)
+    assert_same(of_poses(POSES, MOVED), MOVE)
+    assert_same(of_poses(POSES[:2], MOVED[:2]), MOVE)
+    assert (
+        of_poses(POSES, MOVED, rigid=True).scale
+        == 1
+        == of_positions(centres_of(POSES), centres_of(MOVED), rigid=True).scale
+    )
+
+
+def test_positions_on_a_line_and_a_camera_that_stands_determine_nothing():
+    line = np.arange(5.0)[:, None] * [1, 2, 3]
+    for positions in (line, line[:2], np.zeros((4, 3))):
+        with pytest.raises(ValueError, match="three are needed that are not on one line"):
+            of_positions(positions, positions)
+    with pytest.raises(ValueError, match="the camera has to move"):
+        of_poses(POSES[:1] * 3, MOVED[:1] * 3)
+
+
+def drive(count: int = 60, step_m: float = 0.1) -> list[pycolmap.Rigid3d]:
+    """world_from_cam along a bend."""
+    step = rigid_of([0, 0.05, 0], [0.02, 0, step_m])
+    return reduce(lambda way, _: [*way, way[-1] * step], range(count - 1), [random_rigid(RNG)])
+
+
+def drifting(truth: list[pycolmap.Rigid3d], turn_rad_per_m: float) -> list[pycolmap.Rigid3d]:
+    """The same way from the same start, turned more and more; its steps are right."""
+    poses = [truth[0]]
+    for before, after in pairwise(truth):
+        step = before.inverse() * after
+        turn = pycolmap.Rotation3d(np.array([turn_rad_per_m * np.linalg.norm(step.translation), 0, 0]))
+        poses.append(poses[-1] * pycolmap.Rigid3d(step.rotation * turn, step.translation))
+    return poses
+
+
+def test_scale_and_frame_come_from_odometry_but_not_its_drift():
+    truth = drive()
+    odometry = [pose.inverse() for pose in drifting(truth, 0.02)]
+    refined = [moved_pose(MOVE, pose.inverse()) for pose in truth]  # right, in a frame of its own
+    found = onto_odometry(odometry, refined, ways_m(odometry))
+    assert found.scale * MOVE.scale == pytest.approx(1, abs=0.003)
+    put_back = [moved_pose(found, pose) for pose in refined]
+    off_m = [translation_distance_m(a, b.inverse()) for a, b in zip(put_back, truth, strict=True)]
+    given_off_m = [translation_distance_m(a, b.inverse()) for a, b in zip(odometry, truth, strict=True)]
+    assert max(off_m) < 0.25 * max(given_off_m) and off_m[0] < 0.002
+    assert rotation_distance_deg(put_back[0], truth[0].inverse()) < 0.2
+
+
+def test_a_camera_that_only_turns_has_no_scale():
+    turning = [rigid_of([0, 0.1 * n, 0], [0, 0, 0]) for n in range(5)]
+    with pytest.raises(ValueError, match="the camera does not move"):
+        onto_odometry(turning, turning, ways_m(turning))
+
+
+def test_known_positions_are_read_and_what_is_wrong_is_named(tmp_path):
+    path = tmp_path / "positions.txt"
+    path.write_text("# NAME X Y Z\n\na.png 1 2 3\nb/c.png -1 0 0.5\n")
+    assert {name: position.tolist() for name, position in read_positions(path).items()} == {
+        "a.png": [1, 2, 3],
+        "b/c.png": [-1, 0, 0.5],
+    }
+    for text in ("a.png 1 2", "a.png 1 2 x", "a.png 1 2 nan"):
+        path.write_text(text)
+        with pytest.raises(SourceError, match=r"positions\.txt:1: "):
+            read_positions(path)
+    with pytest.raises(SourceError, match="not found"):
+        read_positions(tmp_path / "nowhere.txt")
+
+
+def test_views_are_known_by_name():
+    poses = {f"{number}.png": pose for number, pose in enumerate(POSES)}
+    known = {f"{number}.png": pose for number, pose in enumerate(MOVED[:4])} | {"other.png": POSES[0]}
+    found, words = fit_poses(poses, known)
+    assert_same(found, MOVE)
+    assert words.startswith("as 4 known poses have it; scale 2.5000, off by 0.000 m")
+    found, words = fit_positions(poses, {name: pose.tgt_origin_in_src() for name, pose in known.items()})
+    assert_same(found, MOVE)
+    assert words.startswith("as 4 known positions have it")
+    with pytest.raises(SourceError, match=r"none of the 6 views is named there; the first is '0\.png'"):
+        fit_poses(poses, {"other.png": POSES[0]})
+    with pytest.raises(SourceError, match=r"2 positions determine no rotation.*of 6 views"):
+        fit_positions(poses, {name: np.arange(3.0) for name in ("0.png", "1.png")})
