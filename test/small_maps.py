@@ -10,6 +10,7 @@ import pycolmap
 import torch
 
 from deviloc_ros.config import Config, from_dict
+from deviloc_ros.maps.edit import merge_maps
 from deviloc_ros.maps.retrieval import Vlad
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.writer import MapWriter
@@ -20,6 +21,7 @@ CAMERAS = (
     Camera("PINHOLE", 320, 240, (262.0, 262.0, 159.5, 119.5)),
     Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, -0.02)),
 )
+PARTS = ("one", "other")  # maps beside it; reading them is no operation on files of the map that is written
 FILE_EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree"}
 
 
@@ -83,11 +85,13 @@ def die_at(event_number: int) -> None:
 
 
 def work(operation: str, folder: Path, event_number: int = 0) -> None:
-    """What a process is killed in: `build` two views over what is there, or `update` it by two."""
+    """What a process is killed in: over what is there `build` two views or `merge` the PARTS, or `update` it by two."""
     if event_number:
         die_at(event_number)
     views = [reference_view(number) for number in (7, 8)]
     if operation == "build":
         write_map(folder, views, overwrite=True)
+    elif operation == "merge":
+        merge_maps([folder.with_name(part) for part in PARTS], folder, overwrite=True)
     else:
         extend_map(folder, views)

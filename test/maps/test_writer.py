@@ -6,27 +6,29 @@ import signal
 
 import numpy as np
 import pytest
-from small_maps import CONFIG, reference_view, use_everything, work, write_map
+from small_maps import CONFIG, PARTS, reference_view, use_everything, work, write_map
 
 from deviloc_ros.maps.manifest import read_manifest
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.maps.writer import MapWriter, unnamed_files
 
 DEADLINE_S = 60
-OPERATIONS = ("build", "update")
+OPERATIONS = ("build", "update", "merge")
 
 
 @pytest.fixture(scope="module")
 def processes():
     """Processes forked from one that has imported what they need, so that each starts in milliseconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["deviloc_ros.maps.writer"])
+    context.set_forkserver_preload(["deviloc_ros.maps.edit", "faiss"])
     return context
 
 
 @pytest.fixture
 def old(tmp_path):
     write_map(tmp_path / "old.map", [reference_view(number) for number in range(3)])
+    for part, number in zip(PARTS, (7, 9), strict=True):
+        write_map(tmp_path / part, [reference_view(number), reference_view(number + 1)])
     return tmp_path / "old.map"
 
 
