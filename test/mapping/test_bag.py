@@ -10,8 +10,10 @@ from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import main
 from deviloc_ros.evaluation.bag_run import Plan, TruthSource
 from deviloc_ros.evaluation.contents import Rig
+from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.mapping.bag import read_bag
 from deviloc_ros.mapping.keyframes import Frame, Spacing, keyframes, sharpness_of
+from deviloc_ros.maps.colmap import reconstruction_of
 from deviloc_ros.maps.store import Map
 
 PERIOD_NS = 100_000_000
@@ -107,3 +109,32 @@ def test_a_map_is_built_from_a_recording_in_one_command(bag, room, tmp_path, cap
 def test_what_is_missing_is_said(bag, tmp_path, plan, why):
     with pytest.raises(ValueError, match=why):
         read_bag(bag, plan, EVERY_IMAGE, tmp_path, quiet=True)
+
+
+def run(*arguments) -> int:
+    with pytest.raises(SystemExit) as done:
+        main([str(argument) for argument in arguments])
+    return done.value.code
+
+
+def test_odometry_is_refined_unless_one_says_no(room, tmp_path, capsys):
+    """The way of docs/benchmarks.md: a drive with drift, its map, and the map moved onto the truth."""
+    model, drive, truth = tmp_path / "model", tmp_path / "drive", tmp_path / "truth.tum"
+    model.mkdir()
+    reconstruction_of(room.images).write_text(str(model))
+    source = ("--colmap", model, "--images", room.folder)
+    assert run("simulate-bag", *source, "--output", drive, "--truth", truth, "--drift", 0.05) == 0
+    for name, more in (("refined", ()), ("given", ("--no-refine-poses",))):
+        options = ("--keyframe-m", 0, "--set", "matcher.max_keypoints=512", *more)
+        assert run("build-map", "--bag", drive, "--odom-topic", "/odom", "--output", tmp_path / name, *options) == 0
+        assert ("poses: 7 of 7 refined over" in capsys.readouterr().out) == (name == "refined")
+    assert "7 of 7 refined" in Map.open(tmp_path / "refined").manifest.provenance["poses"]
+    assert run("map", "align", tmp_path / "refined", "--poses", truth, "--rigid") == 0
+    refined, given = (
+        [
+            translation_distance_m(record.cam_from_world, image.cam_from_world)
+            for record, image in zip(records, room.images, strict=True)
+        ]
+        for records in (Map.open(tmp_path / "refined").records, Map.open(tmp_path / "given").records)
+    )
+    assert given[0] < 1e-6 and max(refined) < 0.5 * max(given)
