@@ -66,7 +66,7 @@ def refine_poses(
     """Images in order of the way, as of a recording, with refined poses and landmarks that fit these.
 
     Raises:
-        RefinementError: too few images share matches; they say nothing about the poses.
+        RefinementError: too few images share matches to say anything about the poses, or the camera does not move.
     """
     pairs = {*nearby_pairs(images), *lookalike_pairs(keypoints, LOOKALIKES_PER_VIEW)}
     graph = match_pairs(keypoints, sorted(pairs), Verification(keypoints, images), progress)
@@ -139,11 +139,17 @@ def in_frame_of_odometry(images: list[PosedImage], held: dict[str, pycolmap.Rigi
 
     Args:
         held: adjusted poses by image name, in a frame of their own.
+
+    Raises:
+        RefinementError: the camera does not move.
     """
     way_m = ways_m([image.cam_from_world for image in images])
     numbers = np.array([number for number, image in enumerate(images) if image.name in held])
     odometry = [images[number].cam_from_world for number in numbers]
-    odom_from_model = onto_odometry(odometry, [held[images[n].name] for n in numbers], way_m[numbers])
+    try:
+        odom_from_model = onto_odometry(odometry, [held[images[n].name] for n in numbers], way_m[numbers])
+    except ValueError as error:
+        raise RefinementError(str(error)) from error
     refined = []
     for number, image in enumerate(images):
         nearest = images[numbers[np.abs(way_m[numbers] - way_m[number]).argmin()]]
