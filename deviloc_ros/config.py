@@ -97,6 +97,9 @@ class LiftConfig(Checked):
     max_depth_spread: float = param(
         0.1, "relative depth spread of the neighbours that gives confidence exp(-1)", low=1e-3, high=10.0
     )
+    interpolate_within_px: float = param(
+        6.0, "keypoints this near a landmark take the interpolated depth, the others that of pin", low=0.0, high=1000.0
+    )
     check_views: int = param(4, "neighbouring views that lifted points are checked against; 0 is none", low=0, high=50)
     check_radius_px: float = param(
         4.0, "a point is compared with what a neighbour says this near to where it projects", low=0.1, high=50.0

@@ -118,7 +118,7 @@ def create_point_inference(config: LiftConfig) -> PointInference:
     if config.method == "pin":
         from deviloc_ros.pin import WEIGHTS, LearnedPointInference, load_pin
 
-        return LearnedPointInference(load_pin(Path(config.weights) if config.weights else WEIGHTS))
+        return LearnedPointInference(load_pin(Path(config.weights) if config.weights else WEIGHTS), config)
     if config.method == "upstream":
         from deviloc_ros.upstream.lifting import UpstreamPointInference
 

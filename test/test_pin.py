@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from deviloc_ros.config import LiftConfig
 from deviloc_ros.pin import LearnedPointInference, PinShape, PointInferenceNetwork, load_pin, plane_at_origin, save_pin
-from deviloc_ros.point_inference import LiftInput
+from deviloc_ros.point_inference import Interpolation, LiftInput, nearest_landmarks
 from deviloc_ros.training.pin import VALIDATION_BATCHES, PinTraining, Sample, draw_batch, fit, loss_of
 
 
@@ -139,4 +140,25 @@ def test_features_of_another_matcher_are_refused():
     rays = np.array([[0.0, 0.0, 1.0]])
     view = LiftInput(rays, rays, np.zeros((1, 256)), rays, np.zeros((1, 256)), 500.0)
     with pytest.raises(ValueError, match=r"of size 64, the matcher gives 256: choose lift\.method"):
-        LearnedPointInference(load_pin()).infer(view)
+        LearnedPointInference(load_pin(), LiftConfig()).infer(view)
+
+
+def test_close_to_a_landmark_the_interpolated_depth_stands():
+    rng = np.random.default_rng(0)
+    rays = np.column_stack([rng.uniform(-0.5, 0.5, (40, 2)), np.ones(40)])
+    landmarks = rays[:20] * rng.uniform(1.0, 4.0, (20, 1))
+    rays[20:, :2] = rays[:20, :2] + [[0.004, 0.0]]  # 2 px from a landmark each
+    rays[30:, :2] += [[0.02, 0.0]]  # 12 px
+    features = np.eye(64)[rng.integers(0, 64, 40)]
+    view = LiftInput(landmarks, rays[:20], features[:20], rays[20:], features[20:], 500.0)
+    interpolated = Interpolation(LiftConfig()).infer(view)[0]
+    network = load_pin()
+    near, alone = (
+        LearnedPointInference(network, LiftConfig(interpolate_within_px=px)).infer(view) for px in (6.0, 0.0)
+    )
+    distances = nearest_landmarks(view, 1)[0][:, 0]
+    close = distances < 6.0
+    assert close.any() and not close.all()
+    np.testing.assert_array_equal(near[0], np.where(close, interpolated, alone[0]))
+    assert not np.isclose(alone[0][close], interpolated[close]).all()
+    np.testing.assert_array_equal(near[1], alone[1])

@@ -19,11 +19,13 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from deviloc_ros.config import LiftConfig
     from deviloc_ros.evaluation.holdout import evaluate_holdout
     from deviloc_ros.evaluation.reliability import draw_reliability
     from deviloc_ros.pin import WEIGHTS, LearnedPointInference, load_pin
 
-    cells, diagrams = evaluate_holdout(options.data, LearnedPointInference(load_pin(options.weights or WEIGHTS)))
+    pin = LearnedPointInference(load_pin(options.weights or WEIGHTS), LiftConfig())
+    cells, diagrams = evaluate_holdout(options.data, pin)
     if options.json:
         options.json.write_text(json.dumps({"cells": cells}, indent=1))
     if options.reliability:

@@ -63,9 +63,10 @@ def variants(config: Config) -> list[Variant]:
     without_geometry.load_state_dict(network.state_dict())
     return [
         *(Variant(lift, from_dict(config, {"lift": {"method": lift}})) for lift in LIFTS),
-        Variant("pin, no features", pin, WithoutFeatures(network)),
-        Variant("pin, no geometry", pin, LearnedPointInference(without_geometry)),
-        Variant("pin, no confidence", pin, WithoutConfidence(network)),
+        Variant("pin, no features", pin, WithoutFeatures(network, pin.lift)),
+        Variant("pin, no geometry", pin, LearnedPointInference(without_geometry, pin.lift)),
+        Variant("pin, no confidence", pin, WithoutConfidence(network, pin.lift)),
+        Variant("pin, near landmarks as well", from_dict(pin, {"lift": {"interpolate_within_px": 0.0}})),
         Variant("pin, no CPA", from_dict(pin, {"aggregation": {"cell_px": 0.1}})),
         Variant("pin, CPA of the paper", from_dict(pin, {"aggregation": {"max_depth_difference": 1e6}})),
         Variant("pin, no check between views", from_dict(pin, {"lift": {"check_views": 0}})),
