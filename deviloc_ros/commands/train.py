@@ -21,6 +21,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, metavar="S")
     parser.add_argument("--weights", default="", metavar="FILE", help="deviloc: of TopicFM-fast; random: untrained")
     parser.add_argument("--scenes", nargs="+", default=[], metavar="SCENE", help="deviloc: default all of the metadata")
+    parser.add_argument(
+        "--validation-scenes",
+        nargs="+",
+        default=[],
+        metavar="SCENE",
+        help="deviloc: localize in these after each epoch",
+    )
     parser.set_defaults(run=run)
 
 
@@ -36,8 +43,10 @@ def run_deviloc(options: argparse.Namespace) -> int:
     settings = DevilocTraining()
     if options.seed is not None:
         settings = replace(settings, seed=options.seed)
-    weights, scenes = options.weights, tuple(options.scenes)
-    progress = train_deviloc(options.data, options.output, settings, weights, scenes, options.steps or 0)
+    scenes, held_out = tuple(options.scenes), tuple(options.validation_scenes)
+    progress = train_deviloc(
+        options.data, options.output, settings, options.weights, scenes, options.steps or 0, held_out
+    )
     print(f"{options.output}: {len(progress.losses)} steps, last loss {progress.losses[-1]:.3f}")
     return 0
 

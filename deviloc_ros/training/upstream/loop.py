@@ -19,6 +19,7 @@ from deviloc_ros.matching.topicfm.matcher import sample_fine
 from deviloc_ros.matching.topicfm.network import TopicFM
 from deviloc_ros.training.upstream.losses import Truth, deviloc_loss
 from deviloc_ros.training.upstream.megadepth import MegaDepth, SampleSettings, TrainingView
+from deviloc_ros.training.upstream.validation import held_out, in_words
 from deviloc_ros.types import Landmarks, Moved
 from deviloc_ros.upstream.aggregation import merge_cells
 from deviloc_ros.upstream.lifting import observed_points
@@ -48,15 +49,22 @@ class DevilocTraining:
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run is; the next step is `step` of `epoch`."""
+    """Where a run is; the next step is `step` of `epoch`. validation: AUC of pose errors after each epoch."""
 
     epoch: int = 0
     step: int = 0
     losses: list[float] = field(default_factory=list)
+    validation: list[list[float]] = field(default_factory=list)
 
 
 def train_deviloc(
-    data: Path, output: Path, settings: DevilocTraining, weights: str, scenes: tuple[str, ...] = (), steps: int = 0
+    data: Path,
+    output: Path,
+    settings: DevilocTraining,
+    weights: str,
+    scenes: tuple[str, ...] = (),
+    steps: int = 0,
+    validation_scenes: tuple[str, ...] = (),
 ) -> Progress:
     """Train, and keep the state beside `output`: a run that was cut goes on as if it had not been.
 
@@ -65,8 +73,13 @@ def train_deviloc(
         output: weights of both networks, for `--weights`.
         weights: of TopicFM-fast, or `random`.
         steps: stop after so many steps in all; 0 is all epochs.
+        validation_scenes: localize in these after each epoch.
+
+    Raises:
+        ValueError: a scene is trained on and validated with; or there is nothing to train on.
     """
     scene_data = MegaDepth(data, scenes)
+    validation = held_out(data, validation_scenes, scene_data.scenes, settings.samples)
     trainer = Trainer(settings, weights)
     checkpoint = output.with_suffix(".checkpoint")
     if checkpoint.is_file():
@@ -96,6 +109,9 @@ def train_deviloc(
         else:
             progress.epoch, progress.step = progress.epoch + 1, 0
             trainer.schedule.step()
+            if validation:
+                progress.validation.append(validation.pose_auc(trainer))
+                bar.write(f"epoch {progress.epoch}: {in_words(progress.validation[-1])}")
     bar.close()
     trainer.save(checkpoint, output)
     return progress
