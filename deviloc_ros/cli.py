@@ -21,6 +21,7 @@ from deviloc_ros.commands import (
     evaluate_pin,
     export_map,
     fetch_weights,
+    import_descriptor,
     localize,
     maps,
     simulate_bag,
@@ -47,6 +48,7 @@ COMMANDS = (
     benchmark,
     doctor,
     fetch_weights,
+    import_descriptor,
 )
 
 

@@ -125,6 +125,11 @@ class RetrievalConfig(Checked):
         low=1,
         high=1000,
     )
+    descriptor_file: str = param(
+        "",
+        "TorchScript file of a learned global descriptor, a program to be trusted; empty: VLAD, learned from the map",
+        read_only=True,
+    )
     meters_per_radian: float = param(
         1.0, "distance that weighs as much as a radian between optical axes", low=1e-3, high=1e4
     )

@@ -11,6 +11,7 @@ from deviloc_ros.aggregation import aggregate
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, to_gray
 from deviloc_ros.maps.covisibility import covisibility_clusters
+from deviloc_ros.maps.global_descriptors import learned_descriptor
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.point_inference import OnlinePointInference, create_online_inference
@@ -38,6 +39,7 @@ class Localizer:
         self.map = reference_map
         self.matcher = create_matcher(self.config.matcher)
         self.map.check_matcher(self.config.matcher, self.matcher.weights_id)
+        self.map.describe_with(learned_descriptor(self.config.retrieval))
         self.inference = create_online_inference(reference_map.config.lift, self.config.lift)
 
     def localize(
@@ -62,7 +64,7 @@ class Localizer:
             return Lost(Reason.NO_FEATURES, f"{len(query)} keypoints", Evidence(stages_ms=watch.stages_ms))
         with watch.stage("retrieve"):
             if candidates is None:
-                references = self.map.nearby_views(query, prior, self.config.retrieval)
+                references = self.map.nearby_views(query, prior, self.config.retrieval, gray)
             else:
                 references = self.map.views_named(candidates, self.config.retrieval.references)
         if not references:

@@ -11,7 +11,8 @@ import torch
 
 from deviloc_ros.config import Config, from_dict
 from deviloc_ros.maps.edit import merge_maps
-from deviloc_ros.maps.retrieval import Vlad
+from deviloc_ros.maps.global_descriptors import Vlad
+from deviloc_ros.maps.search import Retrieval
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.types import Camera, Features, Landmarks, Lifted, ReferenceView
@@ -57,7 +58,8 @@ def add_and_finish(writer: MapWriter, views: list[tuple[ReferenceView, Landmarks
     for view, landmarks in views:
         writer.add_view(view, landmarks)
         points |= dict(zip(landmarks.ids.tolist(), landmarks.points_in_world, strict=True))
-    writer.finish(points, Vlad(torch.zeros(2, 64)), torch.zeros(len(writer.records), 128), {"made_by": "a test"})
+    retrieval = Retrieval(torch.zeros(len(writer.records), 128), Vlad(torch.zeros(2, 64)))
+    writer.finish(points, retrieval, {"made_by": "a test"})
 
 
 def use_everything(folder: Path) -> Map:

@@ -26,6 +26,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_config(node)
     node.set_defaults(run=run_node)
     add_unknown_places(benches)
+    add_retrieval(benches)
     bench_tables.add(benches)
 
 
@@ -36,6 +37,16 @@ def add_unknown_places(benches: argparse._SubParsersAction) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     add_config(parser)
     parser.set_defaults(run=run_unknown_places)
+
+
+def add_retrieval(benches: argparse._SubParsersAction) -> None:
+    parser = benches.add_parser("retrieval", help="search among the global descriptors of many simulated views")
+    parser.add_argument("--views", type=int, default=1_000_000, metavar="N", help="default: %(default)s")
+    parser.add_argument("--dimensions", type=int, default=4096, metavar="D", help="of a descriptor (%(default)s: VLAD)")
+    parser.add_argument("--queries", type=int, default=200, metavar="N", help="default: %(default)s")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="where the descriptors are kept meanwhile")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.set_defaults(run=run_retrieval)
 
 
 def run_speed(options: argparse.Namespace) -> int:
@@ -67,6 +78,19 @@ def run_unknown_places(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.unknown_places import unknown_places
 
     figures = unknown_places(options.data, config_of(options), every_of(options))
+    print(table([figures]))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+    return 0
+
+
+def run_retrieval(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.retrieval_speed import LEAST_VIEWS, measure_retrieval
+    from deviloc_ros.evaluation.tables.render import retrieval_speed as table
+
+    if options.views < LEAST_VIEWS:
+        raise ValueError(f"--views {options.views}: an index is learned from {LEAST_VIEWS} or more")
+    figures = measure_retrieval(options.views, options.dimensions, options.queries, options.folder)
     print(table([figures]))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))

@@ -13,6 +13,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("update-map", help="add images, posed in the map's frame, to a map")
     parser.add_argument("map", type=Path, help="the map folder")
     add_source(parser)
+    parser.add_argument(
+        "--descriptor", default="", metavar="FILE", help="the network that described the map's views, if one did"
+    )
     parser.set_defaults(run=run)
 
 
@@ -21,6 +24,6 @@ def run(options: argparse.Namespace) -> int:
 
     with posed_images(options) as source:
         start = time.monotonic()
-        report = update_map(source, options.map)
+        report = update_map(source, options.map, descriptor_file=options.descriptor)
     print_report(report, f"{options.map}: added", time.monotonic() - start)
     return 0

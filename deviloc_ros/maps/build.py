@@ -18,10 +18,17 @@ from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.maps.consistency import check_neighbours
 from deviloc_ros.maps.depth import DepthOfViews, compared_with_landmarks
+from deviloc_ros.maps.global_descriptors import (
+    LearnedDescriptor,
+    Vlad,
+    for_retrieval,
+    learned_descriptor,
+    training_descriptors,
+)
 from deviloc_ros.maps.landmarks import match_nearby, triangulate
 from deviloc_ros.maps.matches import MatchGraph, find_keypoints
 from deviloc_ros.maps.refine import RefinementError, refine_poses
-from deviloc_ros.maps.retrieval import Vlad, for_retrieval, training_descriptors
+from deviloc_ros.maps.search import Retrieval
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.writer import MapWriter
@@ -80,7 +87,7 @@ def build_map(
         listing = "".join(f"\n  {s.name}: {s.why}" for s in skipped)
         raise SourceError(f"no usable image is left of {len(skipped)}{listing}")
     progress = partial(tqdm, disable=quiet, dynamic_ncols=True)
-    matcher = matcher or create_matcher(config.matcher)
+    matcher, learned = matcher or create_matcher(config.matcher), learned_descriptor(config.retrieval)
     with MapWriter(output, config, overwrite=overwrite) as writer:
         if refine:
             images, notes["poses"] = refined(images, matcher, config, progress)
@@ -88,9 +95,9 @@ def build_map(
         inference = inference or create_point_inference(config.lift)
         depth = compared_with_landmarks(images, landmarks)
         views = make_views(
-            writer, images, lambda image, _: landmarks[image.name], matcher, config, progress, inference, depth
+            writer, images, lambda image, _: landmarks[image.name], matcher, config, progress, inference, depth, learned
         )
-        write_all(writer, views, matcher, notes)
+        write_all(writer, views, matcher, learned, notes)
     return views.report(skipped, notes)
 
 
@@ -149,11 +156,15 @@ def make_graph(images: list[PosedImage], matcher: Matcher, config: Config, progr
 
 @dataclass(slots=True)
 class NewViews:
-    """Views on their way into a map: each with the landmarks it observes and what its global descriptor is made of."""
+    """Views on their way into a map: each with the landmarks it observes and what its global descriptor is made of.
+
+    learned: global descriptors by a network, if there is one.
+    """
 
     views: list[ReferenceView] = field(default_factory=list)
     observed: list[Landmarks] = field(default_factory=list)
     features: list[Features] = field(default_factory=list)
+    learned: list[torch.Tensor] = field(default_factory=list)
     landmark_counts: list[int] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     depth: DepthOfViews = field(default_factory=DepthOfViews)
@@ -161,6 +172,10 @@ class NewViews:
     def points(self) -> dict[int, NDArray]:
         """Landmarks by id."""
         return {id_: point for o in self.observed for id_, point in zip(o.ids.tolist(), o.points_in_world, strict=True)}
+
+    def described(self, vlad: Vlad | None) -> torch.Tensor:
+        """(V, D) global descriptors, the network's if there is no codebook."""
+        return torch.stack([vlad.describe(None, f) for f in self.features] if vlad else self.learned)
 
     def report(self, skipped: list[Skipped], notes: dict[str, str] | None = None) -> BuildReport:
         shares = [float((v.lifted.confidence > 0).mean()) if len(v.features) else 0.0 for v in self.views]
@@ -184,6 +199,7 @@ def make_views(
     progress: partial,
     inference: PointInference,
     depth: DepthOfViews,
+    learned: LearnedDescriptor | None = None,
     reference_map: Map | None = None,
 ) -> NewViews:
     """Extract and lift views, and check them against each other and against those that the map has already.
@@ -196,7 +212,8 @@ def make_views(
     """
     new, first, least = NewViews(depth=depth), len(writer.records), config.lift.min_landmarks
     for image in progress(images, desc="views: features and 3D points", unit="view"):
-        extracted = matcher.extract(read_gray(image.path), keep_dense=True)
+        gray = read_gray(image.path)
+        extracted = matcher.extract(gray, keep_dense=True)
         landmarks = observe(image, extracted)
         if least and len(landmarks) <= least:
             why = f"{len(landmarks)} landmarks, more than lift.min_landmarks = {least} are needed"
@@ -207,6 +224,8 @@ def make_views(
         lifted, tower = lift_and_prepare(lifting, extracted, observed, image.camera, image.cam_from_world)
         kept = writer.set_aside(first + len(new.views), replace(extracted, dense=None), tower)
         new.features.append(for_retrieval(extracted))
+        if learned is not None:
+            new.learned.append(learned.describe(gray, extracted))
         new.landmark_counts.append(len(landmarks))
         new.observed.append(observed)
         new.views.append(ReferenceView(image.name, image.camera, image.cam_from_world, kept, lifted))
@@ -220,15 +239,20 @@ def make_views(
     return new
 
 
-def write_all(writer: MapWriter, new: NewViews, matcher: Matcher, notes: dict[str, str]) -> None:
+def write_all(
+    writer: MapWriter, new: NewViews, matcher: Matcher, learned: LearnedDescriptor | None, notes: dict[str, str]
+) -> None:
     """Learn to retrieve the views and write what belongs to the whole map; its provenance holds the notes."""
-    vlad = Vlad.learn(training_descriptors((f.descriptors for f in new.features), len(new.features)))
+    vlad = None
+    if learned is None:
+        vlad = Vlad.learn(training_descriptors((f.descriptors for f in new.features), len(new.features)))
     provenance = {
         "deviloc_ros": __version__,
         "landmarks_per_view": float(np.mean(new.landmark_counts)),
         "weights_id": matcher.weights_id,
+        "descriptor_id": learned.identity if learned else "",
         **notes,
     }
     if new.depth.used:
         provenance["depth"] = {"views": new.depth.used, **asdict(new.depth.correction)}
-    writer.finish(new.points(), vlad, torch.stack([vlad.describe(f) for f in new.features]), provenance)
+    writer.finish(new.points(), Retrieval.learn(new.described(vlad), vlad), provenance)

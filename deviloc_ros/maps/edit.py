@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from deviloc_ros import __version__
 from deviloc_ros.maps.alignment import moved_points, moved_pose
-from deviloc_ros.maps.retrieval import Vlad, for_retrieval, training_descriptors
+from deviloc_ros.maps.global_descriptors import Vlad, for_retrieval, training_descriptors
+from deviloc_ros.maps.search import Retrieval
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.types import Landmarks, ReferenceView
@@ -45,21 +46,19 @@ def drop_views(folder: Path, names: Iterable[str]) -> None:
             writer.keep(reference_map.records[number])
         observed = {id_ for number in kept for id_ in reference_map.landmarks_of(number).ids.tolist()}
         points = {id_: point for id_, point in points_by_id(reference_map).items() if id_ in observed}
-        vlad, descriptors = reference_map.retrieval()
-        provenance = noted(reference_map, dropped=len(dropped))
-        writer.finish(points, vlad, torch.from_numpy(descriptors[kept]), provenance)
+        writer.finish(points, reference_map.retrieval().kept(kept), noted(reference_map, dropped=len(dropped)))
 
 
 def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overwrite: bool = False) -> int:
     """Join maps that share a world frame into one, and return its number of views.
 
-    The global descriptors are made anew, over a codebook learned from all of them.
+    VLAD descriptors are made anew, over a codebook learned from all of them.
 
     Args:
         prefix: put the map's name in front of its views' names.
 
     Raises:
-        MapError: the maps were made with different matchers or weights, or two of their views have one name.
+        MapError: the maps were made with different matchers, weights or networks, or two of their views have one name.
     """
     maps = [Map.open(folder) for folder in folders]
     for other in maps[1:]:
@@ -74,13 +73,12 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
                 name = f"{reference_map.folder.stem}/{view.name}" if prefix else view.name
                 writer.add_view(replace(view, name=name, features=features), shifted(view.landmarks, first_id))
             points |= {first_id + id_: point for id_, point in points_by_id(reference_map).items()}
-        vlad, descriptors = describe_again(maps)
         provenance = {
             "deviloc_ros": __version__,
-            "weights_id": maps[0].manifest.provenance.get("weights_id", ""),
+            **bound_to(maps[0]),
             "merged": [{"identity": m.identity, "views": len(m)} for m in maps],
         }
-        writer.finish(points, vlad, descriptors, provenance)
+        writer.finish(points, joined_retrieval(maps), provenance)
     return sum(len(reference_map) for reference_map in maps)
 
 
@@ -102,10 +100,7 @@ def align_map(
             writer.add_view(replace(view, features=features), view.landmarks)
         ids, points = reference_map.landmarks_and_ids()
         moved = dict(zip(ids.tolist(), moved_points(new_from_world, points), strict=True))
-        vlad, descriptors = reference_map.retrieval()
-        writer.finish(
-            moved, vlad, torch.from_numpy(descriptors), noted(reference_map, aligned=len(reference_map)) | notes
-        )
+        writer.finish(moved, reference_map.retrieval(), noted(reference_map, aligned=len(reference_map)) | notes)
 
 
 def moved_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceView:
@@ -127,6 +122,8 @@ def moved_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> Reference
 def check_alike(one: Map, other: Map) -> None:
     """Raises MapError unless queries can be matched with both maps at once."""
     other.check_matcher(one.config.matcher, one.manifest.provenance.get("weights_id", ""))
+    if bound_to(one) != bound_to(other):
+        raise MapError(f"{other.folder}: its views are described by another network than those of {one.folder}")
     if other.config.lift.method != one.config.lift.method:
         raise MapError(
             f"{other.folder}: built with lift method {other.config.lift.method!r}, "
@@ -134,15 +131,22 @@ def check_alike(one: Map, other: Map) -> None:
         )
 
 
-def describe_again(maps: list[Map]) -> tuple[Vlad, torch.Tensor]:
-    """A codebook of all maps' views, and each view's global descriptor."""
+def bound_to(reference_map: Map) -> dict[str, str]:
+    """What a map can be used with only: weights of its matcher, and the network that described its views."""
+    return {name: reference_map.manifest.provenance.get(name, "") for name in ("weights_id", "descriptor_id")}
+
+
+def joined_retrieval(maps: list[Map]) -> Retrieval:
+    """A codebook of all maps' views, and each view's global descriptor; a network's descriptors stay as they are."""
+    if bound_to(maps[0])["descriptor_id"]:
+        return Retrieval.learn(torch.cat([reference_map.retrieval().descriptors for reference_map in maps]), None)
 
     def features() -> Iterator:
         return (for_retrieval(m.view(number).features) for m in maps for number in range(len(m)))
 
     count = sum(len(m) for m in maps)
     vlad = Vlad.learn(training_descriptors((f.descriptors for f in features()), count))
-    return vlad, torch.stack([vlad.describe(f) for f in features()])
+    return Retrieval.learn(torch.stack([vlad.describe(None, f) for f in features()]), vlad)
 
 
 def points_by_id(reference_map: Map) -> dict[int, NDArray]:

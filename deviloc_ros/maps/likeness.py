@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from deviloc_ros.maps.retrieval import for_retrieval
+from deviloc_ros.maps.global_descriptors import for_retrieval
 from deviloc_ros.matching.neighbours import mutual_nearest
 from deviloc_ros.types import Features, ReferenceView
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class Manifest:
     views: list[ViewRecord]
     landmarks: StoredFile
     retrieval: StoredFile
+    index: StoredFile | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     identity: str = ""
 
@@ -67,6 +68,7 @@ class Manifest:
     def files(self) -> dict[str, str]:
         """SHA-256 of each file by name."""
         stored = [self.landmarks, self.retrieval]
+        stored += [] if self.index is None else [self.index]
         for view in self.views:
             stored += [view.stored] if view.dense is None else [view.stored, view.dense]
         return {file.file: file.sha256 for file in stored}
@@ -114,13 +116,19 @@ def parse(content: dict[str, Any]) -> Manifest:
     if len({view.name for view in views}) != len(views):
         raise ValueError("field 'views': two views have one name")
     return Manifest(
-        from_dict(Config(), content["config"]),
+        without_programs(from_dict(Config(), content["config"])),
         views,
         parse_file(content["landmarks"]),
         parse_file(content["retrieval"]),
+        parse_file(content["index"]) if "index" in content else None,
         dict(content["provenance"]),
         content["sha256"],
     )
+
+
+def without_programs(config: Config) -> Config:
+    """A map names no program: who opens it must."""
+    return replace(config, retrieval=replace(config.retrieval, descriptor_file=""))
 
 
 def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
@@ -169,7 +177,7 @@ def to_content(manifest: Manifest) -> dict[str, Any]:
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "config": to_dict(manifest.config),
+        "config": to_dict(without_programs(manifest.config)),
         "cameras": [
             {"model": c.model, "width": c.width, "height": c.height, "params": list(c.params)} for c in cameras
         ],
@@ -178,6 +186,8 @@ def to_content(manifest: Manifest) -> dict[str, Any]:
         "retrieval": file_content(manifest.retrieval),
         "provenance": manifest.provenance,
     }
+    if manifest.index is not None:
+        content["index"] = file_content(manifest.index)
     return content | {"sha256": content_hash(content)}
 
 

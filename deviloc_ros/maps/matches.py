@@ -17,7 +17,7 @@ from tqdm import tqdm
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.maps.colmap import camera_to_colmap, pixels_from_colmap, pixels_to_colmap
-from deviloc_ros.maps.retrieval import Vlad, training_descriptors
+from deviloc_ros.maps.global_descriptors import Vlad, training_descriptors
 from deviloc_ros.maps.sources import ImageFile
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.types import Features
@@ -121,7 +121,7 @@ def lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair]:
         return []
     features = [keypoints.features[name] for name in names]
     vlad = Vlad.learn(training_descriptors((f.descriptors for f in features), len(features)))
-    descriptors = torch.stack([vlad.describe(f) for f in features])
+    descriptors = torch.stack([vlad.describe(None, f) for f in features])
     similarity = (descriptors @ descriptors.T).fill_diagonal_(-torch.inf)
     nearest = similarity.topk(min(pairs_per_view, len(names) - 1)).indices.tolist()
     pairs = {tuple(sorted((number, other))) for number, others in enumerate(nearest) for other in others}

@@ -4,6 +4,7 @@
       manifest.json                    version, config it was built with, views (name, camera, pose, file, hash)
       landmarks-3f….safetensors        ids, points_in_world
       retrieval-09….safetensors        centroids, descriptors
+      index-5b….safetensors            only of maps of very many views
       views/a1….safetensors …
       views/dense-77….safetensors …    only of matchers with a fine map
 
@@ -18,14 +19,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig, RetrievalConfig
 from deviloc_ros.maps.files import Tensors, check_shape, landmarks_of, read_tensors, read_view
+from deviloc_ros.maps.global_descriptors import LearnedDescriptor
 from deviloc_ros.maps.likeness import most_alike
 from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, naming, read_manifest
-from deviloc_ros.maps.retrieval import Vlad, centres_and_axes, nearest_by_descriptor, nearest_by_pose
+from deviloc_ros.maps.retrieval import centres_and_axes, nearest_by_pose
+from deviloc_ros.maps.search import Retrieval
 from deviloc_ros.types import Features, Landmarks, Prior, ReferenceView
 
 VIEWS_IN_MEMORY, BYTES_IN_MEMORY = 512, 2 << 30
@@ -44,7 +46,8 @@ class Map:
         self.centres, self.axes = centres_and_axes([record.cam_from_world for record in self.records])
         self._views: OrderedDict[int, ReferenceView] = OrderedDict()
         self._view_bytes: dict[int, int] = {}
-        self._retrieval: tuple[Vlad, NDArray] | None = None
+        self._retrieval: Retrieval | None = None
+        self._learned: LearnedDescriptor | None = None
 
     @staticmethod
     def open(folder: Path | str) -> Map:
@@ -78,6 +81,18 @@ class Map:
         if weights_id != self.manifest.provenance.get("weights_id", ""):
             raise MapError(f"{self.folder}: built with other weights than those it is used with; build it again")
 
+    def describe_with(self, learned: LearnedDescriptor | None) -> None:
+        """Describe queries with this network, as the views were. Raises MapError if they were described otherwise."""
+        known, given = self.manifest.provenance.get("descriptor_id", ""), learned.identity if learned else ""
+        if known and not given:
+            raise MapError(
+                f"{self.folder}: its views are described by a network (SHA-256 {known}); "
+                "name its file, as --set retrieval.descriptor_file=FILE"
+            )
+        if known != given:
+            raise MapError(f"{self.folder}: its views are not described by retrieval.descriptor_file; build it again")
+        self._learned = learned
+
     def view(self, number: int) -> ReferenceView:
         """Raises MapError if the view's file is missing or damaged."""
         if number in self._views:
@@ -96,15 +111,21 @@ class Map:
         ):
             del self._view_bytes[self._views.popitem(last=False)[0]]
 
-    def nearby_views(self, query: Features, prior: Prior | None, config: RetrievalConfig) -> list[ReferenceView]:
-        """The views to match a query with, best first: near the prior, or else those that look alike."""
+    def nearby_views(
+        self, query: Features, prior: Prior | None, config: RetrievalConfig, gray: NDArray | None = None
+    ) -> list[ReferenceView]:
+        """The views to match a query with, best first: near the prior, or else those that look alike.
+
+        Args:
+            gray: the query's image, which only a learned global descriptor looks at.
+        """
         if prior is not None:
             rows = nearest_by_pose(self.centres, self.axes, prior, config.references, config.meters_per_radian)
             return [self.view(int(row)) for row in rows]
-        vlad, descriptors = self.retrieval()
-        rows = nearest_by_descriptor(
-            descriptors, vlad.describe(query).numpy(), max(config.shortlist, config.references)
-        )
+        retrieval = self.retrieval()
+        descriptor = self._learned or retrieval.vlad
+        assert descriptor is not None  # `describe_with` has seen to it
+        rows = retrieval.nearest(descriptor.describe(gray, query), max(config.shortlist, config.references))
         return most_alike(query, [self.view(int(row)) for row in rows], config.references)
 
     def views_named(self, names: Iterable[str], count: int) -> list[ReferenceView]:
@@ -130,13 +151,13 @@ class Map:
         with naming(self.folder / stored.file):
             return landmarks_of(tensors)
 
-    def retrieval(self) -> tuple[Vlad, NDArray]:
-        """The codebook, and (V, D) a global descriptor for each view."""
+    def retrieval(self) -> Retrieval:
+        """What finds views that look alike, read when it is first needed."""
         if self._retrieval is None:
-            tensors = self._read(self.manifest.retrieval)
-            with naming(self.folder / self.manifest.retrieval.file):
-                check_shape(tensors, "descriptors", (len(self), int(np.prod(tensors["centroids"].shape))))
-                self._retrieval = Vlad(tensors["centroids"]), tensors["descriptors"].float().numpy()
+            stored, of_index = self.manifest.retrieval, self.manifest.index
+            tensors, index = self._read(stored), self._read(of_index) if of_index else None
+            with naming(self.folder / (of_index or stored).file):
+                self._retrieval = Retrieval.of_tensors(tensors, index, len(self))
         return self._retrieval
 
     def _read(self, stored: StoredFile) -> Tensors:

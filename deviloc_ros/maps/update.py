@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
@@ -16,6 +15,7 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.build import BuildReport, make_graph, make_views, readable_images
 from deviloc_ros.maps.depth import compared_with_landmarks
 from deviloc_ros.maps.edit import changing, noted, points_by_id, shifted
+from deviloc_ros.maps.global_descriptors import learned_descriptor
 from deviloc_ros.maps.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate
 from deviloc_ros.maps.retrieval import nearest_by_pose
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
@@ -28,15 +28,20 @@ from deviloc_ros.types import Features, Landmarks, Matches, Prior, ReferenceView
 VIEWS_MATCHED = 10  # of the map, with each new image
 
 
-def update_map(source: Source, folder: Path, *, quiet: bool = False, matcher: Matcher | None = None) -> BuildReport:
+def update_map(
+    source: Source, folder: Path, *, quiet: bool = False, matcher: Matcher | None = None, descriptor_file: str = ""
+) -> BuildReport:
     """Add posed images to a map, with the config it was built with. The images must be posed in the map's frame.
 
     New images get landmarks of their own, triangulated among themselves, and those of the map's views that they match.
     Images whose name the map has already are skipped.
 
+    Args:
+        descriptor_file: the network that described the map's views, if one did.
+
     Raises:
         SourceError: no usable image is left.
-        MapError: no map there, or another process is writing it.
+        MapError: no map there, another process is writing it, or its views were described by another network.
     """
     with changing(folder) as (reference_map, writer):
         config = reference_map.config
@@ -48,6 +53,8 @@ def update_map(source: Source, folder: Path, *, quiet: bool = False, matcher: Ma
         progress = partial(tqdm, disable=quiet, dynamic_ncols=True)
         matcher = matcher or create_matcher(config.matcher)
         reference_map.check_matcher(config.matcher, matcher.weights_id)
+        learned = learned_descriptor(replace(config.retrieval, descriptor_file=descriptor_file))
+        reference_map.describe_with(learned)
         points = points_by_id(reference_map)
         own = own_landmarks(images, matcher, config, progress, max(points, default=-1) + 1)
 
@@ -57,11 +64,10 @@ def update_map(source: Source, folder: Path, *, quiet: bool = False, matcher: Ma
         for record in reference_map.records:
             writer.keep(record)
         inference, depth = create_point_inference(config.lift), compared_with_landmarks(images, own)
-        new = make_views(writer, images, observe, matcher, config, progress, inference, depth, reference_map)
-        vlad, descriptors = reference_map.retrieval()
-        of_new = torch.stack([vlad.describe(f) for f in new.features])
-        provenance = noted(reference_map, added=len(new.views))
-        writer.finish(points | new.points(), vlad, torch.cat([torch.from_numpy(descriptors), of_new]), provenance)
+        new = make_views(writer, images, observe, matcher, config, progress, inference, depth, learned, reference_map)
+        retrieval = reference_map.retrieval()
+        retrieval = retrieval.extended(new.described(retrieval.vlad))
+        writer.finish(points | new.points(), retrieval, noted(reference_map, added=len(new.views)))
     return new.report(skipped)
 
 

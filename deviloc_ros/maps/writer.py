@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from deviloc_ros.config import Config
 from deviloc_ros.maps.files import Tensors, dense_tensors, sync_folder, view_tensors, write_durably, write_tensors
 from deviloc_ros.maps.manifest import MANIFEST, Manifest, MapError, StoredFile, ViewRecord, to_content
-from deviloc_ros.maps.retrieval import Vlad
+from deviloc_ros.maps.search import Retrieval
 from deviloc_ros.types import Features, Landmarks, ReferenceView
 
 
@@ -95,19 +95,17 @@ class MapWriter:
         dense = self._dense.get(len(self.records))
         self.keep(ViewRecord(view.name, stored, view.camera, view.cam_from_world, dense))
 
-    def finish(
-        self, landmarks: dict[int, NDArray], vlad: Vlad, descriptors: torch.Tensor, provenance: dict[str, Any]
-    ) -> None:
+    def finish(self, landmarks: dict[int, NDArray], retrieval: Retrieval, provenance: dict[str, Any]) -> None:
         """Write what belongs to the whole map and move everything into place."""
         ids = sorted(landmarks)
         points = np.array([landmarks[i] for i in ids], np.float32).reshape(-1, 3)
         landmark_tensors = {"ids": torch.tensor(ids, dtype=torch.int64), "points_in_world": torch.from_numpy(points)}
-        retrieval_tensors = {"centroids": vlad.centroids, "descriptors": descriptors.half()}
         manifest = Manifest(
             self.config,
             self.records,
             write_tensors(self.folder, "landmarks-", landmark_tensors),
-            write_tensors(self.folder, "retrieval-", retrieval_tensors),
+            write_tensors(self.folder, "retrieval-", retrieval.tensors()),
+            write_tensors(self.folder, "index-", retrieval.index.tensors()) if retrieval.index else None,
             provenance,
         )
         write_durably(self.folder / MANIFEST, json.dumps(to_content(manifest), indent=1).encode())

@@ -61,9 +61,22 @@ UNKNOWN = {
     "inlier_ratio": [0, 0.1],
     "coverage": [0, 1],
 }
+RETRIEVAL_SPEED = {
+    "views": 1000,
+    "dimensions": 64,
+    "descriptors_gb": 0.1,
+    "build_s": 2.0,
+    "peak_gb": 0.5,
+    "index_mb": 1.0,
+    "open_s": 0.1,
+    "ms_p50": 1.0,
+    "ms_p95": 2.0,
+    "recall_at_10": 0.99,
+}
 RESULTS = {
     "ablate kitchen-12": DISTURBED,
     "evaluate-pin": {"cells": [{**CELL, "reliability": DIAGRAM}]},
+    "bench retrieval": RETRIEVAL_SPEED,
     "bench unknown": [{"images": "other places", **UNKNOWN}],
     "evaluate kitchen-36": [summary("kitchen-36", lift, "matcher") for lift in LIFTS[:2]],
 }

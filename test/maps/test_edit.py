@@ -74,7 +74,7 @@ def test_dropped_views_take_their_landmarks_with_them(copy):
     after = use_everything(copy)
     assert [record.name for record in after.records] == [f"view-{number}.png" for number in range(1, 6)]
     assert 0 < len(after.landmarks()) < landmarks_before
-    np.testing.assert_array_equal(after.retrieval()[1], before.retrieval()[1][1:6])
+    np.testing.assert_array_equal(after.retrieval().descriptors, before.retrieval().descriptors[1:6])
     assert len(list(copy.glob("views/*"))) == 5 and list(problems(copy)) == []
 
 

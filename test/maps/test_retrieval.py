@@ -9,7 +9,7 @@ from worlds import rigid_of
 from deviloc_ros.config import RetrievalConfig
 from deviloc_ros.imaging import read_gray, to_gray
 from deviloc_ros.maps.likeness import likenesses
-from deviloc_ros.maps.retrieval import Vlad, centres_and_axes, nearest_by_descriptor, nearest_by_pose, pose_distances
+from deviloc_ros.maps.retrieval import centres_and_axes, nearest_by_pose, pose_distances
 from deviloc_ros.types import Features, Prior
 
 # Cameras on the x axis at 0, 1, 2, 3 m looking along z, and one at the origin looking back.
@@ -77,23 +77,6 @@ def descriptors(count: int, seed: int = 0) -> torch.Tensor:
 def features(vectors: torch.Tensor) -> Features:
     count = len(vectors)
     return Features(torch.zeros(count, 2), vectors, torch.ones(count), torch.ones(count), (320, 240))
-
-
-def test_vlad_has_unit_length_whatever_the_number_of_keypoints():
-    vlad = Vlad.learn(descriptors(3000), clusters=8)
-    assert vlad.describe(features(descriptors(50, 1))).norm() == torch.tensor(1.0)
-    assert not vlad.describe(features(descriptors(0))).any()
-
-
-def test_vlad_learns_the_same_from_the_same_and_anything_from_little():
-    torch.testing.assert_close(Vlad.learn(descriptors(500)).centroids, Vlad.learn(descriptors(500)).centroids)
-    assert Vlad.learn(descriptors(3)).centroids.shape == (1, 64)
-
-
-def test_the_most_similar_rows_come_first():
-    rows = descriptors(20).numpy()
-    found = nearest_by_descriptor(rows, rows[7] + 0.3 * rows[3], 5)
-    assert found[:2].tolist() == [7, 3] and len(found) == 5
 
 
 def test_what_shares_sure_matches_is_more_alike_than_what_shares_nothing():

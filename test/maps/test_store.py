@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from safetensors.torch import load_file, save_file
 from small_maps import CONFIG, reference_view, use_everything, write_map
 
 from deviloc_ros.config import Config, MatcherConfig, from_dict
+from deviloc_ros.maps import search
 from deviloc_ros.maps.files import file_hash
+from deviloc_ros.maps.global_descriptors import Vlad
 from deviloc_ros.maps.manifest import content_hash
 from deviloc_ros.maps.sources import SourceError
 from deviloc_ros.maps.store import Map, MapError
@@ -279,3 +282,23 @@ def test_a_view_whose_tensors_do_not_fit_is_named(tmp_path, name, value, message
     write_signed(folder, manifest)
     with pytest.raises(MapError, match=f"{path.name}: {message}"):
         use_everything(folder)
+
+
+def test_a_map_of_many_views_stores_its_index_and_checks_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "INDEXED_FROM", 8)
+    monkeypatch.setattr(search, "CODE_BYTES", 4)
+    folder, vlad = tmp_path / "a.map", Vlad(torch.zeros(2, 64))
+    retrieval = search.Retrieval.learn(torch.randn(300, 128, generator=torch.Generator().manual_seed(0)), vlad)
+    with MapWriter(folder, CONFIG) as writer:
+        writer.add_view(*reference_view(0))
+        for number in range(1, 300):  # all in one file
+            writer.keep(replace(writer.records[0], name=str(number)))
+        writer.finish({}, retrieval, {})
+    opened = Map.open(folder)
+    assert opened._retrieval is None  # until a query without a prior comes
+    query = retrieval.descriptors[70].float()
+    assert opened.retrieval().nearest(query, 5).tolist() == retrieval.nearest(query, 5).tolist()
+    (index,) = folder.glob("index-*")
+    index.write_bytes(index.read_bytes()[:-1] + b"x")
+    with pytest.raises(MapError, match=r"index-.*damaged"):
+        Map.open(folder).retrieval()

@@ -130,6 +130,30 @@ def holdout(results: list[Any]) -> str:
     return aligned((*head, "calibration error"), lines)
 
 
+def retrieval_speed(results: list[Any]) -> str:
+    """A line for each number of views."""
+    head = (
+        "views", "dimensions", "descriptors", "index", "built in", "memory", "opened in", "query p50", "query p95",
+        "recall@10",
+    )  # fmt: skip
+    body = [
+        (
+            str(one["views"]),
+            str(one["dimensions"]),
+            f"{one['descriptors_gb']:.2f} GB",
+            f"{one['index_mb']:.0f} MB",
+            f"{one['build_s']:.0f} s",
+            f"{one['peak_gb']:.1f} GB",
+            f"{one['open_s']:.2f} s",
+            f"{one['ms_p50']:.1f} ms",
+            f"{one['ms_p95']:.1f} ms",
+            f"{one['recall_at_10']:.3f}",
+        )
+        for one in results
+    ]
+    return aligned(head, body)
+
+
 def unknown_places(results: list[Any]) -> str:
     """What became of images of other places and of the map's own, and from where to where their evidence reaches."""
     lines = []

@@ -1,0 +1,44 @@
+"""`import-descriptor`: a network from a torch-hub folder, for maps to be described with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "import-descriptor", help="make a global descriptor's file from a torch-hub folder, whose code it runs"
+    )
+    parser.add_argument("folder", type=Path, help="the folder of hubconf.py")
+    parser.add_argument("--entry", default="get_trained_model", metavar="NAME", help="default: %(default)s")
+    parser.add_argument(
+        "--argument", action="append", default=[], metavar="NAME=VALUE", help="what the entry is called with"
+    )
+    parser.add_argument("--side-px", type=int, default=322, metavar="PX", help="images are scaled to it (%(default)s)")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the TorchScript file to write")
+    parser.add_argument("--trust-code", action="store_true", help="run the folder's code")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    if not options.trust_code:
+        raise ValueError(f"{options.folder}: its code would be run; say --trust-code if you trust it")
+    from deviloc_ros.maps.torch_hub import import_hub_model
+
+    arguments = dict(argument(text) for text in options.argument)
+    size = import_hub_model(options.folder, options.entry, arguments, options.side_px, options.output)
+    print(f"{options.output}: descriptors of {size} numbers; build maps with")
+    print(f"  --set retrieval.descriptor_file={options.output}")
+    return 0
+
+
+def argument(text: str) -> tuple[str, Any]:
+    """`size=5` -> ("size", 5). Raises ValueError if there is no `=`."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--argument {text!r}: expected NAME=VALUE")
+    return name, yaml.safe_load(value)
