@@ -1,7 +1,7 @@
 # `make` prints this help.
 #
 #   make setup            create .venv with all that is needed (about two minutes, once)
-#   make test             run the tests                        PYTEST_ARGS="-m 'not ros' -x"
+#   make test             run the tests                        PYTEST_ARGS="-m 'not ros'" TEST_PROCESSES=0 (one, for -x and --pdb)
 #   make lint             ruff and mypy
 #   make demo             localize in the example map           DATA=path/to/data
 #
@@ -15,6 +15,7 @@ BOOTSTRAP_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Empty means: what is installed already, else the CPU build.
 TORCH ?=
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 2
 DATA ?=
 
 .PHONY: help setup test lint demo clean
@@ -27,7 +28,7 @@ setup:
 	$(BOOTSTRAP_PYTHON) tools/setup_env.py $(if $(TORCH),--torch '$(TORCH)')
 
 test: setup
-	$(PYTHON) -m pytest test $(PYTEST_ARGS)
+	$(PYTHON) -m pytest test -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: setup
 	$(PYTHON) -m ruff check .

@@ -12,6 +12,10 @@ from ros_helpers import ros, ros_domain, ros_node
 settings.register_profile("deviloc_ros", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("deviloc_ros")
 
+# One of several processes takes one core.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
 __all__ = ["cuda", "data", "ros", "ros_domain", "ros_node"]
 
 pytest_plugins = ["rooms", "reference"]
