@@ -41,7 +41,7 @@ setup(
         "tqdm>=4.60",
         "transforms3d>=0.4.2",
     ],
-    extras_require={"test": ["pytest", "hypothesis"], "training": ["h5py>=3.9"]},
+    extras_require={"test": ["pytest", "hypothesis"], "training": ["h5py>=3.9"], "rerun": ["rerun-sdk>=0.30"]},
     zip_safe=False,
     entry_points={
         "console_scripts": [

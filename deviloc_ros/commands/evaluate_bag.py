@@ -29,6 +29,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_sampling(parser.add_argument_group("which images"))
     add_real_time(parser.add_argument_group("in real time (needs ROS 2)"))
     parser.add_argument(
+        "--rerun",
+        type=Path,
+        metavar="FILE.rrd",
+        help="a recording for the Rerun viewer; needs the extra rerun",
+    )
+    parser.add_argument(
         "--require",
         action="append",
         default=[],
@@ -102,9 +108,12 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.report.gallery import gallery
     from deviloc_ros.evaluation.report.maps import surroundings
     from deviloc_ros.evaluation.report.page import report
+    from deviloc_ros.evaluation.rerun_recording import check_rerun, write_rerun
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
 
+    if options.rerun:
+        check_rerun()
     requirements = [parse_requirement(text) for text in options.require]
     changes = list(options.changes)
     plan, tracking = plan_of(options), tracking_of(options)
@@ -122,8 +131,10 @@ def run(options: argparse.Namespace) -> int:
         result = conclude(recording, contents, plan, estimates, about)
         write_run(options.output, result, plan.rig.map_frame, plan.rig.base_frame)
         pictures = gallery(recording, topics, contents, result.frames, localizer)
-        page = report(result, surroundings(reference_map), pictures)
-        (options.output / REPORT).write_text(page)
+        around = surroundings(reference_map)
+        (options.output / REPORT).write_text(report(result, around, pictures))
+        if options.rerun:
+            write_rerun(options.rerun, result, around, recording, topics)
     return finish(result, requirements, options.output)
 
 

@@ -1,6 +1,8 @@
 """The command as people call it, with a real map of a rendered room."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -45,6 +47,28 @@ def test_a_recording_is_evaluated_gated_and_compared(room_folder, bag, tmp_path,
     assert "FAILED: tried >= 3 was required, it is 2" in failed and "FAILED: latency_ms.p50" in failed
     assert run("compare", first, second, "--map", room_folder, "--output", tmp_path / "both.html") == 0
     assert "first" in (tmp_path / "both.html").read_text()
+
+
+def test_a_run_can_be_looked_at_in_rerun(room_folder, bag, tmp_path):
+    pytest.importorskip("rerun", reason="Rerun is not installed: pip install rerun-sdk")
+    file = tmp_path / "drive.rrd"
+    common = ["--ground-truth-topic", "/truth", "--base-frame", "camera", "--set", "tracking.confirmations=1"]
+    assert run("evaluate-bag", bag, "--map", room_folder, *common, "--output", tmp_path / "run", "--rerun", file) == 0
+    assert 1000 < file.stat().st_size < 1_000_000
+    rerun = [sys.executable, "-m", "rerun", "rrd"]
+    subprocess.run([*rerun, "verify", file], check=True, capture_output=True)
+    shown = subprocess.run([*rerun, "print", file], check=True, capture_output=True, text=True).stdout
+    for entity in ("/map/landmarks", "/map/views", "/map/truth", "/map/robot/estimated", "/camera", "/outcome"):
+        assert entity in shown
+    assert "/figures/position_error_cm" in shown
+
+
+def test_without_rerun_its_extra_is_named_before_anything_is_done(room_folder, bag, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("deviloc_ros.evaluation.rerun_recording.find_spec", lambda name: None)
+    output = tmp_path / "run"
+    assert run("evaluate-bag", bag, "--map", room_folder, "--output", output, "--rerun", tmp_path / "a.rrd") == 2
+    assert "--rerun needs the extra `rerun`: pip install rerun-sdk" in capsys.readouterr().err
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(
