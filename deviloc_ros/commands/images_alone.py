@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from deviloc_ros.config import Config
     from deviloc_ros.maps.sources import PosedImage, Source
+    from deviloc_ros.types import Camera
 
 
 def add_images_alone(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +78,8 @@ def structure(options: argparse.Namespace, config: Config) -> Source:
     metric_from_model, scale = metric(posed, positions, options.known_distance)
     notes = {"poses": f"structure from motion, {len(posed)} of {len(images)} images", "scale": scale}
     if camera is None:
-        notes["camera"] = f"estimated: {posed[0].camera}"
+        estimated = {image.camera: None for image in posed}
+        notes["camera"] = "estimated: " + " and ".join(as_flag(camera) for camera in estimated)
     return Source(moved_images(posed, metric_from_model), unreadable + skipped, notes)
 
 
@@ -108,6 +110,11 @@ def metric(images: list[PosedImage], positions: dict, known_distance: list[str] 
     distance = translation_distance_m(poses[a], poses[b])
     scale = as_metres(metres) / max(distance, 1e-9)
     return pycolmap.Sim3d(scale, *unchanged), f"metres, as {a} and {b} were {metres} m apart"
+
+
+def as_flag(camera: Camera) -> str:
+    """As --camera takes it."""
+    return ",".join([camera.model, str(camera.width), str(camera.height), *(f"{value:.6g}" for value in camera.params)])
 
 
 def as_metres(text: str) -> float:

@@ -75,6 +75,9 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--extrinsic", default="", metavar="'X Y Z QX QY QZ QW'", help="the camera in the base frame; default: from TF"
     )
+    group.add_argument(
+        "--time-offset", type=float, default=0.0, metavar="S", help="added to an image's stamp to get its pose's time"
+    )
     group.add_argument("--rectified", action="store_true", help="the images are rectified: use P of camera_info")
     group.add_argument("--keyframe-m", type=float, default=0.25, metavar="M", help="way from view to view (0.25)")
     group.add_argument("--keyframe-deg", type=float, default=10.0, metavar="DEG", help="or turn from view to view (10)")
@@ -148,7 +151,8 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     poses = TruthSource(options.poses, topic, tuple(options.tf) if options.tf else None)
     plan = Plan(options.image_topic, options.camera_info_topic, rig, poses)
     spacing = Spacing(options.keyframe_m, options.keyframe_deg)
-    return read_bag(options.bag, plan, spacing, folder, depth=depth_plan(options))
+    offset_s = options.time_offset
+    return read_bag(options.bag, plan, spacing, folder, time_offset_s=offset_s, depth=depth_plan(options))
 
 
 def print_report(report: BuildReport, what: str, seconds: float) -> None:

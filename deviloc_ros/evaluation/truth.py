@@ -50,6 +50,10 @@ class Truth:
         share = (time_ns - before_ns) / (after_ns - before_ns)
         return pycolmap.Rigid3d.interpolate(self._poses[before_ns], self._poses[after_ns], share)
 
+    def earlier(self, by_ns: int) -> Truth:
+        """The same poses, each so much earlier."""
+        return Truth(((time_ns - by_ns, pose) for time_ns, pose in self._poses.items()), self.frame)
+
     def moved(self, body_from_base: pycolmap.Rigid3d) -> Truth:
         """The same of another point of the robot: `at` gives map_from_body here."""
         return Truth(((t, map_from_body * body_from_base) for t, map_from_body in self._poses.items()), self.frame)

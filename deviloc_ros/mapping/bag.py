@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,12 @@ from deviloc_ros.evaluation.contents import Contents
 from deviloc_ros.evaluation.truth import Truth
 from deviloc_ros.mapping.depth import DepthPlan, DepthReader, Keyframe
 from deviloc_ros.mapping.keyframes import Frame, Spacing, keyframes
+from deviloc_ros.mapping.turns import TurnsSeen, agreement
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.messages import pixels_of, stamp_ns
 from deviloc_ros.types import Camera
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -33,6 +37,7 @@ class BagFrames:
     cameras: dict[int, Camera] = field(default_factory=dict)
     frame_ids: dict[int, str] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
+    turns: TurnsSeen = field(default_factory=TurnsSeen)
 
     def __iter__(self) -> Iterator[Frame]:
         total = self.recording.count(self.image_topic)
@@ -44,21 +49,31 @@ class BagFrames:
                 world_from_base = self.truth.at(time_ns)
                 if world_from_base is None:
                     raise ValueError("no pose around its time")
-                world_from_cam = world_from_base * self.contents.base_from_cam(frame, time_ns)
+                base_from_cam = self.contents.base_from_cam(frame, time_ns)
                 self.cameras[time_ns] = self.contents.camera(frame, recorded.time_ns)
                 self.frame_ids[time_ns] = frame
-                yield Frame(time_ns, world_from_cam.inverse(), pixels_of(message))
+                pixels = pixels_of(message)
+                self.turns.see(time_ns, pixels, self.cameras[time_ns], base_from_cam)
+                yield Frame(time_ns, (world_from_base * base_from_cam).inverse(), pixels)
             except (ValueError, NotTried) as error:
                 self.skipped.append(Skipped(f"image received at {recorded.time_ns} ns", str(error)))
 
 
 def read_bag(
-    path: Path, plan: Plan, spacing: Spacing, folder: Path, *, depth: DepthPlan | None = None, quiet: bool = False
+    path: Path,
+    plan: Plan,
+    spacing: Spacing,
+    folder: Path,
+    *,
+    time_offset_s: float = 0.0,
+    depth: DepthPlan | None = None,
+    quiet: bool = False,
 ) -> Source:
     """Write the keyframes of a recording into a folder and pose them.
 
     Args:
         plan: topics, how the robot is built, and where its poses are from; their frame becomes the map's.
+        time_offset_s: what is added to an image's stamp to get the time of its pose.
         depth: where the recording has depth, if that is to be used.
 
     Raises:
@@ -68,10 +83,11 @@ def read_bag(
         topics, contents = read(recording, plan)
         kind = recording.topics.get(plan.truth.topic, "")
         times_ns = [stamp_ns(image.message()) for image in recording.messages((topics.image,))]
-        truth = find_truth(plan, contents, times_ns, kind)
+        offset_ns = round(time_offset_s * 1e9)
+        truth = find_truth(plan, contents, [time_ns + offset_ns for time_ns in times_ns], kind)
         if truth is None:
             raise SourceError(f"{path}: where are the robot's poses? give --pose-topic, --tf or --poses")
-        frames = BagFrames(recording, topics.image, contents, truth, quiet)
+        frames = BagFrames(recording, topics.image, contents, truth.earlier(offset_ns), quiet)
         folder.mkdir(parents=True, exist_ok=True)
         chosen = [write_keyframe(frame, frames, folder) for frame in keyframes(frames, spacing)]
         images = [keyframe.image for keyframe in chosen]
@@ -80,7 +96,10 @@ def read_bag(
     if not images:
         listing = "".join(f"\n  {s.name}: {s.why}" for s in frames.skipped[:5])
         raise SourceError(f"{path}: none of {len(times_ns)} images on {topics.image} can be used{listing}")
-    return Source(images, frames.skipped)
+    checked = agreement(frames.turns.turns, frames.truth, time_offset_s)
+    if not checked.is_good:
+        log.warning("%s: %s", path, checked)
+    return Source(images, frames.skipped, {"timing": str(checked)})
 
 
 def write_keyframe(frame: Frame, frames: BagFrames, folder: Path) -> Keyframe:

@@ -86,6 +86,14 @@ def test_images_get_the_pose_of_the_camera_at_their_stamp(bag, room, tmp_path, p
     assert [skipped.why for skipped in source.skipped] == ["no pose around its time"]
 
 
+def test_poses_are_those_of_the_stamps_and_an_offset(bag, room, tmp_path):
+    plan = Plan(truth=TruthSource(topic="/odom"))
+    source = read_bag(bag, plan, EVERY_IMAGE, tmp_path, time_offset_s=0.1, quiet=True)
+    for image, true in zip(source.images, room.images[1:], strict=False):
+        np.testing.assert_allclose(image.cam_from_world.matrix(), true.cam_from_world.matrix(), atol=1e-9)
+    assert "cannot tell time offset" in source.notes["timing"]  # of so few images
+
+
 def test_a_map_is_built_from_a_recording_in_one_command(bag, room, tmp_path, capsys):
     arguments = ["build-map", "--bag", bag, "--pose-topic", "/odom", "--output", tmp_path / "a.map"]
     arguments += ["--keyframe-m", 0.01, "--keyframes", tmp_path / "keyframes", "--set", "matcher.max_keypoints=512"]

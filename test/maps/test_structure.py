@@ -12,6 +12,8 @@ from rooms import QUIET
 from worlds import PINHOLE, rigid_of
 
 from deviloc_ros.cli import main
+from deviloc_ros.commands.images_alone import as_flag
+from deviloc_ros.commands.options import parse_camera
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.maps.alignment import of_poses
 from deviloc_ros.maps.matches import Keypoints, SiftKeypoints
@@ -153,6 +155,11 @@ def test_a_known_distance_makes_metres(folder, tmp_path, capsys):
     assert "scale: metres, as view-0.png and view-6.png were 4.5 m apart" in capsys.readouterr().out
     poses = poses_of(tmp_path / "a.map")
     assert translation_distance_m(poses[names[0]], poses[names[1]]) == pytest.approx(4.5)
+
+
+def test_an_estimated_camera_is_said_as_the_flag_takes_it(room, capsys):
+    text = as_flag(room.camera)
+    assert text == CAMERA and parse_camera(text) == room.camera
 
 
 def test_flags_that_do_not_fit_are_named(unscaled, folder, tmp_path, capsys):
