@@ -6,6 +6,7 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from deviloc_ros.commands import bench_tables
 from deviloc_ros.commands.options import add_config, add_data, add_every, add_preset, config_of, every_of, with_weights
@@ -25,18 +26,22 @@ def add(commands: argparse._SubParsersAction) -> None:
     node.add_argument("--output", type=Path, metavar="FILE", help="write the page there, as Markdown")
     add_config(node)
     node.set_defaults(run=run_node)
-    add_unknown_places(benches)
+    add_on_data(benches, "unknown-places", "images that a map of the kitchen does not know", run_unknown_places)
+    add_on_data(
+        benches, "offsets", "XFeat* on images moved by known amounts, with and without our corrections", run_offsets
+    )
     add_retrieval(benches)
     bench_tables.add(benches)
 
 
-def add_unknown_places(benches: argparse._SubParsersAction) -> None:
-    parser = benches.add_parser("unknown-places", help="images that a map of the kitchen does not know")
+def add_on_data(benches: argparse._SubParsersAction, name: str, about: str, run: Any) -> None:
+    """A bench that a table of docs/ is made by."""
+    parser = benches.add_parser(name, help=about)
     add_data(parser)
-    add_every(parser, "query")
+    add_every(parser, "query or image")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     add_config(parser)
-    parser.set_defaults(run=run_unknown_places)
+    parser.set_defaults(run=run)
 
 
 def add_retrieval(benches: argparse._SubParsersAction) -> None:
@@ -91,6 +96,17 @@ def run_retrieval(options: argparse.Namespace) -> int:
     if options.views < LEAST_VIEWS:
         raise ValueError(f"--views {options.views}: an index is learned from {LEAST_VIEWS} or more")
     figures = measure_retrieval(options.views, options.dimensions, options.queries, options.folder)
+    print(table([figures]))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+    return 0
+
+
+def run_offsets(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.offsets import offset_errors
+    from deviloc_ros.evaluation.tables.render import offsets as table
+
+    figures = offset_errors(options.data, every_of(options))
     print(table([figures]))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))

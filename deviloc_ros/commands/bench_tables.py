@@ -57,14 +57,13 @@ def run(options: argparse.Namespace) -> int:
             continue
         try:
             measured = measurements_of(table, bench, again)
+            if bench.every > 1:
+                print(block(table, measured))
+            else:
+                write(table, places[table.name], measured)
         except ValueError as error:
             print(f"  left as it is: {error}", file=sys.stderr)
             failed += 1
-            continue
-        if bench.every > 1:
-            print(block(table, measured))
-        else:
-            write(table, places[table.name], measured)
     return 1 if failed else 0
 
 

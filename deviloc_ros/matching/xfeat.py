@@ -22,13 +22,9 @@ from deviloc_ros.matching.neighbours import mutual_nearest
 from deviloc_ros.types import Features, Matches
 
 CELL_PX = 8  # the backbone's stride
-CELL_CENTRE_PX = (CELL_PX - 1) / 2  # what a cell describes turns and grows about its centre, not about its corner
 SIZE_MULTIPLE = 32  # of the backbone's input sides
 COARSE_SCALE, FINE_SCALE, COARSE_SHARE = 0.6, 1.3, 0.2  # the two levels of XFeat*
 MIN_OFFSET_CONFIDENCE = 0.25  # of the fine matcher; the paper's code
-# The released code centres the 8 x 8 grid of offsets on 4. Images moved by known amounts show that the network means 3
-# (an image matched with itself comes out 1 px off), and that the mean falls short by a sixth (docs/benchmarks.md).
-OFFSET_CENTRE, OFFSET_GAIN = 3, 1.2
 
 
 def weights_file(name: str) -> Path:
@@ -72,6 +68,11 @@ class XFeatSemiDense(XFeat):
     """XFeat*: the most reliable cells of two levels; mutual nearest neighbours; an offset for the query's keypoint."""
 
     name = "xfeat"
+    cell_centre_px = (CELL_PX - 1) / 2  # what a cell describes turns and grows about its centre, not about its corner
+    # The released code centres the 8 x 8 grid of offsets on 4. Images moved by known amounts show that the network
+    # means 3 (an image matched with itself comes out 1 px off), and that the mean falls short by a sixth
+    # (docs/benchmarks.md).
+    offset_centre, offset_gain = 3, 1.2
 
     @torch.inference_mode()
     def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
@@ -90,7 +91,7 @@ class XFeatSemiDense(XFeat):
         )
         cells, scores = cells[scores > 0], scores[scores > 0]
         width = reliability.shape[1]
-        centres = torch.stack([cells % width, cells // width], 1).float() * CELL_PX + CELL_CENTRE_PX
+        centres = torch.stack([cells % width, cells // width], 1).float() * CELL_PX + self.cell_centre_px
         scales = torch.full_like(scores, mapping.scale_x)
         return mapping.to_original(centres), features.flatten(1)[:, cells].T.contiguous(), scores, scales, features
 
@@ -116,7 +117,7 @@ class XFeatSemiDense(XFeat):
         """Offset [px of the query's level] that moves the query's cell onto the reference's, and its confidence."""
         logits = cast(torch.Tensor, self.network.fine_matcher(torch.cat([query, reference], 1))) * 3
         probability = F.softmax(logits, -1)
-        steps = OFFSET_GAIN * (torch.arange(CELL_PX, device=logits.device) - OFFSET_CENTRE)
+        steps = self.offset_gain * (torch.arange(CELL_PX, device=logits.device) - self.offset_centre)
         grid = probability.view(-1, CELL_PX, CELL_PX)
         offsets = torch.stack([(grid.sum(1) * steps).sum(-1), (grid.sum(2) * steps).sum(-1)], 1)
         return offsets, probability.amax(-1)

@@ -75,6 +75,7 @@ RETRIEVAL_SPEED = {
 }
 RESULTS = {
     "ablate kitchen-12": DISTURBED,
+    "bench offsets": [{"variant": "as released", "median_px": 1.5, "by_motion": [1.0, 2.0, 3.0, 4.0]}],
     "evaluate-pin": {"cells": [{**CELL, "reliability": DIAGRAM}]},
     "bench retrieval": RETRIEVAL_SPEED,
     "bench unknown": [{"images": "other places", **UNKNOWN}],
@@ -197,6 +198,17 @@ def test_a_table_is_measured_written_and_kept(docs, ran, tmp_path):
     assert "Before.\n<!-- table" in written and "-->\nAfter.\n" in written and "Waiting." in written
     assert status_of("robustness", *flags, "--resume") == 0 and len(ran) == 1
     assert status_of("robustness", *flags) == 0 and len(ran) == 2
+
+
+def test_what_an_older_version_left_is_not_shown(docs, ran, tmp_path, capsys):
+    flags = ("--docs", docs, "--cache", tmp_path / "cache")
+    assert status_of("robustness", *flags) == 0
+    (kept,) = (tmp_path / "cache").glob("*.json")
+    kept.write_text(kept.read_text().replace("median_translation_m", "median_m"))
+    written = (docs / "page.md").read_text()
+    assert status_of("robustness", *flags, "--resume") == 1
+    assert "has no 'median_translation_m': run them anew, without --resume" in capsys.readouterr().err
+    assert (docs / "page.md").read_text() == written
 
 
 def test_a_quick_look_changes_no_page(docs, ran, tmp_path, capsys):

@@ -41,6 +41,7 @@ GLOBAL = (
 RETRIEVAL_SPEED = ("bench retrieval --views 50000", "bench retrieval --views 1000000")
 UNKNOWN_PLACES = "bench unknown-places {data} {every}"
 BENCHMARK = "benchmark 7scenes --scenes redkitchen --ground-truth {} {{data:7scenes}} {{every}}"
+OFFSETS = "bench offsets {data} {every}"
 CUDA = "evaluate all {data} {every} --matchers xfeat xfeat-lighterglue --set matcher.device=cuda"
 
 
@@ -69,6 +70,7 @@ TABLES = (
         "Share of queries within each error, protocol by protocol",
     ),
     Table("lighterglue", (LIGHTERGLUE,), render.summaries_without_times),
+    Table("offsets", (OFFSETS,), render.offsets),
     Table("aims", (LIGHTERGLUE,), render.aims),
     Table(
         "covariance",

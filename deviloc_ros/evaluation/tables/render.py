@@ -163,3 +163,10 @@ def unknown_places(results: list[Any]) -> str:
         spans += ["{:.3f} to {:.3f}".format(*one[name]) for name in ("inlier_ratio", "coverage")]
         lines.append((one["images"], str(one["queries"]), outcomes, *spans))
     return aligned(("images of", "queries", "outcome", "inliers", "inlier ratio", "coverage"), lines)
+
+
+def offsets(results: list[Any]) -> str:
+    """Median error of the matched pixel by variant, each adding one correction."""
+    motions = ("all", "not moved", "turned by 3 deg", "8 % larger", "shifted by 6, -4 px")
+    lines = [(one["variant"], *(f"{px:.2f}" for px in (one["median_px"], *one["by_motion"]))) for one in results[0]]
+    return aligned(("median error of the matched pixel [px]", *motions), lines)

@@ -34,15 +34,24 @@ def measurements_of(table: Table, bench: Bench, again: set[str]) -> list[Measure
 
 
 def block(table: Table, measured: list[Measurement]) -> str:
-    """What stands between the markers."""
+    """What stands between the markers.
+
+    Raises:
+        ValueError: what was kept of an earlier version of the command cannot be shown.
+    """
+    try:
+        rendered = table.render([one.result for one in measured])
+    except KeyError as error:
+        raise ValueError(f"what is kept of its commands has no {error}: run them anew, without --resume") from error
     commands = "\n".join(f"    {shown(command)}" for command in table.commands)
     made_with = "; and with ".join(dict.fromkeys(map(str, measured)))
     picture = f"\n\n![{table.caption}]({table.name}.svg)" if table.draw else ""
-    return f"{commands}\n\n{table.render([one.result for one in measured])}\n\nMade with {made_with}.{picture}"
+    return f"{commands}\n\n{rendered}\n\nMade with {made_with}.{picture}"
 
 
 def write(table: Table, page: Path, measured: list[Measurement]) -> None:
     """Into its page, the picture beside it."""
+    text = block(table, measured)
     if table.draw:
         table.draw(page.parent / f"{table.name}.svg", [one.result for one in measured])
-    rewrite(page, table.name, block(table, measured))
+    rewrite(page, table.name, text)
