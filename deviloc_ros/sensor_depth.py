@@ -31,6 +31,9 @@ EDGE = 0.03  # depths around a pixel that differ by a larger share lie on differ
 SAMPLES = 9  # depth pixels that a keypoint's plane goes through
 REACH = 2.5  # depth pixels from a keypoint within which they must lie
 LEAST_PAIRS = 200  # landmarks that a correction is made from
+ANCHORS = 16  # of a view's landmarks, nearest to a keypoint, tell how far the sensor is off there
+ANCHOR_REACH_PX = 20.0  # a landmark at this distance weighs half of one on the keypoint
+ANCHOR_PRIOR = 0.4  # what the sensor's own word weighs among them
 UNCORRECTED_STD = 0.01  # relative, of a sensor that is not compared with landmarks
 
 
@@ -158,6 +161,22 @@ def fit_correction(rays: NDArray, sensed: NDArray, true: NDArray) -> Correction:
     return Correction(scale, (tilt_x, tilt_y), offset, std, len(sensed))
 
 
+def error_nearby(view: LiftInput, log_ratios: NDArray) -> NDArray:
+    """(N,) factor on the sensor's depth of each keypoint: what is left of its bias varies slowly over the image.
+
+    Args:
+        log_ratios: (M,) log of true over sensed depth of the view's landmarks; NaN, or far from 0, where the sensor
+            did not see the same surface.
+    """
+    rows = np.flatnonzero(np.abs(np.nan_to_num(log_ratios, nan=np.inf)) < 2 * EDGE)
+    if not len(rows):
+        return np.ones(len(view.rays))
+    count = min(ANCHORS, len(rows))
+    distances, nearest = cKDTree(view.landmark_rays[rows, :2]).query(view.rays[:, :2], range(1, count + 1))
+    weights = 1 / (1 + (distances * view.focal_px / ANCHOR_REACH_PX) ** 2)
+    return np.exp((weights * log_ratios[rows][nearest]).sum(1) / (weights.sum(1) + ANCHOR_PRIOR))
+
+
 class SensorDepth(PointInference):
     """What the sensor measured of one view, and another method where it saw nothing or is less sure."""
 
@@ -167,15 +186,20 @@ class SensorDepth(PointInference):
         self.inner, self.seen, self.correction = inner, seen, correction
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
-        rays = view.rays[:, :2]
-        sensed, scatter = sense(self.seen, rays)
-        sensed = self.correction.apply(rays, sensed)
+        sensed, scatter = self.measure(view.rays)
         sure = confidence_of(sensed, scatter, self.correction.std)
         if not len(view.landmarks_in_cam):
             return sensed, sure
+        landmarks, _ = self.measure(view.landmark_rays)
+        sensed = sensed * error_nearby(view, np.log(view.landmarks_in_cam[:, 2] / landmarks))
         depths, confidence = self.inner.infer(view)
         first = sure > confidence
         return np.where(first, sensed, depths), np.where(first, sure, confidence)
+
+    def measure(self, rays: NDArray) -> tuple[NDArray, NDArray]:
+        """As `sense`, corrected; rays (N, 3)."""
+        sensed, scatter = sense(self.seen, rays[:, :2])
+        return self.correction.apply(rays[:, :2], sensed), scatter
 
     def sample(self, features: Features, keypoints: NDArray) -> NDArray:
         return self.inner.sample(features, keypoints)
