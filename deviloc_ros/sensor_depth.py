@@ -30,6 +30,7 @@ Kinect depth data", Sensors 2012, random error of depth. Like that of stereo it 
 EDGE = 0.03  # depths around a pixel that differ by a larger share lie on different surfaces
 SAMPLES = 9  # depth pixels that a keypoint's plane goes through
 REACH = 2.5  # depth pixels from a keypoint within which they must lie
+USUAL_CORRECTION = 0.05  # of each number in it; one landmark's word
 LEAST_PAIRS = 200  # landmarks that a correction is made from
 ANCHORS = 16  # of a view's landmarks, nearest to a keypoint, tell how far the sensor is off there
 ANCHOR_REACH_PX = 20.0  # a landmark at this distance weighs half of one on the keypoint
@@ -155,7 +156,13 @@ def fit_correction(rays: NDArray, sensed: NDArray, true: NDArray) -> Correction:
     if len(sensed) < LEAST_PAIRS:
         return Correction(pairs=len(sensed))
     terms = np.column_stack([true / sensed, rays * (true / sensed)[:, None], true])
-    fit = least_squares(lambda values: terms @ values - 1, [1.0, 0, 0, 0], loss="soft_l1", f_scale=UNCORRECTED_STD)
+    none = np.array([1.0, 0, 0, 0])
+
+    def residuals(values: NDArray) -> NDArray:
+        unlikely = UNCORRECTED_STD * (values - none) / USUAL_CORRECTION  # decides where landmarks do not: on one wall
+        return np.concatenate([terms @ values - 1, unlikely])
+
+    fit = least_squares(residuals, none, loss="soft_l1", f_scale=UNCORRECTED_STD)
     scale, tilt_x, tilt_y, offset = fit.x.tolist()
     std = 1.4826 * float(np.median(np.abs(terms @ fit.x - 1)))
     return Correction(scale, (tilt_x, tilt_y), offset, std, len(sensed))

@@ -130,3 +130,11 @@ def test_what_is_left_of_the_bias_is_taken_from_the_landmarks_around():
     np.testing.assert_allclose(depths[confidence > 0.5], 3.0, rtol=0.006)
     alone, _ = sensor.infer(LiftInput(nothing.reshape(0, 3), nothing.reshape(0, 3), nothing, rays, nothing, 1.0))
     np.testing.assert_allclose(alone, [3.06] * 50 + [2.94] * 50, rtol=1e-6)
+
+
+def test_landmarks_on_one_wall_do_not_bend_what_lies_nearer():
+    rng = np.random.default_rng(4)
+    rays, true = rng.uniform(-0.5, 0.5, (500, 2)), np.full(500, 3.0)
+    found = fit_correction(rays, 1.02 * true, true * rng.normal(1, 0.005, 500))
+    np.testing.assert_allclose(found.apply(rays, 1.02 * true), true, rtol=5e-3)
+    np.testing.assert_allclose(found.apply(np.zeros((1, 2)), np.array([1.0])), 1.0, rtol=0.03)

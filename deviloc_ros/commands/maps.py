@@ -78,6 +78,8 @@ def run_report(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.inspect import problems
     from deviloc_ros.maps.store import Map
 
+    if not options.output.parent.is_dir():
+        raise ValueError(f"--output {options.output}: there is no folder {options.output.parent}")
     localizer = Localizer(Map.open(options.map))
     quality = inspect_views(localizer, Tolerance(options.within_m, options.within_deg))
     options.output.write_text(map_report(localizer, quality, list(problems(options.map))))

@@ -13,7 +13,15 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.sensor_depth import Correction, DepthPoints, SensorDepth, fit_correction, points_in_color, sense
+from deviloc_ros.sensor_depth import (
+    LEAST_PAIRS,
+    Correction,
+    DepthPoints,
+    SensorDepth,
+    fit_correction,
+    points_in_color,
+    sense,
+)
 from deviloc_ros.types import Camera, Landmarks
 
 if TYPE_CHECKING:
@@ -23,7 +31,7 @@ if TYPE_CHECKING:
 MILLIMETRES = 1000.0
 NO_DEPTH = 65535  # beside 0, in the files of 7-Scenes and others
 COMPARED_VIEWS = 40  # evenly spread over a map, these tell how far the sensor is off
-MOST_OFF = 0.2  # a sensor that is off by a larger share has the wrong unit
+MOST_OFF = 1.2  # a sensor that is off by a larger factor has the wrong unit
 
 
 class DepthError(ValueError):
@@ -101,18 +109,16 @@ def compared_with_landmarks(images: list[PosedImage], landmarks: dict[str, Landm
     pairs = [pair for image in evenly(images) for pair in depths_at_landmarks(image, landmarks[image.name])]
     if not pairs:
         return DepthOfViews()
-    correction = fit_correction(*(np.concatenate(column) for column in zip(*pairs, strict=True)))
-    if abs(np.log(correction.scale)) > np.log(1 + MOST_OFF):
-        raise DepthError(
-            f"landmarks are {1 / correction.scale:.3g} times as far as depth images say: is --depth-scale right?"
-        )
-    return DepthOfViews(correction)
+    rays, sensed, true = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    if len(true) >= LEAST_PAIRS and not 1 / MOST_OFF < (ratio := float(np.median(true / sensed))) < MOST_OFF:
+        raise DepthError(f"landmarks are {ratio:.3g} times as far as depth images say: is --depth-scale right?")
+    return DepthOfViews(fit_correction(rays, sensed, true))
 
 
 def evenly(images: list[PosedImage]) -> list[PosedImage]:
     """At most COMPARED_VIEWS of those with depth."""
     with_depth = [image for image in images if image.depth is not None]
-    return with_depth[:: max(1, len(with_depth) // COMPARED_VIEWS)]
+    return with_depth[:: max(1, -(-len(with_depth) // COMPARED_VIEWS))]
 
 
 def depths_at_landmarks(image: PosedImage, landmarks: Landmarks) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
