@@ -53,10 +53,14 @@ def with_depth(source: Source, options: argparse.Namespace) -> Source:
         ValueError: naming the flag.
     """
     from deviloc_ros.maps.depth import MILLIMETRES, DepthImage
-    from deviloc_ros.maps.sources import SEVEN_SCENES_COLOR_FROM_DEPTH, SEVEN_SCENES_DEPTH_CAMERA, Source
+    from deviloc_ros.maps.sources import SEVEN_SCENES_COLOR_FROM_DEPTH, SEVEN_SCENES_DEPTH_CAMERA
     from deviloc_ros.maps.tum import UNITS_PER_M
 
+    if options.depth_topic:
+        raise ValueError("--depth-topic is for recordings (--bag); for files give --depth")
     if options.depth is None:
+        if options.depth_scale is not None or options.depth_camera or options.depth_to_color:
+            raise ValueError("--depth-scale, --depth-camera and --depth-to-color do nothing without --depth")
         return source
     find = find_depth(options)
     camera, color_from_depth = depth_camera(options), extrinsic(options)
@@ -71,7 +75,7 @@ def with_depth(source: Source, options: argparse.Namespace) -> Source:
         path = find(image)
         depth = DepthImage(path, camera or image.camera, color_from_depth, units_per_m) if path else None
         images.append(replace(image, depth=depth))
-    return Source(images, source.skipped)
+    return replace(source, images=images)
 
 
 def find_depth(options: argparse.Namespace) -> FindDepth:

@@ -52,6 +52,8 @@ def posed_images_or_structure(options: argparse.Namespace, config: Config) -> It
     if not alone and (options.positions or options.known_distance):
         raise ValueError("--positions and --known-distance belong to --images alone; see `map align` for other maps")
     if alone:
+        if options.depth is not None or options.depth_topic:
+            raise ValueError("--depth needs posed images: their unit is not known before structure from motion")
         yield structure(options, config)
     else:
         with posed_images(options) as source:

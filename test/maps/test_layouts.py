@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from worlds import random_rigid
 
+from deviloc_ros.cli import main
 from deviloc_ros.commands.sources import add_source, posed_images
 from deviloc_ros.evaluation.truth import truth_of_file
 from deviloc_ros.maps.depth import read_depth
@@ -252,9 +253,17 @@ def test_depth_in_a_folder_is_named_as_the_images(kapture, tmp_path):
         (["--depth", "/nowhere"], "--depth /nowhere: no such folder"),
         (["--depth", "/", "--depth-scale", "-1"], "--depth-scale -1.0: expected"),
         (["--depth", "/", "--depth-camera", "PINHOLE,1"], "--depth-camera 'PINHOLE,1'"),
+        (["--depth-topic", "/depth"], "--depth-topic is for recordings"),
+        (["--depth-scale", "5000"], "do nothing without --depth"),
         (["--depth", "/", "--depth-to-color", "1 2"], "--depth-to-color: '1 2' is not seven numbers"),
     ],
 )
 def test_a_bad_flag_of_depth_is_named(kapture, arguments, why):
     with pytest.raises(ValueError, match=why):
         depth_of_layout("--kapture", kapture, *arguments)
+
+
+def test_depth_of_images_alone_is_refused(tmp_path):
+    with pytest.raises(SystemExit) as done:
+        main(["build-map", "--images", str(tmp_path), "--depth", str(tmp_path), "--output", str(tmp_path / "a.map")])
+    assert done.value.code == 2
