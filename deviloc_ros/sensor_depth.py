@@ -28,6 +28,7 @@ NOISE_PER_M = 1.425e-3
 """Standard deviation over depth squared [1/m] of structured light: Khoshelham and Elberink, "Accuracy and resolution of
 Kinect depth data", Sensors 2012, random error of depth. Like that of stereo it comes from disparity."""
 EDGE = 0.03  # depths around a pixel that differ by a larger share lie on different surfaces
+WIDEST = 3.0  # tangent of the angle from the axis beyond which, or behind the camera, nothing is looked for
 SAMPLES = 9  # depth pixels that a keypoint's plane goes through
 REACH = 2.5  # depth pixels from a keypoint within which they must lie
 USUAL_CORRECTION = 0.05  # of each number in it; one landmark's word
@@ -88,7 +89,7 @@ def points_in_color(depth_m: NDArray, camera: Camera, color_from_depth: pycolmap
     v, u = np.nonzero(on_surfaces(depth_m))
     rays = camera.rays(np.stack([u, v], 1))
     points = transform_points(color_from_depth, rays * depth_m[v, u][:, None])
-    points = points[np.isfinite(points).all(1) & (points[:, 2] > 1e-6)]
+    points = points[(np.abs(points[:, :2]) < WIDEST * points[:, 2:]).all(1)]
     seen = DepthPoints(points[:, :2] / points[:, 2:], points[:, 2], 1 / camera.focal_px)
     shown = unhidden(seen)
     return DepthPoints(seen.rays[shown], seen.depths[shown], seen.pitch)

@@ -79,6 +79,13 @@ def test_edges_and_holes_are_not_seen():
     np.testing.assert_allclose(sensed, [np.nan, np.nan, np.nan, 2.0, 2.5], rtol=1e-6)
 
 
+def test_what_lies_beside_or_behind_the_colour_camera_is_not_seen():
+    ahead = points_in_color(np.full((480, 640), 2.0), PINHOLE, rigid_of([0, 0, 0], [0, 0, -1.0]))
+    np.testing.assert_allclose(ahead.depths, 1.0)
+    for back_m in (2.0, 2.0 - 1e-9, 3.0):
+        assert not len(points_in_color(np.full((480, 640), 2.0), PINHOLE, rigid_of([0, 0, 0], [0, 0, -back_m])).depths)
+
+
 @pytest.mark.parametrize("depth_m", [np.zeros((480, 640)), np.pad([[2.0]], 20)])
 def test_a_sensor_that_saw_nothing_says_nothing(depth_m):
     sensed, scatter = sense(points_in_color(depth_m, PINHOLE, TOGETHER), np.zeros((4, 2)))
