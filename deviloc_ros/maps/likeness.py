@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from deviloc_ros.maps.covisibility import covisibility_clusters
 from deviloc_ros.maps.global_descriptors import for_retrieval
 from deviloc_ros.matching.neighbours import mutual_nearest
 from deviloc_ros.types import Features, ReferenceView
@@ -21,6 +22,20 @@ def most_alike(query: Features, views: Sequence[ReferenceView], count: int) -> l
     """The views most like a query, best first."""
     likeness = likenesses(query, [view.features for view in views])
     return [views[row] for row in np.argsort(-likeness, kind="stable")[:count]]
+
+
+def of_one_place(query: Features, views: Sequence[ReferenceView], count: int) -> list[ReferenceView]:
+    """The first views, but those come later that see another place than the query: a wall may stand in between.
+
+    Views that share landmarks, directly or through others, see one place. If there are several such groups, the one
+    that holds the view most like the query goes first; within a group the order stays.
+    """
+    groups = covisibility_clusters([view.landmarks.ids for view in views])
+    if len(groups) < 2:
+        return list(views[:count])
+    likeness = likenesses(query, [view.features for view in views])
+    groups.sort(key=lambda group: -likeness[group].max())
+    return [views[row] for group in groups for row in group][:count]
 
 
 def likenesses(query: Features, references: Sequence[Features]) -> NDArray:

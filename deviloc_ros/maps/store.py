@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from deviloc_ros.config import MatcherConfig, RetrievalConfig
 from deviloc_ros.maps.files import Tensors, check_shape, landmarks_of, read_tensors, read_view
 from deviloc_ros.maps.global_descriptors import LearnedDescriptor
-from deviloc_ros.maps.likeness import most_alike
+from deviloc_ros.maps.likeness import most_alike, of_one_place
 from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, naming, read_manifest
 from deviloc_ros.maps.retrieval import centres_and_axes, nearest_by_pose
 from deviloc_ros.maps.search import Retrieval
 from deviloc_ros.types import Features, Landmarks, Prior, ReferenceView
 
 VIEWS_IN_MEMORY, BYTES_IN_MEMORY = 512, 2 << 30
+NEARBY_PER_REFERENCE = 3  # views near the prior that are looked at for each one taken
 
 __all__ = ["Map", "MapError", "ViewRecord"]
 
@@ -120,8 +121,9 @@ class Map:
             gray: the query's image, which only a learned global descriptor looks at.
         """
         if prior is not None:
-            rows = nearest_by_pose(self.centres, self.axes, prior, config.references, config.meters_per_radian)
-            return [self.view(int(row)) for row in rows]
+            count = config.references * NEARBY_PER_REFERENCE
+            rows = nearest_by_pose(self.centres, self.axes, prior, count, config.meters_per_radian)
+            return of_one_place(query, [self.view(int(row)) for row in rows], config.references)
         retrieval = self.retrieval()
         descriptor = self._learned or retrieval.vlad
         assert descriptor is not None  # `describe_with` has seen to it
