@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -26,15 +27,18 @@ from deviloc_ros.types import Features, Landmarks
 SCENES = {"kitchen": "7scenes/redkitchen", "fountain": "strecha/fountain-P11", "entry": "strecha/entry-P10"}
 MIN_LANDMARKS, MAX_PREDICTED = 200, 512
 MIN_OBSERVATIONS = 3
+SURE_OBSERVATIONS = 8
+"""A landmark that so many views observe is nearer the truth: how far noise of the truth hides what is gained."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HoldoutView:
-    """One view with its landmarks: in_cam (M, 3) m, rays (M, 3), features (M, C)."""
+    """One view with its landmarks: in_cam (M, 3) m, rays (M, 3), features (M, C), observations (M,) views each."""
 
     in_cam: NDArray
     rays: NDArray
     features: NDArray
+    observations: NDArray
     focal_px: float
 
 
@@ -42,39 +46,54 @@ def load_views(scene: str, data: Path) -> list[HoldoutView]:
     """Views of a scene with enough landmarks, triangulated over all its images (kitchen: scored on seq-02 only)."""
     folder = data / SCENES[scene]
     images = read_model(folder / "sfm_gt", folder if scene == "kitchen" else folder / "images").images
-    landmarks = well_observed(triangulate(images, match_sift(images, partial(tqdm, dynamic_ncols=True))))
+    landmarks, observations = well_observed(triangulate(images, match_sift(images, partial(tqdm, dynamic_ncols=True))))
     scored = [image for image in images if scene != "kitchen" or image.name.startswith("seq-02")]
     matcher = create_matcher(MatcherConfig(name="xfeat"))
     return [
-        holdout_view(image, landmarks[image.name], matcher.extract(read_gray(image.path), keep_dense=True))
+        holdout_view(
+            image, landmarks[image.name], observations, matcher.extract(read_gray(image.path), keep_dense=True)
+        )
         for image in scored
         if len(landmarks[image.name]) >= MIN_LANDMARKS
     ]
 
 
-def well_observed(landmarks: dict[str, Landmarks]) -> dict[str, Landmarks]:
-    """Landmarks that MIN_OBSERVATIONS views or more observe: those of two views are too noisy to be the truth."""
-    ids, counts = np.unique(np.concatenate([observed.ids for observed in landmarks.values()]), return_counts=True)
-    trusted = ids[counts >= MIN_OBSERVATIONS]
-    kept = {name: np.isin(observed.ids, trusted) for name, observed in landmarks.items()}
-    return {
-        name: Landmarks(o.ids[kept[name]], o.keypoints[kept[name]], o.points_in_world[kept[name]])
-        for name, o in landmarks.items()
-    }
+def well_observed(landmarks: dict[str, Landmarks]) -> tuple[dict[str, Landmarks], dict[int, int]]:
+    """Landmarks that MIN_OBSERVATIONS views or more observe, and by id how many do; those of two are too noisy."""
+    counts = Counter(np.concatenate([observed.ids for observed in landmarks.values()]).tolist())
+    trusted = {id_: count for id_, count in counts.items() if count >= MIN_OBSERVATIONS}
+    kept = {name: observed[np.isin(observed.ids, list(trusted))] for name, observed in landmarks.items()}
+    return kept, trusted
 
 
-def holdout_view(image: PosedImage, landmarks: Landmarks, features: Features) -> HoldoutView:
+def holdout_view(
+    image: PosedImage, landmarks: Landmarks, observations: dict[int, int], features: Features
+) -> HoldoutView:
     in_cam = transform_points(image.cam_from_world, landmarks.points_in_world)
     usable = in_cam[:, 2] > 1e-6
     at = landmarks.keypoints[usable]
-    return HoldoutView(in_cam[usable], image.camera.rays(at), sample_unit_features(features, at), image.camera.focal_px)
+    counts = np.array([observations[id_] for id_ in landmarks.ids[usable].tolist()])
+    features_at = sample_unit_features(features, at)
+    return HoldoutView(in_cam[usable], image.camera.rays(at), features_at, counts, image.camera.focal_px)
 
 
-def predict(
-    views: list[HoldoutView], inference: PointInference, given_count: int, seed: int = 0
-) -> tuple[NDArray, NDArray]:
-    """Pooled relative depth errors and confidences; the split of each view depends on `seed` alone."""
-    errors, confidences = [], []
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """Of all views together: (N,) relative depth errors, confidences, and how many views observe what was hidden."""
+
+    errors: NDArray
+    confidence: NDArray
+    observations: NDArray
+
+    @property
+    def sure(self) -> NDArray:
+        """(N,) whether the truth is."""
+        return self.observations >= SURE_OBSERVATIONS
+
+
+def predict(views: list[HoldoutView], inference: PointInference, given_count: int, seed: int = 0) -> Answers:
+    """Depths of hidden landmarks from the given ones; the split of each view depends on `seed` alone."""
+    columns = []
     for number, view in enumerate(views):
         order = np.random.default_rng([seed, number]).permutation(len(view.in_cam))
         given = order[: min(given_count, len(order) // 2)]
@@ -88,18 +107,20 @@ def predict(
             view.focal_px,
         )
         depths, confidence = inference.infer(known)
-        errors.append(np.abs(depths - view.in_cam[hidden, 2]) / view.in_cam[hidden, 2])
-        confidences.append(confidence)
-    return np.concatenate(errors), np.concatenate(confidences)
+        true = view.in_cam[hidden, 2]
+        columns.append((np.abs(depths - true) / true, confidence, view.observations[hidden]))
+    return Answers(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
-def score(errors: NDArray, confidence: NDArray) -> dict[str, float]:
-    """Median error, share of right answers, and that share among the more confident half."""
-    confident = np.argsort(-confidence, kind="stable")[: len(confidence) // 2]
+def score(answers: Answers) -> dict[str, float]:
+    """Median error, share of right answers, that share among the more confident half, and where the truth is sure."""
+    errors = answers.errors
+    confident = np.argsort(-answers.confidence, kind="stable")[: len(errors) // 2]
     return {
         "median": float(np.median(errors)),
         "within_2pct": float((errors < RIGHT).mean()),
         "within_2pct_confident_half": float((errors[confident] < RIGHT).mean()),
+        "within_2pct_sure_truth": float((errors[answers.sure] < RIGHT).mean()),
     }
 
 
@@ -116,16 +137,16 @@ def evaluate_holdout(
     for scene in SCENES:
         views = load_views(scene, data)
         for count in landmarks:
-            errors, confidence = predict(views, pin, count)
-            diagram = reliability(confidence, errors < RIGHT)
+            answers = predict(views, pin, count)
+            diagram = reliability(answers.confidence, answers.errors < RIGHT)
             diagrams[f"{scene}, {count} landmarks"] = diagram
             cell: dict[str, object] = {
                 "scene": scene,
                 "landmarks": count,
                 "views": len(views),
-                "pin": {**score(errors, confidence), "calibration_error": diagram.calibration_error},
+                "pin": {**score(answers), "calibration_error": diagram.calibration_error},
                 "reliability": {name: values.tolist() for name, values in asdict(diagram).items()},
-                "interpolation": score(*predict(views, interpolation, count)),
+                "interpolation": score(predict(views, interpolation, count)),
             }
             cells.append(cell)
             say(f"{scene} {count}: pin {cell['pin']}, interpolation {cell['interpolation']}")

@@ -116,18 +116,21 @@ def holdout(results: list[Any]) -> str:
     lines = []
     for cell in results[0]["cells"]:
         pin, nearest = cell["pin"], cell["interpolation"]
-        fewer = 1 - (1 - pin["within_2pct"]) / (1 - nearest["within_2pct"])
+        fewer, fewer_sure = (
+            1 - (1 - pin[name]) / (1 - nearest[name]) for name in ("within_2pct", "within_2pct_sure_truth")
+        )
         lines.append(
             (
                 f"{cell['scene']}, {cell['landmarks']}",
                 *(f"{one['median']:.4f} / {one['within_2pct']:.3f}" for one in (nearest, pin)),
                 f"{fewer:.0%}",
+                f"{fewer_sure:.0%}",
                 f"{pin['within_2pct_confident_half']:.3f}",
                 f"{pin['calibration_error']:.3f}",
             )
         )
-    head = ("scene, given landmarks", "4-NN interpolation", "PIN", "fewer misses", "PIN, more confident half")
-    return aligned((*head, "calibration error"), lines)
+    head = ("scene, given landmarks", "4-NN interpolation", "PIN", "fewer misses", "where the truth is sure")
+    return aligned((*head, "PIN, more confident half", "calibration error"), lines)
 
 
 def retrieval_speed(results: list[Any]) -> str:
