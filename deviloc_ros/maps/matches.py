@@ -115,8 +115,8 @@ def match_pairs(keypoints: Keypoints, pairs: Iterable[Pair], keep: Keep, progres
 
 
 def lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair]:
-    """Each image with those that look most like it, by VLAD over its keypoints' descriptors; every pair once."""
-    names = sorted(name for name, features in keypoints.features.items() if len(features))
+    """Each image with those that look most like it, by VLAD over their descriptors; every pair once, in order."""
+    names = [name for name, features in keypoints.features.items() if len(features)]
     if len(names) < 2:
         return []
     features = [keypoints.features[name] for name in names]

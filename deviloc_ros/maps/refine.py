@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pycolmap
@@ -27,6 +28,7 @@ ERRORS_ALLOWED_PX = (40.0, 12.0, 4.0)  # of landmarks, round by round
 LOSS_SHARE = 0.25  # of the error allowed: beyond it a residual counts less and less
 MIN_LANDMARKS = 15  # a view that sees fewer is not held by them
 MIN_VIEWS = 3
+STEP_OFF_M, STEP_OFF_SHARE = 0.1, 0.2  # from view to view, and of the way between them
 SOLVED = 1e-5  # an adjustment is done when a step lowers its cost by a smaller share
 
 
@@ -39,6 +41,7 @@ class Refinement:
     """What refining did. Errors are of landmarks where they were seen: under the given poses, and now.
 
     carried: views that images do not hold; they follow the given poses from the nearest view on the way that is held.
+    contradicted: views whose step from the one before is no longer what odometry says, far beyond any drift.
     """
 
     views: int
@@ -48,6 +51,7 @@ class Refinement:
     error_after_px: float
     moved_median_m: float
     moved_most_m: float
+    contradicted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         words = (
@@ -55,9 +59,11 @@ class Refinement:
             f"mean reprojection error {self.error_before_px:.2f} -> {self.error_after_px:.2f} px, "
             f"moved by {100 * self.moved_median_m:.1f} cm (median), {100 * self.moved_most_m:.1f} cm (most)"
         )
-        if not self.carried:
-            return words
-        return f"{words}; with too few matches, moved with their neighbours only: {', '.join(self.carried)}"
+        if self.carried:
+            words += f"; with too few matches, moved with their neighbours only: {', '.join(self.carried)}"
+        if self.contradicted:
+            words += f"; against the given poses, look whether two places are alike: {', '.join(self.contradicted)}"
+        return words
 
 
 def refine_poses(
@@ -89,9 +95,21 @@ def refine_poses(
         model.compute_mean_reprojection_error(),
         float(np.median(moved_m)),
         float(np.max(moved_m)),
+        contradicted(images, refined),
     )
     landmarks = triangulate(refined, match_nearby(keypoints, refined, progress))
     return [replace(image, landmarks=landmarks[image.name]) for image in refined], report
+
+
+def contradicted(images: list[PosedImage], refined: list[PosedImage]) -> tuple[str, ...]:
+    """Views whose refined step from the one before lies farther from the given one than drift explains."""
+    names = []
+    steps_m = np.diff(ways_m([image.cam_from_world for image in images]))
+    for step_m, given, new in zip(steps_m, pairwise(images), pairwise(refined), strict=True):
+        steps = [(b.cam_from_world * a.cam_from_world.inverse()).tgt_origin_in_src() for a, b in (given, new)]
+        if np.linalg.norm(steps[1] - steps[0]) > STEP_OFF_M + STEP_OFF_SHARE * step_m:
+            names.append(given[1].name)
+    return tuple(names)
 
 
 def largest_group(images: list[PosedImage], graph: MatchGraph) -> list[PosedImage]:

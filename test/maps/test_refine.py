@@ -11,7 +11,7 @@ from worlds import rigid_of
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.maps.build import build_map
 from deviloc_ros.maps.matches import MatchGraph, SiftKeypoints, lookalike_pairs
-from deviloc_ros.maps.refine import RefinementError, largest_group, refine_poses
+from deviloc_ros.maps.refine import RefinementError, contradicted, largest_group, refine_poses
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map
 
@@ -93,6 +93,21 @@ def test_images_of_nothing_link_nothing(room, tmp_path):
     assert lookalike_pairs(keypoints, 5) == []
     with pytest.raises(RefinementError, match="only 1 of 3 views are linked"):
         refine_poses(images, keypoints, QUIET)
+
+
+def test_steps_that_odometry_contradicts_are_named(room):
+    torn = [
+        replace(image, cam_from_world=rigid_of([0, 0, 0], [2.0 * (n > 3), 0, 0]) * image.cam_from_world)
+        for n, image in enumerate(room.images)
+    ]
+    assert contradicted(room.images, torn) == ("view-4.png",)
+    assert contradicted(room.images, room.images) == contradicted(room.images[:1], torn[:1]) == ()
+
+
+def test_pairs_are_in_the_order_of_the_images(keypoints):
+    backwards = SiftKeypoints([], QUIET)
+    backwards.features = dict(reversed(keypoints.features.items()))
+    assert all(a > b for a, b in lookalike_pairs(backwards, 2))  # as all other pairs, so that none comes twice
 
 
 def test_the_largest_group_is_refined(room):
