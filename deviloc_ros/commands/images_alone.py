@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deviloc_ros.commands.options import every_of, parse_camera
-from deviloc_ros.commands.sources import LAYOUTS, named_like, posed_images
+from deviloc_ros.commands.sources import LAYOUTS, posed_images
 
 if TYPE_CHECKING:
     import pycolmap
@@ -72,8 +72,7 @@ def structure(options: argparse.Namespace, config: Config) -> Source:
 
     positions = read_positions(options.positions) if options.positions else {}
     camera = parse_camera(options.camera) if options.camera else None
-    found, unreadable = find_images(options.images, camera)
-    images = named_like(found, options.only)[:: every_of(options)]
+    images, unreadable = find_images(options.images, camera, options.only or "*", every_of(options))
     progress = partial(tqdm, dynamic_ncols=True)
     keypoints = find_keypoints(images, create_matcher(config.matcher), config, progress)
     posed, skipped = structure_from_motion(images, keypoints, progress, known_camera=camera is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -44,15 +45,21 @@ class UnposedImage:
     camera: Camera
 
 
-def find_images(folder: Path, camera: Camera | None) -> tuple[list[UnposedImage], list[Skipped]]:
+def find_images(
+    folder: Path, camera: Camera | None, pattern: str = "*", step: int = 1
+) -> tuple[list[UnposedImage], list[Skipped]]:
     """The images below a folder in order of their names. Without a camera, those of one size share a guessed one.
 
+    Args:
+        pattern: of names, relative to the folder. step: only every so many of them.
+
     Raises:
-        SourceError: no such folder, or no image in it.
+        SourceError: no such folder, or no usable image in it.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = [path for path in paths if fnmatch(path.relative_to(folder).as_posix(), pattern)][::step]
     if not paths:
-        raise SourceError(f"{folder}: no images ({', '.join(SUFFIXES)})")
+        raise SourceError(f"{folder}: no images ({', '.join(SUFFIXES)}) named like {pattern!r}")
     images, skipped = [], []
     guessed: dict[tuple[int, int], Camera] = {}
     for path in paths:
@@ -62,9 +69,15 @@ def find_images(folder: Path, camera: Camera | None) -> tuple[list[UnposedImage]
         except SourceError as error:
             skipped.append(Skipped(name, str(error)))
             continue
+        if camera is not None and size != (camera.width, camera.height):
+            why = f"image is {size[0]} x {size[1]} px, its camera says {camera.width} x {camera.height}"
+            skipped.append(Skipped(name, why))
+            continue
         if camera is None and size not in guessed:  # from EXIF, or a focal length of 1.2 times the longer side
             guessed[size] = camera_from_colmap(pycolmap.infer_camera_from_image(str(path)))
         images.append(UnposedImage(name, path, camera or guessed[size]))
+    if not images:
+        raise SourceError(f"{folder}: none of {len(skipped)} images is usable; {skipped[0].name}: {skipped[0].why}")
     return images, skipped
 
 

@@ -87,6 +87,9 @@ def test_a_guessed_camera_is_shared_by_images_of_a_size(folder):
     images, unreadable = find_images(folder, None)
     assert {image.camera.focal_px for image in images} == {1.2 * 320} and len(images) == 8
     assert [skipped.name for skipped in unreadable] == ["text.jpg"]
+    assert [image.name for image in find_images(folder, None, "view-*", 3)[0]] == [f"view-{n}.png" for n in (0, 3, 6)]
+    with pytest.raises(SourceError, match=r"none of 9 images is usable; black\.png: image is 320 x 240 px, its camera"):
+        find_images(folder, PINHOLE)
 
 
 def test_images_without_structure_are_refused(folder, room, tmp_path):
@@ -172,4 +175,4 @@ def test_flags_that_do_not_fit_are_named(unscaled, folder, tmp_path, capsys):
         assert run(*arguments) == 2
         assert word in capsys.readouterr().err
     assert build(folder, tmp_path / "a.map", "--only", "rover-*") == 2
-    assert "no image has such a name" in capsys.readouterr().err
+    assert "named like 'rover-*'" in capsys.readouterr().err
