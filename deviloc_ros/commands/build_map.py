@@ -30,9 +30,11 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.build import build_map
+    from deviloc_ros.maps.writer import MapWriter
 
     config = config_of(options)
     refine = bool(options.odom_topic) if options.refine_poses is None else options.refine_poses
+    MapWriter(options.output, config, overwrite=options.overwrite)  # says what is in the way before minutes of work
     start = time.monotonic()
     with posed_images_or_structure(options, config) as source:
         report = build_map(source, options.output, config, overwrite=options.overwrite, refine=refine)
