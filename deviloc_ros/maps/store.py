@@ -121,7 +121,8 @@ class Map:
             gray: the query's image, which only a learned global descriptor looks at.
         """
         if prior is not None:
-            count = config.references * NEARBY_PER_REFERENCE
+            large = self.records[0].dense is not None  # too large to look at more than are matched
+            count = config.references * (1 if large else NEARBY_PER_REFERENCE)
             rows = nearest_by_pose(self.centres, self.axes, prior, count, config.meters_per_radian)
             return of_one_place(query, [self.view(int(row)) for row in rows], config.references)
         retrieval = self.retrieval()

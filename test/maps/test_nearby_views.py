@@ -1,5 +1,7 @@
 """Which views a query is matched with where walls stand between them, in maps whose places share nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from small_maps import CAMERAS, write_map
 from worlds import rigid_of
 
 from deviloc_ros.config import RetrievalConfig
+from deviloc_ros.maps.manifest import StoredFile
 from deviloc_ros.maps.store import Map
 from deviloc_ros.types import Features, Landmarks, Lifted, Prior, ReferenceView
 
@@ -77,3 +80,12 @@ def test_in_one_place_the_nearest_are_taken_whatever_they_look_like(tmp_path):
     opened = Map.open(tmp_path / "a.map")
     found = opened.nearby_views(features_of(9, 7), at(2.1), RetrievalConfig(references=3))
     assert names(found) == ["view 2", "view 3", "view 1"]
+
+
+def test_large_views_are_not_read_only_to_be_looked_at(tmp_path):
+    """Those with a fine map, of which the first is said to be one."""
+    write_map(tmp_path / "a.map", [view_at(f"view {n}", 1, float(n)) for n in range(8)])
+    opened = Map.open(tmp_path / "a.map")
+    opened.records[0] = replace(opened.records[0], dense=StoredFile("views/dense.safetensors", ""))
+    found = opened.nearby_views(features_of(1, 7), at(7), RetrievalConfig(references=3))  # nine would include the first
+    assert names(found) == ["view 7", "view 6", "view 5"]
