@@ -34,10 +34,7 @@ DEPTH = (
 ABLATION = "ablate kitchen-72 {data} {every}"
 ROBUSTNESS = "ablate kitchen-12 --robustness {data} {every}"
 HOLDOUT = "evaluate-pin {data}"
-GLOBAL = (
-    "evaluate kitchen-12 kitchen-36 joined-12 {data} {every} --retrieval global",
-    "evaluate joined-12 {data} {every} --retrieval true-pose",
-)
+GLOBAL = "evaluate kitchen-12 kitchen-36 joined-12 {data} {every} --retrieval global"
 RETRIEVAL_SPEED = ("bench retrieval --views 50000", "bench retrieval --views 1000000")
 UNKNOWN_PLACES = "bench unknown-places {data} {every}"
 BENCHMARK = "benchmark 7scenes --scenes redkitchen --ground-truth {} {{data:7scenes}} {{every}}"
@@ -92,7 +89,7 @@ TABLES = (
     ),
     Table("unknown-places", (UNKNOWN_PLACES,), render.unknown_places),
     Table("holdout", (HOLDOUT,), render.holdout, pictures.reliability, "How far the confidence holds"),
-    Table("global-retrieval", GLOBAL, render.retrieval),
+    Table("global-retrieval", (GLOBAL,), render.retrieval),
     Table("seven-scenes", tuple(BENCHMARK.format(truth) for truth in ("sfm", "dslam")), render.summaries),
     Table("retrieval-speed", RETRIEVAL_SPEED, render.retrieval_speed),
     Table("gpu", (CUDA,), render.summaries, needs_cuda=True),
