@@ -8,7 +8,7 @@ from typing import Any
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.evaluation import consistency
 from deviloc_ros.evaluation.frames import WORDS
-from deviloc_ros.evaluation.table import COLUMNS, WITHOUT_TIMES, aligned, markdown, median_cm, row
+from deviloc_ros.evaluation.table import WITHOUT_TIMES, aligned, markdown, median_cm, row
 
 Summary = dict[str, Any]
 RECALLS = ("1cm_1deg", "2cm_2deg", "5cm_5deg")
@@ -40,8 +40,8 @@ def summaries_without_times(results: list[Any]) -> str:
 
 def retrieval(results: list[Any]) -> str:
     """A line for each, and how many queries that some view overlaps with had such a view among their references."""
-    rows = [(*row(summary), share_found(summary)) for summary in all_summaries(results)]
-    return aligned((*COLUMNS, "reference overlaps"), rows)
+    rows = [(*row(summary)[: len(WITHOUT_TIMES)], share_found(summary)) for summary in all_summaries(results)]
+    return aligned((*WITHOUT_TIMES, "reference overlaps"), rows)
 
 
 def share_found(summary: Summary) -> str:
