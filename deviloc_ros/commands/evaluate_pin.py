@@ -24,7 +24,8 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.reliability import draw_reliability
     from deviloc_ros.pin import WEIGHTS, LearnedPointInference, load_pin
 
-    pin = LearnedPointInference(load_pin(options.weights or WEIGHTS), LiftConfig())
+    alone = LiftConfig(interpolate_within_px=0)  # the network itself, near landmarks as well
+    pin = LearnedPointInference(load_pin(options.weights or WEIGHTS), alone)
     cells, diagrams = evaluate_holdout(options.data, pin)
     if options.json:
         options.json.write_text(json.dumps({"cells": cells}, indent=1))
