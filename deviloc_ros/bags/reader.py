@@ -121,6 +121,8 @@ def named_errors(files: list[Path]) -> Iterator[None]:
 def storage_files(path: Path) -> list[Path]:
     """What rosbags is to open: the path itself, or the parts in a folder that has no metadata.yaml.
 
+    Or whose name ends in .bag: rosbags would take that for a bag of ROS 1.
+
     Raises:
         ValueError: nothing there, or no bag.
     """
@@ -130,7 +132,7 @@ def storage_files(path: Path) -> list[Path]:
         if path.suffix not in STORAGES:
             raise ValueError(f"{path}: not a bag; a bag is a folder, or a file of {', '.join(STORAGES)}")
         return [path]
-    if (path / "metadata.yaml").exists():
+    if (path / "metadata.yaml").exists() and path.suffix != ".bag":
         return [path]
     files = sorted(f for f in path.iterdir() if f.suffix in STORAGES)
     if not files:

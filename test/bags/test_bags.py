@@ -54,6 +54,12 @@ def test_stamps_and_frames_are_those_given(bag):
     assert (transform.header.frame_id, transform.child_frame_id) == ("base_link", "camera")
 
 
+def test_a_ros2_folder_may_be_named_as_bags_of_ros1_are(bag, tmp_path):
+    path, _ = bag
+    path.rename(tmp_path / "drive.bag")
+    assert only(tmp_path / "drive.bag", "/odom").child_frame_id == "base_link"
+
+
 def test_camera_info_describes_the_camera(bag):
     info = only(bag[0], "/camera_info")
     assert (info.width, info.height, info.distortion_model) == (64, 48, "plumb_bob")
