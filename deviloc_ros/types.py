@@ -6,7 +6,7 @@ Pixels are (x, y) with centres at integers (OpenCV); transforms are named ``targ
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -107,6 +107,12 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    def to(self, device: torch.device | str) -> Features:
+        """The same on another device; what a map holds lies on the CPU."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {name: value.to(device) for name, value in tensors.items() if isinstance(value, torch.Tensor)}
+        return replace(self, **moved)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,7 +51,7 @@ class XFeatLighterGlue(XFeat):
     @torch.inference_mode()
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
         # One by one: pruning leaves each pair with other keypoints, and on a CPU a batch of five is slower anyway.
-        return [self._match_pair(query, reference) for reference in references]
+        return [self._match_pair(query, reference.to(self.device)) for reference in references]
 
     def _match_pair(self, query: Features, reference: Features) -> Matches:
         if not len(query) or not len(reference):

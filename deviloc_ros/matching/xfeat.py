@@ -97,6 +97,7 @@ class XFeatSemiDense(XFeat):
 
     @torch.inference_mode()
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
+        references = [reference.to(self.device) for reference in references]
         pairs = [mutual_nearest(query.descriptors, reference.descriptors) for reference in references]
         if not sum(len(rows) for rows, _ in pairs):
             return [no_matches() for _ in references]

@@ -178,3 +178,21 @@ def test_images_larger_than_the_limit_keep_their_own_pixels():
 def test_a_matcher_nobody_has_is_an_error_by_name():
     with pytest.raises(ValueError, match="'orb'"):
         MatcherConfig(name="orb")
+
+
+def test_features_move_to_a_device_whole(matcher):
+    features = matcher.extract(crop(0, 0), keep_dense=True)
+    moved = features.to("meta")
+    assert all(tensor.is_meta for tensor in tensors_of(moved).values()) and moved.size == features.size
+    assert tensors_of(moved).keys() == tensors_of(features).keys()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", MATCHERS)
+def test_on_a_gpu_references_may_lie_on_the_cpu_as_a_map_holds_them(name, cuda):
+    on_gpu = create_matcher(MatcherConfig(name=name, max_keypoints=KEYPOINTS, weights="random", device="cuda"))
+    query, reference = on_gpu.extract(crop(0, 0)), on_gpu.extract(crop(4, 0))
+    (there,), (here,) = on_gpu.match(query, [reference]), on_gpu.match(query, [reference.to("cpu")])
+    assert len(there) and there.reference_indices.tolist() == here.reference_indices.tolist()
+    (on_cpu,) = matcher_named(name).match(query.to("cpu"), [reference.to("cpu")])
+    assert len(on_cpu) == pytest.approx(len(there), rel=0.1)
