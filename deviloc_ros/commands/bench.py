@@ -31,6 +31,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         benches, "offsets", "XFeat* on images moved by known amounts, with and without our corrections", run_offsets
     )
     add_retrieval(benches)
+    sources = benches.add_parser(
+        "map-sources", help="the kitchen from poses, from drifting odometry, from images alone"
+    )
+    add_data(sources)
+    add_every(sources, "query")
+    sources.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    sources.set_defaults(run=run_map_sources)
     bench_tables.add(benches)
 
 
@@ -83,6 +90,17 @@ def run_unknown_places(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.unknown_places import unknown_places
 
     figures = unknown_places(options.data, config_of(options), every_of(options))
+    print(table([figures]))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+    return 0
+
+
+def run_map_sources(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.map_sources import measure_ways
+    from deviloc_ros.evaluation.tables.render import map_sources as table
+
+    figures = measure_ways(options.data, every_of(options))
     print(table([figures]))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))

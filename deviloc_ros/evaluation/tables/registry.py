@@ -37,6 +37,7 @@ HOLDOUT = "evaluate-pin {data}"
 GLOBAL = "evaluate kitchen-12 kitchen-36 joined-12 {data} {every} --retrieval global"
 RETRIEVAL_SPEED = ("bench retrieval --views 50000", "bench retrieval --views 1000000 --queries 100")
 UNKNOWN_PLACES = "bench unknown-places {data} {every}"
+MAP_SOURCES = "bench map-sources {data} {every}"
 BENCHMARK = "benchmark 7scenes --scenes redkitchen --ground-truth {} {{data:7scenes}} {{every}}"
 OFFSETS = "bench offsets {data} {every}"
 CUDA = "evaluate all {data} {every} --matchers xfeat xfeat-lighterglue --set matcher.device=cuda"
@@ -78,6 +79,7 @@ TABLES = (
     ),
     Table("calibration", CALIBRATION, render.covariance_of_all),
     Table("landmarks", (XFEAT, OWN_LANDMARKS), render.landmarks),
+    Table("map-sources", (MAP_SOURCES,), render.map_sources),
     Table("depth", (DEPTH,), render.summaries_without_times),
     Table("ablation", (ABLATION,), render.summaries_without_times),
     Table(

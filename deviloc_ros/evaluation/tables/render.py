@@ -173,3 +173,15 @@ def offsets(results: list[Any]) -> str:
     motions = ("all", "not moved", "turned by 3 deg", "8 % larger", "shifted by 6, -4 px")
     lines = [(one["variant"], *(f"{px:.2f}" for px in (one["median_px"], *one["by_motion"]))) for one in results[0]]
     return aligned(("median error of the matched pixel [px]", *motions), lines)
+
+
+def map_sources(results: list[Any]) -> str:
+    """A line for each way to a map: accuracy of the queries on it, and what it took to build, where it was built."""
+    lines = []
+    for one in results[0]:
+        views = one["map"]["views"]
+        spent = (f"{one['cpu_s'] / views:.1f}", f"{one['peak_gb']:.2f} GB") if "cpu_s" in one else ("", "")
+        localized = f"{one['localized']} / {one['queries']}"
+        lines.append((one["way"], localized, str(one["wrong_fixes"]), *accuracy(one), *spent))
+    head = ("map from", "localized", "wrong", "median", *titles(RECALLS), "CPU s a view", "peak memory")
+    return aligned(head, lines)

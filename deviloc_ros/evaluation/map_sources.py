@@ -1,0 +1,107 @@
+"""The kitchen mapped from what robots have: posed images, odometry that drifts, images alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+PROTOCOL = "kitchen-12"
+POSED = "--colmap {kitchen}/sfm_gt --images {kitchen} --only seq-01/* "
+DRIVE = f"simulate-bag {POSED} --rate-hz 7.5 --truth cameras.tum "
+FROM_DRIVE = "--odom-topic /odom --keyframe-m 0 --every 3 "
+ALONE = "build-map --images {kitchen} --only seq-01/*.color.jpg --every 3 "
+CAMERA = "--camera SIMPLE_RADIAL,640,480,525.75,319.5,239.5,-0.0273"
+RIGIDLY = "map align {map} --poses cameras.tum --rigid"
+ONTO_MODEL = "map align {map} --colmap {kitchen}/sfm_gt"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to a map. Commands run in a folder that all ways share, in order.
+
+    map: its folder; two ways of one map stand one after the other.
+    """
+
+    name: str
+    map: str
+    commands: tuple[str, ...]
+
+
+WAYS = (
+    Way("given poses", "given.map", (f"build-map {POSED} --every 3 --output given.map",)),
+    Way(
+        "1 % drift, refined, unaligned",
+        "drive.map",
+        (f"{DRIVE} --output drive", f"build-map --bag drive {FROM_DRIVE} --output drive.map"),
+    ),
+    Way("the same, rigidly aligned", "drive.map", (RIGIDLY,)),
+    Way(
+        "the same drift as it is, unaligned",
+        "bent.map",
+        (f"build-map --bag drive {FROM_DRIVE} --no-refine-poses --output bent.map",),
+    ),
+    Way("images alone, camera known", "alone.map", (f"{ALONE} {CAMERA} --output alone.map", ONTO_MODEL)),
+    Way("images alone, camera estimated", "guessed.map", (f"{ALONE} --output guessed.map", ONTO_MODEL)),
+    Way(
+        "5 % drift, refined, unaligned",
+        "far.map",
+        (f"{DRIVE} --drift 0.05 --output far", f"build-map --bag far {FROM_DRIVE} --output far.map"),
+    ),
+    Way(
+        "5 % drift as it is, unaligned",
+        "farther.map",
+        (f"build-map --bag far {FROM_DRIVE} --no-refine-poses --output farther.map",),
+    ),
+    Way(
+        "1 % drift whose scale is off by 2 %, refined, unaligned",
+        "scaled.map",
+        (f"{DRIVE} --seed 3 --output scaled", f"build-map --bag scaled {FROM_DRIVE} --output scaled.map"),
+    ),
+    Way("the same scale, rigidly aligned", "scaled.map", (RIGIDLY,)),
+)
+
+
+def commands_of(way: Way, data: Path) -> list[list[str]]:
+    """The words of its commands, placeholders replaced."""
+    values = {"kitchen": data / "7scenes" / "redkitchen", "map": way.map}
+    return [[word.format(**values) for word in command.split()] for command in way.commands]
+
+
+def measure_ways(data: Path, every: int, ways: tuple[Way, ...] = WAYS) -> list[dict[str, Any]]:
+    """A summary of the queries on each map, with the seconds of CPU a view and the memory that building took.
+
+    Raises:
+        ValueError: a command failed; its own message is shown before.
+    """
+    summaries = []
+    with tempfile.TemporaryDirectory() as name:
+        folder, data = Path(name), data.absolute()
+        for way in tqdm(ways, desc="maps", unit="map", dynamic_ncols=True):
+            spent = {}
+            for words in commands_of(way, data):
+                usage = run(words, folder)
+                if words[0] == "build-map":
+                    spent = {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_gb": usage.ru_maxrss / 1e6}
+            written = folder / "summary.json"
+            query = ["evaluate", PROTOCOL, "--map", way.map, "--data", str(data), "--json", written.name]
+            run([*query, "--every", str(every)], folder)
+            summaries.append({"way": way.name, **spent, **json.loads(written.read_text())})
+    return summaries
+
+
+def run(words: list[str], folder: Path) -> Any:
+    """One of our commands in a process of its own; what it used of the machine."""
+    process = subprocess.Popen([sys.executable, "-m", "deviloc_ros", *words], cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise ValueError(f"`{' '.join(words)}` ended with status {process.returncode}")
+    return usage
