@@ -160,3 +160,9 @@ def test_evaluate_writes_the_documented_keys(data, tmp_path, capsys):
     assert set(summary["recall"]) == {"1cm_1deg", "2cm_2deg", "5cm_5deg", "10cm_5deg"}
     assert set(summary["latency_ms"]) == {"p50", "p95", "stages"} and set(summary["map"]) == {"views", "bytes"}
     assert "| kitchen-72 | xfeat" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", [["--depth"], ["--lifts", "pin"], ["--matchers", "xfeat"], ["--remember-matches"]])
+def test_evaluate_refuses_to_change_how_a_given_map_was_built(flag, tmp_path, capsys):
+    assert status_of("evaluate", "kitchen-12", "--map", tmp_path, *flag) == 2
+    assert_one_line(capsys, "--map is built already", flag[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,46 +87,42 @@ def run_node(options: argparse.Namespace) -> int:
 
 
 def run_unknown_places(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.tables.render import unknown_places as table
+    from deviloc_ros.evaluation.tables import render
     from deviloc_ros.evaluation.unknown_places import unknown_places
 
     figures = unknown_places(options.data, config_of(options), every_of(options))
-    print(table([figures]))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
-    return 0
+    return show(figures, render.unknown_places, options.json)
 
 
 def run_map_sources(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.map_sources import measure_ways
-    from deviloc_ros.evaluation.tables.render import map_sources as table
+    from deviloc_ros.evaluation.map_sources import measure_recipes
+    from deviloc_ros.evaluation.tables import render
 
-    figures = measure_ways(options.data, every_of(options))
-    print(table([figures]))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
-    return 0
+    figures = measure_recipes(options.data, every_of(options))
+    return show(figures, render.map_sources, options.json)
 
 
 def run_retrieval(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.retrieval_speed import LEAST_VIEWS, measure_retrieval
-    from deviloc_ros.evaluation.tables.render import retrieval_speed as table
+    from deviloc_ros.evaluation.tables import render
 
     if options.views < LEAST_VIEWS:
         raise ValueError(f"--views {options.views}: an index is learned from {LEAST_VIEWS} or more")
     figures = measure_retrieval(options.views, options.dimensions, options.queries, options.folder)
-    print(table([figures]))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
-    return 0
+    return show(figures, render.retrieval_speed, options.json)
 
 
 def run_offsets(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.offsets import offset_errors
-    from deviloc_ros.evaluation.tables.render import offsets as table
+    from deviloc_ros.evaluation.tables import render
 
     figures = offset_errors(options.data, every_of(options))
+    return show(figures, render.offsets, options.json)
+
+
+def show(figures: Any, table: Callable[[list[Any]], str], json_file: Path | None) -> int:
+    """Print what was measured as the table that docs/ has of it, and write it where --json says."""
     print(table([figures]))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=1))
     return 0

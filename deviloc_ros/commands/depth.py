@@ -65,10 +65,8 @@ def with_depth(source: Source, options: argparse.Namespace) -> Source:
     find = find_depth(options)
     camera, color_from_depth = depth_camera(options), extrinsic(options)
     if options.sevenscenes:
-        camera, color_from_depth = (
-            camera or SEVEN_SCENES_DEPTH_CAMERA,
-            color_from_depth or SEVEN_SCENES_COLOR_FROM_DEPTH,
-        )
+        camera = camera or SEVEN_SCENES_DEPTH_CAMERA
+        color_from_depth = color_from_depth or SEVEN_SCENES_COLOR_FROM_DEPTH
     units_per_m = checked_scale(options) or (UNITS_PER_M if options.tum else MILLIMETRES)
     images = []
     for image in source.images:

@@ -54,8 +54,8 @@ def run(options: argparse.Namespace) -> int:
     if options.references:
         config = replace(config, retrieval=replace(config.retrieval, references=options.references))
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
-    if options.map and (options.matchers or options.lifts or options.remember_matches):
-        raise ValueError("--map was built with one matcher and lift: give no --matchers, --lifts, --remember-matches")
+    if options.map and (options.matchers or options.lifts or options.remember_matches or options.depth):
+        raise ValueError("--map is built already: give no --matchers, --lifts, --depth, --remember-matches")
     summaries = []
     for name in names:
         protocol = load_protocol(name, options.data, every_of(options))

@@ -24,10 +24,10 @@ ONTO_MODEL = "map align {map} --colmap {kitchen}/sfm_gt"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way to a map. Commands run in a folder that all ways share, in order.
+class Recipe:
+    """How a map is made: commands, in order, in a folder that all recipes share.
 
-    map: its folder; two ways of one map stand one after the other.
+    map: its folder; a recipe may go on with the map of the one before it.
     """
 
     name: str
@@ -35,47 +35,47 @@ class Way:
     commands: tuple[str, ...]
 
 
-WAYS = (
-    Way("given poses", "given.map", (f"build-map {POSED} --every 3 --output given.map",)),
-    Way(
+RECIPES = (
+    Recipe("given poses", "given.map", (f"build-map {POSED} --every 3 --output given.map",)),
+    Recipe(
         "1 % drift, refined, unaligned",
         "drive.map",
         (f"{DRIVE} --output drive", f"build-map --bag drive {FROM_DRIVE} --output drive.map"),
     ),
-    Way("the same, rigidly aligned", "drive.map", (RIGIDLY,)),
-    Way(
+    Recipe("the same, rigidly aligned", "drive.map", (RIGIDLY,)),
+    Recipe(
         "the same drift as it is, unaligned",
         "bent.map",
         (f"build-map --bag drive {FROM_DRIVE} --no-refine-poses --output bent.map",),
     ),
-    Way("images alone, camera known", "alone.map", (f"{ALONE} {CAMERA} --output alone.map", ONTO_MODEL)),
-    Way("images alone, camera estimated", "guessed.map", (f"{ALONE} --output guessed.map", ONTO_MODEL)),
-    Way(
+    Recipe("images alone, camera known", "alone.map", (f"{ALONE} {CAMERA} --output alone.map", ONTO_MODEL)),
+    Recipe("images alone, camera estimated", "guessed.map", (f"{ALONE} --output guessed.map", ONTO_MODEL)),
+    Recipe(
         "5 % drift, refined, unaligned",
         "far.map",
         (f"{DRIVE} --drift 0.05 --output far", f"build-map --bag far {FROM_DRIVE} --output far.map"),
     ),
-    Way(
+    Recipe(
         "5 % drift as it is, unaligned",
         "farther.map",
         (f"build-map --bag far {FROM_DRIVE} --no-refine-poses --output farther.map",),
     ),
-    Way(
+    Recipe(
         "1 % drift whose scale is off by 2 %, refined, unaligned",
         "scaled.map",
         (f"{DRIVE} --seed 3 --output scaled", f"build-map --bag scaled {FROM_DRIVE} --output scaled.map"),
     ),
-    Way("the same scale, rigidly aligned", "scaled.map", (RIGIDLY,)),
+    Recipe("the same scale, rigidly aligned", "scaled.map", (RIGIDLY,)),
 )
 
 
-def commands_of(way: Way, data: Path) -> list[list[str]]:
+def commands_of(recipe: Recipe, data: Path) -> list[list[str]]:
     """The words of its commands, placeholders replaced."""
-    values = {"kitchen": data / "7scenes" / "redkitchen", "map": way.map}
-    return [[word.format(**values) for word in command.split()] for command in way.commands]
+    values = {"kitchen": data / "7scenes" / "redkitchen", "map": recipe.map}
+    return [[word.format(**values) for word in command.split()] for command in recipe.commands]
 
 
-def measure_ways(data: Path, every: int, ways: tuple[Way, ...] = WAYS) -> list[dict[str, Any]]:
+def measure_recipes(data: Path, every: int, recipes: tuple[Recipe, ...] = RECIPES) -> list[dict[str, Any]]:
     """A summary of the queries on each map, with the seconds of CPU a view and the memory that building took.
 
     Raises:
@@ -84,16 +84,16 @@ def measure_ways(data: Path, every: int, ways: tuple[Way, ...] = WAYS) -> list[d
     summaries = []
     with tempfile.TemporaryDirectory() as name:
         folder, data = Path(name), data.absolute()
-        for way in tqdm(ways, desc="maps", unit="map", dynamic_ncols=True):
+        for recipe in tqdm(recipes, desc="maps", unit="map", dynamic_ncols=True):
             spent = {}
-            for words in commands_of(way, data):
+            for words in commands_of(recipe, data):
                 usage = run(words, folder)
                 if words[0] == "build-map":
                     spent = {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_gb": usage.ru_maxrss / 1e6}
             written = folder / "summary.json"
-            query = ["evaluate", PROTOCOL, "--map", way.map, "--data", str(data), "--json", written.name]
+            query = ["evaluate", PROTOCOL, "--map", recipe.map, "--data", str(data), "--json", written.name]
             run([*query, "--every", str(every)], folder)
-            summaries.append({"way": way.name, **spent, **json.loads(written.read_text())})
+            summaries.append({"source": recipe.name, **spent, **json.loads(written.read_text())})
     return summaries
 
 

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from deviloc_ros.geometry import nearest_rotation, rotation_distance_deg, translation_distance_m
 
 METERS_PER_RADIAN = 1.0  # a turn by a radian adds as much error to odometry as a metre
-ANCHOR_WAY_M = 0.25  # over so long a way odometry is as sure of a pose as images are
+ANCHOR_DISTANCE_M = 0.25  # over so long a path odometry is as sure of a pose as images are
 ON_A_LINE = 1e-3  # positions whose second extent is so small a share of the first
 FOLLOWING_VIEWS = 200  # distances to so many of those after each view give the scale
 
 Poses = Sequence[pycolmap.Rigid3d]
 
 
-def ways_m(poses: Poses) -> NDArray:
+def travelled_distances_m(poses: Poses) -> NDArray:
     """(V,) how far a camera has come at each of its poses cam_from_world [m], turns counted as ways."""
     steps = [
         translation_distance_m(a, b) + METERS_PER_RADIAN * np.deg2rad(rotation_distance_deg(a, b))
@@ -28,13 +28,14 @@ def ways_m(poses: Poses) -> NDArray:
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
-def onto_odometry(odometry: Poses, refined: Poses, way_m: NDArray) -> pycolmap.Sim3d:
-    """odom_from_refined: from poses cam_from_world in two frames, of which those of odometry drift over the way.
+def align_to_odometry(odometry: Poses, refined: Poses, travelled_m: NDArray) -> pycolmap.Sim3d:
+    """odom_from_refined: from poses cam_from_world in two frames, of which those of odometry drift over the path.
 
     The scale comes from all distances between views, each weighing as odometry knows it; the frame from the first.
     """
-    scale = scale_by_ways(centres_of(odometry), centres_of(refined), way_m)
-    weights = (1 + ((way_m - way_m[0]) / ANCHOR_WAY_M) ** 2) ** -2.0  # drift adds up: far views must not add to it
+    scale = scale_from_distances(centres_of(odometry), centres_of(refined), travelled_m)
+    from_start = (travelled_m - travelled_m[0]) / ANCHOR_DISTANCE_M
+    weights = (1 + from_start**2) ** -2.0  # drift adds up: far views must not add to it
     weights /= weights.sum()
     turns = [
         odom.rotation.matrix().T @ new.rotation.matrix() for odom, new in zip(odometry, refined, strict=True)
@@ -44,16 +45,16 @@ def onto_odometry(odometry: Poses, refined: Poses, way_m: NDArray) -> pycolmap.S
     return pycolmap.Sim3d(scale, pycolmap.Rotation3d(rotation), weights @ shifts)
 
 
-def scale_by_ways(odometry: NDArray, refined: NDArray, way_m: NDArray) -> float:
+def scale_from_distances(odometry: NDArray, refined: NDArray, travelled_m: NDArray) -> float:
     """Lengths in odometry per length in the other frame, by least squares over distances between (V, 3) positions.
 
-    An error of odometry grows with the way, so a distance weighs by the inverse square of the way that led over it.
+    An error of odometry grows with the path, so a distance weighs by the inverse square of the path between its ends.
     """
     products, squares = 0.0, 0.0
     for ahead in range(1, min(len(odometry), FOLLOWING_VIEWS + 1)):
-        way = np.maximum(way_m[ahead:] - way_m[:-ahead], 1e-6)
-        ours = np.linalg.norm(refined[ahead:] - refined[:-ahead], axis=1) / way
-        theirs = np.linalg.norm(odometry[ahead:] - odometry[:-ahead], axis=1) / way
+        between_m = np.maximum(travelled_m[ahead:] - travelled_m[:-ahead], 1e-6)
+        ours = np.linalg.norm(refined[ahead:] - refined[:-ahead], axis=1) / between_m
+        theirs = np.linalg.norm(odometry[ahead:] - odometry[:-ahead], axis=1) / between_m
         products, squares = products + float(ours @ theirs), squares + float(ours @ ours)
     if products <= 0:
         raise ValueError("the camera does not move, so there is no scale")
@@ -72,7 +73,7 @@ def moved_pose(new_from_world: pycolmap.Sim3d, cam_from_world: pycolmap.Rigid3d)
     return pycolmap.Rigid3d(rotation, -(rotation.matrix() @ centre))
 
 
-def of_positions(positions: NDArray, wanted: NDArray, *, rigid: bool = False) -> pycolmap.Sim3d:
+def align_positions(positions: NDArray, wanted: NDArray, *, rigid: bool = False) -> pycolmap.Sim3d:
     """wanted_from_positions: what brings (N, 3) positions nearest to others (Umeyama 1991); rigid: with scale 1.
 
     Raises:
@@ -89,7 +90,7 @@ def of_positions(positions: NDArray, wanted: NDArray, *, rigid: bool = False) ->
     return found if isinstance(found, pycolmap.Sim3d) else pycolmap.Sim3d(1.0, found.rotation, found.translation)
 
 
-def of_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> pycolmap.Sim3d:
+def align_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> pycolmap.Sim3d:
     """wanted_from_poses, of poses cam_from_world: the mean of their turns, then scale and shift by least squares.
 
     Raises:

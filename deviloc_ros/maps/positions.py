@@ -10,7 +10,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import rotation_distance_deg
-from deviloc_ros.maps.alignment import centres_of, moved_points, moved_pose, of_poses, of_positions
+from deviloc_ros.maps.alignment import align_poses, align_positions, centres_of, moved_points, moved_pose
 from deviloc_ros.maps.sources import SourceError
 
 Poses = Mapping[str, pycolmap.Rigid3d]
@@ -48,7 +48,7 @@ def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool
     names = known_names(poses, positions)
     here, there = centres_of([poses[name] for name in names]), np.stack([positions[name] for name in names])
     try:
-        wanted_from_world = of_positions(here, there, rigid=rigid)
+        wanted_from_world = align_positions(here, there, rigid=rigid)
     except ValueError as error:
         raise SourceError(f"{error} (of {len(poses)} views)") from error
     off_m = np.linalg.norm(moved_points(wanted_from_world, here) - there, axis=1)
@@ -60,7 +60,7 @@ def fit_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> tuple[pyco
     names = known_names(poses, wanted)
     here, there = [poses[name] for name in names], [wanted[name] for name in names]
     try:
-        wanted_from_world = of_poses(here, there, rigid=rigid)
+        wanted_from_world = align_poses(here, there, rigid=rigid)
     except ValueError as error:
         raise SourceError(f"{error} (of {len(poses)} views)") from error
     moved = [moved_pose(wanted_from_world, pose) for pose in here]

@@ -18,7 +18,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from deviloc_ros.geometry import translation_distance_m
-from deviloc_ros.maps.alignment import moved_pose, onto_odometry, ways_m
+from deviloc_ros.maps.alignment import align_to_odometry, moved_pose, travelled_distances_m
 from deviloc_ros.maps.landmarks import match_nearby, nearby_pairs, triangulate, triangulated
 from deviloc_ros.maps.matches import Keypoints, MatchGraph, Verification, lookalike_pairs, match_pairs
 from deviloc_ros.maps.sources import PosedImage, SourceError
@@ -104,7 +104,7 @@ def refine_poses(
 def contradicted(images: list[PosedImage], refined: list[PosedImage]) -> tuple[str, ...]:
     """Views whose refined step from the one before lies farther from the given one than drift explains."""
     names = []
-    steps_m = np.diff(ways_m([image.cam_from_world for image in images]))
+    steps_m = np.diff(travelled_distances_m([image.cam_from_world for image in images]))
     for step_m, given, new in zip(steps_m, pairwise(images), pairwise(refined), strict=True):
         steps = [(b.cam_from_world * a.cam_from_world.inverse()).tgt_origin_in_src() for a, b in (given, new)]
         if np.linalg.norm(steps[1] - steps[0]) > STEP_OFF_M + STEP_OFF_SHARE * step_m:
@@ -161,16 +161,16 @@ def in_frame_of_odometry(images: list[PosedImage], held: dict[str, pycolmap.Rigi
     Raises:
         RefinementError: the camera does not move.
     """
-    way_m = ways_m([image.cam_from_world for image in images])
+    travelled_m = travelled_distances_m([image.cam_from_world for image in images])
     numbers = np.array([number for number, image in enumerate(images) if image.name in held])
     odometry = [images[number].cam_from_world for number in numbers]
     try:
-        odom_from_model = onto_odometry(odometry, [held[images[n].name] for n in numbers], way_m[numbers])
+        odom_from_model = align_to_odometry(odometry, [held[images[n].name] for n in numbers], travelled_m[numbers])
     except ValueError as error:
         raise RefinementError(str(error)) from error
     refined = []
     for number, image in enumerate(images):
-        nearest = images[numbers[np.abs(way_m[numbers] - way_m[number]).argmin()]]
+        nearest = images[numbers[np.abs(travelled_m[numbers] - travelled_m[number]).argmin()]]
         cam_from_nearest = image.cam_from_world * nearest.cam_from_world.inverse()
         cam_from_world = cam_from_nearest * moved_pose(odom_from_model, held[nearest.name])
         refined.append(replace(image, cam_from_world=cam_from_world))

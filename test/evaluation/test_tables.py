@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deviloc_ros.cli import main, parser
-from deviloc_ros.evaluation.map_sources import WAYS, Way, commands_of, measure_ways
+from deviloc_ros.evaluation.map_sources import RECIPES, Recipe, commands_of, measure_recipes
 from deviloc_ros.evaluation.tables import measure
 from deviloc_ros.evaluation.tables.measure import Bench, shown
 from deviloc_ros.evaluation.tables.page import pages, rewrite
@@ -86,8 +86,8 @@ RESULTS = {
     "evaluate-pin": {"cells": [{**CELL, "reliability": DIAGRAM}]},
     "bench retrieval": RETRIEVAL_SPEED,
     "bench map-sources": [
-        {"way": "drift", "cpu_s": 60.0, "peak_gb": 0.8, **summary(), "map": {"views": 50}},
-        {"way": "the same", **summary(), "map": {"views": 50}},
+        {"source": "drift", "cpu_s": 60.0, "peak_gb": 0.8, **summary(), "map": {"views": 50}},
+        {"source": "the same", **summary(), "map": {"views": 50}},
     ],
     "bench unknown": [{"images": "other places", **UNKNOWN}],
     "evaluate kitchen-36": [summary("kitchen-36", lift, "matcher") for lift in LIFTS[:2]],
@@ -262,15 +262,15 @@ def test_names_are_listed_and_unknown_ones_refused(docs, ran, tmp_path, capsys):
     assert ran == []
 
 
-def test_commands_of_every_way_to_a_map_are_ones_of_the_command_line(tmp_path):
+def test_commands_of_every_recipe_are_ones_of_the_command_line(tmp_path):
     made = set()
-    for way in WAYS:
-        words = commands_of(way, tmp_path)
+    for recipe in RECIPES:
+        words = commands_of(recipe, tmp_path)
         options = [parser().parse_args(command) for command in words]
         made |= {str(one.output) for one in options if getattr(one, "output", None)}
-        assert way.map in made and not any("{" in word for command in words for word in command)
+        assert recipe.map in made and not any("{" in word for command in words for word in command)
 
 
-def test_a_way_to_a_map_that_fails_is_named(tmp_path):
+def test_a_recipe_that_fails_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"`map info nothing.map` ended with status"):
-        measure_ways(tmp_path, 1, (Way("none", "nothing.map", ("map info nothing.map",)),))
+        measure_recipes(tmp_path, 1, (Recipe("none", "nothing.map", ("map info nothing.map",)),))

@@ -10,13 +10,13 @@ from worlds import random_rigid, rigid_of
 
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.maps.alignment import (
+    align_poses,
+    align_positions,
+    align_to_odometry,
     centres_of,
     moved_points,
     moved_pose,
-    of_poses,
-    of_positions,
-    onto_odometry,
-    ways_m,
+    travelled_distances_m,
 )
 from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions
 from deviloc_ros.maps.sources import SourceError
@@ -39,13 +39,13 @@ def test_what_a_camera_sees_grows_with_the_world():
 
 
 def test_the_move_is_found_from_positions_and_from_poses():
-    assert_same(of_positions(centres_of(POSES), centres_of(MOVED)), MOVE)
-    assert_same(of_poses(POSES, MOVED), MOVE)
-    assert_same(of_poses(POSES[:2], MOVED[:2]), MOVE)
+    assert_same(align_positions(centres_of(POSES), centres_of(MOVED)), MOVE)
+    assert_same(align_poses(POSES, MOVED), MOVE)
+    assert_same(align_poses(POSES[:2], MOVED[:2]), MOVE)
     assert (
-        of_poses(POSES, MOVED, rigid=True).scale
+        align_poses(POSES, MOVED, rigid=True).scale
         == 1
-        == of_positions(centres_of(POSES), centres_of(MOVED), rigid=True).scale
+        == align_positions(centres_of(POSES), centres_of(MOVED), rigid=True).scale
     )
 
 
@@ -53,9 +53,9 @@ def test_positions_on_a_line_and_a_camera_that_stands_determine_nothing():
     line = np.arange(5.0)[:, None] * [1, 2, 3]
     for positions in (line, line[:2], np.zeros((4, 3))):
         with pytest.raises(ValueError, match="three are needed that are not on one line"):
-            of_positions(positions, positions)
+            align_positions(positions, positions)
     with pytest.raises(ValueError, match="the camera has to move"):
-        of_poses(POSES[:1] * 3, MOVED[:1] * 3)
+        align_poses(POSES[:1] * 3, MOVED[:1] * 3)
 
 
 def drive(count: int = 60, step_m: float = 0.1) -> list[pycolmap.Rigid3d]:
@@ -78,7 +78,7 @@ def test_scale_and_frame_come_from_odometry_but_not_its_drift():
     truth = drive()
     odometry = [pose.inverse() for pose in drifting(truth, 0.02)]
     refined = [moved_pose(MOVE, pose.inverse()) for pose in truth]  # right, in a frame of its own
-    found = onto_odometry(odometry, refined, ways_m(odometry))
+    found = align_to_odometry(odometry, refined, travelled_distances_m(odometry))
     assert found.scale * MOVE.scale == pytest.approx(1, abs=0.003)
     put_back = [moved_pose(found, pose) for pose in refined]
     off_m = [translation_distance_m(a, b.inverse()) for a, b in zip(put_back, truth, strict=True)]
@@ -90,7 +90,7 @@ def test_scale_and_frame_come_from_odometry_but_not_its_drift():
 def test_a_camera_that_only_turns_has_no_scale():
     turning = [rigid_of([0, 0.1 * n, 0], [0, 0, 0]) for n in range(5)]
     with pytest.raises(ValueError, match="the camera does not move"):
-        onto_odometry(turning, turning, ways_m(turning))
+        align_to_odometry(turning, turning, travelled_distances_m(turning))
 
 
 def test_known_positions_are_read_and_what_is_wrong_is_named(tmp_path):

@@ -15,7 +15,7 @@ from deviloc_ros.cli import main
 from deviloc_ros.commands.images_alone import as_flag
 from deviloc_ros.commands.options import parse_camera
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
-from deviloc_ros.maps.alignment import of_poses
+from deviloc_ros.maps.alignment import align_poses
 from deviloc_ros.maps.matches import Keypoints, SiftKeypoints
 from deviloc_ros.maps.sources import SourceError
 from deviloc_ros.maps.store import Map
@@ -74,7 +74,7 @@ def test_structure_is_found_up_to_a_similarity_and_so_is_an_unknown_camera(camer
     posed, skipped = structure_from_motion(images, SeenPoints(images, [*POSES, AWAY]), QUIET, known_camera=known)
     assert [image.name for image in posed] == [f"{n}.png" for n in range(8)]
     assert [(s.name, s.why) for s in skipped] == [("8.png", "not registered with the 8 others")]
-    moved = moved_images(posed, of_poses([image.cam_from_world for image in posed], POSES))
+    moved = moved_images(posed, align_poses([image.cam_from_world for image in posed], POSES))
     for image, pose in zip(moved, POSES, strict=True):
         assert translation_distance_m(image.cam_from_world, pose) < 0.02
         assert rotation_distance_deg(image.cam_from_world, pose) < 0.5

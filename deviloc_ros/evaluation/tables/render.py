@@ -176,12 +176,12 @@ def offsets(results: list[Any]) -> str:
 
 
 def map_sources(results: list[Any]) -> str:
-    """A line for each way to a map: accuracy of the queries on it, and what it took to build, where it was built."""
+    """A line for each source of a map: accuracy of the queries on it, and what it took to build, where it was built."""
     lines = []
     for one in results[0]:
         views = one["map"]["views"]
         spent = (f"{one['cpu_s'] / views:.1f}", f"{one['peak_gb']:.2f} GB") if "cpu_s" in one else ("", "")
         localized = f"{one['localized']} / {one['queries']}"
-        lines.append((one["way"], localized, str(one["wrong_fixes"]), *accuracy(one), *spent))
+        lines.append((one["source"], localized, str(one["wrong_fixes"]), *accuracy(one), *spent))
     head = ("map from", "localized", "wrong", "median", *titles(RECALLS), "CPU s a view", "peak memory")
     return aligned(head, lines)
