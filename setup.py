@@ -41,7 +41,12 @@ setup(
         "tqdm>=4.60",
         "transforms3d>=0.4.2",
     ],
-    extras_require={"test": ["pytest", "hypothesis"], "training": ["h5py>=3.9"], "rerun": ["rerun-sdk>=0.30"]},
+    extras_require={
+        "test": ["pytest", "hypothesis"],
+        "training": ["h5py>=3.9"],
+        "rerun": ["rerun-sdk>=0.30"],
+        "ray": ["ray>=2.60"],
+    },
     zip_safe=False,
     entry_points={
         "console_scripts": [

@@ -1,29 +1,31 @@
 """A rendered room whose surfaces are known: images of it, and maps made from them. Rendered once a session."""
 
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pycolmap
 import pytest
-from tqdm import tqdm
 from worlds import SMALL, TRAINED_MATCHERS
 
 from deviloc_ros.config import Config, from_dict
-from deviloc_ros.maps.build import BuildReport, build_map, make_graph
+from deviloc_ros.maps.build import build_map, make_graph
 from deviloc_ros.maps.matches import MatchGraph
+from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map
+from deviloc_ros.maps.views import BuildReport
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.synthetic.render import render_color, render_depth
 from deviloc_ros.synthetic.room import random_room
 from deviloc_ros.synthetic.scene import Scene
 from deviloc_ros.synthetic.trajectory import smooth_path
+from deviloc_ros.workers import Serial
 
 KEYPOINTS = 1024
-QUIET = partial(tqdm, disable=True)
+QUIET = Serial(quiet=True)
 
 
 def room_config(matcher: str = "xfeat") -> Config:
@@ -56,7 +58,7 @@ class Room:
     @cached_property
     def graph(self) -> MatchGraph:
         """SIFT matches between the mapped images: the same for every map of them."""
-        return make_graph(self.images, room_matcher("xfeat"), room_config(), QUIET)
+        return make_graph(self.images, Networks(room_config()), QUIET)
 
     def build(self, output: Path, config: Config | None = None, images=None, **options) -> BuildReport:
         config = config or room_config()

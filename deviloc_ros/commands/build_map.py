@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from deviloc_ros.commands.images_alone import add_images_alone, posed_images_or_structure
-from deviloc_ros.commands.options import add_config, add_preset, config_of
+from deviloc_ros.commands.options import add_config, add_preset, add_ray, config_of
 from deviloc_ros.commands.sources import add_source, print_report
 
 
@@ -23,6 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace a map that is there")
+    add_ray(parser)
     add_config(parser)
     add_preset(parser)
     parser.set_defaults(run=run)
@@ -31,12 +32,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.build import build_map
     from deviloc_ros.maps.writer import MapWriter
+    from deviloc_ros.workers import create_workers
 
+    if options.bag and options.ray not in (None, "local") and not options.keyframes:
+        raise ValueError(f"--ray {options.ray}: give --keyframes DIR, a folder that all its machines reach")
     config = config_of(options)
     refine = bool(options.odom_topic) if options.refine_poses is None else options.refine_poses
     MapWriter(options.output, config, overwrite=options.overwrite)  # says what is in the way before minutes of work
     start = time.monotonic()
-    with posed_images_or_structure(options, config) as source:
-        report = build_map(source, options.output, config, overwrite=options.overwrite, refine=refine)
+    with create_workers(options.ray) as workers, posed_images_or_structure(options, config, workers) as source:
+        report = build_map(source, options.output, config, overwrite=options.overwrite, refine=refine, workers=workers)
     print_report(report, str(options.output), time.monotonic() - start)
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from deviloc_ros.config import Config
     from deviloc_ros.maps.sources import PosedImage, Source
     from deviloc_ros.types import Camera
+    from deviloc_ros.workers import Workers
 
 
 def add_images_alone(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def add_images_alone(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def posed_images_or_structure(options: argparse.Namespace, config: Config) -> Iterator[Source]:
+def posed_images_or_structure(options: argparse.Namespace, config: Config, workers: Workers) -> Iterator[Source]:
     """The posed images that the flags name, or images alone posed by structure from motion.
 
     Raises:
@@ -54,28 +54,25 @@ def posed_images_or_structure(options: argparse.Namespace, config: Config) -> It
     if alone:
         if options.depth is not None or options.depth_topic:
             raise ValueError("--depth needs posed images: their unit is not known before structure from motion")
-        yield structure(options, config)
+        yield structure(options, config, workers)
     else:
         with posed_images(options) as source:
             yield source
 
 
-def structure(options: argparse.Namespace, config: Config) -> Source:
+def structure(options: argparse.Namespace, config: Config, workers: Workers) -> Source:
     """Images posed by structure from motion, at the scale that the flags give or an arbitrary one."""
-    from tqdm import tqdm
-
     from deviloc_ros.maps.matches import find_keypoints
+    from deviloc_ros.maps.networks import Networks
     from deviloc_ros.maps.positions import read_positions
     from deviloc_ros.maps.sources import Source
     from deviloc_ros.maps.structure import find_images, moved_images, structure_from_motion
-    from deviloc_ros.matching import create_matcher
 
     positions = read_positions(options.positions) if options.positions else {}
     camera = parse_camera(options.camera) if options.camera else None
     images, unreadable = find_images(options.images, camera, options.only or "*", every_of(options))
-    progress = partial(tqdm, dynamic_ncols=True)
-    keypoints = find_keypoints(images, create_matcher(config.matcher), config, progress)
-    posed, skipped = structure_from_motion(images, keypoints, progress, known_camera=camera is not None)
+    keypoints = find_keypoints(images, Networks(config).load(), workers)
+    posed, skipped = structure_from_motion(images, keypoints, workers, known_camera=camera is not None)
     metric_from_model, scale = metric(posed, positions, options.known_distance)
     notes = {"poses": f"structure from motion, {len(posed)} of {len(images)} images", "scale": scale}
     if camera is None:

@@ -41,6 +41,16 @@ def every_of(options: argparse.Namespace) -> int:
     return options.every
 
 
+def add_ray(parser: argparse._ActionsContainer) -> None:
+    """--ray ADDRESS, for `workers.create_workers`."""
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="spread the work over the cores of this machine (local), over the Ray cluster that it belongs to (auto), "
+        "or over that at HOST:PORT; needs the extra ray",
+    )
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """--config FILE, --set key=value and shorthands for what is changed most."""
     parser.add_argument(

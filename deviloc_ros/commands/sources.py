@@ -15,8 +15,8 @@ from deviloc_ros.commands.depth import add_depth, depth_plan, with_depth
 from deviloc_ros.commands.options import add_every, every_of, parse_camera
 
 if TYPE_CHECKING:
-    from deviloc_ros.maps.build import BuildReport
     from deviloc_ros.maps.sources import ImageFile, Source
+    from deviloc_ros.maps.views import BuildReport
 
 
 LAYOUTS = ("colmap", "sevenscenes", "kitti", "tum", "nerfstudio", "kapture", "bag")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from deviloc_ros.config import LiftConfig, MatcherConfig
 from deviloc_ros.evaluation.reliability import Reliability, reliability
@@ -23,6 +21,7 @@ from deviloc_ros.matching import create_matcher
 from deviloc_ros.pin import RIGHT
 from deviloc_ros.point_inference import Interpolation, LiftInput, PointInference
 from deviloc_ros.types import Features, Landmarks
+from deviloc_ros.workers import Serial
 
 SCENES = {"kitchen": "7scenes/redkitchen", "fountain": "strecha/fountain-P11", "entry": "strecha/entry-P10"}
 MIN_LANDMARKS, MAX_PREDICTED = 200, 512
@@ -46,7 +45,7 @@ def load_views(scene: str, data: Path) -> list[HoldoutView]:
     """Views of a scene with enough landmarks, triangulated over all its images (kitchen: scored on seq-02 only)."""
     folder = data / SCENES[scene]
     images = read_model(folder / "sfm_gt", folder if scene == "kitchen" else folder / "images").images
-    landmarks, observations = well_observed(triangulate(images, match_sift(images, partial(tqdm, dynamic_ncols=True))))
+    landmarks, observations = well_observed(triangulate(images, match_sift(images, Serial())))
     scored = [image for image in images if scene != "kitchen" or image.name.startswith("seq-02")]
     matcher = create_matcher(MatcherConfig(name="xfeat"))
     return [

@@ -6,7 +6,6 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +22,14 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.build import build_map, landmarks_of, make_graph
 from deviloc_ros.maps.edit import merge_maps
 from deviloc_ros.maps.matches import MatchGraph
+from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.point_inference import PointInference
 from deviloc_ros.types import Features, Matches, Prior
+from deviloc_ros.workers import Serial
 
 
 class RememberingMatcher(Matcher):
@@ -82,8 +83,7 @@ class Evaluation:
     def graph(self, config: Config) -> MatchGraph:
         source = config.lift.landmark_source
         if source not in self._graphs:
-            progress = partial(tqdm, dynamic_ncols=True)
-            self._graphs[source] = make_graph(self.protocol.images, self.matcher, config, progress)
+            self._graphs[source] = make_graph(self.protocol.images, Networks(config, self.matcher), Serial())
         return self._graphs[source]
 
     def run(
@@ -146,8 +146,7 @@ class Evaluation:
 
     def with_landmarks(self, images: list[PosedImage], config: Config) -> list[PosedImage]:
         """The images with the landmarks that a map of them would have."""
-        progress = partial(tqdm, disable=True)
-        landmarks = landmarks_of(images, self.matcher, config, progress, self.graph(config))
+        landmarks = landmarks_of(images, Networks(config, self.matcher), Serial(quiet=True), self.graph(config))
         return [replace(image, landmarks=landmarks[image.name]) for image in images]
 
     def build(self, images: list[PosedImage], path: Path, config: Config, inference: PointInference | None) -> Path:

@@ -17,7 +17,6 @@ from deviloc_ros.sensor_depth import (
     LEAST_PAIRS,
     Correction,
     DepthPoints,
-    SensorDepth,
     fit_correction,
     points_in_color,
     sense,
@@ -26,7 +25,6 @@ from deviloc_ros.types import Camera, Landmarks
 
 if TYPE_CHECKING:
     from deviloc_ros.maps.sources import PosedImage, Skipped
-    from deviloc_ros.point_inference import PointInference
 
 MILLIMETRES = 1000.0
 NO_DEPTH = 65535  # beside 0, in the files of 7-Scenes and others
@@ -80,19 +78,14 @@ class DepthOfViews:
     used: int = 0
     skipped: list[Skipped] = field(default_factory=list)
 
-    def beside(self, image: PosedImage, inference: PointInference) -> PointInference:
-        """`inference`, with the depth of this image before it where that can be read."""
-        if image.depth is None:
-            return inference
+    def count(self, image: PosedImage, problem: str) -> None:
+        """One image more, whose depth was used unless there is a problem with it."""
         from deviloc_ros.maps.sources import Skipped
 
-        try:
-            seen = points_of(image.depth)
-        except DepthError as error:
-            self.skipped.append(Skipped(image.name, str(error)))
-            return inference
-        self.used += 1
-        return SensorDepth(inference, seen, self.correction)
+        if problem:
+            self.skipped.append(Skipped(image.name, problem))
+        elif image.depth is not None:
+            self.used += 1
 
 
 def points_of(depth: DepthImage) -> DepthPoints:

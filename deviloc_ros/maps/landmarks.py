@@ -13,18 +13,18 @@ from deviloc_ros.geometry import skew
 from deviloc_ros.maps.colmap import landmarks_from_colmap, pixels_to_colmap, reconstruction_of
 from deviloc_ros.maps.matches import (
     Keypoints,
-    MatcherKeypoints,
     MatchGraph,
     Pair,
-    Progress,
-    SiftKeypoints,
     match_pairs,
+    matcher_keypoints,
     quiet_colmap,
+    sift_keypoints,
 )
+from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.retrieval import pose_distances
 from deviloc_ros.maps.sources import PosedImage
-from deviloc_ros.matching.base import Matcher
 from deviloc_ros.types import Landmarks
+from deviloc_ros.workers import Workers
 
 PAIRS_PER_VIEW = 20
 MAX_PAIR_ANGLE_DEG = 75.0
@@ -48,31 +48,27 @@ def nearby_pairs(images: list[PosedImage], pairs_per_view: int = PAIRS_PER_VIEW)
     return sorted(pairs)
 
 
-def match_sift(images: list[PosedImage], progress: Progress) -> MatchGraph:
+def match_sift(images: list[PosedImage], workers: Workers) -> MatchGraph:
     """SIFT matches between nearby views that agree with their poses."""
-    return match_nearby(SiftKeypoints(images, progress), images, progress)
+    return match_nearby(sift_keypoints(images, workers), images, workers)
 
 
-def match_with(matcher: Matcher, images: list[PosedImage], progress: Progress) -> MatchGraph:
+def match_with(networks: Networks, images: list[PosedImage], workers: Workers) -> MatchGraph:
     """The same of the matcher's own keypoints."""
-    return match_nearby(MatcherKeypoints(matcher, images, progress), images, progress)
+    return match_nearby(matcher_keypoints(networks, images, workers), images, workers)
 
 
-def match_nearby(keypoints: Keypoints, images: list[PosedImage], progress: Progress) -> MatchGraph:
+def match_nearby(keypoints: Keypoints, images: list[PosedImage], workers: Workers) -> MatchGraph:
     """Matches between nearby views that agree with their poses: these are given, so no RANSAC."""
-    by_name = {image.name: image for image in images}
-
-    def agreeing(a: str, b: str, rows: NDArray) -> NDArray:
-        return consistent(keypoints.pixels(a), keypoints.pixels(b), by_name[a], by_name[b], rows)
-
-    return match_pairs(keypoints, nearby_pairs(images), agreeing, progress)
+    return match_pairs(keypoints, images, nearby_pairs(images), consistent, workers)
 
 
-def consistent(pixels_a: NDArray, pixels_b: NDArray, a: PosedImage, b: PosedImage, rows: NDArray) -> NDArray:
+def consistent(a: tuple[PosedImage, NDArray], b: tuple[PosedImage, NDArray], rows: NDArray) -> NDArray:
     """Of matched rows (M, 2) those whose keypoints lie near each other's epipolar line under the given poses."""
     if not len(rows):
         return rows
-    errors = epipolar_errors_px(a, b, pixels_a[rows[:, 0]], pixels_b[rows[:, 1]])
+    (image_a, pixels_a), (image_b, pixels_b) = a, b
+    errors = epipolar_errors_px(image_a, image_b, pixels_a[rows[:, 0]], pixels_b[rows[:, 1]])
     return rows[errors < MAX_EPIPOLAR_ERROR_PX]
 
 

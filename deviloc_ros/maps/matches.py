@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pycolmap
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from tqdm import tqdm
 
-from deviloc_ros.config import Config
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.maps.colmap import camera_to_colmap, pixels_from_colmap, pixels_to_colmap
 from deviloc_ros.maps.global_descriptors import Vlad, training_descriptors
+from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.sources import ImageFile
-from deviloc_ros.matching.base import Matcher
 from deviloc_ros.types import Features
+from deviloc_ros.workers import Workers
 
 SIFT_RATIO = 0.8
 SIFT_KEYPOINTS = 8192
@@ -28,8 +29,9 @@ MIN_VERIFIED = 15  # matches that fewer agree on are chance, as COLMAP has it
 MAX_VERIFICATION_ERROR_PX = 4.0
 
 Pair = tuple[str, str]
-Progress = Callable[..., tqdm]
-Keep = Callable[[str, str, NDArray], NDArray]
+Match = Callable[[Features, Features], NDArray]
+Keep = Callable[..., NDArray]
+"""Of two images, each with (N, 2) px of its keypoints, and matched rows (M, 2), the rows that agree."""
 
 
 @dataclass(slots=True)
@@ -40,78 +42,109 @@ class MatchGraph:
     matches: dict[Pair, NDArray] = field(default_factory=dict)
 
 
-class Keypoints(ABC):
-    """Keypoints of all images, and which of them look alike. features: by image name."""
+class Keypoints:
+    """Keypoints of all images, and which of them look alike.
 
-    def __init__(self, features: dict[str, Features]) -> None:
+    Args:
+        features: by image name.
+        match: (M, 2) rows of the keypoints of two images that look alike.
+    """
+
+    def __init__(self, features: dict[str, Features], match: Match) -> None:
         self.features = features
+        self._match = match
         self._rows: dict[Pair, NDArray] = {}
 
     def pixels(self, name: str) -> NDArray:
         """(N, 2) px of an image's keypoints."""
         return self.features[name].keypoints.cpu().numpy().astype(float)
 
-    def rows(self, a: str, b: str) -> NDArray:
-        """(M, 2) rows of the keypoints of two images that look alike; each pair is matched once."""
-        if (a, b) not in self._rows:
-            self._rows[a, b] = self._match(a, b)
-        return self._rows[a, b]
+    def matched(self, pairs: Sequence[Pair], workers: Workers) -> list[NDArray]:
+        """(M, 2) rows for each pair; a pair that was matched before is not matched again."""
+        missing = [pair for pair in pairs if pair not in self._rows]
+        shared = {name: workers.share(self.features[name]) for name in dict.fromkeys(chain.from_iterable(missing))}
+        tasks = ((shared[a], shared[b]) for a, b in missing)
+        found = workers.map(self._match, tasks, names_of(missing), desc="matching", unit="pair")
+        self._rows |= zip(missing, found, strict=True)
+        return [self._rows[pair] for pair in pairs]
 
-    @abstractmethod
-    def _match(self, a: str, b: str) -> NDArray: ...
 
-
-class SiftKeypoints(Keypoints):
+def sift_keypoints(images: Sequence[ImageFile], workers: Workers) -> Keypoints:
     """SIFT; mutual nearest neighbours with Lowe's ratio."""
-
-    def __init__(self, images: Sequence[ImageFile], progress: Progress) -> None:
-        options = pycolmap.FeatureExtractionOptions()
-        options.sift.max_num_features = SIFT_KEYPOINTS
-        with quiet_colmap():
-            sift = pycolmap.Sift(options, device=pycolmap.Device.cpu)
-        features = {}
-        for image in progress(images, desc="keypoints: SIFT", unit="view"):
-            found, descriptors = sift.extract(read_gray(image.path))
-            keypoints = torch.from_numpy(found.astype(float))
-            features[image.name] = Features(
-                torch.from_numpy(pixels_from_colmap(keypoints[:, :2].numpy())),
-                torch.from_numpy(descriptors),
-                torch.ones(len(keypoints)),
-                keypoints[:, 2],
-                (image.camera.width, image.camera.height),
-            )
-        super().__init__(features)
-
-    def _match(self, a: str, b: str) -> NDArray:
-        return mutual_with_ratio(self.features[a].descriptors, self.features[b].descriptors, SIFT_RATIO)
+    names = [image.name for image in images]
+    tasks = ((image.path, (image.camera.width, image.camera.height)) for image in images)
+    found = workers.map(extract_sift, tasks, names, desc="keypoints: SIFT", unit="view")
+    return Keypoints(dict(zip(names, found, strict=True)), match_sift_features)
 
 
-class MatcherKeypoints(Keypoints):
+def extract_sift(path: Path, size: tuple[int, int]) -> Features:
+    """Of an image file; size: (width, height) px."""
+    found, descriptors = sift_extractor().extract(read_gray(path))
+    keypoints = torch.from_numpy(found.astype(float))
+    return Features(
+        torch.from_numpy(pixels_from_colmap(keypoints[:, :2].numpy())),
+        torch.from_numpy(descriptors),
+        torch.ones(len(keypoints)),
+        keypoints[:, 2],
+        size,
+    )
+
+
+@cache
+def sift_extractor() -> pycolmap.Sift:
+    options = pycolmap.FeatureExtractionOptions()
+    options.sift.max_num_features = SIFT_KEYPOINTS
+    with quiet_colmap():
+        return pycolmap.Sift(options, device=pycolmap.Device.cpu)
+
+
+def match_sift_features(a: Features, b: Features) -> NDArray:
+    """(M, 2) rows."""
+    return mutual_with_ratio(a.descriptors, b.descriptors, SIFT_RATIO)
+
+
+def matcher_keypoints(networks: Networks, images: Sequence[ImageFile], workers: Workers) -> Keypoints:
     """The matcher's own keypoints and matches, as hloc makes its maps."""
-
-    def __init__(self, matcher: Matcher, images: Sequence[ImageFile], progress: Progress) -> None:
-        self.matcher = matcher
-        bar = progress(images, desc="keypoints: of the matcher", unit="view")
-        super().__init__({image.name: matcher.extract(read_gray(image.path)) for image in bar})
-
-    def _match(self, a: str, b: str) -> NDArray:
-        (matches,) = self.matcher.match(self.features[a], [self.features[b]])
-        return np.stack([rows_of_nearest(self.pixels(a), matches.query_keypoints), matches.reference_indices], 1)
+    names = [image.name for image in images]
+    tasks = ((networks, image.path) for image in images)
+    found = workers.map(extract_with_matcher, tasks, names, desc="keypoints: of the matcher", unit="view")
+    return Keypoints(dict(zip(names, found, strict=True)), partial(match_with_matcher, networks))
 
 
-def find_keypoints(images: Sequence[ImageFile], matcher: Matcher, config: Config, progress: Progress) -> Keypoints:
-    """Those that `config.lift.landmark_source` names."""
-    if config.lift.landmark_source == "sift":
-        return SiftKeypoints(images, progress)
-    return MatcherKeypoints(matcher, images, progress)
+def extract_with_matcher(networks: Networks, path: Path) -> Features:
+    """Of an image file."""
+    return networks.matcher.extract(read_gray(path))
 
 
-def match_pairs(keypoints: Keypoints, pairs: Iterable[Pair], keep: Keep, progress: Progress) -> MatchGraph:
-    """Match each pair. keep: of matched rows (M, 2) of two named images those that agree."""
-    graph = MatchGraph({name: keypoints.pixels(name) for name in keypoints.features})
-    for a, b in progress(pairs, desc="matching", unit="pair"):
-        graph.matches[a, b] = keep(a, b, keypoints.rows(a, b))
-    return graph
+def match_with_matcher(networks: Networks, a: Features, b: Features) -> NDArray:
+    """(M, 2) rows."""
+    (matches,) = networks.matcher.match(a, [b])
+    keypoints = a.keypoints.cpu().numpy().astype(float)
+    return np.stack([rows_of_nearest(keypoints, matches.query_keypoints), matches.reference_indices], 1)
+
+
+def find_keypoints(images: Sequence[ImageFile], networks: Networks, workers: Workers) -> Keypoints:
+    """Those that `lift.landmark_source` names."""
+    if networks.config.lift.landmark_source == "sift":
+        return sift_keypoints(images, workers)
+    return matcher_keypoints(networks, images, workers)
+
+
+def match_pairs(
+    keypoints: Keypoints, images: Sequence[ImageFile], pairs: Sequence[Pair], keep: Keep, workers: Workers
+) -> MatchGraph:
+    """Match each pair and keep the matches that agree."""
+    rows = keypoints.matched(pairs, workers)
+    pixels = {name: keypoints.pixels(name) for name in keypoints.features}
+    shared = {image.name: workers.share((image, pixels[image.name])) for image in images}
+    tasks = ((shared[a], shared[b], matched) for (a, b), matched in zip(pairs, rows, strict=True))
+    kept = workers.map(keep, tasks, names_of(pairs), desc="matches that agree", unit="pair")
+    return MatchGraph(pixels, dict(zip(pairs, kept, strict=True)))
+
+
+def names_of(pairs: Iterable[Pair]) -> list[str]:
+    """For errors."""
+    return [f"{a} and {b}" for a, b in pairs]
 
 
 def lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair]:
@@ -128,28 +161,32 @@ def lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair]:
     return [(names[first], names[second]) for first, second in sorted(pairs)]
 
 
-class Verification:
-    """Keeps matches that one motion between two images explains, whatever poses are said to be (RANSAC, seeded)."""
+def verified(
+    a: tuple[ImageFile, NDArray], b: tuple[ImageFile, NDArray], rows: NDArray, *, known_focal: bool = True
+) -> NDArray:
+    """Of (M, 2) rows those that one motion between two images explains, whatever poses are said to be (RANSAC, seeded).
 
-    def __init__(self, keypoints: Keypoints, images: Sequence[ImageFile], known_focal: bool = True) -> None:
-        self.pixels = {image.name: pixels_to_colmap(keypoints.pixels(image.name)) for image in images}
-        self.cameras = {image.name: camera_to_colmap(image.camera, 1) for image in images}
-        for camera in self.cameras.values():
-            camera.has_prior_focal_length = known_focal
-        self.options = pycolmap.TwoViewGeometryOptions()
-        self.options.ransac.max_error = MAX_VERIFICATION_ERROR_PX
-        self.options.ransac.random_seed = 0
+    None if they are fewer than MIN_VERIFIED.
+    """
+    none = np.zeros((0, 2), int)
+    if len(rows) < MIN_VERIFIED:
+        return none
+    options = pycolmap.TwoViewGeometryOptions()
+    options.ransac.max_error = MAX_VERIFICATION_ERROR_PX
+    options.ransac.random_seed = 0
+    (camera_a, pixels_a), (camera_b, pixels_b) = (in_colmap(*image, known_focal) for image in (a, b))
+    geometry = pycolmap.estimate_two_view_geometry(
+        camera_a, pixels_a, camera_b, pixels_b, rows.astype(np.uint32), options
+    )
+    inliers = geometry.inlier_matches.astype(int)
+    return inliers if len(inliers) >= MIN_VERIFIED else none
 
-    def __call__(self, a: str, b: str, rows: NDArray) -> NDArray:
-        """Of (M, 2) rows those that agree; none if they are fewer than MIN_VERIFIED."""
-        none = np.zeros((0, 2), int)
-        if len(rows) < MIN_VERIFIED:
-            return none
-        geometry = pycolmap.estimate_two_view_geometry(
-            self.cameras[a], self.pixels[a], self.cameras[b], self.pixels[b], rows.astype(np.uint32), self.options
-        )
-        inliers = geometry.inlier_matches.astype(int)
-        return inliers if len(inliers) >= MIN_VERIFIED else none
+
+def in_colmap(image: ImageFile, pixels: NDArray, known_focal: bool) -> tuple[pycolmap.Camera, NDArray]:
+    """An image's camera and pixels as COLMAP has them."""
+    camera = camera_to_colmap(image.camera, 1)
+    camera.has_prior_focal_length = known_focal
+    return camera, pixels_to_colmap(pixels)
 
 
 def rows_of_nearest(keypoints: NDArray, moved: NDArray) -> NDArray:

@@ -9,7 +9,6 @@ the first views of the way (`alignment.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -20,8 +19,9 @@ from scipy.sparse.csgraph import connected_components
 from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.maps.alignment import align_to_odometry, moved_pose, travelled_distances_m
 from deviloc_ros.maps.landmarks import match_nearby, nearby_pairs, triangulate, triangulated
-from deviloc_ros.maps.matches import Keypoints, MatchGraph, Verification, lookalike_pairs, match_pairs
+from deviloc_ros.maps.matches import Keypoints, MatchGraph, lookalike_pairs, match_pairs, verified
 from deviloc_ros.maps.sources import PosedImage, SourceError
+from deviloc_ros.workers import Workers
 
 LOOKALIKES_PER_VIEW = 10
 ERRORS_ALLOWED_PX = (40.0, 12.0, 4.0)  # of landmarks, round by round
@@ -67,7 +67,7 @@ class Refinement:
 
 
 def refine_poses(
-    images: list[PosedImage], keypoints: Keypoints, progress: partial
+    images: list[PosedImage], keypoints: Keypoints, workers: Workers
 ) -> tuple[list[PosedImage], Refinement]:
     """Images in order of the way, as of a recording, with refined poses and landmarks that fit these.
 
@@ -75,13 +75,13 @@ def refine_poses(
         RefinementError: too few images share matches to say anything about the poses, or the camera does not move.
     """
     pairs = {*nearby_pairs(images), *lookalike_pairs(keypoints, LOOKALIKES_PER_VIEW)}
-    graph = match_pairs(keypoints, sorted(pairs), Verification(keypoints, images), progress)
+    graph = match_pairs(keypoints, images, sorted(pairs), verified, workers)
     linked = largest_group(images, graph)
     if len(linked) < MIN_VIEWS:
         raise RefinementError(
             f"only {len(linked)} of {len(images)} views are linked by matches; do the images overlap?"
         )
-    model, error_before_px = adjusted(linked, graph, progress)
+    model, error_before_px = adjusted(linked, graph, workers)
     held = {i.name: i.cam_from_world() for i in model.images.values() if i.num_points3D >= MIN_LANDMARKS}
     if len(held) < MIN_VIEWS:
         raise RefinementError(f"only {len(held)} of {len(images)} views see {MIN_LANDMARKS} landmarks or more")
@@ -97,7 +97,7 @@ def refine_poses(
         float(np.max(moved_m)),
         contradicted(images, refined),
     )
-    landmarks = triangulate(refined, match_nearby(keypoints, refined, progress))
+    landmarks = triangulate(refined, match_nearby(keypoints, refined, workers))
     return [replace(image, landmarks=landmarks[image.name]) for image in refined], report
 
 
@@ -124,10 +124,10 @@ def largest_group(images: list[PosedImage], graph: MatchGraph) -> list[PosedImag
     return [images[number] for number in np.flatnonzero(group_of == np.bincount(group_of).argmax())]
 
 
-def adjusted(images: list[PosedImage], graph: MatchGraph, progress: partial) -> tuple[pycolmap.Reconstruction, float]:
+def adjusted(images: list[PosedImage], graph: MatchGraph, workers: Workers) -> tuple[pycolmap.Reconstruction, float]:
     """A model with adjusted poses, in a frame and scale of its own; and the mean error under those given [px]."""
     errors_px = []
-    for allowed_px in progress(ERRORS_ALLOWED_PX, desc="refine poses", unit="round"):
+    for allowed_px in workers.progress(ERRORS_ALLOWED_PX, desc="refine poses", unit="round"):
         model = triangulated(images, graph, allowed_px)
         errors_px.append(model.compute_mean_reprojection_error())
         adjust(model, LOSS_SHARE * allowed_px)

@@ -20,13 +20,14 @@ from deviloc_ros.maps.matches import (
     Keypoints,
     MatchGraph,
     Pair,
-    Verification,
     lookalike_pairs,
     match_pairs,
     quiet_colmap,
+    verified,
 )
 from deviloc_ros.maps.sources import PosedImage, Skipped, SourceError, image_size
 from deviloc_ros.types import Camera
+from deviloc_ros.workers import Workers
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 EXHAUSTIVE_UP_TO = 30  # images
@@ -91,7 +92,7 @@ def pairs_of(images: list[UnposedImage], keypoints: Keypoints) -> list[Pair]:
 
 
 def structure_from_motion(
-    images: list[UnposedImage], keypoints: Keypoints, progress: partial, *, known_camera: bool
+    images: list[UnposedImage], keypoints: Keypoints, workers: Workers, *, known_camera: bool
 ) -> tuple[list[PosedImage], list[Skipped]]:
     """Images posed in a frame of their own at a scale of their own, and those that could not be registered.
 
@@ -101,8 +102,9 @@ def structure_from_motion(
     Raises:
         SourceError: no three images hang together.
     """
-    graph = match_pairs(keypoints, pairs_of(images, keypoints), Verification(keypoints, images, known_camera), progress)
-    models = reconstruct(images, graph, progress, known_camera)
+    keep = partial(verified, known_focal=known_camera)
+    graph = match_pairs(keypoints, images, pairs_of(images, keypoints), keep, workers)
+    models = reconstruct(images, graph, workers, known_camera)
     model = max(models, key=lambda model: model.num_reg_images(), default=None)
     if model is None or model.num_reg_images() < MIN_VIEWS:
         linked = sum(len(rows) > 0 for rows in graph.matches.values())
@@ -123,12 +125,12 @@ def structure_from_motion(
         for i in images
         if i.name not in found
     ]
-    landmarks = triangulate(posed, match_nearby(keypoints, posed, progress))
+    landmarks = triangulate(posed, match_nearby(keypoints, posed, workers))
     return [replace(image, landmarks=landmarks[image.name]) for image in posed], skipped
 
 
 def reconstruct(
-    images: list[UnposedImage], graph: MatchGraph, progress: partial, known_camera: bool
+    images: list[UnposedImage], graph: MatchGraph, workers: Workers, known_camera: bool
 ) -> list[pycolmap.Reconstruction]:
     """COLMAP's incremental mapping, seeded; a model for each group of images that hang together."""
     unposed = reconstruction_of(images)
@@ -144,7 +146,7 @@ def reconstruct(
     with tempfile.TemporaryDirectory() as folder, quiet_colmap():
         database = Path(folder) / "matches.db"
         write_database(database, unposed, graph)
-        with progress(total=len(images), desc="structure from motion", unit="view") as bar:
+        with workers.progress(total=len(images), desc="structure from motion", unit="view") as bar:
             found = pycolmap.incremental_mapping(
                 database, folder, folder, options, next_image_callback=lambda: bar.update() and None
             )

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial import cKDTree
-from tqdm import tqdm
 
-from deviloc_ros.config import Config
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.maps.build import BuildReport, make_graph, make_views, readable_images
+from deviloc_ros.maps.build import make_graph, readable_images
 from deviloc_ros.maps.depth import compared_with_landmarks
 from deviloc_ros.maps.edit import changing, noted, points_by_id, shifted
-from deviloc_ros.maps.global_descriptors import learned_descriptor
 from deviloc_ros.maps.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate
+from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.retrieval import nearest_by_pose
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.maps.store import Map
-from deviloc_ros.matching import create_matcher
+from deviloc_ros.maps.views import BuildReport, make_views
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.point_inference import create_point_inference
 from deviloc_ros.types import Features, Landmarks, Matches, Prior, ReferenceView
+from deviloc_ros.workers import Serial, Workers
 
 VIEWS_MATCHED = 10  # of the map, with each new image
 
@@ -44,27 +41,27 @@ def update_map(
         MapError: no map there, another process is writing it, or its views were described by another network.
     """
     with changing(folder) as (reference_map, writer):
-        config = reference_map.config
+        config, workers = reference_map.config, Serial(quiet=quiet)
         known = [Skipped(i.name, "the map has a view of this name") for i in source.images if i.name in reference_map]
-        images, unreadable = readable_images(image for image in source.images if image.name not in reference_map)
+        unknown = [image for image in source.images if image.name not in reference_map]
+        images, unreadable = readable_images(unknown, workers)
         skipped = [*source.skipped, *known, *unreadable]
         if not images:
             raise SourceError(f"no usable image is left of {len(skipped)}; the first: {skipped[:1]}")
-        progress = partial(tqdm, disable=quiet, dynamic_ncols=True)
-        matcher = matcher or create_matcher(config.matcher)
-        reference_map.check_matcher(config.matcher, matcher.weights_id)
-        learned = learned_descriptor(replace(config.retrieval, descriptor_file=descriptor_file))
-        reference_map.describe_with(learned)
+        retrieval_config = replace(config.retrieval, descriptor_file=descriptor_file)
+        networks = Networks(replace(config, retrieval=retrieval_config), matcher).load()
+        reference_map.check_matcher(config.matcher, networks.matcher.weights_id)
+        reference_map.describe_with(networks.learned)
         points = points_by_id(reference_map)
-        own = own_landmarks(images, matcher, config, progress, max(points, default=-1) + 1)
+        own = own_landmarks(images, networks, workers, max(points, default=-1) + 1)
 
-        def observe(image: PosedImage, features: Features) -> Landmarks:
-            return joined(own[image.name], seen_again(reference_map, image, features, matcher, config))
+        def observe(image: PosedImage, features: Features, own: Landmarks) -> Landmarks:
+            return joined(own, seen_again(reference_map, image, features, networks))
 
         for record in reference_map.records:
             writer.keep(record)
-        inference, depth = create_point_inference(config.lift), compared_with_landmarks(images, own)
-        new = make_views(writer, images, observe, matcher, config, progress, inference, depth, learned, reference_map)
+        depth = compared_with_landmarks(images, own)
+        new = make_views(writer, images, own, networks, depth, workers, observe, reference_map)
         retrieval = reference_map.retrieval()
         retrieval = retrieval.extended(new.described(retrieval.vlad))
         writer.finish(points | new.points(), retrieval, noted(reference_map, added=len(new.views)))
@@ -72,26 +69,25 @@ def update_map(
 
 
 def own_landmarks(
-    images: list[PosedImage], matcher: Matcher, config: Config, progress: partial, first_id: int
+    images: list[PosedImage], networks: Networks, workers: Workers, first_id: int
 ) -> dict[str, Landmarks]:
     """Landmarks by image name, of the new images alone: the source's own, else triangulated; ids from `first_id` on."""
     own = {image.name: image.landmarks for image in images if image.landmarks is not None}
     if len(own) < len(images):
-        own = triangulate(images, make_graph(images, matcher, config, progress))
+        own = triangulate(images, make_graph(images, networks, workers))
     return {name: shifted(landmarks, first_id) for name, landmarks in own.items()}
 
 
-def seen_again(
-    reference_map: Map, image: PosedImage, features: Features, matcher: Matcher, config: Config
-) -> Landmarks:
+def seen_again(reference_map: Map, image: PosedImage, features: Features, networks: Networks) -> Landmarks:
     """The map's landmarks that a new image observes: those on keypoints it matches, where they project in it."""
     prior = Prior(image.cam_from_world, angle_deg=MAX_PAIR_ANGLE_DEG)
+    config = networks.config
     weight = config.retrieval.meters_per_radian
     numbers = nearest_by_pose(reference_map.centres, reference_map.axes, prior, VIEWS_MATCHED, weight)
     views = [reference_map.view(int(number)) for number in numbers]
     if not views or not len(features):
         return Landmarks.none()
-    matches = matcher.match(replace(features, dense=None), [view.features for view in views])
+    matches = networks.matcher.match(replace(features, dense=None), [view.features for view in views])
     found = Landmarks.none()
     for view, match in zip(views, matches, strict=True):
         found = joined(found, observed_through(view, match, image, config.lift.landmark_radius_px))

@@ -77,8 +77,8 @@ def structure_from_motion(camera: Camera, poses: list[pycolmap.Rigid3d], files: 
         descriptors.append(found)
     for a, b in combinations(range(len(images)), 2):
         rows = mutual_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO)
-        pixels = graph.keypoints[str(a)], graph.keypoints[str(b)]
-        graph.matches[str(a), str(b)] = consistent(*pixels, images[a], images[b], rows)
+        seen_a, seen_b = ((images[number], graph.keypoints[str(number)]) for number in (a, b))
+        graph.matches[str(a), str(b)] = consistent(seen_a, seen_b, rows)
     landmarks = triangulate(images, graph)
     return [landmarks[image.name] for image in images]
 

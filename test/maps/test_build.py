@@ -11,6 +11,7 @@ from deviloc_ros.config import from_dict
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.build import build_map
 from deviloc_ros.maps.landmarks import match_sift, match_with, nearby_pairs, triangulate
+from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.sources import Skipped, Source, SourceError
 from deviloc_ros.maps.store import Map
 from deviloc_ros.types import Camera, Landmarks
@@ -55,7 +56,7 @@ def test_keypoints_are_lifted_onto_the_surfaces(room, room_map):
 
 def test_the_matchers_own_keypoints_make_landmarks_too(room):
     images = room.images[:4]
-    landmarks = triangulate(images, match_with(room_matcher("xfeat-lighterglue"), images, QUIET))
+    landmarks = triangulate(images, match_with(Networks(room_config("xfeat-lighterglue")), images, QUIET))
     errors = np.concatenate(
         [
             relative_depth_errors(

@@ -10,7 +10,7 @@ from worlds import rigid_of
 
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.maps.build import build_map
-from deviloc_ros.maps.matches import MatchGraph, SiftKeypoints, lookalike_pairs
+from deviloc_ros.maps.matches import Keypoints, MatchGraph, lookalike_pairs, match_sift_features, sift_keypoints
 from deviloc_ros.maps.refine import RefinementError, contradicted, largest_group, refine_poses
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map
@@ -18,7 +18,7 @@ from deviloc_ros.maps.store import Map
 
 @pytest.fixture(scope="module")
 def keypoints(room):
-    return SiftKeypoints(room.images, QUIET)
+    return sift_keypoints(room.images, QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +65,9 @@ def test_landmarks_fit_the_refined_poses(refined):
 
 
 def test_a_view_without_matches_follows_its_neighbour(bent, keypoints, room):
-    alone = SiftKeypoints([], QUIET)
     blind = keypoints.features["view-3.png"]
-    alone.features = keypoints.features | {
-        "view-3.png": replace(blind, keypoints=blind.keypoints[:0], descriptors=blind.descriptors[:0])
-    }
+    blind = replace(blind, keypoints=blind.keypoints[:0], descriptors=blind.descriptors[:0])
+    alone = Keypoints(keypoints.features | {"view-3.png": blind}, match_sift_features)
     images, report = refine_poses(bent, alone, QUIET)
     assert report.carried == ("view-3.png",) and "moved with their neighbours only: view-3.png" in str(report)
     given = [bent[3].cam_from_world * bent[n].cam_from_world.inverse() for n in (2, 4)]
@@ -79,7 +77,7 @@ def test_a_view_without_matches_follows_its_neighbour(bent, keypoints, room):
 
 def test_views_that_share_nothing_are_not_refined_and_the_map_says_so(room, tmp_path):
     with pytest.raises(RefinementError, match="only 2 of 2 views are linked"):
-        refine_poses(room.images[:2], SiftKeypoints(room.images[:2], QUIET), QUIET)
+        refine_poses(room.images[:2], sift_keypoints(room.images[:2], QUIET), QUIET)
     options = {"quiet": True, "matcher": room_matcher("xfeat"), "refine": True}
     report = build_map(room.images[:2], tmp_path / "a.map", room_config(), **options)
     assert report.notes["poses"].startswith("as given, they could not be refined: only 2 of 2 views")
@@ -89,7 +87,7 @@ def test_views_that_share_nothing_are_not_refined_and_the_map_says_so(room, tmp_
 def test_images_of_nothing_link_nothing(room, tmp_path):
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((240, 320), np.uint8))
     images = [replace(image, path=tmp_path / "black.png") for image in room.images[:3]]
-    keypoints = SiftKeypoints(images, QUIET)
+    keypoints = sift_keypoints(images, QUIET)
     assert lookalike_pairs(keypoints, 5) == []
     with pytest.raises(RefinementError, match="only 1 of 3 views are linked"):
         refine_poses(images, keypoints, QUIET)
@@ -105,8 +103,7 @@ def test_steps_that_odometry_contradicts_are_named(room):
 
 
 def test_pairs_are_in_the_order_of_the_images(keypoints):
-    backwards = SiftKeypoints([], QUIET)
-    backwards.features = dict(reversed(keypoints.features.items()))
+    backwards = Keypoints(dict(reversed(keypoints.features.items())), match_sift_features)
     assert all(a > b for a, b in lookalike_pairs(backwards, 2))  # as all other pairs, so that none comes twice
 
 

@@ -16,7 +16,7 @@ from deviloc_ros.commands.images_alone import as_flag
 from deviloc_ros.commands.options import parse_camera
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.maps.alignment import align_poses
-from deviloc_ros.maps.matches import Keypoints, SiftKeypoints
+from deviloc_ros.maps.matches import Keypoints, sift_keypoints
 from deviloc_ros.maps.sources import SourceError
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.structure import (
@@ -43,23 +43,22 @@ def folder(room, tmp_path_factory):
     return folder
 
 
-class SeenPoints(Keypoints):
+def seen_points(images: list[UnposedImage], poses: list[pycolmap.Rigid3d]) -> Keypoints:
     """A cloud of points as cameras see it, half a pixel off; what they see is matched without error."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform([-2, -1.5, 2], [2, 1.5, 6], (400, 3))
+    features = {}
+    for image, pose in zip(images, poses, strict=True):
+        pixels = PINHOLE.project(transform_points(pose, points)) + rng.normal(0, 0.5, (len(points), 2))
+        seen = np.flatnonzero(((pixels > 0) & (pixels < [640, 480])).all(1))
+        number, ones = torch.from_numpy(seen)[:, None].float(), torch.ones(len(seen))
+        features[image.name] = Features(torch.from_numpy(pixels[seen]), number, ones, ones, (640, 480))
+    return Keypoints(features, match_numbers)
 
-    def __init__(self, images: list[UnposedImage], poses: list[pycolmap.Rigid3d]) -> None:
-        rng = np.random.default_rng(0)
-        points = rng.uniform([-2, -1.5, 2], [2, 1.5, 6], (400, 3))
-        self.seen, features = {}, {}
-        for image, pose in zip(images, poses, strict=True):
-            pixels = PINHOLE.project(transform_points(pose, points)) + rng.normal(0, 0.5, (len(points), 2))
-            self.seen[image.name] = np.flatnonzero(((pixels > 0) & (pixels < [640, 480])).all(1))
-            keypoints = torch.from_numpy(pixels[self.seen[image.name]])
-            unit, ones = torch.ones(len(keypoints), 1), torch.ones(len(keypoints))
-            features[image.name] = Features(keypoints, unit, ones, ones, (640, 480))
-        super().__init__(features)
 
-    def _match(self, a: str, b: str) -> np.ndarray:
-        return np.stack(np.intersect1d(self.seen[a], self.seen[b], return_indices=True)[1:], 1)
+def match_numbers(a: Features, b: Features) -> np.ndarray:
+    numbers = [features.descriptors[:, 0].numpy() for features in (a, b)]
+    return np.stack(np.intersect1d(*numbers, return_indices=True)[1:], 1)
 
 
 POSES = [rigid_of([0.02 * n, -0.05 * n, 0.01 * n], [-0.25 * n, 0.1 * n, 0.05 * n]) for n in range(8)]  # cam_from_world
@@ -71,7 +70,7 @@ AWAY = rigid_of([0, np.pi, 0], [0, 0, 0])  # sees none of it
 )
 def test_structure_is_found_up_to_a_similarity_and_so_is_an_unknown_camera(camera, known):
     images = [UnposedImage(f"{n}.png", Path(), camera) for n in range(9)]
-    posed, skipped = structure_from_motion(images, SeenPoints(images, [*POSES, AWAY]), QUIET, known_camera=known)
+    posed, skipped = structure_from_motion(images, seen_points(images, [*POSES, AWAY]), QUIET, known_camera=known)
     assert [image.name for image in posed] == [f"{n}.png" for n in range(8)]
     assert [(s.name, s.why) for s in skipped] == [("8.png", "not registered with the 8 others")]
     moved = moved_images(posed, align_poses([image.cam_from_world for image in posed], POSES))
@@ -96,14 +95,14 @@ def test_images_without_structure_are_refused(folder, room, tmp_path):
     images = find_images(folder, room.camera)[0][:3]
     nothing = [replace(image, name=str(n), path=folder / "black.png") for n, image in enumerate(images)]
     with pytest.raises(SourceError, match="no structure found from 3 images, 0 pairs of which share matches"):
-        structure_from_motion(nothing, SiftKeypoints(nothing, QUIET), QUIET, known_camera=True)
+        structure_from_motion(nothing, sift_keypoints(nothing, QUIET), QUIET, known_camera=True)
     with pytest.raises(SourceError, match="no images"):
         find_images(tmp_path, None)
 
 
 def test_of_many_images_those_that_look_alike_or_follow_each_other_are_matched(folder, monkeypatch):
     images, _ = find_images(folder, None)
-    keypoints = SiftKeypoints(images, QUIET)
+    keypoints = sift_keypoints(images, QUIET)
     assert len(pairs_of(images, keypoints)) == 8 * 7 / 2
     monkeypatch.setattr("deviloc_ros.maps.structure.EXHAUSTIVE_UP_TO", 3)
     monkeypatch.setattr("deviloc_ros.maps.structure.NEIGHBOURS_IN_ORDER", 1)
