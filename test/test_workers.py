@@ -1,7 +1,9 @@
 """Work is done in order and named, by this process and by Ray alike; a worker that dies costs only its task."""
 
+import io
 import os
 import socket
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from rooms import QUIET, room_config
 from tasks import divided, folder, killed, once_killed, open_number, threads, total, unreadable_at_first
 
+from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import main
 from deviloc_ros.config import from_dict
 from deviloc_ros.maps.build import build_map
@@ -19,6 +22,7 @@ from deviloc_ros.ray_workers import RETRIES, RayWorkers, gpu_share
 from deviloc_ros.workers import Serial, WorkError, create_workers
 
 NAMES = [f"image {number}" for number in range(12)]
+THREE = ("there", "dark", "back")
 BAR = {"desc": "numbers", "unit": "number"}
 
 
@@ -135,3 +139,88 @@ def test_a_cluster_without_a_gpu_is_refused_where_this_process_has_one(monkeypat
     assert gpu_share("auto", {"CPU": 2, "GPU": 1}) == 0.25
     with pytest.raises(ValueError, match="--ray auto: this machine computes on a GPU and the cluster has none"):
         gpu_share("auto", {"CPU": 2})
+
+
+@pytest.fixture(scope="module")
+def recordings(room, tmp_path_factory):
+    """A folder of two recordings of the same places, and one without images."""
+    path = tmp_path_factory.mktemp("recordings")
+    for name, seen in (("there", slice(None)), ("back", slice(None, None, -1)), ("dark", slice(0))):
+        with BagWriter(path / name) as writer:
+            writer.pose("/truth", 1, "map", room.query_poses[0].inverse())
+            for number, (pose, pixels) in enumerate(zip(room.query_poses[seen], room.queries[seen], strict=True)):
+                time_ns = (number + 1) * 100_000_000
+                writer.pose("/truth", time_ns, "map", pose.inverse())
+                writer.camera_info("/camera_info", time_ns, "camera", room.camera)
+                writer.image("/image", time_ns, "camera", pixels)
+    return path
+
+
+def evaluate(recordings: Path, names: tuple[str, ...], room_folder: Path, output: Path, *more: str) -> int:
+    bags = [recordings / name for name in names]
+    arguments = ["evaluate-bag", *bags, "--map", room_folder, "--output", output, "--ground-truth-topic", "/truth"]
+    arguments += ["--base-frame", "camera", "--set", "tracking.confirmations=1", "--require", "tried>=4", *more]
+    with pytest.raises(SystemExit) as done:
+        main([str(argument) for argument in arguments])
+    return done.value.code
+
+
+@pytest.fixture(scope="module")
+def evaluated(room_folder, recordings, tmp_path_factory):
+    """The three by one process: where, and what was said."""
+    output = tmp_path_factory.mktemp("evaluated")
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as error:
+        assert evaluate(recordings, THREE, room_folder, output) == 2
+    return output, out.getvalue(), error.getvalue()
+
+
+def test_several_recordings_have_a_folder_each_and_a_table(evaluated):
+    output, out, _ = evaluated
+    table = (output / "recordings.md").read_text()
+    assert table in out and [line.split()[1] for line in table.splitlines()[2:]] == ["there", "back", "all"]
+    assert "| all       | 6 / 6 " in table
+    assert all((output / name / "report.html").is_file() for name in ("there", "back"))
+
+
+def test_what_is_required_is_required_of_each_recording(evaluated):
+    _, _, error = evaluated
+    assert all(f"FAILED: {name}: tried >= 4 was required, it is 3" in error for name in ("there", "back"))
+
+
+def test_a_recording_that_cannot_be_evaluated_costs_only_itself(evaluated):
+    output, _, error = evaluated
+    assert "deviloc: 1 of 3 recordings could not be evaluated:" in error and "dark: no topic of images" in error
+    assert (output / "back/summary.json").is_file() and not (output / "dark/summary.json").exists()
+
+
+def written(output: Path) -> dict[str, bytes]:
+    """Files by their path, without those of measured times."""
+    files = {str(path.relative_to(output)): path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    return {name: content for name, content in files.items() if "latency" not in name and "report" not in name}
+
+
+def test_recordings_are_evaluated_the_same_to_the_bit(ray, evaluated, room_folder, recordings, tmp_path, monkeypatch):
+    monkeypatch.setattr("deviloc_ros.workers.create_workers", lambda address: nullcontext(ray))
+    assert evaluate(recordings, THREE, room_folder, tmp_path, "--ray", "local") == 2
+    expected = written(evaluated[0])
+    assert len(expected) == 13 and written(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--rerun", "a.rrd"], "--rerun is for one recording"),
+        (["--ray", "local", "--real-time"], "--real-time plays a recording to a node on this machine"),
+    ],
+)
+def test_what_does_not_go_with_several_recordings_is_refused(
+    room_folder, recordings, tmp_path, capsys, monkeypatch, more, says
+):
+    monkeypatch.setattr("deviloc_ros.evaluation.rerun_recording.find_spec", lambda name: name)
+    assert evaluate(recordings, THREE, room_folder, tmp_path / "runs", *more) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_two_recordings_of_one_name_are_refused(room_folder, recordings, tmp_path, capsys):
+    assert evaluate(recordings, ("there", "there"), room_folder, tmp_path / "runs") == 2
+    assert f"{tmp_path}/runs/there would be of two recordings" in capsys.readouterr().err

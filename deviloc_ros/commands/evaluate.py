@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
+from typing import Any
 
-from deviloc_ros.commands.options import add_config, add_data, add_every, add_preset, config_of, every_of
-from deviloc_ros.config import LIFTS, MATCHERS
+from deviloc_ros.commands.options import add_config, add_data, add_every, add_preset, add_ray, config_of, every_of
+from deviloc_ros.config import LIFTS, MATCHERS, Config
 from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS
 
 
@@ -38,6 +39,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--json", type=Path, metavar="FILE", help="write the summary there (a list if there are several)"
     )
     parser.add_argument("--covariance", type=Path, metavar="FILE", help="draw how errors compare with covariances")
+    add_ray(parser)
     add_config(parser)
     add_preset(parser)
     parser.set_defaults(run=run)
@@ -45,10 +47,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation import consistency
-    from deviloc_ros.evaluation.protocols import load_protocol, with_kitchen_depth
-    from deviloc_ros.evaluation.run import Evaluation
-    from deviloc_ros.evaluation.table import markdown, stages
-    from deviloc_ros.maps.store import Map
+    from deviloc_ros.evaluation.table import markdown
+    from deviloc_ros.workers import create_workers
 
     config = config_of(options)
     if options.references:
@@ -56,24 +56,10 @@ def run(options: argparse.Namespace) -> int:
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
     if options.map and (options.matchers or options.lifts or options.remember_matches or options.depth):
         raise ValueError("--map is built already: give no --matchers, --lifts, --depth, --remember-matches")
-    summaries = []
-    for name in names:
-        protocol = load_protocol(name, options.data, every_of(options))
-        if options.map:
-            evaluation = Evaluation(protocol, config)
-            summaries.append(evaluation.run_in_map(Map.open(options.map), config, options.retrieval))
-            continue
-        for matcher in options.matchers or [config.matcher.name]:
-            config = replace(config, matcher=replace(config.matcher, name=matcher))
-            evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)
-            changes = {"": None, ", depth": with_kitchen_depth} if options.depth else {"": None}
-            for lift, (suffix, change) in product(options.lifts or [config.lift.method], changes.items()):
-                lifting = replace(config, lift=replace(config.lift, method=lift))
-                summary = evaluation.run(lifting, options.retrieval, change=change)
-                summaries.append({**summary, "lift": lift + suffix})
-                print(f"{name} {matcher} {lift}{suffix}: {stages(summaries[-1])} ms", flush=True)
-                if change:
-                    print(f"  depth: {evaluation.built.depth.correction}", flush=True)
+    with create_workers(options.ray) as workers:
+        tasks = [(options, config, name) for name in names]
+        of_each = workers.map(evaluate, tasks, names, desc="protocols", unit="protocol")
+        summaries = list(chain.from_iterable(of_each))
     print(markdown(summaries))
     if any(protocol.endswith("-loo") for protocol in names):
         print("-loo: translations in hundredths of the camera-to-scene distance, not cm; wrong fixes in metres.")
@@ -84,3 +70,28 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         options.json.write_text(json.dumps(summaries if len(summaries) > 1 else summaries[0], indent=1))
     return 0
+
+
+def evaluate(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:
+    """The summaries of one protocol: one for each matcher, lift and kind of map that was asked for."""
+    from deviloc_ros.evaluation.protocols import load_protocol, with_kitchen_depth
+    from deviloc_ros.evaluation.run import Evaluation
+    from deviloc_ros.evaluation.table import stages
+    from deviloc_ros.maps.store import Map
+
+    protocol = load_protocol(name, options.data, every_of(options))
+    if options.map:
+        return [Evaluation(protocol, config).run_in_map(Map.open(options.map), config, options.retrieval)]
+    summaries = []
+    for matcher in options.matchers or [config.matcher.name]:
+        config = replace(config, matcher=replace(config.matcher, name=matcher))
+        evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)
+        changes = {"": None, ", depth": with_kitchen_depth} if options.depth else {"": None}
+        for lift, (suffix, change) in product(options.lifts or [config.lift.method], changes.items()):
+            lifting = replace(config, lift=replace(config.lift, method=lift))
+            summary = evaluation.run(lifting, options.retrieval, change=change)
+            summaries.append({**summary, "lift": lift + suffix})
+            print(f"{name} {matcher} {lift}{suffix}: {stages(summaries[-1])} ms", flush=True)
+            if change:
+                print(f"  depth: {evaluation.built.depth.correction}", flush=True)
+    return summaries

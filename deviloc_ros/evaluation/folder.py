@@ -59,12 +59,12 @@ def prepare(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; choose another --output")
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder / ESTIMATES, ignore_errors=True)
 
 
 def write_run(folder: Path, run: Run, map_frame: str, base_frame: str) -> None:
-    """All files but the report. The summary comes last: with it the run is whole."""
+    """All files but the report, in place of an earlier run's. The summary comes last: with it the run is whole."""
     (folder / SUMMARY).unlink(missing_ok=True)
+    shutil.rmtree(folder / ESTIMATES, ignore_errors=True)
     estimated = [(f.estimate.stamp_ns, f.map_from_base) for f in run.frames if f.localized and f.map_from_base]
     true = [(f.estimate.stamp_ns, f.true_map_from_base) for f in run.frames if f.true_map_from_base]
     write_tum(folder / ESTIMATED, sorted(estimated, key=lambda pose: pose[0]))

@@ -71,6 +71,13 @@ def test_a_run_is_read_back_as_it_was_written(bag, tmp_path):
     assert again["outcomes"] == written.summary["outcomes"] and again["recall"] == written.summary["recall"]
 
 
+def test_a_run_that_was_broken_off_is_written_again(bag, tmp_path):
+    result = run_to(tmp_path / "run", bag)
+    (tmp_path / "run" / SUMMARY).unlink()  # it is written last
+    write_run(tmp_path / "run", result, "map", "base_link")
+    assert read_run(tmp_path / "run").summary == result.summary
+
+
 def test_the_bag_of_estimates_holds_poses_with_covariance_and_truth(bag, tmp_path):
     result = run_to(tmp_path / "run", bag)
     with Recording(tmp_path / "run" / ESTIMATES) as recording:
