@@ -125,6 +125,10 @@ class RetrievalConfig(Checked):
         low=1,
         high=1000,
     )
+    refine: bool = param(
+        True,
+        "without a prior: a pose that was found is a prior, and the views nearest to it are matched as well; slower",
+    )
     descriptor_file: str = param(
         "",
         "TorchScript file of a learned global descriptor, a program to be trusted; empty: VLAD, learned from the map",

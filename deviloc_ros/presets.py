@@ -67,7 +67,11 @@ def apply_preset(config: Config, name: str) -> Config:
             "max_landmarks": most,
             "check_views": 0,
         },
-        "retrieval": {"references": settings.references, "covisibility_clusters": settings.clusters},
+        "retrieval": {
+            "references": settings.references,
+            "covisibility_clusters": settings.clusters,
+            "refine": False,
+        },
         "aggregation": {
             "method": "paper",
             "cell_px": settings.cell_px,

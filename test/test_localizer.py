@@ -10,11 +10,11 @@ from deviloc_ros.evaluation.consistency import consistency
 from deviloc_ros.evaluation.metrics import normalised_error_squared
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.imaging import read_gray
-from deviloc_ros.localizer import Localizer
+from deviloc_ros.localizer import Localizer, better
 from deviloc_ros.maps.build import build_map
 from deviloc_ros.maps.colmap import read_model
 from deviloc_ros.maps.store import Map, MapError
-from deviloc_ros.types import Camera, Localized, Lost, Prior, Reason
+from deviloc_ros.types import Camera, Evidence, Localized, Lost, Prior, Reason
 
 RNG = np.random.default_rng
 
@@ -111,6 +111,41 @@ def test_a_prior_far_from_the_map_finds_no_references(localizer, room):
 def test_a_prior_that_is_a_little_off_does_no_harm(localizer, room):
     off = rigid_of([0.05, -0.05, 0.02], [0.1, 0.1, -0.1]) * room.query_poses[2]
     assert_near(localizer.localize(room.queries[2], room.camera, Prior(off, 2.0, 60.0)), room.query_poses[2], 0.03, 0.5)
+
+
+@pytest.mark.parametrize(("refine", "used", "matched"), [(True, slice(2, 5), [3, 2]), (False, slice(0, 3), [3])])
+def test_what_was_found_without_a_prior_is_a_prior(room_map, room, monkeypatch, refine, used, matched):
+    """The views nearest to it are matched, those that were before not again."""
+    views, calls = [room_map.view(number) for number in range(5)], []
+    localizer = Localizer(room_map, from_dict(room_map.config, {"retrieval": {"refine": refine}}))
+    match = localizer.matcher.match
+
+    def near(query, prior, *_):
+        return views[:3] if prior is None else views[2:]
+
+    def noting(query, references):
+        calls.append(len(references))
+        return match(query, references)
+
+    monkeypatch.setattr(room_map, "nearby_views", near)
+    monkeypatch.setattr(localizer.matcher, "match", noting)
+    result = localizer.localize(room.queries[1], room.camera)
+    assert_near(result, room.query_poses[1], 0.03, 0.5)
+    assert result.evidence.references == tuple(view.name for view in views[used]) and calls == matched
+    calls.clear()
+    localizer.localize(room.queries[1], room.camera, Prior(room.query_poses[1]))
+    localizer.localize(room.queries[1], room.camera, candidates=[views[0].name])
+    assert calls == [3, 1]  # with a prior, or views that were named, once
+
+
+def test_what_the_nearest_views_say_counts_unless_it_is_nothing_or_rests_on_far_less():
+    def pose_of(inliers: int) -> Localized:
+        return Localized(rigid_of([0, 0, 0], [0, 0, 0]), np.eye(6), Evidence(inlier_mask=np.ones(inliers, bool)))
+
+    found, fewer, far_fewer = pose_of(100), pose_of(50), pose_of(49)
+    lost = Lost(Reason.LOW_COVERAGE, evidence=pose_of(200).evidence)
+    assert better(found, fewer) is fewer
+    assert better(found, far_fewer) is found and better(found, lost) is found
 
 
 def test_another_matcher_than_the_maps_is_refused_at_once(room_map):

@@ -21,6 +21,7 @@ def test_every_preset_is_within_the_bounds_of_the_parameters():
         config = apply_preset(Config(), name)
         assert (config.matcher.name, config.lift.method, config.aggregation.method) == ("topicfm", "upstream", "paper")
         assert config.lift.landmark_radius_px == config.aggregation.cell_px
+        assert not config.retrieval.refine  # nor does the published method
 
 
 def test_the_default_is_7scenes_and_others_differ():

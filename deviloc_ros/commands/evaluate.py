@@ -11,7 +11,7 @@ from typing import Any
 
 from deviloc_ros.commands.options import add_config, add_data, add_every, add_preset, add_ray, config_of, every_of
 from deviloc_ros.config import LIFTS, MATCHERS, Config
-from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS
+from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS, RETRIEVALS, TRUE_POSE
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -27,13 +27,20 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--map", type=Path, metavar="MAP", help="localize the queries in this map, which is in the frame of their poses"
     )
     parser.add_argument("--references", type=int, metavar="K", help="references per query")
-    parser.add_argument("--retrieval", choices=("true-pose", "global"), default="true-pose")
+    parser.add_argument(
+        "--retrieval",
+        nargs="+",
+        choices=RETRIEVALS,
+        default=[TRUE_POSE],
+        help="how references are found, several in one run: nearest to the true pose (default), or without a prior; "
+        "once: without retrieval.refine",
+    )
     add_every(parser, "query")
     parser.add_argument("--matchers", nargs="+", choices=MATCHERS, metavar="NAME", help="several in one run")
     parser.add_argument("--lifts", nargs="+", choices=LIFTS, metavar="LIFT", help="several in one run")
     parser.add_argument("--depth", action="store_true", help="run each also with the map's depth images (kitchen)")
     parser.add_argument(
-        "--remember-matches", action="store_true", help="match each query once for all lifts; their times mean nothing"
+        "--remember-matches", action="store_true", help="match each query once for all runs; their times mean nothing"
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the summary there (a list if there are several)"
@@ -73,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:
-    """The summaries of one protocol: one for each matcher, lift and kind of map that was asked for."""
+    """The summaries of one protocol: one for each matcher, lift, kind of map and of retrieval asked for."""
     from deviloc_ros.evaluation.protocols import load_protocol, with_kitchen_depth
     from deviloc_ros.evaluation.run import Evaluation
     from deviloc_ros.evaluation.table import stages
@@ -81,15 +88,17 @@ def evaluate(options: argparse.Namespace, config: Config, name: str) -> list[dic
 
     protocol = load_protocol(name, options.data, every_of(options))
     if options.map:
-        return [Evaluation(protocol, config).run_in_map(Map.open(options.map), config, options.retrieval)]
+        evaluation, reference_map = Evaluation(protocol, config), Map.open(options.map)
+        return [evaluation.run_in_map(reference_map, config, retrieval) for retrieval in options.retrieval]
     summaries = []
     for matcher in options.matchers or [config.matcher.name]:
         config = replace(config, matcher=replace(config.matcher, name=matcher))
         evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)
         changes = {"": None, ", depth": with_kitchen_depth} if options.depth else {"": None}
-        for lift, (suffix, change) in product(options.lifts or [config.lift.method], changes.items()):
+        lifts = options.lifts or [config.lift.method]
+        for lift, (suffix, change), retrieval in product(lifts, changes.items(), options.retrieval):
             lifting = replace(config, lift=replace(config.lift, method=lift))
-            summary = evaluation.run(lifting, options.retrieval, change=change)
+            summary = evaluation.run(lifting, retrieval, change=change)
             summaries.append({**summary, "lift": lift + suffix})
             print(f"{name} {matcher} {lift}{suffix}: {stages(summaries[-1])} ms", flush=True)
             if change:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deviloc_ros.config import Config, bound_to_map
+from deviloc_ros.evaluation import GLOBAL_ONCE, TRUE_POSE
 from deviloc_ros.evaluation.metrics import Outcome, outcome, summarize
 from deviloc_ros.evaluation.overlap import found_overlap, overlap_recall
 from deviloc_ros.evaluation.protocols import Protocol
@@ -92,11 +93,13 @@ class Evaluation:
         """The summary, with what it is a summary of.
 
         Args:
-            retrieval: `true-pose` (references nearest to the true pose) or `global` (by descriptor, no prior).
+            retrieval: `true-pose` (references nearest to the true pose), `global` (no prior) or `global-once` (without
+                `retrieval.refine`).
             inference: lifts the map's keypoints; by default what `config.lift` says.
             change: what to do to the map's images, with their landmarks, before the map is built.
         """
         outcomes, sizes, found = [], [], []
+        config = searching(config, retrieval)
         with tempfile.TemporaryDirectory() as folder:
             bar = tqdm(total=sum(len(f.queries) for f in self.protocol.folds), unit="query", dynamic_ncols=True)
             for number, fold in enumerate(self.protocol.folds):
@@ -108,7 +111,7 @@ class Evaluation:
                 sizes.append((len(localizer.map), localizer.map.size_bytes))
                 for query in fold.queries:
                     outcomes.append(self.localize(localizer, query, retrieval))
-                    if retrieval == "global":
+                    if retrieval != TRUE_POSE:
                         found.append(found_overlap(localizer.map, query, outcomes[-1].result))
                     bar.update()
             bar.close()
@@ -122,7 +125,7 @@ class Evaluation:
         """
         if len(self.protocol.folds) > 1:
             raise ValueError(f"{self.protocol.name} needs a map for each of its {len(self.protocol.folds)} queries")
-        config = bound_to_map(config, reference_map.config)
+        config = bound_to_map(searching(config, retrieval), reference_map.config)
         localizer = Localizer(reference_map, config)
         queries = tqdm(self.protocol.folds[0].queries, unit="query", dynamic_ncols=True)
         outcomes = [self.localize(localizer, query, retrieval) for query in queries]
@@ -173,10 +176,15 @@ class Evaluation:
         return localizer
 
     def localize(self, localizer: Localizer, query: PosedImage, retrieval: str) -> Outcome:
-        prior = Prior(query.cam_from_world) if retrieval == "true-pose" else None
+        prior = Prior(query.cam_from_world) if retrieval == TRUE_POSE else None
         result = localizer.localize(read_gray(query.path), query.camera, prior)
         scene_m = scene_distance_m(localizer.map, query) if self.protocol.relative_to_scene else 1.0
         return outcome(query.name, result, query.cam_from_world, scene_m)
+
+
+def searching(config: Config, retrieval: str) -> Config:
+    """`config` as this way of finding references has it."""
+    return replace(config, retrieval=replace(config.retrieval, refine=False)) if retrieval == GLOBAL_ONCE else config
 
 
 def scene_distance_m(reference_map: Map, query: PosedImage) -> float:

@@ -9,9 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from deviloc_ros.evaluation.metrics import Outcome, outcome
-from deviloc_ros.localizer import Localizer, lift
+from deviloc_ros.localizer import Localizer, Query
 from deviloc_ros.maps.retrieval import nearest_by_pose
-from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import Localized, Prior
 
 LEAST_SHARE = 0.02
@@ -84,13 +83,8 @@ def localize_view(localizer: Localizer, number: int, left_out: frozenset[str] = 
     records = reference_map.records
     near = [row for row in order.tolist() if row != number and records[row].name not in left_out]
     references = [reference_map.view(row) for row in near[: config.references]]
-    watch = Stopwatch()
-    with watch.stage("match"):
-        matches = localizer.matcher.match(view.features, [reference.features for reference in references])
-    with watch.stage("lift"):
-        parts = lift(matches, references, localizer.inference)
-    names = [reference.name for reference in references]
-    result = watch.note(localizer.solve(parts, references, view.camera, watch), references=tuple(names))
+    result = localizer.localize_among(references, Query(view.features, view.camera))
+    names = result.evidence.references
     helped: frozenset[str] = frozenset()
     if isinstance(result, Localized):
         used = result.evidence.correspondences.references[result.evidence.inlier_mask]

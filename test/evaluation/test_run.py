@@ -6,8 +6,9 @@ import cv2
 import pytest
 from rooms import room_config
 
+from deviloc_ros.config import Config
 from deviloc_ros.evaluation.protocols import Fold, Protocol
-from deviloc_ros.evaluation.run import Evaluation
+from deviloc_ros.evaluation.run import Evaluation, searching
 from deviloc_ros.maps.sources import PosedImage
 
 
@@ -24,3 +25,9 @@ def test_queries_are_localized_in_a_given_map(room, room_map, tmp_path):
     twice = replace(protocol, folds=protocol.folds * 2)
     with pytest.raises(ValueError, match="room needs a map for each of its 2"):
         Evaluation(twice, room_config()).run_in_map(room_map, room_config(), "true-pose")
+
+
+def test_once_is_without_searching_again_near_what_was_found():
+    config = Config()
+    assert searching(config, "global") == searching(config, "true-pose") == config and config.retrieval.refine
+    assert not searching(config, "global-once").retrieval.refine
