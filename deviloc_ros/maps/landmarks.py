@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from deviloc_ros.geometry import skew
 from deviloc_ros.maps.colmap import landmarks_from_colmap, pixels_to_colmap, reconstruction_of
@@ -21,12 +22,13 @@ from deviloc_ros.maps.matches import (
     sift_keypoints,
 )
 from deviloc_ros.maps.networks import Networks
-from deviloc_ros.maps.retrieval import pose_distances
+from deviloc_ros.maps.retrieval import centres_and_axes
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.types import Landmarks
 from deviloc_ros.workers import Workers
 
 PAIRS_PER_VIEW = 20
+LOOKED_AT_PER_PAIR = 4
 MAX_PAIR_ANGLE_DEG = 75.0
 MAX_EPIPOLAR_ERROR_PX = 4.0
 MAX_REPROJECTION_ERROR_PX = 4.0
@@ -34,18 +36,35 @@ MAX_REPROJECTION_ERROR_PX = 4.0
 
 def nearby_pairs(images: list[PosedImage], pairs_per_view: int = PAIRS_PER_VIEW) -> list[Pair]:
     """Each view with its nearest others that look the same way; every pair once."""
-    poses = [image.cam_from_world for image in images]
+    centres, axes = centres_and_axes([image.cam_from_world for image in images])
+    tree = cKDTree(centres)
     pairs: set[Pair] = set()
-    for number, image in enumerate(images):
-        distances, angles = pose_distances(poses, image.cam_from_world)
-        score = distances / max(float(np.median(distances)), 1e-9) + angles
-        score[(angles > np.deg2rad(MAX_PAIR_ANGLE_DEG))] = np.inf
-        score[number] = np.inf
-        for other in np.argsort(score)[:pairs_per_view]:
-            if np.isfinite(score[other]):
-                first, second = sorted((number, int(other)))
-                pairs.add((images[first].name, images[second].name))
+    for number in range(len(images)):
+        for other in neighbours_of(number, tree, axes, pairs_per_view).tolist():
+            first, second = sorted((number, other))
+            pairs.add((images[first].name, images[second].name))
     return sorted(pairs)
+
+
+def neighbours_of(number: int, tree: cKDTree, axes: NDArray, count: int) -> NDArray:
+    """(at most count,) the nearest views to one that look the same way, best first.
+
+    By distance plus angle: how far apart views are in this part of the map, the distance to the `count`-th nearest (in
+    a map of fewer than twice as many, to the middle one), weighs as much as a radian. What lies elsewhere has no part.
+    """
+    looked_at = LOOKED_AT_PER_PAIR * count
+    while True:
+        distances, rows = tree.query(tree.data[number], np.arange(1, min(looked_at, tree.n) + 1))
+        distances = distances / max(distances[min(count, tree.n // 2)], 1e-9)  # the first is the view itself
+        angles = np.arccos(np.clip(axes[rows] @ axes[number], -1, 1))
+        score = distances + angles
+        score[(angles > np.deg2rad(MAX_PAIR_ANGLE_DEG)) | (rows == number)] = np.inf
+        best = np.argsort(score, kind="stable")[:count]
+        best = best[np.isfinite(score[best])]
+        # No view farther away than those that were looked at can have a lower score than its distance.
+        if looked_at >= tree.n or (len(best) == count and score[best[-1]] <= distances[-1]):
+            return rows[best]
+        looked_at *= LOOKED_AT_PER_PAIR
 
 
 def match_sift(images: list[PosedImage], workers: Workers) -> MatchGraph:
