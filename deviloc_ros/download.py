@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from deviloc_ros.checkpoints import Release, convert, git_blob_id
+from deviloc_ros.checkpoints import convert, git_blob_id
+from deviloc_ros.releases import Release
 
 TIMEOUT_S = 30.0
 BLOCK = 1 << 18

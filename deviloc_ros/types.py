@@ -8,11 +8,14 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pycolmap
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
+    import torch
 
 
 class Reason(enum.Enum):
@@ -110,9 +113,8 @@ class Features:
 
     def to(self, device: torch.device | str) -> Features:
         """The same on another device; what a map holds lies on the CPU."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {name: value.to(device) for name, value in tensors.items() if isinstance(value, torch.Tensor)}
-        return replace(self, **moved)  # type: ignore[arg-type]
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "size"}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items() if tensor is not None})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from deviloc_ros.checkpoints import (
-    MATCHER,
-    PIN,
     CheckpointError,
     convert,
     git_blob_id,
@@ -17,6 +15,7 @@ from deviloc_ros.checkpoints import (
     save_weights,
 )
 from deviloc_ros.matching.topicfm.network import TopicFM
+from deviloc_ros.releases import MATCHER, PIN
 from deviloc_ros.upstream.pin import UpstreamPin
 
 

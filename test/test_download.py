@@ -8,9 +8,10 @@ from threading import Thread
 import pytest
 import torch
 
-from deviloc_ros.checkpoints import MATCHER, RELEASES, CheckpointError, git_blob_id, key_table, read_weights
+from deviloc_ros.checkpoints import CheckpointError, git_blob_id, key_table, read_weights
 from deviloc_ros.cli import main
 from deviloc_ros.download import DownloadError, fetch_release
+from deviloc_ros.releases import MATCHER, RELEASES
 
 
 class Quiet(SimpleHTTPRequestHandler):

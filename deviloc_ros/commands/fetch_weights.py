@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deviloc_ros.releases import RELEASES, weights_folder
+
 
 def add(commands: argparse._SubParsersAction) -> None:
-    from deviloc_ros.checkpoints import RELEASES
-
     parser = commands.add_parser("fetch-weights", help="download the released weights of DeViLoc or TopicFM-fast")
     parser.add_argument("release", choices=tuple(RELEASES), help="deviloc has both networks, topicfm the matcher alone")
     source = parser.add_mutually_exclusive_group()
@@ -21,7 +21,6 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.checkpoints import RELEASES, weights_folder
     from deviloc_ros.download import fetch_release
 
     release = RELEASES[options.release]

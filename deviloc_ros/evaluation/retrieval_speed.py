@@ -13,8 +13,8 @@ import torch
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from deviloc_ros.maps.files import read_tensors, write_tensors
 from deviloc_ros.maps.search import Retrieval, ViewIndex, best_rows
+from deviloc_ros.maps.tensors import read_tensors, write_tensors
 
 LEAST_VIEWS = 256
 VIEWS_PER_PLACE = 20

@@ -1,40 +1,45 @@
-"""The files of a map: safetensors named by their content, and the tensors that make a view."""
+"""The files of a map: safetensors named by their content, read as arrays. For tensors, and PyTorch: `tensors.py`."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import safetensors.torch
-import torch
+import safetensors.numpy
+from numpy.typing import NDArray
 
-from deviloc_ros.maps.manifest import MapError, StoredFile, ViewRecord, naming
-from deviloc_ros.types import Camera, Features, Landmarks, Lifted, ReferenceView
+from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, naming
+from deviloc_ros.types import Landmarks
 
-TOWER = "tower."
-Tensors = dict[str, torch.Tensor]
+Arrays = dict[str, NDArray]
 
 
-def write_tensors(folder: Path, kind: str, tensors: Tensors) -> StoredFile:
+def write_content(folder: Path, kind: str, data: bytes) -> StoredFile:
     """Write `kind` and the beginning of the content's hash as a file name."""
-    data = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
     sha256 = hashlib.sha256(data).hexdigest()
     stored = StoredFile(f"{kind}{sha256[:20]}.safetensors", sha256)
     write_durably(folder / stored.file, data)
     return stored
 
 
-def read_tensors(folder: Path, stored: StoredFile) -> Tensors:
-    """Opened by memory map. Raises MapError if the file is missing or damaged."""
+def checked_path(folder: Path, stored: StoredFile) -> Path:
+    """Where the file is. Raises MapError if it is missing or damaged."""
     path = folder / stored.file
     if not path.is_file():
         raise MapError(f"{path}: missing")
     if file_hash(path) != stored.sha256:
         raise MapError(f"{path}: damaged: its content does not have the hash the manifest states")
+    return path
+
+
+def read_arrays(folder: Path, stored: StoredFile) -> Arrays:
+    """Raises MapError if the file is missing or damaged."""
+    path = checked_path(folder, stored)
     with naming(path):
-        return safetensors.torch.load_file(path)
+        return safetensors.numpy.load_file(path)
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -59,99 +64,18 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def view_tensors(view: ReferenceView, landmarks: Landmarks) -> Tensors:
-    """What is stored of a view, large tensors aside."""
-    return {
-        "keypoints": view.features.keypoints.float(),
-        "descriptors": view.features.descriptors.half(),
-        "scores": view.features.scores.float(),
-        "scales": view.features.scales.float(),
-        "points_in_world": torch.from_numpy(view.lifted.points_in_world.astype(np.float32)),
-        "confidence": torch.from_numpy(view.lifted.confidence.astype(np.float32)),
-        "depths": torch.from_numpy(view.lifted.depths.astype(np.float32)),
-        "landmark_ids": torch.from_numpy(landmarks.ids.astype(np.int64)),
-        "landmark_keypoints": torch.from_numpy(landmarks.keypoints.astype(np.float32)),
-        "landmark_points_in_world": torch.from_numpy(landmarks.points_in_world.astype(np.float32)),
-    }
+def unnamed_files(folder: Path, manifest: Manifest) -> list[Path]:
+    """Files of views and tensors that the manifest does not name: of an older map, or of a writer that was killed."""
+    named = {folder / file for file in manifest.files}
+    return [path for part in (".", "views") for path in (folder / part).glob("*.safetensors") if path not in named]
 
 
-def dense_tensors(features: Features, tower: Tensors) -> Tensors:
-    """The large tensors of a view whose matcher has a fine map."""
-    assert features.fine is not None
-    tensors = {TOWER + name: in_half(tensor) for name, tensor in tower.items()}
-    return tensors | {"fine": in_half(features.fine), "descriptors": in_half(features.descriptors)}
-
-
-def in_half(tensor: torch.Tensor) -> torch.Tensor:
-    """Features in half precision; single numbers, which may be small, as they are."""
-    return tensor.half() if tensor.numel() > 1 else tensor
-
-
-def read_view(folder: Path, record: ViewRecord) -> tuple[ReferenceView, int]:
-    """A view and its size [bytes]. Raises MapError if a file of it is missing or damaged."""
-    tensors = read_tensors(folder, record.stored)
-    if record.dense is not None:
-        tensors |= read_tensors(folder, record.dense)
-    with naming(folder / record.stored.file):
-        check_view(tensors)
-        view = ReferenceView(
-            record.name,
-            record.camera,
-            record.cam_from_world,
-            features_of(tensors, record.camera),
-            lifted_of(tensors),
-            landmarks_of(tensors),
-            {key.removeprefix(TOWER): tensor for key, tensor in tensors.items() if key.startswith(TOWER)},
-        )
-    return view, sum(tensor.nbytes for tensor in tensors.values())
-
-
-def check_view(tensors: Tensors) -> None:
-    """Raises ValueError naming a tensor whose shape does not fit the others, or that is not finite."""
-    keypoints, landmarks = len(tensors["keypoints"]), len(tensors["landmark_ids"])
-    shapes = {
-        "keypoints": (keypoints, 2),
-        "scores": (keypoints,),
-        "scales": (keypoints,),
-        "points_in_world": (keypoints, 3),
-        "confidence": (keypoints,),
-        "depths": (keypoints,),
-        "landmark_ids": (landmarks,),
-        "landmark_keypoints": (landmarks, 2),
-        "landmark_points_in_world": (landmarks, 3),
-    }
-    for name, shape in shapes.items():
-        check_shape(tensors, name, shape)
-        if not tensors[name].isfinite().all():
-            raise ValueError(f"{name}: a value is not finite")
-    check_shape(tensors, "descriptors", (keypoints, tensors["descriptors"].shape[-1]))
-
-
-def check_shape(tensors: Tensors, name: str, shape: tuple[int, ...]) -> None:
+def check_shape(tensors: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> None:
     """Raises ValueError if a tensor has another shape."""
     if tuple(tensors[name].shape) != shape:
         raise ValueError(f"{name} is of shape {tuple(tensors[name].shape)}, not {shape}")
 
 
-def landmarks_of(tensors: Tensors) -> Landmarks:
-    return Landmarks(
-        tensors["landmark_ids"].numpy(),
-        tensors["landmark_keypoints"].numpy(),
-        tensors["landmark_points_in_world"].numpy(),
-    )
-
-
-def features_of(tensors: Tensors, camera: Camera) -> Features:
-    fine = tensors.get("fine")
-    return Features(
-        tensors["keypoints"],
-        tensors["descriptors"] if fine is not None else tensors["descriptors"].float(),  # large: stays in half
-        tensors["scores"],
-        tensors["scales"],
-        (camera.width, camera.height),
-        fine=fine,
-    )
-
-
-def lifted_of(tensors: Tensors) -> Lifted:
-    return Lifted(tensors["points_in_world"].numpy(), tensors["confidence"].numpy(), tensors["depths"].numpy())
+def landmarks_of(arrays: Arrays) -> Landmarks:
+    """Those that a view observes."""
+    return Landmarks(arrays["landmark_ids"], arrays["landmark_keypoints"], arrays["landmark_points_in_world"])

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import transform_points
+from deviloc_ros.maps.files import unnamed_files
 from deviloc_ros.maps.store import Map, MapError
-from deviloc_ros.maps.writer import unnamed_files
 from deviloc_ros.types import ReferenceView
 
 MAX_MEDIAN_REPROJECTION_ERROR_PX = 4.0

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deviloc_ros.maps.files import Tensors, check_shape
+from deviloc_ros.maps.files import check_shape
 from deviloc_ros.maps.global_descriptors import Vlad
+from deviloc_ros.maps.tensors import Tensors
 
 if TYPE_CHECKING:
     import faiss

@@ -18,17 +18,19 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig, RetrievalConfig
-from deviloc_ros.maps.files import Tensors, check_shape, landmarks_of, read_tensors, read_view
-from deviloc_ros.maps.global_descriptors import LearnedDescriptor
-from deviloc_ros.maps.likeness import most_alike, of_one_place
+from deviloc_ros.maps.files import Arrays, check_shape, landmarks_of, read_arrays
 from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, naming, read_manifest
 from deviloc_ros.maps.retrieval import centres_and_axes, nearest_by_pose
-from deviloc_ros.maps.search import Retrieval
 from deviloc_ros.types import Features, Landmarks, Prior, ReferenceView
+
+if TYPE_CHECKING:
+    from deviloc_ros.maps.global_descriptors import LearnedDescriptor
+    from deviloc_ros.maps.search import Retrieval
 
 VIEWS_IN_MEMORY, BYTES_IN_MEMORY = 512, 2 << 30
 NEARBY_PER_REFERENCE = 3  # views near the prior that are looked at for each one taken
@@ -99,6 +101,8 @@ class Map:
         if number in self._views:
             self._views.move_to_end(number)
             return self._views[number]
+        from deviloc_ros.maps.tensors import read_view  # PyTorch, which a map that is only opened does without
+
         with self.noticing_changes():
             self._views[number], self._view_bytes[number] = read_view(self.folder, self.records[number])
         view = self._views[number]
@@ -120,6 +124,8 @@ class Map:
         Args:
             gray: the query's image, which only a learned global descriptor looks at.
         """
+        from deviloc_ros.maps.likeness import most_alike, of_one_place  # PyTorch, as in `view`
+
         if prior is not None:
             large = self.records[0].dense is not None  # too large to look at more than are matched
             count = config.references * (1 if large else NEARBY_PER_REFERENCE)
@@ -142,30 +148,35 @@ class Map:
 
     def landmarks_and_ids(self) -> tuple[NDArray, NDArray]:
         """(L,) ids and (L, 3) points [m]."""
-        tensors = self._read(self.manifest.landmarks)
+        arrays = self._read(self.manifest.landmarks)
         with naming(self.folder / self.manifest.landmarks.file):
-            check_shape(tensors, "points_in_world", (len(tensors["ids"]), 3))
-            return tensors["ids"].numpy(), tensors["points_in_world"].numpy()
+            check_shape(arrays, "points_in_world", (len(arrays["ids"]), 3))
+            return arrays["ids"], arrays["points_in_world"]
 
     def landmarks_of(self, number: int) -> Landmarks:
         """The landmarks that one view observes."""
         stored = self.records[number].stored
-        tensors = self._read(stored)
+        arrays = self._read(stored)
         with naming(self.folder / stored.file):
-            return landmarks_of(tensors)
+            return landmarks_of(arrays)
 
     def retrieval(self) -> Retrieval:
         """What finds views that look alike, read when it is first needed."""
         if self._retrieval is None:
+            from deviloc_ros.maps.search import Retrieval  # PyTorch, as in `view`
+            from deviloc_ros.maps.tensors import read_tensors
+
             stored, of_index = self.manifest.retrieval, self.manifest.index
-            tensors, index = self._read(stored), self._read(of_index) if of_index else None
+            with self.noticing_changes():
+                tensors = read_tensors(self.folder, stored)
+                index = read_tensors(self.folder, of_index) if of_index else None
             with naming(self.folder / (of_index or stored).file):
                 self._retrieval = Retrieval.of_tensors(tensors, index, len(self))
         return self._retrieval
 
-    def _read(self, stored: StoredFile) -> Tensors:
+    def _read(self, stored: StoredFile) -> Arrays:
         with self.noticing_changes():
-            return read_tensors(self.folder, stored)
+            return read_arrays(self.folder, stored)
 
     @contextmanager
     def noticing_changes(self) -> Iterator[None]:

@@ -20,9 +20,10 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros.config import Config
-from deviloc_ros.maps.files import Tensors, dense_tensors, sync_folder, view_tensors, write_durably, write_tensors
+from deviloc_ros.maps.files import sync_folder, unnamed_files, write_durably
 from deviloc_ros.maps.manifest import MANIFEST, Manifest, MapError, StoredFile, ViewRecord, to_content
 from deviloc_ros.maps.search import Retrieval
+from deviloc_ros.maps.tensors import Tensors, dense_tensors, view_tensors, write_tensors
 from deviloc_ros.types import Features, Landmarks, ReferenceView
 
 
@@ -128,12 +129,6 @@ class MapWriter:
         sync_folder(self.destination)
         for path in unnamed_files(self.destination, manifest):
             path.unlink()
-
-
-def unnamed_files(folder: Path, manifest: Manifest) -> list[Path]:
-    """Files of views and tensors that the manifest does not name: of an older map, or of a writer that was killed."""
-    named = {folder / file for file in manifest.files}
-    return [path for part in (".", "views") for path in (folder / part).glob("*.safetensors") if path not in named]
 
 
 def lock_folder(folder: Path) -> int:

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from deviloc_ros.checkpoints import PIN, load_network
+from deviloc_ros.checkpoints import load_network
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.matching.topicfm.matcher import sample_fine
 from deviloc_ros.pin import as_batch
 from deviloc_ros.point_inference import LiftInput, OnlinePointInference, nearest_landmarks
 from deviloc_ros.precision import half_precision
+from deviloc_ros.releases import PIN
 from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView
 from deviloc_ros.upstream.pin import LandmarkTower, UpstreamPin
 

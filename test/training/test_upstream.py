@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from deviloc_ros.checkpoints import PIN, load_network
+from deviloc_ros.checkpoints import load_network
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import ImageError
+from deviloc_ros.releases import PIN
 from deviloc_ros.synthetic.render import render_color, render_depth
 from deviloc_ros.training.upstream.loop import DevilocTraining, Trainer, train_deviloc
 from deviloc_ros.training.upstream.losses import Truth, deviloc_loss

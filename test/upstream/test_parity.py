@@ -9,13 +9,14 @@ import pytest
 import torch
 from reference import REFERENCE, case
 
-from deviloc_ros.checkpoints import MATCHER, PIN, load_network
+from deviloc_ros.checkpoints import load_network
 from deviloc_ros.config import AggregationConfig, LiftConfig, MatcherConfig
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import lift
 from deviloc_ros.matching.topicfm import TopicFMMatcher
 from deviloc_ros.matching.topicfm.network import TopicFM
 from deviloc_ros.point_inference import lift_and_prepare
+from deviloc_ros.releases import MATCHER, PIN
 from deviloc_ros.types import Camera, Correspondences, Landmarks, ReferenceView
 from deviloc_ros.upstream.aggregation import aggregate_as_published, merge_cells
 from deviloc_ros.upstream.lifting import UpstreamPointInference

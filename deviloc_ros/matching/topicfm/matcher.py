@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deviloc_ros.checkpoints import MATCHER, load_network
+from deviloc_ros.checkpoints import load_network
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping
 from deviloc_ros.matching.base import Matcher
@@ -23,6 +23,7 @@ from deviloc_ros.matching.topicfm.network import (
 )
 from deviloc_ros.matching.xfeat import no_matches, numpy, torch_device
 from deviloc_ros.precision import half_precision
+from deviloc_ros.releases import MATCHER
 from deviloc_ros.types import Features, Matches, Moved
 
 SIZE_MULTIPLE = 16

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from deviloc_ros.checkpoints import MATCHER, PIN, load_network, save_weights
+from deviloc_ros.checkpoints import load_network, save_weights
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.matching.topicfm import TopicFMMatcher
 from deviloc_ros.matching.topicfm.matcher import sample_fine
 from deviloc_ros.matching.topicfm.network import TopicFM
+from deviloc_ros.releases import MATCHER, PIN
 from deviloc_ros.training.upstream.losses import Truth, deviloc_loss
 from deviloc_ros.training.upstream.megadepth import MegaDepth, SampleSettings, TrainingView
 from deviloc_ros.training.upstream.validation import held_out, in_words

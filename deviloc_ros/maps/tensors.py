@@ -1,0 +1,113 @@
+"""Tensors in the files of a map, and those that make a view."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from deviloc_ros.maps.files import check_shape, checked_path, landmarks_of, write_content
+from deviloc_ros.maps.manifest import StoredFile, ViewRecord, naming
+from deviloc_ros.types import Camera, Features, Landmarks, Lifted, ReferenceView
+
+TOWER = "tower."
+Tensors = dict[str, torch.Tensor]
+
+
+def write_tensors(folder: Path, kind: str, tensors: Tensors) -> StoredFile:
+    """A file whose name begins with `kind`."""
+    data = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+    return write_content(folder, kind, data)
+
+
+def read_tensors(folder: Path, stored: StoredFile) -> Tensors:
+    """Opened by memory map. Raises MapError if the file is missing or damaged."""
+    path = checked_path(folder, stored)
+    with naming(path):
+        return safetensors.torch.load_file(path)
+
+
+def view_tensors(view: ReferenceView, landmarks: Landmarks) -> Tensors:
+    """What is stored of a view, large tensors aside."""
+    return {
+        "keypoints": view.features.keypoints.float(),
+        "descriptors": view.features.descriptors.half(),
+        "scores": view.features.scores.float(),
+        "scales": view.features.scales.float(),
+        "points_in_world": torch.from_numpy(view.lifted.points_in_world.astype(np.float32)),
+        "confidence": torch.from_numpy(view.lifted.confidence.astype(np.float32)),
+        "depths": torch.from_numpy(view.lifted.depths.astype(np.float32)),
+        "landmark_ids": torch.from_numpy(landmarks.ids.astype(np.int64)),
+        "landmark_keypoints": torch.from_numpy(landmarks.keypoints.astype(np.float32)),
+        "landmark_points_in_world": torch.from_numpy(landmarks.points_in_world.astype(np.float32)),
+    }
+
+
+def dense_tensors(features: Features, tower: Tensors) -> Tensors:
+    """The large tensors of a view whose matcher has a fine map."""
+    assert features.fine is not None
+    tensors = {TOWER + name: in_half(tensor) for name, tensor in tower.items()}
+    return tensors | {"fine": in_half(features.fine), "descriptors": in_half(features.descriptors)}
+
+
+def in_half(tensor: torch.Tensor) -> torch.Tensor:
+    """Features in half precision; single numbers, which may be small, as they are."""
+    return tensor.half() if tensor.numel() > 1 else tensor
+
+
+def read_view(folder: Path, record: ViewRecord) -> tuple[ReferenceView, int]:
+    """A view and its size [bytes]. Raises MapError if a file of it is missing or damaged."""
+    tensors = read_tensors(folder, record.stored)
+    if record.dense is not None:
+        tensors |= read_tensors(folder, record.dense)
+    with naming(folder / record.stored.file):
+        check_view(tensors)
+        view = ReferenceView(
+            record.name,
+            record.camera,
+            record.cam_from_world,
+            features_of(tensors, record.camera),
+            lifted_of(tensors),
+            landmarks_of({name: tensor.numpy() for name, tensor in tensors.items() if name.startswith("landmark_")}),
+            {key.removeprefix(TOWER): tensor for key, tensor in tensors.items() if key.startswith(TOWER)},
+        )
+    return view, sum(tensor.nbytes for tensor in tensors.values())
+
+
+def check_view(tensors: Tensors) -> None:
+    """Raises ValueError naming a tensor whose shape does not fit the others, or that is not finite."""
+    keypoints, landmarks = len(tensors["keypoints"]), len(tensors["landmark_ids"])
+    shapes = {
+        "keypoints": (keypoints, 2),
+        "scores": (keypoints,),
+        "scales": (keypoints,),
+        "points_in_world": (keypoints, 3),
+        "confidence": (keypoints,),
+        "depths": (keypoints,),
+        "landmark_ids": (landmarks,),
+        "landmark_keypoints": (landmarks, 2),
+        "landmark_points_in_world": (landmarks, 3),
+    }
+    for name, shape in shapes.items():
+        check_shape(tensors, name, shape)
+        if not tensors[name].isfinite().all():
+            raise ValueError(f"{name}: a value is not finite")
+    check_shape(tensors, "descriptors", (keypoints, tensors["descriptors"].shape[-1]))
+
+
+def features_of(tensors: Tensors, camera: Camera) -> Features:
+    fine = tensors.get("fine")
+    return Features(
+        tensors["keypoints"],
+        tensors["descriptors"] if fine is not None else tensors["descriptors"].float(),  # large: stays in half
+        tensors["scores"],
+        tensors["scales"],
+        (camera.width, camera.height),
+        fine=fine,
+    )
+
+
+def lifted_of(tensors: Tensors) -> Lifted:
+    return Lifted(tensors["points_in_world"].numpy(), tensors["confidence"].numpy(), tensors["depths"].numpy())
