@@ -19,6 +19,7 @@ import torch
 from deviloc_ros.workers import Result, Shared, WorkError, Workers, named
 
 LOCAL = "local"
+CURRENT_CLUSTER = Path("/tmp/ray/ray_current_cluster")  # stays behind when its cluster dies
 RETRIES = 3  # of a task whose worker died, or to which the file system gave an error
 TASKS_AHEAD = 4  # for each core: enough that none waits, few enough that their arguments fit into memory
 TASKS_PER_GPU = 4
@@ -88,7 +89,7 @@ def connected(address: str) -> Any:
     """Ray, started or connected to. Raises ValueError naming the flag."""
     if find_spec("ray") is None:
         raise ValueError("--ray needs the extra `ray`: pip install ray, or deviloc_ros[ray]")
-    check_answer(address)
+    check_answer(noted_address() if address == "auto" else address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
     import ray
 
@@ -101,6 +102,11 @@ def connected(address: str) -> Any:
         advice = "" if address == LOCAL else "; if the cluster wants a token, RAY_AUTH_MODE=token sends it"
         raise ValueError(f"--ray {address}: {error}{advice}") from error
     return ray
+
+
+def noted_address() -> str:
+    """HOST:PORT of the cluster that this machine belongs to, as the user or Ray noted it; empty if neither did."""
+    return os.environ.get("RAY_ADDRESS") or (CURRENT_CLUSTER.read_text() if CURRENT_CLUSTER.is_file() else "")
 
 
 def check_answer(address: str) -> None:

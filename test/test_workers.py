@@ -118,13 +118,20 @@ def test_without_ray_its_extra_is_named(monkeypatch):
         create_workers("local")
 
 
-def test_an_address_without_ray_is_named(monkeypatch):
+@pytest.mark.parametrize("noted", ["by the flag", "by the user", "by Ray"])
+def test_an_address_without_ray_is_named(monkeypatch, tmp_path, noted):
     monkeypatch.setattr("deviloc_ros.ray_workers.find_spec", lambda name: name)
+    monkeypatch.setattr("deviloc_ros.ray_workers.CURRENT_CLUSTER", tmp_path / "noted")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with socket.socket() as free:  # bound, so that nobody else can listen there
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
+        if noted == "by the user":
+            monkeypatch.setenv("RAY_ADDRESS", address)
+        elif noted == "by Ray":
+            (tmp_path / "noted").write_text(address)
         with pytest.raises(ValueError, match=f"--ray {address}: no Ray cluster answers there"):
-            RayWorkers(address)
+            RayWorkers(address if noted == "by the flag" else "auto")
 
 
 def test_keyframes_for_a_cluster_are_where_all_machines_reach_them(tmp_path, capsys):
