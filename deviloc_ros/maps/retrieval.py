@@ -11,13 +11,6 @@ from numpy.typing import NDArray
 from deviloc_ros.types import Prior
 
 
-def pose_distances(poses: Sequence[pycolmap.Rigid3d], cam_from_world: pycolmap.Rigid3d) -> tuple[NDArray, NDArray]:
-    """(V,) distances between camera centres [m] and (V,) angles between optical axes [rad]."""
-    centres, axes = centres_and_axes(poses)
-    centre, axis = centres_and_axes([cam_from_world])
-    return distances_to(centres, axes, centre[0], axis[0])
-
-
 def centres_and_axes(poses: Sequence[pycolmap.Rigid3d]) -> tuple[NDArray, NDArray]:
     """(V, 3) camera centres [m] and (V, 3) unit optical axes, in world."""
     matrices = np.stack([pose.matrix() for pose in poses]) if poses else np.zeros((0, 3, 4))
@@ -26,6 +19,7 @@ def centres_and_axes(poses: Sequence[pycolmap.Rigid3d]) -> tuple[NDArray, NDArra
 
 
 def distances_to(centres: NDArray, axes: NDArray, centre: NDArray, axis: NDArray) -> tuple[NDArray, NDArray]:
+    """(V,) distances between camera centres [m] and (V,) angles between optical axes [rad]."""
     angles = np.arccos(np.clip(axes @ axis, -1, 1))
     return np.linalg.norm(centres - centre, axis=1), angles
 

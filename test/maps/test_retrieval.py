@@ -9,7 +9,7 @@ from worlds import rigid_of
 from deviloc_ros.config import RetrievalConfig
 from deviloc_ros.imaging import read_gray, to_gray
 from deviloc_ros.maps.likeness import likenesses
-from deviloc_ros.maps.retrieval import centres_and_axes, nearest_by_pose, pose_distances
+from deviloc_ros.maps.retrieval import centres_and_axes, distances_to, nearest_by_pose
 from deviloc_ros.types import Features, Prior
 
 # Cameras on the x axis at 0, 1, 2, 3 m looking along z, and one at the origin looking back.
@@ -21,7 +21,7 @@ def near(prior: Prior, count: int = 10, meters_per_radian: float = 1.0) -> list[
 
 
 def test_distances_and_angles_are_those_of_the_cameras():
-    distances, angles = pose_distances(POSES, rigid_of([0, 0, 0], [-1, 0, 0]))
+    distances, angles = distances_to(*centres_and_axes(POSES), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
     np.testing.assert_allclose(distances, [1, 0, 1, 2, 1], atol=1e-12)
     np.testing.assert_allclose(angles, [0, 0, 0, 0, np.pi], atol=1e-6)
 
