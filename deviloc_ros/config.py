@@ -174,6 +174,13 @@ class PoseConfig(Checked):
         low=1e-4,
         high=1e4,
     )
+    max_shift_m: float = param(
+        0.035,
+        "a pose is not given if its position moves farther than this without the points in one cell of an 8 x 6 grid "
+        "over the image",
+        low=1e-4,
+        high=1e4,
+    )
     covariance_scale: float = param(
         6.0,
         "factor on the pose covariance, for errors that all points share; calibrated on real images",

@@ -10,7 +10,13 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import covariance_of_inverse, is_finite, isotropic, transform_points
+from deviloc_ros.geometry import (
+    covariance_of_inverse,
+    is_finite,
+    isotropic,
+    transform_points,
+    translation_distance_m,
+)
 from deviloc_ros.types import Camera, Correspondences, Evidence, Localized, Lost, Reason, Result
 
 GRID = (8, 6)  # columns, rows
@@ -24,7 +30,7 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
 
     Returns:
         Localized with the covariance of world_from_cam, or Lost(FEW_CORRESPONDENCES | NO_CONSENSUS | FEW_INLIERS |
-        LOW_INLIER_RATIO | LOW_COVERAGE | DEGENERATE | UNCERTAIN).
+        LOW_INLIER_RATIO | LOW_COVERAGE | DEGENERATE | UNCERTAIN | UNSTABLE).
     """
     if len(correspondences) < config.min_inliers:
         detail = f"{len(correspondences)} of at least {config.min_inliers}"
@@ -58,7 +64,9 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
         return Lost(Reason.LOW_INLIER_RATIO, f"{evidence.inlier_ratio:.3f} below {config.min_inlier_ratio}", evidence)
     if evidence.coverage < config.min_coverage:
         return Lost(Reason.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
-    covariance = pose_covariance(evidence.correspondences, camera, cam_from_world, config.max_residual_px)
+    equations = normal_equations(evidence.correspondences, camera, cam_from_world, config.max_residual_px)
+    cells = grid_cells(evidence.correspondences.keypoints[equations.rows], camera)
+    covariance = pose_covariance(equations, cells, cam_from_world)
     if covariance is None:
         return Lost(Reason.DEGENERATE, "the inliers leave a direction free", evidence)
     floor = isotropic(config.min_position_std_m, math.radians(config.min_orientation_std_deg))
@@ -68,6 +76,9 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
         return Lost(
             Reason.UNCERTAIN, f"position std {position_std_m:.3f} m above {config.max_position_std_m}", evidence
         )
+    shift_m = largest_shift_m(equations, cells, cam_from_world)
+    if shift_m > config.max_shift_m:
+        return Lost(Reason.UNSTABLE, f"it moves by {shift_m:.3f} m, more than {config.max_shift_m}", evidence)
     return Localized(cam_from_world, covariance, evidence)
 
 
@@ -91,34 +102,42 @@ def gauss_newton(
     """The nearest minimum. A step that is not solvable ends it, and the gates judge what there is."""
     for _ in range(MAX_REFINEMENTS):
         equations = normal_equations(correspondences, camera, cam_from_world, scale_px)
-        if equations.condition > MAX_CONDITION:
+        if condition(equations.information) > MAX_CONDITION:
             break
         step = -np.linalg.solve(equations.information, equations.gradients.sum(0))
-        rotation = pycolmap.Rotation3d(step[3:]) * cam_from_world.rotation
-        cam_from_world = pycolmap.Rigid3d(rotation, cam_from_world.translation + step[:3])
+        cam_from_world = stepped(cam_from_world, step)
         if np.abs(step).max() < STEP_TOLERANCE:
             break
     return cam_from_world
+
+
+def stepped(cam_from_world: pycolmap.Rigid3d, step: NDArray) -> pycolmap.Rigid3d:
+    """Moved by (6,) translation and rotation, the latter on the left."""
+    rotation = pycolmap.Rotation3d(step[3:]) * cam_from_world.rotation
+    return pycolmap.Rigid3d(rotation, cam_from_world.translation + step[:3])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NormalEquations:
     """Of the weighted reprojection error, for (translation, rotation) of cam_from_world, rotated on the left.
 
-    information: (6, 6). gradients: (N, 6), one row per correspondence with weight. rows: (N,) which those are.
+    root: (N, 2, 6) Jacobian of each pixel times the root of its weight. gradients: (N, 6). rows: (N,) which of the
+    correspondences have weight. information: (6, 6).
     """
 
-    information: NDArray
+    root: NDArray
     gradients: NDArray
     rows: NDArray
+    information: NDArray
 
-    @property
-    def condition(self) -> float:
-        """Condition number once metres and radians are brought to one scale; infinite if a direction is free."""
-        scale = np.sqrt(np.diag(self.information))
-        if scale.min() <= 0:
-            return np.inf
-        return float(np.linalg.cond(self.information / np.outer(scale, scale)))
+
+def condition(information: NDArray) -> float:
+    """Condition number once metres and radians are brought to one scale; infinite if a direction is free."""
+    diagonal = np.diag(information)
+    if diagonal.min() <= 0:
+        return np.inf
+    scale = np.sqrt(diagonal)
+    return float(np.linalg.cond(information / np.outer(scale, scale)))
 
 
 def normal_equations(
@@ -131,9 +150,15 @@ def normal_equations(
     weights = (1 - (errors_px[rows] / scale_px) ** 2) ** 2 * correspondences.confidence[rows]
     in_cam = transform_points(cam_from_world, correspondences.points_in_world[rows])
     jacobian = projection_jacobian(in_cam, cam_from_world, camera.focal_px)
-    information = np.einsum("nij,n,nik->jk", jacobian, weights, jacobian)
+    root = np.sqrt(weights)[:, None, None] * jacobian
     gradients = np.einsum("nij,n,ni->nj", jacobian, weights, residuals[rows])
-    return NormalEquations(information, gradients, rows)
+    return NormalEquations(root, gradients, rows, squared(root))
+
+
+def squared(root: NDArray) -> NDArray:
+    """(6, 6) sum of J^T J over (N, 2, 6)."""
+    flat = root.reshape(-1, 6)
+    return flat.T @ flat
 
 
 def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray:
@@ -156,9 +181,7 @@ def coverage(keypoints: NDArray, camera: Camera) -> float:
     return len(np.unique(grid_cells(keypoints, camera))) / (GRID[0] * GRID[1])
 
 
-def pose_covariance(
-    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, scale_px: float
-) -> NDArray | None:
+def pose_covariance(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> NDArray | None:
     """(6, 6) covariance of world_from_cam from the residuals themselves; None if they do not determine the pose.
 
     Were residuals independent, of 1 px, it would be H^-1, H the information; so pycolmap computes it. But neighbours
@@ -166,16 +189,36 @@ def pose_covariance(
     of grid cells, g_c, vary by M = sum_c g_c g_c^T instead of H, and H^-1 is multiplied by how much more that is on
     average, tr(H^-1 M) / 6 (the mean design effect of Rao and Scott 1981). The full sandwich H^-1 M H^-1 (Liang and
     Zeger 1986) has 21 numbers to estimate from at most 48 cells, and on real images is now and then far too small.
+
+    Args:
+        cells: (N,) the grid cell of each row.
     """
-    equations = normal_equations(correspondences, camera, cam_from_world, scale_px)
-    cells, cell_of = np.unique(grid_cells(correspondences.keypoints[equations.rows], camera), return_inverse=True)
-    if len(cells) <= 6 or equations.condition > MAX_CONDITION:
+    cells, cell_of = np.unique(cells, return_inverse=True)
+    if len(cells) <= 6 or condition(equations.information) > MAX_CONDITION:
         return None
     gradients = np.zeros((len(cells), 6))
     np.add.at(gradients, cell_of, equations.gradients)
     inverse = np.linalg.inv(equations.information)
     excess = np.trace(inverse @ gradients.T @ gradients) / 6 * len(cells) / (len(cells) - 6)
     return covariance_of_inverse(cam_from_world, excess * inverse)
+
+
+def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> float:
+    """How far the camera moves at most [m], to first order, when the correspondences of one grid cell are left out.
+
+    A covariance knows one minimum. Where points are few and contradict each other, others fit nearly as well, and what
+    tells is that a part of the image decides between them: the jackknife's pseudo-values (Miller 1974), of cells, since
+    neighbours err together. Infinite if a cell alone holds a direction.
+    """
+    total = equations.gradients.sum(0)
+    largest_m = 0.0
+    for left_out in (cells == cell for cell in np.unique(cells)):
+        information = equations.information - squared(equations.root[left_out])
+        if condition(information) > MAX_CONDITION:
+            return np.inf
+        step = np.linalg.solve(information, equations.gradients[left_out].sum(0) - total)
+        largest_m = max(largest_m, translation_distance_m(stepped(cam_from_world, step), cam_from_world))
+    return largest_m
 
 
 def projection_jacobian(points_in_cam: NDArray, cam_from_world: pycolmap.Rigid3d, focal_px: float) -> NDArray:

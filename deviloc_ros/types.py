@@ -32,6 +32,7 @@ class Reason(enum.Enum):
     LOW_COVERAGE = "inliers cluster in a small part of the image"
     DEGENERATE = "pose not determined by its inliers"
     UNCERTAIN = "pose too uncertain"
+    UNSTABLE = "pose hangs on one part of the image"
 
 
 @dataclass(frozen=True)

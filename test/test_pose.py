@@ -7,7 +7,7 @@ import pytest
 from worlds import PINHOLE, World, world
 
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import pose_difference, rotation_distance_deg, translation_distance_m
+from deviloc_ros.geometry import pose_difference, rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.pose import solve_pnp
 from deviloc_ros.types import Camera, Correspondences, Localized, Lost, Reason
 
@@ -169,6 +169,31 @@ def test_a_pose_that_its_own_covariance_does_not_stand_behind_is_lost():
     assert isinstance(strict, Lost) and strict.reason is Reason.UNCERTAIN
     assert "position std" in strict.detail
     assert isinstance(solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std_m=10.0)), Localized)
+
+
+def hanging_on_a_corner(off_m: float, seed: int) -> World:
+    """A wall seen in the middle of the image, exact, and in one cell in a corner, where points are that far off."""
+    rng = np.random.default_rng(seed)
+    middle, corner = rng.uniform([160, 160], [480, 320], (60, 2)), rng.uniform([562, 402], [635, 475], (8, 2))
+    truth = world(seed, keypoints=np.concatenate([middle, corner]))
+    in_cam = 4.0 * PINHOLE.rays(truth.correspondences.keypoints)
+    in_cam[60:, 1] += off_m
+    points = transform_points(truth.cam_from_world.inverse(), in_cam)
+    return replace(truth, correspondences=replace(truth.correspondences, points_in_world=points))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_pose_that_one_part_of_the_image_decides_is_lost(seed):
+    config = PoseConfig(max_position_std_m=10.0)
+    right = hanging_on_a_corner(0.0, seed)
+    assert_near(solve_pnp(right.correspondences, PINHOLE, config), right, 1e-4, 1e-3)
+    spoilt = hanging_on_a_corner(0.05, seed)
+    lost = solve_pnp(spoilt.correspondences, PINHOLE, config)
+    assert isinstance(lost, Lost) and lost.reason is Reason.UNSTABLE
+    given = solve_pnp(spoilt.correspondences, PINHOLE, replace(config, max_shift_m=1.0))
+    error_m = translation_distance_m(given.cam_from_world, spoilt.cam_from_world)
+    said_m = float(lost.detail.split()[3])
+    assert error_m > 0.05 and said_m == pytest.approx(error_m, rel=0.1)  # all other points are exact
 
 
 def test_no_pose_claims_to_be_better_than_the_floor():

@@ -102,7 +102,14 @@ def camera_of(view: TrainingView) -> Camera:
 
 def ungated(pose: PoseConfig) -> PoseConfig:
     """Every pose counts: scenes are of unknown scale, and the authors refuse none."""
-    return replace(pose, min_inliers=4, min_inlier_ratio=0.0, min_coverage=0.0, max_position_std_m=WIDE_OPEN_M)
+    return replace(
+        pose,
+        min_inliers=4,
+        min_inlier_ratio=0.0,
+        min_coverage=0.0,
+        max_position_std_m=WIDE_OPEN_M,
+        max_shift_m=WIDE_OPEN_M,
+    )
 
 
 def pose_error_deg(estimated: pycolmap.Rigid3d, true: pycolmap.Rigid3d) -> float:
