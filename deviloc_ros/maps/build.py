@@ -11,6 +11,7 @@ from deviloc_ros.maps.depth import compared_with_landmarks
 from deviloc_ros.maps.landmarks import match_nearby, triangulate
 from deviloc_ros.maps.matches import MatchGraph, find_keypoints
 from deviloc_ros.maps.networks import Networks
+from deviloc_ros.maps.pose_fit import fit_of_poses
 from deviloc_ros.maps.refine import RefinementError, refine_poses
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.maps.views import BuildReport, make_views, write_all
@@ -64,6 +65,8 @@ def build_map(
     with MapWriter(output, config, overwrite=overwrite) as writer:
         if refine:
             images, notes["poses"] = refined(images, networks, workers)
+        elif graph is None and any(image.landmarks is None for image in images):
+            graph, notes["pose fit"] = make_graph_and_judge(images, networks, workers)
         landmarks = landmarks_of(images, networks, workers, graph)
         depth = compared_with_landmarks(images, landmarks)
         views = make_views(writer, images, landmarks, networks, depth, workers)
@@ -117,3 +120,12 @@ def landmarks_of(
 def make_graph(images: list[PosedImage], networks: Networks, workers: Workers) -> MatchGraph:
     """Matches between nearby images, from the keypoints that `lift.landmark_source` names."""
     return match_nearby(find_keypoints(images, networks, workers), images, workers)
+
+
+def make_graph_and_judge(images: list[PosedImage], networks: Networks, workers: Workers) -> tuple[MatchGraph, str]:
+    """The same, and how well the poses fit the images; a warning if they contradict them."""
+    keypoints = find_keypoints(images, networks, workers)
+    graph, fit = match_nearby(keypoints, images, workers), fit_of_poses(keypoints, images, workers)
+    if fit.contradicts:
+        log.warning("pose fit: %s", fit)
+    return graph, str(fit)

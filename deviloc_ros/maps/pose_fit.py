@@ -1,33 +1,33 @@
 """How well given poses fit the images: matches that one motion between two images explains, held against the poses.
 
 A map whose poses contradict each other localizes wrongly, and nothing at localization knows better than the map. The
-images do: whatever poses are said to be, matches of two images obey one motion, and if the poses are right it is theirs.
+images do: whatever poses are said to be, the matches of two images obey one motion, which is that of the true poses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from deviloc_ros.maps.landmarks import MAX_EPIPOLAR_ERROR_PX, epipolar_errors_px, nearby_pairs
-from deviloc_ros.maps.matches import Keypoints, Progress, Verification
+from deviloc_ros.maps.matches import Keypoints, match_pairs, verified
 from deviloc_ros.maps.sources import PosedImage
+from deviloc_ros.workers import Workers
 
-MAX_PAIRS = 200  # a sample, evenly spread: what is looked for is in all of them
-MAX_MEDIAN_ERROR_PX = 2.0
+MAX_PAIRS = 100  # a sample, evenly spread: poses that bend do so everywhere
+MAX_MEDIAN_ERROR_PX = 2.0  # docs/maps.md says what poses of several sources give
 
 
 @dataclass(frozen=True, slots=True)
 class PoseFit:
     """Sampson distances of verified matches from the epipolar lines of the given poses.
 
-    pairs: of views, in which they were found. lost_share: of matches too far off to make a landmark.
+    pairs: of views in which matches were found. median_px: of the pairs' medians, so that neighbours, which share most
+    matches and are posed alike, do not speak for all. lost_share: of matches too far off to make a landmark.
     """
 
     pairs: int
-    matches: int
     median_px: float
     lost_share: float
 
@@ -37,33 +37,31 @@ class PoseFit:
         return self.median_px > MAX_MEDIAN_ERROR_PX
 
     def __str__(self) -> str:
-        if not self.matches:
+        if not self.pairs:
             return "not known, no two views share enough matches"
         words = (
-            f"matches are {self.median_px:.1f} px off the epipolar lines of the given poses (median of {self.matches} "
-            f"in {self.pairs} pairs of views), {self.lost_share:.0%} more than {MAX_EPIPOLAR_ERROR_PX:g} px"
+            f"matches lie {self.median_px:.1f} px off the epipolar lines of the poses (median of {self.pairs} pairs of "
+            f"views), {self.lost_share:.0%} of them more than {MAX_EPIPOLAR_ERROR_PX:g} px"
         )
         if self.contradicts:
             words += (
-                f"; more than {MAX_MEDIAN_ERROR_PX:g} px means that poses or calibration contradict the images, and such "
-                "a map gives wrong positions: try --refine-poses"
+                f"; above {MAX_MEDIAN_ERROR_PX:g} px poses or calibration contradict the images, and a map of such "
+                "poses gives wrong positions: try --refine-poses"
             )
         return words
 
 
-def fit_of_poses(keypoints: Keypoints, images: Sequence[PosedImage], progress: Progress) -> PoseFit:
-    """Over an even sample of nearby pairs; pairs in which no motion explains enough matches say nothing."""
-    by_name = {image.name: image for image in images}
-    pairs = nearby_pairs(list(images))
-    verified = Verification(keypoints, images)
+def fit_of_poses(keypoints: Keypoints, images: list[PosedImage], workers: Workers) -> PoseFit:
+    """Of nearby pairs of views. Those whose matches obey no one motion say nothing."""
+    by_name, pairs = {image.name: image for image in images}, nearby_pairs(images)
+    sample = pairs[:: max(1, -(-len(pairs) // MAX_PAIRS))]
+    graph = match_pairs(keypoints, images, sample, verified, workers)
     errors_px = []
-    for a, b in progress(pairs[:: -(-len(pairs) // MAX_PAIRS) or 1], desc="do the poses fit", unit="pair"):
-        rows = verified(a, b, keypoints.rows(a, b))
+    for (a, b), rows in graph.matches.items():
         if len(rows):
-            pixels_a, pixels_b = keypoints.pixels(a)[rows[:, 0]], keypoints.pixels(b)[rows[:, 1]]
+            pixels_a, pixels_b = graph.keypoints[a][rows[:, 0]], graph.keypoints[b][rows[:, 1]]
             errors_px.append(epipolar_errors_px(by_name[a], by_name[b], pixels_a, pixels_b))
     if not errors_px:
-        return PoseFit(0, 0, float("nan"), float("nan"))
-    pooled = np.concatenate(errors_px)
-    lost = pooled >= MAX_EPIPOLAR_ERROR_PX
-    return PoseFit(len(errors_px), len(pooled), float(np.median(pooled)), float(lost.mean()))
+        return PoseFit(0, float("nan"), float("nan"))
+    lost = np.concatenate(errors_px) >= MAX_EPIPOLAR_ERROR_PX
+    return PoseFit(len(errors_px), float(np.median([np.median(e) for e in errors_px])), float(lost.mean()))
