@@ -47,13 +47,14 @@ class Neighbourhoods:
 
     offsets: (B, N, K, 2) on the plane z = 1, in units of `size`. size: (B, N, 1) mean distance of the neighbours.
     inverse_depths: (B, N, K), relative to `middle` (B, N, 1), their median [1/m]: d / middle - 1.
-    features: (B, N, K, C). keypoint_features: (B, N, C). Unit length.
+    stds: (B, N, K) of the depths, relative to them. features: (B, N, K, C). keypoint_features: (B, N, C). Unit length.
     """
 
     offsets: Tensor
     size: Tensor
     inverse_depths: Tensor
     middle: Tensor
+    stds: Tensor
     features: Tensor
     keypoint_features: Tensor
 
@@ -66,7 +67,7 @@ class PointInferenceNetwork(nn.Module):
         self.shape = shape
         width = shape.width
         self.project = nn.Linear(shape.feature_size, 24)
-        self.embed = nn.Sequential(nn.Linear(6 + 2 * 24, width), nn.GELU(), nn.Linear(width, width))
+        self.embed = nn.Sequential(nn.Linear(7 + 2 * 24, width), nn.GELU(), nn.Linear(width, width))
         self.summary = nn.Parameter(torch.zeros(width))
         self.embed_size = nn.Linear(1, width)
         self.layers = nn.ModuleList(
@@ -76,7 +77,7 @@ class PointInferenceNetwork(nn.Module):
         self.weight = nn.Linear(width, 1)
         self.correct = nn.Linear(width, 1)
         self.slope_damping = nn.Linear(width, 1)
-        self.confidence = nn.Sequential(nn.Linear(width + 2, width), nn.GELU(), nn.Linear(width, 1))
+        self.confidence = nn.Sequential(nn.Linear(width + 3, width), nn.GELU(), nn.Linear(width, 1))
         for layer in (self.weight, self.correct):  # start as inverse-distance interpolation
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -88,6 +89,7 @@ class PointInferenceNetwork(nn.Module):
         landmarks_in_cam: Tensor,
         landmark_rays: Tensor,
         landmark_features: Tensor,
+        landmark_depth_stds: Tensor,
         rays: Tensor,
         ray_features: Tensor,
     ) -> tuple[Tensor, Tensor]:
@@ -97,13 +99,15 @@ class PointInferenceNetwork(nn.Module):
             landmarks_in_cam: (B, M, 3) landmarks [m], z > 0.
             landmark_rays: (B, M, 3) where they are observed, z = 1.
             landmark_features: (B, M, C) unit features there.
+            landmark_depth_stds: (B, M) how uncertain their depths are, relative to them.
             rays: (B, N, 3) keypoints, z = 1.
             ray_features: (B, N, C) unit features there.
 
         Returns:
             (B, N) depths [m] and (B, N) logits of "the depth is within 2 %".
         """
-        around = self.look_around(landmarks_in_cam, landmark_rays, landmark_features, rays, ray_features)
+        landmarks = landmarks_in_cam, landmark_rays, landmark_features, landmark_depth_stds
+        around = self.look_around(*landmarks, rays, ray_features)
         tokens, summary = self.attend(around)
         distances = around.offsets.norm(dim=-1)
         attention = torch.softmax(self.weight(tokens)[..., 0] - 2 * torch.log(distances + 0.05), -1)  # (B, N, K)
@@ -112,21 +116,14 @@ class PointInferenceNetwork(nn.Module):
         relative, residuals = plane_at_origin(around.offsets, values, attention, damping)
         spread = ((attention * residuals**2).sum(-1) + 1e-8).sqrt()
         nearest = distances.amin(-1)
-        hints = torch.stack([spread.log(), torch.log(nearest + 0.01)], -1)
+        uncertain = ((attention * around.stds**2).sum(-1) + 1e-8).sqrt()
+        hints = torch.stack([spread.log(), torch.log(nearest + 0.01), uncertain.log()], -1)
         logits = self.confidence(torch.cat([summary, hints], -1))[..., 0]
         return 1 / (around.middle[..., 0] * (1 + relative).clamp(min=0.05)), logits
 
-    def look_around(
-        self,
-        landmarks_in_cam: Tensor,
-        landmark_rays: Tensor,
-        landmark_features: Tensor,
-        rays: Tensor,
-        ray_features: Tensor,
-    ) -> Neighbourhoods:
+    def look_around(self, *inputs: Tensor) -> Neighbourhoods:
         """The neighbourhoods that `forward` looks at, from its arguments."""
-        count = self.shape.neighbours
-        return neighbourhoods(landmarks_in_cam, landmark_rays, landmark_features, rays, ray_features, count)
+        return neighbourhoods(self.shape.neighbours, *inputs)
 
     def attend(self, around: Neighbourhoods) -> tuple[Tensor, Tensor]:
         """(B, N, K, width) tokens of the neighbours and (B, N, width) summary of each neighbourhood."""
@@ -138,6 +135,7 @@ class PointInferenceNetwork(nn.Module):
             (around.inverse_depths[..., None] * 10).clamp(-5, 5),
             (around.inverse_depths[..., None] * 100).tanh(),
             torch.log(distances + 1e-3),
+            torch.log(around.stds + 1e-4)[..., None] / 3 + 2,
             similarity * 4,
         ]
         tokens = self.embed(torch.cat([*geometry, self.project(around.features), mine], -1))
@@ -150,12 +148,13 @@ class PointInferenceNetwork(nn.Module):
 
 
 def neighbourhoods(
+    count: int,
     landmarks_in_cam: Tensor,
     landmark_rays: Tensor,
     landmark_features: Tensor,
+    landmark_depth_stds: Tensor,
     rays: Tensor,
     ray_features: Tensor,
-    count: int,
 ) -> Neighbourhoods:
     """The `count` nearest landmarks of each keypoint in the image; all of them where there are fewer."""
     at, landmarks_at = rays[..., :2], landmark_rays[..., :2]
@@ -169,6 +168,7 @@ def neighbourhoods(
         size,
         inverse / middle - 1,
         middle,
+        landmark_depth_stds[batch, nearest],
         landmark_features[batch, nearest],
         ray_features,
     )
@@ -220,7 +220,8 @@ class LearnedPointInference(PointInference):
                 f"lift.method pin reads features of size {self.network.shape.feature_size}, the matcher gives {size}: "
                 "choose lift.method interpolate, or upstream for topicfm"
             )
-        landmarks = [as_batch(a) for a in (view.landmarks_in_cam, view.landmark_rays, view.landmark_features)]
+        given = view.landmarks_in_cam, view.landmark_rays, view.landmark_features, view.landmark_depth_stds
+        landmarks = [as_batch(array) for array in given]
         parts = []
         for start in range(0, len(view.rays), KEYPOINTS_AT_ONCE):
             rows = slice(start, start + KEYPOINTS_AT_ONCE)

@@ -26,12 +26,14 @@ class LiftInput:
     """One reference view as point inference sees it, all geometry in the camera's frame.
 
     landmarks_in_cam: (M, 3) m, z > 0. landmark_rays, rays: (M, 3), (N, 3) undistorted, z = 1.
-    landmark_features, ray_features: (M, C), (N, C) of unit length. focal_px: pixels per unit on the plane z = 1.
+    landmark_features, ray_features: (M, C), (N, C) of unit length. landmark_depth_stds: (M,) as `Landmarks` has them.
+    focal_px: pixels per unit on the plane z = 1.
     """
 
     landmarks_in_cam: NDArray
     landmark_rays: NDArray
     landmark_features: NDArray
+    landmark_depth_stds: NDArray
     rays: NDArray
     ray_features: NDArray
     focal_px: float
@@ -171,6 +173,7 @@ def lift_and_prepare(
         in_cam[usable],
         landmark_rays[usable],
         inference.sample(features, landmarks.keypoints[usable]),
+        landmarks.depth_stds[usable],
         np.where(visible[:, None], rays, [0.0, 0.0, 1.0]),
         inference.sample(features, features.keypoints.cpu().numpy()),
         camera.focal_px,

@@ -188,19 +188,32 @@ class Correspondences:
         )
 
 
+UNKNOWN_DEPTH_STD = 1.0
+"""Relative to the depth: what says nothing about it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
-    """Map points as one view observes them: ids (M,), keypoints (M, 2) px, points_in_world (M, 3) m."""
+    """Map points as one view observes them: ids (M,), keypoints (M, 2) px, points_in_world (M, 3) m.
+
+    depth_stds: (M,) standard deviation of the depth along the view's ray, relative to it, if keypoints are off by a
+    pixel; UNKNOWN_DEPTH_STD where nobody said.
+    """
 
     ids: NDArray
     keypoints: NDArray
     points_in_world: NDArray
+    depth_stds: NDArray = None  # type: ignore[assignment] # filled in below
+
+    def __post_init__(self) -> None:
+        if self.depth_stds is None:
+            object.__setattr__(self, "depth_stds", np.full(len(self.ids), UNKNOWN_DEPTH_STD))
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, rows: NDArray | slice) -> Landmarks:
-        return Landmarks(self.ids[rows], self.keypoints[rows], self.points_in_world[rows])
+        return Landmarks(self.ids[rows], self.keypoints[rows], self.points_in_world[rows], self.depth_stds[rows])
 
     @staticmethod
     def none() -> Landmarks:

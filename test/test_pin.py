@@ -7,7 +7,7 @@ import torch
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.pin import LearnedPointInference, PinShape, PointInferenceNetwork, load_pin, plane_at_origin, save_pin
 from deviloc_ros.point_inference import Interpolation, LiftInput, nearest_landmarks
-from deviloc_ros.training.pin import VALIDATION_BATCHES, PinTraining, Sample, draw_batch, fit, loss_of
+from deviloc_ros.training.pin import FAR_OUTSIDE, VALIDATION_BATCHES, PinTraining, Sample, draw_batch, fit, loss_of
 
 
 def scene(rng, count, normal=(0.1, -0.2, 0.5)):
@@ -26,6 +26,8 @@ def sample(rng, place="here"):
         rays[landmarks] * depths[landmarks, None],
         rays[landmarks],
         features[landmarks],
+        np.full(200, 0.01, np.float32),
+        depths[landmarks],
         rays[200:],
         features[200:],
         depths[200:],
@@ -62,6 +64,7 @@ def test_any_number_of_landmarks_gives_finite_positive_depths(count):
         rays[:, known] * depths[:, known, None],
         rays[:, known],
         features[:, known],
+        torch.full((1, count), 0.01),
         rays[:, count:],
         features[:, count:],
     )
@@ -73,12 +76,24 @@ def test_scaling_the_world_scales_the_depths():
     rng = np.random.default_rng(2)
     batch = draw_batch([sample(rng)], PinTraining(views_per_step=1), rng)
     network = PointInferenceNetwork(PinShape()).eval()
-    inputs = [
-        batch[name] for name in ("landmarks_in_cam", "landmark_rays", "landmark_features", "rays", "ray_features")
-    ]
+    *inputs, _ = batch.values()
     depths, _ = network(*inputs)
     scaled, _ = network(inputs[0] * 7, *inputs[1:])
     assert torch.allclose(scaled, 7 * depths, rtol=1e-4)
+
+
+def test_views_with_fewer_landmarks_see_only_their_own():
+    rng = np.random.default_rng(7)
+    batch = draw_batch([sample(rng) for _ in range(3)], PinTraining(views_per_step=6), rng)
+    *landmarks, rays, ray_features, _ = batch.values()
+    counts = (landmarks[1][..., 0] < FAR_OUTSIDE).sum(1)
+    assert counts.min() < counts.max() == landmarks[1].shape[1]
+    network = PointInferenceNetwork(PinShape()).eval()
+    together, _ = network(*landmarks, rays, ray_features)
+    for view, count in enumerate(counts.tolist()):
+        own = [part[view : view + 1, :count] for part in landmarks]
+        alone, _ = network(*own, rays[view : view + 1], ray_features[view : view + 1])
+        assert torch.allclose(alone[0], together[view], rtol=1e-4)
 
 
 def test_weights_come_back_and_strangers_are_refused(tmp_path):
@@ -138,7 +153,7 @@ def test_a_run_that_was_cut_goes_on_with_the_same_numbers(tmp_path):
 
 def test_features_of_another_matcher_are_refused():
     rays = np.array([[0.0, 0.0, 1.0]])
-    view = LiftInput(rays, rays, np.zeros((1, 256)), rays, np.zeros((1, 256)), 500.0)
+    view = LiftInput(rays, rays, np.zeros((1, 256)), np.ones(1), rays, np.zeros((1, 256)), 500.0)
     with pytest.raises(ValueError, match=r"of size 64, the matcher gives 256: choose lift\.method"):
         LearnedPointInference(load_pin(), LiftConfig()).infer(view)
 
@@ -150,7 +165,7 @@ def test_close_to_a_landmark_the_interpolated_depth_stands():
     rays[20:, :2] = rays[:20, :2] + [[0.004, 0.0]]  # 2 px from a landmark each
     rays[30:, :2] += [[0.02, 0.0]]  # 12 px
     features = np.eye(64)[rng.integers(0, 64, 40)]
-    view = LiftInput(landmarks, rays[:20], features[:20], rays[20:], features[20:], 500.0)
+    view = LiftInput(landmarks, rays[:20], features[:20], np.ones(20), rays[20:], features[20:], 500.0)
     interpolated = Interpolation(LiftConfig()).infer(view)[0]
     network = load_pin()
     near, alone = (

@@ -133,9 +133,13 @@ def test_what_is_left_of_the_bias_is_taken_from_the_landmarks_around():
         np.concatenate([rng.uniform(20, [250, 460], (50, 2)), rng.uniform([390, 20], [620, 460], (50, 2))])
     )
     nothing = np.zeros((0, 0))
-    depths, confidence = sensor.infer(LiftInput(landmarks, landmark_rays, nothing, rays, nothing, PINHOLE.focal_px))
+    depths, confidence = sensor.infer(
+        LiftInput(landmarks, landmark_rays, nothing, nothing, rays, nothing, PINHOLE.focal_px)
+    )
     np.testing.assert_allclose(depths[confidence > 0.5], 3.0, rtol=0.006)
-    alone, _ = sensor.infer(LiftInput(nothing.reshape(0, 3), nothing.reshape(0, 3), nothing, rays, nothing, 1.0))
+    alone, _ = sensor.infer(
+        LiftInput(nothing.reshape(0, 3), nothing.reshape(0, 3), nothing, nothing, rays, nothing, 1.0)
+    )
     np.testing.assert_allclose(alone, [3.06] * 50 + [2.94] * 50, rtol=1e-6)
 
 

@@ -16,7 +16,7 @@ from deviloc_ros.evaluation.run import Change, Evaluation
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.pin import LearnedPointInference, Neighbourhoods, PointInferenceNetwork, load_pin
 from deviloc_ros.point_inference import LiftInput, PointInference
-from deviloc_ros.types import Landmarks
+from deviloc_ros.types import UNKNOWN_DEPTH_STD, Landmarks
 
 LIFTS = ("landmarks-only", "interpolate", "pin")
 DISTURBANCES = ((1.0, 0.0), (0.5, 0.0), (0.25, 0.0), (0.1, 0.0), (1.0, 0.01), (1.0, 0.05), (1.0, 0.1), (0.25, 0.05))
@@ -36,6 +36,13 @@ class FeaturesAlone(PointInferenceNetwork):
     def look_around(self, *inputs: Tensor) -> Neighbourhoods:
         around = super().look_around(*inputs)
         return replace(around, offsets=torch.ones_like(around.offsets))
+
+
+class WithoutUncertainty(LearnedPointInference):
+    """The network is not told how uncertain the landmarks' depths are."""
+
+    def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        return super().infer(replace(view, landmark_depth_stds=np.full(len(view.landmark_rays), UNKNOWN_DEPTH_STD)))
 
 
 class WithoutConfidence(LearnedPointInference):
@@ -65,6 +72,7 @@ def variants(config: Config) -> list[Variant]:
         *(Variant(lift, from_dict(config, {"lift": {"method": lift}})) for lift in LIFTS),
         Variant("pin, no features", pin, WithoutFeatures(network, pin.lift)),
         Variant("pin, no geometry", pin, LearnedPointInference(without_geometry, pin.lift)),
+        Variant("pin, no uncertainty of landmarks", pin, WithoutUncertainty(network, pin.lift)),
         Variant("pin, no confidence", pin, WithoutConfidence(network, pin.lift)),
         Variant("pin, near landmarks as well", from_dict(pin, {"lift": {"interpolate_within_px": 0.0}})),
         Variant("pin, no CPA", from_dict(pin, {"aggregation": {"cell_px": 0.1}})),
@@ -111,8 +119,8 @@ def landmarks_of(image: PosedImage) -> Landmarks:
 def disturbed(image: PosedImage, kept: NDArray, noise: float, rng: np.random.Generator) -> Landmarks:
     """The view's landmarks among `kept` ids, each moved along the ray it is seen on."""
     landmarks = landmarks_of(image)
-    rows = np.isin(landmarks.ids, kept)
+    landmarks = landmarks[np.isin(landmarks.ids, kept)]
     centre = image.cam_from_world.tgt_origin_in_src()
-    factor = np.maximum(1 + noise * rng.standard_normal(rows.sum()), 0.01)
-    points = centre + (landmarks.points_in_world[rows] - centre) * factor[:, None]
-    return Landmarks(landmarks.ids[rows], landmarks.keypoints[rows], points)
+    factor = np.maximum(1 + noise * rng.standard_normal(len(landmarks)), 0.01)
+    points = centre + (landmarks.points_in_world - centre) * factor[:, None]
+    return replace(landmarks, points_in_world=points)

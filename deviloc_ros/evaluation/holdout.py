@@ -17,6 +17,7 @@ from deviloc_ros.imaging import read_gray, sample_unit_features
 from deviloc_ros.maps.colmap import read_model
 from deviloc_ros.maps.landmarks import match_sift, triangulate
 from deviloc_ros.maps.sources import PosedImage
+from deviloc_ros.maps.uncertainty import with_depth_stds
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.pin import RIGHT
 from deviloc_ros.point_inference import Interpolation, LiftInput, PointInference
@@ -32,11 +33,15 @@ SURE_OBSERVATIONS = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HoldoutView:
-    """One view with its landmarks: in_cam (M, 3) m, rays (M, 3), features (M, C), observations (M,) views each."""
+    """One view with its landmarks.
+
+    in_cam: (M, 3) m. rays: (M, 3). features: (M, C). depth_stds: (M,) relative. observations: (M,) views each.
+    """
 
     in_cam: NDArray
     rays: NDArray
     features: NDArray
+    depth_stds: NDArray
     observations: NDArray
     focal_px: float
 
@@ -45,7 +50,8 @@ def load_views(scene: str, data: Path) -> list[HoldoutView]:
     """Views of a scene with enough landmarks, triangulated over all its images (kitchen: scored on seq-02 only)."""
     folder = data / SCENES[scene]
     images = read_model(folder / "sfm_gt", folder if scene == "kitchen" else folder / "images").images
-    landmarks, observations = well_observed(triangulate(images, match_sift(images, Serial())))
+    triangulated = triangulate(images, match_sift(images, Serial()))
+    landmarks, observations = well_observed(with_depth_stds(images, triangulated))
     scored = [image for image in images if scene != "kitchen" or image.name.startswith("seq-02")]
     matcher = create_matcher(MatcherConfig(name="xfeat"))
     return [
@@ -73,7 +79,8 @@ def holdout_view(
     at = landmarks.keypoints[usable]
     counts = np.array([observations[id_] for id_ in landmarks.ids[usable].tolist()])
     features_at = sample_unit_features(features, at)
-    return HoldoutView(in_cam[usable], image.camera.rays(at), features_at, counts, image.camera.focal_px)
+    stds = landmarks.depth_stds[usable]
+    return HoldoutView(in_cam[usable], image.camera.rays(at), features_at, stds, counts, image.camera.focal_px)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +108,7 @@ def predict(views: list[HoldoutView], inference: PointInference, given_count: in
             view.in_cam[given],
             view.rays[given],
             view.features[given],
+            view.depth_stds[given],
             view.rays[hidden],
             view.features[hidden],
             view.focal_px,

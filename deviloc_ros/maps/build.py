@@ -14,6 +14,7 @@ from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.pose_fit import fit_of_poses
 from deviloc_ros.maps.refine import RefinementError, refine_poses
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
+from deviloc_ros.maps.uncertainty import with_depth_stds
 from deviloc_ros.maps.views import BuildReport, make_views, write_all
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.matching.base import Matcher
@@ -114,7 +115,7 @@ def landmarks_of(
         raise SourceError(
             f"no landmark could be triangulated from {len(images)} images; do they overlap, are poses right?"
         )
-    return landmarks
+    return with_depth_stds(images, landmarks)
 
 
 def make_graph(images: list[PosedImage], networks: Networks, workers: Workers) -> MatchGraph:

@@ -78,4 +78,5 @@ def check_shape(tensors: Mapping[str, Any], name: str, shape: tuple[int, ...]) -
 
 def landmarks_of(arrays: Arrays) -> Landmarks:
     """Those that a view observes."""
-    return Landmarks(arrays["landmark_ids"], arrays["landmark_keypoints"], arrays["landmark_points_in_world"])
+    names = ("landmark_ids", "landmark_keypoints", "landmark_points_in_world", "landmark_depth_stds")
+    return Landmarks(*(arrays[name] for name in names if name in arrays))  # maps of earlier releases lack the last

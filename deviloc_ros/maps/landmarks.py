@@ -150,7 +150,7 @@ def without_twins(landmarks: Landmarks) -> Landmarks:
     first = np.argsort(landmarks.ids, kind="stable")
     _, rows = np.unique(landmarks.keypoints[first], axis=0, return_index=True)
     rows = np.sort(first[rows])
-    return Landmarks(landmarks.ids[rows], landmarks.keypoints[rows], landmarks.points_in_world[rows])
+    return landmarks[rows]
 
 
 def write_database(path: Path, reconstruction: pycolmap.Reconstruction, graph: MatchGraph) -> None:

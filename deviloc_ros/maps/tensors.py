@@ -42,6 +42,7 @@ def view_tensors(view: ReferenceView, landmarks: Landmarks) -> Tensors:
         "landmark_ids": torch.from_numpy(landmarks.ids.astype(np.int64)),
         "landmark_keypoints": torch.from_numpy(landmarks.keypoints.astype(np.float32)),
         "landmark_points_in_world": torch.from_numpy(landmarks.points_in_world.astype(np.float32)),
+        "landmark_depth_stds": torch.from_numpy(landmarks.depth_stds.astype(np.float32)),
     }
 
 
@@ -90,6 +91,8 @@ def check_view(tensors: Tensors) -> None:
         "landmark_keypoints": (landmarks, 2),
         "landmark_points_in_world": (landmarks, 3),
     }
+    if "landmark_depth_stds" in tensors:  # not in maps of earlier releases
+        shapes["landmark_depth_stds"] = (landmarks,)
     for name, shape in shapes.items():
         check_shape(tensors, name, shape)
         if not tensors[name].isfinite().all():

@@ -17,6 +17,7 @@ from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.retrieval import nearest_by_pose
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.maps.store import Map
+from deviloc_ros.maps.uncertainty import with_depth_stds
 from deviloc_ros.maps.views import BuildReport, make_views
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.types import Features, Landmarks, Matches, Prior, ReferenceView
@@ -75,7 +76,7 @@ def own_landmarks(
     own = {image.name: image.landmarks for image in images if image.landmarks is not None}
     if len(own) < len(images):
         own = triangulate(images, make_graph(images, networks, workers))
-    return {name: shifted(landmarks, first_id) for name, landmarks in own.items()}
+    return {name: shifted(landmarks, first_id) for name, landmarks in with_depth_stds(images, own).items()}
 
 
 def seen_again(reference_map: Map, image: PosedImage, features: Features, networks: Networks) -> Landmarks:
@@ -115,5 +116,6 @@ def joined(first: Landmarks, second: Landmarks) -> Landmarks:
     ids = np.concatenate([first.ids, second.ids])
     keypoints = np.concatenate([first.keypoints, second.keypoints])
     points = np.concatenate([first.points_in_world, second.points_in_world])
+    depth_stds = np.concatenate([first.depth_stds, second.depth_stds])
     _, rows = np.unique(ids, return_index=True)
-    return Landmarks(ids, keypoints, points)[rows]
+    return Landmarks(ids, keypoints, points, depth_stds)[rows]

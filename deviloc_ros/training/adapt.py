@@ -15,7 +15,7 @@ from torch import Tensor
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.store import Map
 from deviloc_ros.pin import PointInferenceNetwork
-from deviloc_ros.training.pin import MIN_KEYPOINTS, PinTraining, Sample, draw_batch, fit, split, validate
+from deviloc_ros.training.pin import MIN_KEYPOINTS, MIN_LANDMARKS, PinTraining, Sample, draw_batch, fit, split, validate
 
 ADAPTATION = PinTraining(steps=400, learning_rate=3e-4, validation_share=0.2, log_every=50)
 MAX_DISTANCE_PX = 6.0  # between a landmark and the keypoint that lends it its descriptor; a feature cell has 8 px
@@ -56,20 +56,23 @@ def samples_of(reference_map: Map, feature_size: int) -> list[Sample]:
             continue
         rays = view.camera.rays(landmarks.keypoints[rows]).astype(np.float32)
         features, in_cam = descriptors[nearest[rows]], in_cam[rows].astype(np.float32)
-        samples.append(Sample(view.name, in_cam, rays, features, rays, features, in_cam[:, 2]))
+        stds, unknown = landmarks.depth_stds[rows].astype(np.float32), np.full(len(rows), np.nan, np.float32)
+        samples.append(Sample(view.name, in_cam, rays, features, stds, unknown, rays, features, in_cam[:, 2]))
     return samples
 
 
 def hide_some(sample: Sample, rng: Generator) -> Sample:
     """Between half and nearly all of the landmarks become the question, the others stay given."""
     order = rng.permutation(len(sample.rays))
-    count = int(np.exp(rng.uniform(np.log(16), np.log(len(order) / 2))))
+    count = int(np.exp(rng.uniform(np.log(MIN_LANDMARKS + 1), np.log(len(order) / 2))))
     given, hidden = order[:count], order[count:]
     return replace(
         sample,
         landmarks_in_cam=sample.landmarks_in_cam[given],
         landmark_rays=sample.landmark_rays[given],
         landmark_features=sample.landmark_features[given],
+        landmark_depth_stds=sample.landmark_depth_stds[given],
+        true_landmark_depths=sample.true_landmark_depths[given],
         rays=sample.rays[hidden],
         features=sample.features[hidden],
         depths=sample.depths[hidden],

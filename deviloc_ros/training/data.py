@@ -23,6 +23,7 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.landmarks import consistent, triangulate
 from deviloc_ros.maps.matches import SIFT_RATIO, MatchGraph, mutual_with_ratio
 from deviloc_ros.maps.sources import PosedImage
+from deviloc_ros.maps.uncertainty import with_depth_stds
 from deviloc_ros.synthetic.facade import random_facade
 from deviloc_ros.synthetic.photo import decode, encode_jpeg, expose
 from deviloc_ros.synthetic.render import render_color, surfaces
@@ -79,7 +80,7 @@ def structure_from_motion(camera: Camera, poses: list[pycolmap.Rigid3d], files: 
         rows = mutual_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO)
         seen_a, seen_b = ((images[number], graph.keypoints[str(number)]) for number in (a, b))
         graph.matches[str(a), str(b)] = consistent(seen_a, seen_b, rows)
-    landmarks = triangulate(images, graph)
+    landmarks = with_depth_stds(images, triangulate(images, graph))
     return [landmarks[image.name] for image in images]
 
 
@@ -134,7 +135,7 @@ def make_place(seed: tuple[int, ...]) -> list[TrainingView]:
     for number in rng.permutation(len(poses))[:VIEWS_PER_PLACE]:
         rows = chosen(landmarks[number], rng, (camera.width, camera.height))
         if len(rows) >= MIN_LANDMARKS:
-            seen = landmarks[number].keypoints[rows], landmarks[number].points_in_world[rows]
+            seen = landmarks[number][rows]
             views.append(training_view(scene, camera, poses[number], believed[number], files[number], seen, rng, place))
     return views
 
@@ -145,7 +146,7 @@ def training_view(
     cam_from_world: pycolmap.Rigid3d,
     believed: pycolmap.Rigid3d,
     file: NDArray,
-    landmarks: tuple[NDArray, NDArray],
+    landmarks: Landmarks,
     rng: Generator,
     place: str,
 ) -> TrainingView:
@@ -157,8 +158,7 @@ def training_view(
     done, surface_png = cv2.imencode(".png", compact[index])  # NOTHING is -1: the last entry
     if not done:
         raise ValueError(f"{place}: OpenCV could not compress the surface image")
-    keypoints, points_in_world = landmarks
-    points_in_cam = with_outliers(transform_points(believed, points_in_world), rng)
+    points_in_cam = with_outliers(transform_points(believed, landmarks.points_in_world), rng)
     return TrainingView(
         name=f"{place}-{rng.integers(1 << 30):08x}",
         place=place,
@@ -167,8 +167,9 @@ def training_view(
         jpeg=file,
         surface_png=surface_png.reshape(-1),
         planes=planes[used].astype(np.float32),
-        landmark_keypoints=keypoints.astype(np.float32),
+        landmark_keypoints=landmarks.keypoints.astype(np.float32),
         landmark_points_in_world=transform_points(cam_from_world.inverse(), points_in_cam).astype(np.float32),
+        landmark_depth_stds=landmarks.depth_stds.astype(np.float32),
     )
 
 

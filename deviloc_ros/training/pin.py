@@ -23,11 +23,14 @@ from deviloc_ros.matching.xfeat import torch_device
 from deviloc_ros.pin import RIGHT, PinShape, PointInferenceNetwork, save_pin
 from deviloc_ros.training.picture import draw_history
 from deviloc_ros.training.views import TrainingView, read_views
-from deviloc_ros.types import Features
+from deviloc_ros.types import UNKNOWN_DEPTH_STD, Features
 
 KEYPOINTS_STORED = 1024
 MIN_KEYPOINTS, MIN_LANDMARKS = 64, 16
 VALIDATION_BATCHES = 24
+OUTLIER = 0.1  # of the depth: an error that is no noise
+FAR_OUTSIDE = 1e3  # on the plane z = 1
+UNKNOWN_SHARE = 0.1  # of views: models by others, and maps of earlier releases, do not say how uncertain depths are
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,17 @@ def with_options(settings: PinTraining, **options: int | None) -> PinTraining:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """What the network needs of one view, as float32 arrays, and the depths [m] it should say."""
+    """What the network needs of one view, as float32 arrays, and the depths [m] it should say.
+
+    true_landmark_depths: (M,) m, NaN where nobody knows.
+    """
 
     place: str
     landmarks_in_cam: NDArray
     landmark_rays: NDArray
     landmark_features: NDArray
+    landmark_depth_stds: NDArray
+    true_landmark_depths: NDArray
     rays: NDArray
     features: NDArray
     depths: NDArray
@@ -98,11 +106,14 @@ def sample_of(view: TrainingView, features: Features, rng: Generator) -> Sample 
     if seen.sum() < MIN_KEYPOINTS or usable.sum() < MIN_LANDMARKS:
         return None
     at = detected[usable]
+    true_depths = view.depths_at(at)
     return Sample(
         view.place,
         in_cam[usable].astype(np.float32),
         view.camera.rays(at).astype(np.float32),
         sample_unit_features(features, at).astype(np.float32),
+        view.landmark_depth_stds[usable],
+        np.where(true_depths > 0, true_depths, np.nan).astype(np.float32),
         view.camera.rays(keypoints[seen]).astype(np.float32),
         sample_unit_features(features, keypoints[seen]).astype(np.float32),
         depths[seen].astype(np.float32),
@@ -119,21 +130,24 @@ def split(samples: list[Sample], validation_share: float) -> tuple[list[Sample],
 def draw_batch(
     samples: list[Sample], settings: PinTraining, rng: Generator, device: torch.device | str = "cpu"
 ) -> dict[str, Tensor]:
-    """Views with equally many landmarks: some dropped, round holes torn, depths disturbed, mirrored and rescaled."""
+    """Views of which some landmarks are dropped, round holes torn, depths disturbed, mirrored and rescaled.
+
+    Views with fewer landmarks than others are filled up with some so far outside the image that none is ever near.
+    """
     chosen = [samples[i] for i in rng.integers(len(samples), size=settings.views_per_step)]
     kept = [surviving_landmarks(s, rng) for s in chosen]
-    count = min(len(rows) for rows in kept)
+    count = max(len(rows) for rows in kept)
     parts: dict[str, list[NDArray]] = {}
     for sample, rows in zip(chosen, kept, strict=True):
-        landmarks = rows[rng.permutation(len(rows))[:count]]
         keypoints = rng.integers(len(sample.rays), size=settings.keypoints_per_view)
         scale = np.float32(np.exp(rng.normal(0, 0.5)))
         mirror = np.array([rng.choice([-1, 1]), 1, 1], np.float32)
-        in_cam = disturb(sample.landmarks_in_cam[landmarks], rng) * mirror * scale
+        in_cam, stds = disturb(*seen_by_more(sample, rows, rng), rng)
         columns = {
-            "landmarks_in_cam": in_cam,
-            "landmark_rays": sample.landmark_rays[landmarks] * mirror,
-            "landmark_features": sample.landmark_features[landmarks],
+            "landmarks_in_cam": filled(in_cam * mirror * scale, count, 1.0),
+            "landmark_rays": filled(sample.landmark_rays[rows] * mirror, count, FAR_OUTSIDE),
+            "landmark_features": filled(sample.landmark_features[rows], count, 0.0),
+            "landmark_depth_stds": filled(stds, count, UNKNOWN_DEPTH_STD),
             "rays": sample.rays[keypoints] * mirror,
             "ray_features": sample.features[keypoints],
             "depths": sample.depths[keypoints] * scale,
@@ -141,6 +155,11 @@ def draw_batch(
         for name, value in columns.items():
             parts.setdefault(name, []).append(value.astype(np.float32))
     return {name: torch.from_numpy(np.stack(values)).to(device) for name, values in parts.items()}
+
+
+def filled(rows: NDArray, count: int, value: float) -> NDArray:
+    """`count` rows: those given, then rows of `value`."""
+    return np.concatenate([rows, np.full((count - len(rows), *rows.shape[1:]), value, rows.dtype)])
 
 
 def surviving_landmarks(sample: Sample, rng: Generator) -> NDArray:
@@ -155,21 +174,43 @@ def surviving_landmarks(sample: Sample, rng: Generator) -> NDArray:
     return rows
 
 
-def disturb(landmarks_in_cam: NDArray, rng: Generator) -> NDArray:
-    """Half of the time heavy-tailed noise and a few outliers along the rays, on top of what triangulation left."""
+def seen_by_more(sample: Sample, rows: NDArray, rng: Generator) -> tuple[NDArray, NDArray]:
+    """Half of the time landmarks as many more views would have fixed them: nearer the truth, and said to be.
+
+    The few views of a training place leave far more noise than those of a map. What is an outlier stays one.
+    """
+    in_cam, stds = sample.landmarks_in_cam[rows], sample.landmark_depth_stds[rows]
     if rng.random() < 0.5:
-        return landmarks_in_cam
-    sigma = np.exp(rng.uniform(np.log(0.0003), np.log(0.03)))
+        return in_cam, stds
+    error = np.log(in_cam[:, 2] / sample.true_landmark_depths[rows])
+    right = np.abs(error) < OUTLIER  # not where the truth is unknown
+    left = np.float32(np.exp(rng.uniform(np.log(0.03), 0)))
+    in_cam = np.where(right[:, None], in_cam * np.exp((left - 1) * error)[:, None], in_cam)
+    return in_cam, np.where(right, left * stds, stds)
+
+
+def disturb(landmarks_in_cam: NDArray, depth_stds: NDArray, rng: Generator) -> tuple[NDArray, NDArray]:
+    """Half of the time heavy-tailed noise and a few outliers along the rays, on top of what triangulation left.
+
+    What is stated of the depths' uncertainty knows of that noise half of the time, and sometimes of no noise at all.
+    """
+    if rng.random() < UNKNOWN_SHARE:
+        depth_stds = np.full_like(depth_stds, UNKNOWN_DEPTH_STD)
+    if rng.random() < 0.5:
+        return landmarks_in_cam, depth_stds
+    sigma = np.exp(rng.uniform(np.log(0.0003), np.log(0.06)))
     factor = 1 + sigma * rng.standard_t(3, len(landmarks_in_cam))
     outlier = rng.random(len(landmarks_in_cam)) < rng.uniform(0, 0.04)
     factor = np.where(outlier, np.exp(rng.normal(0, 0.5, len(factor))), factor).clip(0.2, 5)
-    return landmarks_in_cam * factor[:, None].astype(np.float32)
+    if rng.random() < 0.5:
+        depth_stds = np.hypot(depth_stds, sigma).clip(max=UNKNOWN_DEPTH_STD).astype(np.float32)
+    return landmarks_in_cam * factor[:, None].astype(np.float32), depth_stds
 
 
 def loss_of(network: PointInferenceNetwork, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Loss and (B, N) relative errors. log1p keeps a keypoint across an edge from ruling; BCE makes the confidence."""
     truth = batch["depths"]
-    depths, logits = network(*(batch[name] for name in list(batch)[:5]))
+    depths, logits = network(*(batch[name] for name in list(batch)[:-1]))
     errors = (depths - truth).abs() / truth
     regression = torch.log1p((errors / RIGHT).clamp(max=50)).mean()
     return regression + 0.2 * F.binary_cross_entropy_with_logits(

@@ -20,7 +20,7 @@ from deviloc_ros.synthetic.photo import decode
 from deviloc_ros.types import Camera, Landmarks
 
 NOTHING = 65535
-FORMAT = "deviloc_ros training views, version 1"
+FORMAT = "deviloc_ros training views, version 2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +30,8 @@ class TrainingView:
     jpeg: (n,) uint8, the gray image. surface_png: (m,) uint8, a 16-bit image with each pixel's plane, or NOTHING.
     planes: (Q, 3) float32 [1/m]; a plane times a ray of z = 1 is the inverse depth.
     landmark_keypoints: (M, 2) px where they were detected; landmark_points_in_world: (M, 3) m as triangulated, with all
-    the errors that has. place: views of one place see the same things, so they belong on one side of a data split.
+    the errors that has; landmark_depth_stds: (M,) as `Landmarks` has them. place: views of one place see the same
+    things, so they belong on one side of a data split.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TrainingView:
     planes: NDArray
     landmark_keypoints: NDArray
     landmark_points_in_world: NDArray
+    landmark_depth_stds: NDArray
 
     def gray(self) -> NDArray:
         """(H, W) uint8 image."""
@@ -67,11 +69,11 @@ class TrainingView:
 
     def landmarks(self) -> Landmarks:
         """As a map has them."""
-        count = len(self.landmark_keypoints)
-        return Landmarks(np.arange(count), self.landmark_keypoints, self.landmark_points_in_world)
+        ids, stds = np.arange(len(self.landmark_keypoints)), self.landmark_depth_stds
+        return Landmarks(ids, self.landmark_keypoints, self.landmark_points_in_world, stds)
 
 
-ARRAYS = ("jpeg", "surface_png", "planes", "landmark_keypoints", "landmark_points_in_world")
+ARRAYS = ("jpeg", "surface_png", "planes", "landmark_keypoints", "landmark_points_in_world", "landmark_depth_stds")
 
 
 def write_shard(path: Path, views: list[TrainingView]) -> None:

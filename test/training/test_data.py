@@ -44,6 +44,18 @@ def test_landmarks_are_mostly_right_but_not_exact(place):
         assert data.MIN_LANDMARKS <= len(error) <= data.MAX_LANDMARKS
 
 
+def test_landmarks_that_are_said_to_be_uncertain_are_farther_off(place):
+    errors, stds = [], []
+    for view in place:
+        true = view.depths_at(view.landmark_keypoints)
+        errors.append(np.abs(view.landmarks_in_cam()[:, 2] / np.maximum(true, 1e-6) - 1))
+        stds.append(view.landmark_depth_stds)
+    errors, stds = np.concatenate(errors), np.concatenate(stds)
+    sure, unsure = stds < np.quantile(stds, 0.25), stds > np.quantile(stds, 0.75)
+    assert np.median(errors[unsure]) > 1.5 * np.median(errors[sure])
+    assert 0.1 < np.median(errors / stds) < 2  # keypoints are off by parts of a pixel
+
+
 def test_views_have_an_image_of_their_cameras_size(place):
     for view in place:
         assert view.gray().shape == view.surfaces().shape == (view.camera.height, view.camera.width)

@@ -11,7 +11,7 @@ import pycolmap
 
 from deviloc_ros.maps.colmap import camera_from_colmap, camera_to_colmap
 from deviloc_ros.maps.sources import PosedImage, SourceError
-from deviloc_ros.types import Camera, Landmarks
+from deviloc_ros.types import Camera
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,5 +89,5 @@ def at_full_size(image: PosedImage) -> PosedImage:
     colmap.rescale(width, height)
     landmarks = image.landmarks
     if landmarks is not None:
-        landmarks = Landmarks(landmarks.ids, (landmarks.keypoints + 0.5) * scale - 0.5, landmarks.points_in_world)
+        landmarks = replace(landmarks, keypoints=(landmarks.keypoints + 0.5) * scale - 0.5)
     return replace(image, camera=camera_from_colmap(colmap), landmarks=landmarks)
