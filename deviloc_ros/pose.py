@@ -207,7 +207,7 @@ def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: 
     """How far the camera moves at most [m], to first order, when the correspondences of one grid cell are left out.
 
     A covariance knows one minimum. Where points are few and contradict each other, others fit nearly as well, and what
-    tells is that a part of the image decides between them: the jackknife's pseudo-values (Miller 1974), of cells, since
+    tells is that a part of the image decides between them: the jackknife's differences (Miller 1974), of cells, since
     neighbours err together. Infinite if a cell alone holds a direction.
     """
     total = equations.gradients.sum(0)

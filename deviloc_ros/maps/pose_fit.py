@@ -46,7 +46,7 @@ class PoseFit:
         if self.contradicts:
             words += (
                 f"; above {MAX_MEDIAN_ERROR_PX:g} px poses or calibration contradict the images, and a map of such "
-                "poses gives wrong positions: try --refine-poses"
+                "poses can give wrong positions: try --refine-poses"
             )
         return words
 
