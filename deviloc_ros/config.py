@@ -176,8 +176,8 @@ class PoseConfig(Checked):
     )
     max_shift_m: float = param(
         0.035,
-        "a pose is not given if its position moves farther than this without the points in one cell of an 8 x 6 grid "
-        "over the image",
+        "a pose is not given if its position moves farther than this, and than its standard deviation, without the "
+        "points in one cell of an 8 x 6 grid over the image",
         low=1e-4,
         high=1e4,
     )

@@ -77,8 +77,8 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
             Reason.UNCERTAIN, f"position std {position_std_m:.3f} m above {config.max_position_std_m}", evidence
         )
     shift_m = largest_shift_m(equations, cells, cam_from_world)
-    if shift_m > config.max_shift_m:
-        return Lost(Reason.UNSTABLE, f"it moves by {shift_m:.3f} m, more than {config.max_shift_m}", evidence)
+    if shift_m > max(config.max_shift_m, position_std_m):
+        return Lost(Reason.UNSTABLE, f"it moves by {shift_m:.3f} m, position std {position_std_m:.3f} m", evidence)
     return Localized(cam_from_world, covariance, evidence)
 
 
