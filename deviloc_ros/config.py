@@ -127,12 +127,18 @@ class RetrievalConfig(Checked):
     )
     refine: bool = param(
         True,
-        "without a prior: a pose that was found is a prior, and the views nearest to it are matched as well; slower",
+        "without a prior: a pose that was found is a prior, and the views near it are matched as well; slower",
     )
     descriptor_file: str = param(
         "",
         "TorchScript file of a learned global descriptor, a program to be trusted; empty: VLAD, learned from the map",
         read_only=True,
+    )
+    nearest: int = param(
+        2,
+        "with a prior: references that are the nearest views; the others are views that show most of what these do not",
+        low=0,
+        high=200,
     )
     meters_per_radian: float = param(
         1.0, "distance that weighs as much as a radian between optical axes", low=1e-3, high=1e4

@@ -35,6 +35,13 @@ def transform_points(target_from_source: pycolmap.Rigid3d, points_in_source: NDA
     return points_in_source @ target_from_source.rotation.matrix().T + target_from_source.translation
 
 
+def rays_to(points: NDArray, origins: NDArray) -> tuple[NDArray, NDArray]:
+    """(N, 3) unit vectors to points from an origin (3,) or one for each (N, 3), and (N,) lengths, at least 1e-9."""
+    rays = points - origins
+    lengths = np.maximum(np.linalg.norm(rays, axis=1), 1e-9)
+    return rays / lengths[:, None], lengths
+
+
 def is_finite(transform: pycolmap.Rigid3d) -> bool:
     """Whether every number of the transform is finite."""
     return bool(np.isfinite(transform.matrix()).all())

@@ -78,7 +78,7 @@ class Localizer:
             return Lost(Reason.NO_FEATURES, f"{len(query.features)} keypoints", Evidence(stages_ms=watch.stages_ms))
         with watch.stage("retrieve"):
             if candidates is None:
-                references = self.map.nearby_views(query.features, prior, self.config.retrieval, gray)
+                references = self.map.nearby_views(query.features, camera, prior, self.config.retrieval, gray)
             else:
                 references = self.map.views_named(candidates, self.config.retrieval.references)
         if not references:
@@ -92,7 +92,8 @@ class Localizer:
     def localize_near(self, found: Localized, query: Query) -> Result:
         """The same query by the views nearest to what was found without a prior, as if that were one."""
         with query.watch.stage("retrieve"):
-            references = self.map.nearby_views(query.features, Prior(found.cam_from_world), self.config.retrieval)
+            prior = Prior(found.cam_from_world)
+            references = self.map.nearby_views(query.features, query.camera, prior, self.config.retrieval)
         if {view.name for view in references} == set(found.evidence.references):
             return found
         return better(found, self.localize_among(references, query))

@@ -69,6 +69,7 @@ def apply_preset(config: Config, name: str) -> Config:
         },
         "retrieval": {
             "references": settings.references,
+            "nearest": settings.references,
             "covisibility_clusters": settings.clusters,
             "refine": False,
         },

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import torch
+from worlds import rigid_of
 
 from deviloc_ros.config import Config, from_dict
 from deviloc_ros.maps.edit import merge_maps
@@ -22,6 +23,7 @@ CAMERAS = (
     Camera("PINHOLE", 320, 240, (262.0, 262.0, 159.5, 119.5)),
     Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, -0.02)),
 )
+KEYPOINTS = 60  # of a view of a place
 PARTS = ("one", "other")  # maps beside it; reading them is no operation on files of the map that is written
 FILE_EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree"}
 
@@ -37,6 +39,27 @@ def reference_view(number: int, count: int = 50) -> tuple[ReferenceView, Landmar
     pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rng.normal(0, 1, 3)), rng.normal(0, 5, 3))
     landmarks = Landmarks(np.arange(7) + 5 * number, rng.uniform(0, 240, (7, 2)), rng.normal(size=(7, 3)))
     return ReferenceView(f"view {number}.png", camera, pose, features, lifted), landmarks
+
+
+def features_of(place: int, seed: int) -> Features:
+    """Keypoints of a place as seen once: descriptors of that place, with noise."""
+    of_place = torch.randn(KEYPOINTS, 64, generator=torch.Generator().manual_seed(place))
+    noise = torch.randn(KEYPOINTS, 64, generator=torch.Generator().manual_seed(1000 + seed))
+    descriptors = torch.nn.functional.normalize(of_place + 0.3 * noise, dim=1)
+    keypoints = torch.rand(KEYPOINTS, 2, generator=torch.Generator().manual_seed(seed))
+    return Features(keypoints, descriptors, torch.ones(KEYPOINTS), torch.ones(KEYPOINTS), (320, 240))
+
+
+def view_at(name: str, place: int, x: float, turned=(0, 0, 0)) -> tuple[ReferenceView, Landmarks]:
+    """A view from (x, 0, 0), looking along z unless turned; it observes landmarks of its place."""
+    cam_from_world = rigid_of(turned, [0, 0, 0]) * rigid_of([0, 0, 0], [-x, 0, 0])
+    lifted = Lifted(np.zeros((KEYPOINTS, 3)), np.ones(KEYPOINTS), np.ones(KEYPOINTS))
+    view = ReferenceView(name, CAMERAS[0], cam_from_world, features_of(place, sum(map(ord, name))), lifted)
+    return view, Landmarks(np.arange(10) + 100 * place, np.zeros((10, 2)), np.zeros((10, 3)))
+
+
+def names(found) -> list[str]:
+    return [view.name for view in found]
 
 
 def write_map(folder: Path, views: list[tuple[ReferenceView, Landmarks]], **options) -> None:

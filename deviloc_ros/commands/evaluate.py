@@ -32,8 +32,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         choices=RETRIEVALS,
         default=[TRUE_POSE],
-        help="how references are found, several in one run: nearest to the true pose (default), or without a prior; "
-        "once: without retrieval.refine",
+        help="how references are found, several in one run: nearest to the true pose (default), with that as a prior, "
+        "or without one; once: without retrieval.refine",
     )
     add_every(parser, "query")
     parser.add_argument("--matchers", nargs="+", choices=MATCHERS, metavar="NAME", help="several in one run")

@@ -11,4 +11,4 @@ CALIBRATION_PROTOCOLS = (
     "kitchen-depth-72",
     "kitchen-depth-144",
 )
-TRUE_POSE, GLOBAL_ONCE, GLOBAL = RETRIEVALS = ("true-pose", "global-once", "global")
+TRUE_POSE, PRIOR, GLOBAL_ONCE, GLOBAL = RETRIEVALS = ("true-pose", "prior", "global-once", "global")

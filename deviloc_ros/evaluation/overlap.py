@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deviloc_ros.geometry import transform_points
+from deviloc_ros.geometry import rays_to, transform_points
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map
 from deviloc_ros.types import ReferenceView, Result
@@ -28,14 +27,9 @@ def overlap(view: ReferenceView, query: PosedImage) -> float:
     x, y = query.camera.project(transform_points(query.cam_from_world, points)).T
     with np.errstate(invalid="ignore"):  # NaN: behind the camera
         seen = (x >= 0) & (x < query.camera.width) & (y >= 0) & (y < query.camera.height)
-    cosines = (rays_to(points, view) * rays_to(points, query)).sum(1)
+    (theirs, _), (ours, _) = (rays_to(points, image.cam_from_world.tgt_origin_in_src()) for image in (view, query))
+    cosines = (theirs * ours).sum(1)
     return float((seen & (cosines > np.cos(np.deg2rad(MAX_TURN_DEG)))).mean())
-
-
-def rays_to(points: NDArray, image: ReferenceView | PosedImage) -> NDArray:
-    """(N, 3) unit vectors to points from where an image was taken."""
-    rays = points - image.cam_from_world.inverse().translation
-    return rays / np.linalg.norm(rays, axis=1, keepdims=True)
 
 
 def found_overlap(reference_map: Map, query: PosedImage, result: Result) -> bool | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deviloc_ros.config import Config, bound_to_map
-from deviloc_ros.evaluation import GLOBAL_ONCE, TRUE_POSE
+from deviloc_ros.evaluation import GLOBAL_ONCE, PRIOR, TRUE_POSE
 from deviloc_ros.evaluation.metrics import Outcome, outcome, summarize
 from deviloc_ros.evaluation.overlap import found_overlap, overlap_recall
 from deviloc_ros.evaluation.protocols import Protocol
@@ -93,8 +93,8 @@ class Evaluation:
         """The summary, with what it is a summary of.
 
         Args:
-            retrieval: `true-pose` (references nearest to the true pose), `global` (no prior) or `global-once` (without
-                `retrieval.refine`).
+            retrieval: `true-pose` (the references nearest to the true pose), `prior` (chosen as if that were a prior),
+                `global` (no prior) or `global-once` (without `retrieval.refine`).
             inference: lifts the map's keypoints; by default what `config.lift` says.
             change: what to do to the map's images, with their landmarks, before the map is built.
         """
@@ -176,7 +176,7 @@ class Evaluation:
         return localizer
 
     def localize(self, localizer: Localizer, query: PosedImage, retrieval: str) -> Outcome:
-        prior = Prior(query.cam_from_world) if retrieval == TRUE_POSE else None
+        prior = Prior(query.cam_from_world) if retrieval in (TRUE_POSE, PRIOR) else None
         result = localizer.localize(read_gray(query.path), query.camera, prior)
         scene_m = scene_distance_m(localizer.map, query) if self.protocol.relative_to_scene else 1.0
         return outcome(query.name, result, query.cam_from_world, scene_m)
@@ -184,7 +184,11 @@ class Evaluation:
 
 def searching(config: Config, retrieval: str) -> Config:
     """`config` as this way of finding references has it."""
-    return replace(config, retrieval=replace(config.retrieval, refine=False)) if retrieval == GLOBAL_ONCE else config
+    if retrieval == TRUE_POSE:
+        return replace(config, retrieval=replace(config.retrieval, nearest=config.retrieval.references))
+    if retrieval == GLOBAL_ONCE:
+        return replace(config, retrieval=replace(config.retrieval, refine=False))
+    return config
 
 
 def scene_distance_m(reference_map: Map, query: PosedImage) -> float:

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING
 from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig, RetrievalConfig
+from deviloc_ros.maps.complementary import complementary, shown_by
 from deviloc_ros.maps.files import Arrays, check_shape, landmarks_of, read_arrays
 from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, naming, read_manifest
 from deviloc_ros.maps.retrieval import centres_and_axes, nearest_by_pose
-from deviloc_ros.types import Features, Landmarks, Prior, ReferenceView
+from deviloc_ros.types import Camera, Features, Landmarks, Prior, ReferenceView
 
 if TYPE_CHECKING:
     from deviloc_ros.maps.global_descriptors import LearnedDescriptor
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 VIEWS_IN_MEMORY, BYTES_IN_MEMORY = 512, 2 << 30
 NEARBY_PER_REFERENCE = 3  # views near the prior that are looked at for each one taken
+NEARBY_IN_SHORTLIST = 100  # of which these are chosen, by what they should show of the query
+POINTS_SEEN = 128
 
 __all__ = ["Map", "MapError", "ViewRecord"]
 
@@ -49,6 +52,7 @@ class Map:
         self.centres, self.axes = centres_and_axes([record.cam_from_world for record in self.records])
         self._views: OrderedDict[int, ReferenceView] = OrderedDict()
         self._view_bytes: dict[int, int] = {}
+        self._points_seen: dict[int, NDArray] = {}
         self._retrieval: Retrieval | None = None
         self._learned: LearnedDescriptor | None = None
 
@@ -117,25 +121,48 @@ class Map:
             del self._view_bytes[self._views.popitem(last=False)[0]]
 
     def nearby_views(
-        self, query: Features, prior: Prior | None, config: RetrievalConfig, gray: NDArray | None = None
+        self,
+        query: Features,
+        camera: Camera,
+        prior: Prior | None,
+        config: RetrievalConfig,
+        gray: NDArray | None = None,
     ) -> list[ReferenceView]:
         """The views to match a query with, best first: near the prior, or else those that look alike.
 
         Args:
-            gray: the query's image, which only a learned global descriptor looks at.
+            camera: intrinsics of the query's image.
+            gray: that image, which only a learned global descriptor looks at.
         """
         from deviloc_ros.maps.likeness import most_alike, of_one_place  # PyTorch, as in `view`
 
         if prior is not None:
             large = self.records[0].dense is not None  # too large to look at more than are matched
             count = config.references * (1 if large else NEARBY_PER_REFERENCE)
-            rows = nearest_by_pose(self.centres, self.axes, prior, count, config.meters_per_radian)
+            rows = self._near(camera, prior, config, count)
             return of_one_place(query, [self.view(int(row)) for row in rows], config.references)
         retrieval = self.retrieval()
         descriptor = self._learned or retrieval.vlad
         assert descriptor is not None  # `describe_with` has seen to it
         rows = retrieval.nearest(descriptor.describe(gray, query), max(config.shortlist, config.references))
         return most_alike(query, [self.view(int(row)) for row in rows], config.references)
+
+    def _near(self, camera: Camera, prior: Prior, config: RetrievalConfig, count: int) -> NDArray:
+        """Numbers of the views to look at near a prior."""
+        shortlist = max(NEARBY_IN_SHORTLIST, count)
+        rows = nearest_by_pose(self.centres, self.axes, prior, shortlist, config.meters_per_radian)
+        if len(rows) <= config.references or config.nearest >= config.references:
+            return rows[:count]
+        shown = shown_by([self._seen(int(row)) for row in rows], self.centres[rows], prior.cam_from_world, camera)
+        return rows[complementary(shown, count, config.nearest)]
+
+    def _seen(self, number: int) -> NDArray:
+        """(at most POINTS_SEEN, 3) landmarks that stand for what a view sees."""
+        if number not in self._points_seen:
+            points = self.landmarks_of(number).points_in_world
+            every = max(1, -(-len(points) // POINTS_SEEN))
+            self._points_seen[number] = points[::every].copy()
+        return self._points_seen[number]
 
     def views_named(self, names: Iterable[str], count: int) -> list[ReferenceView]:
         """The first `count` of the named views that the map has; names it lacks are passed over."""

@@ -29,5 +29,10 @@ def test_queries_are_localized_in_a_given_map(room, room_map, tmp_path):
 
 def test_once_is_without_searching_again_near_what_was_found():
     config = Config()
-    assert searching(config, "global") == searching(config, "true-pose") == config and config.retrieval.refine
+    assert searching(config, "global") == searching(config, "prior") == config and config.retrieval.refine
     assert not searching(config, "global-once").retrieval.refine
+
+
+def test_the_protocols_references_are_the_nearest_alone():
+    retrieval = searching(Config(), "true-pose").retrieval
+    assert retrieval.nearest == retrieval.references > Config().retrieval.nearest

@@ -45,7 +45,7 @@ def retrieval(results: list[Any]) -> str:
 
 
 def share_found(summary: Summary) -> str:
-    """Of a run without a prior."""
+    """Of a run that chose its references itself."""
     return f"{summary['overlap_recall']:.2f} of {summary['with_overlap']}" if "overlap_recall" in summary else ""
 
 
