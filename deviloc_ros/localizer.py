@@ -90,7 +90,7 @@ class Localizer:
         return result
 
     def localize_near(self, found: Localized, query: Query) -> Result:
-        """The same query by the views nearest to what was found without a prior, as if that were one."""
+        """The same query by the views near what was found without a prior, as if that were one."""
         with query.watch.stage("retrieve"):
             prior = Prior(found.cam_from_world)
             references = self.map.nearby_views(query.features, query.camera, prior, self.config.retrieval)
@@ -126,7 +126,7 @@ class Localizer:
 
 
 def better(found: Localized, again: Result) -> Result:
-    """Of a pose found without a prior and what the views nearest to it say.
+    """Of a pose found without a prior and what the views near it say.
 
     Those are the more precise, even with fewer inliers: what looks most alike may have been taken from one side. But
     they may see another place, as around a corner. So what they say does not count if it is no pose, or one that rests

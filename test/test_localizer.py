@@ -138,7 +138,7 @@ def test_what_was_found_without_a_prior_is_a_prior(room_map, room, monkeypatch, 
     assert calls == [3, 1]  # with a prior, or views that were named, once
 
 
-def test_what_the_nearest_views_say_counts_unless_it_is_nothing_or_rests_on_far_less():
+def test_what_the_views_near_it_say_counts_unless_it_is_nothing_or_rests_on_far_less():
     def pose_of(inliers: int) -> Localized:
         return Localized(rigid_of([0, 0, 0], [0, 0, 0]), np.eye(6), Evidence(inlier_mask=np.ones(inliers, bool)))
 
