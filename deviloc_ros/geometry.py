@@ -36,10 +36,10 @@ def transform_points(target_from_source: pycolmap.Rigid3d, points_in_source: NDA
 
 
 def rays_to(points: NDArray, origins: NDArray) -> tuple[NDArray, NDArray]:
-    """(N, 3) unit vectors to points from an origin (3,) or one for each (N, 3), and (N,) lengths, at least 1e-9."""
+    """(N, 3) unit vectors to points [m] from an origin (3,) or one for each (N, 3), and (N,) distances [m], above 0."""
     rays = points - origins
-    lengths = np.maximum(np.linalg.norm(rays, axis=1), 1e-9)
-    return rays / lengths[:, None], lengths
+    distances_m = np.maximum(np.linalg.norm(rays, axis=1), 1e-9)
+    return rays / distances_m[:, None], distances_m
 
 
 def is_finite(transform: pycolmap.Rigid3d) -> bool:

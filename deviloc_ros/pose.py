@@ -20,6 +20,7 @@ from deviloc_ros.geometry import (
 from deviloc_ros.types import Camera, Correspondences, Evidence, Localized, Lost, Reason, Result
 
 GRID = (8, 6)  # columns, rows
+GRID_CELLS = GRID[0] * GRID[1]
 WIDENINGS = (4, 2, 1)  # of the biweight's scale
 MAX_REFINEMENTS, STEP_TOLERANCE = 20, 1e-8
 MAX_CONDITION = 1e10
@@ -178,7 +179,7 @@ def grid_cells(keypoints: NDArray, camera: Camera) -> NDArray:
 
 def coverage(keypoints: NDArray, camera: Camera) -> float:
     """Share of the grid's cells that hold a keypoint."""
-    return len(np.unique(grid_cells(keypoints, camera))) / (GRID[0] * GRID[1])
+    return len(np.unique(grid_cells(keypoints, camera))) / GRID_CELLS
 
 
 def pose_covariance(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> NDArray | None:

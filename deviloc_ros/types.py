@@ -82,6 +82,11 @@ class Camera:
             pixels[front] = self.colmap.img_from_cam(points[front])
         return pixels
 
+    def in_image(self, pixels: NDArray) -> NDArray:
+        """(N, 2) -> (N,) whether they lie in the image, borders of its outer pixels included; NaN does not."""
+        size = np.array([self.width, self.height])
+        return np.all((pixels >= -0.5) & (pixels < size - 0.5), axis=1)
+
     def rays(self, keypoints: NDArray) -> NDArray:
         """(N, 2) distorted pixels -> (N, 3) undistorted viewing rays with z = 1; NaN where undistortion fails."""
         keypoints = np.atleast_2d(np.asarray(keypoints, float))

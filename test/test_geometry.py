@@ -11,6 +11,7 @@ from deviloc_ros.geometry import (
     covariance_of_moved,
     is_finite,
     pose_difference,
+    rays_to,
     rigid,
     rotation_distance_deg,
     rotation_vector,
@@ -142,3 +143,9 @@ def test_inverting_twice_gives_back_the_covariance():
     transform, covariance = random_rigid(rng), random_covariance(rng)
     twice = covariance_of_inverse(transform.inverse(), covariance_of_inverse(transform, covariance))
     np.testing.assert_allclose(twice, covariance, atol=1e-15)
+
+
+def test_rays_are_of_unit_length_and_distances_above_zero():
+    rays, distances_m = rays_to(np.array([[0.0, 0, 3], [1, 1, 1]]), np.array([[0.0, 4, 0], [1, 1, 1]]))
+    np.testing.assert_allclose(rays, [[0, -0.8, 0.6], [0, 0, 0]])
+    assert distances_m[0] == 5 and 0 < distances_m[1] < 1e-6

@@ -75,3 +75,11 @@ def test_evidence_counts_inliers():
     assert (Evidence().inliers, Evidence().inlier_ratio) == (0, 0.0)
     evidence = Evidence(inlier_mask=np.array([True, False, True, True]))
     assert (evidence.inliers, evidence.inlier_ratio) == (3, 0.75)
+
+
+def test_an_image_reaches_to_the_borders_of_its_outer_pixels():
+    camera = Camera("PINHOLE", 320, 240, (262.0, 262.0, 159.5, 119.5))
+    inside = [[-0.5, -0.5], [319.4, 239.4], [160, 120]]
+    outside = [[-0.6, 10], [319.5, 10], [10, -0.6], [10, 239.5], [np.nan, np.nan]]
+    assert camera.in_image(np.array(inside + outside)).tolist() == [True] * 3 + [False] * 5
+    assert camera.in_image(np.zeros((0, 2))).tolist() == []

@@ -24,9 +24,7 @@ def overlap(view: ReferenceView, query: PosedImage) -> float:
     points = view.lifted.points_in_world[view.lifted.confidence > MIN_CONFIDENCE]
     if not len(points):
         return 0.0
-    x, y = query.camera.project(transform_points(query.cam_from_world, points)).T
-    with np.errstate(invalid="ignore"):  # NaN: behind the camera
-        seen = (x >= 0) & (x < query.camera.width) & (y >= 0) & (y < query.camera.height)
+    seen = query.camera.in_image(query.camera.project(transform_points(query.cam_from_world, points)))
     (theirs, _), (ours, _) = (rays_to(points, image.cam_from_world.tgt_origin_in_src()) for image in (view, query))
     cosines = (theirs * ours).sum(1)
     return float((seen & (cosines > np.cos(np.deg2rad(MAX_TURN_DEG)))).mean())

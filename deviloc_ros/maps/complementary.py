@@ -13,7 +13,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import rays_to, transform_points
-from deviloc_ros.pose import GRID, grid_cells
+from deviloc_ros.pose import GRID_CELLS, grid_cells
 from deviloc_ros.types import Camera
 
 TURN_DEG, ZOOM = 25.0, 1.5  # matching loses most of its yield where a point is seen this much turned, larger or smaller
@@ -41,18 +41,18 @@ def shown_by(points: Sequence[NDArray], centres: NDArray, cam_from_world: pycolm
     By geometry alone; what stands in between is not known.
 
     Args:
-        points: (P, 3) what each view sees, in world. centres: (V, 3) of the cameras that took them.
+        points: (P, 3) m, in world, what each view sees. centres: (V, 3) m, of the cameras that took them.
+        cam_from_world, camera: of that image.
     """
     sizes = np.array([len(of_view) for of_view in points])
     views, points_in_world = np.repeat(np.arange(len(points)), sizes), np.concatenate(points)
     pixels = camera.project(transform_points(cam_from_world, points_in_world))
-    with np.errstate(invalid="ignore"):  # NaN: behind the camera
-        inside = ((pixels >= 0) & (pixels < [camera.width, camera.height])).all(1)
+    inside = camera.in_image(pixels)
     views, points_in_world, pixels = views[inside], points_in_world[inside], pixels[inside]
     theirs, their_m = rays_to(points_in_world, centres[views])
     ours, our_m = rays_to(points_in_world, cam_from_world.tgt_origin_in_src())
     turned = np.arccos(np.clip((theirs * ours).sum(1), -1, 1)) / np.deg2rad(TURN_DEG)
     zoomed = np.log(their_m / our_m) / np.log(ZOOM)
     weights = np.exp(-(turned**2) - zoomed**2) / sizes[views]
-    cells = GRID[0] * GRID[1]
-    return np.bincount(views * cells + grid_cells(pixels, camera), weights, len(points) * cells).reshape(-1, cells)
+    cells = views * GRID_CELLS + grid_cells(pixels, camera)
+    return np.bincount(cells, weights, len(points) * GRID_CELLS).reshape(-1, GRID_CELLS)

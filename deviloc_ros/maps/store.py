@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 VIEWS_IN_MEMORY, BYTES_IN_MEMORY = 512, 2 << 30
 NEARBY_PER_REFERENCE = 3  # views near the prior that are looked at for each one taken
 NEARBY_IN_SHORTLIST = 100  # of which these are chosen, by what they should show of the query
-POINTS_SEEN = 128
+POINTS_SEEN, SEEN_IN_MEMORY = 128, 10_000  # points of a view, and views of which they are kept: 30 MB
 
 __all__ = ["Map", "MapError", "ViewRecord"]
 
@@ -52,7 +53,7 @@ class Map:
         self.centres, self.axes = centres_and_axes([record.cam_from_world for record in self.records])
         self._views: OrderedDict[int, ReferenceView] = OrderedDict()
         self._view_bytes: dict[int, int] = {}
-        self._points_seen: dict[int, NDArray] = {}
+        self._seen = lru_cache(SEEN_IN_MEMORY)(self._points_seen)
         self._retrieval: Retrieval | None = None
         self._learned: LearnedDescriptor | None = None
 
@@ -156,13 +157,11 @@ class Map:
         shown = shown_by([self._seen(int(row)) for row in rows], self.centres[rows], prior.cam_from_world, camera)
         return rows[complementary(shown, count, config.nearest)]
 
-    def _seen(self, number: int) -> NDArray:
-        """(at most POINTS_SEEN, 3) landmarks that stand for what a view sees."""
-        if number not in self._points_seen:
-            points = self.landmarks_of(number).points_in_world
-            every = max(1, -(-len(points) // POINTS_SEEN))
-            self._points_seen[number] = points[::every].copy()
-        return self._points_seen[number]
+    def _points_seen(self, number: int) -> NDArray:
+        """(at most POINTS_SEEN, 3) m, in world: landmarks that stand for what a view sees."""
+        points = self.landmarks_of(number).points_in_world
+        every = max(1, -(-len(points) // POINTS_SEEN))
+        return points[::every].copy()  # not a part of the whole file
 
     def views_named(self, names: Iterable[str], count: int) -> list[ReferenceView]:
         """The first `count` of the named views that the map has; names it lacks are passed over."""
