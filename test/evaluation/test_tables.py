@@ -121,12 +121,12 @@ def docs(tmp_path):
 
 @pytest.fixture
 def ran(monkeypatch):
-    """The commands that were run. None really is: each writes a result at once, those with `72` fail."""
+    """The commands that were run. None really is: each writes a result at once, those of kitchen-72 fail."""
     commands = []
 
     def run(words, **_):
         commands.append(" ".join(words[3:]))
-        if not any("72" in word for word in words):
+        if "kitchen-72" not in words:  # a word, not a part: tests run in folders with numbers
             Path(words[words.index("--json") + 1]).write_text(json.dumps(result_of(commands[-1])))
             return subprocess.CompletedProcess(words, 0)
         return subprocess.CompletedProcess(words, 3)
