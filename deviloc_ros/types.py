@@ -201,8 +201,8 @@ UNKNOWN_DEPTH_STD = 1.0
 class Landmarks:
     """Map points as one view observes them: ids (M,), keypoints (M, 2) px, points_in_world (M, 3) m.
 
-    depth_stds: (M,) standard deviation of the depth along the view's ray, relative to it, if keypoints are off by a
-    pixel; UNKNOWN_DEPTH_STD where nobody said.
+    depth_stds: (M,) standard deviation of the depth along the view's ray, relative to it (`maps.uncertainty`);
+    UNKNOWN_DEPTH_STD where nobody said.
     """
 
     ids: NDArray

@@ -192,7 +192,8 @@ def seen_by_more(sample: Sample, rows: NDArray, rng: Generator) -> tuple[NDArray
 def disturb(landmarks_in_cam: NDArray, depth_stds: NDArray, rng: Generator) -> tuple[NDArray, NDArray]:
     """Half of the time heavy-tailed noise and a few outliers along the rays, on top of what triangulation left.
 
-    What is stated of the depths' uncertainty knows of that noise half of the time, and sometimes of no noise at all.
+    What is stated of the depths' uncertainty knows nothing of that, or how strong the noise is, or, as where the other
+    views tell, how far each landmark is off; and sometimes it knows of no noise at all.
     """
     if rng.random() < UNKNOWN_SHARE:
         depth_stds = np.full_like(depth_stds, UNKNOWN_DEPTH_STD)
@@ -202,9 +203,9 @@ def disturb(landmarks_in_cam: NDArray, depth_stds: NDArray, rng: Generator) -> t
     factor = 1 + sigma * rng.standard_t(3, len(landmarks_in_cam))
     outlier = rng.random(len(landmarks_in_cam)) < rng.uniform(0, 0.04)
     factor = np.where(outlier, np.exp(rng.normal(0, 0.5, len(factor))), factor).clip(0.2, 5)
-    if rng.random() < 0.5:
-        depth_stds = np.hypot(depth_stds, sigma).clip(max=UNKNOWN_DEPTH_STD).astype(np.float32)
-    return landmarks_in_cam * factor[:, None].astype(np.float32), depth_stds
+    known = (0.0, sigma, np.abs(factor - 1))[rng.choice(3, p=(0.4, 0.3, 0.3))]
+    told = np.hypot(depth_stds, known).clip(max=UNKNOWN_DEPTH_STD).astype(np.float32)
+    return landmarks_in_cam * factor[:, None].astype(np.float32), told
 
 
 def loss_of(network: PointInferenceNetwork, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
