@@ -47,7 +47,7 @@ def join_first_of_each_cell(groups: NDArray, cells: NDArray, points: Corresponde
 
 
 def merge_groups(points: Correspondences, groups: NDArray) -> Correspondences:
-    """Confidence-weighted mean pixel and point of each group, its mean confidence and its first member's reference."""
+    """Confidence-weighted means of each group, its mean confidence, and where its first member came from."""
     _, first, member_of = np.unique(groups, return_index=True, return_inverse=True)
     count = np.bincount(member_of, minlength=len(first))
     total = np.bincount(member_of, points.confidence, minlength=len(first))
@@ -63,4 +63,5 @@ def merge_groups(points: Correspondences, groups: NDArray) -> Correspondences:
         total / count,
         mean(points.depths)[:, 0],
         points.references[first],
+        points.origins[first],
     )

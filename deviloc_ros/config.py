@@ -168,6 +168,13 @@ class PoseConfig(Checked):
 
     max_reprojection_error_px: float = param(12.0, "RANSAC inlier threshold", low=0.5, high=50.0)
     max_residual_px: float = param(8.0, "inlier threshold and Tukey scale of the refinement", low=0.5, high=50.0)
+    max_depth_discount: float = param(
+        3.0,
+        "how many times less a residual may count along the line on which the uncertain depth of its point moves it; 1 "
+        "takes depths as certain",
+        low=1.0,
+        high=100.0,
+    )
     confidence: float = param(0.99999, "RANSAC stops when this sure of its best model", low=0.5, high=0.9999999)
     max_trials: int = param(10000, "RANSAC trials at most", low=10, high=1000000)
     random_seed: int = param(0, "seed of RANSAC; the same query gives the same pose", low=0, high=2**31 - 1)

@@ -27,7 +27,6 @@ from deviloc_ros.point_inference import Interpolation, LiftInput, PointInference
 
 WEIGHTS = Path(__file__).parent / "weights" / "pin.safetensors"
 KEYPOINTS_AT_ONCE = 1024
-RIGHT = 0.02  # relative depth error below which an answer is right; what the confidence predicts
 
 
 @dataclass(frozen=True, slots=True)

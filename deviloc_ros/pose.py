@@ -10,13 +10,8 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import (
-    covariance_of_inverse,
-    is_finite,
-    isotropic,
-    transform_points,
-    translation_distance_m,
-)
+from deviloc_ros.geometry import covariance_of_inverse, is_finite, isotropic, translation_distance_m
+from deviloc_ros.reprojection import linearized, residuals_px
 from deviloc_ros.types import Camera, Correspondences, Evidence, Localized, Lost, Reason, Result
 
 GRID = (8, 6)  # columns, rows
@@ -41,7 +36,7 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
     )
     if estimate is None or not is_finite(estimate["cam_from_world"]):
         return Lost(Reason.NO_CONSENSUS, f"{len(correspondences)} correspondences", Evidence(correspondences))
-    cam_from_world = refine(correspondences, camera, estimate["cam_from_world"], config.max_residual_px)
+    cam_from_world = refine(correspondences, camera, estimate["cam_from_world"], config)
     inliers = np.linalg.norm(residuals_px(correspondences, camera, cam_from_world), axis=1) < config.max_residual_px
     evidence = Evidence(correspondences, inliers, coverage(correspondences.keypoints[inliers], camera))
     return gate(cam_from_world, evidence, camera, config)
@@ -65,7 +60,7 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
         return Lost(Reason.LOW_INLIER_RATIO, f"{evidence.inlier_ratio:.3f} below {config.min_inlier_ratio}", evidence)
     if evidence.coverage < config.min_coverage:
         return Lost(Reason.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
-    equations = normal_equations(evidence.correspondences, camera, cam_from_world, config.max_residual_px)
+    equations = normal_equations(evidence.correspondences, camera, cam_from_world, config)
     cells = grid_cells(evidence.correspondences.keypoints[equations.rows], camera)
     covariance = pose_covariance(equations, cells, cam_from_world)
     if covariance is None:
@@ -84,25 +79,30 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
 
 
 def refine(
-    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, scale_px: float
+    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
 ) -> pycolmap.Rigid3d:
     """From RANSAC's pose to the least weighted residuals; weights are confidence times Tukey's biweight.
 
-    The biweight's scale shrinks to `scale_px` (graduated non-convexity, Blake and Zisserman 1987), so that the end does
+    Residuals count less where uncertain depths explain them (`reprojection`). The biweight's scale shrinks to
+    `max_residual_px` (graduated non-convexity, Blake and Zisserman 1987), so that the end does
     not depend on which pose RANSAC happened to find. pycolmap's refinement takes no weights and uses only the inliers
     of the start; measured on the kitchen, this one has smaller errors.
     """
     for widening in WIDENINGS:
-        cam_from_world = gauss_newton(correspondences, camera, cam_from_world, widening * scale_px)
+        cam_from_world = gauss_newton(correspondences, camera, cam_from_world, config, widening)
     return cam_from_world
 
 
 def gauss_newton(
-    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, scale_px: float
+    correspondences: Correspondences,
+    camera: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+    config: PoseConfig,
+    widening: float,
 ) -> pycolmap.Rigid3d:
     """The nearest minimum. A step that is not solvable ends it, and the gates judge what there is."""
     for _ in range(MAX_REFINEMENTS):
-        equations = normal_equations(correspondences, camera, cam_from_world, scale_px)
+        equations = normal_equations(correspondences, camera, cam_from_world, config, widening)
         if condition(equations.information) > MAX_CONDITION:
             break
         step = -np.linalg.solve(equations.information, equations.gradients.sum(0))
@@ -142,31 +142,25 @@ def condition(information: NDArray) -> float:
 
 
 def normal_equations(
-    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, scale_px: float
+    correspondences: Correspondences,
+    camera: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+    config: PoseConfig,
+    widening: float = 1,
 ) -> NormalEquations:
-    """At a pose. Lens distortion changes the Jacobian by less than the residuals are known, and is left out of it."""
-    residuals = residuals_px(correspondences, camera, cam_from_world)
-    errors_px = np.linalg.norm(residuals, axis=1)
-    rows = np.flatnonzero(errors_px < scale_px)
-    weights = (1 - (errors_px[rows] / scale_px) ** 2) ** 2 * correspondences.confidence[rows]
-    in_cam = transform_points(cam_from_world, correspondences.points_in_world[rows])
-    jacobian = projection_jacobian(in_cam, cam_from_world, camera.focal_px)
-    root = np.sqrt(weights)[:, None, None] * jacobian
-    gradients = np.einsum("nij,n,ni->nj", jacobian, weights, residuals[rows])
-    return NormalEquations(root, gradients, rows, squared(root))
+    """At a pose, with the biweight's scale `widening` times what it is in the end."""
+    scale_px = widening * config.max_residual_px
+    lines = linearized(correspondences, camera, cam_from_world, config.max_depth_discount, scale_px)
+    weights = (1 - (lines.errors_px / scale_px) ** 2) ** 2 * correspondences.confidence[lines.rows]
+    root = np.sqrt(weights)[:, None, None] * lines.jacobian
+    gradients = np.einsum("nij,n,ni->nj", lines.jacobian, weights, lines.residuals)
+    return NormalEquations(root, gradients, lines.rows, squared(root))
 
 
 def squared(root: NDArray) -> NDArray:
     """(6, 6) sum of J^T J over (N, 2, 6)."""
     flat = root.reshape(-1, 6)
     return flat.T @ flat
-
-
-def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray:
-    """(N, 2) projected minus measured [px]; infinite for points behind the camera."""
-    projected = camera.project(transform_points(cam_from_world, correspondences.points_in_world))
-    residuals = projected - correspondences.keypoints
-    return np.where(np.isfinite(residuals), residuals, np.inf)
 
 
 def grid_cells(keypoints: NDArray, camera: Camera) -> NDArray:
@@ -220,12 +214,3 @@ def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: 
         step = np.linalg.solve(information, equations.gradients[left_out].sum(0) - total)
         largest_m = max(largest_m, translation_distance_m(stepped(cam_from_world, step), cam_from_world))
     return largest_m
-
-
-def projection_jacobian(points_in_cam: NDArray, cam_from_world: pycolmap.Rigid3d, focal_px: float) -> NDArray:
-    """(N, 2, 6) d(pixel) / d(translation, rotation) of cam_from_world, rotation perturbed on the left."""
-    x, y, z = points_in_cam.T
-    zero = np.zeros_like(z)
-    by_point = focal_px * np.stack([np.stack([1 / z, zero, -x / z**2], -1), np.stack([zero, 1 / z, -y / z**2], -1)], 1)
-    rotated = (points_in_cam - cam_from_world.translation)[:, None]
-    return np.concatenate([by_point, np.cross(rotated, by_point)], 2)

@@ -78,6 +78,6 @@ def apply_preset(config: Config, name: str) -> Config:
             "cell_px": settings.cell_px,
             "min_confidence": settings.min_confidence,
         },
-        "pose": {"max_reprojection_error_px": settings.ransac_px},
+        "pose": {"max_reprojection_error_px": settings.ransac_px, "max_depth_discount": 1.0},
     }
     return from_dict(config, values)

@@ -20,9 +20,9 @@ from scipy.special import erf
 from torch import Tensor
 
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.pin import RIGHT, plane_at_origin
+from deviloc_ros.pin import plane_at_origin
 from deviloc_ros.point_inference import LiftInput, PointInference
-from deviloc_ros.types import Camera, Features
+from deviloc_ros.types import RIGHT, Camera, Features
 
 NOISE_PER_M = 1.425e-3
 """Standard deviation over depth squared [1/m] of structured light: Khoshelham and Elberink, "Accuracy and resolution of

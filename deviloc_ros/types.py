@@ -156,9 +156,10 @@ class Matches:
 class Correspondences:
     """2D-3D correspondences of one query.
 
-    keypoints: (N, 2) px in the query. points_in_world: (N, 3) m. confidence: (N,) in [0, 1].
+    keypoints: (N, 2) px in the query. points_in_world: (N, 3) m. confidence: (N,) in [0, 1], as `Lifted` has it.
     depths: (N,) m, of each point in the reference it came from: the scale of its uncertainty.
-    references: (N,) which of the query's references each came from.
+    references: (N,) which of the query's references each came from. origins: (N, 3) m, where that was taken from: what
+    is uncertain about a point lies on the line to there.
     """
 
     keypoints: NDArray
@@ -166,6 +167,7 @@ class Correspondences:
     confidence: NDArray
     depths: NDArray
     references: NDArray
+    origins: NDArray
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -177,21 +179,27 @@ class Correspondences:
             self.confidence[rows],
             self.depths[rows],
             self.references[rows],
+            self.origins[rows],
         )
 
     @staticmethod
     def concatenate(parts: list[Correspondences]) -> Correspondences:
         """Join; an empty list gives zero correspondences."""
         if not parts:
-            return Correspondences(np.zeros((0, 2)), np.zeros((0, 3)), np.zeros(0), np.zeros(0), np.zeros(0, int))
+            nothing, nowhere = np.zeros(0), np.zeros((0, 3))
+            return Correspondences(np.zeros((0, 2)), nowhere, nothing, nothing, np.zeros(0, int), nowhere)
         return Correspondences(
             np.concatenate([p.keypoints for p in parts]),
             np.concatenate([p.points_in_world for p in parts]),
             np.concatenate([p.confidence for p in parts]),
             np.concatenate([p.depths for p in parts]),
             np.concatenate([p.references for p in parts]),
+            np.concatenate([p.origins for p in parts]),
         )
 
+
+RIGHT = 0.02
+"""Relative depth error below which a lifted keypoint is right; what its confidence is the probability of."""
 
 UNKNOWN_DEPTH_STD = 1.0
 """Relative to the depth: what says nothing about it."""

@@ -20,7 +20,7 @@ def correspondences(*rows) -> Correspondences:
     x, y, depth, confidence = np.array(rows, float).reshape(-1, 4).T
     keypoints = np.stack([x, y], 1)
     points = np.stack([x / 500 * depth, y / 500 * depth, depth], 1)
-    return Correspondences(keypoints, points, confidence, depth, np.arange(len(x)))
+    return Correspondences(keypoints, points, confidence, depth, np.arange(len(x)), np.zeros((len(x), 3)))
 
 
 def random_correspondences(seed: int, count: int = 300) -> Correspondences:

@@ -22,6 +22,7 @@ def test_every_preset_is_within_the_bounds_of_the_parameters():
         assert (config.matcher.name, config.lift.method, config.aggregation.method) == ("topicfm", "upstream", "paper")
         assert config.lift.landmark_radius_px == config.aggregation.cell_px
         assert not config.retrieval.refine  # nor does the published method
+        assert config.pose.max_depth_discount == 1  # its confidence is of reprojection, not of depth
 
 
 def test_the_default_is_7scenes_and_others_differ():

@@ -66,9 +66,10 @@ def test_cameras_compare_by_value():
 
 def test_correspondences_join_and_part():
     assert len(Correspondences.concatenate([])) == 0
-    part = Correspondences(np.ones((2, 2)), np.ones((2, 3)), np.ones(2), np.ones(2), np.array([0, 1]))
+    part = Correspondences(np.ones((2, 2)), np.ones((2, 3)), np.ones(2), np.ones(2), np.array([0, 1]), np.eye(2, 3))
     both = Correspondences.concatenate([part, part])
     assert len(both) == 4 and both[both.references == 1].references.tolist() == [1, 1]
+    assert both.origins.tolist() == [*np.eye(2, 3).tolist()] * 2
 
 
 def test_evidence_counts_inliers():

@@ -74,5 +74,6 @@ def world(seed: int = 0, count: int = 200, camera: Camera = PINHOLE, keypoints=N
     depths = rng.uniform(2, 6, len(keypoints))
     cam_from_world = random_rigid(rng)
     points = transform_points(cam_from_world.inverse(), camera.rays(keypoints) * depths[:, None])
-    nothing = np.zeros(len(keypoints), int)
-    return World(camera, cam_from_world, Correspondences(keypoints, points, np.ones(len(keypoints)), depths, nothing))
+    sure, from_here = np.ones(len(keypoints)), np.zeros(len(keypoints), int)
+    origins = np.broadcast_to(cam_from_world.tgt_origin_in_src(), points.shape)
+    return World(camera, cam_from_world, Correspondences(keypoints, points, sure, depths, from_here, origins))

@@ -77,6 +77,7 @@ def variants(config: Config) -> list[Variant]:
         Variant("pin, near landmarks as well", from_dict(pin, {"lift": {"interpolate_within_px": 0.0}})),
         Variant("pin, no CPA", from_dict(pin, {"aggregation": {"cell_px": 0.1}})),
         Variant("pin, CPA of the paper", from_dict(pin, {"aggregation": {"max_depth_difference": 1e6}})),
+        Variant("pin, depths taken as certain", from_dict(pin, {"pose": {"max_depth_discount": 1.0}})),
         Variant("pin, no check between views", from_dict(pin, {"lift": {"check_views": 0}})),
     ]
 

@@ -19,9 +19,8 @@ from deviloc_ros.maps.landmarks import match_sift, triangulate
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.uncertainty import with_depth_stds
 from deviloc_ros.matching import create_matcher
-from deviloc_ros.pin import RIGHT
 from deviloc_ros.point_inference import Interpolation, LiftInput, PointInference
-from deviloc_ros.types import Features, Landmarks
+from deviloc_ros.types import RIGHT, Features, Landmarks
 from deviloc_ros.workers import Serial
 
 SCENES = {"kitchen": "7scenes/redkitchen", "fountain": "strecha/fountain-P11", "entry": "strecha/entry-P10"}

@@ -20,10 +20,10 @@ from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import sample_unit_features
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.xfeat import torch_device
-from deviloc_ros.pin import RIGHT, PinShape, PointInferenceNetwork, save_pin
+from deviloc_ros.pin import PinShape, PointInferenceNetwork, save_pin
 from deviloc_ros.training.picture import draw_history
 from deviloc_ros.training.views import TrainingView, read_views
-from deviloc_ros.types import UNKNOWN_DEPTH_STD, Features
+from deviloc_ros.types import RIGHT, UNKNOWN_DEPTH_STD, Features
 
 KEYPOINTS_STORED = 1024
 MIN_KEYPOINTS, MIN_LANDMARKS = 64, 16

@@ -42,5 +42,6 @@ def aggregate_as_published(correspondences: Correspondences, config: Aggregation
     merged = merge_cells(columns[0], columns[1], columns[2], config.cell_px)
     keypoints, values, confidence = (column.numpy() for column in merged)
     _, first = np.unique(np.round(left.keypoints / config.cell_px), axis=0, return_index=True)
-    points = Correspondences(keypoints, values[:, :3], confidence, values[:, 3], left.references[first])
+    came_from = left.references[first], left.origins[first]
+    points = Correspondences(keypoints, values[:, :3], confidence, values[:, 3], *came_from)
     return points[np.argsort(-confidence, kind="stable")]

@@ -24,7 +24,7 @@ def seen(references: list[int], inlier: list[bool]) -> Evidence:
     """Points straight ahead of the first reference, at the middle of the query."""
     count = len(references)
     middle, ahead = np.full((count, 2), [32.0, 24.0]), np.full((count, 3), [0.0, 0.0, 2.0])
-    points = Correspondences(middle, ahead, np.ones(count), np.ones(count), np.array(references))
+    points = Correspondences(middle, ahead, np.ones(count), np.ones(count), np.array(references), 0 * ahead)
     return replace(Evidence(), correspondences=points, inlier_mask=np.array(inlier, bool))
 
 

@@ -38,10 +38,11 @@ def test_published_aggregation_keeps_confidence_above_the_threshold_and_averages
     confidence = np.array([0.9, 0.3, 0.5, 0.1])
     points = np.arange(12.0).reshape(4, 3)
     merged = aggregate_as_published(
-        Correspondences(keypoints, points, confidence, np.ones(4), np.array([0, 1, 1, 2])),
+        Correspondences(keypoints, points, confidence, np.ones(4), np.array([0, 1, 1, 2]), np.eye(4, 3)),
         AggregationConfig(method="paper", cell_px=2.0, min_confidence=0.1),
     )
     assert len(merged) == 2 and merged.references.tolist() == [0, 1]
+    np.testing.assert_array_equal(merged.origins, np.eye(4, 3)[[0, 2]])
     np.testing.assert_allclose(merged.confidence, [0.6, 0.5])
     np.testing.assert_allclose(merged.points_in_world[0], (0.9 * points[0] + 0.3 * points[1]) / 1.2, rtol=1e-5)
 

@@ -136,7 +136,7 @@ class FullModel:
     def correspondences(self) -> Correspondences:
         both = Correspondences.concatenate(lift(self.matches, self.views, self.inference))
         shifted = (both.keypoints - self.shift("query_img_scale")).astype(np.float32)
-        return Correspondences(shifted, both.points_in_world, both.confidence, both.depths, both.references)
+        return replace(both, keypoints=shifted)
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,8 @@ def localized(lifting: Lifting, query: TrainingView, references: list[TrainingVi
     at, places, sure = (column.double().cpu().numpy() for column in merged)
     first_from_world = pycolmap.Rigid3d(references[0].cam_from_world[:3])
     depths = np.maximum(transform_points(first_from_world, places)[:, 2], SMALLEST_DEPTH)
-    correspondences = Correspondences(at, places, sure, depths, np.zeros(len(at), int))
+    origins = np.broadcast_to(first_from_world.tgt_origin_in_src(), places.shape)
+    correspondences = Correspondences(at, places, sure, depths, np.zeros(len(at), int), origins)
     result = solve_pnp(correspondences, camera_of(query), ungated(config.pose))
     return result.cam_from_world if isinstance(result, Localized) else None
 
