@@ -39,8 +39,8 @@ def linearized(
 
     A point that was lifted from a reference is uncertain along the reference's ray, which a query elsewhere sees as a
     line. Residuals are whitened, as by Vakhitov et al. (Uncertainty-Aware Camera Pose Estimation from Points and Lines,
-    CVPR 2021): along that line they are divided by sqrt(1 + (s / PIXEL_STD)^2), s px the standard deviation of the depth
-    as the query sees it, but by `max_discount` at most, or wrong matches would pass that happen to lie near the line.
+    CVPR 2021): along that line they are divided by sqrt(1 + (s / PIXEL_STD)^2), s px the standard deviation of the
+    depth as the query sees it, but by `max_discount` at most, or wrong matches would pass that lie near the line.
     Taken as certain, such points pull the pose towards the references, where their errors cannot be seen.
 
     Lens distortion changes the Jacobian by less than the residuals are known, and is left out of it.
