@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.types import RIGHT, Camera, Correspondences
 
-PIXEL_STD = 1.0  # px, of where a keypoint is matched
+PIXEL_STD = 1.75  # px, of where a keypoint is matched; both matchers, measured (docs/benchmarks.md)
 STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the error without sign
 
 

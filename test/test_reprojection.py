@@ -9,7 +9,7 @@ from worlds import PINHOLE, World, rigid_of, world
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.pose import solve_pnp, stepped
-from deviloc_ros.reprojection import depth_stds, linearized, residuals_px
+from deviloc_ros.reprojection import PIXEL_STD, depth_stds, linearized, residuals_px
 from deviloc_ros.types import RIGHT, Camera, Localized
 
 CERTAIN = PoseConfig(max_depth_discount=1.0)
@@ -70,7 +70,7 @@ def test_a_residual_along_the_line_of_an_uncertain_depth_counts_less_and_one_acr
     points = replace(given.correspondences, confidence=np.full(len(given.correspondences), confidence))
     depths = transform_points(given.cam_from_world, points.points_in_world)[:, 2]
     one_std_px = 0.01 * PINHOLE.focal_px * 0.4 / depths
-    for shift, left in (([5.0, 0], 5 / np.hypot(1, one_std_px)), ([0, 5.0], np.full(len(points), 5.0))):
+    for shift, left in (([5.0, 0], 5 / np.hypot(1, one_std_px / PIXEL_STD)), ([0, 5.0], np.full(len(points), 5.0))):
         moved = replace(points, keypoints=points.keypoints + shift)
         np.testing.assert_allclose(linearized(moved, PINHOLE, given.cam_from_world, 100, FAR_PX).errors_px, left)
     moved = replace(points, keypoints=points.keypoints + np.array([5.0, 0]), confidence=np.full(len(points), 0.01))

@@ -24,6 +24,10 @@ CALIBRATION = (
     "evaluate kitchen-back-8 kitchen-back-24 kitchen-back-72 {data} {every} --matchers xfeat --lift interpolate",
     "evaluate kitchen-back-24 {data} {every} --matchers xfeat-lighterglue --lift interpolate",
 )
+UNCERTAIN_DEPTHS = (
+    "evaluate kitchen-back-24 kitchen-back-72 kitchen-12 kitchen-36 kitchen-72 drive-even drive-sparse {data} {every} "
+    "--matchers xfeat --lift pin"
+)
 OWN_LANDMARKS = (
     "evaluate kitchen-36 {data} {every} --matchers xfeat --lifts landmarks-only interpolate --landmark-source matcher"
 )
@@ -78,6 +82,11 @@ TABLES = (
         "NEES of the poses beside the chi-squared law",
     ),
     Table("calibration", CALIBRATION, render.covariance_of_all),
+    Table(
+        "uncertain-depths",
+        tuple(f"{UNCERTAIN_DEPTHS} --set pose.max_depth_discount={most}" for most in (1.0, 3.0)),
+        render.uncertain_depths,
+    ),
     Table("landmarks", (XFEAT, OWN_LANDMARKS), render.landmarks),
     Table("map-sources", (MAP_SOURCES,), render.map_sources),
     Table("depth", (DEPTH,), render.summaries_without_times),

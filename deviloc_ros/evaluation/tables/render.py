@@ -74,6 +74,18 @@ def landmarks(results: list[Any]) -> str:
     return aligned(("protocol", "matcher", "lift", "landmarks", "median", *titles(RECALLS)), lines)
 
 
+def uncertain_depths(results: list[Any]) -> str:
+    """The same queries, depths taken as certain (the first command) and as their confidence says (the second)."""
+    both = zip(*(list(all_summaries([result])) for result in results), strict=True)
+    lines = [(pair[0]["protocol"], pair[0]["lift"], *(", ".join(fixes_and_accuracy(s)) for s in pair)) for pair in both]
+    return aligned(("protocol", "lift", "certain", "uncertain"), lines)
+
+
+def fixes_and_accuracy(summary: Summary) -> tuple[str, ...]:
+    """How many were localized and how many of these wrongly, median error [cm] and recalls."""
+    return f"{summary['localized']} / {summary['queries']}", str(summary["wrong_fixes"]), *accuracy(summary)
+
+
 def accuracy(summary: Summary) -> tuple[str, ...]:
     """Median error [cm] and recalls."""
     return median_cm(summary), *(f"{summary['recall'][name]:.2f}" for name in RECALLS)
