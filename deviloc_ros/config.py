@@ -170,8 +170,8 @@ class PoseConfig(Checked):
     max_residual_px: float = param(8.0, "inlier threshold and Tukey scale of the refinement", low=0.5, high=50.0)
     max_depth_discount: float = param(
         3.0,
-        "how many times less a residual may count along the line on which the uncertain depth of its point moves it; 1 "
-        "takes depths as certain",
+        "how many times less a residual may count along the epipolar line, on which the uncertain depth of its point "
+        "moves it; 1 takes depths as certain",
         low=1.0,
         high=100.0,
     )

@@ -150,9 +150,10 @@ def lift(
             keypoints, lifted = match.moved.query_keypoints, inference.lift_moved(match.moved, view)
         else:
             keypoints, lifted = match.query_keypoints, view.lifted[match.reference_indices]
+        from_here = np.full(len(keypoints), number)
         origins = np.broadcast_to(view.cam_from_world.tgt_origin_in_src(), (len(keypoints), 3))
-        from_here = np.full(len(keypoints), number), origins
-        parts.append(Correspondences(keypoints, lifted.points_in_world, lifted.confidence, lifted.depths, *from_here))
+        points = lifted.points_in_world, lifted.confidence, lifted.depths
+        parts.append(Correspondences(keypoints, *points, from_here, origins))
     return parts
 
 

@@ -84,9 +84,9 @@ def refine(
     """From RANSAC's pose to the least weighted residuals; weights are confidence times Tukey's biweight.
 
     Residuals count less where uncertain depths explain them (`reprojection`). The biweight's scale shrinks to
-    `max_residual_px` (graduated non-convexity, Blake and Zisserman 1987), so that the end does
-    not depend on which pose RANSAC happened to find. pycolmap's refinement takes no weights and uses only the inliers
-    of the start; measured on the kitchen, this one has smaller errors.
+    `max_residual_px` (graduated non-convexity, Blake and Zisserman 1987), so that the end does not depend on which pose
+    RANSAC happened to find. pycolmap's refinement takes no weights and uses only the inliers of the start; measured on
+    the kitchen, this one has smaller errors.
     """
     for widening in WIDENINGS:
         cam_from_world = gauss_newton(correspondences, camera, cam_from_world, config, widening)

@@ -37,10 +37,10 @@ def linearized(
 ) -> Linearized:
     """Those correspondences whose discounted residual is shorter than `max_error_px`.
 
-    A point that was lifted from a reference is uncertain along the reference's ray, which a query elsewhere sees as a
+    A point that was lifted from a reference is uncertain along the reference's ray, which the query sees as an epipolar
     line. Residuals are whitened, as by Vakhitov et al. (Uncertainty-Aware Camera Pose Estimation from Points and Lines,
-    CVPR 2021): along that line they are divided by sqrt(1 + (s / PIXEL_STD)^2), s px the standard deviation of the
-    depth as the query sees it, but by `max_discount` at most, or wrong matches would pass that lie near the line.
+    CVPR 2021): along the epipolar line they are divided by sqrt(1 + (s / PIXEL_STD)^2), s px the standard deviation of
+    the depth as the query sees it, but by `max_discount` at most, or wrong matches would pass that lie near the line.
     Taken as certain, such points pull the pose towards the references, where their errors cannot be seen.
 
     Lens distortion changes the Jacobian by less than the residuals are known, and is left out of it.
@@ -53,7 +53,7 @@ def linearized(
     one_std = (in_cam - transform_points(cam_from_world, points.origins)) * depth_stds(points.confidence)[:, None]
     line = np.einsum("nij,nj->ni", jacobian[:, :, :3], one_std)  # px: how far one standard deviation moves the point
     length = np.linalg.norm(line, axis=1)
-    line = line / np.maximum(length, 1e-9)[:, None]
+    line = line / np.maximum(length, 1e-9)[:, None]  # of unit length, the epipolar line's direction
     explained = 1 - 1 / np.minimum(np.hypot(1, length / PIXEL_STD), max_discount)
     discount = np.eye(2) - (explained[:, None] * line)[:, :, None] * line[:, None]
     residuals = np.einsum("nij,nj->ni", discount, residuals)

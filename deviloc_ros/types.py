@@ -158,8 +158,8 @@ class Correspondences:
 
     keypoints: (N, 2) px in the query. points_in_world: (N, 3) m. confidence: (N,) in [0, 1], as `Lifted` has it.
     depths: (N,) m, of each point in the reference it came from: the scale of its uncertainty.
-    references: (N,) which of the query's references each came from. origins: (N, 3) m, where that was taken from: what
-    is uncertain about a point lies on the line to there.
+    references: (N,) which of the query's references each came from. origins: (N, 3) m in world, the centre of that
+    reference: a point's depth is uncertain along the ray from there.
     """
 
     keypoints: NDArray

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deviloc_ros.config import PoseConfig
 from deviloc_ros.evaluation.tables import draw as pictures
 from deviloc_ros.evaluation.tables import render
 
@@ -84,7 +85,7 @@ TABLES = (
     Table("calibration", CALIBRATION, render.covariance_of_all),
     Table(
         "uncertain-depths",
-        tuple(f"{UNCERTAIN_DEPTHS} --set pose.max_depth_discount={most}" for most in (1.0, 3.0)),
+        tuple(f"{UNCERTAIN_DEPTHS} --set pose.max_depth_discount={m}" for m in (1.0, PoseConfig().max_depth_discount)),
         render.uncertain_depths,
     ),
     Table("landmarks", (XFEAT, OWN_LANDMARKS), render.landmarks),
