@@ -1,4 +1,4 @@
-"""What the corrections of XFeat* are worth: matches between images and the same images moved by known amounts."""
+"""What the corrections of the XFeat matchers are worth: matches with the same images moved by known amounts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.evaluation.protocols import load_protocol
 from deviloc_ros.imaging import read_gray
-from deviloc_ros.matching.xfeat import XFeatSemiDense
+from deviloc_ros.matching.lighterglue import XFeatLighterGlue
+from deviloc_ros.matching.xfeat import XFeat, XFeatSemiDense
 
 PROTOCOL = "kitchen-36"
 Motion = tuple[float, float, tuple[float, float]]  # turn [deg], scale, shift [px]
@@ -21,7 +23,7 @@ MOTIONS: tuple[Motion, ...] = (
     (0.0, 1.0, (0.0, 0.0)),
     (3.0, 1.0, (0.0, 0.0)),
     (0.0, 1.08, (0.0, 0.0)),
-    (0.0, 1.0, (6.0, -4.0)),
+    (0.0, 1.0, (6.4, -3.7)),
 )
 NOISE = 5.0  # standard deviation [gray levels]
 
@@ -44,11 +46,23 @@ class Scaled(Centred):
     offset_gain = XFeatSemiDense.offset_gain
 
 
-VARIANTS: dict[str, type[XFeatSemiDense]] = {
-    "as released": AsReleased,
+class WholePixels(XFeatLighterGlue):
+    """Keypoints on whole pixels."""
+
+    @staticmethod
+    def between_pixels(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+        return peaks.to(heat.dtype)
+
+
+SEMI_DENSE: dict[str, type[XFeat]] = {
+    "`xfeat`, as released": AsReleased,
     "grid centred on 3, not 4": Centred,
     "and offsets times 1.2": Scaled,
     "and the keypoint at its cell's centre, not corner": XFeatSemiDense,
+}
+SPARSE: dict[str, type[XFeat]] = {
+    "`xfeat-lighterglue`, as released": WholePixels,
+    "keypoints between pixels": XFeatLighterGlue,
 }
 
 
@@ -61,7 +75,7 @@ def offset_errors(data: Path, every: int) -> list[dict[str, Any]]:
     (fold,) = load_protocol(PROTOCOL, data).folds
     images = [read_gray(image.path) for image in fold.map_images[::every]]
     found = []
-    for name, variant in VARIANTS.items():
+    for name, variant in (SEMI_DENSE | SPARSE).items():
         matcher = variant(MatcherConfig())
         by_motion = [
             np.concatenate([errors_px(matcher, gray, motion, seed) for seed, gray in enumerate(images)])
@@ -72,7 +86,7 @@ def offset_errors(data: Path, every: int) -> list[dict[str, Any]]:
     return found
 
 
-def errors_px(matcher: XFeatSemiDense, gray: NDArray, motion: Motion, seed: int) -> NDArray:
+def errors_px(matcher: XFeat, gray: NDArray, motion: Motion, seed: int) -> NDArray:
     """(M,) distances [px] of matched pixels from where they were moved to."""
     turn_deg, scale, shift_px = motion
     height, width = gray.shape

@@ -37,9 +37,10 @@ class XFeatLighterGlue(XFeat):
     def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
         features, logits, reliability, mapping = self._run(image, 1.0)
         heat = heatmap(logits)
-        corners, peaks = find_peaks(heat)
+        peaks, values = find_peaks(heat)
+        corners = self.between_pixels(heat, peaks)
         size = (heat.shape[1], heat.shape[0])
-        scores = peaks * sample_map(reliability[None], corners, size)[:, 0]
+        scores = values * sample_map(reliability[None], corners, size)[:, 0]
         scores, rows = scores.topk(min(self.config.max_keypoints, len(scores)))
         corners = corners[rows]
         descriptors = F.normalize(sample_bicubic(F.normalize(features, dim=0), corners, size), dim=1)
@@ -47,6 +48,18 @@ class XFeatLighterGlue(XFeat):
         scales = torch.full_like(scores, mapping.scale_x)
         original = (image.shape[1], image.shape[0])
         return Features(keypoints, descriptors, scores, scales, original, features if keep_dense else None)
+
+    @staticmethod
+    def between_pixels(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+        """(N, 2) px: where the heat is centred around each of (N, 2) peaks of a (H, W) map.
+
+        The released code takes the peaks themselves, and with them an error of rounding in both images.
+        """
+        to_right = (torch.arange(NMS_PX, device=heat.device) - NMS_PX // 2).to(heat.dtype).expand(NMS_PX, NMS_PX)
+        kernels = torch.stack([to_right, to_right.T, torch.ones_like(to_right)])[:, None]
+        columns, rows = peaks.T
+        x, y, total = F.conv2d(heat[None, None], kernels, padding=NMS_PX // 2)[0, :, rows, columns]
+        return peaks + torch.stack([x, y], 1) / total[:, None]
 
     @torch.inference_mode()
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
@@ -101,7 +114,7 @@ def find_peaks(heat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(N, 2) pixels of the local maxima of a (H, W) map above the threshold, and (N,) their values."""
     local_max = F.max_pool2d(heat[None], NMS_PX, stride=1, padding=NMS_PX // 2)[0]
     rows, columns = torch.nonzero((heat == local_max) & (heat > MIN_SCORE), as_tuple=True)
-    return torch.stack([columns, rows], 1).float(), heat[rows, columns]
+    return torch.stack([columns, rows], 1), heat[rows, columns]
 
 
 def sample_bicubic(feature_map: torch.Tensor, keypoints: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

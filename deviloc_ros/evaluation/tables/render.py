@@ -182,7 +182,7 @@ def unknown_places(results: list[Any]) -> str:
 
 def offsets(results: list[Any]) -> str:
     """Median error of the matched pixel by variant, each adding one correction."""
-    motions = ("all", "not moved", "turned by 3 deg", "8 % larger", "shifted by 6, -4 px")
+    motions = ("all", "not moved", "turned by 3 deg", "8 % larger", "shifted by 6.4, -3.7 px")
     lines = [(one["variant"], *(f"{px:.2f}" for px in (one["median_px"], *one["by_motion"]))) for one in results[0]]
     return aligned(("median error of the matched pixel [px]", *motions), lines)
 
