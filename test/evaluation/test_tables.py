@@ -101,6 +101,7 @@ CELLS = {  # something that each kind of table has to say
     ),
     "covariance": ("| kitchen-72 | xfeat | pin | 2 | 0.75 |",),
     "uncertain-depths": ("| kitchen-36 | interpolate    | 2 / 2, 0, 0.30 cm (0.20 to 0.40), 0.97, ",),
+    "keypoints": ("| kitchen-12 | xfeat   | 2048      | 2 / 2     | 0     | 0.30 cm (0.20 to 0.40) ",),
     "landmarks": ("| landmarks-only | matcher ", "| landmarks-only | sift "),
     "robustness": ("| 50% of landmarks, 0% noise ",),
     "unknown-places": ("| other places | 2 ", "| 3 to 9 "),

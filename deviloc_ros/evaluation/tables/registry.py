@@ -29,6 +29,10 @@ UNCERTAIN_DEPTHS = (
     "evaluate kitchen-back-24 kitchen-back-72 kitchen-12 kitchen-36 kitchen-72 drive-even drive-sparse {data} {every} "
     "--matchers xfeat --lift pin"
 )
+KEYPOINTS = (
+    "evaluate kitchen-back-24 kitchen-back-72 {{data}} {{every}} --matchers xfeat xfeat-lighterglue "
+    "--set matcher.max_keypoints={}"
+)
 OWN_LANDMARKS = (
     "evaluate kitchen-36 {data} {every} --matchers xfeat --lifts landmarks-only interpolate --landmark-source matcher"
 )
@@ -74,6 +78,7 @@ TABLES = (
     ),
     Table("lighterglue", (LIGHTERGLUE,), render.summaries_without_times),
     Table("offsets", (OFFSETS,), render.offsets),
+    Table("keypoints", tuple(KEYPOINTS.format(count) for count in render.KEYPOINTS), render.keypoints),
     Table("aims", (LIGHTERGLUE,), render.aims),
     Table(
         "covariance",

@@ -12,6 +12,7 @@ from deviloc_ros.evaluation.table import WITHOUT_TIMES, aligned, markdown, media
 
 Summary = dict[str, Any]
 RECALLS = ("1cm_1deg", "2cm_2deg", "5cm_5deg")
+KEYPOINTS = (512, 1024, 2048)
 AIMS = (  # that we set ourselves: protocol, figure, aim, whether more is better
     ("kitchen-12", "1cm_1deg", 0.98),
     ("kitchen-12", "median", 0.28),
@@ -79,6 +80,18 @@ def uncertain_depths(results: list[Any]) -> str:
     both = zip(*(list(all_summaries([result])) for result in results), strict=True)
     lines = [(pair[0]["protocol"], pair[0]["lift"], *(", ".join(fixes_and_accuracy(s)) for s in pair)) for pair in both]
     return aligned(("protocol", "lift", "certain", "uncertain"), lines)
+
+
+def keypoints(results: list[Any]) -> str:
+    """A line for each protocol, matcher and number of keypoints, of which each command has one."""
+    counted = [(s, n) for n, result in zip(KEYPOINTS, results, strict=True) for s in all_summaries([result])]
+    counted.sort(key=lambda one: (one[0]["protocol"], one[0]["matcher"]))
+    lines = [
+        (s["protocol"], s["matcher"], str(n), *fixes_and_accuracy(s), f"{s['latency_ms']['p50']:.0f}")
+        for s, n in counted
+    ]
+    head = ("protocol", "matcher", "keypoints", "localized", "wrong", "median", *titles(RECALLS), "ms p50")
+    return aligned(head, lines)
 
 
 def fixes_and_accuracy(summary: Summary) -> tuple[str, ...]:
