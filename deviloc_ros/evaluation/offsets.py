@@ -50,7 +50,7 @@ class WholePixels(XFeatLighterGlue):
     """Keypoints on whole pixels."""
 
     @staticmethod
-    def between_pixels(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+    def sub_pixel(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
         return peaks.to(heat.dtype)
 
 
@@ -62,7 +62,7 @@ SEMI_DENSE: dict[str, type[XFeat]] = {
 }
 SPARSE: dict[str, type[XFeat]] = {
     "`xfeat-lighterglue`, as released": WholePixels,
-    "keypoints between pixels": XFeatLighterGlue,
+    "sub-pixel keypoints": XFeatLighterGlue,
 }
 
 

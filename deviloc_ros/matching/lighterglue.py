@@ -38,7 +38,7 @@ class XFeatLighterGlue(XFeat):
         features, logits, reliability, mapping = self._run(image, 1.0)
         heat = heatmap(logits)
         peaks, values = find_peaks(heat)
-        corners = self.between_pixels(heat, peaks)
+        corners = self.sub_pixel(heat, peaks)
         size = (heat.shape[1], heat.shape[0])
         scores = values * sample_map(reliability[None], corners, size)[:, 0]
         scores, rows = scores.topk(min(self.config.max_keypoints, len(scores)))
@@ -50,8 +50,8 @@ class XFeatLighterGlue(XFeat):
         return Features(keypoints, descriptors, scores, scales, original, features if keep_dense else None)
 
     @staticmethod
-    def between_pixels(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
-        """(N, 2) px: where the heat is centred around each of (N, 2) peaks of a (H, W) map.
+    def sub_pixel(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+        """(N, 2) sub-pixel keypoints [px]: where the heat is centred around each of (N, 2) peaks [px] of a (H, W) map.
 
         The released code takes the peaks themselves, and with them an error of rounding in both images.
         """

@@ -24,6 +24,6 @@ def test_the_corrections_bring_matches_nearer(medians_px):
     assert medians[1] < 0.8 * medians[0] and medians[-1] < medians[1]
 
 
-def test_keypoints_between_pixels_are_nearer(medians_px):
-    released, between = medians_px(SPARSE, (6.4, -3.7))
-    assert between < 0.95 * released
+def test_sub_pixel_keypoints_are_nearer(medians_px):
+    released, sub_pixel = medians_px(SPARSE, (6.4, -3.7))
+    assert sub_pixel < 0.95 * released
