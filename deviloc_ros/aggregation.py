@@ -24,7 +24,8 @@ def aggregate(correspondences: Correspondences, config: AggregationConfig) -> Co
         from deviloc_ros.upstream.aggregation import aggregate_as_published
 
         return aggregate_as_published(correspondences, config)
-    left = correspondences[correspondences.confidence > config.min_confidence]
+    known = np.isfinite(correspondences.points_in_world).all(1)
+    left = correspondences[known & (correspondences.confidence > config.min_confidence)]
     left = left[np.argsort(-left.confidence, kind="stable")]
     _, cells = np.unique(np.round(left.keypoints / config.cell_px), axis=0, return_inverse=True)
     groups = np.full(len(left), -1)
@@ -40,7 +41,7 @@ def join_first_of_each_cell(groups: NDArray, cells: NDArray, points: Corresponde
     founders, founder_of = np.unique(cells[free], return_index=True)
     founder = free[founder_of][np.searchsorted(founders, cells[free])]
     apart = np.linalg.norm(points.points_in_world[free] - points.points_in_world[founder], axis=1)
-    agree = apart <= tolerance * points.depths[founder]
+    agree = (apart <= tolerance * points.depths[founder]) | (free == founder)
     groups = groups.copy()
     groups[free[agree]] = founder[agree]
     return groups

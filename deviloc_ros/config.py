@@ -107,7 +107,9 @@ class LiftConfig(Checked):
     check_depth_difference: float = param(
         0.03, "neighbouring views whose depths differ by more than this share disagree", low=1e-4, high=10.0
     )
-    min_landmarks: int = param(0, "views with no more landmarks than this stay out of a map", low=0, high=1000000)
+    min_landmarks: int = param(
+        0, "views with no more landmarks than this stay out of a map; 0: none does", low=0, high=1000000
+    )
     max_landmarks: int = param(
         0, "landmarks kept per view, drawn at random with a fixed seed; 0: all", low=0, high=1000000
     )

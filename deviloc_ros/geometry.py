@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 import pycolmap
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+UNIT_TOLERANCE = 0.02  # of a quaternion written with two decimals
 
 
 def rigid(matrix: NDArray) -> pycolmap.Rigid3d:
@@ -22,6 +24,21 @@ def rigid(matrix: NDArray) -> pycolmap.Rigid3d:
     if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
         raise ValueError("transform's 3 x 3 part is not a rotation")
     return pycolmap.Rigid3d(pycolmap.Rotation3d(nearest_rotation(rotation)), matrix[:3, 3])
+
+
+def rigid_of_quaternion(xyzw: ArrayLike, translation: ArrayLike) -> pycolmap.Rigid3d:
+    """Rigid transform from a quaternion, made exactly of unit length, and a translation.
+
+    Raises:
+        ValueError: not four and three numbers, one is not finite, or the quaternion is not of about unit length.
+    """
+    xyz, quaternion = np.asarray(translation, float), np.asarray(xyzw, float)
+    if xyz.shape != (3,) or quaternion.shape != (4,):
+        raise ValueError(f"a pose is 3 numbers and a quaternion of 4, not {xyz.size} and {quaternion.size}")
+    length = math.hypot(*quaternion)
+    if not np.isfinite(xyz).all() or not abs(length - 1) < UNIT_TOLERANCE:
+        raise ValueError(f"pose with position {xyz.tolist()} and quaternion (xyzw) {quaternion.tolist()} is not valid")
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(quaternion / length), xyz)
 
 
 def nearest_rotation(matrix: NDArray) -> NDArray:
@@ -83,18 +100,18 @@ def isotropic(std_m: float, std_rad: float) -> NDArray:
     return np.diag([std_m**2] * 3 + [std_rad**2] * 3)
 
 
-def covariance_of_inverse(cam_from_world: pycolmap.Rigid3d, covariance: NDArray) -> NDArray:
-    """Covariance of world_from_cam (translation, rotation; world axes) from that of cam_from_world.
+def moved_frame(motion: NDArray, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+    """cam_from_world after what the camera sees turns about its centre and shifts: (6,) shift [m], turn [rad]."""
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(motion[3:]), motion[:3]) * cam_from_world
 
-    Both order translation [m] before rotation [rad], and perturb rotations on the left: R exp(-[d]x) = exp(-[R d]x) R
-    moves the perturbation of cam_from_world, given in camera axes, to world axes.
+
+def covariance_in_world(cam_from_world: pycolmap.Rigid3d, covariance: NDArray) -> NDArray:
+    """Covariance of world_from_cam (translation, rotation; world axes) from that of the motion of `moved_frame`.
+
+    To first order the camera moves by the opposite, and only the axes differ: R exp(-[d]x) = exp(-[R d]x) R.
     """
-    world_from_cam = cam_from_world.rotation.matrix().T
-    jacobian = np.zeros((6, 6))
-    jacobian[:3, :3] = -world_from_cam
-    jacobian[:3, 3:] = -world_from_cam @ skew(cam_from_world.translation)
-    jacobian[3:, 3:] = -world_from_cam
-    return jacobian @ covariance @ jacobian.T
+    axes = np.kron(np.eye(2), cam_from_world.rotation.matrix().T)
+    return axes @ covariance @ axes.T
 
 
 def covariance_of_moved(

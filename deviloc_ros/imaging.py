@@ -50,6 +50,10 @@ class PixelMapping:
     scale_x: float
     scale_y: float
 
+    def scales(self, keypoints: torch.Tensor) -> torch.Tensor:
+        """(N, 2) original pixels per pixel, the same at all of (N, 2) keypoints."""
+        return keypoints.new_tensor([self.scale_x, self.scale_y]).repeat(len(keypoints), 1)
+
     def to_original(self, keypoints: torch.Tensor) -> torch.Tensor:
         """(..., 2) -> (..., 2)."""
         scale = keypoints.new_tensor([self.scale_x, self.scale_y])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rosbags.image import ImageError, image_to_cvimage
 from rosbags.image.image import to_cvtype
 
+from deviloc_ros.geometry import rigid_of_quaternion
 from deviloc_ros.types import Camera
 
 GRAY_ENCODINGS = {"mono8": "mono8", "mono16": "mono8", "8UC1": "8UC1"}  # and what they are converted to
@@ -33,17 +34,9 @@ def rigid_of_transform(message: Any) -> pycolmap.Rigid3d:
 
 
 def rigid_of(translation: Any, rotation: Any) -> pycolmap.Rigid3d:
-    """Of a Vector3 or Point, and a Quaternion.
-
-    Raises:
-        ValueError: a number is not finite, or the quaternion does not have about unit length.
-    """
-    xyz = np.array([translation.x, translation.y, translation.z])
-    xyzw = np.array([rotation.x, rotation.y, rotation.z, rotation.w])
-    length = float(np.linalg.norm(xyzw))
-    if not np.isfinite(xyz).all() or not abs(length - 1.0) < 1e-2:
-        raise ValueError(f"pose with position {xyz.tolist()} and quaternion (xyzw) {xyzw.tolist()} is not valid")
-    return pycolmap.Rigid3d(pycolmap.Rotation3d(xyzw / length), xyz)
+    """Of a Vector3 or Point, and a Quaternion. Raises ValueError: not finite, or not a rotation."""
+    xyzw = (rotation.x, rotation.y, rotation.z, rotation.w)
+    return rigid_of_quaternion(xyzw, (translation.x, translation.y, translation.z))
 
 
 def rigid_of_text(text: str) -> pycolmap.Rigid3d:

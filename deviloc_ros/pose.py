@@ -10,7 +10,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import covariance_of_inverse, is_finite, isotropic, translation_distance_m
+from deviloc_ros.geometry import covariance_in_world, is_finite, isotropic, moved_frame, translation_distance_m
 from deviloc_ros.reprojection import linearized, residuals_px
 from deviloc_ros.types import Camera, Correspondences, Evidence, Localized, Lost, Reason, Result
 
@@ -106,21 +106,15 @@ def gauss_newton(
         if condition(equations.information) > MAX_CONDITION:
             break
         step = -np.linalg.solve(equations.information, equations.gradients.sum(0))
-        cam_from_world = stepped(cam_from_world, step)
+        cam_from_world = moved_frame(step, cam_from_world)
         if np.abs(step).max() < STEP_TOLERANCE:
             break
     return cam_from_world
 
 
-def stepped(cam_from_world: pycolmap.Rigid3d, step: NDArray) -> pycolmap.Rigid3d:
-    """Moved by (6,) translation and rotation, the latter on the left."""
-    rotation = pycolmap.Rotation3d(step[3:]) * cam_from_world.rotation
-    return pycolmap.Rigid3d(rotation, cam_from_world.translation + step[:3])
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class NormalEquations:
-    """Of the weighted reprojection error, for (translation, rotation) of cam_from_world, rotated on the left.
+    """Of the weighted reprojection error, for the motion of `geometry.moved_frame`.
 
     root: (N, 2, 6) Jacobian of each pixel times the root of its weight. gradients: (N, 6). rows: (N,) which of the
     correspondences have weight. information: (6, 6).
@@ -195,7 +189,7 @@ def pose_covariance(equations: NormalEquations, cells: NDArray, cam_from_world: 
     np.add.at(gradients, cell_of, equations.gradients)
     inverse = np.linalg.inv(equations.information)
     excess = np.trace(inverse @ gradients.T @ gradients) / 6 * len(cells) / (len(cells) - 6)
-    return covariance_of_inverse(cam_from_world, excess * inverse)
+    return covariance_in_world(cam_from_world, excess * inverse)
 
 
 def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> float:
@@ -212,5 +206,5 @@ def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: 
         if condition(information) > MAX_CONDITION:
             return np.inf
         step = np.linalg.solve(information, equations.gradients[left_out].sum(0) - total)
-        largest_m = max(largest_m, translation_distance_m(stepped(cam_from_world, step), cam_from_world))
+        largest_m = max(largest_m, translation_distance_m(moved_frame(step, cam_from_world), cam_from_world))
     return largest_m

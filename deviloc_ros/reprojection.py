@@ -12,12 +12,13 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.types import RIGHT, Camera, Correspondences
 
 PIXEL_STD = 1.75  # px, of where a keypoint is matched; both matchers, measured (docs/benchmarks.md)
+RELATIVE_STEP = 1e-5  # of the distance, for derivatives: errors of 1e-9 px per px
 STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the error without sign
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linearized:
-    """Residuals at a pose, discounted, for (translation, rotation) of cam_from_world, rotated on the left.
+    """Residuals at a pose, discounted, and their derivatives by the motion of `geometry.moved_frame`.
 
     rows: (N,) of the correspondences. residuals: (N, 2) px. errors_px: (N,) their lengths. jacobian: (N, 2, 6).
     """
@@ -42,14 +43,12 @@ def linearized(
     CVPR 2021): along the epipolar line they are divided by sqrt(1 + (s / PIXEL_STD)^2), s px the standard deviation of
     the depth as the query sees it, but by `max_discount` at most, or wrong matches would pass that lie near the line.
     Taken as certain, such points pull the pose towards the references, where their errors cannot be seen.
-
-    Lens distortion changes the Jacobian by less than the residuals are known, and is left out of it.
     """
     residuals = residuals_px(correspondences, camera, cam_from_world)
     rows = np.flatnonzero(np.linalg.norm(residuals, axis=1) < max_discount * max_error_px)
     points, residuals = correspondences[rows], residuals[rows]
     in_cam = transform_points(cam_from_world, points.points_in_world)
-    jacobian = projection_jacobian(in_cam, cam_from_world, camera.focal_px)
+    jacobian = projection_jacobian(in_cam, camera)
     one_std = (in_cam - transform_points(cam_from_world, points.origins)) * depth_stds(points.confidence)[:, None]
     line = np.einsum("nij,nj->ni", jacobian[:, :, :3], one_std)  # px: how far one standard deviation moves the point
     length = np.linalg.norm(line, axis=1)
@@ -80,10 +79,16 @@ def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_worl
     return np.where(np.isfinite(residuals), residuals, np.inf)
 
 
-def projection_jacobian(points_in_cam: NDArray, cam_from_world: pycolmap.Rigid3d, focal_px: float) -> NDArray:
-    """(N, 2, 6) d(pixel) / d(translation, rotation) of cam_from_world, rotation perturbed on the left."""
-    x, y, z = points_in_cam.T
-    zero = np.zeros_like(z)
-    by_point = focal_px * np.stack([np.stack([1 / z, zero, -x / z**2], -1), np.stack([zero, 1 / z, -y / z**2], -1)], 1)
-    rotated = (points_in_cam - cam_from_world.translation)[:, None]
-    return np.concatenate([by_point, np.cross(rotated, by_point)], 2)
+def projection_jacobian(points_in_cam: NDArray, camera: Camera) -> NDArray:
+    """(N, 2, 6) d(pixel) / d(motion of `geometry.moved_frame`), of whatever lens, by central differences.
+
+    Along its own ray a point does not move in the image, which gives the derivative by z.
+    """
+    step_m = RELATIVE_STEP * np.linalg.norm(points_in_cam, axis=1)[:, None]
+    by_x, by_y = (
+        (camera.project(points_in_cam + step_m * axis) - camera.project(points_in_cam - step_m * axis)) / (2 * step_m)
+        for axis in np.eye(3)[:2]
+    )
+    x, y, z = points_in_cam.T[..., None]
+    by_point = np.stack([by_x, by_y, -(x * by_x + y * by_y) / z], -1)
+    return np.concatenate([by_point, np.cross(points_in_cam[:, None], by_point)], 2)

@@ -117,7 +117,7 @@ def sense(seen: DepthPoints, rays: NDArray) -> tuple[NDArray, NDArray]:
     """Depth along rays, and how far the depth pixels around scatter.
 
     Args:
-        rays: (N, 2) on the plane z = 1.
+        rays: (N, 2) on the plane z = 1; NaN where a keypoint has none.
 
     Returns:
         (N,) depths [m] and (N,) relative scatter; NaN where the sensor did not see a surface all around the ray.
@@ -125,7 +125,9 @@ def sense(seen: DepthPoints, rays: NDArray) -> tuple[NDArray, NDArray]:
     depths, scatter = np.full(len(rays), np.nan), np.full(len(rays), np.nan)
     if len(seen.depths) < SAMPLES or not len(rays):
         return depths, scatter
-    distances, nearest = cKDTree(seen.rays).query(rays, SAMPLES, distance_upper_bound=REACH * seen.pitch)
+    reach = REACH * seen.pitch
+    far_away = np.nan_to_num(rays, nan=1e6)  # the tree refuses NaN
+    distances, nearest = cKDTree(seen.rays).query(far_away, SAMPLES, distance_upper_bound=reach)
     rows = np.flatnonzero(np.isfinite(distances).all(1))
     around = seen.depths[nearest[rows]]
     rows = rows[around.max(1, initial=0) < (1 + EDGE) * around.min(1, initial=np.inf)]

@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens 
     import torch
 
 
+LEADS_BACK_PX = 0.01  # undistortion is iterative; far below what a keypoint is known to
+
+
 class Reason(enum.Enum):
     """Why there is no pose."""
 
@@ -60,6 +63,8 @@ class Camera:
             raise ValueError(
                 f"camera model {self.model} takes ({expected}), got {len(self.params)} values {self.params}"
             )
+        if self.colmap.is_spherical():
+            raise ValueError(f"camera model {self.model} has no image plane; cut its images into perspective ones")
         if min(self.colmap.focal_length_x, self.colmap.focal_length_y) <= 0:
             raise ValueError(f"camera focal length must be positive, got parameters {self.params}")
 
@@ -88,12 +93,18 @@ class Camera:
         return np.all((pixels >= -0.5) & (pixels < size - 0.5), axis=1)
 
     def rays(self, keypoints: NDArray) -> NDArray:
-        """(N, 2) distorted pixels -> (N, 3) undistorted viewing rays with z = 1; NaN where undistortion fails."""
+        """(N, 2) distorted pixels -> (N, 3) undistorted viewing rays with z = 1; NaN where there is none.
+
+        A pixel beyond what the lens model can see, or at 90 degrees and more, has none; pycolmap gives some of these a
+        number, which does not lead back to the pixel.
+        """
         keypoints = np.atleast_2d(np.asarray(keypoints, float))
         if not len(keypoints):
             return np.zeros((0, 3))
         xy = np.asarray(self.colmap.cam_from_img(keypoints), float)
-        return np.concatenate([xy, np.ones((len(xy), 1))], 1)
+        rays = np.concatenate([xy, np.ones((len(xy), 1))], 1)
+        leads_back = np.abs(self.project(rays) - keypoints).max(1) < LEADS_BACK_PX
+        return np.where(leads_back[:, None], rays, np.nan)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +112,8 @@ class Features:
     """What a matcher keeps of one image.
 
     keypoints: (N, 2) px of the original image. descriptors: (N, C). scores: (N,), unbounded.
-    scales: (N,) original pixels per pixel of the level a keypoint was found on. size: (width, height) px of the image.
+    scales: (N, 2) original pixels per pixel, in x and y, of the level a keypoint was found on.
+    size: (width, height) px of the image.
     dense: (C, h, w) feature map spanning the image, kept only while a map is built.
     fine: (C, h, w) feature map that a matcher's fine stage reads, part of what a map stores.
     """
@@ -209,7 +221,7 @@ UNKNOWN_DEPTH_STD = 1.0
 class Landmarks:
     """Map points as one view observes them: ids (M,), keypoints (M, 2) px, points_in_world (M, 3) m.
 
-    depth_stds: (M,) standard deviation of the depth along the view's ray, relative to it (`maps.uncertainty`);
+    depth_stds: (M,) standard deviation along the view's ray, relative to the depth (`maps.uncertainty`);
     UNKNOWN_DEPTH_STD where nobody said.
     """
 

@@ -34,7 +34,7 @@ def reference_view(number: int, count: int = 50) -> tuple[ReferenceView, Landmar
     camera = CAMERAS[number % 2]
     descriptors = torch.nn.functional.normalize(torch.randn(count, 64, generator=generator), dim=1)
     keypoints, scores = 240 * torch.rand(count, 2, generator=generator), torch.rand(count, generator=generator)
-    features = Features(keypoints, descriptors, scores, torch.ones(count), (camera.width, camera.height))
+    features = Features(keypoints, descriptors, scores, torch.ones(count, 2), (camera.width, camera.height))
     lifted = Lifted(rng.normal(size=(count, 3)), rng.random(count), rng.uniform(1, 5, count))
     pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rng.normal(0, 1, 3)), rng.normal(0, 5, 3))
     landmarks = Landmarks(np.arange(7) + 5 * number, rng.uniform(0, 240, (7, 2)), rng.normal(size=(7, 3)))
@@ -47,7 +47,7 @@ def features_of(place: int, seed: int) -> Features:
     noise = torch.randn(KEYPOINTS, 64, generator=torch.Generator().manual_seed(1000 + seed))
     descriptors = torch.nn.functional.normalize(of_place + 0.3 * noise, dim=1)
     keypoints = torch.rand(KEYPOINTS, 2, generator=torch.Generator().manual_seed(seed))
-    return Features(keypoints, descriptors, torch.ones(KEYPOINTS), torch.ones(KEYPOINTS), (320, 240))
+    return Features(keypoints, descriptors, torch.ones(KEYPOINTS), torch.ones(KEYPOINTS, 2), (320, 240))
 
 
 def view_at(name: str, place: int, x: float, turned=(0, 0, 0)) -> tuple[ReferenceView, Landmarks]:

@@ -46,6 +46,12 @@ def reference_aggregation(given: Correspondences, cell_px: float, min_confidence
     }
 
 
+@pytest.mark.parametrize("depth, left", [(-2.0, [0, 1]), (0.0, [0, 1]), (np.nan, [1]), (np.inf, [1])])
+def test_points_whose_depth_says_nothing_spoil_no_others(depth, left):
+    merged = aggregate(correspondences((4, 4, depth, 0.9), (4.2, 4, 2.0, 0.8), (4.4, 4, 2.01, 0.7)), DEPTH_TEST)
+    assert merged.references.tolist() == left and np.isfinite(merged.points_in_world).all()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_without_the_depth_test_it_is_the_papers_rule(seed):
     config = AggregationConfig(cell_px=4.0, min_confidence=0.3, max_depth_difference=1e6)

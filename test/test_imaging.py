@@ -68,10 +68,10 @@ def test_sampling_a_linear_map_is_exact(vector):
 def test_sampled_features_have_unit_length_and_none_are_made_up():
     dense = torch.randn(16, 30, 40, generator=torch.Generator().manual_seed(0))
     empty = torch.zeros(0, 2)
-    features = Features(empty, torch.zeros(0, 16), empty[:, 0], empty[:, 0], (320, 240), dense)
+    features = Features(empty, torch.zeros(0, 16), empty[:, 0], empty, (320, 240), dense)
     keypoints = np.random.default_rng(0).uniform(0, 239, (20, 2))
     np.testing.assert_allclose(np.linalg.norm(sample_unit_features(features, keypoints), axis=1), 1, rtol=1e-5)
-    without = Features(empty, torch.zeros(0, 16), empty[:, 0], empty[:, 0], (320, 240))
+    without = Features(empty, torch.zeros(0, 16), empty[:, 0], empty, (320, 240))
     assert sample_unit_features(without, keypoints).shape == (20, 0)
 
 

@@ -49,7 +49,7 @@ def features_at(keypoints) -> Features:
         torch.tensor(np.asarray(keypoints), dtype=torch.float32).reshape(-1, 2),
         torch.nn.functional.normalize(torch.randn(count, 64, generator=generator), dim=1),
         torch.ones(count),
-        torch.ones(count),
+        torch.ones(count, 2),
         (640, 480),
         torch.randn(64, 60, 80, generator=generator),
     )

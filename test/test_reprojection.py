@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from worlds import PINHOLE, World, rigid_of, world
+from worlds import LENSES, PINHOLE, World, rigid_of, world
 
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import transform_points
-from deviloc_ros.pose import solve_pnp, stepped
+from deviloc_ros.geometry import moved_frame, transform_points
+from deviloc_ros.pose import solve_pnp
 from deviloc_ros.reprojection import PIXEL_STD, depth_stds, linearized, residuals_px
 from deviloc_ros.types import RIGHT, Camera, Localized
 
@@ -60,8 +60,19 @@ def test_certain_depths_leave_the_plain_residuals_and_their_derivatives(discount
     np.testing.assert_allclose(lines.errors_px, np.linalg.norm(plain, axis=1), atol=1e-9)
     for axis in range(6):
         step = 1e-6 * np.eye(6)[axis]
-        moved = residuals_px(points, PINHOLE, stepped(given.cam_from_world, step))
+        moved = residuals_px(points, PINHOLE, moved_frame(step, given.cam_from_world))
         np.testing.assert_allclose((moved - plain) / 1e-6, lines.jacobian[:, :, axis], rtol=1e-3, atol=0.05)
+
+
+@pytest.mark.parametrize("camera", LENSES, ids=lambda camera: camera.model)
+def test_derivatives_are_those_of_the_lens(camera):
+    truth = world(0, camera=camera)
+    points, px_per_m = truth.correspondences, camera.focal_px
+    lines = linearized(points, camera, truth.cam_from_world, 1.0, FAR_PX)
+    for axis in range(6):
+        steps = (moved_frame(sign * 1e-4 * np.eye(6)[axis], truth.cam_from_world) for sign in (1, -1))
+        ahead, behind = (residuals_px(points, camera, moved) for moved in steps)
+        np.testing.assert_allclose((ahead - behind) / 2e-4, lines.jacobian[:, :, axis], atol=1e-4 * px_per_m)
 
 
 def test_a_residual_along_the_line_of_an_uncertain_depth_counts_less_and_one_across_it_does_not():

@@ -29,6 +29,7 @@ CAMERAS = [
         ("PINHOLE takes", "PINHOLE", 640, 480, ()),
         ("focal length", "PINHOLE", 640, 480, (0.0, 0.0, 0.0, 0.0)),
         ("focal length", "PINHOLE", 640, 480, (525.0, -525.0, 320.0, 240.0)),
+        ("EQUIRECTANGULAR has no image plane", "EQUIRECTANGULAR", 2048, 1024, (2048.0, 1024.0)),
     ],
 )
 def test_a_camera_that_makes_no_sense_names_what_is_wrong(field, model, width, height, params):
@@ -42,6 +43,14 @@ def test_projecting_a_ray_gives_back_its_pixel(camera, x, y, depth):
     ray = camera.rays(np.array([[x, y]]))
     assert ray[0, 2] == 1
     np.testing.assert_allclose(camera.project(ray * depth), [[x, y]], atol=1e-4)
+
+
+def test_pixels_at_90_degrees_and_more_have_no_ray():
+    wide = Camera("OPENCV_FISHEYE", 1000, 1000, (280.0, 280.0, 499.5, 499.5, 0.0, 0.0, 0.0, 0.0))
+    angles = np.deg2rad([0, 45, 89, 91, 100, 120])
+    rays = wide.rays(np.stack([499.5 + 280 * angles, np.full(6, 499.5)], 1))
+    np.testing.assert_allclose(rays[:3, 0], np.tan(angles[:3]), atol=1e-6)
+    assert np.isnan(rays[3:]).all()
 
 
 def test_the_principal_point_looks_straight_ahead():

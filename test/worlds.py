@@ -18,6 +18,13 @@ torch.set_num_threads(1)  # images are small here: threads that wait for each ot
 TRAINED_MATCHERS = tuple(name for name in MATCHERS if name != "topicfm")
 TRAINED_LIFTS = tuple(name for name in LIFTS if name != "upstream")
 PINHOLE = Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5))
+LENSES = (
+    PINHOLE,
+    Camera("PINHOLE", 640, 480, (500.0, 1000.0, 319.5, 239.5)),
+    Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, -0.05)),
+    Camera("OPENCV", 640, 480, (520.0, 530.0, 310.0, 250.0, -0.2, 0.05, 1e-3, -1e-3)),
+    Camera("OPENCV_FISHEYE", 640, 480, (280.0, 280.0, 319.5, 239.5, 0.01, -0.005, 0.0, 0.0)),
+)
 SMALL = Camera("PINHOLE", 320, 240, (262.0, 262.0, 159.5, 119.5))
 
 

@@ -25,6 +25,7 @@ import pycolmap
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.evaluation.frames import Estimate, Frame
 from deviloc_ros.evaluation.trajectory import write_tum
+from deviloc_ros.geometry import rigid_of_quaternion
 
 SUMMARY, FRAMES, LATENCY, STAGES = "summary.json", "frames.csv", "latency.json", "latency.csv"
 ESTIMATED, TRUTH, ESTIMATES, REPORT = "estimated.tum", "truth.tum", "estimates", "report.html"
@@ -175,5 +176,5 @@ def pose_of_cells(values: list[str]) -> pycolmap.Rigid3d | None:
     """The way back from `cells`."""
     if not values[0]:
         return None
-    numbers = np.array([float(value) for value in values])
-    return pycolmap.Rigid3d(pycolmap.Rotation3d(numbers[3:]), numbers[:3])
+    numbers = [float(value) for value in values]
+    return rigid_of_quaternion(numbers[3:], numbers[:3])

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from deviloc_ros.drops import Drop
 from deviloc_ros.evaluation.metrics import is_wrong_fix
-from deviloc_ros.evaluation.truth import Truth, aligned
+from deviloc_ros.evaluation.truth import Truth
 from deviloc_ros.geometry import isotropic, pose_difference, rotation_distance_deg
+from deviloc_ros.maps.alignment import align_positions
 from deviloc_ros.tracking import Verdict, largest_stds
 from deviloc_ros.types import Prior, Reason
 
@@ -109,7 +110,11 @@ def score(estimates: list[Estimate], truth: Truth | None, align: bool) -> list[F
     if align:
         both = [(e.map_from_base, t) for e, t in zip(estimates, true_from_base, strict=True) if e.localized and t]
         origins = [np.array([pose.translation for pose in side if pose]) for side in zip(*both, strict=True)]
-        true_from_map = aligned(*(origins or [np.zeros((1, 3))] * 2))
+        try:
+            found = align_positions(*(origins or [np.zeros((0, 3))] * 2), rigid=True)
+        except ValueError as error:
+            raise ValueError(f"--align: of localized frames with ground truth, {error}") from error
+        true_from_map = pycolmap.Rigid3d(found.rotation, found.translation)
     return [compared(e, true, true_from_map) for e, true in zip(estimates, true_from_base, strict=True)]
 
 

@@ -74,12 +74,13 @@ def holdout_view(
     image: PosedImage, landmarks: Landmarks, observations: dict[int, int], features: Features
 ) -> HoldoutView:
     in_cam = transform_points(image.cam_from_world, landmarks.points_in_world)
-    usable = in_cam[:, 2] > 1e-6
+    rays = image.camera.rays(landmarks.keypoints)
+    usable = (in_cam[:, 2] > 1e-6) & np.isfinite(rays).all(1)
     at = landmarks.keypoints[usable]
     counts = np.array([observations[id_] for id_ in landmarks.ids[usable].tolist()])
     features_at = sample_unit_features(features, at)
     stds = landmarks.depth_stds[usable]
-    return HoldoutView(in_cam[usable], image.camera.rays(at), features_at, stds, counts, image.camera.focal_px)
+    return HoldoutView(in_cam[usable], rays[usable], features_at, stds, counts, image.camera.focal_px)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

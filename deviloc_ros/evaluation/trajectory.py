@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 
-import numpy as np
 import pycolmap
 
-from deviloc_ros.geometry import is_finite
+from deviloc_ros.geometry import rigid_of_quaternion
 
 Stamped = tuple[int, pycolmap.Rigid3d]
 
@@ -31,19 +31,18 @@ def read_tum(path: Path) -> list[Stamped]:
             continue
         fields = line.split()
         try:
-            values = np.array([float(field) for field in fields[1:]])
-            if values.shape != (7,):
+            if len(fields) != 8:
                 raise ValueError(f"expected 8 numbers, got {len(fields)}")
-            pose = pycolmap.Rigid3d(pycolmap.Rotation3d(values[3:]), values[:3])
-            if not is_finite(pose):
-                raise ValueError("pose is not finite")
-            poses.append((nanoseconds(fields[0]), pose))
+            values = [float(field) for field in fields[1:]]
+            poses.append((nanoseconds(fields[0]), rigid_of_quaternion(values[3:], values[:3])))
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
     return poses
 
 
 def nanoseconds(seconds: str) -> int:
-    """`12.5` -> 12500000000, without the rounding of a float."""
-    whole, _, fraction = seconds.partition(".")
-    return int(whole) * 1_000_000_000 + int((fraction + "0" * 9)[:9])
+    """`12.5` or `1.25e+01` -> 12500000000, without the rounding of a float. Raises ValueError: not a number."""
+    try:
+        return int(Decimal(seconds).scaleb(9))
+    except (ArithmeticError, ValueError) as error:
+        raise ValueError(f"time {seconds!r} is not a number of seconds") from error

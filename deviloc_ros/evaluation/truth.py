@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pycolmap
 
 from deviloc_ros.bags.transforms import TransformError, TransformTree
 from deviloc_ros.evaluation.trajectory import Stamped, read_tum
-from deviloc_ros.geometry import nearest_rotation, rigid
 from deviloc_ros.messages import rigid_of_pose, rigid_of_transform, stamp_ns
 
 MAX_GAP_NS = 500_000_000  # truth farther apart than this is not interpolated
@@ -100,18 +98,3 @@ def truth_of_transforms(transforms: TransformTree, parent: str, child: str, time
     if not poses:
         raise ValueError(f"no ground truth {parent} <- {child}: {failures[0] if failures else 'no images'}")
     return Truth(poses, parent)
-
-
-def aligned(estimated: np.ndarray, true: np.ndarray) -> pycolmap.Rigid3d:
-    """true_from_estimated: the rigid motion that brings (N, 3) points nearest to others (Umeyama 1991, no scale).
-
-    Raises:
-        ValueError: fewer than three points, or all on a line: the rotation about it would be arbitrary.
-    """
-    centre_a, centre_b = estimated.mean(0), true.mean(0)
-    correlation = (true - centre_b).T @ (estimated - centre_a)
-    singular = np.linalg.svd(correlation, compute_uv=False)
-    if len(estimated) < 3 or singular[1] < 1e-9 * singular[0]:
-        raise ValueError("--align needs at least three localized frames with ground truth that are not on one line")
-    rotation = nearest_rotation(correlation)
-    return rigid(np.column_stack([rotation, centre_b - rotation @ centre_a]))

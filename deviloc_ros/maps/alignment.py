@@ -76,18 +76,19 @@ def moved_pose(new_from_world: pycolmap.Sim3d, cam_from_world: pycolmap.Rigid3d)
 def align_positions(positions: NDArray, wanted: NDArray, *, rigid: bool = False) -> pycolmap.Sim3d:
     """wanted_from_positions: what brings (N, 3) positions nearest to others (Umeyama 1991); rigid: with scale 1.
 
+    pycolmap's estimators refuse positions that lie in one plane.
+
     Raises:
         ValueError: fewer than three, or all on a line: the rotation about it would be arbitrary.
     """
-    few = f"{len(positions)} positions determine no rotation: three are needed that are not on one line"
     for points in (positions, wanted):
         singular = np.linalg.svd(points - points.mean(0), compute_uv=False) if len(points) > 2 else np.zeros(3)
         if singular[1] <= ON_A_LINE * singular[0]:
-            raise ValueError(few)
-    found = pycolmap.estimate_rigid3d(positions, wanted) if rigid else pycolmap.estimate_sim3d(positions, wanted)
-    if found is None:
-        raise ValueError(few)
-    return found if isinstance(found, pycolmap.Sim3d) else pycolmap.Sim3d(1.0, found.rotation, found.translation)
+            few = f"{len(positions)} positions determine no rotation"
+            raise ValueError(f"{few}: three are needed that are not on one line")
+    middle_here, middle_there = positions.mean(0), wanted.mean(0)
+    rotation = nearest_rotation((wanted - middle_there).T @ (positions - middle_here))
+    return shifted_and_scaled(positions, wanted, rotation, rigid)
 
 
 def align_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> pycolmap.Sim3d:
@@ -99,15 +100,19 @@ def align_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> pycolmap
     if not len(poses):
         raise ValueError("no pose to align by")
     turns = [w.rotation.matrix().T @ p.rotation.matrix() for p, w in zip(poses, wanted, strict=True)]
-    rotation = nearest_rotation(np.mean(turns, 0))
-    here, there = centres_of(poses) @ rotation.T, centres_of(wanted)
-    middle_here, middle_there = here.mean(0), there.mean(0)
+    return shifted_and_scaled(centres_of(poses), centres_of(wanted), nearest_rotation(np.mean(turns, 0)), rigid)
+
+
+def shifted_and_scaled(positions: NDArray, wanted: NDArray, rotation: NDArray, rigid: bool) -> pycolmap.Sim3d:
+    """wanted_from_positions with that rotation; scale and shift by least squares. Raises ValueError: no scale."""
+    here = positions @ rotation.T
+    middle_here, middle_there = here.mean(0), wanted.mean(0)
     scale = 1.0
     if not rigid:
         spread = float(((here - middle_here) ** 2).sum())
-        scale = float(((here - middle_here) * (there - middle_there)).sum()) / max(spread, 1e-12)
+        scale = float(((here - middle_here) * (wanted - middle_there)).sum()) / max(spread, 1e-12)
         if scale <= 1e-9:
-            raise ValueError(f"{len(poses)} poses determine no scale: the camera has to move")
+            raise ValueError(f"{len(positions)} poses determine no scale: the camera has to move")
     return pycolmap.Sim3d(scale, pycolmap.Rotation3d(rotation), middle_there - scale * middle_here)
 
 

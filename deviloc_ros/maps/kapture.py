@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pycolmap
 
-from deviloc_ros.geometry import is_finite
+from deviloc_ros.geometry import rigid_of_quaternion
 from deviloc_ros.maps.colmap import camera_from_colmap
 from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.types import Camera
@@ -75,9 +74,6 @@ def kapture_pose(path: Path, fields: list[str]) -> pycolmap.Rigid3d:
     """Of `qw, qx, qy, qz, tx, ty, tz`. Raises SourceError."""
     try:
         w, x, y, z, *translation = (float(field) for field in fields)
-        pose = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([x, y, z, w])), np.array(translation).reshape(3))
+        return rigid_of_quaternion((x, y, z, w), translation)
     except ValueError as error:
         raise SourceError(f"{path}: {', '.join(fields)}: {error}") from error
-    if not is_finite(pose) or not any((w, x, y, z)):
-        raise SourceError(f"{path}: {', '.join(fields)}: not a pose")
-    return pose

@@ -15,12 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pycolmap
 import safetensors
 
 from deviloc_ros.config import Config, from_dict, to_dict
-from deviloc_ros.geometry import is_finite
+from deviloc_ros.geometry import rigid_of_quaternion
 from deviloc_ros.types import Camera
 
 FORMAT, VERSION = "deviloc-map", 2
@@ -137,10 +136,10 @@ def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
         raise ValueError(f"view {name!r}: its name is not text")
     if type(camera) is not int or not 0 <= camera < len(cameras):
         raise ValueError(f"view {name!r}: field 'camera' is {camera!r}, there are {len(cameras)} cameras")
-    rotation = pycolmap.Rotation3d(np.array(view["rotation_xyzw"], float).reshape(4))
-    cam_from_world = pycolmap.Rigid3d(rotation, np.array(view["translation_m"], float).reshape(3))
-    if not is_finite(cam_from_world):
-        raise ValueError(f"view {name!r}: its pose is not finite")
+    try:
+        cam_from_world = rigid_of_quaternion(view["rotation_xyzw"], view["translation_m"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"view {name!r}: {error}") from error
     dense = parse_file(view["dense"]) if "dense" in view else None
     return ViewRecord(name, parse_file(view), cameras[camera], cam_from_world, dense)
 

@@ -85,7 +85,7 @@ def extract_sift(path: Path, size: tuple[int, int]) -> Features:
         torch.from_numpy(pixels_from_colmap(keypoints[:, :2].numpy())),
         torch.from_numpy(descriptors),
         torch.ones(len(keypoints)),
-        keypoints[:, 2],
+        keypoints[:, 2:3].repeat(1, 2),
         size,
     )
 

@@ -173,4 +173,5 @@ def median_depth(images: list[PosedImage]) -> float:
         for image in images
         if image.landmarks is not None
     ]
-    return float(np.median(np.concatenate(depths)))
+    everywhere = np.concatenate(depths)
+    return float(np.median(everywhere[everywhere > 0]))

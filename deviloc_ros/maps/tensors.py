@@ -83,7 +83,7 @@ def check_view(tensors: Tensors) -> None:
     shapes = {
         "keypoints": (keypoints, 2),
         "scores": (keypoints,),
-        "scales": (keypoints,),
+        "scales": (keypoints, 2)[: tensors["scales"].ndim],  # one number in maps of earlier releases
         "points_in_world": (keypoints, 3),
         "confidence": (keypoints,),
         "depths": (keypoints,),
@@ -106,10 +106,15 @@ def features_of(tensors: Tensors, camera: Camera) -> Features:
         tensors["keypoints"],
         tensors["descriptors"] if fine is not None else tensors["descriptors"].float(),  # large: stays in half
         tensors["scores"],
-        tensors["scales"],
+        in_both_directions(tensors["scales"]),
         (camera.width, camera.height),
         fine=fine,
     )
+
+
+def in_both_directions(scales: torch.Tensor) -> torch.Tensor:
+    """(N, 2), also of maps of earlier releases, which have but that of x."""
+    return scales if scales.ndim == 2 else scales[:, None].repeat(1, 2)
 
 
 def lifted_of(tensors: Tensors) -> Lifted:

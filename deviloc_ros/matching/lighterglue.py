@@ -45,7 +45,7 @@ class XFeatLighterGlue(XFeat):
         corners = corners[rows]
         descriptors = F.normalize(sample_bicubic(F.normalize(features, dim=0), corners, size), dim=1)
         keypoints = mapping.to_original(corners)
-        scales = torch.full_like(scores, mapping.scale_x)
+        scales = mapping.scales(corners)
         original = (image.shape[1], image.shape[0])
         return Features(keypoints, descriptors, scores, scales, original, features if keep_dense else None)
 
@@ -96,9 +96,9 @@ def kornia_key(key: str) -> str:
 
 
 def glue_input(features: Features) -> dict[str, torch.Tensor]:
-    """What the network reads of each image, as a batch of one."""
+    """What the network reads of each image, as a batch of one. kornia refuses pixels below 0, as tiny images have."""
     return {
-        "keypoints": features.keypoints[None],
+        "keypoints": features.keypoints.clamp(min=0)[None],
         "descriptors": features.descriptors[None].float(),
         "image_size": features.keypoints.new_tensor(features.size)[None],
     }

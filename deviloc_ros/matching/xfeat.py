@@ -92,8 +92,8 @@ class XFeatSemiDense(XFeat):
         cells, scores = cells[scores > 0], scores[scores > 0]
         width = reliability.shape[1]
         centres = torch.stack([cells % width, cells // width], 1).float() * CELL_PX + self.cell_centre_px
-        scales = torch.full_like(scores, mapping.scale_x)
-        return mapping.to_original(centres), features.flatten(1)[:, cells].T.contiguous(), scores, scales, features
+        descriptors = features.flatten(1)[:, cells].T.contiguous()
+        return mapping.to_original(centres), descriptors, scores, mapping.scales(centres), features
 
     @torch.inference_mode()
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
@@ -106,7 +106,7 @@ class XFeatSemiDense(XFeat):
             [reference.descriptors[rows] for reference, (_, rows) in zip(references, pairs, strict=True)]
         )
         offsets, confidence = self._offsets(query.descriptors[query_rows], reference_descriptors)
-        keypoints = query.keypoints[query_rows] + offsets * query.scales[query_rows, None]
+        keypoints = query.keypoints[query_rows] + offsets * query.scales[query_rows]
         matches = []
         counts = [len(rows) for rows, _ in pairs]
         for (_, rows), moved, sure in zip(pairs, keypoints.split(counts), confidence.split(counts), strict=True):

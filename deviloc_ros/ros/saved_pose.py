@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pycolmap
 
+from deviloc_ros.geometry import rigid_of_quaternion
 from deviloc_ros.tracking import Fix
 
 
@@ -37,12 +37,11 @@ def load_pose(path: Path, map_id: str, now_ns: int) -> Fix | None:
         return None
     try:
         content = json.loads(path.read_text())
-        rotation = pycolmap.Rotation3d(np.array(content["rotation_xyzw"], float))
-        map_from_base = pycolmap.Rigid3d(rotation, np.array(content["translation_m"], float))
+        map_from_base = rigid_of_quaternion(content["rotation_xyzw"], content["translation_m"])
         covariance = np.array(content["covariance"], float).reshape(6, 6)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a saved pose: {error!r}") from error
-    if not np.isfinite(map_from_base.matrix()).all() or not np.isfinite(covariance).all():
+    if not np.isfinite(covariance).all():
         raise ValueError(f"{path}: its numbers are not finite")
     if content["map_id"] != map_id:
         raise ValueError(f"{path}: of another map")

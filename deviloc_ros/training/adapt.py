@@ -51,11 +51,12 @@ def samples_of(reference_map: Map, feature_size: int) -> list[Sample]:
             continue
         distance_px, nearest = cKDTree(view.features.keypoints.numpy()).query(landmarks.keypoints)
         in_cam = transform_points(view.cam_from_world, landmarks.points_in_world)
-        rows = np.flatnonzero((distance_px < MAX_DISTANCE_PX) & (in_cam[:, 2] > 1e-3))
+        rays = view.camera.rays(landmarks.keypoints).astype(np.float32)
+        usable = (distance_px < MAX_DISTANCE_PX) & (in_cam[:, 2] > 1e-3) & np.isfinite(rays).all(1)
+        rows = np.flatnonzero(usable)
         if len(rows) < MIN_KEYPOINTS:
             continue
-        rays = view.camera.rays(landmarks.keypoints[rows]).astype(np.float32)
-        features, in_cam = descriptors[nearest[rows]], in_cam[rows].astype(np.float32)
+        rays, features, in_cam = rays[rows], descriptors[nearest[rows]], in_cam[rows].astype(np.float32)
         stds, unknown = landmarks.depth_stds[rows].astype(np.float32), np.full(len(rows), np.nan, np.float32)
         samples.append(Sample(view.name, in_cam, rays, features, stds, unknown, rays, features, in_cam[:, 2]))
     return samples

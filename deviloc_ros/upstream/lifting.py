@@ -77,11 +77,11 @@ class UpstreamPointInference(OnlinePointInference):
         points, on_landmark = observed_points(moved.reference_keypoints, view.landmarks, self.radius_px)
         asked = ~on_landmark & np.isfinite(rays).all(1) & bool(view.tower)
         confidence = on_landmark.astype(float)
-        depths = np.zeros(len(rays))
-        depths[asked], confidence[asked] = self.infer_from(view.tower, rays[asked], moved.reference_features[asked])
-        confidence[asked & (depths <= 0)] = 0  # behind the reference camera
-        points[asked] = transform_points(view.cam_from_world.inverse(), rays[asked] * depths[asked, None])
-        depths[on_landmark] = transform_points(view.cam_from_world, points[on_landmark])[:, 2]
+        depths = transform_points(view.cam_from_world, points)[:, 2]
+        if asked.any():
+            depths[asked], confidence[asked] = self.infer_from(view.tower, rays[asked], moved.reference_features[asked])
+            points[asked] = transform_points(view.cam_from_world.inverse(), rays[asked] * depths[asked, None])
+        confidence[~(depths > 0)] = 0  # behind the reference camera
         return Lifted(points, confidence, depths)
 
 

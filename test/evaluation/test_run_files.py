@@ -4,6 +4,7 @@ import filecmp
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 import pytest
 from bags_of_others import TRUTH, drive, map_from_base
 from ros.stand_in import StandInLocalizer
@@ -119,9 +120,14 @@ def test_alignment_takes_a_common_offset_away_and_nothing_else():
 
 def test_poses_on_one_line_cannot_be_aligned():
     poses = [(n, map_from_base(10 + n)) for n in range(5)]
-    estimates = [Estimate(t, t, "accepted", "", pose) for t, pose in poses]
-    with pytest.raises(ValueError, match="not on one line"):
-        score(estimates, Truth(poses), align=True)
+    noise = 1e-4 * np.random.default_rng(0).normal(size=(5, 3))
+    for off in (np.zeros((5, 3)), noise):
+        moved = [
+            pycolmap.Rigid3d(pose.rotation, pose.translation + by) for (_, pose), by in zip(poses, off, strict=True)
+        ]
+        estimates = [Estimate(t, t, "accepted", "", pose) for (t, _), pose in zip(poses, moved, strict=True)]
+        with pytest.raises(ValueError, match=r"--align: .* not on one line"):
+            score(estimates, Truth(poses), align=True)
 
 
 @pytest.mark.parametrize("align", [False, True])

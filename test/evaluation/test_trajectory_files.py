@@ -16,12 +16,30 @@ def test_a_trajectory_comes_back(tmp_path):
     np.testing.assert_allclose(second.matrix(), pose.inverse().matrix(), atol=1e-8)
 
 
-@pytest.mark.parametrize(("text", "time_ns"), [("12.5", 12_500_000_000), ("7", 7_000_000_000), ("0.000000001", 1)])
+@pytest.mark.parametrize(
+    ("text", "time_ns"),
+    [
+        ("12.5", 12_500_000_000),
+        ("7", 7_000_000_000),
+        ("0.000000001", 1),
+        ("1.403636579763555527e+09", 1_403_636_579_763_555_527),  # as numpy.savetxt writes it
+        ("1.4e+09", 1_400_000_000_000_000_000),
+        ("-0.5", -500_000_000),
+    ],
+)
 def test_seconds_are_read_without_rounding(text, time_ns):
     assert nanoseconds(text) == time_ns
 
 
-@pytest.mark.parametrize("line", ["1 2 3", "x 0 0 0 0 0 0 1", "1 nan 0 0 0 0 0 1"])
+def test_rounded_quaternions_are_made_exact(tmp_path):
+    (tmp_path / "t.txt").write_text("1 5 0 0 0.27 0.36 0.18 0.87\n")
+    ((_, pose),) = read_tum(tmp_path / "t.txt")
+    np.testing.assert_allclose((pose * pose.inverse()).matrix(), np.eye(3, 4), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "line", ["1 2 3", "x 0 0 0 0 0 0 1", "1 nan 0 0 0 0 0 1", "nan 0 0 0 0 0 0 1", "1 0 0 0 0 0 0 0"]
+)
 def test_a_bad_line_is_named(tmp_path, line):
     (tmp_path / "t.txt").write_text(f"# comment\n{line}\n")
     with pytest.raises(ValueError, match=r"t\.txt:2"):

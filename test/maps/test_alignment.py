@@ -49,6 +49,15 @@ def test_the_move_is_found_from_positions_and_from_poses():
     )
 
 
+def test_positions_in_a_plane_and_three_of_them_are_enough():
+    flat = RNG.normal(size=(6, 3)) * [1, 1, 0]
+    for positions in (flat, flat[:3], centres_of(POSES[:3])):
+        assert_same(align_positions(positions, moved_points(MOVE, positions)), MOVE)
+        away = np.array([1.0, 2.0, 0.0])
+        rigidly = align_positions(positions, positions + away, rigid=True)
+        np.testing.assert_allclose(rigidly.matrix(), pycolmap.Sim3d(1, pycolmap.Rotation3d(), away).matrix(), atol=1e-9)
+
+
 def test_positions_on_a_line_and_a_camera_that_stands_determine_nothing():
     line = np.arange(5.0)[:, None] * [1, 2, 3]
     for positions in (line, line[:2], np.zeros((4, 3))):

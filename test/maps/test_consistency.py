@@ -23,7 +23,7 @@ def view_of_a_wall(x: float, name: str, confidence: float = 1.0) -> ReferenceVie
     points = transform_points(cam_from_world.inverse(), CAMERA.rays(keypoints) * WALL_M)
     count = len(keypoints)
     features = Features(
-        torch.from_numpy(keypoints), torch.zeros(count, 4), torch.ones(count), torch.ones(count), (640, 480)
+        torch.from_numpy(keypoints), torch.zeros(count, 4), torch.ones(count), torch.ones(count, 2), (640, 480)
     )
     lifted = Lifted(points, np.full(count, confidence), np.full(count, WALL_M))
     return ReferenceView(name, CAMERA, cam_from_world, features, lifted)

@@ -178,7 +178,7 @@ def test_kapture_poses_are_those_of_the_sensor(kapture):
     ("file", "text", "why"),
     [
         ("trajectories.txt", "0, cam, 1, 0, 0\n", "expected 9 fields or more, got 5"),
-        ("trajectories.txt", "0, cam, 0, 0, 0, 0, 1, 2, 3\n", "not a pose"),
+        ("trajectories.txt", "0, cam, 0, 0, 0, 0, 1, 2, 3\n", "not valid"),
         ("sensors.txt", "cam, , camera, MAGIC, 1, 1\n", "camera model 'MAGIC' is unknown"),
         ("rigs.txt", "", "cameras on a rig are not read"),
     ],

@@ -76,7 +76,7 @@ def descriptors(count: int, seed: int = 0) -> torch.Tensor:
 
 def features(vectors: torch.Tensor) -> Features:
     count = len(vectors)
-    return Features(torch.zeros(count, 2), vectors, torch.ones(count), torch.ones(count), (320, 240))
+    return Features(torch.zeros(count, 2), vectors, torch.ones(count), torch.ones(count, 2), (320, 240))
 
 
 def test_what_shares_sure_matches_is_more_alike_than_what_shares_nothing():

@@ -18,6 +18,7 @@ from deviloc_ros.maps.global_descriptors import Vlad
 from deviloc_ros.maps.manifest import content_hash
 from deviloc_ros.maps.sources import SourceError
 from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.maps.tensors import check_view, features_of, view_tensors
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.types import Landmarks
 
@@ -302,3 +303,11 @@ def test_a_map_of_many_views_stores_its_index_and_checks_it(tmp_path, monkeypatc
     index.write_bytes(index.read_bytes()[:-1] + b"x")
     with pytest.raises(MapError, match=r"index-.*damaged"):
         Map.open(folder).retrieval()
+
+
+def test_views_of_earlier_maps_have_one_scale_for_both_directions():
+    view, landmarks = reference_view(0)
+    tensors = view_tensors(view, landmarks)
+    tensors["scales"] = tensors["scales"][:, 0]
+    check_view(tensors)
+    assert torch.equal(features_of(tensors, view.camera).scales, view.features.scales)

@@ -23,6 +23,7 @@ DULL_IMAGES = {
     "one pixel": np.zeros((1, 1), np.uint8),
     "one row": np.arange(200, dtype=np.uint8)[None],
     "one column": np.arange(200, dtype=np.uint8)[:, None],
+    "tiny": RNG(3).integers(0, 255, (24, 24), np.uint8),
     "smaller than a cell": RNG(0).integers(0, 255, (5, 7), np.uint8),
     "noise": RNG(1).integers(0, 255, (120, 160), np.uint8),
     "gradient": np.tile(np.arange(160, dtype=np.uint8), (120, 1)),
@@ -75,7 +76,7 @@ def test_any_image_gives_features_of_one_length_inside_it(matcher, name):
         len(features) <= KEYPOINTS or features.fine is not None
     )  # the cells of a dense matcher are as many as they are
     assert features.descriptors.shape == (len(features), matcher.descriptor_size)
-    assert features.scores.shape == features.scales.shape == (len(features),)
+    assert features.scores.shape == (len(features),) and features.scales.shape == (len(features), 2)
     keypoints = features.keypoints.cpu().numpy()
     assert np.isfinite(keypoints).all()
     assert (keypoints >= -0.5).all() and (keypoints <= np.array([width, height]) - 0.5).all()
@@ -114,6 +115,16 @@ def test_matches_lie_where_the_image_moved_to(trained_matcher, shift):
     distances = np.linalg.norm(errors, axis=1)
     assert (distances < 3).mean() > 0.9 and np.median(distances) < 1.3
     assert np.abs(errors[distances < 3].mean(0)).max() < OFFSET_BOUND_PX
+
+
+def test_scales_are_those_of_each_direction():
+    """240 rows are not a multiple of what the backbone takes, so a level is squeezed more in y than in x."""
+    features = matcher_named("xfeat").extract(crop(0, 0))
+    for level in features.scales.unique(dim=0):
+        keypoints = features.keypoints[(features.scales == level).all(1)]
+        cells = (keypoints - keypoints[0]) / (8 * level)
+        torch.testing.assert_close(cells, cells.round(), rtol=0, atol=1e-3)
+        assert level[0] != level[1]
 
 
 def test_an_image_matched_with_itself_stays_in_place(trained_matcher):

@@ -60,7 +60,7 @@ class StandInMap:
 
     def view(self, number: int) -> ReferenceView:
         record = self.records[number]
-        features = Features(torch.tensor([[5.0, 5.0]]), torch.zeros(1, 4), torch.ones(1), torch.ones(1), CAMERA_SIZE)
+        features = Features(torch.tensor([[5.0, 5.0]]), torch.zeros(1, 4), torch.ones(1), torch.ones(1, 2), CAMERA_SIZE)
         lifted = Lifted(np.zeros((1, 3)), np.ones(1), np.ones(1))
         return ReferenceView(record.name, record.camera, record.cam_from_world, features, lifted)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pycolmap
 import pytest
 
 from deviloc_ros.config import AggregationConfig, Config, from_dict
@@ -10,7 +11,8 @@ from deviloc_ros.evaluation.metrics import outcome
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.build import build_map
 from deviloc_ros.maps.store import Map, MapError
-from deviloc_ros.types import Correspondences, Landmarks, Prior
+from deviloc_ros.point_inference import create_online_inference
+from deviloc_ros.types import Correspondences, Landmarks, Moved, Prior
 from deviloc_ros.upstream.aggregation import aggregate_as_published
 from deviloc_ros.upstream.lifting import observed_points
 
@@ -68,6 +70,18 @@ def test_random_weights_are_lost_or_right(room, dense_map, caplog):
     assert "not made to localize" in caplog.text
     named = localizer.localize(room.queries[0], room.camera, candidates=["nobody", room.images[1].name])
     assert named.evidence.references == (room.images[1].name,)
+
+
+def test_where_landmarks_say_nothing_moved_keypoints_have_no_point(dense_map):
+    inference, view = create_online_inference(CONFIG.lift, CONFIG.lift), dense_map.view(0)
+    at = view.landmarks.keypoints[:3].astype(float)
+    moved = Moved(at, at, np.zeros((3, 256), np.float32))
+    assert inference.lift_moved(moved, view).confidence.tolist() == [1, 1, 1]
+    bare = replace(view, landmarks=Landmarks.none(), tower={})
+    assert inference.lift_moved(moved, bare).confidence.tolist() == [0, 0, 0]
+    turned = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0, np.pi, 0])), np.zeros(3)) * view.cam_from_world
+    behind = inference.lift_moved(moved, replace(view, cam_from_world=turned, tower={}))
+    assert behind.confidence.tolist() == [0, 0, 0] and (behind.depths < 0).all()
 
 
 def test_a_map_is_bound_to_its_weights_and_method(dense_map):

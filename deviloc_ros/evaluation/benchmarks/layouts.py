@@ -7,10 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pycolmap
-
 from deviloc_ros.evaluation.benchmarks.files import Query, Scene, at_full_size, lines_of, read_intrinsics, read_pairs
+from deviloc_ros.geometry import rigid_of_quaternion
 from deviloc_ros.maps.colmap import PIXEL_SHIFT, read_model
 from deviloc_ros.maps.sources import SEVEN_SCENES_CAMERA, PosedImage, SourceError, read_seven_scenes
 from deviloc_ros.types import Camera
@@ -65,7 +63,7 @@ def read_pseudo_truth(path: Path, images: Path) -> list[PosedImage]:
         name, *words = line.split()
         try:
             w, x, y, z, *rest = (float(word) for word in words)
-            pose = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([x, y, z, w])), np.array(rest[:3]))
+            pose = rigid_of_quaternion((x, y, z, w), rest[:3])
             focal = rest[3]
         except (ValueError, IndexError) as error:
             raise SourceError(f"{path}: line {number}: expected 'image qw qx qy qz tx ty tz focal'") from error

@@ -57,12 +57,12 @@ class TopicFMMatcher(Matcher):
             found = self.network.extract(resized.float()[None, None] / 255)
         cells = torch.arange(height * width // CELL_PX**2, device=self.device)
         mapping = PixelMapping(original[0] / width, original[1] / height)
-        ones = torch.ones(len(cells), device=self.device)
+        pixels = cell_pixels(cells, width // CELL_PX).float()
         return Features(
-            mapping.to_original(cell_pixels(cells, width // CELL_PX).float()),
+            mapping.to_original(pixels),
             found.cells.contiguous(),
-            ones,
-            ones * mapping.scale_x,
+            torch.ones(len(cells), device=self.device),
+            mapping.scales(pixels),
             original,
             fine=found.fine,
         )
@@ -93,7 +93,7 @@ def network_size(original: tuple[int, int], max_side_px: int) -> tuple[int, int]
 def no_features(size: tuple[int, int], device: torch.device) -> Features:
     """Of an image that is too small or shows nothing."""
     empty = torch.zeros(0, device=device)
-    return Features(empty.view(0, 2), empty.view(0, COARSE_SIZE), empty, empty, size)
+    return Features(empty.view(0, 2), empty.view(0, COARSE_SIZE), empty, empty.view(0, 2), size)
 
 
 def grid_of(features: Features) -> tuple[int, int]:
