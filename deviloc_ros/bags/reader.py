@@ -9,15 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.rosbag1 import ReaderError as Ros1Error
-from rosbags.rosbag2 import ReaderError as Ros2Error
+from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 STORAGES = (".mcap", ".db3", ".bag")
-# rosbags has no exception of its own for every way in which a file can be cut off.
-UNREADABLE = (AnyReaderError, Ros1Error, Ros2Error, FileNotFoundError, AssertionError, EOFError, OSError, TypeError)
 REPAIR = {
     ".mcap": "`mcap recover FILE -o NEW_FILE` saves what was recorded",
     ".db3": "`sqlite3 FILE .recover | sqlite3 NEW_FILE` saves what was recorded",
@@ -111,7 +107,7 @@ def named_errors(files: list[Path]) -> Iterator[None]:
     """Turns what rosbags raises about a damaged file into one ValueError that names the bag and says what may help."""
     try:
         yield
-    except UNREADABLE as error:
+    except Exception as error:  # any kind: rosbags has none of its own for many ways in which a file is damaged
         inside = files[0].iterdir() if files[0].is_dir() else files
         advice = next((REPAIR[file.suffix] for file in inside if file.suffix in REPAIR), "")
         cut_off = f" (if the recorder was stopped hard, {advice})" if advice else ""

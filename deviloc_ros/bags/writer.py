@@ -50,6 +50,8 @@ def distortion(camera: Camera) -> tuple[str, list[float]]:
             return "plumb_bob", [*extra, 0.0]
         case "OPENCV_FISHEYE":
             return "equidistant", extra
+        case "FULL_OPENCV":
+            return "rational_polynomial", extra
     raise ValueError(f"camera model {camera.model} has no counterpart in sensor_msgs/CameraInfo")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from deviloc_ros.drops import Drop, NotTried
 from deviloc_ros.evaluation.topics import Topics
 from deviloc_ros.messages import camera_from_info, rigid_of_pose, stamp_ns
 from deviloc_ros.types import Camera
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +77,7 @@ class Contents:
     calibrations: Calibrations
     transforms: TransformTree = field(default_factory=TransformTree)
     truth: list[Any] = field(default_factory=list)  # messages of the topic of ground truth
+    unusable_odometry: int = 0  # messages of it without a valid pose
 
     def camera(self, frame: str, received_ns: int) -> Camera:
         """Raises NotTried."""
@@ -109,6 +113,8 @@ def read_contents(recording: Recording, topics: Topics, rig: Rig, truth_topic: s
     asked = [topic for topic in (topics.camera_info, truth_topic, rig.odometry_topic) if topic]
     for recorded in recording.messages((*optional, *dict.fromkeys(asked))):
         take(contents, recorded, topics, truth_topic)
+    if contents.unusable_odometry:
+        log.warning("%s: %d messages without a valid pose, left out", rig.odometry_topic, contents.unusable_odometry)
     return contents
 
 
@@ -122,5 +128,9 @@ def take(contents: Contents, recorded: Recorded, topics: Topics, truth_topic: st
     if recorded.topic == truth_topic:
         contents.truth.append(message)
     if recorded.topic == contents.rig.odometry_topic:
-        rig = contents.rig
-        contents.transforms.insert(rig.odom_frame, rig.base_frame, stamp_ns(message), rigid_of_pose(message.pose.pose))
+        try:
+            odom_from_base = rigid_of_pose(message.pose.pose)
+        except ValueError:  # as drivers send before they know
+            contents.unusable_odometry += 1
+            return
+        contents.transforms.insert(contents.rig.odom_frame, contents.rig.base_frame, stamp_ns(message), odom_from_base)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from deviloc_ros.bags.transforms import TransformError, TransformTree
 from deviloc_ros.evaluation.trajectory import Stamped, read_tum
 from deviloc_ros.messages import rigid_of_pose, rigid_of_transform, stamp_ns
 
+log = logging.getLogger(__name__)
 MAX_GAP_NS = 500_000_000  # truth farther apart than this is not interpolated
 TOPIC_TYPES = ("PoseStamped", "PoseWithCovarianceStamped", "Odometry", "TransformStamped")
 
@@ -65,12 +68,23 @@ def truth_of_file(path: Path) -> Truth:
 
 
 def truth_of_messages(messages: list[Any], kind: str) -> Truth:
-    """From messages of one of TOPIC_TYPES, at the times of their headers. Raises ValueError for another type."""
+    """From messages of one of TOPIC_TYPES, at the times of their headers; those without a valid pose are left out.
+
+    Raises:
+        ValueError: of another type, or none has a pose.
+    """
     name = kind.rpartition("/")[2]
     if name not in TOPIC_TYPES:
         raise ValueError(f"ground truth of type {kind}: known are {', '.join(TOPIC_TYPES)}, and transforms")
     frame = messages[0].header.frame_id.lstrip("/") if messages else ""
-    return Truth(((stamp_ns(message), rigid_of_message(message, name)) for message in messages), frame)
+    poses = []
+    for message in messages:
+        with suppress(ValueError):
+            poses.append((stamp_ns(message), rigid_of_message(message, name)))
+    if len(poses) < len(messages):
+        unusable = len(messages) - len(poses)
+        log.warning("ground truth: %d of %d messages without a valid pose, left out", unusable, len(messages))
+    return Truth(poses, frame)
 
 
 def rigid_of_message(message: Any, name: str) -> pycolmap.Rigid3d:

@@ -80,6 +80,7 @@ def test_messages_come_in_order_of_time_and_topics_can_be_chosen(bag):
     [
         ("PINHOLE", (50.0, 51.0, 32.0, 24.0), ("plumb_bob", [0.0] * 5)),
         ("OPENCV", (50.0, 51.0, 32.0, 24.0, 0.1, 0.2, 0.3, 0.4), ("plumb_bob", [0.1, 0.2, 0.3, 0.4, 0.0])),
+        ("FULL_OPENCV", (50.0, 51.0, 32.0, 24.0, *range(8)), ("rational_polynomial", [*range(8)])),
         ("OPENCV_FISHEYE", (50.0, 51.0, 32.0, 24.0, 0.1, 0.2, 0.3, 0.4), ("equidistant", [0.1, 0.2, 0.3, 0.4])),
     ],
 )

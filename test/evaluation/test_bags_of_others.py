@@ -1,6 +1,7 @@
 """Whatever kind of bag people bring: the same poses come out of it, or a word that says what to do."""
 
 import numpy as np
+import pycolmap
 import pytest
 from bags_of_others import (
     BASE_FROM_CAM,
@@ -18,10 +19,14 @@ from bags_of_others import (
 )
 from ros.stand_in import StandInLocalizer
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
+from worlds import rigid_of
 
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline
-from deviloc_ros.evaluation.contents import Rig
+from deviloc_ros.evaluation.contents import Rig, read_contents
+from deviloc_ros.evaluation.topics import Topics
+from deviloc_ros.evaluation.truth import truth_of_messages
 from deviloc_ros.tracking import TrackingConfig
 
 UNCONFIRMED = 2  # the first poses wait until three agree
@@ -145,6 +150,21 @@ def test_truth_of_another_time_is_refused(tmp_path):
     tum.write_text("5.0 0 0 0 0 0 0 1\n6.0 0 0 0 0 0 0 1\n")
     with pytest.raises(ValueError, match=r"no image has ground truth within 1700000000\.000.*5\.000 to 6\.000 s"):
         evaluate(drive(tmp_path / "bag"), truth=TruthSource(file=tum))
+
+
+def test_messages_without_a_valid_pose_are_left_out_and_counted(tmp_path, caplog):
+    good = rigid_of([0, 0, 1], [1, 2, 3])
+    unset = pycolmap.Rigid3d(pycolmap.Rotation3d(np.zeros(4)), np.zeros(3))
+    with BagWriter(tmp_path / "bag") as writer:
+        for number, pose in enumerate([unset, good, good]):
+            writer.odometry("/odom", number, "odom", "base_link", pose)
+    rig = Rig(odometry_topic="/odom")
+    with Recording(tmp_path / "bag") as recording:
+        contents = read_contents(recording, Topics("", ""), rig, "/odom")
+    assert contents.odom_from_base(1) is not None and len(contents.truth) == 3
+    assert "/odom: 1 messages without a valid pose, left out" in caplog.text
+    truth = truth_of_messages(contents.truth, "nav_msgs/msg/Odometry")
+    assert truth.span_s == (1e-9, 2e-9) and "1 of 3 messages" in caplog.text
 
 
 def test_no_truth_is_no_error_and_no_claim(tmp_path):
