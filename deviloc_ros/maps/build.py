@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.maps.depth import compared_with_landmarks
@@ -23,6 +25,7 @@ from deviloc_ros.types import Camera, Landmarks
 from deviloc_ros.workers import Serial, Workers
 
 log = logging.getLogger(__name__)
+LARGEST_GRAIN_M = 1.5e-3  # of coordinates in single precision; 16 km
 
 
 def build_map(
@@ -62,6 +65,7 @@ def build_map(
     if not images:
         listing = "".join(f"\n  {s.name}: {s.why}" for s in skipped)
         raise SourceError(f"no usable image is left of {len(skipped)}{listing}")
+    warn_if_far(images)
     networks = Networks(config, matcher, inference).load()
     with MapWriter(output, config, overwrite=overwrite) as writer:
         if refine:
@@ -92,6 +96,17 @@ def readable_images(images: list[PosedImage], workers: Workers) -> tuple[list[Po
     problems = list(workers.map(unreadable, tasks, names, desc="images", unit="image"))
     usable = [image for image, problem in zip(images, problems, strict=True) if not problem]
     return usable, [Skipped(name, problem) for name, problem in zip(names, problems, strict=True) if problem]
+
+
+def warn_if_far(images: list[PosedImage]) -> None:
+    """A word where the map's coordinates are so large, as UTM's are, that single precision costs accuracy."""
+    farthest_m = max(float(np.linalg.norm(image.cam_from_world.tgt_origin_in_src())) for image in images)
+    grain_m = float(np.spacing(np.float32(farthest_m)))
+    if grain_m > LARGEST_GRAIN_M:
+        what = (
+            "the map lies %.0f km from its origin, where points are stored to %.3f m; subtract an offset from all poses"
+        )
+        log.warning(what, farthest_m / 1000, grain_m)
 
 
 def unreadable(path: Path, camera: Camera) -> str:

@@ -11,7 +11,7 @@ from rooms import QUIET, room_config, room_matcher
 from worlds import PINHOLE, rigid_of
 
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.maps.build import build_map
+from deviloc_ros.maps.build import build_map, warn_if_far
 from deviloc_ros.maps.inspect import describe
 from deviloc_ros.maps.matches import Keypoints
 from deviloc_ros.maps.pose_fit import fit_of_poses
@@ -64,6 +64,14 @@ def test_a_common_motion_of_all_views_changes_nothing():
     moved = [replace(i, cam_from_world=i.cam_from_world * rigid_of([0.3, 0.2, 0.1], [5, 6, 7])) for i in images]
     here, there = (fit_of_poses(keypoints, views, QUIET).median_px for views in (images, moved))
     assert here == pytest.approx(there, rel=1e-6)
+
+
+def test_a_map_far_from_its_origin_is_warned_of(caplog):
+    images, _ = seen()
+    warn_if_far(images)
+    assert not caplog.text
+    warn_if_far([replace(i, cam_from_world=i.cam_from_world * rigid_of([0, 0, 0], [-4e5, -5e6, 0])) for i in images])
+    assert "5016 km from its origin, where points are stored to 0.500 m" in caplog.text
 
 
 def test_views_that_share_nothing_say_nothing():
