@@ -92,6 +92,20 @@ class Camera:
         size = np.array([self.width, self.height])
         return np.all((pixels >= -0.5) & (pixels < size - 0.5), axis=1)
 
+    def shown(self, points_in_cam: NDArray) -> NDArray:
+        """As `project`, but NaN for points outside the image, too.
+
+        The polynomials of lens models fold: far beyond the image's corners they lead back into it.
+        """
+        pixels = self.project(points_in_cam)
+        pixels[~self.in_image(pixels)] = np.nan
+        rows = np.flatnonzero(np.isfinite(pixels).all(1))
+        points = np.atleast_2d(points_in_cam)[rows]
+        towards = points[:, :2] / points[:, 2:]
+        leads_there = np.linalg.norm(self.rays(pixels[rows])[:, :2] - towards, axis=1) * self.focal_px < 1
+        pixels[rows[~leads_there]] = np.nan
+        return pixels
+
     def rays(self, keypoints: NDArray) -> NDArray:
         """(N, 2) distorted pixels -> (N, 3) undistorted viewing rays with z = 1; NaN where there is none.
 

@@ -46,8 +46,8 @@ def shown_by(points: Sequence[NDArray], centres: NDArray, cam_from_world: pycolm
     """
     sizes = np.array([len(of_view) for of_view in points])
     views, points_in_world = np.repeat(np.arange(len(points)), sizes), np.concatenate(points)
-    pixels = camera.project(transform_points(cam_from_world, points_in_world))
-    inside = camera.in_image(pixels)
+    pixels = camera.shown(transform_points(cam_from_world, points_in_world))
+    inside = np.isfinite(pixels).all(1)
     views, points_in_world, pixels = views[inside], points_in_world[inside], pixels[inside]
     theirs, their_m = rays_to(points_in_world, centres[views])
     ours, our_m = rays_to(points_in_world, cam_from_world.tgt_origin_in_src())

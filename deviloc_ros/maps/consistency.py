@@ -75,8 +75,8 @@ def compare(view: ReferenceView, other: Surroundings, config: LiftConfig) -> tup
     """(N,) whether `other` agrees with each point of `view`, and (N,) its confidence there; 0 where it says nothing."""
     agrees, weight = np.zeros(len(view.features), bool), np.zeros(len(view.features))
     in_other = transform_points(other.view.cam_from_world, view.lifted.points_in_world)
-    pixels = other.view.camera.project(in_other)
-    rows = np.flatnonzero((view.lifted.confidence > 0) & (in_other[:, 2] > 0) & np.isfinite(pixels).all(1))
+    pixels = other.view.camera.shown(in_other)
+    rows = np.flatnonzero((view.lifted.confidence > 0) & np.isfinite(pixels).all(1))
     if other.tree is None or not len(rows):
         return agrees, weight
     distance_px, nearest = other.tree.query(pixels[rows], distance_upper_bound=config.check_radius_px)
