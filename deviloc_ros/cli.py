@@ -58,12 +58,24 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(levelname)s %(message)s")
     try:
         status = options.run(options)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         if options.verbose:
             raise
-        print(f"deviloc: {error}", file=sys.stderr)
+        print(f"deviloc: {in_words(error)}", file=sys.stderr)
         status = 2
+    except KeyboardInterrupt:
+        if options.verbose:
+            raise
+        print("deviloc: interrupted", file=sys.stderr)
+        status = 130  # as shells say it
     sys.exit(status)
+
+
+def in_words(error: Exception) -> str:
+    """What the system said of a file, the file first, as our own messages have it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def parser() -> argparse.ArgumentParser:

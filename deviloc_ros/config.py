@@ -225,6 +225,7 @@ def bound_to_map(config: Config, map_config: Config) -> Config:
 
 
 C = TypeVar("C")
+TRACKING = "tracking"  # parameters of `tracking.py`, beside those of the localizer
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -254,9 +255,17 @@ def from_dict(config: C, values: dict[str, Any], prefix: str = "") -> C:
     return replace(config, **changes)  # type: ignore[type-var]
 
 
-def load(path: Path, config: C) -> C:
-    """`config` with the values of a YAML file. Raises ValueError naming file and parameter."""
+def load(path: Path, config: C, section: str = "") -> C:
+    """`config` with the values of a YAML file, or of one section of it; that of tracking is read on its own only.
+
+    Raises:
+        ValueError: what is wrong, naming file and parameter.
+    """
     try:
-        return from_dict(config, yaml.safe_load(path.read_text()) or {})
+        values = yaml.safe_load(path.read_text()) or {}
+        if isinstance(values, dict):
+            rest = {key: value for key, value in values.items() if key != TRACKING}
+            values = (values.get(section) or {}) if section else rest
+        return from_dict(config, values, section and f"{section}.")
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from error

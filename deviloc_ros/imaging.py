@@ -12,17 +12,26 @@ from numpy.typing import NDArray
 
 from deviloc_ros.types import Camera, Features
 
+GRAY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+
 
 class ImageError(ValueError):
     """An image that cannot be used; the message says which and why."""
 
 
-def read_gray(path: Path) -> NDArray:
-    """(H, W) uint8. Raises ImageError naming the file if it is missing, truncated or not an image."""
+def read_gray(path: Path | str) -> NDArray:
+    """(H, W) uint8, as stored: EXIF's orientation is not applied, as COLMAP does not, nor who makes a message of it.
+
+    Raises:
+        ImageError: the file is missing, truncated or not an image; the message names it.
+    """
+    path = Path(path)
     if not path.is_file():
         raise ImageError(f"{path}: no such image")
     try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+        image = cv2.imdecode(np.fromfile(path, np.uint8), GRAY_AS_STORED)
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror or error}") from error
     except cv2.error as error:
         raise ImageError(f"{path}: cannot decode: {error.err}") from error
     if image is None:

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from deviloc_ros.config import LiftConfig
@@ -238,9 +238,12 @@ def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
     """The trained network. Raises FileNotFoundError or ValueError naming the file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no weights of the Point Inference Network")
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    except SafetensorError as error:
+        raise ValueError(f"{path}: no safetensors file: {error}") from error
     if "shape" not in metadata:
         raise ValueError(f"{path}: not weights of the Point Inference Network, field 'shape' is missing")
     network = PointInferenceNetwork(PinShape(**json.loads(metadata["shape"])))
@@ -256,5 +259,5 @@ def save_pin(network: PointInferenceNetwork, path: Path, notes: dict[str, str]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, partial, {**notes, "shape": json.dumps(asdict(network.shape))})
+    partial.write_bytes(save(tensors, {**notes, "shape": json.dumps(asdict(network.shape))}))
     os.replace(partial, path)

@@ -109,7 +109,11 @@ def test_localize_takes_a_camera_and_succeeds_when_all_are_found(room_folder, qu
         (("--set", "pose.min_inliers=["), ("pose.min_inliers",)),
         (("--set", "pose=3"), ("pose must be a mapping",)),
         (("--config", "nowhere.yaml"), ("nowhere.yaml",)),
-        (("--matcher", "xfeat-lighterglue"), ("built with matcher 'xfeat'",)),
+        (("--matcher", "xfeat-lighterglue"), ("matcher.name 'xfeat-lighterglue'", "the map was built with 'xfeat'")),
+        (("--landmark-source", "matcher"), ("lift.landmark_source 'matcher'", "the map was built with 'sift'")),
+        (("--set", "lift.check_views=1"), ("lift.check_views 1", "the map was built with")),
+        (("--set", "matcher.device=nothing"), ("matcher.device 'nothing'",)),
+        (("--json", "."), (".: Is a directory",)),
     ],
 )
 def test_a_flag_that_makes_no_sense_is_one_line(room_folder, query_files, capsys, arguments, words):
@@ -137,6 +141,15 @@ def test_what_is_missing_is_one_line(tmp_path, monkeypatch, capsys, arguments, w
     assert status_of(*arguments) == 2
     assert_one_line(capsys, *words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_command_is_one_line(monkeypatch, capsys):
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deviloc_ros.maps.store.Map.open", interrupted)
+    assert status_of("localize", "map", "a.png") == 130
+    assert capsys.readouterr().err == "deviloc: interrupted\n"
 
 
 def test_grammar_errors_and_the_version_come_from_argparse(capsys):

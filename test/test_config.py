@@ -18,6 +18,7 @@ from deviloc_ros.config import (
     load,
     to_dict,
 )
+from deviloc_ros.tracking import TrackingConfig
 
 GROUPS = [f.name for f in fields(Config())]
 PARAMETERS = [(group, f) for group in GROUPS for f in fields(getattr(Config(), group))]
@@ -135,3 +136,13 @@ def test_a_bad_file_is_named_with_what_is_wrong_in_it(tmp_path, text, message):
 def test_an_empty_file_changes_nothing(tmp_path):
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     assert load(tmp_path / "empty.yaml", Config()) == Config()
+
+
+def test_the_section_of_tracking_is_read_on_its_own(tmp_path):
+    path = tmp_path / "robot.yaml"
+    path.write_text("tracking: {confirmations: 2}\npose: {min_inliers: 40}\n")
+    assert load(path, Config()).pose.min_inliers == 40
+    assert load(path, TrackingConfig(), "tracking").confirmations == 2
+    path.write_text("tracking: {confirmation: 2}\n")
+    with pytest.raises(ValueError, match=r"robot\.yaml: unknown parameter tracking\.confirmation;"):
+        load(path, TrackingConfig(), "tracking")

@@ -101,6 +101,17 @@ def test_a_truncated_image_is_an_error_not_half_an_image(tmp_path, suffix, share
         read_gray(path)
 
 
+def test_an_image_is_read_as_it_is_stored(tmp_path):
+    """As COLMAP reads it, and a camera driver sends it: its keypoints are those of the stored rows and columns."""
+    pixels = np.tile(np.arange(0, 240, 10, np.uint8), (16, 1))
+    _, data = cv2.imencode(".jpg", pixels)
+    orientation_6 = bytes.fromhex("ffe1 0022 457869660000 4d4d002a 00000008 0001 0112 0003 00000001 0006 0000 00000000")
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(data.tobytes()[:2] + orientation_6 + data.tobytes()[2:])
+    assert cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).shape == (24, 16)  # what a viewer shows
+    assert read_gray(str(path)).shape == (16, 24)
+
+
 def test_a_missing_image_is_named(tmp_path):
     for path in (tmp_path / "nowhere.png", tmp_path):
         with pytest.raises(ImageError, match="no such image"):

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from deviloc_ros.commands import bench_tables
-from deviloc_ros.commands.options import add_config, add_data, add_every, add_preset, config_of, every_of, with_weights
+from deviloc_ros.commands.options import (
+    add_config,
+    add_data,
+    add_every,
+    add_preset,
+    config_of,
+    every_of,
+    with_weights,
+    zero_or_more,
+)
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -22,7 +31,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     benches = parser.add_subparsers(metavar="BENCH")
     node = benches.add_parser("node", help="the ROS node: latency, drops, transforms, kidnapping, unknown places")
     node.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of 7scenes, strecha and kitti")
-    node.add_argument("--out-of-map-s", type=float, default=120.0, help="how long images of other places are sent [s]")
+    node.add_argument(
+        "--out-of-map-s", type=zero_or_more, default=120.0, help="how long images of other places are sent [s]"
+    )
     node.add_argument("--map", type=Path, metavar="MAP", help="a map of kitchen-12 made before; default: it is made")
     node.add_argument("--output", type=Path, metavar="FILE", help="write the page there, as Markdown")
     add_config(node)

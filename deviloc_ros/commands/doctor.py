@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from deviloc_ros.commands.options import above_zero
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("doctor", help="find out why there is no pose")
@@ -15,7 +17,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--map-frame", default="map", metavar="FRAME")
     parser.add_argument("--odom-frame", default="odom", metavar="FRAME", help="empty: there is no odometry")
     parser.add_argument("--base-frame", default="base_link", metavar="FRAME")
-    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="how long topics are listened to")
+    parser.add_argument("--seconds", type=above_zero, default=5.0, metavar="S", help="how long topics are listened to")
     parser.set_defaults(run=run)
 
 

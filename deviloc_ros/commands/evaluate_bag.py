@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deviloc_ros.commands.options import add_config, add_ray, config_of, every_of, tracking_of
+from deviloc_ros.commands.options import add_config, add_ray, config_for_map, every_of, tracking_of
 from deviloc_ros.commands.recordings import add_real_time, add_rig, add_sampling, add_truth, plan_of
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def run(options: argparse.Namespace) -> int:
     requirements = [parse_requirement(text) for text in options.require]
     changes = list(options.changes)
     plan, tracking = plan_of(options), tracking_of(options)
-    given = Given(plan, tracking, config_of(options), changes)
-    Map.open(options.map)  # says what is wrong with it before workers start
+    config = config_for_map(options, Map.open(options.map).config)
+    given = Given(plan, tracking, config, changes)
     outputs = outputs_of(options)
     with create_workers(options.ray) as workers:
         function = evaluate if len(outputs) == 1 else evaluate_or_say_why
@@ -94,6 +94,8 @@ def outputs_of(options: argparse.Namespace) -> dict[Path, Path]:
     """An empty folder for each recording: --output, or one below it where there are several. Raises ValueError."""
     from deviloc_ros.evaluation.folder import prepare
 
+    if not options.real_time and (options.running_node or options.rate != 1):
+        raise ValueError("--rate and --running-node go with --real-time")
     if options.real_time and options.ray:
         raise ValueError("--real-time plays a recording to a node on this machine: give no --ray")
     if len(options.bags) == 1:
@@ -114,15 +116,14 @@ def evaluate_or_say_why(options: argparse.Namespace, given: Given, bag: Path, ou
     """One recording of several: what is wrong with it does not keep the others from being evaluated."""
     try:
         return evaluate(options, given, bag, output)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         return str(error)
 
 
 def evaluate(options: argparse.Namespace, given: Given, bag: Path, output: Path) -> Run:
     """One recording; writes its files. Raises ValueError."""
     from deviloc_ros.bags.reader import Recording
-    from deviloc_ros.config import bound_to_map
-    from deviloc_ros.evaluation.bag_run import about_localizer, conclude, read, run_offline
+    from deviloc_ros.evaluation.bag_run import about_localizer, conclude, read, run_offline, truth_of_images
     from deviloc_ros.evaluation.folder import REPORT, write_run
     from deviloc_ros.evaluation.report.gallery import gallery
     from deviloc_ros.evaluation.report.maps import surroundings
@@ -133,16 +134,17 @@ def evaluate(options: argparse.Namespace, given: Given, bag: Path, output: Path)
 
     plan, tracking = given.plan, given.tracking
     reference_map = Map.open(options.map)
-    localizer = Localizer(reference_map, bound_to_map(given.config, reference_map.config))
+    localizer = Localizer(reference_map, given.config)
     with Recording(bag) as recording:
         topics, contents = read(recording, plan)
+        truth = truth_of_images(recording, topics, contents, plan)
         if options.real_time:
             estimates, about = in_real_time(options, recording, topics, plan, given.changes)
         else:
             estimates = run_offline(recording, topics, contents, plan, localizer, tracking)
             about = {"mode": "offline", "sampling": plan.sampling}
         about |= about_localizer(localizer, tracking)
-        result = conclude(recording, contents, plan, estimates, about)
+        result = conclude(recording, plan, truth, estimates, about)
         write_run(output, result, plan.rig.map_frame, plan.rig.base_frame)
         pictures = gallery(recording, topics, contents, result.frames, localizer)
         around = surroundings(reference_map)

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, add_preset, config_of, parse_camera
+from deviloc_ros.commands.options import add_config, add_preset, config_for_map, parse_camera
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.types import Lost, Reason
 
     reference_map = Map.open(options.map)
-    localizer = Localizer(reference_map, config_of(options, reference_map.config))
+    localizer = Localizer(reference_map, config_for_map(options, reference_map.config, reference_map.config))
     camera = parse_camera(options.camera) if options.camera else reference_map.records[0].camera
     logging.getLogger(__name__).debug("camera %s", camera)
     records = []

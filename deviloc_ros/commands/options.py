@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
-from deviloc_ros.config import LANDMARK_SOURCES, LIFTS, MATCHERS, Config, from_dict, load
+from deviloc_ros.config import LANDMARK_SOURCES, LIFTS, MATCHERS, TRACKING, Config, bound_to_map, from_dict, load
 from deviloc_ros.presets import PRESETS, apply_preset
 
 if TYPE_CHECKING:
@@ -39,6 +40,32 @@ def every_of(options: argparse.Namespace) -> int:
     if options.every < 1:
         raise ValueError(f"--every {options.every}: expected 1 or more")
     return options.every
+
+
+def above_zero(text: str) -> float:
+    """For `type=` of a flag."""
+    return number(text, 0.0, "a number above 0", strictly=True)
+
+
+def zero_or_more(text: str) -> float:
+    """For `type=` of a flag."""
+    return number(text, 0.0, "0 or more")
+
+
+def any_number(text: str) -> float:
+    """For `type=` of a flag: finite."""
+    return number(text, -math.inf, "a number")
+
+
+def number(text: str, least: float, expected: str, *, strictly: bool = False) -> float:
+    """Raises ArgumentTypeError, which argparse says with the flag's name."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < least or (strictly and value == least):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
+    return value
 
 
 def add_ray(parser: argparse._ActionsContainer) -> None:
@@ -102,6 +129,26 @@ def config_of(options: argparse.Namespace, base: Config | None = None) -> Config
     return with_weights(config, getattr(options, "weights", ""))
 
 
+def config_for_map(options: argparse.Namespace, map_config: Config, base: Config | None = None) -> Config:
+    """The config that the flags describe, to localize in a map that is there.
+
+    Raises:
+        ValueError: a flag asks for what was settled when the map was built; or as `config_of`.
+    """
+    wanted = config_of(argparse.Namespace(**{**vars(options), "preset": None}), map_config)
+    free = ("weights", "precision") if map_config.lift.method == "upstream" else ()  # it lifts while matching, too
+    settled = [("matcher.name", wanted.matcher.name, map_config.matcher.name)]
+    settled += [
+        (f"lift.{f.name}", getattr(wanted.lift, f.name), getattr(map_config.lift, f.name))
+        for f in fields(wanted.lift)
+        if f.name not in free
+    ]
+    for name, given, built in settled:
+        if given != built:
+            raise ValueError(f"{name} {given!r}: the map was built with {built!r}; build another with that")
+    return bound_to_map(config_of(options, base), map_config)
+
+
 def with_weights(config: Config, weights: str) -> Config:
     """`config` with a weights file where it is read. Raises ValueError if nothing reads it."""
     if not weights:
@@ -133,10 +180,12 @@ def nested(change: str) -> dict[str, object]:
 
 
 def tracking_of(options: argparse.Namespace) -> TrackingConfig:
-    """What `--set tracking.KEY=VALUE` says; it is taken out of the changes, the rest being for `config_of`."""
+    """What --config and --set say of it; it is taken out of the changes, the rest being for `config_of`."""
     from deviloc_ros.tracking import TrackingConfig
 
     config = TrackingConfig()
+    if options.config:
+        config = load(options.config, config, TRACKING)
     for change in options.changes:
         if change.startswith("tracking."):
             config = from_dict(config, nested(change.removeprefix("tracking.")), "tracking.")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.options import add_every, every_of, parse_camera
+from deviloc_ros.commands.options import add_every, every_of, parse_camera, zero_or_more
 
 if TYPE_CHECKING:
     from deviloc_ros.evaluation.bag_run import Plan
@@ -49,7 +49,7 @@ def add_sampling(group: argparse._ArgumentGroup) -> None:
     add_every(group, "image")
     group.add_argument(
         "--budget-ms",
-        type=float,
+        type=zero_or_more,
         default=0.0,
         metavar="MS",
         help="drop images as a machine would that needs this long for one",
@@ -61,7 +61,9 @@ def add_real_time(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--real-time", action="store_true", help="replay over DDS to the node, and judge what it publishes"
     )
-    group.add_argument("--rate", type=float, default=1.0, help="speed; 0 waits for each image. Default: %(default)s")
+    group.add_argument(
+        "--rate", type=zero_or_more, default=1.0, help="speed; 0 waits for each image. Default: %(default)s"
+    )
     group.add_argument("--running-node", action="store_true", help="to the node that runs; default: one is started")
 
 

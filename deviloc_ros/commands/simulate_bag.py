@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deviloc_ros.commands.options import above_zero, zero_or_more
 from deviloc_ros.commands.sources import add_source, posed_images
 
 
@@ -18,8 +19,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_source(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="BAG", help="the bag to make, a folder")
-    parser.add_argument("--rate-hz", type=float, default=10.0, metavar="HZ", help="images a second (%(default)s)")
-    parser.add_argument("--drift", type=float, default=0.01, metavar="SHARE", help="of way and turn (%(default)s)")
+    parser.add_argument("--rate-hz", type=above_zero, default=10.0, metavar="HZ", help="images a second (%(default)s)")
+    parser.add_argument(
+        "--drift", type=zero_or_more, default=0.01, metavar="SHARE", help="of way and turn (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drift (%(default)s)")
     parser.add_argument("--truth", type=Path, metavar="FILE.tum", help="write the camera's true poses there")
     parser.set_defaults(run=run)

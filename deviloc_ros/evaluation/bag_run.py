@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,12 +152,34 @@ def find_truth(plan: Plan, contents: Contents, times_ns: list[int], kind: str) -
         raise ValueError(f"ground truth is of frame {body!r}, wanted of {base!r}: {error}") from error
 
 
+def truth_of_images(recording: Recording, topics: Topics, contents: Contents, plan: Plan) -> Truth | None:
+    """What estimates are to be compared with, before there are any: a mistake is said before hours of work.
+
+    Raises:
+        ValueError: it is not to be had, or none was named and `align` needs it.
+    """
+    stamps_ns = stamps_of(recording, topics.image)
+    times_ns = list(
+        stamps_ns if plan.truth.transform else islice(stamps_ns, 1)
+    )  # of TF only that of the images is kept
+    kind = recording.topics.get(plan.truth.topic, "")
+    truth = find_truth(plan, contents, times_ns, kind) if times_ns else None
+    if plan.align and truth is None:
+        raise ValueError("--align needs ground truth")
+    return truth
+
+
+def stamps_of(recording: Recording, topic: str) -> Iterator[int]:
+    """Times [ns] of a topic's messages with a header; damaged ones are named when they are tried."""
+    for recorded in recording.messages((topic,)):
+        with suppress(ValueError):
+            yield stamp_ns(recorded.message())
+
+
 def conclude(
-    recording: Recording, contents: Contents, plan: Plan, estimates: list[Estimate], about: dict[str, Any]
+    recording: Recording, plan: Plan, truth: Truth | None, estimates: list[Estimate], about: dict[str, Any]
 ) -> Run:
     """Score and sum up. `about` says how the estimates came to be."""
-    times_ns = [e.stamp_ns for e in estimates]
-    truth = find_truth(plan, contents, times_ns, recording.topics.get(plan.truth.topic, ""))
     frames = score(estimates, truth, plan.align)
     summary = {
         "bag": recording.path.resolve().name,
@@ -165,7 +188,7 @@ def conclude(
         "ground_truth_frame": truth.frame if truth else "",
         "alignment": ALIGNED if plan.align else AS_PUBLISHED,
         **summarize_frames(frames),
-        "frames_out_of_order": sum(b < a for a, b in pairwise(times_ns)),
+        "frames_out_of_order": sum(b.stamp_ns < a.stamp_ns for a, b in pairwise(estimates)),
         "versions": versions(),
     }
     return Run(recording.path.stem, summary, summarize_latency(frames), frames)

@@ -140,7 +140,7 @@ def read_run(folder: Path) -> Run:
             frames = [read_frame(row, stages) for row in csv.DictReader(file)]
     except FileNotFoundError as error:
         raise ValueError(f"{folder}: not the output of evaluate-bag: {error.filename} is missing") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:  # the last of a line that was cut off
         raise ValueError(f"{folder}: damaged: {error!r}") from error
     return Run(folder.resolve().name, summary, latency, frames)
 

@@ -38,8 +38,15 @@ def weights_file(name: str) -> Path:
 
 
 def torch_device(name: str) -> torch.device:
-    """The device a config names; `auto` is CUDA where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
+    """The device a config names; `auto` is CUDA where there is one. Raises ValueError: there is no such device."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter where PyTorch was built without CUDA
+        raise ValueError(f"matcher.device {name!r}: {str(error).splitlines()[0]}") from error
+    return device
 
 
 class XFeat(Matcher):

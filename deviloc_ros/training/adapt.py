@@ -15,7 +15,17 @@ from torch import Tensor
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.store import Map
 from deviloc_ros.pin import PointInferenceNetwork
-from deviloc_ros.training.pin import MIN_KEYPOINTS, MIN_LANDMARKS, PinTraining, Sample, draw_batch, fit, split, validate
+from deviloc_ros.training.pin import (
+    MIN_KEYPOINTS,
+    MIN_LANDMARKS,
+    PinTraining,
+    Sample,
+    checkpoint_of,
+    draw_batch,
+    fit,
+    split,
+    validate,
+)
 
 ADAPTATION = PinTraining(steps=400, learning_rate=3e-4, validation_share=0.2, log_every=50)
 MAX_DISTANCE_PX = 6.0  # between a landmark and the keypoint that lends it its descriptor; a feature cell has 8 px
@@ -98,14 +108,18 @@ def adapt(
     """Fine-tune `network` on a map and write it to `output`.
 
     Raises:
-        ValueError: too few views with landmarks, or descriptors of another matcher.
+        ValueError: too few views with landmarks, descriptors of another matcher, or `output` exists.
     """
     samples = samples_of(reference_map, network.shape.feature_size)
     if len(samples) < 5:
         raise ValueError(f"{reference_map.folder}: {len(samples)} views with enough landmarks, 5 are needed to adapt")
     training, validation = split(samples, settings.validation_share)
     say(f"{len(training)} views to learn from, {len(validation)} kept out")
-    output.with_suffix(".checkpoint").unlink(missing_ok=True)  # perhaps of another map
+    checkpoint = checkpoint_of(output)
+    for there in (output, checkpoint):  # the latter perhaps of another map
+        if there.exists():
+            raise ValueError(f"{there} exists; choose another --output, or remove it")
     before = validate(network, validation, settings, draw_hidden)
     fit(network, training, validation, output, settings, draw_hidden)
+    checkpoint.unlink()
     return Adapted(before, validate(network, validation, settings, draw_hidden))

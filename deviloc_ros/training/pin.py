@@ -48,7 +48,9 @@ class PinTraining:
 
 
 def with_options(settings: PinTraining, **options: int | None) -> PinTraining:
-    """`settings` with those options that are given."""
+    """`settings` with those options that are given. Raises ValueError: no step to take."""
+    if options.get("steps") is not None and options["steps"] < 1:  # type: ignore[operator]
+        raise ValueError(f"--steps {options['steps']}: expected 1 or more")
     return replace(settings, **{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
 
 
@@ -245,7 +247,7 @@ def fit(
     network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.1)
-    checkpoint = output.with_suffix(".checkpoint")
+    checkpoint = checkpoint_of(output)
     start, history = resume(checkpoint, network, optimizer, schedule)
     bar = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="training", unit="step")
     losses: list[float] = []
@@ -272,6 +274,11 @@ def fit(
             save_pin(network, output, {"training": json.dumps(asdict(settings)), "history": json.dumps(history)})
             draw_history(output.with_suffix(".svg"), history)
     return network.cpu().eval()
+
+
+def checkpoint_of(output: Path) -> Path:
+    """Where training that writes `output` keeps what it needs to go on."""
+    return output.with_suffix(".checkpoint")
 
 
 def resume(

@@ -23,7 +23,7 @@ from worlds import rigid_of
 
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.writer import BagWriter
-from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline
+from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline, truth_of_images
 from deviloc_ros.evaluation.contents import Rig, read_contents
 from deviloc_ros.evaluation.topics import Topics
 from deviloc_ros.evaluation.truth import truth_of_messages
@@ -39,7 +39,7 @@ def evaluate(path, **plan):
         topics, contents = read(recording, plan)
         localizer = StandInLocalizer()
         estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())
-        return conclude(recording, contents, plan, estimates, {})
+        return conclude(recording, plan, truth_of_images(recording, topics, contents, plan), estimates, {})
 
 
 def statuses(run):

@@ -80,10 +80,22 @@ def test_without_rerun_its_extra_is_named_before_anything_is_done(room_folder, b
         (["--camera", "PINHOLE,1"], "--camera 'PINHOLE,1'"),
         (["--set", "tracking.hope=1"], "unknown parameter tracking.hope"),
         (["--images-of", "nowhere"], "nowhere: not the output of evaluate-bag"),
+        (["--running-node"], "go with --real-time"),
+        (["--matcher", "xfeat-lighterglue"], "the map was built with 'xfeat'"),
+        (["--ground-truth", "nowhere.tum"], "nowhere.tum: no such file of ground truth"),
+        (["--ground-truth-topic", "/truth", "--ground-truth-frame", "rover"], "of frame 'rover'"),
+        (["--align"], "--align needs ground truth"),
         (["--image-topic", "/other"], "/other is not in the recording; topics of images: /image"),
     ],
 )
 def test_a_wrong_flag_is_one_line_that_names_it(room_folder, bag, tmp_path, capsys, arguments, says):
     assert run("evaluate-bag", bag, "--map", room_folder, "--output", tmp_path / "run", *arguments) == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("deviloc: ") and says in error
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith("deviloc: ") and says in said.splitlines()[-1]
+    assert "localize:" not in said  # before any image
+
+
+@pytest.mark.parametrize("number", ["-5", "nan", "soon"])
+def test_a_number_that_makes_no_sense_is_refused_by_the_grammar(number, capsys):
+    assert run("evaluate-bag", "bag", "--map", "map", "--budget-ms", number) == 2
+    assert f"argument --budget-ms: '{number}': expected 0 or more" in capsys.readouterr().err

@@ -10,7 +10,15 @@ from pages import assert_a_browser_draws_it, assert_needs_nothing_but_itself
 from ros.stand_in import StandInLocalizer
 
 from deviloc_ros.bags.reader import Recording
-from deviloc_ros.evaluation.bag_run import Plan, TruthSource, about_localizer, conclude, read, run_offline
+from deviloc_ros.evaluation.bag_run import (
+    Plan,
+    TruthSource,
+    about_localizer,
+    conclude,
+    read,
+    run_offline,
+    truth_of_images,
+)
 from deviloc_ros.evaluation.folder import Run
 from deviloc_ros.evaluation.report.gallery import gallery
 from deviloc_ros.evaluation.report.maps import Surroundings, surroundings
@@ -29,7 +37,7 @@ def made(tmp_path_factory) -> tuple[Run, str]:
         topics, contents = read(recording, plan)
         estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())
         about = {"mode": "offline", "sampling": plan.sampling, **about_localizer(localizer, TrackingConfig())}
-        run = conclude(recording, contents, plan, estimates, about)
+        run = conclude(recording, plan, truth_of_images(recording, topics, contents, plan), estimates, about)
         pictures = list(gallery(recording, topics, contents, run.frames, localizer))
     return run, report(run, surroundings(localizer.map), pictures)
 

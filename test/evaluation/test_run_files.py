@@ -11,7 +11,7 @@ from ros.stand_in import StandInLocalizer
 from worlds import random_rigid
 
 from deviloc_ros.bags.reader import Recording
-from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline
+from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline, truth_of_images
 from deviloc_ros.evaluation.folder import ESTIMATED, ESTIMATES, FRAMES, SUMMARY, prepare, read_run, write_run
 from deviloc_ros.evaluation.folder import TRUTH as TRUTH_FILE
 from deviloc_ros.evaluation.frames import Estimate, score
@@ -36,7 +36,9 @@ def run_to(folder: Path, bag: Path, **plan):
     with Recording(bag) as recording:
         topics, contents = read(recording, plan)
         estimates = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())
-        result = conclude(recording, contents, plan, estimates, {"mode": "offline"})
+        result = conclude(
+            recording, plan, truth_of_images(recording, topics, contents, plan), estimates, {"mode": "offline"}
+        )
     write_run(folder, result, "map", "base_link")
     return result
 

@@ -15,7 +15,7 @@ from ros_helpers import python_process
 
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.writer import BagWriter
-from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline
+from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline, truth_of_images
 from deviloc_ros.evaluation.contents import Rig
 from deviloc_ros.evaluation.frames import WORDS
 from deviloc_ros.evaluation.topics import Topics
@@ -37,7 +37,7 @@ def test_the_same_images_give_the_same_poses_as_offline(ros_domain, tmp_path):
         offline = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())
         with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
             live, transport = run_real_time(recording, topics, Rig(), rate=0)
-        run = conclude(recording, contents, plan, live, transport)
+        run = conclude(recording, plan, truth_of_images(recording, topics, contents, plan), live, transport)
     assert [e.stamp_ns for e in live] == [e.stamp_ns for e in offline]
     assert [e.localized for e in live] == [e.localized for e in offline]
     for one, other in zip(live, offline, strict=True):

@@ -26,6 +26,14 @@ def test_an_untrained_network_gets_better_on_views_kept_out(room_map, tmp_path, 
     assert output.with_suffix(".svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.parametrize("name", ["pin.safetensors", "pin.checkpoint"])
+def test_what_is_there_stays(room_map, tmp_path, fewer_needed, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"{name} exists"):
+        adapt.adapt(room_map, PointInferenceNetwork(PinShape()), tmp_path / "pin.safetensors", SETTINGS)
+    assert (tmp_path / name).read_text() == "mine"
+
+
 def test_hidden_landmarks_are_not_given(room_map, fewer_needed):
     sample = adapt.samples_of(room_map, 64)[0]
     hidden = adapt.hide_some(sample, np.random.default_rng(0))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pycolmap
 
 from deviloc_ros.maps.colmap import camera_from_colmap, camera_to_colmap
-from deviloc_ros.maps.sources import PosedImage, SourceError
+from deviloc_ros.maps.sources import PosedImage, SourceError, image_size
 from deviloc_ros.types import Camera
 
 
@@ -78,10 +77,7 @@ def read_intrinsics(path: Path) -> dict[str, Camera]:
 
 def at_full_size(image: PosedImage) -> PosedImage:
     """The image with its camera and landmarks scaled to the size of its file."""
-    pixels = cv2.imread(str(image.path), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise SourceError(f"{image.path}: missing or not an image")
-    height, width = pixels.shape
+    width, height = image_size(image.path)
     if (width, height) == (image.camera.width, image.camera.height):
         return image
     scale = np.array([width / image.camera.width, height / image.camera.height])
