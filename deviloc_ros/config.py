@@ -64,7 +64,9 @@ class MatcherConfig(Checked):
     max_image_side_px: int = param(
         1280, "larger images are scaled down to this long side", low=64, high=8192, read_only=True
     )
-    min_confidence: float = param(0.1, "matches below this confidence are dropped", low=0.0, high=1.0, read_only=True)
+    min_confidence: float = param(
+        0.1, "xfeat-lighterglue, topicfm: matches below this confidence are dropped", low=0.0, high=1.0, read_only=True
+    )
     device: str = param("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
     weights: str = param(
         "", "weights file of topicfm; empty: what fetch-weights brought; random: untrained", read_only=True
@@ -88,14 +90,17 @@ class LiftConfig(Checked):
     precision: str = param("float32", "of the arithmetic of upstream", choices=PRECISIONS)
     landmark_source: str = param("sift", "keypoints that landmarks are triangulated from", choices=LANDMARK_SOURCES)
     landmark_radius_px: float = param(
-        3.0, "a keypoint this near a landmark takes its point (landmarks-only)", low=0.0, high=50.0
+        3.0,
+        "a keypoint this near a landmark takes its point (landmarks-only, upstream); `update-map` too",
+        low=0.0,
+        high=50.0,
     )
     neighbours: int = param(4, "landmarks interpolated between", low=1, high=64)
     max_neighbour_distance_px: float = param(
-        48.0, "keypoints farther from their landmarks are not lifted", low=1.0, high=4096.0
+        48.0, "interpolate: keypoints farther from their landmarks are not lifted", low=1.0, high=4096.0
     )
     max_depth_spread: float = param(
-        0.1, "relative depth spread of the neighbours that gives confidence exp(-1)", low=1e-3, high=10.0
+        0.1, "interpolate: relative depth spread of the neighbours that gives confidence exp(-1)", low=1e-3, high=10.0
     )
     interpolate_within_px: float = param(
         6.0, "keypoints this near a landmark take the interpolated depth, the others that of pin", low=0.0, high=1000.0
@@ -203,7 +208,7 @@ class PoseConfig(Checked):
         high=1e6,
     )
     min_position_std_m: float = param(
-        0.001, "added to the standard deviation of the position: error of map and calibration", low=0.0, high=100.0
+        0.001, "error of map and calibration: its variance is added to that of the position", low=0.0, high=100.0
     )
     min_orientation_std_deg: float = param(0.02, "the same for the orientation [deg]", low=0.0, high=180.0)
 

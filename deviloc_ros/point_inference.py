@@ -143,17 +143,6 @@ def create_online_inference(of_map: LiftConfig, config: LiftConfig) -> OnlinePoi
     return UpstreamPointInference(config)
 
 
-def lift_view(
-    inference: PointInference,
-    features: Features,
-    landmarks: Landmarks,
-    camera: Camera,
-    cam_from_world: pycolmap.Rigid3d,
-) -> Lifted:
-    """Lift every keypoint of a view. Without landmarks in front of the camera nothing is lifted (confidence 0)."""
-    return lift_and_prepare(inference, features, landmarks, camera, cam_from_world)[0]
-
-
 def lift_and_prepare(
     inference: PointInference,
     features: Features,
@@ -161,7 +150,10 @@ def lift_and_prepare(
     camera: Camera,
     cam_from_world: pycolmap.Rigid3d,
 ) -> tuple[Lifted, dict[str, Tensor]]:
-    """As `lift_view`, and what the method wants stored of the view's landmarks."""
+    """Every keypoint of a view, and what the method wants stored of the view's landmarks.
+
+    Without landmarks in front of the camera nothing is lifted (confidence 0).
+    """
     count = len(features)
     in_cam = transform_points(cam_from_world, landmarks.points_in_world)
     landmark_rays, rays = camera.rays(landmarks.keypoints), camera.rays(features.keypoints.cpu().numpy())

@@ -24,7 +24,6 @@ LEADS_BACK_PX = 0.01  # undistortion is iterative; far below what a keypoint is 
 class Reason(enum.Enum):
     """Why there is no pose."""
 
-    NO_CAMERA = "no usable camera calibration"
     BAD_IMAGE = "image unusable"
     NO_FEATURES = "too few keypoints in the image"
     NO_REFERENCES = "no reference view near the prior"

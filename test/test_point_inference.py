@@ -8,7 +8,7 @@ from worlds import PINHOLE, TRAINED_LIFTS, random_rigid
 
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.point_inference import create_point_inference, lift_view
+from deviloc_ros.point_inference import create_point_inference, lift_and_prepare
 from deviloc_ros.sensor_depth import Correction, SensorDepth, points_in_color
 from deviloc_ros.types import Features, Landmarks
 
@@ -68,7 +68,7 @@ def plane_depth(keypoints) -> np.ndarray:
 
 
 def lift(inference, keypoints, landmarks):
-    return lift_view(inference, features_at(keypoints), landmarks, PINHOLE, CAM_FROM_WORLD)
+    return lift_and_prepare(inference, features_at(keypoints), landmarks, PINHOLE, CAM_FROM_WORLD)[0]
 
 
 def test_a_lifted_point_lies_on_its_keypoints_ray_at_its_depth(inference):

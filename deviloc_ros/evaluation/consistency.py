@@ -51,9 +51,10 @@ def row(protocol: str, matcher: str, lift: str, nees: list[float]) -> str:
 
 def draw(path: Path, runs: Runs) -> None:
     """Write a picture: the share of poses below each NEES, beside the chi-squared law."""
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+
+    from deviloc_ros.pictures import save_figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasAgg(figure)  # no display is needed
@@ -69,5 +70,4 @@ def draw(path: Path, runs: Runs) -> None:
     axes.set_ylabel("share of poses below")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="upper left")
-    with rc_context({"svg.hashsalt": "deviloc_ros", "svg.fonttype": "none"}):  # the same picture each time
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save_figure(figure, path)

@@ -42,6 +42,8 @@ def draw_reliability(path: Path, diagrams: dict[str, Reliability]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from deviloc_ros.pictures import save_figure
+
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     FigureCanvasAgg(figure)  # no display is needed
     left, right = figure.subplots(1, 2)
@@ -54,4 +56,4 @@ def draw_reliability(path: Path, diagrams: dict[str, Reliability]) -> None:
     left.legend(fontsize=7)
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.savefig(path)
+    save_figure(figure, path)

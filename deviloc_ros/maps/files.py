@@ -60,8 +60,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def file_hash(path: Path) -> str:
+    state = hashlib.sha256()  # hashlib.file_digest is not in Python 3.10
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
 
 
 def unnamed_files(folder: Path, manifest: Manifest) -> list[Path]:

@@ -17,11 +17,9 @@ from deviloc_ros.maps.matches import (
     MatchGraph,
     Pair,
     match_pairs,
-    matcher_keypoints,
     quiet_colmap,
     sift_keypoints,
 )
-from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.retrieval import centres_and_axes
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.types import Landmarks
@@ -70,11 +68,6 @@ def neighbours_of(number: int, tree: cKDTree, axes: NDArray, count: int) -> NDAr
 def match_sift(images: list[PosedImage], workers: Workers) -> MatchGraph:
     """SIFT matches between nearby views that agree with their poses."""
     return match_nearby(sift_keypoints(images, workers), images, workers)
-
-
-def match_with(networks: Networks, images: list[PosedImage], workers: Workers) -> MatchGraph:
-    """The same of the matcher's own keypoints."""
-    return match_nearby(matcher_keypoints(networks, images, workers), images, workers)
 
 
 def match_nearby(keypoints: Keypoints, images: list[PosedImage], workers: Workers) -> MatchGraph:

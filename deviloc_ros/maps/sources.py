@@ -141,7 +141,7 @@ def read_projection(path: Path) -> NDArray:
 
 
 def read_numbers(path: Path, shape: tuple[int, ...]) -> NDArray:
-    """A text file of numbers. Raises SourceError naming it if it is missing, of another shape or not finite."""
+    """A text file of numbers. Raises SourceError naming it if it is missing or of another shape."""
     if not path.is_file():
         raise SourceError(f"{path}: not found")
     try:

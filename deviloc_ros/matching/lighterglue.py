@@ -20,7 +20,6 @@ LIGHTERGLUE = {
     "num_heads": 1,
     "depth_confidence": -1,
     "width_confidence": 0.95,  # prune keypoints that will not match; a third faster
-    "filter_threshold": 0.1,
 }
 
 

@@ -69,7 +69,7 @@ def photographs(scene: Scene, camera: Camera, poses: list[pycolmap.Rigid3d], rng
     return files
 
 
-def structure_from_motion(camera: Camera, poses: list[pycolmap.Rigid3d], files: list[NDArray]) -> list[Landmarks]:
+def landmarks_of_photographs(camera: Camera, poses: list[pycolmap.Rigid3d], files: list[NDArray]) -> list[Landmarks]:
     """Landmarks of each photograph, matched and triangulated as `build-map` does it."""
     images = [PosedImage(str(number), Path(), camera, pose) for number, pose in enumerate(poses)]
     graph, descriptors = MatchGraph(), []
@@ -130,7 +130,7 @@ def make_place(seed: tuple[int, ...]) -> list[TrainingView]:
     files = photographs(scene, camera, poses, rng)
     pose_error_px = rng.choice([0.0, 0.15, 0.3])
     believed = [disturbed(pose, rng, pose_error_px, camera) for pose in poses]
-    landmarks = structure_from_motion(camera, believed, files)
+    landmarks = landmarks_of_photographs(camera, believed, files)
     views = []
     for number in rng.permutation(len(poses))[:VIEWS_PER_PLACE]:
         rows = chosen(landmarks[number], rng, (camera.width, camera.height))

@@ -12,6 +12,8 @@ def draw_history(path: Path, history: list[list[float]]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from deviloc_ros.pictures import save_figure
+
     steps, loss, median, right = np.array(history).T
     figure = Figure(figsize=(9, 3), layout="constrained")
     FigureCanvasAgg(figure)  # no display is needed
@@ -21,4 +23,4 @@ def draw_history(path: Path, history: list[list[float]]) -> None:
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
-    figure.savefig(path)
+    save_figure(figure, path)

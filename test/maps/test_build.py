@@ -10,7 +10,8 @@ from rooms import QUIET, room_config, room_matcher
 from deviloc_ros.config import from_dict
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.build import build_map
-from deviloc_ros.maps.landmarks import match_sift, match_with, nearby_pairs, triangulate
+from deviloc_ros.maps.landmarks import match_nearby, match_sift, nearby_pairs, triangulate
+from deviloc_ros.maps.matches import matcher_keypoints
 from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.sources import Skipped, Source, SourceError
 from deviloc_ros.maps.store import Map
@@ -56,7 +57,8 @@ def test_keypoints_are_lifted_onto_the_surfaces(room, room_map):
 
 def test_the_matchers_own_keypoints_make_landmarks_too(room):
     images = room.images[:4]
-    landmarks = triangulate(images, match_with(Networks(room_config("xfeat-lighterglue")), images, QUIET))
+    keypoints = matcher_keypoints(Networks(room_config("xfeat-lighterglue")), images, QUIET)
+    landmarks = triangulate(images, match_nearby(keypoints, images, QUIET))
     errors = np.concatenate(
         [
             relative_depth_errors(

@@ -7,9 +7,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from deviloc_ros.evaluation.benchmarks.files import Query, Scene, at_full_size, lines_of, read_intrinsics, read_pairs
 from deviloc_ros.geometry import rigid_of_quaternion
-from deviloc_ros.maps.colmap import PIXEL_SHIFT, read_model
+from deviloc_ros.maps.colmap import pixels_from_colmap, read_model
 from deviloc_ros.maps.sources import SEVEN_SCENES_CAMERA, PosedImage, SourceError, read_seven_scenes
 from deviloc_ros.types import Camera
 
@@ -124,7 +126,7 @@ def robotcar_camera(path: Path) -> Camera:
     except ValueError as error:
         raise SourceError(f"{path}: expected fx, fy, cx, cy on four lines: {error}") from error
     side = ROBOTCAR_SIDE_PX
-    return Camera("PINHOLE", side, side, (fx, fy, cx - PIXEL_SHIFT, cy - PIXEL_SHIFT))
+    return Camera("PINHOLE", side, side, (fx, fy, *pixels_from_colmap(np.array([cx, cy]))))
 
 
 def cmu(folder: Path, slice_name: str) -> Scene:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from deviloc_ros.evaluation import consistency
 from deviloc_ros.evaluation.reliability import Reliability, draw_reliability
 from deviloc_ros.evaluation.tables.render import RECALLS, all_summaries, of_default_lift, titles
+from deviloc_ros.pictures import save_figure
 
 
 def recall(path: Path, results: list[Any]) -> None:
@@ -72,7 +72,6 @@ def reliability(path: Path, results: list[Any]) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Without a display, and without a date."""
+    """Without a display."""
     FigureCanvasAgg(figure)
-    with rc_context({"svg.hashsalt": "deviloc_ros", "svg.fonttype": "none"}):
-        figure.savefig(path, metadata={"Date": None})
+    save_figure(figure, path)

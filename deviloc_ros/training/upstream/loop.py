@@ -19,7 +19,7 @@ from deviloc_ros.matching.topicfm.matcher import sample_fine
 from deviloc_ros.matching.topicfm.network import TopicFM
 from deviloc_ros.releases import MATCHER, PIN
 from deviloc_ros.training.upstream.losses import Truth, deviloc_loss
-from deviloc_ros.training.upstream.megadepth import MegaDepth, SampleSettings, TrainingView
+from deviloc_ros.training.upstream.megadepth import MegaDepth, MegaDepthView, SampleSettings
 from deviloc_ros.training.upstream.validation import held_out, in_words
 from deviloc_ros.types import Landmarks, Moved
 from deviloc_ros.upstream.aggregation import merge_cells
@@ -145,7 +145,7 @@ class Trainer:
         )
         self.progress = Progress()
 
-    def step(self, batch: list[tuple[TrainingView, list[TrainingView]]]) -> float:
+    def step(self, batch: list[tuple[MegaDepthView, list[MegaDepthView]]]) -> float:
         """Mean loss of the batch before the step."""
         self.optimizer.zero_grad()
         total = 0.0
@@ -157,14 +157,14 @@ class Trainer:
         self.optimizer.step()
         return total
 
-    def loss(self, query: TrainingView, references: list[TrainingView]) -> tuple[Tensor, Tensor]:
+    def loss(self, query: MegaDepthView, references: list[MegaDepthView]) -> tuple[Tensor, Tensor]:
         """Loss of one query, and the relative errors of its inferred points."""
         keypoints, points, confidence = self.correspondences(query, references)
         merged = merge_cells(keypoints, points, confidence, self.settings.cell_px)
         truth = Truth(*(self.tensor(a) for a in (query.intrinsics, query.cam_from_world, query.depth)))
         return deviloc_loss(merged[0], merged[1], merged[2], truth, self.settings.fewest_points)
 
-    def correspondences(self, query: TrainingView, references: list[TrainingView]) -> tuple[Tensor, Tensor, Tensor]:
+    def correspondences(self, query: MegaDepthView, references: list[MegaDepthView]) -> tuple[Tensor, Tensor, Tensor]:
         """Keypoints of the query (N, 2), points (N, 3) in world and confidence (N,) from all references."""
         features = [self.matcher.extract(view.gray) for view in references]
         matches = self.matcher.match(self.matcher.extract(query.gray), features)
@@ -178,7 +178,7 @@ class Trainer:
         keypoints, points, confidence = (torch.cat(column) for column in zip(*parts, strict=True))
         return keypoints, points, confidence
 
-    def lift(self, moved: Moved, view: TrainingView, at_landmarks: Tensor) -> tuple[Tensor, Tensor]:
+    def lift(self, moved: Moved, view: MegaDepthView, at_landmarks: Tensor) -> tuple[Tensor, Tensor]:
         """As `UpstreamPointInference.lift_moved`, with gradients."""
         landmarks = Landmarks(np.arange(len(view.landmark_points)), view.landmark_keypoints, view.landmark_points)
         known, near = observed_points(moved.reference_keypoints, landmarks, self.settings.cell_px)
@@ -197,7 +197,7 @@ class Trainer:
         return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.matcher.device)
 
     @torch.no_grad()
-    def evaluate(self, samples: list[tuple[TrainingView, list[TrainingView]]]) -> tuple[float, float]:
+    def evaluate(self, samples: list[tuple[MegaDepthView, list[MegaDepthView]]]) -> tuple[float, float]:
         """Mean loss, and median error of inferred points relative to their depth."""
         losses, errors = zip(*(self.loss(query, references) for query, references in samples), strict=True)
         return float(torch.stack(losses).mean()), float(torch.cat(errors).median())

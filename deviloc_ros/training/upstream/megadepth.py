@@ -12,17 +12,17 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from deviloc_ros.imaging import ImageError, read_gray
+from deviloc_ros.maps.colmap import pixels_from_colmap
 from deviloc_ros.training.upstream.published import PublishedFileError, read_published
 
 METADATA = "preprocessed/megadepth_2d3d_q500ov0.2-1.0covis3-15.npy"
 POINTS = "preprocessed/scene_points3d"
 IMAGES_START = "phoenix"  # the authors' paths are their machine's, up to this folder
-COLMAP_PIXEL_SHIFT = 0.5
 BRIGHTNESS = CONTRAST = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TrainingView:
+class MegaDepthView:
     """gray: (h, w) uint8. intrinsics: (3, 3), pixel centres at integers. cam_from_world: (4, 4).
 
     landmark_keypoints, landmark_points: (M, 2) px, (M, 3), of references. depth: (H, W), of queries.
@@ -75,7 +75,7 @@ class MegaDepth:
 
     def sample(
         self, scene: str, query: Any, settings: SampleSettings, rng: Generator
-    ) -> tuple[TrainingView, list[TrainingView]]:
+    ) -> tuple[MegaDepthView, list[MegaDepthView]]:
         """A query, and references drawn at random from those it overlaps with (again the same if there are too few)."""
         names = self.usable_references(scene, query, settings)
         count = settings.references
@@ -85,24 +85,26 @@ class MegaDepth:
 
     def view(
         self, scene: str, name: Any, settings: SampleSettings, rng: Generator, *, is_query: bool = False
-    ) -> TrainingView:
+    ) -> MegaDepthView:
         record = self.metadata[scene]["ims"][name]
         gray = read_gray(self.located(record["img_path"]))
         if is_query and settings.augment:
             gray = augmented(gray, rng)
         intrinsics, cam_from_world = np.eye(3), np.eye(4)
         intrinsics[:2] = np.asarray(record["K"], float)[:2]
-        intrinsics[:2, 2] -= COLMAP_PIXEL_SHIFT
+        intrinsics[:2, 2] = pixels_from_colmap(intrinsics[:2, 2])
         cam_from_world[:3, :3], cam_from_world[:3, 3] = record["R"], np.ravel(record["t"])
         if is_query:
             none = np.zeros((0, 2)), np.zeros((0, 3))
-            return TrainingView(gray, intrinsics, cam_from_world, *none, read_depth(self.located(record["depth_path"])))
+            return MegaDepthView(
+                gray, intrinsics, cam_from_world, *none, read_depth(self.located(record["depth_path"]))
+            )
         points = self.points(scene)
         ids = np.asarray(record["pt3d_ids"])
         rows = rng.permutation(len(ids))[: settings.max_landmarks]
-        keypoints = np.asarray(record["pts2d"], float)[rows] - COLMAP_PIXEL_SHIFT
+        keypoints = pixels_from_colmap(np.asarray(record["pts2d"], float)[rows])
         landmarks = np.stack([points[int(number)][:3] for number in ids[rows]])
-        return TrainingView(gray, intrinsics, cam_from_world, keypoints, landmarks, np.zeros((0, 0)))
+        return MegaDepthView(gray, intrinsics, cam_from_world, keypoints, landmarks, np.zeros((0, 0)))
 
     def points(self, scene: str) -> dict[int, NDArray]:
         if self._points[0] != scene:

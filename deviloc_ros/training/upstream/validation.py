@@ -17,7 +17,7 @@ from deviloc_ros.config import Config, PoseConfig
 from deviloc_ros.geometry import rotation_distance_deg, transform_points
 from deviloc_ros.pose import solve_pnp
 from deviloc_ros.presets import PAPER, apply_preset
-from deviloc_ros.training.upstream.megadepth import MegaDepth, SampleSettings, TrainingView
+from deviloc_ros.training.upstream.megadepth import MegaDepth, MegaDepthView, SampleSettings
 from deviloc_ros.types import Camera, Correspondences, Localized
 from deviloc_ros.upstream.aggregation import merge_cells
 
@@ -29,7 +29,7 @@ SMALLEST_DEPTH, WIDE_OPEN_M = 1e-6, 1e4
 class Lifting(Protocol):
     """What is validated."""
 
-    def correspondences(self, query: TrainingView, references: list[TrainingView]) -> tuple[Tensor, Tensor, Tensor]:
+    def correspondences(self, query: MegaDepthView, references: list[MegaDepthView]) -> tuple[Tensor, Tensor, Tensor]:
         """Keypoints of the query (N, 2), points (N, 3) in world and confidence (N,) from all references."""
 
 
@@ -77,7 +77,7 @@ def held_out(data: Path, scenes: Sequence[str], trained: Sequence[str], samples:
 
 
 @torch.no_grad()
-def localized(lifting: Lifting, query: TrainingView, references: list[TrainingView]) -> pycolmap.Rigid3d | None:
+def localized(lifting: Lifting, query: MegaDepthView, references: list[MegaDepthView]) -> pycolmap.Rigid3d | None:
     """cam_from_world with the paper's settings for MegaDepth, all gates open; None if there is no pose."""
     config = apply_preset(Config(), f"{PAPER}:megadepth")
     keypoints, points, confidence = lifting.correspondences(query, references)
@@ -94,7 +94,7 @@ def localized(lifting: Lifting, query: TrainingView, references: list[TrainingVi
     return result.cam_from_world if isinstance(result, Localized) else None
 
 
-def camera_of(view: TrainingView) -> Camera:
+def camera_of(view: MegaDepthView) -> Camera:
     """Without distortion, as MegaDepth's images are."""
     height, width = view.gray.shape
     K = view.intrinsics

@@ -1,0 +1,14 @@
+"""Figures to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """The same file for the same figure: SVG without its date and with ids that are not random."""
+    with rc_context({"svg.hashsalt": "deviloc_ros", "svg.fonttype": "none"}):
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
