@@ -23,6 +23,7 @@ from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.parameters import Parameters, changed
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transforms import Missing
+from deviloc_ros.tracking import Fix
 
 pytestmark = pytest.mark.ros
 
@@ -111,6 +112,25 @@ def test_a_first_fix_waits_for_confirmation():
     first, second = bench.process(50, NOW_NS - 200_000_000), bench.process(50)
     assert first.fix is None and first.reason == "unconfirmed" and "1 so far" in first.detail
     assert second.fix is not None
+
+
+@pytest.mark.parametrize("brightness", [50, BLACK])
+def test_what_was_searched_for_before_someone_said_where_the_robot_is_is_outdated(brightness):
+    bench = Bench(StandInTransforms(camera=BASE_FROM_CAM, odom=ODOM_FROM_BASE, early=True))
+    elsewhere = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([60.0, 0.0, 0.0]))
+    found = bench.localizer.localize
+
+    def interrupted(*query):
+        bench.pipeline.tracker.hint(Fix(NOW_NS, elsewhere, np.eye(6), ODOM_FROM_BASE))
+        bench.localizer.localize = found
+        return found(*query)
+
+    bench.localizer.localize = interrupted
+    bench.pipeline.tracker.config = replace(bench.parameters.tracking, global_search_after=1)
+    outcome = bench.process(brightness, NOW_NS - 200_000_000)
+    assert outcome.fix is None and outcome.reason == ("no_features" if brightness == BLACK else "outdated")
+    bench.process(50)
+    assert bench.localizer.priors[-1] is not None  # still there
 
 
 @pytest.mark.parametrize(
