@@ -1,4 +1,4 @@
-"""What others may tell the node: to be silent, to forget, to localize one image, where to search."""
+"""What others may tell the node: to be silent, to forget, where to search."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import Any
 
 import pycolmap
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
-from rclpy.task import Future
-from std_srvs.srv import Empty, SetBool, Trigger
+from std_srvs.srv import Empty, SetBool
 
 from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, stamp_ns
 from deviloc_ros.ros.endpoints import Endpoints
@@ -26,7 +23,7 @@ from deviloc_ros.tracking import Fix
 class Control:
     """The services, and `initialpose`.
 
-    reset: forgets where the robot was, given the reason. why_not: says why the last image was not localized.
+    reset: forgets where the robot was, given the reason.
     """
 
     def __init__(
@@ -37,7 +34,6 @@ class Control:
         transforms: Transforms,
         parameters: Parameters,
         reset: Callable[[str], None],
-        why_not: Callable[[], str],
     ) -> None:
         self.enabled = True
         self.parameters = parameters
@@ -46,43 +42,11 @@ class Control:
         self._pipeline = pipeline
         self._transforms = transforms
         self._reset = reset
-        self._why_not = why_not
-        self._awaited: Future[str] | None = None  # done when an image is localized, or with the reason why none is
-        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # runs on while simulated time stands still
         endpoints.subscribe(PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, QoSProfile(depth=1))
-        # A group of its own: while its answer waits for an image, the images must still come in.
-        group = ReentrantCallbackGroup()
-        endpoints.service(Trigger, "~/trigger_localization", self._on_trigger, callback_group=group)
         endpoints.service(SetBool, "~/enable", self._on_enable)
         endpoints.service(Empty, "reinitialize_global_localization", self._on_reinitialize)
         if SetInitialPose:
             endpoints.service(SetInitialPose, "~/set_initial_pose", self._on_set_initial_pose)
-
-    @property
-    def awaits_image(self) -> bool:
-        """Whether a call of ~/trigger_localization waits."""
-        return self._awaited is not None
-
-    def answer_trigger(self, failure: str = "") -> None:
-        """Let the waiting call return: localized, or the reason why not. From any thread."""
-        awaited, self._awaited = self._awaited, None
-        if awaited is not None:
-            awaited.set_result(failure)
-            if self._node.executor is not None:
-                self._node.executor.wake()
-
-    async def _on_trigger(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Answer when an image is localized, or when time is up."""
-        self._awaited = self._awaited or Future(executor=self._node.executor)
-        limit_s = self.parameters.node.trigger_timeout
-        timer = self._node.create_timer(limit_s, self._on_trigger_timeout, clock=self._steady_clock)
-        failure = await self._awaited
-        self._node.destroy_timer(timer)
-        response.success, response.message = not failure, failure or "localized"
-        return response
-
-    def _on_trigger_timeout(self) -> None:
-        self.answer_trigger(f"not localized in time: {self._why_not()}")
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self.enabled = request.data

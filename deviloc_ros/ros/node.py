@@ -12,11 +12,13 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
 
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.ros.diagnostics import Health, diagnostics_msg
@@ -64,6 +66,10 @@ class DevilocNode(LifecycleNode):
         # Steady time: a paused recording does not silence the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self._values.node.diagnostics_period, self._report, clock=steady)
+        # It outlives the sessions: a call may wait while one ends, and must still be answered. In a group of its own,
+        # for while its answer waits for an image, images must come in.
+        group = ReentrantCallbackGroup()
+        self.create_service(Trigger, "~/trigger_localization", self._on_trigger, callback_group=group)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         if LoadMap:
             self.create_service(LoadMap, "~/load_map", self._on_load_map)
@@ -154,6 +160,14 @@ class DevilocNode(LifecycleNode):
                 self._session.take_map(self._next)
                 self._next = None
                 self._say_map()
+
+    async def _on_trigger(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Answer when an image is localized, or with the reason why none is."""
+        failure = f"the node is {self._phase}"
+        if self._session is not None and self._phase == "active":
+            failure = await self._session.trigger()
+        response.success, response.message = not failure, failure or "localized"
+        return response
 
     def _on_load_map(self, request: Any, response: Any) -> Any:
         """Change map_path, as nav2 loads maps; a map that is no grid has nothing more to answer."""

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from deviloc_ros.drops import Drop
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.ros.calls import WaitingCalls
 from deviloc_ros.ros.control import Control
 from deviloc_ros.ros.conversions import stamp_of_serialized
 from deviloc_ros.ros.diagnostics import (
@@ -61,6 +62,7 @@ class Session:
         self._map_id = localizer.map.identity
         self.about = localizer_values(localizer)
         self._device = localizer.matcher.device
+        self._triggers = WaitingCalls(node)
         self._running = ExitStack()
         self._keeper = PoseKeeper(parameters.node.save_pose_path, self._log)
         with ExitStack() as opened:  # closes all if a step fails
@@ -72,9 +74,7 @@ class Session:
             self._poses = Poses(endpoints, self._transforms, parameters.node)
             self._status = endpoints.publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
             self._visualization = Visualization(node, endpoints, localizer.map, parameters.node.map_frame)
-            self._control = Control(
-                node, endpoints, self._pipeline, self._transforms, parameters, self.reset_tracking, self._why_not
-            )
+            self._control = Control(node, endpoints, self._pipeline, self._transforms, parameters, self.reset_tracking)
             self._opened = opened.pop_all()
 
     def start(self) -> None:
@@ -105,7 +105,7 @@ class Session:
     def stop(self) -> None:
         """Listen no more, and wait for the image in hand."""
         self._running.close()
-        self._control.answer_trigger("the node was stopped")
+        self._triggers.answer("the node was stopped")
 
     def close(self) -> None:
         """Stop, and let the localizer go."""
@@ -123,6 +123,11 @@ class Session:
         self._map_id, self.about = localizer.map.identity, localizer_values(localizer)
         self._poses.forget()
         self._visualization.show_map(localizer.map)
+
+    async def trigger(self) -> str:
+        """Wait until an image is localized. Returns why none was in time; empty: one was."""
+        limit_s = self._parameters.node.trigger_timeout
+        return await self._triggers.wait(limit_s, lambda: f"not localized in time: {self._why_not()}")
 
     def reset_tracking(self, why: str) -> None:
         """Forget where the robot was: the next image searches the whole map."""
@@ -171,7 +176,7 @@ class Session:
         config = self._parameters.node
         if not self._control.enabled:
             return Drop.DISABLED
-        if self._control.awaits_image:
+        if self._triggers:
             return None
         if not config.continuous:
             return Drop.NOT_ASKED
@@ -220,7 +225,7 @@ class Session:
     def _note(self, outcome: Outcome) -> None:
         before, self._outcome = self._outcome, outcome
         if outcome.fix is not None:
-            self._control.answer_trigger()
+            self._triggers.answer("")
         self._tell(outcome)
         if before is None or before.reason != outcome.reason:
             self._report()
