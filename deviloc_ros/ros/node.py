@@ -147,8 +147,9 @@ class DevilocNode(LifecycleNode):
             values = changed(self._values, wanted)
             if self._session is not None and values.node.map_path != self._values.node.map_path:
                 self._next = self._loaded(values)
-        except ValueError as error:
-            return SetParametersResult(reason=str(error))
+        except Exception as error:  # a file or a device can fail in any way; raised here, it would end the node
+            self.get_logger().debug(traceback.format_exc())
+            return SetParametersResult(reason=str(error) or type(error).__name__)
         return SetParametersResult(successful=True)
 
     def _apply_parameters(self, parameters: Sequence[Parameter]) -> None:

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.parameter import Parameter
 from ros.stand_in import open_stand_in
 
 from deviloc_ros.ros.node import DevilocNode
@@ -32,6 +33,17 @@ def test_load_map_is_a_change_of_map_path(node):
     assert node._session.about["map"] == "/maps/a" and node.get_parameter("map_path").value == "/maps/a"
     assert load(node, "broken") == RESULTS["RESULT_INVALID_MAP_METADATA"]
     assert node._session.about["map"] == "/maps/a" and node.get_parameter("map_path").value == "/maps/a"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no such device"), OSError("name too long"), AssertionError()])
+def test_whatever_is_wrong_with_a_new_map_the_old_one_stays(node, monkeypatch, error):
+    def fail(parameters):
+        raise error
+
+    monkeypatch.setattr(node, "_open_localizer", fail)
+    (result,) = node.set_parameters([Parameter("map_path", value="elsewhere")])
+    assert not result.successful and result.reason == (str(error) or "AssertionError")
+    assert node._session.about["map"] == "stand-in" and node.get_parameter("map_path").value == ""
 
 
 def test_set_initial_pose_is_an_initialpose(node):
