@@ -64,10 +64,10 @@ class Control:
             if msg.header.frame_id.removeprefix("/") != map_frame:
                 raise ValueError(f"its frame {msg.header.frame_id!r} is not {map_frame!r}")
             map_from_base, covariance = rigid_from_msg(msg.pose.pose), covariance_from_msg(msg)
+            time_ns = self._time_of_guess(msg)
         except ValueError as error:
             self._log.error(f"initialpose refused: {error}")
             return
-        time_ns = stamp_ns(msg.header.stamp) or self._node.get_clock().now().nanoseconds
         with self._pipeline.tracker_lock:
             self._pipeline.tracker.hint(Fix(time_ns, map_from_base, covariance, self._odometry_near(time_ns)))
         self._log.info(f"initialpose {map_from_base.translation.round(2).tolist()} m, waiting for an image that agrees")
@@ -76,6 +76,16 @@ class Control:
         """The same as a service; it has no word for no, so a refusal is in the log alone."""
         self._on_initial_pose(request.pose)
         return response
+
+    def _time_of_guess(self, msg: PoseWithCovarianceStamped) -> int:
+        """Its stamp [ns], now without one. Raises ValueError if the pose would be forgotten at once."""
+        now_ns, limit_s = self._node.get_clock().now().nanoseconds, self.parameters.tracking.lost_after_s
+        time_ns = stamp_ns(msg.header.stamp) or now_ns
+        age_s = (now_ns - time_ns) * 1e-9
+        if abs(age_s) > limit_s:
+            ago = f"{age_s:.1f} s old" if age_s > 0 else f"{-age_s:.1f} s in the future"
+            raise ValueError(f"it is {ago}, more than tracking.lost_after_s (does use_sim_time differ?)")
+        return time_ns
 
     def _odometry_near(self, time_ns: int) -> pycolmap.Rigid3d | None:
         """The odometry at a time, or the newest if that is not here yet, as for an initial pose given just now."""

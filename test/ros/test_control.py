@@ -10,9 +10,17 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.parameter import Parameter
 from ros.stand_in import open_stand_in
 
+from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.node import DevilocNode
 
 RESULTS = {"RESULT_SUCCESS": 0, "RESULT_INVALID_MAP_METADATA": 3}
+
+
+def guess(frame: str = "map", time_ns: int = 0) -> PoseWithCovarianceStamped:
+    msg = PoseWithCovarianceStamped()
+    msg.header.frame_id, msg.header.stamp = frame, time_msg(time_ns)
+    msg.pose.pose.orientation.w = 1.0
+    return msg
 
 
 @pytest.fixture
@@ -47,10 +55,16 @@ def test_whatever_is_wrong_with_a_new_map_the_old_one_stays(node, monkeypatch, e
 
 
 def test_set_initial_pose_is_an_initialpose(node):
-    pose = PoseWithCovarianceStamped()
-    pose.pose.pose.orientation.w = 1.0
     session = node._session
     for frame, is_taken in (("odom", False), ("map", True)):
-        pose.header.frame_id = frame
-        session._control._on_set_initial_pose(SimpleNamespace(pose=pose), None)
+        session._control._on_set_initial_pose(SimpleNamespace(pose=guess(frame)), None)
         assert (session._pipeline.tracker.expected(node.get_clock().now().nanoseconds, None) is not None) == is_taken
+
+
+@pytest.mark.parametrize("age_s", [-3600, 40, 3600])
+def test_an_initial_pose_of_another_time_is_refused_and_the_robot_stays_where_it_is(node, age_s):
+    session, now_ns = node._session, node.get_clock().now().nanoseconds
+    session._control._on_initial_pose(guess(time_ns=now_ns))
+    epoch = session._pipeline.tracker.epoch
+    session._control._on_initial_pose(guess(time_ns=now_ns - age_s * 10**9))
+    assert session._pipeline.tracker.epoch == epoch
