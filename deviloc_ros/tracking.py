@@ -156,7 +156,7 @@ class Tracker:
     waits until `confirmations` fixes in a row agree with each other: a glitch does not move the robot, and a robot that
     was carried away recovers.
 
-    epoch: grows with each reset and hint. What was searched for in an earlier one says nothing in this one.
+    epoch: 0, and one more with each reset and hint. What was searched for in an earlier one says nothing in this one.
     """
 
     def __init__(self, config: TrackingConfig) -> None:

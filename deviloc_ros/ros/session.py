@@ -59,6 +59,7 @@ class Session:
         self._outcome: Outcome | None = None  # of the last image
         self._last_taken_s = -float("inf")
         self._broadcast_ns = -1
+        self._pose_awaits_clock = True
         self._map_id = localizer.map.identity
         self.about = localizer_values(localizer)
         self._device = localizer.matcher.device
@@ -81,7 +82,6 @@ class Session:
         """Listen to images and broadcast the transform."""
         config = self._parameters.node
         self._tally.last_received_s = time.monotonic()
-        self._pose_awaits_clock = True
         with ExitStack() as running:
             endpoints = Endpoints(self._node, running, self._incompatible_qos)
             running.callback(self._save_pose)
@@ -251,9 +251,12 @@ class Session:
 
     def _remember_pose(self) -> None:
         """Search first where the robot was when it was switched off, unless something newer is known."""
+        tracker = self._pipeline.tracker
         with self._pipeline.tracker_lock:
-            if self._pipeline.tracker.last is None and (saved := self._keeper.load(self._map_id, self._now_ns())):
-                self._pipeline.tracker.hint(saved)
+            if tracker.epoch > 0 or tracker.last is not None:
+                return
+            if saved := self._keeper.load(self._map_id, self._now_ns()):
+                tracker.hint(saved)
 
     def _save_pose(self) -> None:
         self._keeper.save(self._map_id, self._pipeline.tracker.last)
