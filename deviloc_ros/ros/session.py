@@ -146,6 +146,7 @@ class Session:
             phase=phase,
             enabled=self._control.enabled,
             continuous=config.continuous,
+            rests=self._rests(self._parameters.tracking.coasting_after_s),
             state=state,
             outcome=self._outcome,
             last_fix_age_s=None if last is None else (now_ns - last.stamp_ns) * 1e-9,
@@ -180,9 +181,12 @@ class Session:
             return None
         if not config.continuous:
             return Drop.NOT_ASKED
-        if config.max_rate_hz > 0 and (time.monotonic() - self._last_taken_s) * config.max_rate_hz < 1:
-            return Drop.RATE_LIMITED
-        return None
+        return Drop.RATE_LIMITED if self._rests(0.0) else None
+
+    def _rests(self, slack_s: float) -> bool:
+        """Whether max_rate_hz lets no image pass now, or did not so until `slack_s` ago."""
+        max_rate_hz = self._parameters.node.max_rate_hz
+        return max_rate_hz > 0 and time.monotonic() - self._last_taken_s < 1 / max_rate_hz + slack_s
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
         if self._pipeline.cameras.note(msg):
