@@ -145,8 +145,8 @@ class DevilocNode(LifecycleNode):
                 return SetParametersResult(reason=f"{name} can be changed only while the node is unconfigured")
         try:
             values = changed(self._values, wanted)
-            if self._session is not None and values.node.map_path != self._values.node.map_path:
-                self._next = self._loaded(values)
+            if self._session is not None and "map_path" in wanted:
+                self._next = self._newer(values)
         except Exception as error:  # a file or a device can fail in any way; raised here, it would end the node
             self.get_logger().debug(traceback.format_exc())
             return SetParametersResult(reason=str(error) or type(error).__name__)
@@ -179,6 +179,16 @@ class DevilocNode(LifecycleNode):
             response.result = response.RESULT_INVALID_MAP_METADATA
             self.get_logger().error(f"map not loaded: {result.reason}")
         return response
+
+    def _newer(self, values: Parameters) -> Localizer | None:
+        """The localizer of the map at map_path; None if that is the map in use: then all stays as it is."""
+        assert self._session is not None
+        localizer = self._open_localizer(values)
+        is_same_path = values.node.map_path == self._values.node.map_path
+        if is_same_path and localizer.map.identity == self._session.map_id:
+            return None
+        warm_up(localizer)
+        return localizer
 
     def _loaded(self, values: Parameters) -> Localizer:
         localizer = self._open_localizer(values)

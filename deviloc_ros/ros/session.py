@@ -60,7 +60,7 @@ class Session:
         self._last_taken_s = -float("inf")
         self._broadcast_ns = -1
         self._pose_awaits_clock = True
-        self._map_id = localizer.map.identity
+        self.map_id = localizer.map.identity
         self.about = localizer_values(localizer)
         self._device = localizer.matcher.device
         self._triggers = WaitingCalls(node)
@@ -120,7 +120,7 @@ class Session:
     def take_map(self, localizer: Localizer) -> None:
         """Go on in another map. Images are awaited as before."""
         self._pipeline.take(localizer)
-        self._map_id, self.about = localizer.map.identity, localizer_values(localizer)
+        self.map_id, self.about = localizer.map.identity, localizer_values(localizer)
         self._poses.forget()
         self._visualization.show_map(localizer.map)
 
@@ -259,11 +259,11 @@ class Session:
         with self._pipeline.tracker_lock:
             if tracker.epoch > 0 or tracker.last is not None:
                 return
-            if saved := self._keeper.load(self._map_id, self._now_ns()):
+            if saved := self._keeper.load(self.map_id, self._now_ns()):
                 tracker.hint(saved)
 
     def _save_pose(self) -> None:
-        self._keeper.save(self._map_id, self._pipeline.tracker.last)
+        self._keeper.save(self.map_id, self._pipeline.tracker.last)
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds

@@ -8,7 +8,7 @@ pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.parameter import Parameter
-from ros.stand_in import open_stand_in
+from ros.stand_in import StandInMap, open_stand_in
 
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.node import DevilocNode
@@ -41,6 +41,16 @@ def test_load_map_is_a_change_of_map_path(node):
     assert node._session.about["map"] == "/maps/a" and node.get_parameter("map_path").value == "/maps/a"
     assert load(node, "broken") == RESULTS["RESULT_INVALID_MAP_METADATA"]
     assert node._session.about["map"] == "/maps/a" and node.get_parameter("map_path").value == "/maps/a"
+
+
+def test_a_map_that_was_replaced_in_its_place_is_loaded_and_the_same_one_changes_nothing(node, monkeypatch):
+    tracker = node._session._pipeline.tracker
+    assert load(node, "/maps/a") == RESULTS["RESULT_SUCCESS"]
+    epoch = tracker.epoch
+    assert load(node, "/maps/a") == RESULTS["RESULT_SUCCESS"] and tracker.epoch == epoch
+    monkeypatch.setattr(StandInMap, "identity", "fedcba9876543210")
+    assert load(node, "/maps/a") == RESULTS["RESULT_SUCCESS"] and tracker.epoch == epoch + 1
+    assert node._session.about["map_id"] == "fedcba9876543210"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no such device"), OSError("name too long"), AssertionError()])
