@@ -70,7 +70,7 @@ def shortcoming(outcome: Outcome | None) -> str:
     """What was wrong with the last image; if nothing was, that none came after it."""
     if outcome is None:
         return "no image localized yet"
-    return "no image localized since" if outcome.fix is not None else outcome.detail or outcome.reason
+    return "no newer image was localized" if outcome.fix is not None else outcome.detail or outcome.reason
 
 
 def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) -> DiagnosticArray:

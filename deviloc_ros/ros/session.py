@@ -28,6 +28,7 @@ from deviloc_ros.ros.diagnostics import (
     gpu_values,
     image_status_msg,
     localizer_values,
+    shortcoming,
     tally_values,
 )
 from deviloc_ros.ros.endpoints import Endpoints, newest_only
@@ -125,9 +126,9 @@ class Session:
         self._visualization.show_map(localizer.map)
 
     async def trigger(self) -> str:
-        """Wait until an image is localized. Returns why none was in time; empty: one was."""
-        limit_s = self._parameters.node.trigger_timeout
-        return await self._triggers.wait(limit_s, lambda: f"not localized in time: {self._why_not()}")
+        """Wait until a pose is published. Returns why none was in time; empty: one was."""
+        limit_s, asked_s = self._parameters.node.trigger_timeout, time.monotonic()
+        return await self._triggers.wait(limit_s, lambda: f"not localized in time: {self._why_not(asked_s)}")
 
     def reset_tracking(self, why: str) -> None:
         """Forget where the robot was: the next image searches the whole map."""
@@ -222,14 +223,13 @@ class Session:
         if outcome.fix is not None and self._control.enabled:
             self._poses.publish(outcome.fix)
             self._tally.published += 1
+            self._triggers.answer("")
         self._note(outcome)
         if self._pipeline.pixels is not None:
             self._visualization.show_query(self._pipeline.pixels, outcome.evidence, outcome.stamp_ns)
 
     def _note(self, outcome: Outcome) -> None:
         before, self._outcome = self._outcome, outcome
-        if outcome.fix is not None:
-            self._triggers.answer("")
         self._tell(outcome)
         if before is None or before.reason != outcome.reason:
             self._report()
@@ -239,9 +239,13 @@ class Session:
         if self._status.get_subscription_count():
             self._status.publish(image_status_msg(self._node.get_name(), outcome))
 
-    def _why_not(self) -> str:
-        last = self._outcome
-        return last.detail or last.reason if last else "no image was tried"
+    def _why_not(self, since_s: float) -> str:
+        """What kept the node from publishing a pose since a (monotonic) time."""
+        if not self._control.enabled:
+            return "disabled by ~/enable"
+        if (self._tally.last_received_s or since_s) <= since_s:
+            return f"no image on {self._image_topic}"
+        return shortcoming(self._outcome)
 
     def _on_worker_error(self, serialized: bytes, error: Exception) -> None:
         if not self._node.context.ok():

@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import numpy as np
+import pycolmap
 import pytest
 
 pytest.importorskip("rclpy")
@@ -12,6 +14,8 @@ from ros.stand_in import StandInMap, open_stand_in
 
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.node import DevilocNode
+from deviloc_ros.ros.pipeline import Outcome
+from deviloc_ros.tracking import Fix
 
 RESULTS = {"RESULT_SUCCESS": 0, "RESULT_INVALID_MAP_METADATA": 3}
 
@@ -78,3 +82,14 @@ def test_an_initial_pose_of_another_time_is_refused_and_the_robot_stays_where_it
     epoch = session._pipeline.tracker.epoch
     session._control._on_initial_pose(guess(time_ns=now_ns - age_s * 10**9))
     assert session._pipeline.tracker.epoch == epoch
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_a_pose_that_is_kept_back_answers_no_trigger(node, monkeypatch, is_enabled):
+    session, answers = node._session, []
+    accepted = Outcome(5, Fix(5, pycolmap.Rigid3d(), np.eye(6)), "accepted")
+    monkeypatch.setattr(session._pipeline, "process", lambda serialized: accepted)
+    monkeypatch.setattr(session._triggers, "answer", answers.append)
+    session._control.enabled, session._pose_awaits_clock = is_enabled, False
+    session._on_frame(b"")
+    assert answers == ([""] if is_enabled else [])

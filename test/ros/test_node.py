@@ -235,7 +235,10 @@ def test_one_image_when_asked(robot):
     assert answer.result().success and robot.poses
     assert robot.set_parameters(trigger_timeout=0.3) == ""
     in_vain = robot.trigger()
-    assert not in_vain.success and "not localized in time" in in_vain.message
+    assert not in_vain.success and in_vain.message == "not localized in time: no image on /image"
+    robot.enable(False)
+    assert robot.trigger().message == "not localized in time: disabled by ~/enable"
+    robot.enable(True)
     assert robot.set_parameters(continuous=True, trigger_timeout=5.0) == ""
 
 
