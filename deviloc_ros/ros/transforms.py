@@ -39,11 +39,11 @@ class Transforms:
 
     def __init__(self, node: Node, config: NodeConfig) -> None:
         self._config = config
-        name = f"{node.get_name()}_tf"
+        self._parent = node
         self._node = Node(
-            name,
+            f"{node.get_name()}_tf",
             context=node.context,
-            cli_args=["--ros-args", "-r", f"__node:={name}"],  # it is remapped as the node proper, but for the name
+            cli_args=remapped_as(node),
             enable_rosout=False,
             start_parameter_services=False,
         )
@@ -64,6 +64,8 @@ class Transforms:
         self._executor.shutdown()
         self._thread.join()
         self._listener.unregister()
+        if service := getattr(self._buffer, "srv", None):  # tf2_ros leaves it on the node proper
+            self._parent.destroy_service(service)
         self._node.destroy_node()
 
     def _listen(self) -> None:
@@ -104,3 +106,10 @@ class Transforms:
             if wait_s > 0:
                 self.failures[f"{target} <- {source}"] += 1
             return Missing(f"no transform {target} <- {source}: {error}")
+
+
+def remapped_as(node: Node) -> list[str]:
+    """The command line of a node `<name>_tf` in the place of `node`: rules that name `node` would not hold for it."""
+    places = {"__node": f"{node.get_name()}_tf", "__ns": node.get_namespace()}
+    places |= {topic: node.resolve_topic_name(topic) for topic in ("/tf", "/tf_static")}
+    return ["--ros-args", *(word for name, place in places.items() for word in ("-r", f"{name}:={place}"))]
