@@ -93,4 +93,4 @@ def test_layouts_show_every_topic_that_is_drawn(file):
     text = (ROOT / "config" / file).read_text()
     assert yaml.safe_load(text)  # JSON is YAML
     for topic in ("keyframes", "landmarks", "candidates", "matches", "path", "pose"):
-        assert f"/deviloc/{topic}" in text
+        assert f"deviloc/{topic}" in text
