@@ -53,7 +53,8 @@ class CameraBook:
         """Remember a camera_info. True if it differs from the last one of its frame."""
         roi = (info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height)
         size = (info.width, info.height, info.binning_x, info.binning_y)
-        content = (info.distortion_model, tuple(info.d), tuple(info.k), tuple(info.p), size, roi)
+        numbers = [array.tobytes() for array in (info.d, info.k, info.p)]  # as bytes, NaN equals NaN
+        content = (info.distortion_model, numbers, size, roi)
         known = self._entries.get(info.header.frame_id)
         if known is not None and known[0] == content:
             return False

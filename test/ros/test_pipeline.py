@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from cv_bridge import CvBridge
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from ros.stand_in import BLACK, WHITE, StandInLocalizer
 from sensor_msgs.msg import CameraInfo
 
@@ -180,6 +180,14 @@ def test_calibration_is_converted_again_only_when_it_changes():
     assert not cameras.note(camera_info()) and cameras.camera("camera") is camera
     assert cameras.note(camera_info(focal=70.0)) and cameras.camera("camera").focal_px == 70.0
     assert cameras.note(camera_info(frame="second")) and cameras.camera("camera").focal_px == 70.0
+
+
+def test_a_calibration_with_nan_where_nobody_looks_does_not_change_all_the_time():
+    info, cameras = camera_info(focal=80.0), Bench().pipeline.cameras
+    info.p = [float("nan")] * 12
+    assert cameras.note(info)
+    copied = deserialize_message(serialize_message(info), CameraInfo)
+    assert not cameras.note(copied)
 
 
 def test_an_error_of_the_localizer_is_not_swallowed():
