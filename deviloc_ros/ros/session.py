@@ -163,6 +163,7 @@ class Session:
     def _on_image(self, serialized: bytes) -> None:
         self._tally.received += 1
         self._tally.last_received_s = time.monotonic()
+        self._incompatible_qos.clear()  # it kept no image away
         drop = self._unwanted()
         if drop is None:
             self._last_taken_s = time.monotonic()
