@@ -84,6 +84,15 @@ def test_an_initial_pose_of_another_time_is_refused_and_the_robot_stays_where_it
     assert session._pipeline.tracker.epoch == epoch
 
 
+def test_a_new_diagnostics_period_holds_from_the_next_configuration_on(node):
+    node.trigger_cleanup()
+    (result,) = node.set_parameters([Parameter("diagnostics_period", value=30.0)])
+    assert result.successful
+    node.trigger_configure()
+    assert node._report_timer.timer_period_ns == 30 * 10**9
+    assert node._report_timer.time_until_next_call() > 20 * 10**9  # not only after the old period
+
+
 @pytest.mark.parametrize("is_enabled", [True, False])
 def test_a_pose_that_is_kept_back_answers_no_trigger(node, monkeypatch, is_enabled):
     session, answers = node._session, []
