@@ -56,13 +56,16 @@ class Transforms:
         self._msg = TransformStamped()
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(self._node)
+        self._ended = False
         self._thread = threading.Thread(target=self._listen, name="transforms", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop listening and sending."""
-        self._executor.shutdown()
+        self._ended = True
+        self._executor.create_task(lambda: None)  # ends the wait; a shutdown at the wrong moment leaves it without end
         self._thread.join()
+        self._executor.shutdown()
         self._listener.unregister()
         if service := getattr(self._buffer, "srv", None):  # tf2_ros leaves it on the node proper
             self._parent.destroy_service(service)
@@ -70,7 +73,8 @@ class Transforms:
 
     def _listen(self) -> None:
         with suppress(ExternalShutdownException):
-            self._executor.spin()
+            while self._node.context.ok() and not self._ended:
+                self._executor.spin_once()
 
     def base_from_cam(self, image_frame: str, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
         """The camera on the robot when the image was taken: the parameter if given, else TF."""

@@ -1,9 +1,11 @@
 """What the node asks of TF and sends to it."""
 
+import threading
+
 import numpy as np
 import pycolmap
 import pytest
-from ros_helpers import spin_until
+from ros_helpers import spin_until, wait_until
 
 pytest.importorskip("rclpy")
 
@@ -81,3 +83,20 @@ def test_nothing_of_it_stays_on_the_node_proper(ros_node, monkeypatch):
     assert set(ros_node.services) != services
     transforms.close()
     assert set(ros_node.services) == services
+
+
+def test_it_ends_also_when_told_to_just_before_it_waits(ros_node, monkeypatch):
+    transforms, told = Transforms(ros_node, NodeConfig()), threading.Event()
+    gather = transforms._executor.get_nodes
+
+    def slowly():
+        told.wait(10)  # it has seen that it is not to end, and then waits for messages
+        return gather()
+
+    monkeypatch.setattr(transforms._executor, "get_nodes", slowly)
+    closing = threading.Thread(target=transforms.close, daemon=True)
+    closing.start()
+    wait_until(lambda: transforms._ended)
+    told.set()
+    closing.join(20)
+    assert not closing.is_alive()
