@@ -78,6 +78,7 @@ class Verdict(enum.Enum):
     ACCEPTED = "accepted"
     UNCONFIRMED = "waiting for more fixes that agree"
     OUT_OF_ORDER = "not newer than the last fix"
+    OUTDATED = "searched for before the pose was given or forgotten"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,14 +155,18 @@ class Tracker:
     A fix that agrees with the prediction is believed at once. Any other (the first; after a kidnapping; a wrong one)
     waits until `confirmations` fixes in a row agree with each other: a glitch does not move the robot, and a robot that
     was carried away recovers.
+
+    epoch: 0, and one more with each reset and hint. What was searched for in an earlier one says nothing in this one.
     """
 
     def __init__(self, config: TrackingConfig) -> None:
         self.config = config
+        self.epoch = -1
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: the next frame searches the whole map."""
+        self.epoch += 1
         self.last: Fix | None = None  # the last fix that was believed
         self._hint: Fix | None = None
         self._candidate: Fix | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
-from deviloc_ros.ros.launching import COMMON, TF_REMAPPINGS, declared, given, is_true, localization, ros_arguments
+from deviloc_ros.ros.launching import COMMON, TF_REMAPPINGS, declared, given, localization, ros_arguments, switches
 from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -29,7 +29,7 @@ def generate_launch_description() -> LaunchDescription:
 def ekf(context: LaunchContext) -> list[Node]:
     """The filter in the map frame."""
     values = given(context, ARGUMENTS)
-    overrides = {"use_sim_time": is_true(values["use_sim_time"]), "odom0": values["odom_topic"]}
+    overrides = {**switches(values, "use_sim_time"), "odom0": values["odom_topic"]}
     return [
         Node(
             package="robot_localization",

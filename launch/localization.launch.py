@@ -7,11 +7,9 @@ import os
 from pathlib import Path
 
 from launch.actions import OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from deviloc_ros.ros.launching import TF_REMAPPINGS, declared, given, is_true, ros_arguments
+from deviloc_ros.ros.launching import TF_REMAPPINGS, declared, given, is_true, ros_arguments, switches
 from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -32,26 +30,19 @@ ARGUMENTS = {
     "rviz": ("false", "show map frame, robot and pose in RViz"),
 }
 TEXTS = ("map_path", "image_topic", "camera_info_topic", "image_transport", "tf_mode")
-SWITCHES = ("use_sim_time", "autostart")
 
 
 def generate_launch_description() -> LaunchDescription:
     # Images do not fit into Fast DDS's default shared memory, and a third of them would be lost.
     profiles = SetEnvironmentVariable(FASTDDS_PROFILES, os.environ.get(FASTDDS_PROFILES, str(CONFIG / "fastdds.xml")))
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", str(CONFIG / "deviloc.rviz")],
-        remappings=TF_REMAPPINGS,
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
-    return LaunchDescription([*declared(ARGUMENTS), profiles, OpaqueFunction(function=localizer), rviz])
+    nodes = OpaqueFunction(function=localizer), OpaqueFunction(function=rviz)
+    return LaunchDescription([*declared(ARGUMENTS), profiles, *nodes])
 
 
 def localizer(context: LaunchContext) -> list[Node]:
     values = given(context, ARGUMENTS)
     overrides = {name: values[name] for name in TEXTS if values[name]}
-    overrides |= {name: is_true(values[name]) for name in SWITCHES if values[name]}
+    overrides |= switches(values, "use_sim_time", "autostart")
     return [
         Node(
             package="deviloc_ros",
@@ -63,5 +54,22 @@ def localizer(context: LaunchContext) -> list[Node]:
             arguments=ros_arguments(values["log_level"]),
             respawn=is_true(values["use_respawn"]),
             output="screen",
+        )
+    ]
+
+
+def rviz(context: LaunchContext) -> list[Node]:
+    """RViz, if wanted: its topics are relative, so that it shows the robot of its namespace."""
+    values = given(context, ARGUMENTS)
+    if not is_true(values["rviz"]):
+        return []
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            namespace=values["namespace"],
+            parameters=[switches(values, "use_sim_time")],
+            remappings=TF_REMAPPINGS,
+            arguments=["-d", str(CONFIG / "deviloc.rviz")],
         )
     ]

@@ -9,7 +9,7 @@ started beside it. The localizer has no bond, so the manager's timeout for bonds
 from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
-from deviloc_ros.ros.launching import COMMON, declared, given, is_true, localization, ros_arguments
+from deviloc_ros.ros.launching import COMMON, declared, given, is_true, localization, ros_arguments, switches
 from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
@@ -28,14 +28,14 @@ def generate_launch_description() -> LaunchDescription:
 def nav2_nodes(context: LaunchContext) -> list[Node]:
     """Map server and lifecycle manager."""
     values = given(context, ARGUMENTS)
-    use_sim_time = is_true(values["use_sim_time"])
+    use_sim_time = switches(values, "use_sim_time")
     common = {
         "namespace": values["namespace"],
         "arguments": ros_arguments(values["log_level"]),
         "output": "screen",
     }
     managed = {
-        "use_sim_time": use_sim_time,
+        **use_sim_time,
         "autostart": is_true(values["autostart"]),
         "node_names": ["map_server", "deviloc"] if values["map"] else ["deviloc"],
         "bond_timeout": 0.0,
@@ -49,6 +49,6 @@ def nav2_nodes(context: LaunchContext) -> list[Node]:
     )
     if not values["map"]:
         return [manager]
-    grid = {"yaml_filename": values["map"], "use_sim_time": use_sim_time}
+    grid = {"yaml_filename": values["map"], **use_sim_time}
     server = Node(package="nav2_map_server", executable="map_server", name="map_server", parameters=[grid], **common)
     return [server, manager]

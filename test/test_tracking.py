@@ -249,6 +249,15 @@ def test_a_fix_that_agrees_with_the_hint_is_believed_at_once_and_any_other_waits
     assert observe(tracker, 1.2, 6.5, 0.0) is Verdict.UNCONFIRMED  # from now on the fix counts, not the hint
 
 
+def test_an_epoch_ends_when_the_pose_is_given_or_forgotten(localized):
+    epochs = [localized.epoch]
+    for change in (lambda: localized.hint(fix(10.5, planar(5.0))), localized.reset):
+        change()
+        epochs.append(localized.epoch)
+    observe(localized, 11.0, 1.0, 0.0)
+    assert epochs == [0, 1, 2] and localized.epoch == 2
+
+
 def test_a_hint_makes_the_old_pose_void(localized):
     localized.hint(fix(10.5, planar(5.0), planar(0)))
     assert localized.map_from_odom(round(10.5 * SECOND)) is None

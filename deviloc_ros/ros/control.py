@@ -1,4 +1,4 @@
-"""What others may tell the node: to be silent, to forget, to localize one image, where to search."""
+"""What others may tell the node: to be silent, to forget, where to search."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import Any
 
 import pycolmap
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
-from rclpy.task import Future
-from std_srvs.srv import Empty, SetBool, Trigger
+from std_srvs.srv import Empty, SetBool
 
 from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, stamp_ns
 from deviloc_ros.ros.endpoints import Endpoints
@@ -26,7 +23,7 @@ from deviloc_ros.tracking import Fix
 class Control:
     """The services, and `initialpose`.
 
-    reset: forgets where the robot was, given the reason. why_not: says why the last image was not localized.
+    reset: forgets where the robot was, given the reason.
     """
 
     def __init__(
@@ -37,7 +34,6 @@ class Control:
         transforms: Transforms,
         parameters: Parameters,
         reset: Callable[[str], None],
-        why_not: Callable[[], str],
     ) -> None:
         self.enabled = True
         self.parameters = parameters
@@ -46,43 +42,11 @@ class Control:
         self._pipeline = pipeline
         self._transforms = transforms
         self._reset = reset
-        self._why_not = why_not
-        self._awaited: Future[str] | None = None  # done when an image is localized, or with the reason why none is
-        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # runs on while simulated time stands still
         endpoints.subscribe(PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, QoSProfile(depth=1))
-        # A group of its own: while its answer waits for an image, the images must still come in.
-        group = ReentrantCallbackGroup()
-        endpoints.service(Trigger, "~/trigger_localization", self._on_trigger, callback_group=group)
         endpoints.service(SetBool, "~/enable", self._on_enable)
         endpoints.service(Empty, "reinitialize_global_localization", self._on_reinitialize)
         if SetInitialPose:
             endpoints.service(SetInitialPose, "~/set_initial_pose", self._on_set_initial_pose)
-
-    @property
-    def awaits_image(self) -> bool:
-        """Whether a call of ~/trigger_localization waits."""
-        return self._awaited is not None
-
-    def answer_trigger(self, failure: str = "") -> None:
-        """Let the waiting call return: localized, or the reason why not. From any thread."""
-        awaited, self._awaited = self._awaited, None
-        if awaited is not None:
-            awaited.set_result(failure)
-            if self._node.executor is not None:
-                self._node.executor.wake()
-
-    async def _on_trigger(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Answer when an image is localized, or when time is up."""
-        self._awaited = self._awaited or Future(executor=self._node.executor)
-        limit_s = self.parameters.node.trigger_timeout
-        timer = self._node.create_timer(limit_s, self._on_trigger_timeout, clock=self._steady_clock)
-        failure = await self._awaited
-        self._node.destroy_timer(timer)
-        response.success, response.message = not failure, failure or "localized"
-        return response
-
-    def _on_trigger_timeout(self) -> None:
-        self.answer_trigger(f"not localized in time: {self._why_not()}")
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self.enabled = request.data
@@ -100,10 +64,10 @@ class Control:
             if msg.header.frame_id.removeprefix("/") != map_frame:
                 raise ValueError(f"its frame {msg.header.frame_id!r} is not {map_frame!r}")
             map_from_base, covariance = rigid_from_msg(msg.pose.pose), covariance_from_msg(msg)
+            time_ns = self._time_of_guess(msg)
         except ValueError as error:
             self._log.error(f"initialpose refused: {error}")
             return
-        time_ns = stamp_ns(msg.header.stamp) or self._node.get_clock().now().nanoseconds
         with self._pipeline.tracker_lock:
             self._pipeline.tracker.hint(Fix(time_ns, map_from_base, covariance, self._odometry_near(time_ns)))
         self._log.info(f"initialpose {map_from_base.translation.round(2).tolist()} m, waiting for an image that agrees")
@@ -112,6 +76,16 @@ class Control:
         """The same as a service; it has no word for no, so a refusal is in the log alone."""
         self._on_initial_pose(request.pose)
         return response
+
+    def _time_of_guess(self, msg: PoseWithCovarianceStamped) -> int:
+        """Its stamp [ns], now without one. Raises ValueError if the pose would be forgotten at once."""
+        now_ns, limit_s = self._node.get_clock().now().nanoseconds, self.parameters.tracking.lost_after_s
+        time_ns = stamp_ns(msg.header.stamp) or now_ns
+        age_s = (now_ns - time_ns) * 1e-9
+        if abs(age_s) > limit_s:
+            ago = f"{age_s:.1f} s old" if age_s > 0 else f"{-age_s:.1f} s in the future"
+            raise ValueError(f"it is {ago}, more than tracking.lost_after_s (does use_sim_time differ?)")
+        return time_ns
 
     def _odometry_near(self, time_ns: int) -> pycolmap.Rigid3d | None:
         """The odometry at a time, or the newest if that is not here yet, as for an initial pose given just now."""

@@ -35,6 +35,7 @@ class Health:
     phase: str = "unconfigured"  # lifecycle state
     enabled: bool = True
     continuous: bool = True
+    rests: bool = False  # max_rate_hz has let no image pass of late
     state: State = State.UNLOCALIZED
     outcome: Outcome | None = None  # of the last image
     last_fix_age_s: float | None = None
@@ -54,15 +55,22 @@ def judged(health: Health) -> tuple[bytes, str]:
     if health.silent_s > SILENT_AFTER_S:
         qos = f"; {', '.join(health.incompatible_qos)}" if health.incompatible_qos else ""
         return DiagnosticStatus.ERROR, f"no image on {health.image_topic} for {health.silent_s:.0f} s{qos}"
-    if not health.continuous and health.outcome is None:
-        return DiagnosticStatus.OK, "waiting for ~/trigger_localization"
-    reason = health.outcome.detail or health.outcome.reason if health.outcome else "no image localized yet"
-    if health.state is State.LOCALIZED:
+    last_failed = health.outcome is not None and health.outcome.fix is None
+    if health.state is State.LOCALIZED or (health.state is State.COASTING and health.rests and not last_failed):
         if health.missing_odometry:
             return DiagnosticStatus.WARN, "localized, but no odometry at the image's stamp: map->odom is not updated"
         return DiagnosticStatus.OK, "localized"
+    if not health.continuous and not last_failed:
+        return DiagnosticStatus.OK, "waiting for ~/trigger_localization"
     level = DiagnosticStatus.WARN if health.state is State.COASTING else DiagnosticStatus.ERROR
-    return level, f"{health.state.value}: {reason}"
+    return level, f"{health.state.value}: {shortcoming(health.outcome)}"
+
+
+def shortcoming(outcome: Outcome | None) -> str:
+    """What was wrong with the last image; if nothing was, that none came after it."""
+    if outcome is None:
+        return "no image localized yet"
+    return "no newer image was localized" if outcome.fix is not None else outcome.detail or outcome.reason
 
 
 def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) -> DiagnosticArray:

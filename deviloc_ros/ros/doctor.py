@@ -18,6 +18,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from deviloc_ros.doctor import Finding, fail, ok, warn
+from deviloc_ros.drops import Drop
 from deviloc_ros.messages import camera_from_info
 from deviloc_ros.ros.conversions import decoded_size, stamp_ns
 from deviloc_ros.types import Camera
@@ -197,7 +198,10 @@ def examine_transforms(node: Listener, image: Any) -> Iterator[Finding]:
         why = node.missing_transform(asked.base_frame, optical)
         what = f"transform {asked.base_frame} <- {optical}"
         advice = "publish where the camera is (static_transform_publisher, URDF), or set base_from_camera"
-        yield fail(f"no {what}: {why}", advice) if why else ok(what)
+        if why and has_tried_image(node.status):
+            yield ok(f"{what}: not in TF; the localizer has base_from_camera or camera_frame")
+        else:
+            yield fail(f"no {what}: {why}", advice) if why else ok(what)
     if asked.odom_frame:
         why = node.missing_transform(asked.odom_frame, asked.base_frame)
         what = f"transform {asked.odom_frame} <- {asked.base_frame}"
@@ -206,6 +210,12 @@ def examine_transforms(node: Listener, image: Any) -> Iterator[Finding]:
     why = node.missing_transform(asked.map_frame, asked.base_frame)
     what = f"transform {asked.map_frame} <- {asked.base_frame}"
     yield warn(f"no {what}: {why}", "comes with the first pose, unless tf_mode is none") if why else ok(what)
+
+
+def has_tried_image(status: DiagnosticStatus | None) -> bool:
+    """Whether a localizer knows all it needs to localize an image, also the place of its camera."""
+    reasons = [value.value for value in status.values if value.key == "reason"] if status else []
+    return any(reason.upper() not in Drop.__members__ for reason in reasons)
 
 
 def examine_node(status: DiagnosticStatus | None) -> Finding:

@@ -15,7 +15,7 @@ Arguments = Mapping[str, tuple[str | None, str]]  # default and description by n
 # Of the launch files that start other nodes beside the localizer.
 COMMON: Arguments = {
     "namespace": ("", "namespace of the robot"),
-    "use_sim_time": ("false", "take the time from /clock"),
+    "use_sim_time": ("", "true or false: take the time from /clock; empty: as the parameter files say"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
 # As nav2 does: in a namespace, a robot has a TF tree of its own.
@@ -38,6 +38,11 @@ def given(context: LaunchContext, arguments: Arguments) -> dict[str, str]:
 def is_true(text: str) -> bool:
     """What people write for yes."""
     return text.strip().lower() in ("true", "1", "yes", "on")
+
+
+def switches(values: Mapping[str, str], *names: str) -> dict[str, bool]:
+    """The parameters of these names that were given: those left empty keep what the parameter file says."""
+    return {name: is_true(values[name]) for name in names if values[name]}
 
 
 def ros_arguments(log_level: str) -> list[str]:

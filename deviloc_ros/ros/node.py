@@ -12,11 +12,13 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
 
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.ros.diagnostics import Health, diagnostics_msg
@@ -63,7 +65,11 @@ class DevilocNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady time: a paused recording does not silence the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(self._values.node.diagnostics_period, self._report, clock=steady)
+        self._report_timer = self.create_timer(self._values.node.diagnostics_period, self._report, clock=steady)
+        # It outlives the sessions: a call may wait while one ends, and must still be answered. In a group of its own,
+        # for while its answer waits for an image, images must come in.
+        group = ReentrantCallbackGroup()
+        self.create_service(Trigger, "~/trigger_localization", self._on_trigger, callback_group=group)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         if LoadMap:
             self.create_service(LoadMap, "~/load_map", self._on_load_map)
@@ -85,6 +91,8 @@ class DevilocNode(LifecycleNode):
     @transition
     def on_configure(self) -> None:
         """Load map and network, open what is not bound to images."""
+        self._report_timer.timer_period_ns = round(self._values.node.diagnostics_period * 1e9)
+        self._report_timer.reset()
         self._session = Session(self, self._loaded(self._values), self._values, self._report)
         self._phase = "inactive"
         self._say_map()
@@ -139,10 +147,11 @@ class DevilocNode(LifecycleNode):
                 return SetParametersResult(reason=f"{name} can be changed only while the node is unconfigured")
         try:
             values = changed(self._values, wanted)
-            if self._session is not None and values.node.map_path != self._values.node.map_path:
-                self._next = self._loaded(values)
-        except ValueError as error:
-            return SetParametersResult(reason=str(error))
+            if self._session is not None and "map_path" in wanted:
+                self._next = self._newer(values)
+        except Exception as error:  # a file or a device can fail in any way; raised here, it would end the node
+            self.get_logger().debug(traceback.format_exc())
+            return SetParametersResult(reason=str(error) or type(error).__name__)
         return SetParametersResult(successful=True)
 
     def _apply_parameters(self, parameters: Sequence[Parameter]) -> None:
@@ -155,6 +164,14 @@ class DevilocNode(LifecycleNode):
                 self._next = None
                 self._say_map()
 
+    async def _on_trigger(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Answer when an image is localized, or with the reason why none is."""
+        failure = f"the node is {self._phase}"
+        if self._session is not None and self._phase == "active":
+            failure = await self._session.trigger()
+        response.success, response.message = not failure, failure or "localized"
+        return response
+
     def _on_load_map(self, request: Any, response: Any) -> Any:
         """Change map_path, as nav2 loads maps; a map that is no grid has nothing more to answer."""
         (result,) = self.set_parameters([Parameter("map_path", value=request.map_url.removeprefix("file://"))])
@@ -164,6 +181,16 @@ class DevilocNode(LifecycleNode):
             response.result = response.RESULT_INVALID_MAP_METADATA
             self.get_logger().error(f"map not loaded: {result.reason}")
         return response
+
+    def _newer(self, values: Parameters) -> Localizer | None:
+        """The localizer of the map at map_path; None if that is the map in use: then all stays as it is."""
+        assert self._session is not None
+        localizer = self._open_localizer(values)
+        is_same_path = values.node.map_path == self._values.node.map_path
+        if is_same_path and localizer.map.identity == self._session.map_id:
+            return None
+        warm_up(localizer)
+        return localizer
 
     def _loaded(self, values: Parameters) -> Localizer:
         localizer = self._open_localizer(values)

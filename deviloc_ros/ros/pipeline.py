@@ -53,7 +53,8 @@ class CameraBook:
         """Remember a camera_info. True if it differs from the last one of its frame."""
         roi = (info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height)
         size = (info.width, info.height, info.binning_x, info.binning_y)
-        content = (info.distortion_model, tuple(info.d), tuple(info.k), tuple(info.p), size, roi)
+        numbers = [array.tobytes() for array in (info.d, info.k, info.p)]  # as bytes, NaN equals NaN
+        content = (info.distortion_model, numbers, size, roi)
         known = self._entries.get(info.header.frame_id)
         if known is not None and known[0] == content:
             return False
@@ -149,11 +150,12 @@ class Pipeline:
             pixels = self.pixels = decoded(msg)
         odom_from_base = self._odom_from_base(time_ns, wait_s=0.0)
         with self.tracker_lock:
-            prior = self.tracker.prior(time_ns, odom_from_base, base_from_cam.inverse())
+            epoch, prior = self.tracker.epoch, self.tracker.prior(time_ns, odom_from_base, base_from_cam.inverse())
         match localizer.localize(pixels, camera, prior):
             case Lost(reason, detail, evidence):
                 with self.tracker_lock:
-                    self.tracker.missed()
+                    if epoch == self.tracker.epoch:
+                        self.tracker.missed()
                 return Outcome(time_ns, None, reason.name.lower(), f"{reason.value}: {detail}", evidence)
             case Localized() as localized:
                 if odom_from_base is None:  # it may have arrived while the image was localized
@@ -162,19 +164,22 @@ class Pipeline:
                 fix = fix_of(localized, base_from_cam, odom_from_base, time_ns)
                 if self._parameters.node.two_d_mode:
                     fix = flattened(fix)
-                return self._judge(fix, localized.evidence, localizer)
+                return self._judge(fix, localized.evidence, localizer, epoch)
 
-    def _judge(self, fix: Fix, evidence: Evidence, localizer: Localizer) -> Outcome:
+    def _judge(self, fix: Fix, evidence: Evidence, localizer: Localizer, epoch: int) -> Outcome:
+        """Whether to believe what `localizer` found, searching for what was known in `epoch`."""
         now_ns = self._now_ns()
         with self.tracker_lock:
             if localizer is not self.localizer:
                 raise NotTried(Drop.MAP_CHANGED)
-            verdict = self.tracker.observe(fix, now_ns)
+            verdict = self.tracker.observe(fix, now_ns) if epoch == self.tracker.epoch else Verdict.OUTDATED
             agreeing = self.tracker.agreeing
-        reason = verdict.name.lower()
+        reason, detail = verdict.name.lower(), verdict.value
         if verdict is Verdict.ACCEPTED:
             return Outcome(fix.stamp_ns, fix, reason, evidence=evidence)
-        return Outcome(fix.stamp_ns, None, reason, f"{verdict.value}, {agreeing} so far", evidence)
+        if verdict is Verdict.UNCONFIRMED:
+            detail = f"{detail}, {agreeing} so far"
+        return Outcome(fix.stamp_ns, None, reason, detail, evidence)
 
     def _check_stamp(self, time_ns: int) -> None:
         """Raises NotTried for an image whose time is unknown or too far from now."""

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from deviloc_ros.drops import Drop
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.ros.calls import WaitingCalls
 from deviloc_ros.ros.control import Control
 from deviloc_ros.ros.conversions import stamp_of_serialized
 from deviloc_ros.ros.diagnostics import (
@@ -27,6 +28,7 @@ from deviloc_ros.ros.diagnostics import (
     gpu_values,
     image_status_msg,
     localizer_values,
+    shortcoming,
     tally_values,
 )
 from deviloc_ros.ros.endpoints import Endpoints, newest_only
@@ -58,9 +60,11 @@ class Session:
         self._outcome: Outcome | None = None  # of the last image
         self._last_taken_s = -float("inf")
         self._broadcast_ns = -1
-        self._map_id = localizer.map.identity
+        self._pose_awaits_clock = True
+        self.map_id = localizer.map.identity
         self.about = localizer_values(localizer)
         self._device = localizer.matcher.device
+        self._triggers = WaitingCalls(node)
         self._running = ExitStack()
         self._keeper = PoseKeeper(parameters.node.save_pose_path, self._log)
         with ExitStack() as opened:  # closes all if a step fails
@@ -72,16 +76,13 @@ class Session:
             self._poses = Poses(endpoints, self._transforms, parameters.node)
             self._status = endpoints.publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
             self._visualization = Visualization(node, endpoints, localizer.map, parameters.node.map_frame)
-            self._control = Control(
-                node, endpoints, self._pipeline, self._transforms, parameters, self.reset_tracking, self._why_not
-            )
+            self._control = Control(node, endpoints, self._pipeline, self._transforms, parameters, self.reset_tracking)
             self._opened = opened.pop_all()
 
     def start(self) -> None:
         """Listen to images and broadcast the transform."""
         config = self._parameters.node
         self._tally.last_received_s = time.monotonic()
-        self._pose_awaits_clock = True
         with ExitStack() as running:
             endpoints = Endpoints(self._node, running, self._incompatible_qos)
             running.callback(self._save_pose)
@@ -105,7 +106,7 @@ class Session:
     def stop(self) -> None:
         """Listen no more, and wait for the image in hand."""
         self._running.close()
-        self._control.answer_trigger("the node was stopped")
+        self._triggers.answer("the node was stopped")
 
     def close(self) -> None:
         """Stop, and let the localizer go."""
@@ -120,9 +121,14 @@ class Session:
     def take_map(self, localizer: Localizer) -> None:
         """Go on in another map. Images are awaited as before."""
         self._pipeline.take(localizer)
-        self._map_id, self.about = localizer.map.identity, localizer_values(localizer)
+        self.map_id, self.about = localizer.map.identity, localizer_values(localizer)
         self._poses.forget()
         self._visualization.show_map(localizer.map)
+
+    async def trigger(self) -> str:
+        """Wait until a pose is published. Returns why none was in time; empty: one was."""
+        limit_s, asked_s = self._parameters.node.trigger_timeout, time.monotonic()
+        return await self._triggers.wait(limit_s, lambda: f"not localized in time: {self._why_not(asked_s)}")
 
     def reset_tracking(self, why: str) -> None:
         """Forget where the robot was: the next image searches the whole map."""
@@ -141,6 +147,7 @@ class Session:
             phase=phase,
             enabled=self._control.enabled,
             continuous=config.continuous,
+            rests=self._rests(self._parameters.tracking.coasting_after_s),
             state=state,
             outcome=self._outcome,
             last_fix_age_s=None if last is None else (now_ns - last.stamp_ns) * 1e-9,
@@ -156,6 +163,7 @@ class Session:
     def _on_image(self, serialized: bytes) -> None:
         self._tally.received += 1
         self._tally.last_received_s = time.monotonic()
+        self._incompatible_qos.clear()  # it kept no image away
         drop = self._unwanted()
         if drop is None:
             self._last_taken_s = time.monotonic()
@@ -171,13 +179,16 @@ class Session:
         config = self._parameters.node
         if not self._control.enabled:
             return Drop.DISABLED
-        if self._control.awaits_image:
+        if self._triggers:
             return None
         if not config.continuous:
             return Drop.NOT_ASKED
-        if config.max_rate_hz > 0 and (time.monotonic() - self._last_taken_s) * config.max_rate_hz < 1:
-            return Drop.RATE_LIMITED
-        return None
+        return Drop.RATE_LIMITED if self._rests(0.0) else None
+
+    def _rests(self, slack_s: float) -> bool:
+        """Whether max_rate_hz lets no image pass now, or did not so until `slack_s` ago."""
+        max_rate_hz = self._parameters.node.max_rate_hz
+        return max_rate_hz > 0 and time.monotonic() - self._last_taken_s < 1 / max_rate_hz + slack_s
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
         if self._pipeline.cameras.note(msg):
@@ -213,14 +224,13 @@ class Session:
         if outcome.fix is not None and self._control.enabled:
             self._poses.publish(outcome.fix)
             self._tally.published += 1
+            self._triggers.answer("")
         self._note(outcome)
         if self._pipeline.pixels is not None:
             self._visualization.show_query(self._pipeline.pixels, outcome.evidence, outcome.stamp_ns)
 
     def _note(self, outcome: Outcome) -> None:
         before, self._outcome = self._outcome, outcome
-        if outcome.fix is not None:
-            self._control.answer_trigger()
         self._tell(outcome)
         if before is None or before.reason != outcome.reason:
             self._report()
@@ -230,9 +240,13 @@ class Session:
         if self._status.get_subscription_count():
             self._status.publish(image_status_msg(self._node.get_name(), outcome))
 
-    def _why_not(self) -> str:
-        last = self._outcome
-        return last.detail or last.reason if last else "no image was tried"
+    def _why_not(self, since_s: float) -> str:
+        """What kept the node from publishing a pose since a (monotonic) time."""
+        if not self._control.enabled:
+            return "disabled by ~/enable"
+        if (self._tally.last_received_s or since_s) <= since_s:
+            return f"no image on {self._image_topic}"
+        return shortcoming(self._outcome)
 
     def _on_worker_error(self, serialized: bytes, error: Exception) -> None:
         if not self._node.context.ok():
@@ -246,12 +260,15 @@ class Session:
 
     def _remember_pose(self) -> None:
         """Search first where the robot was when it was switched off, unless something newer is known."""
+        tracker = self._pipeline.tracker
         with self._pipeline.tracker_lock:
-            if self._pipeline.tracker.last is None and (saved := self._keeper.load(self._map_id, self._now_ns())):
-                self._pipeline.tracker.hint(saved)
+            if tracker.epoch > 0 or tracker.last is not None:
+                return
+            if saved := self._keeper.load(self.map_id, self._now_ns()):
+                tracker.hint(saved)
 
     def _save_pose(self) -> None:
-        self._keeper.save(self._map_id, self._pipeline.tracker.last)
+        self._keeper.save(self.map_id, self._pipeline.tracker.last)
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds

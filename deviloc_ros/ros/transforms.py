@@ -39,11 +39,11 @@ class Transforms:
 
     def __init__(self, node: Node, config: NodeConfig) -> None:
         self._config = config
-        name = f"{node.get_name()}_tf"
+        self._parent = node
         self._node = Node(
-            name,
+            f"{node.get_name()}_tf",
             context=node.context,
-            cli_args=["--ros-args", "-r", f"__node:={name}"],  # it is remapped as the node proper, but for the name
+            cli_args=remapped_as(node),
             enable_rosout=False,
             start_parameter_services=False,
         )
@@ -56,19 +56,25 @@ class Transforms:
         self._msg = TransformStamped()
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(self._node)
+        self._ended = False
         self._thread = threading.Thread(target=self._listen, name="transforms", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop listening and sending."""
-        self._executor.shutdown()
+        self._ended = True
+        self._executor.create_task(lambda: None)  # ends the wait; a shutdown at the wrong moment leaves it without end
         self._thread.join()
+        self._executor.shutdown()
         self._listener.unregister()
+        if service := getattr(self._buffer, "srv", None):  # tf2_ros leaves it on the node proper
+            self._parent.destroy_service(service)
         self._node.destroy_node()
 
     def _listen(self) -> None:
         with suppress(ExternalShutdownException):
-            self._executor.spin()
+            while self._node.context.ok() and not self._ended:
+                self._executor.spin_once()
 
     def base_from_cam(self, image_frame: str, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
         """The camera on the robot when the image was taken: the parameter if given, else TF."""
@@ -104,3 +110,10 @@ class Transforms:
             if wait_s > 0:
                 self.failures[f"{target} <- {source}"] += 1
             return Missing(f"no transform {target} <- {source}: {error}")
+
+
+def remapped_as(node: Node) -> list[str]:
+    """The command line of a node `<name>_tf` in the place of `node`: rules that name `node` would not hold for it."""
+    places = {"__node": f"{node.get_name()}_tf", "__ns": node.get_namespace()}
+    places |= {topic: node.resolve_topic_name(topic) for topic in ("/tf", "/tf_static")}
+    return ["--ros-args", *(word for name, place in places.items() for word in ("-r", f"{name}:={place}"))]

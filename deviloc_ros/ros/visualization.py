@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pycolmap
@@ -31,6 +32,7 @@ class Visualization:
 
     def __init__(self, node: LifecycleNode, endpoints: Endpoints, reference_map: Map, map_frame: str) -> None:
         self._frame = map_frame
+        self._log = node.get_logger()
         self._now: Callable[[], int] = lambda: node.get_clock().now().nanoseconds
         self._candidates = endpoints.publisher(Marker, "~/candidates", QoSProfile(depth=1))
         self._matches = endpoints.publisher(Image, "~/matches", QoSProfile(depth=1))
@@ -56,8 +58,9 @@ class Visualization:
             self._candidates.publish(lines_marker(header, lines, CANDIDATE_COLOR, 0.02))
         if self._matches.get_subscription_count() and numbers:
             best = best_reference(evidence)
-            picture = draw_matches(pixels, self._map.view(numbers[best]), evidence, best)
-            self._matches.publish(CvBridge().cv2_to_imgmsg(picture, "bgr8", header=header))
+            with self._unless_damaged("matches"):
+                picture = draw_matches(pixels, self._map.view(numbers[best]), evidence, best)
+                self._matches.publish(CvBridge().cv2_to_imgmsg(picture, "bgr8", header=header))
 
     def _send_keyframes(self) -> None:
         header = Header(stamp=time_msg(self._now()), frame_id=self._frame)
@@ -66,7 +69,16 @@ class Visualization:
 
     def _send_landmarks(self) -> None:
         header = Header(stamp=time_msg(self._now()), frame_id=self._frame)
-        self._landmarks.publish(cloud_msg(header, self._map.landmarks()))
+        with self._unless_damaged("landmarks"):
+            self._landmarks.publish(cloud_msg(header, self._map.landmarks()))
+
+    @contextmanager
+    def _unless_damaged(self, topic: str) -> Iterator[None]:
+        """Files of the map are read when someone looks, and one may be missing then: nothing else must end with it."""
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            self._log.error(f"~/{topic} not shown: {error}", throttle_duration_sec=5.0)
 
 
 def frusta(cameras: Iterable[tuple[Camera, pycolmap.Rigid3d]]) -> NDArray:

@@ -2,16 +2,29 @@
 
 from types import SimpleNamespace
 
+import numpy as np
+import pycolmap
 import pytest
 
 pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from ros.stand_in import open_stand_in
+from rclpy.parameter import Parameter
+from ros.stand_in import StandInMap, open_stand_in
 
+from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.node import DevilocNode
+from deviloc_ros.ros.pipeline import Outcome
+from deviloc_ros.tracking import Fix
 
 RESULTS = {"RESULT_SUCCESS": 0, "RESULT_INVALID_MAP_METADATA": 3}
+
+
+def guess(frame: str = "map", time_ns: int = 0) -> PoseWithCovarianceStamped:
+    msg = PoseWithCovarianceStamped()
+    msg.header.frame_id, msg.header.stamp = frame, time_msg(time_ns)
+    msg.pose.pose.orientation.w = 1.0
+    return msg
 
 
 @pytest.fixture
@@ -34,11 +47,58 @@ def test_load_map_is_a_change_of_map_path(node):
     assert node._session.about["map"] == "/maps/a" and node.get_parameter("map_path").value == "/maps/a"
 
 
+def test_a_map_that_was_replaced_in_its_place_is_loaded_and_the_same_one_changes_nothing(node, monkeypatch):
+    tracker = node._session._pipeline.tracker
+    assert load(node, "/maps/a") == RESULTS["RESULT_SUCCESS"]
+    epoch = tracker.epoch
+    assert load(node, "/maps/a") == RESULTS["RESULT_SUCCESS"] and tracker.epoch == epoch
+    monkeypatch.setattr(StandInMap, "identity", "fedcba9876543210")
+    assert load(node, "/maps/a") == RESULTS["RESULT_SUCCESS"] and tracker.epoch == epoch + 1
+    assert node._session.about["map_id"] == "fedcba9876543210"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no such device"), OSError("name too long"), AssertionError()])
+def test_whatever_is_wrong_with_a_new_map_the_old_one_stays(node, monkeypatch, error):
+    def fail(parameters):
+        raise error
+
+    monkeypatch.setattr(node, "_open_localizer", fail)
+    (result,) = node.set_parameters([Parameter("map_path", value="elsewhere")])
+    assert not result.successful and result.reason == (str(error) or "AssertionError")
+    assert node._session.about["map"] == "stand-in" and node.get_parameter("map_path").value == ""
+
+
 def test_set_initial_pose_is_an_initialpose(node):
-    pose = PoseWithCovarianceStamped()
-    pose.pose.pose.orientation.w = 1.0
     session = node._session
     for frame, is_taken in (("odom", False), ("map", True)):
-        pose.header.frame_id = frame
-        session._control._on_set_initial_pose(SimpleNamespace(pose=pose), None)
+        session._control._on_set_initial_pose(SimpleNamespace(pose=guess(frame)), None)
         assert (session._pipeline.tracker.expected(node.get_clock().now().nanoseconds, None) is not None) == is_taken
+
+
+@pytest.mark.parametrize("age_s", [-3600, 40, 3600])
+def test_an_initial_pose_of_another_time_is_refused_and_the_robot_stays_where_it_is(node, age_s):
+    session, now_ns = node._session, node.get_clock().now().nanoseconds
+    session._control._on_initial_pose(guess(time_ns=now_ns))
+    epoch = session._pipeline.tracker.epoch
+    session._control._on_initial_pose(guess(time_ns=now_ns - age_s * 10**9))
+    assert session._pipeline.tracker.epoch == epoch
+
+
+def test_a_new_diagnostics_period_holds_from_the_next_configuration_on(node):
+    node.trigger_cleanup()
+    (result,) = node.set_parameters([Parameter("diagnostics_period", value=30.0)])
+    assert result.successful
+    node.trigger_configure()
+    assert node._report_timer.timer_period_ns == 30 * 10**9
+    assert node._report_timer.time_until_next_call() > 20 * 10**9  # not only after the old period
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_a_pose_that_is_kept_back_answers_no_trigger(node, monkeypatch, is_enabled):
+    session, answers = node._session, []
+    accepted = Outcome(5, Fix(5, pycolmap.Rigid3d(), np.eye(6)), "accepted")
+    monkeypatch.setattr(session._pipeline, "process", lambda serialized: accepted)
+    monkeypatch.setattr(session._triggers, "answer", answers.append)
+    session._control.enabled, session._pose_awaits_clock = is_enabled, False
+    session._on_frame(b"")
+    assert answers == ([""] if is_enabled else [])

@@ -1,5 +1,7 @@
 """What /diagnostics says."""
 
+import numpy as np
+import pycolmap
 import pytest
 
 pytest.importorskip("rclpy")
@@ -10,9 +12,10 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from deviloc_ros.drops import Drop
 from deviloc_ros.ros.diagnostics import Health, Rates, Tally, diagnostics_msg, image_status_msg, judged, tally_values
 from deviloc_ros.ros.pipeline import Outcome
-from deviloc_ros.tracking import State
+from deviloc_ros.tracking import Fix, State
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+ACCEPTED = Outcome(5, Fix(5, pycolmap.Rigid3d(), np.eye(6)), "accepted")
 FAILED = Outcome(5, None, "few_inliers", "too few inliers: 7 of at least 30")
 
 
@@ -25,6 +28,13 @@ FAILED = Outcome(5, None, "few_inliers", "too few inliers: 7 of at least 30")
         (Health("active", silent_s=9, incompatible_qos=("QoS (RELIABILITY)",)), ERROR, "QoS (RELIABILITY)"),
         (Health("active"), ERROR, "unlocalized: no image localized yet"),
         (Health("active", continuous=False), OK, "waiting for ~/trigger_localization"),
+        (Health("active", continuous=False, state=State.LOST, outcome=ACCEPTED), OK, "waiting for ~/trigger"),
+        (Health("active", continuous=False, state=State.LOST, outcome=FAILED), ERROR, "lost: too few inliers"),
+        (Health("active", continuous=False, state=State.LOCALIZED, outcome=ACCEPTED), OK, "localized"),
+        (Health("active", rests=True, state=State.COASTING, outcome=ACCEPTED), OK, "localized"),
+        (Health("active", rests=True, state=State.COASTING, outcome=FAILED), WARN, "coasting: too few inliers"),
+        (Health("active", rests=True, state=State.LOST, outcome=ACCEPTED), ERROR, "lost: no newer image was localized"),
+        (Health("active", state=State.COASTING, outcome=ACCEPTED), WARN, "coasting: no newer image was localized"),
         (Health("active", outcome=FAILED), ERROR, "unlocalized: too few inliers: 7 of at least 30"),
         (Health("active", state=State.COASTING, outcome=FAILED), WARN, "coasting: too few inliers"),
         (Health("active", state=State.LOST, outcome=FAILED), ERROR, "lost: too few inliers"),

@@ -1,17 +1,19 @@
 """What the doctor finds on a robot."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("rclpy")
 
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from ros.robot import BASE_FROM_CAM, Robot
 from sensor_msgs.msg import CameraInfo, Image
 
 from deviloc_ros.doctor import Level
 from deviloc_ros.ros.conversions import transform_msg
-from deviloc_ros.ros.doctor import Heard, Questions, examine_info, examine_robot, examine_topic
+from deviloc_ros.ros.doctor import Heard, Questions, examine_info, examine_robot, examine_topic, examine_transforms
 from deviloc_ros.ros.live import info_msg
 from deviloc_ros.types import Camera
 
@@ -38,6 +40,19 @@ def test_a_calibration_must_be_usable_and_of_the_image():
     assert level(info_msg(CAMERA, "other")) is Level.FAIL
     assert level(info_msg(Camera("PINHOLE", 640, 480, (600.0, 600.0, 319.5, 239.5)), "camera")) is Level.FAIL
     assert level(CameraInfo(width=64, height=48)) is Level.FAIL and level(None) is Level.FAIL
+
+
+@pytest.mark.parametrize(
+    ("reason", "level"),
+    [(None, Level.FAIL), ("no_extrinsic", Level.FAIL), ("accepted", Level.OK), ("few_inliers", Level.OK)],
+)
+def test_a_camera_that_is_not_in_tf_is_a_fail_unless_the_localizer_knows_its_place(reason, level):
+    status = DiagnosticStatus(values=[KeyValue(key="reason", value=reason)]) if reason else None
+    robot = SimpleNamespace(asked=ASKED, status=status, missing_transform=lambda target, source: "unknown frame")
+    image = Image()
+    image.header.frame_id = "camera"
+    camera, odometry, _ = examine_transforms(robot, image)
+    assert camera.level is level and odometry.level is Level.WARN
 
 
 @pytest.mark.ros

@@ -26,7 +26,6 @@ STAND_INS = {
         "SetEnvironmentVariable",
         "Shutdown",
     ],
-    "launch.conditions": ["IfCondition"],
     "launch.event_handlers": ["OnProcessExit"],
     "launch.launch_context": ["LaunchContext"],
     "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
@@ -120,9 +119,17 @@ def test_it_starts_an_executable_that_exists_with_parameters_that_exist(launch_f
 
 def test_files_it_names_exist(arguments):
     (profiles,) = [a for a in arguments.description if type(a).__name__ == "SetEnvironmentVariable"]
-    (rviz,) = [a for a in arguments.description if type(a).__name__ == "Node"]
     assert Path(profiles.args[1]).is_file()
-    assert yaml.safe_load(Path(rviz.kwargs["arguments"][1]).read_text())["Visualization Manager"]["Displays"]
+
+
+def test_rviz_shows_the_robot_of_the_namespace_in_its_time(launch_file, arguments):
+    assert launch_file.rviz(arguments.defaults) == []
+    given = {**arguments.defaults, "rviz": "true", "namespace": "robot1", "use_sim_time": "true"}
+    (rviz,) = launch_file.rviz(given)
+    assert rviz.kwargs["namespace"] == "robot1" and rviz.kwargs["parameters"] == [{"use_sim_time": True}]
+    layout = yaml.safe_load(Path(rviz.kwargs["arguments"][1]).read_text())["Visualization Manager"]
+    topics = [part["Topic"]["Value"] for part in (*layout["Displays"], *layout["Tools"]) if "Topic" in part]
+    assert {"deviloc/pose", "initialpose"} <= set(topics) and not any(topic.startswith("/") for topic in topics)
 
 
 def included(arguments: SimpleNamespace) -> dict[str, str]:
@@ -174,6 +181,15 @@ def test_a_filter_fuses_the_pose_and_owns_the_transform(opened):
     parameters = yaml.safe_load(Path(ekf.kwargs["parameters"][0]).read_text())["/**"]["ros__parameters"]
     assert parameters["pose0"] == "deviloc/pose" and parameters["world_frame"] == parameters["map_frame"] == "map"
     assert len(parameters["pose0_config"]) == len(parameters["odom0_config"]) == 15
+
+
+@pytest.mark.parametrize(("name", "function"), [("nav2", "nav2_nodes"), ("fusion", "ekf")])
+def test_the_clock_of_the_parameter_file_holds_unless_another_is_given(opened, name, function):
+    launch_file = opened(name)
+    defaults = described(launch_file).defaults | {"map": "/maps/floor.yaml"}
+    for given, used in (("", [None]), ("true", [True]), ("false", [False])):
+        nodes = getattr(launch_file, function)(defaults | ({"use_sim_time": given} if given else {}))
+        assert [node.kwargs["parameters"][-1].get("use_sim_time") for node in nodes] == used * len(nodes)
 
 
 @pytest.mark.parametrize("name", ["replay", "nav2", "fusion"])

@@ -52,6 +52,16 @@ def same(a: pycolmap.Rigid3d, b: pycolmap.Rigid3d) -> bool:
     return bool(np.allclose(a.matrix(), b.matrix(), atol=1e-6))
 
 
+def pending_trigger(robot):
+    """The answer of a call that waits for an image, without end."""
+    assert robot.set_parameters(trigger_timeout=600.0) == ""
+    client = robot.create_client(Trigger, "/deviloc/trigger_localization")
+    robot.until(client.service_is_ready)
+    answer = client.call_async(Trigger.Request())
+    robot.for_a_while(0.3)
+    return answer
+
+
 def test_it_starts_by_itself(robot):
     assert robot.state() == "active"
 
@@ -225,8 +235,24 @@ def test_one_image_when_asked(robot):
     assert answer.result().success and robot.poses
     assert robot.set_parameters(trigger_timeout=0.3) == ""
     in_vain = robot.trigger()
-    assert not in_vain.success and "not localized in time" in in_vain.message
+    assert not in_vain.success and in_vain.message == "not localized in time: no image on /image"
+    robot.enable(False)
+    assert robot.trigger().message == "not localized in time: disabled by ~/enable"
+    robot.enable(True)
     assert robot.set_parameters(continuous=True, trigger_timeout=5.0) == ""
+
+
+def test_a_call_that_waits_is_answered_when_the_node_is_stopped(robot):
+    answer = pending_trigger(robot)
+    for state in ("deactivate", "cleanup"):
+        assert robot.change_state(state)
+    robot.until(answer.done)
+    assert not answer.result().success and "the node " in answer.result().message
+    assert robot.trigger().message == "the node is unconfigured"
+    assert robot.set_parameters(trigger_timeout=5.0) == ""
+    for state in ("configure", "activate"):
+        assert robot.change_state(state)
+    robot.localized(50)
 
 
 def test_no_more_images_a_second_than_wanted(robot):
@@ -306,6 +332,8 @@ def test_compressed_images_and_the_pose_itself_in_tf(robot):
 def test_shut_down_it_stays_reachable_and_does_nothing(robot):
     """The last test: there is no way back."""
     robot.localized(50)
+    answer = pending_trigger(robot)
     assert robot.change_state("shutdown")
+    robot.until(answer.done)
     assert robot.state() == "finalized"
     robot.until(lambda: robot.status["message"] == "finalized")

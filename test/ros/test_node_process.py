@@ -94,6 +94,8 @@ def test_publishers_whose_qos_does_not_fit_are_named(robot):
         assert qos_profile_sensor_data.reliability != reliable.qos_profile.reliability
         robot.images = reliable
         robot.localized(50)
+        robot.until(lambda: "no image on /image" in robot.status["message"])  # the blame of old is gone
+        assert "QoS" not in robot.status["message"]
 
 
 class Recording:

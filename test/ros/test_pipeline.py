@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from cv_bridge import CvBridge
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from ros.stand_in import BLACK, WHITE, StandInLocalizer
 from sensor_msgs.msg import CameraInfo
 
@@ -23,6 +23,7 @@ from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.parameters import Parameters, changed
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transforms import Missing
+from deviloc_ros.tracking import Fix
 
 pytestmark = pytest.mark.ros
 
@@ -113,6 +114,25 @@ def test_a_first_fix_waits_for_confirmation():
     assert second.fix is not None
 
 
+@pytest.mark.parametrize("brightness", [50, BLACK])
+def test_what_was_searched_for_before_someone_said_where_the_robot_is_is_outdated(brightness):
+    bench = Bench(StandInTransforms(camera=BASE_FROM_CAM, odom=ODOM_FROM_BASE, early=True))
+    elsewhere = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([60.0, 0.0, 0.0]))
+    found = bench.localizer.localize
+
+    def interrupted(*query):
+        bench.pipeline.tracker.hint(Fix(NOW_NS, elsewhere, np.eye(6), ODOM_FROM_BASE))
+        bench.localizer.localize = found
+        return found(*query)
+
+    bench.localizer.localize = interrupted
+    bench.pipeline.tracker.config = replace(bench.parameters.tracking, global_search_after=1)
+    outcome = bench.process(brightness, NOW_NS - 200_000_000)
+    assert outcome.fix is None and outcome.reason == ("no_features" if brightness == BLACK else "outdated")
+    bench.process(50)
+    assert bench.localizer.priors[-1] is not None  # still there
+
+
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
@@ -160,6 +180,14 @@ def test_calibration_is_converted_again_only_when_it_changes():
     assert not cameras.note(camera_info()) and cameras.camera("camera") is camera
     assert cameras.note(camera_info(focal=70.0)) and cameras.camera("camera").focal_px == 70.0
     assert cameras.note(camera_info(frame="second")) and cameras.camera("camera").focal_px == 70.0
+
+
+def test_a_calibration_with_nan_where_nobody_looks_does_not_change_all_the_time():
+    info, cameras = camera_info(focal=80.0), Bench().pipeline.cameras
+    info.p = [float("nan")] * 12
+    assert cameras.note(info)
+    copied = deserialize_message(serialize_message(info), CameraInfo)
+    assert not cameras.note(copied)
 
 
 def test_an_error_of_the_localizer_is_not_swallowed():

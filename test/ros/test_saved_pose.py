@@ -6,6 +6,12 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from cv_bridge import CvBridge
+from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
+from ros.stand_in import StandInMap, open_stand_in
+
+from deviloc_ros.ros.node import DevilocNode
 from deviloc_ros.ros.saved_pose import load_pose, save_pose
 from deviloc_ros.tracking import Fix
 
@@ -43,3 +49,28 @@ def test_numbers_that_are_none_are_refused(tmp_path):
     save_pose(tmp_path / "last.json", "abc", Fix(5, FIX.map_from_base, np.full((6, 6), np.nan)))
     with pytest.raises(ValueError, match="finite"):
         load_pose(tmp_path / "last.json", "abc", 0)
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("told", ["nothing", "initialpose", "forget"])
+def test_it_is_searched_first_unless_someone_knows_better(ros, tmp_path, told):
+    save_pose(tmp_path / "last.json", StandInMap.identity, FIX)
+    node = DevilocNode(
+        open_stand_in, parameter_overrides=[Parameter("save_pose_path", value=str(tmp_path / "last.json"))]
+    )
+    assert node.start()
+    session = node._session
+    tracker, now_ns = session._pipeline.tracker, node.get_clock().now().nanoseconds
+    if told == "initialpose":
+        tracker.hint(Fix(now_ns, pycolmap.Rigid3d(), np.eye(6)))
+    if told == "forget":
+        session.reset_tracking("told to")
+    for change in (lambda: None, node.trigger_deactivate, node.trigger_activate):
+        change()
+        image = CvBridge().cv2_to_imgmsg(np.zeros((48, 64), np.uint8), "mono8")
+        session._on_frame(serialize_message(image))
+    known = tracker.expected(now_ns, None)
+    node.close()
+    node.destroy_node()
+    x = {"nothing": FIX.map_from_base.translation[0], "initialpose": 0.0, "forget": None}[told]
+    assert (known.map_from_base.translation[0] if known else None) == x

@@ -1,13 +1,17 @@
 """What the node asks of TF and sends to it."""
 
+import threading
+
 import numpy as np
 import pycolmap
 import pytest
-from ros_helpers import spin_until
+from ros_helpers import spin_until, wait_until
 
 pytest.importorskip("rclpy")
 
-from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+from rclpy.node import Node
+from std_srvs.srv import Empty
+from tf2_ros import Buffer, StaticTransformBroadcaster, TransformBroadcaster
 
 from deviloc_ros.ros.conversions import transform_msg
 from deviloc_ros.ros.parameters import NodeConfig
@@ -53,3 +57,46 @@ def test_a_given_extrinsic_needs_no_tf(ros_node):
     transforms = Transforms(ros_node, NodeConfig(base_from_camera="0.1 0 0.3 -0.5 0.5 -0.5 0.5"))
     assert transforms.base_from_cam("camera", SECOND, 0.0).translation.tolist() == [0.1, 0.0, 0.3]
     transforms.close()
+
+
+@pytest.mark.parametrize("rule", ["/tf:=/mine/tf", "{name}:/tf:=/mine/tf", "/tf:=tf"])
+def test_it_listens_and_sends_where_the_node_proper_would(ros, rule):
+    name = "proper"
+    node = Node(name, cli_args=["--ros-args", "-r", rule.format(name=name), "-r", "__ns:=/mine"])
+    transforms = Transforms(node, NodeConfig())
+    assert (transforms._node.get_name(), transforms._node.get_namespace()) == ("proper_tf", "/mine")
+    own = transforms._node.get_subscriptions_info_by_topic, transforms._node.get_publishers_info_by_topic
+    spin_until(node, lambda: all("proper_tf" in [info.node_name for info in of("/mine/tf")] for of in own))
+    transforms.close()
+    node.destroy_node()
+
+
+def test_nothing_of_it_stays_on_the_node_proper(ros_node, monkeypatch):
+    def with_service(cache_time, node) -> Buffer:
+        buffer = Buffer(cache_time, node)
+        buffer.srv = node.create_service(Empty, "tf2_frames", lambda request, response: response)  # as tf2_ros does
+        return buffer
+
+    monkeypatch.setattr("tf2_ros.Buffer", with_service)
+    services = set(ros_node.services)
+    transforms = Transforms(ros_node, NodeConfig())
+    assert set(ros_node.services) != services
+    transforms.close()
+    assert set(ros_node.services) == services
+
+
+def test_it_ends_also_when_told_to_just_before_it_waits(ros_node, monkeypatch):
+    transforms, told = Transforms(ros_node, NodeConfig()), threading.Event()
+    gather = transforms._executor.get_nodes
+
+    def slowly():
+        told.wait(10)  # it has seen that it is not to end, and then waits for messages
+        return gather()
+
+    monkeypatch.setattr(transforms._executor, "get_nodes", slowly)
+    closing = threading.Thread(target=transforms.close, daemon=True)
+    closing.start()
+    wait_until(lambda: transforms._ended)
+    told.set()
+    closing.join(20)
+    assert not closing.is_alive()

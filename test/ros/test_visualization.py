@@ -6,14 +6,18 @@ import numpy as np
 import pycolmap
 import pytest
 import yaml
-from ros_helpers import ROOT
+from ros_helpers import ROOT, spin_until
 
 pytest.importorskip("rclpy")
 
-from ros.stand_in import StandInMap
+from ros.stand_in import StandInMap, open_stand_in
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from deviloc_ros.maps.manifest import MapError
+from deviloc_ros.ros.endpoints import latched
+from deviloc_ros.ros.node import DevilocNode
 from deviloc_ros.ros.visualization import best_reference, cloud_msg, draw_matches, frusta, lines_marker
 from deviloc_ros.types import Camera, Correspondences, Evidence
 
@@ -65,9 +69,28 @@ def test_matches_are_drawn_from_the_query_to_the_reference(shape):
     assert lost[30:, :64].max() == 0
 
 
+@pytest.mark.ros
+def test_a_map_whose_landmarks_are_lost_is_still_localized_in(ros_node, monkeypatch):
+    asked = []
+
+    def landmarks(self):
+        asked.append(self)
+        raise MapError("landmarks.safetensors: no such file")
+
+    monkeypatch.setattr(StandInMap, "landmarks", landmarks)
+    node = DevilocNode(open_stand_in)
+    assert node.start()
+    ros_node.create_subscription(PointCloud2, "/deviloc/landmarks", lambda msg: None, latched())
+    spin_until([node, ros_node], lambda: asked)
+    node._session.take_map(open_stand_in(node._values))
+    assert len(asked) == 2 and node._phase == "active"
+    node.close()
+    node.destroy_node()
+
+
 @pytest.mark.parametrize("file", ["deviloc.rviz", "deviloc_foxglove.json"])
 def test_layouts_show_every_topic_that_is_drawn(file):
     text = (ROOT / "config" / file).read_text()
     assert yaml.safe_load(text)  # JSON is YAML
     for topic in ("keyframes", "landmarks", "candidates", "matches", "path", "pose"):
-        assert f"/deviloc/{topic}" in text
+        assert f"deviloc/{topic}" in text
