@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -66,6 +68,13 @@ class Source:
     images: list[PosedImage]
     skipped: list[Skipped]
     notes: dict[str, str] = field(default_factory=dict)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises SourceError unless each name is there once: images, matches and views are told apart by it."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise SourceError(f"image name {twice[0]!r} occurs more than once ({len(twice)} such names)")
 
 
 def read_seven_scenes(folder: Path, sequences: tuple[str, ...] = (), camera: Camera = SEVEN_SCENES_CAMERA) -> Source:

@@ -15,7 +15,7 @@ from deviloc_ros.maps.edit import changing, noted, points_by_id, shifted
 from deviloc_ros.maps.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate
 from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.retrieval import nearest_by_pose
-from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
+from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError, check_names
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.uncertainty import with_depth_stds
 from deviloc_ros.maps.views import BuildReport, make_views
@@ -38,9 +38,10 @@ def update_map(
         descriptor_file: the network that described the map's views, if one did.
 
     Raises:
-        SourceError: no usable image is left.
+        SourceError: two images of one name, or no usable image is left.
         MapError: no map there, another process is writing it, or its views were described by another network.
     """
+    check_names(image.name for image in source.images)
     with changing(folder) as (reference_map, writer):
         config, workers = reference_map.config, Serial(quiet=quiet)
         known = [Skipped(i.name, "the map has a view of this name") for i in source.images if i.name in reference_map]

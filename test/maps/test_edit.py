@@ -65,6 +65,8 @@ def test_an_update_without_a_new_image_changes_nothing(room, copy):
     assert use_everything(copy).identity == identity
     with pytest.raises(MapError, match="not a map"):
         update_map(Source(room.images, []), copy / "nowhere", quiet=True)
+    with pytest.raises(SourceError, match=r"image name 'view-0\.png' occurs more than once"):
+        update_map(Source(room.images[:1] * 2, []), copy, quiet=True)
 
 
 def test_dropped_views_take_their_landmarks_with_them(copy):
