@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,15 @@ def read_positions(path: Path) -> dict[str, NDArray]:
     return positions
 
 
+def check_positions(names: Collection[str], positions: Mapping[str, NDArray]) -> None:
+    """Raises SourceError unless positions are known of three of the named images that are not on one line."""
+    there = np.stack([positions[name] for name in known_names(names, positions)])
+    try:
+        align_positions(there, there)
+    except ValueError as error:
+        raise SourceError(f"{error} (of {len(names)} images)") from error
+
+
 def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool = False) -> tuple[pycolmap.Sim3d, str]:
     """wanted_from_world of poses cam_from_world by view, and in words how well it fits.
 
@@ -70,12 +79,12 @@ def fit_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> tuple[pyco
     return wanted_from_world, f"as {len(names)} known poses have it; {words}"
 
 
-def known_names(poses: Poses, known: Mapping[str, object]) -> list[str]:
+def known_names(names: Collection[str], known: Mapping[str, object]) -> list[str]:
     """Raises SourceError if no view is known."""
-    names = [name for name in poses if name in known]
-    if not names:
-        raise SourceError(f"none of the {len(poses)} views is named there; the first is {next(iter(poses), '')!r}")
-    return names
+    found = [name for name in names if name in known]
+    if not found:
+        raise SourceError(f"none of the {len(names)} views is named there; the first is {next(iter(names), '')!r}")
+    return found
 
 
 def in_words(wanted_from_world: pycolmap.Sim3d, off_m: NDArray) -> str:
