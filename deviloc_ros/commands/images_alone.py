@@ -112,6 +112,7 @@ def metric(
     import pycolmap
 
     from deviloc_ros.geometry import translation_distance_m
+    from deviloc_ros.maps.manifest import ARBITRARY_SCALE
     from deviloc_ros.maps.positions import fit_positions
     from deviloc_ros.maps.structure import DEPTH_OF_ARBITRARY_SCALE, median_depth
 
@@ -123,7 +124,7 @@ def metric(
     depth = median_depth(images)
     if known_distance is None:
         scale = DEPTH_OF_ARBITRARY_SCALE / depth
-        return pycolmap.Sim3d(scale, *unchanged), "arbitrary: lengths are not metres; see `map align`, --known-distance"
+        return pycolmap.Sim3d(scale, *unchanged), ARBITRARY_SCALE
     check_named(known_distance, poses, "images that could be registered")
     one, other, metres = known_distance.one, known_distance.other, known_distance.metres
     distance = translation_distance_m(poses[one], poses[other])

@@ -14,6 +14,7 @@ from deviloc_ros.maps.colmap import read_model
 from deviloc_ros.maps.edit import drop_views, merge_maps
 from deviloc_ros.maps.export import export_colmap, export_ply
 from deviloc_ros.maps.inspect import describe, problems
+from deviloc_ros.maps.manifest import ARBITRARY_SCALE
 from deviloc_ros.maps.sources import Source, SourceError
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.maps.update import update_map
@@ -115,6 +116,31 @@ def test_maps_of_different_matchers_are_not_merged(tmp_path, monkeypatch):
     write_map(tmp_path / "b", [reference_view(1)])
     with pytest.raises(MapError, match="b: built with matcher 'xfeat-lighterglue'"):
         merge_maps([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+
+
+def test_merged_maps_keep_what_was_said_of_them(tmp_path):
+    notes = {"a": {"timing": "in time", "pose fit": "0.1 px"}, "b": {"timing": "in time", "pose fit": "3 px"}, "c": {}}
+    for number, (name, said) in enumerate(notes.items()):
+        write_map(tmp_path / name, [reference_view(number)], said)
+    merge_maps([tmp_path / "a", tmp_path / "b"], tmp_path / "ab")
+    info = dict(describe(Map.open(tmp_path / "ab")))
+    assert info["timing"] == "in time" and info["pose fit"] == "a: 0.1 px; b: 3 px"
+    merge_maps([tmp_path / "a", tmp_path / "c"], tmp_path / "ac")
+    assert dict(describe(Map.open(tmp_path / "ac")))["timing"] == "a: in time"
+
+
+def test_a_merged_map_is_no_more_metric_than_its_parts(tmp_path, caplog):
+    for number, name in enumerate(("a", "b")):
+        write_map(tmp_path / name, [reference_view(number)], {"scale": ARBITRARY_SCALE})
+    write_map(tmp_path / "metric", [reference_view(2)], {"scale": "metres, by `map align`"})
+    with pytest.raises(MapError, match="a: its scale is arbitrary, that of others is metres"):
+        merge_maps([tmp_path / "metric", tmp_path / "a"], tmp_path / "c")
+    merge_maps([tmp_path / "a"], tmp_path / "one")
+    assert not caplog.text
+    info = dict(describe(Map.open(tmp_path / "one")))
+    assert info["scale"] == ARBITRARY_SCALE and info["camera positions"].endswith("(arbitrary unit)")
+    merge_maps([tmp_path / "a", tmp_path / "b"], tmp_path / "ab")
+    assert not Map.open(tmp_path / "ab").manifest.is_metric and "only if they come from one structure" in caplog.text
 
 
 def test_a_view_is_localized_from_the_others(room_map):
