@@ -1,13 +1,16 @@
 """Maps looked at, changed, joined and given away, without the images they were made from."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pycolmap
 import pytest
 from rooms import room_config, room_matcher
 from small_maps import reference_view, use_everything, write_map
+from worlds import rigid_of
 
+from deviloc_ros.cli import main
 from deviloc_ros.evaluation.self_localization import Tolerance, localize_view, needless_views
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.colmap import read_model
@@ -51,6 +54,32 @@ def test_new_views_share_landmarks_with_the_old(grown):
     assert len(observed[4] & observed[3]) > 20
     assert reference_map.manifest.provenance["changes"][0]["added"] == 3
     assert list(problems(grown)) == []
+
+
+def test_added_poses_are_held_against_those_of_the_map(room, grown, tmp_path, caplog):
+    """What was built and what was added are told apart; poses of another frame are warned of."""
+    assert "3 added: matches lie 0." in dict(describe(Map.open(grown)))["pose fit"]
+    room.build(tmp_path / "a.map", images=room.images[:4], graph=None)
+    built = Map.open(tmp_path / "a.map").manifest.provenance["pose fit"]
+    caplog.clear()
+    turn = rigid_of([0.0, 0.0, 0.05], [0, 0, 0])
+    elsewhere = [replace(image, cam_from_world=turn * image.cam_from_world) for image in room.images[4:]]
+    report = update_map(Source(elsewhere, []), tmp_path / "a.map", quiet=True, matcher=room_matcher("xfeat"))
+    assert "are they posed in the map's frame?" in report.notes["pose fit"] and "pose fit" in caplog.text
+    assert dict(describe(Map.open(tmp_path / "a.map")))["pose fit"] == f"{built}; 3 added: {report.notes['pose fit']}"
+
+
+def test_poses_that_cannot_be_in_the_maps_frame_are_refused(room, tmp_path, capsys):
+    write_map(tmp_path / "a.map", [reference_view(0)], {"scale": ARBITRARY_SCALE})
+    arguments = ["update-map", str(tmp_path / "a.map"), "--kitti", str(tmp_path / "nowhere")]
+    for more, why in (
+        (["--odom-topic", "/odom"], "--odom-topic: odometry begins anew"),
+        ([], "a.map: its scale is arbitrary"),
+        (["--same-unit"], "nowhere: no image folder"),
+    ):
+        with pytest.raises(SystemExit):
+            main(arguments + more)
+        assert why in capsys.readouterr().err
 
 
 def test_one_image_alone_can_be_added(room, tmp_path):
