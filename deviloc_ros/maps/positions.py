@@ -14,6 +14,7 @@ from deviloc_ros.maps.alignment import align_poses, align_positions, centres_of,
 from deviloc_ros.maps.sources import SourceError
 
 Poses = Mapping[str, pycolmap.Rigid3d]
+MAX_OFF_SHARE = 0.5  # of the spread of known positions: beyond it they are of other places than the map
 
 
 def read_positions(path: Path) -> dict[str, NDArray]:
@@ -35,6 +36,8 @@ def read_positions(path: Path) -> dict[str, NDArray]:
             raise SourceError(f"{path}:{number}: {error}") from error
         if position.shape != (3,) or not np.isfinite(position).all():
             raise SourceError(f"{path}:{number}: expected NAME X Y Z, got {line[:80]!r}")
+        if name in positions:
+            raise SourceError(f"{path}:{number}: the second position of {name!r}")
         positions[name] = position
     return positions
 
@@ -52,7 +55,7 @@ def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool
     """wanted_from_world of poses cam_from_world by view, and in words how well it fits.
 
     Raises:
-        SourceError: too few views have a known position.
+        SourceError: too few views have a known position, or these do not lie to each other as the views do.
     """
     names = known_names(poses, positions)
     here, there = centres_of([poses[name] for name in names]), np.stack([positions[name] for name in names])
@@ -61,7 +64,13 @@ def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool
     except ValueError as error:
         raise SourceError(f"{error} (of {len(poses)} views)") from error
     off_m = np.linalg.norm(moved_points(wanted_from_world, here) - there, axis=1)
-    return wanted_from_world, f"as {len(names)} known positions have it; {in_words(wanted_from_world, off_m)}"
+    words = f"as {len(names)} known positions have it; {in_words(wanted_from_world, off_m, names)}"
+    spread_m = np.linalg.norm(there - there.mean(0), axis=1)
+    if np.linalg.norm(off_m) > MAX_OFF_SHARE * np.linalg.norm(spread_m):
+        raise SourceError(
+            f"the views do not lie to each other {words}: look whether names, numbers and scale are right"
+        )
+    return wanted_from_world, words
 
 
 def fit_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> tuple[pycolmap.Sim3d, str]:
@@ -75,7 +84,7 @@ def fit_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> tuple[pyco
     moved = [moved_pose(wanted_from_world, pose) for pose in here]
     off_m = np.linalg.norm(centres_of(moved) - centres_of(there), axis=1)
     off_deg = np.median([rotation_distance_deg(a, b) for a, b in zip(moved, there, strict=True)])
-    words = f"{in_words(wanted_from_world, off_m)}, {off_deg:.2f} deg"
+    words = f"{in_words(wanted_from_world, off_m, names)}, {off_deg:.2f} deg"
     return wanted_from_world, f"as {len(names)} known poses have it; {words}"
 
 
@@ -87,5 +96,7 @@ def known_names(names: Collection[str], known: Mapping[str, object]) -> list[str
     return found
 
 
-def in_words(wanted_from_world: pycolmap.Sim3d, off_m: NDArray) -> str:
-    return f"scale {wanted_from_world.scale:.4f}, off by {np.median(off_m):.3f} m (median), {off_m.max():.3f} m (most)"
+def in_words(wanted_from_world: pycolmap.Sim3d, off_m: NDArray, names: list[str]) -> str:
+    """Scale, and how far off views are; the one that is farthest off by its name."""
+    most = f"{off_m.max():.3f} m (most, {names[off_m.argmax()]})"
+    return f"scale {wanted_from_world.scale:.4f}, off by {np.median(off_m):.3f} m (median), {most}"

@@ -205,7 +205,7 @@ def test_an_estimated_camera_is_said_as_the_flag_takes_it(room, capsys):
 def test_flags_that_do_not_fit_are_named(unscaled, folder, tmp_path, capsys):
     for arguments, word in (
         (("build-map", "--output", tmp_path / "a.map"), "give one of --colmap"),
-        (("update-map", unscaled, "--images", folder), "give one of --colmap"),
+        (("update-map", unscaled, "--same-unit", "--images", folder), "give one of --colmap"),
         (("build-map", "--kitti", folder, "--positions", folder, "--output", tmp_path / "a.map"), "map align"),
         (("map", "align", unscaled, "--poses", tmp_path / "a.tum"), "no such file"),
     ):
