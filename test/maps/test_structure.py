@@ -92,6 +92,19 @@ def test_a_guessed_camera_is_shared_by_images_of_a_size(folder):
         find_images(folder, PINHOLE)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".TIFF", ".bmp", ".webp"])
+def test_images_of_any_kind_are_found(tmp_path, suffix):
+    cv2.imwrite(str(tmp_path / f"a{suffix}"), np.zeros((240, 320), np.uint8))
+    ((image,), skipped) = find_images(tmp_path, None)
+    assert (image.name, skipped) == (f"a{suffix}", [])
+    assert image.camera == Camera("SIMPLE_RADIAL", 320, 240, (1.2 * 320, 159.5, 119.5, 0.0))
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SourceError, match="nowhere: no such folder"):
+        find_images(tmp_path / "nowhere", None)
+
+
 def test_images_without_structure_are_refused(folder, room, tmp_path):
     images = find_images(folder, room.camera)[0][:3]
     nothing = [replace(image, name=str(n), path=folder / "black.png") for n, image in enumerate(images)]
