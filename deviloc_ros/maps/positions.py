@@ -29,7 +29,7 @@ def read_positions(path: Path) -> dict[str, NDArray]:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        name, *values = line.split()
+        name, *values = line.strip().rsplit(maxsplit=3)  # a name may have spaces
         try:
             position = np.array(values, float)
         except ValueError as error:

@@ -104,10 +104,11 @@ def test_a_camera_that_only_turns_has_no_scale():
 
 def test_known_positions_are_read_and_what_is_wrong_is_named(tmp_path):
     path = tmp_path / "positions.txt"
-    path.write_text("# NAME X Y Z\n\na.png 1 2 3\nb/c.png -1 0 0.5\n")
+    path.write_text("# NAME X Y Z\n\na.png 1 2 3\nb/c.png -1 0 0.5\n my view 2.png\t4 5 6 \n")
     assert {name: position.tolist() for name, position in read_positions(path).items()} == {
         "a.png": [1, 2, 3],
         "b/c.png": [-1, 0, 0.5],
+        "my view 2.png": [4, 5, 6],
     }
     path.write_text("a.png 1 2 3\nb.png 1 2 3\na.png 100 2 3\n")
     with pytest.raises(SourceError, match=r"positions\.txt:3: the second position of 'a\.png'"):

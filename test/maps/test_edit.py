@@ -217,6 +217,16 @@ def test_an_exported_model_is_read_back_as_it_was(room, room_map, tmp_path):
             np.testing.assert_allclose(image.landmarks.points_in_world, observed.points_in_world, atol=1e-5)
 
 
+def test_names_with_spaces_are_not_written_as_text(tmp_path):
+    write_map(tmp_path / "a.map", [reference_view(0)])
+    reference_map = Map.open(tmp_path / "a.map")
+    with pytest.raises(MapError, match=r"'view 0\.png': .*leave --text out"):
+        export_colmap(reference_map, tmp_path / "model", text=True)
+    assert not (tmp_path / "model").exists()
+    export_colmap(reference_map, tmp_path / "model")
+    assert [image.name for image in read_model(tmp_path / "model", tmp_path).images] == ["view 0.png"]
+
+
 def test_an_exported_cloud_has_the_landmarks(room_map, tmp_path):
     export_ply(room_map, tmp_path / "a.ply")
     cloud = pycolmap.Reconstruction()
