@@ -85,9 +85,12 @@ def read_bag(
         kind = recording.topics.get(plan.truth.topic, "")
         times_ns = [stamp_ns(image.message()) for image in recording.messages((topics.image,))]
         offset_ns = round(time_offset_s * 1e9)
-        truth = find_truth(plan, contents, [time_ns + offset_ns for time_ns in times_ns], kind)
+        try:
+            truth = find_truth(plan, contents, [time_ns + offset_ns for time_ns in times_ns], kind)
+        except ValueError as error:
+            raise SourceError(f"{path}: the robot's poses, from {plan.truth}: {error}") from error
         if truth is None:
-            raise SourceError(f"{path}: where are the robot's poses? give --pose-topic, --tf or --poses")
+            raise SourceError(f"{path}: where are the robot's poses? give --odom-topic, --pose-topic, --tf or --poses")
         frames = BagFrames(recording, topics.image, contents, truth.earlier(offset_ns), quiet)
         make_folder(folder)
         chosen = [write_keyframe(frame, frames, folder) for frame in keyframes(frames, spacing)]

@@ -15,7 +15,7 @@ from deviloc_ros.maps.matches import MatchGraph, find_keypoints
 from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.pose_fit import fit_of_poses
 from deviloc_ros.maps.refine import RefinementError, refine_poses
-from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError, check_names
+from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError, check_names, none_left
 from deviloc_ros.maps.uncertainty import with_depth_stds
 from deviloc_ros.maps.views import BuildReport, make_views, write_all
 from deviloc_ros.maps.writer import MapWriter
@@ -64,8 +64,7 @@ def build_map(
     for image in skipped:
         log.warning("skipped %s: %s", image.name, image.why)
     if not images:
-        listing = "".join(f"\n  {s.name}: {s.why}" for s in skipped)
-        raise SourceError(f"no usable image is left of {len(skipped)}{listing}")
+        raise none_left(skipped)
     warn_if_far(images)
     networks = Networks(config, matcher, inference).load()
     with MapWriter(output, config, overwrite=overwrite) as writer:

@@ -58,6 +58,12 @@ class Skipped:
     why: str
 
 
+def none_left(skipped: list[Skipped]) -> SourceError:
+    """The error that no image can be used, with a line for each."""
+    listing = "".join(f"\n  {image.name}: {image.why}" for image in skipped)
+    return SourceError(f"no usable image is left of {len(skipped)}{listing}")
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What a reader found: the usable images in a stable order, and those it had to leave out.

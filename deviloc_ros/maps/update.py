@@ -18,7 +18,7 @@ from deviloc_ros.maps.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG
 from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.pose_fit import PoseFit, errors_with_view
 from deviloc_ros.maps.retrieval import nearest_by_pose
-from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError, check_names
+from deviloc_ros.maps.sources import PosedImage, Skipped, Source, check_names, none_left
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.uncertainty import with_depth_stds
 from deviloc_ros.maps.views import BuildReport, make_views
@@ -53,7 +53,7 @@ def update_map(
         images, unreadable = readable_images(unknown, workers)
         skipped = [*source.skipped, *known, *unreadable]
         if not images:
-            raise SourceError(f"no usable image is left of {len(skipped)}; the first: {skipped[:1]}")
+            raise none_left(skipped)
         retrieval_config = replace(config.retrieval, descriptor_file=descriptor_file)
         networks = Networks(replace(config, retrieval=retrieval_config), matcher).load()
         reference_map.check_matcher(config.matcher, networks.matcher.weights_id)

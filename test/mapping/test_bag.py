@@ -109,9 +109,9 @@ def test_a_map_is_built_from_a_recording_in_one_command(bag, room, tmp_path, cap
 @pytest.mark.parametrize(
     ("plan", "why"),
     [
-        (Plan(), "where are the robot's poses"),
+        (Plan(), "where are the robot's poses.*--odom-topic, --pose-topic"),
         (Plan(truth=TruthSource(topic="/amcl_pose")), "no topic /amcl_pose"),
-        (Plan(truth=TruthSource(transform=("map", "rover"))), "no ground truth map <- rover"),
+        (Plan(truth=TruthSource(transform=("map", "rover"))), "the robot's poses, from transform map <- rover: "),
         (Plan(truth=TruthSource(topic="/odom"), rig=Rig(base_frame="rover")), r"none of 8 images on /camera/image"),
     ],
 )
