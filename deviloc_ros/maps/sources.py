@@ -80,7 +80,7 @@ def check_names(names: Iterable[str]) -> None:
     """Raises SourceError unless each name is there once: images, matches and views are told apart by it."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise SourceError(f"image name {twice[0]!r} occurs more than once ({len(twice)} such names)")
+        raise SourceError(f"image name {twice[0]!r} occurs more than once")
 
 
 def read_seven_scenes(folder: Path, sequences: tuple[str, ...] = (), camera: Camera = SEVEN_SCENES_CAMERA) -> Source:
