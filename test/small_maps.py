@@ -62,10 +62,12 @@ def names(found) -> list[str]:
     return [view.name for view in found]
 
 
-def write_map(folder: Path, views: list[tuple[ReferenceView, Landmarks]], **options) -> None:
+def write_map(
+    folder: Path, views: list[tuple[ReferenceView, Landmarks]], notes: dict[str, str] | None = None, **options
+) -> None:
     """A map of these views."""
     with MapWriter(folder, CONFIG, **options) as writer:
-        add_and_finish(writer, views)
+        add_and_finish(writer, views, notes)
 
 
 def extend_map(folder: Path, views: list[tuple[ReferenceView, Landmarks]]) -> None:
@@ -76,13 +78,15 @@ def extend_map(folder: Path, views: list[tuple[ReferenceView, Landmarks]]) -> No
         add_and_finish(writer, views)
 
 
-def add_and_finish(writer: MapWriter, views: list[tuple[ReferenceView, Landmarks]]) -> None:
+def add_and_finish(
+    writer: MapWriter, views: list[tuple[ReferenceView, Landmarks]], notes: dict[str, str] | None = None
+) -> None:
     points = {}
     for view, landmarks in views:
         writer.add_view(view, landmarks)
         points |= dict(zip(landmarks.ids.tolist(), landmarks.points_in_world, strict=True))
     retrieval = Retrieval(torch.zeros(len(writer.records), 128), Vlad(torch.zeros(2, 64)))
-    writer.finish(points, retrieval, {"made_by": "a test"})
+    writer.finish(points, retrieval, {"made_by": "a test"} | (notes or {}))
 
 
 def use_everything(folder: Path) -> Map:

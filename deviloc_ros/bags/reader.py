@@ -14,6 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 STORAGES = (".mcap", ".db3", ".bag")
+METADATA = "metadata.yaml"
 REPAIR = {
     ".mcap": "`mcap recover FILE -o NEW_FILE` saves what was recorded",
     ".db3": "`sqlite3 FILE .recover | sqlite3 NEW_FILE` saves what was recorded",
@@ -108,10 +109,19 @@ def named_errors(files: list[Path]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # any kind: rosbags has none of its own for many ways in which a file is damaged
-        inside = files[0].iterdir() if files[0].is_dir() else files
-        advice = next((REPAIR[file.suffix] for file in inside if file.suffix in REPAIR), "")
-        cut_off = f" (if the recorder was stopped hard, {advice})" if advice else ""
-        raise ValueError(f"{files[0]}: not a readable bag: {error or type(error).__name__}{cut_off}") from error
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{files[0]}: not a readable bag: {why}{advice(files, why)}") from error
+
+
+def advice(files: list[Path], why: str) -> str:
+    """What may help, in brackets; empty if nothing is known to."""
+    inside = list(files[0].iterdir()) if files[0].is_dir() else files
+    repair = next((REPAIR[file.suffix] for file in inside if file.suffix in REPAIR), "")
+    if not repair:
+        return ""
+    if files[0].is_dir() and ("bag metadata" in why or METADATA in why):  # the words of rosbags
+        return f" (move {METADATA} away, then the files beside it are read without it)"
+    return f" (if the recorder was stopped hard, {repair})"
 
 
 def storage_files(path: Path) -> list[Path]:
@@ -128,11 +138,11 @@ def storage_files(path: Path) -> list[Path]:
         if path.suffix not in STORAGES:
             raise ValueError(f"{path}: not a bag; a bag is a folder, or a file of {', '.join(STORAGES)}")
         return [path]
-    if (path / "metadata.yaml").exists() and path.suffix != ".bag":
+    if (path / METADATA).exists() and path.suffix != ".bag":
         return [path]
     files = sorted(f for f in path.iterdir() if f.suffix in STORAGES)
     if not files:
-        raise ValueError(f"{path}: not a bag; the folder has neither metadata.yaml nor files of {', '.join(STORAGES)}")
+        raise ValueError(f"{path}: not a bag; the folder has neither {METADATA} nor files of {', '.join(STORAGES)}")
     if len({f.suffix == ".bag" for f in files}) > 1:
         raise ValueError(f"{path}: bags of ROS 1 and of ROS 2 in one folder; name one of them")
     return files

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
     from deviloc_ros.maps.sources import PosedImage, Source
     from deviloc_ros.types import Camera
     from deviloc_ros.workers import Workers
+
+
+LEAST_BASELINE = 1e-3  # of the median depth: cameras that are nearer to each other give no scale
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDistance:
+    """How far apart the cameras of two images were."""
+
+    one: str
+    other: str
+    metres: float
 
 
 def add_images_alone(parser: argparse.ArgumentParser) -> None:
@@ -64,16 +77,22 @@ def structure(options: argparse.Namespace, config: Config, workers: Workers) -> 
     """Images posed by structure from motion, at the scale that the flags give or an arbitrary one."""
     from deviloc_ros.maps.matches import find_keypoints
     from deviloc_ros.maps.networks import Networks
-    from deviloc_ros.maps.positions import read_positions
+    from deviloc_ros.maps.positions import check_positions, read_positions
     from deviloc_ros.maps.sources import Source
     from deviloc_ros.maps.structure import find_images, moved_images, structure_from_motion
 
     positions = read_positions(options.positions) if options.positions else {}
+    known_distance = parse_distance(*options.known_distance) if options.known_distance else None
     camera = parse_camera(options.camera) if options.camera else None
     images, unreadable = find_images(options.images, camera, options.only or "*", every_of(options))
+    names = [image.name for image in images]  # what is known must be of them: now, not after minutes of work
+    if positions:
+        check_positions(names, positions)
+    if known_distance:
+        check_named(known_distance, names, "images")
     keypoints = find_keypoints(images, Networks(config).load(), workers)
     posed, skipped = structure_from_motion(images, keypoints, workers, known_camera=camera is not None)
-    metric_from_model, scale = metric(posed, positions, options.known_distance)
+    metric_from_model, scale = metric(posed, positions, known_distance)
     notes = {"poses": f"structure from motion, {len(posed)} of {len(images)} images", "scale": scale}
     if camera is None:
         estimated = {image.camera: None for image in posed}
@@ -81,7 +100,9 @@ def structure(options: argparse.Namespace, config: Config, workers: Workers) -> 
     return Source(moved_images(posed, metric_from_model), unreadable + skipped, notes)
 
 
-def metric(images: list[PosedImage], positions: dict, known_distance: list[str] | None) -> tuple[pycolmap.Sim3d, str]:
+def metric(
+    images: list[PosedImage], positions: dict, known_distance: KnownDistance | None
+) -> tuple[pycolmap.Sim3d, str]:
     """metric_from_model, and in words what it rests on.
 
     Raises:
@@ -91,6 +112,7 @@ def metric(images: list[PosedImage], positions: dict, known_distance: list[str] 
     import pycolmap
 
     from deviloc_ros.geometry import translation_distance_m
+    from deviloc_ros.maps.manifest import ARBITRARY_SCALE
     from deviloc_ros.maps.positions import fit_positions
     from deviloc_ros.maps.structure import DEPTH_OF_ARBITRARY_SCALE, median_depth
 
@@ -99,15 +121,22 @@ def metric(images: list[PosedImage], positions: dict, known_distance: list[str] 
         metric_from_model, words = fit_positions(poses, positions)
         return metric_from_model, f"metres, {words}"
     unchanged = pycolmap.Rotation3d(), np.zeros(3)
+    depth = median_depth(images)
     if known_distance is None:
-        scale = DEPTH_OF_ARBITRARY_SCALE / median_depth(images)
-        return pycolmap.Sim3d(scale, *unchanged), "arbitrary: lengths are not metres; see `map align`, --known-distance"
-    a, b, metres = known_distance
-    if missing := [name for name in (a, b) if name not in poses]:
-        raise ValueError(f"--known-distance: {missing[0]!r} is not among the images that could be registered")
-    distance = translation_distance_m(poses[a], poses[b])
-    scale = as_metres(metres) / max(distance, 1e-9)
-    return pycolmap.Sim3d(scale, *unchanged), f"metres, as {a} and {b} were {metres} m apart"
+        scale = DEPTH_OF_ARBITRARY_SCALE / depth
+        return pycolmap.Sim3d(scale, *unchanged), ARBITRARY_SCALE
+    check_named(known_distance, poses, "images that could be registered")
+    one, other, metres = known_distance.one, known_distance.other, known_distance.metres
+    distance = translation_distance_m(poses[one], poses[other])
+    if distance < LEAST_BASELINE * depth:
+        raise ValueError(f"--known-distance: {one!r} and {other!r} were taken from one place, so they give no scale")
+    return pycolmap.Sim3d(metres / distance, *unchanged), f"metres, as {one} and {other} were {metres:g} m apart"
+
+
+def check_named(known_distance: KnownDistance, names: Container[str], what: str) -> None:
+    """Raises ValueError naming the image that is not among `names`."""
+    if missing := [name for name in (known_distance.one, known_distance.other) if name not in names]:
+        raise ValueError(f"--known-distance: {missing[0]!r} is not among the {what}")
 
 
 def as_flag(camera: Camera) -> str:
@@ -115,11 +144,14 @@ def as_flag(camera: Camera) -> str:
     return ",".join([camera.model, str(camera.width), str(camera.height), *(f"{value:.6g}" for value in camera.params)])
 
 
-def as_metres(text: str) -> float:
+def parse_distance(one: str, other: str, metres: str) -> KnownDistance:
     """Raises ValueError naming the flag."""
+    if one == other:
+        raise ValueError(f"--known-distance: {one!r} is named twice, expected two images")
     try:
-        if (metres := float(text)) > 0:
-            return metres
+        distance_m = float(metres)
     except ValueError:
-        pass
-    raise ValueError(f"--known-distance: METRES is {text!r}, expected a number above zero")
+        distance_m = 0.0
+    if not 0 < distance_m < float("inf"):
+        raise ValueError(f"--known-distance: METRES is {metres!r}, expected a number above zero")
+    return KnownDistance(one, other, distance_m)

@@ -16,14 +16,34 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--descriptor", default="", metavar="FILE", help="the network that described the map's views, if one did"
     )
+    parser.add_argument(
+        "--same-unit", action="store_true", help="the poses are in the unit of the map, though its scale is arbitrary"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.update import update_map
 
+    check_frame(options)
     with posed_images(options) as source:
         start = time.monotonic()
         report = update_map(source, options.map, descriptor_file=options.descriptor)
     print_report(report, f"{options.map}: added", time.monotonic() - start)
     return 0
+
+
+def check_frame(options: argparse.Namespace) -> None:
+    """Raises ValueError if the poses cannot be in the map's frame, or nobody says that they are in its unit."""
+    from deviloc_ros.maps.store import Map
+
+    if options.odom_topic:
+        raise ValueError(
+            "--odom-topic: odometry begins anew with each drive and drifts, so it is not in the map's frame; give the "
+            "robot's poses in the map by --pose-topic, --tf or --poses"
+        )
+    if not Map.open(options.map).manifest.is_metric and not options.same_unit:
+        raise ValueError(
+            f"{options.map}: its scale is arbitrary, so poses in metres do not fit it; `map align` it first, or say by "
+            "--same-unit that the poses are in its unit"
+        )

@@ -77,18 +77,22 @@ def read_bag(
         depth: where the recording has depth, if that is to be used.
 
     Raises:
-        ValueError: no bag, no such topic, no poses, or not one usable image; the message says why.
+        ValueError: no bag, no such topic, no poses, not one usable image, or a folder that cannot be written to; the
+            message says why.
     """
     with Recording(path) as recording:
         topics, contents = read(recording, plan)
         kind = recording.topics.get(plan.truth.topic, "")
         times_ns = [stamp_ns(image.message()) for image in recording.messages((topics.image,))]
         offset_ns = round(time_offset_s * 1e9)
-        truth = find_truth(plan, contents, [time_ns + offset_ns for time_ns in times_ns], kind)
+        try:
+            truth = find_truth(plan, contents, [time_ns + offset_ns for time_ns in times_ns], kind)
+        except ValueError as error:
+            raise SourceError(f"{path}: the robot's poses, from {plan.truth}: {error}") from error
         if truth is None:
-            raise SourceError(f"{path}: where are the robot's poses? give --pose-topic, --tf or --poses")
+            raise SourceError(f"{path}: where are the robot's poses? give --odom-topic, --pose-topic, --tf or --poses")
         frames = BagFrames(recording, topics.image, contents, truth.earlier(offset_ns), quiet)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         chosen = [write_keyframe(frame, frames, folder) for frame in keyframes(frames, spacing)]
         images = [keyframe.image for keyframe in chosen]
         if depth is not None:
@@ -102,10 +106,19 @@ def read_bag(
     return Source(images, frames.skipped, {"timing": str(checked)})
 
 
+def make_folder(folder: Path) -> None:
+    """Raises SourceError if there can be none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SourceError(f"{folder}: keyframes cannot be written there: {error.strerror}") from error
+
+
 def write_keyframe(frame: Frame, frames: BagFrames, folder: Path) -> Keyframe:
-    """As PNG, so that nothing is lost, named by its time."""
+    """As PNG, so that nothing is lost, named by its time. Raises SourceError if it cannot be written."""
     time_ns = frame.time_ns
     path = folder / f"{time_ns}.png"
-    cv2.imwrite(str(path), frame.pixels)
+    if not cv2.imwrite(str(path), frame.pixels):
+        raise SourceError(f"{path}: cannot be written; is the folder writable, and the disk not full?")
     image = PosedImage(path.name, path, frames.cameras[time_ns], frame.cam_from_world)
     return Keyframe(image, time_ns, frames.frame_ids[time_ns])

@@ -15,7 +15,7 @@ from deviloc_ros.maps.matches import MatchGraph, find_keypoints
 from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.pose_fit import fit_of_poses
 from deviloc_ros.maps.refine import RefinementError, refine_poses
-from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
+from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError, check_names, none_left
 from deviloc_ros.maps.uncertainty import with_depth_stds
 from deviloc_ros.maps.views import BuildReport, make_views, write_all
 from deviloc_ros.maps.writer import MapWriter
@@ -51,20 +51,20 @@ def build_map(
         workers: who looks at images and matches them; by default this process, `quiet` or with bars of progress.
 
     Raises:
-        SourceError: no usable image, or no landmark, is left.
+        SourceError: two images of one name, or no usable image, or no landmark, is left.
         MapError: `output` exists and `overwrite` is not set.
         WorkError: an image or a pair cannot be worked on.
     """
     workers = workers or Serial(quiet=quiet)
     source = source if isinstance(source, Source) else Source(source, [])
+    check_names(image.name for image in source.images)
     skipped, notes = list(source.skipped), dict(source.notes)
     images, unreadable = readable_images(source.images, workers)
     skipped += unreadable
     for image in skipped:
         log.warning("skipped %s: %s", image.name, image.why)
     if not images:
-        listing = "".join(f"\n  {s.name}: {s.why}" for s in skipped)
-        raise SourceError(f"no usable image is left of {len(skipped)}{listing}")
+        raise none_left(skipped)
     warn_if_far(images)
     networks = Networks(config, matcher, inference).load()
     with MapWriter(output, config, overwrite=overwrite) as writer:

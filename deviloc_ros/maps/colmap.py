@@ -5,7 +5,6 @@ COLMAP puts the centre of the first pixel at (0.5, 0.5), we put it at (0, 0).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.geometry import is_finite
 from deviloc_ros.maps.colmap_files import check_files
-from deviloc_ros.maps.sources import ImageFile, PosedImage, Skipped, Source, SourceError
+from deviloc_ros.maps.sources import ImageFile, PosedImage, Skipped, Source, SourceError, check_names
 from deviloc_ros.types import Camera, Landmarks
 
 PIXEL_SHIFT = 0.5  # a COLMAP pixel coordinate minus ours
@@ -28,9 +27,10 @@ def read_model(model: Path, images: Path) -> Source:
         SourceError: no model there, unreadable, or two images of one name.
     """
     reconstruction = open_reconstruction(model)
-    duplicates = [name for name, count in Counter(i.name for i in reconstruction.images.values()).items() if count > 1]
-    if duplicates:
-        raise SourceError(f"{model}: image name {duplicates[0]!r} occurs more than once")
+    try:
+        check_names(image.name for image in reconstruction.images.values())
+    except SourceError as error:
+        raise SourceError(f"{model}: {error}") from error
     has_points = reconstruction.num_points3D() > 0
     posed, skipped = [], []
     for image in sorted(reconstruction.images.values(), key=lambda image: image.name):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pycolmap
 import torch
@@ -14,10 +16,14 @@ from numpy.typing import NDArray
 from deviloc_ros import __version__
 from deviloc_ros.maps.alignment import moved_points, moved_pose
 from deviloc_ros.maps.global_descriptors import Vlad, for_retrieval, training_descriptors
+from deviloc_ros.maps.manifest import ARBITRARY_SCALE
 from deviloc_ros.maps.search import Retrieval
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.types import Landmarks, ReferenceView
+
+log = logging.getLogger(__name__)
+NO_NOTES = ("deviloc_ros", "landmarks_per_view", "weights_id", "descriptor_id", "changes", "merged")  # of provenance
 
 
 @contextmanager
@@ -58,11 +64,13 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
         prefix: put the map's name in front of its views' names.
 
     Raises:
-        MapError: the maps were made with different matchers, weights or networks, or two of their views have one name.
+        MapError: the maps were made with different matchers, weights or networks, some are in metres and some are not,
+            or two of their views have one name.
     """
     maps = [Map.open(folder) for folder in folders]
     for other in maps[1:]:
         check_alike(maps[0], other)
+    check_scales(maps)
     with MapWriter(output, maps[0].config, overwrite=overwrite) as writer:
         points: dict[int, NDArray] = {}
         for reference_map in maps:
@@ -76,6 +84,7 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
         provenance = {
             "deviloc_ros": __version__,
             **bound_to(maps[0]),
+            **joined_notes(maps),
             "merged": [{"identity": m.identity, "views": len(m)} for m in maps],
         }
         writer.finish(points, joined_retrieval(maps), provenance)
@@ -129,6 +138,28 @@ def check_alike(one: Map, other: Map) -> None:
             f"{other.folder}: built with lift method {other.config.lift.method!r}, "
             f"{one.folder} with {one.config.lift.method!r}"
         )
+
+
+def check_scales(maps: list[Map]) -> None:
+    """A warning where each map may have a unit of its own. Raises MapError if only some maps are in metres."""
+    arbitrary = [reference_map for reference_map in maps if not reference_map.manifest.is_metric]
+    if 0 < len(arbitrary) < len(maps):
+        raise MapError(f"{arbitrary[0].folder}: its scale is arbitrary, that of others is metres; `map align` it first")
+    if len(arbitrary) > 1:
+        log.warning("the scale of each map is arbitrary: joined they are right only if they come from one structure")
+
+
+def joined_notes(maps: list[Map]) -> dict[str, Any]:
+    """What maps say of their poses, scale and depth, by subject; where they do not say the same, each with its name."""
+    subjects = dict.fromkeys(name for m in maps for name in m.manifest.provenance if name not in NO_NOTES)
+    notes = {}
+    for subject in subjects:
+        said = [(m.folder.stem, m.manifest.provenance[subject]) for m in maps if subject in m.manifest.provenance]
+        alike = len(said) == len(maps) and all(note == said[0][1] for _, note in said)
+        notes[subject] = said[0][1] if alike else "; ".join(f"{name}: {note}" for name, note in said)
+    if not maps[0].manifest.is_metric:
+        notes["scale"] = ARBITRARY_SCALE
+    return notes
 
 
 def bound_to(reference_map: Map) -> dict[str, str]:

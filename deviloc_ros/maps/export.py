@@ -9,11 +9,18 @@ import pycolmap
 
 from deviloc_ros.maps.colmap import pixels_to_colmap, reconstruction_of
 from deviloc_ros.maps.sources import PosedImage
-from deviloc_ros.maps.store import Map
+from deviloc_ros.maps.store import Map, MapError
 
 
 def export_colmap(reference_map: Map, folder: Path, *, text: bool = False) -> pycolmap.Reconstruction:
-    """Write cameras, poses and landmarks as a COLMAP model, binary unless text is asked for."""
+    """Write cameras, poses and landmarks as a COLMAP model, binary unless text is asked for.
+
+    Raises:
+        MapError: a view's name has a space in it, where COLMAP's text files would end it.
+    """
+    spaced = [record.name for record in reference_map.records if record.name.split() != [record.name]]
+    if text and spaced:
+        raise MapError(f"view {spaced[0]!r}: COLMAP's text files take no spaces in names; leave --text out")
     reconstruction = to_reconstruction(reference_map)
     folder.mkdir(parents=True, exist_ok=True)
     reconstruction.write_text(str(folder)) if text else reconstruction.write_binary(str(folder))

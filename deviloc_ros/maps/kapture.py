@@ -17,7 +17,7 @@ from deviloc_ros.types import Camera
 
 
 def read_kapture(folder: Path) -> Source:
-    """Images of all cameras; those without a pose are skipped.
+    """Images of all cameras; those without a pose, or with one that is none, are skipped.
 
     Raises:
         SourceError: a file is missing, or a line of it is not as it should be; cameras on a rig are not read.
@@ -30,18 +30,18 @@ def read_kapture(folder: Path) -> Source:
         for fields in rows(sensors / "sensors.txt", 3)
         if fields[2] == "camera"
     }
-    poses = {
-        (time, sensor): kapture_pose(sensors / "trajectories.txt", pose)
-        for time, sensor, *pose in rows(sensors / "trajectories.txt", 9)
-    }
+    poses = {(time, sensor): pose for time, sensor, *pose in rows(sensors / "trajectories.txt", 9)}
     images, skipped = [], []
     for time, sensor, name, *_ in rows(sensors / "records_camera.txt", 3):
-        pose = poses.get((time, sensor))
-        if pose is None or sensor not in cameras:
-            why = f"no pose at time {time}" if sensor in cameras else "no such camera in sensors.txt"
-            skipped.append(Skipped(name, f"sensor {sensor!r}: {why}"))
-        else:
+        try:
+            if sensor not in cameras:
+                raise ValueError("no such camera in sensors.txt")
+            if (time, sensor) not in poses:
+                raise ValueError(f"no pose at time {time}")
+            pose = kapture_pose(poses[time, sensor])
             images.append(PosedImage(name, sensors / "records_data" / name, cameras[sensor], pose))
+        except ValueError as error:
+            skipped.append(Skipped(name, f"sensor {sensor!r}: {error}"))
     return Source(sorted(images, key=lambda image: image.name), skipped)
 
 
@@ -70,10 +70,9 @@ def kapture_camera(path: Path, fields: list[str]) -> Camera:
         raise SourceError(f"{path}: sensor {fields[0]!r}: {error}") from error
 
 
-def kapture_pose(path: Path, fields: list[str]) -> pycolmap.Rigid3d:
-    """Of `qw, qx, qy, qz, tx, ty, tz`. Raises SourceError."""
-    try:
-        w, x, y, z, *translation = (float(field) for field in fields)
-        return rigid_of_quaternion((x, y, z, w), translation)
-    except ValueError as error:
-        raise SourceError(f"{path}: {', '.join(fields)}: {error}") from error
+def kapture_pose(fields: list[str]) -> pycolmap.Rigid3d:
+    """Of `qw, qx, qy, qz, tx, ty, tz`, some of which kapture may leave blank. Raises ValueError."""
+    if not all(fields):
+        raise ValueError("its pose in trajectories.txt is partial")
+    w, x, y, z, *translation = (float(field) for field in fields)
+    return rigid_of_quaternion((x, y, z, w), translation)

@@ -25,6 +25,7 @@ from deviloc_ros.types import Camera
 FORMAT, VERSION = "deviloc-map", 2
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 29  # a view takes about 400 bytes
+ARBITRARY_SCALE = "arbitrary: lengths are not metres; see `map align`, --known-distance"
 FILE_NAME = re.compile(r"(views/)?[\w.-]+\.safetensors")
 
 
@@ -62,6 +63,11 @@ class Manifest:
     index: StoredFile | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     identity: str = ""
+
+    @property
+    def is_metric(self) -> bool:
+        """Whether lengths are metres, as far as it is known."""
+        return not str(self.provenance.get("scale", "")).startswith("arbitrary")
 
     @property
     def files(self) -> dict[str, str]:

@@ -7,12 +7,15 @@ images do: whatever poses are said to be, the matches of two images obey one mot
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deviloc_ros.maps.landmarks import MAX_EPIPOLAR_ERROR_PX, epipolar_errors_px, nearby_pairs
 from deviloc_ros.maps.matches import Keypoints, match_pairs, verified
 from deviloc_ros.maps.sources import PosedImage
+from deviloc_ros.types import Matches, ReferenceView
 from deviloc_ros.workers import Workers
 
 MAX_PAIRS = 100  # a sample, evenly spread: poses that bend do so everywhere
@@ -25,11 +28,21 @@ class PoseFit:
 
     pairs: of views in which matches were found. median_px: of the pairs' medians, so that neighbours, which share most
     matches and are posed alike, do not speak for all. lost_share: of matches too far off to make a landmark.
+    advice: what to do if they contradict the poses.
     """
 
     pairs: int
     median_px: float
     lost_share: float
+    advice: str = "try --refine-poses"
+
+    @staticmethod
+    def of_pairs(errors_px: list[NDArray]) -> PoseFit:
+        """From the errors of each pair."""
+        if not errors_px:
+            return PoseFit(0, float("nan"), float("nan"))
+        lost = np.concatenate(errors_px) >= MAX_EPIPOLAR_ERROR_PX
+        return PoseFit(len(errors_px), float(np.median([np.median(e) for e in errors_px])), float(lost.mean()))
 
     @property
     def contradicts(self) -> bool:
@@ -46,7 +59,7 @@ class PoseFit:
         if self.contradicts:
             words += (
                 f"; above {MAX_MEDIAN_ERROR_PX:g} px poses or calibration contradict the images, and a map of such "
-                "poses can give wrong positions: try --refine-poses"
+                f"poses can give wrong positions: {self.advice}"
             )
         return words
 
@@ -61,7 +74,17 @@ def fit_of_poses(keypoints: Keypoints, images: list[PosedImage], workers: Worker
         if len(rows):
             pixels_a, pixels_b = graph.keypoints[a][rows[:, 0]], graph.keypoints[b][rows[:, 1]]
             errors_px.append(epipolar_errors_px(by_name[a], by_name[b], pixels_a, pixels_b))
-    if not errors_px:
-        return PoseFit(0, float("nan"), float("nan"))
-    lost = np.concatenate(errors_px) >= MAX_EPIPOLAR_ERROR_PX
-    return PoseFit(len(errors_px), float(np.median([np.median(e) for e in errors_px])), float(lost.mean()))
+    return PoseFit.of_pairs(errors_px)
+
+
+def errors_with_view(image: PosedImage, view: ReferenceView, matches: Matches) -> NDArray:
+    """(N,) px: the same of an image with a view of a map, of the matches that one motion explains."""
+    if matches.moved is not None:
+        pixels, pixels_of_view = matches.moved.query_keypoints, matches.moved.reference_keypoints
+    else:
+        pixels = matches.query_keypoints
+        pixels_of_view = view.features.keypoints.cpu().numpy()[matches.reference_indices]
+    posed_view = PosedImage(view.name, Path(view.name), view.camera, view.cam_from_world)
+    as_matched = np.repeat(np.arange(len(matches))[:, None], 2, axis=1)
+    rows = verified((image, pixels), (posed_view, pixels_of_view), as_matched)[:, 0]
+    return epipolar_errors_px(image, posed_view, pixels[rows], pixels_of_view[rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from deviloc_ros.maps.alignment import align_poses, align_positions, centres_of,
 from deviloc_ros.maps.sources import SourceError
 
 Poses = Mapping[str, pycolmap.Rigid3d]
+MAX_OFF_SHARE = 0.5  # of the spread of known positions: beyond it they are of other places than the map
 
 
 def read_positions(path: Path) -> dict[str, NDArray]:
@@ -28,22 +29,33 @@ def read_positions(path: Path) -> dict[str, NDArray]:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        name, *values = line.split()
+        name, *values = line.strip().rsplit(maxsplit=3)  # a name may have spaces
         try:
             position = np.array(values, float)
         except ValueError as error:
             raise SourceError(f"{path}:{number}: {error}") from error
         if position.shape != (3,) or not np.isfinite(position).all():
             raise SourceError(f"{path}:{number}: expected NAME X Y Z, got {line[:80]!r}")
+        if name in positions:
+            raise SourceError(f"{path}:{number}: the second position of {name!r}")
         positions[name] = position
     return positions
+
+
+def check_positions(names: Collection[str], positions: Mapping[str, NDArray]) -> None:
+    """Raises SourceError unless positions are known of three of the named images that are not on one line."""
+    there = np.stack([positions[name] for name in known_names(names, positions)])
+    try:
+        align_positions(there, there)
+    except ValueError as error:
+        raise SourceError(f"{error} (of {len(names)} images)") from error
 
 
 def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool = False) -> tuple[pycolmap.Sim3d, str]:
     """wanted_from_world of poses cam_from_world by view, and in words how well it fits.
 
     Raises:
-        SourceError: too few views have a known position.
+        SourceError: too few views have a known position, or these do not lie to each other as the views do.
     """
     names = known_names(poses, positions)
     here, there = centres_of([poses[name] for name in names]), np.stack([positions[name] for name in names])
@@ -52,7 +64,13 @@ def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool
     except ValueError as error:
         raise SourceError(f"{error} (of {len(poses)} views)") from error
     off_m = np.linalg.norm(moved_points(wanted_from_world, here) - there, axis=1)
-    return wanted_from_world, f"as {len(names)} known positions have it; {in_words(wanted_from_world, off_m)}"
+    words = f"as {len(names)} known positions have it; {in_words(wanted_from_world, off_m, names)}"
+    spread_m = np.linalg.norm(there - there.mean(0), axis=1)
+    if np.linalg.norm(off_m) > MAX_OFF_SHARE * np.linalg.norm(spread_m):
+        raise SourceError(
+            f"the views do not lie to each other {words}: look whether names, numbers and scale are right"
+        )
+    return wanted_from_world, words
 
 
 def fit_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> tuple[pycolmap.Sim3d, str]:
@@ -66,17 +84,19 @@ def fit_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> tuple[pyco
     moved = [moved_pose(wanted_from_world, pose) for pose in here]
     off_m = np.linalg.norm(centres_of(moved) - centres_of(there), axis=1)
     off_deg = np.median([rotation_distance_deg(a, b) for a, b in zip(moved, there, strict=True)])
-    words = f"{in_words(wanted_from_world, off_m)}, {off_deg:.2f} deg"
+    words = f"{in_words(wanted_from_world, off_m, names)}, {off_deg:.2f} deg"
     return wanted_from_world, f"as {len(names)} known poses have it; {words}"
 
 
-def known_names(poses: Poses, known: Mapping[str, object]) -> list[str]:
+def known_names(names: Collection[str], known: Mapping[str, object]) -> list[str]:
     """Raises SourceError if no view is known."""
-    names = [name for name in poses if name in known]
-    if not names:
-        raise SourceError(f"none of the {len(poses)} views is named there; the first is {next(iter(poses), '')!r}")
-    return names
+    found = [name for name in names if name in known]
+    if not found:
+        raise SourceError(f"none of the {len(names)} views is named there; the first is {next(iter(names), '')!r}")
+    return found
 
 
-def in_words(wanted_from_world: pycolmap.Sim3d, off_m: NDArray) -> str:
-    return f"scale {wanted_from_world.scale:.4f}, off by {np.median(off_m):.3f} m (median), {off_m.max():.3f} m (most)"
+def in_words(wanted_from_world: pycolmap.Sim3d, off_m: NDArray, names: list[str]) -> str:
+    """Scale, and how far off views are; the one that is farthest off by its name."""
+    most = f"{off_m.max():.3f} m (most, {names[off_m.argmax()]})"
+    return f"scale {wanted_from_world.scale:.4f}, off by {np.median(off_m):.3f} m (median), {most}"

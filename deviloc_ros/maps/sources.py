@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -56,6 +58,12 @@ class Skipped:
     why: str
 
 
+def none_left(skipped: list[Skipped]) -> SourceError:
+    """The error that no image can be used, with a line for each."""
+    listing = "".join(f"\n  {image.name}: {image.why}" for image in skipped)
+    return SourceError(f"no usable image is left of {len(skipped)}{listing}")
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What a reader found: the usable images in a stable order, and those it had to leave out.
@@ -66,6 +74,13 @@ class Source:
     images: list[PosedImage]
     skipped: list[Skipped]
     notes: dict[str, str] = field(default_factory=dict)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises SourceError unless each name is there once: images, matches and views are told apart by it."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise SourceError(f"image name {twice[0]!r} occurs more than once")
 
 
 def read_seven_scenes(folder: Path, sequences: tuple[str, ...] = (), camera: Camera = SEVEN_SCENES_CAMERA) -> Source:

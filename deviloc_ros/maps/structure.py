@@ -29,7 +29,8 @@ from deviloc_ros.maps.sources import PosedImage, Skipped, SourceError, image_siz
 from deviloc_ros.types import Camera
 from deviloc_ros.workers import Workers
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+FOCAL_SHARE = 1.2  # of the longer side, where nothing is known, as COLMAP has it
 EXHAUSTIVE_UP_TO = 30  # images
 LOOKALIKES_PER_VIEW = 20
 NEIGHBOURS_IN_ORDER = 10
@@ -57,6 +58,8 @@ def find_images(
     Raises:
         SourceError: no such folder, or no usable image in it.
     """
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     paths = [path for path in paths if fnmatch(path.relative_to(folder).as_posix(), pattern)][::step]
     if not paths:
@@ -74,12 +77,22 @@ def find_images(
             why = f"image is {size[0]} x {size[1]} px, its camera says {camera.width} x {camera.height}"
             skipped.append(Skipped(name, why))
             continue
-        if camera is None and size not in guessed:  # from EXIF, or a focal length of 1.2 times the longer side
-            guessed[size] = camera_from_colmap(pycolmap.infer_camera_from_image(str(path)))
+        if camera is None and size not in guessed:
+            guessed[size] = guessed_camera(path, size)
         images.append(UnposedImage(name, path, camera or guessed[size]))
     if not images:
         raise SourceError(f"{folder}: none of {len(skipped)} images is usable; {skipped[0].name}: {skipped[0].why}")
     return images, skipped
+
+
+def guessed_camera(path: Path, size: tuple[int, int]) -> Camera:
+    """By the image's EXIF, or a focal length that is usual."""
+    try:
+        return camera_from_colmap(pycolmap.infer_camera_from_image(str(path)))
+    except (ValueError, RuntimeError):  # a kind of image that COLMAP does not read, as webp
+        width, height = size
+        params = (FOCAL_SHARE * max(size), (width - 1) / 2, (height - 1) / 2, 0.0)
+        return Camera("SIMPLE_RADIAL", width, height, params)
 
 
 def pairs_of(images: list[UnposedImage], keypoints: Keypoints) -> list[Pair]:

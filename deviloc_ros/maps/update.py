@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from deviloc_ros.geometry import transform_points
@@ -14,8 +16,9 @@ from deviloc_ros.maps.depth import compared_with_landmarks
 from deviloc_ros.maps.edit import changing, noted, points_by_id, shifted
 from deviloc_ros.maps.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate
 from deviloc_ros.maps.networks import Networks
+from deviloc_ros.maps.pose_fit import PoseFit, errors_with_view
 from deviloc_ros.maps.retrieval import nearest_by_pose
-from deviloc_ros.maps.sources import PosedImage, Skipped, Source, SourceError
+from deviloc_ros.maps.sources import PosedImage, Skipped, Source, check_names, none_left
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.uncertainty import with_depth_stds
 from deviloc_ros.maps.views import BuildReport, make_views
@@ -23,6 +26,7 @@ from deviloc_ros.matching.base import Matcher
 from deviloc_ros.types import Features, Landmarks, Matches, Prior, ReferenceView
 from deviloc_ros.workers import Serial, Workers
 
+log = logging.getLogger(__name__)
 VIEWS_MATCHED = 10  # of the map, with each new image
 
 
@@ -32,15 +36,16 @@ def update_map(
     """Add posed images to a map, with the config it was built with. The images must be posed in the map's frame.
 
     New images get landmarks of their own, triangulated among themselves, and those of the map's views that they match.
-    Images whose name the map has already are skipped.
+    Images whose name the map has already are skipped. The report says how well the new poses fit the map's views.
 
     Args:
         descriptor_file: the network that described the map's views, if one did.
 
     Raises:
-        SourceError: no usable image is left.
+        SourceError: two images of one name, or no usable image is left.
         MapError: no map there, another process is writing it, or its views were described by another network.
     """
+    check_names(image.name for image in source.images)
     with changing(folder) as (reference_map, writer):
         config, workers = reference_map.config, Serial(quiet=quiet)
         known = [Skipped(i.name, "the map has a view of this name") for i in source.images if i.name in reference_map]
@@ -48,7 +53,7 @@ def update_map(
         images, unreadable = readable_images(unknown, workers)
         skipped = [*source.skipped, *known, *unreadable]
         if not images:
-            raise SourceError(f"no usable image is left of {len(skipped)}; the first: {skipped[:1]}")
+            raise none_left(skipped)
         retrieval_config = replace(config.retrieval, descriptor_file=descriptor_file)
         networks = Networks(replace(config, retrieval=retrieval_config), matcher).load()
         reference_map.check_matcher(config.matcher, networks.matcher.weights_id)
@@ -56,8 +61,12 @@ def update_map(
         points = points_by_id(reference_map)
         own = own_landmarks(images, networks, workers, max(points, default=-1) + 1)
 
+        errors_px: list[NDArray] = []  # between new images and views of the map, whose poses may be of another frame
+
         def observe(image: PosedImage, features: Features, own: Landmarks) -> Landmarks:
-            return joined(own, seen_again(reference_map, image, features, networks))
+            matched = matched_views(reference_map, image, features, networks)
+            errors_px.extend(errors for pair in matched if len(errors := errors_with_view(image, *pair)))
+            return joined(own, seen_again(image, matched, config.lift.landmark_radius_px))
 
         for record in reference_map.records:
             writer.keep(record)
@@ -65,8 +74,19 @@ def update_map(
         new = make_views(writer, images, own, networks, depth, workers, observe, reference_map)
         retrieval = reference_map.retrieval()
         retrieval = retrieval.extended(new.described(retrieval.vlad))
-        writer.finish(points | new.points(), retrieval, noted(reference_map, added=len(new.views)))
-    return new.report(skipped)
+        fit = replace(PoseFit.of_pairs(errors_px), advice="are they posed in the map's frame?")
+        if fit.contradicts:
+            log.warning("pose fit: %s", fit)
+        added = len(new.views)
+        provenance = noted(reference_map, added=added) | {"pose fit": with_addition(reference_map, added, fit)}
+        writer.finish(points | new.points(), retrieval, provenance)
+    return new.report(skipped, {"pose fit": str(fit)})
+
+
+def with_addition(reference_map: Map, added: int, fit: PoseFit) -> str:
+    """What a map is to say of its pose fit: that of its build, if it was looked at, and of each addition."""
+    before = reference_map.manifest.provenance.get("pose fit", "")
+    return f"{before}; {added} added: {fit}".removeprefix("; ")
 
 
 def own_landmarks(
@@ -79,19 +99,25 @@ def own_landmarks(
     return {name: shifted(landmarks, first_id) for name, landmarks in with_depth_stds(images, own).items()}
 
 
-def seen_again(reference_map: Map, image: PosedImage, features: Features, networks: Networks) -> Landmarks:
-    """The map's landmarks that a new image observes: those on keypoints it matches, where they project in it."""
+def matched_views(
+    reference_map: Map, image: PosedImage, features: Features, networks: Networks
+) -> list[tuple[ReferenceView, Matches]]:
+    """The map's views near a new image, each with its matches."""
     prior = Prior(image.cam_from_world, angle_deg=MAX_PAIR_ANGLE_DEG)
-    config = networks.config
-    weight = config.retrieval.meters_per_radian
+    weight = networks.config.retrieval.meters_per_radian
     numbers = nearest_by_pose(reference_map.centres, reference_map.axes, prior, VIEWS_MATCHED, weight)
     views = [reference_map.view(int(number)) for number in numbers]
     if not views or not len(features):
-        return Landmarks.none()
+        return []
     matches = networks.matcher.match(replace(features, dense=None), [view.features for view in views])
+    return list(zip(views, matches, strict=True))
+
+
+def seen_again(image: PosedImage, matched: list[tuple[ReferenceView, Matches]], radius_px: float) -> Landmarks:
+    """The map's landmarks that a new image observes: those on keypoints it matches, where they project in it."""
     found = Landmarks.none()
-    for view, match in zip(views, matches, strict=True):
-        found = joined(found, observed_through(view, match, image, config.lift.landmark_radius_px))
+    for view, matches in matched:
+        found = joined(found, observed_through(view, matches, image, radius_px))
     return found
 
 

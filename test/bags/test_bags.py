@@ -98,3 +98,17 @@ def test_an_existing_bag_is_not_overwritten_and_a_missing_one_is_named(bag, tmp_
         BagWriter(bag[0])
     with pytest.raises(ValueError, match="nowhere"):
         Recording(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_damaged_metadata_is_told_from_damaged_files(bag, text):
+    path, _ = bag
+    (path / "metadata.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"not a readable bag: .*\(move metadata\.yaml away"), Recording(path):
+        pass
+    (path / "metadata.yaml").unlink()
+    assert only(path, "/odom").child_frame_id == "base_link"
+    (part,) = path.iterdir()
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(ValueError, match="if the recorder was stopped hard"), Recording(path):
+        pass

@@ -14,6 +14,7 @@ from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.mapping.bag import read_bag
 from deviloc_ros.mapping.keyframes import Frame, Spacing, keyframes, sharpness_of
 from deviloc_ros.maps.colmap import reconstruction_of
+from deviloc_ros.maps.sources import SourceError
 from deviloc_ros.maps.store import Map
 
 PERIOD_NS = 100_000_000
@@ -108,15 +109,26 @@ def test_a_map_is_built_from_a_recording_in_one_command(bag, room, tmp_path, cap
 @pytest.mark.parametrize(
     ("plan", "why"),
     [
-        (Plan(), "where are the robot's poses"),
+        (Plan(), "where are the robot's poses.*--odom-topic, --pose-topic"),
         (Plan(truth=TruthSource(topic="/amcl_pose")), "no topic /amcl_pose"),
-        (Plan(truth=TruthSource(transform=("map", "rover"))), "no ground truth map <- rover"),
+        (Plan(truth=TruthSource(transform=("map", "rover"))), "the robot's poses, from transform map <- rover: "),
         (Plan(truth=TruthSource(topic="/odom"), rig=Rig(base_frame="rover")), r"none of 8 images on /camera/image"),
     ],
 )
 def test_what_is_missing_is_said(bag, tmp_path, plan, why):
     with pytest.raises(ValueError, match=why):
         read_bag(bag, plan, EVERY_IMAGE, tmp_path, quiet=True)
+
+
+def test_keyframes_that_cannot_be_written_are_named(bag, tmp_path):
+    plan = Plan(truth=TruthSource(topic="/odom"))
+    taken = tmp_path / f"{10 * PERIOD_NS}.png"  # the first keyframe's place
+    taken.mkdir()
+    with pytest.raises(SourceError, match=rf"{taken.name}: cannot be written"):
+        read_bag(bag, plan, EVERY_IMAGE, tmp_path, quiet=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SourceError, match="file: keyframes cannot be written there"):
+        read_bag(bag, plan, EVERY_IMAGE, tmp_path / "file", quiet=True)
 
 
 def run(*arguments) -> int:

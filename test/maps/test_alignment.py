@@ -104,11 +104,15 @@ def test_a_camera_that_only_turns_has_no_scale():
 
 def test_known_positions_are_read_and_what_is_wrong_is_named(tmp_path):
     path = tmp_path / "positions.txt"
-    path.write_text("# NAME X Y Z\n\na.png 1 2 3\nb/c.png -1 0 0.5\n")
+    path.write_text("# NAME X Y Z\n\na.png 1 2 3\nb/c.png -1 0 0.5\n my view 2.png\t4 5 6 \n")
     assert {name: position.tolist() for name, position in read_positions(path).items()} == {
         "a.png": [1, 2, 3],
         "b/c.png": [-1, 0, 0.5],
+        "my view 2.png": [4, 5, 6],
     }
+    path.write_text("a.png 1 2 3\nb.png 1 2 3\na.png 100 2 3\n")
+    with pytest.raises(SourceError, match=r"positions\.txt:3: the second position of 'a\.png'"):
+        read_positions(path)
     for text in ("a.png 1 2", "a.png 1 2 x", "a.png 1 2 nan"):
         path.write_text(text)
         with pytest.raises(SourceError, match=r"positions\.txt:1: "):
@@ -130,3 +134,18 @@ def test_views_are_known_by_name():
         fit_poses(poses, {"other.png": POSES[0]})
     with pytest.raises(SourceError, match=r"2 positions determine no rotation.*of 6 views"):
         fit_positions(poses, {name: np.arange(3.0) for name in ("0.png", "1.png")})
+
+
+def test_positions_that_do_not_fit_are_refused_and_the_worst_is_named():
+    poses = {f"{number}.png": pose for number, pose in enumerate(POSES)}
+    known = {name: MOVE * pose.tgt_origin_in_src() for name, pose in poses.items()}
+    spread_m = np.linalg.norm(np.std(list(known.values()), axis=0))
+    noise_m = RNG.normal(0, 0.05 * spread_m, (len(known), 3))
+    noisy = {name: position + off for (name, position), off in zip(known.items(), noise_m, strict=True)}
+    assert fit_positions(poses, noisy)[0].scale == pytest.approx(MOVE.scale, rel=0.2)
+    with pytest.raises(SourceError, match=r"do not lie to each other as 6 known .*\(most, 4\.png\): look whether"):
+        fit_positions(poses, known | {"4.png": known["4.png"] + 20 * spread_m})
+    with pytest.raises(SourceError, match="look whether"):
+        fit_positions(poses, dict(zip(poses, reversed(known.values()), strict=True)))
+    with pytest.raises(SourceError, match="scale are right"):
+        fit_positions(poses, {name: 5 * position for name, position in known.items()}, rigid=True)

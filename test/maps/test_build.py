@@ -121,6 +121,12 @@ def test_when_no_image_is_left_the_error_lists_them_all(room, tmp_path):
         room.build(tmp_path / "a.map", images=[])
 
 
+def test_two_images_of_one_name_are_refused_before_any_work(room, tmp_path):
+    images = [replace(image, path=tmp_path / "nowhere.png") for image in [*room.images, room.images[2]]]
+    with pytest.raises(SourceError, match=r"image name 'view-2\.png' occurs more than once"):
+        room.build(tmp_path / "a.map", images=images)
+
+
 def test_images_of_nothing_make_no_map(room, tmp_path):
     black = tmp_path / "black.png"
     cv2.imwrite(str(black), np.zeros((240, 320), np.uint8))

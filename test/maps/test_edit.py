@@ -1,19 +1,23 @@
 """Maps looked at, changed, joined and given away, without the images they were made from."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pycolmap
 import pytest
 from rooms import room_config, room_matcher
 from small_maps import reference_view, use_everything, write_map
+from worlds import rigid_of
 
+from deviloc_ros.cli import main
 from deviloc_ros.evaluation.self_localization import Tolerance, localize_view, needless_views
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.colmap import read_model
 from deviloc_ros.maps.edit import drop_views, merge_maps
 from deviloc_ros.maps.export import export_colmap, export_ply
 from deviloc_ros.maps.inspect import describe, problems
+from deviloc_ros.maps.manifest import ARBITRARY_SCALE
 from deviloc_ros.maps.sources import Source, SourceError
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.maps.update import update_map
@@ -52,6 +56,32 @@ def test_new_views_share_landmarks_with_the_old(grown):
     assert list(problems(grown)) == []
 
 
+def test_added_poses_are_held_against_those_of_the_map(room, grown, tmp_path, caplog):
+    """What was built and what was added are told apart; poses of another frame are warned of."""
+    assert "3 added: matches lie 0." in dict(describe(Map.open(grown)))["pose fit"]
+    room.build(tmp_path / "a.map", images=room.images[:4], graph=None)
+    built = Map.open(tmp_path / "a.map").manifest.provenance["pose fit"]
+    caplog.clear()
+    turn = rigid_of([0.0, 0.0, 0.05], [0, 0, 0])
+    elsewhere = [replace(image, cam_from_world=turn * image.cam_from_world) for image in room.images[4:]]
+    report = update_map(Source(elsewhere, []), tmp_path / "a.map", quiet=True, matcher=room_matcher("xfeat"))
+    assert "are they posed in the map's frame?" in report.notes["pose fit"] and "pose fit" in caplog.text
+    assert dict(describe(Map.open(tmp_path / "a.map")))["pose fit"] == f"{built}; 3 added: {report.notes['pose fit']}"
+
+
+def test_poses_that_cannot_be_in_the_maps_frame_are_refused(room, tmp_path, capsys):
+    write_map(tmp_path / "a.map", [reference_view(0)], {"scale": ARBITRARY_SCALE})
+    arguments = ["update-map", str(tmp_path / "a.map"), "--kitti", str(tmp_path / "nowhere")]
+    for more, why in (
+        (["--odom-topic", "/odom"], "--odom-topic: odometry begins anew"),
+        ([], "a.map: its scale is arbitrary"),
+        (["--same-unit"], "nowhere: no image folder"),
+    ):
+        with pytest.raises(SystemExit):
+            main(arguments + more)
+        assert why in capsys.readouterr().err
+
+
 def test_one_image_alone_can_be_added(room, tmp_path):
     room.build(tmp_path / "a.map", images=room.images[:4])
     report = update_map(Source(room.images[4:5], []), tmp_path / "a.map", quiet=True, matcher=room_matcher("xfeat"))
@@ -60,11 +90,13 @@ def test_one_image_alone_can_be_added(room, tmp_path):
 
 def test_an_update_without_a_new_image_changes_nothing(room, copy):
     identity = Map.open(copy).identity
-    with pytest.raises(SourceError, match="no usable image is left of 7"):
+    with pytest.raises(SourceError, match=r"left of 7\n  view-0\.png: the map has a view of this name\n"):
         update_map(Source(room.images, []), copy, quiet=True)
     assert use_everything(copy).identity == identity
     with pytest.raises(MapError, match="not a map"):
         update_map(Source(room.images, []), copy / "nowhere", quiet=True)
+    with pytest.raises(SourceError, match=r"image name 'view-0\.png' occurs more than once"):
+        update_map(Source(room.images[:1] * 2, []), copy, quiet=True)
 
 
 def test_dropped_views_take_their_landmarks_with_them(copy):
@@ -115,6 +147,31 @@ def test_maps_of_different_matchers_are_not_merged(tmp_path, monkeypatch):
         merge_maps([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
 
 
+def test_merged_maps_keep_what_was_said_of_them(tmp_path):
+    notes = {"a": {"timing": "in time", "pose fit": "0.1 px"}, "b": {"timing": "in time", "pose fit": "3 px"}, "c": {}}
+    for number, (name, said) in enumerate(notes.items()):
+        write_map(tmp_path / name, [reference_view(number)], said)
+    merge_maps([tmp_path / "a", tmp_path / "b"], tmp_path / "ab")
+    info = dict(describe(Map.open(tmp_path / "ab")))
+    assert info["timing"] == "in time" and info["pose fit"] == "a: 0.1 px; b: 3 px"
+    merge_maps([tmp_path / "a", tmp_path / "c"], tmp_path / "ac")
+    assert dict(describe(Map.open(tmp_path / "ac")))["timing"] == "a: in time"
+
+
+def test_a_merged_map_is_no_more_metric_than_its_parts(tmp_path, caplog):
+    for number, name in enumerate(("a", "b")):
+        write_map(tmp_path / name, [reference_view(number)], {"scale": ARBITRARY_SCALE})
+    write_map(tmp_path / "metric", [reference_view(2)], {"scale": "metres, by `map align`"})
+    with pytest.raises(MapError, match="a: its scale is arbitrary, that of others is metres"):
+        merge_maps([tmp_path / "metric", tmp_path / "a"], tmp_path / "c")
+    merge_maps([tmp_path / "a"], tmp_path / "one")
+    assert not caplog.text
+    info = dict(describe(Map.open(tmp_path / "one")))
+    assert info["scale"] == ARBITRARY_SCALE and info["camera positions"].endswith("(arbitrary unit)")
+    merge_maps([tmp_path / "a", tmp_path / "b"], tmp_path / "ab")
+    assert not Map.open(tmp_path / "ab").manifest.is_metric and "only if they come from one structure" in caplog.text
+
+
 def test_a_view_is_localized_from_the_others(room_map):
     result = localize_view(Localizer(room_map), 3)
     assert result.outcome.name == "view-3.png" and result.outcome.translation_m < 0.1
@@ -158,6 +215,16 @@ def test_an_exported_model_is_read_back_as_it_was(room, room_map, tmp_path):
             np.testing.assert_allclose(image.cam_from_world.matrix(), record.cam_from_world.matrix(), atol=1e-9)
             np.testing.assert_allclose(image.landmarks.keypoints, observed.keypoints, atol=1e-4)
             np.testing.assert_allclose(image.landmarks.points_in_world, observed.points_in_world, atol=1e-5)
+
+
+def test_names_with_spaces_are_not_written_as_text(tmp_path):
+    write_map(tmp_path / "a.map", [reference_view(0)])
+    reference_map = Map.open(tmp_path / "a.map")
+    with pytest.raises(MapError, match=r"'view 0\.png': .*leave --text out"):
+        export_colmap(reference_map, tmp_path / "model", text=True)
+    assert not (tmp_path / "model").exists()
+    export_colmap(reference_map, tmp_path / "model")
+    assert [image.name for image in read_model(tmp_path / "model", tmp_path).images] == ["view 0.png"]
 
 
 def test_an_exported_cloud_has_the_landmarks(room_map, tmp_path):

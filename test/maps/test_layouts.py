@@ -175,10 +175,27 @@ def test_kapture_poses_are_those_of_the_sensor(kapture):
 
 
 @pytest.mark.parametrize(
+    ("pose", "why"),
+    [
+        (", , , , 1, 2, 3", "its pose in trajectories.txt is partial"),
+        ("nan, 0, 0, 0, 1, 2, 3", "not valid"),
+        ("1, 0, 0, 0, nan, 2, 3", "not valid"),
+        ("0, 0, 0, 0, 1, 2, 3", "not valid"),
+    ],
+)
+def test_a_kapture_image_without_a_whole_pose_is_skipped(kapture, pose, why):
+    path = kapture / "sensors/trajectories.txt"
+    comment, _, *others = path.read_text().splitlines()
+    path.write_text("\n".join([comment, f"0, cam, {pose}", *others]))
+    source = read_kapture(kapture)
+    assert [image.name for image in source.images] == ["1.jpg", "2.jpg"]
+    assert source.skipped[0].name == "0.jpg" and why in source.skipped[0].why
+
+
+@pytest.mark.parametrize(
     ("file", "text", "why"),
     [
         ("trajectories.txt", "0, cam, 1, 0, 0\n", "expected 9 fields or more, got 5"),
-        ("trajectories.txt", "0, cam, 0, 0, 0, 0, 1, 2, 3\n", "not valid"),
         ("sensors.txt", "cam, , camera, MAGIC, 1, 1\n", "camera model 'MAGIC' is unknown"),
         ("rigs.txt", "", "cameras on a rig are not read"),
     ],

@@ -14,10 +14,10 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.build import build_map, warn_if_far
 from deviloc_ros.maps.inspect import describe
 from deviloc_ros.maps.matches import Keypoints
-from deviloc_ros.maps.pose_fit import fit_of_poses
+from deviloc_ros.maps.pose_fit import errors_with_view, fit_of_poses
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map
-from deviloc_ros.types import Features
+from deviloc_ros.types import Features, Lifted, Matches, Moved, ReferenceView
 
 VIEWS, POINTS, NOISE_PX = 8, 120, 0.3
 OFF = rigid_of(np.deg2rad([0.6, 0.8, 0.0]), [0.03, 0.0, 0.04])  # 5 cm and 1 degree
@@ -78,6 +78,19 @@ def test_views_that_share_nothing_say_nothing():
     images, keypoints = seen()
     fit = fit_of_poses(keypoints, images[:1], QUIET)
     assert fit.pairs == 0 and not fit.contradicts and str(fit).startswith("not known")
+
+
+def test_matches_that_a_matcher_moves_are_judged_where_it_moves_them():
+    images, keypoints = seen()
+    a, b = images[:2]
+    pixels_a, pixels_b = keypoints.pixels(a.name), keypoints.pixels(b.name)
+    beside = keypoints.features[b.name].keypoints + 4  # a cell's middle is not where the match is
+    features = replace(keypoints.features[b.name], keypoints=beside)
+    nothing_lifted = Lifted(np.zeros((POINTS, 3)), np.zeros(POINTS), np.ones(POINTS))
+    view = ReferenceView(b.name, b.camera, b.cam_from_world, features, nothing_lifted)
+    matches = Matches(pixels_a, np.arange(POINTS), np.ones(POINTS), Moved(pixels_a, pixels_b, np.zeros((POINTS, 1))))
+    assert np.median(errors_with_view(a, view, matches)) == pytest.approx(0.674 * NOISE_PX, rel=0.3)
+    assert not np.median(errors_with_view(a, view, replace(matches, moved=None))) < 1
 
 
 def test_a_map_says_how_well_its_poses_fit(room, tmp_path, caplog):

@@ -1,5 +1,6 @@
 """Maps from images alone: the structure is right up to a similarity, and what is not known or not used is said."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from rooms import QUIET
 from worlds import PINHOLE, rigid_of
 
 from deviloc_ros.cli import main
-from deviloc_ros.commands.images_alone import as_flag
+from deviloc_ros.commands.images_alone import KnownDistance, as_flag, metric
 from deviloc_ros.commands.options import parse_camera
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.maps.alignment import align_poses
 from deviloc_ros.maps.matches import Keypoints, sift_keypoints
-from deviloc_ros.maps.sources import SourceError
+from deviloc_ros.maps.sources import PosedImage, SourceError
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.structure import (
     UnposedImage,
@@ -27,7 +28,7 @@ from deviloc_ros.maps.structure import (
     pairs_of,
     structure_from_motion,
 )
-from deviloc_ros.types import Camera, Features
+from deviloc_ros.types import Camera, Features, Landmarks
 
 CAMERA = "PINHOLE,320,240,262,262,159.5,119.5"
 
@@ -89,6 +90,19 @@ def test_a_guessed_camera_is_shared_by_images_of_a_size(folder):
     assert [image.name for image in find_images(folder, None, "view-*", 3)[0]] == [f"view-{n}.png" for n in (0, 3, 6)]
     with pytest.raises(SourceError, match=r"none of 9 images is usable; black\.png: image is 320 x 240 px, its camera"):
         find_images(folder, PINHOLE)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".TIFF", ".bmp", ".webp"])
+def test_images_of_any_kind_are_found(tmp_path, suffix):
+    cv2.imwrite(str(tmp_path / f"a{suffix}"), np.zeros((240, 320), np.uint8))
+    ((image,), skipped) = find_images(tmp_path, None)
+    assert (image.name, skipped) == (f"a{suffix}", [])
+    assert image.camera == Camera("SIMPLE_RADIAL", 320, 240, (1.2 * 320, 159.5, 119.5, 0.0))
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SourceError, match="nowhere: no such folder"):
+        find_images(tmp_path / "nowhere", None)
 
 
 def test_images_without_structure_are_refused(folder, room, tmp_path):
@@ -159,6 +173,43 @@ def test_a_known_distance_makes_metres(folder, tmp_path, capsys):
     assert translation_distance_m(poses[names[0]], poses[names[1]]) == pytest.approx(4.5)
 
 
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        (("view-0.png", "view-0.png", 1), r"'view-0\.png' is named twice"),
+        (("view-0.png", "view-6.png", "inf"), "METRES is 'inf'"),
+        (("view-0.png", "view-6.png", "12cm"), "METRES is '12cm'"),
+        (("view-0.png", "veiw-6.png", 1), r"'veiw-6\.png' is not among the images$"),
+    ],
+)
+def test_a_distance_that_is_none_is_refused_before_any_work(folder, tmp_path, capsys, monkeypatch, known, why):
+    monkeypatch.setattr("deviloc_ros.maps.matches.find_keypoints", None)
+    assert build(folder, tmp_path / "a.map", "--known-distance", *known) == 2
+    assert re.search(why, capsys.readouterr().err.strip())
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ("veiw-0.png 1 2 3\nveiw-1.png 2 1 3\nveiw-2.png 3 2 1", "none of the 7 views is named there"),
+        ("view-0.png 1 2 3\nview-1.png 2 1 3\nveiw-2.png 3 2 1", "2 positions determine no rotation"),
+    ],
+)
+def test_positions_of_other_images_are_refused_before_any_work(folder, tmp_path, capsys, monkeypatch, lines, why):
+    monkeypatch.setattr("deviloc_ros.maps.matches.find_keypoints", None)
+    (tmp_path / "positions.txt").write_text(lines)
+    assert build(folder, tmp_path / "a.map", "--positions", tmp_path / "positions.txt") == 2
+    assert why in capsys.readouterr().err
+
+
+def test_cameras_at_one_place_give_no_scale():
+    points = np.random.default_rng(0).uniform([-2, -1.5, 2], [2, 1.5, 6], (20, 3))
+    landmarks = Landmarks(np.arange(20), np.zeros((20, 2)), points)
+    images = [PosedImage(f"{n}.png", Path(), PINHOLE, pose, landmarks) for n, pose in enumerate((POSES[0], POSES[0]))]
+    with pytest.raises(ValueError, match=r"'0\.png' and '1\.png' were taken from one place"):
+        metric(images, {}, KnownDistance("0.png", "1.png", 1.0))
+
+
 def test_an_estimated_camera_is_said_as_the_flag_takes_it(room, capsys):
     text = as_flag(room.camera)
     assert text == CAMERA and parse_camera(text) == room.camera
@@ -167,7 +218,7 @@ def test_an_estimated_camera_is_said_as_the_flag_takes_it(room, capsys):
 def test_flags_that_do_not_fit_are_named(unscaled, folder, tmp_path, capsys):
     for arguments, word in (
         (("build-map", "--output", tmp_path / "a.map"), "give one of --colmap"),
-        (("update-map", unscaled, "--images", folder), "give one of --colmap"),
+        (("update-map", unscaled, "--same-unit", "--images", folder), "give one of --colmap"),
         (("build-map", "--kitti", folder, "--positions", folder, "--output", tmp_path / "a.map"), "map align"),
         (("map", "align", unscaled, "--poses", tmp_path / "a.tum"), "no such file"),
     ):
