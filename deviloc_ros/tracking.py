@@ -34,9 +34,15 @@ class TrackingConfig(Checked):
     max_mahalanobis: float = param(
         5.0, "a fix farther [sigma] than this from its prediction needs confirmation", low=1.0, high=1e6
     )
-    drift_m_per_m: float = param(0.05, "odometry: translation error per metre travelled", low=0.0, high=10.0)
-    drift_deg_per_m: float = param(1.0, "odometry: rotation error [deg] per metre travelled", low=0.0, high=180.0)
-    drift_per_turn: float = param(0.05, "odometry: rotation error per rotation made", low=0.0, high=10.0)
+    drift_m_per_m: float = param(
+        0.05, "odometry: translation error per metre from the last fix, as the crow flies", low=0.0, high=10.0
+    )
+    drift_deg_per_m: float = param(
+        1.0, "odometry: rotation error [deg] per metre from the last fix", low=0.0, high=180.0
+    )
+    drift_per_turn: float = param(
+        0.05, "odometry: rotation error per rotation from the last fix, whole turns not counted", low=0.0, high=10.0
+    )
     drift_m_per_s: float = param(0.02, "odometry: translation error per second", low=0.0, high=100.0)
     drift_deg_per_s: float = param(0.2, "odometry: rotation error [deg] per second", low=0.0, high=180.0)
     max_speed_m_per_s: float = param(

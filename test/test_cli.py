@@ -129,6 +129,14 @@ def test_a_flag_that_makes_no_sense_is_one_line(room_folder, query_files, capsys
         (("build-map", "--kitti", "nowhere", "--output", "x.map"), ("nowhere",)),
         (("build-map", "--sevenscenes", "nowhere", "--output", "x.map"), ("TrainSplit.txt",)),
         (("build-map", "--kitti", "nowhere", "--output", "x.map", "--every", "0"), ("--every",)),
+        (
+            ("build-map", "--kitti", ".", "--camera", "PINHOLE,1,1,1,1,0,0", "--output", "x.map"),
+            ("--camera goes with --tum",),
+        ),
+        (
+            ("build-map", "--sevenscenes", ".", "--time-offset", "1", "--output", "x.map"),
+            ("--time-offset goes with --bag",),
+        ),
         (("localize", "nowhere.map", "a.png"), ("nowhere.map", "manifest.json")),
         (("evaluate", "kitchen-99"), ("kitchen-99",)),
         (("evaluate", "kitchen-12", "--every", "0"), ("--every 0",)),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.options import parse_camera
+from deviloc_ros.commands.options import above_zero, parse_camera
 
 if TYPE_CHECKING:
     import pycolmap
@@ -32,7 +32,7 @@ def add_depth(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--depth-topic", default="", metavar="TOPIC", help="--bag: depth images, 16UC1 or 32FC1")
     group.add_argument("--depth-camera-info-topic", default="", metavar="TOPIC", help="default: that beside them")
     group.add_argument(
-        "--depth-scale", type=float, metavar="UNITS", help="values of a file for a metre (1000; TUM: 5000)"
+        "--depth-scale", type=above_zero, metavar="UNITS", help="values of a file for a metre (1000; TUM: 5000)"
     )
     group.add_argument(
         "--depth-camera",
@@ -67,7 +67,7 @@ def with_depth(source: Source, options: argparse.Namespace) -> Source:
     if options.sevenscenes:
         camera = camera or SEVEN_SCENES_DEPTH_CAMERA
         color_from_depth = color_from_depth or SEVEN_SCENES_COLOR_FROM_DEPTH
-    units_per_m = checked_scale(options) or (UNITS_PER_M if options.tum else MILLIMETRES)
+    units_per_m = options.depth_scale or (UNITS_PER_M if options.tum else MILLIMETRES)
     images = []
     for image in source.images:
         path = find(image)
@@ -124,10 +124,3 @@ def extrinsic(options: argparse.Namespace) -> pycolmap.Rigid3d | None:
         return rigid_of_text(options.depth_to_color) if options.depth_to_color else None
     except ValueError as error:
         raise ValueError(f"--depth-to-color: {error}") from error
-
-
-def checked_scale(options: argparse.Namespace) -> float | None:
-    """Raises ValueError naming the flag."""
-    if options.depth_scale is not None and not 0 < options.depth_scale < float("inf"):
-        raise ValueError(f"--depth-scale {options.depth_scale}: expected a number above 0")
-    return options.depth_scale

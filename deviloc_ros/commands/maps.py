@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deviloc_ros.commands.options import above_zero
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     actions = commands.add_parser("map", help="look at maps, prune and join them").add_subparsers(
@@ -23,9 +25,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     prune.add_argument("--dry-run", action="store_true", help="say which, and change nothing")
     for parser in (report, prune):
         parser.add_argument(
-            "--within-m", type=float, default=0.05, metavar="M", help="error that counts as localized (0.05)"
+            "--within-m", type=above_zero, default=0.05, metavar="M", help="error that counts as localized (0.05)"
         )
-        parser.add_argument("--within-deg", type=float, default=2.0, metavar="DEG", help="the same of the rotation (2)")
+        parser.add_argument(
+            "--within-deg", type=above_zero, default=2.0, metavar="DEG", help="the same of the rotation (2)"
+        )
     report.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page to write, one HTML file")
     add_align(actions)
     merge = actions.add_parser("merge", help="join maps that share a world frame")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from deviloc_ros.commands.depth import add_depth, depth_plan, with_depth
-from deviloc_ros.commands.options import add_every, every_of, parse_camera
+from deviloc_ros.commands.options import add_every, any_number, every_of, parse_camera, zero_or_more
 
 if TYPE_CHECKING:
     from deviloc_ros.maps.sources import ImageFile, Source
@@ -20,6 +20,24 @@ if TYPE_CHECKING:
 
 
 LAYOUTS = ("colmap", "sevenscenes", "kitti", "tum", "nerfstudio", "kapture", "bag")
+OF_RECORDINGS = (
+    "image_topic",
+    "camera_info_topic",
+    "pose_topic",
+    "odom_topic",
+    "tf",
+    "poses",
+    "base_frame",
+    "camera_frame",
+    "extrinsic",
+    "time_offset",
+    "rectified",
+    "keyframe_m",
+    "keyframe_deg",
+    "keyframes",
+)
+READ_BY = {"images": ("colmap",), "sequences": ("sevenscenes",), "camera": ("tum", "bag")}
+READ_BY |= dict.fromkeys(OF_RECORDINGS, ("bag",))  # flags that some layouts read, and others would ignore
 Named = TypeVar("Named", bound="ImageFile")
 
 
@@ -50,6 +68,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     add_every(parser, "image")
     add_bag(parser.add_argument_group("from a recording"))
     add_depth(parser.add_argument_group("from a depth sensor"))
+    parser.set_defaults(unused_flags={name: parser.get_default(name) for name in READ_BY})
 
 
 def add_bag(group: argparse._ArgumentGroup) -> None:
@@ -76,11 +95,19 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
         "--extrinsic", default="", metavar="'X Y Z QX QY QZ QW'", help="the camera in the base frame; default: from TF"
     )
     group.add_argument(
-        "--time-offset", type=float, default=0.0, metavar="S", help="added to an image's stamp to get its pose's time"
+        "--time-offset",
+        type=any_number,
+        default=0.0,
+        metavar="S",
+        help="added to an image's stamp to get its pose's time",
     )
     group.add_argument("--rectified", action="store_true", help="the images are rectified: use P of camera_info")
-    group.add_argument("--keyframe-m", type=float, default=0.25, metavar="M", help="way from view to view (0.25)")
-    group.add_argument("--keyframe-deg", type=float, default=10.0, metavar="DEG", help="or turn from view to view (10)")
+    group.add_argument(
+        "--keyframe-m", type=zero_or_more, default=0.25, metavar="M", help="way from view to view (0.25)"
+    )
+    group.add_argument(
+        "--keyframe-deg", type=zero_or_more, default=10.0, metavar="DEG", help="or turn from view to view (10)"
+    )
     group.add_argument("--keyframes", type=Path, metavar="DIR", help="keep the chosen images here")
 
 
@@ -91,6 +118,7 @@ def posed_images(options: argparse.Namespace) -> Iterator[Source]:
     Raises:
         ValueError: naming flag or file.
     """
+    check_flags(options)
     step = every_of(options)
     with ExitStack() as stack:
         if options.bag:
@@ -99,6 +127,15 @@ def posed_images(options: argparse.Namespace) -> Iterator[Source]:
         else:
             source = with_depth(read_layout(options), options)
         yield replace(source, images=named_like(source.images, options.only)[::step])
+
+
+def check_flags(options: argparse.Namespace) -> None:
+    """Raises ValueError naming a flag that the layout does not read."""
+    layout = next((layout for layout in LAYOUTS if getattr(options, layout)), None)
+    for name, layouts in READ_BY.items():
+        if layout and layout not in layouts and getattr(options, name) != options.unused_flags[name]:
+            flag, readers = f"--{name.replace('_', '-')}", " and ".join(f"--{reader}" for reader in layouts)
+            raise ValueError(f"{flag} goes with {readers}, not with --{layout}")
 
 
 def named_like(images: list[Named], pattern: str | None) -> list[Named]:

@@ -63,7 +63,7 @@ class Truth:
 def truth_of_file(path: Path) -> Truth:
     """From a TUM file. Raises ValueError naming file and line."""
     if not path.is_file():
-        raise ValueError(f"{path}: no such file of ground truth")
+        raise ValueError(f"{path}: no such file of poses")
     return Truth(read_tum(path))
 
 
@@ -110,5 +110,5 @@ def truth_of_transforms(transforms: TransformTree, parent: str, child: str, time
         except TransformError as error:
             failures.append(str(error))
     if not poses:
-        raise ValueError(f"no ground truth {parent} <- {child}: {failures[0] if failures else 'no images'}")
+        raise ValueError(f"no poses {parent} <- {child}: {failures[0] if failures else 'no images'}")
     return Truth(poses, parent)

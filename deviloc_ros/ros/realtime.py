@@ -21,7 +21,7 @@ from deviloc_ros.evaluation.frames import ACCEPTED, NOT_PUBLISHED, NOT_RECEIVED,
 from deviloc_ros.evaluation.topics import Topics
 from deviloc_ros.messages import stamp_ns
 from deviloc_ros.ros.conversions import rigid_from_msg
-from deviloc_ros.ros.replay import Replay, Sent
+from deviloc_ros.ros.replay import Replay, Sent, refuse_ros1
 
 POSE_TOPIC, STATUS_TOPIC = "/deviloc/pose", "/deviloc/status"
 PATIENCE_S = 60.0  # for one image, on a machine that is busy with other things
@@ -106,10 +106,7 @@ def run_real_time(recording: Recording, topics: Topics, rig: Rig, rate: float) -
     Raises:
         TimeoutError: nobody listens. ValueError: a ROS 1 recording, which rclpy cannot publish.
     """
-    if recording.is_ros1:
-        raise ValueError(
-            f"{recording.path}: a ROS 1 bag cannot be replayed; `rosbags-convert` makes one of ROS 2 of it"
-        )
+    refuse_ros1(recording)
     rclpy.init()
     try:
         node = Listening(topics.image, rig)

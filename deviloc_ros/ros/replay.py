@@ -35,7 +35,7 @@ from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg
 STARTUP_LIMIT_S = 90.0
 # Topics overtake each other on their way; where time stands still, an image finds all that was recorded before it.
 SETTLING_S = 0.1
-STATIC_TOPIC = TF_STATIC
+CLOCK_TOPIC = "/clock"
 OWN_TRANSFORMS = frozenset({("map", "odom"), ("map", "base_link")})
 
 
@@ -50,9 +50,34 @@ def message_class(kind: str) -> type:
     return getattr(importlib.import_module(f"{package}.msg"), name)
 
 
+def refuse_ros1(bag: Recording) -> None:
+    """Raises ValueError: rclpy cannot publish the bytes of ROS 1."""
+    if bag.is_ros1:
+        raise ValueError(f"{bag.path}: a ROS 1 bag cannot be replayed; `rosbags-convert` makes one of ROS 2 of it")
+
+
+def playable(topics: dict[str, str], pose_topic: str) -> dict[str, str]:
+    """Of a bag's topics, with their types, those that may be sent.
+
+    Not the clock, which is this node's own, nor poses that would be taken for the localizer's answer; types that are
+    not installed are named on stderr.
+    """
+    played = {}
+    for topic, kind in topics.items():
+        if topic in (CLOCK_TOPIC, pose_topic):
+            continue
+        try:
+            message_class(kind)
+        except (ImportError, AttributeError):
+            print(f"replay: {topic} is left out, its type {kind} is not installed", file=sys.stderr)
+            continue
+        played[topic] = kind
+    return played
+
+
 def offered(topic: str) -> QoSProfile:
     """Reliable; static transforms are kept for who comes late, all of them, since each is a message of its own."""
-    latched = topic == STATIC_TOPIC
+    latched = topic == TF_STATIC
     durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
     return QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
 
@@ -87,7 +112,7 @@ class Replay(Node):
         self._image_topic = image_topic
         self._on_pose = on_pose
         self._publishers_by_topic: dict[str, Any] = {}
-        self._clock_publisher = self.create_publisher(Clock, "/clock", QoSProfile(depth=1))
+        self._clock_publisher = self.create_publisher(Clock, CLOCK_TOPIC, QoSProfile(depth=1))
         self.create_subscription(PoseWithCovarianceStamped, pose_topic, self._note_pose, QoSProfile(depth=10))
 
     def _note_pose(self, msg: PoseWithCovarianceStamped) -> None:
@@ -191,9 +216,11 @@ def main(arguments: list[str] | None = None) -> int:
     node = Replay(options.pose, options.image, show)
     try:
         with Recording(options.bag) as bag:
-            node.offer(bag.topics)
+            refuse_ros1(bag)
+            played = playable(bag.topics, options.pose)
+            node.offer(played)
             node.wait_for_listener()
-            node.play(bag.messages(), options.rate, options.patience)
+            node.play(bag.messages(tuple(played)), options.rate, options.patience)
         print(f"sent {len(node.sent)} images, got {len(node.poses)} poses", flush=True)
     except (TimeoutError, ValueError) as error:
         print(f"replay: {error}", file=sys.stderr)

@@ -82,7 +82,7 @@ def test_without_rerun_its_extra_is_named_before_anything_is_done(room_folder, b
         (["--images-of", "nowhere"], "nowhere: not the output of evaluate-bag"),
         (["--running-node"], "go with --real-time"),
         (["--matcher", "xfeat-lighterglue"], "the map was built with 'xfeat'"),
-        (["--ground-truth", "nowhere.tum"], "nowhere.tum: no such file of ground truth"),
+        (["--ground-truth", "nowhere.tum"], "nowhere.tum: no such file of poses"),
         (["--ground-truth-topic", "/truth", "--ground-truth-frame", "rover"], "of frame 'rover'"),
         (["--align"], "--align needs ground truth"),
         (["--image-topic", "/other"], "/other is not in the recording; topics of images: /image"),
@@ -95,7 +95,16 @@ def test_a_wrong_flag_is_one_line_that_names_it(room_folder, bag, tmp_path, caps
     assert "localize:" not in said  # before any image
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("evaluate-bag", "bag", "--map", "map", "--budget-ms"), "argument --budget-ms: '{}': expected 0 or more"),
+        (("build-map", "--output", "map", "--depth-scale"), "argument --depth-scale: '{}': expected a number above 0"),
+        (("build-map", "--output", "map", "--keyframe-m"), "argument --keyframe-m: '{}': expected 0 or more"),
+        (("map", "report", "map", "--within-m"), "argument --within-m: '{}': expected a number above 0"),
+    ],
+)
 @pytest.mark.parametrize("number", ["-5", "nan", "soon"])
-def test_a_number_that_makes_no_sense_is_refused_by_the_grammar(number, capsys):
-    assert run("evaluate-bag", "bag", "--map", "map", "--budget-ms", number) == 2
-    assert f"argument --budget-ms: '{number}': expected 0 or more" in capsys.readouterr().err
+def test_a_number_that_makes_no_sense_is_refused_by_the_grammar(arguments, says, number, capsys):
+    assert run(*arguments, number) == 2
+    assert says.format(number) in capsys.readouterr().err

@@ -268,7 +268,6 @@ def test_depth_in_a_folder_is_named_as_the_images(kapture, tmp_path):
     [
         (["--depth"], "--depth: say in which folder"),
         (["--depth", "/nowhere"], "--depth /nowhere: no such folder"),
-        (["--depth", "/", "--depth-scale", "-1"], "--depth-scale -1.0: expected"),
         (["--depth", "/", "--depth-camera", "PINHOLE,1"], "--depth-camera 'PINHOLE,1'"),
         (["--depth-topic", "/depth"], "--depth-topic is for recordings"),
         (["--depth-scale", "5000"], "do nothing without --depth"),

@@ -12,6 +12,7 @@ from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.demo.recording import CAMERA_FRAME, IMAGE_TOPIC, INFO_TOPIC, record
 from deviloc_ros.demo.worlds import Frame, World
 from deviloc_ros.evaluation.trajectory import read_tum
+from deviloc_ros.ros.replay import playable
 from deviloc_ros.types import Camera
 
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
@@ -48,6 +49,17 @@ def test_poses_come_back_at_the_stamps_of_the_images(ros_domain, tmp_path):
     assert len(estimated) >= len(BRIGHTNESSES) - 3  # the first ones have to confirm each other
     for time_ns, map_from_base in estimated:
         np.testing.assert_allclose(map_from_base.matrix(), true_pose[time_ns].matrix(), atol=1e-6)
+
+
+def test_only_what_may_be_sent_is_played(capsys):
+    topics = {
+        "/image": "sensor_msgs/msg/Image",
+        "/clock": "rosgraph_msgs/msg/Clock",  # two clocks would set time back
+        "/deviloc/pose": "geometry_msgs/msg/PoseWithCovarianceStamped",
+        "/wheels": "carmaker_msgs/msg/Wheels",
+    }
+    assert list(playable(topics, "/deviloc/pose")) == ["/image"]
+    assert "/wheels is left out, its type carmaker_msgs/msg/Wheels is not installed" in capsys.readouterr().err
 
 
 def test_a_bag_without_the_topic_is_an_error_in_one_line(ros_domain, tmp_path):
