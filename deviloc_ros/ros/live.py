@@ -12,7 +12,6 @@ import pycolmap
 import tf2_ros
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage
@@ -21,6 +20,7 @@ from tf2_msgs.msg import TFMessage
 
 from deviloc_ros.bags.writer import distortion
 from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg, transform_msg
+from deviloc_ros.ros.listening import ListeningThread
 from deviloc_ros.types import Camera
 
 LIMIT_S = 120.0
@@ -60,17 +60,13 @@ class LiveRobot(Node):
         self.create_subscription(TFMessage, "/tf", self._on_tf, 100)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._forget: Any = self.create_client(Empty, "reinitialize_global_localization")
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self)
-        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread = ListeningThread(self, "live_robot")
 
     def __enter__(self) -> LiveRobot:
-        self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._executor.shutdown()
-        self._thread.join()
+        self._thread.close()
         self.destroy_node()
 
     def wait_for(self, value: str, key: str = "lifecycle", limit_s: float = LIMIT_S) -> None:
@@ -120,12 +116,6 @@ class LiveRobot(Node):
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
-
-    def _listen(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
 
     def _on_pose(self, msg: PoseWithCovarianceStamped) -> None:
         self.notes.poses[stamp_ns(msg.header.stamp)] = self._now_ns(), rigid_from_msg(msg.pose.pose)

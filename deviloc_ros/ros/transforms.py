@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 
 import pycolmap
 import tf2_ros
 from geometry_msgs.msg import TransformStamped
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time
 
 from deviloc_ros.messages import rigid_of_text
 from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
+from deviloc_ros.ros.listening import ListeningThread
 from deviloc_ros.ros.parameters import NodeConfig
 
 BUFFER_S = 30.0  # longer than any image waits to be localized, with room for recordings played fast
@@ -54,27 +52,15 @@ class Transforms:
         self.failures: Counter[str] = Counter()  # by the transform that was missing
         self._sent: pycolmap.Rigid3d | None = None
         self._msg = TransformStamped()
-        self._executor = SingleThreadedExecutor(context=node.context)
-        self._executor.add_node(self._node)
-        self._ended = False
-        self._thread = threading.Thread(target=self._listen, name="transforms", daemon=True)
-        self._thread.start()
+        self._thread = ListeningThread(self._node, "transforms")
 
     def close(self) -> None:
         """Stop listening and sending."""
-        self._ended = True
-        self._executor.create_task(lambda: None)  # ends the wait; a shutdown at the wrong moment leaves it without end
-        self._thread.join()
-        self._executor.shutdown()
+        self._thread.close()
         self._listener.unregister()
         if service := getattr(self._buffer, "srv", None):  # tf2_ros leaves it on the node proper
             self._parent.destroy_service(service)
         self._node.destroy_node()
-
-    def _listen(self) -> None:
-        with suppress(ExternalShutdownException):
-            while self._node.context.ok() and not self._ended:
-                self._executor.spin_once()
 
     def base_from_cam(self, image_frame: str, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
         """The camera on the robot when the image was taken: the parameter if given, else TF."""

@@ -87,16 +87,16 @@ def test_nothing_of_it_stays_on_the_node_proper(ros_node, monkeypatch):
 
 def test_it_ends_also_when_told_to_just_before_it_waits(ros_node, monkeypatch):
     transforms, told = Transforms(ros_node, NodeConfig()), threading.Event()
-    gather = transforms._executor.get_nodes
+    gather = transforms._thread._executor.get_nodes
 
     def slowly():
         told.wait(10)  # it has seen that it is not to end, and then waits for messages
         return gather()
 
-    monkeypatch.setattr(transforms._executor, "get_nodes", slowly)
+    monkeypatch.setattr(transforms._thread._executor, "get_nodes", slowly)
     closing = threading.Thread(target=transforms.close, daemon=True)
     closing.start()
-    wait_until(lambda: transforms._ended)
+    wait_until(lambda: transforms._thread._ended)
     told.set()
     closing.join(20)
     assert not closing.is_alive()
