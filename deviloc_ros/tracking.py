@@ -170,6 +170,12 @@ class Tracker:
         self.epoch = -1
         self.reset()
 
+    def said_of(self, verdict: Verdict) -> str:
+        """Why the fix that was just observed is not believed, in words; empty if it is."""
+        if verdict is Verdict.ACCEPTED:
+            return ""
+        return f"{verdict.value}, {self.agreeing} so far" if verdict is Verdict.UNCONFIRMED else verdict.value
+
     def reset(self) -> None:
         """Forget everything: the next frame searches the whole map."""
         self.epoch += 1

@@ -333,6 +333,9 @@ class Lost:
     detail: str = ""
     evidence: Evidence = field(default_factory=Evidence)
 
+    def __str__(self) -> str:
+        return f"{self.reason.value}: {self.detail}" if self.detail else self.reason.value
+
 
 Result = Localized | Lost
 

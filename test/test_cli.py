@@ -87,8 +87,8 @@ def test_localize_writes_a_line_for_each_image(room_folder, query_files, tmp_pat
     assert here["localized"] and here["image"] == str(files[0]) and here["inliers"] >= 30
     assert len(here["world_from_cam"]["translation_m"]) == 3 and len(here["world_from_cam"]["rotation_xyzw"]) == 4
     assert np.array(here["covariance"]).shape == (6, 6)
-    assert (black["localized"], black["reason"]) == (False, "NO_FEATURES") and "world_from_cam" not in black
-    assert (text["localized"], text["reason"]) == (False, "BAD_IMAGE") and "text.png" in text["detail"]
+    assert (black["localized"], black["reason"]) == (False, "no_features") and "world_from_cam" not in black
+    assert (text["localized"], text["reason"]) == (False, "bad_image") and "text.png" in text["detail"]
 
 
 def test_localize_takes_a_camera_and_succeeds_when_all_are_found(room_folder, query_files, room, capsys):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deviloc_ros.commands.options import add_config, add_preset, config_for_map, parse_camera
+
+if TYPE_CHECKING:
+    from deviloc_ros.types import Result
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -48,10 +52,10 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(record))
     if options.json:
         options.json.write_text(json.dumps(records, indent=1))
-    return 0 if all(isinstance(r, dict) and r["localized"] for r in records) else 1
+    return 0 if all(record["localized"] for record in records) else 1
 
 
-def describe(result) -> dict[str, object]:
+def describe(result: Result) -> dict[str, object]:
     """A result as plain values."""
     from deviloc_ros.types import Localized
 
@@ -62,7 +66,7 @@ def describe(result) -> dict[str, object]:
         "coverage": evidence.coverage,
     }
     if not isinstance(result, Localized):
-        return {"localized": False, "reason": result.reason.name, "detail": result.detail, **numbers}
+        return {"localized": False, "reason": result.reason.name.lower(), "detail": result.detail, **numbers}
     world_from_cam = result.cam_from_world.inverse()
     return {
         "localized": True,

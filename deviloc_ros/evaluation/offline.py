@@ -49,13 +49,13 @@ class OfflineRun:
         about = {"prior": prior, "stages_ms": watch.stages_ms | result.evidence.stages_ms, **about_evidence(result)}
         if isinstance(result, Lost):
             self._tracker.missed()
-            return Estimate(image.time_ns, time_ns, result.reason.name.lower(), result.detail, **about)
+            return Estimate(image.time_ns, time_ns, result.reason.name.lower(), str(result), **about)
         fix = fix_of(result, base_from_cam, odom_from_base, time_ns)
         fix = flattened(fix) if self._contents.rig.two_d else fix
         verdict = self._tracker.observe(fix, time_ns)
         status = verdict.name.lower()
         if verdict is not Verdict.ACCEPTED:
-            return Estimate(image.time_ns, time_ns, status, f"{self._tracker.agreeing} agree so far", **about)
+            return Estimate(image.time_ns, time_ns, status, self._tracker.said_of(verdict), **about)
         return Estimate(
             image.time_ns, time_ns, status, map_from_base=fix.map_from_base, covariance=fix.covariance, **about
         )

@@ -152,11 +152,11 @@ class Pipeline:
         with self.tracker_lock:
             epoch, prior = self.tracker.epoch, self.tracker.prior(time_ns, odom_from_base, base_from_cam.inverse())
         match localizer.localize(pixels, camera, prior):
-            case Lost(reason, detail, evidence):
+            case Lost(reason, _, evidence) as lost:
                 with self.tracker_lock:
                     if epoch == self.tracker.epoch:
                         self.tracker.missed()
-                return Outcome(time_ns, None, reason.name.lower(), f"{reason.value}: {detail}", evidence)
+                return Outcome(time_ns, None, reason.name.lower(), str(lost), evidence)
             case Localized() as localized:
                 if odom_from_base is None:  # it may have arrived while the image was localized
                     with watch.stage("odometry"):
@@ -173,13 +173,9 @@ class Pipeline:
             if localizer is not self.localizer:
                 raise NotTried(Drop.MAP_CHANGED)
             verdict = self.tracker.observe(fix, now_ns) if epoch == self.tracker.epoch else Verdict.OUTDATED
-            agreeing = self.tracker.agreeing
-        reason, detail = verdict.name.lower(), verdict.value
-        if verdict is Verdict.ACCEPTED:
-            return Outcome(fix.stamp_ns, fix, reason, evidence=evidence)
-        if verdict is Verdict.UNCONFIRMED:
-            detail = f"{detail}, {agreeing} so far"
-        return Outcome(fix.stamp_ns, None, reason, detail, evidence)
+            detail = self.tracker.said_of(verdict)
+        believed = fix if verdict is Verdict.ACCEPTED else None
+        return Outcome(fix.stamp_ns, believed, verdict.name.lower(), detail, evidence)
 
     def _check_stamp(self, time_ns: int) -> None:
         """Raises NotTried for an image whose time is unknown or too far from now."""
