@@ -1,9 +1,10 @@
-"""The contract all matchers keep."""
+"""The contract all matchers keep, and what they share."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -31,3 +32,25 @@ class Matcher(ABC):
     @abstractmethod
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
         """One `Matches` per reference, in order. A reference keypoint stays where it was lifted."""
+
+
+def torch_device(name: str) -> torch.device:
+    """The device a config names; `auto` is CUDA where there is one. Raises ValueError: there is no such device."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter where PyTorch was built without CUDA
+        raise ValueError(f"matcher.device {name!r}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def no_matches() -> Matches:
+    """Zero matches."""
+    return Matches(np.zeros((0, 2), np.float32), np.zeros(0, int), np.zeros(0, np.float32))
+
+
+def numpy(tensor: torch.Tensor) -> NDArray:
+    """On the CPU, as an array."""
+    return tensor.cpu().numpy()

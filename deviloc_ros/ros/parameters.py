@@ -143,12 +143,12 @@ def all_fields(parameters: Parameters) -> Iterator[tuple[str, Any, Any]]:
 def all_parameters(parameters: Parameters) -> Iterator[tuple[str, bool, Any]]:
     """Dotted name, whether it is live, and value of every parameter of the node."""
     for name, f, value in all_fields(parameters):
-        yield name, is_live(name, f), value
+        yield name, is_live(f), value
 
 
-def is_live(name: str, f: Any) -> bool:
-    """Whether a change takes effect at once. A matcher keeps the config that it was made with."""
-    return not f.metadata["read_only"] and not name.startswith("matcher.")
+def is_live(f: Any) -> bool:
+    """Whether a change of a dataclass field takes effect at once."""
+    return not f.metadata["read_only"]
 
 
 def declare(node: Node) -> Parameters:
@@ -209,7 +209,7 @@ def descriptor(name: str, f: Any) -> ParameterDescriptor:
     """What `ros2 param describe` and rqt show of a field, and the range that rclpy enforces."""
     about = f.metadata
     rules = [f"one of {', '.join(about['choices'])}"] if about["choices"] else []
-    if not is_live(name, f):
+    if not is_live(f):
         rules.append("can be changed only while the node is unconfigured")
     result = ParameterDescriptor(description=about["description"], additional_constraints="; ".join(rules))
     low, high = about["low"], about["high"]
@@ -231,7 +231,7 @@ def markdown() -> str:
             "Made by `python -m deviloc_ros.ros.parameters > docs/parameters.md`; a test keeps it current.",
             "Live parameters take effect at once, the others when the node configures.",
             "",
-            *table((name, f, default, is_live(name, f)) for name, f, default in all_fields(Parameters())),
+            *table((name, f, default, is_live(f)) for name, f, default in all_fields(Parameters())),
             "",
             "The node takes these from the map; `build-map` and the other commands set them:",
             "",

@@ -11,7 +11,7 @@ from torch import Tensor
 from deviloc_ros.checkpoints import load_network
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping
-from deviloc_ros.matching.base import Matcher
+from deviloc_ros.matching.base import Matcher, no_matches, numpy, torch_device
 from deviloc_ros.matching.topicfm.network import (
     CELL_PX,
     COARSE_SIZE,
@@ -21,7 +21,6 @@ from deviloc_ros.matching.topicfm.network import (
     TopicFM,
     cell_pixels,
 )
-from deviloc_ros.matching.xfeat import no_matches, numpy, torch_device
 from deviloc_ros.precision import half_precision
 from deviloc_ros.releases import MATCHER
 from deviloc_ros.types import Features, Matches, Moved
