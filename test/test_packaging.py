@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from deviloc_ros.drops import Drop
+from deviloc_ros.tracking import Verdict
+from deviloc_ros.types import Reason
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "deviloc_ros"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -17,6 +21,7 @@ ROS_NAMES = re.compile(
     r"(rclpy|rcl_interfaces|builtin_interfaces|\w+_msgs|std_srvs|tf2_\w+|cv_bridge|tf_transformations|message_filters"
     r"|image_transport\w*|launch|launch_ros|ament_index_python|diagnostic_updater)"
 )
+TOP_LAYER = {"ros", "evaluation", "mapping", "training", "commands", "demo"}
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 YAML_LOADERS = {"yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.unsafe_load_all", "yaml.full_load"}
 
@@ -128,6 +133,19 @@ def test_the_core_does_not_name_ros(path):
     assert [name for name in imported(ast.parse(path.read_text())) if ROS_NAMES.fullmatch(name)] == []
 
 
+def test_lower_layers_do_not_import_the_highest():
+    """Stages and the localizer know nothing of who uses them; the commands' grammar and the command line do."""
+    climbs = []
+    for path in SOURCES:
+        first, *rest = path.relative_to(PACKAGE).parts
+        if (rest and first in TOP_LAYER) or path.name in ("cli.py", "__main__.py"):
+            continue
+        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        modules = [(node.module or "").split(".") for node in nodes]
+        climbs += [f"{path.name}: {'.'.join(module)}" for module in modules if TOP_LAYER & {*module[1:2]}]
+    assert climbs == []
+
+
 def test_the_core_imports_with_ros_out_of_reach():
     core = [module_name(path) for path in SOURCES if not is_shell(path) and path.name != "__main__.py"]
     result = subprocess.run(
@@ -145,3 +163,10 @@ def test_requirements_are_pinned():
         lines = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
         loose = [line for line in lines if line and "==" not in line and not line.startswith("-c ")]
         assert loose == [], f"{path.name} has a requirement without =="
+
+
+@pytest.mark.parametrize("words", [Reason, Verdict, Drop], ids=lambda words: words.__name__)
+def test_every_reason_of_an_image_without_a_pose_is_explained(words):
+    page = (ROOT / "docs/interface.md").read_text()
+    missing = [word.name.lower() for word in words if f"`{word.name.lower()}`" not in page]
+    assert missing == [] or missing == ["accepted"]
