@@ -63,7 +63,7 @@ def with_depth(source: Source, options: argparse.Namespace) -> Source:
             raise ValueError("--depth-scale, --depth-camera and --depth-to-color do nothing without --depth")
         return source
     find = find_depth(options)
-    camera, color_from_depth = depth_camera(options), extrinsic(options)
+    camera, color_from_depth = depth_camera(options), given_color_from_depth(options)
     if options.sevenscenes:
         camera = camera or SEVEN_SCENES_DEPTH_CAMERA
         color_from_depth = color_from_depth or SEVEN_SCENES_COLOR_FROM_DEPTH
@@ -109,14 +109,16 @@ def depth_plan(options: argparse.Namespace) -> DepthPlan | None:
         raise ValueError("--depth and --depth-scale are for files; for a recording give --depth-topic")
     if not options.depth_topic:
         return None
-    return DepthPlan(options.depth_topic, options.depth_camera_info_topic, depth_camera(options), extrinsic(options))
+    return DepthPlan(
+        options.depth_topic, options.depth_camera_info_topic, depth_camera(options), given_color_from_depth(options)
+    )
 
 
 def depth_camera(options: argparse.Namespace) -> Camera | None:
     return parse_camera(options.depth_camera, "--depth-camera") if options.depth_camera else None
 
 
-def extrinsic(options: argparse.Namespace) -> pycolmap.Rigid3d | None:
+def given_color_from_depth(options: argparse.Namespace) -> pycolmap.Rigid3d | None:
     """color_from_depth, None where nothing was said. Raises ValueError naming the flag."""
     from deviloc_ros.messages import rigid_of_text
 

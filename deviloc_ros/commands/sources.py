@@ -68,7 +68,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     add_every(parser, "image")
     add_bag(parser.add_argument_group("from a recording"))
     add_depth(parser.add_argument_group("from a depth sensor"))
-    parser.set_defaults(unused_flags={name: parser.get_default(name) for name in READ_BY})
+    parser.set_defaults(flag_defaults={name: parser.get_default(name) for name in READ_BY})
 
 
 def add_bag(group: argparse._ArgumentGroup) -> None:
@@ -133,7 +133,7 @@ def check_flags(options: argparse.Namespace) -> None:
     """Raises ValueError naming a flag that the layout does not read."""
     layout = next((layout for layout in LAYOUTS if getattr(options, layout)), None)
     for name, layouts in READ_BY.items():
-        if layout and layout not in layouts and getattr(options, name) != options.unused_flags[name]:
+        if layout and layout not in layouts and getattr(options, name) != options.flag_defaults[name]:
             flag, readers = f"--{name.replace('_', '-')}", " and ".join(f"--{reader}" for reader in layouts)
             raise ValueError(f"{flag} goes with {readers}, not with --{layout}")
 

@@ -158,12 +158,12 @@ def truth_of_images(recording: Recording, topics: Topics, contents: Contents, pl
     Raises:
         ValueError: it is not to be had, or none was named and `align` needs it.
     """
-    stamps_ns = stamps_of(recording, topics.image)
-    times_ns = list(
-        stamps_ns if plan.truth.transform else islice(stamps_ns, 1)
-    )  # of TF only that of the images is kept
+    needed = None if plan.truth.transform else 1  # transforms are looked up at every image
+    times_ns = list(islice(stamps_of(recording, topics.image), needed))
+    if not times_ns:
+        return None  # nothing to compare
     kind = recording.topics.get(plan.truth.topic, "")
-    truth = find_truth(plan, contents, times_ns, kind) if times_ns else None
+    truth = find_truth(plan, contents, times_ns, kind)
     if plan.align and truth is None:
         raise ValueError("--align needs ground truth")
     return truth
