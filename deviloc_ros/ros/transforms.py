@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from deviloc_ros.messages import rigid_of_text
+from deviloc_ros.odometry import Odometer, Odometry
 from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
 from deviloc_ros.ros.listening import ListeningThread
 from deviloc_ros.ros.parameters import NodeConfig
@@ -49,6 +50,7 @@ class Transforms:
         self._buffer = tf2_ros.Buffer(Duration(seconds=BUFFER_S), node)
         self._listener = tf2_ros.TransformListener(self._buffer, self._node)
         self._broadcaster = tf2_ros.TransformBroadcaster(self._node)
+        self._odometer = Odometer(lambda time_ns: known(self._odom_from_base(time_ns, 0.0)))
         self.failures: Counter[str] = Counter()  # by the transform that was missing
         self._sent: pycolmap.Rigid3d | None = None
         self._msg = TransformStamped()
@@ -68,14 +70,15 @@ class Transforms:
             return rigid_of_text(self._config.base_from_camera)
         return self._lookup(self._config.base_frame, self._config.camera_frame or image_frame, time_ns, wait_s)
 
-    def odom_from_base(self, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
+    def odometry(self, time_ns: int, wait_s: float) -> Odometry | Missing:
         """The odometry at a time."""
-        return self._lookup(self._config.odom_frame, self._config.base_frame, time_ns, wait_s)
+        found = self._odom_from_base(time_ns, wait_s)
+        return found if isinstance(found, Missing) else self._odometer.read(time_ns, found)
 
-    def latest_odom_from_base(self) -> pycolmap.Rigid3d | None:
-        """The newest odometry there is, without a wait."""
-        found = self._lookup(self._config.odom_frame, self._config.base_frame, 0, 0.0)
-        return None if isinstance(found, Missing) else found
+    def latest_odometry(self, time_ns: int) -> Odometry | None:
+        """The newest odometry there is, without a wait, taken for that of a time it has not reached."""
+        found = known(self._odom_from_base(0, 0.0))
+        return None if found is None else self._odometer.read(time_ns, found)
 
     def broadcast(self, map_from_child: pycolmap.Rigid3d, child: str, time_ns: int) -> None:
         """Send a transform from the map frame to `child`. Not from two threads at once."""
@@ -84,6 +87,9 @@ class Transforms:
             self._msg = transform_msg(map_from_child, time_ns, self._config.map_frame, child)
         self._msg.header.stamp = time_msg(time_ns)
         self._broadcaster.sendTransform(self._msg)
+
+    def _odom_from_base(self, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
+        return self._lookup(self._config.odom_frame, self._config.base_frame, time_ns, wait_s)
 
     def _lookup(self, target: str, source: str, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
         try:
@@ -96,6 +102,11 @@ class Transforms:
             if wait_s > 0:
                 self.failures[f"{target} <- {source}"] += 1
             return Missing(f"no transform {target} <- {source}: {error}")
+
+
+def known(found: pycolmap.Rigid3d | Missing) -> pycolmap.Rigid3d | None:
+    """The transform, None if it is missing."""
+    return None if isinstance(found, Missing) else found
 
 
 def remapped_as(node: Node) -> list[str]:

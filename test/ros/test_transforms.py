@@ -34,13 +34,31 @@ def test_odometry_is_interpolated_at_the_stamp_and_the_mount_is_static(ros_node)
     def arrived() -> bool:
         moving.sendTransform([transform_msg(at(1.0), 10 * SECOND, "odom", "base_link")])
         moving.sendTransform([transform_msg(at(2.0), 11 * SECOND, "odom", "base_link")])
-        found = (transforms.odom_from_base(11 * SECOND, 0.0), transforms.base_from_cam("camera", 5, 0.0))
+        found = (transforms.odometry(11 * SECOND, 0.0), transforms.base_from_cam("camera", 5, 0.0))
         return not any(isinstance(each, Missing) for each in found)
 
     spin_until(ros_node, arrived)
-    assert transforms.odom_from_base(10 * SECOND + SECOND // 4, 0.0).translation[0] == pytest.approx(1.25)
-    assert transforms.latest_odom_from_base().translation[0] == pytest.approx(2.0)
+    between = transforms.odometry(10 * SECOND + SECOND // 4, 0.0)
+    assert between.odom_from_base.translation[0] == pytest.approx(1.25)
+    assert transforms.latest_odometry(12 * SECOND).odom_from_base.translation[0] == pytest.approx(2.0)
     assert transforms.base_from_cam("camera", 10 * SECOND, 0.0).translation[0] == pytest.approx(0.2)
+    transforms.close()
+
+
+def test_the_way_of_odometry_is_counted_between_images_too(ros_node):
+    transforms, moving = Transforms(ros_node, NodeConfig()), TransformBroadcaster(ros_node)
+    there_and_back = [*range(0, 11), *range(9, -1, -1)]  # tenths of a metre, ten a second
+
+    def arrived() -> bool:
+        sent = [transform_msg(at(x / 10), 10 * SECOND + i * SECOND // 10, "odom", "base_link") for i, x in there]
+        moving.sendTransform(sent)
+        return not isinstance(transforms.odometry(10 * SECOND, 0.0), Missing)
+
+    there = list(enumerate(there_and_back))
+    spin_until(ros_node, arrived)
+    wait_until(lambda: not isinstance(transforms._odom_from_base(12 * SECOND, 0.0), Missing))
+    back = transforms.odometry(12 * SECOND, 0.0)
+    assert np.allclose(back.odom_from_base.translation, 0.0) and back.travelled_m == pytest.approx(2.0)
     transforms.close()
 
 
