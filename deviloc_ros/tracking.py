@@ -92,12 +92,14 @@ class Fix:
 
     covariance: (6, 6) of map_from_base, translation [m] then rotation vector [rad], both in map axes.
     odometry: where that had the robot at that time, None without odometry.
+    is_planar: the robot drives on the plane z = 0 of the map, and is expected there: see `flattened`.
     """
 
     stamp_ns: int
     map_from_base: pycolmap.Rigid3d
     covariance: NDArray
     odometry: Odometry | None = None
+    is_planar: bool = False
 
 
 def fix_of(
@@ -133,7 +135,8 @@ def predict(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: Tracking
             + config.drift_per_turn * turned
         )
     covariance = covariance_of_moved(fix.map_from_base, fix.covariance, moved) + isotropic(std_m, std_rad)
-    return Fix(stamp_ns, fix.map_from_base * moved, covariance, odometry)
+    expected = Fix(stamp_ns, fix.map_from_base * moved, covariance, odometry)
+    return flattened(expected) if fix.is_planar else expected  # odometry may heave and pitch
 
 
 def mahalanobis(a: Fix, b: Fix) -> float:
@@ -151,7 +154,7 @@ def flattened(fix: Fix) -> Fix:
     covariance = np.diag([1e-6] * 6)  # a filter cannot invert zeros
     covariance[np.ix_(planar, planar)] = fix.covariance[np.ix_(planar, planar)]
     map_from_base = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.0, yaw])), np.array([x, y, 0.0]))
-    return Fix(fix.stamp_ns, map_from_base, covariance, fix.odometry)
+    return Fix(fix.stamp_ns, map_from_base, covariance, fix.odometry, is_planar=True)
 
 
 class Tracker:
@@ -234,6 +237,7 @@ class Tracker:
         self._candidate = fix
         if self._agreeing < self.config.confirmations:
             return Verdict.UNCONFIRMED
+        self._odometry_fix = None  # of the old place; without odometry there is no new one
         self._accept(fix, None, now_ns)
         return Verdict.ACCEPTED
 

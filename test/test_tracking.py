@@ -233,6 +233,22 @@ def test_a_fix_without_odometry_leaves_map_from_odom_as_it_was(localized):
     assert close(localized.map_from_odom(round(10.1 * SECOND)), planar(1.0))
 
 
+def test_a_jump_that_is_confirmed_without_odometry_ends_what_the_old_place_said_of_it(localized):
+    verdicts = [observe(localized, 10.1 + 0.1 * i, 8.0, None) for i in range(3)]
+    assert verdicts[-1] is Verdict.ACCEPTED
+    assert localized.map_from_odom(round(10.3 * SECOND)) is None  # it would contradict the pose
+
+
+def test_on_a_plane_only_what_moves_in_it_is_compared():
+    tracker, verdicts = Tracker(CONFIG), []
+    for i in range(20):
+        pitched = pycolmap.Rotation3d(np.array([0.02 * (-1) ** i, 0.03 * (-1) ** i, 0.0]))  # braking, bumps
+        odom = Odometry(pycolmap.Rigid3d(pitched, np.array([0.1 * i, 0.0, 0.05 * (i % 3)])))
+        verdicts.append(tracker.observe(flattened(fix(0.2 * i, planar(1 + 0.1 * i), odom)), i * SECOND // 5))
+    assert verdicts[2:] == [Verdict.ACCEPTED] * 18
+    assert tracker.observe(flattened(fix(4.0, planar(6.0), odom)), 4 * SECOND) is Verdict.UNCONFIRMED
+
+
 # ---- states
 
 
