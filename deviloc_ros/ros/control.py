@@ -91,5 +91,5 @@ class Control:
         """The odometry at a time, or the newest if that is not here yet, as for an initial pose given just now."""
         if not self.parameters.node.uses_odometry:
             return None
-        found = self._transforms.odometry(time_ns, 0.0)
+        found = self._transforms.odometry(time_ns, None)
         return self._transforms.latest_odometry(time_ns) if isinstance(found, Missing) else found

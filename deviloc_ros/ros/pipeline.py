@@ -149,7 +149,7 @@ class Pipeline:
             base_from_cam = self._base_from_cam(frame, time_ns)
         with watch.stage("decode"):
             pixels = self.pixels = decoded(msg)
-        odometry = self._odometry(time_ns, wait_s=0.0)
+        odometry = self._odometry(time_ns, wait_s=None)
         with self.tracker_lock:
             epoch, prior = self.tracker.epoch, self.tracker.prior(time_ns, odometry, base_from_cam.inverse())
         match localizer.localize(pixels, camera, prior):
@@ -195,7 +195,7 @@ class Pipeline:
             raise NotTried(Drop.NO_EXTRINSIC, found.detail)
         return found
 
-    def _odometry(self, time_ns: int, wait_s: float) -> Odometry | None:
+    def _odometry(self, time_ns: int, wait_s: float | None) -> Odometry | None:
         if not self._parameters.node.uses_odometry:
             return None
         found = self._transforms.odometry(time_ns, wait_s)

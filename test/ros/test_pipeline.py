@@ -42,9 +42,9 @@ class StandInTransforms:
     def base_from_cam(self, frame: str, time_ns: int, wait_s: float):
         return self.known.get("camera", Missing("no transform base_link <- camera"))
 
-    def odometry(self, time_ns: int, wait_s: float):
+    def odometry(self, time_ns: int, wait_s: float | None):
         missing = Missing("no transform odom <- base_link")
-        return self.known.get("odometry", missing) if wait_s > 0 or self.known.get("early") else missing
+        return self.known.get("odometry", missing) if wait_s is not None or self.known.get("early") else missing
 
 
 class Bench:
