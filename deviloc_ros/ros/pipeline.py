@@ -180,7 +180,7 @@ class Pipeline:
 
     def _check_stamp(self, time_ns: int) -> None:
         """Raises NotTried for an image whose time is unknown or too far from now."""
-        limit_s = self._parameters.node.max_image_age
+        limit_s = self._parameters.node.max_image_age_s
         age_s = (self._now_ns() - time_ns) * 1e-9
         if time_ns == 0:
             raise NotTried(Drop.NO_STAMP)

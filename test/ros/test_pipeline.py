@@ -153,7 +153,7 @@ def test_no_pose_has_a_reason(image, reason):
 
 
 def test_images_of_any_age_if_told_so():
-    assert Bench(max_image_age=0.0).process(time_ns=5).fix is not None
+    assert Bench(max_image_age_s=0.0).process(time_ns=5).fix is not None
 
 
 def test_an_unknown_extrinsic_gives_no_pose():
