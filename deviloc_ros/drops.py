@@ -13,7 +13,7 @@ class Drop(enum.Enum):
     NOT_ASKED = "not continuous, and nobody called ~/trigger_localization"
     RATE_LIMITED = "more images than max_rate_hz"
     NO_STAMP = "the image has no time stamp"
-    TOO_OLD = "the image is older than max_image_age"
+    TOO_OLD = "the image is older than max_image_age_s"
     FROM_FUTURE = "the image's stamp is in the future"
     UNDECODABLE = "the image cannot be decoded"
     NO_CAMERA_INFO = "no camera_info for the image's frame"

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import Checked, param
 from deviloc_ros.geometry import covariance_of_moved, isotropic, pose_difference
+from deviloc_ros.odometry import CLOCK_JUMP_NS, Odometry, way
 from deviloc_ros.types import Localized, Prior
-
-CLOCK_JUMP_NS = 1_000_000_000  # frames arrive in order, so a stamp this far back means that the clock was set back
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +34,13 @@ class TrackingConfig(Checked):
         5.0, "a fix farther [sigma] than this from its prediction needs confirmation", low=1.0, high=1e6
     )
     drift_m_per_m: float = param(
-        0.05, "odometry: translation error per metre from the last fix, as the crow flies", low=0.0, high=10.0
+        0.05, "odometry: translation error per metre of the way since the last fix", low=0.0, high=10.0
     )
     drift_deg_per_m: float = param(
-        1.0, "odometry: rotation error [deg] per metre from the last fix", low=0.0, high=180.0
+        1.0, "odometry: rotation error [deg] per metre of the way since the last fix", low=0.0, high=180.0
     )
     drift_per_turn: float = param(
-        0.05, "odometry: rotation error per rotation from the last fix, whole turns not counted", low=0.0, high=10.0
+        0.05, "odometry: rotation error per rotation, all that the robot turned since the last fix", low=0.0, high=10.0
     )
     drift_m_per_s: float = param(0.02, "odometry: translation error per second", low=0.0, high=100.0)
     drift_deg_per_s: float = param(0.2, "odometry: rotation error [deg] per second", low=0.0, high=180.0)
@@ -92,49 +91,52 @@ class Fix:
     """Where the robot was at `stamp_ns`.
 
     covariance: (6, 6) of map_from_base, translation [m] then rotation vector [rad], both in map axes.
-    odom_from_base: where odometry had the robot at that time, None without odometry.
+    odometry: where that had the robot at that time, None without odometry.
+    is_planar: the robot drives on the plane z = 0 of the map, and is expected there: see `flattened`.
     """
 
     stamp_ns: int
     map_from_base: pycolmap.Rigid3d
     covariance: NDArray
-    odom_from_base: pycolmap.Rigid3d | None = None
+    odometry: Odometry | None = None
+    is_planar: bool = False
 
 
 def fix_of(
     localized: Localized,
     base_from_cam: pycolmap.Rigid3d,
-    odom_from_base: pycolmap.Rigid3d | None,
+    odometry: Odometry | None,
     stamp_ns: int,
 ) -> Fix:
     """The robot's pose, and its covariance, from that of its camera."""
     map_from_cam, cam_from_base = localized.cam_from_world.inverse(), base_from_cam.inverse()
     covariance = covariance_of_moved(map_from_cam, localized.covariance, cam_from_base)
-    return Fix(stamp_ns, map_from_cam * cam_from_base, covariance, odom_from_base)
+    return Fix(stamp_ns, map_from_cam * cam_from_base, covariance, odometry)
 
 
 def map_from_odom(fix: Fix) -> pycolmap.Rigid3d | None:
     """What the fix says of the odometry frame (REP-105); None without odometry."""
-    return None if fix.odom_from_base is None else fix.map_from_base * fix.odom_from_base.inverse()
+    return None if fix.odometry is None else fix.map_from_base * fix.odometry.odom_from_base.inverse()
 
 
-def predict(fix: Fix, stamp_ns: int, odom_from_base: pycolmap.Rigid3d | None, config: TrackingConfig) -> Fix:
+def predict(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: TrackingConfig) -> Fix:
     """Where the robot of `fix` should be at another time: moved by odometry, or else anywhere it can have reached."""
     seconds = abs(stamp_ns - fix.stamp_ns) * 1e-9
-    if fix.odom_from_base is None or odom_from_base is None:
+    if fix.odometry is None or odometry is None:
         moved = pycolmap.Rigid3d()
         std_m = config.max_speed_m_per_s * seconds
         std_rad = math.radians(config.max_turn_deg_per_s * seconds)
     else:
-        moved = fix.odom_from_base.inverse() * odom_from_base
-        metres, turned = float(np.linalg.norm(moved.translation)), moved.rotation.angle()
+        moved = fix.odometry.odom_from_base.inverse() * odometry.odom_from_base
+        metres, turned = way(fix.odometry, odometry)
         std_m = config.drift_m_per_m * metres + config.drift_m_per_s * seconds
         std_rad = (
             math.radians(config.drift_deg_per_m * metres + config.drift_deg_per_s * seconds)
             + config.drift_per_turn * turned
         )
     covariance = covariance_of_moved(fix.map_from_base, fix.covariance, moved) + isotropic(std_m, std_rad)
-    return Fix(stamp_ns, fix.map_from_base * moved, covariance, odom_from_base)
+    expected = Fix(stamp_ns, fix.map_from_base * moved, covariance, odometry)
+    return flattened(expected) if fix.is_planar else expected  # odometry may heave and pitch
 
 
 def mahalanobis(a: Fix, b: Fix) -> float:
@@ -152,7 +154,7 @@ def flattened(fix: Fix) -> Fix:
     covariance = np.diag([1e-6] * 6)  # a filter cannot invert zeros
     covariance[np.ix_(planar, planar)] = fix.covariance[np.ix_(planar, planar)]
     map_from_base = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.0, yaw])), np.array([x, y, 0.0]))
-    return Fix(fix.stamp_ns, map_from_base, covariance, fix.odom_from_base)
+    return Fix(fix.stamp_ns, map_from_base, covariance, fix.odometry, is_planar=True)
 
 
 class Tracker:
@@ -193,23 +195,21 @@ class Tracker:
         """Take someone's word for where the robot is. It narrows the search, but nobody has seen it: it is no fix."""
         self.reset()
         no_better_than = isotropic(self.config.hint_std_m, math.radians(self.config.hint_std_deg))
-        self._hint = Fix(guess.stamp_ns, guess.map_from_base, guess.covariance + no_better_than, guess.odom_from_base)
+        self._hint = Fix(guess.stamp_ns, guess.map_from_base, guess.covariance + no_better_than, guess.odometry)
 
-    def expected(self, stamp_ns: int, odom_from_base: pycolmap.Rigid3d | None) -> Fix | None:
+    def expected(self, stamp_ns: int, odometry: Odometry | None) -> Fix | None:
         """Where the robot should be, or None where the last word on it is too old."""
         known = self._hint or self.last
         if known is None or abs(stamp_ns - known.stamp_ns) * 1e-9 > self.config.lost_after_s:
             return None
-        return predict(known, stamp_ns, odom_from_base, self.config)
+        return predict(known, stamp_ns, odometry, self.config)
 
-    def prior(
-        self, stamp_ns: int, odom_from_base: pycolmap.Rigid3d | None, cam_from_base: pycolmap.Rigid3d
-    ) -> Prior | None:
+    def prior(self, stamp_ns: int, odometry: Odometry | None, cam_from_base: pycolmap.Rigid3d) -> Prior | None:
         """Where to search for the camera. None is the whole map: nothing is known, or what is known does not hold.
 
         A fix that waits for confirmation does not narrow the search: it must be found again on its own merit.
         """
-        expected = self.expected(stamp_ns, odom_from_base)
+        expected = self.expected(stamp_ns, odometry)
         if expected is None or self._candidate is not None or self._misses >= self.config.global_search_after:
             return None
         std_m, std_deg = largest_stds(expected.covariance)
@@ -229,7 +229,7 @@ class Tracker:
             if fix.stamp_ns > self.last.stamp_ns - CLOCK_JUMP_NS:
                 return Verdict.OUT_OF_ORDER
             self.reset()  # time itself went back: a recording that starts over
-        expected = self.expected(fix.stamp_ns, fix.odom_from_base)
+        expected = self.expected(fix.stamp_ns, fix.odometry)
         if expected is not None and mahalanobis(fix, expected) <= self.config.max_mahalanobis:
             self._accept(fix, self.map_from_odom(now_ns), now_ns)
             return Verdict.ACCEPTED
@@ -237,6 +237,7 @@ class Tracker:
         self._candidate = fix
         if self._agreeing < self.config.confirmations:
             return Verdict.UNCONFIRMED
+        self._odometry_fix = None  # of the old place; without odometry there is no new one
         self._accept(fix, None, now_ns)
         return Verdict.ACCEPTED
 
@@ -274,13 +275,13 @@ class Tracker:
         seconds = (fix.stamp_ns - self._candidate.stamp_ns) * 1e-9
         if not 0 < seconds <= self.config.confirmation_window_s:
             return False
-        expected = predict(self._candidate, fix.stamp_ns, fix.odom_from_base, self.config)
+        expected = predict(self._candidate, fix.stamp_ns, fix.odometry, self.config)
         return mahalanobis(fix, expected) <= self.config.max_mahalanobis
 
     def _accept(self, fix: Fix, blend_from: pycolmap.Rigid3d | None, now_ns: int) -> None:
         self.last, self._hint, self._candidate = fix, None, None
         self._agreeing = self._misses = 0
-        if fix.odom_from_base is not None:
+        if fix.odometry is not None:
             self._odometry_fix, self._blend_from, self._blend_start_ns = fix, blend_from, now_ns
             self._map_from_odom = map_from_odom(fix)
 

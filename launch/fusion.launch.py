@@ -9,13 +9,14 @@ from pathlib import Path
 from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
-from deviloc_ros.ros.launching import COMMON, TF_REMAPPINGS, declared, given, localization, ros_arguments, switches
+from deviloc_ros.ros.launching import COMMON, TF_REMAPPINGS, declared, given, localization, ros_arguments, time_source
 from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 
 ARGUMENTS = {
-    "ekf_params_file": (str(CONFIG / "fusion_ekf.yaml"), "parameters of the filter"),
+    "ekf_params_file": (str(CONFIG / "fusion_ekf.yaml"), "parameters of the filter; not use_sim_time, see there"),
+    "params_file": (str(CONFIG / "deviloc.yaml"), "parameters of the localizer"),
     "odom_topic": ("odom", "nav_msgs/Odometry of the robot"),
     **COMMON,
 }
@@ -29,7 +30,7 @@ def generate_launch_description() -> LaunchDescription:
 def ekf(context: LaunchContext) -> list[Node]:
     """The filter in the map frame."""
     values = given(context, ARGUMENTS)
-    overrides = {**switches(values, "use_sim_time"), "odom0": values["odom_topic"]}
+    overrides = {**time_source(values), "odom0": values["odom_topic"]}
     return [
         Node(
             package="robot_localization",

@@ -9,7 +9,16 @@ from pathlib import Path
 from launch.actions import OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
 
-from deviloc_ros.ros.launching import TF_REMAPPINGS, declared, given, is_true, ros_arguments, switches
+from deviloc_ros.ros.launching import (
+    NODE_NAME,
+    TF_REMAPPINGS,
+    declared,
+    given,
+    is_true,
+    ros_arguments,
+    switches,
+    time_source,
+)
 from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -23,7 +32,7 @@ ARGUMENTS = {
     "image_transport": ("", "raw or compressed"),
     "tf_mode": ("", "map_to_odom, map_to_base or none"),
     "namespace": ("", "namespace of the node, its topics and its TF"),
-    "use_sim_time": ("", "true or false: take the time from /clock, for recordings and simulators"),
+    "use_sim_time": ("", "true or false: take the time from /clock, all nodes; empty: as params_file says"),
     "autostart": ("", "true or false: configure and activate at once; false under a lifecycle manager"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
     "use_respawn": ("false", "start the node again if it dies"),
@@ -42,12 +51,12 @@ def generate_launch_description() -> LaunchDescription:
 def localizer(context: LaunchContext) -> list[Node]:
     values = given(context, ARGUMENTS)
     overrides = {name: values[name] for name in TEXTS if values[name]}
-    overrides |= switches(values, "use_sim_time", "autostart")
+    overrides |= switches(values, "autostart") | time_source(values)
     return [
         Node(
             package="deviloc_ros",
             executable="localizer",
-            name="deviloc",
+            name=NODE_NAME,
             namespace=values["namespace"],
             parameters=[values["params_file"], overrides],
             remappings=TF_REMAPPINGS,
@@ -68,7 +77,7 @@ def rviz(context: LaunchContext) -> list[Node]:
             package="rviz2",
             executable="rviz2",
             namespace=values["namespace"],
-            parameters=[switches(values, "use_sim_time")],
+            parameters=[time_source(values)],
             remappings=TF_REMAPPINGS,
             arguments=["-d", str(CONFIG / "deviloc.rviz")],
         )

@@ -6,15 +6,29 @@ nav2_map_server gives the costmaps their grid, nav2_lifecycle_manager brings bot
 started beside it. The localizer has no bond, so the manager's timeout for bonds is off.
 """
 
+from pathlib import Path
+
 from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
-from deviloc_ros.ros.launching import COMMON, declared, given, is_true, localization, ros_arguments, switches
+from deviloc_ros.ros.launching import (
+    COMMON,
+    NODE_NAME,
+    declared,
+    given,
+    is_true,
+    localization,
+    ros_arguments,
+    time_source,
+)
 from launch import LaunchContext, LaunchDescription
+
+CONFIG = Path(__file__).resolve().parent.parent / "config"
 
 ARGUMENTS = {
     "map": ("", "YAML file of the occupancy grid; empty: nav2_map_server is not started"),
     "autostart": ("true", "bring all up at once"),
+    "params_file": (str(CONFIG / "deviloc.yaml"), "parameters of the localizer"),
     **COMMON,
 }
 
@@ -28,7 +42,7 @@ def generate_launch_description() -> LaunchDescription:
 def nav2_nodes(context: LaunchContext) -> list[Node]:
     """Map server and lifecycle manager."""
     values = given(context, ARGUMENTS)
-    use_sim_time = switches(values, "use_sim_time")
+    use_sim_time = time_source(values)
     common = {
         "namespace": values["namespace"],
         "arguments": ros_arguments(values["log_level"]),
@@ -37,7 +51,7 @@ def nav2_nodes(context: LaunchContext) -> list[Node]:
     managed = {
         **use_sim_time,
         "autostart": is_true(values["autostart"]),
-        "node_names": ["map_server", "deviloc"] if values["map"] else ["deviloc"],
+        "node_names": ["map_server", NODE_NAME] if values["map"] else [NODE_NAME],
         "bond_timeout": 0.0,
     }
     manager = Node(

@@ -1,12 +1,14 @@
 """Which fixes are believed, where odometry carries the robot, and where the camera is searched."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pycolmap
 import pytest
 
 from deviloc_ros.geometry import rotation_distance_deg
+from deviloc_ros.odometry import Odometer, Odometry
 from deviloc_ros.tracking import (
     Fix,
     State,
@@ -31,12 +33,21 @@ def planar(x: float, y: float = 0.0, yaw: float = 0.0) -> pycolmap.Rigid3d:
     return pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.0, yaw])), np.array([x, y, 0.0]))
 
 
-def fix(seconds: float, map_from_base: pycolmap.Rigid3d, odom_from_base: pycolmap.Rigid3d | None = None) -> Fix:
-    return Fix(round(seconds * SECOND), map_from_base, TIGHT, odom_from_base)
+def odometry(x: float, y: float = 0.0, yaw: float = 0.0) -> Odometry:
+    return Odometry(planar(x, y, yaw))
+
+
+def on_circle(radius_m: float, angle_rad: float) -> pycolmap.Rigid3d:
+    """A robot that drives around a circle, from the origin along x."""
+    return planar(radius_m * math.sin(angle_rad), radius_m * (1 - math.cos(angle_rad)), angle_rad)
+
+
+def fix(seconds: float, map_from_base: pycolmap.Rigid3d, odometry: Odometry | None = None) -> Fix:
+    return Fix(round(seconds * SECOND), map_from_base, TIGHT, odometry)
 
 
 def observe(tracker: Tracker, seconds: float, x: float, odom_x: float | None = None) -> Verdict:
-    odom = None if odom_x is None else planar(odom_x)
+    odom = None if odom_x is None else odometry(odom_x)
     return tracker.observe(fix(seconds, planar(x), odom), round(seconds * SECOND))
 
 
@@ -58,28 +69,28 @@ def close(a: pycolmap.Rigid3d, b: pycolmap.Rigid3d, tolerance: float = 1e-9) -> 
 
 
 def test_map_from_odom_takes_odometry_to_the_fix():
-    robot = fix(0, planar(3, 2, 1.0), planar(1, -1, 0.4))
-    assert close(map_from_odom(robot) * robot.odom_from_base, robot.map_from_base)
+    robot = fix(0, planar(3, 2, 1.0), odometry(1, -1, 0.4))
+    assert close(map_from_odom(robot) * robot.odometry.odom_from_base, robot.map_from_base)
 
 
 def test_prediction_follows_odometry():
-    start = fix(0, planar(3, 2, math.pi / 2), planar(0, 0, 0))
-    moved = predict(start, SECOND, planar(1, 0, 0.2), CONFIG)
+    start = fix(0, planar(3, 2, math.pi / 2), odometry(0, 0, 0))
+    moved = predict(start, SECOND, odometry(1, 0, 0.2), CONFIG)
     assert close(moved.map_from_base, planar(3, 3, math.pi / 2 + 0.2))
 
 
 def test_prediction_grows_with_distance_and_without_odometry_with_time():
-    start = fix(0, planar(0), planar(0))
-    std_near = largest_stds(predict(start, SECOND, planar(1), CONFIG).covariance)[0]
-    std_far = largest_stds(predict(start, SECOND, planar(10), CONFIG).covariance)[0]
+    start = fix(0, planar(0), odometry(0))
+    std_near = largest_stds(predict(start, SECOND, odometry(1), CONFIG).covariance)[0]
+    std_far = largest_stds(predict(start, SECOND, odometry(10), CONFIG).covariance)[0]
     blind = predict(start, 2 * SECOND, None, CONFIG)
     assert 0.05 < std_near < 0.2 and std_far > 0.5
     assert close(blind.map_from_base, start.map_from_base) and largest_stds(blind.covariance)[0] > 4.0
 
 
 def test_rotation_error_becomes_position_error_over_distance():
-    start = Fix(0, planar(0), isotropic(0.001, 0.1), planar(0))
-    assert predict(start, 0, planar(5), CONFIG).covariance[1, 1] > 0.5**2
+    start = Fix(0, planar(0), isotropic(0.001, 0.1), odometry(0))
+    assert predict(start, 0, odometry(5), CONFIG).covariance[1, 1] > 0.5**2
 
 
 def test_mahalanobis_counts_sigmas_of_the_difference():
@@ -110,6 +121,41 @@ def test_flattened_keeps_x_y_yaw_and_their_covariance():
     assert np.allclose(flat.map_from_base.rotation.matrix()[2], [0, 0, 1])
     assert flat.covariance[5, 5] == pytest.approx(6.1) and flat.covariance[0, 5] == pytest.approx(0.1)
     assert flat.covariance[2, 2] < 1e-3 and np.linalg.eigvalsh(flat.covariance)[0] > 0
+
+
+def after_drive(odom_from_base: Callable[[int], pycolmap.Rigid3d], seconds: float) -> Fix:
+    """The prediction for a robot that was seen at the start of a drive and not since."""
+    odometer, end_ns = Odometer(odom_from_base), round(seconds * SECOND)
+    start = Fix(0, planar(0), isotropic(1e-6, 1e-6), odometer.read(0, odom_from_base(0)))
+    return predict(start, end_ns, odometer.read(end_ns, odom_from_base(end_ns)), CONFIG)
+
+
+def test_a_turn_on_the_spot_counts_though_it_ends_where_it_began():
+    expected = after_drive(lambda time_ns: planar(0, 0, math.tau * time_ns / (8 * SECOND)), 8.0)
+    std_rad = CONFIG.drift_per_turn * math.tau + math.radians(CONFIG.drift_deg_per_s * 8)
+    assert close(expected.map_from_base, planar(0), 1e-6)
+    assert largest_stds(expected.covariance) == pytest.approx(
+        (CONFIG.drift_m_per_s * 8, math.degrees(std_rad)), rel=1e-3
+    )
+
+
+def test_a_loop_counts_by_its_length_though_it_ends_where_it_began():
+    expected = after_drive(lambda time_ns: on_circle(2.0, math.tau * time_ns / (20 * SECOND)), 20.0)
+    metres = math.tau * 2.0
+    degrees = CONFIG.drift_deg_per_m * metres + CONFIG.drift_per_turn * 360 + CONFIG.drift_deg_per_s * 20
+    stds = CONFIG.drift_m_per_m * metres + CONFIG.drift_m_per_s * 20, degrees
+    assert close(expected.map_from_base, planar(0), 1e-6)
+    assert largest_stds(expected.covariance) == pytest.approx(stds, rel=1e-2)
+
+
+@pytest.mark.parametrize(("turned", "verdict"), [(math.tau, Verdict.ACCEPTED), (0.0, Verdict.UNCONFIRMED)])
+def test_a_fix_that_is_off_by_what_odometry_may_be_after_a_turn_is_believed_and_not_without_it(turned, verdict):
+    odometer = Odometer(lambda time_ns: planar(0, 0, turned * time_ns / (8 * SECOND)))
+    tracker = Tracker(TrackingConfig(confirmations=1))
+    tracker.observe(fix(0, planar(0), odometer.read(0, planar(0))), 0)
+    tracker.config = CONFIG
+    off = planar(0, 0, 1.2 * CONFIG.drift_per_turn * math.tau)
+    assert tracker.observe(fix(8, off, odometer.read(8 * SECOND, planar(0))), 8 * SECOND) is verdict
 
 
 # ---- believing
@@ -155,7 +201,7 @@ def test_fixes_that_scatter_as_their_covariance_says_or_somewhat_more_are_believ
     verdicts = []
     for i in range(100):
         noise = factor * rng.normal(0, [0.01, 0.01, 0.002])
-        fix = Fix(i * SECOND // 10, planar(1 + noise[0], noise[1], noise[2]), TIGHT, planar(0))
+        fix = Fix(i * SECOND // 10, planar(1 + noise[0], noise[1], noise[2]), TIGHT, odometry(0))
         verdicts.append(tracker.observe(fix, fix.stamp_ns))
     assert verdicts.count(Verdict.ACCEPTED) >= 95
 
@@ -187,6 +233,22 @@ def test_a_fix_without_odometry_leaves_map_from_odom_as_it_was(localized):
     assert close(localized.map_from_odom(round(10.1 * SECOND)), planar(1.0))
 
 
+def test_a_jump_that_is_confirmed_without_odometry_ends_what_the_old_place_said_of_it(localized):
+    verdicts = [observe(localized, 10.1 + 0.1 * i, 8.0, None) for i in range(3)]
+    assert verdicts[-1] is Verdict.ACCEPTED
+    assert localized.map_from_odom(round(10.3 * SECOND)) is None  # it would contradict the pose
+
+
+def test_on_a_plane_only_what_moves_in_it_is_compared():
+    tracker, verdicts = Tracker(CONFIG), []
+    for i in range(20):
+        pitched = pycolmap.Rotation3d(np.array([0.02 * (-1) ** i, 0.03 * (-1) ** i, 0.0]))  # braking, bumps
+        odom = Odometry(pycolmap.Rigid3d(pitched, np.array([0.1 * i, 0.0, 0.05 * (i % 3)])))
+        verdicts.append(tracker.observe(flattened(fix(0.2 * i, planar(1 + 0.1 * i), odom)), i * SECOND // 5))
+    assert verdicts[2:] == [Verdict.ACCEPTED] * 18
+    assert tracker.observe(flattened(fix(4.0, planar(6.0), odom)), 4 * SECOND) is Verdict.UNCONFIRMED
+
+
 # ---- states
 
 
@@ -216,7 +278,7 @@ def test_nothing_known_searches_the_whole_map():
 
 
 def test_prior_is_the_camera_where_odometry_has_the_robot(localized):
-    prior = localized.prior(11 * SECOND, planar(2.0), CAM_FROM_BASE)
+    prior = localized.prior(11 * SECOND, odometry(2.0), CAM_FROM_BASE)
     assert close(prior.cam_from_world, CAM_FROM_BASE * planar(3.0).inverse())
     assert CONFIG.search_radius_m < prior.radius_m < CONFIG.search_radius_m + 1.0
     assert CONFIG.search_angle_deg < prior.angle_deg < 180
@@ -224,26 +286,26 @@ def test_prior_is_the_camera_where_odometry_has_the_robot(localized):
 
 def test_misses_and_contradictions_widen_the_search_to_the_whole_map(localized):
     localized.missed()
-    assert localized.prior(11 * SECOND, planar(0), CAM_FROM_BASE) is not None
+    assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is not None
     localized.missed()
-    assert localized.prior(11 * SECOND, planar(0), CAM_FROM_BASE) is None
+    assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is None
     assert observe(localized, 11.0, 1.0, 0.0) is Verdict.ACCEPTED
-    assert localized.prior(11 * SECOND, planar(0), CAM_FROM_BASE) is not None
+    assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is not None
     observe(localized, 11.1, 50.0, 0.0)
-    assert localized.prior(11 * SECOND, planar(0), CAM_FROM_BASE) is None
+    assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is None
 
 
 def test_a_hint_narrows_the_search_but_is_no_fix():
     tracker = Tracker(CONFIG)
-    tracker.hint(fix(0, planar(5.0), planar(0)))
+    tracker.hint(fix(0, planar(5.0), odometry(0)))
     assert tracker.state(0) is State.UNLOCALIZED and tracker.map_from_odom(0) is None
-    prior = tracker.prior(SECOND, planar(1.0), CAM_FROM_BASE)
+    prior = tracker.prior(SECOND, odometry(1.0), CAM_FROM_BASE)
     assert close(prior.cam_from_world, CAM_FROM_BASE * planar(6.0).inverse())
 
 
 def test_a_fix_that_agrees_with_the_hint_is_believed_at_once_and_any_other_waits():
     tracker = Tracker(CONFIG)
-    tracker.hint(fix(0, planar(5.0), planar(0)))
+    tracker.hint(fix(0, planar(5.0), odometry(0)))
     assert observe(tracker, 1.0, 20.0, 0.0) is Verdict.UNCONFIRMED
     assert observe(tracker, 1.1, 5.5, 0.0) is Verdict.ACCEPTED
     assert observe(tracker, 1.2, 6.5, 0.0) is Verdict.UNCONFIRMED  # from now on the fix counts, not the hint
@@ -259,7 +321,7 @@ def test_an_epoch_ends_when_the_pose_is_given_or_forgotten(localized):
 
 
 def test_a_hint_makes_the_old_pose_void(localized):
-    localized.hint(fix(10.5, planar(5.0), planar(0)))
+    localized.hint(fix(10.5, planar(5.0), odometry(0)))
     assert localized.map_from_odom(round(10.5 * SECOND)) is None
 
 

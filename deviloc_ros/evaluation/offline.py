@@ -13,6 +13,7 @@ from deviloc_ros.evaluation.contents import Contents
 from deviloc_ros.evaluation.frames import Estimate
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.messages import pixels_of, stamp_ns
+from deviloc_ros.odometry import Odometer
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking import Tracker, TrackingConfig, Verdict, fix_of, flattened
 from deviloc_ros.types import Evidence, Lost, Prior, Result
@@ -25,6 +26,7 @@ class OfflineRun:
         self._localizer = localizer
         self._contents = contents
         self._tracker = Tracker(tracking)
+        self._odometer = Odometer(contents.odom_from_base)
 
     def run(self, images: Iterable[tuple[Recorded, bool]]) -> list[Estimate]:
         """What becomes of each image; the second of a pair says whether it is tried."""
@@ -44,13 +46,14 @@ class OfflineRun:
         except NotTried as why:
             return Estimate(image.time_ns, time_ns, why.drop.name.lower(), str(why))
         odom_from_base = self._contents.odom_from_base(time_ns)
-        prior = self._tracker.prior(time_ns, odom_from_base, base_from_cam.inverse())
+        odometry = None if odom_from_base is None else self._odometer.read(time_ns, odom_from_base)
+        prior = self._tracker.prior(time_ns, odometry, base_from_cam.inverse())
         result = self._localizer.localize(pixels, camera, prior)
         about = {"prior": prior, "stages_ms": watch.stages_ms | result.evidence.stages_ms, **about_evidence(result)}
         if isinstance(result, Lost):
             self._tracker.missed()
             return Estimate(image.time_ns, time_ns, result.reason.name.lower(), str(result), **about)
-        fix = fix_of(result, base_from_cam, odom_from_base, time_ns)
+        fix = fix_of(result, base_from_cam, odometry, time_ns)
         fix = flattened(fix) if self._contents.rig.two_d else fix
         verdict = self._tracker.observe(fix, time_ns)
         status = verdict.name.lower()

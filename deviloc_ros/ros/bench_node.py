@@ -68,7 +68,7 @@ def measure(robot: LiveRobot, world: World, data: Path, pid: int, unknown_s: flo
     """All benchmarks, one after the other; each begins with a node that knows of no pose."""
     robot.wait_for("active")
     shots = drive_shots(world.frames, world.camera, world.rate_hz)
-    tables = [bench_drive(robot, shots, world.rate_hz, 1 / NodeConfig().tf_publish_rate)]
+    tables = [bench_drive(robot, shots, world.rate_hz, 1 / NodeConfig().tf_publish_rate_hz)]
     print(tables[-1], flush=True)
     tables.append(bench_idle(robot, pid))
     print(tables[-1], flush=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pycolmap
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from std_srvs.srv import Empty, SetBool
 
+from deviloc_ros.odometry import Odometry
 from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, stamp_ns
 from deviloc_ros.ros.endpoints import Endpoints
 from deviloc_ros.ros.optional import SetInitialPose
@@ -87,9 +87,9 @@ class Control:
             raise ValueError(f"it is {ago}, more than tracking.lost_after_s (does use_sim_time differ?)")
         return time_ns
 
-    def _odometry_near(self, time_ns: int) -> pycolmap.Rigid3d | None:
+    def _odometry_near(self, time_ns: int) -> Odometry | None:
         """The odometry at a time, or the newest if that is not here yet, as for an initial pose given just now."""
         if not self.parameters.node.uses_odometry:
             return None
-        found = self._transforms.odom_from_base(time_ns, 0.0)
-        return self._transforms.latest_odom_from_base() if isinstance(found, Missing) else found
+        found = self._transforms.odometry(time_ns, None)
+        return self._transforms.latest_odometry(time_ns) if isinstance(found, Missing) else found

@@ -10,12 +10,16 @@ from launch.launch_context import LaunchContext
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
+from deviloc_ros.ros.parameter_files import use_sim_time_in
+
 Arguments = Mapping[str, tuple[str | None, str]]  # default and description by name; None: it must be given
+
+NODE_NAME = "deviloc"
 
 # Of the launch files that start other nodes beside the localizer.
 COMMON: Arguments = {
     "namespace": ("", "namespace of the robot"),
-    "use_sim_time": ("", "true or false: take the time from /clock; empty: as the parameter files say"),
+    "use_sim_time": ("", "true or false: take the time from /clock, all nodes; empty: as params_file says"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
 # As nav2 does: in a namespace, a robot has a TF tree of its own.
@@ -43,6 +47,17 @@ def is_true(text: str) -> bool:
 def switches(values: Mapping[str, str], *names: str) -> dict[str, bool]:
     """The parameters of these names that were given: those left empty keep what the parameter file says."""
     return {name: is_true(values[name]) for name in names if values[name]}
+
+
+def time_source(values: Mapping[str, str]) -> dict[str, bool]:
+    """`use_sim_time` of every node of a launch file: as its argument says, else as the localizer's parameter file.
+
+    Nodes that disagree on the time find each other's transforms too old or in the future.
+    """
+    if values["use_sim_time"]:
+        return switches(values, "use_sim_time")
+    localizer = Path("/", values["namespace"], NODE_NAME)
+    return {"use_sim_time": use_sim_time_in(Path(values["params_file"]), str(localizer))}
 
 
 def ros_arguments(log_level: str) -> list[str]:

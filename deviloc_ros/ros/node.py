@@ -65,7 +65,7 @@ class DevilocNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady time: a paused recording does not silence the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._report_timer = self.create_timer(self._values.node.diagnostics_period, self._report, clock=steady)
+        self._report_timer = self.create_timer(self._values.node.diagnostics_period_s, self._report, clock=steady)
         # It outlives the sessions: a call may wait while one ends, and must still be answered. In a group of its own,
         # for while its answer waits for an image, images must come in.
         group = ReentrantCallbackGroup()
@@ -91,7 +91,7 @@ class DevilocNode(LifecycleNode):
     @transition
     def on_configure(self) -> None:
         """Load map and network, open what is not bound to images."""
-        self._report_timer.timer_period_ns = round(self._values.node.diagnostics_period * 1e9)
+        self._report_timer.timer_period_ns = round(self._values.node.diagnostics_period_s * 1e9)
         self._report_timer.reset()
         self._session = Session(self, self._loaded(self._values), self._values, self._report)
         self._phase = "inactive"

@@ -50,22 +50,20 @@ class NodeConfig(Checked):
         "", "x y z qx qy qz qw of the optical frame in base_frame; empty: from TF", read_only=True
     )
     tf_mode: str = param("map_to_odom", "the transform to broadcast", choices=TF_MODES, read_only=True)
-    tf_publish_rate: float = param(
-        20.0, "map->odom is broadcast this often [Hz of wall time]", low=0.1, high=1000.0, read_only=True
+    tf_publish_rate_hz: float = param(
+        20.0, "map->odom is broadcast this often, of wall time", low=0.1, high=1000.0, read_only=True
     )
     transform_tolerance: float = param(0.2, "map->odom is stamped this far into the future [s]", low=0.0, high=10.0)
     transform_timeout: float = param(
         0.2, "an image waits this long for its transforms [s of wall time]", low=0.0, high=10.0
     )
     two_d_mode: bool = param(False, "the robot moves on the plane z = 0 of the map: only x, y and yaw are published")
-    max_image_age: float = param(1.0, "older images are dropped [s]; 0 takes images of any age", low=0.0, high=3600.0)
+    max_image_age_s: float = param(1.0, "older images are dropped; 0 takes images of any age", low=0.0, high=3600.0)
     max_rate_hz: float = param(
         0.0, "images localized per second at most; 0: as many as the machine can", low=0.0, high=1000.0
     )
     continuous: bool = param(True, "localize all images; false: only when ~/trigger_localization is called")
-    trigger_timeout: float = param(
-        5.0, "~/trigger_localization gives up after this time [s of wall time]", low=0.1, high=600.0
-    )
+    trigger_timeout_s: float = param(5.0, "~/trigger_localization gives up after this wall time", low=0.1, high=600.0)
     path_length: int = param(1000, "poses that ~/path keeps", low=0, high=1000000, read_only=True)
     save_pose_path: str = param(
         "", "file of the last pose, searched first after a restart; empty: none", read_only=True
@@ -77,8 +75,8 @@ class NodeConfig(Checked):
         high=100.0,
         read_only=True,
     )
-    diagnostics_period: float = param(
-        1.0, "time between two /diagnostics messages [s of wall time]", low=0.05, high=60.0, read_only=True
+    diagnostics_period_s: float = param(
+        1.0, "wall time between two /diagnostics messages", low=0.05, high=60.0, read_only=True
     )
 
     def __post_init__(self) -> None:
@@ -104,6 +102,14 @@ class NodeConfig(Checked):
         """With map_to_base the robot's parent is the map, so odometry cannot be its parent as well."""
         return bool(self.odom_frame) and self.tf_mode != "map_to_base"
 
+
+# Names of before, without their units.
+RENAMED = {
+    "tf_publish_rate": "tf_publish_rate_hz",
+    "max_image_age": "max_image_age_s",
+    "trigger_timeout": "trigger_timeout_s",
+    "diagnostics_period": "diagnostics_period_s",
+}
 
 # A map fixes how it was made; the node takes these from the map, and only here can they not be set.
 FIXED_BY_MAP = ("matcher.name", "lift")
@@ -175,7 +181,8 @@ def refuse_unknown(node: Node) -> None:
     given = node._parameter_overrides  # rclpy has no public name for it
     unknown = [name for name in given if not node.has_parameter(name) and not name.startswith("qos_overrides.")]
     if unknown:
-        raise ValueError(f"unknown parameter {', '.join(sorted(unknown))}")
+        said = [f"{name} (it is {RENAMED[name]} now)" if name in RENAMED else name for name in sorted(unknown)]
+        raise ValueError(f"unknown parameter {', '.join(said)}")
 
 
 def changed(parameters: Parameters, values: Mapping[str, Any]) -> Parameters:

@@ -19,6 +19,7 @@ from deviloc_ros.drops import Drop, NotTried
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages import camera_from_info
+from deviloc_ros.odometry import Odometry
 from deviloc_ros.ros.conversions import image_from_serialized, pixels_from_msg, stamp_ns
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.transforms import Missing, Transforms
@@ -148,9 +149,9 @@ class Pipeline:
             base_from_cam = self._base_from_cam(frame, time_ns)
         with watch.stage("decode"):
             pixels = self.pixels = decoded(msg)
-        odom_from_base = self._odom_from_base(time_ns, wait_s=0.0)
+        odometry = self._odometry(time_ns, wait_s=None)
         with self.tracker_lock:
-            epoch, prior = self.tracker.epoch, self.tracker.prior(time_ns, odom_from_base, base_from_cam.inverse())
+            epoch, prior = self.tracker.epoch, self.tracker.prior(time_ns, odometry, base_from_cam.inverse())
         match localizer.localize(pixels, camera, prior):
             case Lost(reason, _, evidence) as lost:
                 with self.tracker_lock:
@@ -158,10 +159,10 @@ class Pipeline:
                         self.tracker.missed()
                 return Outcome(time_ns, None, reason.name.lower(), str(lost), evidence)
             case Localized() as localized:
-                if odom_from_base is None:  # it may have arrived while the image was localized
+                if odometry is None:  # it may have arrived while the image was localized
                     with watch.stage("odometry"):
-                        odom_from_base = self._odom_from_base(time_ns, self._parameters.node.transform_timeout)
-                fix = fix_of(localized, base_from_cam, odom_from_base, time_ns)
+                        odometry = self._odometry(time_ns, self._parameters.node.transform_timeout)
+                fix = fix_of(localized, base_from_cam, odometry, time_ns)
                 if self._parameters.node.two_d_mode:
                     fix = flattened(fix)
                 return self._judge(fix, localized.evidence, localizer, epoch)
@@ -179,7 +180,7 @@ class Pipeline:
 
     def _check_stamp(self, time_ns: int) -> None:
         """Raises NotTried for an image whose time is unknown or too far from now."""
-        limit_s = self._parameters.node.max_image_age
+        limit_s = self._parameters.node.max_image_age_s
         age_s = (self._now_ns() - time_ns) * 1e-9
         if time_ns == 0:
             raise NotTried(Drop.NO_STAMP)
@@ -194,10 +195,10 @@ class Pipeline:
             raise NotTried(Drop.NO_EXTRINSIC, found.detail)
         return found
 
-    def _odom_from_base(self, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | None:
+    def _odometry(self, time_ns: int, wait_s: float | None) -> Odometry | None:
         if not self._parameters.node.uses_odometry:
             return None
-        found = self._transforms.odom_from_base(time_ns, wait_s)
+        found = self._transforms.odometry(time_ns, wait_s)
         return None if isinstance(found, Missing) else found
 
 

@@ -55,7 +55,7 @@ class Session:
         self._parameters = parameters
         self._report = report
         self._tally = Tally()
-        self._rates = Rates(parameters.node.diagnostics_period, time.monotonic())
+        self._rates = Rates(parameters.node.diagnostics_period_s, time.monotonic())
         self._incompatible_qos: dict[str, str] = {}
         self._outcome: Outcome | None = None  # of the last image
         self._last_taken_s = -float("inf")
@@ -96,7 +96,7 @@ class Session:
             endpoints.subscribe(kind, topic, self._on_image, newest_only(), raw=True)
             endpoints.subscribe(CameraInfo, config.camera_info_topic, self._on_camera_info, newest_only())
             if config.tf_mode == "map_to_odom":
-                period_s = 1 / config.tf_publish_rate
+                period_s = 1 / config.tf_publish_rate_hz
                 running.callback(Repeater(period_s, self._broadcast_map_from_odom, self._on_repeated_error).join)
             if config.save_pose_path and config.save_pose_rate > 0:
                 running.callback(Repeater(1 / config.save_pose_rate, self._save_pose, self._on_repeated_error).join)
@@ -127,7 +127,7 @@ class Session:
 
     async def trigger(self) -> str:
         """Wait until a pose is published. Returns why none was in time; empty: one was."""
-        limit_s, asked_s = self._parameters.node.trigger_timeout, time.monotonic()
+        limit_s, asked_s = self._parameters.node.trigger_timeout_s, time.monotonic()
         return await self._triggers.wait(limit_s, lambda: f"not localized in time: {self._why_not(asked_s)}")
 
     def reset_tracking(self, why: str) -> None:
@@ -154,7 +154,7 @@ class Session:
             silent_s=now_s - (self._tally.last_received_s or now_s),
             image_topic=self._image_topic if phase == "active" else "",
             incompatible_qos=tuple(self._incompatible_qos.values()),
-            missing_odometry=config.uses_odometry and last is not None and last.odom_from_base is None,
+            missing_odometry=config.uses_odometry and last is not None and last.odometry is None,
             values=self.about | gpu_values(self._device) | tally_values(self._tally, self._rates, now_s) | failures,
         )
 

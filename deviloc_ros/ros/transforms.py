@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from deviloc_ros.messages import rigid_of_text
+from deviloc_ros.odometry import Odometer, Odometry
 from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
 from deviloc_ros.ros.listening import ListeningThread
 from deviloc_ros.ros.parameters import NodeConfig
@@ -32,7 +33,7 @@ class Transforms:
 
     It listens in a thread and with a node of its own, `<name>_tf`: they arrive most often, rclpy looks at all that
     a node has each time that anything arrives, and they must arrive while the node proper is busy. The waits of the
-    look-ups are for the worker thread.
+    look-ups are for the worker thread; with None for a wait they are only a question, and no failure.
     """
 
     def __init__(self, node: Node, config: NodeConfig) -> None:
@@ -49,6 +50,7 @@ class Transforms:
         self._buffer = tf2_ros.Buffer(Duration(seconds=BUFFER_S), node)
         self._listener = tf2_ros.TransformListener(self._buffer, self._node)
         self._broadcaster = tf2_ros.TransformBroadcaster(self._node)
+        self._odometer = Odometer(lambda time_ns: known(self._odom_from_base(time_ns, None)))
         self.failures: Counter[str] = Counter()  # by the transform that was missing
         self._sent: pycolmap.Rigid3d | None = None
         self._msg = TransformStamped()
@@ -62,20 +64,22 @@ class Transforms:
             self._parent.destroy_service(service)
         self._node.destroy_node()
 
-    def base_from_cam(self, image_frame: str, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
+    def base_from_cam(self, image_frame: str, time_ns: int, wait_s: float | None) -> pycolmap.Rigid3d | Missing:
         """The camera on the robot when the image was taken: the parameter if given, else TF."""
         if self._config.base_from_camera:
             return rigid_of_text(self._config.base_from_camera)
-        return self._lookup(self._config.base_frame, self._config.camera_frame or image_frame, time_ns, wait_s)
+        camera_frame = self._config.camera_frame or image_frame.removeprefix("/")  # as tf2 names frames
+        return self._lookup(self._config.base_frame, camera_frame, time_ns, wait_s)
 
-    def odom_from_base(self, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
+    def odometry(self, time_ns: int, wait_s: float | None) -> Odometry | Missing:
         """The odometry at a time."""
-        return self._lookup(self._config.odom_frame, self._config.base_frame, time_ns, wait_s)
+        found = self._odom_from_base(time_ns, wait_s)
+        return found if isinstance(found, Missing) else self._odometer.read(time_ns, found)
 
-    def latest_odom_from_base(self) -> pycolmap.Rigid3d | None:
-        """The newest odometry there is, without a wait."""
-        found = self._lookup(self._config.odom_frame, self._config.base_frame, 0, 0.0)
-        return None if isinstance(found, Missing) else found
+    def latest_odometry(self, time_ns: int) -> Odometry | None:
+        """The newest odometry there is, without a wait, taken for that of a time it has not reached."""
+        found = known(self._odom_from_base(0, None))
+        return None if found is None else self._odometer.read(time_ns, found)
 
     def broadcast(self, map_from_child: pycolmap.Rigid3d, child: str, time_ns: int) -> None:
         """Send a transform from the map frame to `child`. Not from two threads at once."""
@@ -85,17 +89,24 @@ class Transforms:
         self._msg.header.stamp = time_msg(time_ns)
         self._broadcaster.sendTransform(self._msg)
 
-    def _lookup(self, target: str, source: str, time_ns: int, wait_s: float) -> pycolmap.Rigid3d | Missing:
+    def _odom_from_base(self, time_ns: int, wait_s: float | None) -> pycolmap.Rigid3d | Missing:
+        return self._lookup(self._config.odom_frame, self._config.base_frame, time_ns, wait_s)
+
+    def _lookup(self, target: str, source: str, time_ns: int, wait_s: float | None) -> pycolmap.Rigid3d | Missing:
         try:
             found = self._buffer.lookup_transform(
-                target, source, Time(nanoseconds=time_ns), Duration(seconds=wait_s) if wait_s > 0 else Duration()
+                target, source, Time(nanoseconds=time_ns), Duration(seconds=wait_s or 0.0)
             )
             return rigid_from_msg(found.transform)
         except (tf2_ros.TransformException, ValueError) as error:
-            # Without a wait it was only a question; with one, an image goes without its transform.
-            if wait_s > 0:
+            if wait_s is not None:  # an image goes without its transform
                 self.failures[f"{target} <- {source}"] += 1
             return Missing(f"no transform {target} <- {source}: {error}")
+
+
+def known(found: pycolmap.Rigid3d | Missing) -> pycolmap.Rigid3d | None:
+    """The transform, None if it is missing."""
+    return None if isinstance(found, Missing) else found
 
 
 def remapped_as(node: Node) -> list[str]:

@@ -86,7 +86,7 @@ def test_an_initial_pose_of_another_time_is_refused_and_the_robot_stays_where_it
 
 def test_a_new_diagnostics_period_holds_from_the_next_configuration_on(node):
     node.trigger_cleanup()
-    (result,) = node.set_parameters([Parameter("diagnostics_period", value=30.0)])
+    (result,) = node.set_parameters([Parameter("diagnostics_period_s", value=30.0)])
     assert result.successful
     node.trigger_configure()
     assert node._report_timer.timer_period_ns == 30 * 10**9

@@ -35,6 +35,7 @@ STAND_INS = {
 }
 
 
+PARAMETERS = "{place}:\n  ros__parameters: {{use_sim_time: {value}}}\n"
 SHARED = "deviloc_ros.ros.launching"  # what the launch files import
 
 
@@ -115,6 +116,7 @@ def test_it_starts_an_executable_that_exists_with_parameters_that_exist(launch_f
     assert console_scripts()[node.kwargs["executable"]] == "deviloc_ros.ros.node:main"
     assert Path(params_file).is_file() and set(overrides) <= names
     assert overrides == {"map_path": "/maps/a", "tf_mode": "none", "use_sim_time": True}
+    assert node.kwargs["name"] == "deviloc"  # for which the parameter file was read
 
 
 def test_files_it_names_exist(arguments):
@@ -183,13 +185,40 @@ def test_a_filter_fuses_the_pose_and_owns_the_transform(opened):
     assert len(parameters["pose0_config"]) == len(parameters["odom0_config"]) == 15
 
 
-@pytest.mark.parametrize(("name", "function"), [("nav2", "nav2_nodes"), ("fusion", "ekf")])
-def test_the_clock_of_the_parameter_file_holds_unless_another_is_given(opened, name, function):
-    launch_file = opened(name)
-    defaults = described(launch_file).defaults | {"map": "/maps/floor.yaml"}
-    for given, used in (("", [None]), ("true", [True]), ("false", [False])):
-        nodes = getattr(launch_file, function)(defaults | ({"use_sim_time": given} if given else {}))
-        assert [node.kwargs["parameters"][-1].get("use_sim_time") for node in nodes] == used * len(nodes)
+def times(nodes: list) -> list[bool]:
+    """Which time each node is told to take."""
+    return [node.kwargs["parameters"][-1]["use_sim_time"] for node in nodes]
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "count"),
+    [("localization", "localizer", 1), ("localization", "rviz", 1), ("nav2", "nav2_nodes", 2), ("fusion", "ekf", 1)],
+)
+@pytest.mark.parametrize(
+    ("argument", "said", "used"),
+    [("", None, False), ("", "true", True), ("", "false", False), ("false", "true", False), ("true", "false", True)],
+)
+def test_all_nodes_take_one_time_that_of_the_argument_or_else_of_the_parameter_file(
+    opened, tmp_path, name, function, count, argument, said, used
+):
+    launch_file, file = opened(name), tmp_path / "params.yaml"
+    file.write_text(PARAMETERS.format(place="/**", value=said) if said else "")
+    given = {"params_file": str(file), "use_sim_time": argument, "rviz": "true", "map": "/maps/floor.yaml"}
+    nodes = getattr(launch_file, function)(described(launch_file).defaults | given)
+    assert times(nodes) == [used] * count
+
+
+def test_the_parameter_file_is_the_same_for_all_that_is_included(opened):
+    files = {described(opened(name)).defaults["params_file"] for name in ("localization", "nav2", "fusion")}
+    assert files == {str(ROOT / "config" / "deviloc.yaml")}
+
+
+@pytest.mark.parametrize(("namespace", "used"), [("", False), ("robot1", True), ("/robot1/", True), ("robot2", False)])
+def test_a_robot_takes_the_time_that_the_file_gives_to_its_namespace(launch_file, tmp_path, namespace, used):
+    file = tmp_path / "params.yaml"
+    file.write_text(PARAMETERS.format(place="/robot1/deviloc", value="true"))
+    given = {**described(launch_file).defaults, "params_file": str(file), "namespace": namespace}
+    assert times(launch_file.localizer(given)) == [used]
 
 
 @pytest.mark.parametrize("name", ["replay", "nav2", "fusion"])

@@ -31,7 +31,7 @@ def robot():
         environment.setenv("FASTDDS_DEFAULT_PROFILES_FILE", str(FASTDDS_PROFILES))
         rclpy.init()
         robot = Robot()
-        with python_process(STAND_IN, "--ros-args", "-p", "diagnostics_period:=0.2"):
+        with python_process(STAND_IN, "--ros-args", "-p", "diagnostics_period_s:=0.2"):
             yield robot
         robot.close()
         rclpy.try_shutdown()
@@ -54,7 +54,7 @@ def same(a: pycolmap.Rigid3d, b: pycolmap.Rigid3d) -> bool:
 
 def pending_trigger(robot):
     """The answer of a call that waits for an image, without end."""
-    assert robot.set_parameters(trigger_timeout=600.0) == ""
+    assert robot.set_parameters(trigger_timeout_s=600.0) == ""
     client = robot.create_client(Trigger, "/deviloc/trigger_localization")
     robot.until(client.service_is_ready)
     answer = client.call_async(Trigger.Request())
@@ -233,13 +233,13 @@ def test_one_image_when_asked(robot):
     answer = client.call_async(Trigger.Request())
     robot.see_until(answer.done)
     assert answer.result().success and robot.poses
-    assert robot.set_parameters(trigger_timeout=0.3) == ""
+    assert robot.set_parameters(trigger_timeout_s=0.3) == ""
     in_vain = robot.trigger()
     assert not in_vain.success and in_vain.message == "not localized in time: no image on /image"
     robot.enable(False)
     assert robot.trigger().message == "not localized in time: disabled by ~/enable"
     robot.enable(True)
-    assert robot.set_parameters(continuous=True, trigger_timeout=5.0) == ""
+    assert robot.set_parameters(continuous=True, trigger_timeout_s=5.0) == ""
 
 
 def test_a_call_that_waits_is_answered_when_the_node_is_stopped(robot):
@@ -249,7 +249,7 @@ def test_a_call_that_waits_is_answered_when_the_node_is_stopped(robot):
     robot.until(answer.done)
     assert not answer.result().success and "the node " in answer.result().message
     assert robot.trigger().message == "the node is unconfigured"
-    assert robot.set_parameters(trigger_timeout=5.0) == ""
+    assert robot.set_parameters(trigger_timeout_s=5.0) == ""
     for state in ("configure", "activate"):
         assert robot.change_state(state)
     robot.localized(50)

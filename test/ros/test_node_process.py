@@ -55,7 +55,7 @@ def test_a_signal_before_anything_ran_ends_it_too(robot):
 
 
 def test_under_a_lifecycle_manager_it_waits_to_be_told(robot):
-    with stand_in("autostart:=false", "diagnostics_period:=0.2"):
+    with stand_in("autostart:=false", "diagnostics_period_s:=0.2"):
         assert robot.state() == "unconfigured"
         robot.until(lambda: robot.status.get("message") == "unconfigured")
         assert robot.change_state("configure") and robot.state() == "inactive"
@@ -68,7 +68,7 @@ def test_the_last_pose_is_searched_first_after_a_restart(robot, tmp_path):
     with stand_in(f"save_pose_path:={file}"):
         robot.localized(50)
     assert file.is_file() and [path.name for path in file.parent.iterdir()] == ["last.json"]
-    with stand_in(f"save_pose_path:={file}", "diagnostics_period:=0.2"):
+    with stand_in(f"save_pose_path:={file}", "diagnostics_period_s:=0.2"):
         robot.until(lambda: robot.status.get("state") == "unlocalized")
         robot.reasons.clear()
         robot.localized(51)
@@ -86,7 +86,7 @@ def test_the_last_pose_is_kept_while_it_runs(robot, tmp_path):
 
 
 def test_publishers_whose_qos_does_not_fit_are_named(robot):
-    with stand_in("qos_overrides./image.subscription.reliability:=reliable", "diagnostics_period:=0.2"):
+    with stand_in("qos_overrides./image.subscription.reliability:=reliable", "diagnostics_period_s:=0.2"):
         assert robot.images.topic_name == "/image"  # best effort, as cameras are
         robot.until(lambda: "incompatible QoS" in robot.status.get("message", ""))
         assert "RELIABILITY" in robot.status["message"] and robot.status["level"] == "2"
@@ -125,7 +125,7 @@ class Recording:
 
 def test_when_the_clock_jumps_back_it_starts_anew(robot):
     recording = Recording(robot)
-    with stand_in("use_sim_time:=true", "diagnostics_period:=0.2"):
+    with stand_in("use_sim_time:=true", "diagnostics_period_s:=0.2"):
         robot.until(recording.play)
         first_ns = pose_time_ns(robot.poses[0])
         robot.until(lambda: robot.status["state"] == "localized")
@@ -144,7 +144,7 @@ def test_the_last_pose_is_searched_first_when_simulated_time_starts_late(robot, 
     with stand_in(f"save_pose_path:={file}"):
         robot.localized(50)
     recording = Recording(robot)
-    with stand_in(f"save_pose_path:={file}", "use_sim_time:=true", "diagnostics_period:=0.2"):
+    with stand_in(f"save_pose_path:={file}", "use_sim_time:=true", "diagnostics_period_s:=0.2"):
         robot.until(lambda: robot.status.get("state") == "unlocalized")
         robot.reasons.clear()
         robot.poses.clear()

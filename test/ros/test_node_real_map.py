@@ -58,7 +58,7 @@ def test_a_real_image_is_localized_and_noise_is_not(robot, room):
     def look_until(condition, pixels) -> None:
         robot.until(lambda: condition() or look(pixels), limit_s=60)
 
-    map_path, period = f"map_path:={room.map}", "diagnostics_period:=0.2"
+    map_path, period = f"map_path:={room.map}", "diagnostics_period_s:=0.2"
     with python_process("-m", "deviloc_ros.ros.node", "--ros-args", "-p", map_path, "-p", period) as process:
         look_until(lambda: len(robot.poses) >= 2, room.picture)
         base_from_map = BASE_FROM_CAM * room.cam_from_map

@@ -1,5 +1,7 @@
 """Every field of the config dataclasses is a ROS parameter: declared, described, checked before it is applied."""
 
+import re
+
 import pytest
 import yaml
 from ros_helpers import ROOT
@@ -10,10 +12,21 @@ from rclpy.parameter import Parameter
 from ros.stand_in import StandInLocalizer
 
 from deviloc_ros.ros.node import DevilocNode
-from deviloc_ros.ros.parameters import NodeConfig, Parameters, all_parameters, changed, markdown, part_of
+from deviloc_ros.ros.parameters import (
+    RENAMED,
+    NodeConfig,
+    Parameters,
+    all_fields,
+    all_parameters,
+    changed,
+    markdown,
+    part_of,
+)
 
 pytestmark = pytest.mark.ros
 
+# Of amcl, slam_toolbox and robot_localization, where they have no unit either: known names are worth more.
+NAMED_BY_OTHERS = {"transform_tolerance", "transform_timeout", "save_pose_rate"}
 NAMES = [name for name, _, _ in all_parameters(Parameters())]
 
 
@@ -73,6 +86,7 @@ def test_dotted_names_find_their_config():
         ({"base_from_camera": "1 2 3"}, "base_from_camera"),
         ({"mapp_path": "typo"}, "unknown parameter mapp_path"),
         ({"matcher__name": "xfeat"}, "unknown parameter matcher.name"),
+        ({"max_image_age": 1.0}, r"unknown parameter max_image_age \(it is max_image_age_s now\)"),
     ],
 )
 def test_a_node_does_not_start_with_an_impossible_parameter(ros, values, says):
@@ -131,6 +145,12 @@ def flat(tree: dict, prefix: str = "") -> dict:
 def test_the_documented_parameters_are_current():
     documented = (ROOT / "docs" / "parameters.md").read_text()
     assert documented == markdown(), "run `python -m deviloc_ros.ros.parameters > docs/parameters.md`"
+
+
+def test_units_are_in_the_names_but_for_names_that_users_know_from_elsewhere():
+    described = {name: f.metadata["description"] for name, f, _ in all_fields(Parameters())}
+    assert {name for name, text in described.items() if re.search(r"\[(s|Hz)\b", text)} == NAMED_BY_OTHERS
+    assert set(RENAMED.values()) <= set(NAMES) and not set(RENAMED) & set(NAMES)
 
 
 def test_no_parameter_has_two_meanings():

@@ -23,7 +23,7 @@ FIX = Fix(
 def test_it_comes_back_for_the_same_map_with_the_time_of_now(tmp_path):
     save_pose(tmp_path / "last.json", "abc", FIX)
     loaded = load_pose(tmp_path / "last.json", "abc", 99)
-    assert loaded.stamp_ns == 99 and loaded.odom_from_base is None
+    assert loaded.stamp_ns == 99 and loaded.odometry is None
     assert np.allclose(loaded.map_from_base.matrix(), FIX.map_from_base.matrix())
     assert np.allclose(loaded.covariance, FIX.covariance)
 
