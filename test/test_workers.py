@@ -99,7 +99,7 @@ def test_a_task_that_kills_its_workers_is_named(ray):
     assert list(ray.map(divided, [(1, 1)], NAMES[:1], **BAR)) == [1]
 
 
-@pytest.mark.parametrize(("source", "refine"), [("sift", True), ("matcher", False)])
+@pytest.mark.parametrize(("source", "refine"), [("sift", True), ("both", False)])
 def test_a_map_is_the_same_to_the_bit(room, ray, tmp_path, source, refine):
     config = from_dict(room_config("xfeat-lighterglue"), {"lift": {"landmark_source": source}})
     for name, workers in {"serial": QUIET, "ray": ray}.items():

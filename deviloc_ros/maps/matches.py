@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from deviloc_ros.config import settled
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.maps.colmap import camera_to_colmap, pixels_from_colmap, pixels_to_colmap
 from deviloc_ros.maps.global_descriptors import Vlad, training_descriptors
@@ -48,19 +49,30 @@ class Keypoints:
     Args:
         features: by image name.
         match: (M, 2) rows of the keypoints of two images that look alike.
+        others: keypoints of another kind in the same images; their rows come after these, each kind has its matches.
     """
 
-    def __init__(self, features: dict[str, Features], match: Match) -> None:
+    def __init__(self, features: dict[str, Features], match: Match, others: Keypoints | None = None) -> None:
         self.features = features
         self._match = match
+        self._others = others
         self._rows: dict[Pair, NDArray] = {}
 
     def pixels(self, name: str) -> NDArray:
         """(N, 2) px of an image's keypoints."""
-        return self.features[name].keypoints.cpu().numpy().astype(float)
+        own = self.features[name].keypoints.cpu().numpy().astype(float)
+        return own if self._others is None else np.concatenate([own, self._others.pixels(name)])
 
     def matched(self, pairs: Sequence[Pair], workers: Workers) -> list[NDArray]:
         """(M, 2) rows for each pair; a pair that was matched before is not matched again."""
+        own = self._matched_of_this_kind(pairs, workers)
+        if self._others is None:
+            return own
+        before = [np.array([len(self.features[a]), len(self.features[b])]) for a, b in pairs]
+        others = self._others.matched(pairs, workers)
+        return [np.concatenate([mine, start + rows]) for mine, start, rows in zip(own, before, others, strict=True)]
+
+    def _matched_of_this_kind(self, pairs: Sequence[Pair], workers: Workers) -> list[NDArray]:
         missing = [pair for pair in pairs if pair not in self._rows]
         shared = {name: workers.share(self.features[name]) for name in dict.fromkeys(chain.from_iterable(missing))}
         tasks = ((shared[a], shared[b]) for a, b in missing)
@@ -69,12 +81,12 @@ class Keypoints:
         return [self._rows[pair] for pair in pairs]
 
 
-def sift_keypoints(images: Sequence[ImageFile], workers: Workers) -> Keypoints:
-    """SIFT; mutual nearest neighbours with Lowe's ratio."""
+def sift_keypoints(images: Sequence[ImageFile], workers: Workers, others: Keypoints | None = None) -> Keypoints:
+    """SIFT; mutual nearest neighbours with Lowe's ratio. And `others`, if given."""
     names = [image.name for image in images]
     tasks = ((image.path, (image.camera.width, image.camera.height)) for image in images)
     found = workers.map(extract_sift, tasks, names, desc="keypoints: SIFT", unit="view")
-    return Keypoints(dict(zip(names, found, strict=True)), match_sift_features)
+    return Keypoints(dict(zip(names, found, strict=True)), match_sift_features, others)
 
 
 def extract_sift(path: Path, size: tuple[int, int]) -> Features:
@@ -125,9 +137,11 @@ def match_with_matcher(networks: Networks, a: Features, b: Features) -> NDArray:
 
 def find_keypoints(images: Sequence[ImageFile], networks: Networks, workers: Workers) -> Keypoints:
     """Those that `lift.landmark_source` names."""
-    if networks.config.lift.landmark_source == "sift":
+    source = settled(networks.config).lift.landmark_source
+    if source == "sift":
         return sift_keypoints(images, workers)
-    return matcher_keypoints(networks, images, workers)
+    own = matcher_keypoints(networks, images, workers)
+    return own if source == "matcher" else sift_keypoints(images, workers, own)
 
 
 def match_pairs(

@@ -70,6 +70,15 @@ def test_the_matchers_own_keypoints_make_landmarks_too(room):
     assert len(errors) > 100 and np.median(errors) < 0.06  # whole pixels, short baselines
 
 
+def test_two_kinds_of_keypoints_make_more_landmarks(room, tmp_path):
+    found = {}
+    for source in ("sift", "both"):
+        config = from_dict(room_config("xfeat-lighterglue"), {"lift": {"landmark_source": source}})
+        build_map(room.images[:4], tmp_path / source, config, quiet=True)
+        found[source] = len(Map.open(tmp_path / source).landmarks())
+    assert found["both"] > 1.2 * found["sift"]
+
+
 def test_triangulation_is_deterministic(room):
     first, second = (triangulate(room.images[:3], match_sift(room.images[:3], QUIET)) for _ in range(2))
     for name in first:
