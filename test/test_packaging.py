@@ -146,6 +146,14 @@ def test_lower_layers_do_not_import_the_highest():
     assert climbs == []
 
 
+def test_what_makes_maps_and_what_judges_them_do_not_import_each_other():
+    """What both need of recordings is below them, in `bags`."""
+    for here, there in (("mapping", "evaluation"), ("evaluation", "mapping")):
+        nodes = [node for path in (PACKAGE / here).rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+        modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        assert [module for module in modules if module.startswith(f"deviloc_ros.{there}")] == []
+
+
 def test_the_core_imports_with_ros_out_of_reach():
     core = [module_name(path) for path in SOURCES if not is_shell(path) and path.name != "__main__.py"]
     result = subprocess.run(

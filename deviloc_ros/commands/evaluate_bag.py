@@ -123,7 +123,8 @@ def evaluate_or_say_why(options: argparse.Namespace, given: Given, bag: Path, ou
 def evaluate(options: argparse.Namespace, given: Given, bag: Path, output: Path) -> Run:
     """One recording; writes its files. Raises ValueError."""
     from deviloc_ros.bags.reader import Recording
-    from deviloc_ros.evaluation.bag_run import about_localizer, conclude, read, run_offline, truth_of_images
+    from deviloc_ros.bags.reading import read
+    from deviloc_ros.evaluation.bag_run import about_localizer, conclude, run_offline, truth_of_images
     from deviloc_ros.evaluation.folder import REPORT, write_run
     from deviloc_ros.evaluation.report.gallery import gallery
     from deviloc_ros.evaluation.report.maps import surroundings

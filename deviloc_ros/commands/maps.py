@@ -118,7 +118,7 @@ def run_prune(options: argparse.Namespace) -> int:
 
 
 def run_align(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.truth import truth_of_file
+    from deviloc_ros.bags.truth import truth_of_file
     from deviloc_ros.maps.colmap import read_model
     from deviloc_ros.maps.edit import align_map
     from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions

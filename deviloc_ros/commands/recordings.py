@@ -69,8 +69,9 @@ def add_real_time(group: argparse._ArgumentGroup) -> None:
 
 def plan_of(options: argparse.Namespace) -> Plan:
     """What the flags say. Raises ValueError naming the flag."""
-    from deviloc_ros.evaluation.bag_run import Plan, TruthSource
-    from deviloc_ros.evaluation.contents import Rig
+    from deviloc_ros.bags.contents import Rig
+    from deviloc_ros.bags.reading import TruthSource
+    from deviloc_ros.evaluation.bag_run import Plan
     from deviloc_ros.evaluation.folder import read_run
     from deviloc_ros.messages import rigid_of_text
 

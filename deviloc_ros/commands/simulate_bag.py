@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
 
     from deviloc_ros.demo.recording import dense, drifting_odometry, record, true_poses
     from deviloc_ros.demo.worlds import world_of
-    from deviloc_ros.evaluation.trajectory import write_tum
+    from deviloc_ros.trajectory import write_tum
 
     with posed_images(options) as source:
         world = world_of(source.images, options.rate_hz)

@@ -148,7 +148,7 @@ def named_like(images: list[Named], pattern: str | None) -> list[Named]:
 
 def read_layout(options: argparse.Namespace) -> Source:
     """By the layout that was named."""
-    from deviloc_ros.evaluation.truth import truth_of_file
+    from deviloc_ros.bags.truth import truth_of_file
     from deviloc_ros.maps import colmap, kapture, nerfstudio, sources, tum
 
     if not any(getattr(options, layout) for layout in LAYOUTS):
@@ -171,8 +171,8 @@ def read_layout(options: argparse.Namespace) -> Source:
 
 def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     """Keyframes of --bag, written into a folder."""
-    from deviloc_ros.evaluation.bag_run import Plan, TruthSource
-    from deviloc_ros.evaluation.contents import Rig
+    from deviloc_ros.bags.contents import Rig
+    from deviloc_ros.bags.reading import Reading, TruthSource
     from deviloc_ros.mapping.bag import read_bag
     from deviloc_ros.mapping.keyframes import Spacing
     from deviloc_ros.messages import rigid_of_text
@@ -186,10 +186,10 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     )
     topic = options.pose_topic or options.odom_topic
     poses = TruthSource(options.poses, topic, tuple(options.tf) if options.tf else None)
-    plan = Plan(options.image_topic, options.camera_info_topic, rig, poses)
+    reading = Reading(options.image_topic, options.camera_info_topic, rig, poses)
     spacing = Spacing(options.keyframe_m, options.keyframe_deg)
     offset_s = options.time_offset
-    return read_bag(options.bag, plan, spacing, folder, time_offset_s=offset_s, depth=depth_plan(options))
+    return read_bag(options.bag, reading, spacing, folder, time_offset_s=offset_s, depth=depth_plan(options))
 
 
 def print_report(report: BuildReport, what: str, seconds: float) -> None:

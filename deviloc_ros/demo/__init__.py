@@ -16,8 +16,8 @@ from deviloc_ros.demo.recording import IMAGE_TOPIC, INFO_TOPIC, record
 from deviloc_ros.demo.report import compare
 from deviloc_ros.demo.worlds import World, kitchen, rendered_room
 from deviloc_ros.evaluation.picture import draw_trajectory
-from deviloc_ros.evaluation.trajectory import Stamped, read_tum, write_tum
 from deviloc_ros.maps.build import build_map
+from deviloc_ros.trajectory import Stamped, read_tum, write_tum
 
 MARKER = ".deviloc-demo"  # only a folder with this file in it is emptied
 LOG_LINES_SHOWN = 15

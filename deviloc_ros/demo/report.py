@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
-from deviloc_ros.evaluation.trajectory import Stamped
 from deviloc_ros.geometry import rotation_distance_deg
+from deviloc_ros.trajectory import Stamped
 
 
 @dataclass(frozen=True, slots=True, eq=False)

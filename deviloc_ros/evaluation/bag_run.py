@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from deviloc_ros.bags.contents import Contents
 from deviloc_ros.bags.reader import Recorded, Recording
-from deviloc_ros.bags.transforms import TransformError
+from deviloc_ros.bags.reading import Reading, find_truth
+from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.truth import Truth
 from deviloc_ros.config import to_dict
 from deviloc_ros.drops import Drop
-from deviloc_ros.evaluation.contents import Contents, Rig, read_contents
 from deviloc_ros.evaluation.folder import Run
 from deviloc_ros.evaluation.frames import WORDS, Estimate, score
 from deviloc_ros.evaluation.offline import OfflineRun
 from deviloc_ros.evaluation.sampling import Sampled, all_of, every_kth, within_budget
 from deviloc_ros.evaluation.summary import summarize_frames, summarize_latency
-from deviloc_ros.evaluation.topics import Topics, choose_topics
-from deviloc_ros.evaluation.truth import Truth, truth_of_file, truth_of_messages, truth_of_transforms
 from deviloc_ros.evaluation.versions import versions
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.messages import stamp_ns
@@ -40,33 +39,14 @@ AS_PUBLISHED = "none: poses as given, in the frame of the map"
 ALIGNED = "all poses moved rigidly to fit the truth best (no scale): errors common to all are hidden"
 
 
-@dataclass(frozen=True, slots=True)
-class TruthSource:
-    """Where the truth comes from, one of the first three. body: the frame whose poses it holds, empty: the robot's."""
-
-    file: Path | None = None
-    topic: str = ""
-    transform: tuple[str, str] | None = None  # parent, child
-    body: str = ""
-
-    def __str__(self) -> str:
-        if self.transform:
-            return "transform {} <- {}".format(*self.transform)
-        return self.topic or (self.file.name if self.file else "none")
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class Plan(Reading):
     """What to do with a recording.
 
     every: only each k-th image. budget_ms: simulate a machine that needs this long per image; 0: all are tried.
     only: stamps [ns] of the images to try, None for all.
     """
 
-    image_topic: str = ""
-    camera_info_topic: str = ""
-    rig: Rig = field(default_factory=Rig)
-    truth: TruthSource = field(default_factory=TruthSource)
     align: bool = False
     every: int = 1
     budget_ms: float = 0.0
@@ -94,12 +74,6 @@ def images_of(recording: Recording, topics: Topics, plan: Plan) -> Sampled:
     return within_budget(images, round(plan.budget_ms * 1e6)) if plan.budget_ms > 0 else all_of(images)
 
 
-def read(recording: Recording, plan: Plan) -> tuple[Topics, Contents]:
-    """What there is besides images. Raises ValueError: something that the plan needs is missing."""
-    topics = choose_topics(recording, plan.image_topic, plan.camera_info_topic, plan.rig.camera is not None)
-    return topics, read_contents(recording, topics, plan.rig, plan.truth.topic)
-
-
 def run_offline(
     recording: Recording, topics: Topics, contents: Contents, plan: Plan, localizer: Localizer, tracking: TrackingConfig
 ) -> list[Estimate]:
@@ -125,33 +99,6 @@ def none_tried(estimates: list[Estimate]) -> str:
     return f"no image could be tried; {count} of {len(estimates)}: {detail or WORDS[status]}. {advice}".rstrip(". ")
 
 
-def find_truth(plan: Plan, contents: Contents, times_ns: list[int], kind: str) -> Truth | None:
-    """The truth as map_from_base; None if none was asked for.
-
-    Args:
-        times_ns: stamps of the images. kind: type of the topic of the truth.
-
-    Raises:
-        ValueError: it is not to be had.
-    """
-    source, base = plan.truth, contents.rig.base_frame
-    if source.file:
-        truth = truth_of_file(source.file)
-    elif source.topic:
-        truth = truth_of_messages(contents.truth, kind)
-    elif source.transform:
-        truth = truth_of_transforms(contents.transforms, *source.transform, times_ns)
-    else:
-        return None
-    body = source.body or (source.transform[1] if source.transform else base)
-    if body == base:
-        return truth
-    try:
-        return truth.moved(contents.transforms.lookup(body, base, times_ns[0]))
-    except TransformError as error:
-        raise ValueError(f"ground truth is of frame {body!r}, wanted of {base!r}: {error}") from error
-
-
 def truth_of_images(recording: Recording, topics: Topics, contents: Contents, plan: Plan) -> Truth | None:
     """What estimates are to be compared with, before there are any: a mistake is said before hours of work.
 
@@ -163,7 +110,7 @@ def truth_of_images(recording: Recording, topics: Topics, contents: Contents, pl
     if not times_ns:
         return None  # nothing to compare
     kind = recording.topics.get(plan.truth.topic, "")
-    truth = find_truth(plan, contents, times_ns, kind)
+    truth = find_truth(plan.truth, contents, times_ns, kind)
     if plan.align and truth is None:
         raise ValueError("--align needs ground truth")
     return truth

@@ -24,8 +24,8 @@ import pycolmap
 
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.evaluation.frames import Estimate, Frame
-from deviloc_ros.evaluation.trajectory import write_tum
 from deviloc_ros.geometry import rigid_of_quaternion
+from deviloc_ros.trajectory import write_tum
 
 SUMMARY, FRAMES, LATENCY, STAGES = "summary.json", "frames.csv", "latency.json", "latency.csv"
 ESTIMATED, TRUTH, ESTIMATES, REPORT = "estimated.tum", "truth.tum", "estimates", "report.html"

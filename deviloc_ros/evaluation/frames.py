@@ -8,9 +8,9 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from deviloc_ros.bags.truth import Truth
 from deviloc_ros.drops import Drop
 from deviloc_ros.evaluation.metrics import is_wrong_fix
-from deviloc_ros.evaluation.truth import Truth
 from deviloc_ros.geometry import isotropic, pose_difference, rotation_distance_deg
 from deviloc_ros.maps.alignment import align_positions
 from deviloc_ros.tracking import Verdict, largest_stds

@@ -7,9 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from deviloc_ros.bags.contents import Contents
 from deviloc_ros.bags.reader import Recorded
 from deviloc_ros.drops import Drop, NotTried
-from deviloc_ros.evaluation.contents import Contents
 from deviloc_ros.evaluation.frames import Estimate
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.messages import pixels_of, stamp_ns

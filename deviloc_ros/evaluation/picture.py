@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from deviloc_ros.evaluation.trajectory import Stamped
+from deviloc_ros.trajectory import Stamped
 
 TRUTH, ESTIMATE, KEYFRAME = "#444444", "#d1495b", "#30638e"
 

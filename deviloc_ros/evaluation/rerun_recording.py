@@ -12,12 +12,12 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.topics import Topics
 from deviloc_ros.drops import NotTried
 from deviloc_ros.evaluation.folder import Run
 from deviloc_ros.evaluation.frames import WORDS, Frame
 from deviloc_ros.evaluation.offline import decoded
 from deviloc_ros.evaluation.report.maps import Surroundings, places
-from deviloc_ros.evaluation.topics import Topics
 from deviloc_ros.messages import stamp_ns
 
 TIME = "stamp"

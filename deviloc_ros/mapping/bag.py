@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
+from deviloc_ros.bags.contents import Contents
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.reading import Reading, find_truth, read
+from deviloc_ros.bags.truth import Truth
 from deviloc_ros.drops import NotTried
-from deviloc_ros.evaluation.bag_run import Plan, find_truth, read
-from deviloc_ros.evaluation.contents import Contents
-from deviloc_ros.evaluation.truth import Truth
 from deviloc_ros.mapping.depth import DepthPlan, DepthReader, Keyframe
 from deviloc_ros.mapping.keyframes import Frame, Spacing, keyframes
 from deviloc_ros.mapping.turns import TurnsSeen, agreement
@@ -61,7 +61,7 @@ class BagFrames:
 
 def read_bag(
     path: Path,
-    plan: Plan,
+    reading: Reading,
     spacing: Spacing,
     folder: Path,
     *,
@@ -72,7 +72,7 @@ def read_bag(
     """Write the keyframes of a recording into a folder and pose them.
 
     Args:
-        plan: topics, how the robot is built, and where its poses are from; their frame becomes the map's.
+        reading: topics, how the robot is built, and where its poses are from; their frame becomes the map's.
         time_offset_s: what is added to an image's stamp to get the time of its pose.
         depth: where the recording has depth, if that is to be used.
 
@@ -81,14 +81,14 @@ def read_bag(
             message says why.
     """
     with Recording(path) as recording:
-        topics, contents = read(recording, plan)
-        kind = recording.topics.get(plan.truth.topic, "")
+        topics, contents = read(recording, reading)
+        kind = recording.topics.get(reading.truth.topic, "")
         times_ns = [stamp_ns(image.message()) for image in recording.messages((topics.image,))]
         offset_ns = round(time_offset_s * 1e9)
         try:
-            truth = find_truth(plan, contents, [time_ns + offset_ns for time_ns in times_ns], kind)
+            truth = find_truth(reading.truth, contents, [time_ns + offset_ns for time_ns in times_ns], kind)
         except ValueError as error:
-            raise SourceError(f"{path}: the robot's poses, from {plan.truth}: {error}") from error
+            raise SourceError(f"{path}: the robot's poses, from {reading.truth}: {error}") from error
         if truth is None:
             raise SourceError(f"{path}: where are the robot's poses? give --odom-topic, --pose-topic, --tf or --poses")
         frames = BagFrames(recording, topics.image, contents, truth.earlier(offset_ns), quiet)

@@ -10,12 +10,12 @@ import numpy as np
 import pycolmap
 from tqdm import tqdm
 
+from deviloc_ros.bags.contents import Calibrations, Contents
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.topics import IMAGE_TYPES, camera_info_topic, listed
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.depth_messages import depth_of
 from deviloc_ros.drops import NotTried
-from deviloc_ros.evaluation.contents import Calibrations, Contents
-from deviloc_ros.evaluation.topics import IMAGE_TYPES, camera_info_topic, listed
 from deviloc_ros.maps.depth import MILLIMETRES, DepthImage
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.messages import stamp_ns

@@ -14,7 +14,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from deviloc_ros.evaluation.truth import Truth
+from deviloc_ros.bags.truth import Truth
 from deviloc_ros.geometry import nearest_rotation, rotation_vector
 from deviloc_ros.types import Camera
 

@@ -14,11 +14,11 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.qos import QoSProfile
 from tf2_msgs.msg import TFMessage
 
+from deviloc_ros.bags.contents import Rig
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.transforms import TF, TF_STATIC
-from deviloc_ros.evaluation.contents import Rig
 from deviloc_ros.evaluation.frames import ACCEPTED, NOT_PUBLISHED, NOT_RECEIVED, UNFINISHED, Estimate
-from deviloc_ros.evaluation.topics import Topics
 from deviloc_ros.messages import stamp_ns
 from deviloc_ros.ros.conversions import rigid_from_msg
 from deviloc_ros.ros.replay import Replay, Sent, refuse_ros1

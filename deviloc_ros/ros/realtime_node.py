@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deviloc_ros.bags.topics import Topics
 from deviloc_ros.demo import shipped, tail
 from deviloc_ros.demo.processes import python_module
-from deviloc_ros.evaluation.topics import Topics
 
 COMPRESSED = "/compressed"
 WITHOUT_ODOMETRY = {"odom_frame": "''", "tf_mode": "map_to_base"}

@@ -28,9 +28,9 @@ from rosgraph_msgs.msg import Clock
 
 from deviloc_ros.bags.reader import TYPES, Recorded, Recording
 from deviloc_ros.bags.transforms import TF, TF_STATIC
-from deviloc_ros.evaluation.trajectory import write_tum
 from deviloc_ros.messages import stamp_ns as stamp_of
 from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg
+from deviloc_ros.trajectory import write_tum
 
 STARTUP_LIMIT_S = 90.0
 # Topics overtake each other on their way; where time stands still, an image finds all that was recorded before it.

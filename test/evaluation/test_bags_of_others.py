@@ -21,12 +21,13 @@ from ros.stand_in import StandInLocalizer
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from worlds import rigid_of
 
+from deviloc_ros.bags.contents import Rig, read_contents
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.reading import TruthSource, read
+from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.truth import truth_of_messages
 from deviloc_ros.bags.writer import BagWriter
-from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline, truth_of_images
-from deviloc_ros.evaluation.contents import Rig, read_contents
-from deviloc_ros.evaluation.topics import Topics
-from deviloc_ros.evaluation.truth import truth_of_messages
+from deviloc_ros.evaluation.bag_run import Plan, conclude, run_offline, truth_of_images
 from deviloc_ros.tracking import TrackingConfig
 
 UNCONFIRMED = 2  # the first poses wait until three agree

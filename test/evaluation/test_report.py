@@ -10,12 +10,11 @@ from pages import assert_a_browser_draws_it, assert_needs_nothing_but_itself
 from ros.stand_in import StandInLocalizer
 
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.reading import TruthSource, read
 from deviloc_ros.evaluation.bag_run import (
     Plan,
-    TruthSource,
     about_localizer,
     conclude,
-    read,
     run_offline,
     truth_of_images,
 )

@@ -11,16 +11,17 @@ from ros.stand_in import StandInLocalizer
 from worlds import random_rigid
 
 from deviloc_ros.bags.reader import Recording
-from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline, truth_of_images
+from deviloc_ros.bags.reading import TruthSource, read
+from deviloc_ros.bags.truth import Truth
+from deviloc_ros.evaluation.bag_run import Plan, conclude, run_offline, truth_of_images
 from deviloc_ros.evaluation.folder import ESTIMATED, ESTIMATES, FRAMES, SUMMARY, prepare, read_run, write_run
 from deviloc_ros.evaluation.folder import TRUTH as TRUTH_FILE
 from deviloc_ros.evaluation.frames import Estimate, score
 from deviloc_ros.evaluation.summary import summarize_frames
-from deviloc_ros.evaluation.trajectory import write_tum
-from deviloc_ros.evaluation.truth import Truth
 from deviloc_ros.geometry import rigid
 from deviloc_ros.messages import rigid_of_pose
 from deviloc_ros.tracking import TrackingConfig
+from deviloc_ros.trajectory import write_tum
 
 LOST = (5, 6, 7)
 

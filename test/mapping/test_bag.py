@@ -6,10 +6,10 @@ import pycolmap
 import pytest
 from worlds import random_rigid
 
+from deviloc_ros.bags.contents import Rig
+from deviloc_ros.bags.reading import Reading, TruthSource
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import main
-from deviloc_ros.evaluation.bag_run import Plan, TruthSource
-from deviloc_ros.evaluation.contents import Rig
 from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.mapping.bag import read_bag
 from deviloc_ros.mapping.keyframes import Frame, Spacing, keyframes, sharpness_of
@@ -79,7 +79,7 @@ def bag(room, tmp_path_factory):
 
 @pytest.mark.parametrize("poses", [TruthSource(topic="/odom"), TruthSource(transform=("map", "base_link"))])
 def test_images_get_the_pose_of_the_camera_at_their_stamp(bag, room, tmp_path, poses):
-    source = read_bag(bag, Plan(truth=poses), EVERY_IMAGE, tmp_path, quiet=True)
+    source = read_bag(bag, Reading(truth=poses), EVERY_IMAGE, tmp_path, quiet=True)
     for image, true in zip(source.images, room.images, strict=True):
         np.testing.assert_allclose(image.cam_from_world.matrix(), true.cam_from_world.matrix(), atol=1e-9)
         np.testing.assert_array_equal(cv2.imread(str(image.path)), cv2.imread(str(true.path)))
@@ -88,8 +88,8 @@ def test_images_get_the_pose_of_the_camera_at_their_stamp(bag, room, tmp_path, p
 
 
 def test_poses_are_those_of_the_stamps_and_an_offset(bag, room, tmp_path):
-    plan = Plan(truth=TruthSource(topic="/odom"))
-    source = read_bag(bag, plan, EVERY_IMAGE, tmp_path, time_offset_s=0.1, quiet=True)
+    reading = Reading(truth=TruthSource(topic="/odom"))
+    source = read_bag(bag, reading, EVERY_IMAGE, tmp_path, time_offset_s=0.1, quiet=True)
     for image, true in zip(source.images, room.images[1:], strict=False):
         np.testing.assert_allclose(image.cam_from_world.matrix(), true.cam_from_world.matrix(), atol=1e-9)
     assert "cannot tell time offset" in source.notes["timing"]  # of so few images
@@ -107,28 +107,28 @@ def test_a_map_is_built_from_a_recording_in_one_command(bag, room, tmp_path, cap
 
 
 @pytest.mark.parametrize(
-    ("plan", "why"),
+    ("reading", "why"),
     [
-        (Plan(), "where are the robot's poses.*--odom-topic, --pose-topic"),
-        (Plan(truth=TruthSource(topic="/amcl_pose")), "no topic /amcl_pose"),
-        (Plan(truth=TruthSource(transform=("map", "rover"))), "the robot's poses, from transform map <- rover: "),
-        (Plan(truth=TruthSource(topic="/odom"), rig=Rig(base_frame="rover")), r"none of 8 images on /camera/image"),
+        (Reading(), "where are the robot's poses.*--odom-topic, --pose-topic"),
+        (Reading(truth=TruthSource(topic="/amcl_pose")), "no topic /amcl_pose"),
+        (Reading(truth=TruthSource(transform=("map", "rover"))), "the robot's poses, from transform map <- rover: "),
+        (Reading(truth=TruthSource(topic="/odom"), rig=Rig(base_frame="rover")), r"none of 8 images on /camera/image"),
     ],
 )
-def test_what_is_missing_is_said(bag, tmp_path, plan, why):
+def test_what_is_missing_is_said(bag, tmp_path, reading, why):
     with pytest.raises(ValueError, match=why):
-        read_bag(bag, plan, EVERY_IMAGE, tmp_path, quiet=True)
+        read_bag(bag, reading, EVERY_IMAGE, tmp_path, quiet=True)
 
 
 def test_keyframes_that_cannot_be_written_are_named(bag, tmp_path):
-    plan = Plan(truth=TruthSource(topic="/odom"))
+    reading = Reading(truth=TruthSource(topic="/odom"))
     taken = tmp_path / f"{10 * PERIOD_NS}.png"  # the first keyframe's place
     taken.mkdir()
     with pytest.raises(SourceError, match=rf"{taken.name}: cannot be written"):
-        read_bag(bag, plan, EVERY_IMAGE, tmp_path, quiet=True)
+        read_bag(bag, reading, EVERY_IMAGE, tmp_path, quiet=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(SourceError, match="file: keyframes cannot be written there"):
-        read_bag(bag, plan, EVERY_IMAGE, tmp_path / "file", quiet=True)
+        read_bag(bag, reading, EVERY_IMAGE, tmp_path / "file", quiet=True)
 
 
 def run(*arguments) -> int:

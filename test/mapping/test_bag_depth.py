@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from worlds import SMALL, random_rigid, rigid_of
 
+from deviloc_ros.bags.contents import Rig
+from deviloc_ros.bags.reading import Reading, TruthSource
 from deviloc_ros.bags.writer import BagWriter
-from deviloc_ros.evaluation.bag_run import Plan, TruthSource
-from deviloc_ros.evaluation.contents import Rig
 from deviloc_ros.mapping.bag import read_bag
 from deviloc_ros.mapping.depth import DepthPlan
 from deviloc_ros.mapping.keyframes import Spacing
@@ -48,8 +48,8 @@ def bag(tmp_path_factory):
 
 
 def read(bag, folder, depth: DepthPlan, rig: Rig | None = None):
-    plan = Plan("/color/image", "/color/camera_info", rig or Rig(), TruthSource(topic="/odom"))
-    return read_bag(bag, plan, Spacing(0.0, 0.0), folder, depth=depth, quiet=True).images
+    reading = Reading("/color/image", "/color/camera_info", rig or Rig(), TruthSource(topic="/odom"))
+    return read_bag(bag, reading, Spacing(0.0, 0.0), folder, depth=depth, quiet=True).images
 
 
 @pytest.mark.parametrize("topic", ["/depth/image", "/depth/millimetres"])

@@ -6,7 +6,7 @@ import pycolmap
 import pytest
 from worlds import PINHOLE, random_rigid, textured_image
 
-from deviloc_ros.evaluation.truth import Truth
+from deviloc_ros.bags.truth import Truth
 from deviloc_ros.geometry import rotation_vector
 from deviloc_ros.mapping.turns import Turn, TurnsSeen, agreement, turn_between
 

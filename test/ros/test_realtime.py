@@ -13,12 +13,13 @@ from bags_of_others import BRIGHTNESSES, IMAGE, INFO, START_NS, TRUTH, drive, of
 from ros.stand_in import StandInLocalizer
 from ros_helpers import python_process
 
+from deviloc_ros.bags.contents import Rig
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.reading import TruthSource, read
+from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.writer import BagWriter
-from deviloc_ros.evaluation.bag_run import Plan, TruthSource, conclude, read, run_offline, truth_of_images
-from deviloc_ros.evaluation.contents import Rig
+from deviloc_ros.evaluation.bag_run import Plan, conclude, run_offline, truth_of_images
 from deviloc_ros.evaluation.frames import WORDS
-from deviloc_ros.evaluation.topics import Topics
 from deviloc_ros.ros.realtime import Heard, Pose, estimates_of, freshness, run_real_time
 from deviloc_ros.ros.realtime_node import node_arguments
 from deviloc_ros.ros.replay import Replay, Sent

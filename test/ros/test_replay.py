@@ -11,8 +11,8 @@ from ros_helpers import ROOT, python_process
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.demo.recording import CAMERA_FRAME, IMAGE_TOPIC, INFO_TOPIC, record
 from deviloc_ros.demo.worlds import Frame, World
-from deviloc_ros.evaluation.trajectory import read_tum
 from deviloc_ros.ros.replay import playable
+from deviloc_ros.trajectory import read_tum
 from deviloc_ros.types import Camera
 
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))

@@ -9,14 +9,14 @@ from itertools import groupby
 
 import cv2
 
+from deviloc_ros.bags.contents import Contents
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.topics import Topics
 from deviloc_ros.drawing import best_reference, draw_matches
 from deviloc_ros.drops import NotTried
-from deviloc_ros.evaluation.contents import Contents
 from deviloc_ros.evaluation.frames import WORDS, Frame
 from deviloc_ros.evaluation.headline import length
 from deviloc_ros.evaluation.offline import again
-from deviloc_ros.evaluation.topics import Topics
 from deviloc_ros.localizer import Localizer
 
 FIXES, LOST = 4, 2

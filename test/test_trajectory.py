@@ -4,7 +4,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from deviloc_ros.evaluation.trajectory import nanoseconds, read_tum, write_tum
+from deviloc_ros.trajectory import nanoseconds, read_tum, write_tum
 
 
 def test_a_trajectory_comes_back(tmp_path):

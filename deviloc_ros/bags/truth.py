@@ -12,8 +12,8 @@ from typing import Any
 import pycolmap
 
 from deviloc_ros.bags.transforms import TransformError, TransformTree
-from deviloc_ros.evaluation.trajectory import Stamped, read_tum
 from deviloc_ros.messages import rigid_of_pose, rigid_of_transform, stamp_ns
+from deviloc_ros.trajectory import Stamped, read_tum
 
 log = logging.getLogger(__name__)
 MAX_GAP_NS = 500_000_000  # truth farther apart than this is not interpolated

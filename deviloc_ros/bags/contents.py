@@ -10,9 +10,9 @@ from typing import Any
 import pycolmap
 
 from deviloc_ros.bags.reader import Recorded, Recording
+from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.transforms import TF, TF_STATIC, TransformError, TransformTree
 from deviloc_ros.drops import Drop, NotTried
-from deviloc_ros.evaluation.topics import Topics
 from deviloc_ros.messages import camera_from_info, rigid_of_pose, stamp_ns
 from deviloc_ros.types import Camera
 
