@@ -49,7 +49,7 @@ def check_value(name: str, f: Any, value: Any) -> None:
 MATCHERS = ("xfeat", "xfeat-lighterglue", "topicfm")
 LIFTS = ("landmarks-only", "interpolate", "pin", "upstream")
 AGGREGATIONS = ("depth-aware", "paper")
-LANDMARK_SOURCES = ("auto", "sift", "matcher", "both")
+LANDMARK_SOURCES = ("sift", "matcher", "both")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -88,11 +88,7 @@ class LiftConfig(Checked):
         "upstream knows random: untrained",
     )
     precision: str = param("float32", "of the arithmetic of upstream", choices=PRECISIONS)
-    landmark_source: str = param(
-        "auto",
-        "keypoints that landmarks are triangulated from; auto: both with xfeat-lighterglue, sift with other matchers",
-        choices=LANDMARK_SOURCES,
-    )
+    landmark_source: str = param("sift", "keypoints that landmarks are triangulated from", choices=LANDMARK_SOURCES)
     landmark_radius_px: float = param(
         3.0,
         "a keypoint this near a landmark takes its point (landmarks-only, upstream); `update-map` too",
@@ -226,17 +222,6 @@ class Config:
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     aggregation: AggregationConfig = field(default_factory=AggregationConfig)
     pose: PoseConfig = field(default_factory=PoseConfig)
-
-
-def settled(config: Config) -> Config:
-    """`config` with the source of landmarks that `auto` is for its matcher.
-
-    LighterGlue's keypoints stay the same from match to match; those of other matchers move, which makes poor landmarks.
-    """
-    if config.lift.landmark_source != "auto":
-        return config
-    source = "both" if config.matcher.name == "xfeat-lighterglue" else "sift"
-    return replace(config, lift=replace(config.lift, landmark_source=source))
 
 
 def bound_to_map(config: Config, map_config: Config) -> Config:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deviloc_ros.config import Config, bound_to_map, settled
+from deviloc_ros.config import Config, bound_to_map
 from deviloc_ros.evaluation import GLOBAL_ONCE, PRIOR, TRUE_POSE
 from deviloc_ros.evaluation.metrics import Outcome, outcome, summarize
 from deviloc_ros.evaluation.overlap import found_overlap, overlap_recall
@@ -82,7 +82,7 @@ class Evaluation:
         self._graphs: dict[str, MatchGraph] = {}
 
     def graph(self, config: Config) -> MatchGraph:
-        source = settled(config).lift.landmark_source
+        source = config.lift.landmark_source
         if source not in self._graphs:
             self._graphs[source] = make_graph(self.protocol.images, Networks(config, self.matcher), Serial())
         return self._graphs[source]
@@ -139,7 +139,7 @@ class Evaluation:
             "protocol": self.protocol.name,
             "matcher": config.matcher.name,
             "lift": config.lift.method,
-            "landmark_source": settled(config).lift.landmark_source,
+            "landmark_source": config.lift.landmark_source,
             "references": config.retrieval.references,
             "retrieval": retrieval,
             **summarize(outcomes),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deviloc_ros.config import Config, settled
+from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.maps.depth import compared_with_landmarks
 from deviloc_ros.maps.landmarks import match_nearby, triangulate
@@ -55,7 +55,7 @@ def build_map(
         MapError: `output` exists and `overwrite` is not set.
         WorkError: an image or a pair cannot be worked on.
     """
-    workers, config = workers or Serial(quiet=quiet), settled(config)
+    workers = workers or Serial(quiet=quiet)
     source = source if isinstance(source, Source) else Source(source, [])
     check_names(image.name for image in source.images)
     skipped, notes = list(source.skipped), dict(source.notes)

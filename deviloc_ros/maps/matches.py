@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from deviloc_ros.config import settled
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.maps.colmap import camera_to_colmap, pixels_from_colmap, pixels_to_colmap
 from deviloc_ros.maps.global_descriptors import Vlad, training_descriptors
@@ -137,7 +136,7 @@ def match_with_matcher(networks: Networks, a: Features, b: Features) -> NDArray:
 
 def find_keypoints(images: Sequence[ImageFile], networks: Networks, workers: Workers) -> Keypoints:
     """Those that `lift.landmark_source` names."""
-    source = settled(networks.config).lift.landmark_source
+    source = networks.config.lift.landmark_source
     if source == "sift":
         return sift_keypoints(images, workers)
     own = matcher_keypoints(networks, images, workers)

@@ -1,11 +1,9 @@
 """Keypoints of one kind and of two, and what matches them."""
 
 import numpy as np
-import pytest
 import torch
 from rooms import QUIET
 
-from deviloc_ros.config import Config, from_dict, settled
 from deviloc_ros.maps.matches import Keypoints
 from deviloc_ros.types import Features
 
@@ -40,19 +38,3 @@ def test_a_kind_that_sees_nothing_leaves_the_other():
     both = Keypoints(dict.fromkeys(NAMES, features_at([])), equal, corners)
     (rows,) = both.matched([NAMES], QUIET)
     assert rows.tolist() == corners.matched([NAMES], QUIET)[0].tolist() == [[0, 0], [1, 1]]
-
-
-@pytest.mark.parametrize(
-    ("matcher", "asked", "source"),
-    [
-        ("xfeat", "auto", "sift"),
-        ("topicfm", "auto", "sift"),
-        ("xfeat-lighterglue", "auto", "both"),
-        ("xfeat-lighterglue", "sift", "sift"),
-        ("xfeat", "both", "both"),
-    ],
-)
-def test_auto_takes_the_matchers_keypoints_where_they_stay(matcher, asked, source):
-    config = from_dict(Config(), {"matcher": {"name": matcher}, "lift": {"landmark_source": asked}})
-    assert settled(config) == settled(settled(config))
-    assert settled(config).lift.landmark_source == source

@@ -11,7 +11,7 @@ from rooms import room_config
 from safetensors.torch import load_file, save_file
 from small_maps import CONFIG, reference_view, use_everything, write_map
 
-from deviloc_ros.config import Config, MatcherConfig, from_dict, settled
+from deviloc_ros.config import Config, MatcherConfig, from_dict
 from deviloc_ros.maps import search
 from deviloc_ros.maps.files import file_hash
 from deviloc_ros.maps.global_descriptors import Vlad
@@ -176,7 +176,7 @@ def test_few_views_in_memory_are_as_good_as_many(room_folder, monkeypatch):
 def test_the_map_states_the_config_it_was_built_with(room, tmp_path):
     config = from_dict(room_config(), {"pose": {"min_inliers": 44}, "lift": {"method": "landmarks-only"}})
     room.build(tmp_path / "a.map", config)
-    assert Map.open(tmp_path / "a.map").config == settled(config)
+    assert Map.open(tmp_path / "a.map").config == config
 
 
 def test_opening_a_map_reads_its_manifest_alone(room_folder, monkeypatch):

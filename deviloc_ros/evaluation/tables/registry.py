@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deviloc_ros.config import PoseConfig
+from deviloc_ros.config import LANDMARK_SOURCES, PoseConfig
 from deviloc_ros.evaluation.tables import draw as pictures
 from deviloc_ros.evaluation.tables import render
 
@@ -33,8 +33,9 @@ KEYPOINTS = (
     "evaluate kitchen-back-24 kitchen-back-72 {{data}} {{every}} --matchers xfeat xfeat-lighterglue "
     "--set matcher.max_keypoints={}"
 )
-OWN_LANDMARKS = (
-    "evaluate kitchen-36 {data} {every} --matchers xfeat --lifts landmarks-only interpolate --landmark-source matcher"
+LANDMARKS = (
+    "evaluate kitchen-back-24 kitchen-back-72 kitchen-36 kitchen-72 {{data}} {{every}} "
+    "--matchers xfeat xfeat-lighterglue --landmark-source {}"
 )
 DEPTH = (
     "evaluate kitchen-36 kitchen-72 {data} {every} --matchers xfeat xfeat-lighterglue --lifts interpolate pin --depth "
@@ -93,7 +94,7 @@ TABLES = (
         tuple(f"{UNCERTAIN_DEPTHS} --set pose.max_depth_discount={m}" for m in (1.0, PoseConfig().max_depth_discount)),
         render.uncertain_depths,
     ),
-    Table("landmarks", (XFEAT, OWN_LANDMARKS), render.landmarks),
+    Table("landmarks", tuple(LANDMARKS.format(source) for source in LANDMARK_SOURCES), render.landmarks),
     Table("map-sources", (MAP_SOURCES,), render.map_sources),
     Table("depth", (DEPTH,), render.summaries_without_times),
     Table("ablation", (ABLATION,), render.summaries_without_times),

@@ -66,13 +66,10 @@ def covariance_of_all(results: list[Any]) -> str:
 
 
 def landmarks(results: list[Any]) -> str:
-    """Summaries of the same protocols and lifts, by where the landmarks came from."""
-    everything = list(all_summaries(results))
-    both = {(s["protocol"], s["lift"]) for s in everything if s["landmark_source"] == "matcher"}
-    rows = [s for s in everything if (s["protocol"], s["lift"]) in both]
-    rows.sort(key=lambda s: (s["protocol"], s["lift"], s["landmark_source"]))
-    lines = [(s["protocol"], s["matcher"], s["lift"], s["landmark_source"], *accuracy(s)) for s in rows]
-    return aligned(("protocol", "matcher", "lift", "landmarks", "median", *titles(RECALLS)), lines)
+    """A line for each protocol, matcher and kind of keypoints that landmarks came from: one kind a command."""
+    rows = sorted(all_summaries(results), key=lambda s: (s["protocol"], s["matcher"]))
+    lines = [(s["protocol"], s["matcher"], s["landmark_source"], *fixes_and_accuracy(s)) for s in rows]
+    return aligned(("protocol", "matcher", "landmarks", "localized", "wrong", "median", *titles(RECALLS)), lines)
 
 
 def uncertain_depths(results: list[Any]) -> str:
