@@ -201,6 +201,13 @@ class PoseConfig(Checked):
         low=1e-4,
         high=1e4,
     )
+    max_focal_error: float = param(
+        0.01,
+        "a pose is not given if the image fits a focal length that differs from the camera's by more than this share, "
+        "and by four standard deviations",
+        low=0.0,
+        high=100.0,
+    )
     covariance_scale: float = param(
         6.0,
         "factor on the pose covariance, for errors that all points share; calibrated on real images",

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import covariance_in_world, is_finite, isotropic, moved_frame, translation_distance_m
-from deviloc_ros.reprojection import linearized, residuals_px
-from deviloc_ros.types import Camera, Correspondences, Evidence, Localized, Lost, Reason, Result
+from deviloc_ros.geometry import (
+    covariance_in_world,
+    is_finite,
+    isotropic,
+    moved_frame,
+    transform_points,
+    translation_distance_m,
+)
+from deviloc_ros.refinement import (
+    MAX_CONDITION,
+    NormalEquations,
+    condition,
+    normal_equations,
+    refine,
+    refine_with_focal,
+    squared,
+)
+from deviloc_ros.reprojection import residuals_px
+from deviloc_ros.types import Camera, Correspondences, Evidence, FocalFit, Localized, Lost, Reason, Result
 
 GRID = (8, 6)  # columns, rows
 GRID_CELLS = GRID[0] * GRID[1]
-WIDENINGS = (4, 2, 1)  # of the biweight's scale
-MAX_REFINEMENTS, STEP_TOLERANCE = 20, 1e-8
-MAX_CONDITION = 1e10
+FOCAL_STDS = 4  # of 260 images with the right focal length none is off by more than 3.0 (docs/benchmarks.md)
 
 
 def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConfig) -> Result:
@@ -26,7 +40,7 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
 
     Returns:
         Localized with the covariance of world_from_cam, or Lost(FEW_CORRESPONDENCES | NO_CONSENSUS | FEW_INLIERS |
-        LOW_INLIER_RATIO | LOW_COVERAGE | DEGENERATE | UNCERTAIN | UNSTABLE).
+        LOW_INLIER_RATIO | LOW_COVERAGE | DEGENERATE | UNCERTAIN | UNSTABLE | MISCALIBRATED).
     """
     if len(correspondences) < config.min_inliers:
         detail = f"{len(correspondences)} of at least {config.min_inliers}"
@@ -65,6 +79,7 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
     covariance = pose_covariance(equations, cells, cam_from_world)
     if covariance is None:
         return Lost(Reason.DEGENERATE, "the inliers leave a direction free", evidence)
+    evidence = replace(evidence, focal=fit_focal(evidence.correspondences, camera, cam_from_world, config))
     floor = isotropic(config.min_position_std_m, math.radians(config.min_orientation_std_deg))
     covariance = config.covariance_scale * covariance + floor
     position_std_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
@@ -75,86 +90,10 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
     shift_m = largest_shift_m(equations, cells, cam_from_world)
     if shift_m > max(config.max_shift_m, position_std_m):
         return Lost(Reason.UNSTABLE, f"it moves by {shift_m:.3f} m, position std {position_std_m:.3f} m", evidence)
+    focal = evidence.focal
+    if focal is not None and is_off(focal.scale, focal.std, config.max_focal_error):
+        return Lost(Reason.MISCALIBRATED, f"{focal}: is the calibration that of this camera?", evidence)
     return Localized(cam_from_world, covariance, evidence)
-
-
-def refine(
-    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
-) -> pycolmap.Rigid3d:
-    """From RANSAC's pose to the least weighted residuals; weights are confidence times Tukey's biweight.
-
-    Residuals count less where uncertain depths explain them (`reprojection`). The biweight's scale shrinks to
-    `max_residual_px` (graduated non-convexity, Blake and Zisserman 1987), so that the end does not depend on which pose
-    RANSAC happened to find. pycolmap's refinement takes no weights and uses only the inliers of the start; measured on
-    the kitchen, this one has smaller errors.
-    """
-    for widening in WIDENINGS:
-        cam_from_world = gauss_newton(correspondences, camera, cam_from_world, config, widening)
-    return cam_from_world
-
-
-def gauss_newton(
-    correspondences: Correspondences,
-    camera: Camera,
-    cam_from_world: pycolmap.Rigid3d,
-    config: PoseConfig,
-    widening: float,
-) -> pycolmap.Rigid3d:
-    """The nearest minimum. A step that is not solvable ends it, and the gates judge what there is."""
-    for _ in range(MAX_REFINEMENTS):
-        equations = normal_equations(correspondences, camera, cam_from_world, config, widening)
-        if condition(equations.information) > MAX_CONDITION:
-            break
-        step = -np.linalg.solve(equations.information, equations.gradients.sum(0))
-        cam_from_world = moved_frame(step, cam_from_world)
-        if np.abs(step).max() < STEP_TOLERANCE:
-            break
-    return cam_from_world
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NormalEquations:
-    """Of the weighted reprojection error, for the motion of `geometry.moved_frame`.
-
-    root: (N, 2, 6) Jacobian of each pixel times the root of its weight. gradients: (N, 6). rows: (N,) which of the
-    correspondences have weight. information: (6, 6).
-    """
-
-    root: NDArray
-    gradients: NDArray
-    rows: NDArray
-    information: NDArray
-
-
-def condition(information: NDArray) -> float:
-    """Condition number once metres and radians are brought to one scale; infinite if a direction is free."""
-    diagonal = np.diag(information)
-    if diagonal.min() <= 0:
-        return np.inf
-    scale = np.sqrt(diagonal)
-    return float(np.linalg.cond(information / np.outer(scale, scale)))
-
-
-def normal_equations(
-    correspondences: Correspondences,
-    camera: Camera,
-    cam_from_world: pycolmap.Rigid3d,
-    config: PoseConfig,
-    widening: float = 1,
-) -> NormalEquations:
-    """At a pose, with the biweight's scale `widening` times what it is in the end."""
-    scale_px = widening * config.max_residual_px
-    lines = linearized(correspondences, camera, cam_from_world, config.max_depth_discount, scale_px)
-    weights = (1 - (lines.errors_px / scale_px) ** 2) ** 2 * correspondences.confidence[lines.rows]
-    root = np.sqrt(weights)[:, None, None] * lines.jacobian
-    gradients = np.einsum("nij,n,ni->nj", lines.jacobian, weights, lines.residuals)
-    return NormalEquations(root, gradients, lines.rows, squared(root))
-
-
-def squared(root: NDArray) -> NDArray:
-    """(6, 6) sum of J^T J over (N, 2, 6)."""
-    flat = root.reshape(-1, 6)
-    return flat.T @ flat
 
 
 def grid_cells(keypoints: NDArray, camera: Camera) -> NDArray:
@@ -171,25 +110,56 @@ def coverage(keypoints: NDArray, camera: Camera) -> float:
 
 
 def pose_covariance(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> NDArray | None:
-    """(6, 6) covariance of world_from_cam from the residuals themselves; None if they do not determine the pose.
+    """(6, 6) covariance of world_from_cam from the residuals themselves; None if they do not determine the pose."""
+    covariance = clustered_covariance(equations, cells)
+    return None if covariance is None else covariance_in_world(cam_from_world, covariance)
+
+
+def clustered_covariance(equations: NormalEquations, cells: NDArray) -> NDArray | None:
+    """(P, P) covariance of what the equations solve for; None if the residuals do not determine it.
 
     Were residuals independent, of 1 px, it would be H^-1, H the information; so pycolmap computes it. But neighbours
     err together, since they share landmarks: a thousand do not carry a thousand times the information. The gradients
     of grid cells, g_c, vary by M = sum_c g_c g_c^T instead of H, and H^-1 is multiplied by how much more that is on
-    average, tr(H^-1 M) / 6 (the mean design effect of Rao and Scott 1981). The full sandwich H^-1 M H^-1 (Liang and
+    average, tr(H^-1 M) / P (the mean design effect of Rao and Scott 1981). The full sandwich H^-1 M H^-1 (Liang and
     Zeger 1986) has 21 numbers to estimate from at most 48 cells, and on real images is now and then far too small.
 
     Args:
         cells: (N,) the grid cell of each row.
     """
     cells, cell_of = np.unique(cells, return_inverse=True)
-    if len(cells) <= 6 or condition(equations.information) > MAX_CONDITION:
+    unknowns = len(equations.information)
+    if len(cells) <= unknowns or condition(equations.information) > MAX_CONDITION:
         return None
-    gradients = np.zeros((len(cells), 6))
+    gradients = np.zeros((len(cells), unknowns))
     np.add.at(gradients, cell_of, equations.gradients)
     inverse = np.linalg.inv(equations.information)
-    excess = np.trace(inverse @ gradients.T @ gradients) / 6 * len(cells) / (len(cells) - 6)
-    return covariance_in_world(cam_from_world, excess * inverse)
+    excess = np.trace(inverse @ gradients.T @ gradients) / unknowns * len(cells) / (len(cells) - unknowns)
+    return excess * inverse
+
+
+def fit_focal(
+    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
+) -> FocalFit | None:
+    """The focal length that fits best, sought from a refined pose; None where the image does not tell.
+
+    A wrong one moves the camera along its axis by as large a share of the distance, and residuals stay small: a pose
+    can be far off and look good. Where depths vary the image tells the two apart.
+    """
+    fitted_pose, fitted = refine_with_focal(correspondences, camera, cam_from_world, config)
+    equations = normal_equations(correspondences, fitted, fitted_pose, config, free_focal=True)
+    covariance = clustered_covariance(equations, grid_cells(correspondences.keypoints[equations.rows], camera))
+    if covariance is None:
+        return None
+    scale = fitted.focal_px / camera.focal_px
+    std = scale * math.sqrt(config.covariance_scale * covariance[6, 6])
+    depths_m = transform_points(fitted_pose, correspondences.points_in_world[equations.rows])[:, 2]
+    return FocalFit(scale, std, fitted_pose, float(np.median(depths_m)))
+
+
+def is_off(scale: float, std: float, tolerance: float) -> bool:
+    """Whether a focal length that is `scale` times the camera's is more than `tolerance` off it, and without doubt."""
+    return abs(scale - 1) > max(tolerance, FOCAL_STDS * std)
 
 
 def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> float:

@@ -20,7 +20,8 @@ STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the erro
 class Linearized:
     """Residuals at a pose, discounted, and their derivatives by the motion of `geometry.moved_frame`.
 
-    rows: (N,) of the correspondences. residuals: (N, 2) px. errors_px: (N,) their lengths. jacobian: (N, 2, 6).
+    rows: (N,) of the correspondences. residuals: (N, 2) px. errors_px: (N,) their lengths. jacobian: (N, 2, 6), or
+    (N, 2, 7) where the last is the logarithm of the focal length.
     """
 
     rows: NDArray
@@ -35,6 +36,8 @@ def linearized(
     cam_from_world: pycolmap.Rigid3d,
     max_discount: float,
     max_error_px: float,
+    *,
+    free_focal: bool = False,
 ) -> Linearized:
     """Those correspondences whose discounted residual is shorter than `max_error_px`.
 
@@ -58,6 +61,9 @@ def linearized(
     residuals = np.einsum("nij,nj->ni", discount, residuals)
     errors_px = np.linalg.norm(residuals, axis=1)
     left = errors_px < max_error_px
+    if free_focal:  # whatever the lens, the focal length stretches what it does about the principal point
+        stretch = camera.project(in_cam) - camera.principal_point
+        jacobian = np.concatenate([jacobian, stretch[:, :, None]], 2)
     jacobian = np.einsum("nij,njk->nik", discount[left], jacobian[left])
     return Linearized(rows[left], residuals[left], errors_px[left], jacobian)
 

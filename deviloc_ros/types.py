@@ -35,6 +35,7 @@ class Reason(enum.Enum):
     DEGENERATE = "pose not determined by its inliers"
     UNCERTAIN = "pose too uncertain"
     UNSTABLE = "pose hangs on one part of the image"
+    MISCALIBRATED = "another focal length fits the image"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,17 @@ class Camera:
     def focal_px(self) -> float:
         """Mean focal length [px]."""
         return float(self.colmap.mean_focal_length())
+
+    @property
+    def principal_point(self) -> NDArray:
+        """(2,) px."""
+        return np.array([self.colmap.principal_point_x, self.colmap.principal_point_y])
+
+    def with_focal_times(self, factor: float) -> Camera:
+        """The same lens with its focal lengths multiplied, so that pixels move away from the principal point."""
+        focal = self.colmap.focal_length_idxs()
+        params = tuple(p * factor if index in focal else p for index, p in enumerate(self.params))
+        return replace(self, params=params)
 
     def project(self, points_in_cam: NDArray) -> NDArray:
         """(N, 3) points [m], z > 0 -> (N, 2) distorted pixels; NaN where a point is not in front of the camera."""
@@ -291,11 +303,29 @@ class ReferenceView:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FocalFit:
+    """The focal length with which an image fits the map best.
+
+    scale: times the camera's, 1.1 where a tenth more fits. std: its standard deviation. cam_from_world: the pose that
+    goes with it. depth_m: median depth of the points from there.
+    """
+
+    scale: float
+    std: float
+    cam_from_world: pycolmap.Rigid3d
+    depth_m: float
+
+    def __str__(self) -> str:
+        return f"{self.scale:.3f} +- {self.std:.3f} times the camera's focal length fits"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """What a pose, or the lack of one, rests on.
 
     coverage: share of the image's grid cells that hold an inlier. references: names of the views matched, best first.
     stages_ms: milliseconds by stage, in order. inlier_mask: (N,) over correspondences, the merged correspondences.
+    focal: None where the image does not tell.
     """
 
     correspondences: Correspondences = field(default_factory=lambda: Correspondences.concatenate([]))
@@ -303,6 +333,7 @@ class Evidence:
     coverage: float = 0.0
     references: tuple[str, ...] = ()
     stages_ms: dict[str, float] = field(default_factory=dict)
+    focal: FocalFit | None = None
 
     @property
     def inliers(self) -> int:

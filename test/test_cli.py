@@ -87,6 +87,7 @@ def test_localize_writes_a_line_for_each_image(room_folder, query_files, tmp_pat
     assert here["localized"] and here["image"] == str(files[0]) and here["inliers"] >= 30
     assert len(here["world_from_cam"]["translation_m"]) == 3 and len(here["world_from_cam"]["rotation_xyzw"]) == 4
     assert np.array(here["covariance"]).shape == (6, 6)
+    assert here["focal_scale"] == pytest.approx(1, abs=0.02) and 0 < here["focal_scale_std"] < 0.02
     assert (black["localized"], black["reason"]) == (False, "no_features") and "world_from_cam" not in black
     assert (text["localized"], text["reason"]) == (False, "bad_image") and "text.png" in text["detail"]
 

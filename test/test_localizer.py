@@ -52,6 +52,16 @@ def test_a_result_says_what_it_rests_on(localizer, room):
     assert np.linalg.eigvalsh(result.covariance).min() > 0
 
 
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_a_wrong_focal_length_is_noticed(localizer, room, factor):
+    right = [localizer.localize(image, room.camera) for image in room.queries]
+    wrong = [localizer.localize(image, room.camera.with_focal_times(factor)) for image in room.queries]
+    assert all(isinstance(result, Localized) for result in right)
+    assert [result.reason for result in wrong] == [Reason.MISCALIBRATED] * len(wrong)
+    for result in wrong:
+        assert result.evidence.focal.scale == pytest.approx(1 / factor, abs=0.02)
+
+
 def test_the_same_image_gives_the_same_pose(localizer, room):
     first, second = (localizer.localize(room.queries[1], room.camera) for _ in range(2))
     np.testing.assert_array_equal(first.cam_from_world.matrix(), second.cam_from_world.matrix())

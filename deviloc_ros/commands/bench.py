@@ -40,6 +40,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     node.set_defaults(run=run_node)
     add_on_data(benches, "unknown-places", "images that a map of the kitchen does not know", run_unknown_places)
     add_on_data(
+        benches, "wrong-focal", "queries whose calibration states a wrong focal length", run_wrong_focal_lengths
+    )
+    add_on_data(
         benches, "offsets", "XFeat* on images moved by known amounts, with and without our corrections", run_offsets
     )
     add_retrieval(benches)
@@ -103,6 +106,14 @@ def run_unknown_places(options: argparse.Namespace) -> int:
 
     figures = unknown_places(options.data, config_of(options), every_of(options))
     return show(figures, render.unknown_places, options.json)
+
+
+def run_wrong_focal_lengths(options: argparse.Namespace) -> int:
+    from deviloc_ros.evaluation.focal_lengths import wrong_focal_lengths
+    from deviloc_ros.evaluation.tables import render
+
+    figures = wrong_focal_lengths(options.data, config_of(options), every_of(options))
+    return show(figures, render.wrong_focal_lengths, options.json)
 
 
 def run_map_sources(options: argparse.Namespace) -> int:

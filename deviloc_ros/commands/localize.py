@@ -65,6 +65,8 @@ def describe(result: Result) -> dict[str, object]:
         "inlier_ratio": round(evidence.inlier_ratio, 4),
         "coverage": evidence.coverage,
     }
+    if focal := evidence.focal:
+        numbers |= {"focal_scale": round(focal.scale, 4), "focal_scale_std": round(focal.std, 4)}
     if not isinstance(result, Localized):
         return {"localized": False, "reason": result.reason.name.lower(), "detail": result.detail, **numbers}
     world_from_cam = result.cam_from_world.inverse()

@@ -14,7 +14,7 @@ from deviloc_ros.evaluation.metrics import is_wrong_fix
 from deviloc_ros.geometry import isotropic, pose_difference, rotation_distance_deg
 from deviloc_ros.maps.alignment import align_positions
 from deviloc_ros.tracking import Verdict, largest_stds
-from deviloc_ros.types import Prior, Reason
+from deviloc_ros.types import FocalFit, Prior, Reason
 
 NOT_PUBLISHED, NOT_RECEIVED, UNFINISHED = "not_published", "not_received", "unfinished"
 ACCEPTED = Verdict.ACCEPTED.name.lower()
@@ -33,7 +33,8 @@ class Estimate:
     status: `accepted` for a pose that was given, or the lower-case name of a Reason, Verdict or Drop, or one of the
         statuses above, of a replay.
     map_from_base, covariance: (6, 6) as in tracking.Fix; None without a pose.
-    prior: where its camera was searched for. stages_ms: by stage, in order; measured, so not the same in two runs.
+    prior: where its camera was searched for. focal: what its image says of the focal length.
+    stages_ms: by stage, in order; measured, so not the same in two runs.
     """
 
     received_ns: int
@@ -47,6 +48,7 @@ class Estimate:
     coverage: float = 0.0
     references: tuple[str, ...] = ()
     prior: Prior | None = None
+    focal: FocalFit | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from deviloc_ros.calibration import FocalLength
 from deviloc_ros.evaluation.folder import Run
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
 
@@ -24,6 +25,8 @@ def headline(run: Run) -> list[tuple[str, str]]:
         ("time to first fix", seconds(summary["time_to_first_fix_s"])),
         ("longest gap", seconds(summary["longest_gap_s"])),
     ]
+    if focal := summary.get("focal_length"):
+        lines.append(("focal length", str(FocalLength(**focal))))
     if latency:
         lines.append(("latency p50 / p95 / p99", " / ".join(f"{latency[f'p{p}']:.0f}" for p in (50, 95, 99)) + " ms"))
     if dropped:

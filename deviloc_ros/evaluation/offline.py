@@ -93,4 +93,5 @@ def about_evidence(result: Result) -> dict[str, Any]:
         "inlier_ratio": evidence.inlier_ratio,
         "coverage": evidence.coverage,
         "references": evidence.references,
+        "focal": evidence.focal,
     }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from deviloc_ros.calibration import FocalCheck
 from deviloc_ros.evaluation.consistency import consistency
 from deviloc_ros.evaluation.frames import Frame
 from deviloc_ros.evaluation.metrics import recall
@@ -37,7 +39,16 @@ def summarize_frames(frames: list[Frame]) -> dict[str, Any]:
         **times_without_pose(frames),
         "covariance": consistency(nees) if (nees := [f.nees for f in fixes if np.isfinite(f.nees)]) else None,
         "inliers": spread([f.estimate.inliers for f in localized], low=True),
+        "focal_length": focal_length(frames),
     }
+
+
+def focal_length(frames: list[Frame]) -> dict[str, Any] | None:
+    """Which one fits all images, times the calibration's; None where too few tell."""
+    check = FocalCheck(window=None)
+    for frame in frames:
+        check.note(frame.estimate.focal)
+    return None if check.found is None else asdict(check.found)
 
 
 def times_without_pose(frames: list[Frame]) -> dict[str, float | None]:

@@ -43,6 +43,7 @@ class Health:
     image_topic: str = ""
     incompatible_qos: tuple[str, ...] = ()
     missing_odometry: bool = False  # the last fix could not move map->odom
+    calibration_complaint: str = ""  # what is wrong with it, by many images
     values: dict[str, str] = field(default_factory=dict)
 
 
@@ -59,6 +60,8 @@ def judged(health: Health) -> tuple[bytes, str]:
     if health.state is State.LOCALIZED or (health.state is State.COASTING and health.rests and not last_failed):
         if health.missing_odometry:
             return DiagnosticStatus.WARN, "localized, but no odometry at the image's stamp: map->odom is not updated"
+        if health.calibration_complaint:
+            return DiagnosticStatus.WARN, f"localized, but a focal length {health.calibration_complaint}"
         return DiagnosticStatus.OK, "localized"
     if not health.continuous and not last_failed:
         return DiagnosticStatus.OK, "waiting for ~/trigger_localization"
@@ -107,6 +110,8 @@ def outcome_values(outcome: Outcome) -> dict[str, str]:
         "coverage": f"{evidence.coverage:.3f}",
         "references": ", ".join(evidence.references),
     }
+    if evidence.focal is not None:
+        values |= {"focal_scale": f"{evidence.focal.scale:.4f}", "focal_scale_std": f"{evidence.focal.std:.4f}"}
     if outcome.fix is not None:
         std_m, std_deg = largest_stds(outcome.fix.covariance)
         values |= {"position_std_m": f"{std_m:.4f}", "orientation_std_deg": f"{std_deg:.3f}"}

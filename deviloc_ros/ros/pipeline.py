@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from deviloc_ros.calibration import FocalCheck
 from deviloc_ros.config import bound_to_map
 from deviloc_ros.drops import Drop, NotTried
 from deviloc_ros.localizer import Localizer
@@ -102,6 +103,9 @@ class Pipeline:
         self.localizer = localizer
         self.pixels: NDArray | None = None  # of the last image, None if it was not decoded
         self.cameras = CameraBook(parameters.node.rectified)
+        self.calibration_complaint = ""  # about the camera of the last images
+        self._focal_check = FocalCheck()
+        self._checked_camera: Camera | None = None
         self.tracker = Tracker(parameters.tracking)
         self.tracker_lock = threading.Lock()
         self._transforms = transforms
@@ -120,6 +124,7 @@ class Pipeline:
         with self.tracker_lock:
             self.localizer = localizer
             self.tracker.reset()
+        self._checked_camera = None
 
     def free(self) -> None:
         """Let the localizer go, and give its GPU memory back."""
@@ -152,7 +157,9 @@ class Pipeline:
         odometry = self._odometry(time_ns, wait_s=None)
         with self.tracker_lock:
             epoch, prior = self.tracker.epoch, self.tracker.prior(time_ns, odometry, base_from_cam.inverse())
-        match localizer.localize(pixels, camera, prior):
+        result = localizer.localize(pixels, camera, prior)
+        self._check_calibration(camera, result.evidence)
+        match result:
             case Lost(reason, _, evidence) as lost:
                 with self.tracker_lock:
                     if epoch == self.tracker.epoch:
@@ -166,6 +173,14 @@ class Pipeline:
                 if self._parameters.node.two_d_mode:
                     fix = flattened(fix)
                 return self._judge(fix, localized.evidence, localizer, epoch)
+
+    def _check_calibration(self, camera: Camera, evidence: Evidence) -> None:
+        """Whether many images agree that another focal length fits."""
+        if camera != self._checked_camera:
+            self._focal_check.clear()
+            self._checked_camera = camera
+        self._focal_check.note(evidence.focal)
+        self.calibration_complaint = self._focal_check.complaint(self._parameters.localizer.pose.max_focal_error)
 
     def _judge(self, fix: Fix, evidence: Evidence, localizer: Localizer, epoch: int) -> Outcome:
         """Whether to believe what `localizer` found, searching for what was known in `epoch`."""

@@ -154,6 +154,7 @@ class Session:
             silent_s=now_s - (self._tally.last_received_s or now_s),
             image_topic=self._image_topic if phase == "active" else "",
             incompatible_qos=tuple(self._incompatible_qos.values()),
+            calibration_complaint=self._pipeline.calibration_complaint,
             missing_odometry=config.uses_odometry and last is not None and last.odometry is None,
             values=self.about | gpu_values(self._device) | tally_values(self._tally, self._rates, now_s) | failures,
         )

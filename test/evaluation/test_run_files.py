@@ -17,6 +17,7 @@ from deviloc_ros.evaluation.bag_run import Plan, conclude, run_offline, truth_of
 from deviloc_ros.evaluation.folder import ESTIMATED, ESTIMATES, FRAMES, SUMMARY, prepare, read_run, write_run
 from deviloc_ros.evaluation.folder import TRUTH as TRUTH_FILE
 from deviloc_ros.evaluation.frames import Estimate, score
+from deviloc_ros.evaluation.headline import headline
 from deviloc_ros.evaluation.summary import summarize_frames
 from deviloc_ros.geometry import rigid
 from deviloc_ros.messages import rigid_of_pose
@@ -31,12 +32,12 @@ def bag(tmp_path_factory) -> Path:
     return drive(tmp_path_factory.mktemp("bag") / "bag", lost=LOST)
 
 
-def run_to(folder: Path, bag: Path, **plan):
+def run_to(folder: Path, bag: Path, localizer: StandInLocalizer | None = None, **plan):
     plan = Plan(**{"truth": TruthSource(topic=TRUTH)} | plan)
     prepare(folder)
     with Recording(bag) as recording:
         topics, contents = read(recording, plan)
-        estimates = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())
+        estimates = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), TrackingConfig())
         result = conclude(
             recording, plan, truth_of_images(recording, topics, contents, plan), estimates, {"mode": "offline"}
         )
@@ -58,6 +59,16 @@ def test_lost_images_are_counted_and_timed(bag, tmp_path):
     assert (summary["tried"], summary["localized"], summary["wrong_fixes"]) == (12, 7, 0)
     assert summary["time_to_first_fix_s"] == pytest.approx(0.2) and summary["longest_gap_s"] == pytest.approx(0.4)
     assert summary["recall"]["1cm_1deg"] == pytest.approx(7 / 12)
+
+
+def test_the_focal_length_that_fits_all_images_is_in_the_summary(tmp_path):
+    bag, localizer = drive(tmp_path / "bag"), StandInLocalizer()
+    silent = run_to(tmp_path / "silent", bag)
+    assert silent.summary["focal_length"] is None and "focal length" not in dict(headline(silent))
+    localizer.true_focal_px = 63.0
+    run = run_to(tmp_path / "run", bag, localizer)
+    assert run.summary["focal_length"] == {"scale": pytest.approx(1.05), "std": pytest.approx(0.0), "images": 12}
+    assert dict(headline(run))["focal length"].startswith("1.050")
 
 
 def test_a_slow_machine_tries_fewer_images(bag, tmp_path):

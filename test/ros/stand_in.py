@@ -12,7 +12,18 @@ import torch
 
 from deviloc_ros.config import Config
 from deviloc_ros.maps.manifest import StoredFile, ViewRecord
-from deviloc_ros.types import Camera, Evidence, Features, Lifted, Localized, Lost, Reason, ReferenceView, Result
+from deviloc_ros.types import (
+    Camera,
+    Evidence,
+    Features,
+    FocalFit,
+    Lifted,
+    Localized,
+    Lost,
+    Reason,
+    ReferenceView,
+    Result,
+)
 
 BLACK, WHITE = 0, 255  # an image without features, and one that breaks the localizer
 CAMERA_SIZE = (64, 48)
@@ -26,6 +37,7 @@ class StandInLocalizer:
         self.map = StandInMap(map_path)
         self.matcher = SimpleNamespace(device=torch.device("cpu"))
         self.priors: list = []
+        self.true_focal_px = 0.0  # that images are taken with; 0: they do not tell
         self.slowness_s = 0.15 if map_path == "slow" else 0.0  # per image, on a machine that cannot keep up
 
     def localize(self, image: np.ndarray, camera: Camera, prior=None) -> Result:
@@ -39,6 +51,9 @@ class StandInLocalizer:
         if brightness == WHITE:
             raise RuntimeError("white")
         evidence = replace(Evidence(), coverage=0.5, references=("stand-in",), stages_ms={"match": 1.0})
+        if self.true_focal_px:
+            focal = FocalFit(self.true_focal_px / camera.focal_px, 0.02, cam_from_map(brightness), 1.0)
+            evidence = replace(evidence, focal=focal)
         return Localized(cam_from_map(brightness), np.diag([1e-4] * 3 + [1e-5] * 3), evidence)
 
 

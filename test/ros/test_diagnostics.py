@@ -1,5 +1,7 @@
 """What /diagnostics says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pycolmap
 import pytest
@@ -13,6 +15,7 @@ from deviloc_ros.drops import Drop
 from deviloc_ros.ros.diagnostics import Health, Rates, Tally, diagnostics_msg, image_status_msg, judged, tally_values
 from deviloc_ros.ros.pipeline import Outcome
 from deviloc_ros.tracking import Fix, State
+from deviloc_ros.types import Evidence, FocalFit
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 ACCEPTED = Outcome(5, Fix(5, pycolmap.Rigid3d(), np.eye(6)), "accepted")
@@ -40,6 +43,7 @@ FAILED = Outcome(5, None, "few_inliers", "too few inliers: 7 of at least 30")
         (Health("active", state=State.LOST, outcome=FAILED), ERROR, "lost: too few inliers"),
         (Health("active", state=State.LOCALIZED, outcome=FAILED), OK, "localized"),
         (Health("active", state=State.LOCALIZED, missing_odometry=True), WARN, "map->odom is not updated"),
+        (Health("active", state=State.LOCALIZED, calibration_complaint="1.050 fits"), WARN, "focal length 1.050 fits"),
     ],
 )
 def test_level_and_message_name_the_first_thing_wrong(health, level, says):
@@ -52,6 +56,13 @@ def test_the_message_holds_the_last_image_and_the_hardware():
     values = {value.key: value.value for value in msg.status[0].values}
     assert msg.header.stamp.sec == 3 and msg.status[0].hardware_id == "abc"
     assert values["reason"] == "few_inliers" and values["inliers"] == "0" and values["last_fix_age_s"] == "1.500"
+
+
+def test_what_the_last_image_says_of_the_focal_length_is_told():
+    evidence = Evidence(focal=FocalFit(1.05, 0.002, pycolmap.Rigid3d(), 4.0))
+    msg = image_status_msg("deviloc", replace(FAILED, evidence=evidence))
+    values = {value.key: value.value for value in msg.values}
+    assert (values["focal_scale"], values["focal_scale_std"]) == ("1.0500", "0.0020")
 
 
 def test_every_image_has_a_reason_on_its_own_topic():

@@ -183,6 +183,32 @@ def test_calibration_is_converted_again_only_when_it_changes():
     assert cameras.note(camera_info(frame="second")) and cameras.camera("camera").focal_px == 70.0
 
 
+def drive_by(bench) -> str:
+    """Twenty images from places half a metre apart; what is said of the calibration after them."""
+    for number in range(20):
+        bench.process(50 + 5 * (number % 4), NOW_NS - (20 - number) * 10_000_000)
+    return bench.pipeline.calibration_complaint
+
+
+def test_a_calibration_that_many_images_contradict_is_complained_of():
+    bench = Bench()
+    assert drive_by(bench) == ""  # images that do not tell
+    bench.localizer.true_focal_px = 63.0
+    assert drive_by(bench).startswith("1.050 +- 0.000 times the calibration's fits (20 images)")
+    bench.pipeline.cameras.note(camera_info(focal=63.0))
+    bench.process(50)
+    assert bench.pipeline.calibration_complaint == "" == drive_by(bench)
+
+
+def test_what_images_of_another_map_said_of_the_calibration_is_forgotten():
+    bench = Bench()
+    bench.localizer.true_focal_px = 63.0
+    assert drive_by(bench)
+    bench.pipeline.take(StandInLocalizer())
+    bench.process(50)
+    assert bench.pipeline.calibration_complaint == ""
+
+
 def test_a_calibration_with_nan_where_nobody_looks_does_not_change_all_the_time():
     info, cameras = camera_info(focal=80.0), Bench().pipeline.cameras
     info.p = [float("nan")] * 12

@@ -46,6 +46,7 @@ ROBUSTNESS = "ablate kitchen-12 --robustness {data} {every}"
 HOLDOUT = "evaluate-pin {data}"
 GLOBAL = "evaluate kitchen-12 kitchen-36 joined-12 {data} {every} --retrieval true-pose prior global-once global"
 RETRIEVAL_SPEED = ("bench retrieval --views 50000", "bench retrieval --views 1000000 --queries 100")
+WRONG_FOCAL = "bench wrong-focal {data} {every}"
 UNKNOWN_PLACES = "bench unknown-places {data} {every}"
 MAP_SOURCES = "bench map-sources {data} {every}"
 BENCHMARK = "benchmark 7scenes --scenes redkitchen --ground-truth {} {{data:7scenes}} {{every}}"
@@ -106,6 +107,7 @@ TABLES = (
         "Recall with fewer and worse landmarks",
     ),
     Table("unknown-places", (UNKNOWN_PLACES,), render.unknown_places),
+    Table("wrong-focal", (WRONG_FOCAL,), render.wrong_focal_lengths),
     Table("holdout", (HOLDOUT,), render.holdout, pictures.reliability, "How far the confidence holds"),
     Table("global-retrieval", (GLOBAL,), render.retrieval),
     Table("seven-scenes", tuple(BENCHMARK.format(truth) for truth in ("sfm", "dslam")), render.summaries),

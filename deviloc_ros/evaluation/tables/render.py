@@ -190,6 +190,29 @@ def unknown_places(results: list[Any]) -> str:
     return aligned(("images of", "queries", "outcome", "inliers", "inlier ratio", "coverage"), lines)
 
 
+def wrong_focal_lengths(results: list[Any]) -> str:
+    """A line for each protocol and focal length: poses without the check of it, and with it."""
+    lines = []
+    for one in results[0]:
+        without, given = one["unchecked"], one["checked"]
+        fitted = "{1:.3f} ({0:.3f} to {2:.3f})".format(*one["fitted"]) if one["fitted"] else ""
+        lines.append(
+            (
+                one["protocol"],
+                f"{one['factor']:.2f}",
+                f"{without['localized']} / {one['queries']}",
+                str(without["wrong"]),
+                *(f"{100 * m:.1f} cm" if (m := without[name]) else "" for name in ("median_error_m", "median_std_m")),
+                str(given["localized"]),
+                str(given["wrong"]),
+                str(one["miscalibrated"]),
+                fitted,
+            )
+        )
+    head = ("protocol", "focal length", "unchecked", "wrong", "median error", "claimed", "checked", "wrong")
+    return aligned((*head, "withheld for it", "what fits (5 to 95 %)"), lines)
+
+
 def offsets(results: list[Any]) -> str:
     """Median error of the matched pixel by variant, each adding one correction."""
     motions = ("all", "not moved", "turned by 3 deg", "8 % larger", "shifted by 6.4, -3.7 px")

@@ -23,7 +23,7 @@ from deviloc_ros.upstream.aggregation import merge_cells
 
 AUC_DEG = (5.0, 10.0, 20.0)
 REFERENCES = 3  # the first of those a query overlaps with
-SMALLEST_DEPTH, WIDE_OPEN_M = 1e-6, 1e4
+SMALLEST_DEPTH, WIDE_OPEN_M, ANY_SHARE = 1e-6, 1e4, 100.0
 
 
 class Lifting(Protocol):
@@ -110,6 +110,7 @@ def ungated(pose: PoseConfig) -> PoseConfig:
         min_coverage=0.0,
         max_position_std_m=WIDE_OPEN_M,
         max_shift_m=WIDE_OPEN_M,
+        max_focal_error=ANY_SHARE,
     )
 
 
