@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from deviloc_ros.files import whole_file
 from deviloc_ros.releases import MATCHER, PIN, weights_folder
 
 RANDOM = "random"
@@ -167,10 +167,10 @@ def convert(source: Path, destination: Path, notes: Mapping[str, str]) -> None:
 
 
 def save_weights(tensors: Mapping[str, Tensor], destination: Path, notes: Mapping[str, str]) -> None:
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.with_suffix(".part")
-    save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, partial, dict(notes))
-    os.replace(partial, destination)
+    """As safetensors; the file appears whole or not at all."""
+    contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    with whole_file(destination) as partial:
+        save_file(contiguous, partial, dict(notes))
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -10,7 +10,6 @@ keypoint's surface.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from deviloc_ros.config import LiftConfig
+from deviloc_ros.files import whole_file
 from deviloc_ros.point_inference import Interpolation, LiftInput, PointInference, nearest_landmarks
 
 WEIGHTS = Path(__file__).parent / "weights" / "pin.safetensors"
@@ -256,8 +256,6 @@ def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
 
 def save_pin(network: PointInferenceNetwork, path: Path, notes: dict[str, str]) -> None:
     """Weights with the network's shape and how they were made; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    partial.write_bytes(save(tensors, {**notes, "shape": json.dumps(asdict(network.shape))}))
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_bytes(save(tensors, {**notes, "shape": json.dumps(asdict(network.shape))}))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deviloc_ros.files import whole_file
 from deviloc_ros.geometry import rigid_of_quaternion
 from deviloc_ros.tracking import Fix
 
@@ -21,10 +21,8 @@ def save_pose(path: Path, map_id: str, fix: Fix) -> None:
         "rotation_xyzw": fix.map_from_base.rotation.quat.tolist(),
         "covariance": fix.covariance.tolist(),
     }
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text(json.dumps(content))
-    beside.replace(path)
+    with whole_file(path) as beside:
+        beside.write_text(json.dumps(content))
 
 
 def load_pose(path: Path, map_id: str, now_ns: int) -> Fix | None:

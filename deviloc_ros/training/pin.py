@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deviloc_ros.config import MatcherConfig
+from deviloc_ros.files import whole_file
 from deviloc_ros.imaging import sample_unit_features
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import torch_device
@@ -270,7 +270,8 @@ def fit(
                 "optimizer": optimizer.state_dict(),
                 "schedule": schedule.state_dict(),
             }
-            save_whole(checkpoint, {**state, "step": step + 1, "history": history})
+            with whole_file(checkpoint) as partial:  # a run cut while saving can still go on
+                torch.save({**state, "step": step + 1, "history": history}, partial)
             save_pin(network, output, {"training": json.dumps(asdict(settings)), "history": json.dumps(history)})
             draw_history(output.with_suffix(".svg"), history)
     return network.cpu().eval()
@@ -295,13 +296,6 @@ def resume(
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
     return state["step"], state["history"]
-
-
-def save_whole(path: Path, state: dict[str, object]) -> None:
-    """The file appears whole or not at all, so that a run cut while saving can still go on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
 
 
 @torch.inference_mode()

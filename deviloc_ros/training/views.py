@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from deviloc_ros.files import whole_file
 from deviloc_ros.geometry import rigid, transform_points
 from deviloc_ros.synthetic.photo import decode
 from deviloc_ros.types import Camera, Landmarks
@@ -85,10 +85,8 @@ def write_shard(path: Path, views: list[TrainingView]) -> None:
         camera = [view.camera.model, view.camera.width, view.camera.height, list(view.camera.params)]
         pose = view.cam_from_world.matrix().tolist()
         index.append({"name": view.name, "place": view.place, "camera": camera, "cam_from_world": pose})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    save_file(tensors, unfinished, {"format": FORMAT, "views": json.dumps(index)})
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        save_file(tensors, unfinished, {"format": FORMAT, "views": json.dumps(index)})
 
 
 def read_shard(path: Path) -> list[TrainingView]:

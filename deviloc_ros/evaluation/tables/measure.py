@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deviloc_ros.evaluation import versions
+from deviloc_ros.files import whole_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +62,24 @@ class Bench:
         Raises:
             ValueError: it failed.
         """
-        self.cache.mkdir(parents=True, exist_ok=True)
-        written = self.path(command).with_suffix(".new")
         commit, load, start_s = versions.commit(), os.getloadavg()[0], time.monotonic()
-        words = [*self.filled(command), "--json", str(written)]
-        status = subprocess.run([sys.executable, "-m", "deviloc_ros", *words], check=False).returncode
-        if status:
-            raise ValueError(f"`{shown(command)}` ended with status {status}")
-        measurement = Measurement(
-            command,
-            self.every,
-            json.loads(written.read_text()),
-            versions.versions(),
-            versions.cores(),
-            commit,
-            round(load, 1),
-            datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-            round((time.monotonic() - start_s) / 60, 1),
-        )
-        written.write_text(json.dumps(asdict(measurement), indent=1))
-        os.replace(written, self.path(command))
+        with whole_file(self.path(command)) as written:
+            words = [*self.filled(command), "--json", str(written)]
+            status = subprocess.run([sys.executable, "-m", "deviloc_ros", *words], check=False).returncode
+            if status:
+                raise ValueError(f"`{shown(command)}` ended with status {status}")
+            measurement = Measurement(
+                command,
+                self.every,
+                json.loads(written.read_text()),
+                versions.versions(),
+                versions.cores(),
+                commit,
+                round(load, 1),
+                datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+                round((time.monotonic() - start_s) / 60, 1),
+            )
+            written.write_text(json.dumps(asdict(measurement), indent=1))
         return measurement
 
     def filled(self, command: str) -> list[str]:

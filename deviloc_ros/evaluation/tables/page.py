@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
+
+from deviloc_ros.files import whole_file
 
 MARKER = re.compile(r"^<!-- (end of )?table (\S+) -->$", re.MULTILINE)
 
@@ -40,7 +41,6 @@ def rewrite(path: Path, name: str, content: str) -> None:
     _, ended, after = rest.partition(end)
     if not marked or not ended:
         raise ValueError(f"{path}: has no markers of table {name!r}")
-    draft = path.with_suffix(".tmp")
     body = content.strip("\n")  # the spaces before a first line of code mean something
-    draft.write_text(f"{before}{start}\n{body}\n\n{end}{after}")
-    os.replace(draft, path)
+    with whole_file(path) as draft:
+        draft.write_text(f"{before}{start}\n{body}\n\n{end}{after}")

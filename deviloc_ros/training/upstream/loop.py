@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from deviloc_ros.checkpoints import load_network, save_weights
 from deviloc_ros.config import MatcherConfig
+from deviloc_ros.files import whole_file
 from deviloc_ros.matching.topicfm import TopicFMMatcher
 from deviloc_ros.matching.topicfm.matcher import sample_fine
 from deviloc_ros.matching.topicfm.network import TopicFM
@@ -210,10 +210,8 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "progress": asdict(self.progress),
         }
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = checkpoint.with_suffix(".checkpoint.part")
-        torch.save(state, partial)
-        os.replace(partial, checkpoint)
+        with whole_file(checkpoint) as partial:
+            torch.save(state, partial)
         tensors = {MATCHER + key: tensor for key, tensor in self.frozen.items()}
         tensors |= {PIN + key: tensor for key, tensor in self.pin.state_dict().items()}
         save_weights(tensors, output, {"training": json.dumps(asdict(self.settings))})
