@@ -138,6 +138,7 @@ def test_a_flag_that_makes_no_sense_is_one_line(room_folder, query_files, capsys
             ("build-map", "--sevenscenes", ".", "--time-offset", "1", "--output", "x.map"),
             ("--time-offset goes with --bag",),
         ),
+        (("build-map", "--kitti", "nowhere", "--output", __file__ + "/x.map"), ("test_cli.py/x.map: cannot be made",)),
         (("localize", "nowhere.map", "a.png"), ("nowhere.map", "manifest.json")),
         (("evaluate", "kitchen-99"), ("kitchen-99",)),
         (("evaluate", "kitchen-12", "--every", "0"), ("--every 0",)),

@@ -36,7 +36,8 @@ class MapWriter:
         overwrite: a map that is there may be replaced; records of its views can be kept.
 
     Raises:
-        MapError: something is at `folder` that may not be replaced, or another process is writing this map.
+        MapError: something is at `folder` that may not be replaced, nothing can be made there, or another process is
+            writing this map.
     """
 
     def __init__(self, folder: Path, config: Config, *, overwrite: bool = False) -> None:
@@ -55,6 +56,9 @@ class MapWriter:
             raise MapError(f"{self.destination}: exists already")
         if self.destination.exists() and not (self.destination / MANIFEST).is_file():
             raise MapError(f"{self.destination}: exists and is not a map, so it is not overwritten")
+        above = next(folder for folder in self.destination.parents if folder.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            raise MapError(f"{self.destination}: cannot be made in {above}: no folder, or no permission to write there")
 
     def __enter__(self) -> MapWriter:
         self._lock = lock_folder(self.folder)

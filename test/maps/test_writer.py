@@ -50,6 +50,16 @@ def run_until_killed(processes, *arguments, after_s: float = DEADLINE_S) -> bool
     return process.exitcode != 0
 
 
+def test_where_nothing_can_be_written_is_said_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(MapError, match=r"new.map: cannot be made in .*file"):
+        MapWriter(tmp_path / "file" / "new.map", CONFIG)
+    MapWriter(tmp_path / "folders" / "to come" / "new.map", CONFIG)
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # whoever tests may be allowed everything
+    with pytest.raises(MapError, match="no permission"):
+        MapWriter(tmp_path / "new.map", CONFIG)
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_killed_at_any_file_operation_the_map_is_the_old_or_the_new(operation, old, tmp_path, processes):
     allowed = identities(operation, old, tmp_path)
