@@ -46,17 +46,17 @@ def room(tmp_path_factory):
     return SimpleNamespace(map=folder / "map", picture=render_color(scene, CAMERA, between), cam_from_map=between)
 
 
-def test_a_real_image_is_localized_and_noise_is_not(robot, room):
-    def look(pixels) -> None:
+def test_a_real_image_is_localized_and_noise_or_a_wrong_calibration_is_not(robot, room):
+    def look(pixels, focal_px=262.0) -> None:
         time_ns = robot.now_ns()
-        robot.send_info(size=(320, 240), focal_px=262.0)
+        robot.send_info(size=(320, 240), focal_px=focal_px)
         robot.send_odometry(time_ns - 50_000_000)
         robot.send_pixels(pixels, time_ns)
         robot.send_odometry(time_ns + 50_000_000)
         robot.for_a_while(0.2)
 
-    def look_until(condition, pixels) -> None:
-        robot.until(lambda: condition() or look(pixels), limit_s=60)
+    def look_until(condition, *image) -> None:
+        robot.until(lambda: condition() or look(*image), limit_s=60)
 
     map_path, period = f"map_path:={room.map}", "diagnostics_period_s:=0.2"
     with python_process("-m", "deviloc_ros.ros.node", "--ros-args", "-p", map_path, "-p", period) as process:
@@ -74,5 +74,13 @@ def test_a_real_image_is_localized_and_noise_is_not(robot, room):
         look_until(lambda: robot.status["reason"] not in ("accepted", "unconfirmed"), noise)
         robot.until(lambda: robot.status["state"] == "coasting")
         assert pose_time_ns(robot.poses[-1]) < noise_from_ns
+
+        look_until(lambda: robot.status["reason"] == "miscalibrated", room.picture, 240.0)
+        assert float(robot.status["focal_scale"]) == pytest.approx(262 / 240, abs=0.02)
+        poses = len(robot.poses)
+        for _ in range(5):
+            look(room.picture, 240.0)
+        assert len(robot.poses) == poses
+        look_until(lambda: len(robot.poses) > poses, room.picture)
         process.terminate()
         assert process.wait(timeout=20) == 0
