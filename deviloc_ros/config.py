@@ -201,10 +201,13 @@ class PoseConfig(Checked):
         low=1e-4,
         high=1e4,
     )
+    estimate_focal: bool = param(
+        False, "the focal length is estimated with the pose, whatever the camera says of it; lens distortion is not"
+    )
     max_focal_error: float = param(
         0.01,
         "a pose is not given if the image fits a focal length that differs from the camera's by more than this share, "
-        "and by four standard deviations",
+        "and by four standard deviations; not with estimate_focal",
         low=0.0,
         high=100.0,
     )

@@ -45,19 +45,22 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
     if len(correspondences) < config.min_inliers:
         detail = f"{len(correspondences)} of at least {config.min_inliers}"
         return Lost(Reason.FEW_CORRESPONDENCES, detail, Evidence(correspondences))
+    of_ransac = replace(camera).colmap  # into which it writes the focal length, if it estimates that
     estimate = pycolmap.estimate_absolute_pose(
-        correspondences.keypoints, correspondences.points_in_world, camera.colmap, ransac_options(config)
+        correspondences.keypoints, correspondences.points_in_world, of_ransac, ransac_options(config)
     )
     if estimate is None or not is_finite(estimate["cam_from_world"]):
         return Lost(Reason.NO_CONSENSUS, f"{len(correspondences)} correspondences", Evidence(correspondences))
-    cam_from_world = refine(correspondences, camera, estimate["cam_from_world"], config)
-    inliers = np.linalg.norm(residuals_px(correspondences, camera, cam_from_world), axis=1) < config.max_residual_px
+    start = replace(camera, params=tuple(of_ransac.params))
+    cam_from_world, fitted = refine(correspondences, start, estimate["cam_from_world"], config)
+    inliers = np.linalg.norm(residuals_px(correspondences, fitted, cam_from_world), axis=1) < config.max_residual_px
     evidence = Evidence(correspondences, inliers, coverage(correspondences.keypoints[inliers], camera))
-    return gate(cam_from_world, evidence, camera, config)
+    return gate(cam_from_world, evidence, camera, fitted, config)
 
 
 def ransac_options(config: PoseConfig) -> pycolmap.AbsolutePoseEstimationOptions:
     options = pycolmap.AbsolutePoseEstimationOptions()
+    options.estimate_focal_length = config.estimate_focal
     options.ransac.max_error = config.max_reprojection_error_px
     options.ransac.confidence = config.confidence
     options.ransac.min_inlier_ratio = 0.01  # bounds the trials; `max_trials` does so more plainly
@@ -66,20 +69,24 @@ def ransac_options(config: PoseConfig) -> pycolmap.AbsolutePoseEstimationOptions
     return options
 
 
-def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, config: PoseConfig) -> Result:
-    """Localized if the evidence carries the pose."""
+def gate(
+    cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, fitted: Camera, config: PoseConfig
+) -> Result:
+    """Localized if the evidence carries the pose, which goes with the `fitted` camera."""
     if evidence.inliers < config.min_inliers:
         return Lost(Reason.FEW_INLIERS, f"{evidence.inliers} of at least {config.min_inliers}", evidence)
     if evidence.inlier_ratio < config.min_inlier_ratio:
         return Lost(Reason.LOW_INLIER_RATIO, f"{evidence.inlier_ratio:.3f} below {config.min_inlier_ratio}", evidence)
     if evidence.coverage < config.min_coverage:
         return Lost(Reason.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
-    equations = normal_equations(evidence.correspondences, camera, cam_from_world, config)
-    cells = grid_cells(evidence.correspondences.keypoints[equations.rows], camera)
+    points = evidence.correspondences
+    equations = normal_equations(points, fitted, cam_from_world, config, free_focal=config.estimate_focal)
+    cells = grid_cells(points.keypoints[equations.rows], camera)
     covariance = pose_covariance(equations, cells, cam_from_world)
     if covariance is None:
         return Lost(Reason.DEGENERATE, "the inliers leave a direction free", evidence)
-    evidence = replace(evidence, focal=fit_focal(evidence.correspondences, camera, cam_from_world, config))
+    focal = fit_focal(points, camera, fitted, cam_from_world, config)
+    evidence = replace(evidence, focal=focal)
     floor = isotropic(config.min_position_std_m, math.radians(config.min_orientation_std_deg))
     covariance = config.covariance_scale * covariance + floor
     position_std_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
@@ -90,8 +97,8 @@ def gate(cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, c
     shift_m = largest_shift_m(equations, cells, cam_from_world)
     if shift_m > max(config.max_shift_m, position_std_m):
         return Lost(Reason.UNSTABLE, f"it moves by {shift_m:.3f} m, position std {position_std_m:.3f} m", evidence)
-    focal = evidence.focal
-    if focal is not None and is_off(focal.scale, focal.std, config.max_focal_error):
+    trusted = not config.estimate_focal
+    if trusted and focal is not None and is_off(focal.scale, focal.std, config.max_focal_error):
         return Lost(Reason.MISCALIBRATED, f"{focal}: is the calibration that of this camera?", evidence)
     return Localized(cam_from_world, covariance, evidence)
 
@@ -112,7 +119,7 @@ def coverage(keypoints: NDArray, camera: Camera) -> float:
 def pose_covariance(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> NDArray | None:
     """(6, 6) covariance of world_from_cam from the residuals themselves; None if they do not determine the pose."""
     covariance = clustered_covariance(equations, cells)
-    return None if covariance is None else covariance_in_world(cam_from_world, covariance)
+    return None if covariance is None else covariance_in_world(cam_from_world, covariance[:6, :6])
 
 
 def clustered_covariance(equations: NormalEquations, cells: NDArray) -> NDArray | None:
@@ -139,14 +146,18 @@ def clustered_covariance(equations: NormalEquations, cells: NDArray) -> NDArray 
 
 
 def fit_focal(
-    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
+    correspondences: Correspondences,
+    camera: Camera,
+    fitted: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+    config: PoseConfig,
 ) -> FocalFit | None:
-    """The focal length that fits best, sought from a refined pose; None where the image does not tell.
+    """The focal length that fits best, sought from a refined pose and its camera; None where the image does not tell.
 
     A wrong one moves the camera along its axis by as large a share of the distance, and residuals stay small: a pose
     can be far off and look good. Where depths vary the image tells the two apart.
     """
-    fitted_pose, fitted = refine_with_focal(correspondences, camera, cam_from_world, config)
+    fitted_pose, fitted = refine_with_focal(correspondences, fitted, cam_from_world, config)
     equations = normal_equations(correspondences, fitted, fitted_pose, config, free_focal=True)
     covariance = clustered_covariance(equations, grid_cells(correspondences.keypoints[equations.rows], camera))
     if covariance is None:
@@ -176,5 +187,5 @@ def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: 
         if condition(information) > MAX_CONDITION:
             return np.inf
         step = np.linalg.solve(information, equations.gradients[left_out].sum(0) - total)
-        largest_m = max(largest_m, translation_distance_m(moved_frame(step, cam_from_world), cam_from_world))
+        largest_m = max(largest_m, translation_distance_m(moved_frame(step[:6], cam_from_world), cam_from_world))
     return largest_m

@@ -22,8 +22,10 @@ MAX_FOCAL_STEP = 0.5  # of its logarithm
 
 def refine(
     correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
-) -> pycolmap.Rigid3d:
+) -> tuple[pycolmap.Rigid3d, Camera]:
     """From RANSAC's pose to the least weighted residuals; weights are confidence times Tukey's biweight.
+
+    The camera is that given, or with `estimate_focal` the one that fits best.
 
     Residuals count less where uncertain depths explain them (`reprojection`). The biweight's scale shrinks to
     `max_residual_px` (graduated non-convexity, Blake and Zisserman 1987), so that the end does not depend on which pose
@@ -31,8 +33,10 @@ def refine(
     the kitchen, this one has smaller errors.
     """
     for widening in WIDENINGS:
-        cam_from_world, _ = gauss_newton(correspondences, camera, cam_from_world, config, widening)
-    return cam_from_world
+        cam_from_world, camera = gauss_newton(
+            correspondences, camera, cam_from_world, config, widening, free_focal=config.estimate_focal
+        )
+    return cam_from_world, camera
 
 
 def refine_with_focal(

@@ -65,7 +65,7 @@ def test_a_wall_seen_from_the_front_says_nothing_of_the_focal_length():
     wall = replace(truth.correspondences, points_in_world=points, keypoints=truth.correspondences.keypoints + noise)
     given = solve_pnp(wall, PINHOLE.with_focal_times(1.1), UNCHECKED)
     assert translation_distance_m(given.cam_from_world, truth.cam_from_world) > 0.2
-    focal = fit_focal(wall, PINHOLE, truth.cam_from_world, PoseConfig())
+    focal = fit_focal(wall, PINHOLE, PINHOLE, truth.cam_from_world, PoseConfig())
     assert focal is None or focal.std > 0.05
     assert isinstance(solve_pnp(wall, PINHOLE, PoseConfig()), Localized)
 
@@ -103,3 +103,41 @@ def test_only_the_last_images_count_and_a_new_camera_starts_anew():
     assert check.found.scale == pytest.approx(1.0) and check.found.images == 50
     check.clear()
     assert check.found is None
+
+
+ESTIMATED = PoseConfig(estimate_focal=True)
+
+
+@pytest.mark.parametrize("camera", [*LENSES[:4]], ids=lambda camera: camera.model)
+@pytest.mark.parametrize("factor", [0.5, 1.2, 2.0])
+def test_a_camera_that_nobody_calibrated_is_located_with_its_focal_length(camera, factor):
+    truth = world(3, count=400, camera=camera)
+    spoilt, wrong = truth.with_outliers(np.random.default_rng(0), 0.3), camera.with_focal_times(factor)
+    result = solve_pnp(spoilt, wrong, ESTIMATED)
+    assert isinstance(result, Localized), result
+    assert translation_distance_m(result.cam_from_world, truth.cam_from_world) < 0.01
+    assert result.evidence.focal.scale == pytest.approx(1 / factor, rel=5e-3)
+    assert result.evidence.inlier_ratio > 0.6
+    assert wrong == camera.with_focal_times(factor)  # RANSAC writes into what it is given
+
+
+def test_a_pose_found_with_its_focal_length_claims_less():
+    """By sampling: the covariance is that of the pose with the focal length unknown, larger than with it known."""
+    config, truth = replace(ESTIMATED, covariance_scale=1.0, min_position_std_m=0.0), world(4, count=300)
+    rng = np.random.default_rng(0)
+    draws = [truth.with_noise(rng, 1.0) for _ in range(100)]
+    results = [solve_pnp(draw, PINHOLE.with_focal_times(1.2), config) for draw in draws]
+    errors = [translation_distance_m(result.cam_from_world, truth.cam_from_world) for result in results]
+    claimed = [np.trace(result.covariance[:3, :3]) for result in results]
+    assert np.mean(np.square(errors)) == pytest.approx(np.mean(claimed), rel=0.3)
+    known = solve_pnp(draws[0], PINHOLE, replace(config, estimate_focal=False))
+    assert np.mean(claimed) > 4 * np.trace(known.covariance[:3, :3])
+
+
+def test_where_the_image_does_not_tell_the_focal_length_there_is_no_pose_of_an_uncalibrated_camera():
+    truth = world(2)
+    in_cam = 3.0 * PINHOLE.rays(truth.correspondences.keypoints)
+    noise = np.random.default_rng(0).normal(0, 0.5, truth.correspondences.keypoints.shape)
+    points = transform_points(truth.cam_from_world.inverse(), in_cam)
+    wall = replace(truth.correspondences, points_in_world=points, keypoints=truth.correspondences.keypoints + noise)
+    assert isinstance(solve_pnp(wall, PINHOLE, ESTIMATED), Lost)

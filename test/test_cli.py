@@ -87,9 +87,21 @@ def test_localize_writes_a_line_for_each_image(room_folder, query_files, tmp_pat
     assert here["localized"] and here["image"] == str(files[0]) and here["inliers"] >= 30
     assert len(here["world_from_cam"]["translation_m"]) == 3 and len(here["world_from_cam"]["rotation_xyzw"]) == 4
     assert np.array(here["covariance"]).shape == (6, 6)
-    assert here["focal_scale"] == pytest.approx(1, abs=0.02) and 0 < here["focal_scale_std"] < 0.02
+    assert here["focal_px"] == pytest.approx(262, rel=0.02) and 0 < here["focal_std_px"] < 5
     assert (black["localized"], black["reason"]) == (False, "no_features") and "world_from_cam" not in black
     assert (text["localized"], text["reason"]) == (False, "bad_image") and "text.png" in text["detail"]
+
+
+def test_localize_estimates_the_focal_length_of_an_uncalibrated_camera(room_folder, query_files, room, capsys):
+    assert status_of("localize", room_folder, query_files / "here.png", "--uncalibrated") == 0
+    here = json.loads(capsys.readouterr().out)
+    np.testing.assert_allclose(
+        here["world_from_cam"]["translation_m"], room.query_poses[0].tgt_origin_in_src(), atol=0.1
+    )
+    assert here["focal_px"] == pytest.approx(262, rel=0.03)
+    camera = ("--camera", "PINHOLE,320,240,384,384,159.5,119.5")  # as such a camera is guessed to be
+    assert status_of("localize", room_folder, query_files / "here.png", *camera) == 1
+    assert json.loads(capsys.readouterr().out)["reason"] in ("miscalibrated", "unstable", "few_inliers")
 
 
 def test_localize_takes_a_camera_and_succeeds_when_all_are_found(room_folder, query_files, room, capsys):

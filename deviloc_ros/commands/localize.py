@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deviloc_ros.commands.options import add_config, add_preset, config_for_map, parse_camera
 
 if TYPE_CHECKING:
-    from deviloc_ros.types import Result
+    from deviloc_ros.types import Camera, Result
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("localize", help="localize images in a map")
     parser.add_argument("map", type=Path, metavar="MAP")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    parser.add_argument(
+    camera = parser.add_mutually_exclusive_group()
+    camera.add_argument(
         "--camera",
         metavar="MODEL,W,H,PARAMS",
         help="as PINHOLE,640,480,525,525,319.5,239.5: COLMAP's model names, pixel centres at integers; "
         "default: the map's first camera",
+    )
+    camera.add_argument(
+        "--uncalibrated", action="store_true", help="estimate the focal length of each image; no lens distortion"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     add_config(parser)
@@ -35,19 +40,26 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.imaging import ImageError, read_gray
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
+    from deviloc_ros.maps.structure import guessed_camera
     from deviloc_ros.types import Lost, Reason
 
     reference_map = Map.open(options.map)
-    localizer = Localizer(reference_map, config_for_map(options, reference_map.config, reference_map.config))
+    config = config_for_map(options, reference_map.config, reference_map.config)
+    if options.uncalibrated:
+        config = replace(config, pose=replace(config.pose, estimate_focal=True))
+    localizer = Localizer(reference_map, config)
     camera = parse_camera(options.camera) if options.camera else reference_map.records[0].camera
     logging.getLogger(__name__).debug("camera %s", camera)
     records = []
     for path in options.images:
         try:
-            result = localizer.localize(read_gray(path), camera)
+            gray = read_gray(path)
+            if options.uncalibrated:
+                camera = guessed_camera(path, (gray.shape[1], gray.shape[0]))
+            result = localizer.localize(gray, camera)
         except ImageError as error:
             result = Lost(Reason.BAD_IMAGE, str(error))
-        record = {"image": str(path), **describe(result)}
+        record = {"image": str(path), **describe(result, camera)}
         records.append(record)
         print(json.dumps(record))
     if options.json:
@@ -55,8 +67,8 @@ def run(options: argparse.Namespace) -> int:
     return 0 if all(record["localized"] for record in records) else 1
 
 
-def describe(result: Result) -> dict[str, object]:
-    """A result as plain values."""
+def describe(result: Result, camera: Camera) -> dict[str, object]:
+    """A result as plain values; focal_px: which focal length fits."""
     from deviloc_ros.types import Localized
 
     evidence = result.evidence
@@ -66,7 +78,8 @@ def describe(result: Result) -> dict[str, object]:
         "coverage": evidence.coverage,
     }
     if focal := evidence.focal:
-        numbers |= {"focal_scale": round(focal.scale, 4), "focal_scale_std": round(focal.std, 4)}
+        focal_px, std_px = camera.focal_px * focal.scale, camera.focal_px * focal.std
+        numbers |= {"focal_px": round(focal_px, 2), "focal_std_px": round(std_px, 2)}
     if not isinstance(result, Localized):
         return {"localized": False, "reason": result.reason.name.lower(), "detail": result.detail, **numbers}
     world_from_cam = result.cam_from_world.inverse()

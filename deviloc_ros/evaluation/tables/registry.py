@@ -47,6 +47,10 @@ HOLDOUT = "evaluate-pin {data}"
 GLOBAL = "evaluate kitchen-12 kitchen-36 joined-12 {data} {every} --retrieval true-pose prior global-once global"
 RETRIEVAL_SPEED = ("bench retrieval --views 50000", "bench retrieval --views 1000000 --queries 100")
 WRONG_FOCAL = "bench wrong-focal {data} {every}"
+UNCALIBRATED = (
+    "evaluate kitchen-back-24 kitchen-36 kitchen-72 drive-even drive-sparse {data} {every} --matchers xfeat "
+    "--set pose.estimate_focal=true"
+)
 UNKNOWN_PLACES = "bench unknown-places {data} {every}"
 MAP_SOURCES = "bench map-sources {data} {every}"
 BENCHMARK = "benchmark 7scenes --scenes redkitchen --ground-truth {} {{data:7scenes}} {{every}}"
@@ -108,6 +112,7 @@ TABLES = (
     ),
     Table("unknown-places", (UNKNOWN_PLACES,), render.unknown_places),
     Table("wrong-focal", (WRONG_FOCAL,), render.wrong_focal_lengths),
+    Table("uncalibrated", (UNCALIBRATED,), render.summaries_without_times),
     Table("holdout", (HOLDOUT,), render.holdout, pictures.reliability, "How far the confidence holds"),
     Table("global-retrieval", (GLOBAL,), render.retrieval),
     Table("seven-scenes", tuple(BENCHMARK.format(truth) for truth in ("sfm", "dslam")), render.summaries),
