@@ -180,7 +180,8 @@ class Pipeline:
             self._focal_check.clear()
             self._checked_camera = camera
         self._focal_check.note(evidence.focal)
-        self.calibration_complaint = self._focal_check.complaint(self._parameters.localizer.pose.max_focal_error)
+        pose = self._parameters.localizer.pose
+        self.calibration_complaint = "" if pose.estimate_focal else self._focal_check.complaint(pose.max_focal_error)
 
     def _judge(self, fix: Fix, evidence: Evidence, localizer: Localizer, epoch: int) -> Outcome:
         """Whether to believe what `localizer` found, searching for what was known in `epoch`."""

@@ -200,6 +200,12 @@ def test_a_calibration_that_many_images_contradict_is_complained_of():
     assert bench.pipeline.calibration_complaint == "" == drive_by(bench)
 
 
+def test_a_calibration_that_does_not_matter_is_not_complained_of():
+    bench = Bench(**{"pose.estimate_focal": True})
+    bench.localizer.true_focal_px = 63.0
+    assert drive_by(bench) == ""
+
+
 def test_what_images_of_another_map_said_of_the_calibration_is_forgotten():
     bench = Bench()
     bench.localizer.true_focal_px = 63.0
