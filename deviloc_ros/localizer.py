@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from deviloc_ros.aggregation import aggregate
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, to_gray
+from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.maps.covisibility import covisibility_clusters
 from deviloc_ros.maps.global_descriptors import learned_descriptor
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
-from deviloc_ros.point_inference import OnlinePointInference, create_online_inference
+from deviloc_ros.point_inference import OnlinePointInference
 from deviloc_ros.pose import solve_pnp
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.files import whole_file
-from deviloc_ros.point_inference import Interpolation, LiftInput, PointInference, nearest_landmarks
+from deviloc_ros.point_inference import Interpolation, LiftInput, PointInference, as_batch, nearest_landmarks
 
 WEIGHTS = Path(__file__).parent / "weights" / "pin.safetensors"
 KEYPOINTS_AT_ONCE = 1024
@@ -228,10 +228,6 @@ class LearnedPointInference(PointInference):
             parts.append((depths[0].numpy(), torch.sigmoid(logits[0]).numpy()))
         depths, confidence = (np.concatenate(column).astype(float) for column in zip(*parts, strict=True))
         return depths, confidence
-
-
-def as_batch(array: NDArray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, np.float32))[None]
 
 
 def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:

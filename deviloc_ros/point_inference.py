@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pycolmap
+import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
@@ -109,38 +109,9 @@ def nearest_landmarks(view: LiftInput, count: int) -> tuple[NDArray, NDArray]:
     return distances * view.focal_px, indices
 
 
-def create_point_inference(config: LiftConfig) -> PointInference:
-    """The method that `config.method` asks for.
-
-    Raises:
-        ValueError: it does not know the precision that is asked for.
-    """
-    if config.precision != "float32" and config.method != "upstream":
-        raise ValueError(f"lift.precision {config.precision}: {config.method} computes in float32 only")
-    if config.method == "pin":
-        from deviloc_ros.pin import WEIGHTS, LearnedPointInference, load_pin
-
-        return LearnedPointInference(load_pin(Path(config.weights) if config.weights else WEIGHTS), config)
-    if config.method == "upstream":
-        from deviloc_ros.upstream.lifting import UpstreamPointInference
-
-        return UpstreamPointInference(config)
-    return {"landmarks-only": LandmarksOnly, "interpolate": Interpolation}[config.method](config)
-
-
-def create_online_inference(of_map: LiftConfig, config: LiftConfig) -> OnlinePointInference | None:
-    """The method that lifts while matching, or None where the map's look-up is all there is.
-
-    Raises:
-        ValueError: the map was built with another method.
-    """
-    if config.method != "upstream":
-        return None
-    if of_map.method != "upstream":
-        raise ValueError(f"the map was built with lift method {of_map.method!r}, not 'upstream'; build it again")
-    from deviloc_ros.upstream.lifting import UpstreamPointInference
-
-    return UpstreamPointInference(config)
+def as_batch(array: NDArray) -> Tensor:
+    """(1, …) float32."""
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))[None]
 
 
 def lift_and_prepare(

@@ -85,16 +85,3 @@ def named(error: Exception, name: str) -> Exception:
     if isinstance(error, (ValueError, OSError)):
         return WorkError(str(error) if name in str(error) else f"{name}: {error}")
     return RuntimeError(f"{name}: {error!r}")
-
-
-def create_workers(ray_address: str | None, *, quiet: bool = False) -> Workers:
-    """Ray's at an address, `local` starts some here; None: this process.
-
-    Raises:
-        ValueError: Ray is not installed, or does not answer.
-    """
-    if ray_address is None:
-        return Serial(quiet=quiet)
-    from deviloc_ros.ray_workers import RayWorkers
-
-    return RayWorkers(ray_address, quiet=quiet)

@@ -8,7 +8,8 @@ from worlds import PINHOLE, TRAINED_LIFTS, random_rigid
 
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.point_inference import create_point_inference, lift_and_prepare
+from deviloc_ros.lifting import create_point_inference
+from deviloc_ros.point_inference import lift_and_prepare
 from deviloc_ros.sensor_depth import Correction, SensorDepth, points_in_color
 from deviloc_ros.types import Features, Landmarks
 

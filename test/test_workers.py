@@ -14,12 +14,13 @@ from tasks import divided, folder, killed, once_killed, open_number, threads, to
 
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import main
+from deviloc_ros.commands.options import create_workers
 from deviloc_ros.config import from_dict
 from deviloc_ros.maps.build import build_map
 from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.store import Map
 from deviloc_ros.ray_workers import RETRIES, RayWorkers, gpu_share
-from deviloc_ros.workers import Serial, WorkError, create_workers
+from deviloc_ros.workers import Serial, WorkError
 
 NAMES = [f"image {number}" for number in range(12)]
 THREE = ("there", "dark", "back")
@@ -32,7 +33,7 @@ def ray():
     pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # its processes import `tasks`
-        with create_workers("local", quiet=True) as workers:
+        with RayWorkers("local", quiet=True) as workers:
             yield workers
 
 
@@ -207,7 +208,7 @@ def written(output: Path) -> dict[str, bytes]:
 
 
 def test_recordings_are_evaluated_the_same_to_the_bit(ray, evaluated, room_folder, recordings, tmp_path, monkeypatch):
-    monkeypatch.setattr("deviloc_ros.workers.create_workers", lambda address: nullcontext(ray))
+    monkeypatch.setattr("deviloc_ros.commands.evaluate_bag.create_workers", lambda address: nullcontext(ray))
     assert evaluate(recordings, THREE, room_folder, tmp_path, "--ray", "local") == 2
     expected = written(evaluated[0])
     assert len(expected) == 13 and written(tmp_path) == expected

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from deviloc_ros.commands.images_alone import add_images_alone, posed_images_or_structure
-from deviloc_ros.commands.options import add_config, add_preset, add_ray, config_of
+from deviloc_ros.commands.options import add_config, add_preset, add_ray, config_of, create_workers
 from deviloc_ros.commands.sources import add_source, print_report
 
 
@@ -32,7 +32,6 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.build import build_map
     from deviloc_ros.maps.writer import MapWriter
-    from deviloc_ros.workers import create_workers
 
     if options.bag and options.ray not in (None, "local") and not options.keyframes:
         raise ValueError(f"--ray {options.ray}: give --keyframes DIR, a folder that all its machines reach")

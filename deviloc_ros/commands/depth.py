@@ -52,7 +52,7 @@ def with_depth(source: Source, options: argparse.Namespace) -> Source:
     Raises:
         ValueError: naming the flag.
     """
-    from deviloc_ros.maps.depth import MILLIMETRES, DepthImage
+    from deviloc_ros.maps.depth_images import MILLIMETRES, DepthImage
     from deviloc_ros.maps.sources import SEVEN_SCENES_COLOR_FROM_DEPTH, SEVEN_SCENES_DEPTH_CAMERA
     from deviloc_ros.maps.tum import UNITS_PER_M
 

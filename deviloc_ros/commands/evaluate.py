@@ -9,7 +9,16 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-from deviloc_ros.commands.options import add_config, add_data, add_every, add_preset, add_ray, config_of, every_of
+from deviloc_ros.commands.options import (
+    add_config,
+    add_data,
+    add_every,
+    add_preset,
+    add_ray,
+    config_of,
+    create_workers,
+    every_of,
+)
 from deviloc_ros.config import LIFTS, MATCHERS, Config
 from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS, RETRIEVALS, TRUE_POSE
 
@@ -55,7 +64,6 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation import consistency
     from deviloc_ros.evaluation.table import markdown
-    from deviloc_ros.workers import create_workers
 
     config = config_of(options)
     if options.references:

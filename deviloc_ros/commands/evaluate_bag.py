@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deviloc_ros.commands.options import add_config, add_ray, config_for_map, every_of, tracking_of
+from deviloc_ros.commands.options import add_config, add_ray, config_for_map, create_workers, every_of, tracking_of
 from deviloc_ros.commands.recordings import add_real_time, add_rig, add_sampling, add_truth, plan_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,6 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.gate import parse_requirement
     from deviloc_ros.evaluation.rerun_recording import check_rerun
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.workers import create_workers
 
     if options.rerun:
         check_rerun()

@@ -17,6 +17,7 @@ from deviloc_ros.presets import PRESETS, apply_preset
 if TYPE_CHECKING:
     from deviloc_ros.tracking import TrackingConfig
     from deviloc_ros.types import Camera
+    from deviloc_ros.workers import Workers
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -69,13 +70,28 @@ def number(text: str, least: float, expected: str, *, strictly: bool = False) ->
 
 
 def add_ray(parser: argparse._ActionsContainer) -> None:
-    """--ray ADDRESS, for `workers.create_workers`."""
+    """--ray ADDRESS, for `create_workers`."""
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
         help="spread the work over the cores of this machine (local), over the Ray cluster that it belongs to (auto), "
         "or over that at HOST:PORT; needs the extra ray",
     )
+
+
+def create_workers(ray_address: str | None) -> Workers:
+    """Ray's at an address, `local` starts some here; None: this process.
+
+    Raises:
+        ValueError: Ray is not installed, or does not answer.
+    """
+    if ray_address is None:
+        from deviloc_ros.workers import Serial
+
+        return Serial()
+    from deviloc_ros.ray_workers import RayWorkers
+
+    return RayWorkers(ray_address)
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

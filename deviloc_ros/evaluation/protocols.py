@@ -11,7 +11,7 @@ import pycolmap
 
 from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS
 from deviloc_ros.maps.colmap import read_model
-from deviloc_ros.maps.depth import DepthImage
+from deviloc_ros.maps.depth_images import DepthImage
 from deviloc_ros.maps.sources import (
     SEVEN_SCENES_COLOR_FROM_DEPTH,
     SEVEN_SCENES_DEPTH_CAMERA,

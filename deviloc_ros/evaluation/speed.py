@@ -17,11 +17,12 @@ import torch
 from deviloc_ros.config import Config
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import read_gray
+from deviloc_ros.lifting import create_point_inference
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.build import build_map
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map
-from deviloc_ros.point_inference import create_point_inference, lift_and_prepare
+from deviloc_ros.point_inference import lift_and_prepare
 from deviloc_ros.synthetic.render import render_color, render_depth
 from deviloc_ros.synthetic.room import random_room
 from deviloc_ros.synthetic.trajectory import smooth_path

@@ -16,7 +16,7 @@ from deviloc_ros.bags.topics import IMAGE_TYPES, camera_info_topic, listed
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.depth_messages import depth_of
 from deviloc_ros.drops import NotTried
-from deviloc_ros.maps.depth import MILLIMETRES, DepthImage
+from deviloc_ros.maps.depth_images import MILLIMETRES, DepthImage
 from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.messages import stamp_ns
 from deviloc_ros.types import Camera

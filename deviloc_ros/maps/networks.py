@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 
 from deviloc_ros.config import Config
+from deviloc_ros.lifting import create_point_inference
 from deviloc_ros.maps.global_descriptors import LearnedDescriptor, learned_descriptor
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.point_inference import PointInference, create_point_inference
+from deviloc_ros.point_inference import PointInference
 
 
 class Networks:

@@ -14,7 +14,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import rigid
-from deviloc_ros.maps.depth import DepthImage
+from deviloc_ros.maps.depth_images import DepthImage
 from deviloc_ros.types import Camera, Landmarks
 
 SEVEN_SCENES_CAMERA = Camera("PINHOLE", 640, 480, (525.0, 525.0, 320.0, 240.0))

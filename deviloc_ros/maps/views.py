@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from deviloc_ros import __version__
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.maps.consistency import check_neighbours
-from deviloc_ros.maps.depth import DepthError, DepthOfViews, points_of
+from deviloc_ros.maps.depth import DepthOfViews
+from deviloc_ros.maps.depth_images import DepthError, points_of
 from deviloc_ros.maps.global_descriptors import Vlad, for_retrieval, training_descriptors
 from deviloc_ros.maps.networks import Networks
 from deviloc_ros.maps.search import Retrieval

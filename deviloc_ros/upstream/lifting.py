@@ -12,8 +12,7 @@ from deviloc_ros.checkpoints import load_network
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.matching.topicfm.matcher import sample_fine
-from deviloc_ros.pin import as_batch
-from deviloc_ros.point_inference import LiftInput, OnlinePointInference, nearest_landmarks
+from deviloc_ros.point_inference import LiftInput, OnlinePointInference, as_batch, nearest_landmarks
 from deviloc_ros.precision import half_precision
 from deviloc_ros.releases import PIN
 from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView

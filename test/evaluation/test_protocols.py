@@ -10,7 +10,7 @@ from deviloc_ros.evaluation.protocols import (
     load_protocol,
     with_kitchen_depth,
 )
-from deviloc_ros.maps.depth import read_depth
+from deviloc_ros.maps.depth_images import read_depth
 from deviloc_ros.maps.sources import SourceError
 
 COUNTS = {  # folds, map images of the first fold, queries of all folds

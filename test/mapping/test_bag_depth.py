@@ -11,7 +11,7 @@ from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.mapping.bag import read_bag
 from deviloc_ros.mapping.depth import DepthPlan
 from deviloc_ros.mapping.keyframes import Spacing
-from deviloc_ros.maps.depth import read_depth
+from deviloc_ros.maps.depth_images import read_depth
 from deviloc_ros.types import Camera
 
 BASE_FROM_CAM = random_rigid(np.random.default_rng(5))

@@ -8,7 +8,7 @@ import pytest
 from rooms import room_config
 from worlds import rigid_of
 
-from deviloc_ros.maps.depth import DepthError, DepthImage, read_depth
+from deviloc_ros.maps.depth_images import DepthError, DepthImage, read_depth
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sensor_depth import NOISE_PER_M
 from deviloc_ros.synthetic.render import render_depth

@@ -11,7 +11,7 @@ from worlds import random_rigid
 from deviloc_ros.bags.truth import truth_of_file
 from deviloc_ros.cli import main
 from deviloc_ros.commands.sources import add_source, posed_images
-from deviloc_ros.maps.depth import read_depth
+from deviloc_ros.maps.depth_images import read_depth
 from deviloc_ros.maps.kapture import read_kapture
 from deviloc_ros.maps.nerfstudio import read_transforms
 from deviloc_ros.maps.sources import SourceError

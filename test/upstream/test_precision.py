@@ -9,9 +9,9 @@ from reference import case
 
 from deviloc_ros.checkpoints import load_network
 from deviloc_ros.config import LiftConfig, MatcherConfig
+from deviloc_ros.lifting import create_point_inference
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.topicfm.network import TopicFM
-from deviloc_ros.point_inference import create_point_inference
 from deviloc_ros.precision import half_precision
 from deviloc_ros.releases import MATCHER, PIN
 from deviloc_ros.upstream.pin import UpstreamPin
