@@ -13,7 +13,7 @@ pytest.importorskip("rclpy")
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-IMAGES = 45
+WINDOW, WINDOWS = 40, 4  # images
 SENDER = f"""
 import array, rclpy
 from rclpy.qos import qos_profile_sensor_data
@@ -25,7 +25,7 @@ with rclpy.init():
     image = Image(height=480, width=640, step=1920, encoding="bgr8", data=array.array("B", bytes(480 * 1920)))
 
     def send():
-        if publisher.get_subscription_count() and image.header.stamp.sec < {IMAGES}:
+        if publisher.get_subscription_count() and image.header.stamp.sec < {WINDOW * WINDOWS + 5}:
             image.header.stamp.sec += 1
             publisher.publish(image)
 
@@ -40,10 +40,14 @@ def test_best_effort_images_arrive(ros_node):
     ros_node.create_subscription(
         Image, "image", lambda msg: received.append(msg.header.stamp.sec), qos_profile_sensor_data
     )
+    # With Fast DDS's own defaults a third is lost, always; a busy test machine may drop some now and then.
     with python_process("-c", SENDER):
-        spin_until(ros_node, lambda: bool(received) and received[-1] >= IMAGES - 5)
-    # With Fast DDS's own defaults a third is lost; a busy test machine may drop one or two.
-    assert len(received) >= 0.9 * (received[-1] - received[0] + 1)
+        for end in range(WINDOW, WINDOW * WINDOWS + 1, WINDOW):
+            spin_until(ros_node, lambda end=end: bool(received) and received[-1] >= end)
+            of_window = [number for number in received if end - WINDOW < number <= end]
+            if of_window and len(of_window) >= 0.9 * (end - max(received[0], end - WINDOW + 1) + 1):
+                return
+    raise AssertionError(f"of each {WINDOW} images more than a tenth was lost: received {received}")
 
 
 @pytest.mark.ros
