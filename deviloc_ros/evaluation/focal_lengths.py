@@ -49,7 +49,8 @@ def localized(evaluation: Evaluation, localizer: Localizer, queries: list[PosedI
     checked = localizer.config
     unchecked = replace(checked, pose=replace(checked.pose, max_focal_error=UNCHECKED))
     outcomes = {}
-    for word, localizer.config in (("unchecked", unchecked), ("checked", checked)):
+    for word, config in (("unchecked", unchecked), ("checked", checked)):
+        localizer.config = config
         outcomes[word] = [evaluation.localize(localizer, query, TRUE_POSE) for query in wrong]
     fits = [o.result.evidence.focal for o in outcomes["checked"] if o.result.evidence.focal]
     scales = np.percentile([fit.scale for fit in fits], (5, 50, 95)).tolist() if fits else None
