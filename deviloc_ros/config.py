@@ -207,7 +207,7 @@ class PoseConfig(Checked):
     max_focal_error: float = param(
         0.01,
         "a pose is not given if the image fits a focal length that differs from the camera's by more than this share, "
-        "and by four standard deviations; not with estimate_focal",
+        "and by seven standard deviations; not with estimate_focal",
         low=0.0,
         high=100.0,
     )
