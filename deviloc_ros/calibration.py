@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.pose import is_off
+from deviloc_ros.reprojection import STD_PER_MEDIAN
 from deviloc_ros.types import FocalFit
 
 WINDOW = 50
@@ -50,8 +52,8 @@ class FocalCheck:
             return None
         scales = np.array([fit.scale for fit in self._fits])
         median = float(np.median(scales))
-        spread = 1.4826 * float(np.median(np.abs(scales - median)))  # a normal distribution's standard deviation
-        return FocalLength(median, 1.2533 * spread / len(scales) ** 0.5, len(scales))
+        spread = STD_PER_MEDIAN * float(np.median(np.abs(scales - median)))
+        return FocalLength(median, spread * math.sqrt(math.pi / 2 / len(scales)), len(scales))  # of a median
 
     def complaint(self, tolerance: float) -> str:
         """What is wrong with the calibration, empty if nothing is to be seen."""
