@@ -33,7 +33,7 @@ test: setup
 lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy deviloc_ros
+	$(PYTHON) -m mypy deviloc_ros benchmarks
 
 demo: setup
 	$(PYTHON) -m deviloc_ros demo $(if $(DATA),--data $(DATA))

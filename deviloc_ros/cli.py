@@ -1,91 +1,169 @@
-"""The command line: `python -m deviloc_ros COMMAND`. Each command is a module of `commands/`."""
+"""The command line: `deviloc COMMAND`. Each command is a module of `commands/`, imported only when it is called."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import importlib
 import logging
 import sys
+from typing import NamedTuple
 
 from deviloc_ros import __version__
-from deviloc_ros.commands import (
-    ablate,
-    adapt,
-    bench,
-    benchmark,
-    build_map,
-    compare,
-    demo,
-    doctor,
-    evaluate,
-    evaluate_bag,
-    evaluate_pin,
-    export_map,
-    fetch_weights,
-    import_descriptor,
-    localize,
-    maps,
-    simulate_bag,
-    train,
-    update_map,
-)
 
-COMMANDS = (
-    build_map,
-    update_map,
-    maps,
-    export_map,
-    localize,
-    evaluate,
-    evaluate_bag,
-    compare,
-    simulate_bag,
-    evaluate_pin,
-    ablate,
-    train,
-    adapt,
-    demo,
-    bench,
-    benchmark,
-    doctor,
-    fetch_weights,
-    import_descriptor,
-)
+PROGRAM = "deviloc"
+LAB = "lab"
+
+
+class Command(NamedTuple):
+    """A command: its module in `commands/`, its line in the help, and a longer description where that is not enough."""
+
+    module: str
+    about: str
+    description: str = ""
+
+
+GROUPS = {
+    "map": {
+        "build-map": Command("build_map", "make a map from images, posed or not"),
+        "update-map": Command("update_map", "add images, posed in the map's frame, to a map"),
+        "map": Command("maps", "look at maps; prune, align and join them"),
+        "export-map": Command("export_map", "write a map as a COLMAP model or a PLY cloud"),
+    },
+    "localize": {
+        "localize": Command("localize", "localize images in a map"),
+    },
+    "evaluate": {
+        "evaluate-bag": Command(
+            "evaluate_bag",
+            "localize the images of recordings (ROS 1 or 2) in a map, compare with the truth",
+            "Localizes the images of a recording as the node would, and writes figures, trajectories, a bag of the "
+            "poses and a page to look at. Without ground truth it says when there was a pose, not how good it is.",
+        ),
+        "compare": Command("compare", "runs of evaluate-bag side by side, on one page"),
+        "simulate-bag": Command(
+            "simulate_bag",
+            "posed images -> a recording with odometry that drifts",
+            "Writes the bag of a robot whose camera took these images, in their order: images, camera_info, /tf, "
+            "/odom, /ground_truth. Its odometry begins at the true pose and gathers errors: a scale and a turn per "
+            "metre drawn once, and noise on each turn.",
+        ),
+    },
+    "help": {
+        "doctor": Command("doctor", "find out why there is no pose"),
+        "demo": Command("demo", "map a rendered room (or the kitchen), replay a bag to the node, show the error"),
+        LAB: Command("", "research: fixed protocols, benches, training (`deviloc lab` lists them)"),
+    },
+}
+RESEARCH = {
+    "evaluate": Command("evaluate", "run a fixed protocol on real data"),
+    "ablate": Command("ablate", "localize the same queries with parts of the method left out"),
+    "evaluate-pin": Command("evaluate_pin", "predict held-out landmarks of real scenes"),
+    "adapt": Command("adapt", "fine-tune the Point Inference Network on a map's own landmarks"),
+    "train": Command("train", "train a Point Inference Network"),
+    "bench": Command("bench", "measure speed and dependability"),
+    "benchmark": Command("benchmark", "score a public data set, or write its submission file"),
+    "fetch-weights": Command("fetch_weights", "download the released weights of DeViLoc or TopicFM-fast"),
+    "import-descriptor": Command(
+        "import_descriptor", "make a global descriptor's file from a torch-hub folder, whose code it runs"
+    ),
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. An error that the user can mend is one line on stderr and exit status 2."""
-    options = parser().parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(levelname)s %(message)s")
     try:
         status = options.run(options)
     except (ValueError, OSError) as error:
         if options.verbose:
             raise
-        print(f"deviloc: {in_words(error)}", file=sys.stderr)
+        print(f"{PROGRAM}: {describe_error(error)}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         if options.verbose:
             raise
-        print("deviloc: interrupted", file=sys.stderr)
+        print(f"{PROGRAM}: interrupted", file=sys.stderr)
         status = 130  # as shells say it
     sys.exit(status)
 
 
-def in_words(error: Exception) -> str:
-    """What the system said of a file, the file first, as our own messages have it."""
+def describe_error(error: Exception) -> str:
+    """Return the error's message; of a file that the system refused, the file first, as our own messages have it."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Parse a command line. `run` of the result carries the command out.
+
+    Raises:
+        SystemExit: help or version was asked for (0), or a word is wrong (2).
+    """
+    root = root_parser()
+    given, known = root.parse_args(arguments), all_commands()
+    verbose = given.verbose
+    if given.command == LAB:
+        root, known = lab_parser(), RESEARCH
+        given = root.parse_args(given.words)
+    if given.command is None:
+        root.print_help(sys.stderr)
+        sys.exit(2)
+    if given.command not in known:
+        root.error(f"there is no command {given.command!r}{suggest(given.command, known)}")
+    command = known[given.command]
+    parser = argparse.ArgumentParser(
+        prog=f"{root.prog} {given.command}", description=command.description or command.about
+    )
+    importlib.import_module(f"deviloc_ros.commands.{command.module}").add(parser)
+    return parser.parse_args(given.words, argparse.Namespace(verbose=verbose))
+
+
+def all_commands() -> dict[str, Command]:
+    """Return every command by name; those of the lab answer without that word, too."""
+    return {**RESEARCH, **{name: command for group in GROUPS.values() for name, command in group.items()}}
+
+
+def suggest(name: str, commands: dict[str, Command]) -> str:
+    """Return "; did you mean ...?" where a command has a similar name."""
+    similar = difflib.get_close_matches(name, commands, 1)
+    return f"; did you mean {similar[0]!r}?" if similar else f"; see {PROGRAM} --help"
+
+
+def root_parser() -> argparse.ArgumentParser:
+    """Return the grammar of what stands before a command's own flags."""
+    listing = "\n\n".join(f"{title}:\n{list_commands(group)}" for title, group in GROUPS.items())
     root = argparse.ArgumentParser(
-        prog="python -m deviloc_ros", description="Visual localization in a map made earlier."
+        prog=PROGRAM,
+        description=f"Visual localization in a map made earlier.\n\n{listing}",
+        epilog=f"`{PROGRAM} COMMAND --help` says more of one command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     root.add_argument("--version", action="version", version=__version__)
     root.add_argument("--verbose", action="store_true", help="debug messages, and where an error came from")
-    commands = root.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add(commands)
+    add_command(root)
     return root
+
+
+def lab_parser() -> argparse.ArgumentParser:
+    """Return the grammar of what stands between `lab` and a command's own flags."""
+    lab = argparse.ArgumentParser(
+        prog=f"{PROGRAM} {LAB}",
+        description=f"Research commands.\n\n{list_commands(RESEARCH)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_command(lab)
+    return lab
+
+
+def add_command(parser: argparse.ArgumentParser) -> None:
+    """Add the name of a command and all that follows it."""
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help="one of these")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="what the command takes")
+
+
+def list_commands(commands: dict[str, Command]) -> str:
+    """Return a line for each command."""
+    return "\n".join(f"  {name:<18} {command.about}" for name, command in commands.items())

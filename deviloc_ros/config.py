@@ -240,7 +240,7 @@ def bound_to_map(config: Config, map_config: Config) -> Config:
 
 
 C = TypeVar("C")
-TRACKING = "tracking"  # parameters of `tracking.py`, beside those of the localizer
+TRACKING = "tracking"  # `TrackingConfig`, beside those of the localizer
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -284,3 +284,51 @@ def load(path: Path, config: C, section: str = "") -> C:
         return from_dict(config, values, section and f"{section}.")
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingConfig(Checked):
+    """Which fixes are believed, and how long odometry is trusted without one."""
+
+    confirmations: int = param(
+        3, "fixes that must agree before a first or a large correction is believed", low=1, high=100
+    )
+    confirmation_window_s: float = param(
+        5.0, "fixes farther apart than this do not confirm each other", low=0.01, high=600.0
+    )
+    max_mahalanobis: float = param(
+        5.0, "a fix farther [sigma] than this from its prediction needs confirmation", low=1.0, high=1e6
+    )
+    drift_m_per_m: float = param(
+        0.05, "odometry: translation error per metre of the way since the last fix", low=0.0, high=10.0
+    )
+    drift_deg_per_m: float = param(
+        1.0, "odometry: rotation error [deg] per metre of the way since the last fix", low=0.0, high=180.0
+    )
+    drift_per_turn: float = param(
+        0.05, "odometry: rotation error per rotation, all that the robot turned since the last fix", low=0.0, high=10.0
+    )
+    drift_m_per_s: float = param(0.02, "odometry: translation error per second", low=0.0, high=100.0)
+    drift_deg_per_s: float = param(0.2, "odometry: rotation error [deg] per second", low=0.0, high=180.0)
+    max_speed_m_per_s: float = param(
+        2.0, "without odometry the robot is expected to move no faster", low=0.0, high=1000.0
+    )
+    max_turn_deg_per_s: float = param(
+        90.0, "without odometry the robot is expected to turn no faster", low=0.0, high=10000.0
+    )
+    coasting_after_s: float = param(1.0, "without a fix for this long the state is coasting", low=0.01, high=3600.0)
+    lost_after_s: float = param(
+        30.0, "without a fix for this long the state is lost and map->odom stops", low=0.01, high=86400.0
+    )
+    search_radius_m: float = param(10.0, "reference views this near the prediction are searched", low=0.01, high=1e6)
+    search_angle_deg: float = param(
+        75.0, "reference views turned less than this from the prediction are searched", low=1.0, high=180.0
+    )
+    global_search_after: int = param(
+        2, "frames that fail near the prediction before the whole map is searched", low=1, high=1000
+    )
+    smoothing_s: float = param(
+        0.0, "time constant that spreads small corrections of map->odom; 0 applies them at once", low=0.0, high=60.0
+    )
+    hint_std_m: float = param(1.0, "an initial pose is taken to be no better than this", low=0.01, high=1000.0)
+    hint_std_deg: float = param(20.0, "an initial pose is taken to be no better than this [deg]", low=0.1, high=180.0)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deviloc_ros.types import Camera, Features
+from deviloc_ros.camera import Camera
+from deviloc_ros.types import Features
 
 GRAY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from deviloc_ros.aggregation import aggregate
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, to_gray
 from deviloc_ros.lifting import create_online_inference
-from deviloc_ros.maps.covisibility import covisibility_clusters
-from deviloc_ros.maps.global_descriptors import learned_descriptor
+from deviloc_ros.lifting.base import OnlinePointInference
+from deviloc_ros.maps.retrieval.covisibility import covisibility_clusters
+from deviloc_ros.maps.retrieval.global_descriptors import learned_descriptor
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
-from deviloc_ros.point_inference import OnlinePointInference
-from deviloc_ros.pose import solve_pnp
+from deviloc_ros.pose.aggregation import aggregate
+from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
-    Camera,
     Correspondences,
     Evidence,
     Features,

@@ -17,7 +17,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from deviloc_ros.bags.reader import TYPES, Recording
 from deviloc_ros.bags.writer import BagWriter
-from deviloc_ros.types import Camera
+from deviloc_ros.camera import Camera
 
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
 BASE_FROM_CAM = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0.1, 0.0, 0.2]))

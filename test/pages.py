@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deviloc_ros.evaluation.report.parts import source_of
+from deviloc_ros.evaluation.report.html import source_of
 
 PROBE = """
 const canvas = document.querySelector("canvas"), seen = [];

@@ -11,18 +11,18 @@ import pytest
 from worlds import SMALL, TRAINED_MATCHERS
 
 from deviloc_ros.config import Config, from_dict
-from deviloc_ros.maps.build import build_map, make_graph
-from deviloc_ros.maps.matches import MatchGraph
-from deviloc_ros.maps.networks import Networks
-from deviloc_ros.maps.sources import PosedImage
+from deviloc_ros.mapping.build import build_map, make_graph
+from deviloc_ros.mapping.views import BuildReport
 from deviloc_ros.maps.store import Map
-from deviloc_ros.maps.views import BuildReport
 from deviloc_ros.matching import create_matcher
+from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.matches import MatchGraph
+from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.render import render_color, render_depth
 from deviloc_ros.synthetic.room import random_room
 from deviloc_ros.synthetic.scene import Scene
 from deviloc_ros.synthetic.trajectory import smooth_path
-from deviloc_ros.workers import Serial
+from deviloc_ros.workers.base import Serial
 
 KEYPOINTS = 1024
 QUIET = Serial(quiet=True)

@@ -10,13 +10,14 @@ import pycolmap
 import torch
 from worlds import rigid_of
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, from_dict
 from deviloc_ros.maps.edit import merge_maps
-from deviloc_ros.maps.global_descriptors import Vlad
-from deviloc_ros.maps.search import Retrieval
+from deviloc_ros.maps.retrieval.global_descriptors import Vlad
+from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.writer import MapWriter
-from deviloc_ros.types import Camera, Features, Landmarks, Lifted, ReferenceView
+from deviloc_ros.types import Features, Landmarks, Lifted, ReferenceView
 
 CONFIG = from_dict(Config(), {"matcher": {"max_keypoints": 1024}})
 CAMERAS = (

@@ -10,8 +10,8 @@ import pytest
 
 from deviloc_ros import __version__
 from deviloc_ros.cli import main
-from deviloc_ros.maps.colmap import reconstruction_of
 from deviloc_ros.maps.store import Map
+from deviloc_ros.sources.colmap import reconstruction_of
 
 SUMMARY_KEYS = {
     "protocol", "matcher", "lift", "references", "retrieval", "queries", "localized", "wrong_fixes",

@@ -14,11 +14,11 @@ from deviloc_ros.config import (
     MatcherConfig,
     PoseConfig,
     RetrievalConfig,
+    TrackingConfig,
     from_dict,
     load,
     to_dict,
 )
-from deviloc_ros.tracking import TrackingConfig
 
 GROUPS = [f.name for f in fields(Config())]
 PARAMETERS = [(group, f) for group in GROUPS for f in fields(getattr(Config(), group))]

@@ -5,16 +5,17 @@ import pytest
 from rooms import room_config
 from worlds import rigid_of
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import from_dict
-from deviloc_ros.evaluation.consistency import consistency
+from deviloc_ros.evaluation.covariance import consistency
 from deviloc_ros.evaluation.metrics import normalised_error_squared
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer, better
-from deviloc_ros.maps.build import build_map
-from deviloc_ros.maps.colmap import read_model
+from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map, MapError
-from deviloc_ros.types import Camera, Evidence, Localized, Lost, Prior, Reason
+from deviloc_ros.sources.colmap import read_model
+from deviloc_ros.types import Evidence, Localized, Lost, Prior, Reason
 
 RNG = np.random.default_rng
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deviloc_ros.drops import Drop
-from deviloc_ros.tracking import Verdict
+from deviloc_ros.status import Drop
+from deviloc_ros.tracking.tracker import Verdict
 from deviloc_ros.types import Reason
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +21,28 @@ ROS_NAMES = re.compile(
     r"(rclpy|rcl_interfaces|builtin_interfaces|\w+_msgs|std_srvs|tf2_\w+|cv_bridge|tf_transformations|message_filters"
     r"|image_transport\w*|launch|launch_ros|ament_index_python|diagnostic_updater)"
 )
-TOP_LAYER = {"ros", "evaluation", "mapping", "training", "commands", "demo"}
+LAYERS = (
+    {"config", "types", "camera", "geometry", "imaging", "stopwatch", "status", "io"},
+    {"messages", "workers", "matching", "lifting", "pose", "synthetic"},
+    {"bags"},
+    {"sources"},
+    {"maps"},
+    {"sfm", "localizer"},
+    {"mapping", "tracking", "training", "upstream"},
+    {"evaluation", "doctor"},
+    {"demo"},
+    {"ros"},
+    {"commands"},
+    {"cli"},
+)
+FOUNDATION = LAYERS[0]
+# Rooms of one layer that may import each other, and the doors of the wing `upstream`.
+BESIDE = {
+    **dict.fromkeys(FOUNDATION, FOUNDATION),
+    "matching": {"upstream"},
+    "lifting": {"upstream"},
+    "pose": {"upstream"},
+}
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 YAML_LOADERS = {"yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.unsafe_load_all", "yaml.full_load"}
 
@@ -133,25 +154,66 @@ def test_the_core_does_not_name_ros(path):
     assert [name for name in imported(ast.parse(path.read_text())) if ROS_NAMES.fullmatch(name)] == []
 
 
-def test_lower_layers_do_not_import_the_highest():
-    """Stages and the localizer know nothing of who uses them; the commands' grammar and the command line do."""
-    climbs = []
-    for path in SOURCES:
-        first, *rest = path.relative_to(PACKAGE).parts
-        if (rest and first in TOP_LAYER) or path.name in ("cli.py", "__main__.py"):
-            continue
-        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
-        modules = [(node.module or "").split(".") for node in nodes]
-        climbs += [f"{path.name}: {'.'.join(module)}" for module in modules if TOP_LAYER & {*module[1:2]}]
-    assert climbs == []
+def rooms_imported(path):
+    """First parts of the names of what a file imports of this package, below the package's own name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "deviloc_ros":
+            parts = node.module.split(".")[1:2]
+            yield from parts or (alias.name for alias in node.names)
 
 
-def test_what_makes_maps_and_what_judges_them_do_not_import_each_other():
-    """What both need of recordings is below them, in `bags`."""
-    for here, there in (("mapping", "evaluation"), ("evaluation", "mapping")):
-        nodes = [node for path in (PACKAGE / here).rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
-        modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
-        assert [module for module in modules if module.startswith(f"deviloc_ros.{there}")] == []
+def room_of(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if not path.name.startswith("__")], ids=module_name)
+def test_imports_point_downwards(path):
+    """A room imports itself and rooms of lower layers only; the published method's wing stands beside the stages."""
+    room = room_of(path)
+    above = [other for other in rooms_imported(path) if other in LEVELS and LEVELS[other] >= LEVELS[room]]
+    assert [other for other in above if other not in (room, *BESIDE.get(room, ()))] == []
+
+
+def test_every_room_has_a_layer():
+    assert {room_of(path) for path in SOURCES} - {"__init__", "__main__"} == set(LEVELS)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    names = {module_name(path): path for path in SOURCES}
+    edges = {name: set(modules_imported(path)) & set(names) - {name} for name, path in names.items()}
+    while leaves := {name for name, others in edges.items() if not others & set(edges)}:
+        edges = {name: others for name, others in edges.items() if name not in leaves}
+    assert sorted(edges) == []
+
+
+def modules_imported(path):
+    """Dotted names of what a file imports when it is imported itself."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_the_published_method_is_a_closed_wing():
+    """Whoever reads the default method meets it only where a method is chosen by name."""
+    doors = {"matching/__init__.py", "lifting/__init__.py", "pose/aggregation.py"}
+    visitors = {str(path.relative_to(PACKAGE)) for path in SOURCES if "upstream" in set(rooms_imported(path))}
+    assert {name for name in visitors if name.partition("/")[0] not in ("upstream", "commands")} == doors
+
+
+def test_the_node_needs_neither_evaluation_nor_demo():
+    """Its tools do."""
+    node = [path for path in SOURCES if path.parent == PACKAGE / "ros" and path.name != "replay.py"]
+    assert {room for path in node for room in rooms_imported(path)} & {"evaluation", "demo", "training"} == set()
+
+
+def test_the_package_does_not_import_the_benchmarks_but_for_their_commands():
+    importers = {room_of(path) for path in SOURCES if "benchmarks" in set(imported(ast.parse(path.read_text())))}
+    assert importers <= {"commands"}
 
 
 def test_the_core_imports_with_ros_out_of_reach():

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import PINHOLE
 
-from deviloc_ros.types import Camera, Correspondences, Evidence
+from deviloc_ros.camera import Camera
+from deviloc_ros.types import Correspondences, Evidence
 
 CAMERAS = [
     PINHOLE,

@@ -8,9 +8,10 @@ import pycolmap
 import torch
 from hypothesis import strategies as st
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import LIFTS, MATCHERS
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.types import Camera, Correspondences
+from deviloc_ros.types import Correspondences
 
 torch.set_num_threads(1)  # images are small here: threads that wait for each other cost more than they bring
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pycolmap
 
-from deviloc_ros.messages import rigid_of_transform, stamp_ns
+from deviloc_ros.messages.headers import rigid_of_transform, stamp_ns
 
 TF, TF_STATIC = "/tf", "/tf_static"
 

@@ -12,8 +12,8 @@ from typing import Any
 import pycolmap
 
 from deviloc_ros.bags.transforms import TransformError, TransformTree
-from deviloc_ros.messages import rigid_of_pose, rigid_of_transform, stamp_ns
-from deviloc_ros.trajectory import Stamped, read_tum
+from deviloc_ros.io.tum_trajectory import Stamped, read_tum
+from deviloc_ros.messages.headers import rigid_of_pose, rigid_of_transform, stamp_ns
 
 log = logging.getLogger(__name__)
 MAX_GAP_NS = 500_000_000  # truth farther apart than this is not interpolated

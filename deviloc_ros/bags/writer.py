@@ -13,7 +13,7 @@ from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLi
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from deviloc_ros.bags.reader import TYPES
-from deviloc_ros.types import Camera
+from deviloc_ros.camera import Camera
 
 ENCODINGS = {"uint8": "mono8", "uint16": "16UC1", "float32": "32FC1"}  # of images of one channel
 FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for "no limit"

@@ -6,12 +6,12 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, add_data, add_every, config_of, every_of
+from deviloc_ros.commands.flags.common import add_config, add_data, add_every, config_of, every_of
 from deviloc_ros.evaluation import PROTOCOLS
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("ablate", help="localize the same queries with parts of the method left out")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("protocol", choices=PROTOCOLS, metavar="PROTOCOL", help=", ".join(PROTOCOLS))
     parser.add_argument("--robustness", action="store_true", help="with fewer and noisier landmarks instead")
     add_every(parser, "query")
@@ -22,10 +22,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.ablation import ablation, robustness
-    from deviloc_ros.evaluation.protocols import load_protocol
-    from deviloc_ros.evaluation.run import Evaluation
-    from deviloc_ros.evaluation.table import markdown
+    from deviloc_ros.evaluation.protocols.ablation import ablation, robustness
+    from deviloc_ros.evaluation.protocols.run import Evaluation
+    from deviloc_ros.evaluation.protocols.scenes import load_protocol
+    from deviloc_ros.evaluation.summary_table import markdown
 
     config = config_of(options)
     protocol = load_protocol(options.protocol, options.data, every_of(options))

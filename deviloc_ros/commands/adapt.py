@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("adapt", help="fine-tune the Point Inference Network on a map's own landmarks")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("map", type=Path, metavar="MAP", help="a map folder; it is not changed")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="weights, as safetensors")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="where to start; default: those in the package")
@@ -17,8 +17,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from deviloc_ros.lifting.pin import WEIGHTS, load_pin
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.pin import WEIGHTS, load_pin
     from deviloc_ros.training.adapt import ADAPTATION, adapt
     from deviloc_ros.training.pin import with_options
 

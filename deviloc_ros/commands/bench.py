@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deviloc_ros.commands import bench_tables
-from deviloc_ros.commands.options import (
+from deviloc_ros.commands.flags.common import (
     add_config,
     add_data,
     add_every,
@@ -22,8 +22,8 @@ from deviloc_ros.commands.options import (
 )
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("bench", help="measure speed and dependability")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("--references", type=int, metavar="K", help="references per query")
     add_config(parser)
     add_preset(parser)
@@ -77,8 +77,8 @@ def add_retrieval(benches: argparse._SubParsersAction) -> None:
 
 
 def run_speed(options: argparse.Namespace) -> int:
-    from deviloc_ros.checkpoints import RANDOM, weights_path
     from deviloc_ros.evaluation.speed import measure_speed
+    from deviloc_ros.upstream.checkpoints import RANDOM, weights_path
 
     config = config_of(options)
     if options.references:
@@ -92,7 +92,7 @@ def run_speed(options: argparse.Namespace) -> int:
 
 
 def run_node(options: argparse.Namespace) -> int:
-    from deviloc_ros.ros.bench_node import run_benchmark
+    from benchmarks.node.run import run_benchmark
 
     page = run_benchmark(options.data, options.out_of_map_s, options.map, config_of(options))
     if options.output:
@@ -101,32 +101,32 @@ def run_node(options: argparse.Namespace) -> int:
 
 
 def run_unknown_places(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.tables import render
-    from deviloc_ros.evaluation.unknown_places import unknown_places
+    from benchmarks.tables import render
+    from deviloc_ros.evaluation.protocols.unknown_places import unknown_places
 
     figures = unknown_places(options.data, config_of(options), every_of(options))
     return show(figures, render.unknown_places, options.json)
 
 
 def run_wrong_focal_lengths(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.focal_lengths import wrong_focal_lengths
-    from deviloc_ros.evaluation.tables import render
+    from benchmarks.tables import render
+    from deviloc_ros.evaluation.protocols.focal_lengths import wrong_focal_lengths
 
     figures = wrong_focal_lengths(options.data, config_of(options), every_of(options))
     return show(figures, render.wrong_focal_lengths, options.json)
 
 
 def run_map_sources(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.map_sources import measure_recipes
-    from deviloc_ros.evaluation.tables import render
+    from benchmarks.map_sources import measure_recipes
+    from benchmarks.tables import render
 
     figures = measure_recipes(options.data, every_of(options))
     return show(figures, render.map_sources, options.json)
 
 
 def run_retrieval(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.retrieval_speed import LEAST_VIEWS, measure_retrieval
-    from deviloc_ros.evaluation.tables import render
+    from benchmarks.retrieval_speed import LEAST_VIEWS, measure_retrieval
+    from benchmarks.tables import render
 
     if options.views < LEAST_VIEWS:
         raise ValueError(f"--views {options.views}: an index is learned from {LEAST_VIEWS} or more")
@@ -135,8 +135,8 @@ def run_retrieval(options: argparse.Namespace) -> int:
 
 
 def run_offsets(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.offsets import offset_errors
-    from deviloc_ros.evaluation.tables import render
+    from benchmarks.offsets import offset_errors
+    from benchmarks.tables import render
 
     figures = offset_errors(options.data, every_of(options))
     return show(figures, render.offsets, options.json)

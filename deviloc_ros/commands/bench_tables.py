@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.options import add_data, add_every, every_of
+from deviloc_ros.commands.flags.common import add_data, add_every, every_of
 
 if TYPE_CHECKING:
-    from deviloc_ros.evaluation.tables.measure import Bench
-    from deviloc_ros.evaluation.tables.registry import Table
+    from benchmarks.tables.measure import Bench
+    from benchmarks.tables.registry import Table
 
 
 def add(benches: argparse._SubParsersAction) -> None:
@@ -34,10 +34,10 @@ def add(benches: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.tables.measure import Bench
-    from deviloc_ros.evaluation.tables.page import pages
-    from deviloc_ros.evaluation.tables.registry import tables_named
-    from deviloc_ros.evaluation.tables.write import block, is_waiting, measurements_of, write
+    from benchmarks.tables.measure import Bench
+    from benchmarks.tables.page import pages
+    from benchmarks.tables.registry import tables_named
+    from benchmarks.tables.write import block, is_waiting, measurements_of, write
 
     tables, places = tables_named(options.names), pages(options.docs)
     bench = Bench(options.data, options.cache, every_of(options))
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
 def describe(table: Table, page: Path, bench: Bench) -> str:
     """Where it stands, what makes it, and when that was run last."""
-    from deviloc_ros.evaluation.tables.measure import shown
+    from benchmarks.tables.measure import shown
 
     lines = [f"{table.name} ({page}){', needs a CUDA device' if table.needs_cuda else ''}"]
     for command in table.commands:

@@ -6,13 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_config, add_every, add_preset, config_of, every_of
-from deviloc_ros.evaluation.benchmarks import BENCHMARKS, GROUND_TRUTHS
-from deviloc_ros.presets import PAPER
+from deviloc_ros.commands.flags.common import add_config, add_every, add_preset, config_of, every_of
+from deviloc_ros.evaluation.datasets import BENCHMARKS, GROUND_TRUTHS
+from deviloc_ros.upstream.presets import PAPER
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("benchmark", help="score a public data set, or write its submission file")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="laid out as docs/data-sets.md says")
     parser.add_argument(
@@ -32,9 +32,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.benchmarks.layouts import scene_readers
-    from deviloc_ros.evaluation.benchmarks.run import run_scenes
-    from deviloc_ros.evaluation.table import markdown
+    from deviloc_ros.evaluation.datasets.layouts import scene_readers
+    from deviloc_ros.evaluation.datasets.run import run_scenes
+    from deviloc_ros.evaluation.summary_table import markdown
 
     if options.name == "7scenes" and not options.ground_truth:
         raise ValueError(

@@ -6,13 +6,13 @@ import argparse
 import time
 from pathlib import Path
 
-from deviloc_ros.commands.images_alone import add_images_alone, posed_images_or_structure
-from deviloc_ros.commands.options import add_config, add_preset, add_ray, config_of, create_workers
-from deviloc_ros.commands.sources import add_source, print_report
+from deviloc_ros.commands.flags.common import add_config, add_preset, add_ray, config_of, create_workers
+from deviloc_ros.commands.flags.images_alone import add_images_alone, posed_images_or_structure
+from deviloc_ros.commands.flags.sources import add_source, print_report
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("build-map", help="make a map from images, posed or not")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     add_source(parser)
     add_images_alone(parser)
     parser.add_argument(
@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.maps.build import build_map
+    from deviloc_ros.mapping.build import build_map
     from deviloc_ros.maps.writer import MapWriter
 
     if options.bag and options.ray not in (None, "local") and not options.keyframes:

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("compare", help="runs of evaluate-bag side by side, on one page")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="--output folders of evaluate-bag")
     parser.add_argument("--map", type=Path, metavar="MAP", help="draw this map beneath the trajectories")
     parser.add_argument(
@@ -17,10 +17,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.folder import read_run
-    from deviloc_ros.evaluation.headline import headline
-    from deviloc_ros.evaluation.report.maps import NOWHERE, surroundings
+    from deviloc_ros.evaluation.recordings.headline import headline
+    from deviloc_ros.evaluation.recordings.run_folder import read_run
     from deviloc_ros.evaluation.report.page import comparison
+    from deviloc_ros.evaluation.report.trajectories import NOWHERE, surroundings
     from deviloc_ros.maps.store import Map
 
     if len(options.runs) < 2:

@@ -6,10 +6,8 @@ import argparse
 from pathlib import Path
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "demo", help="map a rendered room (or the kitchen), replay a bag to the node, show the error"
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the 7-Scenes kitchen of this data folder")
     parser.add_argument(
         "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where bag, map and picture go"

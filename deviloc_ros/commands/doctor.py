@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from deviloc_ros.commands.options import above_zero
+from deviloc_ros.commands.flags.common import above_zero
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("doctor", help="find out why there is no pose")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("--map", type=Path, metavar="MAP", help="folder of the map")
     parser.add_argument("--image-topic", default="image", metavar="TOPIC")
     parser.add_argument("--camera-info-topic", default="camera_info", metavar="TOPIC")
@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Returns 1 if something must be mended before there can be a pose."""
-    from deviloc_ros.doctor import Level
+    from deviloc_ros.doctor.checks import Level
 
     levels = []
     for finding in findings(options):
@@ -34,12 +34,12 @@ def run(options: argparse.Namespace) -> int:
 
 def findings(options: argparse.Namespace) -> Iterator:
     """All, in the order in which one would mend them."""
-    from deviloc_ros.doctor import examine_machine, examine_map, fail
+    from deviloc_ros.doctor.checks import examine_machine, examine_map, fail
 
     yield from examine_machine()
     cameras: tuple = ()
     try:
-        from deviloc_ros.ros.doctor import Questions, examine_robot
+        from deviloc_ros.ros.tools.doctor import Questions, examine_robot
     except ImportError as error:
         yield fail(f"ROS cannot be imported: {error}", "source the setup file of ROS 2, or run `make setup`")
     else:

@@ -9,7 +9,7 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-from deviloc_ros.commands.options import (
+from deviloc_ros.commands.flags.common import (
     add_config,
     add_data,
     add_every,
@@ -23,8 +23,8 @@ from deviloc_ros.config import LIFTS, MATCHERS, Config
 from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS, RETRIEVALS, TRUE_POSE
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("evaluate", help="run a fixed protocol on real data")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument(
         "protocols",
         nargs="+",
@@ -62,8 +62,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation import consistency
-    from deviloc_ros.evaluation.table import markdown
+    from deviloc_ros.evaluation import covariance
+    from deviloc_ros.evaluation.summary_table import markdown
 
     config = config_of(options)
     if options.references:
@@ -79,9 +79,9 @@ def run(options: argparse.Namespace) -> int:
     if any(protocol.endswith("-loo") for protocol in names):
         print("-loo: translations in hundredths of the camera-to-scene distance, not cm; wrong fixes in metres.")
     if options.covariance:
-        nees = consistency.of_summaries(summaries)
-        print(consistency.table(nees))
-        consistency.draw(options.covariance, nees)
+        nees = covariance.of_summaries(summaries)
+        print(covariance.table(nees))
+        covariance.draw(options.covariance, nees)
     if options.json:
         options.json.write_text(json.dumps(summaries if len(summaries) > 1 else summaries[0], indent=1))
     return 0
@@ -89,9 +89,9 @@ def run(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:
     """The summaries of one protocol: one for each matcher, lift, kind of map and of retrieval asked for."""
-    from deviloc_ros.evaluation.protocols import load_protocol, with_kitchen_depth
-    from deviloc_ros.evaluation.run import Evaluation
-    from deviloc_ros.evaluation.table import stages
+    from deviloc_ros.evaluation.protocols.run import Evaluation
+    from deviloc_ros.evaluation.protocols.scenes import load_protocol, with_kitchen_depth
+    from deviloc_ros.evaluation.summary_table import stages
     from deviloc_ros.maps.store import Map
 
     protocol = load_protocol(name, options.data, every_of(options))

@@ -9,25 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deviloc_ros.commands.options import add_config, add_ray, config_for_map, create_workers, every_of, tracking_of
-from deviloc_ros.commands.recordings import add_real_time, add_rig, add_sampling, add_truth, plan_of
+from deviloc_ros.commands.flags.common import add_config, add_ray, config_for_map, create_workers, every_of, tracking_of
+from deviloc_ros.commands.flags.recordings import add_real_time, add_rig, add_sampling, add_truth, plan_of
 
 if TYPE_CHECKING:
-    from deviloc_ros.config import Config
-    from deviloc_ros.evaluation.bag_run import Plan
-    from deviloc_ros.evaluation.folder import Run
-    from deviloc_ros.tracking import TrackingConfig
+    from deviloc_ros.config import Config, TrackingConfig
+    from deviloc_ros.evaluation.recordings.bag_run import Plan
+    from deviloc_ros.evaluation.recordings.run_folder import Run
 
 FAILED_GATE = 1
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "evaluate-bag",
-        help="localize the images of recordings (ROS 1 or 2) in a map, compare with the truth",
-        description="Localizes the images of a recording as the node would, and writes figures, trajectories, a bag of "
-        "the poses and a page to look at. Without ground truth it says when there was a pose, not how good it is.",
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument(
         "bags", type=Path, nargs="+", metavar="BAG", help="rosbag2 folder, or a file (.mcap, .db3, .bag); or several"
     )
@@ -69,8 +63,8 @@ class Given:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.gate import parse_requirement
-    from deviloc_ros.evaluation.rerun_recording import check_rerun
+    from deviloc_ros.evaluation.recordings.requirements import parse_requirement
+    from deviloc_ros.evaluation.recordings.rerun_recording import check_rerun
     from deviloc_ros.maps.store import Map
 
     if options.rerun:
@@ -91,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
 
 def outputs_of(options: argparse.Namespace) -> dict[Path, Path]:
     """An empty folder for each recording: --output, or one below it where there are several. Raises ValueError."""
-    from deviloc_ros.evaluation.folder import prepare
+    from deviloc_ros.evaluation.recordings.run_folder import prepare
 
     if not options.real_time and (options.running_node or options.rate != 1):
         raise ValueError("--rate and --running-node go with --real-time")
@@ -121,14 +115,14 @@ def evaluate_or_say_why(options: argparse.Namespace, given: Given, bag: Path, ou
 
 def evaluate(options: argparse.Namespace, given: Given, bag: Path, output: Path) -> Run:
     """One recording; writes its files. Raises ValueError."""
+    from deviloc_ros.bags.bag_plan import read
     from deviloc_ros.bags.reader import Recording
-    from deviloc_ros.bags.reading import read
-    from deviloc_ros.evaluation.bag_run import about_localizer, conclude, run_offline, truth_of_images
-    from deviloc_ros.evaluation.folder import REPORT, write_run
+    from deviloc_ros.evaluation.recordings.bag_run import about_localizer, conclude, run_offline, truth_of_images
+    from deviloc_ros.evaluation.recordings.rerun_recording import write_rerun
+    from deviloc_ros.evaluation.recordings.run_folder import REPORT, write_run
     from deviloc_ros.evaluation.report.gallery import gallery
-    from deviloc_ros.evaluation.report.maps import surroundings
     from deviloc_ros.evaluation.report.page import report
-    from deviloc_ros.evaluation.rerun_recording import write_rerun
+    from deviloc_ros.evaluation.report.trajectories import surroundings
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
 
@@ -162,8 +156,8 @@ def in_real_time(
         raise ValueError("--real-time takes no --config, --matcher, --lift, --every, --budget-ms or --images-of")
     if plan.rig.camera is not None or plan.rig.odometry_topic:
         raise ValueError("--real-time takes no --camera or --odometry-topic: the node needs camera_info and /tf")
-    from deviloc_ros.ros.realtime import run_real_time
-    from deviloc_ros.ros.realtime_node import node_running
+    from deviloc_ros.ros.tools.realtime import run_real_time
+    from deviloc_ros.ros.tools.realtime_node import node_running
 
     with node_running(options, topics, changes):
         estimates, transport = run_real_time(recording, topics, plan.rig, options.rate)
@@ -173,9 +167,9 @@ def in_real_time(
 
 def finish(results: dict[Path, Run | str], requirements: list[Any], output: Path) -> int:
     """Print the headline or, of several recordings, a table; then what went wrong, and what does not hold."""
-    from deviloc_ros.evaluation.gate import failures
-    from deviloc_ros.evaluation.headline import headline
-    from deviloc_ros.evaluation.recordings import write_table
+    from deviloc_ros.evaluation.recordings.headline import headline
+    from deviloc_ros.evaluation.recordings.requirements import failures
+    from deviloc_ros.evaluation.recordings.table_of_runs import write_table
 
     runs = {bag: result for bag, result in results.items() if not isinstance(result, str)}
     if len(results) == 1:

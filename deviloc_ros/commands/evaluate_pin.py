@@ -6,11 +6,11 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.options import add_data
+from deviloc_ros.commands.flags.common import add_data
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("evaluate-pin", help="predict held-out landmarks of real scenes")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     add_data(parser)
     parser.add_argument("--weights", type=Path, metavar="FILE", help="default: those in the package")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the cells there")
@@ -19,10 +19,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from benchmarks.holdout import evaluate_holdout
     from deviloc_ros.config import LiftConfig
-    from deviloc_ros.evaluation.holdout import evaluate_holdout
     from deviloc_ros.evaluation.reliability import draw_reliability
-    from deviloc_ros.pin import WEIGHTS, LearnedPointInference, load_pin
+    from deviloc_ros.lifting.pin import WEIGHTS, LearnedPointInference, load_pin
 
     alone = LiftConfig(interpolate_within_px=0)  # the network itself, near landmarks as well
     pin = LearnedPointInference(load_pin(options.weights or WEIGHTS), alone)

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("export-map", help="write a map as a COLMAP model or a PLY cloud")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("map", type=Path, help="the map folder")
     parser.add_argument("--colmap", type=Path, metavar="DIR", help="folder for cameras, images and points3D")
     parser.add_argument("--text", action="store_true", help="COLMAP's text files instead of binary ones")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deviloc_ros.releases import RELEASES, weights_folder
+from deviloc_ros.upstream.releases import RELEASES, weights_folder
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("fetch-weights", help="download the released weights of DeViLoc or TopicFM-fast")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("release", choices=tuple(RELEASES), help="deviloc has both networks, topicfm the matcher alone")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--from", dest="file", type=Path, metavar="FILE", help="take a file downloaded before")
@@ -21,7 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.download import fetch_release
+    from deviloc_ros.upstream.download import fetch_release
 
     release = RELEASES[options.release]
     path = fetch_release(release, options.output or weights_folder(), options.url, options.file)

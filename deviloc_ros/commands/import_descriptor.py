@@ -9,10 +9,8 @@ from typing import Any
 import yaml
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "import-descriptor", help="make a global descriptor's file from a torch-hub folder, whose code it runs"
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("folder", type=Path, help="the folder of hubconf.py")
     parser.add_argument("--entry", default="get_trained_model", metavar="NAME", help="default: %(default)s")
     parser.add_argument(
@@ -27,7 +25,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     if not options.trust_code:
         raise ValueError(f"{options.folder}: its code would be run; say --trust-code if you trust it")
-    from deviloc_ros.maps.torch_hub import import_hub_model
+    from deviloc_ros.maps.retrieval.torch_hub import import_hub_model
 
     arguments = dict(argument(text) for text in options.argument)
     size = import_hub_model(options.folder, options.entry, arguments, options.side_px, options.output)

@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.options import add_config, add_preset, config_for_map, parse_camera
+from deviloc_ros.commands.flags.common import add_config, add_preset, config_for_map, parse_camera
 
 if TYPE_CHECKING:
-    from deviloc_ros.types import Camera, Result
+    from deviloc_ros.camera import Camera
+    from deviloc_ros.types import Result
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("localize", help="localize images in a map")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("map", type=Path, metavar="MAP")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     camera = parser.add_mutually_exclusive_group()
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.imaging import ImageError, read_gray
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.maps.structure import guessed_camera
+    from deviloc_ros.sfm.structure import guessed_camera
     from deviloc_ros.types import Lost, Reason
 
     reference_map = Map.open(options.map)

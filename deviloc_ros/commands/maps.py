@@ -5,29 +5,28 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deviloc_ros.commands.options import above_zero
+from deviloc_ros.commands.flags.common import above_zero
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    actions = commands.add_parser("map", help="look at maps, prune and join them").add_subparsers(
-        metavar="ACTION", required=True
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
     info = actions.add_parser("info", help="what is in a map")
     check = actions.add_parser("check", help="read all of a map and say what is wrong; exit status 1 if something is")
     report = actions.add_parser("report", help="how good a map is, as a page: where it covers, where it will be hard")
     drop = actions.add_parser("drop", help="take views out of a map")
     prune = actions.add_parser("prune", help="drop views while each view is still localized from the others")
     runs = {info: run_info, check: run_check, report: run_report, drop: run_drop, prune: run_prune}
-    for parser, run in runs.items():
-        parser.add_argument("map", type=Path, help="the map folder")
-        parser.set_defaults(run=run)
+    for action, run in runs.items():
+        action.add_argument("map", type=Path, help="the map folder")
+        action.set_defaults(run=run)
     drop.add_argument("views", nargs="+", metavar="VIEW", help="names of views")
     prune.add_argument("--dry-run", action="store_true", help="say which, and change nothing")
-    for parser in (report, prune):
-        parser.add_argument(
+    for action in (report, prune):
+        action.add_argument(
             "--within-m", type=above_zero, default=0.05, metavar="M", help="error that counts as localized (0.05)"
         )
-        parser.add_argument(
+        action.add_argument(
             "--within-deg", type=above_zero, default=2.0, metavar="DEG", help="the same of the rotation (2)"
         )
     report.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page to write, one HTML file")
@@ -75,9 +74,9 @@ def run_check(options: argparse.Namespace) -> int:
 
 
 def run_report(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.map_quality import inspect_views
-    from deviloc_ros.evaluation.report.map_page import map_report, verdict
-    from deviloc_ros.evaluation.self_localization import Tolerance
+    from deviloc_ros.evaluation.maps.page import map_report, verdict
+    from deviloc_ros.evaluation.maps.quality import inspect_views
+    from deviloc_ros.evaluation.maps.self_localization import Tolerance
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.inspect import problems
     from deviloc_ros.maps.store import Map
@@ -100,7 +99,7 @@ def run_drop(options: argparse.Namespace) -> int:
 
 
 def run_prune(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.self_localization import Tolerance, needless_views
+    from deviloc_ros.evaluation.maps.self_localization import Tolerance, needless_views
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.edit import drop_views
     from deviloc_ros.maps.store import Map
@@ -119,10 +118,10 @@ def run_prune(options: argparse.Namespace) -> int:
 
 def run_align(options: argparse.Namespace) -> int:
     from deviloc_ros.bags.truth import truth_of_file
-    from deviloc_ros.maps.colmap import read_model
     from deviloc_ros.maps.edit import align_map
     from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions
     from deviloc_ros.maps.store import Map
+    from deviloc_ros.sources.colmap import read_model
 
     poses = {record.name: record.cam_from_world for record in Map.open(options.map).records}
     if options.positions:

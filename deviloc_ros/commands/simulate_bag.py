@@ -5,18 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deviloc_ros.commands.options import above_zero, zero_or_more
-from deviloc_ros.commands.sources import add_source, posed_images
+from deviloc_ros.commands.flags.common import above_zero, zero_or_more
+from deviloc_ros.commands.flags.sources import add_source, posed_images
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "simulate-bag",
-        help="posed images -> a recording with odometry that drifts",
-        description="Writes the bag of a robot whose camera took these images, in their order: images, camera_info, "
-        "/tf, /odom, /ground_truth. Its odometry begins at the true pose and gathers errors: a scale and a turn per "
-        "metre drawn once, and noise on each turn.",
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     add_source(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="BAG", help="the bag to make, a folder")
     parser.add_argument("--rate-hz", type=above_zero, default=10.0, metavar="HZ", help="images a second (%(default)s)")
@@ -33,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
 
     from deviloc_ros.demo.recording import dense, drifting_odometry, record, true_poses
     from deviloc_ros.demo.worlds import world_of
-    from deviloc_ros.trajectory import write_tum
+    from deviloc_ros.io.tum_trajectory import write_tum
 
     with posed_images(options) as source:
         world = world_of(source.images, options.rate_hz)

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("train", help="train a Point Inference Network")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("what", choices=("pin", "deviloc"), help="ours, or the paper's")
     parser.add_argument(
         "--data",
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 def run_deviloc(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from deviloc_ros.training.upstream.loop import DevilocTraining, train_deviloc
+    from deviloc_ros.upstream.training.loop import DevilocTraining, train_deviloc
 
     settings = DevilocTraining()
     if options.seed is not None:

@@ -6,11 +6,11 @@ import argparse
 import time
 from pathlib import Path
 
-from deviloc_ros.commands.sources import add_source, posed_images, print_report
+from deviloc_ros.commands.flags.sources import add_source, posed_images, print_report
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("update-map", help="add images, posed in the map's frame, to a map")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
     parser.add_argument("map", type=Path, help="the map folder")
     add_source(parser)
     parser.add_argument(
@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.maps.update import update_map
+    from deviloc_ros.mapping.update import update_map
 
     check_frame(options)
     with posed_images(options) as source:

@@ -15,9 +15,9 @@ from deviloc_ros.demo.processes import python_module, terminated_like_interrupte
 from deviloc_ros.demo.recording import IMAGE_TOPIC, INFO_TOPIC, record
 from deviloc_ros.demo.report import compare
 from deviloc_ros.demo.worlds import World, kitchen, rendered_room
-from deviloc_ros.evaluation.picture import draw_trajectory
-from deviloc_ros.maps.build import build_map
-from deviloc_ros.trajectory import Stamped, read_tum, write_tum
+from deviloc_ros.evaluation.trajectory_picture import draw_trajectory
+from deviloc_ros.io.tum_trajectory import Stamped, read_tum, write_tum
+from deviloc_ros.mapping.build import build_map
 
 MARKER = ".deviloc-demo"  # only a folder with this file in it is emptied
 LOG_LINES_SHOWN = 15
@@ -101,7 +101,7 @@ def localize_bag(world: World, output: Path) -> list[Stamped]:
     try:
         with (
             python_module("deviloc_ros.ros.node", *node_arguments(world, output), env=env, log=log) as node,
-            python_module("deviloc_ros.ros.replay", *replay_arguments, env=env) as replay,
+            python_module("deviloc_ros.ros.tools.replay", *replay_arguments, env=env) as replay,
         ):
             status = wait_for(replay, needed=node)
     except RuntimeError as error:

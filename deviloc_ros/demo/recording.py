@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.demo.worlds import BASE_FROM_CAM, World
-from deviloc_ros.trajectory import Stamped
+from deviloc_ros.io.tum_trajectory import Stamped
 
 START_NS = 1_700_000_000_000_000_000
 ODOMETRY_PER_FRAME = 5

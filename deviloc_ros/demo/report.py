@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
 from deviloc_ros.geometry import rotation_distance_deg
-from deviloc_ros.trajectory import Stamped
+from deviloc_ros.io.tum_trajectory import Stamped
 
 
 @dataclass(frozen=True, slots=True, eq=False)

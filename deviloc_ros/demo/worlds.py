@@ -13,17 +13,17 @@ import pycolmap
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deviloc_ros.evaluation.protocols import frame_number
+from deviloc_ros.camera import Camera
+from deviloc_ros.evaluation.protocols.scenes import frame_number
 from deviloc_ros.geometry import rigid
 from deviloc_ros.imaging import read_gray
-from deviloc_ros.maps.colmap import read_model, reconstruction_of
-from deviloc_ros.maps.sources import PosedImage, SourceError
+from deviloc_ros.sources.base import PosedImage, SourceError
+from deviloc_ros.sources.colmap import read_model, reconstruction_of
 from deviloc_ros.synthetic.photo import expose
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.room import random_room
 from deviloc_ros.synthetic.scene import Scene
 from deviloc_ros.synthetic.trajectory import smooth_path
-from deviloc_ros.types import Camera
 
 ROOM_CAMERA = Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5))
 ROOM_SEED = 0

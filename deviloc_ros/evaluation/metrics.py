@@ -10,7 +10,7 @@ import numpy as np
 import pycolmap
 from scipy.stats import binom
 
-from deviloc_ros.evaluation.consistency import consistency
+from deviloc_ros.evaluation.covariance import consistency
 from deviloc_ros.geometry import pose_difference, rotation_distance_deg, translation_distance_m
 from deviloc_ros.types import Localized, Result
 

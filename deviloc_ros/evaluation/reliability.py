@@ -42,7 +42,7 @@ def draw_reliability(path: Path, diagrams: dict[str, Reliability]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from deviloc_ros.pictures import save_figure
+    from deviloc_ros.io.figures import save_figure
 
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     FigureCanvasAgg(figure)  # no display is needed

@@ -14,19 +14,20 @@ import cv2
 import numpy as np
 import torch
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.lifting import create_point_inference
+from deviloc_ros.lifting.base import lift_and_prepare
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.maps.build import build_map
-from deviloc_ros.maps.sources import PosedImage
+from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
-from deviloc_ros.point_inference import lift_and_prepare
+from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.render import render_color, render_depth
 from deviloc_ros.synthetic.room import random_room
 from deviloc_ros.synthetic.trajectory import smooth_path
-from deviloc_ros.types import Camera, Landmarks, Prior
+from deviloc_ros.types import Landmarks, Prior
 
 VGA = Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5))
 LANDMARKS = 1000

@@ -1,1 +1,1 @@
-"""Posed images from what a robot recorded: keyframes of a bag, and the poses it knew."""
+"""Posed images -> a map."""

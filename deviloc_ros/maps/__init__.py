@@ -1,1 +1,1 @@
-"""Maps: making them from posed images, storing them, finding nearby views in them."""
+"""The map on disk."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from deviloc_ros import __version__
 from deviloc_ros.maps.alignment import moved_points, moved_pose
-from deviloc_ros.maps.global_descriptors import Vlad, for_retrieval, training_descriptors
 from deviloc_ros.maps.manifest import ARBITRARY_SCALE
-from deviloc_ros.maps.search import Retrieval
+from deviloc_ros.maps.retrieval.global_descriptors import Vlad, for_retrieval, training_descriptors
+from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.types import Landmarks, ReferenceView

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from deviloc_ros.maps.colmap import pixels_to_colmap, reconstruction_of
-from deviloc_ros.maps.sources import PosedImage
 from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.sources.colmap import pixels_to_colmap, reconstruction_of
 
 
 def export_colmap(reference_map: Map, folder: Path, *, text: bool = False) -> pycolmap.Reconstruction:

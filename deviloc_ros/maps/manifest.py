@@ -18,9 +18,9 @@ from typing import Any
 import pycolmap
 import safetensors
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, from_dict, to_dict
 from deviloc_ros.geometry import rigid_of_quaternion
-from deviloc_ros.types import Camera
 
 FORMAT, VERSION = "deviloc-map", 2
 MANIFEST = "manifest.json"

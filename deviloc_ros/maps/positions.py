@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.geometry import rotation_distance_deg
 from deviloc_ros.maps.alignment import align_poses, align_positions, centres_of, moved_points, moved_pose
-from deviloc_ros.maps.sources import SourceError
+from deviloc_ros.sources.base import SourceError
 
 Poses = Mapping[str, pycolmap.Rigid3d]
 MAX_OFF_SHARE = 0.5  # of the spread of known positions: beyond it they are of other places than the map

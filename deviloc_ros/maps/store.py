@@ -23,16 +23,17 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import MatcherConfig, RetrievalConfig
-from deviloc_ros.maps.complementary import complementary, shown_by
 from deviloc_ros.maps.files import Arrays, check_shape, landmarks_of, read_arrays
 from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, naming, read_manifest
-from deviloc_ros.maps.retrieval import centres_and_axes, nearest_by_pose
-from deviloc_ros.types import Camera, Features, Landmarks, Prior, ReferenceView
+from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, nearest_by_pose
+from deviloc_ros.maps.retrieval.complementary import complementary, shown_by
+from deviloc_ros.types import Features, Landmarks, Prior, ReferenceView
 
 if TYPE_CHECKING:
-    from deviloc_ros.maps.global_descriptors import LearnedDescriptor
-    from deviloc_ros.maps.search import Retrieval
+    from deviloc_ros.maps.retrieval.global_descriptors import LearnedDescriptor
+    from deviloc_ros.maps.retrieval.index import Retrieval
 
 VIEWS_IN_MEMORY, BYTES_IN_MEMORY = 512, 2 << 30
 NEARBY_PER_REFERENCE = 3  # views near the prior that are looked at for each one taken
@@ -135,7 +136,7 @@ class Map:
             camera: intrinsics of the query's image.
             gray: that image, which only a learned global descriptor looks at.
         """
-        from deviloc_ros.maps.likeness import most_alike, of_one_place  # PyTorch, as in `view`
+        from deviloc_ros.maps.retrieval.local_similarity import most_alike, of_one_place  # PyTorch, as in `view`
 
         if prior is not None:
             large = self.records[0].dense is not None  # too large to look at more than are matched
@@ -189,7 +190,7 @@ class Map:
     def retrieval(self) -> Retrieval:
         """What finds views that look alike, read when it is first needed."""
         if self._retrieval is None:
-            from deviloc_ros.maps.search import Retrieval  # PyTorch, as in `view`
+            from deviloc_ros.maps.retrieval.index import Retrieval  # PyTorch, as in `view`
             from deviloc_ros.maps.tensors import read_tensors
 
             stored, of_index = self.manifest.retrieval, self.manifest.index

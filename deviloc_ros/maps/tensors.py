@@ -8,9 +8,10 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.maps.files import check_shape, checked_path, landmarks_of, write_content
 from deviloc_ros.maps.manifest import StoredFile, ViewRecord, naming
-from deviloc_ros.types import Camera, Features, Landmarks, Lifted, ReferenceView
+from deviloc_ros.types import Features, Landmarks, Lifted, ReferenceView
 
 TOWER = "tower."
 Tensors = dict[str, torch.Tensor]

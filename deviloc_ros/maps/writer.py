@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from deviloc_ros.config import Config
 from deviloc_ros.maps.files import sync_folder, unnamed_files, write_durably
 from deviloc_ros.maps.manifest import MANIFEST, Manifest, MapError, StoredFile, ViewRecord, to_content
-from deviloc_ros.maps.search import Retrieval
+from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.tensors import Tensors, dense_tensors, view_tensors, write_tensors
 from deviloc_ros.types import Features, Landmarks, ReferenceView
 

@@ -19,7 +19,7 @@ def create_matcher(config: MatcherConfig) -> Matcher:
 
         return XFeatLighterGlue(config)
     if config.name == "topicfm":
-        from deviloc_ros.matching.topicfm import TopicFMMatcher
+        from deviloc_ros.upstream.topicfm import TopicFMMatcher
 
         return TopicFMMatcher(config)
     from deviloc_ros.matching.xfeat import XFeatSemiDense

@@ -10,14 +10,14 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from std_srvs.srv import Empty, SetBool
 
-from deviloc_ros.odometry import Odometry
 from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, stamp_ns
 from deviloc_ros.ros.endpoints import Endpoints
 from deviloc_ros.ros.optional import SetInitialPose
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transforms import Missing, Transforms
-from deviloc_ros.tracking import Fix
+from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.odometry import Odometry
 
 
 class Control:

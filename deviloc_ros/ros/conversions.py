@@ -15,7 +15,8 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from deviloc_ros.messages import rigid_of_pose, rigid_of_transform, wanted_encoding
+from deviloc_ros.messages.headers import rigid_of_pose, rigid_of_transform
+from deviloc_ros.messages.images import wanted_encoding
 
 UNKNOWN_STD = np.array([10.0] * 3 + [0.3] * 3)  # [m], [rad]: axes of an initial pose about which nothing is said
 

@@ -9,10 +9,11 @@ import torch
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from deviloc_ros.drops import Drop
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.ros.pipeline import Outcome
-from deviloc_ros.tracking import State, largest_stds
+from deviloc_ros.status import Drop
+from deviloc_ros.tracking.fix import largest_stds
+from deviloc_ros.tracking.tracker import State
 
 SILENT_AFTER_S = 3.0  # a camera that sends nothing for this long is reported
 

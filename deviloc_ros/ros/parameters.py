@@ -15,9 +15,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from deviloc_ros.config import Checked, Config, from_dict, param
-from deviloc_ros.messages import rigid_of_text
-from deviloc_ros.tracking import TrackingConfig
+from deviloc_ros.config import Checked, Config, TrackingConfig, from_dict, param
+from deviloc_ros.messages.headers import rigid_of_text
 
 TF_MODES = ("map_to_odom", "map_to_base", "none")
 TRANSPORTS = ("raw", "compressed")

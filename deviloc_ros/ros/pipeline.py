@@ -14,19 +14,21 @@ import torch
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from deviloc_ros.calibration import FocalCheck
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import bound_to_map
-from deviloc_ros.drops import Drop, NotTried
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
-from deviloc_ros.messages import camera_from_info
-from deviloc_ros.odometry import Odometry
+from deviloc_ros.messages.cameras import camera_from_info
 from deviloc_ros.ros.conversions import image_from_serialized, pixels_from_msg, stamp_ns
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.transforms import Missing, Transforms
+from deviloc_ros.status import Drop, NotTried
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.tracking import Fix, Tracker, Verdict, fix_of, flattened
-from deviloc_ros.types import Camera, Evidence, Localized, Lost
+from deviloc_ros.tracking.calibration import FocalCheck
+from deviloc_ros.tracking.fix import Fix, fix_of, flattened
+from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.tracking.tracker import Tracker, Verdict
+from deviloc_ros.types import Evidence, Localized, Lost
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from deviloc_ros.ros.conversions import pose_stamped_msg, pose_with_covariance_m
 from deviloc_ros.ros.endpoints import Endpoints, latched
 from deviloc_ros.ros.parameters import NodeConfig
 from deviloc_ros.ros.transforms import Transforms
-from deviloc_ros.tracking import Fix
+from deviloc_ros.tracking.fix import Fix
 
 
 class Poses:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from deviloc_ros.files import whole_file
 from deviloc_ros.geometry import rigid_of_quaternion
-from deviloc_ros.tracking import Fix
+from deviloc_ros.io.atomic import whole_file
+from deviloc_ros.tracking.fix import Fix
 
 
 def save_pose(path: Path, map_id: str, fix: Fix) -> None:

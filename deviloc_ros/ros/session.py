@@ -16,9 +16,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from deviloc_ros.drops import Drop
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.ros.calls import WaitingCalls
 from deviloc_ros.ros.control import Control
 from deviloc_ros.ros.conversions import stamp_of_serialized
 from deviloc_ros.ros.diagnostics import (
@@ -38,7 +36,9 @@ from deviloc_ros.ros.poses import Poses
 from deviloc_ros.ros.saved_pose import PoseKeeper
 from deviloc_ros.ros.transforms import Transforms
 from deviloc_ros.ros.visualization import Visualization
+from deviloc_ros.ros.waiting_calls import WaitingCalls
 from deviloc_ros.ros.worker import Repeater, Worker
+from deviloc_ros.status import Drop
 
 
 class Session:

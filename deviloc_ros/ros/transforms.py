@@ -12,11 +12,11 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 
-from deviloc_ros.messages import rigid_of_text
-from deviloc_ros.odometry import Odometer, Odometry
+from deviloc_ros.messages.headers import rigid_of_text
 from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
-from deviloc_ros.ros.listening import ListeningThread
 from deviloc_ros.ros.parameters import NodeConfig
+from deviloc_ros.ros.spinning_thread import ListeningThread
+from deviloc_ros.tracking.odometry import Odometer, Odometry
 
 BUFFER_S = 30.0  # longer than any image waits to be localized, with room for recordings played fast
 

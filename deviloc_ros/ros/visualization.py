@@ -17,11 +17,12 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
-from deviloc_ros.drawing import best_reference, draw_matches
+from deviloc_ros.camera import Camera
+from deviloc_ros.io.match_pictures import best_reference, draw_matches
 from deviloc_ros.maps.store import Map
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.endpoints import Endpoints, latched
-from deviloc_ros.types import Camera, Evidence
+from deviloc_ros.types import Evidence
 
 FRUSTUM_DEPTH_M = 0.15
 KEYFRAME_COLOR, CANDIDATE_COLOR = ColorRGBA(r=0.3, g=0.6, b=1.0, a=0.6), ColorRGBA(r=1.0, g=0.6, b=0.0, a=1.0)

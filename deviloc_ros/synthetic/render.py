@@ -14,9 +14,9 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.synthetic.scene import Quad, Scene
-from deviloc_ros.types import Camera
 
 NEAR_M = 0.02
 SAMPLES = 2  # per pixel and axis, for colour

@@ -10,10 +10,10 @@ import pycolmap
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid
 from deviloc_ros.synthetic.render import depth_of, ray_grid, render_color, surfaces
 from deviloc_ros.synthetic.scene import Scene
-from deviloc_ros.types import Camera
 
 MIN_CLEARANCE_M = 0.25
 

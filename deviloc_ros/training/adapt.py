@@ -13,8 +13,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from deviloc_ros.geometry import transform_points
+from deviloc_ros.lifting.pin import PointInferenceNetwork
 from deviloc_ros.maps.store import Map
-from deviloc_ros.pin import PointInferenceNetwork
 from deviloc_ros.training.pin import (
     MIN_KEYPOINTS,
     MIN_LANDMARKS,

@@ -19,11 +19,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.maps.landmarks import consistent, triangulate
-from deviloc_ros.maps.matches import SIFT_RATIO, MatchGraph, mutual_with_ratio
-from deviloc_ros.maps.sources import PosedImage
-from deviloc_ros.maps.uncertainty import with_depth_stds
+from deviloc_ros.sfm.landmarks import consistent, triangulate
+from deviloc_ros.sfm.matches import SIFT_RATIO, MatchGraph, mutual_with_ratio
+from deviloc_ros.sfm.uncertainty import with_depth_stds
+from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.facade import random_facade
 from deviloc_ros.synthetic.photo import decode, encode_jpeg, expose
 from deviloc_ros.synthetic.render import render_color, surfaces
@@ -33,7 +34,7 @@ from deviloc_ros.synthetic.scene import Scene
 from deviloc_ros.synthetic.street import random_street
 from deviloc_ros.synthetic.trajectory import NoViewError, views_of_a_place
 from deviloc_ros.training.views import NOTHING, TrainingView, shard_paths, write_shard
-from deviloc_ros.types import Camera, Landmarks
+from deviloc_ros.types import Landmarks
 
 KINDS = {"room": (0.45, random_room), "facade": (0.30, random_facade), "street": (0.25, random_street)}
 SIZES = ((640, 480), (640, 480), (640, 480), (640, 360), (480, 640))

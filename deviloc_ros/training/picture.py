@@ -12,7 +12,7 @@ def draw_history(path: Path, history: list[list[float]]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from deviloc_ros.pictures import save_figure
+    from deviloc_ros.io.figures import save_figure
 
     steps, loss, median, right = np.array(history).T
     figure = Figure(figsize=(9, 3), layout="constrained")

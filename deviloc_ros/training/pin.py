@@ -16,11 +16,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deviloc_ros.config import MatcherConfig
-from deviloc_ros.files import whole_file
 from deviloc_ros.imaging import sample_unit_features
+from deviloc_ros.io.atomic import whole_file
+from deviloc_ros.lifting.pin import PinShape, PointInferenceNetwork, save_pin
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import torch_device
-from deviloc_ros.pin import PinShape, PointInferenceNetwork, save_pin
 from deviloc_ros.training.picture import draw_history
 from deviloc_ros.training.views import TrainingView, read_views
 from deviloc_ros.types import RIGHT, UNKNOWN_DEPTH_STD, Features

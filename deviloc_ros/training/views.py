@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from deviloc_ros.files import whole_file
+from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid, transform_points
+from deviloc_ros.io.atomic import whole_file
 from deviloc_ros.synthetic.photo import decode
-from deviloc_ros.types import Camera, Landmarks
+from deviloc_ros.types import Landmarks
 
 NOTHING = 65535
 FORMAT = "deviloc_ros training views, version 2"

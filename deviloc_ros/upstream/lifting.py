@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from deviloc_ros.checkpoints import load_network
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.matching.topicfm.matcher import sample_fine
-from deviloc_ros.point_inference import LiftInput, OnlinePointInference, as_batch, nearest_landmarks
-from deviloc_ros.precision import half_precision
-from deviloc_ros.releases import PIN
+from deviloc_ros.lifting.base import LiftInput, OnlinePointInference, as_batch
+from deviloc_ros.lifting.interpolation import nearest_landmarks
 from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView
+from deviloc_ros.upstream.checkpoints import load_network
 from deviloc_ros.upstream.pin import LandmarkTower, UpstreamPin
+from deviloc_ros.upstream.precision import half_precision
+from deviloc_ros.upstream.releases import PIN
+from deviloc_ros.upstream.topicfm.matcher import sample_fine
 
 KEYPOINTS_AT_ONCE = 2048
 CPU = torch.device("cpu")  # where lifting runs

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deviloc_ros.precision import in_float32
+from deviloc_ros.upstream.precision import in_float32
 
 FEATURE_SIZE, POINT_SIZE, MODEL_SIZE, HEADS, ROUNDS = 128, 128, 256, 4, 3
 INITIAL_SCALE = 10.0

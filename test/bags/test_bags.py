@@ -6,8 +6,8 @@ import pytest
 
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.writer import BagWriter, distortion
-from deviloc_ros.messages import rigid_of_pose, stamp_ns
-from deviloc_ros.types import Camera
+from deviloc_ros.camera import Camera
+from deviloc_ros.messages.headers import rigid_of_pose, stamp_ns
 
 CAMERA = Camera("SIMPLE_RADIAL", 64, 48, (50.0, 31.5, 23.5, -0.1))
 POSE = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.1, -0.2, 0.3])), np.array([1.0, 2.0, 3.0]))

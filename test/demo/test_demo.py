@@ -9,13 +9,13 @@ import pycolmap
 import pytest
 
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.camera import Camera
 from deviloc_ros.demo import MARKER, node_arguments, prepare, run_demo, shipped
 from deviloc_ros.demo.processes import python_module, wait_for
 from deviloc_ros.demo.recording import IMAGE_TOPIC, TRUTH_TOPIC, dense, drifting_odometry, record
 from deviloc_ros.demo.report import compare
 from deviloc_ros.demo.worlds import BASE_FROM_CAM, Frame, World
-from deviloc_ros.messages import rigid_of_pose, stamp_ns
-from deviloc_ros.types import Camera
+from deviloc_ros.messages.headers import rigid_of_pose, stamp_ns
 
 CAMERA = Camera("PINHOLE", 8, 6, (8.0, 8.0, 3.5, 2.5))
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import chi2
 from worlds import rigid_of
 
-from deviloc_ros.evaluation.consistency import consistency, draw, table
+from deviloc_ros.evaluation.covariance import consistency, draw, table
 from deviloc_ros.evaluation.metrics import normalised_error_squared
 from deviloc_ros.types import Evidence, Localized
 

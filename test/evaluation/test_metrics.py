@@ -5,7 +5,7 @@ import pytest
 from worlds import rigid_of
 
 from deviloc_ros.evaluation.metrics import median_errors, median_interval, outcome, recall, summarize
-from deviloc_ros.evaluation.table import COLUMNS, markdown, stages
+from deviloc_ros.evaluation.summary_table import COLUMNS, markdown, stages
 from deviloc_ros.types import Evidence, Localized, Lost, Reason
 
 TRUTH = rigid_of([0, 0, 0], [0, 0, 0])

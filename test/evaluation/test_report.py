@@ -9,21 +9,15 @@ from bags_of_others import TRUTH, drive
 from pages import assert_a_browser_draws_it, assert_needs_nothing_but_itself
 from ros.stand_in import StandInLocalizer
 
+from deviloc_ros.bags.bag_plan import TruthSource, read
 from deviloc_ros.bags.reader import Recording
-from deviloc_ros.bags.reading import TruthSource, read
-from deviloc_ros.evaluation.bag_run import (
-    Plan,
-    about_localizer,
-    conclude,
-    run_offline,
-    truth_of_images,
-)
-from deviloc_ros.evaluation.folder import Run
+from deviloc_ros.config import TrackingConfig
+from deviloc_ros.evaluation.recordings.bag_run import Plan, about_localizer, conclude, run_offline, truth_of_images
+from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report.gallery import gallery
-from deviloc_ros.evaluation.report.maps import Surroundings, surroundings
 from deviloc_ros.evaluation.report.page import comparison, report
 from deviloc_ros.evaluation.report.space import scene
-from deviloc_ros.tracking import TrackingConfig
+from deviloc_ros.evaluation.report.trajectories import Surroundings, surroundings
 
 
 @pytest.fixture(scope="module")

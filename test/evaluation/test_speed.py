@@ -2,7 +2,7 @@
 
 from deviloc_ros.config import Config, from_dict
 from deviloc_ros.evaluation.speed import measure_speed
-from deviloc_ros.presets import apply_preset
+from deviloc_ros.upstream.presets import apply_preset
 
 
 def test_a_query_is_timed_with_and_without_what_the_map_stores():

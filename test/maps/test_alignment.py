@@ -19,7 +19,7 @@ from deviloc_ros.maps.alignment import (
     travelled_distances_m,
 )
 from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions
-from deviloc_ros.maps.sources import SourceError
+from deviloc_ros.sources.base import SourceError
 
 RNG = np.random.default_rng(0)
 POSES = [random_rigid(RNG) for _ in range(6)]  # cam_from_world

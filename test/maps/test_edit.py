@@ -11,16 +11,16 @@ from small_maps import reference_view, use_everything, write_map
 from worlds import rigid_of
 
 from deviloc_ros.cli import main
-from deviloc_ros.evaluation.self_localization import Tolerance, localize_view, needless_views
+from deviloc_ros.evaluation.maps.self_localization import Tolerance, localize_view, needless_views
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.maps.colmap import read_model
+from deviloc_ros.mapping.update import update_map
 from deviloc_ros.maps.edit import drop_views, merge_maps
 from deviloc_ros.maps.export import export_colmap, export_ply
 from deviloc_ros.maps.inspect import describe, problems
 from deviloc_ros.maps.manifest import ARBITRARY_SCALE
-from deviloc_ros.maps.sources import Source, SourceError
 from deviloc_ros.maps.store import Map, MapError
-from deviloc_ros.maps.update import update_map
+from deviloc_ros.sources.base import Source, SourceError
+from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.types import Localized
 
 

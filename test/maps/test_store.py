@@ -12,14 +12,14 @@ from safetensors.torch import load_file, save_file
 from small_maps import CONFIG, reference_view, use_everything, write_map
 
 from deviloc_ros.config import Config, MatcherConfig, from_dict
-from deviloc_ros.maps import search
 from deviloc_ros.maps.files import file_hash
-from deviloc_ros.maps.global_descriptors import Vlad
 from deviloc_ros.maps.manifest import content_hash
-from deviloc_ros.maps.sources import SourceError
+from deviloc_ros.maps.retrieval import index as view_index
+from deviloc_ros.maps.retrieval.global_descriptors import Vlad
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.maps.tensors import check_view, features_of, view_tensors
 from deviloc_ros.maps.writer import MapWriter
+from deviloc_ros.sources.base import SourceError
 from deviloc_ros.types import Landmarks
 
 
@@ -286,10 +286,10 @@ def test_a_view_whose_tensors_do_not_fit_is_named(tmp_path, name, value, message
 
 
 def test_a_map_of_many_views_stores_its_index_and_checks_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(search, "INDEXED_FROM", 8)
-    monkeypatch.setattr(search, "CODE_BYTES", 4)
+    monkeypatch.setattr(view_index, "INDEXED_FROM", 8)
+    monkeypatch.setattr(view_index, "CODE_BYTES", 4)
     folder, vlad = tmp_path / "a.map", Vlad(torch.zeros(2, 64))
-    retrieval = search.Retrieval.learn(torch.randn(300, 128, generator=torch.Generator().manual_seed(0)), vlad)
+    retrieval = view_index.Retrieval.learn(torch.randn(300, 128, generator=torch.Generator().manual_seed(0)), vlad)
     with MapWriter(folder, CONFIG) as writer:
         writer.add_view(*reference_view(0))
         for number in range(1, 300):  # all in one file

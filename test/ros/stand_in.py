@@ -10,20 +10,10 @@ import numpy as np
 import pycolmap
 import torch
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.maps.manifest import StoredFile, ViewRecord
-from deviloc_ros.types import (
-    Camera,
-    Evidence,
-    Features,
-    FocalFit,
-    Lifted,
-    Localized,
-    Lost,
-    Reason,
-    ReferenceView,
-    Result,
-)
+from deviloc_ros.types import Evidence, Features, FocalFit, Lifted, Localized, Lost, Reason, ReferenceView, Result
 
 BLACK, WHITE = 0, 255  # an image without features, and one that breaks the localizer
 CAMERA_SIZE = (64, 48)

@@ -15,7 +15,7 @@ from ros.stand_in import StandInMap, open_stand_in
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.node import DevilocNode
 from deviloc_ros.ros.pipeline import Outcome
-from deviloc_ros.tracking import Fix
+from deviloc_ros.tracking.fix import Fix
 
 RESULTS = {"RESULT_SUCCESS": 0, "RESULT_INVALID_MAP_METADATA": 3}
 

@@ -12,7 +12,9 @@ from geometry_msgs.msg import Pose, PoseWithCovarianceStamped, Transform
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
-from deviloc_ros.messages import camera_from_info, pixels_of, rigid_of_text
+from deviloc_ros.messages.cameras import camera_from_info
+from deviloc_ros.messages.headers import rigid_of_text
+from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.ros.conversions import (
     covariance_from_msg,
     image_from_serialized,

@@ -11,10 +11,11 @@ pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from deviloc_ros.drops import Drop
 from deviloc_ros.ros.diagnostics import Health, Rates, Tally, diagnostics_msg, image_status_msg, judged, tally_values
 from deviloc_ros.ros.pipeline import Outcome
-from deviloc_ros.tracking import Fix, State
+from deviloc_ros.status import Drop
+from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.tracker import State
 from deviloc_ros.types import Evidence, FocalFit
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR

@@ -12,7 +12,7 @@ from ros_helpers import ROOT
 
 pytest.importorskip("rclpy")
 
-from deviloc_ros.cli import parser
+from deviloc_ros.cli import parse
 from deviloc_ros.ros.parameters import Parameters, all_parameters
 
 STAND_INS = {
@@ -157,7 +157,7 @@ def test_a_map_is_built_with_a_command_line_that_exists(opened):
     (build,) = launch_file.mapper(given | {"options": "--every 2"})
     command = build.kwargs["cmd"]
     assert command[:3] == ["ros2", "run", "deviloc_ros"] and console_scripts()[command[3]] == "deviloc_ros.cli:main"
-    options = parser().parse_args(command[4:])
+    options = parse(command[4:])
     assert (str(options.colmap), str(options.output), options.every) == ("/model", "/maps/a", 2)
 
 

@@ -11,15 +11,15 @@ pytest.importorskip("rclpy")
 
 from ros.robot import BASE_FROM_CAM, pose_time_ns
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, from_dict
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
-from deviloc_ros.maps.build import build_map
-from deviloc_ros.maps.sources import PosedImage
+from deviloc_ros.mapping.build import build_map
 from deviloc_ros.ros.conversions import rigid_from_msg
+from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.room import random_room
 from deviloc_ros.synthetic.trajectory import smooth_path
-from deviloc_ros.types import Camera
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 

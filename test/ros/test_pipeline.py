@@ -17,14 +17,14 @@ from ros.stand_in import BLACK, WHITE, StandInLocalizer
 from sensor_msgs.msg import CameraInfo
 
 from deviloc_ros.config import Config, MatcherConfig, bound_to_map
-from deviloc_ros.drops import Drop
 from deviloc_ros.geometry import covariance_of_moved
-from deviloc_ros.odometry import Odometry
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.parameters import Parameters, changed
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transforms import Missing
-from deviloc_ros.tracking import Fix
+from deviloc_ros.status import Drop
+from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.odometry import Odometry
 
 pytestmark = pytest.mark.ros
 

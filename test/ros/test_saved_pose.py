@@ -13,7 +13,7 @@ from ros.stand_in import StandInMap, open_stand_in
 
 from deviloc_ros.ros.node import DevilocNode
 from deviloc_ros.ros.saved_pose import load_pose, save_pose
-from deviloc_ros.tracking import Fix
+from deviloc_ros.tracking.fix import Fix
 
 FIX = Fix(
     5, pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.1, 0.2, 0.3])), np.array([1.0, 2.0, 3.0])), np.eye(6) * 0.01

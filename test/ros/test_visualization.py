@@ -15,11 +15,12 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.maps.manifest import MapError
 from deviloc_ros.ros.endpoints import latched
 from deviloc_ros.ros.node import DevilocNode
 from deviloc_ros.ros.visualization import best_reference, cloud_msg, draw_matches, frusta, lines_marker
-from deviloc_ros.types import Camera, Correspondences, Evidence
+from deviloc_ros.types import Correspondences, Evidence
 
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
 

@@ -5,6 +5,7 @@ import numpy as np
 import pycolmap
 import pytest
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.synthetic import textures
 from deviloc_ros.synthetic.facade import random_facade
@@ -13,7 +14,6 @@ from deviloc_ros.synthetic.room import random_room
 from deviloc_ros.synthetic.scene import Scene, Surface, Texture
 from deviloc_ros.synthetic.street import random_street
 from deviloc_ros.synthetic.trajectory import look_at, views_of_a_place
-from deviloc_ros.types import Camera
 
 PINHOLE = Camera("PINHOLE", 160, 120, (150.0, 140.0, 80.2, 59.1))
 FISHY = Camera("OPENCV", 160, 120, (150.0, 140.0, 80.2, 59.1, -0.15, 0.02, 0.001, -0.001))

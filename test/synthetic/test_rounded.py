@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.synthetic.render import render_depth
 from deviloc_ros.synthetic.room import random_room
 from deviloc_ros.synthetic.rounded import SIDES, add_cylinder, add_rounded_things
 from deviloc_ros.synthetic.scene import Scene, Surface, Texture, random_rotation
 from deviloc_ros.synthetic.trajectory import look_at
-from deviloc_ros.types import Camera
 
 CAMERA = Camera("SIMPLE_PINHOLE", 64, 48, (60.0, 31.5, 23.5))
 PLAIN = Surface(Texture(np.full((4, 4, 3), 128, np.uint8)))

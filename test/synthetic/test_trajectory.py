@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.synthetic.room import random_room
 from deviloc_ros.synthetic.scene import Scene
 from deviloc_ros.synthetic.trajectory import MIN_CLEARANCE_M, smooth_path, views_of_a_place
-from deviloc_ros.types import Camera
 
 CAMERA = Camera("SIMPLE_PINHOLE", 320, 240, (280.0, 159.5, 119.5))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deviloc_ros.pin import PinShape, PointInferenceNetwork, load_pin
+from deviloc_ros.lifting.pin import PinShape, PointInferenceNetwork, load_pin
 from deviloc_ros.training import adapt
 from deviloc_ros.training.pin import PinTraining, Sample
 

@@ -10,7 +10,7 @@ from deviloc_ros.config import AggregationConfig, Config, from_dict
 from deviloc_ros.evaluation.metrics import outcome
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.maps.build import build_map
+from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.types import Correspondences, Landmarks, Moved, Prior
 from deviloc_ros.upstream.aggregation import aggregate_as_published

@@ -9,18 +9,19 @@ import pytest
 import torch
 from reference import REFERENCE, case
 
-from deviloc_ros.checkpoints import load_network
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import AggregationConfig, LiftConfig, MatcherConfig
 from deviloc_ros.imaging import read_gray
+from deviloc_ros.lifting.base import lift_and_prepare
 from deviloc_ros.localizer import lift
-from deviloc_ros.matching.topicfm import TopicFMMatcher
-from deviloc_ros.matching.topicfm.network import TopicFM
-from deviloc_ros.point_inference import lift_and_prepare
-from deviloc_ros.releases import MATCHER, PIN
-from deviloc_ros.types import Camera, Correspondences, Landmarks, ReferenceView
+from deviloc_ros.types import Correspondences, Landmarks, ReferenceView
 from deviloc_ros.upstream.aggregation import aggregate_as_published, merge_cells
+from deviloc_ros.upstream.checkpoints import load_network
 from deviloc_ros.upstream.lifting import UpstreamPointInference
 from deviloc_ros.upstream.pin import UpstreamPin
+from deviloc_ros.upstream.releases import MATCHER, PIN
+from deviloc_ros.upstream.topicfm import TopicFMMatcher
+from deviloc_ros.upstream.topicfm.network import TopicFM
 
 CPA_CASES = (
     *(f"c_cpa_qt{qt}_thr{threshold}" for qt in (2, 3, 4) for threshold in (0.1, 0.5)),
@@ -171,7 +172,7 @@ def test_parity_of_the_whole_model_gives_the_same_merged_points(full):
 
 
 def test_parity_of_the_checkpoint_keys(released_checkpoint):
-    from deviloc_ros.checkpoints import key_table
+    from deviloc_ros.upstream.checkpoints import key_table
 
     lines = (REFERENCE / "state_dict_keys.txt").read_text().splitlines()
     expected = {}

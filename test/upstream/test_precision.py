@@ -7,14 +7,14 @@ import pytest
 import torch
 from reference import case
 
-from deviloc_ros.checkpoints import load_network
 from deviloc_ros.config import LiftConfig, MatcherConfig
 from deviloc_ros.lifting import create_point_inference
 from deviloc_ros.matching import create_matcher
-from deviloc_ros.matching.topicfm.network import TopicFM
-from deviloc_ros.precision import half_precision
-from deviloc_ros.releases import MATCHER, PIN
+from deviloc_ros.upstream.checkpoints import load_network
 from deviloc_ros.upstream.pin import UpstreamPin
+from deviloc_ros.upstream.precision import half_precision
+from deviloc_ros.upstream.releases import MATCHER, PIN
+from deviloc_ros.upstream.topicfm.network import TopicFM
 
 CPU = torch.device("cpu")
 MATCHES_WITHIN = {  # the bounds of assert_close

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from deviloc_ros.evaluation.consistency import EXPECTED
-from deviloc_ros.evaluation.folder import Run
-from deviloc_ros.evaluation.frames import WORDS, Frame
+from deviloc_ros.evaluation.covariance import EXPECTED
 from deviloc_ros.evaluation.metrics import RECALL_THRESHOLDS, WRONG_FIX_M
+from deviloc_ros.evaluation.recordings.frames import WORDS, Frame
+from deviloc_ros.evaluation.recordings.run_folder import Run
 
 SIZE_IN = (5.0, 3.2)
 COLORS = ("#1f6fb2", "#d1495b", "#2a9d6f", "#8e5ea2", "#e08e1a", "#5c6b73")

@@ -9,15 +9,15 @@ from itertools import groupby
 
 import cv2
 
-from deviloc_ros.bags.contents import Contents
+from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
-from deviloc_ros.drawing import best_reference, draw_matches
-from deviloc_ros.drops import NotTried
-from deviloc_ros.evaluation.frames import WORDS, Frame
-from deviloc_ros.evaluation.headline import length
-from deviloc_ros.evaluation.offline import again
+from deviloc_ros.evaluation.recordings.frames import WORDS, Frame
+from deviloc_ros.evaluation.recordings.headline import length
+from deviloc_ros.evaluation.recordings.offline import again
+from deviloc_ros.io.match_pictures import best_reference, draw_matches
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.status import NotTried
 
 FIXES, LOST = 4, 2
 JPEG_QUALITY = 80

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from deviloc_ros.evaluation.folder import Run
-from deviloc_ros.evaluation.frames import ACCEPTED, WORDS
-from deviloc_ros.evaluation.headline import headline
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
-from deviloc_ros.evaluation.report import figures, maps, space
+from deviloc_ros.evaluation.recordings.frames import ACCEPTED, WORDS
+from deviloc_ros.evaluation.recordings.headline import headline
+from deviloc_ros.evaluation.recordings.run_folder import Run
+from deviloc_ros.evaluation.report import figures, space, trajectories
 from deviloc_ros.evaluation.report.gallery import Picture
-from deviloc_ros.evaluation.report.parts import Part, Section, cards, page, paragraph, section, table
+from deviloc_ros.evaluation.report.html import Part, Section, cards, page, paragraph, section, table
 
 HOW_FAR_OFF = "Errors of the poses that were given. Images without a pose count as misses in the shares."
 INLIERS = "Inliers are the matches that agree with the pose. Many, spread over the image: a firm pose."
@@ -43,7 +43,7 @@ LATENCY_FIGURES = (
 )
 
 
-def report(run: Run, around: maps.Surroundings, pictures: Iterable[Picture]) -> str:
+def report(run: Run, around: trajectories.Surroundings, pictures: Iterable[Picture]) -> str:
     """The page of one run."""
     summary = run.summary
     title = f"Localization of {summary['bag']} in {summary['map']['name']}"
@@ -58,7 +58,7 @@ def report(run: Run, around: maps.Surroundings, pictures: Iterable[Picture]) -> 
     return page(title, introduction, body, details(run))
 
 
-def comparison(runs: Sequence[Run], around: maps.Surroundings = maps.NOWHERE) -> str:
+def comparison(runs: Sequence[Run], around: trajectories.Surroundings = trajectories.NOWHERE) -> str:
     """The page of several runs, side by side."""
     title = "Comparison of " + ", ".join(run.name for run in runs)
     introduction = paragraph("Each run has its colour in all figures. Lost images count as misses.", "soft")
@@ -94,14 +94,14 @@ def kind_of(run: Run, name: str) -> str:
     return "" if name != "wrong fixes" or wrong_fixes is None else "bad" if wrong_fixes else "good"
 
 
-def sections(runs: Sequence[Run], around: maps.Surroundings) -> Iterable[Section]:
+def sections(runs: Sequence[Run], around: trajectories.Surroundings) -> Iterable[Section]:
     """All figures, with a word on how to read them. Those that need a truth are left out where there is none."""
     yield (
         "Where it was",
         "Dots are the poses that were given, the line is the true path, grey the map.",
         [
-            ("From above.", maps.top_view(runs, around)),
-            Part("In space.", maps.in_space(runs, around), space.scene(runs, around)),
+            ("From above.", trajectories.top_view(runs, around)),
+            Part("In space.", trajectories.in_space(runs, around), space.scene(runs, around)),
         ],
     )
     if any(run.summary["with_ground_truth"] for run in runs):

@@ -1,4 +1,4 @@
-"""The scene that a reader of the page can turn: what `maps.in_space` draws, as data for `space.js`."""
+"""The scene that a reader of the page can turn: what `trajectories.in_space` draws, as data for `space.js`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deviloc_ros.evaluation.folder import Run
+from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report.figures import colored
-from deviloc_ros.evaluation.report.maps import KEYFRAME, LANDMARK, TRUTH, WRONG, Surroundings, parts, places
+from deviloc_ros.evaluation.report.trajectories import KEYFRAME, LANDMARK, TRUTH, WRONG, Surroundings, parts, places
 
 
 def scene(runs: Sequence[Run], around: Surroundings) -> str:

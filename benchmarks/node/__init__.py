@@ -1,0 +1,1 @@
+"""The node measured over DDS."""

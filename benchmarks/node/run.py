@@ -1,0 +1,80 @@
+"""`bench node`: starts the node with a map of the kitchen and lets a live robot drive, stand and be carried away."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import rclpy
+
+from benchmarks.node.live_robot import LiveRobot
+from benchmarks.node.measures import (
+    bench_drive,
+    bench_idle,
+    bench_kidnapping,
+    bench_unknown_places,
+    drive_shots,
+    kidnapped_shots,
+    unknown_shots,
+)
+from benchmarks.node.page import Table, page
+from deviloc_ros.config import Config
+from deviloc_ros.demo import shipped, tail
+from deviloc_ros.demo.processes import python_module, terminated_like_interrupted
+from deviloc_ros.demo.worlds import BASE_FROM_CAM, World, kitchen
+from deviloc_ros.mapping.build import build_map
+from deviloc_ros.ros.parameters import NodeConfig
+
+
+def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config: Config) -> str:
+    """Build the map unless there is one, run the node, measure.
+
+    Returns:
+        The page docs/node-benchmarks.md.
+
+    Raises:
+        ValueError: the data is not there, or the node fails.
+    """
+    world, load = kitchen(data), os.getloadavg()[0]
+    with terminated_like_interrupted(), tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if map_folder is None:
+            map_folder = folder / "map"
+            build_map(world.map_images, map_folder, config)
+        os.environ |= {
+            "ROS_DOMAIN_ID": str(20 + os.getpid() % 80),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "FASTDDS_DEFAULT_PROFILES_FILE": str(shipped("config/fastdds.xml")),
+        }
+        parameters = {"map_path": str(map_folder.resolve()), "image_transport": "compressed"}
+        arguments = ["--ros-args", *(word for item in parameters.items() for word in ("-p", ":=".join(item)))]
+        log = folder / "node.log"
+        rclpy.init()
+        try:
+            with (
+                python_module("deviloc_ros.ros.node", *arguments, env=dict(os.environ), log=log) as node,
+                LiveRobot(BASE_FROM_CAM) as robot,
+            ):
+                tables = measure(robot, world, data, node.pid, unknown_s)
+                return page(tables, robot.notes.status["device"], load)
+        except TimeoutError as error:
+            raise ValueError(f"{error}; the node's last words:\n{tail(log)}") from error
+        finally:
+            rclpy.try_shutdown()
+
+
+def measure(robot: LiveRobot, world: World, data: Path, pid: int, unknown_s: float) -> list[Table]:
+    """All benchmarks, one after the other; each begins with a node that knows of no pose."""
+    robot.wait_for("active")
+    shots = drive_shots(world.frames, world.camera, world.rate_hz)
+    tables = [bench_drive(robot, shots, world.rate_hz, 1 / NodeConfig().tf_publish_rate_hz)]
+    print(tables[-1], flush=True)
+    tables.append(bench_idle(robot, pid))
+    print(tables[-1], flush=True)
+    carried, jumps = kidnapped_shots(world.frames, world.camera, world.rate_hz)
+    tables.append(bench_kidnapping(robot, carried, jumps, world.rate_hz))
+    print(tables[-1], flush=True)
+    tables.append(bench_unknown_places(robot, unknown_shots(data), world.rate_hz, unknown_s))
+    print(tables[-1], flush=True)
+    return tables

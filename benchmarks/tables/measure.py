@@ -1,0 +1,109 @@
+"""Runs the commands of tables. What each wrote is kept, so that a run that was cut off goes on where it stopped."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deviloc_ros.evaluation import versions
+from deviloc_ros.io.atomic import whole_file
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a command wrote, and what it was made with. load: of the machine before the command began."""
+
+    command: str
+    every: int
+    result: Any
+    versions: dict[str, str]
+    cores: int
+    commit: str
+    load: float
+    date: str
+    minutes: float
+
+    def __str__(self) -> str:
+        """What it was made with."""
+        machine = f"{self.versions['device']}, {self.cores} cores, load average {self.load} before"
+        packages = ", ".join(f"{name} {version}" for name, version in self.versions.items() if name in NAMED)
+        sampling = f", every {self.every}th query" if self.every > 1 else ""
+        return f"{machine}; {packages}; commit {self.commit}, {self.date}{sampling}"
+
+
+SEVEN_SCENES = "{data:7scenes}"
+NAMED = ("python", "torch", "numpy", "pycolmap")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where commands find their data, and where what they measured is kept."""
+
+    data: Path
+    cache: Path
+    every: int = 1
+
+    def kept(self, command: str) -> Measurement | None:
+        """What an earlier run of the command left."""
+        path = self.path(command)
+        return Measurement(**json.loads(path.read_text())) if path.is_file() else None
+
+    def measure(self, command: str) -> Measurement:
+        """Run the command in a process of its own, and keep what it writes.
+
+        Raises:
+            ValueError: it failed.
+        """
+        commit, load, start_s = versions.commit(), os.getloadavg()[0], time.monotonic()
+        with whole_file(self.path(command)) as written:
+            words = [*self.filled(command), "--json", str(written)]
+            status = subprocess.run([sys.executable, "-m", "deviloc_ros", *words], check=False).returncode
+            if status:
+                raise ValueError(f"`{shown(command)}` ended with status {status}")
+            measurement = Measurement(
+                command,
+                self.every,
+                json.loads(written.read_text()),
+                versions.versions(),
+                versions.cores(),
+                commit,
+                round(load, 1),
+                datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+                round((time.monotonic() - start_s) / 60, 1),
+            )
+            written.write_text(json.dumps(asdict(measurement), indent=1))
+        return measurement
+
+    def filled(self, command: str) -> list[str]:
+        """The words of a command, its placeholders replaced."""
+        flags = {
+            "{data}": ["--data", str(self.data)],
+            SEVEN_SCENES: ["--data", str(self.data / "7scenes")],
+            "{every}": ["--every", str(self.every)] if self.every > 1 else [],
+        }
+        return [word for part in command.split() for word in flags.get(part, [part])]
+
+    def path(self, command: str) -> Path:
+        """The file of a command's measurement: a few of its words to know it by, and a hash of all of them."""
+        digest = hashlib.sha256(f"{command} {self.every}".encode()).hexdigest()[:12]
+        words = [word for word in plain(command) if not word.startswith("-")][:2]
+        return self.cache / f"{'-'.join(words)}-{digest}.json"
+
+
+def plain(command: str) -> list[str]:
+    """Its words, without those placeholders that one may leave out."""
+    words = command.replace(SEVEN_SCENES, "--data DIR/7scenes").split()
+    return [word for word in words if not word.startswith("{")]
+
+
+def shown(command: str) -> str:
+    """As people type it."""
+    return " ".join(["python -m deviloc_ros", *plain(command)])

@@ -1,0 +1,232 @@
+"""Markdown of what commands wrote. Each function takes the results of a table's commands, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from deviloc_ros.config import LiftConfig
+from deviloc_ros.evaluation import covariance as nees
+from deviloc_ros.evaluation.recordings.frames import WORDS
+from deviloc_ros.evaluation.summary_table import WITHOUT_TIMES, aligned, markdown, median_cm, row
+
+Summary = dict[str, Any]
+RECALLS = ("1cm_1deg", "2cm_2deg", "5cm_5deg")
+KEYPOINTS = (512, 1024, 2048)
+AIMS = (  # that we set ourselves: protocol, figure, aim, whether more is better
+    ("kitchen-12", "1cm_1deg", 0.98),
+    ("kitchen-12", "median", 0.28),
+    ("kitchen-36", "1cm_1deg", 0.97),
+    ("kitchen-36", "median", 0.32),
+    ("kitchen-72", "1cm_1deg", 0.75),
+    ("kitchen-72", "2cm_2deg", 0.96),
+)
+
+
+def all_summaries(results: Iterable[Any]) -> Iterator[Summary]:
+    """Of all commands: one that measured a single thing wrote no list."""
+    for result in results:
+        yield from result if isinstance(result, list) else [result]
+
+
+def summaries(results: list[Any]) -> str:
+    """A line for each."""
+    return markdown(all_summaries(results))
+
+
+def summaries_without_times(results: list[Any]) -> str:
+    """Where matches were remembered, times say nothing."""
+    return markdown(all_summaries(results), WITHOUT_TIMES)
+
+
+def retrieval(results: list[Any]) -> str:
+    """A line for each, and how many queries that some view overlaps with had such a view among their references."""
+    rows = [(*row(summary)[: len(WITHOUT_TIMES)], share_found(summary)) for summary in all_summaries(results)]
+    return aligned((*WITHOUT_TIMES, "reference overlaps"), rows)
+
+
+def share_found(summary: Summary) -> str:
+    """Of a run that chose its references itself."""
+    return f"{summary['overlap_recall']:.2f} of {summary['with_overlap']}" if "overlap_recall" in summary else ""
+
+
+def of_default_lift(results: list[Any]) -> list[Summary]:
+    """Those that were made as users' maps are."""
+    return [summary for summary in all_summaries(results) if summary["lift"] == LiftConfig().method]
+
+
+def covariance(results: list[Any]) -> str:
+    """NEES with the default lift."""
+    return nees.table(nees.of_summaries(of_default_lift(results)))
+
+
+def covariance_of_all(results: list[Any]) -> str:
+    """NEES of every summary."""
+    return nees.table(nees.of_summaries(all_summaries(results)))
+
+
+def landmarks(results: list[Any]) -> str:
+    """A line for each protocol, matcher and kind of keypoints that landmarks came from: one kind a command."""
+    rows = sorted(all_summaries(results), key=lambda s: (s["protocol"], s["matcher"]))
+    lines = [(s["protocol"], s["matcher"], s["landmark_source"], *fixes_and_accuracy(s)) for s in rows]
+    return aligned(("protocol", "matcher", "landmarks", "localized", "wrong", "median", *titles(RECALLS)), lines)
+
+
+def uncertain_depths(results: list[Any]) -> str:
+    """The same queries, depths taken as certain (the first command) and as their confidence says (the second)."""
+    both = zip(*(list(all_summaries([result])) for result in results), strict=True)
+    lines = [(pair[0]["protocol"], pair[0]["lift"], *(", ".join(fixes_and_accuracy(s)) for s in pair)) for pair in both]
+    return aligned(("protocol", "lift", "certain", "uncertain"), lines)
+
+
+def keypoints(results: list[Any]) -> str:
+    """A line for each protocol, matcher and number of keypoints, of which each command has one."""
+    counted = [(s, n) for n, result in zip(KEYPOINTS, results, strict=True) for s in all_summaries([result])]
+    counted.sort(key=lambda one: (one[0]["protocol"], one[0]["matcher"]))
+    lines = [
+        (s["protocol"], s["matcher"], str(n), *fixes_and_accuracy(s), f"{s['latency_ms']['p50']:.0f}")
+        for s, n in counted
+    ]
+    head = ("protocol", "matcher", "keypoints", "localized", "wrong", "median", *titles(RECALLS), "ms p50")
+    return aligned(head, lines)
+
+
+def fixes_and_accuracy(summary: Summary) -> tuple[str, ...]:
+    """How many were localized and how many of these wrongly, median error [cm] and recalls."""
+    return f"{summary['localized']} / {summary['queries']}", str(summary["wrong_fixes"]), *accuracy(summary)
+
+
+def accuracy(summary: Summary) -> tuple[str, ...]:
+    """Median error [cm] and recalls."""
+    return median_cm(summary), *(f"{summary['recall'][name]:.2f}" for name in RECALLS)
+
+
+def titles(recalls: Iterable[str]) -> list[str]:
+    """Names of recalls as they head a column."""
+    return [name.replace("_", " ") for name in recalls]
+
+
+def aims(results: list[Any]) -> str:
+    """What we want of the default lift, and what it does."""
+    measured = {summary["protocol"]: summary for summary in of_default_lift(results)}
+    lines = []
+    for protocol, figure, aim in AIMS:
+        summary = measured[protocol]
+        if figure == "median":
+            met = summary["median_translation_m"] * 100 <= aim
+            cells = ("median error", f"{aim:.2f} cm or less", median_cm(summary), met)
+        else:
+            value = summary["recall"][figure]
+            cells = (*titles([figure]), f"{aim:.2f} or more", f"{value:.2f}", value >= aim)
+        lines.append((protocol, summary["matcher"], *cells[:3], "yes" if cells[3] else "no"))
+    return aligned(("protocol", "matcher", "figure", "aim", "measured", "met"), lines)
+
+
+def robustness(results: list[Any]) -> str:
+    """A line for each disturbance, a column for each lift: median and recalls."""
+    cells: dict[str, dict[str, str]] = {}
+    for summary in all_summaries(results):
+        lift, disturbance = summary["lift"].split(", ", 1)
+        cells.setdefault(disturbance, {})[lift] = ", ".join(accuracy(summary))
+    lifts = list(next(iter(cells.values())))
+    lines = [(disturbance, *(row[lift] for lift in lifts)) for disturbance, row in cells.items()]
+    return aligned(("disturbance", *lifts), lines)
+
+
+def holdout(results: list[Any]) -> str:
+    """Median relative depth error and share within 2 %, the network beside interpolation."""
+    lines = []
+    for cell in results[0]["cells"]:
+        pin, nearest = cell["pin"], cell["interpolation"]
+        fewer, fewer_sure = (
+            1 - (1 - pin[name]) / (1 - nearest[name]) for name in ("within_2pct", "within_2pct_sure_truth")
+        )
+        lines.append(
+            (
+                f"{cell['scene']}, {cell['landmarks']}",
+                *(f"{one['median']:.4f} / {one['within_2pct']:.3f}" for one in (nearest, pin)),
+                f"{fewer:.0%}",
+                f"{fewer_sure:.0%}",
+                f"{pin['within_2pct_confident_half']:.3f}",
+                f"{pin['calibration_error']:.3f}",
+            )
+        )
+    head = ("scene, given landmarks", "4-NN interpolation", "PIN", "fewer misses", "where the truth is sure")
+    return aligned((*head, "PIN, more confident half", "calibration error"), lines)
+
+
+def retrieval_speed(results: list[Any]) -> str:
+    """A line for each number of views."""
+    head = (
+        "views", "dimensions", "descriptors", "index", "built in", "memory", "opened in", "query p50", "query p95",
+        "recall@10",
+    )  # fmt: skip
+    body = [
+        (
+            str(one["views"]),
+            str(one["dimensions"]),
+            f"{one['descriptors_gb']:.2f} GB",
+            f"{one['index_mb']:.0f} MB",
+            f"{one['build_s']:.0f} s",
+            f"{one['peak_gb']:.1f} GB",
+            f"{one['open_s']:.2f} s",
+            f"{one['ms_p50']:.1f} ms",
+            f"{one['ms_p95']:.1f} ms",
+            f"{one['recall_at_10']:.3f}",
+        )
+        for one in results
+    ]
+    return aligned(head, body)
+
+
+def unknown_places(results: list[Any]) -> str:
+    """What became of images of other places and of the map's own, and from where to where their evidence reaches."""
+    lines = []
+    for one in results[0]:
+        outcomes = ", ".join(f"{WORDS.get(name, name)}: {count}" for name, count in one["outcomes"].items())
+        spans = ["{:g} to {:g}".format(*one["inliers"])]
+        spans += ["{:.3f} to {:.3f}".format(*one[name]) for name in ("inlier_ratio", "coverage")]
+        lines.append((one["images"], str(one["queries"]), outcomes, *spans))
+    return aligned(("images of", "queries", "outcome", "inliers", "inlier ratio", "coverage"), lines)
+
+
+def wrong_focal_lengths(results: list[Any]) -> str:
+    """A line for each protocol and focal length: poses without the check of it, and with it."""
+    lines = []
+    for one in results[0]:
+        without, given = one["unchecked"], one["checked"]
+        fitted = "{1:.3f} ({0:.3f} to {2:.3f})".format(*one["fitted"]) if one["fitted"] else ""
+        lines.append(
+            (
+                one["protocol"],
+                f"{one['factor']:.2f}",
+                f"{without['localized']} / {one['queries']}",
+                str(without["wrong"]),
+                *(f"{100 * m:.1f} cm" if (m := without[name]) else "" for name in ("median_error_m", "median_std_m")),
+                str(given["localized"]),
+                str(given["wrong"]),
+                str(one["miscalibrated"]),
+                fitted,
+            )
+        )
+    head = ("protocol", "focal length", "unchecked", "wrong", "median error", "claimed", "checked", "wrong")
+    return aligned((*head, "withheld for it", "what fits (5 to 95 %)"), lines)
+
+
+def offsets(results: list[Any]) -> str:
+    """Median error of the matched pixel by variant, each adding one correction."""
+    motions = ("all", "not moved", "turned by 3 deg", "8 % larger", "shifted by 6.4, -3.7 px")
+    lines = [(one["variant"], *(f"{px:.2f}" for px in (one["median_px"], *one["by_motion"]))) for one in results[0]]
+    return aligned(("median error of the matched pixel [px]", *motions), lines)
+
+
+def map_sources(results: list[Any]) -> str:
+    """A line for each source of a map: accuracy of the queries on it, and what it took to build, where it was built."""
+    lines = []
+    for one in results[0]:
+        views = one["map"]["views"]
+        spent = (f"{one['cpu_s'] / views:.1f}", f"{one['peak_gb']:.2f} GB") if "cpu_s" in one else ("", "")
+        localized = f"{one['localized']} / {one['queries']}"
+        lines.append((one["source"], localized, str(one["wrong_fixes"]), *accuracy(one), *spent))
+    head = ("map from", "localized", "wrong", "median", *titles(RECALLS), "CPU s a view", "peak memory")
+    return aligned(head, lines)

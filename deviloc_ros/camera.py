@@ -1,0 +1,111 @@
+"""The camera: intrinsics, projection, and viewing rays. Pixels are (x, y) with centres at integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
+    pass
+
+
+LEADS_BACK_PX = 0.01  # undistortion is iterative; far below what a keypoint is known to
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Intrinsics in COLMAP's parameter order, but pixel centres at integers (COLMAP's own start at 0.5).
+
+    Raises:
+        ValueError: unknown model, wrong number of parameters, non-positive size or focal length, or a non-finite value.
+    """
+
+    model: str
+    width: int
+    height: int
+    params: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.model not in pycolmap.CameraModelId.__members__ or self.model == "INVALID":
+            raise ValueError(f"camera model {self.model!r} is unknown; COLMAP's model names are used")
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"camera size {self.width} x {self.height} px must be positive")
+        if not np.all(np.isfinite(self.params)):
+            raise ValueError(f"camera parameters {self.params} must be finite")
+        if not self.colmap.verify_params():
+            expected = self.colmap.params_info
+            raise ValueError(
+                f"camera model {self.model} takes ({expected}), got {len(self.params)} values {self.params}"
+            )
+        if self.colmap.is_spherical():
+            raise ValueError(f"camera model {self.model} has no image plane; cut its images into perspective ones")
+        if min(self.colmap.focal_length_x, self.colmap.focal_length_y) <= 0:
+            raise ValueError(f"camera focal length must be positive, got parameters {self.params}")
+
+    @cached_property
+    def colmap(self) -> pycolmap.Camera:
+        """The pycolmap camera with the same numbers: it maps *our* pixels, since both ends keep our convention."""
+        return pycolmap.Camera(model=self.model, width=self.width, height=self.height, params=list(self.params))
+
+    @property
+    def focal_px(self) -> float:
+        """Mean focal length [px]."""
+        return float(self.colmap.mean_focal_length())
+
+    @property
+    def principal_point(self) -> NDArray:
+        """(2,) px."""
+        return np.array([self.colmap.principal_point_x, self.colmap.principal_point_y])
+
+    def with_focal_times(self, factor: float) -> Camera:
+        """The same lens with its focal lengths multiplied, so that pixels move away from the principal point."""
+        focal = self.colmap.focal_length_idxs()
+        params = tuple(p * factor if index in focal else p for index, p in enumerate(self.params))
+        return replace(self, params=params)
+
+    def project(self, points_in_cam: NDArray) -> NDArray:
+        """(N, 3) points [m], z > 0 -> (N, 2) distorted pixels; NaN where a point is not in front of the camera."""
+        points = np.atleast_2d(np.asarray(points_in_cam, float))
+        pixels = np.full((len(points), 2), np.nan)
+        front = points[:, 2] > 1e-9
+        if front.any():
+            pixels[front] = self.colmap.img_from_cam(points[front])
+        return pixels
+
+    def in_image(self, pixels: NDArray) -> NDArray:
+        """(N, 2) -> (N,) whether they lie in the image, borders of its outer pixels included; NaN does not."""
+        size = np.array([self.width, self.height])
+        return np.all((pixels >= -0.5) & (pixels < size - 0.5), axis=1)
+
+    def shown(self, points_in_cam: NDArray) -> NDArray:
+        """As `project`, but NaN for points outside the image, too.
+
+        The polynomials of lens models fold: far beyond the image's corners they lead back into it.
+        """
+        pixels = self.project(points_in_cam)
+        pixels[~self.in_image(pixels)] = np.nan
+        rows = np.flatnonzero(np.isfinite(pixels).all(1))
+        points = np.atleast_2d(points_in_cam)[rows]
+        towards = points[:, :2] / points[:, 2:]
+        leads_there = np.linalg.norm(self.rays(pixels[rows])[:, :2] - towards, axis=1) * self.focal_px < 1
+        pixels[rows[~leads_there]] = np.nan
+        return pixels
+
+    def rays(self, keypoints: NDArray) -> NDArray:
+        """(N, 2) distorted pixels -> (N, 3) undistorted viewing rays with z = 1; NaN where there is none.
+
+        A pixel beyond what the lens model can see, or at 90 degrees and more, has none; pycolmap gives some of these a
+        number, which does not lead back to the pixel.
+        """
+        keypoints = np.atleast_2d(np.asarray(keypoints, float))
+        if not len(keypoints):
+            return np.zeros((0, 3))
+        xy = np.asarray(self.colmap.cam_from_img(keypoints), float)
+        rays = np.concatenate([xy, np.ones((len(xy), 1))], 1)
+        leads_back = np.abs(self.project(rays) - keypoints).max(1) < LEADS_BACK_PX
+        return np.where(leads_back[:, None], rays, np.nan)

@@ -1,0 +1,220 @@
+"""Flags that several commands share, and the config they make. Defaults live in `config.py` alone."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from deviloc_ros.config import LANDMARK_SOURCES, LIFTS, MATCHERS, TRACKING, Config, bound_to_map, from_dict, load
+from deviloc_ros.upstream.presets import PRESETS, apply_preset
+
+if TYPE_CHECKING:
+    from deviloc_ros.camera import Camera
+    from deviloc_ros.config import TrackingConfig
+    from deviloc_ros.workers.base import Workers
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """--data DIR, or DEVILOC_DATA from the environment."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("DEVILOC_DATA", "../shared/data")),
+        metavar="DIR",
+        help="folder of 7scenes, strecha and kitti; default: $DEVILOC_DATA or ../shared/data",
+    )
+
+
+def add_every(parser: argparse._ActionsContainer, of_what: str) -> None:
+    """--every N, which `every_of` reads."""
+    parser.add_argument("--every", type=int, default=1, metavar="N", help=f"only every N-th {of_what}")
+
+
+def every_of(options: argparse.Namespace) -> int:
+    """The step. Raises ValueError naming the flag."""
+    if options.every < 1:
+        raise ValueError(f"--every {options.every}: expected 1 or more")
+    return options.every
+
+
+def above_zero(text: str) -> float:
+    """For `type=` of a flag."""
+    return number(text, 0.0, "a number above 0", strictly=True)
+
+
+def zero_or_more(text: str) -> float:
+    """For `type=` of a flag."""
+    return number(text, 0.0, "0 or more")
+
+
+def any_number(text: str) -> float:
+    """For `type=` of a flag: finite."""
+    return number(text, -math.inf, "a number")
+
+
+def number(text: str, least: float, expected: str, *, strictly: bool = False) -> float:
+    """Raises ArgumentTypeError, which argparse says with the flag's name."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < least or (strictly and value == least):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
+    return value
+
+
+def add_ray(parser: argparse._ActionsContainer) -> None:
+    """--ray ADDRESS, for `create_workers`."""
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="spread the work over the cores of this machine (local), over the Ray cluster that it belongs to (auto), "
+        "or over that at HOST:PORT; needs the extra ray",
+    )
+
+
+def create_workers(ray_address: str | None) -> Workers:
+    """Ray's at an address, `local` starts some here; None: this process.
+
+    Raises:
+        ValueError: Ray is not installed, or does not answer.
+    """
+    if ray_address is None:
+        from deviloc_ros.workers.base import Serial
+
+        return Serial()
+    from deviloc_ros.workers.ray_cluster import RayWorkers
+
+    return RayWorkers(ray_address)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """--config FILE, --set key=value and shorthands for what is changed most."""
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML file of parameters, nested as in docs/parameters.md"
+    )
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one parameter, as pose.min_inliers=40",
+    )
+    parser.add_argument("--matcher", choices=MATCHERS, help=f"default: {Config().matcher.name}")
+    parser.add_argument("--lift", choices=LIFTS, help=f"default: {Config().lift.method}")
+    parser.add_argument("--landmark-source", choices=LANDMARK_SOURCES, help=f"default: {Config().lift.landmark_source}")
+
+
+def add_preset(parser: argparse.ArgumentParser) -> None:
+    """--preset NAME and --weights FILE, for commands that run the published method too."""
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"settings that belong together, changed by what else is given: {', '.join(PRESETS)}",
+    )
+    parser.add_argument(
+        "--weights",
+        default="",
+        metavar="FILE",
+        help="weights of topicfm and upstream, .ckpt or .safetensors, or of pin; random: untrained",
+    )
+
+
+def config_of(options: argparse.Namespace, base: Config | None = None) -> Config:
+    """The config that the flags describe. Raises ValueError naming the parameter."""
+    config = base or Config()
+    if getattr(options, "preset", None):
+        config = apply_preset(config, options.preset)
+    if options.config:
+        config = load(options.config, config)
+    for change in options.changes:
+        config = from_dict(config, nested(change))
+    if options.matcher:
+        config = replace(config, matcher=replace(config.matcher, name=options.matcher))
+    if options.lift:
+        config = replace(config, lift=replace(config.lift, method=options.lift))
+    if options.landmark_source:
+        config = replace(config, lift=replace(config.lift, landmark_source=options.landmark_source))
+    return with_weights(config, getattr(options, "weights", ""))
+
+
+def config_for_map(options: argparse.Namespace, map_config: Config, base: Config | None = None) -> Config:
+    """The config that the flags describe, to localize in a map that is there.
+
+    Raises:
+        ValueError: a flag asks for what was settled when the map was built; or as `config_of`.
+    """
+    wanted = config_of(argparse.Namespace(**{**vars(options), "preset": None}), map_config)
+    free = ("weights", "precision") if map_config.lift.method == "upstream" else ()  # it lifts while matching, too
+    settled = [("matcher.name", wanted.matcher.name, map_config.matcher.name)]
+    settled += [
+        (f"lift.{f.name}", getattr(wanted.lift, f.name), getattr(map_config.lift, f.name))
+        for f in fields(wanted.lift)
+        if f.name not in free
+    ]
+    for name, given, built in settled:
+        if given != built:
+            raise ValueError(f"{name} {given!r}: the map was built with {built!r}; build another with that")
+    return bound_to_map(config_of(options, base), map_config)
+
+
+def with_weights(config: Config, weights: str) -> Config:
+    """`config` with a weights file where it is read. Raises ValueError if nothing reads it."""
+    if not weights:
+        return config
+    of_matcher, of_lift = config.matcher.name == "topicfm", config.lift.method in ("upstream", "pin")
+    if not of_matcher and not of_lift:
+        raise ValueError(
+            f"--weights {weights}: matcher {config.matcher.name!r} and lift {config.lift.method!r} take none"
+        )
+    if of_matcher:
+        config = replace(config, matcher=replace(config.matcher, weights=weights))
+    if config.lift.method == "upstream" or (of_lift and not of_matcher):
+        config = replace(config, lift=replace(config.lift, weights=weights))
+    return config
+
+
+def nested(change: str) -> dict[str, object]:
+    """`pose.min_inliers=40` -> {"pose": {"min_inliers": 40}}. Raises ValueError if there is no `=`."""
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise ValueError(f"--set {change!r}: expected KEY=VALUE")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {change!r}: {' '.join(str(error).split())}") from error
+    for part in reversed(key.strip().split(".")):
+        value = {part: value}
+    return value
+
+
+def tracking_of(options: argparse.Namespace) -> TrackingConfig:
+    """What --config and --set say of it; it is taken out of the changes, the rest being for `config_of`."""
+    from deviloc_ros.config import TrackingConfig
+
+    config = TrackingConfig()
+    if options.config:
+        config = load(options.config, config, TRACKING)
+    for change in options.changes:
+        if change.startswith("tracking."):
+            config = from_dict(config, nested(change.removeprefix("tracking.")), "tracking.")
+    options.changes = [change for change in options.changes if not change.startswith("tracking.")]
+    return config
+
+
+def parse_camera(text: str, flag: str = "--camera") -> Camera:
+    """Raises ValueError naming the flag."""
+    from deviloc_ros.camera import Camera
+
+    try:
+        model, width, height, *params = text.split(",")
+        return Camera(model, int(width), int(height), tuple(float(p) for p in params))
+    except ValueError as error:
+        raise ValueError(f"{flag} {text!r}: {error}") from error

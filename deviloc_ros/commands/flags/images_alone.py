@@ -1,0 +1,157 @@
+"""`build-map --images DIR` without poses: structure from motion, and what says how large its unit is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deviloc_ros.commands.flags.common import every_of, parse_camera
+from deviloc_ros.commands.flags.sources import LAYOUTS, posed_images
+
+if TYPE_CHECKING:
+    import pycolmap
+
+    from deviloc_ros.camera import Camera
+    from deviloc_ros.config import Config
+    from deviloc_ros.sources.base import PosedImage, Source
+    from deviloc_ros.workers.base import Workers
+
+
+LEAST_BASELINE = 1e-3  # of the median depth: cameras that are nearer to each other give no scale
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDistance:
+    """How far apart the cameras of two images were."""
+
+    one: str
+    other: str
+    metres: float
+
+
+def add_images_alone(parser: argparse.ArgumentParser) -> None:
+    """What makes the unit of a map from images alone a metre. The images are those of --images."""
+    group = parser.add_argument_group(
+        "from images alone (--images without a layout)",
+        "structure from motion; --camera stays as it is, without it a SIMPLE_RADIAL camera is estimated",
+    )
+    scale = group.add_mutually_exclusive_group()
+    scale.add_argument(
+        "--positions",
+        type=Path,
+        metavar="FILE",
+        help="a line `NAME X Y Z` for three images or more: where their cameras were [m]; the map is in that frame",
+    )
+    scale.add_argument(
+        "--known-distance",
+        nargs=3,
+        metavar=("NAME", "NAME", "METRES"),
+        help="how far apart the cameras of two images were",
+    )
+
+
+@contextmanager
+def posed_images_or_structure(options: argparse.Namespace, config: Config, workers: Workers) -> Iterator[Source]:
+    """The posed images that the flags name, or images alone posed by structure from motion.
+
+    Raises:
+        ValueError: naming flag or file.
+    """
+    alone = options.images and not any(getattr(options, layout) for layout in LAYOUTS)
+    if not alone and (options.positions or options.known_distance):
+        raise ValueError("--positions and --known-distance belong to --images alone; see `map align` for other maps")
+    if alone:
+        if options.depth is not None or options.depth_topic:
+            raise ValueError("--depth needs posed images: their unit is not known before structure from motion")
+        yield structure(options, config, workers)
+    else:
+        with posed_images(options) as source:
+            yield source
+
+
+def structure(options: argparse.Namespace, config: Config, workers: Workers) -> Source:
+    """Images posed by structure from motion, at the scale that the flags give or an arbitrary one."""
+    from deviloc_ros.maps.positions import check_positions, read_positions
+    from deviloc_ros.sfm.map_models import Networks
+    from deviloc_ros.sfm.matches import find_keypoints
+    from deviloc_ros.sfm.structure import find_images, moved_images, structure_from_motion
+    from deviloc_ros.sources.base import Source
+
+    positions = read_positions(options.positions) if options.positions else {}
+    known_distance = parse_distance(*options.known_distance) if options.known_distance else None
+    camera = parse_camera(options.camera) if options.camera else None
+    images, unreadable = find_images(options.images, camera, options.only or "*", every_of(options))
+    names = [image.name for image in images]  # what is known must be of them: now, not after minutes of work
+    if positions:
+        check_positions(names, positions)
+    if known_distance:
+        check_named(known_distance, names, "images")
+    keypoints = find_keypoints(images, Networks(config).load(), workers)
+    posed, skipped = structure_from_motion(images, keypoints, workers, known_camera=camera is not None)
+    metric_from_model, scale = metric(posed, positions, known_distance)
+    notes = {"poses": f"structure from motion, {len(posed)} of {len(images)} images", "scale": scale}
+    if camera is None:
+        estimated = {image.camera: None for image in posed}
+        notes["camera"] = "estimated: " + " and ".join(as_flag(camera) for camera in estimated)
+    return Source(moved_images(posed, metric_from_model), unreadable + skipped, notes)
+
+
+def metric(
+    images: list[PosedImage], positions: dict, known_distance: KnownDistance | None
+) -> tuple[pycolmap.Sim3d, str]:
+    """metric_from_model, and in words what it rests on.
+
+    Raises:
+        ValueError: what is known does not fit the images.
+    """
+    import numpy as np
+    import pycolmap
+
+    from deviloc_ros.geometry import translation_distance_m
+    from deviloc_ros.maps.manifest import ARBITRARY_SCALE
+    from deviloc_ros.maps.positions import fit_positions
+    from deviloc_ros.sfm.structure import DEPTH_OF_ARBITRARY_SCALE, median_depth
+
+    poses = {image.name: image.cam_from_world for image in images}
+    if positions:
+        metric_from_model, words = fit_positions(poses, positions)
+        return metric_from_model, f"metres, {words}"
+    unchanged = pycolmap.Rotation3d(), np.zeros(3)
+    depth = median_depth(images)
+    if known_distance is None:
+        scale = DEPTH_OF_ARBITRARY_SCALE / depth
+        return pycolmap.Sim3d(scale, *unchanged), ARBITRARY_SCALE
+    check_named(known_distance, poses, "images that could be registered")
+    one, other, metres = known_distance.one, known_distance.other, known_distance.metres
+    distance = translation_distance_m(poses[one], poses[other])
+    if distance < LEAST_BASELINE * depth:
+        raise ValueError(f"--known-distance: {one!r} and {other!r} were taken from one place, so they give no scale")
+    return pycolmap.Sim3d(metres / distance, *unchanged), f"metres, as {one} and {other} were {metres:g} m apart"
+
+
+def check_named(known_distance: KnownDistance, names: Container[str], what: str) -> None:
+    """Raises ValueError naming the image that is not among `names`."""
+    if missing := [name for name in (known_distance.one, known_distance.other) if name not in names]:
+        raise ValueError(f"--known-distance: {missing[0]!r} is not among the {what}")
+
+
+def as_flag(camera: Camera) -> str:
+    """As --camera takes it."""
+    return ",".join([camera.model, str(camera.width), str(camera.height), *(f"{value:.6g}" for value in camera.params)])
+
+
+def parse_distance(one: str, other: str, metres: str) -> KnownDistance:
+    """Raises ValueError naming the flag."""
+    if one == other:
+        raise ValueError(f"--known-distance: {one!r} is named twice, expected two images")
+    try:
+        distance_m = float(metres)
+    except ValueError:
+        distance_m = 0.0
+    if not 0 < distance_m < float("inf"):
+        raise ValueError(f"--known-distance: METRES is {metres!r}, expected a number above zero")
+    return KnownDistance(one, other, distance_m)

@@ -1,0 +1,107 @@
+"""Flags that say what is in recordings, and which of their images are to be localized."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deviloc_ros.commands.flags.common import add_every, every_of, parse_camera, zero_or_more
+
+if TYPE_CHECKING:
+    from deviloc_ros.evaluation.recordings.bag_run import Plan
+
+
+def add_truth(group: argparse._ArgumentGroup) -> None:
+    source = group.add_mutually_exclusive_group()
+    source.add_argument("--ground-truth", type=Path, metavar="FILE.tum", help="TUM trajectory")
+    source.add_argument(
+        "--ground-truth-topic",
+        default="",
+        metavar="TOPIC",
+        help="PoseStamped, PoseWithCovarianceStamped, Odometry or TransformStamped",
+    )
+    source.add_argument("--ground-truth-tf", nargs=2, metavar=("PARENT", "CHILD"), help="a transform of the recording")
+    group.add_argument(
+        "--ground-truth-frame", default="", metavar="FRAME", help="whose poses these are; default: the base frame's"
+    )
+    group.add_argument(
+        "--align", action="store_true", help="move all poses rigidly to fit the truth best; the report says so"
+    )
+
+
+def add_rig(group: argparse._ArgumentGroup) -> None:
+    for name in ("map", "odom", "base", "camera"):
+        default = {"base": "base_link", "camera": ""}.get(name, name)
+        group.add_argument(
+            f"--{name}-frame", default=default, metavar="FRAME", help=f"default: {default or 'that of the images'}"
+        )
+    group.add_argument(
+        "--extrinsic", default="", metavar="'X Y Z QX QY QZ QW'", help="the camera in the base frame; default: from TF"
+    )
+    group.add_argument("--camera", metavar="MODEL,W,H,PARAMS", help="calibration; default: from camera_info")
+    group.add_argument("--rectified", action="store_true", help="the images are rectified: P describes them, not K, D")
+    group.add_argument("--two-d", action="store_true", help="the robot moves on the plane z = 0 of the map")
+    group.add_argument("--odometry-topic", default="", metavar="TOPIC", help="nav_msgs/Odometry, where TF has none")
+
+
+def add_sampling(group: argparse._ArgumentGroup) -> None:
+    add_every(group, "image")
+    group.add_argument(
+        "--budget-ms",
+        type=zero_or_more,
+        default=0.0,
+        metavar="MS",
+        help="drop images as a machine would that needs this long for one",
+    )
+    group.add_argument("--images-of", type=Path, metavar="RUN", help="only the images that another run tried")
+
+
+def add_real_time(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--real-time", action="store_true", help="replay over DDS to the node, and judge what it publishes"
+    )
+    group.add_argument(
+        "--rate", type=zero_or_more, default=1.0, help="speed; 0 waits for each image. Default: %(default)s"
+    )
+    group.add_argument("--running-node", action="store_true", help="to the node that runs; default: one is started")
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """What the flags say. Raises ValueError naming the flag."""
+    from deviloc_ros.bags.bag_index import Rig
+    from deviloc_ros.bags.bag_plan import TruthSource
+    from deviloc_ros.evaluation.recordings.bag_run import Plan
+    from deviloc_ros.evaluation.recordings.run_folder import read_run
+    from deviloc_ros.messages.headers import rigid_of_text
+
+    rig = Rig(
+        map_frame=options.map_frame,
+        odom_frame=options.odom_frame,
+        base_frame=options.base_frame,
+        camera_frame=options.camera_frame,
+        base_from_cam=rigid_of_text(options.extrinsic) if options.extrinsic else None,
+        camera=parse_camera(options.camera) if options.camera else None,
+        rectified=options.rectified,
+        two_d=options.two_d,
+        odometry_topic=options.odometry_topic,
+    )
+    truth = TruthSource(
+        options.ground_truth,
+        options.ground_truth_topic,
+        tuple(options.ground_truth_tf) if options.ground_truth_tf else None,
+        options.ground_truth_frame,
+    )
+    only = None
+    if options.images_of:
+        only = frozenset(f.estimate.stamp_ns for f in read_run(options.images_of).frames if f.estimate.tried)
+    return Plan(
+        options.image_topic,
+        options.camera_info_topic,
+        rig,
+        truth,
+        options.align,
+        every_of(options),
+        options.budget_ms,
+        only,
+    )

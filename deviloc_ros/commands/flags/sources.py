@@ -1,0 +1,210 @@
+"""Flags that say where posed images come from, for the commands that put them into a map."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from deviloc_ros.commands.flags.common import add_every, any_number, every_of, parse_camera, zero_or_more
+from deviloc_ros.commands.flags.depth import add_depth, depth_plan, with_depth
+
+if TYPE_CHECKING:
+    from deviloc_ros.mapping.views import BuildReport
+    from deviloc_ros.sources.base import ImageFile, Source
+
+
+LAYOUTS = ("colmap", "sevenscenes", "kitti", "tum", "nerfstudio", "kapture", "bag")
+OF_RECORDINGS = (
+    "image_topic",
+    "camera_info_topic",
+    "pose_topic",
+    "odom_topic",
+    "tf",
+    "poses",
+    "base_frame",
+    "camera_frame",
+    "extrinsic",
+    "time_offset",
+    "rectified",
+    "keyframe_m",
+    "keyframe_deg",
+    "keyframes",
+)
+READ_BY = {"images": ("colmap",), "sequences": ("sevenscenes",), "camera": ("tum", "bag")}
+READ_BY |= dict.fromkeys(OF_RECORDINGS, ("bag",))  # flags that some layouts read, and others would ignore
+Named = TypeVar("Named", bound="ImageFile")
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """One flag for each layout, and what belongs to them."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--colmap", type=Path, metavar="MODEL", help="COLMAP model folder, text or binary; needs --images"
+    )
+    source.add_argument("--sevenscenes", type=Path, metavar="SCENE", help="a 7-Scenes scene folder")
+    source.add_argument("--kitti", type=Path, metavar="SEQUENCE", help="a KITTI odometry sequence folder")
+    source.add_argument("--tum", type=Path, metavar="SEQUENCE", help="a TUM RGB-D sequence folder")
+    source.add_argument(
+        "--nerfstudio", type=Path, metavar="FILE", help="transforms.json of nerfstudio or instant-ngp, or its folder"
+    )
+    source.add_argument("--kapture", type=Path, metavar="DIR", help="a kapture folder")
+    source.add_argument("--bag", type=Path, metavar="BAG", help="a recording: folder or file")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="where the COLMAP model's image names start")
+    parser.add_argument(
+        "--sequences", nargs="+", default=[], metavar="SEQ", help="7-Scenes: default those of TrainSplit.txt"
+    )
+    parser.add_argument(
+        "--camera",
+        metavar="MODEL,W,H,PARAMS",
+        help="--tum and --bag: calibration; default: that of the data set, or camera_info",
+    )
+    parser.add_argument("--only", metavar="PATTERN", help="only images of such names, as 'seq-01/*'")
+    add_every(parser, "image")
+    add_bag(parser.add_argument_group("from a recording"))
+    add_depth(parser.add_argument_group("from a depth sensor"))
+    parser.set_defaults(flag_defaults={name: parser.get_default(name) for name in READ_BY})
+
+
+def add_bag(group: argparse._ArgumentGroup) -> None:
+    """Topics, the robot's poses, and which images become views."""
+    group.add_argument("--image-topic", default="", metavar="TOPIC", help="default: the only one of images")
+    group.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="default: that beside the images")
+    poses = group.add_mutually_exclusive_group()
+    poses.add_argument(
+        "--pose-topic",
+        default="",
+        metavar="TOPIC",
+        help="the robot's poses: Odometry, PoseStamped, PoseWithCovarianceStamped or TransformStamped",
+    )
+    poses.add_argument(
+        "--odom-topic", default="", metavar="TOPIC", help="the same where they drift, so that build-map refines them"
+    )
+    poses.add_argument(
+        "--tf", nargs=2, metavar=("PARENT", "CHILD"), help="poses from transforms, as --tf map base_link"
+    )
+    poses.add_argument("--poses", type=Path, metavar="FILE.tum", help="poses from a TUM trajectory")
+    group.add_argument("--base-frame", default="base_link", metavar="FRAME", help="whose poses these are")
+    group.add_argument("--camera-frame", default="", metavar="FRAME", help="default: that of the images")
+    group.add_argument(
+        "--extrinsic", default="", metavar="'X Y Z QX QY QZ QW'", help="the camera in the base frame; default: from TF"
+    )
+    group.add_argument(
+        "--time-offset",
+        type=any_number,
+        default=0.0,
+        metavar="S",
+        help="added to an image's stamp to get its pose's time",
+    )
+    group.add_argument("--rectified", action="store_true", help="the images are rectified: use P of camera_info")
+    group.add_argument(
+        "--keyframe-m", type=zero_or_more, default=0.25, metavar="M", help="way from view to view (0.25)"
+    )
+    group.add_argument(
+        "--keyframe-deg", type=zero_or_more, default=10.0, metavar="DEG", help="or turn from view to view (10)"
+    )
+    group.add_argument("--keyframes", type=Path, metavar="DIR", help="keep the chosen images here")
+
+
+@contextmanager
+def posed_images(options: argparse.Namespace) -> Iterator[Source]:
+    """The posed images that the flags name; those taken from a recording are files while the block runs.
+
+    Raises:
+        ValueError: naming flag or file.
+    """
+    check_flags(options)
+    step = every_of(options)
+    with ExitStack() as stack:
+        if options.bag:
+            folder = options.keyframes or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            source = read_recording(options, folder)
+        else:
+            source = with_depth(read_layout(options), options)
+        yield replace(source, images=named_like(source.images, options.only)[::step])
+
+
+def check_flags(options: argparse.Namespace) -> None:
+    """Raises ValueError naming a flag that the layout does not read."""
+    layout = next((layout for layout in LAYOUTS if getattr(options, layout)), None)
+    for name, layouts in READ_BY.items():
+        if layout and layout not in layouts and getattr(options, name) != options.flag_defaults[name]:
+            flag, readers = f"--{name.replace('_', '-')}", " and ".join(f"--{reader}" for reader in layouts)
+            raise ValueError(f"{flag} goes with {readers}, not with --{layout}")
+
+
+def named_like(images: list[Named], pattern: str | None) -> list[Named]:
+    """Those whose name fits --only. Raises ValueError if none does."""
+    chosen = [image for image in images if pattern is None or fnmatch(image.name, pattern)]
+    if images and not chosen:
+        raise ValueError(f"--only {pattern!r}: no image has such a name; the first is {images[0].name!r}")
+    return chosen
+
+
+def read_layout(options: argparse.Namespace) -> Source:
+    """By the layout that was named."""
+    from deviloc_ros.bags.truth import truth_of_file
+    from deviloc_ros.sources import colmap, kapture, kitti, nerfstudio, sevenscenes, tum_rgbd
+
+    if not any(getattr(options, layout) for layout in LAYOUTS):
+        raise ValueError(f"where are posed images? give one of {', '.join(f'--{layout}' for layout in LAYOUTS)}")
+    if options.colmap:
+        if options.images is None:
+            raise ValueError("--colmap needs --images, the folder where the model's image names start")
+        return colmap.read_model(options.colmap, options.images)
+    if options.sevenscenes:
+        return sevenscenes.read_seven_scenes(options.sevenscenes, tuple(options.sequences))
+    if options.tum:
+        camera = parse_camera(options.camera) if options.camera else None
+        return tum_rgbd.read_tum_sequence(options.tum, truth_of_file(options.tum / "groundtruth.txt").at, camera)
+    if options.nerfstudio:
+        return nerfstudio.read_transforms(options.nerfstudio)
+    if options.kapture:
+        return kapture.read_kapture(options.kapture)
+    return kitti.read_kitti(options.kitti)
+
+
+def read_recording(options: argparse.Namespace, folder: Path) -> Source:
+    """Keyframes of --bag, written into a folder."""
+    from deviloc_ros.bags.bag_index import Rig
+    from deviloc_ros.bags.bag_plan import Reading, TruthSource
+    from deviloc_ros.messages.headers import rigid_of_text
+    from deviloc_ros.sources.keyframes import Spacing
+    from deviloc_ros.sources.recordings import read_bag
+
+    rig = Rig(
+        base_frame=options.base_frame,
+        camera_frame=options.camera_frame,
+        base_from_cam=rigid_of_text(options.extrinsic) if options.extrinsic else None,
+        camera=parse_camera(options.camera) if options.camera else None,
+        rectified=options.rectified,
+    )
+    topic = options.pose_topic or options.odom_topic
+    poses = TruthSource(options.poses, topic, tuple(options.tf) if options.tf else None)
+    reading = Reading(options.image_topic, options.camera_info_topic, rig, poses)
+    spacing = Spacing(options.keyframe_m, options.keyframe_deg)
+    offset_s = options.time_offset
+    return read_bag(options.bag, reading, spacing, folder, time_offset_s=offset_s, depth=depth_plan(options))
+
+
+def print_report(report: BuildReport, what: str, seconds: float) -> None:
+    """What became of the images."""
+    print(
+        f"{what}: {report.views} views, "
+        f"{report.landmarks} landmarks ({report.landmarks_per_view:.0f} a view), "
+        f"{report.lifted_share:.0%} of keypoints lifted, {seconds:.1f} s ({seconds / report.views:.2f} s a view)"
+    )
+    for subject, note in report.notes.items():
+        print(f"{subject}: {note}")
+    if report.depth.used:
+        print(f"depth: {report.depth.used} of {report.views} views; {report.depth.correction}")
+    for what, left_out in (("images skipped", report.skipped), ("depth images not used", report.depth.skipped)):
+        if left_out:
+            print(f"{len(left_out)} {what}:")
+        for skipped in left_out:
+            print(f"  {skipped.name}: {skipped.why}")

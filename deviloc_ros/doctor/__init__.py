@@ -1,0 +1,1 @@
+"""What keeps a machine or a map from localizing."""

@@ -1,0 +1,73 @@
+"""Whether covariances tell the truth: normalised estimation errors squared (NEES) against the chi-squared law.
+
+The NEES of a pose is e^T C^-1 e, e its error in six degrees of freedom and C its covariance. If C is right, half of all
+are below 5.35, and 99 % below 16.8 (Bar-Shalom, Li and Kirubarajan 2001, section 5.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import chi2
+
+Runs = dict[tuple[str, str, str], list[float]]  # NEES of the localized queries by protocol, matcher and lift
+
+EXPECTED = chi2(6)
+EXPECTED_MEDIAN, LIMIT_99 = float(EXPECTED.median()), float(EXPECTED.ppf(0.99))
+HEADER = """\
+| protocol | matcher | lift | poses | median NEES / expected | inside the 99 % ellipsoid |
+|---|---|---|---|---|---|"""
+
+
+def consistency(nees: list[float]) -> dict[str, float]:
+    """Median relative to the expected one (1 is right, above is too sure), and share inside the 99 % ellipsoid."""
+    if not nees:
+        return {"median_nees_ratio": float("nan"), "inside_99": float("nan")}
+    return {
+        "median_nees_ratio": float(np.median(nees)) / EXPECTED_MEDIAN,
+        "inside_99": float(np.mean(np.array(nees) <= LIMIT_99)),
+    }
+
+
+def of_summaries(summaries: Iterable[dict[str, Any]]) -> Runs:
+    """The poses of summaries as `evaluate` makes them."""
+    return {(s["protocol"], s["matcher"], s["lift"]): s["nees"] for s in summaries}
+
+
+def table(runs: Runs) -> str:
+    """A Markdown table with a row for each run and one for all poses together."""
+    pooled: Runs = {("all", "", ""): [value for nees in runs.values() for value in nees]}
+    return "\n".join([HEADER, *(row(*names, nees) for names, nees in (runs | pooled).items())])
+
+
+def row(protocol: str, matcher: str, lift: str, nees: list[float]) -> str:
+    figures = consistency(nees)
+    ratio, share = f"{figures['median_nees_ratio']:.2f}", f"{figures['inside_99']:.1%}"
+    return f"| {protocol} | {matcher} | {lift} | {len(nees)} | {ratio} | {share} |"
+
+
+def draw(path: Path, runs: Runs) -> None:
+    """Write a picture: the share of poses below each NEES, beside the chi-squared law."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from deviloc_ros.io.figures import save_figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)  # no display is needed
+    axes: Any = figure.add_subplot()
+    values = np.geomspace(0.05, 200, 400)
+    axes.plot(values, EXPECTED.cdf(values), color="black", linewidth=2, label="chi-squared, 6 degrees of freedom")
+    for names, nees in runs.items():
+        axes.step(np.sort(nees), np.arange(1, len(nees) + 1) / len(nees), where="post", label=", ".join(names))
+    axes.axvline(LIMIT_99, color="gray", linestyle=":", label="99 % ellipsoid")
+    axes.set_xscale("log")
+    axes.set_xlim(values[0], values[-1])
+    axes.set_xlabel("normalised estimation error squared")
+    axes.set_ylabel("share of poses below")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", loc="upper left")
+    save_figure(figure, path)

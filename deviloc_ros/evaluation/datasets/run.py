@@ -1,0 +1,81 @@
+"""Map each scene, localize its queries with the references that the pairs file names, score or submit."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from deviloc_ros.config import Config
+from deviloc_ros.evaluation.datasets.files import Query, Scene
+from deviloc_ros.evaluation.metrics import Outcome, outcome, summarize
+from deviloc_ros.imaging import ImageError, read_gray
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.mapping.build import build_map
+from deviloc_ros.maps.store import Map
+from deviloc_ros.sources.base import SourceError
+from deviloc_ros.types import Localized, Lost, Reason, Result
+
+
+def run_scenes(
+    readers: list[Callable[[], Scene]], config: Config, every: int, submission: Path | None
+) -> list[dict[str, object]]:
+    """A summary of each scene whose truth is known; all poses go to `submission`.
+
+    Args:
+        every: localize every n-th query only.
+    """
+    lines, summaries = [], []
+    for read in readers:
+        scene = read()
+        if not scene.map_images or not scene.queries:
+            raise SourceError(f"{scene.name}: {len(scene.map_images)} images to map, {len(scene.queries)} queries")
+        outcomes = []
+        for query, result in localized(scene, config, every):
+            lines += submitted_line(query, result)
+            if query.cam_from_world is not None:
+                outcomes.append(outcome(query.name, result, query.cam_from_world))
+        if outcomes:
+            summaries.append(scored(scene, config, outcomes))
+    if submission is not None:
+        submission.write_text("".join(line + "\n" for line in lines))
+    return summaries
+
+
+def localized(scene: Scene, config: Config, every: int) -> list[tuple[Query, Result]]:
+    """Each query with its result."""
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scene.map"
+        build_map(scene.map_images, path, config)
+        localizer = Localizer(Map.open(path), config)
+        for query in tqdm(scene.queries[::every], desc=scene.name, unit="query", dynamic_ncols=True):
+            try:
+                candidates = scene.candidates.get(query.name, []) if scene.candidates else None
+                result = localizer.localize(read_gray(query.path), query.camera, candidates=candidates)
+            except ImageError as error:
+                result = Lost(Reason.BAD_IMAGE, str(error))
+            results.append((query, result))
+    return results
+
+
+def submitted_line(query: Query, result: Result) -> list[str]:
+    """`name qw qx qy qz tx ty tz` (cam_from_world) as visuallocalization.net reads it; nothing for a lost query."""
+    if not isinstance(result, Localized):
+        return []
+    x, y, z, w = result.cam_from_world.rotation.quat
+    numbers = (w, x, y, z, *result.cam_from_world.translation)
+    return [" ".join([query.submitted, *(repr(float(number)) for number in numbers)])]
+
+
+def scored(scene: Scene, config: Config, outcomes: list[Outcome]) -> dict[str, object]:
+    return {
+        "protocol": scene.name,
+        "matcher": config.matcher.name,
+        "lift": config.lift.method,
+        "references": config.retrieval.references,
+        "retrieval": "pairs" if scene.candidates else "global",
+        **summarize(outcomes),
+    }

@@ -1,0 +1,147 @@
+"""The page of a map: what it covers, where localizing will be hard, what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from deviloc_ros.evaluation.maps import figures as figures
+from deviloc_ros.evaluation.maps.quality import MapQuality, ViewQuality, why
+from deviloc_ros.evaluation.metrics import median_errors
+from deviloc_ros.evaluation.recordings.headline import NOTHING, length
+from deviloc_ros.evaluation.report.html import cards, page, paragraph, section, table
+from deviloc_ros.evaluation.report.trajectories import surroundings
+from deviloc_ros.evaluation.versions import versions
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.maps.inspect import describe
+from deviloc_ros.maps.store import Map
+
+HOW = (
+    "A map is tried on itself: each view is taken out and localized from the others, with its own pose as the truth. "
+    "That shows where views support each other and where one stands alone. Images taken from elsewhere, or in other "
+    "light, are not tried; evaluate-bag does that."
+)
+COVERAGE = "Arrows are views and the way they look, grey dots are landmarks. Where neither is, the map knows nothing."
+NUMBERS = "From above. The numbers are those of the list below."
+HARD = (
+    "Views that the others do not localize well: a robot that looks the same way here will have a hard time. More "
+    "images between such a view and its neighbour help (update-map)."
+)
+MUTUAL = "Views without a pose count as misses. The dotted line is the error up to which a view counts as localized."
+LANDMARKS = (
+    "Landmarks are points triangulated from several views; the 3D points of all keypoints come from them. Few "
+    "landmarks in a view, or large errors, mean little texture, blur, or wrong poses."
+)
+CONFIDENCE = (
+    "Each keypoint of a view has a 3D point and the probability that its depth is right within 2 %. Points of low "
+    "confidence are not used."
+)
+MOST_LISTED = figures.MOST_NUMBERS
+
+
+def map_report(localizer: Localizer, quality: MapQuality, problems: Sequence[str]) -> str:
+    """The page of one map. problems: what `map check` found."""
+    introduction = paragraph(verdict(quality), "verdict") + paragraph(HOW, "soft")
+    config = localizer.config
+    plan = NUMBERS if quality.hard else "From above.", figures.coverage(quality, surroundings(localizer.map))
+    body = [
+        cards(headline(localizer.map, quality)),
+        section("What it covers", COVERAGE, [plan]),
+        hard_places(quality),
+        section("Each view from the others", MUTUAL, [
+            ("Share of views whose position was found within an error.", figures.position_errors(quality)),
+            ("How many matches agree with the pose, by how far the nearest other view is.",
+             figures.inliers_by_distance(quality, config.pose.min_inliers)),
+        ]),
+        section("Landmarks", LANDMARKS, [
+            (fewest(quality), figures.landmarks_per_view(quality)),
+            ("How far landmarks project from where they were seen.", figures.reprojection_errors(quality)),
+        ]),
+        section("3D points of the keypoints", CONFIDENCE, [
+            (f"Lifting method {config.lift.method}.", figures.confidences(quality, config.aggregation.min_confidence)),
+        ]),
+        size_and_time(localizer.map, quality),
+    ]  # fmt: skip
+    return page(f"Map {localizer.map.folder.resolve().name}", introduction, body, details(localizer.map, problems))
+
+
+def verdict(quality: MapQuality) -> str:
+    """What a stranger should know."""
+    t, count, hard = quality.tolerance, len(quality.views), len(quality.hard)
+    if count == 1:
+        return "The map has one view alone, so there is nothing to try it on."
+    within = f"within {100 * t.translation_m:g} cm and {t.rotation_deg:g} degrees"
+    if not hard:
+        return f"Each of the {count} views is localized from the others {within}."
+    return f"{count - hard} of {count} views are localized from the others {within}; {hard} are not."
+
+
+def headline(reference_map: Map, quality: MapQuality) -> Iterator[tuple[str, str, str]]:
+    """Name, value and kind of the figures that are read first."""
+    views = quality.views
+    wrong = sum(view.outcome.is_wrong_fix for view in views)
+    well = len(views) - len(quality.hard)
+    yield "localized from the others", f"{well} of {len(views)} views ({well / len(views):.0%})", ""
+    yield "hard places", str(len(quality.hard)), "bad" if quality.hard else "good"
+    yield "wrong poses", str(wrong), "bad" if wrong else "good"
+    position_m, rotation_deg = median_errors([view.outcome for view in views])
+    yield "median error", f"{length(position_m)}, {rotation_deg:.2f} deg" if np.isfinite(position_m) else NOTHING, ""
+    yield "landmarks per view", f"{np.median([view.landmarks for view in views]):.0f} (median)", ""
+    errors = np.concatenate([view.reprojection_px for view in views])
+    yield "reprojection error", f"{np.median(errors):.2f} px (median)" if len(errors) else NOTHING, ""
+    lifted = np.concatenate([view.confidence for view in views]) > 0
+    yield "keypoints with a 3D point", f"{lifted.mean():.0%}" if len(lifted) else NOTHING, ""
+    yield "size", f"{reference_map.size_bytes / 1e6:.1f} MB", ""
+
+
+def hard_places(quality: MapQuality) -> str:
+    """The list that the numbers on the plan belong to."""
+    heading = "<h2>Places that will be hard</h2>"
+    if not quality.hard:
+        return heading + paragraph("None: the others localize each view.")
+    rows = [(str(number), hard_place(view)) for number, view in enumerate(quality.hard, 1)]
+    more = len(rows) - MOST_LISTED
+    note = paragraph(f"And {more} more.", "soft") if more > 0 else ""
+    return heading + paragraph(HARD) + table(("no.", "view"), rows[:MOST_LISTED]) + note
+
+
+def hard_place(view: ViewQuality) -> str:
+    """Which view, what became of it, where it is and what is near it."""
+    where = ", ".join(f"{value:.2f}" for value in view.map_from_cam.translation)
+    beside = "There is no other view."
+    if view.neighbour:
+        turned = f"turned by {view.angle_deg:.0f} deg"
+        beside = f"The nearest other view, {view.neighbour}, is {view.distance_m:.2f} m away and {turned}."
+    return f"{view.name}: {why(view)}, {view.inliers} inliers. It is at {where} m. {beside}"
+
+
+def fewest(quality: MapQuality) -> str:
+    """Which views observe fewest landmarks."""
+    poorest = sorted(quality.views, key=lambda view: view.landmarks)[:3]
+    return "Fewest: " + ", ".join(f"{view.name} ({view.landmarks})" for view in poorest) + "."
+
+
+def size_and_time(reference_map: Map, quality: MapQuality) -> str:
+    """Megabytes of the map, and milliseconds of each stage where a view was localized."""
+    count = len(quality.views)
+    rows = [
+        (
+            f"{reference_map.size_bytes / 1e6:.1f} MB",
+            f"the map, {reference_map.size_bytes / 1e6 / count:.2f} MB a view",
+        ),
+    ]
+    for stage in dict.fromkeys(stage for view in quality.views for stage in view.stages_ms):
+        times = [view.stages_ms[stage] for view in quality.views if stage in view.stages_ms]
+        rows.append((f"{np.median(times):.1f} ms", f"{stage}: median of a query on this machine"))
+    note = paragraph("Features of an image come on top; a map stores those of its views.", "soft")
+    return "<h2>Size and time</h2>" + table(("figure", "of"), rows) + note
+
+
+def details(reference_map: Map, problems: Sequence[str]) -> str:
+    """What the manifest says, and what is wrong with the files."""
+    found = "; ".join(problems) or "nothing wrong"
+    made = ", ".join(f"{name} {value}" for name, value in versions().items())
+    return paragraph(f"Files checked: {found}. {made}.", "soft") + table(
+        ("value", "of the map"), [(value, name) for name, value in describe(reference_map)]
+    )

@@ -1,0 +1,116 @@
+"""How good a map is, view by view: what each holds, and how well the others localize it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from deviloc_ros.evaluation.maps.self_localization import Tolerance, localize_view
+from deviloc_ros.evaluation.metrics import Outcome
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.maps.inspect import reprojection_errors_px
+from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
+from deviloc_ros.maps.store import Map
+from deviloc_ros.types import Lost, Prior
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewQuality:
+    """One view.
+
+    reprojection_px: (M,) of the landmarks that it observes. confidence: (N,) of its keypoints' 3D points, 0 for none.
+    outcome: localized from the others, with its own pose as the truth. neighbour: name of the nearest other view,
+    empty if there is none; distance_m, angle_deg: to it.
+    """
+
+    name: str
+    map_from_cam: pycolmap.Rigid3d
+    reprojection_px: NDArray
+    confidence: NDArray
+    outcome: Outcome
+    neighbour: str
+    distance_m: float
+    angle_deg: float
+
+    @property
+    def landmarks(self) -> int:
+        return len(self.reprojection_px)
+
+    @property
+    def inliers(self) -> int:
+        return self.outcome.result.evidence.inliers
+
+    @property
+    def stages_ms(self) -> dict[str, float]:
+        return self.outcome.result.evidence.stages_ms
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapQuality:
+    """All views of a map. tolerance: what counts as localized well."""
+
+    views: list[ViewQuality]
+    tolerance: Tolerance
+
+    def is_hard(self, view: ViewQuality) -> bool:
+        return not self.tolerance.holds(view.outcome)
+
+    @property
+    def hard(self) -> list[ViewQuality]:
+        """Views that the others do not localize well: those without a pose first, then the largest errors."""
+        found = [view for view in self.views if self.is_hard(view)]
+        return sorted(
+            found, key=lambda v: (v.outcome.localized, -v.outcome.translation_m if v.outcome.localized else v.inliers)
+        )
+
+    @property
+    def localized(self) -> list[ViewQuality]:
+        return [view for view in self.views if view.outcome.localized]
+
+
+def inspect_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bool = False) -> MapQuality:
+    """Look at every view of a map, and localize it from the others. Raises MapError if a file is damaged."""
+    numbers = tqdm(range(len(localizer.map)), desc="views", unit="view", disable=quiet, dynamic_ncols=True)
+    return MapQuality([inspect_view(localizer, number) for number in numbers], tolerance)
+
+
+def inspect_view(localizer: Localizer, number: int) -> ViewQuality:
+    view = localizer.map.view(number)
+    neighbour, distance_m, angle_deg = nearest_other(
+        localizer.map, number, localizer.config.retrieval.meters_per_radian
+    )
+    return ViewQuality(
+        view.name,
+        view.cam_from_world.inverse(),
+        reprojection_errors_px(view),
+        view.lifted.confidence,
+        localize_view(localizer, number).outcome,
+        neighbour,
+        distance_m,
+        angle_deg,
+    )
+
+
+def nearest_other(reference_map: Map, number: int, meters_per_radian: float) -> tuple[str, float, float]:
+    """Name of the nearest other view, its distance [m] and the angle between optical axes [deg]; NaN without one."""
+    centres, axes = reference_map.centres, reference_map.axes
+    prior = Prior(reference_map.records[number].cam_from_world)
+    near = nearest_by_pose(centres, axes, prior, 2, meters_per_radian)
+    others = [int(other) for other in near if other != number]
+    if not others:
+        return "", np.nan, np.nan
+    angle = np.arccos(np.clip(axes[number] @ axes[others[0]], -1, 1))
+    distance_m = float(np.linalg.norm(centres[number] - centres[others[0]]))
+    return reference_map.records[others[0]].name, distance_m, float(np.rad2deg(angle))
+
+
+def why(view: ViewQuality) -> str:
+    """What became of a view, in half a line."""
+    result = view.outcome.result
+    if isinstance(result, Lost):
+        return f"no pose: {result.reason.value}"
+    return f"off by {100 * view.outcome.translation_m:.1f} cm and {view.outcome.rotation_deg:.1f} deg"

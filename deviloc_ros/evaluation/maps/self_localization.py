@@ -1,0 +1,93 @@
+"""A map tried on itself: each view localized from the others, with the features that the map stores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from deviloc_ros.evaluation.metrics import Outcome, outcome
+from deviloc_ros.localizer import Localizer, Query
+from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
+from deviloc_ros.types import Localized, Prior
+
+LEAST_SHARE = 0.02
+"""Views with fewer of a pose's inliers do not count as having helped."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfLocalization:
+    """How one view was localized from the others.
+
+    references: names of those it was matched with. helped: of those that gave the pose a share of its inliers.
+    """
+
+    outcome: Outcome
+    references: frozenset[str]
+    helped: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Errors up to which a view counts as localized."""
+
+    translation_m: float
+    rotation_deg: float
+
+    def holds(self, outcome: Outcome) -> bool:
+        """NaN, of a view that is lost, is no error within the tolerance."""
+        return outcome.translation_m <= self.translation_m and outcome.rotation_deg <= self.rotation_deg
+
+
+def needless_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bool = False) -> list[str]:
+    """Views that can go all at once, and every view of the map is still localized by those that stay.
+
+    Greedy, those that helped fewest others first. A view that the others cannot localize stays: it is the only one
+    that knows its place.
+    """
+    records = localizer.map.records
+    numbers = range(len(records))
+    results = [localize_view(localizer, n) for n in tqdm(numbers, desc="localizing", unit="view", disable=quiet)]
+    times_helped = Counter(name for result in results for name in result.helped)
+    dropped: set[str] = set()
+    for number in tqdm(
+        sorted(numbers, key=lambda n: times_helped[records[n].name]), desc="leaving out", unit="view", disable=quiet
+    ):
+        name = records[number].name
+        if not tolerance.holds(results[number].outcome):
+            continue
+        without = frozenset(dropped | {name})
+        again = {n: localize_view(localizer, n, without) for n in numbers if name in results[n].references}
+        if all(
+            tolerance.holds(result.outcome) or not tolerance.holds(results[n].outcome) for n, result in again.items()
+        ):
+            dropped.add(name)
+            for n, result in again.items():
+                results[n] = result
+    return sorted(dropped)
+
+
+def localize_view(localizer: Localizer, number: int, left_out: frozenset[str] = frozenset()) -> SelfLocalization:
+    """Localize one view from the nearest others that are not left out, as a query whose prior is right."""
+    reference_map, config = localizer.map, localizer.config.retrieval
+    view = reference_map.view(number)
+    order = nearest_by_pose(
+        reference_map.centres,
+        reference_map.axes,
+        Prior(view.cam_from_world),
+        len(reference_map),
+        config.meters_per_radian,
+    )
+    records = reference_map.records
+    near = [row for row in order.tolist() if row != number and records[row].name not in left_out]
+    references = [reference_map.view(row) for row in near[: config.references]]
+    result = localizer.localize_among(references, Query(view.features, view.camera))
+    names = result.evidence.references
+    helped: frozenset[str] = frozenset()
+    if isinstance(result, Localized):
+        used = result.evidence.correspondences.references[result.evidence.inlier_mask]
+        shares = np.bincount(used.astype(int), minlength=len(names)) / len(used)
+        helped = frozenset(name for name, share in zip(names, shares, strict=True) if share >= LEAST_SHARE)
+    return SelfLocalization(outcome(view.name, result, view.cam_from_world), frozenset(names), helped)

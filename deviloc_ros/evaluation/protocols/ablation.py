@@ -1,0 +1,127 @@
+"""What each part of the method is worth: the same queries with parts left out, and with fewer and worse landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deviloc_ros.config import Config, from_dict
+from deviloc_ros.evaluation.protocols.run import Change, Evaluation
+from deviloc_ros.lifting.base import LiftInput, PointInference
+from deviloc_ros.lifting.pin import LearnedPointInference, Neighbourhoods, PointInferenceNetwork, load_pin
+from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.types import UNKNOWN_DEPTH_STD, Landmarks
+
+LIFTS = ("landmarks-only", "interpolate", "pin")
+DISTURBANCES = ((1.0, 0.0), (0.5, 0.0), (0.25, 0.0), (0.1, 0.0), (1.0, 0.01), (1.0, 0.05), (1.0, 0.1), (0.25, 0.05))
+
+
+class WithoutFeatures(LearnedPointInference):
+    """The network sees where landmarks lie, not what the image looks like there."""
+
+    def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        blind = np.zeros_like(view.landmark_features), np.zeros_like(view.ray_features)
+        return super().infer(replace(view, landmark_features=blind[0], ray_features=blind[1]))
+
+
+class FeaturesAlone(PointInferenceNetwork):
+    """The network sees which landmarks are near and what they look like, not where they lie."""
+
+    def look_around(self, *inputs: Tensor) -> Neighbourhoods:
+        around = super().look_around(*inputs)
+        return replace(around, offsets=torch.ones_like(around.offsets))
+
+
+class WithoutUncertainty(LearnedPointInference):
+    """The network is not told how uncertain the landmarks' depths are."""
+
+    def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        return super().infer(replace(view, landmark_depth_stds=np.full(len(view.landmark_rays), UNKNOWN_DEPTH_STD)))
+
+
+class WithoutConfidence(LearnedPointInference):
+    """Every answer is as good as any other."""
+
+    def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        depths, confidence = super().infer(view)
+        return depths, np.ones_like(confidence)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variant:
+    """One line of the table: changes of the config, and of what lifts."""
+
+    name: str
+    config: Config
+    inference: PointInference | None = None
+
+
+def variants(config: Config) -> list[Variant]:
+    """The method with one part changed at a time."""
+    pin = from_dict(config, {"lift": {"method": "pin"}})
+    network = load_pin()
+    without_geometry = FeaturesAlone(network.shape)
+    without_geometry.load_state_dict(network.state_dict())
+    return [
+        *(Variant(lift, from_dict(config, {"lift": {"method": lift}})) for lift in LIFTS),
+        Variant("pin, no features", pin, WithoutFeatures(network, pin.lift)),
+        Variant("pin, no geometry", pin, LearnedPointInference(without_geometry, pin.lift)),
+        Variant("pin, no uncertainty of landmarks", pin, WithoutUncertainty(network, pin.lift)),
+        Variant("pin, no confidence", pin, WithoutConfidence(network, pin.lift)),
+        Variant("pin, near landmarks as well", from_dict(pin, {"lift": {"interpolate_within_px": 0.0}})),
+        Variant("pin, no CPA", from_dict(pin, {"aggregation": {"cell_px": 0.1}})),
+        Variant("pin, CPA of the paper", from_dict(pin, {"aggregation": {"max_depth_difference": 1e6}})),
+        Variant("pin, depths taken as certain", from_dict(pin, {"pose": {"max_depth_discount": 1.0}})),
+        Variant("pin, no check between views", from_dict(pin, {"lift": {"check_views": 0}})),
+    ]
+
+
+def ablation(evaluation: Evaluation, config: Config, retrieval: str) -> Iterator[dict[str, Any]]:
+    """A summary per variant; its `lift` is the variant's name."""
+    for variant in variants(config):
+        summary = evaluation.run(variant.config, retrieval, inference=variant.inference)
+        yield {**summary, "lift": variant.name}
+
+
+def robustness(evaluation: Evaluation, config: Config, retrieval: str) -> Iterator[dict[str, Any]]:
+    """A summary per disturbance and lift: the experiment of the paper, section 4.4, with its main claim."""
+    for share, noise in DISTURBANCES:
+        for lift in LIFTS:
+            change = disturbance(share, noise, config.pose.random_seed)
+            summary = evaluation.run(from_dict(config, {"lift": {"method": lift}}), retrieval, change=change)
+            yield {**summary, "lift": f"{lift}, {share:.0%} of landmarks, {noise:.0%} noise"}
+
+
+def disturbance(share: float, noise: float, seed: int) -> Change:
+    """Keep a share of all landmarks, and move each along its ray by Gaussian noise, a share of its depth."""
+
+    def change(images: list[PosedImage]) -> list[PosedImage]:
+        rng = np.random.default_rng(seed)
+        ids = np.unique(np.concatenate([landmarks_of(image).ids for image in images]))
+        kept = rng.permutation(ids)[: round(share * len(ids))]
+        return [replace(image, landmarks=disturbed(image, kept, noise, rng)) for image in images]
+
+    return change
+
+
+def landmarks_of(image: PosedImage) -> Landmarks:
+    """Raises ValueError if the image has none."""
+    if image.landmarks is None:
+        raise ValueError(f"{image.name}: has no landmarks to disturb")
+    return image.landmarks
+
+
+def disturbed(image: PosedImage, kept: NDArray, noise: float, rng: np.random.Generator) -> Landmarks:
+    """The view's landmarks among `kept` ids, each moved along the ray it is seen on."""
+    landmarks = landmarks_of(image)
+    landmarks = landmarks[np.isin(landmarks.ids, kept)]
+    centre = image.cam_from_world.tgt_origin_in_src()
+    factor = np.maximum(1 + noise * rng.standard_normal(len(landmarks)), 0.01)
+    points = centre + (landmarks.points_in_world - centre) * factor[:, None]
+    return replace(landmarks, points_in_world=points)

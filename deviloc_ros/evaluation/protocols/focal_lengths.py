@@ -1,0 +1,76 @@
+"""Queries whose calibration states a wrong focal length: how far poses are off, and which of them are withheld."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from deviloc_ros.config import Config
+from deviloc_ros.evaluation import TRUE_POSE
+from deviloc_ros.evaluation.metrics import Outcome
+from deviloc_ros.evaluation.protocols.run import Evaluation, searching
+from deviloc_ros.evaluation.protocols.scenes import load_protocol
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.tracking.fix import largest_stds
+from deviloc_ros.types import Localized, Reason
+
+PROTOCOLS = ("kitchen-back-24", "kitchen-36", "kitchen-72", "drive-even", "drive-sparse")
+FACTORS = (0.9, 0.95, 0.98, 1.0, 1.02, 1.05, 1.1)
+UNCHECKED = 100.0
+
+
+def wrong_focal_lengths(data: Path, config: Config, every: int) -> list[dict[str, Any]]:
+    """Of each protocol's queries with each focal length, that times the true one: what comes of them, checked and not.
+
+    Raises:
+        SourceError: the data is not there.
+    """
+    figures = []
+    for name in PROTOCOLS:
+        evaluation = Evaluation(load_protocol(name, data, every), config, remember_matches=True)
+        (fold,) = evaluation.protocol.folds
+        with tempfile.TemporaryDirectory() as folder:
+            path = evaluation.build(fold.map_images, Path(folder) / "map", searching(config, TRUE_POSE), None)
+            localizer = evaluation.localizer(path)
+            bar = tqdm(FACTORS, desc=name, unit="focal length", dynamic_ncols=True)
+            figures += [{"protocol": name, **localized(evaluation, localizer, fold.queries, factor)} for factor in bar]
+    return figures
+
+
+def localized(evaluation: Evaluation, localizer: Localizer, queries: list[PosedImage], factor: float) -> dict[str, Any]:
+    """Figures of one focal length."""
+    wrong = [replace(query, camera=query.camera.with_focal_times(factor)) for query in queries]
+    checked = localizer.config
+    unchecked = replace(checked, pose=replace(checked.pose, max_focal_error=UNCHECKED))
+    outcomes = {}
+    for word, config in (("unchecked", unchecked), ("checked", checked)):
+        localizer.config = config
+        outcomes[word] = [evaluation.localize(localizer, query, TRUE_POSE) for query in wrong]
+    fits = [o.result.evidence.focal for o in outcomes["checked"] if o.result.evidence.focal]
+    scales = np.percentile([fit.scale for fit in fits], (5, 50, 95)).tolist() if fits else None
+    reasons = [getattr(o.result, "reason", None) for o in outcomes["checked"]]
+    return {
+        "factor": factor,
+        "queries": len(queries),
+        **{word: about(some) for word, some in outcomes.items()},
+        "miscalibrated": reasons.count(Reason.MISCALIBRATED),
+        "fitted": scales,
+    }
+
+
+def about(outcomes: list[Outcome]) -> dict[str, Any]:
+    """Of the poses given: how many, and how far off they are and say that they are [m]."""
+    given = [o for o in outcomes if o.localized]
+    stds_m = [largest_stds(o.result.covariance)[0] for o in given if isinstance(o.result, Localized)]
+    return {
+        "localized": len(given),
+        "wrong": sum(o.is_wrong_fix for o in given),
+        "median_error_m": float(np.median([o.translation_m for o in given])) if given else None,
+        "median_std_m": float(np.median(stds_m)) if given else None,
+    }

@@ -1,0 +1,197 @@
+"""Run a protocol: build its maps, localize its queries, score."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from deviloc_ros.config import Config, bound_to_map
+from deviloc_ros.evaluation import GLOBAL_ONCE, PRIOR, TRUE_POSE
+from deviloc_ros.evaluation.metrics import Outcome, outcome, summarize
+from deviloc_ros.evaluation.protocols.overlap import found_overlap, overlap_recall
+from deviloc_ros.evaluation.protocols.scenes import Protocol
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.imaging import read_gray
+from deviloc_ros.lifting.base import PointInference
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.mapping.build import build_map, landmarks_of, make_graph
+from deviloc_ros.maps.edit import merge_maps
+from deviloc_ros.maps.store import Map
+from deviloc_ros.matching import create_matcher
+from deviloc_ros.matching.base import Matcher
+from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.matches import MatchGraph
+from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.types import Features, Matches, Prior
+from deviloc_ros.workers.base import Serial
+
+
+class RememberingMatcher(Matcher):
+    """Extracts each image once, however many maps it goes into; matches each pair once if asked to remember matches."""
+
+    def __init__(self, matcher: Matcher, remember_matches: bool = False) -> None:
+        self.matcher = matcher
+        self.name, self.descriptor_size, self.device = matcher.name, matcher.descriptor_size, matcher.device
+        self.weights_id = matcher.weights_id
+        self.remember_matches = remember_matches
+        self._features: dict[bytes, Features] = {}
+        self._matches: dict[tuple[bytes, bytes], Matches] = {}
+
+    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
+        key = image.tobytes()
+        if key not in self._features:
+            self._features[key] = self.matcher.extract(image, keep_dense=True)
+        features = self._features[key]
+        return features if keep_dense else replace(features, dense=None)
+
+    def match(self, query: Features, references: list[Features]) -> list[Matches]:
+        if not self.remember_matches:
+            return self.matcher.match(query, references)
+        pairs = [(identity(query), identity(reference)) for reference in references]
+        missing = {pair: r for pair, r in zip(pairs, references, strict=True) if pair not in self._matches}
+        found = self.matcher.match(query, list(missing.values())) if missing else []
+        self._matches |= dict(zip(missing, found, strict=True))
+        return [self._matches[pair] for pair in pairs]
+
+
+def identity(features: Features) -> bytes:
+    """Hash of what an image's features are."""
+    columns = (features.keypoints, features.descriptors)  # the cells of a dense matcher are the same in all images
+    return hashlib.sha256(b"".join(column.cpu().numpy().tobytes() for column in columns)).digest()
+
+
+Change = Callable[[list[PosedImage]], list[PosedImage]]
+
+
+class Evaluation:
+    """One protocol and matcher. What the map images give is computed once and serves every fold and lift.
+
+    With `remember_matches` each query is matched once for all runs, and the times of a run mean nothing.
+    """
+
+    def __init__(self, protocol: Protocol, config: Config, *, remember_matches: bool = False) -> None:
+        self.protocol = protocol
+        self.matcher = RememberingMatcher(create_matcher(config.matcher), remember_matches)
+        self._graphs: dict[str, MatchGraph] = {}
+
+    def graph(self, config: Config) -> MatchGraph:
+        source = config.lift.landmark_source
+        if source not in self._graphs:
+            self._graphs[source] = make_graph(self.protocol.images, Networks(config, self.matcher), Serial())
+        return self._graphs[source]
+
+    def run(
+        self, config: Config, retrieval: str, *, inference: PointInference | None = None, change: Change | None = None
+    ) -> dict[str, object]:
+        """The summary, with what it is a summary of.
+
+        Args:
+            retrieval: `true-pose` (the references nearest to the true pose), `prior` (chosen as if that were a prior),
+                `global` (no prior) or `global-once` (without `retrieval.refine`).
+            inference: lifts the map's keypoints; by default what `config.lift` says.
+            change: what to do to the map's images, with their landmarks, before the map is built.
+        """
+        outcomes, sizes, found = [], [], []
+        config = searching(config, retrieval)
+        with tempfile.TemporaryDirectory() as folder:
+            bar = tqdm(total=sum(len(f.queries) for f in self.protocol.folds), unit="query", dynamic_ncols=True)
+            for number, fold in enumerate(self.protocol.folds):
+                images = change(self.with_landmarks(fold.map_images, config)) if change else fold.map_images
+                path = self.build(images, Path(folder) / f"{number}.map", config, inference)
+                if fold.joined:
+                    path = self.join(path, fold.joined, config, inference)
+                localizer = self.localizer(path)
+                sizes.append((len(localizer.map), localizer.map.size_bytes))
+                for query in fold.queries:
+                    outcomes.append(self.localize(localizer, query, retrieval))
+                    if retrieval != TRUE_POSE:
+                        found.append(found_overlap(localizer.map, query, outcomes[-1].result))
+                    bar.update()
+            bar.close()
+        return self.summary(config, retrieval, outcomes, sizes) | overlap_recall(found)
+
+    def run_in_map(self, reference_map: Map, config: Config, retrieval: str) -> dict[str, object]:
+        """The same in a map that is there, for the protocol's queries: it must be in the frame of their poses.
+
+        Raises:
+            ValueError: the protocol has several maps.
+        """
+        if len(self.protocol.folds) > 1:
+            raise ValueError(f"{self.protocol.name} needs a map for each of its {len(self.protocol.folds)} queries")
+        config = bound_to_map(searching(config, retrieval), reference_map.config)
+        localizer = Localizer(reference_map, config)
+        queries = tqdm(self.protocol.folds[0].queries, unit="query", dynamic_ncols=True)
+        outcomes = [self.localize(localizer, query, retrieval) for query in queries]
+        return self.summary(config, retrieval, outcomes, [(len(reference_map), reference_map.size_bytes)])
+
+    def summary(
+        self, config: Config, retrieval: str, outcomes: list[Outcome], sizes: list[tuple[int, int]]
+    ) -> dict[str, object]:
+        """Of what became of the queries; sizes: views and bytes of each map."""
+        return {
+            "protocol": self.protocol.name,
+            "matcher": config.matcher.name,
+            "lift": config.lift.method,
+            "landmark_source": config.lift.landmark_source,
+            "references": config.retrieval.references,
+            "retrieval": retrieval,
+            **summarize(outcomes),
+            "nees": [o.nees for o in outcomes if o.localized],
+            "map": {"views": int(np.mean([v for v, _ in sizes])), "bytes": int(np.mean([b for _, b in sizes]))},
+        }
+
+    def with_landmarks(self, images: list[PosedImage], config: Config) -> list[PosedImage]:
+        """The images with the landmarks that a map of them would have."""
+        landmarks = landmarks_of(images, Networks(config, self.matcher), Serial(quiet=True), self.graph(config))
+        return [replace(image, landmarks=landmarks[image.name]) for image in images]
+
+    def build(self, images: list[PosedImage], path: Path, config: Config, inference: PointInference | None) -> Path:
+        """A map of images of the protocol, at `path`; how that went is kept as `built`."""
+        self.built = build_map(
+            images, path, config, quiet=True, matcher=self.matcher, graph=self.graph(config), inference=inference
+        )
+        return path
+
+    def join(
+        self, path: Path, others: list[list[PosedImage]], config: Config, inference: PointInference | None
+    ) -> Path:
+        """The map at `path` and new ones of other scenes, as one; where it is."""
+        parts = [path, *(path.with_name(f"scene-{number}.map") for number in range(len(others)))]
+        for images, part in zip(others, parts[1:], strict=True):
+            build_map(images, part, config, quiet=True, matcher=self.matcher, inference=inference)
+        merge_maps(parts, path.with_name("joined.map"))
+        return path.with_name("joined.map")
+
+    def localizer(self, path: Path) -> Localizer:
+        localizer = Localizer(Map.open(path))
+        if self.matcher.remember_matches:
+            localizer.matcher = self.matcher
+        return localizer
+
+    def localize(self, localizer: Localizer, query: PosedImage, retrieval: str) -> Outcome:
+        prior = Prior(query.cam_from_world) if retrieval in (TRUE_POSE, PRIOR) else None
+        result = localizer.localize(read_gray(query.path), query.camera, prior)
+        scene_m = scene_distance_m(localizer.map, query) if self.protocol.relative_to_scene else 1.0
+        return outcome(query.name, result, query.cam_from_world, scene_m)
+
+
+def searching(config: Config, retrieval: str) -> Config:
+    """`config` as this way of finding references has it."""
+    if retrieval == TRUE_POSE:
+        return replace(config, retrieval=replace(config.retrieval, nearest=config.retrieval.references))
+    if retrieval == GLOBAL_ONCE:
+        return replace(config, retrieval=replace(config.retrieval, refine=False))
+    return config
+
+
+def scene_distance_m(reference_map: Map, query: PosedImage) -> float:
+    """Median depth of the map's landmarks in front of the true camera [m]."""
+    depths = transform_points(query.cam_from_world, reference_map.landmarks())[:, 2]
+    return float(np.median(depths[depths > 0]))

@@ -1,0 +1,159 @@
+"""The fixed protocols: which images make the map, which are queries. `evaluate` names the one it reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS
+from deviloc_ros.sources.base import PosedImage, SourceError
+from deviloc_ros.sources.colmap import read_model
+from deviloc_ros.sources.depth_images import DepthImage
+from deviloc_ros.sources.kitti import read_kitti
+from deviloc_ros.sources.sevenscenes import SEVEN_SCENES_COLOR_FROM_DEPTH, SEVEN_SCENES_DEPTH_CAMERA, beside_color
+
+SCENES_APART_M = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One map and the images localized in it. `joined`: images of other scenes, each a map of its own joined to it."""
+
+    map_images: list[PosedImage]
+    queries: list[PosedImage]
+    joined: list[list[PosedImage]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """`relative_to_scene`: translation errors are divided by the camera-to-scene distance before they are scored."""
+
+    name: str
+    folds: list[Fold]
+    relative_to_scene: bool = False
+
+    @property
+    def images(self) -> list[PosedImage]:
+        """Every image of any fold's map, once."""
+        by_name = {image.name: image for fold in self.folds for image in fold.map_images}
+        return [by_name[name] for name in sorted(by_name)]
+
+
+def load_protocol(name: str, data: Path, every: int = 1) -> Protocol:
+    """Read the images and poses of a protocol; `every` keeps every n-th query.
+
+    Raises:
+        SourceError: the data is not there, or the name is unknown.
+    """
+    known = (*PROTOCOLS, *JOINED_PROTOCOLS, *CALIBRATION_PROTOCOLS)
+    if name not in known:
+        raise SourceError(f"unknown protocol {name!r}; known: {', '.join(known)}")
+    scene, variant = name.rsplit("-", 1)
+    if scene == "kitchen":
+        return kitchen(name, data / "7scenes/redkitchen", int(variant), every)
+    if scene == "kitchen-back":
+        return kitchen_back(name, data / "7scenes/redkitchen", int(variant), every)
+    if scene in ("joined", "joined-back"):
+        return joined(name, data, every)
+    if scene == "kitchen-depth":
+        return kitchen_depth(name, data / "7scenes/redkitchen", int(variant), every)
+    if scene == "drive":
+        return drive(name, data / "kitti/excerpt-1", 2 if variant == "even" else 4, every)
+    return leave_one_out(name, strecha(scene, data), every)
+
+
+def kitchen(name: str, folder: Path, step: int, every: int) -> Protocol:
+    """Map: every `step`-th frame of seq-01. Queries: every 8th frame of seq-02. Poses and camera of sfm_gt."""
+    images = read_model(folder / "sfm_gt", folder).images
+    map_images = [image for image in images if image.name.startswith("seq-01") and frame_number(image) % step == 0]
+    queries = [image for image in images if image.name.startswith("seq-02") and frame_number(image) % 8 == 0]
+    return Protocol(name, [Fold(map_images, queries[::every])])
+
+
+def kitchen_back(name: str, folder: Path, step: int, every: int) -> Protocol:
+    """The other way round. Map: every `step`-th frame of seq-02. Queries: every 12th of seq-01; both from the 4th on.
+
+    No image here is one of a map or a query of `kitchen`, which begin at frame 0.
+    """
+    images = read_model(folder / "sfm_gt", folder).images
+    map_images = [image for image in images if image.name.startswith("seq-02") and frame_number(image) % step == 4]
+    queries = [image for image in images if image.name.startswith("seq-01") and frame_number(image) % 12 == 4]
+    return Protocol(name, [Fold(map_images, queries[::every])])
+
+
+def kitchen_depth(name: str, folder: Path, step: int, every: int) -> Protocol:
+    """Map: every `step`-th frame of seq-01 from the 12th on, which have depth. Queries: every 12th from the 4th on.
+
+    None of these is in kitchen-36 or kitchen-72, or a query of kitchen-12.
+    """
+    images = [image for image in read_model(folder / "sfm_gt", folder).images if image.name.startswith("seq-01")]
+    map_images = [image for image in images if frame_number(image) % step == 12]
+    return Protocol(name, [Fold(map_images, [i for i in images if frame_number(i) % 12 == 4][::every])])
+
+
+def with_kitchen_depth(images: list[PosedImage]) -> list[PosedImage]:
+    """The images with their depth files. Raises SourceError if one has none."""
+    depths = [
+        DepthImage(beside_color(i.path, "depth.png"), SEVEN_SCENES_DEPTH_CAMERA, SEVEN_SCENES_COLOR_FROM_DEPTH)
+        for i in images
+    ]
+    if missing := [depth.path for depth in depths if not depth.path.is_file()]:
+        raise SourceError(f"{missing[0]}: not found; of the protocols, only kitchen-12, -36, -72 and -depth have depth")
+    return [replace(image, depth=depth) for image, depth in zip(images, depths, strict=True)]
+
+
+def frame_number(image: PosedImage) -> int:
+    return int(image.name.rsplit("frame-", 1)[1].split(".")[0])
+
+
+def leave_one_out(name: str, images: list[PosedImage], every: int) -> Protocol:
+    """Each image against a map of the others."""
+    folds = [Fold([other for other in images if other is not query], [query]) for query in images[::every]]
+    return Protocol(name, folds, relative_to_scene=True)
+
+
+def elsewhere(data: Path, every: int = 1) -> list[PosedImage]:
+    """Images of other places than the kitchen: fountain, entry and street. Raises SourceError."""
+    loo = [load_protocol(name, data).images for name in ("fountain-loo", "entry-loo")]
+    images = [image for protocol in loo for image in protocol] + read_kitti(data / "kitti/excerpt-1").images
+    return images[::every]
+
+
+def drive(name: str, folder: Path, step: int, every: int) -> Protocol:
+    """Map: every `step`-th frame. Queries: the odd frames (step 2) or all others (step 4)."""
+    images = read_kitti(folder).images
+    queries = [image for number, image in enumerate(images) if number % step]
+    return Protocol(name, [Fold(images[::step], queries[::every])])
+
+
+def joined(name: str, data: Path, every: int) -> Protocol:
+    """kitchen-12, or kitchen-back-8, in one map with every second image of fountain and entry, and with drive-even.
+
+    Asked are the kitchen's queries and, but for calibration, the images of the other scenes that are not mapped. The
+    scenes lie side by side, far apart.
+    """
+    calibrating = name == "joined-back-8"
+    (home,) = load_protocol("kitchen-back-8" if calibrating else "kitchen-12", data).folds
+    (street,) = load_protocol("drive-even", data).folds
+    places = [Fold(images[::2], images[1::2]) for images in (strecha("fountain", data), strecha("entry", data))]
+    queries, maps = list(home.queries), []
+    for number, (scene, fold) in enumerate(zip(("fountain", "entry", "drive"), [*places, street], strict=True), 1):
+        there = partial(moved, scene=scene, by_m=number * SCENES_APART_M)
+        maps.append([there(image) for image in fold.map_images])
+        queries += [] if calibrating else [there(image) for image in fold.queries]
+    return Protocol(name, [Fold(home.map_images, queries[::every], maps)])
+
+
+def strecha(scene: str, data: Path) -> list[PosedImage]:
+    folder = data / "strecha" / {"fountain": "fountain-P11", "entry": "entry-P10"}[scene]
+    return read_model(folder / "sfm_gt", folder / "images").images
+
+
+def moved(image: PosedImage, scene: str, by_m: float) -> PosedImage:
+    """The image of a scene that lies so far along x."""
+    old_from_new = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-by_m, 0.0, 0.0]))
+    return replace(image, name=f"{scene}/{image.name}", cam_from_world=image.cam_from_world * old_from_new)

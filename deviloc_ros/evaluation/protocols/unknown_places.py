@@ -1,0 +1,59 @@
+"""Images that the map does not know: none may be localized, and how far from it the nearest came."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from deviloc_ros.config import Config
+from deviloc_ros.evaluation.protocols.scenes import elsewhere, load_protocol
+from deviloc_ros.imaging import read_gray
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.mapping.build import build_map
+from deviloc_ros.maps.store import Map
+from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.types import Localized, Result
+
+PROTOCOL = "kitchen-36"
+
+
+def unknown_places(data: Path, config: Config, every: int) -> list[dict[str, Any]]:
+    """Of images taken elsewhere, and of the map's own queries, without a prior: what they rest on at most and at least.
+
+    Raises:
+        SourceError: the data is not there.
+    """
+    (fold,) = load_protocol(PROTOCOL, data, every).folds
+    with tempfile.TemporaryDirectory() as folder:
+        build_map(fold.map_images, Path(folder) / "map", config)
+        localizer = Localizer(Map.open(Path(folder) / "map"), config)
+        return [
+            about("other places", localized(localizer, elsewhere(data, every))),
+            about(PROTOCOL, localized(localizer, fold.queries)),
+        ]
+
+
+def localized(localizer: Localizer, images: list[PosedImage]) -> list[Result]:
+    """Each image, by retrieval alone."""
+    bar = tqdm(images, unit="query", dynamic_ncols=True)
+    return [localizer.localize(read_gray(image.path), image.camera) for image in bar]
+
+
+def about(name: str, results: list[Result]) -> dict[str, Any]:
+    """Counts, and the least and most of what gates look at."""
+    evidence: dict[str, list[float]] = {
+        "inliers": [result.evidence.inliers for result in results],
+        "inlier_ratio": [result.evidence.inlier_ratio for result in results],
+        "coverage": [result.evidence.coverage for result in results],
+    }
+    reasons = Counter("localized" if isinstance(r, Localized) else r.reason.name.lower() for r in results)
+    return {
+        "images": name,
+        "queries": len(results),
+        "outcomes": dict(sorted(reasons.items())),
+        **{name: [min(values), max(values)] for name, values in evidence.items()},
+    }

@@ -1,0 +1,1 @@
+"""Recordings against a map: every image localized as the node would, scored, summed up."""

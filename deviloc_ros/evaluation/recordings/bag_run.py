@@ -1,0 +1,152 @@
+"""One recording against one map: which images, which truth, what is said about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import Any
+
+from tqdm import tqdm
+
+from deviloc_ros.bags.bag_index import Contents
+from deviloc_ros.bags.bag_plan import Reading, find_truth
+from deviloc_ros.bags.reader import Recorded, Recording
+from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.truth import Truth
+from deviloc_ros.config import TrackingConfig, to_dict
+from deviloc_ros.evaluation.recordings.frames import WORDS, Estimate, score
+from deviloc_ros.evaluation.recordings.offline import OfflineRun
+from deviloc_ros.evaluation.recordings.run_folder import Run
+from deviloc_ros.evaluation.recordings.sampling import Sampled, all_of, every_kth, within_budget
+from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
+from deviloc_ros.evaluation.versions import versions
+from deviloc_ros.localizer import Localizer, warm_up
+from deviloc_ros.messages.headers import stamp_ns
+from deviloc_ros.status import Drop
+
+ADVICE = {
+    Drop.NO_CAMERA_INFO: "choose another --camera-info-topic, or give the calibration with --camera",
+    Drop.BAD_CAMERA_INFO: "give the calibration with --camera MODEL,W,H,PARAMS",
+    Drop.NO_EXTRINSIC: 'give --base-frame, --camera-frame or --extrinsic "x y z qx qy qz qw"',
+    Drop.UNDECODABLE: "is it the topic of a camera's picture? choose another --image-topic",
+    Drop.NO_STAMP: "the driver leaves header.stamp empty",
+}
+AS_PUBLISHED = "none: poses as given, in the frame of the map"
+ALIGNED = "all poses moved rigidly to fit the truth best (no scale): errors common to all are hidden"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan(Reading):
+    """What to do with a recording.
+
+    every: only each k-th image. budget_ms: simulate a machine that needs this long per image; 0: all are tried.
+    only: stamps [ns] of the images to try, None for all.
+    """
+
+    align: bool = False
+    every: int = 1
+    budget_ms: float = 0.0
+    only: frozenset[int] | None = None
+
+    @property
+    def sampling(self) -> str:
+        """In words."""
+        parts = ["every image" if self.every == 1 else f"every {self.every}th image"]
+        if self.only is not None:
+            parts = [f"the {len(self.only)} images that another run tried"]
+        if self.budget_ms > 0:
+            parts.append(f"a simulated machine that needs {self.budget_ms:g} ms for one")
+        return ", ".join(parts)
+
+
+def images_of(recording: Recording, topics: Topics, plan: Plan) -> Sampled:
+    """The images that the plan lets through, with a bar of progress."""
+    total = recording.count(topics.image)
+    bar = tqdm(recording.messages((topics.image,)), total=total, unit="image", desc="localize", dynamic_ncols=True)
+    images: Iterable[Recorded] = bar
+    if plan.only is not None:
+        images = (image for image in images if stamp_ns(image.message()) in plan.only)
+    images = every_kth(images, plan.every)
+    return within_budget(images, round(plan.budget_ms * 1e6)) if plan.budget_ms > 0 else all_of(images)
+
+
+def run_offline(
+    recording: Recording, topics: Topics, contents: Contents, plan: Plan, localizer: Localizer, tracking: TrackingConfig
+) -> list[Estimate]:
+    """Every image that the plan lets through, localized as the node would.
+
+    Raises:
+        ValueError: none could be tried; the message says why and what to do.
+    """
+    warm_up(localizer)
+    estimates = OfflineRun(localizer, contents, tracking).run(images_of(recording, topics, plan))
+    if not any(estimate.tried for estimate in estimates):
+        raise ValueError(f"{recording.path}: {none_tried(estimates)}")
+    return estimates
+
+
+def none_tried(estimates: list[Estimate]) -> str:
+    """Why not one image could be tried."""
+    if not estimates:
+        return "no image is left to try"
+    status, count = Counter(e.status for e in estimates).most_common(1)[0]
+    detail = next(e.detail for e in estimates if e.status == status)
+    advice = next((advice for drop, advice in ADVICE.items() if drop.name.lower() == status), "")
+    return f"no image could be tried; {count} of {len(estimates)}: {detail or WORDS[status]}. {advice}".rstrip(". ")
+
+
+def truth_of_images(recording: Recording, topics: Topics, contents: Contents, plan: Plan) -> Truth | None:
+    """What estimates are to be compared with, before there are any: a mistake is said before hours of work.
+
+    Raises:
+        ValueError: it is not to be had, or none was named and `align` needs it.
+    """
+    needed = None if plan.truth.transform else 1  # transforms are looked up at every image
+    times_ns = list(islice(stamps_of(recording, topics.image), needed))
+    if not times_ns:
+        return None  # nothing to compare
+    kind = recording.topics.get(plan.truth.topic, "")
+    truth = find_truth(plan.truth, contents, times_ns, kind)
+    if plan.align and truth is None:
+        raise ValueError("--align needs ground truth")
+    return truth
+
+
+def stamps_of(recording: Recording, topic: str) -> Iterator[int]:
+    """Times [ns] of a topic's messages with a header; damaged ones are named when they are tried."""
+    for recorded in recording.messages((topic,)):
+        with suppress(ValueError):
+            yield stamp_ns(recorded.message())
+
+
+def conclude(
+    recording: Recording, plan: Plan, truth: Truth | None, estimates: list[Estimate], about: dict[str, Any]
+) -> Run:
+    """Score and sum up. `about` says how the estimates came to be."""
+    frames = score(estimates, truth, plan.align)
+    summary = {
+        "bag": recording.path.resolve().name,
+        **about,
+        "ground_truth": str(plan.truth),
+        "ground_truth_frame": truth.frame if truth else "",
+        "alignment": ALIGNED if plan.align else AS_PUBLISHED,
+        **summarize_frames(frames),
+        "frames_out_of_order": sum(b.stamp_ns < a.stamp_ns for a, b in pairwise(estimates)),
+        "versions": versions(),
+    }
+    return Run(recording.path.stem, summary, summarize_latency(frames), frames)
+
+
+def about_localizer(localizer: Localizer, tracking: TrackingConfig) -> dict[str, Any]:
+    """Which map and which parameters."""
+    return {
+        "map": {
+            "name": localizer.map.folder.resolve().name,
+            "identity": localizer.map.identity,
+            "views": len(localizer.map),
+        },
+        "parameters": {**to_dict(localizer.config), "tracking": to_dict(tracking)},
+    }

@@ -1,0 +1,162 @@
+"""What became of each image of a recording, and how far off it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.bags.truth import Truth
+from deviloc_ros.evaluation.metrics import is_wrong_fix
+from deviloc_ros.geometry import isotropic, pose_difference, rotation_distance_deg
+from deviloc_ros.maps.alignment import align_positions
+from deviloc_ros.status import Drop
+from deviloc_ros.tracking.fix import largest_stds
+from deviloc_ros.tracking.tracker import Verdict
+from deviloc_ros.types import FocalFit, Prior, Reason
+
+NOT_PUBLISHED, NOT_RECEIVED, UNFINISHED = "not_published", "not_received", "unfinished"
+ACCEPTED = Verdict.ACCEPTED.name.lower()
+WORDS = {word.name.lower(): word.value for words in (Reason, Verdict, Drop) for word in words} | {
+    NOT_PUBLISHED: "the node published no pose for it, and did not say why",
+    NOT_RECEIVED: "it never reached the node",
+    UNFINISHED: "the replay ended before the node came to it",
+}
+NOT_TRIED = {drop.name.lower() for drop in Drop} | {NOT_RECEIVED, UNFINISHED}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """One image and what was made of it.
+
+    status: `accepted` for a pose that was given, or the lower-case name of a Reason, Verdict or Drop, or one of the
+        statuses above, of a replay.
+    map_from_base, covariance: (6, 6) as in tracking.Fix; None without a pose.
+    prior: where its camera was searched for. focal: what its image says of the focal length.
+    stages_ms: by stage, in order; measured, so not the same in two runs.
+    """
+
+    received_ns: int
+    stamp_ns: int
+    status: str
+    detail: str = ""
+    map_from_base: pycolmap.Rigid3d | None = None
+    covariance: NDArray | None = None
+    inliers: int = 0
+    inlier_ratio: float = 0.0
+    coverage: float = 0.0
+    references: tuple[str, ...] = ()
+    prior: Prior | None = None
+    focal: FocalFit | None = None
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def tried(self) -> bool:
+        return self.status not in NOT_TRIED
+
+    @property
+    def localized(self) -> bool:
+        return self.status == ACCEPTED
+
+    @property
+    def latency_ms(self) -> float:
+        return sum(self.stages_ms.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """An estimate beside the truth. Errors are NaN without a pose, or without a truth.
+
+    map_from_base: of the estimate, aligned if that was asked for. nees: normalised estimation error squared, expected
+    to be 6 on average where the covariance is right.
+    """
+
+    estimate: Estimate
+    map_from_base: pycolmap.Rigid3d | None
+    true_map_from_base: pycolmap.Rigid3d | None
+    translation_m: float
+    rotation_deg: float
+    std_m: float
+    std_deg: float
+    nees: float
+    scene_m: float = 1.0
+
+    @property
+    def localized(self) -> bool:
+        return self.estimate.localized
+
+    @property
+    def has_truth(self) -> bool:
+        return self.true_map_from_base is not None
+
+    @property
+    def is_wrong_fix(self) -> bool:
+        return is_wrong_fix(self.translation_m, self.rotation_deg)
+
+
+def score(estimates: list[Estimate], truth: Truth | None, align: bool) -> list[Frame]:
+    """Compare estimates with the truth; `align` moves all of them rigidly to fit it best, and so hides a common error.
+
+    Raises:
+        ValueError: no image has a truth, or too few to align.
+    """
+    true_from_base = [truth.at(e.stamp_ns) if truth else None for e in estimates]
+    if truth and estimates and not any(true_from_base):
+        first, last = estimates[0].stamp_ns * 1e-9, estimates[-1].stamp_ns * 1e-9
+        raise ValueError(
+            f"no image has ground truth within {first:.3f} to {last:.3f} s: it spans {truth.span_s[0]:.3f} to "
+            f"{truth.span_s[1]:.3f} s; are both of one clock?"
+        )
+    true_from_map = pycolmap.Rigid3d()
+    if align:
+        both = [(e.map_from_base, t) for e, t in zip(estimates, true_from_base, strict=True) if e.localized and t]
+        origins = [np.array([pose.translation for pose in side if pose]) for side in zip(*both, strict=True)]
+        try:
+            found = align_positions(*(origins or [np.zeros((0, 3))] * 2), rigid=True)
+        except ValueError as error:
+            raise ValueError(f"--align: of localized frames with ground truth, {error}") from error
+        true_from_map = pycolmap.Rigid3d(found.rotation, found.translation)
+    return [compared(e, true, true_from_map) for e, true in zip(estimates, true_from_base, strict=True)]
+
+
+def compared(
+    estimate: Estimate, true_from_base: pycolmap.Rigid3d | None, true_from_map: pycolmap.Rigid3d | None = None
+) -> Frame:
+    """One estimate beside the truth, moved by `true_from_map` before."""
+    estimated_from_base, covariance = estimate.map_from_base, estimate.covariance
+    if estimated_from_base is None:
+        return Frame(estimate, None, true_from_base, np.nan, np.nan, np.nan, np.nan, np.nan)
+    if true_from_map is not None:
+        estimated_from_base = true_from_map * estimated_from_base
+        covariance = turned(covariance, true_from_map)
+    std_m, std_deg = largest_stds(covariance) if covariance is not None else (np.nan, np.nan)
+    if true_from_base is None:
+        return Frame(estimate, estimated_from_base, None, np.nan, np.nan, std_m, std_deg, np.nan)
+    difference = pose_difference(estimated_from_base, true_from_base)
+    return Frame(
+        estimate,
+        estimated_from_base,
+        true_from_base,
+        float(np.linalg.norm(difference[:3])),
+        rotation_distance_deg(estimated_from_base, true_from_base),
+        std_m,
+        std_deg,
+        normalised(difference, covariance),
+    )
+
+
+def turned(covariance: NDArray | None, true_from_map: pycolmap.Rigid3d) -> NDArray | None:
+    """(6, 6) in the axes of another frame."""
+    if covariance is None:
+        return None
+    rotation = np.kron(np.eye(2), true_from_map.rotation.matrix())
+    return rotation @ covariance @ rotation.T
+
+
+def normalised(error: NDArray, covariance: NDArray | None) -> float:
+    """NEES: error^T covariance^-1 error; NaN without a covariance."""
+    if covariance is None or not covariance.any():
+        return np.nan
+    return float(error @ np.linalg.solve(covariance + isotropic(1e-12, 1e-12), error))

@@ -1,0 +1,180 @@
+"""The files of a run: written by the evaluation, read by `compare`.
+
+summary.json    figures, the same in two runs
+frames.csv      one image a line, the same in two runs
+estimated.tum   poses given, truth.tum true poses of all images: for evo and rpg_trajectory_evaluation
+estimates/      poses, path and truth as a bag (mcap), for RViz and Foxglove
+latency.json    measured: figures of latency.csv
+latency.csv     measured: milliseconds by stage, one image a line
+report.html     all of it to look at
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.bags.writer import BagWriter
+from deviloc_ros.evaluation.recordings.frames import Estimate, Frame
+from deviloc_ros.geometry import rigid_of_quaternion
+from deviloc_ros.io.tum_trajectory import write_tum
+
+SUMMARY, FRAMES, LATENCY, STAGES = "summary.json", "frames.csv", "latency.json", "latency.csv"
+ESTIMATED, TRUTH, ESTIMATES, REPORT = "estimated.tum", "truth.tum", "estimates", "report.html"
+POSE_COLUMNS = ("x_m", "y_m", "z_m", "qx", "qy", "qz", "qw")
+EVIDENCE_COLUMNS = ("inliers", "inlier_ratio", "coverage", "references")
+NUMBERS = ("translation_m", "rotation_deg", "std_m", "std_deg", "nees")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A run as it is reported. summary and latency as in the files; name is what it is called in comparisons."""
+
+    name: str
+    summary: dict[str, Any]
+    latency: dict[str, Any] | None
+    frames: list[Frame]
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What requirements are put on."""
+        return self.summary | {"latency_ms": self.latency}
+
+
+def prepare(folder: Path) -> None:
+    """An empty place for a run; an earlier run there is replaced.
+
+    Raises:
+        ValueError: there is something else.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / SUMMARY).is_file():
+        raise ValueError(f"{folder} is not empty and holds no earlier run; choose another --output")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; choose another --output")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def write_run(folder: Path, run: Run, map_frame: str, base_frame: str) -> None:
+    """All files but the report, in place of an earlier run's. The summary comes last: with it the run is whole."""
+    (folder / SUMMARY).unlink(missing_ok=True)
+    shutil.rmtree(folder / ESTIMATES, ignore_errors=True)
+    estimated = [(f.estimate.stamp_ns, f.map_from_base) for f in run.frames if f.localized and f.map_from_base]
+    true = [(f.estimate.stamp_ns, f.true_map_from_base) for f in run.frames if f.true_map_from_base]
+    write_tum(folder / ESTIMATED, sorted(estimated, key=lambda pose: pose[0]))
+    write_tum(folder / TRUTH, sorted(true, key=lambda pose: pose[0]))
+    write_frames(folder / FRAMES, run.frames)
+    write_stages(folder / STAGES, run.frames)
+    write_estimates(folder / ESTIMATES, run.frames, map_frame, base_frame)
+    (folder / LATENCY).write_text(json.dumps(run.latency, indent=1) + "\n")
+    (folder / SUMMARY).write_text(json.dumps(run.summary, indent=1) + "\n")
+
+
+def write_frames(path: Path, frames: list[Frame]) -> None:
+    """Empty cells are what is not known."""
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        true_columns = [f"true_{name}" for name in POSE_COLUMNS]
+        table.writerow(
+            ["received_ns", "stamp_ns", "status", "detail", *POSE_COLUMNS, *true_columns, *NUMBERS, *EVIDENCE_COLUMNS]
+        )
+        for f in frames:
+            e = f.estimate
+            table.writerow(
+                [e.received_ns, e.stamp_ns, e.status, e.detail, *cells(f.map_from_base), *cells(f.true_map_from_base)]
+                + [number(getattr(f, name)) for name in NUMBERS]
+                + [e.inliers, number(e.inlier_ratio), number(e.coverage), "|".join(e.references)]
+            )
+
+
+def cells(pose: pycolmap.Rigid3d | None) -> list[str]:
+    """Seven cells of a pose."""
+    if pose is None:
+        return [""] * len(POSE_COLUMNS)
+    return [f"{value:.9f}" for value in (*pose.translation, *pose.rotation.quat)]
+
+
+def number(value: float) -> str:
+    """A cell; empty for NaN."""
+    return "" if math.isnan(value) else f"{value:.9g}"
+
+
+def write_stages(path: Path, frames: list[Frame]) -> None:
+    """Milliseconds, a column a stage."""
+    names = list(dict.fromkeys(name for f in frames for name in f.estimate.stages_ms))
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["stamp_ns", *names])
+        for f in frames:
+            stages = f.estimate.stages_ms
+            table.writerow([f.estimate.stamp_ns, *(f"{stages[n]:.3f}" if n in stages else "" for n in names)])
+
+
+def write_estimates(path: Path, frames: list[Frame], map_frame: str, base_frame: str) -> None:
+    """A bag: poses with covariance, truth, and base_frame in /tf under a name of its own."""
+    with BagWriter(path) as bag:
+        for f in frames:
+            time_ns = f.estimate.stamp_ns
+            if f.true_map_from_base is not None:
+                bag.pose("/ground_truth", time_ns, map_frame, f.true_map_from_base)
+            if f.localized and f.map_from_base is not None:
+                covariance = f.estimate.covariance if f.estimate.covariance is not None else np.zeros((6, 6))
+                bag.pose_with_covariance("/estimate", time_ns, map_frame, f.map_from_base, covariance)
+                bag.transform(time_ns, map_frame, f"{base_frame}_estimated", f.map_from_base)
+
+
+def read_run(folder: Path) -> Run:
+    """A run that was written. Raises ValueError naming the file."""
+    try:
+        summary = json.loads((folder / SUMMARY).read_text())
+        latency = json.loads((folder / LATENCY).read_text())
+        stages = read_stages(folder / STAGES)
+        with (folder / FRAMES).open(newline="") as file:
+            frames = [read_frame(row, stages) for row in csv.DictReader(file)]
+    except FileNotFoundError as error:
+        raise ValueError(f"{folder}: not the output of evaluate-bag: {error.filename} is missing") from error
+    except (ValueError, KeyError, TypeError) as error:  # the last of a line that was cut off
+        raise ValueError(f"{folder}: damaged: {error!r}") from error
+    return Run(folder.resolve().name, summary, latency, frames)
+
+
+def read_stages(path: Path) -> dict[int, dict[str, float]]:
+    """Milliseconds by stage, by stamp."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {int(row.pop("stamp_ns")): {name: float(ms) for name, ms in row.items() if ms} for row in rows}
+
+
+def read_frame(row: dict[str, str], stages: dict[int, dict[str, float]]) -> Frame:
+    """One line of frames.csv; the covariance is not there, what was made of it is."""
+    stamp_ns = int(row["stamp_ns"])
+    estimate = Estimate(
+        int(row["received_ns"]),
+        stamp_ns,
+        row["status"],
+        row["detail"],
+        pose_of_cells([row[name] for name in POSE_COLUMNS]),
+        inliers=int(row["inliers"]),
+        inlier_ratio=float(row["inlier_ratio"]),
+        coverage=float(row["coverage"]),
+        references=tuple(filter(None, row["references"].split("|"))),
+        stages_ms=stages.get(stamp_ns, {}),
+    )
+    true_from_base = pose_of_cells([row[f"true_{name}"] for name in POSE_COLUMNS])
+    numbers = {name: float(row[name]) if row[name] else math.nan for name in NUMBERS}
+    return Frame(estimate, estimate.map_from_base, true_from_base, **numbers)
+
+
+def pose_of_cells(values: list[str]) -> pycolmap.Rigid3d | None:
+    """The way back from `cells`."""
+    if not values[0]:
+        return None
+    numbers = [float(value) for value in values]
+    return rigid_of_quaternion(numbers[3:], numbers[:3])

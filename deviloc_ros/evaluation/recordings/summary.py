@@ -1,0 +1,91 @@
+"""The figures of a run over a recording. What was measured on a clock is apart: it is not the same in two runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from deviloc_ros.evaluation.covariance import consistency
+from deviloc_ros.evaluation.metrics import recall
+from deviloc_ros.evaluation.recordings.frames import Frame
+from deviloc_ros.tracking.calibration import FocalCheck
+
+PERCENTILES = (50, 95, 99)
+
+
+def summarize_frames(frames: list[Frame]) -> dict[str, Any]:
+    """Counts, times without a pose, errors, recall and consistency. None stands for "there is nothing to say"."""
+    tried = [f for f in frames if f.estimate.tried]
+    localized = [f for f in tried if f.localized]
+    judged = [f for f in tried if f.has_truth]
+    fixes = [f for f in judged if f.localized]
+    statuses = Counter(f.estimate.status for f in frames)
+    return {
+        "images": len(frames),
+        "tried": len(tried),
+        "localized": len(localized),
+        "success_rate": len(localized) / len(tried) if tried else None,
+        "wrong_fixes": sum(f.is_wrong_fix for f in fixes) if judged else None,
+        "with_ground_truth": len(judged),
+        "outcomes": dict(sorted(statuses.items())),
+        "translation_m": spread([f.translation_m for f in fixes]),
+        "rotation_deg": spread([f.rotation_deg for f in fixes]),
+        "recall": recall(judged) if judged else None,
+        **times_without_pose(frames),
+        "covariance": consistency(nees) if (nees := [f.nees for f in fixes if np.isfinite(f.nees)]) else None,
+        "inliers": spread([f.estimate.inliers for f in localized], low=True),
+        "focal_length": focal_length(frames),
+    }
+
+
+def focal_length(frames: list[Frame]) -> dict[str, Any] | None:
+    """Which one fits all images, times the calibration's; None where too few tell."""
+    check = FocalCheck(window=None)
+    for frame in frames:
+        check.note(frame.estimate.focal)
+    return None if check.found is None else asdict(check.found)
+
+
+def times_without_pose(frames: list[Frame]) -> dict[str, float | None]:
+    """Seconds from the first image to the first pose, and the longest time after that between poses or to the end."""
+    times_ns = sorted(f.estimate.stamp_ns for f in frames)
+    poses_ns = sorted(f.estimate.stamp_ns for f in frames if f.localized)
+    if not poses_ns:
+        return {"time_to_first_fix_s": None, "longest_gap_s": None}
+    gaps = [b - a for a, b in pairwise([*poses_ns, times_ns[-1]])]
+    return {
+        "time_to_first_fix_s": (poses_ns[0] - times_ns[0]) * 1e-9,
+        "longest_gap_s": max(gaps) * 1e-9,
+    }
+
+
+def spread(values: Sequence[float], low: bool = False) -> dict[str, float] | None:
+    """Median, 95th percentile (or 5th where low is bad), root mean square and worst; None without values."""
+    if not len(values):
+        return None
+    if low:
+        return {"median": float(np.median(values)), "p5": float(np.percentile(values, 5)), "min": float(min(values))}
+    return {
+        "median": float(np.median(values)),
+        "p95": float(np.percentile(values, 95)),
+        "rmse": float(np.sqrt(np.mean(np.square(values)))),
+        "max": float(max(values)),
+    }
+
+
+def summarize_latency(frames: list[Frame]) -> dict[str, Any] | None:
+    """Milliseconds per image that was tried, in all and by stage; None where nothing was measured."""
+    tried = [f.estimate.stages_ms for f in frames if f.estimate.tried and f.estimate.stages_ms]
+    if not tried:
+        return None
+    totals = [sum(stages.values()) for stages in tried]
+    names = dict.fromkeys(name for stages in tried for name in stages)
+    return {
+        **{f"p{percent}": float(np.percentile(totals, percent)) for percent in PERCENTILES},
+        "stages": {name: float(np.median([stages.get(name, 0.0) for stages in tried])) for name in names},
+    }

@@ -1,0 +1,43 @@
+"""The lifting methods by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deviloc_ros.config import LiftConfig
+from deviloc_ros.lifting.base import OnlinePointInference, PointInference
+from deviloc_ros.lifting.interpolation import Interpolation, LandmarksOnly
+
+
+def create_point_inference(config: LiftConfig) -> PointInference:
+    """The method that `config.method` asks for.
+
+    Raises:
+        ValueError: it does not know the precision that is asked for.
+    """
+    if config.precision != "float32" and config.method != "upstream":
+        raise ValueError(f"lift.precision {config.precision}: {config.method} computes in float32 only")
+    if config.method == "pin":
+        from deviloc_ros.lifting.pin import WEIGHTS, LearnedPointInference, load_pin
+
+        return LearnedPointInference(load_pin(Path(config.weights) if config.weights else WEIGHTS), config)
+    if config.method == "upstream":
+        from deviloc_ros.upstream.lifting import UpstreamPointInference
+
+        return UpstreamPointInference(config)
+    return {"landmarks-only": LandmarksOnly, "interpolate": Interpolation}[config.method](config)
+
+
+def create_online_inference(of_map: LiftConfig, config: LiftConfig) -> OnlinePointInference | None:
+    """The method that lifts while matching, or None where the map's look-up is all there is.
+
+    Raises:
+        ValueError: the map was built with another method.
+    """
+    if config.method != "upstream":
+        return None
+    if of_map.method != "upstream":
+        raise ValueError(f"the map was built with lift method {of_map.method!r}, not 'upstream'; build it again")
+    from deviloc_ros.upstream.lifting import UpstreamPointInference
+
+    return UpstreamPointInference(config)

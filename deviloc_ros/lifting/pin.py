@@ -1,0 +1,258 @@
+"""The Point Inference Network: depth of a keypoint from the landmarks around it, and how sure it is.
+
+The paper's network (DeViLoc, section 3.2) attends to all landmarks of a view in absolute coordinates and has to learn
+interpolation before it can improve on it. This one keeps the paper's inputs and outputs, but each keypoint sees only
+its nearest landmarks, relative to itself; its answer is a plane through them in inverse depth, the weights of which are
+learned. Untrained it is inverse-distance interpolation; trained it knows from the image which landmarks lie on the
+keypoint's surface.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from deviloc_ros.config import LiftConfig
+from deviloc_ros.io.atomic import whole_file
+from deviloc_ros.lifting.base import LiftInput, PointInference, as_batch
+from deviloc_ros.lifting.interpolation import Interpolation, nearest_landmarks
+
+WEIGHTS = Path(__file__).parents[1] / "weights" / "pin.safetensors"
+KEYPOINTS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PinShape:
+    """Sizes of the network; stored beside its weights."""
+
+    feature_size: int = 64
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    neighbours: int = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbourhoods:
+    """Each keypoint's nearest landmarks, relative to it.
+
+    offsets: (B, N, K, 2) on the plane z = 1, in units of `size`. size: (B, N, 1) mean distance of the neighbours.
+    inverse_depths: (B, N, K), relative to `middle` (B, N, 1), their median [1/m]: d / middle - 1.
+    stds: (B, N, K) of the depths, relative to them. features: (B, N, K, C). keypoint_features: (B, N, C). Unit length.
+    """
+
+    offsets: Tensor
+    size: Tensor
+    inverse_depths: Tensor
+    middle: Tensor
+    stds: Tensor
+    features: Tensor
+    keypoint_features: Tensor
+
+
+class PointInferenceNetwork(nn.Module):
+    """Tokens are a keypoint's nearest landmarks; attention among them decides which plane the keypoint lies on."""
+
+    def __init__(self, shape: PinShape) -> None:
+        super().__init__()
+        self.shape = shape
+        width = shape.width
+        self.project = nn.Linear(shape.feature_size, 24)
+        self.embed = nn.Sequential(nn.Linear(7 + 2 * 24, width), nn.GELU(), nn.Linear(width, width))
+        self.summary = nn.Parameter(torch.zeros(width))
+        self.embed_size = nn.Linear(1, width)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(width, shape.heads, 2 * width, 0.0, F.gelu, batch_first=True, norm_first=True)
+            for _ in range(shape.layers)
+        )
+        self.weight = nn.Linear(width, 1)
+        self.correct = nn.Linear(width, 1)
+        self.slope_damping = nn.Linear(width, 1)
+        self.confidence = nn.Sequential(nn.Linear(width + 3, width), nn.GELU(), nn.Linear(width, 1))
+        for layer in (self.weight, self.correct):  # start as inverse-distance interpolation
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.slope_damping.weight)
+        nn.init.constant_(self.slope_damping.bias, 2.0)
+
+    def forward(
+        self,
+        landmarks_in_cam: Tensor,
+        landmark_rays: Tensor,
+        landmark_features: Tensor,
+        landmark_depth_stds: Tensor,
+        rays: Tensor,
+        ray_features: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Depth of keypoints of a batch of views with equally many landmarks.
+
+        Args:
+            landmarks_in_cam: (B, M, 3) landmarks [m], z > 0.
+            landmark_rays: (B, M, 3) where they are observed, z = 1.
+            landmark_features: (B, M, C) unit features there.
+            landmark_depth_stds: (B, M) how uncertain their depths are, relative to them.
+            rays: (B, N, 3) keypoints, z = 1.
+            ray_features: (B, N, C) unit features there.
+
+        Returns:
+            (B, N) depths [m] and (B, N) logits of "the depth is within 2 %".
+        """
+        landmarks = landmarks_in_cam, landmark_rays, landmark_features, landmark_depth_stds
+        around = self.look_around(*landmarks, rays, ray_features)
+        tokens, summary = self.attend(around)
+        distances = around.offsets.norm(dim=-1)
+        attention = torch.softmax(self.weight(tokens)[..., 0] - 2 * torch.log(distances + 0.05), -1)  # (B, N, K)
+        values = around.inverse_depths + 0.2 * self.correct(tokens)[..., 0]
+        damping = F.softplus(self.slope_damping(summary)[..., 0])
+        relative, residuals = plane_at_origin(around.offsets, values, attention, damping)
+        spread = ((attention * residuals**2).sum(-1) + 1e-8).sqrt()
+        nearest = distances.amin(-1)
+        uncertain = ((attention * around.stds**2).sum(-1) + 1e-8).sqrt()
+        hints = torch.stack([spread.log(), torch.log(nearest + 0.01), uncertain.log()], -1)
+        logits = self.confidence(torch.cat([summary, hints], -1))[..., 0]
+        return 1 / (around.middle[..., 0] * (1 + relative).clamp(min=0.05)), logits
+
+    def look_around(self, *inputs: Tensor) -> Neighbourhoods:
+        """The neighbourhoods that `forward` looks at, from its arguments."""
+        return neighbourhoods(self.shape.neighbours, *inputs)
+
+    def attend(self, around: Neighbourhoods) -> tuple[Tensor, Tensor]:
+        """(B, N, K, width) tokens of the neighbours and (B, N, width) summary of each neighbourhood."""
+        similarity = (around.features * around.keypoint_features[:, :, None]).sum(-1, keepdim=True)
+        mine = self.project(around.keypoint_features)[:, :, None].expand(-1, -1, around.offsets.shape[2], -1)
+        distances = around.offsets.norm(dim=-1, keepdim=True)
+        geometry = [
+            around.offsets,
+            (around.inverse_depths[..., None] * 10).clamp(-5, 5),
+            (around.inverse_depths[..., None] * 100).tanh(),
+            torch.log(distances + 1e-3),
+            torch.log(around.stds + 1e-4)[..., None] / 3 + 2,
+            similarity * 4,
+        ]
+        tokens = self.embed(torch.cat([*geometry, self.project(around.features), mine], -1))
+        summary = self.summary + self.embed_size(torch.log(around.size))  # (B, N, width)
+        sequence = torch.cat([summary[:, :, None], tokens], 2).flatten(0, 1)
+        for layer in self.layers:
+            sequence = layer(sequence)
+        sequence = sequence.unflatten(0, summary.shape[:2])
+        return sequence[:, :, 1:], sequence[:, :, 0]
+
+
+def neighbourhoods(
+    count: int,
+    landmarks_in_cam: Tensor,
+    landmark_rays: Tensor,
+    landmark_features: Tensor,
+    landmark_depth_stds: Tensor,
+    rays: Tensor,
+    ray_features: Tensor,
+) -> Neighbourhoods:
+    """The `count` nearest landmarks of each keypoint in the image; all of them where there are fewer."""
+    at, landmarks_at = rays[..., :2], landmark_rays[..., :2]
+    distances, nearest = torch.cdist(at, landmarks_at).topk(min(count, landmarks_at.shape[1]), largest=False)
+    batch = torch.arange(len(rays), device=rays.device)[:, None, None]
+    size = distances.mean(-1, keepdim=True) + 1e-6
+    inverse = 1 / landmarks_in_cam[batch, nearest][..., 2]
+    middle = inverse.median(-1, keepdim=True)[0]
+    return Neighbourhoods(
+        (landmarks_at[batch, nearest] - at[:, :, None]) / size[..., None],
+        size,
+        inverse / middle - 1,
+        middle,
+        landmark_depth_stds[batch, nearest],
+        landmark_features[batch, nearest],
+        ray_features,
+    )
+
+
+def plane_at_origin(offsets: Tensor, values: Tensor, weights: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted least-squares plane through (offsets, values), read at offset 0; residuals (..., K) to the plane.
+
+    A plane of the world is linear in inverse depth over the image, so this extrapolates walls and floors exactly.
+    `damping` shrinks the slope; infinite damping leaves the weighted mean.
+    """
+    centre = (weights[..., None] * offsets).sum(-2)  # (..., 2)
+    mean = (weights * values).sum(-1)
+    from_centre, from_mean = offsets - centre[..., None, :], values - mean[..., None]
+    weighted = weights[..., None] * from_centre
+    xx = (weighted[..., 0] * from_centre[..., 0]).sum(-1) + damping
+    yy = (weighted[..., 1] * from_centre[..., 1]).sum(-1) + damping
+    xy = (weighted[..., 0] * from_centre[..., 1]).sum(-1)
+    x, y = (weighted * from_mean[..., None]).sum(-2).unbind(-1)
+    determinant = (xx * yy - xy * xy).clamp(min=1e-9)
+    slope = torch.stack([(yy * x - xy * y) / determinant, (xx * y - xy * x) / determinant], -1)
+    residuals = from_mean - (from_centre * slope[..., None, :]).sum(-1)
+    return mean - (slope * centre).sum(-1), residuals
+
+
+class LearnedPointInference(PointInference):
+    """The network behind the interface that interpolation has. Runs when a map is built, on the CPU.
+
+    Close to a landmark there is nothing to infer: its own depth, which agrees with the poses of all views that observe
+    it, serves localization better than a plane through sixteen.
+    """
+
+    def __init__(self, network: PointInferenceNetwork, config: LiftConfig) -> None:
+        self.network = network.eval()
+        self.interpolation, self.interpolate_within_px = Interpolation(config), config.interpolate_within_px
+
+    def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        """As the interface says. Raises ValueError if the features are not those the network was trained on."""
+        depths, confidence = self.inferred(view)
+        near = nearest_landmarks(view, 1)[0][:, 0] < self.interpolate_within_px
+        return np.where(near, self.interpolation.infer(view)[0], depths), confidence
+
+    @torch.inference_mode()
+    def inferred(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        """The network's answer for every keypoint."""
+        size = view.ray_features.shape[1]
+        if size != self.network.shape.feature_size:
+            raise ValueError(
+                f"lift.method pin reads features of size {self.network.shape.feature_size}, the matcher gives {size}: "
+                "choose lift.method interpolate, or upstream for topicfm"
+            )
+        given = view.landmarks_in_cam, view.landmark_rays, view.landmark_features, view.landmark_depth_stds
+        landmarks = [as_batch(array) for array in given]
+        parts = []
+        for start in range(0, len(view.rays), KEYPOINTS_AT_ONCE):
+            rows = slice(start, start + KEYPOINTS_AT_ONCE)
+            depths, logits = self.network(*landmarks, as_batch(view.rays[rows]), as_batch(view.ray_features[rows]))
+            parts.append((depths[0].numpy(), torch.sigmoid(logits[0]).numpy()))
+        depths, confidence = (np.concatenate(column).astype(float) for column in zip(*parts, strict=True))
+        return depths, confidence
+
+
+def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
+    """The trained network. Raises FileNotFoundError or ValueError naming the file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no weights of the Point Inference Network")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    except SafetensorError as error:
+        raise ValueError(f"{path}: no safetensors file: {error}") from error
+    if "shape" not in metadata:
+        raise ValueError(f"{path}: not weights of the Point Inference Network, field 'shape' is missing")
+    network = PointInferenceNetwork(PinShape(**json.loads(metadata["shape"])))
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return network
+
+
+def save_pin(network: PointInferenceNetwork, path: Path, notes: dict[str, str]) -> None:
+    """Weights with the network's shape and how they were made; the file appears whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with whole_file(path) as partial:
+        partial.write_bytes(save(tensors, {**notes, "shape": json.dumps(asdict(network.shape))}))

@@ -1,0 +1,219 @@
+"""Depth that a sensor measured, as 3D points for the keypoints of a view.
+
+Depth and colour images need not be registered: depth pixels are moved into the colour camera, those that something
+nearer hides are dropped, and a keypoint takes the plane through the ones around it. Where the sensor saw nothing, or an
+edge, the method that knows landmarks alone answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pycolmap
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+from scipy.spatial import cKDTree
+from scipy.special import erf
+from torch import Tensor
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.lifting.base import LiftInput, PointInference
+from deviloc_ros.lifting.pin import plane_at_origin
+from deviloc_ros.types import RIGHT, Features
+
+NOISE_PER_M = 1.425e-3
+"""Standard deviation over depth squared [1/m] of structured light: Khoshelham and Elberink, "Accuracy and resolution of
+Kinect depth data", Sensors 2012, random error of depth. Like that of stereo it comes from disparity."""
+EDGE = 0.03  # depths around a pixel that differ by a larger share lie on different surfaces
+WIDEST = 3.0  # tangent of the angle from the axis beyond which, or behind the camera, nothing is looked for
+SAMPLES = 9  # depth pixels that a keypoint's plane goes through
+REACH = 2.5  # depth pixels from a keypoint within which they must lie
+USUAL_CORRECTION = 0.05  # of each number in it; one landmark's word
+LEAST_PAIRS = 200  # landmarks that a correction is made from
+ANCHORS = 16  # of a view's landmarks, nearest to a keypoint, tell how far the sensor is off there
+ANCHOR_REACH_PX = 20.0  # a landmark at this distance weighs half of one on the keypoint
+ANCHOR_PRIOR = 0.4  # what the sensor's own word weighs among them
+UNCORRECTED_STD = 0.01  # relative, of a sensor that is not compared with landmarks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthPoints:
+    """What a sensor saw, in the colour camera's frame.
+
+    rays: (M, 2) x and y on the plane z = 1. depths: (M,) m. pitch: distance between neighbouring rays.
+    """
+
+    rays: NDArray
+    depths: NDArray
+    pitch: float
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """By how much a sensor is off, fitted to landmarks: 1 / true = (scale + tilt . ray) / sensed + offset.
+
+    A wrong baseline, focal length or zero of the disparity is linear in inverse depth; the tilt is that of a camera
+    mounted at a slightly wrong angle. std: relative error that is left. pairs: landmarks it rests on.
+    """
+
+    scale: float = 1.0
+    tilt: tuple[float, float] = (0.0, 0.0)
+    offset: float = 0.0
+    std: float = UNCORRECTED_STD
+    pairs: int = 0
+
+    def apply(self, rays: NDArray, depths: NDArray) -> NDArray:
+        """(N, 2) rays, (N,) depths [m] -> (N,) depths [m]."""
+        return 1 / ((self.scale + rays @ np.array(self.tilt)) / depths + self.offset)
+
+    def __str__(self) -> str:
+        if self.pairs < LEAST_PAIRS:
+            return f"not corrected, only {self.pairs} landmarks to compare it with"
+        at_2_m = float(self.apply(np.zeros((1, 2)), np.array([2.0]))[0])
+        return (
+            f"against {self.pairs} landmarks it was off by {2 / at_2_m - 1:+.1%} at 2 m, corrected; "
+            f"{self.std:.1%} (one standard deviation) is left"
+        )
+
+
+def points_in_color(depth_m: NDArray, camera: Camera, color_from_depth: pycolmap.Rigid3d) -> DepthPoints:
+    """Pixels of a depth image as the colour camera sees them, without edges and without what is hidden from it.
+
+    Args:
+        depth_m: (H, W) metres along the optical axis, 0 where there is none.
+        camera: that took it.
+    """
+    v, u = np.nonzero(on_surfaces(depth_m))
+    rays = camera.rays(np.stack([u, v], 1))
+    points = transform_points(color_from_depth, rays * depth_m[v, u][:, None])
+    points = points[(np.abs(points[:, :2]) < WIDEST * points[:, 2:]).all(1)]
+    seen = DepthPoints(points[:, :2] / points[:, 2:], points[:, 2], 1 / camera.focal_px)
+    shown = unhidden(seen)
+    return DepthPoints(seen.rays[shown], seen.depths[shown], seen.pitch)
+
+
+def on_surfaces(depth_m: NDArray) -> NDArray:
+    """(H, W) whether a pixel and all eight around it lie on one surface: edges mix near and far."""
+    depth = depth_m.astype(np.float32)
+    low, high = cv2.erode(depth, np.ones((3, 3))), cv2.dilate(depth, np.ones((3, 3)))
+    return (low > 0) & (high - depth < EDGE * depth) & (depth - low < EDGE * depth)
+
+
+def unhidden(seen: DepthPoints) -> NDArray:
+    """(M,) whether nothing nearer lies on a point's ray: a z-buffer whose cells are as large as a depth pixel."""
+    if not len(seen.depths):
+        return np.zeros(0, bool)
+    cells = np.floor((seen.rays - seen.rays.min(0)) / seen.pitch).astype(int)
+    nearest = np.full(cells.max(0)[::-1] + 1, np.inf, np.float32)
+    np.minimum.at(nearest, (cells[:, 1], cells[:, 0]), seen.depths)
+    nearest = cv2.erode(nearest, np.ones((3, 3)))
+    return seen.depths <= nearest[cells[:, 1], cells[:, 0]] * (1 + EDGE)
+
+
+def sense(seen: DepthPoints, rays: NDArray) -> tuple[NDArray, NDArray]:
+    """Depth along rays, and how far the depth pixels around scatter.
+
+    Args:
+        rays: (N, 2) on the plane z = 1; NaN where a keypoint has none.
+
+    Returns:
+        (N,) depths [m] and (N,) relative scatter; NaN where the sensor did not see a surface all around the ray.
+    """
+    depths, scatter = np.full(len(rays), np.nan), np.full(len(rays), np.nan)
+    if len(seen.depths) < SAMPLES or not len(rays):
+        return depths, scatter
+    reach = REACH * seen.pitch
+    far_away = np.nan_to_num(rays, nan=1e6)  # the tree refuses NaN
+    distances, nearest = cKDTree(seen.rays).query(far_away, SAMPLES, distance_upper_bound=reach)
+    rows = np.flatnonzero(np.isfinite(distances).all(1))
+    around = seen.depths[nearest[rows]]
+    rows = rows[around.max(1, initial=0) < (1 + EDGE) * around.min(1, initial=np.inf)]
+    nearest = nearest[rows]
+    offsets = (seen.rays[nearest] - rays[rows, None]) / seen.pitch
+    inverse = torch.from_numpy(1 / seen.depths[nearest])
+    even = torch.full_like(inverse, 1 / SAMPLES)
+    at_ray, residuals = plane_at_origin(torch.from_numpy(offsets), inverse, even, even.new_full((len(rows),), 1e-3))
+    depths[rows] = 1 / at_ray.numpy()
+    scatter[rows] = (residuals.square().mean(-1).sqrt() / at_ray).numpy()
+    return depths, scatter
+
+
+def confidence_of(depths: NDArray, scatter: NDArray, std: float) -> NDArray:
+    """(N,) probability that the relative error is below RIGHT, as the network's confidence means it; 0 for NaN.
+
+    The errors are the sensor's noise, which grows with depth squared, what is left of its bias, and the scatter.
+    """
+    deviation = np.sqrt((NOISE_PER_M * depths) ** 2 + std**2 + scatter**2)
+    return np.nan_to_num(erf(RIGHT / (np.sqrt(2) * deviation)))
+
+
+def fit_correction(rays: NDArray, sensed: NDArray, true: NDArray) -> Correction:
+    """The correction that brings sensed depths to those of landmarks; outliers among them count little.
+
+    Args:
+        rays: (N, 2). sensed, true: (N,) m. Fewer than LEAST_PAIRS give no correction.
+    """
+    if len(sensed) < LEAST_PAIRS:
+        return Correction(pairs=len(sensed))
+    terms = np.column_stack([true / sensed, rays * (true / sensed)[:, None], true])
+    none = np.array([1.0, 0, 0, 0])
+
+    def residuals(values: NDArray) -> NDArray:
+        unlikely = UNCORRECTED_STD * (values - none) / USUAL_CORRECTION  # decides where landmarks do not: on one wall
+        return np.concatenate([terms @ values - 1, unlikely])
+
+    fit = least_squares(residuals, none, loss="soft_l1", f_scale=UNCORRECTED_STD)
+    scale, tilt_x, tilt_y, offset = fit.x.tolist()
+    std = 1.4826 * float(np.median(np.abs(terms @ fit.x - 1)))
+    return Correction(scale, (tilt_x, tilt_y), offset, std, len(sensed))
+
+
+def error_nearby(view: LiftInput, log_ratios: NDArray) -> NDArray:
+    """(N,) factor on the sensor's depth of each keypoint: what is left of its bias varies slowly over the image.
+
+    Args:
+        log_ratios: (M,) log of true over sensed depth of the view's landmarks; NaN, or far from 0, where the sensor
+            did not see the same surface.
+    """
+    rows = np.flatnonzero(np.abs(np.nan_to_num(log_ratios, nan=np.inf)) < 2 * EDGE)
+    if not len(rows):
+        return np.ones(len(view.rays))
+    count = min(ANCHORS, len(rows))
+    distances, nearest = cKDTree(view.landmark_rays[rows, :2]).query(view.rays[:, :2], range(1, count + 1))
+    weights = 1 / (1 + (distances * view.focal_px / ANCHOR_REACH_PX) ** 2)
+    return np.exp((weights * log_ratios[rows][nearest]).sum(1) / (weights.sum(1) + ANCHOR_PRIOR))
+
+
+class SensorDepth(PointInference):
+    """What the sensor measured of one view, and another method where it saw nothing or is less sure."""
+
+    needs_landmarks = False
+
+    def __init__(self, inner: PointInference, seen: DepthPoints, correction: Correction) -> None:
+        self.inner, self.seen, self.correction = inner, seen, correction
+
+    def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        sensed, scatter = self.measure(view.rays)
+        sure = confidence_of(sensed, scatter, self.correction.std)
+        if not len(view.landmarks_in_cam):
+            return sensed, sure
+        landmarks, _ = self.measure(view.landmark_rays)
+        sensed = sensed * error_nearby(view, np.log(view.landmarks_in_cam[:, 2] / landmarks))
+        depths, confidence = self.inner.infer(view)
+        first = sure > confidence
+        return np.where(first, sensed, depths), np.where(first, sure, confidence)
+
+    def measure(self, rays: NDArray) -> tuple[NDArray, NDArray]:
+        """As `sense`, corrected; rays (N, 3)."""
+        sensed, scatter = sense(self.seen, rays[:, :2])
+        return self.correction.apply(rays[:, :2], sensed), scatter
+
+    def sample(self, features: Features, keypoints: NDArray) -> NDArray:
+        return self.inner.sample(features, keypoints)
+
+    def prepare(self, view: LiftInput) -> dict[str, Tensor]:
+        return self.inner.prepare(view) if len(view.landmarks_in_cam) else {}

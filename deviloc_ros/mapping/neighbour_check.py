@@ -1,0 +1,88 @@
+"""Lifted points of neighbouring views checked against each other before they enter a map.
+
+Confidence-based Point Aggregation merges what several references say of one query pixel; this is the same thought at
+the time a map is built: a point that lands where another view says something nearer or farther loses confidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from deviloc_ros.config import LiftConfig
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, nearest_by_pose
+from deviloc_ros.maps.store import Map
+from deviloc_ros.types import Lifted, Prior, ReferenceView
+
+VIEWS_IN_HAND = 64  # neighbours lie near each other in most orders of views
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What a view says where. rows: (M,) its lifted keypoints. tree: of their pixels, None if there are none."""
+
+    view: ReferenceView
+    rows: NDArray
+    tree: cKDTree | None
+
+    @staticmethod
+    def of(view: ReferenceView) -> Surroundings:
+        rows = np.flatnonzero(view.lifted.confidence > 0)
+        return Surroundings(view, rows, cKDTree(view.features.keypoints.cpu().numpy()[rows]) if len(rows) else None)
+
+
+def check_neighbours(
+    views: list[ReferenceView], config: LiftConfig, meters_per_radian: float, reference_map: Map | None = None
+) -> list[Lifted]:
+    """What each view's keypoints are lifted to, with confidences scaled by how far neighbouring views agree.
+
+    Neighbours are other new views and, when a map grows, those that it has already; these stay as they are.
+    `meters_per_radian` is retrieval's: it weighs turning against distance.
+
+    With w_j the confidences that neighbours have in what they say at the pixel a point projects to, and a_j whether
+    that agrees in depth, the factor is (1 + sum a_j w_j) / (1 + sum w_j): nothing said leaves it at 1.
+    """
+    centres, axes = centres_and_axes([view.cam_from_world for view in views])
+    if reference_map is not None:
+        centres = np.concatenate([centres, reference_map.centres])
+        axes = np.concatenate([axes, reference_map.axes])
+
+    @lru_cache(VIEWS_IN_HAND)
+    def surroundings(number: int) -> Surroundings:
+        if reference_map is None or number < len(views):
+            return Surroundings.of(views[number])
+        return Surroundings.of(reference_map.view(number - len(views)))
+
+    checked = []
+    for number, view in enumerate(views):
+        near = nearest_by_pose(centres, axes, Prior(view.cam_from_world), config.check_views + 1, meters_per_radian)
+        others = [int(other) for other in near if other != number][: config.check_views]
+        agreed, said = np.zeros(len(view.features)), np.zeros(len(view.features))
+        for other in others:
+            agrees, weight = compare(view, surroundings(other), config)
+            agreed += agrees * weight
+            said += weight
+        checked.append(replace(view.lifted, confidence=view.lifted.confidence * (1 + agreed) / (1 + said)))
+    return checked
+
+
+def compare(view: ReferenceView, other: Surroundings, config: LiftConfig) -> tuple[NDArray, NDArray]:
+    """(N,) whether `other` agrees with each point of `view`, and (N,) its confidence there; 0 where it says nothing."""
+    agrees, weight = np.zeros(len(view.features), bool), np.zeros(len(view.features))
+    in_other = transform_points(other.view.cam_from_world, view.lifted.points_in_world)
+    pixels = other.view.camera.shown(in_other)
+    rows = np.flatnonzero((view.lifted.confidence > 0) & np.isfinite(pixels).all(1))
+    if other.tree is None or not len(rows):
+        return agrees, weight
+    distance_px, nearest = other.tree.query(pixels[rows], distance_upper_bound=config.check_radius_px)
+    found = np.isfinite(distance_px)
+    rows, there = rows[found], other.rows[nearest[found]]
+    ratio = in_other[rows, 2] / other.view.lifted.depths[there]
+    agrees[rows] = np.abs(np.log(ratio)) < config.check_depth_difference
+    weight[rows] = other.view.lifted.confidence[there]
+    return agrees, weight

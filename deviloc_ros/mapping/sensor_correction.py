@@ -1,0 +1,68 @@
+"""Depth images beside the images of a map, compared with its landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.lifting.sensor_depth import LEAST_PAIRS, Correction, fit_correction, sense
+from deviloc_ros.sources.base import PosedImage, Skipped
+from deviloc_ros.sources.depth_images import DepthError, points_of
+from deviloc_ros.types import Landmarks
+
+COMPARED_VIEWS = 40  # evenly spread over a map, these tell how far the sensor is off
+MOST_OFF = 1.2  # a sensor that is off by a larger factor has the wrong unit
+
+
+@dataclass(slots=True)
+class DepthOfViews:
+    """Sensor depth of a map's images: the correction that all share, and why some images have none."""
+
+    correction: Correction = field(default_factory=Correction)
+    used: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def count(self, image: PosedImage, problem: str) -> None:
+        """One image more, whose depth was used unless there is a problem with it."""
+        if problem:
+            self.skipped.append(Skipped(image.name, problem))
+        elif image.depth is not None:
+            self.used += 1
+
+
+def compared_with_landmarks(images: list[PosedImage], landmarks: dict[str, Landmarks]) -> DepthOfViews:
+    """Depth of these images, corrected by the landmarks that they observe.
+
+    Raises:
+        DepthError: sensor and landmarks differ so much that the unit must be wrong.
+    """
+    pairs = [pair for image in evenly(images) for pair in depths_at_landmarks(image, landmarks[image.name])]
+    if not pairs:
+        return DepthOfViews()
+    rays, sensed, true = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    if len(true) >= LEAST_PAIRS and not 1 / MOST_OFF < (ratio := float(np.median(true / sensed))) < MOST_OFF:
+        raise DepthError(f"landmarks are {ratio:.3g} times as far as depth images say: is --depth-scale right?")
+    return DepthOfViews(fit_correction(rays, sensed, true))
+
+
+def evenly(images: list[PosedImage]) -> list[PosedImage]:
+    """At most COMPARED_VIEWS of those with depth."""
+    with_depth = [image for image in images if image.depth is not None]
+    return with_depth[:: max(1, -(-len(with_depth) // COMPARED_VIEWS))]
+
+
+def depths_at_landmarks(image: PosedImage, landmarks: Landmarks) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
+    """(N, 2) rays, (N,) sensed and (N,) true depths [m] of landmarks; nothing if the depth cannot be read."""
+    try:
+        seen = points_of(image.depth)  # type: ignore[arg-type]
+    except DepthError:  # is named when the view is lifted
+        return
+    in_cam = transform_points(image.cam_from_world, landmarks.points_in_world)
+    rays = image.camera.rays(landmarks.keypoints)[:, :2]
+    sensed, _ = sense(seen, rays)
+    usable = np.isfinite(sensed) & (in_cam[:, 2] > 1e-6)
+    yield rays[usable], sensed[usable], in_cam[usable, 2]

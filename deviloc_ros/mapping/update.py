@@ -1,0 +1,147 @@
+"""A map grows by new images: what it has stays as it is, and the cost is that of the new views."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.mapping.build import make_graph, readable_images
+from deviloc_ros.mapping.sensor_correction import compared_with_landmarks
+from deviloc_ros.mapping.views import BuildReport, make_views
+from deviloc_ros.maps.edit import changing, noted, points_by_id, shifted
+from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
+from deviloc_ros.maps.store import Map
+from deviloc_ros.matching.base import Matcher
+from deviloc_ros.sfm.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate
+from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.pose_fit import PoseFit, errors_with_view
+from deviloc_ros.sfm.uncertainty import with_depth_stds
+from deviloc_ros.sources.base import PosedImage, Skipped, Source, check_names, none_left
+from deviloc_ros.types import Features, Landmarks, Matches, Prior, ReferenceView
+from deviloc_ros.workers.base import Serial, Workers
+
+log = logging.getLogger(__name__)
+VIEWS_MATCHED = 10  # of the map, with each new image
+
+
+def update_map(
+    source: Source, folder: Path, *, quiet: bool = False, matcher: Matcher | None = None, descriptor_file: str = ""
+) -> BuildReport:
+    """Add posed images to a map, with the config it was built with. The images must be posed in the map's frame.
+
+    New images get landmarks of their own, triangulated among themselves, and those of the map's views that they match.
+    Images whose name the map has already are skipped. The report says how well the new poses fit the map's views.
+
+    Args:
+        descriptor_file: the network that described the map's views, if one did.
+
+    Raises:
+        SourceError: two images of one name, or no usable image is left.
+        MapError: no map there, another process is writing it, or its views were described by another network.
+    """
+    check_names(image.name for image in source.images)
+    with changing(folder) as (reference_map, writer):
+        config, workers = reference_map.config, Serial(quiet=quiet)
+        known = [Skipped(i.name, "the map has a view of this name") for i in source.images if i.name in reference_map]
+        unknown = [image for image in source.images if image.name not in reference_map]
+        images, unreadable = readable_images(unknown, workers)
+        skipped = [*source.skipped, *known, *unreadable]
+        if not images:
+            raise none_left(skipped)
+        retrieval_config = replace(config.retrieval, descriptor_file=descriptor_file)
+        networks = Networks(replace(config, retrieval=retrieval_config), matcher).load()
+        reference_map.check_matcher(config.matcher, networks.matcher.weights_id)
+        reference_map.describe_with(networks.learned)
+        points = points_by_id(reference_map)
+        own = own_landmarks(images, networks, workers, max(points, default=-1) + 1)
+
+        errors_px: list[NDArray] = []  # between new images and views of the map, whose poses may be of another frame
+
+        def observe(image: PosedImage, features: Features, own: Landmarks) -> Landmarks:
+            matched = matched_views(reference_map, image, features, networks)
+            errors_px.extend(errors for pair in matched if len(errors := errors_with_view(image, *pair)))
+            return joined(own, seen_again(image, matched, config.lift.landmark_radius_px))
+
+        for record in reference_map.records:
+            writer.keep(record)
+        depth = compared_with_landmarks(images, own)
+        new = make_views(writer, images, own, networks, depth, workers, observe, reference_map)
+        retrieval = reference_map.retrieval()
+        retrieval = retrieval.extended(new.described(retrieval.vlad))
+        fit = replace(PoseFit.of_pairs(errors_px), advice="are they posed in the map's frame?")
+        if fit.contradicts:
+            log.warning("pose fit: %s", fit)
+        added = len(new.views)
+        provenance = noted(reference_map, added=added) | {"pose fit": with_addition(reference_map, added, fit)}
+        writer.finish(points | new.points(), retrieval, provenance)
+    return new.report(skipped, {"pose fit": str(fit)})
+
+
+def with_addition(reference_map: Map, added: int, fit: PoseFit) -> str:
+    """What a map is to say of its pose fit: that of its build, if it was looked at, and of each addition."""
+    before = reference_map.manifest.provenance.get("pose fit", "")
+    return f"{before}; {added} added: {fit}".removeprefix("; ")
+
+
+def own_landmarks(
+    images: list[PosedImage], networks: Networks, workers: Workers, first_id: int
+) -> dict[str, Landmarks]:
+    """Landmarks by image name, of the new images alone: the source's own, else triangulated; ids from `first_id` on."""
+    own = {image.name: image.landmarks for image in images if image.landmarks is not None}
+    if len(own) < len(images):
+        own = triangulate(images, make_graph(images, networks, workers))
+    return {name: shifted(landmarks, first_id) for name, landmarks in with_depth_stds(images, own).items()}
+
+
+def matched_views(
+    reference_map: Map, image: PosedImage, features: Features, networks: Networks
+) -> list[tuple[ReferenceView, Matches]]:
+    """The map's views near a new image, each with its matches."""
+    prior = Prior(image.cam_from_world, angle_deg=MAX_PAIR_ANGLE_DEG)
+    weight = networks.config.retrieval.meters_per_radian
+    numbers = nearest_by_pose(reference_map.centres, reference_map.axes, prior, VIEWS_MATCHED, weight)
+    views = [reference_map.view(int(number)) for number in numbers]
+    if not views or not len(features):
+        return []
+    matches = networks.matcher.match(replace(features, dense=None), [view.features for view in views])
+    return list(zip(views, matches, strict=True))
+
+
+def seen_again(image: PosedImage, matched: list[tuple[ReferenceView, Matches]], radius_px: float) -> Landmarks:
+    """The map's landmarks that a new image observes: those on keypoints it matches, where they project in it."""
+    found = Landmarks.none()
+    for view, matches in matched:
+        found = joined(found, observed_through(view, matches, image, radius_px))
+    return found
+
+
+def observed_through(view: ReferenceView, matches: Matches, image: PosedImage, radius_px: float) -> Landmarks:
+    """A view's landmarks within a radius of keypoints that the image matches, if they project near the match.
+
+    Both poses are given, so the projection is the better measurement; the match says that nothing is in between.
+    """
+    if not len(matches) or not len(view.landmarks):
+        return Landmarks.none()
+    keypoints = view.features.keypoints.cpu().numpy()[matches.reference_indices]
+    distance_px, nearest = cKDTree(view.landmarks.keypoints).query(keypoints)
+    landmarks = view.landmarks[nearest]
+    projected = image.camera.project(transform_points(image.cam_from_world, landmarks.points_in_world))
+    error_px = np.linalg.norm(projected - matches.query_keypoints, axis=1)
+    near = (distance_px < radius_px) & (np.nan_to_num(error_px, nan=np.inf) < MAX_EPIPOLAR_ERROR_PX)
+    return replace(landmarks, keypoints=projected)[near]
+
+
+def joined(first: Landmarks, second: Landmarks) -> Landmarks:
+    """Both, each landmark once."""
+    ids = np.concatenate([first.ids, second.ids])
+    keypoints = np.concatenate([first.keypoints, second.keypoints])
+    points = np.concatenate([first.points_in_world, second.points_in_world])
+    depth_stds = np.concatenate([first.depth_stds, second.depth_stds])
+    _, rows = np.unique(ids, return_index=True)
+    return Landmarks(ids, keypoints, points, depth_stds)[rows]

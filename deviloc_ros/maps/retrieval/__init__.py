@@ -1,0 +1,1 @@
+"""Which views of a map a query is matched with."""

@@ -1,0 +1,58 @@
+"""Which of the views near a pose to match with: the nearest, then those that show most of what these do not.
+
+Near views are often neighbours in time that all see the same side of what the query sees, while another, farther off,
+sees the rest of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.geometry import rays_to, transform_points
+from deviloc_ros.pose.covariance import GRID_CELLS, grid_cells
+
+TURN_DEG, ZOOM = 25.0, 1.5  # matching loses most of its yield where a point is seen this much turned, larger or smaller
+
+
+def complementary(shown: NDArray, count: int, nearest: int) -> list[int]:
+    """Rows of `shown`: the first `nearest`, then one by one what adds most to them, `count` in all.
+
+    A cell's worth is the root of what is shown there in all, so of two views of the same thing the second adds less.
+
+    Args:
+        shown: (V, cells) what each view shows of the query, nearest view first.
+    """
+    taken = list(range(min(nearest, count, len(shown))))
+    while len(taken) < min(count, len(shown)):
+        worth = np.sqrt(shown[taken].sum(0) + shown).sum(1)
+        worth[taken] = -np.inf
+        taken.append(int(worth.argmax()))  # the nearest if nothing is shown
+    return taken
+
+
+def shown_by(points: Sequence[NDArray], centres: NDArray, cam_from_world: pycolmap.Rigid3d, camera: Camera) -> NDArray:
+    """(V, cells) share of each view's points that should be matched in each cell of an image taken from a pose.
+
+    By geometry alone; what stands in between is not known.
+
+    Args:
+        points: (P, 3) m, in world, what each view sees. centres: (V, 3) m, of the cameras that took them.
+        cam_from_world, camera: of that image.
+    """
+    sizes = np.array([len(of_view) for of_view in points])
+    views, points_in_world = np.repeat(np.arange(len(points)), sizes), np.concatenate(points)
+    pixels = camera.shown(transform_points(cam_from_world, points_in_world))
+    inside = np.isfinite(pixels).all(1)
+    views, points_in_world, pixels = views[inside], points_in_world[inside], pixels[inside]
+    theirs, their_m = rays_to(points_in_world, centres[views])
+    ours, our_m = rays_to(points_in_world, cam_from_world.tgt_origin_in_src())
+    turned = np.arccos(np.clip((theirs * ours).sum(1), -1, 1)) / np.deg2rad(TURN_DEG)
+    zoomed = np.log(their_m / our_m) / np.log(ZOOM)
+    weights = np.exp(-(turned**2) - zoomed**2) / sizes[views]
+    cells = views * GRID_CELLS + grid_cells(pixels, camera)
+    return np.bincount(cells, weights, len(points) * GRID_CELLS).reshape(-1, GRID_CELLS)

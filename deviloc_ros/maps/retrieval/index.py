@@ -1,0 +1,196 @@
+"""Search among the global descriptors of a map's views: all of them, or from many thousands on by an inverted index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deviloc_ros.maps.files import check_shape
+from deviloc_ros.maps.retrieval.global_descriptors import Vlad
+from deviloc_ros.maps.tensors import Tensors
+
+if TYPE_CHECKING:
+    import faiss
+
+INDEXED_FROM = 20_000  # views; fewer are searched faster than anyone notices
+PROJECTED, CODE_BYTES = 128, 64
+LISTS_PER_ROOT = 2  # inverted lists: so many times the root of the number of views
+LISTS_VISITED = 64
+CHECKED = 200  # candidates of the index whose descriptors are compared exactly
+PROJECTION_SAMPLE, LIST_SAMPLE = 8192, 40  # rows to learn from: the projection; so many for each list
+BATCH = 8192
+
+
+class Retrieval:
+    """What finds views that look alike.
+
+    descriptors: (V, D) half precision; with an index they may lie on disk, and only rows in question are read.
+    vlad: the codebook they are made with; None: they are a learned network's. index: None where there are few.
+    """
+
+    def __init__(self, descriptors: torch.Tensor, vlad: Vlad | None, index: ViewIndex | None = None) -> None:
+        self.descriptors, self.vlad, self.index = descriptors.half(), vlad, index
+
+    @staticmethod
+    def learn(descriptors: torch.Tensor, vlad: Vlad | None) -> Retrieval:
+        """With an index if there are many views."""
+        many = len(descriptors) >= INDEXED_FROM
+        return Retrieval(descriptors, vlad, ViewIndex.learn(descriptors.half()) if many else None)
+
+    @staticmethod
+    def of_tensors(tensors: Tensors, of_index: Tensors | None, views: int) -> Retrieval:
+        """What a map of so many views stores. Raises KeyError or ValueError naming a tensor that does not fit."""
+        vlad = Vlad(tensors["centroids"]) if "centroids" in tensors else None
+        size = vlad.centroids.numel() if vlad else tensors["descriptors"].shape[-1]
+        check_shape(tensors, "descriptors", (views, size))
+        index = None if of_index is None else ViewIndex.of_tensors(of_index, views, size)
+        return Retrieval(tensors["descriptors"], vlad, index)
+
+    def tensors(self) -> Tensors:
+        """What is stored, without the index."""
+        return {"descriptors": self.descriptors} | ({"centroids": self.vlad.centroids} if self.vlad else {})
+
+    def __len__(self) -> int:
+        return len(self.descriptors)
+
+    def kept(self, rows: Sequence[int]) -> Retrieval:
+        """Of some of the views."""
+        return Retrieval(self.descriptors[rows], self.vlad, self.index and self.index.kept(rows))
+
+    def extended(self, descriptors: torch.Tensor) -> Retrieval:
+        """With more views; what was learned stays."""
+        more = descriptors.half()
+        if self.index is None:
+            return Retrieval.learn(torch.cat([self.descriptors, more]), self.vlad)
+        return Retrieval(torch.cat([self.descriptors, more]), self.vlad, self.index.extended(more))
+
+    def nearest(self, query: torch.Tensor, count: int) -> NDArray:
+        """Rows of the views most similar to a (D,) descriptor, best first."""
+        if self.index is None:
+            return best_rows(self._all @ query.numpy(), count)
+        candidates = self.index.candidates(query, max(CHECKED, count))
+        return candidates[best_rows(self.descriptors[candidates].float().numpy() @ query.numpy(), count)]
+
+    @cached_property
+    def _all(self) -> NDArray:
+        return self.descriptors.float().numpy()
+
+
+def best_rows(scores: NDArray, count: int) -> NDArray:
+    """Of the highest scores, best first."""
+    rows = np.argpartition(-scores, count)[:count] if count < len(scores) else np.arange(len(scores))
+    rows.sort()  # equal scores: by row
+    return rows[np.argsort(-scores[rows], kind="stable")]
+
+
+@dataclass(frozen=True, eq=False)
+class ViewIndex:
+    """Inverted lists of product-quantised descriptors (Jegou et al., PAMI 2011), as tensors that FAISS is fed with.
+
+    projection: (P, D) principal axes, offset: (P,). centroids: (L, P) of the lists. codebooks: (M, 256, P / M).
+    codes: (V, B) uint8, of each view the number of its list and its residual's M codes.
+    """
+
+    projection: torch.Tensor
+    offset: torch.Tensor
+    centroids: torch.Tensor
+    codebooks: torch.Tensor
+    codes: torch.Tensor
+
+    @staticmethod
+    def learn(descriptors: torch.Tensor) -> ViewIndex:
+        """From samples of (V, D), V at least 256; the same from the same. Reads the descriptors batch by batch."""
+        import faiss
+
+        size = min(PROJECTED, descriptors.shape[1])
+        lists = int(LISTS_PER_ROOT * len(descriptors) ** 0.5)
+        projection, offset = principal_axes(sampled(descriptors, PROJECTION_SAMPLE), size)
+        trained = inverted_file(lists, size, min(CODE_BYTES, size))
+        trained.train(projected(sampled(descriptors, LIST_SAMPLE * lists), projection, offset))
+        centroids = torch.from_numpy(trained.quantizer.reconstruct_n(0, lists))
+        codebooks = torch.tensor(faiss.vector_to_array(trained.pq.centroids)).view(trained.pq.M, 256, -1)
+        nothing = torch.zeros(0, trained.sa_code_size(), dtype=torch.uint8)
+        return ViewIndex(projection, offset, centroids, codebooks, nothing).extended(descriptors)
+
+    @staticmethod
+    def of_tensors(tensors: Tensors, views: int, size: int) -> ViewIndex:
+        """Raises KeyError or ValueError naming a tensor that does not fit (views, size) descriptors."""
+        index = ViewIndex(*(tensors[field.name] for field in fields(ViewIndex)))
+        axes, lists, parts = len(index.projection), len(index.centroids), len(index.codebooks)
+        check_shape(tensors, "projection", (axes, size))
+        check_shape(tensors, "offset", (axes,))
+        check_shape(tensors, "centroids", (lists, axes))
+        check_shape(tensors, "codebooks", (parts, 256, axes // max(parts, 1)))
+        check_shape(tensors, "codes", (views, index._trained().sa_code_size()))
+        return index
+
+    def tensors(self) -> Tensors:
+        """What is stored."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def kept(self, rows: Sequence[int]) -> ViewIndex:
+        """Of some of the views."""
+        return replace(self, codes=self.codes[rows])
+
+    def extended(self, descriptors: torch.Tensor) -> ViewIndex:
+        """With (N, D) more, encoded in batches."""
+        trained = self._trained()
+        codes = [torch.from_numpy(trained.sa_encode(self._projected(rows))) for rows in descriptors.split(BATCH)]
+        return replace(self, codes=torch.cat([self.codes, *codes]))
+
+    def candidates(self, query: torch.Tensor, count: int) -> NDArray:
+        """Rows whose codes are nearest to a (D,) descriptor; fewer than asked for if the lists visited hold no more."""
+        _, rows = self._filled.search(self._projected(query[None]), count)
+        return rows[0][rows[0] >= 0]
+
+    @cached_property
+    def _filled(self) -> faiss.IndexIVFPQ:
+        index = self._trained()
+        index.add_sa_codes(self.codes.numpy())
+        index.nprobe = LISTS_VISITED
+        return index
+
+    def _trained(self) -> faiss.IndexIVFPQ:
+        """What was learned, without views."""
+        import faiss
+
+        index = inverted_file(len(self.centroids), self.centroids.shape[1], len(self.codebooks))
+        index.quantizer.add(self.centroids.numpy())
+        faiss.copy_array_to_vector(self.codebooks.numpy().ravel(), index.pq.centroids)
+        index.is_trained = True
+        return index
+
+    def _projected(self, descriptors: torch.Tensor) -> NDArray:
+        return projected(descriptors, self.projection, self.offset)
+
+
+def principal_axes(sample: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(count, D) of (N, D) descriptors, and the (count,) offset that centres what they give."""
+    mean = sample.float().mean(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, _, axes = torch.svd_lowrank(sample.float() - mean, count)
+    return axes.T.contiguous(), -axes.T @ mean
+
+
+def projected(descriptors: torch.Tensor, projection: torch.Tensor, offset: torch.Tensor) -> NDArray:
+    """(N, P) float32 of (N, D) descriptors."""
+    return torch.cat([rows.float() @ projection.T + offset for rows in descriptors.split(BATCH)]).numpy()
+
+
+def inverted_file(lists: int, size: int, parts: int) -> faiss.IndexIVFPQ:
+    """Neither trained nor filled."""
+    import faiss
+
+    return faiss.IndexIVFPQ(faiss.IndexFlatL2(size), size, lists, parts, 8)
+
+
+def sampled(descriptors: torch.Tensor, count: int) -> torch.Tensor:
+    """At most so many rows, spread evenly over all of them."""
+    return descriptors[:: -(-len(descriptors) // count)]

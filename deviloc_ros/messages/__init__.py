@@ -1,0 +1,1 @@
+"""Values of ROS messages. No ROS is imported: rclpy and rosbags give their fields the same names."""

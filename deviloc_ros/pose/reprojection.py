@@ -1,0 +1,101 @@
+"""Reprojection residuals, and how much of them the uncertain depths of points explain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.types import RIGHT, Correspondences
+
+PIXEL_STD = 1.75  # px, of where a keypoint is matched; both matchers, measured (docs/benchmarks.md)
+RELATIVE_STEP = 1e-5  # of the distance, for derivatives: errors of 1e-9 px per px
+STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the error without sign
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linearized:
+    """Residuals at a pose, discounted, and their derivatives by the motion of `geometry.moved_frame`.
+
+    rows: (N,) of the correspondences. residuals: (N, 2) px. errors_px: (N,) their lengths. jacobian: (N, 2, 6), or
+    (N, 2, 7) where the last is the logarithm of the focal length.
+    """
+
+    rows: NDArray
+    residuals: NDArray
+    errors_px: NDArray
+    jacobian: NDArray
+
+
+def linearized(
+    correspondences: Correspondences,
+    camera: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+    max_discount: float,
+    max_error_px: float,
+    *,
+    free_focal: bool = False,
+) -> Linearized:
+    """Those correspondences whose discounted residual is shorter than `max_error_px`.
+
+    A point that was lifted from a reference is uncertain along the reference's ray, which the query sees as an epipolar
+    line. Residuals are whitened, as by Vakhitov et al. (Uncertainty-Aware Camera Pose Estimation from Points and Lines,
+    CVPR 2021): along the epipolar line they are divided by sqrt(1 + (s / PIXEL_STD)^2), s px the standard deviation of
+    the depth as the query sees it, but by `max_discount` at most, or wrong matches would pass that lie near the line.
+    Taken as certain, such points pull the pose towards the references, where their errors cannot be seen.
+    """
+    residuals = residuals_px(correspondences, camera, cam_from_world)
+    rows = np.flatnonzero(np.linalg.norm(residuals, axis=1) < max_discount * max_error_px)
+    points, residuals = correspondences[rows], residuals[rows]
+    in_cam = transform_points(cam_from_world, points.points_in_world)
+    jacobian = projection_jacobian(in_cam, camera)
+    one_std = (in_cam - transform_points(cam_from_world, points.origins)) * depth_stds(points.confidence)[:, None]
+    line = np.einsum("nij,nj->ni", jacobian[:, :, :3], one_std)  # px: how far one standard deviation moves the point
+    length = np.linalg.norm(line, axis=1)
+    line = line / np.maximum(length, 1e-9)[:, None]  # of unit length, the epipolar line's direction
+    explained = 1 - 1 / np.minimum(np.hypot(1, length / PIXEL_STD), max_discount)
+    discount = np.eye(2) - (explained[:, None] * line)[:, :, None] * line[:, None]
+    residuals = np.einsum("nij,nj->ni", discount, residuals)
+    errors_px = np.linalg.norm(residuals, axis=1)
+    left = errors_px < max_error_px
+    if free_focal:  # whatever the lens, the focal length stretches what it does about the principal point
+        stretch = camera.project(in_cam) - camera.principal_point
+        jacobian = np.concatenate([jacobian, stretch[:, :, None]], 2)
+    jacobian = np.einsum("nij,njk->nik", discount[left], jacobian[left])
+    return Linearized(rows[left], residuals[left], errors_px[left], jacobian)
+
+
+def depth_stds(confidence: NDArray) -> NDArray:
+    """(N,) standard deviation of depths, relative to them, that (N,) confidence amounts to.
+
+    Errors of inferred depths have heavy tails: on rendered views kept from training those of one confidence are nearly
+    distributed as Cauchy's, P(error < RIGHT) = 2 / pi atan(RIGHT / m), half of them below m. What counts here is their
+    middle, so this is the standard deviation of the normal distribution that also has half of them below m.
+    """
+    return STD_PER_MEDIAN * RIGHT / np.tan(np.pi / 2 * np.maximum(confidence, 1e-6))
+
+
+def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray:
+    """(N, 2) projected minus measured [px]; infinite for points behind the camera."""
+    projected = camera.project(transform_points(cam_from_world, correspondences.points_in_world))
+    residuals = projected - correspondences.keypoints
+    return np.where(np.isfinite(residuals), residuals, np.inf)
+
+
+def projection_jacobian(points_in_cam: NDArray, camera: Camera) -> NDArray:
+    """(N, 2, 6) d(pixel) / d(motion of `geometry.moved_frame`), of whatever lens, by central differences.
+
+    Along its own ray a point does not move in the image, which gives the derivative by z.
+    """
+    step_m = RELATIVE_STEP * np.linalg.norm(points_in_cam, axis=1)[:, None]
+    by_x, by_y = (
+        (camera.project(points_in_cam + step_m * axis) - camera.project(points_in_cam - step_m * axis)) / (2 * step_m)
+        for axis in np.eye(3)[:2]
+    )
+    x, y, z = points_in_cam.T[..., None]
+    by_point = np.stack([by_x, by_y, -(x * by_x + y * by_y) / z], -1)
+    return np.concatenate([by_point, np.cross(points_in_cam[:, None], by_point)], 2)

@@ -1,0 +1,55 @@
+"""Correspondences -> Localized | Lost: RANSAC, refinement, covariance, and the gates. The only caller of PnP."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.config import PoseConfig
+from deviloc_ros.geometry import (
+    is_finite,
+)
+from deviloc_ros.pose.covariance import coverage
+from deviloc_ros.pose.gates import gate
+from deviloc_ros.pose.refinement import (
+    refine,
+)
+from deviloc_ros.pose.reprojection import residuals_px
+from deviloc_ros.types import Correspondences, Evidence, Lost, Reason, Result
+
+
+def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConfig) -> Result:
+    """Pose from 2D-3D correspondences, or the reason why it is not to be believed.
+
+    Returns:
+        Localized with the covariance of world_from_cam, or Lost(FEW_CORRESPONDENCES | NO_CONSENSUS | FEW_INLIERS |
+        LOW_INLIER_RATIO | LOW_COVERAGE | DEGENERATE | UNCERTAIN | UNSTABLE | MISCALIBRATED).
+    """
+    if len(correspondences) < config.min_inliers:
+        detail = f"{len(correspondences)} of at least {config.min_inliers}"
+        return Lost(Reason.FEW_CORRESPONDENCES, detail, Evidence(correspondences))
+    of_ransac = replace(camera).colmap  # into which it writes the focal length, if it estimates that
+    estimate = pycolmap.estimate_absolute_pose(
+        correspondences.keypoints, correspondences.points_in_world, of_ransac, ransac_options(config)
+    )
+    if estimate is None or not is_finite(estimate["cam_from_world"]):
+        return Lost(Reason.NO_CONSENSUS, f"{len(correspondences)} correspondences", Evidence(correspondences))
+    start = replace(camera, params=tuple(of_ransac.params))
+    cam_from_world, fitted = refine(correspondences, start, estimate["cam_from_world"], config)
+    inliers = np.linalg.norm(residuals_px(correspondences, fitted, cam_from_world), axis=1) < config.max_residual_px
+    evidence = Evidence(correspondences, inliers, coverage(correspondences.keypoints[inliers], camera))
+    return gate(cam_from_world, evidence, camera, fitted, config)
+
+
+def ransac_options(config: PoseConfig) -> pycolmap.AbsolutePoseEstimationOptions:
+    options = pycolmap.AbsolutePoseEstimationOptions()
+    options.estimate_focal_length = config.estimate_focal
+    options.ransac.max_error = config.max_reprojection_error_px
+    options.ransac.confidence = config.confidence
+    options.ransac.min_inlier_ratio = 0.01  # bounds the trials; `max_trials` does so more plainly
+    options.ransac.max_num_trials = config.max_trials
+    options.ransac.random_seed = config.random_seed
+    return options

@@ -1,0 +1,1 @@
+"""Programs around the node: the doctor, replay, evaluation in real time."""

@@ -1,0 +1,229 @@
+"""What keeps a running robot from being localized: its topics, transforms, clocks and the node itself."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import rclpy
+import tf2_ros
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.doctor.checks import Finding, fail, ok, warn
+from deviloc_ros.messages.cameras import camera_from_info
+from deviloc_ros.ros.conversions import decoded_size, stamp_ns
+from deviloc_ros.status import Drop
+
+OLD_S, SLOW_HZ = 1.0, 1.0
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came on a topic within the time of listening."""
+
+    topic: str
+    publishers: list[str] = field(default_factory=list)  # their node and QoS
+    count: int = 0
+    seconds: float = 1.0
+    last: Any = None
+    age_s: float = 0.0  # of the last message's stamp when it came
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What is asked of the robot."""
+
+    image_topic: str
+    camera_info_topic: str
+    map_frame: str
+    odom_frame: str
+    base_frame: str
+    seconds: float
+
+
+class Listener(Node):
+    """Listens to everything that the localizer needs."""
+
+    def __init__(self, asked: Questions) -> None:
+        super().__init__("deviloc_doctor")
+        self.asked = asked
+        self.heard: dict[str, Heard] = {}
+        self.status: DiagnosticStatus | None = None
+        self.buffer = tf2_ros.Buffer(node=self)
+        self._listener = tf2_ros.TransformListener(self.buffer, self)
+        compressed = f"{asked.image_topic}/compressed"
+        for name, kind in (
+            (asked.image_topic, Image),
+            (compressed, CompressedImage),
+            (asked.camera_info_topic, CameraInfo),
+        ):
+            self._listen(name, kind)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+
+    def listen(self) -> None:
+        """Let messages come in."""
+        start_s = time.monotonic()
+        while (spent_s := time.monotonic() - start_s) < self.asked.seconds:
+            rclpy.spin_once(self, timeout_sec=0.05)
+        for heard in self.heard.values():
+            heard.seconds = spent_s
+            heard.publishers = [
+                f"{info.node_name} ({info.qos_profile.reliability.name.lower()}, depth {info.qos_profile.depth})"
+                for info in self.get_publishers_info_by_topic(self.resolve_topic_name(heard.topic))
+            ]
+
+    def missing_transform(self, target: str, source: str) -> str:
+        """tf2's word on why there is no transform; empty if there is one."""
+        try:
+            self.buffer.lookup_transform(target, source, Time())
+        except tf2_ros.TransformException as error:
+            return str(error)
+        return ""
+
+    def _listen(self, topic: str, kind: type) -> None:
+        heard = self.heard[topic] = Heard(topic)
+
+        def note(msg: Any) -> None:
+            heard.count += 1
+            heard.last = msg
+            heard.age_s = (self.get_clock().now().nanoseconds - stamp_ns(msg.header.stamp)) * 1e-9
+
+        self.create_subscription(kind, topic, note, QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT))
+
+    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        for status in msg.status:
+            if status.name.endswith(": localization"):
+                self.status = status
+
+
+@contextmanager
+def listening(asked: Questions) -> Iterator[Listener]:
+    """A node that has listened for as long as was asked."""
+    rclpy.init()
+    node = Listener(asked)
+    try:
+        node.listen()
+        yield node
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def examine_robot(asked: Questions) -> tuple[list[Finding], tuple[Camera, ...]]:
+    """Findings about the running robot, and the camera it has."""
+    with listening(asked) as node:
+        raw, compressed, infos = node.heard.values()
+        images = compressed if compressed.count > raw.count else raw
+        findings = [examine_environment(), examine_topic(images), *examine_image(images, compressed is images)]
+        findings.append(examine_topic(infos))
+        camera, calibration = examine_info(infos, images)
+        findings += [calibration, *examine_transforms(node, images.last), examine_node(node.status)]
+    return findings, (camera,) if camera else ()
+
+
+def examine_environment() -> Finding:
+    """Where this program looks for the robot."""
+    names = ("ROS_DISTRO", "ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    given = ", ".join(f"{name}={os.environ[name]}" for name in names if os.environ.get(name))
+    rmw = rclpy.get_rmw_implementation_identifier()
+    what = f"ROS: {rmw}, {given or 'domain 0'}"
+    if rmw.startswith("rmw_fastrtps") and not os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE"):
+        return warn(what, "large images get lost without config/fastdds.xml: see that file")
+    return ok(what)
+
+
+def examine_topic(heard: Heard) -> Finding:
+    """Whether a topic is offered and filled."""
+    rate_hz = heard.count / heard.seconds
+    if not heard.publishers:
+        advice = "start the camera, or name its topic; compare ROS_DOMAIN_ID and namespaces with `ros2 topic list`"
+        return fail(f"{heard.topic}: nobody publishes it", advice)
+    who = ", ".join(heard.publishers)
+    if heard.count == 0:
+        return fail(f"{heard.topic}: offered by {who}, but nothing came", "see whether the driver is running and sends")
+    what = f"{heard.topic}: {rate_hz:.1f} Hz from {who}"
+    return ok(what) if rate_hz >= SLOW_HZ else warn(what, "a slow camera leaves long gaps to odometry")
+
+
+def examine_image(heard: Heard, compressed: bool) -> Iterator[Finding]:
+    """Its stamps and, for the node, its transport."""
+    if heard.last is None:
+        return
+    if compressed:
+        yield warn(f"images come on {heard.topic} only", "start the node with image_transport: compressed")
+    if stamp_ns(heard.last.header.stamp) == 0:
+        yield fail("images have no time stamp", "let the driver set header.stamp")
+    elif abs(heard.age_s) > OLD_S:
+        advice = "a recording or simulator? set use_sim_time: true for the node; else synchronize the clocks"
+        yield warn(f"images are {heard.age_s:.1f} s old when they come", advice)
+    else:
+        yield ok(f"images are {1000 * heard.age_s:.0f} ms old when they come")
+
+
+def examine_info(heard: Heard, images: Heard) -> tuple[Camera | None, Finding]:
+    """Whether the calibration can be used, and is that of the images."""
+    info: CameraInfo = heard.last
+    if info is None:
+        return None, fail("no calibration", "publish sensor_msgs/CameraInfo beside the images")
+    try:
+        camera = camera_from_info(info)
+    except ValueError as error:
+        return None, fail(str(error), "calibrate the camera (camera_calibration), or set rectified: true if P is right")
+    if images.last is not None and images.last.header.frame_id != info.header.frame_id:
+        what = f"image is of frame {images.last.header.frame_id!r}, camera_info of {info.header.frame_id!r}"
+        return camera, fail(what, "let the driver give both the frame of the optical frame")
+    size = decoded_size(images.last) if images.last is not None else None
+    if size is not None and size != (camera.width, camera.height):
+        what = f"image of {size[0]} x {size[1]}, camera_info of {camera.width} x {camera.height}"
+        return camera, fail(what, "publish the calibration of the size that is sent")
+    if not 0.2 < camera.focal_px / camera.width < 5:
+        return camera, warn(f"focal length {camera.focal_px:.0f} px is odd", "check the calibration")
+    return camera, ok(f"calibration of {info.header.frame_id!r}: {camera.model}, {camera.width} x {camera.height}")
+
+
+def examine_transforms(node: Listener, image: Any) -> Iterator[Finding]:
+    """Whether the frames hang together."""
+    asked = node.asked
+    if image is not None:
+        optical = image.header.frame_id
+        why = node.missing_transform(asked.base_frame, optical)
+        what = f"transform {asked.base_frame} <- {optical}"
+        advice = "publish where the camera is (static_transform_publisher, URDF), or set base_from_camera"
+        if why and has_tried_image(node.status):
+            yield ok(f"{what}: not in TF; the localizer has base_from_camera or camera_frame")
+        else:
+            yield fail(f"no {what}: {why}", advice) if why else ok(what)
+    if asked.odom_frame:
+        why = node.missing_transform(asked.odom_frame, asked.base_frame)
+        what = f"transform {asked.odom_frame} <- {asked.base_frame}"
+        advice = "start the odometry; without any, set odom_frame: '' and tf_mode: map_to_base"
+        yield warn(f"no {what}: {why}", advice) if why else ok(what)
+    why = node.missing_transform(asked.map_frame, asked.base_frame)
+    what = f"transform {asked.map_frame} <- {asked.base_frame}"
+    yield warn(f"no {what}: {why}", "comes with the first pose, unless tf_mode is none") if why else ok(what)
+
+
+def has_tried_image(status: DiagnosticStatus | None) -> bool:
+    """Whether a localizer knows all it needs to localize an image, also the place of its camera."""
+    reasons = [value.value for value in status.values if value.key == "reason"] if status else []
+    return any(reason.upper() not in Drop.__members__ for reason in reasons)
+
+
+def examine_node(status: DiagnosticStatus | None) -> Finding:
+    """What the localizer says of itself."""
+    if status is None:
+        return warn("no localizer reports on /diagnostics", "start it: ros2 launch deviloc_ros localization.launch.py")
+    values = {value.key: value.value for value in status.values}
+    what = f"{status.name.partition(':')[0]} says: {status.message}"
+    if status.level == DiagnosticStatus.OK:
+        return ok(what)
+    return warn(what, f"reason {values.get('reason', 'none yet')}: see Diagnostics in docs/interface.md")

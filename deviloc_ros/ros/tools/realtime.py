@@ -1,0 +1,175 @@
+"""A recording replayed over DDS to a node, as a robot lives through it; what comes back becomes estimates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.qos import QoSProfile
+from tf2_msgs.msg import TFMessage
+
+from deviloc_ros.bags.bag_index import Rig
+from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.transforms import TF, TF_STATIC
+from deviloc_ros.evaluation.recordings.frames import ACCEPTED, NOT_PUBLISHED, NOT_RECEIVED, UNFINISHED, Estimate
+from deviloc_ros.messages.headers import stamp_ns
+from deviloc_ros.ros.conversions import rigid_from_msg
+from deviloc_ros.ros.tools.replay import Replay, Sent, refuse_ros1
+
+POSE_TOPIC, STATUS_TOPIC = "/deviloc/pose", "/deviloc/status"
+PATIENCE_S = 60.0  # for one image, on a machine that is busy with other things
+LAST_WORDS_S = 3.0
+COUNTS = ("images_received", "images_processed", "images_published")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pose:
+    """A pose as it arrived: wall time [ns], map_from_base, (6, 6) covariance."""
+
+    arrival_ns: int
+    map_from_base: Any
+    covariance: np.ndarray
+
+
+@dataclass(slots=True, eq=False)
+class Heard:
+    """What a node said.
+
+    outcomes: its word on each image, by stamp [ns]: the keys of docs/interface.md. status: its last word on itself.
+    transforms: arrival and stamp of each map -> odom, and the recording's time then [ns].
+    """
+
+    poses: dict[int, Pose] = field(default_factory=dict)
+    outcomes: dict[int, dict[str, str]] = field(default_factory=dict)
+    transforms: list[tuple[int, int, int]] = field(default_factory=list)
+    status: dict[str, str] = field(default_factory=dict)
+
+
+class Listening(Replay):
+    """A replay that writes down everything the node says."""
+
+    def __init__(self, image_topic: str, rig: Rig) -> None:
+        own = frozenset({(rig.map_frame, rig.odom_frame), (rig.map_frame, rig.base_frame)})
+        super().__init__(POSE_TOPIC, image_topic, lambda *_: None, own)
+        self.heard = Heard()
+        self._map_frame = rig.map_frame
+        self.create_subscription(PoseWithCovarianceStamped, POSE_TOPIC, self._on_pose_msg, QoSProfile(depth=10))
+        self.create_subscription(TFMessage, "/tf", self._on_tf, QoSProfile(depth=100))
+        self.create_subscription(DiagnosticStatus, STATUS_TOPIC, self._on_outcome, QoSProfile(depth=100))
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=10))
+
+    def begin(self) -> None:
+        """Wait for the node and for its first word on itself."""
+        self.wait_for_listener()
+        if not self._spin_until(lambda: "images_processed" in self.heard.status, PATIENCE_S):
+            raise TimeoutError("the node publishes no /diagnostics")
+
+    def is_done(self, time_ns: int) -> bool:
+        """Whether the node has finished an image: its pose is there, or the reason why there is none."""
+        return time_ns in self.heard.poses or self.heard.outcomes.get(time_ns, {}).get("reason", ACCEPTED) != ACCEPTED
+
+    def _on_pose_msg(self, msg: PoseWithCovarianceStamped) -> None:
+        covariance = np.array(msg.pose.covariance).reshape(6, 6)
+        pose = Pose(time.monotonic_ns(), rigid_from_msg(msg.pose.pose), covariance)
+        self.heard.poses[stamp_ns(msg)] = pose
+
+    def _on_tf(self, msg: TFMessage) -> None:
+        now_ns = time.monotonic_ns()
+        for stamped in msg.transforms:
+            if stamped.header.frame_id == self._map_frame:
+                self.heard.transforms.append((now_ns, stamp_ns(stamped), self.clock_ns))
+
+    def _on_outcome(self, msg: DiagnosticStatus) -> None:
+        outcome = {value.key: value.value for value in msg.values}
+        seconds, nanoseconds = outcome["image_stamp"].split(".")
+        self.heard.outcomes[int(seconds) * 10**9 + int(nanoseconds)] = outcome
+
+    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        for status in msg.status:
+            if status.name == "deviloc: localization":
+                self.heard.status = {value.key: value.value for value in status.values}
+
+
+def run_real_time(recording: Recording, topics: Topics, rig: Rig, rate: float) -> tuple[list[Estimate], dict[str, Any]]:
+    """Replay to the node that listens, and what came back, with figures of the transport.
+
+    Args:
+        rate: speed of the recording; 0 waits for each image.
+
+    Raises:
+        TimeoutError: nobody listens. ValueError: a ROS 1 recording, which rclpy cannot publish.
+    """
+    refuse_ros1(recording)
+    rclpy.init()
+    try:
+        node = Listening(topics.image, rig)
+        needed = (topics.image, topics.camera_info, TF, TF_STATIC)  # another topic might be the node's own
+        played = {topic: kind for topic, kind in recording.topics.items() if topic in needed}
+        node.offer(played)
+        node.begin()
+        node.play(recording.messages(tuple(played)), rate, PATIENCE_S, LAST_WORDS_S, node.is_done)
+        return estimates_of(node.sent, node.heard), transport_figures(node.heard, in_time=rate > 0)
+    finally:
+        rclpy.try_shutdown()
+
+
+def estimates_of(sent: dict[int, Sent], heard: Heard) -> list[Estimate]:
+    """One for each image that was sent, in that order. Latency is from sending an image to receiving its pose."""
+    known = [number for number, time_ns in enumerate(sent) if time_ns in heard.poses or time_ns in heard.outcomes]
+    last = known[-1] if known else -1
+    result = []
+    for number, (time_ns, (received_ns, sent_ns)) in enumerate(sent.items()):
+        outcome = heard.outcomes.get(time_ns)
+        about = about_outcome(outcome) if outcome else {}
+        if pose := heard.poses.get(time_ns):
+            about |= {"map_from_base": pose.map_from_base, "covariance": pose.covariance}
+            about["stages_ms"] = {"image sent to pose received": (pose.arrival_ns - sent_ns) * 1e-6}
+            result.append(Estimate(received_ns, time_ns, ACCEPTED, **about))
+        elif outcome:
+            status = NOT_PUBLISHED if outcome["reason"] == ACCEPTED else outcome["reason"]
+            result.append(Estimate(received_ns, time_ns, status, outcome["detail"], **about))
+        else:
+            result.append(Estimate(received_ns, time_ns, NOT_RECEIVED if number < last else UNFINISHED))
+    return result
+
+
+def about_outcome(outcome: dict[str, str]) -> dict[str, Any]:
+    """The numbers of an estimate that the node gives with each image."""
+    return {
+        "inliers": int(outcome["inliers"]),
+        "inlier_ratio": float(outcome["inlier_ratio"]),
+        "coverage": float(outcome["coverage"]),
+        "references": tuple(filter(None, outcome["references"].split(", "))),
+    }
+
+
+def transport_figures(heard: Heard, in_time: bool) -> dict[str, Any]:
+    """The node's own counts, and how fresh map -> odom was: its stamp against the recording's time as it arrived.
+
+    in_time: time went on all the while; else the node rightly had nothing new to say while it stood still.
+    """
+    counts = {key: int(v) for key, v in heard.status.items() if key in COUNTS or key.startswith("dropped.")}
+    arrivals = [arrival for arrival, _, _ in heard.transforms]
+    ahead_s = [(stamp - clock) * 1e-9 for _, stamp, clock in heard.transforms if clock]
+    return {"node": counts, "map_to_odom": freshness(arrivals, ahead_s) if in_time else None}
+
+
+def freshness(arrivals_ns: Sequence[int], ahead_s: Sequence[float]) -> dict[str, float] | None:
+    """Rate and gaps of the broadcast as received; None where nothing was."""
+    if len(arrivals_ns) < 2:
+        return None
+    gaps_s = np.diff(arrivals_ns) * 1e-9
+    return {
+        "received": len(arrivals_ns),
+        "rate_hz": float(1 / np.mean(gaps_s)),
+        "largest_gap_s": float(gaps_s.max()),
+        "stamp_ahead_median_s": float(np.median(ahead_s)) if len(ahead_s) else 0.0,
+        "stamp_ahead_min_s": float(min(ahead_s)) if len(ahead_s) else 0.0,
+    }

@@ -1,0 +1,240 @@
+"""Plays a bag to a localizer over DDS and writes down the poses that come back.
+
+`python -m deviloc_ros.ros.tools.replay BAG --image TOPIC [--poses FILE]`, with the node running on `use_sim_time`.
+
+Time is the bag's: it is published on /clock. By default it stands still after an image until the pose of that image has
+come (or not, within a limit), so that what is measured does not depend on how fast the machine is; `--rate` plays at a
+fixed speed instead, as a robot would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import rclpy
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+
+from deviloc_ros.bags.reader import TYPES, Recorded, Recording
+from deviloc_ros.bags.transforms import TF, TF_STATIC
+from deviloc_ros.io.tum_trajectory import write_tum
+from deviloc_ros.messages.headers import stamp_ns as stamp_of
+from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg
+
+STARTUP_LIMIT_S = 90.0
+# Topics overtake each other on their way; where time stands still, an image finds all that was recorded before it.
+SETTLING_S = 0.1
+CLOCK_TOPIC = "/clock"
+OWN_TRANSFORMS = frozenset({("map", "odom"), ("map", "base_link")})
+
+
+def never() -> bool:
+    """A condition to spin for when only time is to pass."""
+    return False
+
+
+def message_class(kind: str) -> type:
+    """`sensor_msgs/msg/Image` -> the class."""
+    package, _, name = kind.split("/")
+    return getattr(importlib.import_module(f"{package}.msg"), name)
+
+
+def refuse_ros1(bag: Recording) -> None:
+    """Raises ValueError: rclpy cannot publish the bytes of ROS 1."""
+    if bag.is_ros1:
+        raise ValueError(f"{bag.path}: a ROS 1 bag cannot be replayed; `rosbags-convert` makes one of ROS 2 of it")
+
+
+def playable(topics: dict[str, str], pose_topic: str) -> dict[str, str]:
+    """Of a bag's topics, with their types, those that may be sent.
+
+    Not the clock, which is this node's own, nor poses that would be taken for the localizer's answer; types that are
+    not installed are named on stderr.
+    """
+    played = {}
+    for topic, kind in topics.items():
+        if topic in (CLOCK_TOPIC, pose_topic):
+            continue
+        try:
+            message_class(kind)
+        except (ImportError, AttributeError):
+            print(f"replay: {topic} is left out, its type {kind} is not installed", file=sys.stderr)
+            continue
+        played[topic] = kind
+    return played
+
+
+def offered(topic: str) -> QoSProfile:
+    """Reliable; static transforms are kept for who comes late, all of them, since each is a message of its own."""
+    latched = topic == TF_STATIC
+    durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+    return QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
+
+
+class Sent(NamedTuple):
+    """When an image was received by the recorder, and when it was sent again [ns of the monotonic clock]."""
+
+    received_ns: int
+    monotonic_ns: int
+
+
+class Replay(Node):
+    """Publishes a bag's messages as they were recorded, and collects the localizer's poses by their stamp.
+
+    on_pose: called with time [ns] and map_from_base as each pose arrives.
+    left_out: transforms (parent, child) of the recording that would contradict the localizer's own.
+    sent: the images, by their stamps.
+    """
+
+    def __init__(
+        self,
+        pose_topic: str,
+        image_topic: str,
+        on_pose: Callable[[int, Any], None],
+        left_out: frozenset[tuple[str, str]] = OWN_TRANSFORMS,
+    ) -> None:
+        super().__init__("deviloc_replay")
+        self.poses: dict[int, Any] = {}
+        self.sent: dict[int, Sent] = {}
+        self.clock_ns = 0
+        self._left_out = left_out
+        self._image_topic = image_topic
+        self._on_pose = on_pose
+        self._publishers_by_topic: dict[str, Any] = {}
+        self._clock_publisher = self.create_publisher(Clock, CLOCK_TOPIC, QoSProfile(depth=1))
+        self.create_subscription(PoseWithCovarianceStamped, pose_topic, self._note_pose, QoSProfile(depth=10))
+
+    def _note_pose(self, msg: PoseWithCovarianceStamped) -> None:
+        time_ns = stamp_ns(msg.header.stamp)
+        self.poses[time_ns] = rigid_from_msg(msg.pose.pose)
+        self._on_pose(time_ns, self.poses[time_ns])
+
+    def offer(self, topics: dict[str, str]) -> None:
+        """Create the publishers of topics, given with their types. Raises ValueError if the images lack."""
+        if self._image_topic not in topics:
+            raise ValueError(f"the bag has no topic {self._image_topic}, only {', '.join(sorted(topics))}")
+        for topic, kind in topics.items():
+            self._publishers_by_topic[topic] = self.create_publisher(message_class(kind), topic, offered(topic))
+
+    def wait_for_listener(self, limit_s: float = STARTUP_LIMIT_S) -> None:
+        """Wait until somebody subscribes to the images. Raises TimeoutError if nobody does within the limit."""
+        images = self._publishers_by_topic[self._image_topic]
+        if not self._spin_until(lambda: images.get_subscription_count() > 0, limit_s):
+            raise TimeoutError(f"nobody subscribed to {self._image_topic} within {limit_s:.0f} s")
+        self._spin_until(never, 1.0)  # its other subscriptions and its publisher are matched a little later
+
+    def play(
+        self,
+        messages: Iterable[Recorded],
+        rate: float,
+        patience_s: float,
+        last_words_s: float = 1.5,
+        done: Callable[[int], bool] | None = None,
+    ) -> None:
+        """Publish messages in order: at `rate` times their speed, or one image at a time if it is 0.
+
+        patience_s: for one image, if rate is 0. last_words_s: for what is on its way at the end.
+        done: tells by the stamp of an image whether to go on to the next; default: its pose has come.
+        """
+        done = done or self.poses.__contains__
+        first_ns, started_s = None, time.monotonic()
+        for recorded in messages:
+            first_ns = recorded.time_ns if first_ns is None else first_ns
+            if rate > 0:
+                due_s = started_s + (recorded.time_ns - first_ns) * 1e-9 / rate
+                self._spin_until(never, due_s - time.monotonic())
+            self.clock_ns = recorded.time_ns
+            self._clock_publisher.publish(Clock(clock=time_msg(recorded.time_ns)))
+            data = self._without_own(recorded) if recorded.topic in (TF, TF_STATIC) else recorded.data
+            if recorded.topic == self._image_topic:
+                if rate <= 0:
+                    self._spin_until(never, SETTLING_S)
+                time_ns = stamp_of(recorded.message())
+                self.sent[time_ns] = Sent(recorded.time_ns, time.monotonic_ns())
+                self._publishers_by_topic[recorded.topic].publish(data)
+                if rate <= 0:
+                    self._spin_until(partial(done, time_ns), patience_s)
+            elif data:
+                self._publishers_by_topic[recorded.topic].publish(data)
+        self._spin_until(never, last_words_s)  # the last poses are still on their way
+
+    def _without_own(self, recorded: Recorded) -> bytes:
+        """A TFMessage without the transforms that the localizer sends itself; empty if nothing is left."""
+        message = recorded.message()
+        kept = [t for t in message.transforms if (t.header.frame_id, t.child_frame_id) not in self._left_out]
+        if len(kept) == len(message.transforms):
+            return recorded.data
+        kind = TYPES.types[recorded.kind]
+        return bytes(TYPES.serialize_cdr(kind(transforms=kept), recorded.kind)) if kept else b""
+
+    def _spin_until(self, condition: Callable[[], bool], limit_s: float) -> bool:
+        deadline_s = time.monotonic() + limit_s
+        while not condition():
+            if time.monotonic() > deadline_s:
+                return False
+            rclpy.spin_once(self, timeout_sec=0.005)
+        return True
+
+
+def show(time_ns: int, map_from_base: Any) -> None:
+    """One line per pose."""
+    x, y, z = map_from_base.translation
+    qx, qy, qz, qw = map_from_base.rotation.quat
+    print(
+        f"  {time_ns * 1e-9:.3f}  x {x:+8.3f}  y {y:+8.3f}  z {z:+8.3f} m   q {qx:+.3f} {qy:+.3f} {qz:+.3f} {qw:+.3f}",
+        flush=True,
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    root = argparse.ArgumentParser(prog="python -m deviloc_ros.ros.tools.replay", description=__doc__.splitlines()[0])
+    root.add_argument("bag", type=Path, help="rosbag2 folder")
+    root.add_argument("--image", required=True, metavar="TOPIC", help="topic of the images")
+    root.add_argument("--pose", default="/deviloc/pose", metavar="TOPIC", help="topic of the localizer's poses")
+    root.add_argument("--poses", type=Path, metavar="FILE", help="write the poses here, as a TUM trajectory")
+    root.add_argument("--rate", type=float, default=0.0, help="speed of the bag; 0: wait for each image's pose")
+    root.add_argument("--patience", type=float, default=1.5, help="with rate 0, wait this long for a pose [s]")
+    return root
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play a bag. Returns 1 if nobody listened."""
+    options = parser().parse_args(arguments)
+    rclpy.init()
+    node = Replay(options.pose, options.image, show)
+    try:
+        with Recording(options.bag) as bag:
+            refuse_ros1(bag)
+            played = playable(bag.topics, options.pose)
+            node.offer(played)
+            node.wait_for_listener()
+            node.play(bag.messages(tuple(played)), options.rate, options.patience)
+        print(f"sent {len(node.sent)} images, got {len(node.poses)} poses", flush=True)
+    except (TimeoutError, ValueError) as error:
+        print(f"replay: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if options.poses:
+            write_tum(options.poses, sorted(node.poses.items()))
+        node.destroy_node()
+        with suppress(Exception):
+            rclpy.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

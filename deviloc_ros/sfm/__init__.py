@@ -1,0 +1,1 @@
+"""Structure from motion: matches, landmarks, and poses fitted to the images."""

@@ -1,0 +1,177 @@
+"""Poses from odometry, refined: bundle adjustment over landmarks matched between views, held to scale and frame.
+
+Odometry is right from one view to the next and bends over the way. So matches are verified without it, landmarks are
+triangulated with an error allowed that begins as large as a bend makes it and falls as the poses improve, and the poses
+are adjusted freely. What images cannot say comes from odometry: the scale from all its distances, and the frame from
+the first views of the way (`alignment.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pycolmap
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from deviloc_ros.geometry import translation_distance_m
+from deviloc_ros.maps.alignment import align_to_odometry, moved_pose, travelled_distances_m
+from deviloc_ros.sfm.landmarks import match_nearby, nearby_pairs, triangulate, triangulated
+from deviloc_ros.sfm.matches import Keypoints, MatchGraph, lookalike_pairs, match_pairs, verified
+from deviloc_ros.sources.base import PosedImage, SourceError
+from deviloc_ros.workers.base import Workers
+
+LOOKALIKES_PER_VIEW = 10
+ERRORS_ALLOWED_PX = (40.0, 12.0, 4.0)  # of landmarks, round by round
+LOSS_SHARE = 0.25  # of the error allowed: beyond it a residual counts less and less
+MIN_LANDMARKS = 15  # a view that sees fewer is not held by them
+MIN_VIEWS = 3
+STEP_OFF_M, STEP_OFF_SHARE = 0.1, 0.2  # from view to view, and of the way between them
+SOLVED = 1e-5  # an adjustment is done when a step lowers its cost by a smaller share
+
+
+class RefinementError(SourceError):
+    """Poses that cannot be refined, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """What refining did. Errors are of landmarks where they were seen: under the given poses, and now.
+
+    carried: views that images do not hold; they follow the given poses from the nearest view on the way that is held.
+    contradicted: views whose step from the one before is no longer what odometry says, far beyond any drift.
+    """
+
+    views: int
+    carried: tuple[str, ...]
+    landmarks: int
+    error_before_px: float
+    error_after_px: float
+    moved_median_m: float
+    moved_most_m: float
+    contradicted: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        words = (
+            f"{self.views - len(self.carried)} of {self.views} refined over {self.landmarks} landmarks, "
+            f"mean reprojection error {self.error_before_px:.2f} -> {self.error_after_px:.2f} px, "
+            f"moved by {100 * self.moved_median_m:.1f} cm (median), {100 * self.moved_most_m:.1f} cm (most)"
+        )
+        if self.carried:
+            words += f"; with too few matches, moved with their neighbours only: {', '.join(self.carried)}"
+        if self.contradicted:
+            words += f"; against the given poses, look whether two places are alike: {', '.join(self.contradicted)}"
+        return words
+
+
+def refine_poses(
+    images: list[PosedImage], keypoints: Keypoints, workers: Workers
+) -> tuple[list[PosedImage], Refinement]:
+    """Images in order of the way, as of a recording, with refined poses and landmarks that fit these.
+
+    Raises:
+        RefinementError: too few images share matches to say anything about the poses, or the camera does not move.
+    """
+    pairs = {*nearby_pairs(images), *lookalike_pairs(keypoints, LOOKALIKES_PER_VIEW)}
+    graph = match_pairs(keypoints, images, sorted(pairs), verified, workers)
+    linked = largest_group(images, graph)
+    if len(linked) < MIN_VIEWS:
+        raise RefinementError(
+            f"only {len(linked)} of {len(images)} views are linked by matches; do the images overlap?"
+        )
+    model, error_before_px = adjusted(linked, graph, workers)
+    held = {i.name: i.cam_from_world() for i in model.images.values() if i.num_points3D >= MIN_LANDMARKS}
+    if len(held) < MIN_VIEWS:
+        raise RefinementError(f"only {len(held)} of {len(images)} views see {MIN_LANDMARKS} landmarks or more")
+    refined = in_frame_of_odometry(images, held)
+    moved_m = [translation_distance_m(a.cam_from_world, b.cam_from_world) for a, b in zip(images, refined, strict=True)]
+    report = Refinement(
+        len(images),
+        tuple(image.name for image in images if image.name not in held),
+        model.num_points3D(),
+        error_before_px,
+        model.compute_mean_reprojection_error(),
+        float(np.median(moved_m)),
+        float(np.max(moved_m)),
+        contradicted(images, refined),
+    )
+    landmarks = triangulate(refined, match_nearby(keypoints, refined, workers))
+    return [replace(image, landmarks=landmarks[image.name]) for image in refined], report
+
+
+def contradicted(images: list[PosedImage], refined: list[PosedImage]) -> tuple[str, ...]:
+    """Views whose refined step from the one before lies farther from the given one than drift explains."""
+    names = []
+    steps_m = np.diff(travelled_distances_m([image.cam_from_world for image in images]))
+    for step_m, given, new in zip(steps_m, pairwise(images), pairwise(refined), strict=True):
+        steps = [(b.cam_from_world * a.cam_from_world.inverse()).tgt_origin_in_src() for a, b in (given, new)]
+        if np.linalg.norm(steps[1] - steps[0]) > STEP_OFF_M + STEP_OFF_SHARE * step_m:
+            names.append(given[1].name)
+    return tuple(names)
+
+
+def largest_group(images: list[PosedImage], graph: MatchGraph) -> list[PosedImage]:
+    """The most images that hang together by verified matches, in their order."""
+    numbers = {image.name: number for number, image in enumerate(images)}
+    edges = [(numbers[a], numbers[b]) for (a, b), rows in graph.matches.items() if len(rows)]
+    if not edges:
+        return images[:1]
+    first, second = np.array(edges).T
+    links = coo_matrix((np.ones(len(edges)), (first, second)), (len(images), len(images)))
+    _, group_of = connected_components(links, directed=False)
+    return [images[number] for number in np.flatnonzero(group_of == np.bincount(group_of).argmax())]
+
+
+def adjusted(images: list[PosedImage], graph: MatchGraph, workers: Workers) -> tuple[pycolmap.Reconstruction, float]:
+    """A model with adjusted poses, in a frame and scale of its own; and the mean error under those given [px]."""
+    errors_px = []
+    for allowed_px in workers.progress(ERRORS_ALLOWED_PX, desc="refine poses", unit="round"):
+        model = triangulated(images, graph, allowed_px)
+        errors_px.append(model.compute_mean_reprojection_error())
+        adjust(model, LOSS_SHARE * allowed_px)
+        poses = {image.name: image.cam_from_world() for image in model.images.values()}
+        images = [replace(image, cam_from_world=poses[image.name]) for image in images]
+    return model, errors_px[0]
+
+
+def adjust(model: pycolmap.Reconstruction, loss_scale_px: float) -> None:
+    """Bundle adjustment of poses and points; cameras stay."""
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_focal_length = options.refine_principal_point = options.refine_extra_params = False
+    options.print_summary = False
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = loss_scale_px
+    options.ceres.solver_options.function_tolerance = SOLVED
+    config = pycolmap.BundleAdjustmentConfig()
+    for image_id in model.reg_image_ids():
+        config.add_image(image_id)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+    model.update_point_3d_errors()
+
+
+def in_frame_of_odometry(images: list[PosedImage], held: dict[str, pycolmap.Rigid3d]) -> list[PosedImage]:
+    """The images with refined poses, those that are not held moved with the nearest on the way that is.
+
+    Args:
+        held: adjusted poses by image name, in a frame of their own.
+
+    Raises:
+        RefinementError: the camera does not move.
+    """
+    travelled_m = travelled_distances_m([image.cam_from_world for image in images])
+    numbers = np.array([number for number, image in enumerate(images) if image.name in held])
+    odometry = [images[number].cam_from_world for number in numbers]
+    try:
+        odom_from_model = align_to_odometry(odometry, [held[images[n].name] for n in numbers], travelled_m[numbers])
+    except ValueError as error:
+        raise RefinementError(str(error)) from error
+    refined = []
+    for number, image in enumerate(images):
+        nearest = images[numbers[np.abs(travelled_m[numbers] - travelled_m[number]).argmin()]]
+        cam_from_nearest = image.cam_from_world * nearest.cam_from_world.inverse()
+        cam_from_world = cam_from_nearest * moved_pose(odom_from_model, held[nearest.name])
+        refined.append(replace(image, cam_from_world=cam_from_world))
+    return refined

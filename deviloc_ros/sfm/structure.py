@@ -1,0 +1,182 @@
+"""Images alone -> posed images: structure from motion by COLMAP, over this package's keypoints and verified matches."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.maps.alignment import moved_points, moved_pose
+from deviloc_ros.sfm.landmarks import match_nearby, triangulate, write_database
+from deviloc_ros.sfm.matches import Keypoints, MatchGraph, Pair, lookalike_pairs, match_pairs, quiet_colmap, verified
+from deviloc_ros.sources.base import PosedImage, Skipped, SourceError, image_size
+from deviloc_ros.sources.colmap import camera_from_colmap, reconstruction_of
+from deviloc_ros.workers.base import Workers
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+FOCAL_SHARE = 1.2  # of the longer side, where nothing is known, as COLMAP has it
+EXHAUSTIVE_UP_TO = 30  # images
+LOOKALIKES_PER_VIEW = 20
+NEIGHBOURS_IN_ORDER = 10
+MIN_VIEWS = 3
+DEPTH_OF_ARBITRARY_SCALE = 3.0  # median over landmarks: what sizes of rooms are about
+
+
+@dataclass(frozen=True, slots=True)
+class UnposedImage:
+    """An image with its camera, as far as that is known."""
+
+    name: str
+    path: Path
+    camera: Camera
+
+
+def find_images(
+    folder: Path, camera: Camera | None, pattern: str = "*", step: int = 1
+) -> tuple[list[UnposedImage], list[Skipped]]:
+    """The images below a folder in order of their names. Without a camera, those of one size share a guessed one.
+
+    Args:
+        pattern: of names, relative to the folder. step: only every so many of them.
+
+    Raises:
+        SourceError: no such folder, or no usable image in it.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = [path for path in paths if fnmatch(path.relative_to(folder).as_posix(), pattern)][::step]
+    if not paths:
+        raise SourceError(f"{folder}: no images ({', '.join(SUFFIXES)}) named like {pattern!r}")
+    images, skipped = [], []
+    guessed: dict[tuple[int, int], Camera] = {}
+    for path in paths:
+        name = path.relative_to(folder).as_posix()
+        try:
+            size = image_size(path)
+        except SourceError as error:
+            skipped.append(Skipped(name, str(error)))
+            continue
+        if camera is not None and size != (camera.width, camera.height):
+            why = f"image is {size[0]} x {size[1]} px, its camera says {camera.width} x {camera.height}"
+            skipped.append(Skipped(name, why))
+            continue
+        if camera is None and size not in guessed:
+            guessed[size] = guessed_camera(path, size)
+        images.append(UnposedImage(name, path, camera or guessed[size]))
+    if not images:
+        raise SourceError(f"{folder}: none of {len(skipped)} images is usable; {skipped[0].name}: {skipped[0].why}")
+    return images, skipped
+
+
+def guessed_camera(path: Path, size: tuple[int, int]) -> Camera:
+    """By the image's EXIF, or a focal length that is usual."""
+    try:
+        return camera_from_colmap(pycolmap.infer_camera_from_image(str(path)))
+    except (ValueError, RuntimeError):  # a kind of image that COLMAP does not read, as webp
+        width, height = size
+        params = (FOCAL_SHARE * max(size), (width - 1) / 2, (height - 1) / 2, 0.0)
+        return Camera("SIMPLE_RADIAL", width, height, params)
+
+
+def pairs_of(images: list[UnposedImage], keypoints: Keypoints) -> list[Pair]:
+    """All pairs of a few images; of many, each image with those that look alike and those next in order."""
+    names = [image.name for image in images]
+    if len(names) <= EXHAUSTIVE_UP_TO:
+        return list(combinations(names, 2))
+    in_order = {pair for ahead in range(1, NEIGHBOURS_IN_ORDER + 1) for pair in zip(names, names[ahead:], strict=False)}
+    return sorted(in_order | set(lookalike_pairs(keypoints, LOOKALIKES_PER_VIEW)))
+
+
+def structure_from_motion(
+    images: list[UnposedImage], keypoints: Keypoints, workers: Workers, *, known_camera: bool
+) -> tuple[list[PosedImage], list[Skipped]]:
+    """Images posed in a frame of their own at a scale of their own, and those that could not be registered.
+
+    Args:
+        images: in order of their names. known_camera: their camera stays as it is.
+
+    Raises:
+        SourceError: no three images hang together.
+    """
+    keep = partial(verified, known_focal=known_camera)
+    graph = match_pairs(keypoints, images, pairs_of(images, keypoints), keep, workers)
+    models = reconstruct(images, graph, workers, known_camera)
+    model = max(models, key=lambda model: model.num_reg_images(), default=None)
+    if model is None or model.num_reg_images() < MIN_VIEWS:
+        linked = sum(len(rows) > 0 for rows in graph.matches.values())
+        raise SourceError(
+            f"no structure found from {len(images)} images, {linked} pairs of which share matches; "
+            "images must overlap, and the camera must move, not only turn"
+        )
+    found = {image.name: image for image in model.images.values() if image.has_pose}
+    posed = [
+        PosedImage(i.name, i.path, camera_from_colmap(found[i.name].camera), found[i.name].cam_from_world())
+        for i in images
+        if i.name in found
+    ]
+    elsewhere = {image.name for other in models if other is not model for image in other.images.values()}
+    why = f"not registered with the {len(posed)} others"
+    skipped = [
+        Skipped(i.name, f"{why}, but in a group of its own" if i.name in elsewhere else why)
+        for i in images
+        if i.name not in found
+    ]
+    landmarks = triangulate(posed, match_nearby(keypoints, posed, workers))
+    return [replace(image, landmarks=landmarks[image.name]) for image in posed], skipped
+
+
+def reconstruct(
+    images: list[UnposedImage], graph: MatchGraph, workers: Workers, known_camera: bool
+) -> list[pycolmap.Reconstruction]:
+    """COLMAP's incremental mapping, seeded; a model for each group of images that hang together."""
+    unposed = reconstruction_of(images)
+    for camera in unposed.cameras.values():
+        camera.has_prior_focal_length = known_camera
+    options = pycolmap.IncrementalPipelineOptions()
+    options.extract_colors = False
+    options.min_model_size = MIN_VIEWS
+    options.random_seed = options.triangulation.random_seed = options.mapper.random_seed = 0
+    if known_camera:
+        options.ba_refine_focal_length = options.ba_refine_extra_params = False
+        options.mapper.abs_pose_refine_focal_length = options.mapper.abs_pose_refine_extra_params = False
+    with tempfile.TemporaryDirectory() as folder, quiet_colmap():
+        database = Path(folder) / "matches.db"
+        write_database(database, unposed, graph)
+        with workers.progress(total=len(images), desc="structure from motion", unit="view") as bar:
+            found = pycolmap.incremental_mapping(
+                database, folder, folder, options, next_image_callback=lambda: bar.update() and None
+            )
+    return list(found.values())
+
+
+def moved_images(images: list[PosedImage], new_from_world: pycolmap.Sim3d) -> list[PosedImage]:
+    """The images and their landmarks in another frame."""
+    moved = []
+    for image in images:
+        landmarks = image.landmarks
+        if landmarks is not None:
+            points = moved_points(new_from_world, landmarks.points_in_world)
+            landmarks = replace(landmarks, points_in_world=points)
+        pose = moved_pose(new_from_world, image.cam_from_world)
+        moved.append(replace(image, cam_from_world=pose, landmarks=landmarks))
+    return moved
+
+
+def median_depth(images: list[PosedImage]) -> float:
+    """Of all landmarks in front of the images that observe them."""
+    depths = [
+        transform_points(image.cam_from_world, image.landmarks.points_in_world)[:, 2]
+        for image in images
+        if image.landmarks is not None
+    ]
+    everywhere = np.concatenate(depths)
+    return float(np.median(everywhere[everywhere > 0]))

@@ -1,0 +1,66 @@
+"""How well the views that observe a landmark fix its depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deviloc_ros.geometry import rays_to, transform_points
+from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.types import UNKNOWN_DEPTH_STD, Landmarks
+
+EXPECTED_PX = 0.5  # how far rays miss a landmark before any is looked at
+EXPECTED_WEIGHT = 4  # how many residuals that is worth
+
+
+def with_depth_stds(images: Sequence[PosedImage], landmarks: dict[str, Landmarks]) -> dict[str, Landmarks]:
+    """Landmarks by image name, each with the uncertainty of its depth that follows from all views that observe it.
+
+    It is the deviation along the view's ray of a landmark whose position across the ray is known: where other views
+    leave both open together, that of the depth alone is larger (half as large again with two views). The network is
+    trained on these.
+
+    A ray that is off by 1 / f, a pixel in the middle of an image of focal length f, gives the position of a landmark at
+    distance d [m] in direction r the Fisher information (f / d)^2 (I - r r^T) [1/m^2]. These add up over the views that
+    observe it; along a view's own ray, its own adds nothing. Where all rays are parallel the depth is unknown.
+
+    By how many pixels rays are off, each landmark's residuals say: two a view, of which its position takes up three,
+    beside what is expected before there are any. Where views place a landmark differently, it may be off by as much as
+    it lies before or behind the middle.
+    """
+    ids = np.unique(np.concatenate([np.zeros(0, np.int64), *(landmarks[image.name].ids for image in images)]))
+    information, middles = np.zeros((len(ids), 3, 3)), np.zeros((len(ids), 3))
+    squares_px2, views = np.zeros(len(ids)), np.zeros(len(ids))
+    for image in images:
+        observed, focal_px = landmarks[image.name], image.camera.focal_px
+        rows = np.searchsorted(ids, observed.ids)
+        rays, distances_m = rays_to(observed.points_in_world, image.cam_from_world.tgt_origin_in_src())
+        across = np.eye(3) - rays[:, :, None] * rays[:, None]
+        np.add.at(information, rows, (focal_px / distances_m)[:, None, None] ** 2 * across)
+        np.add.at(middles, rows, observed.points_in_world)
+        np.add.at(squares_px2, rows, focal_px**2 * ((rays - detected_rays(image, observed)) ** 2).sum(1))
+        np.add.at(views, rows, 1)
+    middles /= views[:, None]
+    found = {}
+    for image in images:
+        observed = landmarks[image.name]
+        rows = np.searchsorted(ids, observed.ids)
+        rays, distances_m = rays_to(observed.points_in_world, image.cam_from_world.tgt_origin_in_src())
+        of_depths = np.einsum("ni,nij,nj->n", rays, information[rows], rays) * distances_m**2
+        free = np.maximum(2 * views[rows] - 3, 0)
+        variances_px2 = (EXPECTED_WEIGHT * EXPECTED_PX**2 + squares_px2[rows]) / (EXPECTED_WEIGHT + free)
+        apart = ((observed.points_in_world - middles[rows]) * rays).sum(1) / distances_m
+        stds = np.sqrt(variances_px2 / np.maximum(of_depths, 1e-12) + apart**2)
+        found[image.name] = replace(observed, depth_stds=np.minimum(stds, UNKNOWN_DEPTH_STD))
+    return found
+
+
+def detected_rays(image: PosedImage, observed: Landmarks) -> NDArray:
+    """(M, 3) unit vectors through the keypoints, in world; to the landmark itself where a keypoint has no ray."""
+    world_from_cam = image.cam_from_world.inverse()
+    on_rays = transform_points(world_from_cam, image.camera.rays(observed.keypoints))
+    on_rays = np.where(np.isfinite(on_rays), on_rays, observed.points_in_world)
+    return rays_to(on_rays, world_from_cam.translation)[0]

@@ -1,0 +1,100 @@
+"""Posed images, what every reader of them returns, and how it says what cannot be read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.sources.depth_images import DepthImage
+from deviloc_ros.types import Landmarks
+
+
+class SourceError(ValueError):
+    """Posed images that cannot be read; the message names file and field."""
+
+
+class ImageFile(Protocol):
+    """An image with its camera."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def camera(self) -> Camera: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PosedImage:
+    """An image with its camera and pose; `landmarks` if the source model has some, `depth` if a sensor saw it too."""
+
+    name: str
+    path: Path
+    camera: Camera
+    cam_from_world: pycolmap.Rigid3d
+    landmarks: Landmarks | None = None
+    depth: DepthImage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An image left out of a map, and why."""
+
+    name: str
+    why: str
+
+
+def none_left(skipped: list[Skipped]) -> SourceError:
+    """The error that no image can be used, with a line for each."""
+    listing = "".join(f"\n  {image.name}: {image.why}" for image in skipped)
+    return SourceError(f"no usable image is left of {len(skipped)}{listing}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a reader found: the usable images in a stable order, and those it had to leave out.
+
+    notes: what a map of them is to say about its poses, by subject.
+    """
+
+    images: list[PosedImage]
+    skipped: list[Skipped]
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises SourceError unless each name is there once: images, matches and views are told apart by it."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise SourceError(f"image name {twice[0]!r} occurs more than once")
+
+
+def read_numbers(path: Path, shape: tuple[int, ...]) -> NDArray:
+    """A text file of numbers. Raises SourceError naming it if it is missing or of another shape."""
+    if not path.is_file():
+        raise SourceError(f"{path}: not found")
+    try:
+        values = np.array(path.read_text().split(), float).reshape(shape)
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from error
+    return values
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height). Raises SourceError if the file is not an image."""
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # an empty file
+        image = None
+    if image is None:
+        raise SourceError(f"{path}: not an image, or truncated")
+    return image.shape[1], image.shape[0]

@@ -1,0 +1,118 @@
+"""COLMAP models in and out. Here, and nowhere else, pixels move between COLMAP's convention and ours.
+
+COLMAP puts the centre of the first pixel at (0.5, 0.5), we put it at (0, 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.geometry import is_finite
+from deviloc_ros.sources.base import ImageFile, PosedImage, Skipped, Source, SourceError, check_names
+from deviloc_ros.sources.colmap_files import check_files
+from deviloc_ros.types import Landmarks
+
+PIXEL_SHIFT = 0.5  # a COLMAP pixel coordinate minus ours
+
+
+def read_model(model: Path, images: Path) -> Source:
+    """Posed images of a text or binary model, with its landmarks where it has points.
+
+    Raises:
+        SourceError: no model there, unreadable, or two images of one name.
+    """
+    reconstruction = open_reconstruction(model)
+    try:
+        check_names(image.name for image in reconstruction.images.values())
+    except SourceError as error:
+        raise SourceError(f"{model}: {error}") from error
+    has_points = reconstruction.num_points3D() > 0
+    posed, skipped = [], []
+    for image in sorted(reconstruction.images.values(), key=lambda image: image.name):
+        try:
+            camera = camera_from_colmap(image.camera)
+            if not image.has_pose:
+                raise ValueError("not registered in the model")
+            if not is_finite(image.cam_from_world()):
+                raise ValueError("its pose is not finite")
+        except ValueError as error:
+            skipped.append(Skipped(image.name, str(error)))
+            continue
+        landmarks = landmarks_from_colmap(image, reconstruction) if has_points else None
+        posed.append(PosedImage(image.name, images / image.name, camera, image.cam_from_world(), landmarks))
+    return Source(posed, skipped)
+
+
+def open_reconstruction(model: Path) -> pycolmap.Reconstruction:
+    """Raises SourceError naming the model and what is wrong with it."""
+    for suffix in (".bin", ".txt"):
+        missing = [name for name in ("cameras", "images", "points3D") if not (model / (name + suffix)).is_file()]
+        if not missing:
+            break
+    else:
+        raise SourceError(f"{model}: no COLMAP model; {missing[0]}.txt (or .bin) not found")
+    try:
+        check_files(model)
+        return pycolmap.Reconstruction(str(model))
+    except Exception as error:  # pycolmap raises whatever its C++ code throws
+        raise SourceError(f"{model}: cannot read the COLMAP model: {' '.join(str(error).split())}") from error
+
+
+def camera_from_colmap(camera: pycolmap.Camera) -> Camera:
+    """Raises ValueError for a model we do not know or parameters that make no sense."""
+    params = np.array(camera.params, float)
+    params[list(camera.principal_point_idxs())] -= PIXEL_SHIFT
+    return Camera(camera.model.name, camera.width, camera.height, tuple(params.tolist()))
+
+
+def camera_to_colmap(camera: Camera, camera_id: int) -> pycolmap.Camera:
+    params = np.array(camera.params, float)
+    params[list(camera.colmap.principal_point_idxs())] += PIXEL_SHIFT
+    return pycolmap.Camera(
+        camera_id=camera_id, model=camera.model, width=camera.width, height=camera.height, params=params
+    )
+
+
+def pixels_from_colmap(keypoints: NDArray) -> NDArray:
+    """(N, 2) COLMAP pixels -> ours."""
+    return keypoints - PIXEL_SHIFT
+
+
+def pixels_to_colmap(keypoints: NDArray) -> NDArray:
+    """(N, 2) our pixels -> COLMAP's."""
+    return keypoints + PIXEL_SHIFT
+
+
+def landmarks_from_colmap(image: pycolmap.Image, reconstruction: pycolmap.Reconstruction) -> Landmarks:
+    """The points an image observes, at its own (measured) pixels."""
+    observations = [(p.point3D_id, p.xy) for p in image.points2D if p.has_point3D()]
+    if not observations:
+        return Landmarks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3)))
+    ids = np.array([point_id for point_id, _ in observations], np.int64)
+    keypoints = pixels_from_colmap(np.stack([xy for _, xy in observations]))
+    return Landmarks(ids, keypoints, np.stack([reconstruction.points3D[point_id].xyz for point_id in ids.tolist()]))
+
+
+def reconstruction_of(images: Sequence[ImageFile]) -> pycolmap.Reconstruction:
+    """A model with the cameras of `images`, their poses if they have some, and no points.
+
+    Image ids count from 1 in their order.
+    """
+    reconstruction = pycolmap.Reconstruction()
+    camera_ids: dict[Camera, int] = {}
+    for number, posed in enumerate(images, 1):
+        if posed.camera not in camera_ids:
+            camera_ids[posed.camera] = len(camera_ids) + 1
+            reconstruction.add_camera_with_trivial_rig(camera_to_colmap(posed.camera, camera_ids[posed.camera]))
+        image = pycolmap.Image(name=posed.name, camera_id=camera_ids[posed.camera], image_id=number)
+        if isinstance(posed, PosedImage):
+            reconstruction.add_image_with_trivial_frame(image, posed.cam_from_world)
+        else:
+            reconstruction.add_image_with_trivial_frame(image)
+    return reconstruction

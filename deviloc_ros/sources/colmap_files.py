@@ -1,0 +1,175 @@
+"""COLMAP's files looked through before COLMAP reads them.
+
+Its readers believe what they are given: a truncated binary file is filled up with whatever memory holds, a quaternion
+of zeros becomes the identity, a name is cut at its first space. And their messages name lines of C++.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.sources.base import SourceError
+
+IMAGE_FIELDS = ("IMAGE_ID", "QW", "QX", "QY", "QZ", "TX", "TY", "TZ", "CAMERA_ID")
+POINT_FIELDS = ("POINT3D_ID", "X", "Y", "Z", "R", "G", "B")
+
+
+def check_files(model: Path) -> None:
+    """Look through a model, binary if it has both kinds, as COLMAP does.
+
+    Raises:
+        SourceError: what is wrong, with file, line and field.
+    """
+    binary = all((model / f"{name}.bin").is_file() for name in ("cameras", "images", "points3D"))
+    checks = BINARY_CHECKS if binary else TEXT_CHECKS
+    for name, check in checks.items():
+        try:
+            check((model / name).read_bytes())
+        except (ValueError, struct.error) as error:
+            raise SourceError(f"{name}: {error}") from error
+
+
+def check_cameras_text(data: bytes) -> None:
+    for number, line in meaningful_lines(data):
+        with_line = f"line {number}:"
+        parts = line.split()
+        if len(parts) < 5:
+            raise SourceError(f"{with_line} expected CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS, got {line[:80]!r}")
+        camera_id, width, height = numbers([parts[0], *parts[2:4]], ("CAMERA_ID", "WIDTH", "HEIGHT"), with_line)
+        try:
+            Camera(parts[1], int(width), int(height), tuple(float(p) for p in parts[4:]))
+        except ValueError as error:
+            raise SourceError(f"{with_line} camera {camera_id:.0f}: {error}") from error
+
+
+def check_images_text(data: bytes) -> None:
+    """Two lines an image; the second may be empty but must be there."""
+    names: set[str] = set()
+    lines = iter(enumerate(text(data).splitlines(), 1))
+    for number, line in lines:
+        parts = line.split()
+        if not parts or parts[0].startswith("#"):
+            continue
+        if len(parts) != 10:
+            raise SourceError(
+                f"line {number}: expected 10 fields, got {len(parts)} (no name may hold a space): {line[:80]!r}"
+            )
+        values = numbers(parts[:9], IMAGE_FIELDS, f"line {number}:")
+        if not any(values[1:5]):
+            raise SourceError(f"line {number}: QW QX QY QZ of {parts[9]!r} are all zero")
+        if parts[9] in names:
+            raise SourceError(f"line {number}: image name {parts[9]!r} occurs more than once")
+        names.add(parts[9])
+        number, observations = next(lines, (number, None))
+        if observations is None:
+            raise SourceError(
+                f"ends after line {number}: image {parts[9]!r} has no line of POINTS2D, not even an empty one"
+            )
+        check_observations(observations.split(), f"line {number}: POINTS2D of {parts[9]!r}")
+
+
+def check_observations(parts: list[str], where: str) -> None:
+    if len(parts) % 3:
+        raise SourceError(f"{where}: expected X, Y, POINT3D_ID of each, got {len(parts)} values")
+    try:
+        finite = np.isfinite(np.array(parts, float)).all()
+    except ValueError as error:
+        raise SourceError(f"{where}: {error}") from error
+    if not finite:
+        raise SourceError(f"{where}: a value is not finite")
+
+
+def check_points_text(data: bytes) -> None:
+    for number, line in meaningful_lines(data):
+        parts = line.split()
+        if len(parts) < 8 or len(parts) % 2:
+            raise SourceError(f"line {number}: expected 8 fields and the TRACK in pairs, got {len(parts)} fields")
+        numbers(parts[:7], POINT_FIELDS, f"line {number}:")
+
+
+def meaningful_lines(data: bytes) -> Iterator[tuple[int, str]]:
+    """Numbered lines that are neither empty nor a comment."""
+    for number, line in enumerate(text(data).splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield number, line
+
+
+def text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+def numbers(parts: list[str], names: tuple[str, ...], where: str) -> list[float]:
+    """Finite values of the named fields."""
+    values = []
+    for part, name in zip(parts, names, strict=True):
+        try:
+            values.append(float(part))
+        except ValueError:
+            raise SourceError(f"{where} {name} is not a number: {part!r}") from None
+        if not np.isfinite(values[-1]):
+            raise SourceError(f"{where} {name} is not finite: {part!r}")
+    return values
+
+
+def check_cameras_binary(data: bytes) -> None:
+    def skip_camera(offset: int) -> int:
+        camera_id, model, _, _ = struct.unpack_from("<IiQQ", data, offset)
+        if model not in PARAMETER_COUNTS:
+            raise SourceError(f"camera {camera_id}: MODEL_ID {model} is unknown")
+        return offset + 24 + 8 * PARAMETER_COUNTS[model]
+
+    check_records(data, skip_camera)
+
+
+def check_images_binary(data: bytes) -> None:
+    def skip_image(offset: int) -> int:
+        name_end = data.index(b"\0", offset + 64)
+        return name_end + 9 + 24 * struct.unpack_from("<Q", data, name_end + 1)[0]
+
+    check_records(data, skip_image)
+
+
+def check_points_binary(data: bytes) -> None:
+    check_records(data, lambda offset: offset + 51 + 8 * struct.unpack_from("<Q", data, offset + 43)[0])
+
+
+def check_records(data: bytes, skip: Callable[[int], int]) -> None:
+    """The number of records that the file states must end where the file does."""
+    try:
+        (count,) = struct.unpack_from("<Q", data, 0)
+        end = 8
+        for _ in range(count):
+            end = skip(end)
+            if end > len(data):
+                break
+    except (struct.error, ValueError) as error:
+        if isinstance(error, SourceError):
+            raise
+        end = len(data) + 1
+    if end != len(data):
+        raise SourceError("truncated" if end > len(data) else f"{len(data) - end} bytes too many")
+
+
+def parameter_counts() -> dict[int, int]:
+    """Number of parameters by COLMAP's model id."""
+    models = [model for model in pycolmap.CameraModelId.__members__.values() if model.value >= 0]
+    return {m.value: len(pycolmap.Camera.create_from_model_id(1, m, 1.0, 1, 1).params) for m in models}
+
+
+PARAMETER_COUNTS = parameter_counts()
+TEXT_CHECKS = {
+    "cameras.txt": check_cameras_text,
+    "images.txt": check_images_text,
+    "points3D.txt": check_points_text,
+}
+BINARY_CHECKS = {
+    "cameras.bin": check_cameras_binary,
+    "images.bin": check_images_binary,
+    "points3D.bin": check_points_binary,
+}

@@ -1,0 +1,60 @@
+"""Depth images: 16-bit files, their units, and the points that they show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.lifting.sensor_depth import DepthPoints, points_in_color
+
+MILLIMETRES = 1000.0
+NO_DEPTH = 65535  # beside 0, in the files of 7-Scenes and others
+
+
+class DepthError(ValueError):
+    """A depth image that cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthImage:
+    """A 16-bit file of depth along the optical axis.
+
+    camera: that took it. color_from_depth: None where its frame is the colour camera's. units_per_m: of its values.
+    """
+
+    path: Path
+    camera: Camera
+    color_from_depth: pycolmap.Rigid3d | None = None
+    units_per_m: float = MILLIMETRES
+
+
+def read_depth(depth: DepthImage) -> NDArray:
+    """(H, W) m, 0 where there is none. Raises DepthError: missing, not 16-bit, or not of its camera's size."""
+    if not depth.path.is_file():
+        raise DepthError(f"{depth.path}: no such depth image")
+    try:
+        values = cv2.imdecode(np.fromfile(depth.path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # an empty file
+        values = None
+    if values is None:
+        raise DepthError(f"{depth.path}: not an image, or truncated")
+    if values.dtype != np.uint16 or values.ndim != 2:
+        raise DepthError(f"{depth.path}: depth has one channel of 16 bits, this is {values.shape} {values.dtype}")
+    if values.shape != (depth.camera.height, depth.camera.width):
+        raise DepthError(
+            f"{depth.path}: {values.shape[1]} x {values.shape[0]} px, the depth camera has "
+            f"{depth.camera.width} x {depth.camera.height}; say which it is with --depth-camera"
+        )
+    values[values == NO_DEPTH] = 0
+    return (values / depth.units_per_m).astype(np.float32)
+
+
+def points_of(depth: DepthImage) -> DepthPoints:
+    """Raises DepthError."""
+    return points_in_color(read_depth(depth), depth.camera, depth.color_from_depth or pycolmap.Rigid3d())

@@ -1,0 +1,78 @@
+"""Posed images of a kapture folder: `sensors/{sensors,records_camera,trajectories}.txt`, images in `records_data`.
+
+Its poses are sensor_from_world, quaternions wxyz; its cameras have COLMAP's models and pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pycolmap
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.geometry import rigid_of_quaternion
+from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
+from deviloc_ros.sources.colmap import camera_from_colmap
+
+
+def read_kapture(folder: Path) -> Source:
+    """Images of all cameras; those without a pose, or with one that is none, are skipped.
+
+    Raises:
+        SourceError: a file is missing, or a line of it is not as it should be; cameras on a rig are not read.
+    """
+    sensors = folder / "sensors"
+    if (sensors / "rigs.txt").is_file():
+        raise SourceError(f"{sensors / 'rigs.txt'}: cameras on a rig are not read; write their own trajectories")
+    cameras = {
+        fields[0]: kapture_camera(sensors / "sensors.txt", fields)
+        for fields in rows(sensors / "sensors.txt", 3)
+        if fields[2] == "camera"
+    }
+    poses = {(time, sensor): pose for time, sensor, *pose in rows(sensors / "trajectories.txt", 9)}
+    images, skipped = [], []
+    for time, sensor, name, *_ in rows(sensors / "records_camera.txt", 3):
+        try:
+            if sensor not in cameras:
+                raise ValueError("no such camera in sensors.txt")
+            if (time, sensor) not in poses:
+                raise ValueError(f"no pose at time {time}")
+            pose = kapture_pose(poses[time, sensor])
+            images.append(PosedImage(name, sensors / "records_data" / name, cameras[sensor], pose))
+        except ValueError as error:
+            skipped.append(Skipped(name, f"sensor {sensor!r}: {error}"))
+    return Source(sorted(images, key=lambda image: image.name), skipped)
+
+
+def rows(path: Path, least: int) -> Iterator[list[str]]:
+    """Comma-separated fields of each line that is no comment. Raises SourceError naming file and line."""
+    if not path.is_file():
+        raise SourceError(f"{path}: not found")
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        if line.strip() and not line.startswith("#"):
+            fields = [field.strip() for field in line.split(",")]
+            if len(fields) < least:
+                raise SourceError(f"{path}:{number}: expected {least} fields or more, got {len(fields)}: {line[:80]!r}")
+            yield fields
+
+
+def kapture_camera(path: Path, fields: list[str]) -> Camera:
+    """Of `id, name, camera, MODEL, width, height, params…`. Raises SourceError naming the sensor."""
+    try:
+        model, width, height, *params = fields[3:]
+        if model not in pycolmap.CameraModelId.__members__:
+            raise ValueError(f"camera model {model!r} is unknown")
+        return camera_from_colmap(
+            pycolmap.Camera(model=model, width=int(width), height=int(height), params=[float(p) for p in params])
+        )
+    except (ValueError, IndexError) as error:
+        raise SourceError(f"{path}: sensor {fields[0]!r}: {error}") from error
+
+
+def kapture_pose(fields: list[str]) -> pycolmap.Rigid3d:
+    """Of `qw, qx, qy, qz, tx, ty, tz`, some of which kapture may leave blank. Raises ValueError."""
+    if not all(fields):
+        raise ValueError("its pose in trajectories.txt is partial")
+    w, x, y, z, *translation = (float(field) for field in fields)
+    return rigid_of_quaternion((x, y, z, w), translation)

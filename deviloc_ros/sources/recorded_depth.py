@@ -1,0 +1,110 @@
+"""Depth of a recording's keyframes: of each the depth image nearest in time, kept as a file beside it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import pycolmap
+from tqdm import tqdm
+
+from deviloc_ros.bags.bag_index import Calibrations, Contents
+from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.topics import IMAGE_TYPES, camera_info_topic, listed
+from deviloc_ros.bags.transforms import TransformError
+from deviloc_ros.camera import Camera
+from deviloc_ros.messages.depth import depth_of
+from deviloc_ros.messages.headers import stamp_ns
+from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.sources.depth_images import MILLIMETRES, DepthImage
+from deviloc_ros.status import NotTried
+
+MAX_GAP_NS = 35_000_000  # one image of a sensor at 30 Hz
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthPlan:
+    """Where a recording has depth. camera, color_from_depth: where given they replace what the recording says."""
+
+    topic: str
+    camera_info_topic: str = ""
+    camera: Camera | None = None
+    color_from_depth: pycolmap.Rigid3d | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Keyframe:
+    """A posed image that is to get its depth. gap_ns: between it and the depth it has so far."""
+
+    image: PosedImage
+    time_ns: int
+    frame: str
+    gap_ns: int = MAX_GAP_NS + 1
+
+
+@dataclass(slots=True, eq=False)
+class DepthReader:
+    """Reads the depth topic of a recording once."""
+
+    recording: Recording
+    plan: DepthPlan
+    contents: Contents
+    quiet: bool = False
+    calibrations: Calibrations = field(default_factory=lambda: Calibrations(rectified=False))
+
+    def beside(self, keyframes: list[Keyframe]) -> list[PosedImage]:
+        """The images, with depth where there is some near enough in time.
+
+        Raises:
+            ValueError: no such topic, no calibration, no transform, or messages that are not depth.
+        """
+        topic = self.plan.topic
+        if not self.recording.count(topic):
+            there = listed(self.recording, IMAGE_TYPES)
+            raise ValueError(f"{self.recording.path}: no depth images on {topic}; topics of images: {there}")
+        self.read_calibrations()
+        in_order = sorted(keyframes, key=lambda keyframe: keyframe.time_ns)
+        times_ns = [keyframe.time_ns for keyframe in in_order]
+        depths, total = self.recording.messages((topic,)), self.recording.count(topic)
+        for recorded in tqdm(depths, total=total, desc="bag: depth", unit="image", disable=self.quiet):
+            message = recorded.message()
+            time_ns = stamp_ns(message)
+            after = bisect_left(times_ns, time_ns)
+            for keyframe in in_order[max(after - 1, 0) : after + 1]:
+                if abs(time_ns - keyframe.time_ns) < keyframe.gap_ns:
+                    keyframe.gap_ns = abs(time_ns - keyframe.time_ns)
+                    keyframe.image = replace(keyframe.image, depth=self.write(message, recorded.time_ns, keyframe))
+        return [keyframe.image for keyframe in keyframes]
+
+    def read_calibrations(self) -> None:
+        if self.plan.camera is None:
+            flags = ("--depth-camera-info-topic", "--depth-camera")
+            topic = camera_info_topic(self.recording, self.plan.topic, self.plan.camera_info_topic, flags)
+            for recorded in self.recording.messages((topic,)):
+                self.calibrations.note(recorded.message(), recorded.time_ns)
+
+    def write(self, message: object, received_ns: int, keyframe: Keyframe) -> DepthImage:
+        """As PNG in millimetres beside the keyframe."""
+        millimetres = np.clip(np.round(depth_of(message) * MILLIMETRES), 0, np.iinfo(np.uint16).max)
+        path = keyframe.image.path.with_suffix(".depth.png")
+        cv2.imwrite(str(path), millimetres.astype(np.uint16))
+        frame = message.header.frame_id  # type: ignore[attr-defined]
+        return DepthImage(path, self.camera(frame, received_ns), self.color_from_depth(keyframe, frame))
+
+    def camera(self, frame: str, received_ns: int) -> Camera:
+        try:
+            return self.plan.camera or self.calibrations.camera(frame, received_ns)
+        except NotTried as error:
+            raise ValueError(f"{self.plan.topic}: {error}; give --depth-camera MODEL,W,H,PARAMS") from error
+
+    def color_from_depth(self, keyframe: Keyframe, frame: str) -> pycolmap.Rigid3d | None:
+        """From TF, unless it was given or both images are of one frame, as registered ones are."""
+        color_frame = self.contents.rig.camera_frame or keyframe.frame.lstrip("/")
+        if self.plan.color_from_depth is not None or frame.lstrip("/") == color_frame:
+            return self.plan.color_from_depth
+        try:
+            return self.contents.transforms.lookup(color_frame, frame.lstrip("/"), keyframe.time_ns)
+        except TransformError as error:
+            raise ValueError(f"{self.plan.topic}: {error}; give --depth-to-color 'x y z qx qy qz qw'") from error

@@ -1,0 +1,125 @@
+"""Posed images from a recording: keyframes, with poses from a topic, from transforms or from a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from deviloc_ros.bags.bag_index import Contents
+from deviloc_ros.bags.bag_plan import Reading, find_truth, read
+from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.truth import Truth
+from deviloc_ros.camera import Camera
+from deviloc_ros.messages.headers import stamp_ns
+from deviloc_ros.messages.images import pixels_of
+from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
+from deviloc_ros.sources.keyframes import Frame, Spacing, keyframes
+from deviloc_ros.sources.recorded_depth import DepthPlan, DepthReader, Keyframe
+from deviloc_ros.sources.time_offset import TurnsSeen, agreement
+from deviloc_ros.status import NotTried
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class BagFrames:
+    """The posed images of a recording, one after the other, and why others are left out."""
+
+    recording: Recording
+    image_topic: str
+    contents: Contents
+    truth: Truth
+    quiet: bool = False
+    cameras: dict[int, Camera] = field(default_factory=dict)
+    frame_ids: dict[int, str] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    turns: TurnsSeen = field(default_factory=TurnsSeen)
+
+    def __iter__(self) -> Iterator[Frame]:
+        total = self.recording.count(self.image_topic)
+        images = self.recording.messages((self.image_topic,))
+        for recorded in tqdm(images, total=total, desc="bag: images", unit="image", disable=self.quiet):
+            try:
+                message = recorded.message()
+                time_ns, frame = stamp_ns(message), message.header.frame_id
+                world_from_base = self.truth.at(time_ns)
+                if world_from_base is None:
+                    raise ValueError("no pose around its time")
+                base_from_cam = self.contents.base_from_cam(frame, time_ns)
+                self.cameras[time_ns] = self.contents.camera(frame, recorded.time_ns)
+                self.frame_ids[time_ns] = frame
+                pixels = pixels_of(message)
+                self.turns.see(time_ns, pixels, self.cameras[time_ns], base_from_cam)
+                yield Frame(time_ns, (world_from_base * base_from_cam).inverse(), pixels)
+            except (ValueError, NotTried) as error:
+                self.skipped.append(Skipped(f"image received at {recorded.time_ns} ns", str(error)))
+
+
+def read_bag(
+    path: Path,
+    reading: Reading,
+    spacing: Spacing,
+    folder: Path,
+    *,
+    time_offset_s: float = 0.0,
+    depth: DepthPlan | None = None,
+    quiet: bool = False,
+) -> Source:
+    """Write the keyframes of a recording into a folder and pose them.
+
+    Args:
+        reading: topics, how the robot is built, and where its poses are from; their frame becomes the map's.
+        time_offset_s: what is added to an image's stamp to get the time of its pose.
+        depth: where the recording has depth, if that is to be used.
+
+    Raises:
+        ValueError: no bag, no such topic, no poses, not one usable image, or a folder that cannot be written to; the
+            message says why.
+    """
+    with Recording(path) as recording:
+        topics, contents = read(recording, reading)
+        kind = recording.topics.get(reading.truth.topic, "")
+        times_ns = [stamp_ns(image.message()) for image in recording.messages((topics.image,))]
+        offset_ns = round(time_offset_s * 1e9)
+        try:
+            truth = find_truth(reading.truth, contents, [time_ns + offset_ns for time_ns in times_ns], kind)
+        except ValueError as error:
+            raise SourceError(f"{path}: the robot's poses, from {reading.truth}: {error}") from error
+        if truth is None:
+            raise SourceError(f"{path}: where are the robot's poses? give --odom-topic, --pose-topic, --tf or --poses")
+        frames = BagFrames(recording, topics.image, contents, truth.earlier(offset_ns), quiet)
+        make_folder(folder)
+        chosen = [write_keyframe(frame, frames, folder) for frame in keyframes(frames, spacing)]
+        images = [keyframe.image for keyframe in chosen]
+        if depth is not None:
+            images = DepthReader(recording, depth, contents, quiet).beside(chosen)
+    if not images:
+        listing = "".join(f"\n  {s.name}: {s.why}" for s in frames.skipped[:5])
+        raise SourceError(f"{path}: none of {len(times_ns)} images on {topics.image} can be used{listing}")
+    checked = agreement(frames.turns.turns, frames.truth, time_offset_s)
+    if not checked.is_good:
+        log.warning("%s: %s", path, checked)
+    return Source(images, frames.skipped, {"timing": str(checked)})
+
+
+def make_folder(folder: Path) -> None:
+    """Raises SourceError if there can be none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SourceError(f"{folder}: keyframes cannot be written there: {error.strerror}") from error
+
+
+def write_keyframe(frame: Frame, frames: BagFrames, folder: Path) -> Keyframe:
+    """As PNG, so that nothing is lost, named by its time. Raises SourceError if it cannot be written."""
+    time_ns = frame.time_ns
+    path = folder / f"{time_ns}.png"
+    if not cv2.imwrite(str(path), frame.pixels):
+        raise SourceError(f"{path}: cannot be written; is the folder writable, and the disk not full?")
+    image = PosedImage(path.name, path, frames.cameras[time_ns], frame.cam_from_world)
+    return Keyframe(image, time_ns, frames.frame_ids[time_ns])

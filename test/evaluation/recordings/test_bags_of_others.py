@@ -1,0 +1,181 @@
+"""Whatever kind of bag people bring: the same poses come out of it, or a word that says what to do."""
+
+import numpy as np
+import pycolmap
+import pytest
+from bags_of_others import (
+    BASE_FROM_CAM,
+    BRIGHTNESSES,
+    CAMERA,
+    IMAGE,
+    TRUTH,
+    cut_off,
+    drive,
+    map_from_base,
+    of_ros1,
+    rewritten,
+    split,
+    stamp,
+)
+from ros.stand_in import StandInLocalizer
+from rosbags.rosbag2 import CompressionMode, StoragePlugin
+from worlds import rigid_of
+
+from deviloc_ros.bags.bag_index import Rig, read_contents
+from deviloc_ros.bags.bag_plan import TruthSource, read
+from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.truth import truth_of_messages
+from deviloc_ros.bags.writer import BagWriter
+from deviloc_ros.config import TrackingConfig
+from deviloc_ros.evaluation.recordings.bag_run import Plan, conclude, run_offline, truth_of_images
+
+UNCONFIRMED = 2  # the first poses wait until three agree
+
+
+def evaluate(path, **plan):
+    """Frames of a run with the stand-in."""
+    plan = Plan(**{"truth": TruthSource(topic=TRUTH)} | plan)
+    with Recording(path) as recording:
+        topics, contents = read(recording, plan)
+        localizer = StandInLocalizer()
+        estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())
+        return conclude(recording, plan, truth_of_images(recording, topics, contents, plan), estimates, {})
+
+
+def statuses(run):
+    return [frame.estimate.status for frame in run.frames]
+
+
+def check_all_localized(run):
+    assert statuses(run) == ["unconfirmed"] * UNCONFIRMED + ["accepted"] * (len(BRIGHTNESSES) - UNCONFIRMED)
+    assert run.summary["wrong_fixes"] == 0 and run.summary["translation_m"]["max"] < 1e-9
+    for frame, brightness in zip(run.frames[UNCONFIRMED:], BRIGHTNESSES[UNCONFIRMED:], strict=True):
+        np.testing.assert_allclose(frame.map_from_base.matrix(), map_from_base(brightness).matrix(), atol=1e-9)
+
+
+KINDS = {
+    "mcap": lambda plain, tmp: plain,
+    "one file": lambda plain, tmp: next(plain.glob("*.mcap")),
+    "sqlite3": lambda plain, tmp: rewritten(plain, tmp / "other", StoragePlugin.SQLITE3),
+    "sqlite3, whole file compressed": lambda plain, tmp: rewritten(
+        plain, tmp / "other", StoragePlugin.SQLITE3, CompressionMode.FILE
+    ),
+    "sqlite3, messages compressed": lambda plain, tmp: rewritten(
+        plain, tmp / "other", StoragePlugin.SQLITE3, CompressionMode.MESSAGE
+    ),
+    "mcap, chunks compressed": lambda plain, tmp: rewritten(
+        plain, tmp / "other", StoragePlugin.MCAP, CompressionMode.STORAGE
+    ),
+    "ROS 1": lambda plain, tmp: of_ros1(plain, tmp / "other.bag"),
+    "split": lambda plain, tmp: split(plain, tmp / "other"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_storage_gives_the_same_poses(tmp_path, kind):
+    check_all_localized(evaluate(KINDS[kind](drive(tmp_path / "plain"), tmp_path)))
+
+
+def test_compressed_images_give_the_same_poses(tmp_path):
+    check_all_localized(evaluate(drive(tmp_path / "bag", compressed=True)))
+
+
+def test_an_image_that_comes_late_is_not_taken_for_a_new_place(tmp_path):
+    plain = drive(tmp_path / "plain")
+    run = evaluate(rewritten(plain, tmp_path / "bag", late={(IMAGE, stamp(6)): stamp(8) + 1}))
+    assert run.summary["outcomes"]["out_of_order"] == 1 and run.summary["frames_out_of_order"] == 1
+    assert run.summary["wrong_fixes"] == 0
+
+
+def test_no_camera_info_is_refused_and_the_camera_can_be_given(tmp_path):
+    bag = drive(tmp_path / "bag", info=False)
+    with pytest.raises(ValueError, match=r"no camera_info in the recording.*--camera MODEL"):
+        evaluate(bag)
+    check_all_localized(evaluate(bag, rig=Rig(camera=CAMERA)))
+
+
+def test_two_cameras_have_to_be_chosen_from(tmp_path):
+    bag = drive(tmp_path / "bag", cameras=("/left", "/right"))
+    with pytest.raises(ValueError, match="--image-topic: /left/image, /right/image"):
+        evaluate(bag)
+    check_all_localized(evaluate(bag, image_topic="/right/image"))
+
+
+def test_a_calibration_that_belongs_to_none_has_to_be_chosen(tmp_path):
+    bag = drive(tmp_path / "bag", cameras=("/left", "/right"))
+    with pytest.raises(ValueError, match=r"no camera_info on /left/info; there is /left/camera_info, /right"):
+        evaluate(bag, image_topic="/left/image", camera_info_topic="/left/info")
+
+
+def test_no_extrinsic_is_refused_and_it_can_be_given(tmp_path):
+    bag = drive(tmp_path / "bag", tf=False)
+    with pytest.raises(ValueError, match=r"no image could be tried; 12 of 12: no frame.*--extrinsic"):
+        evaluate(bag)
+    run = evaluate(bag, rig=Rig(base_from_cam=BASE_FROM_CAM))
+    assert run.summary["wrong_fixes"] == 0 and run.summary["localized"] > 0
+
+
+def test_a_recording_without_images_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no topic of images; it has /ground_truth \(geometry_msgs/msg/PoseStamped\)"):
+        evaluate(drive(tmp_path / "bag", cameras=()))
+    with pytest.raises(ValueError, match=r"/nothing is not in the recording; topics of images: /camera/image"):
+        evaluate(drive(tmp_path / "other"), image_topic="/nothing")
+
+
+def test_an_empty_recording_is_refused(tmp_path):
+    empty = drive(tmp_path / "bag", brightnesses=(), tf=False)
+    with pytest.raises(ValueError, match="no topic of images; it has nothing"):
+        evaluate(empty)
+    (tmp_path / "zero.mcap").touch()
+    with pytest.raises(ValueError, match=r"zero\.mcap: not a readable bag.*empty"):
+        evaluate(tmp_path / "zero.mcap")
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.9, 0.999])
+def test_a_recording_that_was_cut_off_is_refused_with_the_command_that_repairs_it(tmp_path, share):
+    with pytest.raises(ValueError, match=r"cut\.mcap: not a readable bag: .*mcap recover FILE"):
+        evaluate(cut_off(drive(tmp_path / "bag"), tmp_path / "cut.mcap", share))
+
+
+@pytest.mark.parametrize("name", ["nowhere", "empty", "notes.txt"])
+def test_what_is_no_bag_is_named(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("a bag?")
+    with pytest.raises(ValueError, match=f"{name}: (no such|not a) bag"):
+        evaluate(tmp_path / name)
+
+
+def test_truth_of_another_time_is_refused(tmp_path):
+    tum = tmp_path / "truth.tum"
+    tum.write_text("5.0 0 0 0 0 0 0 1\n6.0 0 0 0 0 0 0 1\n")
+    with pytest.raises(ValueError, match=r"no image has ground truth within 1700000000\.000.*5\.000 to 6\.000 s"):
+        evaluate(drive(tmp_path / "bag"), truth=TruthSource(file=tum))
+
+
+def test_messages_without_a_valid_pose_are_left_out_and_counted(tmp_path, caplog):
+    good = rigid_of([0, 0, 1], [1, 2, 3])
+    unset = pycolmap.Rigid3d(pycolmap.Rotation3d(np.zeros(4)), np.zeros(3))
+    with BagWriter(tmp_path / "bag") as writer:
+        for number, pose in enumerate([unset, good, good]):
+            writer.odometry("/odom", number, "odom", "base_link", pose)
+    rig = Rig(odometry_topic="/odom")
+    with Recording(tmp_path / "bag") as recording:
+        contents = read_contents(recording, Topics("", ""), rig, "/odom")
+    assert contents.odom_from_base(1) is not None and len(contents.truth) == 3
+    assert "/odom: 1 messages without a valid pose, left out" in caplog.text
+    truth = truth_of_messages(contents.truth, "nav_msgs/msg/Odometry")
+    assert truth.span_s == (1e-9, 2e-9) and "1 of 3 messages" in caplog.text
+
+
+def test_no_truth_is_no_error_and_no_claim(tmp_path):
+    run = evaluate(drive(tmp_path / "bag"), truth=TruthSource())
+    assert run.summary["wrong_fixes"] is None and run.summary["recall"] is None and run.summary["localized"] == 10
+
+
+def test_truth_from_transforms_and_of_another_frame(tmp_path):
+    bag = drive(tmp_path / "bag")
+    run = evaluate(bag, truth=TruthSource(transform=("odom", "base_link")))
+    assert run.summary["translation_m"]["max"] == pytest.approx(1.0)  # odometry starts a metre off
+    camera = evaluate(bag, truth=TruthSource(transform=("odom", "camera_optical")))
+    assert camera.summary["translation_m"]["max"] == pytest.approx(1.0)

@@ -1,0 +1,40 @@
+"""Which images are tried: a machine that is too slow drops what the node's mailbox drops."""
+
+from types import SimpleNamespace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deviloc_ros.evaluation.recordings.sampling import all_of, every_kth, within_budget
+
+
+def images(*times):
+    return [SimpleNamespace(time_ns=t) for t in times]
+
+
+def tried(times, budget):
+    return [image.time_ns for image, done in within_budget(images(*times), budget) if done]
+
+
+def test_a_fast_machine_tries_all_and_every_kth_keeps_the_first():
+    assert tried([0, 10, 20], 5) == [0, 10, 20]
+    assert [i.time_ns for i in every_kth(images(*range(7)), 3)] == [0, 3, 6]
+    assert all(done for _, done in all_of(images(1, 2)))
+
+
+def test_while_it_is_busy_the_newest_waits():
+    # 0 is done at 25; of 10 and 20 the newer waits, starts at 25 and is done at 50; 30 and 40 likewise.
+    assert tried([0, 10, 20, 30, 40], 25) == [0, 20, 40]
+    assert tried([0, 1, 2, 100], 50) == [0, 2, 100]
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=30), st.integers(1, 200))
+def test_every_image_comes_back_once_and_no_two_are_done_at_once(gaps, budget):
+    times = [sum(gaps[: n + 1]) for n in range(len(gaps))]
+    result = list(within_budget(images(*times), budget))
+    assert [image.time_ns for image, _ in result] == times and result[0][1] and result[-1][1]
+    free = 0
+    for image, done in result:
+        if done:
+            free = max(free, image.time_ns) + budget
+            assert free <= image.time_ns + 2 * budget  # none waits longer than one image takes

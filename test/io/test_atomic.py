@@ -1,0 +1,26 @@
+"""A file is there whole, or as it was before."""
+
+import pytest
+
+from deviloc_ros.io.atomic import whole_file
+
+
+def test_what_was_written_takes_the_place_of_what_was_there(tmp_path):
+    path = tmp_path / "new" / "file.json"
+    for text in ("old", "new"):
+        with whole_file(path) as partial:
+            partial.write_text(text)
+            assert partial.parent == path.parent and partial != path  # a rename stays on one disk
+        assert path.read_text() == text
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path, written):
+    path = tmp_path / "file.json"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), whole_file(path) as partial:
+        if written:
+            partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,221 @@
+"""Pose from correspondences: exact where they are exact, honest about its uncertainty, and lost where it must be."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from worlds import LENSES, PINHOLE, World, rigid_of, world
+
+from deviloc_ros.config import PoseConfig
+from deviloc_ros.geometry import pose_difference, rotation_distance_deg, transform_points, translation_distance_m
+from deviloc_ros.pose.solve import solve_pnp
+from deviloc_ros.types import Correspondences, Localized, Lost, Reason
+
+DRAWS = 400
+LENIENT = PoseConfig(min_inliers=4, min_inlier_ratio=0.0, min_coverage=0.0)
+
+
+def assert_near(result, truth: World, translation_m: float, rotation_deg: float):
+    assert isinstance(result, Localized), result
+    assert translation_distance_m(result.cam_from_world, truth.cam_from_world) < translation_m
+    assert rotation_distance_deg(result.cam_from_world, truth.cam_from_world) < rotation_deg
+
+
+def with_points(correspondences: Correspondences, points) -> Correspondences:
+    return replace(
+        correspondences, points_in_world=np.broadcast_to(points, correspondences.points_in_world.shape).copy()
+    )
+
+
+@pytest.mark.parametrize("camera", LENSES, ids=lambda camera: camera.model)
+@pytest.mark.parametrize("seed", range(3))
+def test_exact_correspondences_give_back_the_camera(camera, seed):
+    truth = world(seed, camera=camera)
+    result = solve_pnp(truth.correspondences, camera, PoseConfig())
+    assert_near(result, truth, 1e-4, 1e-3)
+    assert result.evidence.inliers == len(truth.correspondences) and result.evidence.coverage > 0.9
+
+
+def test_a_map_may_lie_far_from_its_origin():
+    near = world(0)
+    away = rigid_of([0, 0, 0], [400e3, -5e6, 100])  # as UTM coordinates are
+    points = replace(
+        near.correspondences,
+        points_in_world=transform_points(away, near.correspondences.points_in_world),
+        origins=transform_points(away, near.correspondences.origins),
+    )
+    truth = World(PINHOLE, near.cam_from_world * away.inverse(), points)
+    assert_near(solve_pnp(points, PINHOLE, PoseConfig()), truth, 1e-3, 1e-3)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.8])
+def test_outliers_are_left_out(share):
+    truth = world(1, count=600)
+    spoilt = truth.with_outliers(np.random.default_rng(0), share)
+    result = solve_pnp(spoilt, PINHOLE, PoseConfig())
+    assert_near(result, truth, 1e-3, 0.02)
+    assert result.evidence.inlier_ratio == pytest.approx(1 - share, abs=0.08)
+
+
+def test_the_same_seed_gives_the_same_pose():
+    noisy = world(2).with_outliers(np.random.default_rng(1), 0.5)
+    first, second = (solve_pnp(noisy, PINHOLE, PoseConfig(random_seed=7)) for _ in range(2))
+    np.testing.assert_array_equal(first.cam_from_world.matrix(), second.cam_from_world.matrix())
+    np.testing.assert_array_equal(first.covariance, second.covariance)
+
+
+def test_the_pose_does_not_hang_on_what_ransac_drew():
+    """Few points with heavy-tailed errors: many poses pass RANSAC, and each has a local minimum near."""
+    truth = world(0, count=40).correspondences
+    noisy = replace(truth, keypoints=truth.keypoints + 6 * np.random.default_rng(0).standard_t(1, (40, 2)))
+    config = replace(LENIENT, max_position_std_m=100.0)
+    poses = [solve_pnp(noisy, PINHOLE, replace(config, random_seed=seed)).cam_from_world for seed in range(6)]
+    assert max(translation_distance_m(pose, poses[0]) for pose in poses) < 1e-6
+
+
+@pytest.mark.parametrize("count", [0, 3, 29])
+def test_too_few_correspondences_is_lost_not_identity(count):
+    result = solve_pnp(world().correspondences[:count], PINHOLE, PoseConfig())
+    assert isinstance(result, Lost) and result.reason is Reason.FEW_CORRESPONDENCES
+    assert str(count) in result.detail and "30" in result.detail
+
+
+def test_chance_agreement_is_not_a_pose():
+    spoilt = world(3).with_outliers(np.random.default_rng(2), 1.0)
+    result = solve_pnp(spoilt, PINHOLE, PoseConfig(min_inlier_ratio=0.0))
+    assert isinstance(result, Lost) and result.reason in (Reason.FEW_INLIERS, Reason.NO_CONSENSUS)
+
+
+def test_a_low_share_of_inliers_is_not_a_pose():
+    spoilt = world(4, count=600).with_outliers(np.random.default_rng(3), 0.8)
+    result = solve_pnp(spoilt, PINHOLE, PoseConfig(min_inlier_ratio=0.4))
+    assert isinstance(result, Lost) and result.reason is Reason.LOW_INLIER_RATIO
+    assert result.evidence.inliers > 60
+
+
+def test_inliers_in_one_corner_are_not_a_pose():
+    corner = np.random.default_rng(4).uniform([10, 10], [150, 150], (200, 2))
+    result = solve_pnp(world(5, keypoints=corner).correspondences, PINHOLE, PoseConfig(min_coverage=0.2))
+    assert isinstance(result, Lost) and result.reason is Reason.LOW_COVERAGE
+    assert result.evidence.coverage == pytest.approx(4 / 48)  # 2 x 2 of 8 x 6 cells
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_points_on_one_line_do_not_hold_a_pose(seed):
+    line = np.linspace([60, 40], [580, 440], 100)
+    truth = world(seed, keypoints=line)
+    start, end = truth.correspondences.points_in_world[[0, -1]]
+    on_line = start + np.linspace(0, 1, 100)[:, None] * (end - start)
+    in_cam = truth.cam_from_world * on_line
+    straight = replace(truth.correspondences, points_in_world=on_line, keypoints=PINHOLE.project(in_cam))
+    result = solve_pnp(straight, PINHOLE, LENIENT)
+    assert isinstance(result, Lost), result
+
+
+def test_one_point_many_times_does_not_hold_a_pose():
+    spread = world(6).correspondences
+    for keypoints in (spread.keypoints, np.full_like(spread.keypoints, 200.0)):
+        result = solve_pnp(replace(with_points(spread, [1.0, 2.0, 3.0]), keypoints=keypoints), PINHOLE, LENIENT)
+        assert isinstance(result, Lost), result
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_few_points_that_are_not_finite_are_no_inliers(value):
+    truth = world(7)
+    points = truth.correspondences.points_in_world.copy()
+    points[:20] = value
+    result = solve_pnp(with_points(truth.correspondences, points), PINHOLE, PoseConfig())
+    if isinstance(result, Localized):
+        assert_near(result, truth, 1e-3, 0.01)
+        assert not result.evidence.inlier_mask[:20].any()
+
+
+def test_a_plane_is_enough():
+    truth = world(8)
+    rays = truth.cam_from_world.inverse().rotation.matrix() @ PINHOLE.rays(truth.correspondences.keypoints).T
+    on_plane = truth.cam_from_world.tgt_origin_in_src() + 3.0 * rays.T
+    assert_near(solve_pnp(with_points(truth.correspondences, on_plane), PINHOLE, PoseConfig()), truth, 1e-4, 1e-3)
+
+
+FORMAL = PoseConfig(covariance_scale=1.0, min_position_std_m=0.0, min_orientation_std_deg=0.0)
+
+
+@pytest.mark.parametrize("seed, camera", [(10, PINHOLE), (11, PINHOLE), (12, LENSES[-1])])
+def test_the_covariance_is_that_of_many_noisy_draws(seed, camera):
+    """Pinned by sampling: order, axes, units and scale of the 6 x 6 covariance of world_from_cam."""
+    rng, truth = np.random.default_rng(seed), world(seed, count=300, camera=camera)
+    config = FORMAL  # independent noise here: nothing that all points share
+    results = [solve_pnp(truth.with_noise(rng, 1.0), camera, config) for _ in range(DRAWS)]
+    world_from_cam = truth.cam_from_world.inverse()
+    errors = np.array([pose_difference(r.cam_from_world.inverse(), world_from_cam) for r in results])
+    each = np.mean([e @ np.linalg.solve(result.covariance, e) for e, result in zip(errors, results, strict=True)])
+    assert 0.75 * 6 < each < 1.35 * 6
+    mean = np.mean([result.covariance for result in results], 0)
+    claimed = np.sqrt(np.diag(mean))
+    for block in (slice(0, 3), slice(3, 6)):
+        assert np.linalg.norm(errors.std(0)[block]) == pytest.approx(np.linalg.norm(claimed[block]), rel=0.25)
+    np.testing.assert_allclose(np.corrcoef(errors.T), mean / np.outer(claimed, claimed), atol=0.25)
+
+
+def test_the_covariance_grows_with_the_noise_and_its_scale():
+    rng, truth = np.random.default_rng(12), world(12)
+    deviations = []
+    for sigma_px, scale in ((0.5, 1.0), (2.0, 1.0), (0.5, 16.0)):
+        result = solve_pnp(truth.with_noise(rng, sigma_px), PINHOLE, replace(FORMAL, covariance_scale=scale))
+        deviations.append(np.sqrt(np.diag(result.covariance)).mean())
+        assert np.linalg.eigvalsh(result.covariance).min() > 0
+    assert deviations[1] == pytest.approx(4 * deviations[0], rel=0.3)
+    assert deviations[2] == pytest.approx(4 * deviations[0], rel=0.3)
+
+
+def test_a_pose_that_its_own_covariance_does_not_stand_behind_is_lost():
+    truth = world(3)
+    noisy = truth.with_noise(np.random.default_rng(0), 2.0)
+    strict = solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std_m=1e-4))
+    assert isinstance(strict, Lost) and strict.reason is Reason.UNCERTAIN
+    assert "position std" in strict.detail
+    assert isinstance(solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std_m=10.0)), Localized)
+
+
+def hanging_on_a_corner(off_m: float, seed: int) -> World:
+    """A wall seen in the middle of the image, exact, and in one cell in a corner, where points are that far off."""
+    rng = np.random.default_rng(seed)
+    middle, corner = rng.uniform([160, 160], [480, 320], (60, 2)), rng.uniform([562, 402], [635, 475], (8, 2))
+    truth = world(seed, keypoints=np.concatenate([middle, corner]))
+    in_cam = 4.0 * PINHOLE.rays(truth.correspondences.keypoints)
+    in_cam[60:, 1] += off_m
+    points = transform_points(truth.cam_from_world.inverse(), in_cam)
+    return replace(truth, correspondences=replace(truth.correspondences, points_in_world=points))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_pose_that_one_part_of_the_image_decides_is_lost(seed):
+    config = PoseConfig(covariance_scale=0.01)  # a covariance that does not see it
+    right = hanging_on_a_corner(0.0, seed)
+    assert_near(solve_pnp(right.correspondences, PINHOLE, config), right, 1e-4, 1e-3)
+    spoilt = hanging_on_a_corner(0.05, seed)
+    lost = solve_pnp(spoilt.correspondences, PINHOLE, config)
+    assert isinstance(lost, Lost) and lost.reason is Reason.UNSTABLE
+    given = solve_pnp(spoilt.correspondences, PINHOLE, replace(config, max_shift_m=1.0))
+    error_m = translation_distance_m(given.cam_from_world, spoilt.cam_from_world)
+    said_m = float(lost.detail.split()[3])
+    assert error_m > 0.05 and said_m == pytest.approx(error_m, rel=0.1)  # all other points are exact
+
+
+def test_no_pose_claims_to_be_better_than_the_floor():
+    config = PoseConfig(min_position_std_m=0.01, min_orientation_std_deg=0.5)
+    result = solve_pnp(world(3).correspondences, PINHOLE, config)
+    assert np.sqrt(np.linalg.eigvalsh(result.covariance)[[0, -1]]) == pytest.approx([np.deg2rad(0.5), 0.01], rel=1e-3)
+
+
+def test_points_that_err_together_count_for_less():
+    """Neighbours that share one error: the pose is off by more than as many independent errors would make it."""
+    rng, truth, covariances = np.random.default_rng(13), world(13, count=400), []
+    keypoints = truth.correspondences.keypoints
+    blocks = np.unique((keypoints // 100).astype(int), axis=0, return_inverse=True)[1].ravel()
+    for shared in (rng.normal(0, 1.0, keypoints.shape), rng.normal(0, 1.0, (blocks.max() + 1, 2))[blocks]):
+        moved = replace(truth.correspondences, keypoints=keypoints + shared)
+        covariances.append(solve_pnp(moved, PINHOLE, FORMAL).covariance)
+    alone, together = (np.sqrt(np.trace(c[:3, :3])) for c in covariances)
+    assert together > 1.5 * alone

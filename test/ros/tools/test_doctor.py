@@ -1,0 +1,95 @@
+"""What the doctor finds on a robot."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from ros.robot import BASE_FROM_CAM, Robot
+from sensor_msgs.msg import CameraInfo, Image
+
+from benchmarks.node.live_robot import info_msg
+from deviloc_ros.camera import Camera
+from deviloc_ros.doctor.checks import Level
+from deviloc_ros.ros.conversions import transform_msg
+from deviloc_ros.ros.tools.doctor import (
+    Heard,
+    Questions,
+    examine_info,
+    examine_robot,
+    examine_topic,
+    examine_transforms,
+)
+
+ASKED = Questions("image", "camera_info", "map", "odom", "base_link", 4.0)
+CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
+
+
+def test_a_topic_that_nobody_fills_is_a_fail():
+    assert examine_topic(Heard("image")).level is Level.FAIL
+    assert examine_topic(Heard("image", publishers=["camera (best_effort, depth 5)"])).level is Level.FAIL
+    heard = Heard("image", publishers=["camera (best_effort, depth 5)"], count=30, seconds=3.0)
+    assert examine_topic(heard).level is Level.OK and "10.0 Hz" in examine_topic(heard).what
+
+
+def test_a_calibration_must_be_usable_and_of_the_image():
+    image = Image(width=64, height=48, encoding="mono8", step=64, data=bytes(64 * 48))
+    image.header.frame_id = "camera"
+    images = Heard("image", last=image)
+
+    def level(info: CameraInfo | None) -> Level:
+        return examine_info(Heard("camera_info", last=info), images)[1].level
+
+    assert level(info_msg(CAMERA, "camera")) is Level.OK
+    assert level(info_msg(CAMERA, "other")) is Level.FAIL
+    assert level(info_msg(Camera("PINHOLE", 640, 480, (600.0, 600.0, 319.5, 239.5)), "camera")) is Level.FAIL
+    assert level(CameraInfo(width=64, height=48)) is Level.FAIL and level(None) is Level.FAIL
+
+
+@pytest.mark.parametrize(
+    ("reason", "level"),
+    [(None, Level.FAIL), ("no_extrinsic", Level.FAIL), ("accepted", Level.OK), ("few_inliers", Level.OK)],
+)
+def test_a_camera_that_is_not_in_tf_is_a_fail_unless_the_localizer_knows_its_place(reason, level):
+    status = DiagnosticStatus(values=[KeyValue(key="reason", value=reason)]) if reason else None
+    robot = SimpleNamespace(asked=ASKED, status=status, missing_transform=lambda target, source: "unknown frame")
+    image = Image()
+    image.header.frame_id = "camera"
+    camera, odometry, _ = examine_transforms(robot, image)
+    assert camera.level is level and odometry.level is Level.WARN
+
+
+@pytest.mark.ros
+def test_a_robot_is_examined_over_dds(ros_domain):
+    import rclpy
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    robot = Robot(context=context)
+    robot.static.sendTransform(transform_msg(BASE_FROM_CAM, 0, "base_link", "camera"))
+    ended = threading.Event()
+
+    def drive() -> None:
+        while not ended.is_set():
+            robot.send_info()
+            robot.send_odometry()
+            robot.send_image(50)
+            ended.wait(0.1)
+
+    driver = threading.Thread(target=drive)
+    driver.start()
+    try:
+        findings, cameras = examine_robot(ASKED)
+    finally:
+        ended.set()
+        driver.join()
+        robot.close()
+        rclpy.try_shutdown(context=context)
+    fails = [finding.what for finding in findings if finding.level is Level.FAIL]
+    said = "\n".join(map(str, findings))
+    assert not fails and len(cameras) == 1
+    assert "transform base_link <- camera" in said and "transform odom <- base_link" in said
+    assert "no localizer reports" in said and "no transform map <- base_link" in said

@@ -1,0 +1,121 @@
+"""A recording over DDS gives the poses that it gives offline; what it holds of the node's own is not replayed."""
+
+import argparse
+from collections import Counter
+
+import numpy as np
+import pycolmap
+import pytest
+
+pytest.importorskip("rclpy")
+
+from bags_of_others import BRIGHTNESSES, IMAGE, INFO, START_NS, TRUTH, drive, of_ros1
+from ros.stand_in import StandInLocalizer
+from ros_helpers import python_process
+
+from deviloc_ros.bags.bag_index import Rig
+from deviloc_ros.bags.bag_plan import TruthSource, read
+from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.writer import BagWriter
+from deviloc_ros.config import TrackingConfig
+from deviloc_ros.evaluation.recordings.bag_run import Plan, conclude, run_offline, truth_of_images
+from deviloc_ros.evaluation.recordings.frames import WORDS
+from deviloc_ros.ros.tools.realtime import Heard, Pose, estimates_of, freshness, run_real_time
+from deviloc_ros.ros.tools.realtime_node import node_arguments
+from deviloc_ros.ros.tools.replay import Replay, Sent
+
+pytestmark = pytest.mark.ros
+
+
+def test_the_same_images_give_the_same_poses_as_offline(ros_domain, tmp_path):
+    bag = drive(tmp_path / "bag", lost=(6,))
+    plan = Plan(truth=TruthSource(topic=TRUTH))
+    parameters = {"use_sim_time": "true", "map_path": "stand-in", "image_topic": IMAGE, "camera_info_topic": INFO}
+    arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+    with Recording(bag) as recording:
+        topics, contents = read(recording, plan)
+        offline = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())
+        with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
+            live, transport = run_real_time(recording, topics, Rig(), rate=0)
+        run = conclude(recording, plan, truth_of_images(recording, topics, contents, plan), live, transport)
+    assert [e.stamp_ns for e in live] == [e.stamp_ns for e in offline]
+    assert [e.localized for e in live] == [e.localized for e in offline]
+    for one, other in zip(live, offline, strict=True):
+        if one.localized:
+            np.testing.assert_allclose(one.map_from_base.matrix(), other.map_from_base.matrix(), atol=1e-6)
+            np.testing.assert_allclose(one.covariance, other.covariance, rtol=1e-6, atol=1e-12)
+    assert transport["node"]["images_processed"] == len(BRIGHTNESSES)
+    assert transport["map_to_odom"] is None and run.summary["wrong_fixes"] == 0
+    assert run.latency["p50"] > 0
+    assert [(e.status, e.references) for e in live] == [(e.status, e.references) for e in offline]
+    assert run.summary["outcomes"] == {"accepted": 9, "no_features": 1, "unconfirmed": 2}
+
+
+def test_every_image_without_a_pose_has_a_reason():
+    word = {"detail": "", "inliers": "0", "inlier_ratio": "0.000", "coverage": "0.000", "references": ""}
+    lost = {**word, "detail": "too few inliers: 7", "inliers": "7", "inlier_ratio": "0.250", "references": "a, b"}
+    said = {1: "accepted", 2: "replaced", 3: "few_inliers", 5: "accepted", 6: "unconfirmed"}
+    heard = Heard(
+        poses={1: Pose(4_000_000, pycolmap.Rigid3d(), np.eye(6))},
+        outcomes={stamp: (lost if stamp == 3 else word) | {"reason": reason} for stamp, reason in said.items()},
+    )
+    sent = {stamp: Sent(10 * stamp, 1_000_000) for stamp in range(1, 9)}
+    estimates = estimates_of(sent, heard)
+    assert [e.status for e in estimates] == [
+        *("accepted", "replaced", "few_inliers", "not_received", "not_published", "unconfirmed"),
+        *("unfinished", "unfinished"),
+    ]
+    assert all(e.status in WORDS for e in estimates)
+    assert [e.stamp_ns for e in estimates if not e.tried] == [2, 4, 7, 8]
+    assert estimates[0].latency_ms == 3.0 and estimates[0].received_ns == 10
+    few = estimates[2]
+    assert (few.detail, few.inliers, few.inlier_ratio, few.references) == ("too few inliers: 7", 7, 0.25, ("a", "b"))
+    assert {e.status for e in estimates_of(sent, Heard())} == {"unfinished"}
+
+
+def test_a_busy_node_replaces_images_and_says_which(ros_domain, tmp_path):
+    bag = drive(tmp_path / "bag", brightnesses=range(10, 40))
+    parameters = {"use_sim_time": "true", "map_path": "slow", "image_topic": IMAGE, "camera_info_topic": INFO}
+    arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+    with Recording(bag) as recording:
+        topics, _ = read(recording, Plan())
+        with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
+            live, transport = run_real_time(recording, topics, Rig(), rate=3)
+    counts = Counter(e.status for e in live)
+    assert counts["replaced"] == transport["node"]["dropped.replaced"] > 0
+    assert counts["accepted"] == transport["node"]["images_published"] > 0
+    assert not counts["not_published"] and sum(counts.values()) == 30
+
+
+def test_a_recorded_map_to_odom_is_left_out_and_the_rest_stays(ros, tmp_path):
+    pose = pycolmap.Rigid3d()
+    with BagWriter(tmp_path / "bag") as writer:
+        for parent, child in (("map", "odom"), ("odom", "base_link"), ("map", "shelf")):
+            writer.transform(START_NS, parent, child, pose)
+    node = Replay("/pose", IMAGE, lambda *_: None)
+    with Recording(tmp_path / "bag") as recording:
+        kept = [bool(node._without_own(recorded)) for recorded in recording.messages()]
+    node.destroy_node()
+    assert kept == [False, True, True]
+
+
+def test_a_bag_of_ros1_is_refused_with_the_way_out(tmp_path):
+    bag = of_ros1(drive(tmp_path / "plain"), tmp_path / "old.bag")
+    with Recording(bag) as recording, pytest.raises(ValueError, match="rosbags-convert"):
+        run_real_time(recording, Topics(IMAGE, INFO), Rig(), rate=1.0)
+
+
+def test_freshness_tells_rate_and_gap():
+    figures = freshness([0, 50_000_000, 150_000_000], [0.2, 0.1, 0.15])
+    assert figures["rate_hz"] == pytest.approx(2 / 0.15) and figures["largest_gap_s"] == pytest.approx(0.1)
+    assert figures["stamp_ahead_min_s"] == pytest.approx(0.1) and freshness([1], []) is None
+
+
+def test_the_node_is_told_what_the_flags_say(tmp_path):
+    flags = {"map": tmp_path, "map_frame": "map", "base_frame": "base", "odom_frame": "", "camera_frame": ""}
+    options = argparse.Namespace(**flags, extrinsic="0 0 0 0 0 0 1", rectified=True, two_d=False)
+    arguments = node_arguments(options, Topics("/cam/image/compressed", "/cam/info"), ["pose.min_inliers=40"])
+    expected = ["image_topic:=/cam/image", "image_transport:=compressed", "rectified:=true", "tf_mode:=map_to_base"]
+    for argument in (*expected, "base_from_camera:=0 0 0 0 0 0 1", "pose.min_inliers:=40"):
+        assert argument in arguments

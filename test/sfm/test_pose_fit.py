@@ -1,0 +1,110 @@
+"""Whether given poses are those that the images were taken from is seen in the images, and said when a map is built."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rooms import QUIET, room_config, room_matcher
+from worlds import PINHOLE, rigid_of
+
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.mapping.build import build_map, warn_if_far
+from deviloc_ros.maps.inspect import describe
+from deviloc_ros.maps.store import Map
+from deviloc_ros.sfm.matches import Keypoints
+from deviloc_ros.sfm.pose_fit import errors_with_view, fit_of_poses
+from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.types import Features, Lifted, Matches, Moved, ReferenceView
+
+VIEWS, POINTS, NOISE_PX = 8, 120, 0.3
+OFF = rigid_of(np.deg2rad([0.6, 0.8, 0.0]), [0.03, 0.0, 0.04])  # 5 cm and 1 degree
+
+
+def same_points(a: Features, b: Features) -> np.ndarray:
+    """Keypoint n of each image shows point n."""
+    return np.repeat(np.arange(POINTS)[:, None], 2, axis=1)
+
+
+def seen() -> tuple[list[PosedImage], Keypoints]:
+    """Views along a line, and what they see of one cloud of points, 0.3 px off."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform([-2, -1.5, 3], [2, 1.5, 7], (POINTS, 3))
+    images, features = [], {}
+    for number in range(VIEWS):
+        pose = rigid_of([0, 0.02 * number, 0], [-0.15 * number, 0, 0])
+        images.append(PosedImage(f"view-{number}.png", Path(f"view-{number}.png"), PINHOLE, pose))
+        pixels = PINHOLE.project(transform_points(pose, points)) + rng.normal(0, NOISE_PX, (POINTS, 2))
+        nothing = torch.zeros(POINTS, 1)
+        features[images[-1].name] = Features(torch.from_numpy(pixels), nothing, nothing, nothing, (640, 480))
+    return images, Keypoints(features, same_points)
+
+
+def test_poses_that_the_images_were_taken_from_fit():
+    images, keypoints = seen()
+    fit = fit_of_poses(keypoints, images, QUIET)
+    assert fit.pairs == VIEWS * (VIEWS - 1) // 2 and not fit.contradicts
+    # A Sampson distance of pixels that are NOISE_PX off in both images has that standard deviation.
+    assert fit.median_px == pytest.approx(0.674 * NOISE_PX, rel=0.1) and fit.lost_share == 0
+    assert "try" not in str(fit)
+
+
+def test_half_of_the_views_a_little_off_contradict_the_others():
+    images, keypoints = seen()
+    images[::2] = [replace(image, cam_from_world=OFF * image.cam_from_world) for image in images[::2]]
+    fit = fit_of_poses(keypoints, images, QUIET)
+    assert fit.contradicts and 0.2 < fit.lost_share < 16 / 28  # 16 of 28 pairs are of both halves
+    assert f"{fit.median_px:.1f} px off" in str(fit) and "--refine-poses" in str(fit)
+
+
+def test_a_common_motion_of_all_views_changes_nothing():
+    images, keypoints = seen()
+    moved = [replace(i, cam_from_world=i.cam_from_world * rigid_of([0.3, 0.2, 0.1], [5, 6, 7])) for i in images]
+    here, there = (fit_of_poses(keypoints, views, QUIET).median_px for views in (images, moved))
+    assert here == pytest.approx(there, rel=1e-6)
+
+
+def test_a_map_far_from_its_origin_is_warned_of(caplog):
+    images, _ = seen()
+    warn_if_far(images)
+    assert not caplog.text
+    warn_if_far([replace(i, cam_from_world=i.cam_from_world * rigid_of([0, 0, 0], [-4e5, -5e6, 0])) for i in images])
+    assert "5016 km from its origin, where points are stored to 0.500 m" in caplog.text
+
+
+def test_views_that_share_nothing_say_nothing():
+    images, keypoints = seen()
+    fit = fit_of_poses(keypoints, images[:1], QUIET)
+    assert fit.pairs == 0 and not fit.contradicts and str(fit).startswith("not known")
+
+
+def test_matches_that_a_matcher_moves_are_judged_where_it_moves_them():
+    images, keypoints = seen()
+    a, b = images[:2]
+    pixels_a, pixels_b = keypoints.pixels(a.name), keypoints.pixels(b.name)
+    beside = keypoints.features[b.name].keypoints + 4  # a cell's middle is not where the match is
+    features = replace(keypoints.features[b.name], keypoints=beside)
+    nothing_lifted = Lifted(np.zeros((POINTS, 3)), np.zeros(POINTS), np.ones(POINTS))
+    view = ReferenceView(b.name, b.camera, b.cam_from_world, features, nothing_lifted)
+    matches = Matches(pixels_a, np.arange(POINTS), np.ones(POINTS), Moved(pixels_a, pixels_b, np.zeros((POINTS, 1))))
+    assert np.median(errors_with_view(a, view, matches)) == pytest.approx(0.674 * NOISE_PX, rel=0.3)
+    assert not np.median(errors_with_view(a, view, replace(matches, moved=None))) < 1
+
+
+def test_a_map_says_how_well_its_poses_fit(room, tmp_path, caplog):
+    """Poses as they are stay without a warning; turned ones are warned of, and the map keeps the figure."""
+    options = {"quiet": True, "matcher": room_matcher("xfeat")}
+    images = room.images[:4]
+    with caplog.at_level(logging.WARNING):
+        build_map(images, tmp_path / "right.map", room_config(), **options)
+    assert "pose fit" not in caplog.text
+    turned = [
+        replace(i, cam_from_world=rigid_of([0.02 * n, 0, 0], [0, 0, 0]) * i.cam_from_world)
+        for n, i in enumerate(images)
+    ]
+    report = build_map(turned, tmp_path / "turned.map", room_config(), **options)
+    assert "try --refine-poses" in caplog.text and "try --refine-poses" in report.notes["pose fit"]
+    said = dict(describe(Map.open(tmp_path / "turned.map")))
+    assert said["pose fit"] == report.notes["pose fit"]

@@ -1,0 +1,231 @@
+"""Maps from images alone: the structure is right up to a similarity, and what is not known or not used is said."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pycolmap
+import pytest
+import torch
+from rooms import QUIET
+from worlds import PINHOLE, rigid_of
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.cli import main
+from deviloc_ros.commands.flags.common import parse_camera
+from deviloc_ros.commands.flags.images_alone import KnownDistance, as_flag, metric
+from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
+from deviloc_ros.maps.alignment import align_poses
+from deviloc_ros.maps.store import Map
+from deviloc_ros.sfm.matches import Keypoints, sift_keypoints
+from deviloc_ros.sfm.structure import (
+    UnposedImage,
+    find_images,
+    median_depth,
+    moved_images,
+    pairs_of,
+    structure_from_motion,
+)
+from deviloc_ros.sources.base import PosedImage, SourceError
+from deviloc_ros.types import Features, Landmarks
+
+CAMERA = "PINHOLE,320,240,262,262,159.5,119.5"
+
+
+@pytest.fixture(scope="module")
+def folder(room, tmp_path_factory):
+    """The room's views, an image of nothing and a file that is no image."""
+    folder = tmp_path_factory.mktemp("images")
+    for image in room.images:
+        (folder / image.name).write_bytes(image.path.read_bytes())
+    cv2.imwrite(str(folder / "black.png"), np.zeros((240, 320), np.uint8))
+    (folder / "text.jpg").write_text("not an image")
+    return folder
+
+
+def seen_points(images: list[UnposedImage], poses: list[pycolmap.Rigid3d]) -> Keypoints:
+    """A cloud of points as cameras see it, half a pixel off; what they see is matched without error."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform([-2, -1.5, 2], [2, 1.5, 6], (400, 3))
+    features = {}
+    for image, pose in zip(images, poses, strict=True):
+        pixels = PINHOLE.project(transform_points(pose, points)) + rng.normal(0, 0.5, (len(points), 2))
+        seen = np.flatnonzero(((pixels > 0) & (pixels < [640, 480])).all(1))
+        number, ones = torch.from_numpy(seen)[:, None].float(), torch.ones(len(seen))
+        features[image.name] = Features(torch.from_numpy(pixels[seen]), number, ones, ones, (640, 480))
+    return Keypoints(features, match_numbers)
+
+
+def match_numbers(a: Features, b: Features) -> np.ndarray:
+    numbers = [features.descriptors[:, 0].numpy() for features in (a, b)]
+    return np.stack(np.intersect1d(*numbers, return_indices=True)[1:], 1)
+
+
+POSES = [rigid_of([0.02 * n, -0.05 * n, 0.01 * n], [-0.25 * n, 0.1 * n, 0.05 * n]) for n in range(8)]  # cam_from_world
+AWAY = rigid_of([0, np.pi, 0], [0, 0, 0])  # sees none of it
+
+
+@pytest.mark.parametrize(
+    ("camera", "known"), [(PINHOLE, True), (Camera("SIMPLE_RADIAL", 640, 480, (600.0, 319.5, 239.5, 0.0)), False)]
+)
+def test_structure_is_found_up_to_a_similarity_and_so_is_an_unknown_camera(camera, known):
+    images = [UnposedImage(f"{n}.png", Path(), camera) for n in range(9)]
+    posed, skipped = structure_from_motion(images, seen_points(images, [*POSES, AWAY]), QUIET, known_camera=known)
+    assert [image.name for image in posed] == [f"{n}.png" for n in range(8)]
+    assert [(s.name, s.why) for s in skipped] == [("8.png", "not registered with the 8 others")]
+    moved = moved_images(posed, align_poses([image.cam_from_world for image in posed], POSES))
+    for image, pose in zip(moved, POSES, strict=True):
+        assert translation_distance_m(image.cam_from_world, pose) < 0.02
+        assert rotation_distance_deg(image.cam_from_world, pose) < 0.5
+        assert len(image.landmarks) > 100
+    assert posed[0].camera.focal_px == pytest.approx(PINHOLE.focal_px, rel=0.0 if known else 0.02)
+    assert median_depth(moved) == pytest.approx(4, rel=0.2)
+
+
+def test_a_guessed_camera_is_shared_by_images_of_a_size(folder):
+    images, unreadable = find_images(folder, None)
+    assert {image.camera.focal_px for image in images} == {1.2 * 320} and len(images) == 8
+    assert [skipped.name for skipped in unreadable] == ["text.jpg"]
+    assert [image.name for image in find_images(folder, None, "view-*", 3)[0]] == [f"view-{n}.png" for n in (0, 3, 6)]
+    with pytest.raises(SourceError, match=r"none of 9 images is usable; black\.png: image is 320 x 240 px, its camera"):
+        find_images(folder, PINHOLE)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".TIFF", ".bmp", ".webp"])
+def test_images_of_any_kind_are_found(tmp_path, suffix):
+    cv2.imwrite(str(tmp_path / f"a{suffix}"), np.zeros((240, 320), np.uint8))
+    ((image,), skipped) = find_images(tmp_path, None)
+    assert (image.name, skipped) == (f"a{suffix}", [])
+    assert image.camera == Camera("SIMPLE_RADIAL", 320, 240, (1.2 * 320, 159.5, 119.5, 0.0))
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SourceError, match="nowhere: no such folder"):
+        find_images(tmp_path / "nowhere", None)
+
+
+def test_images_without_structure_are_refused(folder, room, tmp_path):
+    images = find_images(folder, room.camera)[0][:3]
+    nothing = [replace(image, name=str(n), path=folder / "black.png") for n, image in enumerate(images)]
+    with pytest.raises(SourceError, match="no structure found from 3 images, 0 pairs of which share matches"):
+        structure_from_motion(nothing, sift_keypoints(nothing, QUIET), QUIET, known_camera=True)
+    with pytest.raises(SourceError, match="no images"):
+        find_images(tmp_path, None)
+
+
+def test_of_many_images_those_that_look_alike_or_follow_each_other_are_matched(folder, monkeypatch):
+    images, _ = find_images(folder, None)
+    keypoints = sift_keypoints(images, QUIET)
+    assert len(pairs_of(images, keypoints)) == 8 * 7 / 2
+    monkeypatch.setattr("deviloc_ros.sfm.structure.EXHAUSTIVE_UP_TO", 3)
+    monkeypatch.setattr("deviloc_ros.sfm.structure.NEIGHBOURS_IN_ORDER", 1)
+    monkeypatch.setattr("deviloc_ros.sfm.structure.LOOKALIKES_PER_VIEW", 2)
+    pairs = pairs_of(images, keypoints)
+    assert ("view-2.png", "view-3.png") in pairs and len(set(pairs)) == len(pairs) < 8 * 7 / 2
+
+
+def run(*arguments) -> int:
+    with pytest.raises(SystemExit) as done:
+        main([str(argument) for argument in arguments])
+    return done.value.code
+
+
+def build(folder, output, *more) -> int:
+    few = ("--set", "matcher.max_keypoints=512", "--only", "view-*", "--camera", CAMERA)
+    return run("build-map", "--images", folder, "--output", output, *few, *more)
+
+
+@pytest.fixture(scope="module")
+def unscaled(folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("maps") / "unscaled.map"
+    assert build(folder, path) == 0
+    return path
+
+
+def poses_of(folder) -> dict:
+    return {record.name: record.cam_from_world for record in Map.open(folder).records}
+
+
+def test_an_arbitrary_scale_is_said_until_the_map_is_aligned(unscaled, room, tmp_path, capsys):
+    assert run("map", "info", unscaled) == 0
+    out = capsys.readouterr().out
+    assert "structure from motion, 7 of 7 images" in out and "arbitrary: lengths are not metres" in out
+    positions, aligned = tmp_path / "positions.txt", tmp_path / "aligned.map"
+    wanted = {name: 2.5 * pose.tgt_origin_in_src() + [1, 2, 3] for name, pose in poses_of(unscaled).items()}
+    positions.write_text("\n".join(f"{name} {x} {y} {z}" for name, (x, y, z) in wanted.items()))
+    assert run("map", "align", unscaled, "--positions", positions, "--output", aligned) == 0
+    assert "as 7 known positions have it; scale 2.5000, off by 0.000 m" in capsys.readouterr().out
+    assert run("map", "info", aligned) == 0
+    out = capsys.readouterr().out
+    assert "arbitrary" not in out and "metres, by `map align`" in out
+    assert run("map", "check", aligned) == 0  # landmarks project where they were seen
+    before, after = Map.open(unscaled).view(3), Map.open(aligned).view(3)
+    np.testing.assert_allclose(after.lifted.points_in_world, 2.5 * before.lifted.points_in_world + [1, 2, 3], atol=1e-4)
+    np.testing.assert_allclose(after.lifted.depths, 2.5 * before.lifted.depths, rtol=1e-5)
+
+
+def test_a_known_distance_makes_metres(folder, tmp_path, capsys):
+    names = "view-0.png", "view-6.png"
+    assert build(folder, tmp_path / "a.map", "--known-distance", *names, 4.5) == 0
+    assert "scale: metres, as view-0.png and view-6.png were 4.5 m apart" in capsys.readouterr().out
+    poses = poses_of(tmp_path / "a.map")
+    assert translation_distance_m(poses[names[0]], poses[names[1]]) == pytest.approx(4.5)
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        (("view-0.png", "view-0.png", 1), r"'view-0\.png' is named twice"),
+        (("view-0.png", "view-6.png", "inf"), "METRES is 'inf'"),
+        (("view-0.png", "view-6.png", "12cm"), "METRES is '12cm'"),
+        (("view-0.png", "veiw-6.png", 1), r"'veiw-6\.png' is not among the images$"),
+    ],
+)
+def test_a_distance_that_is_none_is_refused_before_any_work(folder, tmp_path, capsys, monkeypatch, known, why):
+    monkeypatch.setattr("deviloc_ros.sfm.matches.find_keypoints", None)
+    assert build(folder, tmp_path / "a.map", "--known-distance", *known) == 2
+    assert re.search(why, capsys.readouterr().err.strip())
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ("veiw-0.png 1 2 3\nveiw-1.png 2 1 3\nveiw-2.png 3 2 1", "none of the 7 views is named there"),
+        ("view-0.png 1 2 3\nview-1.png 2 1 3\nveiw-2.png 3 2 1", "2 positions determine no rotation"),
+    ],
+)
+def test_positions_of_other_images_are_refused_before_any_work(folder, tmp_path, capsys, monkeypatch, lines, why):
+    monkeypatch.setattr("deviloc_ros.sfm.matches.find_keypoints", None)
+    (tmp_path / "positions.txt").write_text(lines)
+    assert build(folder, tmp_path / "a.map", "--positions", tmp_path / "positions.txt") == 2
+    assert why in capsys.readouterr().err
+
+
+def test_cameras_at_one_place_give_no_scale():
+    points = np.random.default_rng(0).uniform([-2, -1.5, 2], [2, 1.5, 6], (20, 3))
+    landmarks = Landmarks(np.arange(20), np.zeros((20, 2)), points)
+    images = [PosedImage(f"{n}.png", Path(), PINHOLE, pose, landmarks) for n, pose in enumerate((POSES[0], POSES[0]))]
+    with pytest.raises(ValueError, match=r"'0\.png' and '1\.png' were taken from one place"):
+        metric(images, {}, KnownDistance("0.png", "1.png", 1.0))
+
+
+def test_an_estimated_camera_is_said_as_the_flag_takes_it(room, capsys):
+    text = as_flag(room.camera)
+    assert text == CAMERA and parse_camera(text) == room.camera
+
+
+def test_flags_that_do_not_fit_are_named(unscaled, folder, tmp_path, capsys):
+    for arguments, word in (
+        (("build-map", "--output", tmp_path / "a.map"), "give one of --colmap"),
+        (("update-map", unscaled, "--same-unit", "--images", folder), "give one of --colmap"),
+        (("build-map", "--kitti", folder, "--positions", folder, "--output", tmp_path / "a.map"), "map align"),
+        (("map", "align", unscaled, "--poses", tmp_path / "a.tum"), "no such file"),
+    ):
+        assert run(*arguments) == 2
+        assert word in capsys.readouterr().err
+    assert build(folder, unscaled) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert build(folder, tmp_path / "a.map", "--only", "rover-*") == 2
+    assert "named like 'rover-*'" in capsys.readouterr().err

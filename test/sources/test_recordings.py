@@ -1,0 +1,160 @@
+"""Keyframes and poses from a recording: the sharpest image of each stretch, posed by what the robot knew."""
+
+import cv2
+import numpy as np
+import pycolmap
+import pytest
+from worlds import random_rigid
+
+from deviloc_ros.bags.bag_index import Rig
+from deviloc_ros.bags.bag_plan import Reading, TruthSource
+from deviloc_ros.bags.writer import BagWriter
+from deviloc_ros.cli import main
+from deviloc_ros.geometry import translation_distance_m
+from deviloc_ros.maps.store import Map
+from deviloc_ros.sources.base import SourceError
+from deviloc_ros.sources.colmap import reconstruction_of
+from deviloc_ros.sources.keyframes import Frame, Spacing, keyframes, sharpness_of
+from deviloc_ros.sources.recordings import read_bag
+
+PERIOD_NS = 100_000_000
+BASE_FROM_CAM = random_rigid(np.random.default_rng(5))
+EVERY_IMAGE = Spacing(0.0, 0.0)
+
+
+def at(x_m: float) -> pycolmap.Rigid3d:
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-x_m, 0, 0]))
+
+
+def turned(deg: float) -> pycolmap.Rigid3d:
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0, np.deg2rad(deg), 0])), np.zeros(3))
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Of one scene: sharp, and blurred more and more."""
+    sharp = np.random.default_rng(0).integers(0, 255, (60, 80), np.uint8)
+    return [sharp, *(cv2.GaussianBlur(sharp, (0, 0), sigma) for sigma in (0.6, 1.2, 2.4))]
+
+
+def chosen(poses, pixels) -> list[int]:
+    frames = (Frame(n, pose, image) for n, (pose, image) in enumerate(zip(poses, pixels, strict=True)))
+    return [frame.time_ns for frame in keyframes(frames, Spacing(0.25, 10))]
+
+
+def test_blur_is_less_sharp_at_any_exposure(pictures):
+    sharpness = [sharpness_of(picture) for picture in pictures]
+    assert sharpness == sorted(sharpness, reverse=True)
+    assert sharpness_of(pictures[0] // 2) > sharpness[1]
+    assert sharpness_of(np.zeros((60, 80), np.uint8)) == 0
+
+
+def test_a_stretch_gives_its_sharpest_frame(pictures):
+    sharp, soft, *_ = pictures
+    assert chosen([at(x) for x in (0, 0.1, 0.2, 0.3, 0.4, 0.6)], [soft, sharp, soft, soft, sharp, soft]) == [1, 4, 5]
+
+
+def test_a_robot_that_stands_still_gives_one_view_and_one_that_turns_several(pictures):
+    assert chosen([at(0)] * 20, [pictures[1]] * 20) == [0]
+    assert chosen([turned(deg) for deg in range(0, 40, 4)], [pictures[0]] * 10) == [0, 3, 6, 9]
+    assert chosen([], []) == []
+
+
+@pytest.fixture(scope="module")
+def bag(room, tmp_path_factory):
+    """A camera on a robot at the places of the room's views; one image came before the first pose."""
+    path = tmp_path_factory.mktemp("drive") / "bag"
+    with BagWriter(path) as writer:
+        writer.transform(1, "base_link", "camera", BASE_FROM_CAM, static=True)
+        writer.camera_info("/camera/info", 1, "camera", room.camera)
+        writer.image("/camera/image", 1, "camera", room.queries[0])
+        for number, image in enumerate(room.images):
+            time_ns = (number + 10) * PERIOD_NS
+            map_from_base = image.cam_from_world.inverse() * BASE_FROM_CAM.inverse()
+            writer.odometry("/odom", time_ns, "odom", "base_link", map_from_base)
+            writer.transform(time_ns, "map", "base_link", map_from_base)
+            writer.image("/camera/image", time_ns, "camera", cv2.imread(str(image.path)))
+    return path
+
+
+@pytest.mark.parametrize("poses", [TruthSource(topic="/odom"), TruthSource(transform=("map", "base_link"))])
+def test_images_get_the_pose_of_the_camera_at_their_stamp(bag, room, tmp_path, poses):
+    source = read_bag(bag, Reading(truth=poses), EVERY_IMAGE, tmp_path, quiet=True)
+    for image, true in zip(source.images, room.images, strict=True):
+        np.testing.assert_allclose(image.cam_from_world.matrix(), true.cam_from_world.matrix(), atol=1e-9)
+        np.testing.assert_array_equal(cv2.imread(str(image.path)), cv2.imread(str(true.path)))
+        assert image.camera.params == pytest.approx(room.camera.params)
+    assert [skipped.why for skipped in source.skipped] == ["no pose around its time"]
+
+
+def test_poses_are_those_of_the_stamps_and_an_offset(bag, room, tmp_path):
+    reading = Reading(truth=TruthSource(topic="/odom"))
+    source = read_bag(bag, reading, EVERY_IMAGE, tmp_path, time_offset_s=0.1, quiet=True)
+    for image, true in zip(source.images, room.images[1:], strict=False):
+        np.testing.assert_allclose(image.cam_from_world.matrix(), true.cam_from_world.matrix(), atol=1e-9)
+    assert "cannot tell time offset" in source.notes["timing"]  # of so few images
+
+
+def test_a_map_is_built_from_a_recording_in_one_command(bag, room, tmp_path, capsys):
+    arguments = ["build-map", "--bag", bag, "--pose-topic", "/odom", "--output", tmp_path / "a.map"]
+    arguments += ["--keyframe-m", 0.01, "--keyframes", tmp_path / "keyframes", "--set", "matcher.max_keypoints=512"]
+    with pytest.raises(SystemExit) as done:
+        main([str(argument) for argument in arguments])
+    assert done.value.code == 0
+    assert "7 views" in capsys.readouterr().out and len(list((tmp_path / "keyframes").iterdir())) == 7
+    records = Map.open(tmp_path / "a.map").records
+    np.testing.assert_allclose(records[3].cam_from_world.matrix(), room.images[3].cam_from_world.matrix(), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("reading", "why"),
+    [
+        (Reading(), "where are the robot's poses.*--odom-topic, --pose-topic"),
+        (Reading(truth=TruthSource(topic="/amcl_pose")), "no topic /amcl_pose"),
+        (Reading(truth=TruthSource(transform=("map", "rover"))), "the robot's poses, from transform map <- rover: "),
+        (Reading(truth=TruthSource(topic="/odom"), rig=Rig(base_frame="rover")), r"none of 8 images on /camera/image"),
+    ],
+)
+def test_what_is_missing_is_said(bag, tmp_path, reading, why):
+    with pytest.raises(ValueError, match=why):
+        read_bag(bag, reading, EVERY_IMAGE, tmp_path, quiet=True)
+
+
+def test_keyframes_that_cannot_be_written_are_named(bag, tmp_path):
+    reading = Reading(truth=TruthSource(topic="/odom"))
+    taken = tmp_path / f"{10 * PERIOD_NS}.png"  # the first keyframe's place
+    taken.mkdir()
+    with pytest.raises(SourceError, match=rf"{taken.name}: cannot be written"):
+        read_bag(bag, reading, EVERY_IMAGE, tmp_path, quiet=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SourceError, match="file: keyframes cannot be written there"):
+        read_bag(bag, reading, EVERY_IMAGE, tmp_path / "file", quiet=True)
+
+
+def run(*arguments) -> int:
+    with pytest.raises(SystemExit) as done:
+        main([str(argument) for argument in arguments])
+    return done.value.code
+
+
+def test_odometry_is_refined_unless_one_says_no(room, tmp_path, capsys):
+    """The way of docs/benchmarks.md: a drive with drift, its map, and the map moved onto the truth."""
+    model, drive, truth = tmp_path / "model", tmp_path / "drive", tmp_path / "truth.tum"
+    model.mkdir()
+    reconstruction_of(room.images).write_text(str(model))
+    source = ("--colmap", model, "--images", room.folder)
+    assert run("simulate-bag", *source, "--output", drive, "--truth", truth, "--drift", 0.05) == 0
+    for name, more in (("refined", ()), ("given", ("--no-refine-poses",))):
+        options = ("--keyframe-m", 0, "--set", "matcher.max_keypoints=512", *more)
+        assert run("build-map", "--bag", drive, "--odom-topic", "/odom", "--output", tmp_path / name, *options) == 0
+        assert ("poses: 7 of 7 refined over" in capsys.readouterr().out) == (name == "refined")
+    assert "7 of 7 refined" in Map.open(tmp_path / "refined").manifest.provenance["poses"]
+    assert run("map", "align", tmp_path / "refined", "--poses", truth, "--rigid") == 0
+    refined, given = (
+        [
+            translation_distance_m(record.cam_from_world, image.cam_from_world)
+            for record, image in zip(records, room.images, strict=True)
+        ]
+        for records in (Map.open(tmp_path / "refined").records, Map.open(tmp_path / "given").records)
+    )
+    assert given[0] < 1e-6 and max(refined) < 0.5 * max(given)

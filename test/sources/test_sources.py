@@ -1,0 +1,149 @@
+"""Folders of posed images: 7-Scenes and KITTI, whole and broken."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from worlds import random_rigid
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.sources.base import SourceError, read_numbers
+from deviloc_ros.sources.kitti import read_kitti
+from deviloc_ros.sources.sevenscenes import read_seven_scenes
+
+POSES = [random_rigid(np.random.default_rng(seed)) for seed in range(3)]  # cam_from_world
+
+
+def as_text(transform) -> str:
+    return "\n".join(" ".join(f"{value:.9e}" for value in row) for row in np.vstack([transform.matrix(), [0, 0, 0, 1]]))
+
+
+@pytest.fixture
+def seven_scenes(tmp_path):
+    """Two sequences of which the first is for training; the data set's own layout."""
+    (tmp_path / "TrainSplit.txt").write_text("sequence1\n")
+    for sequence in ("seq-01", "seq-02"):
+        (tmp_path / sequence).mkdir()
+        for number, pose in enumerate(POSES):
+            frame = tmp_path / sequence / f"frame-{number:06d}"
+            frame.with_suffix(".color.png").write_bytes(b"")
+            frame.with_suffix(".depth.png").write_bytes(b"")
+            frame.with_suffix(".pose.txt").write_text(as_text(pose.inverse()))
+    return tmp_path
+
+
+@pytest.fixture
+def kitti(tmp_path):
+    (tmp_path / "calib.txt").write_text("P0: 718.8 0 607.1 0 0 718.5 185.2 0 0 0 1 0\nP1: 1 0 0 0 0 1 0 0 0 0 1 0\n")
+    lines = [" ".join(f"{value:.9e}" for value in pose.inverse().matrix().reshape(-1)) for pose in POSES]
+    (tmp_path / "poses.txt").write_text("\n".join(lines) + "\n")
+    (tmp_path / "image_0").mkdir()
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"image_0/{number:06d}.png"), np.zeros((37, 124), np.uint8))
+    return tmp_path
+
+
+def assert_poses(images):
+    for image, pose in zip(images, POSES, strict=True):
+        np.testing.assert_allclose(image.cam_from_world.matrix(), pose.matrix(), atol=1e-6)
+
+
+def test_seven_scenes_reads_the_training_sequences_inverted(seven_scenes):
+    source = read_seven_scenes(seven_scenes)
+    assert [image.name for image in source.images] == [f"seq-01/frame-{n:06d}.color.png" for n in range(3)]
+    assert_poses(source.images)
+    assert source.images[0].camera.focal_px == 525 and not source.skipped  # 585 is the depth camera's
+    assert [i.name[:6] for i in read_seven_scenes(seven_scenes, ("seq-02", "seq-01")).images] == ["seq-02"] * 3 + [
+        "seq-01"
+    ] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("1 2 3", "reshape"),
+        ("", "reshape"),
+        ("one " * 16, "one"),
+        ("nan " * 16, "not finite"),
+        ("2 0 0 0 0 2 0 0 0 0 2 0 0 0 0 1", "not a rotation"),
+        (None, "not found"),
+    ],
+)
+def test_a_frame_with_a_bad_pose_is_skipped_with_its_file(seven_scenes, text, why):
+    path = seven_scenes / "seq-01/frame-000001.pose.txt"
+    path.unlink() if text is None else path.write_text(text)
+    source = read_seven_scenes(seven_scenes)
+    assert len(source.images) == 2
+    (skipped,) = source.skipped
+    assert skipped.name == "seq-01/frame-000001.color.png"
+    assert "frame-000001.pose.txt" in skipped.why and why in skipped.why
+
+
+def test_seven_scenes_without_what_it_needs_says_what(seven_scenes):
+    with pytest.raises(SourceError, match="seq-09: no frame"):
+        read_seven_scenes(seven_scenes, ("seq-09",))
+    (seven_scenes / "TrainSplit.txt").write_text("first one\n")
+    with pytest.raises(SourceError, match=r"TrainSplit\.txt"):
+        read_seven_scenes(seven_scenes)
+    (seven_scenes / "TrainSplit.txt").unlink()
+    with pytest.raises(SourceError, match=r"TrainSplit\.txt: not found"):
+        read_seven_scenes(seven_scenes)
+
+
+def test_kitti_reads_poses_inverted_and_the_camera_of_its_first_line(kitti):
+    source = read_kitti(kitti)
+    assert_poses(source.images)
+    assert source.images[0].camera == Camera("PINHOLE", 124, 37, (718.8, 718.5, 607.1, 185.2))
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("calib.txt", "P0: 1 2 3", r"calib\.txt: first line"),
+        ("calib.txt", "", r"calib\.txt"),
+        ("calib.txt", "P0: " + "x " * 12, r"calib\.txt: first line"),
+        ("calib.txt", "P0: " + "nan " * 12, "calib.txt"),
+        ("calib.txt", "P0: " + "0 " * 12, "calib.txt"),
+        ("poses.txt", "", r"poses\.txt: 0 poses for 3 images"),
+        ("poses.txt", "1 2 3 4 5", r"poses\.txt"),
+        ("poses.txt", "a " * 36, r"poses\.txt"),
+        ("image_0/000000.png", "not an image", r"000000\.png: not an image"),
+        ("image_0/000000.png", "", r"000000\.png: not an image"),
+        ("image_0/000003.png", "", r"poses\.txt: 3 poses for 4 images in image_0"),
+    ],
+)
+def test_a_broken_kitti_folder_names_the_file(kitti, file, text, message):
+    (kitti / file).write_text(text)
+    with pytest.raises(SourceError, match=message):
+        read_kitti(kitti)
+
+
+@pytest.mark.parametrize("file", ["calib.txt", "poses.txt"])
+def test_a_missing_kitti_file_is_named(kitti, file):
+    (kitti / file).unlink()
+    with pytest.raises(SourceError, match=f"{file}: not found"):
+        read_kitti(kitti)
+
+
+def test_a_kitti_pose_that_is_none_is_skipped(kitti):
+    lines = (kitti / "poses.txt").read_text().splitlines()
+    (kitti / "poses.txt").write_text("\n".join([lines[0], " ".join(["nan"] * 12), lines[2]]))
+    source = read_kitti(kitti)
+    assert [image.name for image in source.images] == ["000000.png", "000002.png"]
+    assert [skipped.name for skipped in source.skipped] == ["000001.png"] and "poses.txt" in source.skipped[0].why
+
+
+def test_no_folder_is_an_error_by_name(tmp_path):
+    with pytest.raises(SourceError, match="no image folder"):
+        read_kitti(tmp_path / "nowhere")
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_numbers_or_an_error_that_names_the_file(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "any.pose.txt"
+    path.write_text(text, errors="replace")
+    try:
+        assert read_numbers(path, (-1, 12)).shape[1] == 12
+    except SourceError as error:
+        assert "any.pose.txt" in str(error)
