@@ -19,6 +19,7 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.pose.aggregation import aggregate
 from deviloc_ros.pose.solve import solve_pnp
+from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
     Correspondences,
@@ -28,7 +29,6 @@ from deviloc_ros.types import (
     Lost,
     Matches,
     Prior,
-    Reason,
     ReferenceView,
     Result,
 )
@@ -72,18 +72,18 @@ class Localizer:
         try:
             gray = to_gray(image, camera)
         except ImageError as error:
-            return Lost(Reason.BAD_IMAGE, str(error))
+            return Lost(Status.BAD_IMAGE, str(error))
         with watch.stage("extract"):
             query = Query(self.matcher.extract(gray), camera, watch)
         if len(query.features) < self.config.pose.min_inliers:
-            return Lost(Reason.NO_FEATURES, f"{len(query.features)} keypoints", Evidence(stages_ms=watch.stages_ms))
+            return Lost(Status.NO_FEATURES, f"{len(query.features)} keypoints", Evidence(stages_ms=watch.stages_ms))
         with watch.stage("retrieve"):
             if candidates is None:
                 references = self.map.nearby_views(query.features, camera, prior, self.config.retrieval, gray)
             else:
                 references = self.map.views_named(candidates, self.config.retrieval.references)
         if not references:
-            return Lost(Reason.NO_REFERENCES, evidence=Evidence(stages_ms=watch.stages_ms))
+            return Lost(Status.NO_REFERENCES, evidence=Evidence(stages_ms=watch.stages_ms))
         result = self.localize_among(references, query)
         searched = prior is None and candidates is None
         if searched and self.config.retrieval.refine and isinstance(result, Localized):

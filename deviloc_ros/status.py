@@ -1,13 +1,38 @@
-"""Why an image is not even tried: the words that the node and the evaluation share."""
+"""What became of an image, in one word each: the words of diagnostics, of ~/status, of frames.csv and of summaries."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
-class Drop(enum.Enum):
-    """Why an image was not even tried. The names are keys in /diagnostics."""
+class Status(enum.Enum):
+    """Name what became of an image. The value is a sentence for people; `word` is the key that programs read."""
 
+    # A pose was given and is believed.
+    ACCEPTED = "a pose was given"
+
+    # The image gives no pose: reasons of `Lost`.
+    BAD_IMAGE = "image unusable"
+    NO_FEATURES = "too few keypoints in the image"
+    NO_REFERENCES = "no reference view near the prior"
+    FEW_CORRESPONDENCES = "too few 2D-3D correspondences"
+    NO_CONSENSUS = "RANSAC found no pose"
+    FEW_INLIERS = "too few inliers"
+    LOW_INLIER_RATIO = "inlier ratio too low"
+    LOW_COVERAGE = "inliers cluster in a small part of the image"
+    DEGENERATE = "pose not determined by its inliers"
+    UNCERTAIN = "pose too uncertain"
+    UNSTABLE = "pose hangs on one part of the image"
+    MISCALIBRATED = "another focal length fits the image"
+
+    # The image gives a pose that is not believed yet, or no longer of use.
+    UNCONFIRMED = "waiting for more fixes that agree"
+    OUT_OF_ORDER = "not newer than the last fix"
+    OUTDATED = "searched for before the pose was given or forgotten"
+
+    # The image was not tried.
     REPLACED = "a newer image came before its turn"
     DISABLED = "switched off by ~/enable"
     NOT_ASKED = "not continuous, and nobody called ~/trigger_localization"
@@ -22,10 +47,73 @@ class Drop(enum.Enum):
     MAP_CHANGED = "another map was loaded meanwhile"
     INTERNAL_ERROR = "internal error, see the log"
 
+    # Known of a replay only, from outside the node.
+    NOT_PUBLISHED = "the node published no pose for it, and did not say why"
+    NOT_RECEIVED = "it never reached the node"
+    UNFINISHED = "the replay ended before the node came to it"
+
+    @property
+    def word(self) -> str:
+        """Return the key: the name in lower case."""
+        return self.name.lower()
+
+    @property
+    def sentence(self) -> str:
+        """Return what it means, for people."""
+        return self.value
+
+    @property
+    def tried(self) -> bool:
+        """Return whether the image reached the localizer."""
+        return self not in NOT_TRIED
+
+    @staticmethod
+    def from_word(word: str) -> Status:
+        """Return the status of a key. Raises ValueError for any other word."""
+        try:
+            return Status[word.upper()]
+        except KeyError as error:
+            raise ValueError(f"{word!r} is no status of an image") from error
+
+
+NOT_TRIED = frozenset(
+    {
+        Status.REPLACED,
+        Status.DISABLED,
+        Status.NOT_ASKED,
+        Status.RATE_LIMITED,
+        Status.NO_STAMP,
+        Status.TOO_OLD,
+        Status.FROM_FUTURE,
+        Status.UNDECODABLE,
+        Status.NO_CAMERA_INFO,
+        Status.BAD_CAMERA_INFO,
+        Status.NO_EXTRINSIC,
+        Status.MAP_CHANGED,
+        Status.INTERNAL_ERROR,
+        Status.NOT_RECEIVED,
+        Status.UNFINISHED,
+    }
+)
+
 
 class NotTried(Exception):
-    """An image that cannot be localized for a reason outside the image's content."""
+    """Raised for an image that cannot be localized for a reason outside the image's content."""
 
-    def __init__(self, drop: Drop, detail: str = "") -> None:
-        super().__init__(detail or drop.value)
-        self.drop = drop
+    def __init__(self, status: Status, detail: str = "") -> None:
+        super().__init__(detail or status.sentence)
+        self.status = status
+
+
+@contextmanager
+def not_tried_if_refused(status: Status) -> Iterator[None]:
+    """Turn a ValueError from inside into `NotTried`: the message was refused, and says why."""
+    try:
+        yield
+    except ValueError as error:
+        raise NotTried(status, str(error)) from error
+
+
+def explain(word: str) -> str:
+    """Return the sentence of a status by its key; a word of another version explains itself."""
+    return Status[word.upper()].sentence if word.upper() in Status.__members__ else word

@@ -5,7 +5,6 @@ Pixels are (x, y) with centres at integers (OpenCV); transforms are named ``targ
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
@@ -14,26 +13,10 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.status import Status
 
 if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
     import torch
-
-
-class Reason(enum.Enum):
-    """Why there is no pose."""
-
-    BAD_IMAGE = "image unusable"
-    NO_FEATURES = "too few keypoints in the image"
-    NO_REFERENCES = "no reference view near the prior"
-    FEW_CORRESPONDENCES = "too few 2D-3D correspondences"
-    NO_CONSENSUS = "RANSAC found no pose"
-    FEW_INLIERS = "too few inliers"
-    LOW_INLIER_RATIO = "inlier ratio too low"
-    LOW_COVERAGE = "inliers cluster in a small part of the image"
-    DEGENERATE = "pose not determined by its inliers"
-    UNCERTAIN = "pose too uncertain"
-    UNSTABLE = "pose hangs on one part of the image"
-    MISCALIBRATED = "another focal length fits the image"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,7 +247,7 @@ class Localized:
 class Lost:
     """No pose, and why. `detail` has the numbers."""
 
-    reason: Reason
+    reason: Status
     detail: str = ""
     evidence: Evidence = field(default_factory=Evidence)
 

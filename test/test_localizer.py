@@ -15,7 +15,8 @@ from deviloc_ros.localizer import Localizer, better
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.sources.colmap import read_model
-from deviloc_ros.types import Evidence, Localized, Lost, Prior, Reason
+from deviloc_ros.status import Status
+from deviloc_ros.types import Evidence, Localized, Lost, Prior
 
 RNG = np.random.default_rng
 
@@ -58,7 +59,7 @@ def test_a_wrong_focal_length_is_noticed(localizer, room, factor):
     right = [localizer.localize(image, room.camera) for image in room.queries]
     wrong = [localizer.localize(image, room.camera.with_focal_times(factor)) for image in room.queries]
     assert all(isinstance(result, Localized) for result in right)
-    assert [result.reason for result in wrong] == [Reason.MISCALIBRATED] * len(wrong)
+    assert [result.reason for result in wrong] == [Status.MISCALIBRATED] * len(wrong)
     for result in wrong:
         assert result.evidence.focal.scale == pytest.approx(1 / factor, abs=0.02)
 
@@ -88,13 +89,13 @@ def test_gray_and_color_give_one_pose(localizer, room):
 def test_images_of_nothing_are_lost_with_a_reason(localizer_of_each_matcher, room, image):
     for prior in (None, Prior(room.query_poses[0])):
         result = localizer_of_each_matcher.localize(image, room.camera, prior)
-        assert isinstance(result, Lost) and isinstance(result.reason, Reason), result
+        assert isinstance(result, Lost) and isinstance(result.reason, Status), result
 
 
 def test_an_image_of_one_pixel_is_lost(localizer_of_each_matcher):
     camera = Camera("PINHOLE", 1, 1, (1.0, 1.0, 0.0, 0.0))
     result = localizer_of_each_matcher.localize(np.zeros((1, 1), np.uint8), camera)
-    assert isinstance(result, Lost) and result.reason is Reason.NO_FEATURES
+    assert isinstance(result, Lost) and result.reason is Status.NO_FEATURES
 
 
 @pytest.mark.parametrize(
@@ -110,13 +111,13 @@ def test_an_image_of_one_pixel_is_lost(localizer_of_each_matcher):
 )
 def test_images_that_contradict_their_camera_are_lost_with_the_numbers(localizer, room, image):
     result = localizer.localize(image, room.camera)
-    assert isinstance(result, Lost) and result.reason is Reason.BAD_IMAGE and result.detail
+    assert isinstance(result, Lost) and result.reason is Status.BAD_IMAGE and result.detail
 
 
 def test_a_prior_far_from_the_map_finds_no_references(localizer, room):
     far = Prior(rigid_of([0, 0, 0], [900, 0, 0]), radius_m=5)
     result = localizer.localize(room.queries[0], room.camera, far)
-    assert isinstance(result, Lost) and result.reason is Reason.NO_REFERENCES
+    assert isinstance(result, Lost) and result.reason is Status.NO_REFERENCES
 
 
 def test_a_prior_that_is_a_little_off_does_no_harm(localizer, room):
@@ -154,7 +155,7 @@ def test_what_the_views_near_it_say_counts_unless_it_is_nothing_or_rests_on_far_
         return Localized(rigid_of([0, 0, 0], [0, 0, 0]), np.eye(6), Evidence(inlier_mask=np.ones(inliers, bool)))
 
     found, fewer, far_fewer = pose_of(100), pose_of(50), pose_of(49)
-    lost = Lost(Reason.LOW_COVERAGE, evidence=pose_of(200).evidence)
+    lost = Lost(Status.LOW_COVERAGE, evidence=pose_of(200).evidence)
     assert better(found, fewer) is fewer
     assert better(found, far_fewer) is found and better(found, lost) is found
 
@@ -167,7 +168,7 @@ def test_another_matcher_than_the_maps_is_refused_at_once(room_map):
 def test_stricter_gates_are_obeyed(room_map, room):
     strict = from_dict(room_map.config, {"pose": {"min_inliers": 5000}})
     result = Localizer(room_map, strict).localize(room.queries[0], room.camera)
-    assert isinstance(result, Lost) and result.reason in (Reason.FEW_CORRESPONDENCES, Reason.NO_FEATURES)
+    assert isinstance(result, Lost) and result.reason in (Status.FEW_CORRESPONDENCES, Status.NO_FEATURES)
 
 
 @pytest.fixture(scope="module")

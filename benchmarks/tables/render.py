@@ -7,8 +7,8 @@ from typing import Any
 
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.evaluation import covariance as nees
-from deviloc_ros.evaluation.recordings.frames import WORDS
 from deviloc_ros.evaluation.summary_table import WITHOUT_TIMES, aligned, markdown, median_cm, row
+from deviloc_ros.status import explain
 
 Summary = dict[str, Any]
 RECALLS = ("1cm_1deg", "2cm_2deg", "5cm_5deg")
@@ -183,7 +183,7 @@ def unknown_places(results: list[Any]) -> str:
     """What became of images of other places and of the map's own, and from where to where their evidence reaches."""
     lines = []
     for one in results[0]:
-        outcomes = ", ".join(f"{WORDS.get(name, name)}: {count}" for name, count in one["outcomes"].items())
+        outcomes = ", ".join(f"{explain(name)}: {count}" for name, count in one["outcomes"].items())
         spans = ["{:g} to {:g}".format(*one["inliers"])]
         spans += ["{:.3f} to {:.3f}".format(*one[name]) for name in ("inlier_ratio", "coverage")]
         lines.append((one["images"], str(one["queries"]), outcomes, *spans))

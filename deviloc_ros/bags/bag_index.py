@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +12,9 @@ from deviloc_ros.bags.reader import Recorded, Recording
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.transforms import TF, TF_STATIC, TransformError, TransformTree
 from deviloc_ros.camera import Camera
-from deviloc_ros.messages.cameras import camera_from_info
+from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.headers import rigid_of_pose, stamp_ns
-from deviloc_ros.status import Drop, NotTried
+from deviloc_ros.status import NotTried, Status
 
 log = logging.getLogger(__name__)
 
@@ -39,50 +38,19 @@ class Rig:
     odometry_topic: str = ""
 
 
-class Calibrations:
-    """Every calibration of a recording, by frame, with the time it was received."""
-
-    def __init__(self, rectified: bool) -> None:
-        self._rectified = rectified
-        self._times_ns: dict[str, list[int]] = {}
-        self._cameras: dict[str, list[Camera | str]] = {}
-
-    def note(self, info: Any, received_ns: int) -> None:
-        """Remember a camera_info if it differs from the last one of its frame."""
-        try:
-            camera: Camera | str = camera_from_info(info, self._rectified)
-        except ValueError as error:
-            camera = str(error)
-        cameras = self._cameras.setdefault(info.header.frame_id, [])
-        if not cameras or cameras[-1] != camera:
-            cameras.append(camera)
-            self._times_ns.setdefault(info.header.frame_id, []).append(received_ns)
-
-    def camera(self, frame: str, received_ns: int) -> Camera:
-        """The one that held when an image was received, or the first. Raises NotTried: unknown or unusable."""
-        if frame not in self._cameras:
-            known = ", ".join(map(repr, self._cameras)) or "none"
-            raise NotTried(Drop.NO_CAMERA_INFO, f"image is of frame {frame!r}, camera_info of {known}")
-        latest = max(bisect_right(self._times_ns[frame], received_ns) - 1, 0)
-        camera = self._cameras[frame][latest]
-        if isinstance(camera, str):
-            raise NotTried(Drop.BAD_CAMERA_INFO, camera)
-        return camera
-
-
 @dataclass(slots=True, eq=False)
 class Contents:
     """All of a recording but its images; small enough to be kept."""
 
     rig: Rig
-    calibrations: Calibrations
+    cameras: CameraBook
     transforms: TransformTree = field(default_factory=TransformTree)
     truth: list[Any] = field(default_factory=list)  # messages of the topic of ground truth
     unusable_odometry: int = 0  # messages of it without a valid pose
 
     def camera(self, frame: str, received_ns: int) -> Camera:
         """Raises NotTried."""
-        return self.rig.camera or self.calibrations.camera(frame, received_ns)
+        return self.rig.camera or self.cameras.camera(frame, received_ns)
 
     def base_from_cam(self, frame: str, time_ns: int) -> pycolmap.Rigid3d:
         """Raises NotTried."""
@@ -91,7 +59,7 @@ class Contents:
         try:
             return self.transforms.lookup(self.rig.base_frame, self.rig.camera_frame or frame.lstrip("/"), time_ns)
         except TransformError as error:
-            raise NotTried(Drop.NO_EXTRINSIC, str(error)) from error
+            raise NotTried(Status.NO_EXTRINSIC, str(error)) from error
 
     def odom_from_base(self, time_ns: int) -> pycolmap.Rigid3d | None:
         """The odometry at a time; None where there is none. Late ones count as in time."""
@@ -109,7 +77,7 @@ def read_contents(recording: Recording, topics: Topics, rig: Rig, truth_topic: s
     Raises:
         ValueError: a topic that was asked for is not there, or a message is damaged.
     """
-    contents = Contents(rig, Calibrations(rig.rectified))
+    contents = Contents(rig, CameraBook(rig.rectified, history=True))
     optional = [topic for topic in (TF, TF_STATIC) if topic in recording.topics]
     asked = [topic for topic in (topics.camera_info, truth_topic, rig.odometry_topic) if topic]
     for recorded in recording.messages((*optional, *dict.fromkeys(asked))):
@@ -125,7 +93,7 @@ def take(contents: Contents, recorded: Recorded, topics: Topics, truth_topic: st
     if recorded.topic in (TF, TF_STATIC):
         contents.transforms.add(message, static=recorded.topic == TF_STATIC)
     if recorded.topic == topics.camera_info:
-        contents.calibrations.note(message, recorded.time_ns)
+        contents.cameras.note(message, recorded.time_ns)
     if recorded.topic == truth_topic:
         contents.truth.append(message)
     if recorded.topic == contents.rig.odometry_topic:

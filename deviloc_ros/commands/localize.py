@@ -42,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
     from deviloc_ros.sfm.structure import guessed_camera
-    from deviloc_ros.types import Lost, Reason
+    from deviloc_ros.status import Status
+    from deviloc_ros.types import Lost
 
     reference_map = Map.open(options.map)
     config = config_for_map(options, reference_map.config, reference_map.config)
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
                 camera = guessed_camera(path, (gray.shape[1], gray.shape[0]))
             result = localizer.localize(gray, camera)
         except ImageError as error:
-            result = Lost(Reason.BAD_IMAGE, str(error))
+            result = Lost(Status.BAD_IMAGE, str(error))
         record = {"image": str(path), **describe(result, camera)}
         records.append(record)
         print(json.dumps(record))
@@ -82,7 +83,7 @@ def describe(result: Result, camera: Camera) -> dict[str, object]:
         focal_px, std_px = camera.focal_px * focal.scale, camera.focal_px * focal.std
         numbers |= {"focal_px": round(focal_px, 2), "focal_std_px": round(std_px, 2)}
     if not isinstance(result, Localized):
-        return {"localized": False, "reason": result.reason.name.lower(), "detail": result.detail, **numbers}
+        return {"localized": False, "reason": result.reason.word, "detail": result.detail, **numbers}
     world_from_cam = result.cam_from_world.inverse()
     return {
         "localized": True,

@@ -18,7 +18,8 @@ from deviloc_ros.pose.focal_length import fit_focal, is_off
 from deviloc_ros.pose.refinement import (
     normal_equations,
 )
-from deviloc_ros.types import Evidence, Localized, Lost, Reason, Result
+from deviloc_ros.status import Status
+from deviloc_ros.types import Evidence, Localized, Lost, Result
 
 
 def gate(
@@ -26,17 +27,17 @@ def gate(
 ) -> Result:
     """Localized if the evidence carries the pose, which goes with the `fitted` camera."""
     if evidence.inliers < config.min_inliers:
-        return Lost(Reason.FEW_INLIERS, f"{evidence.inliers} of at least {config.min_inliers}", evidence)
+        return Lost(Status.FEW_INLIERS, f"{evidence.inliers} of at least {config.min_inliers}", evidence)
     if evidence.inlier_ratio < config.min_inlier_ratio:
-        return Lost(Reason.LOW_INLIER_RATIO, f"{evidence.inlier_ratio:.3f} below {config.min_inlier_ratio}", evidence)
+        return Lost(Status.LOW_INLIER_RATIO, f"{evidence.inlier_ratio:.3f} below {config.min_inlier_ratio}", evidence)
     if evidence.coverage < config.min_coverage:
-        return Lost(Reason.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
+        return Lost(Status.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
     points = evidence.correspondences
     equations = normal_equations(points, fitted, cam_from_world, config, free_focal=config.estimate_focal)
     cells = grid_cells(points.keypoints[equations.rows], camera)
     covariance = pose_covariance(equations, cells, cam_from_world)
     if covariance is None:
-        return Lost(Reason.DEGENERATE, "the inliers leave a direction free", evidence)
+        return Lost(Status.DEGENERATE, "the inliers leave a direction free", evidence)
     focal = fit_focal(points, camera, fitted, cam_from_world, config)
     evidence = replace(evidence, focal=focal)
     floor = isotropic(config.min_position_std_m, math.radians(config.min_orientation_std_deg))
@@ -44,12 +45,12 @@ def gate(
     position_std_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
     if position_std_m > config.max_position_std_m:
         return Lost(
-            Reason.UNCERTAIN, f"position std {position_std_m:.3f} m above {config.max_position_std_m}", evidence
+            Status.UNCERTAIN, f"position std {position_std_m:.3f} m above {config.max_position_std_m}", evidence
         )
     shift_m = largest_shift_m(equations, cells, cam_from_world)
     if shift_m > max(config.max_shift_m, position_std_m):
-        return Lost(Reason.UNSTABLE, f"it moves by {shift_m:.3f} m, position std {position_std_m:.3f} m", evidence)
+        return Lost(Status.UNSTABLE, f"it moves by {shift_m:.3f} m, position std {position_std_m:.3f} m", evidence)
     trusted = not config.estimate_focal
     if trusted and focal is not None and is_off(focal.scale, focal.std, config.max_focal_error):
-        return Lost(Reason.MISCALIBRATED, f"{focal}: is the calibration that of this camera?", evidence)
+        return Lost(Status.MISCALIBRATED, f"{focal}: is the calibration that of this camera?", evidence)
     return Localized(cam_from_world, covariance, evidence)

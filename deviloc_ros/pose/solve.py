@@ -18,7 +18,8 @@ from deviloc_ros.pose.refinement import (
     refine,
 )
 from deviloc_ros.pose.reprojection import residuals_px
-from deviloc_ros.types import Correspondences, Evidence, Lost, Reason, Result
+from deviloc_ros.status import Status
+from deviloc_ros.types import Correspondences, Evidence, Lost, Result
 
 
 def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConfig) -> Result:
@@ -30,13 +31,13 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
     """
     if len(correspondences) < config.min_inliers:
         detail = f"{len(correspondences)} of at least {config.min_inliers}"
-        return Lost(Reason.FEW_CORRESPONDENCES, detail, Evidence(correspondences))
+        return Lost(Status.FEW_CORRESPONDENCES, detail, Evidence(correspondences))
     of_ransac = replace(camera).colmap  # into which it writes the focal length, if it estimates that
     estimate = pycolmap.estimate_absolute_pose(
         correspondences.keypoints, correspondences.points_in_world, of_ransac, ransac_options(config)
     )
     if estimate is None or not is_finite(estimate["cam_from_world"]):
-        return Lost(Reason.NO_CONSENSUS, f"{len(correspondences)} correspondences", Evidence(correspondences))
+        return Lost(Status.NO_CONSENSUS, f"{len(correspondences)} correspondences", Evidence(correspondences))
     start = replace(camera, params=tuple(of_ransac.params))
     cam_from_world, fitted = refine(correspondences, start, estimate["cam_from_world"], config)
     inliers = np.linalg.norm(residuals_px(correspondences, fitted, cam_from_world), axis=1) < config.max_residual_px

@@ -14,9 +14,9 @@ from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, sta
 from deviloc_ros.ros.endpoints import Endpoints
 from deviloc_ros.ros.optional import SetInitialPose
 from deviloc_ros.ros.parameters import Parameters
-from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transforms import Missing, Transforms
 from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.odometry import Odometry
 
 
@@ -30,7 +30,7 @@ class Control:
         self,
         node: LifecycleNode,
         endpoints: Endpoints,
-        pipeline: Pipeline,
+        follower: Follower,
         transforms: Transforms,
         parameters: Parameters,
         reset: Callable[[str], None],
@@ -39,7 +39,7 @@ class Control:
         self.parameters = parameters
         self._node = node
         self._log = node.get_logger()
-        self._pipeline = pipeline
+        self._follower = follower
         self._transforms = transforms
         self._reset = reset
         endpoints.subscribe(PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, QoSProfile(depth=1))
@@ -68,8 +68,7 @@ class Control:
         except ValueError as error:
             self._log.error(f"initialpose refused: {error}")
             return
-        with self._pipeline.tracker_lock:
-            self._pipeline.tracker.hint(Fix(time_ns, map_from_base, covariance, self._odometry_near(time_ns)))
+        self._follower.hint(Fix(time_ns, map_from_base, covariance, self._odometry_near(time_ns)))
         self._log.info(f"initialpose {map_from_base.translation.round(2).tolist()} m, waiting for an image that agrees")
 
     def _on_set_initial_pose(self, request: Any, response: Any) -> Any:

@@ -10,9 +10,9 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.ros.pipeline import Outcome
-from deviloc_ros.status import Drop
+from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
+from deviloc_ros.tracking.follower import Step
 from deviloc_ros.tracking.tracker import State
 
 SILENT_AFTER_S = 3.0  # a camera that sends nothing for this long is reported
@@ -25,7 +25,7 @@ class Tally:
     received: int = 0
     processed: int = 0
     published: int = 0
-    dropped: Counter[Drop] = field(default_factory=Counter)
+    dropped: Counter[Status] = field(default_factory=Counter)
     last_received_s: float | None = None  # monotonic
 
 
@@ -38,7 +38,7 @@ class Health:
     continuous: bool = True
     rests: bool = False  # max_rate_hz has let no image pass of late
     state: State = State.UNLOCALIZED
-    outcome: Outcome | None = None  # of the last image
+    step: Step | None = None  # of the last image
     last_fix_age_s: float | None = None
     silent_s: float = 0.0  # since the last image
     image_topic: str = ""
@@ -57,7 +57,7 @@ def judged(health: Health) -> tuple[bytes, str]:
     if health.silent_s > SILENT_AFTER_S:
         qos = f"; {', '.join(health.incompatible_qos)}" if health.incompatible_qos else ""
         return DiagnosticStatus.ERROR, f"no image on {health.image_topic} for {health.silent_s:.0f} s{qos}"
-    last_failed = health.outcome is not None and health.outcome.fix is None
+    last_failed = health.step is not None and health.step.fix is None
     if health.state is State.LOCALIZED or (health.state is State.COASTING and health.rests and not last_failed):
         if health.missing_odometry:
             return DiagnosticStatus.WARN, "localized, but no odometry at the image's stamp: map->odom is not updated"
@@ -67,14 +67,14 @@ def judged(health: Health) -> tuple[bytes, str]:
     if not health.continuous and not last_failed:
         return DiagnosticStatus.OK, "waiting for ~/trigger_localization"
     level = DiagnosticStatus.WARN if health.state is State.COASTING else DiagnosticStatus.ERROR
-    return level, f"{health.state.value}: {shortcoming(health.outcome)}"
+    return level, f"{health.state.value}: {shortcoming(health.step)}"
 
 
-def shortcoming(outcome: Outcome | None) -> str:
+def shortcoming(step: Step | None) -> str:
     """What was wrong with the last image; if nothing was, that none came after it."""
-    if outcome is None:
+    if step is None:
         return "no image localized yet"
-    return "no newer image was localized" if outcome.fix is not None else outcome.detail or outcome.reason
+    return "no newer image was localized" if step.fix is not None else step.detail or step.status.word
 
 
 def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) -> DiagnosticArray:
@@ -82,7 +82,7 @@ def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) ->
     level, message = judged(health)
     values = {"lifecycle": health.phase, "enabled": str(health.enabled), "state": health.state.value}
     values["last_fix_age_s"] = "never" if health.last_fix_age_s is None else f"{health.last_fix_age_s:.3f}"
-    values |= outcome_values(health.outcome) if health.outcome else {}
+    values |= step_values(health.step) if health.step else {}
     values |= health.values
     status = DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id)
     status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
@@ -91,21 +91,21 @@ def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) ->
     return msg
 
 
-def image_status_msg(name: str, outcome: Outcome) -> DiagnosticStatus:
+def image_status_msg(name: str, step: Step) -> DiagnosticStatus:
     """What became of one image, for ~/status."""
-    level = DiagnosticStatus.OK if outcome.fix is not None else DiagnosticStatus.WARN
-    message = outcome.detail or outcome.reason
-    values = [KeyValue(key=key, value=value) for key, value in outcome_values(outcome).items()]
+    level = DiagnosticStatus.OK if step.fix is not None else DiagnosticStatus.WARN
+    message = step.detail or step.status.word
+    values = [KeyValue(key=key, value=value) for key, value in step_values(step).items()]
     return DiagnosticStatus(level=level, name=f"{name}: image", message=message, values=values)
 
 
-def outcome_values(outcome: Outcome) -> dict[str, str]:
+def step_values(step: Step) -> dict[str, str]:
     """What the last image gave."""
-    evidence = outcome.evidence
+    evidence = step.evidence
     values = {
-        "reason": outcome.reason,
-        "detail": outcome.detail,
-        "image_stamp": f"{outcome.stamp_ns // 10**9}.{outcome.stamp_ns % 10**9:09d}",
+        "reason": step.status.word,
+        "detail": step.detail,
+        "image_stamp": f"{step.stamp_ns // 10**9}.{step.stamp_ns % 10**9:09d}",
         "inliers": str(evidence.inliers),
         "inlier_ratio": f"{evidence.inlier_ratio:.3f}",
         "coverage": f"{evidence.coverage:.3f}",
@@ -113,10 +113,10 @@ def outcome_values(outcome: Outcome) -> dict[str, str]:
     }
     if evidence.focal is not None:
         values |= {"focal_scale": f"{evidence.focal.scale:.4f}", "focal_scale_std": f"{evidence.focal.std:.4f}"}
-    if outcome.fix is not None:
-        std_m, std_deg = largest_stds(outcome.fix.covariance)
+    if step.fix is not None:
+        std_m, std_deg = largest_stds(step.fix.covariance)
         values |= {"position_std_m": f"{std_m:.4f}", "orientation_std_deg": f"{std_deg:.3f}"}
-    return values | {f"latency_ms.{stage}": f"{ms:.1f}" for stage, ms in outcome.stages_ms.items()}
+    return values | {f"latency_ms.{stage}": f"{ms:.1f}" for stage, ms in step.stages_ms.items()}
 
 
 class Rates:
@@ -142,7 +142,7 @@ def tally_values(tally: Tally, rates: Rates, now_s: float) -> dict[str, str]:
     counts = {f"images_{name}": getattr(tally, name) for name in ("received", "processed", "published")}
     values = {name: str(count) for name, count in counts.items()}
     values |= {f"{name}_hz": f"{rate:.2f}" for name, rate in rates.update(counts, now_s).items()}
-    return values | {f"dropped.{drop.name.lower()}": str(count) for drop, count in list(tally.dropped.items())}
+    return values | {f"dropped.{drop.word}": str(count) for drop, count in list(tally.dropped.items())}
 
 
 def localizer_values(localizer: Localizer) -> dict[str, str]:

@@ -16,6 +16,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from deviloc_ros.config import bound_to_map
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.ros.control import Control
 from deviloc_ros.ros.conversions import stamp_of_serialized
@@ -31,14 +32,15 @@ from deviloc_ros.ros.diagnostics import (
 )
 from deviloc_ros.ros.endpoints import Endpoints, newest_only
 from deviloc_ros.ros.parameters import Parameters
-from deviloc_ros.ros.pipeline import Outcome, Pipeline
+from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.poses import Poses
 from deviloc_ros.ros.saved_pose import PoseKeeper
 from deviloc_ros.ros.transforms import Transforms
 from deviloc_ros.ros.visualization import Visualization
 from deviloc_ros.ros.waiting_calls import WaitingCalls
 from deviloc_ros.ros.worker import Repeater, Worker
-from deviloc_ros.status import Drop
+from deviloc_ros.status import Status
+from deviloc_ros.tracking.follower import Follower, Step
 
 
 class Session:
@@ -57,7 +59,7 @@ class Session:
         self._tally = Tally()
         self._rates = Rates(parameters.node.diagnostics_period_s, time.monotonic())
         self._incompatible_qos: dict[str, str] = {}
-        self._outcome: Outcome | None = None  # of the last image
+        self._step: Step | None = None  # of the last image
         self._last_taken_s = -float("inf")
         self._broadcast_ns = -1
         self._pose_awaits_clock = True
@@ -71,12 +73,13 @@ class Session:
             endpoints = Endpoints(node, opened, self._incompatible_qos)
             self._transforms = Transforms(node, parameters.node)
             opened.callback(self._transforms.close)
-            self._pipeline = Pipeline(localizer, self._transforms, parameters, self._now_ns, self._tally.dropped)
-            opened.callback(self._pipeline.free)
+            self._follower = Follower(localizer, parameters.tracking, is_planar=parameters.node.two_d_mode)
+            opened.callback(self._follower.release)
+            self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns)
             self._poses = Poses(endpoints, self._transforms, parameters.node)
             self._status = endpoints.publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
             self._visualization = Visualization(node, endpoints, localizer.map, parameters.node.map_frame)
-            self._control = Control(node, endpoints, self._pipeline, self._transforms, parameters, self.reset_tracking)
+            self._control = Control(node, endpoints, self._follower, self._transforms, parameters, self.reset_tracking)
             self._opened = opened.pop_all()
 
     def start(self) -> None:
@@ -115,12 +118,13 @@ class Session:
 
     def apply(self, parameters: Parameters) -> None:
         """Take new values of the live parameters."""
-        self._parameters = self._control.parameters = parameters
-        self._pipeline.apply(parameters)
+        self._parameters = self._control.parameters = self._pipeline.parameters = parameters
+        config = bound_to_map(parameters.localizer, self._follower.localizer.config)
+        self._follower.configure(config, parameters.tracking, is_planar=parameters.node.two_d_mode)
 
     def take_map(self, localizer: Localizer) -> None:
         """Go on in another map. Images are awaited as before."""
-        self._pipeline.take(localizer)
+        self._follower.use_map(localizer)
         self.map_id, self.about = localizer.map.identity, localizer_values(localizer)
         self._poses.forget()
         self._visualization.show_map(localizer.map)
@@ -132,16 +136,14 @@ class Session:
 
     def reset_tracking(self, why: str) -> None:
         """Forget where the robot was: the next image searches the whole map."""
-        with self._pipeline.tracker_lock:
-            self._pipeline.tracker.reset()
+        self._follower.forget()
         self._poses.forget()
         self._log.info(f"tracking starts anew: {why}")
 
     def health(self, phase: str) -> Health:
         """How things are, for /diagnostics."""
         now_ns, now_s, config = self._now_ns(), time.monotonic(), self._parameters.node
-        with self._pipeline.tracker_lock:
-            state, last = self._pipeline.tracker.state(now_ns), self._pipeline.tracker.last
+        state, last = self._follower.state(now_ns), self._follower.last_fix
         failures = {f"tf_failures.{name}": str(count) for name, count in dict(self._transforms.failures).items()}
         return Health(
             phase=phase,
@@ -149,12 +151,12 @@ class Session:
             continuous=config.continuous,
             rests=self._rests(self._parameters.tracking.coasting_after_s),
             state=state,
-            outcome=self._outcome,
+            step=self._step,
             last_fix_age_s=None if last is None else (now_ns - last.stamp_ns) * 1e-9,
             silent_s=now_s - (self._tally.last_received_s or now_s),
             image_topic=self._image_topic if phase == "active" else "",
             incompatible_qos=tuple(self._incompatible_qos.values()),
-            calibration_complaint=self._pipeline.calibration_complaint,
+            calibration_complaint=self._follower.calibration_complaint,
             missing_odometry=config.uses_odometry and last is not None and last.odometry is None,
             values=self.about | gpu_values(self._device) | tally_values(self._tally, self._rates, now_s) | failures,
         )
@@ -171,20 +173,20 @@ class Session:
             replaced = self._worker.hand(serialized)
             if replaced is None:
                 return
-            drop, serialized = Drop.REPLACED, replaced
+            drop, serialized = Status.REPLACED, replaced
         self._tally.dropped[drop] += 1
-        self._tell(Outcome(stamp_of_serialized(serialized), None, drop.name.lower(), drop.value))
+        self._tell(Step(stamp_of_serialized(serialized), drop, drop.sentence))
 
-    def _unwanted(self) -> Drop | None:
+    def _unwanted(self) -> Status | None:
         """Why an image that arrives now is not looked at."""
         config = self._parameters.node
         if not self._control.enabled:
-            return Drop.DISABLED
+            return Status.DISABLED
         if self._triggers:
             return None
         if not config.continuous:
-            return Drop.NOT_ASKED
-        return Drop.RATE_LIMITED if self._rests(0.0) else None
+            return Status.NOT_ASKED
+        return Status.RATE_LIMITED if self._rests(0.0) else None
 
     def _rests(self, slack_s: float) -> bool:
         """Whether max_rate_hz lets no image pass now, or did not so until `slack_s` ago."""
@@ -201,8 +203,7 @@ class Session:
         if now_ns == self._broadcast_ns:  # simulated time stands still
             return
         self._broadcast_ns = now_ns
-        with self._pipeline.tracker_lock:
-            map_from_odom = self._pipeline.tracker.map_from_odom(now_ns) if self._control.enabled else None
+        map_from_odom = self._follower.map_from_odom(now_ns) if self._control.enabled else None
         if map_from_odom is not None:
             stamp = now_ns + int(config.transform_tolerance * 1e9)
             self._transforms.broadcast(map_from_odom, config.odom_frame, stamp)
@@ -220,26 +221,28 @@ class Session:
         if self._pose_awaits_clock and self._now_ns() > 0:  # simulated time starts with the first /clock
             self._pose_awaits_clock = False
             self._remember_pose()
-        outcome = self._pipeline.process(serialized)
+        step = self._pipeline.process(serialized)
         self._tally.processed += 1
-        if outcome.fix is not None and self._control.enabled:
-            self._poses.publish(outcome.fix)
+        if not step.status.tried:
+            self._tally.dropped[step.status] += 1
+        if step.fix is not None and self._control.enabled:
+            self._poses.publish(step.fix)
             self._tally.published += 1
             self._triggers.answer("")
-        self._note(outcome)
+        self._note(step)
         if self._pipeline.pixels is not None:
-            self._visualization.show_query(self._pipeline.pixels, outcome.evidence, outcome.stamp_ns)
+            self._visualization.show_query(self._pipeline.pixels, step.evidence, step.stamp_ns)
 
-    def _note(self, outcome: Outcome) -> None:
-        before, self._outcome = self._outcome, outcome
-        self._tell(outcome)
-        if before is None or before.reason != outcome.reason:
+    def _note(self, step: Step) -> None:
+        before, self._step = self._step, step
+        self._tell(step)
+        if before is None or before.status is not step.status:
             self._report()
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _tell(self, step: Step) -> None:
         """What became of one image, to those who want to know of each; from any thread."""
         if self._status.get_subscription_count():
-            self._status.publish(image_status_msg(self._node.get_name(), outcome))
+            self._status.publish(image_status_msg(self._node.get_name(), step))
 
     def _why_not(self, since_s: float) -> str:
         """What kept the node from publishing a pose since a (monotonic) time."""
@@ -247,29 +250,24 @@ class Session:
             return "disabled by ~/enable"
         if (self._tally.last_received_s or since_s) <= since_s:
             return f"no image on {self._image_topic}"
-        return shortcoming(self._outcome)
+        return shortcoming(self._step)
 
     def _on_worker_error(self, serialized: bytes, error: Exception) -> None:
         if not self._node.context.ok():
             return  # shut down while an image was in hand: nothing can be published any more
-        self._tally.dropped[Drop.INTERNAL_ERROR] += 1
+        self._tally.dropped[Status.INTERNAL_ERROR] += 1
         self._log.error("".join(traceback.format_exception(error)))
         stamp_ns = stamp_of_serialized(serialized)
-        self._note(Outcome(stamp_ns, None, Drop.INTERNAL_ERROR.name.lower(), f"{type(error).__name__}: {error}"))
+        self._note(Step(stamp_ns, Status.INTERNAL_ERROR, f"{type(error).__name__}: {error}"))
 
     # ---- the pose over a restart
 
     def _remember_pose(self) -> None:
         """Search first where the robot was when it was switched off, unless something newer is known."""
-        tracker = self._pipeline.tracker
-        with self._pipeline.tracker_lock:
-            if tracker.epoch > 0 or tracker.last is not None:
-                return
-            if saved := self._keeper.load(self.map_id, self._now_ns()):
-                tracker.hint(saved)
+        self._follower.hint_if_untouched(lambda: self._keeper.load(self.map_id, self._now_ns()))
 
     def _save_pose(self) -> None:
-        self._keeper.save(self.map_id, self._pipeline.tracker.last)
+        self._keeper.save(self.map_id, self._follower.last_fix)
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds

@@ -10,11 +10,12 @@ import numpy as np
 import pycolmap
 from tqdm import tqdm
 
-from deviloc_ros.bags.bag_index import Calibrations, Contents
+from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import IMAGE_TYPES, camera_info_topic, listed
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.camera import Camera
+from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.depth import depth_of
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.sources.base import PosedImage
@@ -52,7 +53,7 @@ class DepthReader:
     plan: DepthPlan
     contents: Contents
     quiet: bool = False
-    calibrations: Calibrations = field(default_factory=lambda: Calibrations(rectified=False))
+    cameras: CameraBook = field(default_factory=lambda: CameraBook(rectified=False, history=True))
 
     def beside(self, keyframes: list[Keyframe]) -> list[PosedImage]:
         """The images, with depth where there is some near enough in time.
@@ -83,7 +84,7 @@ class DepthReader:
             flags = ("--depth-camera-info-topic", "--depth-camera")
             topic = camera_info_topic(self.recording, self.plan.topic, self.plan.camera_info_topic, flags)
             for recorded in self.recording.messages((topic,)):
-                self.calibrations.note(recorded.message(), recorded.time_ns)
+                self.cameras.note(recorded.message(), recorded.time_ns)
 
     def write(self, message: object, received_ns: int, keyframe: Keyframe) -> DepthImage:
         """As PNG in millimetres beside the keyframe."""
@@ -95,7 +96,7 @@ class DepthReader:
 
     def camera(self, frame: str, received_ns: int) -> Camera:
         try:
-            return self.plan.camera or self.calibrations.camera(frame, received_ns)
+            return self.plan.camera or self.cameras.camera(frame, received_ns)
         except NotTried as error:
             raise ValueError(f"{self.plan.topic}: {error}; give --depth-camera MODEL,W,H,PARAMS") from error
 

@@ -13,6 +13,7 @@ import pycolmap
 
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.geometry import isotropic
+from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, largest_stds, mahalanobis, map_from_odom, predict
 from deviloc_ros.tracking.odometry import CLOCK_JUMP_NS, Odometry
 from deviloc_ros.types import Prior
@@ -25,15 +26,6 @@ class State(enum.Enum):
     LOCALIZED = "localized"
     COASTING = "coasting"  # no recent fix: map->odom still holds, odometry carries it
     LOST = "lost"  # the last fix is too old to say anything
-
-
-class Verdict(enum.Enum):
-    """What became of a fix."""
-
-    ACCEPTED = "accepted"
-    UNCONFIRMED = "waiting for more fixes that agree"
-    OUT_OF_ORDER = "not newer than the last fix"
-    OUTDATED = "searched for before the pose was given or forgotten"
 
 
 class Tracker:
@@ -51,11 +43,11 @@ class Tracker:
         self.epoch = -1
         self.reset()
 
-    def said_of(self, verdict: Verdict) -> str:
-        """Why the fix that was just observed is not believed, in words; empty if it is."""
-        if verdict is Verdict.ACCEPTED:
+    def explain(self, status: Status) -> str:
+        """Return why the fix that was just observed is not believed; empty if it is."""
+        if status is Status.ACCEPTED:
             return ""
-        return f"{verdict.value}, {self.agreeing} so far" if verdict is Verdict.UNCONFIRMED else verdict.value
+        return f"{status.sentence}, {self.agreeing} so far" if status is Status.UNCONFIRMED else status.sentence
 
     def reset(self) -> None:
         """Forget everything: the next frame searches the whole map."""
@@ -102,23 +94,23 @@ class Tracker:
         """A frame gave no pose."""
         self._misses += 1
 
-    def observe(self, fix: Fix, now_ns: int) -> Verdict:
+    def observe(self, fix: Fix, now_ns: int) -> Status:
         """Believe the fix, keep it as a candidate, or refuse it."""
         if self.last is not None and fix.stamp_ns <= self.last.stamp_ns:
             if fix.stamp_ns > self.last.stamp_ns - CLOCK_JUMP_NS:
-                return Verdict.OUT_OF_ORDER
+                return Status.OUT_OF_ORDER
             self.reset()  # time itself went back: a recording that starts over
         expected = self.expected(fix.stamp_ns, fix.odometry)
         if expected is not None and mahalanobis(fix, expected) <= self.config.max_mahalanobis:
             self._accept(fix, self.map_from_odom(now_ns), now_ns)
-            return Verdict.ACCEPTED
+            return Status.ACCEPTED
         self._agreeing = self._agreeing + 1 if self._confirms_candidate(fix) else 1
         self._candidate = fix
         if self._agreeing < self.config.confirmations:
-            return Verdict.UNCONFIRMED
+            return Status.UNCONFIRMED
         self._odometry_fix = None  # of the old place; without odometry there is no new one
         self._accept(fix, None, now_ns)
-        return Verdict.ACCEPTED
+        return Status.ACCEPTED
 
     @property
     def agreeing(self) -> int:

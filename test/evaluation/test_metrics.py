@@ -6,7 +6,8 @@ from worlds import rigid_of
 
 from deviloc_ros.evaluation.metrics import median_errors, median_interval, outcome, recall, summarize
 from deviloc_ros.evaluation.summary_table import COLUMNS, markdown, stages
-from deviloc_ros.types import Evidence, Localized, Lost, Reason
+from deviloc_ros.status import Status
+from deviloc_ros.types import Evidence, Localized, Lost
 
 TRUTH = rigid_of([0, 0, 0], [0, 0, 0])
 
@@ -19,7 +20,7 @@ def found(translation_m: float, rotation_deg: float = 0.0, inliers: int = 40):
 
 
 def missed():
-    return outcome("query", Lost(Reason.FEW_INLIERS, evidence=Evidence(stages_ms={"extract": 10.0})), TRUTH)
+    return outcome("query", Lost(Status.FEW_INLIERS, evidence=Evidence(stages_ms={"extract": 10.0})), TRUTH)
 
 
 def test_errors_are_distance_and_angle():

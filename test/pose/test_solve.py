@@ -9,7 +9,8 @@ from worlds import LENSES, PINHOLE, World, rigid_of, world
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import pose_difference, rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.pose.solve import solve_pnp
-from deviloc_ros.types import Correspondences, Localized, Lost, Reason
+from deviloc_ros.status import Status
+from deviloc_ros.types import Correspondences, Localized, Lost
 
 DRAWS = 400
 LENIENT = PoseConfig(min_inliers=4, min_inlier_ratio=0.0, min_coverage=0.0)
@@ -76,27 +77,27 @@ def test_the_pose_does_not_hang_on_what_ransac_drew():
 @pytest.mark.parametrize("count", [0, 3, 29])
 def test_too_few_correspondences_is_lost_not_identity(count):
     result = solve_pnp(world().correspondences[:count], PINHOLE, PoseConfig())
-    assert isinstance(result, Lost) and result.reason is Reason.FEW_CORRESPONDENCES
+    assert isinstance(result, Lost) and result.reason is Status.FEW_CORRESPONDENCES
     assert str(count) in result.detail and "30" in result.detail
 
 
 def test_chance_agreement_is_not_a_pose():
     spoilt = world(3).with_outliers(np.random.default_rng(2), 1.0)
     result = solve_pnp(spoilt, PINHOLE, PoseConfig(min_inlier_ratio=0.0))
-    assert isinstance(result, Lost) and result.reason in (Reason.FEW_INLIERS, Reason.NO_CONSENSUS)
+    assert isinstance(result, Lost) and result.reason in (Status.FEW_INLIERS, Status.NO_CONSENSUS)
 
 
 def test_a_low_share_of_inliers_is_not_a_pose():
     spoilt = world(4, count=600).with_outliers(np.random.default_rng(3), 0.8)
     result = solve_pnp(spoilt, PINHOLE, PoseConfig(min_inlier_ratio=0.4))
-    assert isinstance(result, Lost) and result.reason is Reason.LOW_INLIER_RATIO
+    assert isinstance(result, Lost) and result.reason is Status.LOW_INLIER_RATIO
     assert result.evidence.inliers > 60
 
 
 def test_inliers_in_one_corner_are_not_a_pose():
     corner = np.random.default_rng(4).uniform([10, 10], [150, 150], (200, 2))
     result = solve_pnp(world(5, keypoints=corner).correspondences, PINHOLE, PoseConfig(min_coverage=0.2))
-    assert isinstance(result, Lost) and result.reason is Reason.LOW_COVERAGE
+    assert isinstance(result, Lost) and result.reason is Status.LOW_COVERAGE
     assert result.evidence.coverage == pytest.approx(4 / 48)  # 2 x 2 of 8 x 6 cells
 
 
@@ -173,7 +174,7 @@ def test_a_pose_that_its_own_covariance_does_not_stand_behind_is_lost():
     truth = world(3)
     noisy = truth.with_noise(np.random.default_rng(0), 2.0)
     strict = solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std_m=1e-4))
-    assert isinstance(strict, Lost) and strict.reason is Reason.UNCERTAIN
+    assert isinstance(strict, Lost) and strict.reason is Status.UNCERTAIN
     assert "position std" in strict.detail
     assert isinstance(solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std_m=10.0)), Localized)
 
@@ -196,7 +197,7 @@ def test_a_pose_that_one_part_of_the_image_decides_is_lost(seed):
     assert_near(solve_pnp(right.correspondences, PINHOLE, config), right, 1e-4, 1e-3)
     spoilt = hanging_on_a_corner(0.05, seed)
     lost = solve_pnp(spoilt.correspondences, PINHOLE, config)
-    assert isinstance(lost, Lost) and lost.reason is Reason.UNSTABLE
+    assert isinstance(lost, Lost) and lost.reason is Status.UNSTABLE
     given = solve_pnp(spoilt.correspondences, PINHOLE, replace(config, max_shift_m=1.0))
     error_m = translation_distance_m(given.cam_from_world, spoilt.cam_from_world)
     said_m = float(lost.detail.split()[3])

@@ -13,7 +13,8 @@ import torch
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.maps.manifest import StoredFile, ViewRecord
-from deviloc_ros.types import Evidence, Features, FocalFit, Lifted, Localized, Lost, Reason, ReferenceView, Result
+from deviloc_ros.status import Status
+from deviloc_ros.types import Evidence, Features, FocalFit, Lifted, Localized, Lost, ReferenceView, Result
 
 BLACK, WHITE = 0, 255  # an image without features, and one that breaks the localizer
 CAMERA_SIZE = (64, 48)
@@ -35,9 +36,9 @@ class StandInLocalizer:
         time.sleep(self.slowness_s)
         brightness = round(float(image.mean()))
         if (image.shape[1], image.shape[0]) != (camera.width, camera.height):
-            return Lost(Reason.BAD_IMAGE, f"image of {image.shape}, camera of {camera.width} x {camera.height}")
+            return Lost(Status.BAD_IMAGE, f"image of {image.shape}, camera of {camera.width} x {camera.height}")
         if brightness == BLACK:
-            return Lost(Reason.NO_FEATURES, "black")
+            return Lost(Status.NO_FEATURES, "black")
         if brightness == WHITE:
             raise RuntimeError("white")
         evidence = replace(Evidence(), coverage=0.5, references=("stand-in",), stages_ms={"match": 1.0})

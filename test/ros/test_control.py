@@ -14,8 +14,9 @@ from ros.stand_in import StandInMap, open_stand_in
 
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.node import DevilocNode
-from deviloc_ros.ros.pipeline import Outcome
+from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.follower import Step
 
 RESULTS = {"RESULT_SUCCESS": 0, "RESULT_INVALID_MAP_METADATA": 3}
 
@@ -48,7 +49,7 @@ def test_load_map_is_a_change_of_map_path(node):
 
 
 def test_a_map_that_was_replaced_in_its_place_is_loaded_and_the_same_one_changes_nothing(node, monkeypatch):
-    tracker = node._session._pipeline.tracker
+    tracker = node._session._follower._tracker
     assert load(node, "/maps/a") == RESULTS["RESULT_SUCCESS"]
     epoch = tracker.epoch
     assert load(node, "/maps/a") == RESULTS["RESULT_SUCCESS"] and tracker.epoch == epoch
@@ -72,16 +73,16 @@ def test_set_initial_pose_is_an_initialpose(node):
     session = node._session
     for frame, is_taken in (("odom", False), ("map", True)):
         session._control._on_set_initial_pose(SimpleNamespace(pose=guess(frame)), None)
-        assert (session._pipeline.tracker.expected(node.get_clock().now().nanoseconds, None) is not None) == is_taken
+        assert (session._follower.expected(node.get_clock().now().nanoseconds, None) is not None) == is_taken
 
 
 @pytest.mark.parametrize("age_s", [-3600, 40, 3600])
 def test_an_initial_pose_of_another_time_is_refused_and_the_robot_stays_where_it_is(node, age_s):
     session, now_ns = node._session, node.get_clock().now().nanoseconds
     session._control._on_initial_pose(guess(time_ns=now_ns))
-    epoch = session._pipeline.tracker.epoch
+    epoch = session._follower._tracker.epoch
     session._control._on_initial_pose(guess(time_ns=now_ns - age_s * 10**9))
-    assert session._pipeline.tracker.epoch == epoch
+    assert session._follower._tracker.epoch == epoch
 
 
 def test_a_new_diagnostics_period_holds_from_the_next_configuration_on(node):
@@ -96,7 +97,7 @@ def test_a_new_diagnostics_period_holds_from_the_next_configuration_on(node):
 @pytest.mark.parametrize("is_enabled", [True, False])
 def test_a_pose_that_is_kept_back_answers_no_trigger(node, monkeypatch, is_enabled):
     session, answers = node._session, []
-    accepted = Outcome(5, Fix(5, pycolmap.Rigid3d(), np.eye(6)), "accepted")
+    accepted = Step(5, Status.ACCEPTED, fix=Fix(5, pycolmap.Rigid3d(), np.eye(6)))
     monkeypatch.setattr(session._pipeline, "process", lambda serialized: accepted)
     monkeypatch.setattr(session._triggers, "answer", answers.append)
     session._control.enabled, session._pose_awaits_clock = is_enabled, False

@@ -12,15 +12,15 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from deviloc_ros.ros.diagnostics import Health, Rates, Tally, diagnostics_msg, image_status_msg, judged, tally_values
-from deviloc_ros.ros.pipeline import Outcome
-from deviloc_ros.status import Drop
+from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.follower import Step
 from deviloc_ros.tracking.tracker import State
 from deviloc_ros.types import Evidence, FocalFit
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-ACCEPTED = Outcome(5, Fix(5, pycolmap.Rigid3d(), np.eye(6)), "accepted")
-FAILED = Outcome(5, None, "few_inliers", "too few inliers: 7 of at least 30")
+ACCEPTED = Step(5, Status.ACCEPTED, fix=Fix(5, pycolmap.Rigid3d(), np.eye(6)))
+FAILED = Step(5, Status.FEW_INLIERS, "too few inliers: 7 of at least 30")
 
 
 @pytest.mark.parametrize(
@@ -32,17 +32,17 @@ FAILED = Outcome(5, None, "few_inliers", "too few inliers: 7 of at least 30")
         (Health("active", silent_s=9, incompatible_qos=("QoS (RELIABILITY)",)), ERROR, "QoS (RELIABILITY)"),
         (Health("active"), ERROR, "unlocalized: no image localized yet"),
         (Health("active", continuous=False), OK, "waiting for ~/trigger_localization"),
-        (Health("active", continuous=False, state=State.LOST, outcome=ACCEPTED), OK, "waiting for ~/trigger"),
-        (Health("active", continuous=False, state=State.LOST, outcome=FAILED), ERROR, "lost: too few inliers"),
-        (Health("active", continuous=False, state=State.LOCALIZED, outcome=ACCEPTED), OK, "localized"),
-        (Health("active", rests=True, state=State.COASTING, outcome=ACCEPTED), OK, "localized"),
-        (Health("active", rests=True, state=State.COASTING, outcome=FAILED), WARN, "coasting: too few inliers"),
-        (Health("active", rests=True, state=State.LOST, outcome=ACCEPTED), ERROR, "lost: no newer image was localized"),
-        (Health("active", state=State.COASTING, outcome=ACCEPTED), WARN, "coasting: no newer image was localized"),
-        (Health("active", outcome=FAILED), ERROR, "unlocalized: too few inliers: 7 of at least 30"),
-        (Health("active", state=State.COASTING, outcome=FAILED), WARN, "coasting: too few inliers"),
-        (Health("active", state=State.LOST, outcome=FAILED), ERROR, "lost: too few inliers"),
-        (Health("active", state=State.LOCALIZED, outcome=FAILED), OK, "localized"),
+        (Health("active", continuous=False, state=State.LOST, step=ACCEPTED), OK, "waiting for ~/trigger"),
+        (Health("active", continuous=False, state=State.LOST, step=FAILED), ERROR, "lost: too few inliers"),
+        (Health("active", continuous=False, state=State.LOCALIZED, step=ACCEPTED), OK, "localized"),
+        (Health("active", rests=True, state=State.COASTING, step=ACCEPTED), OK, "localized"),
+        (Health("active", rests=True, state=State.COASTING, step=FAILED), WARN, "coasting: too few inliers"),
+        (Health("active", rests=True, state=State.LOST, step=ACCEPTED), ERROR, "lost: no newer image was localized"),
+        (Health("active", state=State.COASTING, step=ACCEPTED), WARN, "coasting: no newer image was localized"),
+        (Health("active", step=FAILED), ERROR, "unlocalized: too few inliers: 7 of at least 30"),
+        (Health("active", state=State.COASTING, step=FAILED), WARN, "coasting: too few inliers"),
+        (Health("active", state=State.LOST, step=FAILED), ERROR, "lost: too few inliers"),
+        (Health("active", state=State.LOCALIZED, step=FAILED), OK, "localized"),
         (Health("active", state=State.LOCALIZED, missing_odometry=True), WARN, "map->odom is not updated"),
         (Health("active", state=State.LOCALIZED, calibration_complaint="1.050 fits"), WARN, "focal length 1.050 fits"),
     ],
@@ -52,7 +52,7 @@ def test_level_and_message_name_the_first_thing_wrong(health, level, says):
 
 
 def test_the_message_holds_the_last_image_and_the_hardware():
-    health = Health("active", outcome=FAILED, last_fix_age_s=1.5, values={"map_id": "abc"})
+    health = Health("active", step=FAILED, last_fix_age_s=1.5, values={"map_id": "abc"})
     msg = diagnostics_msg("deviloc: localization", health, "abc", Time(sec=3))
     values = {value.key: value.value for value in msg.status[0].values}
     assert msg.header.stamp.sec == 3 and msg.status[0].hardware_id == "abc"
@@ -83,6 +83,6 @@ def test_rates_are_over_whole_windows():
 
 def test_totals_and_drops_are_listed():
     tally = Tally(received=40, processed=10)
-    tally.dropped[Drop.REPLACED] = 3
+    tally.dropped[Status.REPLACED] = 3
     values = tally_values(tally, Rates(1.0, 0.0), 2.0)
     assert (values["images_received"], values["images_received_hz"], values["dropped.replaced"]) == ("40", "20.00", "3")

@@ -120,7 +120,7 @@ def test_live_parameters_change_at_once_and_others_only_while_unconfigured(node)
     assert set_parameter(node, "base_frame", "base_footprint")[0]
     node.trigger_configure()
     assert set_parameter(node, "pose.min_inliers", 55)[0]
-    assert node._session._pipeline.localizer.config.pose.min_inliers == 55
+    assert node._session._follower.localizer.config.pose.min_inliers == 55
     successful, reason = set_parameter(node, "base_frame", "base_link")
     assert not successful and "unconfigured" in reason
     assert set_parameter(node, "base_frame", "base_footprint")[0]  # as it is

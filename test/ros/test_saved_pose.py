@@ -60,16 +60,16 @@ def test_it_is_searched_first_unless_someone_knows_better(ros, tmp_path, told):
     )
     assert node.start()
     session = node._session
-    tracker, now_ns = session._pipeline.tracker, node.get_clock().now().nanoseconds
+    follower, now_ns = session._follower, node.get_clock().now().nanoseconds
     if told == "initialpose":
-        tracker.hint(Fix(now_ns, pycolmap.Rigid3d(), np.eye(6)))
+        follower.hint(Fix(now_ns, pycolmap.Rigid3d(), np.eye(6)))
     if told == "forget":
         session.reset_tracking("told to")
     for change in (lambda: None, node.trigger_deactivate, node.trigger_activate):
         change()
         image = CvBridge().cv2_to_imgmsg(np.zeros((48, 64), np.uint8), "mono8")
         session._on_frame(serialize_message(image))
-    known = tracker.expected(now_ns, None)
+    known = follower.expected(now_ns, None)
     node.close()
     node.destroy_node()
     x = {"nothing": FIX.map_from_base.translation[0], "initialpose": 0.0, "forget": None}[told]

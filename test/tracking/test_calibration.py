@@ -11,8 +11,9 @@ from deviloc_ros.geometry import transform_points, translation_distance_m
 from deviloc_ros.pose.focal_length import fit_focal
 from deviloc_ros.pose.reprojection import linearized, residuals_px
 from deviloc_ros.pose.solve import solve_pnp
+from deviloc_ros.status import Status
 from deviloc_ros.tracking.calibration import LEAST_IMAGES, FocalCheck
-from deviloc_ros.types import FocalFit, Localized, Lost, Reason
+from deviloc_ros.types import FocalFit, Localized, Lost
 
 UNCHECKED = PoseConfig(max_focal_error=100.0)
 
@@ -35,7 +36,7 @@ def test_the_focal_length_that_an_image_was_taken_with_is_found(camera, factor):
     truth = world(1, camera=camera)
     wrong = camera.with_focal_times(factor)
     result = solve_pnp(truth.correspondences, wrong, PoseConfig())
-    assert isinstance(result, Lost) and result.reason is Reason.MISCALIBRATED, result
+    assert isinstance(result, Lost) and result.reason is Status.MISCALIBRATED, result
     focal = result.evidence.focal
     assert focal.scale == pytest.approx(1 / factor, rel=1e-3)
     assert translation_distance_m(focal.cam_from_world, truth.cam_from_world) < 0.01

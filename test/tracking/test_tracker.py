@@ -9,9 +9,10 @@ import pytest
 
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.geometry import rotation_distance_deg
+from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, flattened, largest_stds, mahalanobis, map_from_odom, predict
 from deviloc_ros.tracking.odometry import Odometer, Odometry
-from deviloc_ros.tracking.tracker import State, Tracker, Verdict, isotropic
+from deviloc_ros.tracking.tracker import State, Tracker, isotropic
 
 CONFIG = TrackingConfig(confirmations=3)
 TIGHT = isotropic(0.01, 0.002)
@@ -36,7 +37,7 @@ def fix(seconds: float, map_from_base: pycolmap.Rigid3d, odometry: Odometry | No
     return Fix(round(seconds * SECOND), map_from_base, TIGHT, odometry)
 
 
-def observe(tracker: Tracker, seconds: float, x: float, odom_x: float | None = None) -> Verdict:
+def observe(tracker: Tracker, seconds: float, x: float, odom_x: float | None = None) -> Status:
     odom = None if odom_x is None else odometry(odom_x)
     return tracker.observe(fix(seconds, planar(x), odom), round(seconds * SECOND))
 
@@ -47,7 +48,7 @@ def localized() -> Tracker:
     tracker = Tracker(CONFIG)
     for seconds in (9.8, 9.9, 10.0):
         verdict = observe(tracker, seconds, 1.0, 0.0)
-    assert verdict is Verdict.ACCEPTED
+    assert verdict is Status.ACCEPTED
     return tracker
 
 
@@ -138,7 +139,7 @@ def test_a_loop_counts_by_its_length_though_it_ends_where_it_began():
     assert largest_stds(expected.covariance) == pytest.approx(stds, rel=1e-2)
 
 
-@pytest.mark.parametrize(("turned", "verdict"), [(math.tau, Verdict.ACCEPTED), (0.0, Verdict.UNCONFIRMED)])
+@pytest.mark.parametrize(("turned", "verdict"), [(math.tau, Status.ACCEPTED), (0.0, Status.UNCONFIRMED)])
 def test_a_fix_that_is_off_by_what_odometry_may_be_after_a_turn_is_believed_and_not_without_it(turned, verdict):
     odometer = Odometer(lambda time_ns: planar(0, 0, turned * time_ns / (8 * SECOND)))
     tracker = Tracker(TrackingConfig(confirmations=1))
@@ -154,34 +155,34 @@ def test_a_fix_that_is_off_by_what_odometry_may_be_after_a_turn_is_believed_and_
 def test_the_first_fix_needs_others_that_agree():
     tracker = Tracker(CONFIG)
     verdicts = [observe(tracker, 0.1 * i, 1.0, 0.0) for i in range(3)]
-    assert verdicts == [Verdict.UNCONFIRMED, Verdict.UNCONFIRMED, Verdict.ACCEPTED]
+    assert verdicts == [Status.UNCONFIRMED, Status.UNCONFIRMED, Status.ACCEPTED]
 
 
 def test_first_fixes_that_contradict_each_other_are_never_believed():
     tracker = Tracker(CONFIG)
-    assert all(observe(tracker, 0.1 * i, 5.0 * (i % 2), 0.0) is Verdict.UNCONFIRMED for i in range(20))
+    assert all(observe(tracker, 0.1 * i, 5.0 * (i % 2), 0.0) is Status.UNCONFIRMED for i in range(20))
     assert tracker.last is None and tracker.map_from_odom(0) is None
 
 
 def test_confirmation_follows_a_robot_that_drives():
     tracker = Tracker(CONFIG)
-    assert [observe(tracker, i, 1.0 + i, 0.0 + i) for i in range(3)][-1] is Verdict.ACCEPTED
+    assert [observe(tracker, i, 1.0 + i, 0.0 + i) for i in range(3)][-1] is Status.ACCEPTED
 
 
 def test_old_fixes_do_not_confirm():
     tracker = Tracker(CONFIG)
-    assert all(observe(tracker, 6.0 * i, 1.0, 0.0) is Verdict.UNCONFIRMED for i in range(5))
+    assert all(observe(tracker, 6.0 * i, 1.0, 0.0) is Status.UNCONFIRMED for i in range(5))
 
 
 def test_a_fix_that_agrees_with_odometry_is_believed_at_once(localized):
-    assert observe(localized, 10.5, 1.5, 0.5) is Verdict.ACCEPTED
+    assert observe(localized, 10.5, 1.5, 0.5) is Status.ACCEPTED
     assert close(localized.map_from_odom(round(10.5 * SECOND)), planar(1.0))
 
 
 def test_a_glitch_does_not_move_the_robot(localized):
-    assert observe(localized, 10.1, 8.0, 0.0) is Verdict.UNCONFIRMED
+    assert observe(localized, 10.1, 8.0, 0.0) is Status.UNCONFIRMED
     assert close(localized.map_from_odom(round(10.1 * SECOND)), planar(1.0))
-    assert observe(localized, 10.2, 1.0, 0.0) is Verdict.ACCEPTED
+    assert observe(localized, 10.2, 1.0, 0.0) is Status.ACCEPTED
     assert localized.agreeing == 0
 
 
@@ -193,39 +194,39 @@ def test_fixes_that_scatter_as_their_covariance_says_or_somewhat_more_are_believ
         noise = factor * rng.normal(0, [0.01, 0.01, 0.002])
         fix = Fix(i * SECOND // 10, planar(1 + noise[0], noise[1], noise[2]), TIGHT, odometry(0))
         verdicts.append(tracker.observe(fix, fix.stamp_ns))
-    assert verdicts.count(Verdict.ACCEPTED) >= 95
+    assert verdicts.count(Status.ACCEPTED) >= 95
 
 
 def test_a_kidnapped_robot_recovers(localized):
     verdicts = [observe(localized, 10.1 + 0.1 * i, 8.0, 0.0) for i in range(3)]
-    assert verdicts == [Verdict.UNCONFIRMED, Verdict.UNCONFIRMED, Verdict.ACCEPTED]
+    assert verdicts == [Status.UNCONFIRMED, Status.UNCONFIRMED, Status.ACCEPTED]
     assert close(localized.map_from_odom(round(10.3 * SECOND)), planar(8.0))
 
 
 def test_late_fixes_are_refused_and_a_clock_set_back_starts_anew(localized):
-    assert observe(localized, 9.95, 1.0, 0.0) is Verdict.OUT_OF_ORDER
-    assert observe(localized, 10.0, 1.0, 0.0) is Verdict.OUT_OF_ORDER
-    assert observe(localized, 1.0, 1.0, 0.0) is Verdict.UNCONFIRMED
+    assert observe(localized, 9.95, 1.0, 0.0) is Status.OUT_OF_ORDER
+    assert observe(localized, 10.0, 1.0, 0.0) is Status.OUT_OF_ORDER
+    assert observe(localized, 1.0, 1.0, 0.0) is Status.UNCONFIRMED
     assert localized.state(SECOND) is State.UNLOCALIZED
 
 
 def test_without_odometry_the_robot_may_have_moved():
     tracker = Tracker(TrackingConfig(confirmations=1, max_speed_m_per_s=2.0, max_mahalanobis=3.0))
-    assert observe(tracker, 0.0, 0.0) is Verdict.ACCEPTED
+    assert observe(tracker, 0.0, 0.0) is Status.ACCEPTED
     tracker.config = TrackingConfig(confirmations=2, max_speed_m_per_s=2.0, max_mahalanobis=3.0)
-    assert observe(tracker, 1.0, 3.0) is Verdict.ACCEPTED
-    assert observe(tracker, 1.1, 30.0) is Verdict.UNCONFIRMED
+    assert observe(tracker, 1.0, 3.0) is Status.ACCEPTED
+    assert observe(tracker, 1.1, 30.0) is Status.UNCONFIRMED
     assert tracker.map_from_odom(SECOND) is None
 
 
 def test_a_fix_without_odometry_leaves_map_from_odom_as_it_was(localized):
-    assert observe(localized, 10.1, 1.05, None) is Verdict.ACCEPTED
+    assert observe(localized, 10.1, 1.05, None) is Status.ACCEPTED
     assert close(localized.map_from_odom(round(10.1 * SECOND)), planar(1.0))
 
 
 def test_a_jump_that_is_confirmed_without_odometry_ends_what_the_old_place_said_of_it(localized):
     verdicts = [observe(localized, 10.1 + 0.1 * i, 8.0, None) for i in range(3)]
-    assert verdicts[-1] is Verdict.ACCEPTED
+    assert verdicts[-1] is Status.ACCEPTED
     assert localized.map_from_odom(round(10.3 * SECOND)) is None  # it would contradict the pose
 
 
@@ -235,8 +236,8 @@ def test_on_a_plane_only_what_moves_in_it_is_compared():
         pitched = pycolmap.Rotation3d(np.array([0.02 * (-1) ** i, 0.03 * (-1) ** i, 0.0]))  # braking, bumps
         odom = Odometry(pycolmap.Rigid3d(pitched, np.array([0.1 * i, 0.0, 0.05 * (i % 3)])))
         verdicts.append(tracker.observe(flattened(fix(0.2 * i, planar(1 + 0.1 * i), odom)), i * SECOND // 5))
-    assert verdicts[2:] == [Verdict.ACCEPTED] * 18
-    assert tracker.observe(flattened(fix(4.0, planar(6.0), odom)), 4 * SECOND) is Verdict.UNCONFIRMED
+    assert verdicts[2:] == [Status.ACCEPTED] * 18
+    assert tracker.observe(flattened(fix(4.0, planar(6.0), odom)), 4 * SECOND) is Status.UNCONFIRMED
 
 
 # ---- states
@@ -257,7 +258,7 @@ def test_without_odometry_there_is_nothing_to_coast_on():
 
 
 def test_a_lost_robot_needs_confirmation_again(localized):
-    assert observe(localized, 60.0, 1.0, 0.0) is Verdict.UNCONFIRMED
+    assert observe(localized, 60.0, 1.0, 0.0) is Status.UNCONFIRMED
 
 
 # ---- searching
@@ -279,7 +280,7 @@ def test_misses_and_contradictions_widen_the_search_to_the_whole_map(localized):
     assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is not None
     localized.missed()
     assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is None
-    assert observe(localized, 11.0, 1.0, 0.0) is Verdict.ACCEPTED
+    assert observe(localized, 11.0, 1.0, 0.0) is Status.ACCEPTED
     assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is not None
     observe(localized, 11.1, 50.0, 0.0)
     assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is None
@@ -296,9 +297,9 @@ def test_a_hint_narrows_the_search_but_is_no_fix():
 def test_a_fix_that_agrees_with_the_hint_is_believed_at_once_and_any_other_waits():
     tracker = Tracker(CONFIG)
     tracker.hint(fix(0, planar(5.0), odometry(0)))
-    assert observe(tracker, 1.0, 20.0, 0.0) is Verdict.UNCONFIRMED
-    assert observe(tracker, 1.1, 5.5, 0.0) is Verdict.ACCEPTED
-    assert observe(tracker, 1.2, 6.5, 0.0) is Verdict.UNCONFIRMED  # from now on the fix counts, not the hint
+    assert observe(tracker, 1.0, 20.0, 0.0) is Status.UNCONFIRMED
+    assert observe(tracker, 1.1, 5.5, 0.0) is Status.ACCEPTED
+    assert observe(tracker, 1.2, 6.5, 0.0) is Status.UNCONFIRMED  # from now on the fix counts, not the hint
 
 
 def test_an_epoch_ends_when_the_pose_is_given_or_forgotten(localized):
@@ -320,7 +321,7 @@ def test_a_hint_makes_the_old_pose_void(localized):
 
 def test_small_corrections_are_spread_over_time(localized):
     localized.config = TrackingConfig(smoothing_s=1.0)
-    assert observe(localized, 10.1, 1.03, 0.0) is Verdict.ACCEPTED
+    assert observe(localized, 10.1, 1.03, 0.0) is Status.ACCEPTED
     xs = [localized.map_from_odom(round(s * SECOND)).translation[0] for s in (10.1, 11.1, 20.0)]
     assert xs == pytest.approx([1.0, 1.03 - 0.03 / math.e, 1.03], abs=1e-4)
 

@@ -16,7 +16,8 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.base import SourceError
-from deviloc_ros.types import Localized, Lost, Reason, Result
+from deviloc_ros.status import Status
+from deviloc_ros.types import Localized, Lost, Result
 
 
 def run_scenes(
@@ -56,7 +57,7 @@ def localized(scene: Scene, config: Config, every: int) -> list[tuple[Query, Res
                 candidates = scene.candidates.get(query.name, []) if scene.candidates else None
                 result = localizer.localize(read_gray(query.path), query.camera, candidates=candidates)
             except ImageError as error:
-                result = Lost(Reason.BAD_IMAGE, str(error))
+                result = Lost(Status.BAD_IMAGE, str(error))
             results.append((query, result))
     return results
 

@@ -17,8 +17,9 @@ from deviloc_ros.evaluation.protocols.run import Evaluation, searching
 from deviloc_ros.evaluation.protocols.scenes import load_protocol
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
-from deviloc_ros.types import Localized, Reason
+from deviloc_ros.types import Localized
 
 PROTOCOLS = ("kitchen-back-24", "kitchen-36", "kitchen-72", "drive-even", "drive-sparse")
 FACTORS = (0.9, 0.95, 0.98, 1.0, 1.02, 1.05, 1.1)
@@ -59,7 +60,7 @@ def localized(evaluation: Evaluation, localizer: Localizer, queries: list[PosedI
         "factor": factor,
         "queries": len(queries),
         **{word: about(some) for word, some in outcomes.items()},
-        "miscalibrated": reasons.count(Reason.MISCALIBRATED),
+        "miscalibrated": reasons.count(Status.MISCALIBRATED),
         "fitted": scales,
     }
 

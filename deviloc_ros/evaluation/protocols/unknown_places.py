@@ -50,7 +50,7 @@ def about(name: str, results: list[Result]) -> dict[str, Any]:
         "inlier_ratio": [result.evidence.inlier_ratio for result in results],
         "coverage": [result.evidence.coverage for result in results],
     }
-    reasons = Counter("localized" if isinstance(r, Localized) else r.reason.name.lower() for r in results)
+    reasons = Counter("localized" if isinstance(r, Localized) else r.reason.word for r in results)
     return {
         "images": name,
         "queries": len(results),

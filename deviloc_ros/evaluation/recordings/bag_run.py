@@ -17,7 +17,7 @@ from deviloc_ros.bags.reader import Recorded, Recording
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.config import TrackingConfig, to_dict
-from deviloc_ros.evaluation.recordings.frames import WORDS, Estimate, score
+from deviloc_ros.evaluation.recordings.frames import Estimate, score
 from deviloc_ros.evaluation.recordings.offline import OfflineRun
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.recordings.sampling import Sampled, all_of, every_kth, within_budget
@@ -25,14 +25,14 @@ from deviloc_ros.evaluation.recordings.summary import summarize_frames, summariz
 from deviloc_ros.evaluation.versions import versions
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.messages.headers import stamp_ns
-from deviloc_ros.status import Drop
+from deviloc_ros.status import Status
 
 ADVICE = {
-    Drop.NO_CAMERA_INFO: "choose another --camera-info-topic, or give the calibration with --camera",
-    Drop.BAD_CAMERA_INFO: "give the calibration with --camera MODEL,W,H,PARAMS",
-    Drop.NO_EXTRINSIC: 'give --base-frame, --camera-frame or --extrinsic "x y z qx qy qz qw"',
-    Drop.UNDECODABLE: "is it the topic of a camera's picture? choose another --image-topic",
-    Drop.NO_STAMP: "the driver leaves header.stamp empty",
+    Status.NO_CAMERA_INFO: "choose another --camera-info-topic, or give the calibration with --camera",
+    Status.BAD_CAMERA_INFO: "give the calibration with --camera MODEL,W,H,PARAMS",
+    Status.NO_EXTRINSIC: 'give --base-frame, --camera-frame or --extrinsic "x y z qx qy qz qw"',
+    Status.UNDECODABLE: "is it the topic of a camera's picture? choose another --image-topic",
+    Status.NO_STAMP: "the driver leaves header.stamp empty",
 }
 AS_PUBLISHED = "none: poses as given, in the frame of the map"
 ALIGNED = "all poses moved rigidly to fit the truth best (no scale): errors common to all are hidden"
@@ -94,8 +94,8 @@ def none_tried(estimates: list[Estimate]) -> str:
         return "no image is left to try"
     status, count = Counter(e.status for e in estimates).most_common(1)[0]
     detail = next(e.detail for e in estimates if e.status == status)
-    advice = next((advice for drop, advice in ADVICE.items() if drop.name.lower() == status), "")
-    return f"no image could be tried; {count} of {len(estimates)}: {detail or WORDS[status]}. {advice}".rstrip(". ")
+    advice = ADVICE.get(status, "")
+    return f"no image could be tried; {count} of {len(estimates)}: {detail or status.sentence}. {advice}".rstrip(". ")
 
 
 def truth_of_images(recording: Recording, topics: Topics, contents: Contents, plan: Plan) -> Truth | None:

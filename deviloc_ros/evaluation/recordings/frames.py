@@ -12,27 +12,15 @@ from deviloc_ros.bags.truth import Truth
 from deviloc_ros.evaluation.metrics import is_wrong_fix
 from deviloc_ros.geometry import isotropic, pose_difference, rotation_distance_deg
 from deviloc_ros.maps.alignment import align_positions
-from deviloc_ros.status import Drop
+from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
-from deviloc_ros.tracking.tracker import Verdict
-from deviloc_ros.types import FocalFit, Prior, Reason
-
-NOT_PUBLISHED, NOT_RECEIVED, UNFINISHED = "not_published", "not_received", "unfinished"
-ACCEPTED = Verdict.ACCEPTED.name.lower()
-WORDS = {word.name.lower(): word.value for words in (Reason, Verdict, Drop) for word in words} | {
-    NOT_PUBLISHED: "the node published no pose for it, and did not say why",
-    NOT_RECEIVED: "it never reached the node",
-    UNFINISHED: "the replay ended before the node came to it",
-}
-NOT_TRIED = {drop.name.lower() for drop in Drop} | {NOT_RECEIVED, UNFINISHED}
+from deviloc_ros.types import FocalFit, Prior
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
     """One image and what was made of it.
 
-    status: `accepted` for a pose that was given, or the lower-case name of a Reason, Verdict or Drop, or one of the
-        statuses above, of a replay.
     map_from_base, covariance: (6, 6) as in tracking.Fix; None without a pose.
     prior: where its camera was searched for. focal: what its image says of the focal length.
     stages_ms: by stage, in order; measured, so not the same in two runs.
@@ -40,7 +28,7 @@ class Estimate:
 
     received_ns: int
     stamp_ns: int
-    status: str
+    status: Status
     detail: str = ""
     map_from_base: pycolmap.Rigid3d | None = None
     covariance: NDArray | None = None
@@ -54,11 +42,11 @@ class Estimate:
 
     @property
     def tried(self) -> bool:
-        return self.status not in NOT_TRIED
+        return self.status.tried
 
     @property
     def localized(self) -> bool:
-        return self.status == ACCEPTED
+        return self.status is Status.ACCEPTED
 
     @property
     def latency_ms(self) -> float:

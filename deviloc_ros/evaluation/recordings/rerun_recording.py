@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
-from deviloc_ros.evaluation.recordings.frames import WORDS, Frame
-from deviloc_ros.evaluation.recordings.offline import decoded
+from deviloc_ros.evaluation.recordings.frames import Frame
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report.trajectories import Surroundings, places
 from deviloc_ros.messages.headers import stamp_ns
-from deviloc_ros.status import NotTried
+from deviloc_ros.messages.images import pixels_of
 
 TIME = "stamp"
 IMAGE_SIDE_PX, JPEG_QUALITY = 320, 70
@@ -72,7 +71,7 @@ def log_frame(stream: Any, frame: Frame) -> None:
 
     estimate = frame.estimate
     stream.set_time(TIME, timestamp=np.datetime64(estimate.stamp_ns, "ns"))
-    stream.log("outcome", rerun.TextLog(estimate.detail or WORDS.get(estimate.status, estimate.status)))
+    stream.log("outcome", rerun.TextLog(estimate.detail or estimate.status.sentence))
     stream.log("figures/inliers", rerun.Scalars(float(estimate.inliers)))
     if frame.true_map_from_base:
         log_pose(stream, "map/robot/true", frame.true_map_from_base, BLACK)
@@ -97,8 +96,8 @@ def log_image(stream: Any, message: Any) -> None:
     import rerun
 
     try:
-        pixels = decoded(message)
-    except NotTried:
+        pixels = pixels_of(message)
+    except ValueError:
         return
     stream.set_time(TIME, timestamp=np.datetime64(stamp_ns(message), "ns"))
     stream.log("camera", rerun.EncodedImage(contents=as_jpeg(pixels), media_type="image/jpeg"))

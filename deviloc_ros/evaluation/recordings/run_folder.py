@@ -26,6 +26,7 @@ from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.evaluation.recordings.frames import Estimate, Frame
 from deviloc_ros.geometry import rigid_of_quaternion
 from deviloc_ros.io.tum_trajectory import write_tum
+from deviloc_ros.status import Status
 
 SUMMARY, FRAMES, LATENCY, STAGES = "summary.json", "frames.csv", "latency.json", "latency.csv"
 ESTIMATED, TRUTH, ESTIMATES, REPORT = "estimated.tum", "truth.tum", "estimates", "report.html"
@@ -88,7 +89,14 @@ def write_frames(path: Path, frames: list[Frame]) -> None:
         for f in frames:
             e = f.estimate
             table.writerow(
-                [e.received_ns, e.stamp_ns, e.status, e.detail, *cells(f.map_from_base), *cells(f.true_map_from_base)]
+                [
+                    e.received_ns,
+                    e.stamp_ns,
+                    e.status.word,
+                    e.detail,
+                    *cells(f.map_from_base),
+                    *cells(f.true_map_from_base),
+                ]
                 + [number(getattr(f, name)) for name in NUMBERS]
                 + [e.inliers, number(e.inlier_ratio), number(e.coverage), "|".join(e.references)]
             )
@@ -158,7 +166,7 @@ def read_frame(row: dict[str, str], stages: dict[int, dict[str, float]]) -> Fram
     estimate = Estimate(
         int(row["received_ns"]),
         stamp_ns,
-        row["status"],
+        Status.from_word(row["status"]),
         row["detail"],
         pose_of_cells([row[name] for name in POSE_COLUMNS]),
         inliers=int(row["inliers"]),

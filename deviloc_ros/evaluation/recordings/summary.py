@@ -24,7 +24,7 @@ def summarize_frames(frames: list[Frame]) -> dict[str, Any]:
     localized = [f for f in tried if f.localized]
     judged = [f for f in tried if f.has_truth]
     fixes = [f for f in judged if f.localized]
-    statuses = Counter(f.estimate.status for f in frames)
+    statuses = Counter(f.estimate.status.word for f in frames)
     return {
         "images": len(frames),
         "tried": len(tried),

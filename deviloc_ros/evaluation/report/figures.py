@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.covariance import EXPECTED
 from deviloc_ros.evaluation.metrics import RECALL_THRESHOLDS, WRONG_FIX_M
-from deviloc_ros.evaluation.recordings.frames import WORDS, Frame
+from deviloc_ros.evaluation.recordings.frames import Frame
 from deviloc_ros.evaluation.recordings.run_folder import Run
+from deviloc_ros.status import Status
 
 SIZE_IN = (5.0, 3.2)
 COLORS = ("#1f6fb2", "#d1495b", "#2a9d6f", "#8e5ea2", "#e08e1a", "#5c6b73")
@@ -120,7 +121,7 @@ def mark_lost(run: Run, axes: Sequence[Axes]) -> None:
     tried = [f for f in run.frames if f.estimate.tried]
     times_s = since_start_s(run, tried)
     period_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.1
-    colors: dict[str, str] = {}
+    colors: dict[Status, str] = {}
     for time_s, frame in zip(times_s, tried, strict=True):
         status = frame.estimate.status
         if frame.localized:
@@ -128,7 +129,7 @@ def mark_lost(run: Run, axes: Sequence[Axes]) -> None:
         known = status in colors
         color = colors.setdefault(status, LOST_COLORS[len(colors) % len(LOST_COLORS)])
         for number, part in enumerate(axes):
-            label = None if known or number else WORDS.get(status, status)
+            label = None if known or number else status.sentence
             part.axvspan(time_s - period_s / 2, time_s + period_s / 2, color=color, linewidth=0, label=label)
 
 

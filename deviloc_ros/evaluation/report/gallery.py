@@ -12,9 +12,9 @@ import cv2
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
-from deviloc_ros.evaluation.recordings.frames import WORDS, Frame
+from deviloc_ros.evaluation.recordings.frames import Frame
 from deviloc_ros.evaluation.recordings.headline import length
-from deviloc_ros.evaluation.recordings.offline import again
+from deviloc_ros.evaluation.recordings.offline import localize_again
 from deviloc_ros.io.match_pictures import best_reference, draw_matches
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried
@@ -51,7 +51,7 @@ def gallery(
         e = frame.estimate
         for image in recording.messages((topics.image,), e.received_ns, e.received_ns + 1):
             try:
-                pixels, evidence = again(localizer, contents, image, e.prior)
+                pixels, evidence = localize_again(localizer, contents, image, e.prior)
             except NotTried:
                 continue
             title = f"{(e.stamp_ns - start_ns) * 1e-9:.2f} s: {verdict(frame)}"
@@ -68,7 +68,7 @@ def gallery(
 def verdict(frame: Frame) -> str:
     """In half a line."""
     if not frame.localized:
-        return f"no pose ({WORDS.get(frame.estimate.status, frame.estimate.status)})"
+        return f"no pose ({frame.estimate.status.sentence})"
     wrong = "WRONG FIX, " if frame.is_wrong_fix else ""
     return f"{wrong}{length(frame.translation_m)} and {frame.rotation_deg:.2f} deg off"
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
-from deviloc_ros.evaluation.recordings.frames import ACCEPTED, WORDS
 from deviloc_ros.evaluation.recordings.headline import headline
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report import figures, space, trajectories
 from deviloc_ros.evaluation.report.gallery import Picture
 from deviloc_ros.evaluation.report.html import Part, Section, cards, page, paragraph, section, table
+from deviloc_ros.status import explain
 
 HOW_FAR_OFF = "Errors of the poses that were given. Images without a pose count as misses in the shares."
 INLIERS = "Inliers are the matches that agree with the pose. Many, spread over the image: a firm pose."
@@ -115,7 +115,7 @@ def sections(runs: Sequence[Run], around: trajectories.Surroundings) -> Iterable
 def outcomes(run: Run) -> str:
     """What became of the images, as a table."""
     counts = run.summary["outcomes"]
-    rows = [(str(count), "a pose was given" if s == ACCEPTED else WORDS.get(s, s)) for s, count in counts.items()]
+    rows = [(str(count), explain(s)) for s, count in counts.items()]
     rows.sort(key=lambda row: -int(row[0]))
     return "<h2>What became of the images</h2>" + table(("images", "outcome"), rows)
 

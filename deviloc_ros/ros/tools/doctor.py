@@ -21,7 +21,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.doctor.checks import Finding, fail, ok, warn
 from deviloc_ros.messages.cameras import camera_from_info
 from deviloc_ros.ros.conversions import decoded_size, stamp_ns
-from deviloc_ros.status import Drop
+from deviloc_ros.status import Status
 
 OLD_S, SLOW_HZ = 1.0, 1.0
 
@@ -215,7 +215,7 @@ def examine_transforms(node: Listener, image: Any) -> Iterator[Finding]:
 def has_tried_image(status: DiagnosticStatus | None) -> bool:
     """Whether a localizer knows all it needs to localize an image, also the place of its camera."""
     reasons = [value.value for value in status.values if value.key == "reason"] if status else []
-    return any(reason.upper() not in Drop.__members__ for reason in reasons)
+    return any(Status.from_word(reason).tried for reason in reasons if reason)
 
 
 def examine_node(status: DiagnosticStatus | None) -> Finding:

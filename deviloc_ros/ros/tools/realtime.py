@@ -18,10 +18,11 @@ from deviloc_ros.bags.bag_index import Rig
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.transforms import TF, TF_STATIC
-from deviloc_ros.evaluation.recordings.frames import ACCEPTED, NOT_PUBLISHED, NOT_RECEIVED, UNFINISHED, Estimate
+from deviloc_ros.evaluation.recordings.frames import Estimate
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.ros.conversions import rigid_from_msg
 from deviloc_ros.ros.tools.replay import Replay, Sent, refuse_ros1
+from deviloc_ros.status import Status
 
 POSE_TOPIC, STATUS_TOPIC = "/deviloc/pose", "/deviloc/status"
 PATIENCE_S = 60.0  # for one image, on a machine that is busy with other things
@@ -73,7 +74,8 @@ class Listening(Replay):
 
     def is_done(self, time_ns: int) -> bool:
         """Whether the node has finished an image: its pose is there, or the reason why there is none."""
-        return time_ns in self.heard.poses or self.heard.outcomes.get(time_ns, {}).get("reason", ACCEPTED) != ACCEPTED
+        accepted = Status.ACCEPTED.word  # then a pose is on its way
+        return time_ns in self.heard.poses or self.heard.outcomes.get(time_ns, {}).get("reason", accepted) != accepted
 
     def _on_pose_msg(self, msg: PoseWithCovarianceStamped) -> None:
         covariance = np.array(msg.pose.covariance).reshape(6, 6)
@@ -131,12 +133,13 @@ def estimates_of(sent: dict[int, Sent], heard: Heard) -> list[Estimate]:
         if pose := heard.poses.get(time_ns):
             about |= {"map_from_base": pose.map_from_base, "covariance": pose.covariance}
             about["stages_ms"] = {"image sent to pose received": (pose.arrival_ns - sent_ns) * 1e-6}
-            result.append(Estimate(received_ns, time_ns, ACCEPTED, **about))
+            result.append(Estimate(received_ns, time_ns, Status.ACCEPTED, **about))
         elif outcome:
-            status = NOT_PUBLISHED if outcome["reason"] == ACCEPTED else outcome["reason"]
+            said = Status.from_word(outcome["reason"])
+            status = Status.NOT_PUBLISHED if said is Status.ACCEPTED else said
             result.append(Estimate(received_ns, time_ns, status, outcome["detail"], **about))
         else:
-            result.append(Estimate(received_ns, time_ns, NOT_RECEIVED if number < last else UNFINISHED))
+            result.append(Estimate(received_ns, time_ns, Status.NOT_RECEIVED if number < last else Status.UNFINISHED))
     return result
 
 

@@ -6,7 +6,8 @@ from worlds import rigid_of, world
 
 from deviloc_ros.evaluation.protocols.overlap import found_overlap, overlap, overlap_recall
 from deviloc_ros.sources.base import PosedImage
-from deviloc_ros.types import Evidence, Lifted, Lost, Reason, ReferenceView
+from deviloc_ros.status import Status
+from deviloc_ros.types import Evidence, Lifted, Lost, ReferenceView
 
 
 def view_and_query(view_from_query):
@@ -42,7 +43,7 @@ def test_retrieval_is_scored_on_queries_that_a_view_overlaps_with():
 
     view, here = view_and_query(rigid_of([0, 0, 0], [0, 0, 0]))
     _, behind = view_and_query(rigid_of([0, np.pi, 0], [0, 0, 0]))
-    matched, other = (Lost(Reason.FEW_INLIERS, evidence=Evidence(references=(name,))) for name in ("view", "other"))
+    matched, other = (Lost(Status.FEW_INLIERS, evidence=Evidence(references=(name,))) for name in ("view", "other"))
     found = [
         found_overlap(OneView(view), query, result)
         for query, result in ((here, matched), (here, other), (behind, matched))

@@ -44,7 +44,7 @@ def evaluate(path, **plan):
 
 
 def statuses(run):
-    return [frame.estimate.status for frame in run.frames]
+    return [frame.estimate.status.word for frame in run.frames]
 
 
 def check_all_localized(run):

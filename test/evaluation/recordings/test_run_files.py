@@ -31,6 +31,7 @@ from deviloc_ros.evaluation.recordings.summary import summarize_frames
 from deviloc_ros.geometry import rigid
 from deviloc_ros.io.tum_trajectory import write_tum
 from deviloc_ros.messages.headers import rigid_of_pose
+from deviloc_ros.status import Status
 
 LOST = (5, 6, 7)
 
@@ -126,7 +127,7 @@ def noisy_frames(rng, align: bool, true_from_map=None):
     estimates = []
     for time_ns, pose in true:
         noise = random_rigid(rng, angle=0.01, reach=0.02)
-        estimates.append(Estimate(time_ns, time_ns, "accepted", "", offset * pose * noise, 1e-4 * np.eye(6)))
+        estimates.append(Estimate(time_ns, time_ns, Status.ACCEPTED, "", offset * pose * noise, 1e-4 * np.eye(6)))
     return true, score(estimates, Truth(true), align)
 
 
@@ -147,7 +148,7 @@ def test_poses_on_one_line_cannot_be_aligned():
         moved = [
             pycolmap.Rigid3d(pose.rotation, pose.translation + by) for (_, pose), by in zip(poses, off, strict=True)
         ]
-        estimates = [Estimate(t, t, "accepted", "", pose) for (t, _), pose in zip(poses, moved, strict=True)]
+        estimates = [Estimate(t, t, Status.ACCEPTED, "", pose) for (t, _), pose in zip(poses, moved, strict=True)]
         with pytest.raises(ValueError, match=r"--align: .* not on one line"):
             score(estimates, Truth(poses), align=True)
 

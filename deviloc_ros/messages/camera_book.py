@@ -1,0 +1,88 @@
+"""The calibration of each camera frame, from its camera_info messages."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.messages.cameras import camera_from_info, in_lower_case, region_of_interest
+from deviloc_ros.status import NotTried, Status
+
+MAX_FRAMES = 64  # more cameras than a robot carries; invented names must not fill the memory
+
+
+@dataclass(slots=True, eq=False)
+class Calibrations:
+    """Hold what one frame's camera_info said, oldest first, each with the time [ns] from which it held."""
+
+    content: tuple = ()
+    times_ns: list[int] = field(default_factory=list)
+    cameras: list[Camera | str] = field(default_factory=list)  # or what is wrong with it
+
+
+class CameraBook:
+    """Keeps calibrations by frame. They are converted again only when they change.
+
+    rectified: the images are, so that P holds and not K and D. history: earlier calibrations are kept, for asking at
+    earlier times; else the newest counts for every image.
+    """
+
+    def __init__(self, rectified: bool, *, history: bool = False) -> None:
+        self._rectified = rectified
+        self._history = history
+        self._frames: OrderedDict[str, Calibrations] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def note(self, info: Any, received_ns: int = 0) -> bool:
+        """Remember a camera_info. Return whether it differs from the last one of its frame."""
+        frame = info.header.frame_id
+        calibrations = self._frames.setdefault(frame, Calibrations())
+        self._frames.move_to_end(frame)
+        if len(self._frames) > MAX_FRAMES:
+            self._frames.popitem(last=False)
+        content = comparable(info)
+        if content == calibrations.content:
+            return False
+        if not self._history:
+            calibrations.times_ns.clear()
+            calibrations.cameras.clear()
+        calibrations.content = content
+        calibrations.times_ns.append(received_ns)
+        calibrations.cameras.append(self._convert(info))
+        return True
+
+    def camera(self, frame: str, received_ns: int = 0) -> Camera:
+        """Return the camera that held when an image was received, or else the first.
+
+        Raises:
+            NotTried: the frame's calibration is unknown or unusable.
+        """
+        if frame not in self._frames:
+            known = ", ".join(map(repr, self._frames)) or "none yet"
+            raise NotTried(Status.NO_CAMERA_INFO, f"image is of frame {frame!r}, camera_info of {known}")
+        calibrations = self._frames[frame]
+        camera = calibrations.cameras[max(bisect_right(calibrations.times_ns, received_ns) - 1, 0)]
+        if isinstance(camera, str):
+            raise NotTried(Status.BAD_CAMERA_INFO, camera)
+        return camera
+
+    def _convert(self, info: Any) -> Camera | str:
+        try:
+            return camera_from_info(info, self._rectified)
+        except ValueError as error:
+            return str(error)
+
+
+def comparable(info: Any) -> tuple:
+    """Return all of a camera_info that matters; two are equal where it is the same, NaN included."""
+    info = in_lower_case(info)
+    numbers = tuple(np.asarray(values, float).tobytes() for values in (info.d, info.k, info.p))
+    size = (info.width, info.height, info.binning_x, info.binning_y)
+    return info.distortion_model, numbers, size, region_of_interest(info)

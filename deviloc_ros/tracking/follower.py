@@ -1,0 +1,195 @@
+"""One step of the robot: from an image to what the robot believes of its place. No ROS, and no clock of its own.
+
+The node converts, follows, publishes; the offline evaluation decodes, follows, records. Both therefore do the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pycolmap
+import torch
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.config import Config, TrackingConfig
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.status import NotTried, Status
+from deviloc_ros.stopwatch import Stopwatch
+from deviloc_ros.tracking.calibration import FocalCheck
+from deviloc_ros.tracking.fix import Fix, fix_of, flattened
+from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.tracking.tracker import State, Tracker
+from deviloc_ros.types import Evidence, Localized, Lost, Prior
+
+OdometryAgain = Callable[[], Odometry | None]
+"""Asks once more for the odometry of an image, which may have arrived while the image was localized."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """Hold what became of one image.
+
+    fix: the robot's pose where it is believed, else None. detail: why not, with numbers. prior: where was searched.
+    stages_ms: milliseconds by stage, in order.
+    """
+
+    stamp_ns: int
+    status: Status
+    detail: str = ""
+    fix: Fix | None = None
+    evidence: Evidence = field(default_factory=Evidence)
+    prior: Prior | None = None
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Follower:
+    """Follows one robot through a map, image by image.
+
+    `follow` belongs to one thread at a time; everything else may be called from any thread meanwhile.
+
+    is_planar: the robot drives on the plane z = 0 of the map.
+    """
+
+    def __init__(self, localizer: Localizer, tracking: TrackingConfig, *, is_planar: bool = False) -> None:
+        self._localizer = localizer
+        self._tracker = Tracker(tracking)
+        self._is_planar = is_planar
+        self._focal_check = FocalCheck()
+        self._checked_camera: Camera | None = None
+        self._lock = threading.Lock()
+
+    # ---- one image
+
+    def follow(
+        self,
+        pixels: NDArray,
+        camera: Camera,
+        base_from_cam: pycolmap.Rigid3d,
+        odometry: Odometry | None,
+        stamp_ns: int,
+        now_ns: int | Callable[[], int],
+        odometry_again: OdometryAgain | None = None,
+    ) -> Step:
+        """Localize one image near where the robot should be, and decide whether to believe what comes of it.
+
+        Args:
+            pixels: (H, W) gray or (H, W, 3) BGR, uint8.
+            odometry: at the image's time, None where it is not known (yet).
+            now_ns: the time when the decision falls, or a clock to read then.
+            odometry_again: asked for the odometry of a pose that was found without.
+        """
+        with self._lock:
+            localizer, epoch = self._localizer, self._tracker.epoch
+            prior = self._tracker.prior(stamp_ns, odometry, base_from_cam.inverse())
+        result = localizer.localize(pixels, camera, prior)
+        self._check_calibration(camera, result.evidence)
+        step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, prior, dict(result.evidence.stages_ms))
+        if isinstance(result, Lost):
+            with self._lock:
+                if epoch == self._tracker.epoch:
+                    self._tracker.missed()
+            return replace(step, status=result.reason, detail=str(result))
+        if odometry is None and odometry_again is not None:
+            watch = Stopwatch()
+            with watch.stage("odometry"):
+                odometry = odometry_again()
+            step.stages_ms.update(watch.stages_ms)
+        fix = self._fix_of(result, base_from_cam, odometry, stamp_ns)
+        return self._judge(step, fix, localizer, epoch, now_ns() if callable(now_ns) else now_ns)
+
+    def _fix_of(
+        self, localized: Localized, base_from_cam: pycolmap.Rigid3d, odometry: Odometry | None, stamp_ns: int
+    ) -> Fix:
+        fix = fix_of(localized, base_from_cam, odometry, stamp_ns)
+        return flattened(fix) if self._is_planar else fix
+
+    def _judge(self, step: Step, fix: Fix, localizer: Localizer, epoch: int, now_ns: int) -> Step:
+        """Ask the tracker, unless the search rested on what was forgotten or replaced meanwhile."""
+        with self._lock:
+            if localizer is not self._localizer:
+                return replace(step, status=Status.MAP_CHANGED, detail=Status.MAP_CHANGED.sentence)
+            status = self._tracker.observe(fix, now_ns) if epoch == self._tracker.epoch else Status.OUTDATED
+            detail = self._tracker.explain(status)
+        return replace(step, status=status, detail=detail, fix=fix if status is Status.ACCEPTED else None)
+
+    def _check_calibration(self, camera: Camera, evidence: Evidence) -> None:
+        if camera != self._checked_camera:
+            self._focal_check.clear()
+            self._checked_camera = camera
+        self._focal_check.note(evidence.focal)
+
+    # ---- what is known
+
+    @property
+    def localizer(self) -> Localizer:
+        """Return the localizer of the present map."""
+        return self._localizer
+
+    @property
+    def calibration_complaint(self) -> str:
+        """Return what many images say against the camera's calibration, empty if nothing."""
+        pose = self._localizer.config.pose
+        return "" if pose.estimate_focal else self._focal_check.complaint(pose.max_focal_error)
+
+    @property
+    def last_fix(self) -> Fix | None:
+        """Return the last fix that was believed."""
+        return self._tracker.last
+
+    def state(self, now_ns: int) -> State:
+        """Return what the last believed fix is worth now."""
+        with self._lock:
+            return self._tracker.state(now_ns)
+
+    def map_from_odom(self, now_ns: int) -> pycolmap.Rigid3d | None:
+        """Return the correction of the odometry, None where there is none that holds."""
+        with self._lock:
+            return self._tracker.map_from_odom(now_ns)
+
+    def expected(self, stamp_ns: int, odometry: Odometry | None) -> Fix | None:
+        """Return where the robot should be, None where the last word on it is too old."""
+        with self._lock:
+            return self._tracker.expected(stamp_ns, odometry)
+
+    # ---- what others say
+
+    def hint(self, guess: Fix) -> None:
+        """Search near a guess from now on. It is not a fix: the first image that agrees with it gives one."""
+        with self._lock:
+            self._tracker.hint(guess)
+
+    def hint_if_untouched(self, recall: Callable[[], Fix | None]) -> None:
+        """Take a remembered pose as a hint, unless a fix, a hint or a reset came before it."""
+        with self._lock:
+            if self._tracker.epoch == 0 and self._tracker.last is None and (guess := recall()) is not None:
+                self._tracker.hint(guess)
+
+    def forget(self) -> None:
+        """Forget where the robot was: the next image searches the whole map."""
+        with self._lock:
+            self._tracker.reset()
+
+    def use_map(self, localizer: Localizer) -> None:
+        """Go on in another map: where the robot was in the old one says nothing of the new."""
+        with self._lock:
+            self._localizer = localizer
+            self._tracker.reset()
+        self._checked_camera = None
+
+    def release(self) -> None:
+        """Let the localizer go, and give its GPU memory back. Nothing may follow."""
+        del self._localizer
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def configure(self, config: Config, tracking: TrackingConfig, *, is_planar: bool) -> None:
+        """Take new parameters; an image in hand may still see some of the old ones."""
+        self._localizer.config, self._tracker.config, self._is_planar = config, tracking, is_planar
+
+
+def step_not_tried(stamp_ns: int, why: NotTried) -> Step:
+    """Return the step of an image that never reached the localizer."""
+    return Step(stamp_ns, why.status, str(why))
