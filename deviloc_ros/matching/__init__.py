@@ -18,6 +18,10 @@ def create_matcher(config: MatcherConfig) -> Matcher:
         from deviloc_ros.matching.lighterglue import XFeatLighterGlue
 
         return XFeatLighterGlue(config)
+    if config.name == "disk-lightglue":
+        from deviloc_ros.matching.disk_lightglue import DiskLightGlue
+
+        return DiskLightGlue(config)
     if config.name == "topicfm":
         from deviloc_ros.upstream.topicfm import TopicFMMatcher
 

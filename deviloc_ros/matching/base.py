@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -44,6 +46,16 @@ def torch_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:  # the latter where PyTorch was built without CUDA
         raise ValueError(f"matcher.device {name!r}: {str(error).splitlines()[0]}") from error
     return device
+
+
+def package_file(package: str, name: str, command: str) -> Path:
+    """A file of an installed package, found without importing it. Raises FileNotFoundError: how to install it."""
+    spec = find_spec(package)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / name
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"{Path(name).name}: not found; `{command}` brings the weights")
 
 
 def no_matches() -> Matches:

@@ -64,14 +64,16 @@ class XFeatLighterGlue(XFeat):
     @torch.inference_mode()
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
         # One by one: pruning leaves each pair with other keypoints, and on a CPU a batch of five is slower anyway.
-        return [self._match_pair(query, reference.to(self.device)) for reference in references]
+        return [match_pair(self.glue, query, reference.to(self.device)) for reference in references]
 
-    def _match_pair(self, query: Features, reference: Features) -> Matches:
-        if not len(query) or not len(reference):
-            return no_matches()
-        result = self.glue({"image0": glue_input(query), "image1": glue_input(reference)})
-        rows, scores = result["matches"][0], result["scores"][0]
-        return Matches(numpy(query.keypoints[rows[:, 0]]), numpy(rows[:, 1]), numpy(scores))
+
+def match_pair(glue: torch.nn.Module, query: Features, reference: Features) -> Matches:
+    """What a LightGlue network matches of two images' keypoints."""
+    if not len(query) or not len(reference):
+        return no_matches()
+    result = glue({"image0": glue_input(query), "image1": glue_input(reference)})
+    rows, scores = result["matches"][0], result["scores"][0]
+    return Matches(numpy(query.keypoints[rows[:, 0]]), numpy(rows[:, 1]), numpy(scores))
 
 
 def load_lighterglue(min_confidence: float) -> torch.nn.Module:

