@@ -14,7 +14,7 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import make_graph, readable_images
 from deviloc_ros.mapping.sensor_correction import compared_with_landmarks
 from deviloc_ros.mapping.views import BuildReport, make_views
-from deviloc_ros.maps.edit import changing, noted, points_by_id, shifted
+from deviloc_ros.maps.edit import open_for_change, points_by_id, record_change, shift_ids
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching.base import Matcher
@@ -46,7 +46,7 @@ def update_map(
         MapError: no map there, another process is writing it, or its views were described by another network.
     """
     check_names(image.name for image in source.images)
-    with changing(folder) as (reference_map, writer):
+    with open_for_change(folder) as (reference_map, writer):
         config, workers = reference_map.config, Serial(quiet=quiet)
         known = [Skipped(i.name, "the map has a view of this name") for i in source.images if i.name in reference_map]
         unknown = [image for image in source.images if image.name not in reference_map]
@@ -69,16 +69,16 @@ def update_map(
             return joined(own, seen_again(image, matched, config.lift.landmark_radius_px))
 
         for record in reference_map.records:
-            writer.keep(record)
+            writer.keep_view(record)
         depth = compared_with_landmarks(images, own)
         new = make_views(writer, images, own, networks, depth, workers, observe, reference_map)
         retrieval = reference_map.retrieval()
-        retrieval = retrieval.extended(new.described(retrieval.vlad))
+        retrieval = retrieval.extend(new.described(retrieval.vlad))
         fit = replace(PoseFit.of_pairs(errors_px), advice="are they posed in the map's frame?")
         if fit.contradicts:
             log.warning("pose fit: %s", fit)
         added = len(new.views)
-        provenance = noted(reference_map, added=added) | {"pose fit": with_addition(reference_map, added, fit)}
+        provenance = record_change(reference_map, added=added) | {"pose fit": with_addition(reference_map, added, fit)}
         writer.finish(points | new.points(), retrieval, provenance)
     return new.report(skipped, {"pose fit": str(fit)})
 
@@ -96,7 +96,7 @@ def own_landmarks(
     own = {image.name: image.landmarks for image in images if image.landmarks is not None}
     if len(own) < len(images):
         own = triangulate(images, make_graph(images, networks, workers))
-    return {name: shifted(landmarks, first_id) for name, landmarks in with_depth_stds(images, own).items()}
+    return {name: shift_ids(landmarks, first_id) for name, landmarks in with_depth_stds(images, own).items()}
 
 
 def matched_views(

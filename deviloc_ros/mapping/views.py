@@ -15,7 +15,7 @@ from deviloc_ros.lifting.base import lift_and_prepare
 from deviloc_ros.lifting.sensor_depth import Correction, SensorDepth
 from deviloc_ros.mapping.neighbour_check import check_neighbours
 from deviloc_ros.mapping.sensor_correction import DepthOfViews
-from deviloc_ros.maps.retrieval.global_descriptors import Vlad, for_retrieval, training_descriptors
+from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors, sample_for_retrieval
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.writer import MapWriter
@@ -123,7 +123,7 @@ def make_views(
             continue
         view = made.view
         depth.count(image, made.depth_problem)
-        kept = writer.set_aside(first + len(new.views), view.features, view.tower)
+        kept = writer.write_dense(first + len(new.views), view.features, view.tower)
         new.features.append(made.for_retrieval)
         if made.learned is not None:
             new.learned.append(made.learned)
@@ -164,7 +164,7 @@ def make_view(
     learned = networks.learned.describe(gray, extracted) if networks.learned else None
     features = replace(extracted, dense=None)
     view = ReferenceView(image.name, image.camera, image.cam_from_world, features, lifted, observed, tower)
-    return MadeView(view, len(landmarks), for_retrieval(extracted), learned, depth_problem)
+    return MadeView(view, len(landmarks), sample_for_retrieval(extracted), learned, depth_problem)
 
 
 def limited(landmarks: Landmarks, most: int) -> Landmarks:
@@ -178,7 +178,7 @@ def write_all(writer: MapWriter, new: NewViews, networks: Networks, notes: dict[
     """Learn to retrieve the views and write what belongs to the whole map; its provenance holds the notes."""
     vlad, learned = None, networks.learned
     if learned is None:
-        vlad = Vlad.learn(training_descriptors((f.descriptors for f in new.features), len(new.features)))
+        vlad = Vlad.learn(sample_descriptors((f.descriptors for f in new.features), len(new.features)))
     provenance = {
         "deviloc_ros": __version__,
         "landmarks_per_view": float(np.mean(new.landmark_counts)),

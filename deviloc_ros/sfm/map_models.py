@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from deviloc_ros.config import Config
 from deviloc_ros.lifting import create_point_inference
 from deviloc_ros.lifting.base import PointInference
-from deviloc_ros.maps.retrieval.global_descriptors import LearnedDescriptor, learned_descriptor
+from deviloc_ros.maps.retrieval.global_descriptors import LearnedDescriptor, load_learned_descriptor
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
 
@@ -44,7 +44,7 @@ class Networks:
     @cached_property
     def learned(self) -> LearnedDescriptor | None:
         """None: VLAD describes images. Raises DescriptorError."""
-        return learned_descriptor(self.config.retrieval)
+        return load_learned_descriptor(self.config.retrieval)
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from deviloc_ros.imaging import read_gray
-from deviloc_ros.maps.retrieval.global_descriptors import Vlad, training_descriptors
+from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors
 from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sources.base import ImageFile
 from deviloc_ros.sources.colmap import camera_to_colmap, pixels_from_colmap, pixels_to_colmap
@@ -166,7 +166,7 @@ def lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair]:
     if len(names) < 2:
         return []
     features = [keypoints.features[name] for name in names]
-    vlad = Vlad.learn(training_descriptors((f.descriptors for f in features), len(features)))
+    vlad = Vlad.learn(sample_descriptors((f.descriptors for f in features), len(features)))
     descriptors = torch.stack([vlad.describe(None, f) for f in features])
     similarity = (descriptors @ descriptors.T).fill_diagonal_(-torch.inf)
     nearest = similarity.topk(min(pairs_per_view, len(names) - 1)).indices.tolist()

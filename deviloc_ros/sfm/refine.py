@@ -17,7 +17,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from deviloc_ros.geometry import translation_distance_m
-from deviloc_ros.maps.alignment import align_to_odometry, moved_pose, travelled_distances_m
+from deviloc_ros.maps.alignment import align_to_odometry, move_pose, travelled_distances_m
 from deviloc_ros.sfm.landmarks import match_nearby, nearby_pairs, triangulate, triangulated
 from deviloc_ros.sfm.matches import Keypoints, MatchGraph, lookalike_pairs, match_pairs, verified
 from deviloc_ros.sources.base import PosedImage, SourceError
@@ -172,6 +172,6 @@ def in_frame_of_odometry(images: list[PosedImage], held: dict[str, pycolmap.Rigi
     for number, image in enumerate(images):
         nearest = images[numbers[np.abs(travelled_m[numbers] - travelled_m[number]).argmin()]]
         cam_from_nearest = image.cam_from_world * nearest.cam_from_world.inverse()
-        cam_from_world = cam_from_nearest * moved_pose(odom_from_model, held[nearest.name])
+        cam_from_world = cam_from_nearest * move_pose(odom_from_model, held[nearest.name])
         refined.append(replace(image, cam_from_world=cam_from_world))
     return refined

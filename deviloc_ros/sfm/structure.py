@@ -14,7 +14,7 @@ import pycolmap
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.maps.alignment import moved_points, moved_pose
+from deviloc_ros.maps.alignment import move_points, move_pose
 from deviloc_ros.sfm.landmarks import match_nearby, triangulate, write_database
 from deviloc_ros.sfm.matches import Keypoints, MatchGraph, Pair, lookalike_pairs, match_pairs, quiet_colmap, verified
 from deviloc_ros.sources.base import PosedImage, Skipped, SourceError, image_size
@@ -164,9 +164,9 @@ def moved_images(images: list[PosedImage], new_from_world: pycolmap.Sim3d) -> li
     for image in images:
         landmarks = image.landmarks
         if landmarks is not None:
-            points = moved_points(new_from_world, landmarks.points_in_world)
+            points = move_points(new_from_world, landmarks.points_in_world)
             landmarks = replace(landmarks, points_in_world=points)
-        pose = moved_pose(new_from_world, image.cam_from_world)
+        pose = move_pose(new_from_world, image.cam_from_world)
         moved.append(replace(image, cam_from_world=pose, landmarks=landmarks))
     return moved
 

@@ -12,7 +12,7 @@ from worlds import PINHOLE, rigid_of
 
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import build_map, warn_if_far
-from deviloc_ros.maps.inspect import describe
+from deviloc_ros.maps.inspect import describe_map
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm.matches import Keypoints
 from deviloc_ros.sfm.pose_fit import errors_with_view, fit_of_poses
@@ -106,5 +106,5 @@ def test_a_map_says_how_well_its_poses_fit(room, tmp_path, caplog):
     ]
     report = build_map(turned, tmp_path / "turned.map", room_config(), **options)
     assert "try --refine-poses" in caplog.text and "try --refine-poses" in report.notes["pose fit"]
-    said = dict(describe(Map.open(tmp_path / "turned.map")))
+    said = dict(describe_map(Map.open(tmp_path / "turned.map")))
     assert said["pose fit"] == report.notes["pose fit"]
