@@ -49,24 +49,14 @@ class MapWriter:
         self._dense: dict[int, StoredFile] = {}
         self._names: set[str] = set()
         self._lock = -1
-        self._check_destination()
-
-    def _check_destination(self) -> None:
-        """Raise MapError if the map may not be written at its destination."""
-        if self.destination.exists() and not self.overwrite:
-            raise MapError(f"{self.destination}: exists already")
-        if self.destination.exists() and not (self.destination / MANIFEST).is_file():
-            raise MapError(f"{self.destination}: exists and is not a map, so it is not overwritten")
-        above = next(folder for folder in self.destination.parents if folder.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK):
-            raise MapError(f"{self.destination}: cannot be made in {above}: no folder, or no permission to write there")
+        check_destination(folder, overwrite=overwrite)
 
     def __enter__(self) -> MapWriter:
         self._lock = lock_folder(self.folder)
         try:
             for left_behind in self.folder.iterdir():
                 shutil.rmtree(left_behind) if left_behind.is_dir() else left_behind.unlink()
-            self._check_destination()  # again: another process may have made it
+            check_destination(self.destination, overwrite=self.overwrite)  # again: another process may have made it
             (self.folder / "views").mkdir()
         except BaseException:
             self.__exit__()
@@ -142,6 +132,18 @@ class MapWriter:
         sync_folder(self.destination)
         for path in find_unnamed_files(self.destination, manifest):
             path.unlink()
+
+
+def check_destination(folder: Path, *, overwrite: bool) -> None:
+    """Raise MapError if a map may not be written to a folder."""
+    destination = folder.resolve()
+    if destination.exists() and not overwrite:
+        raise MapError(f"{destination}: exists already")
+    if destination.exists() and not (destination / MANIFEST).is_file():
+        raise MapError(f"{destination}: exists and is not a map, so it is not overwritten")
+    above = next(parent for parent in destination.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise MapError(f"{destination}: cannot be made in {above}: no folder, or no permission to write there")
 
 
 def lock_folder(folder: Path) -> int:
