@@ -17,8 +17,8 @@ from deviloc_ros.imaging import read_gray, sample_unit_features
 from deviloc_ros.lifting.base import LiftInput, PointInference
 from deviloc_ros.lifting.interpolation import Interpolation
 from deviloc_ros.matching import create_matcher
-from deviloc_ros.sfm.landmarks import match_sift, triangulate
-from deviloc_ros.sfm.uncertainty import with_depth_stds
+from deviloc_ros.sfm.landmarks import match_sift, triangulate_landmarks
+from deviloc_ros.sfm.uncertainty import add_depth_stds
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.types import RIGHT, Features, Landmarks
@@ -50,8 +50,8 @@ def load_views(scene: str, data: Path) -> list[HoldoutView]:
     """Views of a scene with enough landmarks, triangulated over all its images (kitchen: scored on seq-02 only)."""
     folder = data / SCENES[scene]
     images = read_model(folder / "sfm_gt", folder if scene == "kitchen" else folder / "images").images
-    triangulated = triangulate(images, match_sift(images, Serial()))
-    landmarks, observations = well_observed(with_depth_stds(images, triangulated))
+    triangulated = triangulate_landmarks(images, match_sift(images, Serial()))
+    landmarks, observations = well_observed(add_depth_stds(images, triangulated))
     scored = [image for image in images if scene != "kitchen" or image.name.startswith("seq-02")]
     matcher = create_matcher(MatcherConfig(name="xfeat"))
     return [

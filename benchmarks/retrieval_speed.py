@@ -89,9 +89,9 @@ def measure_retrieval(views: int, size: int, queries: int, folder: Path | None =
             start = time.perf_counter()
             learned = ViewIndex.learn(descriptors)
             build_s = time.perf_counter() - start
-        stored = write_tensors(Path(name), "index-", learned.tensors())
+        stored = write_tensors(Path(name), "index-", learned.to_tensors())
         start = time.perf_counter()
-        index = ViewIndex.of_tensors(read_tensors(Path(name), stored), views, size)
+        index = ViewIndex.from_tensors(read_tensors(Path(name), stored), views, size)
         retrieval, asked = Retrieval(descriptors, None, index), queries_of(descriptors, queries)
         retrieval.nearest(asked[0], FOUND)
         open_s = time.perf_counter() - start

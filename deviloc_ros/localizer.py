@@ -13,8 +13,8 @@ from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, to_gray
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.lifting.base import OnlinePointInference
-from deviloc_ros.maps.retrieval.covisibility import covisibility_clusters
-from deviloc_ros.maps.retrieval.global_descriptors import learned_descriptor
+from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
+from deviloc_ros.maps.retrieval.global_descriptors import load_learned_descriptor
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.pose.aggregation import aggregate
@@ -54,7 +54,7 @@ class Localizer:
         self.map = reference_map
         self.matcher = create_matcher(self.config.matcher)
         self.map.check_matcher(self.config.matcher, self.matcher.weights_id)
-        self.map.describe_with(learned_descriptor(self.config.retrieval))
+        self.map.describe_with(load_learned_descriptor(self.config.retrieval))
         self.inference = create_online_inference(reference_map.config.lift, self.config.lift)
 
     def localize(
@@ -116,7 +116,7 @@ class Localizer:
         """The pose from all references' correspondences, or the best of those from each covisible group."""
         groups = [list(range(len(references)))]
         if self.config.retrieval.covisibility_clusters:
-            groups = covisibility_clusters([view.landmarks.ids for view in references])
+            groups = cluster_by_covisibility([view.landmarks.ids for view in references])
         results = []
         for group in groups:
             with watch.stage("aggregate"):

@@ -11,13 +11,13 @@ import pytest
 from worlds import SMALL, TRAINED_MATCHERS
 
 from deviloc_ros.config import Config, from_dict
-from deviloc_ros.mapping.build import build_map, make_graph
+from deviloc_ros.mapping.build import MapBuilder, make_graph
 from deviloc_ros.mapping.views import BuildReport
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sfm.matches import MatchGraph
-from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.sources.base import PosedImage, Source
 from deviloc_ros.synthetic.render import render_color, render_depth
 from deviloc_ros.synthetic.room import random_room
 from deviloc_ros.synthetic.scene import Scene
@@ -63,8 +63,10 @@ class Room:
     def build(self, output: Path, config: Config | None = None, images=None, **options) -> BuildReport:
         config = config or room_config()
         images = self.images if images is None else images
-        options = {"graph": self.graph, "matcher": room_matcher(config.matcher.name)} | options
-        return build_map(images, output, config, quiet=True, **options)
+        source = images if isinstance(images, Source) else Source(images, [])
+        own_matcher = options.pop("own_matcher", False)
+        networks = Networks(config, None if own_matcher else room_matcher(config.matcher.name))
+        return MapBuilder(networks, QUIET).build(source, output, **{"graph": self.graph} | options)
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ def extend_map(folder: Path, views: list[tuple[ReferenceView, Landmarks]]) -> No
     """The map's views stay, these come to them."""
     with MapWriter(folder, CONFIG, overwrite=True) as writer:
         for record in Map.open(folder).records:
-            writer.keep(record)
+            writer.keep_view(record)
         add_and_finish(writer, views)
 
 

@@ -30,16 +30,18 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.mapping.build import build_map
-    from deviloc_ros.maps.writer import MapWriter
+    from deviloc_ros.mapping.build import MapBuilder
+    from deviloc_ros.maps.writer import check_destination
+    from deviloc_ros.sfm.map_models import Networks
 
     if options.bag and options.ray not in (None, "local") and not options.keyframes:
         raise ValueError(f"--ray {options.ray}: give --keyframes DIR, a folder that all its machines reach")
     config = config_of(options)
     refine = bool(options.odom_topic) if options.refine_poses is None else options.refine_poses
-    MapWriter(options.output, config, overwrite=options.overwrite)  # says what is in the way before minutes of work
+    check_destination(options.output, overwrite=options.overwrite)  # before minutes of work
     start = time.monotonic()
     with create_workers(options.ray) as workers, posed_images_or_structure(options, config, workers) as source:
-        report = build_map(source, options.output, config, overwrite=options.overwrite, refine=refine, workers=workers)
+        builder = MapBuilder(Networks(config), workers)
+        report = builder.build(source, options.output, overwrite=options.overwrite, refine=refine)
     print_report(report, str(options.output), time.monotonic() - start)
     return 0

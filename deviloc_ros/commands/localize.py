@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.imaging import ImageError, read_gray
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.sfm.structure import guessed_camera
+    from deviloc_ros.sfm.structure import guess_camera
     from deviloc_ros.status import Status
     from deviloc_ros.types import Lost
 
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             gray = read_gray(path)
             if options.uncalibrated:
-                camera = guessed_camera(path, (gray.shape[1], gray.shape[0]))
+                camera = guess_camera(path, (gray.shape[1], gray.shape[0]))
             result = localizer.localize(gray, camera)
         except ImageError as error:
             result = Lost(Status.BAD_IMAGE, str(error))

@@ -55,18 +55,18 @@ def add_align(actions: argparse._SubParsersAction) -> None:
 
 
 def run_info(options: argparse.Namespace) -> int:
-    from deviloc_ros.maps.inspect import describe
+    from deviloc_ros.maps.inspect import describe_map
     from deviloc_ros.maps.store import Map
 
-    for name, value in describe(Map.open(options.map)):
+    for name, value in describe_map(Map.open(options.map)):
         print(f"{name:18} {value}")
     return 0
 
 
 def run_check(options: argparse.Namespace) -> int:
-    from deviloc_ros.maps.inspect import problems
+    from deviloc_ros.maps.inspect import find_problems
 
-    found = list(problems(options.map))
+    found = list(find_problems(options.map))
     for problem in found:
         print(problem)
     print(f"{options.map}: {f'{len(found)} problems' if found else 'nothing wrong'}")
@@ -78,14 +78,14 @@ def run_report(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.maps.quality import inspect_views
     from deviloc_ros.evaluation.maps.self_localization import Tolerance
     from deviloc_ros.localizer import Localizer
-    from deviloc_ros.maps.inspect import problems
+    from deviloc_ros.maps.inspect import find_problems
     from deviloc_ros.maps.store import Map
 
     if not options.output.parent.is_dir():
         raise ValueError(f"--output {options.output}: there is no folder {options.output.parent}")
     localizer = Localizer(Map.open(options.map))
     quality = inspect_views(localizer, Tolerance(options.within_m, options.within_deg))
-    options.output.write_text(map_report(localizer, quality, list(problems(options.map))))
+    options.output.write_text(map_report(localizer, quality, list(find_problems(options.map))))
     print(f"{options.map}: {verdict(quality)} {options.output}")
     return 0
 

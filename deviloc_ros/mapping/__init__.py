@@ -1,1 +1,1 @@
-"""Posed images -> a map."""
+"""Turn posed images into a map."""

@@ -1,4 +1,4 @@
-"""Lifted points of neighbouring views checked against each other before they enter a map.
+"""Check lifted points of neighbouring views against each other before they enter a map.
 
 Confidence-based Point Aggregation merges what several references say of one query pixel; this is the same thought at
 the time a map is built: a point that lands where another view says something nearer or farther loses confidence.
@@ -23,23 +23,24 @@ VIEWS_IN_HAND = 64  # neighbours lie near each other in most orders of views
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Surroundings:
-    """What a view says where. rows: (M,) its lifted keypoints. tree: of their pixels, None if there are none."""
+class LiftedPixels:
+    """Hold what a view says where: (M,) rows of its lifted keypoints, and a tree of their pixels if any."""
 
     view: ReferenceView
     rows: NDArray
     tree: cKDTree | None
 
     @staticmethod
-    def of(view: ReferenceView) -> Surroundings:
+    def from_view(view: ReferenceView) -> LiftedPixels:
+        """Index the lifted keypoints of a view."""
         rows = np.flatnonzero(view.lifted.confidence > 0)
-        return Surroundings(view, rows, cKDTree(view.features.keypoints.cpu().numpy()[rows]) if len(rows) else None)
+        return LiftedPixels(view, rows, cKDTree(view.features.keypoints.cpu().numpy()[rows]) if len(rows) else None)
 
 
 def check_neighbours(
     views: list[ReferenceView], config: LiftConfig, meters_per_radian: float, reference_map: Map | None = None
 ) -> list[Lifted]:
-    """What each view's keypoints are lifted to, with confidences scaled by how far neighbouring views agree.
+    """Return what each view's keypoints are lifted to, with confidences scaled by how far neighbouring views agree.
 
     Neighbours are other new views and, when a map grows, those that it has already; these stay as they are.
     `meters_per_radian` is retrieval's: it weighs turning against distance.
@@ -53,10 +54,10 @@ def check_neighbours(
         axes = np.concatenate([axes, reference_map.axes])
 
     @lru_cache(VIEWS_IN_HAND)
-    def surroundings(number: int) -> Surroundings:
+    def surroundings(number: int) -> LiftedPixels:
         if reference_map is None or number < len(views):
-            return Surroundings.of(views[number])
-        return Surroundings.of(reference_map.view(number - len(views)))
+            return LiftedPixels.from_view(views[number])
+        return LiftedPixels.from_view(reference_map.view(number - len(views)))
 
     checked = []
     for number, view in enumerate(views):
@@ -64,15 +65,18 @@ def check_neighbours(
         others = [int(other) for other in near if other != number][: config.check_views]
         agreed, said = np.zeros(len(view.features)), np.zeros(len(view.features))
         for other in others:
-            agrees, weight = compare(view, surroundings(other), config)
+            agrees, weight = compare_with(view, surroundings(other), config)
             agreed += agrees * weight
             said += weight
         checked.append(replace(view.lifted, confidence=view.lifted.confidence * (1 + agreed) / (1 + said)))
     return checked
 
 
-def compare(view: ReferenceView, other: Surroundings, config: LiftConfig) -> tuple[NDArray, NDArray]:
-    """(N,) whether `other` agrees with each point of `view`, and (N,) its confidence there; 0 where it says nothing."""
+def compare_with(view: ReferenceView, other: LiftedPixels, config: LiftConfig) -> tuple[NDArray, NDArray]:
+    """Return (N,) whether `other` agrees with each point of `view`, and (N,) its confidence there.
+
+    The confidence is 0 where `other` says nothing.
+    """
     agrees, weight = np.zeros(len(view.features), bool), np.zeros(len(view.features))
     in_other = transform_points(other.view.cam_from_world, view.lifted.points_in_world)
     pixels = other.view.camera.shown(in_other)

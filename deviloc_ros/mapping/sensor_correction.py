@@ -1,4 +1,4 @@
-"""Depth images beside the images of a map, compared with its landmarks."""
+"""Compare depth images beside the images of a map with its landmarks."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ MOST_OFF = 1.2  # a sensor that is off by a larger factor has the wrong unit
 
 @dataclass(slots=True)
 class DepthOfViews:
-    """Sensor depth of a map's images: the correction that all share, and why some images have none."""
+    """Hold the correction that the sensor depth of all of a map's images shares, and why some images have none."""
 
     correction: Correction = field(default_factory=Correction)
     used: int = 0
     skipped: list[Skipped] = field(default_factory=list)
 
-    def count(self, image: PosedImage, problem: str) -> None:
-        """One image more, whose depth was used unless there is a problem with it."""
+    def count_image(self, image: PosedImage, problem: str) -> None:
+        """Count one image more, whose depth was used unless there is a problem with it."""
         if problem:
             self.skipped.append(Skipped(image.name, problem))
         elif image.depth is not None:
             self.used += 1
 
 
-def compared_with_landmarks(images: list[PosedImage], landmarks: dict[str, Landmarks]) -> DepthOfViews:
-    """Depth of these images, corrected by the landmarks that they observe.
+def fit_depth_correction(images: list[PosedImage], landmarks: dict[str, Landmarks]) -> DepthOfViews:
+    """Fit the correction of these images' depth to the landmarks that they observe.
 
     Raises:
         DepthError: sensor and landmarks differ so much that the unit must be wrong.
     """
-    pairs = [pair for image in evenly(images) for pair in depths_at_landmarks(image, landmarks[image.name])]
+    pairs = [pair for image in sample_with_depth(images) for pair in depths_at_landmarks(image, landmarks[image.name])]
     if not pairs:
         return DepthOfViews()
     rays, sensed, true = (np.concatenate(column) for column in zip(*pairs, strict=True))
@@ -49,14 +49,14 @@ def compared_with_landmarks(images: list[PosedImage], landmarks: dict[str, Landm
     return DepthOfViews(fit_correction(rays, sensed, true))
 
 
-def evenly(images: list[PosedImage]) -> list[PosedImage]:
-    """At most COMPARED_VIEWS of those with depth."""
+def sample_with_depth(images: list[PosedImage]) -> list[PosedImage]:
+    """Return at most COMPARED_VIEWS of the images with depth, evenly spread."""
     with_depth = [image for image in images if image.depth is not None]
     return with_depth[:: max(1, -(-len(with_depth) // COMPARED_VIEWS))]
 
 
 def depths_at_landmarks(image: PosedImage, landmarks: Landmarks) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
-    """(N, 2) rays, (N,) sensed and (N,) true depths [m] of landmarks; nothing if the depth cannot be read."""
+    """Yield (N, 2) rays, (N,) sensed and (N,) true depths [m] of landmarks; nothing if the depth cannot be read."""
     try:
         seen = points_of(image.depth)  # type: ignore[arg-type]
     except DepthError:  # is named when the view is lifted

@@ -1,4 +1,4 @@
-"""A map grows by new images: what it has stays as it is, and the cost is that of the new views."""
+"""Add new images to a map: what it has stays as it is, and the cost is that of the new views."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.mapping.build import make_graph, readable_images
-from deviloc_ros.mapping.sensor_correction import compared_with_landmarks
-from deviloc_ros.mapping.views import BuildReport, make_views
-from deviloc_ros.maps.edit import changing, noted, points_by_id, shifted
+from deviloc_ros.mapping.build import make_graph, split_readable
+from deviloc_ros.mapping.sensor_correction import fit_depth_correction
+from deviloc_ros.mapping.views import BuildReport, Observation, ViewMaker
+from deviloc_ros.maps.edit import open_for_change, points_by_id, record_change, shift_ids
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.sfm.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate
+from deviloc_ros.sfm.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate_landmarks
 from deviloc_ros.sfm.map_models import Networks
-from deviloc_ros.sfm.pose_fit import PoseFit, errors_with_view
-from deviloc_ros.sfm.uncertainty import with_depth_stds
+from deviloc_ros.sfm.pose_fit import PoseFit, epipolar_errors_with_view
+from deviloc_ros.sfm.uncertainty import add_depth_stds
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, check_names, none_left
 from deviloc_ros.types import Features, Landmarks, Matches, Prior, ReferenceView
 from deviloc_ros.workers.base import Serial, Workers
@@ -33,7 +32,7 @@ VIEWS_MATCHED = 10  # of the map, with each new image
 def update_map(
     source: Source, folder: Path, *, quiet: bool = False, matcher: Matcher | None = None, descriptor_file: str = ""
 ) -> BuildReport:
-    """Add posed images to a map, with the config it was built with. The images must be posed in the map's frame.
+    """Add images, posed in the map's frame, to a map, with the config it was built with.
 
     New images get landmarks of their own, triangulated among themselves, and those of the map's views that they match.
     Images whose name the map has already are skipped. The report says how well the new poses fit the map's views.
@@ -46,63 +45,64 @@ def update_map(
         MapError: no map there, another process is writing it, or its views were described by another network.
     """
     check_names(image.name for image in source.images)
-    with changing(folder) as (reference_map, writer):
+    with open_for_change(folder) as (reference_map, writer):
         config, workers = reference_map.config, Serial(quiet=quiet)
         known = [Skipped(i.name, "the map has a view of this name") for i in source.images if i.name in reference_map]
         unknown = [image for image in source.images if image.name not in reference_map]
-        images, unreadable = readable_images(unknown, workers)
+        images, unreadable = split_readable(unknown, workers)
         skipped = [*source.skipped, *known, *unreadable]
         if not images:
             raise none_left(skipped)
         retrieval_config = replace(config.retrieval, descriptor_file=descriptor_file)
-        networks = Networks(replace(config, retrieval=retrieval_config), matcher).load()
+        networks = Networks(replace(config, retrieval=retrieval_config), matcher).load_all()
         reference_map.check_matcher(config.matcher, networks.matcher.weights_id)
-        reference_map.describe_with(networks.learned)
+        reference_map.describe_with(networks.global_descriptor)
         points = points_by_id(reference_map)
-        own = own_landmarks(images, networks, workers, max(points, default=-1) + 1)
+        own = collect_own_landmarks(images, networks, workers, max(points, default=-1) + 1)
 
-        errors_px: list[NDArray] = []  # between new images and views of the map, whose poses may be of another frame
-
-        def observe(image: PosedImage, features: Features, own: Landmarks) -> Landmarks:
-            matched = matched_views(reference_map, image, features, networks)
-            errors_px.extend(errors for pair in matched if len(errors := errors_with_view(image, *pair)))
-            return joined(own, seen_again(image, matched, config.lift.landmark_radius_px))
+        def observe(image: PosedImage, features: Features, own: Landmarks) -> Observation:
+            matched = match_views_near(reference_map, image, features, networks)
+            found = find_map_landmarks(image, matched, config.lift.landmark_radius_px)
+            errors_px = [errors for pair in matched if len(errors := epipolar_errors_with_view(image, *pair))]
+            return Observation(join_landmarks(own, found), errors_px)
 
         for record in reference_map.records:
-            writer.keep(record)
-        depth = compared_with_landmarks(images, own)
-        new = make_views(writer, images, own, networks, depth, workers, observe, reference_map)
+            writer.keep_view(record)
+        depth = fit_depth_correction(images, own)
+        new = ViewMaker(writer, networks, workers, observe, reference_map).make_views(images, own, depth)
         retrieval = reference_map.retrieval()
-        retrieval = retrieval.extended(new.described(retrieval.vlad))
-        fit = replace(PoseFit.of_pairs(errors_px), advice="are they posed in the map's frame?")
+        retrieval = retrieval.extend(new.describe_all(retrieval.vlad))
+        fit = replace(PoseFit.from_pairs(new.errors_px), advice="are they posed in the map's frame?")
         if fit.contradicts:
             log.warning("pose fit: %s", fit)
         added = len(new.views)
-        provenance = noted(reference_map, added=added) | {"pose fit": with_addition(reference_map, added, fit)}
-        writer.finish(points | new.points(), retrieval, provenance)
-    return new.report(skipped, {"pose fit": str(fit)})
+        provenance = record_change(reference_map, added=added) | {
+            "pose fit": extend_pose_fit_note(reference_map, added, fit)
+        }
+        writer.finish(points | new.points_by_id(), retrieval, provenance)
+    return new.to_report(skipped, {"pose fit": str(fit)})
 
 
-def with_addition(reference_map: Map, added: int, fit: PoseFit) -> str:
-    """What a map is to say of its pose fit: that of its build, if it was looked at, and of each addition."""
+def extend_pose_fit_note(reference_map: Map, added: int, fit: PoseFit) -> str:
+    """Return what a map is to say of its pose fit: that of its build, if it was looked at, and of each addition."""
     before = reference_map.manifest.provenance.get("pose fit", "")
     return f"{before}; {added} added: {fit}".removeprefix("; ")
 
 
-def own_landmarks(
+def collect_own_landmarks(
     images: list[PosedImage], networks: Networks, workers: Workers, first_id: int
 ) -> dict[str, Landmarks]:
-    """Landmarks by image name, of the new images alone: the source's own, else triangulated; ids from `first_id` on."""
+    """Return landmarks of the new images by name: the source's own, else triangulated; ids from `first_id` on."""
     own = {image.name: image.landmarks for image in images if image.landmarks is not None}
     if len(own) < len(images):
-        own = triangulate(images, make_graph(images, networks, workers))
-    return {name: shifted(landmarks, first_id) for name, landmarks in with_depth_stds(images, own).items()}
+        own = triangulate_landmarks(images, make_graph(images, networks, workers))
+    return {name: shift_ids(landmarks, first_id) for name, landmarks in add_depth_stds(images, own).items()}
 
 
-def matched_views(
+def match_views_near(
     reference_map: Map, image: PosedImage, features: Features, networks: Networks
 ) -> list[tuple[ReferenceView, Matches]]:
-    """The map's views near a new image, each with its matches."""
+    """Return the map's views near a new image, each with its matches."""
     prior = Prior(image.cam_from_world, angle_deg=MAX_PAIR_ANGLE_DEG)
     weight = networks.config.retrieval.meters_per_radian
     numbers = nearest_by_pose(reference_map.centres, reference_map.axes, prior, VIEWS_MATCHED, weight)
@@ -113,16 +113,16 @@ def matched_views(
     return list(zip(views, matches, strict=True))
 
 
-def seen_again(image: PosedImage, matched: list[tuple[ReferenceView, Matches]], radius_px: float) -> Landmarks:
-    """The map's landmarks that a new image observes: those on keypoints it matches, where they project in it."""
+def find_map_landmarks(image: PosedImage, matched: list[tuple[ReferenceView, Matches]], radius_px: float) -> Landmarks:
+    """Return the map's landmarks that a new image observes: those on keypoints it matches, where they project in it."""
     found = Landmarks.none()
     for view, matches in matched:
-        found = joined(found, observed_through(view, matches, image, radius_px))
+        found = join_landmarks(found, observe_through(view, matches, image, radius_px))
     return found
 
 
-def observed_through(view: ReferenceView, matches: Matches, image: PosedImage, radius_px: float) -> Landmarks:
-    """A view's landmarks within a radius of keypoints that the image matches, if they project near the match.
+def observe_through(view: ReferenceView, matches: Matches, image: PosedImage, radius_px: float) -> Landmarks:
+    """Return a view's landmarks within a radius of keypoints that the image matches, if they project near the match.
 
     Both poses are given, so the projection is the better measurement; the match says that nothing is in between.
     """
@@ -137,8 +137,8 @@ def observed_through(view: ReferenceView, matches: Matches, image: PosedImage, r
     return replace(landmarks, keypoints=projected)[near]
 
 
-def joined(first: Landmarks, second: Landmarks) -> Landmarks:
-    """Both, each landmark once."""
+def join_landmarks(first: Landmarks, second: Landmarks) -> Landmarks:
+    """Return both sets of landmarks, each landmark once."""
     ids = np.concatenate([first.ids, second.ids])
     keypoints = np.concatenate([first.keypoints, second.keypoints])
     points = np.concatenate([first.points_in_world, second.points_in_world])

@@ -1,4 +1,4 @@
-"""Images with landmarks -> the views of a map: features, every keypoint lifted, a global descriptor."""
+"""Make the views of a map from images with landmarks: features, every keypoint lifted, a global descriptor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deviloc_ros.lifting.base import lift_and_prepare
 from deviloc_ros.lifting.sensor_depth import Correction, SensorDepth
 from deviloc_ros.mapping.neighbour_check import check_neighbours
 from deviloc_ros.mapping.sensor_correction import DepthOfViews
-from deviloc_ros.maps.retrieval.global_descriptors import Vlad, for_retrieval, training_descriptors
+from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors, sample_for_retrieval
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.writer import MapWriter
@@ -25,12 +25,21 @@ from deviloc_ros.sources.depth_images import DepthError, points_of
 from deviloc_ros.types import Features, Landmarks, ReferenceView
 from deviloc_ros.workers.base import Workers
 
-Observe = Callable[[PosedImage, Features, Landmarks], Landmarks]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """Hold what a new image observes of a map: landmarks, and (N,) epipolar errors [px] with each view it matches."""
+
+    landmarks: Landmarks
+    errors_px: list[NDArray] = field(default_factory=list)
+
+
+Observe = Callable[[PosedImage, Features, Landmarks], Observation]
 
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What became of the images. depth: what a sensor gave to them."""
+    """Report what became of the images; `depth` says what a sensor gave to them."""
 
     views: int
     landmarks: int
@@ -43,32 +52,45 @@ class BuildReport:
 
 @dataclass(slots=True)
 class NewViews:
-    """Views on their way into a map: each with the landmarks it observes and what its global descriptor is made of.
+    """Collect views on their way into a map, the landmarks they observe and what describes them as a whole.
 
-    learned: global descriptors by a network, if there is one.
+    descriptors: global ones by a network, if there is one.
+    errors_px: what `observe` measured of all images, those that were skipped too.
     """
 
     views: list[ReferenceView] = field(default_factory=list)
     observed: list[Landmarks] = field(default_factory=list)
     features: list[Features] = field(default_factory=list)
-    learned: list[torch.Tensor] = field(default_factory=list)
+    descriptors: list[torch.Tensor] = field(default_factory=list)
     landmark_counts: list[int] = field(default_factory=list)
+    errors_px: list[NDArray] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     depth: DepthOfViews = field(default_factory=DepthOfViews)
 
-    def points(self) -> dict[int, NDArray]:
-        """Landmarks by id."""
+    def append(self, made: MadeView, features: Features) -> None:
+        """Append a view with the features that stay in memory until it is written."""
+        view = made.view
+        self.features.append(made.for_retrieval)
+        if made.descriptor is not None:
+            self.descriptors.append(made.descriptor)
+        self.landmark_counts.append(made.landmark_count)
+        self.observed.append(view.landmarks)
+        self.views.append(ReferenceView(view.name, view.camera, view.cam_from_world, features, view.lifted))
+
+    def points_by_id(self) -> dict[int, NDArray]:
+        """Return the position [m, world] of each landmark that a view observes."""
         return {id_: point for o in self.observed for id_, point in zip(o.ids.tolist(), o.points_in_world, strict=True)}
 
-    def described(self, vlad: Vlad | None) -> torch.Tensor:
-        """(V, D) global descriptors, the network's if there is no codebook."""
-        return torch.stack([vlad.describe(None, f) for f in self.features] if vlad else self.learned)
+    def describe_all(self, vlad: Vlad | None) -> torch.Tensor:
+        """Return (V, D) global descriptors, the network's if there is no codebook."""
+        return torch.stack([vlad.describe(None, f) for f in self.features] if vlad else self.descriptors)
 
-    def report(self, skipped: list[Skipped], notes: dict[str, str] | None = None) -> BuildReport:
+    def to_report(self, skipped: list[Skipped], notes: dict[str, str] | None = None) -> BuildReport:
+        """Summarize the views for whoever asked for the map."""
         shares = [float((v.lifted.confidence > 0).mean()) if len(v.features) else 0.0 for v in self.views]
         return BuildReport(
             len(self.views),
-            len(self.points()),
+            len(self.points_by_id()),
             float(np.mean(self.landmark_counts)),
             float(np.mean(shares)),
             skipped + self.skipped,
@@ -79,81 +101,90 @@ class NewViews:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MadeView:
-    """What is made of one image.
+    """Hold what is made of one image.
 
     view: with the tower, and the landmarks it observes as far as they are kept; landmark_count: of all.
-    for_retrieval, learned: what its global descriptor is made of, or the descriptor by a network.
+    for_retrieval, descriptor: what its global descriptor is made of, or the descriptor by a network.
+    errors_px: what `observe` measured.
     depth_problem: why its sensor depth was not used, if it has some.
     """
 
     view: ReferenceView
     landmark_count: int
     for_retrieval: Features
-    learned: torch.Tensor | None
+    descriptor: torch.Tensor | None
+    errors_px: list[NDArray]
     depth_problem: str
 
 
-def make_views(
-    writer: MapWriter,
-    images: list[PosedImage],
-    landmarks: dict[str, Landmarks],
-    networks: Networks,
-    depth: DepthOfViews,
-    workers: Workers,
-    observe: Observe | None = None,
-    reference_map: Map | None = None,
-) -> NewViews:
-    """Extract and lift views, and check them against each other and against those that the map has already.
+@dataclass(frozen=True, slots=True, eq=False)
+class LeftOut:
+    """Hold an image that observes too few landmarks, with what `observe` measured."""
 
-    Args:
-        landmarks: those that each image observes, by its name.
-        observe: gives those that it observes once its features are known; by default no others.
+    image: Skipped
+    errors_px: list[NDArray]
 
-    Raises:
-        SourceError: no image has more than `lift.min_landmarks` landmarks.
-        WorkError: the global descriptor cannot describe an image.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewMaker:
+    """Make views and write them to a map.
+
+    observe: gives what an image observes once its features are known; by default nothing but the landmarks it has.
+    reference_map: the map that grows, whose views the new ones are checked against.
     """
-    new, first, config = NewViews(depth=depth), len(writer.records), networks.config
-    tasks = ((networks, image, landmarks[image.name], depth.correction, observe) for image in images)
-    names = [image.name for image in images]
-    all_made = workers.map(make_view, tasks, names, desc="views: features and 3D points", unit="view")
-    for image, made in zip(images, all_made, strict=True):
-        if isinstance(made, Skipped):
-            new.skipped.append(made)
-            continue
-        view = made.view
-        depth.count(image, made.depth_problem)
-        kept = writer.set_aside(first + len(new.views), view.features, view.tower)
-        new.features.append(made.for_retrieval)
-        if made.learned is not None:
-            new.learned.append(made.learned)
-        new.landmark_counts.append(made.landmark_count)
-        new.observed.append(view.landmarks)
-        new.views.append(ReferenceView(view.name, view.camera, view.cam_from_world, kept, view.lifted))
-    if not new.views:
-        least = config.lift.min_landmarks
-        raise SourceError(f"none of {len(images)} images has more than lift.min_landmarks = {least} landmarks")
-    if config.lift.check_views:
-        lifts = check_neighbours(new.views, config.lift, config.retrieval.meters_per_radian, reference_map)
-        new.views = [replace(view, lifted=lifted) for view, lifted in zip(new.views, lifts, strict=True)]
-    for view, observed in zip(new.views, new.observed, strict=True):
-        writer.add_view(view, observed)
-    return new
+
+    writer: MapWriter
+    networks: Networks
+    workers: Workers
+    observe: Observe | None = None
+    reference_map: Map | None = None
+
+    def make_views(self, images: list[PosedImage], landmarks: dict[str, Landmarks], depth: DepthOfViews) -> NewViews:
+        """Extract and lift views, and check them against each other and against those that the map has already.
+
+        Args:
+            landmarks: those that each image observes, by its name.
+
+        Raises:
+            SourceError: no image has more than `lift.min_landmarks` landmarks.
+            WorkError: the global descriptor cannot describe an image.
+        """
+        new, config = NewViews(depth=depth), self.networks.config
+        tasks = ((self.networks, image, landmarks[image.name], depth.correction, self.observe) for image in images)
+        names = [image.name for image in images]
+        all_made = self.workers.map(make_view, tasks, names, desc="views: features and 3D points", unit="view")
+        first = len(self.writer.records)
+        for image, made in zip(images, all_made, strict=True):
+            new.errors_px.extend(made.errors_px)
+            if isinstance(made, LeftOut):
+                new.skipped.append(made.image)
+                continue
+            depth.count_image(image, made.depth_problem)
+            new.append(made, self.writer.write_dense(first + len(new.views), made.view.features, made.view.tower))
+        if not new.views:
+            least = config.lift.min_landmarks
+            raise SourceError(f"none of {len(images)} images has more than lift.min_landmarks = {least} landmarks")
+        if config.lift.check_views:
+            lifts = check_neighbours(new.views, config.lift, config.retrieval.meters_per_radian, self.reference_map)
+            new.views = [replace(view, lifted=lifted) for view, lifted in zip(new.views, lifts, strict=True)]
+        for view, observed in zip(new.views, new.observed, strict=True):
+            self.writer.add_view(view, observed)
+        return new
 
 
 def make_view(
     networks: Networks, image: PosedImage, landmarks: Landmarks, correction: Correction, observe: Observe | None
-) -> MadeView | Skipped:
-    """One image; skipped if it observes too few landmarks."""
+) -> MadeView | LeftOut:
+    """Make the view of one image, unless it observes too few landmarks."""
     config = networks.config.lift
     gray = read_gray(image.path)
     extracted = networks.matcher.extract(gray, keep_dense=True)
-    if observe is not None:
-        landmarks = observe(image, extracted, landmarks)
-    if config.min_landmarks and len(landmarks) <= config.min_landmarks:
-        why = f"{len(landmarks)} landmarks, more than lift.min_landmarks = {config.min_landmarks} are needed"
-        return Skipped(image.name, why)
-    observed = limited(landmarks, config.max_landmarks)
+    observation = observe(image, extracted, landmarks) if observe else Observation(landmarks)
+    found = len(observation.landmarks)
+    if config.min_landmarks and found <= config.min_landmarks:
+        why = f"{found} landmarks, more than lift.min_landmarks = {config.min_landmarks} are needed"
+        return LeftOut(Skipped(image.name, why), observation.errors_px)
+    observed = sample_landmarks(observation.landmarks, config.max_landmarks)
     inference, depth_problem = networks.inference, ""
     if image.depth is not None:
         try:
@@ -161,31 +192,32 @@ def make_view(
         except DepthError as error:
             depth_problem = str(error)
     lifted, tower = lift_and_prepare(inference, extracted, observed, image.camera, image.cam_from_world)
-    learned = networks.learned.describe(gray, extracted) if networks.learned else None
+    network = networks.global_descriptor
+    descriptor = network.describe(gray, extracted) if network else None
     features = replace(extracted, dense=None)
     view = ReferenceView(image.name, image.camera, image.cam_from_world, features, lifted, observed, tower)
-    return MadeView(view, len(landmarks), for_retrieval(extracted), learned, depth_problem)
+    return MadeView(view, found, sample_for_retrieval(extracted), descriptor, observation.errors_px, depth_problem)
 
 
-def limited(landmarks: Landmarks, most: int) -> Landmarks:
-    """At most so many (0: all), drawn at random but the same each time."""
+def sample_landmarks(landmarks: Landmarks, most: int) -> Landmarks:
+    """Return at most `most` landmarks (0: all), drawn at random but the same each time."""
     if not most or len(landmarks) <= most:
         return landmarks
     return landmarks[np.sort(np.random.default_rng(0).choice(len(landmarks), most, replace=False))]
 
 
-def write_all(writer: MapWriter, new: NewViews, networks: Networks, notes: dict[str, str]) -> None:
+def write_shared_files(writer: MapWriter, new: NewViews, networks: Networks, notes: dict[str, str]) -> None:
     """Learn to retrieve the views and write what belongs to the whole map; its provenance holds the notes."""
-    vlad, learned = None, networks.learned
-    if learned is None:
-        vlad = Vlad.learn(training_descriptors((f.descriptors for f in new.features), len(new.features)))
+    vlad, network = None, networks.global_descriptor
+    if network is None:
+        vlad = Vlad.learn(sample_descriptors((f.descriptors for f in new.features), len(new.features)))
     provenance = {
         "deviloc_ros": __version__,
         "landmarks_per_view": float(np.mean(new.landmark_counts)),
         "weights_id": networks.matcher.weights_id,
-        "descriptor_id": learned.identity if learned else "",
+        "descriptor_id": network.identity if network else "",
         **notes,
     }
     if new.depth.used:
         provenance["depth"] = {"views": new.depth.used, **asdict(new.depth.correction)}
-    writer.finish(new.points(), Retrieval.learn(new.described(vlad), vlad), provenance)
+    writer.finish(new.points_by_id(), Retrieval.learn(new.describe_all(vlad), vlad), provenance)

@@ -1,1 +1,1 @@
-"""The map on disk."""
+"""Keep reference views and their index as files: the map on disk."""

@@ -1,4 +1,4 @@
-"""Similarity transforms that bring views into another frame: onto known positions, or onto odometry."""
+"""Estimate the similarity transform that brings views into another frame: known positions, known poses or odometry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Poses = Sequence[pycolmap.Rigid3d]
 
 
 def travelled_distances_m(poses: Poses) -> NDArray:
-    """(V,) how far a camera has come at each of its poses cam_from_world [m], turns counted as ways."""
+    """Return the path length [m] at each of V poses cam_from_world, (V,); a turn counts as `METERS_PER_RADIAN`."""
     steps = [
         translation_distance_m(a, b) + METERS_PER_RADIAN * np.deg2rad(rotation_distance_deg(a, b))
         for a, b in pairwise(poses)
@@ -29,11 +29,12 @@ def travelled_distances_m(poses: Poses) -> NDArray:
 
 
 def align_to_odometry(odometry: Poses, refined: Poses, travelled_m: NDArray) -> pycolmap.Sim3d:
-    """odom_from_refined: from poses cam_from_world in two frames, of which those of odometry drift over the path.
+    """Estimate odom_from_refined from poses cam_from_world of the same V views in two frames, odometry drifting.
 
-    The scale comes from all distances between views, each weighing as odometry knows it; the frame from the first.
+    The scale comes from all distances between views, each weighted by how well odometry knows it; rotation and shift
+    come mostly from the first views, which have drifted least.
     """
-    scale = scale_from_distances(centres_of(odometry), centres_of(refined), travelled_m)
+    scale = scale_from_distances(camera_centres(odometry), camera_centres(refined), travelled_m)
     from_start = (travelled_m - travelled_m[0]) / ANCHOR_DISTANCE_M
     weights = (1 + from_start**2) ** -2.0  # drift adds up: far views must not add to it
     weights /= weights.sum()
@@ -41,14 +42,17 @@ def align_to_odometry(odometry: Poses, refined: Poses, travelled_m: NDArray) -> 
         odom.rotation.matrix().T @ new.rotation.matrix() for odom, new in zip(odometry, refined, strict=True)
     ]  # odom_from_refined, as each view says
     rotation = nearest_rotation(np.einsum("v,vij->ij", weights, np.stack(turns)))
-    shifts = centres_of(odometry) - scale * centres_of(refined) @ rotation.T
+    shifts = camera_centres(odometry) - scale * camera_centres(refined) @ rotation.T
     return pycolmap.Sim3d(scale, pycolmap.Rotation3d(rotation), weights @ shifts)
 
 
 def scale_from_distances(odometry: NDArray, refined: NDArray, travelled_m: NDArray) -> float:
-    """Lengths in odometry per length in the other frame, by least squares over distances between (V, 3) positions.
+    """Return odometry's length per refined length, by least squares over distances between (V, 3) positions.
 
     An error of odometry grows with the path, so a distance weighs by the inverse square of the path between its ends.
+
+    Raises:
+        ValueError: the camera does not move.
     """
     products, squares = 0.0, 0.0
     for ahead in range(1, min(len(odometry), FOLLOWING_VIEWS + 1)):
@@ -61,22 +65,25 @@ def scale_from_distances(odometry: NDArray, refined: NDArray, travelled_m: NDArr
     return products / squares
 
 
-def centres_of(poses: Poses) -> NDArray:
-    """(V, 3) camera centres of poses cam_from_world."""
+def camera_centres(poses: Poses) -> NDArray:
+    """Return the (V, 3) camera centres of poses cam_from_world."""
     return np.stack([pose.tgt_origin_in_src() for pose in poses])
 
 
-def moved_pose(new_from_world: pycolmap.Sim3d, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
-    """cam_from_new; lengths in the camera's frame grow by the scale."""
+def move_pose(new_from_world: pycolmap.Sim3d, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+    """Return cam_from_new; lengths in the camera's frame grow by the scale."""
     rotation = cam_from_world.rotation * new_from_world.rotation.inverse()
     centre = new_from_world * cam_from_world.tgt_origin_in_src()
     return pycolmap.Rigid3d(rotation, -(rotation.matrix() @ centre))
 
 
 def align_positions(positions: NDArray, wanted: NDArray, *, rigid: bool = False) -> pycolmap.Sim3d:
-    """wanted_from_positions: what brings (N, 3) positions nearest to others (Umeyama 1991); rigid: with scale 1.
+    """Estimate wanted_from_positions, which brings (N, 3) positions nearest to others (Umeyama 1991).
 
     pycolmap's estimators refuse positions that lie in one plane.
+
+    Args:
+        rigid: keep the scale at 1.
 
     Raises:
         ValueError: fewer than three, or all on a line: the rotation about it would be arbitrary.
@@ -88,11 +95,14 @@ def align_positions(positions: NDArray, wanted: NDArray, *, rigid: bool = False)
             raise ValueError(f"{few}: three are needed that are not on one line")
     middle_here, middle_there = positions.mean(0), wanted.mean(0)
     rotation = nearest_rotation((wanted - middle_there).T @ (positions - middle_here))
-    return shifted_and_scaled(positions, wanted, rotation, rigid)
+    return fit_scale_and_shift(positions, wanted, rotation, rigid)
 
 
 def align_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> pycolmap.Sim3d:
-    """wanted_from_poses, of poses cam_from_world: the mean of their turns, then scale and shift by least squares.
+    """Estimate wanted_from_poses: the mean of the rotations between poses cam_from_world, then scale and shift.
+
+    Args:
+        rigid: keep the scale at 1.
 
     Raises:
         ValueError: no pose, or none moves where a scale is asked for.
@@ -100,11 +110,17 @@ def align_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> pycolmap
     if not len(poses):
         raise ValueError("no pose to align by")
     turns = [w.rotation.matrix().T @ p.rotation.matrix() for p, w in zip(poses, wanted, strict=True)]
-    return shifted_and_scaled(centres_of(poses), centres_of(wanted), nearest_rotation(np.mean(turns, 0)), rigid)
+    return fit_scale_and_shift(
+        camera_centres(poses), camera_centres(wanted), nearest_rotation(np.mean(turns, 0)), rigid
+    )
 
 
-def shifted_and_scaled(positions: NDArray, wanted: NDArray, rotation: NDArray, rigid: bool) -> pycolmap.Sim3d:
-    """wanted_from_positions with that rotation; scale and shift by least squares. Raises ValueError: no scale."""
+def fit_scale_and_shift(positions: NDArray, wanted: NDArray, rotation: NDArray, rigid: bool) -> pycolmap.Sim3d:
+    """Return wanted_from_positions with a given rotation; scale and shift by least squares.
+
+    Raises:
+        ValueError: the positions determine no scale.
+    """
     here = positions @ rotation.T
     middle_here, middle_there = here.mean(0), wanted.mean(0)
     scale = 1.0
@@ -116,7 +132,7 @@ def shifted_and_scaled(positions: NDArray, wanted: NDArray, rotation: NDArray, r
     return pycolmap.Sim3d(scale, pycolmap.Rotation3d(rotation), middle_there - scale * middle_here)
 
 
-def moved_points(new_from_world: pycolmap.Sim3d, points_in_world: NDArray) -> NDArray:
-    """(N, 3) -> (N, 3)."""
+def move_points(new_from_world: pycolmap.Sim3d, points_in_world: NDArray) -> NDArray:
+    """Return (N, 3) points of world in the new frame."""
     rotation = new_from_world.rotation.matrix()
     return new_from_world.scale * points_in_world @ rotation.T + new_from_world.translation

@@ -1,4 +1,4 @@
-"""Maps changed and joined without the images they were made from."""
+"""Change, join and move maps without the images they were made from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros import __version__
-from deviloc_ros.maps.alignment import moved_points, moved_pose
+from deviloc_ros.maps.alignment import move_points, move_pose
 from deviloc_ros.maps.manifest import ARBITRARY_SCALE
-from deviloc_ros.maps.retrieval.global_descriptors import Vlad, for_retrieval, training_descriptors
+from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors, sample_for_retrieval
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.maps.writer import MapWriter
@@ -27,8 +27,8 @@ NO_NOTES = ("deviloc_ros", "landmarks_per_view", "weights_id", "descriptor_id", 
 
 
 @contextmanager
-def changing(folder: Path) -> Iterator[tuple[Map, MapWriter]]:
-    """A map, and a writer of what is to take its place; no other process changes it meanwhile.
+def open_for_change(folder: Path) -> Iterator[tuple[Map, MapWriter]]:
+    """Open a map and a writer of its successor, and keep other processes from changing it meanwhile.
 
     Raises:
         MapError: no map there, or another process is writing it.
@@ -40,25 +40,31 @@ def changing(folder: Path) -> Iterator[tuple[Map, MapWriter]]:
 
 
 def drop_views(folder: Path, names: Iterable[str]) -> None:
-    """Take views out of a map, with the landmarks that no other view observes. Raises MapError naming unknown views."""
+    """Take views out of a map, with the landmarks that no other view observes.
+
+    Raises:
+        MapError: a name is unknown, or no view would be left.
+    """
     dropped = set(names)
-    with changing(folder) as (reference_map, writer):
+    with open_for_change(folder) as (reference_map, writer):
         if unknown := sorted(name for name in dropped if name not in reference_map):
             raise MapError(f"{folder}: no view is named {unknown[0]!r}")
         kept = [n for n, record in enumerate(reference_map.records) if record.name not in dropped]
         if not kept:
             raise MapError(f"{folder}: dropping all of its {len(reference_map)} views would leave no map")
         for number in kept:
-            writer.keep(reference_map.records[number])
+            writer.keep_view(reference_map.records[number])
         observed = {id_ for number in kept for id_ in reference_map.landmarks_of(number).ids.tolist()}
         points = {id_: point for id_, point in points_by_id(reference_map).items() if id_ in observed}
-        writer.finish(points, reference_map.retrieval().kept(kept), noted(reference_map, dropped=len(dropped)))
+        writer.finish(
+            points, reference_map.retrieval().keep_rows(kept), record_change(reference_map, dropped=len(dropped))
+        )
 
 
 def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overwrite: bool = False) -> int:
     """Join maps that share a world frame into one, and return its number of views.
 
-    VLAD descriptors are made anew, over a codebook learned from all of them.
+    VLAD descriptors are computed again, over a codebook learned from all of them.
 
     Args:
         prefix: put the map's name in front of its views' names.
@@ -69,7 +75,7 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
     """
     maps = [Map.open(folder) for folder in folders]
     for other in maps[1:]:
-        check_alike(maps[0], other)
+        check_compatible(maps[0], other)
     check_scales(maps)
     with MapWriter(output, maps[0].config, overwrite=overwrite) as writer:
         points: dict[int, NDArray] = {}
@@ -77,24 +83,27 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
             first_id = max(points, default=-1) + 1
             for number in range(len(reference_map)):
                 view = reference_map.view(number)
-                features = writer.set_aside(len(writer.records), view.features, view.tower)
+                features = writer.write_dense(len(writer.records), view.features, view.tower)
                 name = f"{reference_map.folder.stem}/{view.name}" if prefix else view.name
-                writer.add_view(replace(view, name=name, features=features), shifted(view.landmarks, first_id))
+                writer.add_view(replace(view, name=name, features=features), shift_ids(view.landmarks, first_id))
             points |= {first_id + id_: point for id_, point in points_by_id(reference_map).items()}
         provenance = {
             "deviloc_ros": __version__,
-            **bound_to(maps[0]),
-            **joined_notes(maps),
+            **network_identities(maps[0]),
+            **join_notes(maps),
             "merged": [{"identity": m.identity, "views": len(m)} for m in maps],
         }
-        writer.finish(points, joined_retrieval(maps), provenance)
+        writer.finish(points, join_retrieval(maps), provenance)
     return sum(len(reference_map) for reference_map in maps)
 
 
 def align_map(
     folder: Path, new_from_world: pycolmap.Sim3d, output: Path, notes: dict[str, str], *, overwrite: bool = False
 ) -> None:
-    """Move a map into another frame. notes: what its manifest is to say of frame and scale.
+    """Write a copy of a map in another frame, with scale `new_from_world.scale`.
+
+    Args:
+        notes: what the copy's manifest says of its frame and scale.
 
     Raises:
         MapError: the scale changes and the map holds what its lifting method computed at the old one.
@@ -102,36 +111,38 @@ def align_map(
     reference_map = Map.open(folder)
     with MapWriter(output, reference_map.config, overwrite=overwrite) as writer:
         for number in range(len(reference_map)):
-            view = moved_view(reference_map.view(number), new_from_world)
+            view = move_view(reference_map.view(number), new_from_world)
             if view.tower and abs(new_from_world.scale - 1) > 1e-9:
                 raise MapError(f"{folder}: maps of lift method {writer.config.lift.method!r} keep their scale")
-            features = writer.set_aside(len(writer.records), view.features, view.tower)
+            features = writer.write_dense(len(writer.records), view.features, view.tower)
             writer.add_view(replace(view, features=features), view.landmarks)
         ids, points = reference_map.landmarks_and_ids()
-        moved = dict(zip(ids.tolist(), moved_points(new_from_world, points), strict=True))
-        writer.finish(moved, reference_map.retrieval(), noted(reference_map, aligned=len(reference_map)) | notes)
+        moved = dict(zip(ids.tolist(), move_points(new_from_world, points), strict=True))
+        writer.finish(
+            moved, reference_map.retrieval(), record_change(reference_map, aligned=len(reference_map)) | notes
+        )
 
 
-def moved_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceView:
-    """A view in another frame, with its 3D points."""
+def move_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceView:
+    """Return a view whose pose, 3D points and depths are expressed in the new frame."""
     lifted = replace(
         view.lifted,
-        points_in_world=moved_points(new_from_world, view.lifted.points_in_world),
+        points_in_world=move_points(new_from_world, view.lifted.points_in_world),
         depths=new_from_world.scale * view.lifted.depths,
     )
-    points = moved_points(new_from_world, view.landmarks.points_in_world)
+    points = move_points(new_from_world, view.landmarks.points_in_world)
     return replace(
         view,
-        cam_from_world=moved_pose(new_from_world, view.cam_from_world),
+        cam_from_world=move_pose(new_from_world, view.cam_from_world),
         lifted=lifted,
         landmarks=replace(view.landmarks, points_in_world=points),
     )
 
 
-def check_alike(one: Map, other: Map) -> None:
-    """Raises MapError unless queries can be matched with both maps at once."""
+def check_compatible(one: Map, other: Map) -> None:
+    """Raise MapError unless queries can be matched with both maps at once."""
     other.check_matcher(one.config.matcher, one.manifest.provenance.get("weights_id", ""))
-    if bound_to(one) != bound_to(other):
+    if network_identities(one) != network_identities(other):
         raise MapError(f"{other.folder}: its views are described by another network than those of {one.folder}")
     if other.config.lift.method != one.config.lift.method:
         raise MapError(
@@ -141,7 +152,7 @@ def check_alike(one: Map, other: Map) -> None:
 
 
 def check_scales(maps: list[Map]) -> None:
-    """A warning where each map may have a unit of its own. Raises MapError if only some maps are in metres."""
+    """Raise MapError if only some maps are in metres; warn where each may have a unit of its own."""
     arbitrary = [reference_map for reference_map in maps if not reference_map.manifest.is_metric]
     if 0 < len(arbitrary) < len(maps):
         raise MapError(f"{arbitrary[0].folder}: its scale is arbitrary, that of others is metres; `map align` it first")
@@ -149,8 +160,8 @@ def check_scales(maps: list[Map]) -> None:
         log.warning("the scale of each map is arbitrary: joined they are right only if they come from one structure")
 
 
-def joined_notes(maps: list[Map]) -> dict[str, Any]:
-    """What maps say of their poses, scale and depth, by subject; where they do not say the same, each with its name."""
+def join_notes(maps: list[Map]) -> dict[str, Any]:
+    """Return what maps say of poses, scale and depth, by subject; where they differ, each note with its map's name."""
     subjects = dict.fromkeys(name for m in maps for name in m.manifest.provenance if name not in NO_NOTES)
     notes = {}
     for subject in subjects:
@@ -162,35 +173,36 @@ def joined_notes(maps: list[Map]) -> dict[str, Any]:
     return notes
 
 
-def bound_to(reference_map: Map) -> dict[str, str]:
-    """What a map can be used with only: weights of its matcher, and the network that described its views."""
+def network_identities(reference_map: Map) -> dict[str, str]:
+    """Return the weights of a map's matcher and the network that described its views: it works with no others."""
     return {name: reference_map.manifest.provenance.get(name, "") for name in ("weights_id", "descriptor_id")}
 
 
-def joined_retrieval(maps: list[Map]) -> Retrieval:
-    """A codebook of all maps' views, and each view's global descriptor; a network's descriptors stay as they are."""
-    if bound_to(maps[0])["descriptor_id"]:
+def join_retrieval(maps: list[Map]) -> Retrieval:
+    """Build the retrieval of joined maps: VLAD over a new codebook, or a network's descriptors as they are."""
+    if network_identities(maps[0])["descriptor_id"]:
         return Retrieval.learn(torch.cat([reference_map.retrieval().descriptors for reference_map in maps]), None)
 
     def features() -> Iterator:
-        return (for_retrieval(m.view(number).features) for m in maps for number in range(len(m)))
+        return (sample_for_retrieval(m.view(number).features) for m in maps for number in range(len(m)))
 
     count = sum(len(m) for m in maps)
-    vlad = Vlad.learn(training_descriptors((f.descriptors for f in features()), count))
+    vlad = Vlad.learn(sample_descriptors((f.descriptors for f in features()), count))
     return Retrieval.learn(torch.stack([vlad.describe(None, f) for f in features()]), vlad)
 
 
 def points_by_id(reference_map: Map) -> dict[int, NDArray]:
+    """Return each landmark's position [m] by its id."""
     ids, points = reference_map.landmarks_and_ids()
     return dict(zip(ids.tolist(), points, strict=True))
 
 
-def shifted(landmarks: Landmarks, by: int) -> Landmarks:
-    """The same landmarks under ids that are `by` higher."""
+def shift_ids(landmarks: Landmarks, by: int) -> Landmarks:
+    """Return the same landmarks under ids that are `by` higher."""
     return replace(landmarks, ids=landmarks.ids + by)
 
 
-def noted(reference_map: Map, **change: int) -> dict:
-    """The map's provenance with a change to it."""
+def record_change(reference_map: Map, **change: int) -> dict:
+    """Return the map's provenance with a change appended to it."""
     provenance = reference_map.manifest.provenance
     return provenance | {"changes": [*provenance.get("changes", []), {"deviloc_ros": __version__, **change}]}

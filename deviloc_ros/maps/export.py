@@ -1,4 +1,4 @@
-"""A map as other programs read it: a COLMAP model, or a cloud of its landmarks."""
+"""Write a map for other programs: as a COLMAP model, or its landmarks as a point cloud."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def export_ply(reference_map: Map, path: Path) -> pycolmap.Reconstruction:
 
 
 def to_reconstruction(reference_map: Map) -> pycolmap.Reconstruction:
-    """Images in the map's order, counted from 1; each with the landmarks it observes."""
+    """Build a COLMAP model: images in the map's order, counted from 1, each with the landmarks it observes."""
     posed = [PosedImage(r.name, Path(r.name), r.camera, r.cam_from_world) for r in reference_map.records]
     reconstruction = reconstruction_of(posed)
     tracks: dict[int, pycolmap.Track] = {}

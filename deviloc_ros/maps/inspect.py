@@ -1,4 +1,4 @@
-"""What is in a map, and what is wrong with it."""
+"""Describe what is in a map, and find what is wrong with it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.maps.files import unnamed_files
+from deviloc_ros.maps.files import find_unnamed_files
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.types import ReferenceView
 
 MAX_MEDIAN_REPROJECTION_ERROR_PX = 4.0
 
 
-def describe(reference_map: Map) -> Iterator[tuple[str, str]]:
-    """Name and value of what the manifest says."""
+def describe_map(reference_map: Map) -> Iterator[tuple[str, str]]:
+    """Yield name and value of what the manifest and the folder say."""
     config, records = reference_map.config, reference_map.records
     low, high = reference_map.centres.min(0), reference_map.centres.max(0)
     unit = " m" if reference_map.manifest.is_metric else " (arbitrary unit)"
@@ -34,24 +34,25 @@ def describe(reference_map: Map) -> Iterator[tuple[str, str]]:
     yield "identity", reference_map.identity
 
 
-def problems(folder: Path) -> Iterator[str]:
-    """Reads everything in a map and says what is damaged, does not fit together or is of no use."""
+def find_problems(folder: Path) -> Iterator[str]:
+    """Read everything in a map and yield a sentence for whatever is damaged, inconsistent or useless."""
     reference_map = Map.open(folder)
-    yield from unreadable_shared_files(reference_map)
+    yield from find_unreadable_shared_files(reference_map)
     try:
         known = reference_map.landmarks_and_ids()[0]
     except MapError:
         known = None  # said already
     for number, record in enumerate(reference_map.records):
         try:
-            yield from view_problems(reference_map, number, known)
+            yield from find_view_problems(reference_map, number, known)
         except MapError as error:
             yield f"view {record.name!r}: {error}"
-    if left_over := unnamed_files(folder, reference_map.manifest):
+    if left_over := find_unnamed_files(folder, reference_map.manifest):
         yield f"{len(left_over)} files that belong to no view, as {left_over[0]}; the next change clears them away"
 
 
-def unreadable_shared_files(reference_map: Map) -> Iterator[str]:
+def find_unreadable_shared_files(reference_map: Map) -> Iterator[str]:
+    """Yield the error of each file, landmarks or retrieval, that cannot be read."""
     for read in (reference_map.landmarks_and_ids, reference_map.retrieval):
         try:
             read()
@@ -59,8 +60,15 @@ def unreadable_shared_files(reference_map: Map) -> Iterator[str]:
             yield str(error)
 
 
-def view_problems(reference_map: Map, number: int, known: np.ndarray | None) -> Iterator[str]:
-    """Raises MapError if a file of the view is damaged."""
+def find_view_problems(reference_map: Map, number: int, known: np.ndarray | None) -> Iterator[str]:
+    """Yield a sentence for each fault of one view.
+
+    Args:
+        known: ids of the map's landmarks; None if they cannot be read.
+
+    Raises:
+        MapError: a file of the view is damaged.
+    """
     view = reference_map.view(number)
     if not (view.lifted.confidence > 0).any():
         yield f"view {view.name!r}: none of its {len(view.features)} keypoints has a 3D point, so it is of no use"
@@ -72,6 +80,6 @@ def view_problems(reference_map: Map, number: int, known: np.ndarray | None) -> 
 
 
 def reprojection_errors_px(view: ReferenceView) -> NDArray:
-    """(M,) from where landmarks were seen to where they project; infinite behind the camera."""
+    """Return (M,) distances [px] from where landmarks were seen to where they project; infinite behind the camera."""
     projected = view.camera.project(transform_points(view.cam_from_world, view.landmarks.points_in_world))
     return np.nan_to_num(np.linalg.norm(projected - view.landmarks.keypoints, axis=1), nan=np.inf)

@@ -1,7 +1,7 @@
-"""A map's manifest: which views and files make the map. It is replaced whole, so a map is always the old or the new.
+"""Read and write the manifest, which says which views and files make up a map.
 
-Files are named by their content and never changed, so whatever a manifest names stays as it is until another manifest
-has taken its place.
+Files are named by their content and never changed, and the manifest is replaced in one rename: a reader always has the
+old map or the new one, whole.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FILE_NAME = re.compile(r"(views/)?[\w.-]+\.safetensors")
 
 
 class MapError(ValueError):
-    """A map that cannot be used; the message names file and field."""
+    """Raise when a map cannot be used; the message names file and field."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of the map, relative to its folder, and the SHA-256 of its content."""
+    """Name a file relative to the map's folder, with the SHA-256 of its content."""
 
     file: str
     sha256: str
@@ -43,7 +43,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewRecord:
-    """A view's line in the manifest. `dense`: the large tensors of matchers with a fine map."""
+    """Hold a view's line in the manifest; `dense` names the large tensors of matchers with a fine map."""
 
     name: str
     stored: StoredFile
@@ -54,7 +54,7 @@ class ViewRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Manifest:
-    """What is in a map. `identity`: hash of everything in it, known once the manifest is written or read."""
+    """Hold what makes up a map; `identity`, a hash of all of it, is known once it has been written or read."""
 
     config: Config
     views: list[ViewRecord]
@@ -66,12 +66,12 @@ class Manifest:
 
     @property
     def is_metric(self) -> bool:
-        """Whether lengths are metres, as far as it is known."""
+        """Return whether lengths are metres, as far as it is known."""
         return not str(self.provenance.get("scale", "")).startswith("arbitrary")
 
     @property
     def files(self) -> dict[str, str]:
-        """SHA-256 of each file by name."""
+        """Return the SHA-256 of each file by name."""
         stored = [self.landmarks, self.retrieval]
         stored += [] if self.index is None else [self.index]
         for view in self.views:
@@ -80,8 +80,8 @@ class Manifest:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Errors in the block become a MapError that names the file."""
+def name_in_errors(path: Path) -> Iterator[None]:
+    """Turn errors in the block into a MapError that names the file."""
     try:
         yield
     except MapError:
@@ -93,7 +93,11 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Raises MapError if there is no map, it is of a version this program does not know, or its manifest is damaged."""
+    """Read the manifest of a map of any format version this program knows.
+
+    Raises:
+        MapError: there is no map, it is of another version, or its manifest is damaged.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise MapError(f"{folder}: not a map, {MANIFEST} not found")
@@ -108,20 +112,24 @@ def read_manifest(folder: Path) -> Manifest:
     version = content.get("version")
     if version not in (1, VERSION):
         raise MapError(f"{path}: field 'version' is {version!r}, this program reads 1 to {VERSION}; build it again")
-    if content.get("sha256") != content_hash(content):
+    if content.get("sha256") != hash_manifest(content):
         raise MapError(f"{path}: damaged: its content does not have the hash it states")
-    with naming(path):
-        return parse(content if version == VERSION else upgraded(content))
+    with name_in_errors(path):
+        return parse_manifest(content if version == VERSION else upgrade_from_v1(content))
 
 
-def parse(content: dict[str, Any]) -> Manifest:
-    """Raises KeyError, ValueError or TypeError naming what is not as it should be."""
+def parse_manifest(content: dict[str, Any]) -> Manifest:
+    """Build a manifest from the content of a file of the newest version.
+
+    Raises:
+        KeyError, ValueError, TypeError: naming what is not as it should be.
+    """
     cameras = [Camera(c["model"], c["width"], c["height"], tuple(c["params"])) for c in content["cameras"]]
     views = [parse_view(view, cameras) for view in content["views"]]
     if len({view.name for view in views}) != len(views):
         raise ValueError("field 'views': two views have one name")
     return Manifest(
-        without_programs(from_dict(Config(), content["config"])),
+        strip_programs(from_dict(Config(), content["config"])),
         views,
         parse_file(content["landmarks"]),
         parse_file(content["retrieval"]),
@@ -131,12 +139,13 @@ def parse(content: dict[str, Any]) -> Manifest:
     )
 
 
-def without_programs(config: Config) -> Config:
-    """A map names no program: who opens it must."""
+def strip_programs(config: Config) -> Config:
+    """Return the config without program files: a map names none, whoever opens it must."""
     return replace(config, retrieval=replace(config.retrieval, descriptor_file=""))
 
 
 def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
+    """Build a view's record; raise ValueError naming the view."""
     name, camera = view["name"], view["camera"]
     if not isinstance(name, str):
         raise ValueError(f"view {name!r}: its name is not text")
@@ -151,6 +160,7 @@ def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
 
 
 def parse_file(stored: dict[str, Any]) -> StoredFile:
+    """Build a file's record; raise ValueError if its name leads out of the map."""
     file, sha256 = stored["file"], stored["sha256"]
     if not isinstance(file, str) or not FILE_NAME.fullmatch(file):
         raise ValueError(f"field 'file' is {file!r}, which is no file of a map")
@@ -159,8 +169,8 @@ def parse_file(stored: dict[str, Any]) -> StoredFile:
     return StoredFile(file, sha256)
 
 
-def upgraded(content: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of version 1, where files had fixed names, as version 2 has it."""
+def upgrade_from_v1(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a manifest of version 1, where files had fixed names, as version 2 has it."""
     files = content["files"]
 
     def stored(file: str) -> dict[str, str]:
@@ -174,44 +184,46 @@ def upgraded(content: dict[str, Any]) -> dict[str, Any]:
     return content | shared | {"views": views}
 
 
-def to_content(manifest: Manifest) -> dict[str, Any]:
-    """What the file holds, hash included."""
+def manifest_to_dict(manifest: Manifest) -> dict[str, Any]:
+    """Return what the file holds, its own hash included."""
     cameras: dict[Camera, int] = {}
     for view in manifest.views:
         cameras.setdefault(view.camera, len(cameras))
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "config": to_dict(without_programs(manifest.config)),
+        "config": to_dict(strip_programs(manifest.config)),
         "cameras": [
             {"model": c.model, "width": c.width, "height": c.height, "params": list(c.params)} for c in cameras
         ],
-        "views": [view_content(view, cameras[view.camera]) for view in manifest.views],
-        "landmarks": file_content(manifest.landmarks),
-        "retrieval": file_content(manifest.retrieval),
+        "views": [view_to_dict(view, cameras[view.camera]) for view in manifest.views],
+        "landmarks": file_to_dict(manifest.landmarks),
+        "retrieval": file_to_dict(manifest.retrieval),
         "provenance": manifest.provenance,
     }
     if manifest.index is not None:
-        content["index"] = file_content(manifest.index)
-    return content | {"sha256": content_hash(content)}
+        content["index"] = file_to_dict(manifest.index)
+    return content | {"sha256": hash_manifest(content)}
 
 
-def view_content(view: ViewRecord, camera: int) -> dict[str, Any]:
+def view_to_dict(view: ViewRecord, camera: int) -> dict[str, Any]:
+    """Return a view's entry; `camera` is its number in the list of cameras."""
     content = {
         "name": view.name,
-        **file_content(view.stored),
+        **file_to_dict(view.stored),
         "camera": camera,
         "rotation_xyzw": view.cam_from_world.rotation.quat.tolist(),
         "translation_m": view.cam_from_world.translation.tolist(),
     }
-    return content if view.dense is None else content | {"dense": file_content(view.dense)}
+    return content if view.dense is None else content | {"dense": file_to_dict(view.dense)}
 
 
-def file_content(stored: StoredFile) -> dict[str, str]:
+def file_to_dict(stored: StoredFile) -> dict[str, str]:
+    """Return a file's entry, the same for every kind of file."""
     return {"file": stored.file, "sha256": stored.sha256}
 
 
-def content_hash(content: dict[str, Any]) -> str:
-    """Hash of a manifest without its own hash; through the files' hashes it stands for the whole map."""
+def hash_manifest(content: dict[str, Any]) -> str:
+    """Return the hash of a manifest without its own hash; through the files' hashes it stands for the whole map."""
     unsigned = {key: value for key, value in content.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(unsigned, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Where cameras are known to have been, by view: what puts a map into another frame."""
+"""Fit a map to positions or poses of its cameras that are known in another frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import rotation_distance_deg
-from deviloc_ros.maps.alignment import align_poses, align_positions, centres_of, moved_points, moved_pose
+from deviloc_ros.maps.alignment import align_poses, align_positions, camera_centres, move_points, move_pose
 from deviloc_ros.sources.base import SourceError
 
 Poses = Mapping[str, pycolmap.Rigid3d]
@@ -18,7 +18,7 @@ MAX_OFF_SHARE = 0.5  # of the spread of known positions: beyond it they are of o
 
 
 def read_positions(path: Path) -> dict[str, NDArray]:
-    """A text file of `NAME X Y Z` lines [m], as COLMAP's model_aligner reads; `#` begins a comment.
+    """Read a text file of `NAME X Y Z` lines [m], as COLMAP's model_aligner does; `#` begins a comment.
 
     Raises:
         SourceError: naming file and line.
@@ -43,8 +43,8 @@ def read_positions(path: Path) -> dict[str, NDArray]:
 
 
 def check_positions(names: Collection[str], positions: Mapping[str, NDArray]) -> None:
-    """Raises SourceError unless positions are known of three of the named images that are not on one line."""
-    there = np.stack([positions[name] for name in known_names(names, positions)])
+    """Raise SourceError unless positions are known of three of the named images that are not on one line."""
+    there = np.stack([positions[name] for name in select_known(names, positions)])
     try:
         align_positions(there, there)
     except ValueError as error:
@@ -52,19 +52,22 @@ def check_positions(names: Collection[str], positions: Mapping[str, NDArray]) ->
 
 
 def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool = False) -> tuple[pycolmap.Sim3d, str]:
-    """wanted_from_world of poses cam_from_world by view, and in words how well it fits.
+    """Estimate wanted_from_world of poses cam_from_world by view, and say in words how well it fits.
+
+    Args:
+        rigid: keep the scale at 1.
 
     Raises:
         SourceError: too few views have a known position, or these do not lie to each other as the views do.
     """
-    names = known_names(poses, positions)
-    here, there = centres_of([poses[name] for name in names]), np.stack([positions[name] for name in names])
+    names = select_known(poses, positions)
+    here, there = camera_centres([poses[name] for name in names]), np.stack([positions[name] for name in names])
     try:
         wanted_from_world = align_positions(here, there, rigid=rigid)
     except ValueError as error:
         raise SourceError(f"{error} (of {len(poses)} views)") from error
-    off_m = np.linalg.norm(moved_points(wanted_from_world, here) - there, axis=1)
-    words = f"as {len(names)} known positions have it; {in_words(wanted_from_world, off_m, names)}"
+    off_m = np.linalg.norm(move_points(wanted_from_world, here) - there, axis=1)
+    words = f"as {len(names)} known positions have it; {describe_fit(wanted_from_world, off_m, names)}"
     spread_m = np.linalg.norm(there - there.mean(0), axis=1)
     if np.linalg.norm(off_m) > MAX_OFF_SHARE * np.linalg.norm(spread_m):
         raise SourceError(
@@ -74,29 +77,35 @@ def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool
 
 
 def fit_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> tuple[pycolmap.Sim3d, str]:
-    """The same by known poses cam_from_world: two views are enough, on a line too. Raises SourceError."""
-    names = known_names(poses, wanted)
+    """Estimate wanted_from_world from known poses cam_from_world, and say in words how well it fits.
+
+    Two views are enough, on a line too.
+
+    Raises:
+        SourceError: no view is known, or the poses determine no scale.
+    """
+    names = select_known(poses, wanted)
     here, there = [poses[name] for name in names], [wanted[name] for name in names]
     try:
         wanted_from_world = align_poses(here, there, rigid=rigid)
     except ValueError as error:
         raise SourceError(f"{error} (of {len(poses)} views)") from error
-    moved = [moved_pose(wanted_from_world, pose) for pose in here]
-    off_m = np.linalg.norm(centres_of(moved) - centres_of(there), axis=1)
+    moved = [move_pose(wanted_from_world, pose) for pose in here]
+    off_m = np.linalg.norm(camera_centres(moved) - camera_centres(there), axis=1)
     off_deg = np.median([rotation_distance_deg(a, b) for a, b in zip(moved, there, strict=True)])
-    words = f"{in_words(wanted_from_world, off_m, names)}, {off_deg:.2f} deg"
+    words = f"{describe_fit(wanted_from_world, off_m, names)}, {off_deg:.2f} deg"
     return wanted_from_world, f"as {len(names)} known poses have it; {words}"
 
 
-def known_names(names: Collection[str], known: Mapping[str, object]) -> list[str]:
-    """Raises SourceError if no view is known."""
+def select_known(names: Collection[str], known: Mapping[str, object]) -> list[str]:
+    """Return the names that are known, in their order; raise SourceError if there is none."""
     found = [name for name in names if name in known]
     if not found:
         raise SourceError(f"none of the {len(names)} views is named there; the first is {next(iter(names), '')!r}")
     return found
 
 
-def in_words(wanted_from_world: pycolmap.Sim3d, off_m: NDArray, names: list[str]) -> str:
-    """Scale, and how far off views are; the one that is farthest off by its name."""
+def describe_fit(wanted_from_world: pycolmap.Sim3d, off_m: NDArray, names: list[str]) -> str:
+    """Return the scale and how far off views are, with the name of the one that is farthest off."""
     most = f"{off_m.max():.3f} m (most, {names[off_m.argmax()]})"
     return f"scale {wanted_from_world.scale:.4f}, off by {np.median(off_m):.3f} m (median), {most}"

@@ -1,4 +1,4 @@
-"""A map on disk: a manifest, one safetensors file per view, opened by memory map when the view is first needed.
+"""Open a map on disk: a manifest and one safetensors file per view, memory-mapped when the view is first needed.
 
     kitchen.map/
       manifest.json                    version, config it was built with, views (name, camera, pose, file, hash)
@@ -8,8 +8,8 @@
       views/a1….safetensors …
       views/dense-77….safetensors …    only of matchers with a fine map
 
-Every file's SHA-256 is in the manifest and checked before the file is used. Nothing in a map is executed.
-`writer.py` writes maps, `edit.py` changes them.
+Every file's SHA-256 is in the manifest and checked before the file is used. Nothing in a map is executed. `writer.py`
+writes maps, `edit.py` changes them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import MatcherConfig, RetrievalConfig
-from deviloc_ros.maps.files import Arrays, check_shape, landmarks_of, read_arrays
-from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, naming, read_manifest
+from deviloc_ros.maps.files import Arrays, check_shape, read_arrays, read_landmarks
+from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, name_in_errors, read_manifest
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, nearest_by_pose
-from deviloc_ros.maps.retrieval.complementary import complementary, shown_by
+from deviloc_ros.maps.retrieval.complementary import choose_complementary, predict_shown
 from deviloc_ros.types import Features, Landmarks, Prior, ReferenceView
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ __all__ = ["Map", "MapError", "ViewRecord"]
 
 
 class Map:
-    """Reference views of one place. Views are read when first needed and the most recent ones kept."""
+    """Give access to the reference views of one place, read when first needed; the most recent ones stay in memory."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
@@ -54,15 +54,16 @@ class Map:
         self.centres, self.axes = centres_and_axes([record.cam_from_world for record in self.records])
         self._views: OrderedDict[int, ReferenceView] = OrderedDict()
         self._view_bytes: dict[int, int] = {}
-        self._seen = lru_cache(SEEN_IN_MEMORY)(self._points_seen)
+        self._seen = lru_cache(SEEN_IN_MEMORY)(self._sample_points_seen)
         self._retrieval: Retrieval | None = None
         self._learned: LearnedDescriptor | None = None
 
     @staticmethod
     def open(folder: Path | str) -> Map:
-        """Reads the manifest alone.
+        """Open a map by reading its manifest alone.
 
-        Raises MapError if there is no map, it is of another version, or its manifest is damaged.
+        Raises:
+            MapError: there is no map, it is of another version, or its manifest is damaged.
         """
         return Map(Path(folder), read_manifest(Path(folder)))
 
@@ -74,15 +75,16 @@ class Map:
 
     @property
     def identity(self) -> str:
-        """Hash of everything in the map."""
+        """Return the hash of everything in the map."""
         return self.manifest.identity
 
     @property
     def size_bytes(self) -> int:
+        """Return the size of all files in the map's folder."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def check_matcher(self, matcher: MatcherConfig, weights_id: str = "") -> None:
-        """Raises MapError if the map's descriptors are another matcher's, or come from other weights."""
+        """Raise MapError if the map's descriptors are another matcher's, or come from other weights."""
         if matcher.name != self.config.matcher.name:
             raise MapError(
                 f"{self.folder}: built with matcher {self.config.matcher.name!r}, asked to match with {matcher.name!r}"
@@ -91,7 +93,11 @@ class Map:
             raise MapError(f"{self.folder}: built with other weights than those it is used with; build it again")
 
     def describe_with(self, learned: LearnedDescriptor | None) -> None:
-        """Describe queries with this network, as the views were. Raises MapError if they were described otherwise."""
+        """Describe queries with this network, as the views were; None: with the map's own VLAD codebook.
+
+        Raises:
+            MapError: the views were described otherwise.
+        """
         known, given = self.manifest.provenance.get("descriptor_id", ""), learned.identity if learned else ""
         if known and not given:
             raise MapError(
@@ -103,20 +109,24 @@ class Map:
         self._learned = learned
 
     def view(self, number: int) -> ReferenceView:
-        """Raises MapError if the view's file is missing or damaged."""
+        """Return one view, read from its files unless it is still in memory.
+
+        Raises:
+            MapError: a file of it is missing or damaged.
+        """
         if number in self._views:
             self._views.move_to_end(number)
             return self._views[number]
         from deviloc_ros.maps.tensors import read_view  # PyTorch, which a map that is only opened does without
 
-        with self.noticing_changes():
+        with self.explain_missing_files():
             self._views[number], self._view_bytes[number] = read_view(self.folder, self.records[number])
         view = self._views[number]
         self._forget_views()
         return view
 
     def _forget_views(self) -> None:
-        """Keep the most recent views, and at least one, within the limits."""
+        """Drop the oldest views beyond the limits; at least one stays."""
         while len(self._views) > 1 and (
             len(self._views) > VIEWS_IN_MEMORY or sum(self._view_bytes.values()) > BYTES_IN_MEMORY
         ):
@@ -130,84 +140,87 @@ class Map:
         config: RetrievalConfig,
         gray: NDArray | None = None,
     ) -> list[ReferenceView]:
-        """The views to match a query with, best first: near the prior, or else those that look alike.
+        """Return the views to match a query with, best first: near the prior, or else those that look alike.
 
         Args:
             camera: intrinsics of the query's image.
             gray: that image, which only a learned global descriptor looks at.
         """
-        from deviloc_ros.maps.retrieval.local_similarity import most_alike, of_one_place  # PyTorch, as in `view`
+        from deviloc_ros.maps.retrieval.local_similarity import (  # PyTorch, as in `view`
+            put_same_place_first,
+            select_most_similar,
+        )
 
         if prior is not None:
             large = self.records[0].dense is not None  # too large to look at more than are matched
             count = config.references * (1 if large else NEARBY_PER_REFERENCE)
-            rows = self._near(camera, prior, config, count)
-            return of_one_place(query, [self.view(int(row)) for row in rows], config.references)
+            rows = self._number_near(camera, prior, config, count)
+            return put_same_place_first(query, [self.view(int(row)) for row in rows], config.references)
         retrieval = self.retrieval()
         descriptor = self._learned or retrieval.vlad
         assert descriptor is not None  # `describe_with` has seen to it
         rows = retrieval.nearest(descriptor.describe(gray, query), max(config.shortlist, config.references))
-        return most_alike(query, [self.view(int(row)) for row in rows], config.references)
+        return select_most_similar(query, [self.view(int(row)) for row in rows], config.references)
 
-    def _near(self, camera: Camera, prior: Prior, config: RetrievalConfig, count: int) -> NDArray:
-        """Numbers of the views to look at near a prior."""
+    def _number_near(self, camera: Camera, prior: Prior, config: RetrievalConfig, count: int) -> NDArray:
+        """Return the numbers of the views to look at near a prior."""
         shortlist = max(NEARBY_IN_SHORTLIST, count)
         rows = nearest_by_pose(self.centres, self.axes, prior, shortlist, config.meters_per_radian)
         if len(rows) <= config.references or config.nearest >= config.references:
             return rows[:count]
-        shown = shown_by([self._seen(int(row)) for row in rows], self.centres[rows], prior.cam_from_world, camera)
-        return rows[complementary(shown, count, config.nearest)]
+        shown = predict_shown([self._seen(int(row)) for row in rows], self.centres[rows], prior.cam_from_world, camera)
+        return rows[choose_complementary(shown, count, config.nearest)]
 
-    def _points_seen(self, number: int) -> NDArray:
-        """(at most POINTS_SEEN, 3) m, in world: landmarks that stand for what a view sees."""
+    def _sample_points_seen(self, number: int) -> NDArray:
+        """Return (at most POINTS_SEEN, 3) landmarks [m, world] that stand for what a view sees."""
         points = self.landmarks_of(number).points_in_world
         every = max(1, -(-len(points) // POINTS_SEEN))
         return points[::every].copy()  # not a part of the whole file
 
     def views_named(self, names: Iterable[str], count: int) -> list[ReferenceView]:
-        """The first `count` of the named views that the map has; names it lacks are passed over."""
+        """Return the first `count` of the named views that the map has; names it lacks are passed over."""
         numbers = [self._numbers[name] for name in names if name in self._numbers]
         return [self.view(number) for number in numbers[:count]]
 
     def landmarks(self) -> NDArray:
-        """(L, 3) all landmarks [m]."""
+        """Return all landmarks, (L, 3) [m, world]."""
         return self.landmarks_and_ids()[1]
 
     def landmarks_and_ids(self) -> tuple[NDArray, NDArray]:
-        """(L,) ids and (L, 3) points [m]."""
+        """Return (L,) ids and (L, 3) points [m, world]."""
         arrays = self._read(self.manifest.landmarks)
-        with naming(self.folder / self.manifest.landmarks.file):
+        with name_in_errors(self.folder / self.manifest.landmarks.file):
             check_shape(arrays, "points_in_world", (len(arrays["ids"]), 3))
             return arrays["ids"], arrays["points_in_world"]
 
     def landmarks_of(self, number: int) -> Landmarks:
-        """The landmarks that one view observes."""
+        """Return the landmarks that one view observes."""
         stored = self.records[number].stored
         arrays = self._read(stored)
-        with naming(self.folder / stored.file):
-            return landmarks_of(arrays)
+        with name_in_errors(self.folder / stored.file):
+            return read_landmarks(arrays)
 
     def retrieval(self) -> Retrieval:
-        """What finds views that look alike, read when it is first needed."""
+        """Return the search for views that look alike, read when it is first needed."""
         if self._retrieval is None:
             from deviloc_ros.maps.retrieval.index import Retrieval  # PyTorch, as in `view`
             from deviloc_ros.maps.tensors import read_tensors
 
             stored, of_index = self.manifest.retrieval, self.manifest.index
-            with self.noticing_changes():
+            with self.explain_missing_files():
                 tensors = read_tensors(self.folder, stored)
                 index = read_tensors(self.folder, of_index) if of_index else None
-            with naming(self.folder / (of_index or stored).file):
-                self._retrieval = Retrieval.of_tensors(tensors, index, len(self))
+            with name_in_errors(self.folder / (of_index or stored).file):
+                self._retrieval = Retrieval.from_tensors(tensors, index, len(self))
         return self._retrieval
 
     def _read(self, stored: StoredFile) -> Arrays:
-        with self.noticing_changes():
+        with self.explain_missing_files():
             return read_arrays(self.folder, stored)
 
     @contextmanager
-    def noticing_changes(self) -> Iterator[None]:
-        """If a file is missing because the map was changed after it was opened, the MapError says so."""
+    def explain_missing_files(self) -> Iterator[None]:
+        """Say in a MapError if a file is missing because the map was changed after it was opened."""
         try:
             yield
         except MapError as error:

@@ -1,4 +1,4 @@
-"""Tensors in the files of a map, and those that make a view."""
+"""Store views as tensors in the files of a map, and build views from them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import safetensors.torch
 import torch
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.maps.files import check_shape, checked_path, landmarks_of, write_content
-from deviloc_ros.maps.manifest import StoredFile, ViewRecord, naming
+from deviloc_ros.maps.files import check_shape, read_landmarks, verify_file, write_content
+from deviloc_ros.maps.manifest import StoredFile, ViewRecord, name_in_errors
 from deviloc_ros.types import Features, Landmarks, Lifted, ReferenceView
 
 TOWER = "tower."
@@ -18,20 +18,24 @@ Tensors = dict[str, torch.Tensor]
 
 
 def write_tensors(folder: Path, kind: str, tensors: Tensors) -> StoredFile:
-    """A file whose name begins with `kind`."""
+    """Write tensors to a file whose name begins with `kind`."""
     data = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
     return write_content(folder, kind, data)
 
 
 def read_tensors(folder: Path, stored: StoredFile) -> Tensors:
-    """Opened by memory map. Raises MapError if the file is missing or damaged."""
-    path = checked_path(folder, stored)
-    with naming(path):
+    """Open a file's tensors by memory map.
+
+    Raises:
+        MapError: it is missing or damaged.
+    """
+    path = verify_file(folder, stored)
+    with name_in_errors(path):
         return safetensors.torch.load_file(path)
 
 
-def view_tensors(view: ReferenceView, landmarks: Landmarks) -> Tensors:
-    """What is stored of a view, large tensors aside."""
+def view_to_tensors(view: ReferenceView, landmarks: Landmarks) -> Tensors:
+    """Return what is stored of a view, large tensors aside."""
     return {
         "keypoints": view.features.keypoints.float(),
         "descriptors": view.features.descriptors.half(),
@@ -47,39 +51,43 @@ def view_tensors(view: ReferenceView, landmarks: Landmarks) -> Tensors:
     }
 
 
-def dense_tensors(features: Features, tower: Tensors) -> Tensors:
-    """The large tensors of a view whose matcher has a fine map."""
+def dense_to_tensors(features: Features, tower: Tensors) -> Tensors:
+    """Return the large tensors of a view whose matcher has a fine map, in half precision."""
     assert features.fine is not None
-    tensors = {TOWER + name: in_half(tensor) for name, tensor in tower.items()}
-    return tensors | {"fine": in_half(features.fine), "descriptors": in_half(features.descriptors)}
+    tensors = {TOWER + name: halve_features(tensor) for name, tensor in tower.items()}
+    return tensors | {"fine": halve_features(features.fine), "descriptors": halve_features(features.descriptors)}
 
 
-def in_half(tensor: torch.Tensor) -> torch.Tensor:
-    """Features in half precision; single numbers, which may be small, as they are."""
+def halve_features(tensor: torch.Tensor) -> torch.Tensor:
+    """Return features in half precision; single numbers, which may be too small for it, as they are."""
     return tensor.half() if tensor.numel() > 1 else tensor
 
 
 def read_view(folder: Path, record: ViewRecord) -> tuple[ReferenceView, int]:
-    """A view and its size [bytes]. Raises MapError if a file of it is missing or damaged."""
+    """Read a view and its size [bytes].
+
+    Raises:
+        MapError: a file of it is missing or damaged.
+    """
     tensors = read_tensors(folder, record.stored)
     if record.dense is not None:
         tensors |= read_tensors(folder, record.dense)
-    with naming(folder / record.stored.file):
+    with name_in_errors(folder / record.stored.file):
         check_view(tensors)
         view = ReferenceView(
             record.name,
             record.camera,
             record.cam_from_world,
-            features_of(tensors, record.camera),
-            lifted_of(tensors),
-            landmarks_of({name: tensor.numpy() for name, tensor in tensors.items() if name.startswith("landmark_")}),
+            features_from_tensors(tensors, record.camera),
+            lifted_from_tensors(tensors),
+            read_landmarks({name: tensor.numpy() for name, tensor in tensors.items() if name.startswith("landmark_")}),
             {key.removeprefix(TOWER): tensor for key, tensor in tensors.items() if key.startswith(TOWER)},
         )
     return view, sum(tensor.nbytes for tensor in tensors.values())
 
 
 def check_view(tensors: Tensors) -> None:
-    """Raises ValueError naming a tensor whose shape does not fit the others, or that is not finite."""
+    """Raise ValueError naming a tensor whose shape does not fit the others, or that is not finite."""
     keypoints, landmarks = len(tensors["keypoints"]), len(tensors["landmark_ids"])
     shapes = {
         "keypoints": (keypoints, 2),
@@ -101,22 +109,24 @@ def check_view(tensors: Tensors) -> None:
     check_shape(tensors, "descriptors", (keypoints, tensors["descriptors"].shape[-1]))
 
 
-def features_of(tensors: Tensors, camera: Camera) -> Features:
+def features_from_tensors(tensors: Tensors, camera: Camera) -> Features:
+    """Build a view's features; descriptors of dense matchers, which are large, stay in half precision."""
     fine = tensors.get("fine")
     return Features(
         tensors["keypoints"],
         tensors["descriptors"] if fine is not None else tensors["descriptors"].float(),  # large: stays in half
         tensors["scores"],
-        in_both_directions(tensors["scales"]),
+        scales_in_both_directions(tensors["scales"]),
         (camera.width, camera.height),
         fine=fine,
     )
 
 
-def in_both_directions(scales: torch.Tensor) -> torch.Tensor:
-    """(N, 2), also of maps of earlier releases, which have but that of x."""
+def scales_in_both_directions(scales: torch.Tensor) -> torch.Tensor:
+    """Return (N, 2) scales, also for maps of earlier releases, which have but that of x."""
     return scales if scales.ndim == 2 else scales[:, None].repeat(1, 2)
 
 
-def lifted_of(tensors: Tensors) -> Lifted:
+def lifted_from_tensors(tensors: Tensors) -> Lifted:
+    """Build what the lifting method predicted for a view's keypoints."""
     return Lifted(tensors["points_in_world"].numpy(), tensors["confidence"].numpy(), tensors["depths"].numpy())

@@ -1,4 +1,4 @@
-"""Writes a map, new or in place of the one that is there, so that whoever reads it finds the old map or the new one.
+"""Write a map, new or in place of the one that is there, so that whoever reads it finds the old map or the new one.
 
 New files go to a folder beside the map. A new map is that folder, renamed. A map that is there gets the new files under
 names that its manifest does not know, then the new manifest in one rename, and only then loses what is no longer named.
@@ -20,15 +20,15 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros.config import Config
-from deviloc_ros.maps.files import sync_folder, unnamed_files, write_durably
-from deviloc_ros.maps.manifest import MANIFEST, Manifest, MapError, StoredFile, ViewRecord, to_content
+from deviloc_ros.maps.files import find_unnamed_files, sync_folder, write_durably
+from deviloc_ros.maps.manifest import MANIFEST, Manifest, MapError, StoredFile, ViewRecord, manifest_to_dict
 from deviloc_ros.maps.retrieval.index import Retrieval
-from deviloc_ros.maps.tensors import Tensors, dense_tensors, view_tensors, write_tensors
+from deviloc_ros.maps.tensors import Tensors, dense_to_tensors, view_to_tensors, write_tensors
 from deviloc_ros.types import Features, Landmarks, ReferenceView
 
 
 class MapWriter:
-    """Writes a map beside its destination and moves it there when it is whole. Use it as a context.
+    """Write a map beside its destination and move it there when it is complete; use it as a context.
 
     Args:
         folder: the map.
@@ -49,23 +49,14 @@ class MapWriter:
         self._dense: dict[int, StoredFile] = {}
         self._names: set[str] = set()
         self._lock = -1
-        self._check_destination()
-
-    def _check_destination(self) -> None:
-        if self.destination.exists() and not self.overwrite:
-            raise MapError(f"{self.destination}: exists already")
-        if self.destination.exists() and not (self.destination / MANIFEST).is_file():
-            raise MapError(f"{self.destination}: exists and is not a map, so it is not overwritten")
-        above = next(folder for folder in self.destination.parents if folder.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK):
-            raise MapError(f"{self.destination}: cannot be made in {above}: no folder, or no permission to write there")
+        check_destination(folder, overwrite=overwrite)
 
     def __enter__(self) -> MapWriter:
         self._lock = lock_folder(self.folder)
         try:
             for left_behind in self.folder.iterdir():
                 shutil.rmtree(left_behind) if left_behind.is_dir() else left_behind.unlink()
-            self._check_destination()  # again: another process may have made it
+            check_destination(self.destination, overwrite=self.overwrite)  # again: another process may have made it
             (self.folder / "views").mkdir()
         except BaseException:
             self.__exit__()
@@ -73,35 +64,43 @@ class MapWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if is_same(self._lock, self.folder):  # not after the folder has become the map
+        if is_folder_at(self._lock, self.folder):  # not after the folder has become the map
             shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
 
-    def keep(self, record: ViewRecord) -> None:
-        """A view of the map that is there; its files are not touched."""
+    def keep_view(self, record: ViewRecord) -> None:
+        """Take over a view of the map that is there; its files are not touched.
+
+        Raises:
+            MapError: another view has its name.
+        """
         if record.name in self._names:
             raise MapError(f"{self.destination}: two views are named {record.name!r}")
         self._names.add(record.name)
         self.records.append(record)
 
-    def set_aside(self, number: int, features: Features, tower: Tensors) -> Features:
-        """Write what is large of the view that will be the `number`-th; what is left stays in memory till then.
+    def write_dense(self, number: int, features: Features, tower: Tensors) -> Features:
+        """Write the dense tensors of view `number` now and return its features without them, to bound memory.
 
-        Only matchers with a fine map have any: a map of a thousand such views would not fit into memory at once.
+        Only matchers with a fine map have any: a thousand such views would not fit into memory at once.
         """
         if features.fine is None:
             return features
-        self._dense[number] = write_tensors(self.folder, "views/dense-", dense_tensors(features, tower))
+        self._dense[number] = write_tensors(self.folder, "views/dense-", dense_to_tensors(features, tower))
         return replace(features, fine=None, descriptors=features.descriptors[:, :0])
 
     def add_view(self, view: ReferenceView, landmarks: Landmarks) -> None:
-        """Write a view."""
-        stored = write_tensors(self.folder, "views/", view_tensors(view, landmarks))
+        """Write a view, the next in the map's order, and the landmarks it observes."""
+        stored = write_tensors(self.folder, "views/", view_to_tensors(view, landmarks))
         dense = self._dense.get(len(self.records))
-        self.keep(ViewRecord(view.name, stored, view.camera, view.cam_from_world, dense))
+        self.keep_view(ViewRecord(view.name, stored, view.camera, view.cam_from_world, dense))
 
     def finish(self, landmarks: dict[int, NDArray], retrieval: Retrieval, provenance: dict[str, Any]) -> None:
-        """Write what belongs to the whole map and move everything into place."""
+        """Write what belongs to the whole map and move everything into place.
+
+        Args:
+            landmarks: positions [m, world] by id.
+        """
         ids = sorted(landmarks)
         points = np.array([landmarks[i] for i in ids], np.float32).reshape(-1, 3)
         landmark_tensors = {"ids": torch.tensor(ids, dtype=torch.int64), "points_in_world": torch.from_numpy(points)}
@@ -109,21 +108,21 @@ class MapWriter:
             self.config,
             self.records,
             write_tensors(self.folder, "landmarks-", landmark_tensors),
-            write_tensors(self.folder, "retrieval-", retrieval.tensors()),
-            write_tensors(self.folder, "index-", retrieval.index.tensors()) if retrieval.index else None,
+            write_tensors(self.folder, "retrieval-", retrieval.to_tensors()),
+            write_tensors(self.folder, "index-", retrieval.index.to_tensors()) if retrieval.index else None,
             provenance,
         )
-        write_durably(self.folder / MANIFEST, json.dumps(to_content(manifest), indent=1).encode())
+        write_durably(self.folder / MANIFEST, json.dumps(manifest_to_dict(manifest), indent=1).encode())
         sync_folder(self.folder / "views")
         sync_folder(self.folder)
         if self.destination.exists():
-            self._take_the_place(manifest)
+            self._replace_map(manifest)
         else:
             self.folder.rename(self.destination)
             sync_folder(self.destination.parent)
 
-    def _take_the_place(self, manifest: Manifest) -> None:
-        """Of the map that is there. The manifest goes last: until then the old one stands, and all it names."""
+    def _replace_map(self, manifest: Manifest) -> None:
+        """Move the new files over the map that is there, the manifest last: until then the old map is complete."""
         (self.destination / "views").mkdir(exist_ok=True)
         for path in sorted(self.folder.rglob("*.safetensors")):
             path.replace(self.destination / path.relative_to(self.folder))
@@ -131,12 +130,24 @@ class MapWriter:
         sync_folder(self.destination)
         (self.folder / MANIFEST).replace(self.destination / MANIFEST)
         sync_folder(self.destination)
-        for path in unnamed_files(self.destination, manifest):
+        for path in find_unnamed_files(self.destination, manifest):
             path.unlink()
 
 
+def check_destination(folder: Path, *, overwrite: bool) -> None:
+    """Raise MapError if a map may not be written to a folder."""
+    destination = folder.resolve()
+    if destination.exists() and not overwrite:
+        raise MapError(f"{destination}: exists already")
+    if destination.exists() and not (destination / MANIFEST).is_file():
+        raise MapError(f"{destination}: exists and is not a map, so it is not overwritten")
+    above = next(parent for parent in destination.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise MapError(f"{destination}: cannot be made in {above}: no folder, or no permission to write there")
+
+
 def lock_folder(folder: Path) -> int:
-    """A handle that keeps other writers out of the folder until it is closed or its process ends, however it ends.
+    """Return a handle that keeps other writers out of the folder until it is closed or its process ends.
 
     Raises:
         MapError: another process holds it.
@@ -152,13 +163,13 @@ def lock_folder(folder: Path) -> int:
         except OSError as error:
             os.close(handle)
             raise MapError(f"{folder}: another process is writing this map ({error.strerror})") from error
-        if is_same(handle, folder):
+        if is_folder_at(handle, folder):
             return handle
         os.close(handle)
 
 
-def is_same(handle: int, folder: Path) -> bool:
-    """Whether an open folder is the one at that path."""
+def is_folder_at(handle: int, folder: Path) -> bool:
+    """Return whether an open folder is the one at that path."""
     try:
         return os.path.samestat(os.fstat(handle), folder.stat())
     except FileNotFoundError:

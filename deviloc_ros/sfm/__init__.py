@@ -1,1 +1,1 @@
-"""Structure from motion: matches, landmarks, and poses fitted to the images."""
+"""Derive structure from images: matches, landmarks, and poses fitted to them."""

@@ -1,4 +1,4 @@
-"""Landmarks for posed images without: keypoints matched between nearby views, triangulated from the given poses."""
+"""Make landmarks for posed images: match keypoints of nearby views and triangulate from the given poses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from deviloc_ros.geometry import skew
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes
-from deviloc_ros.sfm.matches import Keypoints, MatchGraph, Pair, match_pairs, quiet_colmap, sift_keypoints
+from deviloc_ros.sfm.matches import Keypoints, MatchGraph, Pair, extract_sift_keypoints, match_pairs, silence_colmap
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.sources.colmap import landmarks_from_colmap, pixels_to_colmap, reconstruction_of
 from deviloc_ros.types import Landmarks
@@ -25,20 +25,20 @@ MAX_EPIPOLAR_ERROR_PX = 4.0
 MAX_REPROJECTION_ERROR_PX = 4.0
 
 
-def nearby_pairs(images: list[PosedImage], pairs_per_view: int = PAIRS_PER_VIEW) -> list[Pair]:
-    """Each view with its nearest others that look the same way; every pair once."""
+def find_nearby_pairs(images: list[PosedImage], pairs_per_view: int = PAIRS_PER_VIEW) -> list[Pair]:
+    """Pair each view with its nearest others that look the same way; every pair of names comes once."""
     centres, axes = centres_and_axes([image.cam_from_world for image in images])
     tree = cKDTree(centres)
     pairs: set[Pair] = set()
     for number in range(len(images)):
-        for other in neighbours_of(number, tree, axes, pairs_per_view).tolist():
+        for other in find_neighbours(number, tree, axes, pairs_per_view).tolist():
             first, second = sorted((number, other))
             pairs.add((images[first].name, images[second].name))
     return sorted(pairs)
 
 
-def neighbours_of(number: int, tree: cKDTree, axes: NDArray, count: int) -> NDArray:
-    """(at most count,) the nearest views to one that look the same way, best first.
+def find_neighbours(number: int, tree: cKDTree, axes: NDArray, count: int) -> NDArray:
+    """Return the numbers of (at most count,) the nearest views to one that look the same way, best first.
 
     By distance plus angle: how far apart views are in this part of the map, the distance to the `count`-th nearest (in
     a map of fewer than twice as many, to the middle one), weighs as much as a radian. What lies elsewhere has no part.
@@ -59,17 +59,17 @@ def neighbours_of(number: int, tree: cKDTree, axes: NDArray, count: int) -> NDAr
 
 
 def match_sift(images: list[PosedImage], workers: Workers) -> MatchGraph:
-    """SIFT matches between nearby views that agree with their poses."""
-    return match_nearby(sift_keypoints(images, workers), images, workers)
+    """Match SIFT keypoints between nearby views, and keep what agrees with their poses."""
+    return match_nearby(extract_sift_keypoints(images, workers), images, workers)
 
 
 def match_nearby(keypoints: Keypoints, images: list[PosedImage], workers: Workers) -> MatchGraph:
-    """Matches between nearby views that agree with their poses: these are given, so no RANSAC."""
-    return match_pairs(keypoints, images, nearby_pairs(images), consistent, workers)
+    """Match keypoints between nearby views, and keep what agrees with their poses: these are given, so no RANSAC."""
+    return match_pairs(keypoints, images, find_nearby_pairs(images), keep_consistent, workers)
 
 
-def consistent(a: tuple[PosedImage, NDArray], b: tuple[PosedImage, NDArray], rows: NDArray) -> NDArray:
-    """Of matched rows (M, 2) those whose keypoints lie near each other's epipolar line under the given poses."""
+def keep_consistent(a: tuple[PosedImage, NDArray], b: tuple[PosedImage, NDArray], rows: NDArray) -> NDArray:
+    """Return those of (M, 2) matched rows whose keypoints lie near each other's epipolar line under the given poses."""
     if not len(rows):
         return rows
     (image_a, pixels_a), (image_b, pixels_b) = a, b
@@ -78,7 +78,7 @@ def consistent(a: tuple[PosedImage, NDArray], b: tuple[PosedImage, NDArray], row
 
 
 def epipolar_errors_px(a: PosedImage, b: PosedImage, keypoints_a: NDArray, keypoints_b: NDArray) -> NDArray:
-    """(N,) Sampson distance of matched pixels under the given poses, in pixels."""
+    """Return (N,) Sampson distances [px] of matched pixels under the given poses; infinite where one has no ray."""
     b_from_a = b.cam_from_world * a.cam_from_world.inverse()
     essential = skew(b_from_a.translation) @ b_from_a.rotation.matrix()
     rays_a, rays_b = a.camera.rays(keypoints_a), b.camera.rays(keypoints_b)
@@ -88,15 +88,15 @@ def epipolar_errors_px(a: PosedImage, b: PosedImage, keypoints_a: NDArray, keypo
     return np.nan_to_num(sampson, nan=np.inf) * np.sqrt(a.camera.focal_px * b.camera.focal_px)
 
 
-def triangulate(images: list[PosedImage], graph: MatchGraph) -> dict[str, Landmarks]:
-    """Landmarks of each image, from the matches among these images alone; poses and cameras stay as given."""
-    return observed_landmarks(triangulated(images, graph))
+def triangulate_landmarks(images: list[PosedImage], graph: MatchGraph) -> dict[str, Landmarks]:
+    """Return the landmarks of each image by name, from the matches among these images alone; poses and cameras stay."""
+    return landmarks_by_image(triangulate_model(images, graph))
 
 
-def triangulated(
+def triangulate_model(
     images: list[PosedImage], graph: MatchGraph, max_error_px: float = MAX_REPROJECTION_ERROR_PX
 ) -> pycolmap.Reconstruction:
-    """A model of the images with their landmarks; no point is farther than `max_error_px` off where it was seen."""
+    """Build a model of the images with their landmarks, none farther than `max_error_px` off where it was seen."""
     reconstruction = reconstruction_of(images)
     if len(images) < 2:  # COLMAP would raise an error
         return reconstruction
@@ -104,12 +104,12 @@ def triangulated(
         database = Path(folder) / "matches.db"
         write_database(database, reconstruction, graph)
         options = triangulation_options(max_error_px, min(image.camera.focal_px for image in images))
-        with quiet_colmap():
+        with silence_colmap():
             return pycolmap.triangulate_points(reconstruction, database, folder, folder, options=options)
 
 
 def triangulation_options(max_error_px: float, focal_px: float) -> pycolmap.IncrementalPipelineOptions:
-    """COLMAP's own at 4 px, seeded, with landmarks of two views; angles are allowed what the pixels are."""
+    """Return COLMAP's options at 4 px, seeded, with landmarks of two views; angles are allowed what the pixels are."""
     options = pycolmap.IncrementalPipelineOptions()
     options.extract_colors = False
     options.random_seed = options.triangulation.random_seed = options.mapper.random_seed = 0
@@ -123,16 +123,15 @@ def triangulation_options(max_error_px: float, focal_px: float) -> pycolmap.Incr
     return options
 
 
-def observed_landmarks(reconstruction: pycolmap.Reconstruction) -> dict[str, Landmarks]:
-    """Landmarks by image name."""
+def landmarks_by_image(reconstruction: pycolmap.Reconstruction) -> dict[str, Landmarks]:
+    """Return the landmarks that each image of a model observes, by its name."""
     return {
-        image.name: without_twins(landmarks_from_colmap(image, reconstruction))
-        for image in reconstruction.images.values()
+        image.name: drop_twins(landmarks_from_colmap(image, reconstruction)) for image in reconstruction.images.values()
     }
 
 
-def without_twins(landmarks: Landmarks) -> Landmarks:
-    """SIFT gives a corner with several orientations several keypoints: of landmarks at one pixel the first is kept."""
+def drop_twins(landmarks: Landmarks) -> Landmarks:
+    """Keep the first of several landmarks at one pixel: SIFT gives a corner a keypoint for each of its orientations."""
     first = np.argsort(landmarks.ids, kind="stable")
     _, rows = np.unique(landmarks.keypoints[first], axis=0, return_index=True)
     rows = np.sort(first[rows])
@@ -140,7 +139,7 @@ def without_twins(landmarks: Landmarks) -> Landmarks:
 
 
 def write_database(path: Path, reconstruction: pycolmap.Reconstruction, graph: MatchGraph) -> None:
-    """What pycolmap's triangulation reads: cameras, images, keypoints and verified matches."""
+    """Write what pycolmap's triangulation reads: cameras, images, keypoints and verified matches."""
     with pycolmap.Database.open(path) as database:
         for camera_id, camera in reconstruction.cameras.items():
             database.write_camera(camera, use_camera_id=True)

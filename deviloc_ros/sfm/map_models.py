@@ -1,4 +1,4 @@
-"""What makes views of images: the matcher, the method that lifts, and perhaps a network that describes whole images."""
+"""Hold what makes views of images: the matcher, the lifting method, and perhaps a network for global descriptors."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from functools import cached_property, lru_cache
 from deviloc_ros.config import Config
 from deviloc_ros.lifting import create_point_inference
 from deviloc_ros.lifting.base import PointInference
-from deviloc_ros.maps.retrieval.global_descriptors import LearnedDescriptor, learned_descriptor
+from deviloc_ros.maps.retrieval.global_descriptors import LearnedDescriptor, load_learned_descriptor
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
 
 
 class Networks:
-    """Each is loaded when it is first needed. To another process the config goes, which loads them there, once.
+    """Load each network when it is first needed; another process gets the config and loads them there, once.
 
     Args:
         matcher, inference: in place of what the config says; they stay in this process.
@@ -26,28 +26,34 @@ class Networks:
     def __reduce__(self) -> tuple:
         if self._matcher is not None or self._inference is not None:
             raise TypeError("a matcher or a lifting method that was given, not configured, cannot go to other workers")
-        return networks_of, (self.config,)
+        return shared_networks, (self.config,)
 
-    def load(self) -> Networks:
-        """All of them now, so that one that cannot be had is missed before minutes of work. Raises ValueError."""
-        _ = self.matcher, self.inference, self.learned
+    def load_all(self) -> Networks:
+        """Load all of them now, so that one that cannot be had is missed before minutes of work.
+
+        Raises:
+            ValueError: naming what cannot be loaded.
+        """
+        _ = self.matcher, self.inference, self.global_descriptor
         return self
 
     @cached_property
     def matcher(self) -> Matcher:
+        """Return the matcher, the one that was given or the config's."""
         return self._matcher or create_matcher(self.config.matcher)
 
     @cached_property
     def inference(self) -> PointInference:
+        """Return the lifting method, the one that was given or the config's."""
         return self._inference or create_point_inference(self.config.lift)
 
     @cached_property
-    def learned(self) -> LearnedDescriptor | None:
-        """None: VLAD describes images. Raises DescriptorError."""
-        return learned_descriptor(self.config.retrieval)
+    def global_descriptor(self) -> LearnedDescriptor | None:
+        """Return the network that describes whole images, None for VLAD; raise DescriptorError if it is unusable."""
+        return load_learned_descriptor(self.config.retrieval)
 
 
 @lru_cache(maxsize=1)
-def networks_of(config: Config) -> Networks:
-    """Those of a config, the same each time: what is loaded stays loaded for the next piece of work."""
+def shared_networks(config: Config) -> Networks:
+    """Return a config's networks, the same each time: what is loaded stays loaded for the next piece of work."""
     return Networks(config)

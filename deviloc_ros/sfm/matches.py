@@ -1,4 +1,4 @@
-"""Keypoints of images, matched in pairs: landmarks are triangulated from them, poses refined and found."""
+"""Find keypoints in images and match them in pairs, for triangulating landmarks and for refining or finding poses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from deviloc_ros.imaging import read_gray
-from deviloc_ros.maps.retrieval.global_descriptors import Vlad, training_descriptors
+from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors
 from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sources.base import ImageFile
 from deviloc_ros.sources.colmap import camera_to_colmap, pixels_from_colmap, pixels_to_colmap
@@ -36,14 +36,14 @@ Keep = Callable[..., NDArray]
 
 @dataclass(slots=True)
 class MatchGraph:
-    """Keypoints by image name (N, 2) px and, by pair of names, matched rows (M, 2) that were found to agree."""
+    """Hold keypoints by image name, (N, 2) px, and by pair of names the (M, 2) matched rows that agree."""
 
     keypoints: dict[str, NDArray] = field(default_factory=dict)
     matches: dict[Pair, NDArray] = field(default_factory=dict)
 
 
 class Keypoints:
-    """Keypoints of all images, and which of them look alike.
+    """Hold the keypoints of all images, and match them in pairs when asked.
 
     Args:
         features: by image name.
@@ -58,30 +58,31 @@ class Keypoints:
         self._rows: dict[Pair, NDArray] = {}
 
     def pixels(self, name: str) -> NDArray:
-        """(N, 2) px of an image's keypoints."""
+        """Return (N, 2) px of an image's keypoints, all kinds one after another."""
         own = self.features[name].keypoints.cpu().numpy().astype(float)
         return own if self._others is None else np.concatenate([own, self._others.pixels(name)])
 
-    def matched(self, pairs: Sequence[Pair], workers: Workers) -> list[NDArray]:
-        """(M, 2) rows for each pair; a pair that was matched before is not matched again."""
-        own = self._matched_of_this_kind(pairs, workers)
+    def match_all(self, pairs: Sequence[Pair], workers: Workers) -> list[NDArray]:
+        """Return (M, 2) rows for each pair; a pair that was matched before is not matched again."""
+        own = self._match_this_kind(pairs, workers)
         if self._others is None:
             return own
         before = [np.array([len(self.features[a]), len(self.features[b])]) for a, b in pairs]
-        others = self._others.matched(pairs, workers)
+        others = self._others.match_all(pairs, workers)
         return [np.concatenate([mine, start + rows]) for mine, start, rows in zip(own, before, others, strict=True)]
 
-    def _matched_of_this_kind(self, pairs: Sequence[Pair], workers: Workers) -> list[NDArray]:
+    def _match_this_kind(self, pairs: Sequence[Pair], workers: Workers) -> list[NDArray]:
+        """Return the matches among the own keypoints, those of `others` aside."""
         missing = [pair for pair in pairs if pair not in self._rows]
         shared = {name: workers.share(self.features[name]) for name in dict.fromkeys(chain.from_iterable(missing))}
         tasks = ((shared[a], shared[b]) for a, b in missing)
-        found = workers.map(self._match, tasks, names_of(missing), desc="matching", unit="pair")
+        found = workers.map(self._match, tasks, pair_labels(missing), desc="matching", unit="pair")
         self._rows |= zip(missing, found, strict=True)
         return [self._rows[pair] for pair in pairs]
 
 
-def sift_keypoints(images: Sequence[ImageFile], workers: Workers, others: Keypoints | None = None) -> Keypoints:
-    """SIFT; mutual nearest neighbours with Lowe's ratio. And `others`, if given."""
+def extract_sift_keypoints(images: Sequence[ImageFile], workers: Workers, others: Keypoints | None = None) -> Keypoints:
+    """Extract SIFT, to be matched as mutual nearest neighbours with Lowe's ratio; and add `others`, if given."""
     names = [image.name for image in images]
     tasks = ((image.path, (image.camera.width, image.camera.height)) for image in images)
     found = workers.map(extract_sift, tasks, names, desc="keypoints: SIFT", unit="view")
@@ -89,8 +90,8 @@ def sift_keypoints(images: Sequence[ImageFile], workers: Workers, others: Keypoi
 
 
 def extract_sift(path: Path, size: tuple[int, int]) -> Features:
-    """Of an image file; size: (width, height) px."""
-    found, descriptors = sift_extractor().extract(read_gray(path))
+    """Extract SIFT from an image file; `size` is (width, height) px."""
+    found, descriptors = create_sift_extractor().extract(read_gray(path))
     keypoints = torch.from_numpy(found.astype(float))
     return Features(
         torch.from_numpy(pixels_from_colmap(keypoints[:, :2].numpy())),
@@ -102,20 +103,21 @@ def extract_sift(path: Path, size: tuple[int, int]) -> Features:
 
 
 @cache
-def sift_extractor() -> pycolmap.Sift:
+def create_sift_extractor() -> pycolmap.Sift:
+    """Create COLMAP's SIFT on the CPU, once for each process."""
     options = pycolmap.FeatureExtractionOptions()
     options.sift.max_num_features = SIFT_KEYPOINTS
-    with quiet_colmap():
+    with silence_colmap():
         return pycolmap.Sift(options, device=pycolmap.Device.cpu)
 
 
 def match_sift_features(a: Features, b: Features) -> NDArray:
-    """(M, 2) rows."""
-    return mutual_with_ratio(a.descriptors, b.descriptors, SIFT_RATIO)
+    """Return (M, 2) rows of matched keypoints."""
+    return match_mutually_with_ratio(a.descriptors, b.descriptors, SIFT_RATIO)
 
 
-def matcher_keypoints(networks: Networks, images: Sequence[ImageFile], workers: Workers) -> Keypoints:
-    """The matcher's own keypoints and matches, as hloc makes its maps."""
+def extract_matcher_keypoints(networks: Networks, images: Sequence[ImageFile], workers: Workers) -> Keypoints:
+    """Extract the matcher's own keypoints, to be matched by it too, as hloc makes its maps."""
     names = [image.name for image in images]
     tasks = ((networks, image.path) for image in images)
     found = workers.map(extract_with_matcher, tasks, names, desc="keypoints: of the matcher", unit="view")
@@ -123,50 +125,50 @@ def matcher_keypoints(networks: Networks, images: Sequence[ImageFile], workers: 
 
 
 def extract_with_matcher(networks: Networks, path: Path) -> Features:
-    """Of an image file."""
+    """Extract the matcher's features from an image file."""
     return networks.matcher.extract(read_gray(path))
 
 
 def match_with_matcher(networks: Networks, a: Features, b: Features) -> NDArray:
-    """(M, 2) rows."""
+    """Return (M, 2) rows of matched keypoints."""
     (matches,) = networks.matcher.match(a, [b])
     keypoints = a.keypoints.cpu().numpy().astype(float)
-    return np.stack([rows_of_nearest(keypoints, matches.query_keypoints), matches.reference_indices], 1)
+    return np.stack([nearest_rows(keypoints, matches.query_keypoints), matches.reference_indices], 1)
 
 
 def find_keypoints(images: Sequence[ImageFile], networks: Networks, workers: Workers) -> Keypoints:
-    """Those that `lift.landmark_source` names."""
+    """Extract the keypoints that `lift.landmark_source` names."""
     source = networks.config.lift.landmark_source
     if source == "sift":
-        return sift_keypoints(images, workers)
-    own = matcher_keypoints(networks, images, workers)
-    return own if source == "matcher" else sift_keypoints(images, workers, own)
+        return extract_sift_keypoints(images, workers)
+    own = extract_matcher_keypoints(networks, images, workers)
+    return own if source == "matcher" else extract_sift_keypoints(images, workers, own)
 
 
 def match_pairs(
     keypoints: Keypoints, images: Sequence[ImageFile], pairs: Sequence[Pair], keep: Keep, workers: Workers
 ) -> MatchGraph:
-    """Match each pair and keep the matches that agree."""
-    rows = keypoints.matched(pairs, workers)
+    """Match each pair and keep the matches that `keep` finds to agree."""
+    rows = keypoints.match_all(pairs, workers)
     pixels = {name: keypoints.pixels(name) for name in keypoints.features}
     shared = {image.name: workers.share((image, pixels[image.name])) for image in images}
     tasks = ((shared[a], shared[b], matched) for (a, b), matched in zip(pairs, rows, strict=True))
-    kept = workers.map(keep, tasks, names_of(pairs), desc="matches that agree", unit="pair")
+    kept = workers.map(keep, tasks, pair_labels(pairs), desc="matches that agree", unit="pair")
     return MatchGraph(pixels, dict(zip(pairs, kept, strict=True)))
 
 
-def names_of(pairs: Iterable[Pair]) -> list[str]:
-    """For errors."""
+def pair_labels(pairs: Iterable[Pair]) -> list[str]:
+    """Return how errors name each pair."""
     return [f"{a} and {b}" for a, b in pairs]
 
 
-def lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair]:
-    """Each image with those that look most like it, by VLAD over their descriptors; every pair once, in order."""
+def find_lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair]:
+    """Pair each image with those that look most like it, by VLAD over their descriptors; every pair once, in order."""
     names = [name for name, features in keypoints.features.items() if len(features)]
     if len(names) < 2:
         return []
     features = [keypoints.features[name] for name in names]
-    vlad = Vlad.learn(training_descriptors((f.descriptors for f in features), len(features)))
+    vlad = Vlad.learn(sample_descriptors((f.descriptors for f in features), len(features)))
     descriptors = torch.stack([vlad.describe(None, f) for f in features])
     similarity = (descriptors @ descriptors.T).fill_diagonal_(-torch.inf)
     nearest = similarity.topk(min(pairs_per_view, len(names) - 1)).indices.tolist()
@@ -174,10 +176,10 @@ def lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair]:
     return [(names[first], names[second]) for first, second in sorted(pairs)]
 
 
-def verified(
+def keep_verified(
     a: tuple[ImageFile, NDArray], b: tuple[ImageFile, NDArray], rows: NDArray, *, known_focal: bool = True
 ) -> NDArray:
-    """Of (M, 2) rows those that one motion between two images explains, whatever poses are said to be (RANSAC, seeded).
+    """Return, of (M, 2) rows, those that one motion between two images explains, whatever their poses (RANSAC, seeded).
 
     None if they are fewer than MIN_VERIFIED.
     """
@@ -187,7 +189,7 @@ def verified(
     options = pycolmap.TwoViewGeometryOptions()
     options.ransac.max_error = MAX_VERIFICATION_ERROR_PX
     options.ransac.random_seed = 0
-    (camera_a, pixels_a), (camera_b, pixels_b) = (in_colmap(*image, known_focal) for image in (a, b))
+    (camera_a, pixels_a), (camera_b, pixels_b) = (to_colmap(*image, known_focal) for image in (a, b))
     geometry = pycolmap.estimate_two_view_geometry(
         camera_a, pixels_a, camera_b, pixels_b, rows.astype(np.uint32), options
     )
@@ -195,20 +197,20 @@ def verified(
     return inliers if len(inliers) >= MIN_VERIFIED else none
 
 
-def in_colmap(image: ImageFile, pixels: NDArray, known_focal: bool) -> tuple[pycolmap.Camera, NDArray]:
-    """An image's camera and pixels as COLMAP has them."""
+def to_colmap(image: ImageFile, pixels: NDArray, known_focal: bool) -> tuple[pycolmap.Camera, NDArray]:
+    """Return an image's camera and pixels in COLMAP's convention."""
     camera = camera_to_colmap(image.camera, 1)
     camera.has_prior_focal_length = known_focal
     return camera, pixels_to_colmap(pixels)
 
 
-def rows_of_nearest(keypoints: NDArray, moved: NDArray) -> NDArray:
-    """The row of `keypoints` nearest to each of `moved`: a matcher may shift a keypoint, tracks need its row."""
+def nearest_rows(keypoints: NDArray, moved: NDArray) -> NDArray:
+    """Return the row of `keypoints` nearest to each of `moved`: a matcher may shift a keypoint, tracks need its row."""
     return cKDTree(keypoints).query(moved)[1] if len(moved) else np.zeros(0, int)
 
 
-def mutual_with_ratio(a: torch.Tensor, b: torch.Tensor, ratio: float) -> NDArray:
-    """(M, 2) rows: mutual nearest neighbours of unit descriptors whose second neighbour is clearly farther."""
+def match_mutually_with_ratio(a: torch.Tensor, b: torch.Tensor, ratio: float) -> NDArray:
+    """Return (M, 2) rows: mutual nearest neighbours of unit descriptors whose second neighbour is clearly farther."""
     if len(a) < 2 or len(b) < 2:
         return np.zeros((0, 2), int)
     similarity = a @ b.T
@@ -220,8 +222,8 @@ def mutual_with_ratio(a: torch.Tensor, b: torch.Tensor, ratio: float) -> NDArray
 
 
 @contextmanager
-def quiet_colmap() -> Iterator[None]:
-    """COLMAP logs each image it looks at, and warns that it finds none to read colours from; errors stay."""
+def silence_colmap() -> Iterator[None]:
+    """Silence COLMAP's line about each image and its warning that it finds none to read colours from; errors stay."""
     level = pycolmap.logging.minloglevel
     pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""How well given poses fit the images: matches that one motion between two images explains, held against the poses.
+"""Measure how well given poses fit the images, by matches that one motion between two images explains.
 
 A map whose poses contradict each other localizes wrongly, and nothing at localization knows better than the map. The
 images do: whatever poses are said to be, the matches of two images obey one motion, which is that of the true poses.
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deviloc_ros.sfm.landmarks import MAX_EPIPOLAR_ERROR_PX, epipolar_errors_px, nearby_pairs
-from deviloc_ros.sfm.matches import Keypoints, match_pairs, verified
+from deviloc_ros.sfm.landmarks import MAX_EPIPOLAR_ERROR_PX, epipolar_errors_px, find_nearby_pairs
+from deviloc_ros.sfm.matches import Keypoints, keep_verified, match_pairs
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.types import Matches, ReferenceView
 from deviloc_ros.workers.base import Workers
@@ -24,11 +24,11 @@ MAX_MEDIAN_ERROR_PX = 2.0  # docs/maps.md says what poses of several sources giv
 
 @dataclass(frozen=True, slots=True)
 class PoseFit:
-    """Sampson distances of verified matches from the epipolar lines of the given poses.
+    """Hold Sampson distances of verified matches from the epipolar lines of the given poses.
 
     pairs: of views in which matches were found. median_px: of the pairs' medians, so that neighbours, which share most
-    matches and are posed alike, do not speak for all. lost_share: of matches too far off to make a landmark.
-    advice: what to do if they contradict the poses.
+    matches and are posed alike, do not speak for all. lost_share: of matches too far off to make a landmark. advice:
+    what to do if they contradict the poses.
     """
 
     pairs: int
@@ -37,8 +37,8 @@ class PoseFit:
     advice: str = "try --refine-poses"
 
     @staticmethod
-    def of_pairs(errors_px: list[NDArray]) -> PoseFit:
-        """From the errors of each pair."""
+    def from_pairs(errors_px: list[NDArray]) -> PoseFit:
+        """Summarize the errors of each pair."""
         if not errors_px:
             return PoseFit(0, float("nan"), float("nan"))
         lost = np.concatenate(errors_px) >= MAX_EPIPOLAR_ERROR_PX
@@ -46,7 +46,7 @@ class PoseFit:
 
     @property
     def contradicts(self) -> bool:
-        """Whether the poses are clearly not those that the images were taken from."""
+        """Return whether the poses are clearly not those that the images were taken from."""
         return self.median_px > MAX_MEDIAN_ERROR_PX
 
     def __str__(self) -> str:
@@ -64,21 +64,21 @@ class PoseFit:
         return words
 
 
-def fit_of_poses(keypoints: Keypoints, images: list[PosedImage], workers: Workers) -> PoseFit:
-    """Of nearby pairs of views. Those whose matches obey no one motion say nothing."""
-    by_name, pairs = {image.name: image for image in images}, nearby_pairs(images)
+def measure_pose_fit(keypoints: Keypoints, images: list[PosedImage], workers: Workers) -> PoseFit:
+    """Measure the fit over a sample of nearby pairs of views; those whose matches obey no one motion say nothing."""
+    by_name, pairs = {image.name: image for image in images}, find_nearby_pairs(images)
     sample = pairs[:: max(1, -(-len(pairs) // MAX_PAIRS))]
-    graph = match_pairs(keypoints, images, sample, verified, workers)
+    graph = match_pairs(keypoints, images, sample, keep_verified, workers)
     errors_px = []
     for (a, b), rows in graph.matches.items():
         if len(rows):
             pixels_a, pixels_b = graph.keypoints[a][rows[:, 0]], graph.keypoints[b][rows[:, 1]]
             errors_px.append(epipolar_errors_px(by_name[a], by_name[b], pixels_a, pixels_b))
-    return PoseFit.of_pairs(errors_px)
+    return PoseFit.from_pairs(errors_px)
 
 
-def errors_with_view(image: PosedImage, view: ReferenceView, matches: Matches) -> NDArray:
-    """(N,) px: the same of an image with a view of a map, of the matches that one motion explains."""
+def epipolar_errors_with_view(image: PosedImage, view: ReferenceView, matches: Matches) -> NDArray:
+    """Return (N,) epipolar errors [px] of an image with a view of a map, of the matches that one motion explains."""
     if matches.moved is not None:
         pixels, pixels_of_view = matches.moved.query_keypoints, matches.moved.reference_keypoints
     else:
@@ -86,5 +86,5 @@ def errors_with_view(image: PosedImage, view: ReferenceView, matches: Matches) -
         pixels_of_view = view.features.keypoints.cpu().numpy()[matches.reference_indices]
     posed_view = PosedImage(view.name, Path(view.name), view.camera, view.cam_from_world)
     as_matched = np.repeat(np.arange(len(matches))[:, None], 2, axis=1)
-    rows = verified((image, pixels), (posed_view, pixels_of_view), as_matched)[:, 0]
+    rows = keep_verified((image, pixels), (posed_view, pixels_of_view), as_matched)[:, 0]
     return epipolar_errors_px(image, posed_view, pixels[rows], pixels_of_view[rows])

@@ -1,9 +1,9 @@
-"""Poses from odometry, refined: bundle adjustment over landmarks matched between views, held to scale and frame.
+"""Refine poses from odometry by bundle adjustment over landmarks matched between views, held to its scale and frame.
 
-Odometry is right from one view to the next and bends over the way. So matches are verified without it, landmarks are
+Odometry is right from one view to the next and bends over the path. So matches are verified without it, landmarks are
 triangulated with an error allowed that begins as large as a bend makes it and falls as the poses improve, and the poses
 are adjusted freely. What images cannot say comes from odometry: the scale from all its distances, and the frame from
-the first views of the way (`alignment.py`).
+the first views of the path (`alignment.py`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from deviloc_ros.geometry import translation_distance_m
-from deviloc_ros.maps.alignment import align_to_odometry, moved_pose, travelled_distances_m
-from deviloc_ros.sfm.landmarks import match_nearby, nearby_pairs, triangulate, triangulated
-from deviloc_ros.sfm.matches import Keypoints, MatchGraph, lookalike_pairs, match_pairs, verified
+from deviloc_ros.maps.alignment import align_to_odometry, move_pose, travelled_distances_m
+from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, triangulate_landmarks, triangulate_model
+from deviloc_ros.sfm.matches import Keypoints, MatchGraph, find_lookalike_pairs, keep_verified, match_pairs
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.workers.base import Workers
 
@@ -33,14 +33,14 @@ SOLVED = 1e-5  # an adjustment is done when a step lowers its cost by a smaller 
 
 
 class RefinementError(SourceError):
-    """Poses that cannot be refined, and why."""
+    """Raise when poses cannot be refined; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refinement:
-    """What refining did. Errors are of landmarks where they were seen: under the given poses, and now.
+    """Hold what refining did; errors are of landmarks where they were seen, under the given poses and now.
 
-    carried: views that images do not hold; they follow the given poses from the nearest view on the way that is held.
+    carried: views that images do not hold; they follow the given poses from the nearest view on the path that is held.
     contradicted: views whose step from the one before is no longer what odometry says, far beyond any drift.
     """
 
@@ -69,23 +69,23 @@ class Refinement:
 def refine_poses(
     images: list[PosedImage], keypoints: Keypoints, workers: Workers
 ) -> tuple[list[PosedImage], Refinement]:
-    """Images in order of the way, as of a recording, with refined poses and landmarks that fit these.
+    """Return images in order of the path, as of a recording, with refined poses and landmarks that fit these.
 
     Raises:
         RefinementError: too few images share matches to say anything about the poses, or the camera does not move.
     """
-    pairs = {*nearby_pairs(images), *lookalike_pairs(keypoints, LOOKALIKES_PER_VIEW)}
-    graph = match_pairs(keypoints, images, sorted(pairs), verified, workers)
-    linked = largest_group(images, graph)
+    pairs = {*find_nearby_pairs(images), *find_lookalike_pairs(keypoints, LOOKALIKES_PER_VIEW)}
+    graph = match_pairs(keypoints, images, sorted(pairs), keep_verified, workers)
+    linked = select_largest_group(images, graph)
     if len(linked) < MIN_VIEWS:
         raise RefinementError(
             f"only {len(linked)} of {len(images)} views are linked by matches; do the images overlap?"
         )
-    model, error_before_px = adjusted(linked, graph, workers)
+    model, error_before_px = adjust_in_rounds(linked, graph, workers)
     held = {i.name: i.cam_from_world() for i in model.images.values() if i.num_points3D >= MIN_LANDMARKS}
     if len(held) < MIN_VIEWS:
         raise RefinementError(f"only {len(held)} of {len(images)} views see {MIN_LANDMARKS} landmarks or more")
-    refined = in_frame_of_odometry(images, held)
+    refined = move_to_odometry_frame(images, held)
     moved_m = [translation_distance_m(a.cam_from_world, b.cam_from_world) for a, b in zip(images, refined, strict=True)]
     report = Refinement(
         len(images),
@@ -95,14 +95,14 @@ def refine_poses(
         model.compute_mean_reprojection_error(),
         float(np.median(moved_m)),
         float(np.max(moved_m)),
-        contradicted(images, refined),
+        find_contradicted(images, refined),
     )
-    landmarks = triangulate(refined, match_nearby(keypoints, refined, workers))
+    landmarks = triangulate_landmarks(refined, match_nearby(keypoints, refined, workers))
     return [replace(image, landmarks=landmarks[image.name]) for image in refined], report
 
 
-def contradicted(images: list[PosedImage], refined: list[PosedImage]) -> tuple[str, ...]:
-    """Views whose refined step from the one before lies farther from the given one than drift explains."""
+def find_contradicted(images: list[PosedImage], refined: list[PosedImage]) -> tuple[str, ...]:
+    """Return the views whose refined step from the one before is farther from the given one than drift explains."""
     names = []
     steps_m = np.diff(travelled_distances_m([image.cam_from_world for image in images]))
     for step_m, given, new in zip(steps_m, pairwise(images), pairwise(refined), strict=True):
@@ -112,8 +112,8 @@ def contradicted(images: list[PosedImage], refined: list[PosedImage]) -> tuple[s
     return tuple(names)
 
 
-def largest_group(images: list[PosedImage], graph: MatchGraph) -> list[PosedImage]:
-    """The most images that hang together by verified matches, in their order."""
+def select_largest_group(images: list[PosedImage], graph: MatchGraph) -> list[PosedImage]:
+    """Return the most images that hang together by verified matches, in their order."""
     numbers = {image.name: number for number, image in enumerate(images)}
     edges = [(numbers[a], numbers[b]) for (a, b), rows in graph.matches.items() if len(rows)]
     if not edges:
@@ -124,20 +124,22 @@ def largest_group(images: list[PosedImage], graph: MatchGraph) -> list[PosedImag
     return [images[number] for number in np.flatnonzero(group_of == np.bincount(group_of).argmax())]
 
 
-def adjusted(images: list[PosedImage], graph: MatchGraph, workers: Workers) -> tuple[pycolmap.Reconstruction, float]:
-    """A model with adjusted poses, in a frame and scale of its own; and the mean error under those given [px]."""
+def adjust_in_rounds(
+    images: list[PosedImage], graph: MatchGraph, workers: Workers
+) -> tuple[pycolmap.Reconstruction, float]:
+    """Adjust poses in a frame and scale of their own; return the model and the mean error under those given [px]."""
     errors_px = []
     for allowed_px in workers.progress(ERRORS_ALLOWED_PX, desc="refine poses", unit="round"):
-        model = triangulated(images, graph, allowed_px)
+        model = triangulate_model(images, graph, allowed_px)
         errors_px.append(model.compute_mean_reprojection_error())
-        adjust(model, LOSS_SHARE * allowed_px)
+        adjust_bundle(model, LOSS_SHARE * allowed_px)
         poses = {image.name: image.cam_from_world() for image in model.images.values()}
         images = [replace(image, cam_from_world=poses[image.name]) for image in images]
     return model, errors_px[0]
 
 
-def adjust(model: pycolmap.Reconstruction, loss_scale_px: float) -> None:
-    """Bundle adjustment of poses and points; cameras stay."""
+def adjust_bundle(model: pycolmap.Reconstruction, loss_scale_px: float) -> None:
+    """Adjust poses and points of a model in place; cameras stay."""
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_focal_length = options.refine_principal_point = options.refine_extra_params = False
     options.print_summary = False
@@ -152,8 +154,8 @@ def adjust(model: pycolmap.Reconstruction, loss_scale_px: float) -> None:
     model.update_point_3d_errors()
 
 
-def in_frame_of_odometry(images: list[PosedImage], held: dict[str, pycolmap.Rigid3d]) -> list[PosedImage]:
-    """The images with refined poses, those that are not held moved with the nearest on the way that is.
+def move_to_odometry_frame(images: list[PosedImage], held: dict[str, pycolmap.Rigid3d]) -> list[PosedImage]:
+    """Return the images with refined poses; those that are not held move with the nearest on the path that is.
 
     Args:
         held: adjusted poses by image name, in a frame of their own.
@@ -172,6 +174,6 @@ def in_frame_of_odometry(images: list[PosedImage], held: dict[str, pycolmap.Rigi
     for number, image in enumerate(images):
         nearest = images[numbers[np.abs(travelled_m[numbers] - travelled_m[number]).argmin()]]
         cam_from_nearest = image.cam_from_world * nearest.cam_from_world.inverse()
-        cam_from_world = cam_from_nearest * moved_pose(odom_from_model, held[nearest.name])
+        cam_from_world = cam_from_nearest * move_pose(odom_from_model, held[nearest.name])
         refined.append(replace(image, cam_from_world=cam_from_world))
     return refined

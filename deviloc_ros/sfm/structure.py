@@ -1,4 +1,4 @@
-"""Images alone -> posed images: structure from motion by COLMAP, over this package's keypoints and verified matches."""
+"""Pose images from nothing but themselves: structure from motion by COLMAP over this package's verified matches."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ import pycolmap
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.maps.alignment import moved_points, moved_pose
-from deviloc_ros.sfm.landmarks import match_nearby, triangulate, write_database
-from deviloc_ros.sfm.matches import Keypoints, MatchGraph, Pair, lookalike_pairs, match_pairs, quiet_colmap, verified
+from deviloc_ros.maps.alignment import move_points, move_pose
+from deviloc_ros.sfm.landmarks import match_nearby, triangulate_landmarks, write_database
+from deviloc_ros.sfm.matches import (
+    Keypoints,
+    MatchGraph,
+    Pair,
+    find_lookalike_pairs,
+    keep_verified,
+    match_pairs,
+    silence_colmap,
+)
 from deviloc_ros.sources.base import PosedImage, Skipped, SourceError, image_size
 from deviloc_ros.sources.colmap import camera_from_colmap, reconstruction_of
 from deviloc_ros.workers.base import Workers
@@ -32,7 +40,7 @@ DEPTH_OF_ARBITRARY_SCALE = 3.0  # median over landmarks: what sizes of rooms are
 
 @dataclass(frozen=True, slots=True)
 class UnposedImage:
-    """An image with its camera, as far as that is known."""
+    """Hold an image with its camera, as far as that is known."""
 
     name: str
     path: Path
@@ -42,10 +50,11 @@ class UnposedImage:
 def find_images(
     folder: Path, camera: Camera | None, pattern: str = "*", step: int = 1
 ) -> tuple[list[UnposedImage], list[Skipped]]:
-    """The images below a folder in order of their names. Without a camera, those of one size share a guessed one.
+    """Find the images below a folder in order of their names; without a camera, those of one size share a guessed one.
 
     Args:
-        pattern: of names, relative to the folder. step: only every so many of them.
+        pattern: of names, relative to the folder.
+        step: take every step-th of them.
 
     Raises:
         SourceError: no such folder, or no usable image in it.
@@ -70,15 +79,15 @@ def find_images(
             skipped.append(Skipped(name, why))
             continue
         if camera is None and size not in guessed:
-            guessed[size] = guessed_camera(path, size)
+            guessed[size] = guess_camera(path, size)
         images.append(UnposedImage(name, path, camera or guessed[size]))
     if not images:
         raise SourceError(f"{folder}: none of {len(skipped)} images is usable; {skipped[0].name}: {skipped[0].why}")
     return images, skipped
 
 
-def guessed_camera(path: Path, size: tuple[int, int]) -> Camera:
-    """By the image's EXIF, or a focal length that is usual."""
+def guess_camera(path: Path, size: tuple[int, int]) -> Camera:
+    """Guess a camera by the image's EXIF, or from a focal length that is usual."""
     try:
         return camera_from_colmap(pycolmap.infer_camera_from_image(str(path)))
     except (ValueError, RuntimeError):  # a kind of image that COLMAP does not read, as webp
@@ -87,29 +96,30 @@ def guessed_camera(path: Path, size: tuple[int, int]) -> Camera:
         return Camera("SIMPLE_RADIAL", width, height, params)
 
 
-def pairs_of(images: list[UnposedImage], keypoints: Keypoints) -> list[Pair]:
-    """All pairs of a few images; of many, each image with those that look alike and those next in order."""
+def choose_pairs(images: list[UnposedImage], keypoints: Keypoints) -> list[Pair]:
+    """Pair all of a few images; of many, each with those that look alike and those next in order."""
     names = [image.name for image in images]
     if len(names) <= EXHAUSTIVE_UP_TO:
         return list(combinations(names, 2))
     in_order = {pair for ahead in range(1, NEIGHBOURS_IN_ORDER + 1) for pair in zip(names, names[ahead:], strict=False)}
-    return sorted(in_order | set(lookalike_pairs(keypoints, LOOKALIKES_PER_VIEW)))
+    return sorted(in_order | set(find_lookalike_pairs(keypoints, LOOKALIKES_PER_VIEW)))
 
 
 def structure_from_motion(
     images: list[UnposedImage], keypoints: Keypoints, workers: Workers, *, known_camera: bool
 ) -> tuple[list[PosedImage], list[Skipped]]:
-    """Images posed in a frame of their own at a scale of their own, and those that could not be registered.
+    """Pose images in a frame and scale of their own; also return those that could not be registered.
 
     Args:
-        images: in order of their names. known_camera: their camera stays as it is.
+        images: in order of their names.
+        known_camera: their camera stays as it is.
 
     Raises:
         SourceError: no three images hang together.
     """
-    keep = partial(verified, known_focal=known_camera)
-    graph = match_pairs(keypoints, images, pairs_of(images, keypoints), keep, workers)
-    models = reconstruct(images, graph, workers, known_camera)
+    keep = partial(keep_verified, known_focal=known_camera)
+    graph = match_pairs(keypoints, images, choose_pairs(images, keypoints), keep, workers)
+    models = reconstruct_models(images, graph, workers, known_camera)
     model = max(models, key=lambda model: model.num_reg_images(), default=None)
     if model is None or model.num_reg_images() < MIN_VIEWS:
         linked = sum(len(rows) > 0 for rows in graph.matches.values())
@@ -130,14 +140,14 @@ def structure_from_motion(
         for i in images
         if i.name not in found
     ]
-    landmarks = triangulate(posed, match_nearby(keypoints, posed, workers))
+    landmarks = triangulate_landmarks(posed, match_nearby(keypoints, posed, workers))
     return [replace(image, landmarks=landmarks[image.name]) for image in posed], skipped
 
 
-def reconstruct(
+def reconstruct_models(
     images: list[UnposedImage], graph: MatchGraph, workers: Workers, known_camera: bool
 ) -> list[pycolmap.Reconstruction]:
-    """COLMAP's incremental mapping, seeded; a model for each group of images that hang together."""
+    """Run COLMAP's incremental mapping, seeded; there is a model for each group of images that hang together."""
     unposed = reconstruction_of(images)
     for camera in unposed.cameras.values():
         camera.has_prior_focal_length = known_camera
@@ -148,7 +158,7 @@ def reconstruct(
     if known_camera:
         options.ba_refine_focal_length = options.ba_refine_extra_params = False
         options.mapper.abs_pose_refine_focal_length = options.mapper.abs_pose_refine_extra_params = False
-    with tempfile.TemporaryDirectory() as folder, quiet_colmap():
+    with tempfile.TemporaryDirectory() as folder, silence_colmap():
         database = Path(folder) / "matches.db"
         write_database(database, unposed, graph)
         with workers.progress(total=len(images), desc="structure from motion", unit="view") as bar:
@@ -158,21 +168,21 @@ def reconstruct(
     return list(found.values())
 
 
-def moved_images(images: list[PosedImage], new_from_world: pycolmap.Sim3d) -> list[PosedImage]:
-    """The images and their landmarks in another frame."""
+def move_images(images: list[PosedImage], new_from_world: pycolmap.Sim3d) -> list[PosedImage]:
+    """Return the images and their landmarks in another frame."""
     moved = []
     for image in images:
         landmarks = image.landmarks
         if landmarks is not None:
-            points = moved_points(new_from_world, landmarks.points_in_world)
+            points = move_points(new_from_world, landmarks.points_in_world)
             landmarks = replace(landmarks, points_in_world=points)
-        pose = moved_pose(new_from_world, image.cam_from_world)
+        pose = move_pose(new_from_world, image.cam_from_world)
         moved.append(replace(image, cam_from_world=pose, landmarks=landmarks))
     return moved
 
 
 def median_depth(images: list[PosedImage]) -> float:
-    """Of all landmarks in front of the images that observe them."""
+    """Return the median depth of all landmarks in front of the images that observe them."""
     depths = [
         transform_points(image.cam_from_world, image.landmarks.points_in_world)[:, 2]
         for image in images

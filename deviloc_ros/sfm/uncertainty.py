@@ -1,4 +1,4 @@
-"""How well the views that observe a landmark fix its depth."""
+"""Estimate how well the views that observe a landmark fix its depth."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EXPECTED_PX = 0.5  # how far rays miss a landmark before any is looked at
 EXPECTED_WEIGHT = 4  # how many residuals that is worth
 
 
-def with_depth_stds(images: Sequence[PosedImage], landmarks: dict[str, Landmarks]) -> dict[str, Landmarks]:
-    """Landmarks by image name, each with the uncertainty of its depth that follows from all views that observe it.
+def add_depth_stds(images: Sequence[PosedImage], landmarks: dict[str, Landmarks]) -> dict[str, Landmarks]:
+    """Return landmarks by image name with the uncertainty of their depths that follows from all views observing them.
 
     It is the deviation along the view's ray of a landmark whose position across the ray is known: where other views
     leave both open together, that of the depth alone is larger (half as large again with two views). The network is
@@ -59,7 +59,7 @@ def with_depth_stds(images: Sequence[PosedImage], landmarks: dict[str, Landmarks
 
 
 def detected_rays(image: PosedImage, observed: Landmarks) -> NDArray:
-    """(M, 3) unit vectors through the keypoints, in world; to the landmark itself where a keypoint has no ray."""
+    """Return (M, 3) unit vectors through keypoints, in world; to the landmark itself where a keypoint has no ray."""
     world_from_cam = image.cam_from_world.inverse()
     on_rays = transform_points(world_from_cam, image.camera.rays(observed.keypoints))
     on_rays = np.where(np.isfinite(on_rays), on_rays, observed.points_in_world)

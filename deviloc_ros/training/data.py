@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.sfm.landmarks import consistent, triangulate
-from deviloc_ros.sfm.matches import SIFT_RATIO, MatchGraph, mutual_with_ratio
-from deviloc_ros.sfm.uncertainty import with_depth_stds
+from deviloc_ros.sfm.landmarks import keep_consistent, triangulate_landmarks
+from deviloc_ros.sfm.matches import SIFT_RATIO, MatchGraph, match_mutually_with_ratio
+from deviloc_ros.sfm.uncertainty import add_depth_stds
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.facade import random_facade
 from deviloc_ros.synthetic.photo import decode, encode_jpeg, expose
@@ -78,10 +78,10 @@ def landmarks_of_photographs(camera: Camera, poses: list[pycolmap.Rigid3d], file
         graph.keypoints[image.name], found = sift(decode(file, cv2.IMREAD_GRAYSCALE))
         descriptors.append(found)
     for a, b in combinations(range(len(images)), 2):
-        rows = mutual_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO)
+        rows = match_mutually_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO)
         seen_a, seen_b = ((images[number], graph.keypoints[str(number)]) for number in (a, b))
-        graph.matches[str(a), str(b)] = consistent(seen_a, seen_b, rows)
-    landmarks = with_depth_stds(images, triangulate(images, graph))
+        graph.matches[str(a), str(b)] = keep_consistent(seen_a, seen_b, rows)
+    landmarks = add_depth_stds(images, triangulate_landmarks(images, graph))
     return [landmarks[image.name] for image in images]
 
 

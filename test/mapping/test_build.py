@@ -5,16 +5,16 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from rooms import QUIET, room_config, room_matcher
+from rooms import QUIET, room_config
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import from_dict
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
-from deviloc_ros.sfm.landmarks import match_nearby, match_sift, nearby_pairs, triangulate
+from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, match_sift, triangulate_landmarks
 from deviloc_ros.sfm.map_models import Networks
-from deviloc_ros.sfm.matches import matcher_keypoints
+from deviloc_ros.sfm.matches import extract_matcher_keypoints
 from deviloc_ros.sources.base import Skipped, Source, SourceError
 from deviloc_ros.types import Landmarks
 
@@ -58,8 +58,8 @@ def test_keypoints_are_lifted_onto_the_surfaces(room, room_map):
 
 def test_the_matchers_own_keypoints_make_landmarks_too(room):
     images = room.images[:4]
-    keypoints = matcher_keypoints(Networks(room_config("xfeat-lighterglue")), images, QUIET)
-    landmarks = triangulate(images, match_nearby(keypoints, images, QUIET))
+    keypoints = extract_matcher_keypoints(Networks(room_config("xfeat-lighterglue")), images, QUIET)
+    landmarks = triangulate_landmarks(images, match_nearby(keypoints, images, QUIET))
     errors = np.concatenate(
         [
             relative_depth_errors(
@@ -81,7 +81,7 @@ def test_two_kinds_of_keypoints_make_more_landmarks(room, tmp_path):
 
 
 def test_triangulation_is_deterministic(room):
-    first, second = (triangulate(room.images[:3], match_sift(room.images[:3], QUIET)) for _ in range(2))
+    first, second = (triangulate_landmarks(room.images[:3], match_sift(room.images[:3], QUIET)) for _ in range(2))
     for name in first:
         np.testing.assert_array_equal(first[name].points_in_world, second[name].points_in_world)
 
@@ -142,7 +142,7 @@ def test_images_of_nothing_make_no_map(room, tmp_path):
     cv2.imwrite(str(black), np.zeros((240, 320), np.uint8))
     images = [replace(image, path=black) for image in room.images[:3]]
     with pytest.raises(SourceError, match="no landmark could be triangulated from 3 images"):
-        build_map(images, tmp_path / "a.map", room_config(), quiet=True, matcher=room_matcher("xfeat"))
+        room.build(tmp_path / "a.map", images=images, graph=None)
     assert [path.name for path in tmp_path.iterdir()] == ["black.png"]
 
 
@@ -153,10 +153,10 @@ def test_lifting_on_landmarks_only_lifts_fewer(room, room_map, tmp_path):
 
 
 def test_pairs_are_of_views_that_look_the_same_way(room):
-    pairs = nearby_pairs(room.images)
+    pairs = find_nearby_pairs(room.images)
     assert all(a < b for a, b in pairs) and len(set(pairs)) == len(pairs)
-    assert len(nearby_pairs(room.images, pairs_per_view=1)) < len(pairs)
-    assert nearby_pairs(room.images[:1]) == [] and nearby_pairs([]) == []
+    assert len(find_nearby_pairs(room.images, pairs_per_view=1)) < len(pairs)
+    assert find_nearby_pairs(room.images[:1]) == [] and find_nearby_pairs([]) == []
 
 
 def test_views_of_two_cameras_make_one_map(room, tmp_path):

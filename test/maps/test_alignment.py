@@ -13,9 +13,9 @@ from deviloc_ros.maps.alignment import (
     align_poses,
     align_positions,
     align_to_odometry,
-    centres_of,
-    moved_points,
-    moved_pose,
+    camera_centres,
+    move_points,
+    move_pose,
     travelled_distances_m,
 )
 from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions
@@ -24,7 +24,7 @@ from deviloc_ros.sources.base import SourceError
 RNG = np.random.default_rng(0)
 POSES = [random_rigid(RNG) for _ in range(6)]  # cam_from_world
 MOVE = pycolmap.Sim3d(2.5, pycolmap.Rotation3d(np.array([0.3, -1.0, 0.2])), np.array([4.0, -2.0, 7.0]))
-MOVED = [moved_pose(MOVE, pose) for pose in POSES]
+MOVED = [move_pose(MOVE, pose) for pose in POSES]
 
 
 def assert_same(one: pycolmap.Sim3d, other: pycolmap.Sim3d) -> None:
@@ -34,25 +34,25 @@ def assert_same(one: pycolmap.Sim3d, other: pycolmap.Sim3d) -> None:
 def test_what_a_camera_sees_grows_with_the_world():
     points = RNG.normal(size=(5, 3))
     for pose, moved in zip(POSES, MOVED, strict=True):
-        seen = transform_points(moved, moved_points(MOVE, points))
+        seen = transform_points(moved, move_points(MOVE, points))
         np.testing.assert_allclose(seen, MOVE.scale * transform_points(pose, points), atol=1e-9)
 
 
 def test_the_move_is_found_from_positions_and_from_poses():
-    assert_same(align_positions(centres_of(POSES), centres_of(MOVED)), MOVE)
+    assert_same(align_positions(camera_centres(POSES), camera_centres(MOVED)), MOVE)
     assert_same(align_poses(POSES, MOVED), MOVE)
     assert_same(align_poses(POSES[:2], MOVED[:2]), MOVE)
     assert (
         align_poses(POSES, MOVED, rigid=True).scale
         == 1
-        == align_positions(centres_of(POSES), centres_of(MOVED), rigid=True).scale
+        == align_positions(camera_centres(POSES), camera_centres(MOVED), rigid=True).scale
     )
 
 
 def test_positions_in_a_plane_and_three_of_them_are_enough():
     flat = RNG.normal(size=(6, 3)) * [1, 1, 0]
-    for positions in (flat, flat[:3], centres_of(POSES[:3])):
-        assert_same(align_positions(positions, moved_points(MOVE, positions)), MOVE)
+    for positions in (flat, flat[:3], camera_centres(POSES[:3])):
+        assert_same(align_positions(positions, move_points(MOVE, positions)), MOVE)
         away = np.array([1.0, 2.0, 0.0])
         rigidly = align_positions(positions, positions + away, rigid=True)
         np.testing.assert_allclose(rigidly.matrix(), pycolmap.Sim3d(1, pycolmap.Rotation3d(), away).matrix(), atol=1e-9)
@@ -86,10 +86,10 @@ def drifting(truth: list[pycolmap.Rigid3d], turn_rad_per_m: float) -> list[pycol
 def test_scale_and_frame_come_from_odometry_but_not_its_drift():
     truth = drive()
     odometry = [pose.inverse() for pose in drifting(truth, 0.02)]
-    refined = [moved_pose(MOVE, pose.inverse()) for pose in truth]  # right, in a frame of its own
+    refined = [move_pose(MOVE, pose.inverse()) for pose in truth]  # right, in a frame of its own
     found = align_to_odometry(odometry, refined, travelled_distances_m(odometry))
     assert found.scale * MOVE.scale == pytest.approx(1, abs=0.003)
-    put_back = [moved_pose(found, pose) for pose in refined]
+    put_back = [move_pose(found, pose) for pose in refined]
     off_m = [translation_distance_m(a, b.inverse()) for a, b in zip(put_back, truth, strict=True)]
     given_off_m = [translation_distance_m(a, b.inverse()) for a, b in zip(odometry, truth, strict=True)]
     assert max(off_m) < 0.25 * max(given_off_m) and off_m[0] < 0.002

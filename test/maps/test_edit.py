@@ -16,7 +16,7 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.update import update_map
 from deviloc_ros.maps.edit import drop_views, merge_maps
 from deviloc_ros.maps.export import export_colmap, export_ply
-from deviloc_ros.maps.inspect import describe, problems
+from deviloc_ros.maps.inspect import describe_map, find_problems
 from deviloc_ros.maps.manifest import ARBITRARY_SCALE
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.sources.base import Source, SourceError
@@ -53,12 +53,12 @@ def test_new_views_share_landmarks_with_the_old(grown):
     observed = [set(reference_map.landmarks_of(number).ids.tolist()) for number in range(7)]
     assert len(observed[4] & observed[3]) > 20
     assert reference_map.manifest.provenance["changes"][0]["added"] == 3
-    assert list(problems(grown)) == []
+    assert list(find_problems(grown)) == []
 
 
 def test_added_poses_are_held_against_those_of_the_map(room, grown, tmp_path, caplog):
     """What was built and what was added are told apart; poses of another frame are warned of."""
-    assert "3 added: matches lie 0." in dict(describe(Map.open(grown)))["pose fit"]
+    assert "3 added: matches lie 0." in dict(describe_map(Map.open(grown)))["pose fit"]
     room.build(tmp_path / "a.map", images=room.images[:4], graph=None)
     built = Map.open(tmp_path / "a.map").manifest.provenance["pose fit"]
     caplog.clear()
@@ -66,7 +66,9 @@ def test_added_poses_are_held_against_those_of_the_map(room, grown, tmp_path, ca
     elsewhere = [replace(image, cam_from_world=turn * image.cam_from_world) for image in room.images[4:]]
     report = update_map(Source(elsewhere, []), tmp_path / "a.map", quiet=True, matcher=room_matcher("xfeat"))
     assert "are they posed in the map's frame?" in report.notes["pose fit"] and "pose fit" in caplog.text
-    assert dict(describe(Map.open(tmp_path / "a.map")))["pose fit"] == f"{built}; 3 added: {report.notes['pose fit']}"
+    assert (
+        dict(describe_map(Map.open(tmp_path / "a.map")))["pose fit"] == f"{built}; 3 added: {report.notes['pose fit']}"
+    )
 
 
 def test_poses_that_cannot_be_in_the_maps_frame_are_refused(room, tmp_path, capsys):
@@ -107,7 +109,7 @@ def test_dropped_views_take_their_landmarks_with_them(copy):
     assert [record.name for record in after.records] == [f"view-{number}.png" for number in range(1, 6)]
     assert 0 < len(after.landmarks()) < landmarks_before
     np.testing.assert_array_equal(after.retrieval().descriptors, before.retrieval().descriptors[1:6])
-    assert len(list(copy.glob("views/*"))) == 5 and list(problems(copy)) == []
+    assert len(list(copy.glob("views/*"))) == 5 and list(find_problems(copy)) == []
 
 
 def test_views_that_are_not_there_or_all_of_them_cannot_be_dropped(copy):
@@ -152,10 +154,10 @@ def test_merged_maps_keep_what_was_said_of_them(tmp_path):
     for number, (name, said) in enumerate(notes.items()):
         write_map(tmp_path / name, [reference_view(number)], said)
     merge_maps([tmp_path / "a", tmp_path / "b"], tmp_path / "ab")
-    info = dict(describe(Map.open(tmp_path / "ab")))
+    info = dict(describe_map(Map.open(tmp_path / "ab")))
     assert info["timing"] == "in time" and info["pose fit"] == "a: 0.1 px; b: 3 px"
     merge_maps([tmp_path / "a", tmp_path / "c"], tmp_path / "ac")
-    assert dict(describe(Map.open(tmp_path / "ac")))["timing"] == "a: in time"
+    assert dict(describe_map(Map.open(tmp_path / "ac")))["timing"] == "a: in time"
 
 
 def test_a_merged_map_is_no_more_metric_than_its_parts(tmp_path, caplog):
@@ -166,7 +168,7 @@ def test_a_merged_map_is_no_more_metric_than_its_parts(tmp_path, caplog):
         merge_maps([tmp_path / "metric", tmp_path / "a"], tmp_path / "c")
     merge_maps([tmp_path / "a"], tmp_path / "one")
     assert not caplog.text
-    info = dict(describe(Map.open(tmp_path / "one")))
+    info = dict(describe_map(Map.open(tmp_path / "one")))
     assert info["scale"] == ARBITRARY_SCALE and info["camera positions"].endswith("(arbitrary unit)")
     merge_maps([tmp_path / "a", tmp_path / "b"], tmp_path / "ab")
     assert not Map.open(tmp_path / "ab").manifest.is_metric and "only if they come from one structure" in caplog.text
@@ -188,19 +190,19 @@ def test_pruning_keeps_every_view_localizable(room_map):
 
 
 def test_a_good_map_has_no_problems_and_each_damage_is_named(copy):
-    assert list(problems(copy)) == []
+    assert list(find_problems(copy)) == []
     view, shared = next(copy.glob("views/*")), next(copy.glob("retrieval-*"))
     view.write_bytes(view.read_bytes()[:-1])
     shared.unlink()
     (copy / "views" / "killed.safetensors").write_bytes(b"")
-    found = list(problems(copy))
+    found = list(find_problems(copy))
     assert len(found) == 3
     assert any(view.name in line for line in found) and any(shared.name in line for line in found)
     assert "1 files that belong to no view" in found[-1]
 
 
 def test_info_tells_what_the_manifest_says(room_map):
-    info = dict(describe(room_map))
+    info = dict(describe_map(room_map))
     assert info["views"] == "7" and info["matcher"] == "xfeat" and info["identity"] == room_map.identity
 
 

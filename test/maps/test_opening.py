@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from small_maps import reference_view, write_map
 
-from deviloc_ros.maps.manifest import MANIFEST, to_content
+from deviloc_ros.maps.manifest import MANIFEST, manifest_to_dict
 from deviloc_ros.maps.store import Map
 
 VIEWS = 1000
@@ -43,7 +43,7 @@ def large_map(tmp_path_factory):
     write_map(folder, [reference_view(0)])
     manifest = Map.open(folder).manifest
     views = [replace(manifest.views[0], name=f"view {number}") for number in range(VIEWS)]
-    (folder / MANIFEST).write_text(json.dumps(to_content(replace(manifest, views=views))))
+    (folder / MANIFEST).write_text(json.dumps(manifest_to_dict(replace(manifest, views=views))))
     return folder
 
 

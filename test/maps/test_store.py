@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from small_maps import CONFIG, reference_view, use_everything, write_map
 
 from deviloc_ros.config import Config, MatcherConfig, from_dict
-from deviloc_ros.maps.files import file_hash
-from deviloc_ros.maps.manifest import content_hash
+from deviloc_ros.maps.files import hash_file
+from deviloc_ros.maps.manifest import hash_manifest
 from deviloc_ros.maps.retrieval import index as view_index
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad
 from deviloc_ros.maps.store import Map, MapError
-from deviloc_ros.maps.tensors import check_view, features_of, view_tensors
+from deviloc_ros.maps.tensors import check_view, features_from_tensors, view_to_tensors
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.types import Landmarks
@@ -31,7 +31,7 @@ def copy(room_folder, tmp_path):
 
 def write_signed(folder, manifest) -> None:
     """A manifest that states its own hash rightly, whatever is in it."""
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"sha256": content_hash(manifest)}))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"sha256": hash_manifest(manifest)}))
 
 
 def test_a_map_gives_back_what_was_written(tmp_path):
@@ -183,7 +183,7 @@ def test_opening_a_map_reads_its_manifest_alone(room_folder, monkeypatch):
     def read(*_):
         raise AssertionError("a file was hashed")
 
-    monkeypatch.setattr("deviloc_ros.maps.files.file_hash", read)
+    monkeypatch.setattr("deviloc_ros.maps.files.hash_file", read)
     assert len(Map.open(room_folder)) == 7
 
 
@@ -279,7 +279,7 @@ def test_a_view_whose_tensors_do_not_fit_is_named(tmp_path, name, value, message
     path = folder / manifest["views"][0]["file"]
     tensors = load_file(path) | {name: value}
     save_file({key: tensor for key, tensor in tensors.items() if tensor is not None}, path)
-    manifest["views"][0]["sha256"] = file_hash(path)
+    manifest["views"][0]["sha256"] = hash_file(path)
     write_signed(folder, manifest)
     with pytest.raises(MapError, match=f"{path.name}: {message}"):
         use_everything(folder)
@@ -293,7 +293,7 @@ def test_a_map_of_many_views_stores_its_index_and_checks_it(tmp_path, monkeypatc
     with MapWriter(folder, CONFIG) as writer:
         writer.add_view(*reference_view(0))
         for number in range(1, 300):  # all in one file
-            writer.keep(replace(writer.records[0], name=str(number)))
+            writer.keep_view(replace(writer.records[0], name=str(number)))
         writer.finish({}, retrieval, {})
     opened = Map.open(folder)
     assert opened._retrieval is None  # until a query without a prior comes
@@ -307,7 +307,7 @@ def test_a_map_of_many_views_stores_its_index_and_checks_it(tmp_path, monkeypatc
 
 def test_views_of_earlier_maps_have_one_scale_for_both_directions():
     view, landmarks = reference_view(0)
-    tensors = view_tensors(view, landmarks)
+    tensors = view_to_tensors(view, landmarks)
     tensors["scales"] = tensors["scales"][:, 0]
     check_view(tensors)
-    assert torch.equal(features_of(tensors, view.camera).scales, view.features.scales)
+    assert torch.equal(features_from_tensors(tensors, view.camera).scales, view.features.scales)

@@ -10,7 +10,7 @@ from small_maps import CONFIG, PARTS, reference_view, use_everything, work, writ
 
 from deviloc_ros.maps.manifest import read_manifest
 from deviloc_ros.maps.store import Map, MapError
-from deviloc_ros.maps.writer import MapWriter, unnamed_files
+from deviloc_ros.maps.writer import MapWriter, find_unnamed_files
 
 DEADLINE_S = 60
 OPERATIONS = ("build", "update", "merge")
@@ -70,7 +70,7 @@ def test_killed_at_any_file_operation_the_map_is_the_old_or_the_new(operation, o
         seen.add(use_everything(tmp_path / "a.map").identity)
         work("build", tmp_path / "a.map")  # what was left behind does not matter to the next writer, who clears it away
         assert len(use_everything(tmp_path / "a.map")) == 2
-        assert unnamed_files(tmp_path / "a.map", read_manifest(tmp_path / "a.map")) == []
+        assert find_unnamed_files(tmp_path / "a.map", read_manifest(tmp_path / "a.map")) == []
         shutil.rmtree(tmp_path / "a.map")
     assert seen <= allowed and killed > 5
 

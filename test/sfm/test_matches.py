@@ -28,7 +28,7 @@ def test_each_of_two_kinds_is_matched_with_its_own():
     both = Keypoints(blobs, equal, corners)
     np.testing.assert_array_equal(both.pixels("a.png"), [[2, 5], [7, 5], [1, 0], [2, 0], [3, 0]])
     np.testing.assert_array_equal(both.pixels("b.png"), [[7, 6], [3, 6], [2, 6], [2, 9]])
-    (rows,) = both.matched([NAMES], QUIET)
+    (rows,) = both.match_all([NAMES], QUIET)
     matched = [(tuple(both.pixels("a.png")[i]), tuple(both.pixels("b.png")[j])) for i, j in rows]
     assert matched == [((2, 5), (2, 6)), ((7, 5), (7, 6)), ((2, 0), (2, 9))]
 
@@ -36,5 +36,5 @@ def test_each_of_two_kinds_is_matched_with_its_own():
 def test_a_kind_that_sees_nothing_leaves_the_other():
     corners = Keypoints(dict.fromkeys(NAMES, features_at([[1, 0], [2, 0]])), equal)
     both = Keypoints(dict.fromkeys(NAMES, features_at([])), equal, corners)
-    (rows,) = both.matched([NAMES], QUIET)
-    assert rows.tolist() == corners.matched([NAMES], QUIET)[0].tolist() == [[0, 0], [1, 1]]
+    (rows,) = both.match_all([NAMES], QUIET)
+    assert rows.tolist() == corners.match_all([NAMES], QUIET)[0].tolist() == [[0, 0], [1, 1]]

@@ -7,7 +7,7 @@ import pytest
 from worlds import SMALL, rigid_of
 
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes
-from deviloc_ros.sfm.landmarks import MAX_PAIR_ANGLE_DEG, nearby_pairs
+from deviloc_ros.sfm.landmarks import MAX_PAIR_ANGLE_DEG, find_nearby_pairs
 from deviloc_ros.sources.base import PosedImage
 
 
@@ -34,13 +34,13 @@ def distances_m(images: list[PosedImage], pairs) -> np.ndarray:
 
 def test_in_a_long_street_pairs_are_near_however_long_it_is():
     images = views_at(street(400), 0.2)
-    longest = [distances_m(images[:length], nearby_pairs(images[:length])).max() for length in (50, 400)]
+    longest = [distances_m(images[:length], find_nearby_pairs(images[:length])).max() for length in (50, 400)]
     assert max(longest) < 40
 
 
 def test_a_place_far_away_changes_nothing():
     here, there = views_at(room(60), 0.5, "here "), views_at(room(60) + np.array([1000, 0, 0]), 0.5, "there ")
-    assert nearby_pairs(here + there) == sorted(nearby_pairs(here) + nearby_pairs(there))
+    assert find_nearby_pairs(here + there) == sorted(find_nearby_pairs(here) + find_nearby_pairs(there))
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,4 @@ def test_pairs_are_the_best_of_all(images):
         score[(angles > np.deg2rad(MAX_PAIR_ANGLE_DEG)) | (np.arange(len(images)) == number)] = np.inf
         best = [other for other in np.argsort(score)[:count] if np.isfinite(score[other])]
         expected |= {tuple(sorted((images[number].name, images[other].name))) for other in best}
-    assert nearby_pairs(images, count) == sorted(expected)
+    assert find_nearby_pairs(images, count) == sorted(expected)

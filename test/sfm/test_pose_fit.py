@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rooms import QUIET, room_config, room_matcher
+from rooms import QUIET
 from worlds import PINHOLE, rigid_of
 
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.mapping.build import build_map, warn_if_far
-from deviloc_ros.maps.inspect import describe
+from deviloc_ros.mapping.build import warn_if_far
+from deviloc_ros.maps.inspect import describe_map
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm.matches import Keypoints
-from deviloc_ros.sfm.pose_fit import errors_with_view, fit_of_poses
+from deviloc_ros.sfm.pose_fit import epipolar_errors_with_view, measure_pose_fit
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.types import Features, Lifted, Matches, Moved, ReferenceView
 
@@ -44,7 +44,7 @@ def seen() -> tuple[list[PosedImage], Keypoints]:
 
 def test_poses_that_the_images_were_taken_from_fit():
     images, keypoints = seen()
-    fit = fit_of_poses(keypoints, images, QUIET)
+    fit = measure_pose_fit(keypoints, images, QUIET)
     assert fit.pairs == VIEWS * (VIEWS - 1) // 2 and not fit.contradicts
     # A Sampson distance of pixels that are NOISE_PX off in both images has that standard deviation.
     assert fit.median_px == pytest.approx(0.674 * NOISE_PX, rel=0.1) and fit.lost_share == 0
@@ -54,7 +54,7 @@ def test_poses_that_the_images_were_taken_from_fit():
 def test_half_of_the_views_a_little_off_contradict_the_others():
     images, keypoints = seen()
     images[::2] = [replace(image, cam_from_world=OFF * image.cam_from_world) for image in images[::2]]
-    fit = fit_of_poses(keypoints, images, QUIET)
+    fit = measure_pose_fit(keypoints, images, QUIET)
     assert fit.contradicts and 0.2 < fit.lost_share < 16 / 28  # 16 of 28 pairs are of both halves
     assert f"{fit.median_px:.1f} px off" in str(fit) and "--refine-poses" in str(fit)
 
@@ -62,7 +62,7 @@ def test_half_of_the_views_a_little_off_contradict_the_others():
 def test_a_common_motion_of_all_views_changes_nothing():
     images, keypoints = seen()
     moved = [replace(i, cam_from_world=i.cam_from_world * rigid_of([0.3, 0.2, 0.1], [5, 6, 7])) for i in images]
-    here, there = (fit_of_poses(keypoints, views, QUIET).median_px for views in (images, moved))
+    here, there = (measure_pose_fit(keypoints, views, QUIET).median_px for views in (images, moved))
     assert here == pytest.approx(there, rel=1e-6)
 
 
@@ -76,7 +76,7 @@ def test_a_map_far_from_its_origin_is_warned_of(caplog):
 
 def test_views_that_share_nothing_say_nothing():
     images, keypoints = seen()
-    fit = fit_of_poses(keypoints, images[:1], QUIET)
+    fit = measure_pose_fit(keypoints, images[:1], QUIET)
     assert fit.pairs == 0 and not fit.contradicts and str(fit).startswith("not known")
 
 
@@ -89,22 +89,21 @@ def test_matches_that_a_matcher_moves_are_judged_where_it_moves_them():
     nothing_lifted = Lifted(np.zeros((POINTS, 3)), np.zeros(POINTS), np.ones(POINTS))
     view = ReferenceView(b.name, b.camera, b.cam_from_world, features, nothing_lifted)
     matches = Matches(pixels_a, np.arange(POINTS), np.ones(POINTS), Moved(pixels_a, pixels_b, np.zeros((POINTS, 1))))
-    assert np.median(errors_with_view(a, view, matches)) == pytest.approx(0.674 * NOISE_PX, rel=0.3)
-    assert not np.median(errors_with_view(a, view, replace(matches, moved=None))) < 1
+    assert np.median(epipolar_errors_with_view(a, view, matches)) == pytest.approx(0.674 * NOISE_PX, rel=0.3)
+    assert not np.median(epipolar_errors_with_view(a, view, replace(matches, moved=None))) < 1
 
 
 def test_a_map_says_how_well_its_poses_fit(room, tmp_path, caplog):
     """Poses as they are stay without a warning; turned ones are warned of, and the map keeps the figure."""
-    options = {"quiet": True, "matcher": room_matcher("xfeat")}
     images = room.images[:4]
     with caplog.at_level(logging.WARNING):
-        build_map(images, tmp_path / "right.map", room_config(), **options)
+        room.build(tmp_path / "right.map", images=images, graph=None)
     assert "pose fit" not in caplog.text
     turned = [
         replace(i, cam_from_world=rigid_of([0.02 * n, 0, 0], [0, 0, 0]) * i.cam_from_world)
         for n, i in enumerate(images)
     ]
-    report = build_map(turned, tmp_path / "turned.map", room_config(), **options)
+    report = room.build(tmp_path / "turned.map", images=turned, graph=None)
     assert "try --refine-poses" in caplog.text and "try --refine-poses" in report.notes["pose fit"]
-    said = dict(describe(Map.open(tmp_path / "turned.map")))
+    said = dict(describe_map(Map.open(tmp_path / "turned.map")))
     assert said["pose fit"] == report.notes["pose fit"]

@@ -5,20 +5,25 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from rooms import QUIET, room_config, room_matcher
+from rooms import QUIET
 from worlds import rigid_of
 
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
-from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
-from deviloc_ros.sfm.matches import Keypoints, MatchGraph, lookalike_pairs, match_sift_features, sift_keypoints
-from deviloc_ros.sfm.refine import RefinementError, contradicted, largest_group, refine_poses
+from deviloc_ros.sfm.matches import (
+    Keypoints,
+    MatchGraph,
+    extract_sift_keypoints,
+    find_lookalike_pairs,
+    match_sift_features,
+)
+from deviloc_ros.sfm.refine import RefinementError, find_contradicted, refine_poses, select_largest_group
 from deviloc_ros.sources.base import PosedImage
 
 
 @pytest.fixture(scope="module")
 def keypoints(room):
-    return sift_keypoints(room.images, QUIET)
+    return extract_sift_keypoints(room.images, QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +82,8 @@ def test_a_view_without_matches_follows_its_neighbour(bent, keypoints, room):
 
 def test_views_that_share_nothing_are_not_refined_and_the_map_says_so(room, tmp_path):
     with pytest.raises(RefinementError, match="only 2 of 2 views are linked"):
-        refine_poses(room.images[:2], sift_keypoints(room.images[:2], QUIET), QUIET)
-    options = {"quiet": True, "matcher": room_matcher("xfeat"), "refine": True}
-    report = build_map(room.images[:2], tmp_path / "a.map", room_config(), **options)
+        refine_poses(room.images[:2], extract_sift_keypoints(room.images[:2], QUIET), QUIET)
+    report = room.build(tmp_path / "a.map", images=room.images[:2], refine=True, graph=None)
     assert report.notes["poses"].startswith("as given, they could not be refined: only 2 of 2 views")
     assert Map.open(tmp_path / "a.map").manifest.provenance["poses"] == report.notes["poses"]
 
@@ -87,8 +91,8 @@ def test_views_that_share_nothing_are_not_refined_and_the_map_says_so(room, tmp_
 def test_images_of_nothing_link_nothing(room, tmp_path):
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((240, 320), np.uint8))
     images = [replace(image, path=tmp_path / "black.png") for image in room.images[:3]]
-    keypoints = sift_keypoints(images, QUIET)
-    assert lookalike_pairs(keypoints, 5) == []
+    keypoints = extract_sift_keypoints(images, QUIET)
+    assert find_lookalike_pairs(keypoints, 5) == []
     with pytest.raises(RefinementError, match="only 1 of 3 views are linked"):
         refine_poses(images, keypoints, QUIET)
 
@@ -98,13 +102,13 @@ def test_steps_that_odometry_contradicts_are_named(room):
         replace(image, cam_from_world=rigid_of([0, 0, 0], [2.0 * (n > 3), 0, 0]) * image.cam_from_world)
         for n, image in enumerate(room.images)
     ]
-    assert contradicted(room.images, torn) == ("view-4.png",)
-    assert contradicted(room.images, room.images) == contradicted(room.images[:1], torn[:1]) == ()
+    assert find_contradicted(room.images, torn) == ("view-4.png",)
+    assert find_contradicted(room.images, room.images) == find_contradicted(room.images[:1], torn[:1]) == ()
 
 
 def test_pairs_are_in_the_order_of_the_images(keypoints):
     backwards = Keypoints(dict(reversed(keypoints.features.items())), match_sift_features)
-    assert all(a > b for a, b in lookalike_pairs(backwards, 2))  # as all other pairs, so that none comes twice
+    assert all(a > b for a, b in find_lookalike_pairs(backwards, 2))  # as all other pairs, so that none comes twice
 
 
 def test_the_largest_group_is_refined(room):
@@ -114,4 +118,4 @@ def test_the_largest_group_is_refined(room):
         matches={(names[a], names[b]): rows for a, b in ((0, 1), (2, 3), (3, 5), (1, 6), (5, 2), (3, 4))}
     )
     graph.matches[names[0], names[2]] = rows[:0]
-    assert [image.name for image in largest_group(room.images, graph)] == names[2:6]
+    assert [image.name for image in select_largest_group(room.images, graph)] == names[2:6]

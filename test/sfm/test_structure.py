@@ -19,13 +19,13 @@ from deviloc_ros.commands.flags.images_alone import KnownDistance, as_flag, metr
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.maps.alignment import align_poses
 from deviloc_ros.maps.store import Map
-from deviloc_ros.sfm.matches import Keypoints, sift_keypoints
+from deviloc_ros.sfm.matches import Keypoints, extract_sift_keypoints
 from deviloc_ros.sfm.structure import (
     UnposedImage,
+    choose_pairs,
     find_images,
     median_depth,
-    moved_images,
-    pairs_of,
+    move_images,
     structure_from_motion,
 )
 from deviloc_ros.sources.base import PosedImage, SourceError
@@ -75,7 +75,7 @@ def test_structure_is_found_up_to_a_similarity_and_so_is_an_unknown_camera(camer
     posed, skipped = structure_from_motion(images, seen_points(images, [*POSES, AWAY]), QUIET, known_camera=known)
     assert [image.name for image in posed] == [f"{n}.png" for n in range(8)]
     assert [(s.name, s.why) for s in skipped] == [("8.png", "not registered with the 8 others")]
-    moved = moved_images(posed, align_poses([image.cam_from_world for image in posed], POSES))
+    moved = move_images(posed, align_poses([image.cam_from_world for image in posed], POSES))
     for image, pose in zip(moved, POSES, strict=True):
         assert translation_distance_m(image.cam_from_world, pose) < 0.02
         assert rotation_distance_deg(image.cam_from_world, pose) < 0.5
@@ -110,19 +110,19 @@ def test_images_without_structure_are_refused(folder, room, tmp_path):
     images = find_images(folder, room.camera)[0][:3]
     nothing = [replace(image, name=str(n), path=folder / "black.png") for n, image in enumerate(images)]
     with pytest.raises(SourceError, match="no structure found from 3 images, 0 pairs of which share matches"):
-        structure_from_motion(nothing, sift_keypoints(nothing, QUIET), QUIET, known_camera=True)
+        structure_from_motion(nothing, extract_sift_keypoints(nothing, QUIET), QUIET, known_camera=True)
     with pytest.raises(SourceError, match="no images"):
         find_images(tmp_path, None)
 
 
 def test_of_many_images_those_that_look_alike_or_follow_each_other_are_matched(folder, monkeypatch):
     images, _ = find_images(folder, None)
-    keypoints = sift_keypoints(images, QUIET)
-    assert len(pairs_of(images, keypoints)) == 8 * 7 / 2
+    keypoints = extract_sift_keypoints(images, QUIET)
+    assert len(choose_pairs(images, keypoints)) == 8 * 7 / 2
     monkeypatch.setattr("deviloc_ros.sfm.structure.EXHAUSTIVE_UP_TO", 3)
     monkeypatch.setattr("deviloc_ros.sfm.structure.NEIGHBOURS_IN_ORDER", 1)
     monkeypatch.setattr("deviloc_ros.sfm.structure.LOOKALIKES_PER_VIEW", 2)
-    pairs = pairs_of(images, keypoints)
+    pairs = choose_pairs(images, keypoints)
     assert ("view-2.png", "view-3.png") in pairs and len(set(pairs)) == len(pairs) < 8 * 7 / 2
 
 

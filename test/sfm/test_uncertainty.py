@@ -9,7 +9,7 @@ import pytest
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.sfm.uncertainty import EXPECTED_PX, EXPECTED_WEIGHT, with_depth_stds
+from deviloc_ros.sfm.uncertainty import EXPECTED_PX, EXPECTED_WEIGHT, add_depth_stds
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.types import UNKNOWN_DEPTH_STD, Landmarks
 
@@ -28,7 +28,7 @@ def stds_of(*views, points=POINTS):
     for image in views:
         pixels = CAMERA.project(transform_points(image.cam_from_world, points))
         landmarks[image.name] = Landmarks(np.arange(len(points)) * 3, pixels, points)
-    return {name: observed.depth_stds for name, observed in with_depth_stds(list(views), landmarks).items()}
+    return {name: observed.depth_stds for name, observed in add_depth_stds(list(views), landmarks).items()}
 
 
 def seen_from_around(rng, noise_px, points=POINTS, count=9):
@@ -50,7 +50,7 @@ def test_depths_are_as_uncertain_as_the_noise_of_keypoints_makes_them(noise_px):
     rng = np.random.default_rng(0)
     points = rng.uniform([-1, -1, 3], [1, 1, 6], (3000, 3))
     views, landmarks = seen_from_around(rng, noise_px, points, count=12)
-    stds = with_depth_stds(views, landmarks)["0"].depth_stds
+    stds = add_depth_stds(views, landmarks)["0"].depth_stds
     centre = views[0].cam_from_world.tgt_origin_in_src()
     errors = np.log(np.linalg.norm(landmarks["0"].points_in_world - centre, axis=1))
     errors -= np.log(np.linalg.norm(points - centre, axis=1))
@@ -60,9 +60,9 @@ def test_depths_are_as_uncertain_as_the_noise_of_keypoints_makes_them(noise_px):
 
 def test_a_landmark_that_its_rays_miss_is_less_certain():
     views, landmarks = seen_from_around(np.random.default_rng(1), 0.5)
-    before = with_depth_stds(views, landmarks)
+    before = add_depth_stds(views, landmarks)
     landmarks["4"].keypoints[1] += 8.0
-    after = with_depth_stds(views, landmarks)
+    after = add_depth_stds(views, landmarks)
     for name, observed in after.items():
         ratio = observed.depth_stds / before[name].depth_stds
         np.testing.assert_allclose(ratio[[0, 2]], 1)
@@ -75,7 +75,7 @@ def test_a_view_that_places_a_landmark_elsewhere_says_by_how_much():
     elsewhere = landmarks["4"].points_in_world.copy()
     elsewhere[2] = centre + 1.3 * (elsewhere[2] - centre)
     landmarks["4"] = replace(landmarks["4"], points_in_world=elsewhere)
-    stated = {name: observed.depth_stds[2] for name, observed in with_depth_stds(views, landmarks).items()}
+    stated = {name: observed.depth_stds[2] for name, observed in add_depth_stds(views, landmarks).items()}
     assert stated.pop("4") == pytest.approx(0.3 / 1.3 * 8 / 9, rel=0.1)
     assert max(stated.values()) < 0.05
 
@@ -83,7 +83,7 @@ def test_a_view_that_places_a_landmark_elsewhere_says_by_how_much():
 def test_keypoints_without_a_ray_do_not_count():
     views, landmarks = seen_from_around(np.random.default_rng(1), 0.1)
     landmarks["4"].keypoints[0] = np.nan
-    assert all(np.isfinite(observed.depth_stds).all() for observed in with_depth_stds(views, landmarks).values())
+    assert all(np.isfinite(observed.depth_stds).all() for observed in add_depth_stds(views, landmarks).values())
 
 
 def test_a_view_more_never_hurts_and_each_adds_its_information():
@@ -109,5 +109,5 @@ def test_without_parallax_nothing_is_known():
 
 def test_views_without_landmarks_are_views():
     images = [view("a", [0, 0, 0]), view("b", [1, 0, 0])]
-    assert all(len(o) == 0 for o in with_depth_stds(images, dict.fromkeys("ab", Landmarks.none())).values())
-    assert with_depth_stds([], {}) == {}
+    assert all(len(o) == 0 for o in add_depth_stds(images, dict.fromkeys("ab", Landmarks.none())).values())
+    assert add_depth_stds([], {}) == {}

@@ -10,7 +10,6 @@ from deviloc_ros.config import AggregationConfig, Config, from_dict
 from deviloc_ros.evaluation.metrics import outcome
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.types import Correspondences, Landmarks, Moved, Prior
 from deviloc_ros.upstream.aggregation import aggregate_as_published
@@ -52,7 +51,7 @@ def test_published_aggregation_keeps_confidence_above_the_threshold_and_averages
 @pytest.fixture(scope="module")
 def dense_map(room, tmp_path_factory):
     path = tmp_path_factory.mktemp("dense") / "room.map"
-    build_map(room.images[:3], path, CONFIG, quiet=True, graph=room.graph)
+    room.build(path, CONFIG, images=room.images[:3], own_matcher=True)
     return Map.open(path)
 
 
@@ -94,10 +93,10 @@ def test_a_map_is_bound_to_its_weights_and_method(dense_map):
 def test_the_papers_network_needs_the_papers_matcher(room, tmp_path):
     config = replace(CONFIG, matcher=replace(CONFIG.matcher, name="xfeat"))
     with pytest.raises(ValueError, match=r"upstream.*topicfm"):
-        build_map(room.images[:2], tmp_path / "a.map", config, quiet=True, graph=room.graph)
+        room.build(tmp_path / "a.map", config, images=room.images[:2], own_matcher=True)
 
 
 def test_views_with_few_landmarks_stay_out(room, tmp_path):
     config = from_dict(Config(), {"lift": {"min_landmarks": 100000}})
     with pytest.raises(ValueError, match="min_landmarks = 100000"):
-        build_map(room.images[:2], tmp_path / "a.map", config, quiet=True, graph=room.graph)
+        room.build(tmp_path / "a.map", config, images=room.images[:2], own_matcher=True)

@@ -16,9 +16,10 @@ from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import main
 from deviloc_ros.commands.flags.common import create_workers
 from deviloc_ros.config import from_dict
-from deviloc_ros.mapping.build import build_map
+from deviloc_ros.mapping.build import MapBuilder
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sources.base import Source
 from deviloc_ros.workers.base import Serial, WorkError
 from deviloc_ros.workers.ray_cluster import RETRIES, RayWorkers, gpu_share
 
@@ -104,7 +105,7 @@ def test_a_task_that_kills_its_workers_is_named(ray):
 def test_a_map_is_the_same_to_the_bit(room, ray, tmp_path, source, refine):
     config = from_dict(room_config("xfeat-lighterglue"), {"lift": {"landmark_source": source}})
     for name, workers in {"serial": QUIET, "ray": ray}.items():
-        build_map(room.images[:4], tmp_path / name, config, refine=refine, workers=workers)
+        MapBuilder(Networks(config), workers).build(Source(room.images[:4], []), tmp_path / name, refine=refine)
     assert Map.open(tmp_path / "serial").identity == Map.open(tmp_path / "ray").identity
 
 

@@ -78,7 +78,7 @@ def structure(options: argparse.Namespace, config: Config, workers: Workers) -> 
     from deviloc_ros.maps.positions import check_positions, read_positions
     from deviloc_ros.sfm.map_models import Networks
     from deviloc_ros.sfm.matches import find_keypoints
-    from deviloc_ros.sfm.structure import find_images, moved_images, structure_from_motion
+    from deviloc_ros.sfm.structure import find_images, move_images, structure_from_motion
     from deviloc_ros.sources.base import Source
 
     positions = read_positions(options.positions) if options.positions else {}
@@ -90,14 +90,14 @@ def structure(options: argparse.Namespace, config: Config, workers: Workers) -> 
         check_positions(names, positions)
     if known_distance:
         check_named(known_distance, names, "images")
-    keypoints = find_keypoints(images, Networks(config).load(), workers)
+    keypoints = find_keypoints(images, Networks(config).load_all(), workers)
     posed, skipped = structure_from_motion(images, keypoints, workers, known_camera=camera is not None)
     metric_from_model, scale = metric(posed, positions, known_distance)
     notes = {"poses": f"structure from motion, {len(posed)} of {len(images)} images", "scale": scale}
     if camera is None:
         estimated = {image.camera: None for image in posed}
         notes["camera"] = "estimated: " + " and ".join(as_flag(camera) for camera in estimated)
-    return Source(moved_images(posed, metric_from_model), unreadable + skipped, notes)
+    return Source(move_images(posed, metric_from_model), unreadable + skipped, notes)
 
 
 def metric(

@@ -14,7 +14,7 @@ from deviloc_ros.evaluation.report.html import cards, page, paragraph, section, 
 from deviloc_ros.evaluation.report.trajectories import surroundings
 from deviloc_ros.evaluation.versions import versions
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.maps.inspect import describe
+from deviloc_ros.maps.inspect import describe_map
 from deviloc_ros.maps.store import Map
 
 HOW = (
@@ -143,5 +143,5 @@ def details(reference_map: Map, problems: Sequence[str]) -> str:
     found = "; ".join(problems) or "nothing wrong"
     made = ", ".join(f"{name} {value}" for name, value in versions().items())
     return paragraph(f"Files checked: {found}. {made}.", "soft") + table(
-        ("value", "of the map"), [(value, name) for name, value in describe(reference_map)]
+        ("value", "of the map"), [(value, name) for name, value in describe_map(reference_map)]
     )

@@ -21,14 +21,14 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.lifting.base import PointInference
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.mapping.build import build_map, landmarks_of, make_graph
+from deviloc_ros.mapping.build import MapBuilder, collect_landmarks, make_graph
 from deviloc_ros.maps.edit import merge_maps
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sfm.matches import MatchGraph
-from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.sources.base import PosedImage, Source
 from deviloc_ros.types import Features, Matches, Prior
 from deviloc_ros.workers.base import Serial
 
@@ -149,14 +149,13 @@ class Evaluation:
 
     def with_landmarks(self, images: list[PosedImage], config: Config) -> list[PosedImage]:
         """The images with the landmarks that a map of them would have."""
-        landmarks = landmarks_of(images, Networks(config, self.matcher), Serial(quiet=True), self.graph(config))
+        landmarks = collect_landmarks(images, Networks(config, self.matcher), Serial(quiet=True), self.graph(config))
         return [replace(image, landmarks=landmarks[image.name]) for image in images]
 
     def build(self, images: list[PosedImage], path: Path, config: Config, inference: PointInference | None) -> Path:
         """A map of images of the protocol, at `path`; how that went is kept as `built`."""
-        self.built = build_map(
-            images, path, config, quiet=True, matcher=self.matcher, graph=self.graph(config), inference=inference
-        )
+        builder = MapBuilder(Networks(config, self.matcher, inference), Serial(quiet=True))
+        self.built = builder.build(Source(images, []), path, graph=self.graph(config))
         return path
 
     def join(
@@ -165,7 +164,8 @@ class Evaluation:
         """The map at `path` and new ones of other scenes, as one; where it is."""
         parts = [path, *(path.with_name(f"scene-{number}.map") for number in range(len(others)))]
         for images, part in zip(others, parts[1:], strict=True):
-            build_map(images, part, config, quiet=True, matcher=self.matcher, inference=inference)
+            builder = MapBuilder(Networks(config, self.matcher, inference), Serial(quiet=True))
+            builder.build(Source(images, []), part)
         merge_maps(parts, path.with_name("joined.map"))
         return path.with_name("joined.map")
 

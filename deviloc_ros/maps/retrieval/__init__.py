@@ -1,1 +1,1 @@
-"""Which views of a map a query is matched with."""
+"""Choose which views of a map a query is matched with."""

@@ -1,4 +1,4 @@
-"""Which views are near: by position and viewing direction, where there is a prior."""
+"""Find the views near a prior by position and viewing direction."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from deviloc_ros.types import Prior
 
 
 def centres_and_axes(poses: Sequence[pycolmap.Rigid3d]) -> tuple[NDArray, NDArray]:
-    """(V, 3) camera centres [m] and (V, 3) unit optical axes, in world."""
+    """Return (V, 3) camera centres [m] and (V, 3) unit optical axes, in world."""
     matrices = np.stack([pose.matrix() for pose in poses]) if poses else np.zeros((0, 3, 4))
     centres = -np.einsum("vji,vj->vi", matrices[:, :, :3], matrices[:, :, 3])
     return centres, matrices[:, 2, :3]
 
 
-def distances_to(centres: NDArray, axes: NDArray, centre: NDArray, axis: NDArray) -> tuple[NDArray, NDArray]:
-    """(V,) distances between camera centres [m] and (V,) angles between optical axes [rad]."""
+def distances_and_angles(centres: NDArray, axes: NDArray, centre: NDArray, axis: NDArray) -> tuple[NDArray, NDArray]:
+    """Return (V,) distances between camera centres [m] and (V,) angles between optical axes [rad]."""
     angles = np.arccos(np.clip(axes @ axis, -1, 1))
     return np.linalg.norm(centres - centre, axis=1), angles
 
 
 def nearest_by_pose(centres: NDArray, axes: NDArray, prior: Prior, count: int, meters_per_radian: float) -> NDArray:
-    """Views within the prior's bounds, nearest first by distance and angle between optical axes."""
+    """Return the numbers of views within the prior's bounds, nearest first.
+
+    A radian between optical axes counts as `meters_per_radian`.
+    """
     (centre,), (axis,) = centres_and_axes([prior.cam_from_world])
-    distances, angles = distances_to(centres, axes, centre, axis)
+    distances, angles = distances_and_angles(centres, axes, centre, axis)
     near = np.flatnonzero((distances <= prior.radius_m) & (np.rad2deg(angles) <= prior.angle_deg))
     score = distances[near] + meters_per_radian * angles[near]
     return near[np.argsort(score, kind="stable")[:count]]

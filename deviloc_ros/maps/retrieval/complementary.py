@@ -1,4 +1,4 @@
-"""Which of the views near a pose to match with: the nearest, then those that show most of what these do not.
+"""Choose, of the views near a pose, the nearest and then those that show most of what these do not.
 
 Near views are often neighbours in time that all see the same side of what the query sees, while another, farther off,
 sees the rest of it.
@@ -19,8 +19,8 @@ from deviloc_ros.pose.covariance import GRID_CELLS, grid_cells
 TURN_DEG, ZOOM = 25.0, 1.5  # matching loses most of its yield where a point is seen this much turned, larger or smaller
 
 
-def complementary(shown: NDArray, count: int, nearest: int) -> list[int]:
-    """Rows of `shown`: the first `nearest`, then one by one what adds most to them, `count` in all.
+def choose_complementary(shown: NDArray, count: int, nearest: int) -> list[int]:
+    """Return rows of `shown`: the first `nearest`, then one by one what adds most to them, `count` in all.
 
     A cell's worth is the root of what is shown there in all, so of two views of the same thing the second adds less.
 
@@ -35,14 +35,17 @@ def complementary(shown: NDArray, count: int, nearest: int) -> list[int]:
     return taken
 
 
-def shown_by(points: Sequence[NDArray], centres: NDArray, cam_from_world: pycolmap.Rigid3d, camera: Camera) -> NDArray:
-    """(V, cells) share of each view's points that should be matched in each cell of an image taken from a pose.
+def predict_shown(
+    points: Sequence[NDArray], centres: NDArray, cam_from_world: pycolmap.Rigid3d, camera: Camera
+) -> NDArray:
+    """Return (V, cells): the share of each view's points that should be matched in each cell of an image at a pose.
 
-    By geometry alone; what stands in between is not known.
+    Geometry alone decides; what stands in between is not known.
 
     Args:
-        points: (P, 3) m, in world, what each view sees. centres: (V, 3) m, of the cameras that took them.
-        cam_from_world, camera: of that image.
+        points: (P, 3) m, in world, what each view sees.
+        centres: (V, 3) m, in world, of the cameras that took them.
+        cam_from_world, camera: pose and intrinsics of the image.
     """
     sizes = np.array([len(of_view) for of_view in points])
     views, points_in_world = np.repeat(np.arange(len(points)), sizes), np.concatenate(points)

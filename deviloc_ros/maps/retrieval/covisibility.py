@@ -1,4 +1,4 @@
-"""References that see the same place: groups linked by landmarks they share."""
+"""Group references that see the same place, by the landmarks they share."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 
-def covisibility_clusters(landmark_ids: Sequence[NDArray]) -> list[list[int]]:
-    """Numbers of views, given the landmarks each observes, in groups that share some; the largest first.
+def cluster_by_covisibility(landmark_ids: Sequence[NDArray]) -> list[list[int]]:
+    """Return the numbers of views in groups that share landmarks, directly or through others; the largest first.
 
     As hloc clusters what retrieval found: a place that only looks alike shares no landmark with the true one.
     """

@@ -1,4 +1,4 @@
-"""One vector for a whole image: images of one place have similar ones.
+"""Describe a whole image by one vector, so that images of one place have similar ones.
 
 The default, VLAD, is learned from the map itself. A learned network can take its place: a TorchScript file that the
 user names, see `torch_hub.py` for how to make one.
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from deviloc_ros.config import RetrievalConfig
-from deviloc_ros.maps.files import file_hash
+from deviloc_ros.maps.files import hash_file
 from deviloc_ros.types import Features
 
 CLUSTERS = 64
@@ -25,15 +25,15 @@ CELLS = 1024  # of a matcher whose keypoints are the cells of a grid
 
 
 class DescriptorError(ValueError):
-    """A global descriptor that cannot be used; the message names its file."""
+    """Raise when a global descriptor cannot be used; the message names its file."""
 
 
 class GlobalDescriptor(ABC):
-    """Describes whole images. Deterministic; changes neither argument."""
+    """Describe whole images, deterministically and without changing the arguments."""
 
     @abstractmethod
     def describe(self, gray: NDArray | None, features: Features) -> torch.Tensor:
-        """(D,) float32 on the CPU, of unit length; zero for an image that gives nothing to describe.
+        """Return (D,) float32 on the CPU, of unit length; zero for an image that gives nothing to describe.
 
         Args:
             gray: (H, W) uint8; None where a view is described again without its image.
@@ -43,16 +43,16 @@ class GlobalDescriptor(ABC):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vlad(GlobalDescriptor):
-    """VLAD (Jegou et al., CVPR 2010) over local descriptors, its codebook learned from the map.
+    """Describe an image by VLAD (Jegou et al., CVPR 2010) over its local descriptors.
 
-    centroids: (K, C) of unit-length descriptors.
+    centroids: (K, C) of unit-length descriptors, the codebook learned from the map.
     """
 
     centroids: torch.Tensor
 
     @staticmethod
     def learn(descriptors: torch.Tensor, clusters: int = CLUSTERS, seed: int = 0) -> Vlad:
-        """k-means on (N, C) descriptors; fewer descriptors than clusters make fewer clusters."""
+        """Learn a codebook by k-means on (N, C) descriptors; fewer descriptors than clusters make fewer clusters."""
         import faiss
 
         unit = F.normalize(descriptors.float().cpu(), dim=1)
@@ -62,8 +62,8 @@ class Vlad(GlobalDescriptor):
         return Vlad(torch.tensor(kmeans.centroids))
 
     def describe(self, gray: NDArray | None, features: Features) -> torch.Tensor:
-        """The image is not looked at, so that views can be described again without it."""
-        features = for_retrieval(features)
+        """Describe the local descriptors alone, so that views can be described again without their images."""
+        features = sample_for_retrieval(features)
         unit = F.normalize(features.descriptors.float().cpu(), dim=1)
         nearest = torch.cdist(unit, self.centroids).argmin(1) if len(unit) else torch.zeros(0, dtype=torch.long)
         residuals = torch.zeros_like(self.centroids).index_add_(0, nearest, unit - self.centroids[nearest])
@@ -73,7 +73,7 @@ class Vlad(GlobalDescriptor):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnedDescriptor(GlobalDescriptor):
-    """A network in a TorchScript file: (1, 3, h, w) RGB in [0, 1], of any size -> (1, D).
+    """Describe an image by a network in a TorchScript file: (1, 3, h, w) RGB in [0, 1], of any size -> (1, D).
 
     identity: SHA-256 of the file; a map is bound to the one it was described with.
     """
@@ -84,18 +84,26 @@ class LearnedDescriptor(GlobalDescriptor):
 
     @staticmethod
     def load(file: Path) -> LearnedDescriptor:
-        """The file is a program: name only files that you trust. Raises DescriptorError if it is none."""
+        """Load the file, which is a program: name only files that you trust.
+
+        Raises:
+            DescriptorError: it is missing or no TorchScript.
+        """
         if not file.is_file():
             raise DescriptorError(f"{file}: not found; retrieval.descriptor_file names a TorchScript file")
         try:
             network = torch.jit.load(str(file), map_location="cpu").eval()
         except RuntimeError as error:
             raise DescriptorError(f"{file}: not a TorchScript file: {str(error).splitlines()[0]}") from error
-        return LearnedDescriptor(network, file_hash(file), file)
+        return LearnedDescriptor(network, hash_file(file), file)
 
     @torch.inference_mode()
     def describe(self, gray: NDArray | None, features: Features) -> torch.Tensor:
-        """Raises DescriptorError if there is no image, or the network does not give one vector for it."""
+        """Run the network on the image.
+
+        Raises:
+            DescriptorError: there is no image, or the network does not give one vector for it.
+        """
         if gray is None:
             raise DescriptorError(f"{self.file}: describes images, and this view's is not at hand")
         channels = torch.from_numpy(gray)[None, None].expand(1, 3, -1, -1)  # a map's cameras need not all have colour
@@ -109,15 +117,15 @@ class LearnedDescriptor(GlobalDescriptor):
         return F.normalize(torch.where(vector.isfinite(), vector, 0.0), dim=0)
 
 
-def learned_descriptor(config: RetrievalConfig) -> LearnedDescriptor | None:
-    """The network that the config names; None: VLAD. Raises DescriptorError if it cannot be used."""
+def load_learned_descriptor(config: RetrievalConfig) -> LearnedDescriptor | None:
+    """Load the network that the config names; None means VLAD. Raise DescriptorError if it cannot be used."""
     if not config.descriptor_file:
         return None
     return LearnedDescriptor.load(Path(config.descriptor_file).expanduser())
 
 
-def for_retrieval(features: Features) -> Features:
-    """What a global descriptor is made of: all keypoints, or a fixed sample of the cells of a dense matcher."""
+def sample_for_retrieval(features: Features) -> Features:
+    """Return what a global descriptor is made of: all keypoints, or a fixed sample of the cells of a dense matcher."""
     if features.fine is None:
         return features
     rows = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:CELLS]
@@ -131,7 +139,7 @@ def for_retrieval(features: Features) -> Features:
     )
 
 
-def training_descriptors(descriptors: Iterable[torch.Tensor], views: int) -> torch.Tensor:
-    """A bounded sample of so many views' descriptors, the most reliable keypoints of each first."""
+def sample_descriptors(descriptors: Iterable[torch.Tensor], views: int) -> torch.Tensor:
+    """Return a bounded sample of the descriptors of `views` views; the most reliable keypoints of each come first."""
     per_view = max(1, TRAINING_DESCRIPTORS // views)
     return torch.cat([d[:per_view] for d in descriptors])

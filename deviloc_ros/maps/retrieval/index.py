@@ -1,4 +1,4 @@
-"""Search among the global descriptors of a map's views: all of them, or from many thousands on by an inverted index."""
+"""Search the global descriptors of a map's views: all of them, or in large maps by an inverted index."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ BATCH = 8192
 
 
 class Retrieval:
-    """What finds views that look alike.
+    """Find views that look alike.
 
-    descriptors: (V, D) half precision; with an index they may lie on disk, and only rows in question are read.
-    vlad: the codebook they are made with; None: they are a learned network's. index: None where there are few.
+    descriptors: (V, D) half precision; with an index they may lie on disk, and only rows in question are read. vlad:
+    the codebook they are made with; None: they are a learned network's. index: None where there are few.
     """
 
     def __init__(self, descriptors: torch.Tensor, vlad: Vlad | None, index: ViewIndex | None = None) -> None:
@@ -39,39 +39,43 @@ class Retrieval:
 
     @staticmethod
     def learn(descriptors: torch.Tensor, vlad: Vlad | None) -> Retrieval:
-        """With an index if there are many views."""
+        """Build the search over (V, D) descriptors, with an index if there are many."""
         many = len(descriptors) >= INDEXED_FROM
         return Retrieval(descriptors, vlad, ViewIndex.learn(descriptors.half()) if many else None)
 
     @staticmethod
-    def of_tensors(tensors: Tensors, of_index: Tensors | None, views: int) -> Retrieval:
-        """What a map of so many views stores. Raises KeyError or ValueError naming a tensor that does not fit."""
+    def from_tensors(tensors: Tensors, of_index: Tensors | None, views: int) -> Retrieval:
+        """Build the search from what a map of `views` views stores.
+
+        Raises:
+            KeyError, ValueError: naming a tensor that does not fit.
+        """
         vlad = Vlad(tensors["centroids"]) if "centroids" in tensors else None
         size = vlad.centroids.numel() if vlad else tensors["descriptors"].shape[-1]
         check_shape(tensors, "descriptors", (views, size))
-        index = None if of_index is None else ViewIndex.of_tensors(of_index, views, size)
+        index = None if of_index is None else ViewIndex.from_tensors(of_index, views, size)
         return Retrieval(tensors["descriptors"], vlad, index)
 
-    def tensors(self) -> Tensors:
-        """What is stored, without the index."""
+    def to_tensors(self) -> Tensors:
+        """Return what is stored, the index aside."""
         return {"descriptors": self.descriptors} | ({"centroids": self.vlad.centroids} if self.vlad else {})
 
     def __len__(self) -> int:
         return len(self.descriptors)
 
-    def kept(self, rows: Sequence[int]) -> Retrieval:
-        """Of some of the views."""
-        return Retrieval(self.descriptors[rows], self.vlad, self.index and self.index.kept(rows))
+    def keep_rows(self, rows: Sequence[int]) -> Retrieval:
+        """Return the search over some of the views."""
+        return Retrieval(self.descriptors[rows], self.vlad, self.index and self.index.keep_rows(rows))
 
-    def extended(self, descriptors: torch.Tensor) -> Retrieval:
-        """With more views; what was learned stays."""
+    def extend(self, descriptors: torch.Tensor) -> Retrieval:
+        """Return the search over more views; codebook and index keep what they learned."""
         more = descriptors.half()
         if self.index is None:
             return Retrieval.learn(torch.cat([self.descriptors, more]), self.vlad)
-        return Retrieval(torch.cat([self.descriptors, more]), self.vlad, self.index.extended(more))
+        return Retrieval(torch.cat([self.descriptors, more]), self.vlad, self.index.extend(more))
 
     def nearest(self, query: torch.Tensor, count: int) -> NDArray:
-        """Rows of the views most similar to a (D,) descriptor, best first."""
+        """Return rows of the views most similar to a (D,) descriptor, best first."""
         if self.index is None:
             return best_rows(self._all @ query.numpy(), count)
         candidates = self.index.candidates(query, max(CHECKED, count))
@@ -83,7 +87,7 @@ class Retrieval:
 
 
 def best_rows(scores: NDArray, count: int) -> NDArray:
-    """Of the highest scores, best first."""
+    """Return the rows of the `count` highest scores, best first; equal scores in the order of their rows."""
     rows = np.argpartition(-scores, count)[:count] if count < len(scores) else np.arange(len(scores))
     rows.sort()  # equal scores: by row
     return rows[np.argsort(-scores[rows], kind="stable")]
@@ -91,10 +95,10 @@ def best_rows(scores: NDArray, count: int) -> NDArray:
 
 @dataclass(frozen=True, eq=False)
 class ViewIndex:
-    """Inverted lists of product-quantised descriptors (Jegou et al., PAMI 2011), as tensors that FAISS is fed with.
+    """Hold inverted lists of product-quantised descriptors (Jegou et al., PAMI 2011), as tensors for FAISS.
 
-    projection: (P, D) principal axes, offset: (P,). centroids: (L, P) of the lists. codebooks: (M, 256, P / M).
-    codes: (V, B) uint8, of each view the number of its list and its residual's M codes.
+    projection: (P, D) principal axes, offset: (P,). centroids: (L, P) of the lists. codebooks: (M, 256, P / M). codes:
+    (V, B) uint8, of each view the number of its list and its residual's M codes.
     """
 
     projection: torch.Tensor
@@ -105,73 +109,80 @@ class ViewIndex:
 
     @staticmethod
     def learn(descriptors: torch.Tensor) -> ViewIndex:
-        """From samples of (V, D), V at least 256; the same from the same. Reads the descriptors batch by batch."""
+        """Learn the index from samples of (V, D) descriptors, V at least 256, and encode all of them in batches.
+
+        The same descriptors give the same index.
+        """
         import faiss
 
         size = min(PROJECTED, descriptors.shape[1])
         lists = int(LISTS_PER_ROOT * len(descriptors) ** 0.5)
-        projection, offset = principal_axes(sampled(descriptors, PROJECTION_SAMPLE), size)
-        trained = inverted_file(lists, size, min(CODE_BYTES, size))
-        trained.train(projected(sampled(descriptors, LIST_SAMPLE * lists), projection, offset))
+        projection, offset = principal_axes(sample_rows(descriptors, PROJECTION_SAMPLE), size)
+        trained = build_inverted_file(lists, size, min(CODE_BYTES, size))
+        trained.train(project_descriptors(sample_rows(descriptors, LIST_SAMPLE * lists), projection, offset))
         centroids = torch.from_numpy(trained.quantizer.reconstruct_n(0, lists))
         codebooks = torch.tensor(faiss.vector_to_array(trained.pq.centroids)).view(trained.pq.M, 256, -1)
         nothing = torch.zeros(0, trained.sa_code_size(), dtype=torch.uint8)
-        return ViewIndex(projection, offset, centroids, codebooks, nothing).extended(descriptors)
+        return ViewIndex(projection, offset, centroids, codebooks, nothing).extend(descriptors)
 
     @staticmethod
-    def of_tensors(tensors: Tensors, views: int, size: int) -> ViewIndex:
-        """Raises KeyError or ValueError naming a tensor that does not fit (views, size) descriptors."""
+    def from_tensors(tensors: Tensors, views: int, size: int) -> ViewIndex:
+        """Build the index from what a map stores; raise KeyError or ValueError naming a tensor that does not fit.
+
+        views, size: of the descriptors it is for.
+        """
         index = ViewIndex(*(tensors[field.name] for field in fields(ViewIndex)))
         axes, lists, parts = len(index.projection), len(index.centroids), len(index.codebooks)
         check_shape(tensors, "projection", (axes, size))
         check_shape(tensors, "offset", (axes,))
         check_shape(tensors, "centroids", (lists, axes))
         check_shape(tensors, "codebooks", (parts, 256, axes // max(parts, 1)))
-        check_shape(tensors, "codes", (views, index._trained().sa_code_size()))
+        check_shape(tensors, "codes", (views, index._build_empty().sa_code_size()))
         return index
 
-    def tensors(self) -> Tensors:
-        """What is stored."""
+    def to_tensors(self) -> Tensors:
+        """Return what is stored, by field name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def kept(self, rows: Sequence[int]) -> ViewIndex:
-        """Of some of the views."""
+    def keep_rows(self, rows: Sequence[int]) -> ViewIndex:
+        """Return the index over some of the views."""
         return replace(self, codes=self.codes[rows])
 
-    def extended(self, descriptors: torch.Tensor) -> ViewIndex:
-        """With (N, D) more, encoded in batches."""
-        trained = self._trained()
-        codes = [torch.from_numpy(trained.sa_encode(self._projected(rows))) for rows in descriptors.split(BATCH)]
+    def extend(self, descriptors: torch.Tensor) -> ViewIndex:
+        """Return the index over (N, D) more descriptors, encoded in batches."""
+        trained = self._build_empty()
+        codes = [torch.from_numpy(trained.sa_encode(self._project(rows))) for rows in descriptors.split(BATCH)]
         return replace(self, codes=torch.cat([self.codes, *codes]))
 
     def candidates(self, query: torch.Tensor, count: int) -> NDArray:
-        """Rows whose codes are nearest to a (D,) descriptor; fewer than asked for if the lists visited hold no more."""
-        _, rows = self._filled.search(self._projected(query[None]), count)
+        """Return rows whose codes are nearest to a (D,) descriptor; fewer if the lists visited hold no more."""
+        _, rows = self._filled.search(self._project(query[None]), count)
         return rows[0][rows[0] >= 0]
 
     @cached_property
     def _filled(self) -> faiss.IndexIVFPQ:
-        index = self._trained()
+        """Return the FAISS index with all views in it, made when it is first asked."""
+        index = self._build_empty()
         index.add_sa_codes(self.codes.numpy())
         index.nprobe = LISTS_VISITED
         return index
 
-    def _trained(self) -> faiss.IndexIVFPQ:
-        """What was learned, without views."""
+    def _build_empty(self) -> faiss.IndexIVFPQ:
+        """Return the FAISS index with what was learned, without views."""
         import faiss
 
-        index = inverted_file(len(self.centroids), self.centroids.shape[1], len(self.codebooks))
+        index = build_inverted_file(len(self.centroids), self.centroids.shape[1], len(self.codebooks))
         index.quantizer.add(self.centroids.numpy())
         faiss.copy_array_to_vector(self.codebooks.numpy().ravel(), index.pq.centroids)
         index.is_trained = True
         return index
 
-    def _projected(self, descriptors: torch.Tensor) -> NDArray:
-        return projected(descriptors, self.projection, self.offset)
+    def _project(self, descriptors: torch.Tensor) -> NDArray:
+        return project_descriptors(descriptors, self.projection, self.offset)
 
 
 def principal_axes(sample: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(count, D) of (N, D) descriptors, and the (count,) offset that centres what they give."""
+    """Return (count, D) principal axes of (N, D) descriptors, and the (count,) offset that centres what they give."""
     mean = sample.float().mean(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -179,18 +190,18 @@ def principal_axes(sample: torch.Tensor, count: int) -> tuple[torch.Tensor, torc
     return axes.T.contiguous(), -axes.T @ mean
 
 
-def projected(descriptors: torch.Tensor, projection: torch.Tensor, offset: torch.Tensor) -> NDArray:
-    """(N, P) float32 of (N, D) descriptors."""
+def project_descriptors(descriptors: torch.Tensor, projection: torch.Tensor, offset: torch.Tensor) -> NDArray:
+    """Return (N, P) float32 coordinates of (N, D) descriptors along the axes, computed in batches."""
     return torch.cat([rows.float() @ projection.T + offset for rows in descriptors.split(BATCH)]).numpy()
 
 
-def inverted_file(lists: int, size: int, parts: int) -> faiss.IndexIVFPQ:
-    """Neither trained nor filled."""
+def build_inverted_file(lists: int, size: int, parts: int) -> faiss.IndexIVFPQ:
+    """Build a FAISS index that is neither trained nor filled; codes have 8 bits."""
     import faiss
 
     return faiss.IndexIVFPQ(faiss.IndexFlatL2(size), size, lists, parts, 8)
 
 
-def sampled(descriptors: torch.Tensor, count: int) -> torch.Tensor:
-    """At most so many rows, spread evenly over all of them."""
+def sample_rows(descriptors: torch.Tensor, count: int) -> torch.Tensor:
+    """Return at most `count` rows, spread evenly over all of them."""
     return descriptors[:: -(-len(descriptors) // count)]

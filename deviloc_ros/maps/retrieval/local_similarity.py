@@ -1,4 +1,4 @@
-"""Which views share most with a query, by their local descriptors: what a global descriptor only guesses at."""
+"""Rank views by how many local descriptors they share with a query, which a global descriptor only guesses at."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from deviloc_ros.maps.retrieval.covisibility import covisibility_clusters
-from deviloc_ros.maps.retrieval.global_descriptors import for_retrieval
+from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
+from deviloc_ros.maps.retrieval.global_descriptors import sample_for_retrieval
 from deviloc_ros.matching.neighbours import mutual_nearest
 from deviloc_ros.types import Features, ReferenceView
 
@@ -18,39 +18,39 @@ COMPARED = 512  # keypoints of each image
 SELECTIVITY = 8
 
 
-def most_alike(query: Features, views: Sequence[ReferenceView], count: int) -> list[ReferenceView]:
-    """The views most like a query, best first."""
-    likeness = likenesses(query, [view.features for view in views])
+def select_most_similar(query: Features, views: Sequence[ReferenceView], count: int) -> list[ReferenceView]:
+    """Return the `count` views most like a query, best first."""
+    likeness = similarities_to(query, [view.features for view in views])
     return [views[row] for row in np.argsort(-likeness, kind="stable")[:count]]
 
 
-def of_one_place(query: Features, views: Sequence[ReferenceView], count: int) -> list[ReferenceView]:
-    """The first views, but those come later that see another place than the query: a wall may stand in between.
+def put_same_place_first(query: Features, views: Sequence[ReferenceView], count: int) -> list[ReferenceView]:
+    """Return the first `count` views after moving back those that see another place: a wall may stand in between.
 
     Views that share landmarks, directly or through others, see one place. If there are several such groups, the one
     that holds the view most like the query goes first; within a group the order stays.
     """
-    groups = covisibility_clusters([view.landmarks.ids for view in views])
+    groups = cluster_by_covisibility([view.landmarks.ids for view in views])
     if len(groups) < 2:
         return list(views[:count])
-    likeness = likenesses(query, [view.features for view in views])
+    likeness = similarities_to(query, [view.features for view in views])
     groups.sort(key=lambda group: -likeness[group].max())
     return [views[row] for group in groups for row in group][:count]
 
 
-def likenesses(query: Features, references: Sequence[Features]) -> NDArray:
-    """(R,) how much each image shares with a query.
+def similarities_to(query: Features, references: Sequence[Features]) -> NDArray:
+    """Return (R,) how much each image shares with a query.
 
     The sum of s^p over mutual nearest neighbours among the best keypoints, s their cosine: a few pairs that are sure
     outweigh many that are not, as with the selective kernels of Tolias et al., ICCV 2013. Where keypoints lie is not
     looked at.
     """
     ours = best_descriptors(query)
-    return np.array([likeness(ours, best_descriptors(reference)) for reference in references])
+    return np.array([selective_similarity(ours, best_descriptors(reference)) for reference in references])
 
 
-def likeness(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """Of two sets (N, C) and (M, C) of unit descriptors; 0 where one is empty."""
+def selective_similarity(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """Return the similarity of (N, C) and (M, C) unit descriptors; 0 where one set is empty."""
     theirs = theirs.to(ours)
     rows, their_rows = mutual_nearest(ours, theirs)
     cosines = (ours[rows] * theirs[their_rows]).sum(1)
@@ -58,7 +58,7 @@ def likeness(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 
 def best_descriptors(features: Features) -> torch.Tensor:
-    """(at most COMPARED, C) unit descriptors, of the keypoints with the best scores."""
-    features = for_retrieval(features)
+    """Return (at most COMPARED, C) unit descriptors, of the keypoints with the best scores."""
+    features = sample_for_retrieval(features)
     best = features.scores.argsort(descending=True, stable=True)[:COMPARED]
     return F.normalize(features.descriptors[best].float(), dim=1)

@@ -1,4 +1,4 @@
-"""A learned global descriptor from a torch-hub folder, as the TorchScript file that maps are described with."""
+"""Turn a torch-hub model into the TorchScript file that maps are described with."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from deviloc_ros.maps.retrieval.global_descriptors import DescriptorError
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours, as torchvision's networks expect
 
 
-class Described(nn.Module):
-    """RGB in [0, 1] of any size -> what the network makes of it at the size it was trained for."""
+class ResizedNetwork(nn.Module):
+    """Apply a network to RGB in [0, 1] of any size, resized to the size it was trained for."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -47,7 +47,7 @@ def import_hub_model(folder: Path, entry: str, arguments: dict[str, Any], side_p
         raise DescriptorError(f"{folder}: entry {entry!r}: {error}") from error
     if not isinstance(network, nn.Module):
         raise DescriptorError(f"{folder}: entry {entry!r} gives no network but {type(network).__name__}")
-    described = Described(network, side_px).eval()
+    described = ResizedNetwork(network, side_px).eval()
     with torch.inference_mode():
         traced = torch.jit.trace(described, torch.rand(1, 3, 480, 640))
         found = traced(torch.rand(1, 3, 240, 320))

@@ -11,7 +11,7 @@ from test_cli import status_of
 
 from deviloc_ros.evaluation.datasets.files import at_full_size, read_intrinsics, read_pairs
 from deviloc_ros.evaluation.datasets.layouts import aachen, cambridge, cmu, robotcar, scene_readers, seven_scenes
-from deviloc_ros.sfm.landmarks import triangulate
+from deviloc_ros.sfm.landmarks import triangulate_landmarks
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import camera_to_colmap, reconstruction_of
 
@@ -36,7 +36,7 @@ def write_model(folder, images, landmarks=None, suffix="txt"):
 
 @pytest.fixture(scope="module")
 def landmarks(room):
-    return triangulate(room.images, room.graph)
+    return triangulate_landmarks(room.images, room.graph)
 
 
 def copied(images, folder, rename=lambda name: name, scale=1):

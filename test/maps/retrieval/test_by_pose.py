@@ -8,8 +8,8 @@ from worlds import rigid_of
 
 from deviloc_ros.config import RetrievalConfig
 from deviloc_ros.imaging import read_gray, to_gray
-from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, distances_to, nearest_by_pose
-from deviloc_ros.maps.retrieval.local_similarity import likenesses
+from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, distances_and_angles, nearest_by_pose
+from deviloc_ros.maps.retrieval.local_similarity import similarities_to
 from deviloc_ros.types import Features, Prior
 
 # Cameras on the x axis at 0, 1, 2, 3 m looking along z, and one at the origin looking back.
@@ -21,7 +21,7 @@ def near(prior: Prior, count: int = 10, meters_per_radian: float = 1.0) -> list[
 
 
 def test_distances_and_angles_are_those_of_the_cameras():
-    distances, angles = distances_to(*centres_and_axes(POSES), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
+    distances, angles = distances_and_angles(*centres_and_axes(POSES), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
     np.testing.assert_allclose(distances, [1, 0, 1, 2, 1], atol=1e-12)
     np.testing.assert_allclose(angles, [0, 0, 0, 0, np.pi], atol=1e-6)
 
@@ -83,7 +83,7 @@ def test_what_shares_sure_matches_is_more_alike_than_what_shares_nothing():
     query, others = descriptors(200, 1), descriptors(200, 2)
     some = torch.cat([query[:50] + 0.02 * others[:50], others[50:]])
     nothing = features(torch.zeros(0, 64))
-    likeness = likenesses(features(query), [features(others), features(some), features(query), nothing])
+    likeness = similarities_to(features(query), [features(others), features(some), features(query), nothing])
     assert likeness.argsort().tolist() == [3, 0, 1, 2]
     assert likeness[3] == 0 and likeness[2] == pytest.approx(200, rel=1e-3) and likeness[1] > 40
 

@@ -9,7 +9,7 @@ from small_maps import CAMERAS, features_of, names, view_at, write_map
 from worlds import rigid_of
 
 from deviloc_ros.config import RetrievalConfig
-from deviloc_ros.maps.retrieval.complementary import TURN_DEG, ZOOM, complementary, shown_by
+from deviloc_ros.maps.retrieval.complementary import TURN_DEG, ZOOM, choose_complementary, predict_shown
 from deviloc_ros.maps.store import Map
 from deviloc_ros.types import Landmarks, Prior
 
@@ -19,7 +19,7 @@ HERE = rigid_of([0, 0, 0], [0, 0, 0])
 
 def shown(points, centre, cam_from_world=HERE) -> float:
     """Share of the points that should be matched, wherever in the image."""
-    return float(shown_by([np.array(points, float)], np.array([centre], float), cam_from_world, CAMERA).sum())
+    return float(predict_shown([np.array(points, float)], np.array([centre], float), cam_from_world, CAMERA).sum())
 
 
 def test_a_view_from_the_same_place_shows_what_lies_in_the_image():
@@ -38,18 +38,18 @@ def test_what_is_seen_from_aside_or_at_another_distance_is_shown_less():
 
 
 def test_points_count_where_they_lie_in_the_image():
-    cells = shown_by([np.array([[-1.1, -0.8, 2], [1.1, 0.8, 2]])], np.zeros((1, 3)), HERE, CAMERA)
+    cells = predict_shown([np.array([[-1.1, -0.8, 2], [1.1, 0.8, 2]])], np.zeros((1, 3)), HERE, CAMERA)
     assert np.flatnonzero(cells).tolist() == [0, 47] and cells.shape == (1, 48)
 
 
 def test_after_the_nearest_come_those_that_show_something_else():
     left, right, little = [0.9, 0.0], [0.0, 0.5], [0.0, 0.1]
-    assert complementary(np.array([left, left, left, little, right]), 4, nearest=2) == [0, 1, 4, 2]
-    assert complementary(np.array([little, left, left, right]), 2, nearest=0) == [1, 3]
+    assert choose_complementary(np.array([left, left, left, little, right]), 4, nearest=2) == [0, 1, 4, 2]
+    assert choose_complementary(np.array([little, left, left, right]), 2, nearest=0) == [1, 3]
 
 
 def test_where_nothing_is_shown_the_nearest_are_taken():
-    assert complementary(np.zeros((5, 48)), 3, nearest=1) == [0, 1, 2]
+    assert choose_complementary(np.zeros((5, 48)), 3, nearest=1) == [0, 1, 2]
 
 
 @given(
@@ -58,10 +58,10 @@ def test_where_nothing_is_shown_the_nearest_are_taken():
     nearest=st.integers(0, 10),
 )
 def test_views_are_taken_once_and_fewer_are_the_first_of_more(shares, count, nearest):
-    taken = complementary(shares, count, nearest)
+    taken = choose_complementary(shares, count, nearest)
     assert len(taken) == len(set(taken)) == min(count, len(shares))
     assert taken[:nearest] == list(range(len(taken)))[:nearest]
-    assert complementary(shares, count + 1, nearest)[: len(taken)] == taken
+    assert choose_complementary(shares, count + 1, nearest)[: len(taken)] == taken
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,12 @@ from deviloc_ros.config import RetrievalConfig
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.update import update_map
 from deviloc_ros.maps.edit import merge_maps
-from deviloc_ros.maps.retrieval.global_descriptors import DescriptorError, LearnedDescriptor, Vlad, learned_descriptor
+from deviloc_ros.maps.retrieval.global_descriptors import (
+    DescriptorError,
+    LearnedDescriptor,
+    Vlad,
+    load_learned_descriptor,
+)
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.sources.base import Source
 from deviloc_ros.types import Localized
@@ -95,8 +100,8 @@ def test_a_file_that_is_no_network_is_named(tmp_path):
     (tmp_path / "a.pt").write_text("no network")
     for name in ("a.pt", "b.pt"):
         with pytest.raises(DescriptorError, match=name):
-            learned_descriptor(RetrievalConfig(descriptor_file=str(tmp_path / name)))
-    assert learned_descriptor(RetrievalConfig()) is None
+            load_learned_descriptor(RetrievalConfig(descriptor_file=str(tmp_path / name)))
+    assert load_learned_descriptor(RetrievalConfig()) is None
 
 
 @pytest.mark.parametrize("entry", ["not_a_network", "feature_map", "nothing"])

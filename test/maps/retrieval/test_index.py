@@ -53,9 +53,9 @@ def test_the_index_finds_what_comparing_all_finds(indexed):
 
 def test_an_index_grows_and_shrinks_with_the_map(indexed):
     more = places(16, seed=9)
-    grown = indexed.extended(more)
+    grown = indexed.extend(more)
     assert len(grown) == 2016 and grown.nearest(more[3], 1).tolist() == [2003]
-    shrunk = grown.kept(list(range(1000, 2016)))
+    shrunk = grown.keep_rows(list(range(1000, 2016)))
     assert len(shrunk) == 1016 and shrunk.nearest(more[3], 1).tolist() == [1003]
     assert torch.equal(shrunk.index.codes[:1000], indexed.index.codes[1000:])
 
@@ -70,11 +70,11 @@ def test_only_maps_of_many_views_have_an_index(monkeypatch):
     monkeypatch.setattr(view_index, "INDEXED_FROM", 600)
     monkeypatch.setattr(view_index, "CODE_BYTES", 8)
     assert Retrieval.learn(places(300), VLAD).index is None
-    assert len(Retrieval.learn(places(300), VLAD).extended(places(300)).index.codes) == 600
+    assert len(Retrieval.learn(places(300), VLAD).extend(places(300)).index.codes) == 600
 
 
 def test_what_is_stored_is_what_was_learned(indexed):
-    again = Retrieval.of_tensors(indexed.tensors(), indexed.index.tensors(), 2000)
+    again = Retrieval.from_tensors(indexed.to_tensors(), indexed.index.to_tensors(), 2000)
     query = places(8, seed=3)[0]
     assert again.nearest(query, 20).tolist() == indexed.nearest(query, 20).tolist()
 
@@ -82,7 +82,7 @@ def test_what_is_stored_is_what_was_learned(indexed):
 @pytest.mark.parametrize("name", ["projection", "offset", "centroids", "codebooks", "codes"])
 def test_an_index_that_does_not_fit_is_named(indexed, name):
     with pytest.raises((ValueError, KeyError), match=name):
-        Retrieval.of_tensors(indexed.tensors(), indexed.index.tensors() | {name: torch.zeros(3, 3)}, 2000)
-    missing = {key: value for key, value in indexed.index.tensors().items() if key != name}
+        Retrieval.from_tensors(indexed.to_tensors(), indexed.index.to_tensors() | {name: torch.zeros(3, 3)}, 2000)
+    missing = {key: value for key, value in indexed.index.to_tensors().items() if key != name}
     with pytest.raises(KeyError, match=name):
-        Retrieval.of_tensors(indexed.tensors(), missing, 2000)
+        Retrieval.from_tensors(indexed.to_tensors(), missing, 2000)
