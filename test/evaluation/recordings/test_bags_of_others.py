@@ -39,8 +39,8 @@ def evaluate(path, **plan):
     with Recording(path) as recording:
         topics, contents = read(recording, plan)
         localizer = StandInLocalizer()
-        estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())
-        return conclude(recording, plan, truth_of_images(recording, topics, contents, plan), estimates, {})
+        estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())[0]
+        return conclude(recording, contents, plan, truth_of_images(recording, topics, contents, plan), estimates, {})
 
 
 def statuses(run):
