@@ -15,7 +15,7 @@ from rosbags.convert.converter import convert
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from deviloc_ros.bags.reader import TYPES, Recording
+from deviloc_ros.bags.reader import TYPES, Recording, zstd
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.camera import Camera
 
@@ -108,6 +108,21 @@ def split(bag: Path, path: Path, at: int = 6) -> Path:
         (folder / "metadata.yaml").unlink()
         folder.rmdir()
     return path
+
+
+def without_metadata(bag: Path) -> Path:
+    """The same folder as a recorder leaves it that was stopped hard."""
+    (bag / "metadata.yaml").unlink()
+    return bag
+
+
+def zstd_files(bag: Path, suffix: str = ".zstd") -> Path:
+    """A folder whose files were compressed one by one, without metadata."""
+    for file in list(bag.iterdir()):
+        if file.name != "metadata.yaml":
+            file.with_name(file.name + suffix).write_bytes(zstd.compress(file.read_bytes()))
+            file.unlink()
+    return without_metadata(bag)
 
 
 def of_ros1(bag: Path, path: Path) -> Path:

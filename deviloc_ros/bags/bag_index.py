@@ -10,7 +10,7 @@ import pycolmap
 
 from deviloc_ros.bags.reader import Recorded, Recording
 from deviloc_ros.bags.topics import Topics
-from deviloc_ros.bags.transforms import TF, TF_STATIC, TransformError, TransformTree
+from deviloc_ros.bags.transforms import TF, TF_STATIC, Sample, Track, TransformError, TransformTree
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.headers import rigid_of_pose, stamp_ns
@@ -24,6 +24,8 @@ class Rig:
     """How the robot is named and built.
 
     camera_frame, base_from_cam, camera: where given they replace what the recording says.
+    camera_info_frame: take the calibration of this frame for images of any.
+    rectified: whether the images are; None: as `rectified.judge_topic` finds.
     odometry_topic: nav_msgs/Odometry, for recordings without its transform.
     """
 
@@ -33,9 +35,19 @@ class Rig:
     camera_frame: str = ""
     base_from_cam: pycolmap.Rigid3d | None = None
     camera: Camera | None = None
-    rectified: bool = False
+    camera_info_frame: str = ""
+    rectified: bool | None = None
     two_d: bool = False
     odometry_topic: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class OdometryPoses:
+    """The poses of a topic of nav_msgs/Odometry: of `child`, empty where the messages do not say whose."""
+
+    child: str = ""
+    track: Track = field(default_factory=lambda: Track(static=False))
+    unusable: int = 0  # messages without a valid pose, as drivers send before they know
 
 
 @dataclass(slots=True, eq=False)
@@ -46,14 +58,14 @@ class Contents:
     cameras: CameraBook
     transforms: TransformTree = field(default_factory=TransformTree)
     truth: list[Any] = field(default_factory=list)  # messages of the topic of ground truth
-    unusable_odometry: int = 0  # messages of it without a valid pose
+    odometry: OdometryPoses = field(default_factory=OdometryPoses)
 
     def camera(self, frame: str, received_ns: int) -> Camera:
-        """Raises NotTried."""
-        return self.rig.camera or self.cameras.camera(frame, received_ns)
+        """Return the calibration of an image. Raises NotTried."""
+        return self.rig.camera or self.cameras.camera(self.rig.camera_info_frame or frame, received_ns)
 
     def base_from_cam(self, frame: str, time_ns: int) -> pycolmap.Rigid3d:
-        """Raises NotTried."""
+        """Return where the camera sits on the robot. Raises NotTried."""
         if self.rig.base_from_cam is not None:
             return self.rig.base_from_cam
         try:
@@ -62,29 +74,68 @@ class Contents:
             raise NotTried(Status.NO_EXTRINSIC, str(error)) from error
 
     def odom_from_base(self, time_ns: int) -> pycolmap.Rigid3d | None:
-        """The odometry at a time; None where there is none. Late ones count as in time."""
-        if not self.rig.odom_frame:
-            return None
+        """Return the odometry at a time; None where there is none. Late ones count as in time."""
         try:
-            return self.transforms.lookup(self.rig.odom_frame, self.rig.base_frame, time_ns)
+            return self.find_odometry(time_ns)
         except TransformError:
             return None
 
+    def find_odometry(self, time_ns: int) -> pycolmap.Rigid3d:
+        """Return odom_from_base at a time, of the topic of odometry where one was named, else of the transforms.
+
+        Raises:
+            TransformError: there is none; the message says why.
+        """
+        if not self.rig.odometry_topic:
+            if not self.rig.odom_frame:
+                raise TransformError("no odometry frame was given")
+            return self.transforms.lookup(self.rig.odom_frame, self.rig.base_frame, time_ns)
+        track, topic = self.odometry.track, self.rig.odometry_topic
+        if not track.samples:
+            raise TransformError(f"{topic} has no valid pose")
+        sample = track.at(time_ns)
+        if sample is None:
+            reason = f"{topic} was recorded from {track.span} only"
+            raise TransformError(f"{reason}, asked for {time_ns * 1e-9:.3f} s", reason)
+        child = self.odometry.child or self.rig.base_frame
+        return sample.parent_from_child * self.transforms.lookup(child, self.rig.base_frame, time_ns)
+
 
 def read_contents(recording: Recording, topics: Topics, rig: Rig, truth_topic: str) -> Contents:
-    """One pass over everything but the images.
+    """Read everything but the images, in one pass.
 
     Raises:
-        ValueError: a topic that was asked for is not there, or a message is damaged.
+        ValueError: a topic that was asked for is not there, a message is damaged, or odometry is of another frame than
+            the robot's and nothing says where one is in the other.
     """
-    contents = Contents(rig, CameraBook(rig.rectified, history=True))
+    contents = Contents(rig, CameraBook(bool(rig.rectified), history=True))
     optional = [topic for topic in (TF, TF_STATIC) if topic in recording.topics]
     asked = [topic for topic in (topics.camera_info, truth_topic, rig.odometry_topic) if topic]
     for recorded in recording.messages((*optional, *dict.fromkeys(asked))):
         take(contents, recorded, topics, truth_topic)
-    if contents.unusable_odometry:
-        log.warning("%s: %d messages without a valid pose, left out", rig.odometry_topic, contents.unusable_odometry)
+    if contents.odometry.unusable:
+        log.warning("%s: %d messages without a valid pose, left out", rig.odometry_topic, contents.odometry.unusable)
+    check_odometry(contents)
+    contents.transforms.log_oddities()
     return contents
+
+
+def check_odometry(contents: Contents) -> None:
+    """Raise ValueError if the topic of odometry has poses of a frame from which there is no way to the base frame."""
+    child, base = contents.odometry.child, contents.rig.base_frame
+    if not child or child == base or not contents.odometry.track.samples:
+        return
+    failures = []
+    for sample in contents.odometry.track.samples:
+        try:
+            contents.transforms.lookup(child, base, sample.time_ns)
+            return
+        except TransformError as error:
+            failures.append(str(error))
+    raise ValueError(
+        f"{contents.rig.odometry_topic} has poses of {child!r}, wanted are those of {base!r}: {failures[0]}; "
+        f"if they are of the robot's base, give --base-frame {child}"
+    )
 
 
 def take(contents: Contents, recorded: Recorded, topics: Topics, truth_topic: str) -> None:
@@ -97,9 +148,11 @@ def take(contents: Contents, recorded: Recorded, topics: Topics, truth_topic: st
     if recorded.topic == truth_topic:
         contents.truth.append(message)
     if recorded.topic == contents.rig.odometry_topic:
+        odometry = contents.odometry
         try:
-            odom_from_base = rigid_of_pose(message.pose.pose)
-        except ValueError:  # as drivers send before they know
-            contents.unusable_odometry += 1
+            odom_from_child = rigid_of_pose(message.pose.pose)
+        except ValueError:
+            odometry.unusable += 1
             return
-        contents.transforms.insert(contents.rig.odom_frame, contents.rig.base_frame, stamp_ns(message), odom_from_base)
+        odometry.child = message.child_frame_id.lstrip("/")
+        odometry.track.add(Sample(stamp_ns(message), contents.rig.odom_frame, odom_from_child))

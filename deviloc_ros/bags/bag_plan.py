@@ -7,19 +7,25 @@ from pathlib import Path
 
 from deviloc_ros.bags.bag_index import Contents, Rig, read_contents
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.rectified import says_rectified
 from deviloc_ros.bags.topics import Topics, choose_topics
 from deviloc_ros.bags.transforms import TransformError
-from deviloc_ros.bags.truth import Truth, truth_of_file, truth_of_messages, truth_of_transforms
+from deviloc_ros.bags.truth import Truth, body_of_messages, truth_of_file, truth_of_messages, truth_of_transforms
 
 
 @dataclass(frozen=True, slots=True)
 class TruthSource:
-    """Where the true poses come from, one of the first three. body: the frame whose they are, empty: the robot's."""
+    """Where the true poses come from, one of the first three.
+
+    body: the frame whose they are; empty: as the messages say (`child_frame_id`), else the robot's. body_flag: that
+    says so on the command line.
+    """
 
     file: Path | None = None
     topic: str = ""
     transform: tuple[str, str] | None = None  # parent, child
     body: str = ""
+    body_flag: str = "--ground-truth-frame"
 
     def __str__(self) -> str:
         if self.transform:
@@ -38,9 +44,16 @@ class Reading:
 
 
 def read(recording: Recording, reading: Reading) -> tuple[Topics, Contents]:
-    """What there is besides images. Raises ValueError: something that is asked for is missing."""
+    """Read what there is besides images, and say whether these are rectified.
+
+    Raises:
+        ValueError: something that is asked for is missing.
+    """
     topics = choose_topics(recording, reading.image_topic, reading.camera_info_topic, reading.rig.camera is not None)
-    return topics, read_contents(recording, topics, reading.rig, reading.truth.topic)
+    contents = read_contents(recording, topics, reading.rig, reading.truth.topic)
+    if reading.rig.rectified is None:
+        contents.cameras.rectified = says_rectified(topics.image)
+    return topics, contents
 
 
 def find_truth(source: TruthSource, contents: Contents, times_ns: list[int], kind: str) -> Truth | None:
@@ -61,10 +74,20 @@ def find_truth(source: TruthSource, contents: Contents, times_ns: list[int], kin
         truth = truth_of_transforms(contents.transforms, *source.transform, times_ns)
     else:
         return None
-    body = source.body or (source.transform[1] if source.transform else base)
+    body = source.body or body_of(source, contents) or base
     if body == base:
         return truth
     try:
-        return truth.moved(contents.transforms.lookup(body, base, times_ns[0]))
+        return truth.moved(lambda time_ns: contents.transforms.lookup(body, base, time_ns))
     except TransformError as error:
-        raise ValueError(f"ground truth is of frame {body!r}, wanted of {base!r}: {error}") from error
+        raise ValueError(
+            f"the poses of {source} are of frame {body!r}, wanted are those of {base!r}: {error}; if they are of the "
+            f"robot's base all the same, say so with {source.body_flag} {base}"
+        ) from error
+
+
+def body_of(source: TruthSource, contents: Contents) -> str:
+    """Return whose poses the source says that they are, empty if it says nothing: a file, or PoseStamped."""
+    if source.transform:
+        return source.transform[1]
+    return body_of_messages(contents.truth) if source.topic else ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +15,15 @@ from typing import Any
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd  # which rosbags depends on
+
 TYPES = get_typestore(Stores.ROS2_KILTED)
 STORAGES = (".mcap", ".db3", ".bag")
+COMPRESSED = (".zstd", ".zst")
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 METADATA = "metadata.yaml"
 REPAIR = {
     ".mcap": "`mcap recover FILE -o NEW_FILE` saves what was recorded",
@@ -48,7 +58,8 @@ class Recording:
     """An open bag. Use it as a context.
 
     Args:
-        path: a folder (rosbag2, or one that holds the parts of a split recording) or a file (.mcap, .db3, .bag).
+        path: a folder (rosbag2, or one that holds the parts of a split recording) or a file (.mcap, .db3, .bag, or one
+            of them compressed with zstd).
 
     Raises:
         ValueError: no bag there, or unreadable; the message says what may help.
@@ -57,18 +68,21 @@ class Recording:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._files = storage_files(path)
-        with named_errors(self._files):
-            self._reader = AnyReader(self._files, default_typestore=TYPES)
+        self._stack = ExitStack()
 
     def __enter__(self) -> Recording:
-        with named_errors(self._files):
+        with named_errors(self._files), ExitStack() as stack:
+            files = [plain_file(file, stack) for file in self._files]
+            self._reader = AnyReader(files, default_typestore=TYPES)
             self._reader.open()
+            stack.callback(self._reader.close)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._reader.close()
+        self._stack.close()
 
     @property
     def is_ros1(self) -> bool:
@@ -100,7 +114,24 @@ class Recording:
             return
         with named_errors(self._files):
             for connection, time_ns, data in self._reader.messages(chosen, start_ns, stop_ns):
-                yield Recorded(connection.topic, connection.msgtype, time_ns, bytes(data), self._reader.deserialize)
+                plain = bytes(data) if self.is_ros1 else plain_message(bytes(data))
+                yield Recorded(connection.topic, connection.msgtype, time_ns, plain, self._reader.deserialize)
+
+
+def plain_file(file: Path, stack: ExitStack) -> Path:
+    """Return a file as it was before zstd, in a folder that lasts as long as the stack; others as they are."""
+    if file.suffix not in COMPRESSED:
+        return file
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bag_"))
+    plain = Path(folder) / file.stem
+    with zstd.open(file, "rb") as packed, plain.open("wb") as unpacked:
+        shutil.copyfileobj(packed, unpacked)
+    return plain
+
+
+def plain_message(data: bytes) -> bytes:
+    """Return a message's CDR, which begins with a zero, as it was before zstd: only metadata.yaml would say that it is."""
+    return zstd.decompress(data) if data.startswith(ZSTD_MAGIC) else data
 
 
 @contextmanager
@@ -116,7 +147,7 @@ def named_errors(files: list[Path]) -> Iterator[None]:
 def advice(files: list[Path], why: str) -> str:
     """What may help, in brackets; empty if nothing is known to."""
     inside = list(files[0].iterdir()) if files[0].is_dir() else files
-    repair = next((REPAIR[file.suffix] for file in inside if file.suffix in REPAIR), "")
+    repair = next((REPAIR[storage_of(file)] for file in inside if storage_of(file)), "")
     if not repair:
         return ""
     if files[0].is_dir() and ("bag metadata" in why or METADATA in why):  # the words of rosbags
@@ -125,24 +156,32 @@ def advice(files: list[Path], why: str) -> str:
 
 
 def storage_files(path: Path) -> list[Path]:
-    """What rosbags is to open: the path itself, or the parts in a folder that has no metadata.yaml.
+    """What is to be opened: the path itself, or the parts in a folder that has no metadata.yaml.
 
     Or whose name ends in .bag: rosbags would take that for a bag of ROS 1.
 
     Raises:
         ValueError: nothing there, or no bag.
     """
+    kinds = ", ".join((*STORAGES, *(f".mcap{suffix}" for suffix in COMPRESSED)))
     if not path.exists():
         raise ValueError(f"{path}: no such bag")
     if path.is_file():
-        if path.suffix not in STORAGES:
-            raise ValueError(f"{path}: not a bag; a bag is a folder, or a file of {', '.join(STORAGES)}")
+        if not storage_of(path):
+            raise ValueError(f"{path}: not a bag; a bag is a folder, or a file of {kinds}")
         return [path]
     if (path / METADATA).exists() and path.suffix != ".bag":
         return [path]
-    files = sorted(f for f in path.iterdir() if f.suffix in STORAGES)
+    files = sorted(f for f in path.iterdir() if storage_of(f))
+    files = [f for f in files if f.suffix not in COMPRESSED or f.with_suffix("") not in files]  # stopped in between
     if not files:
-        raise ValueError(f"{path}: not a bag; the folder has neither {METADATA} nor files of {', '.join(STORAGES)}")
+        raise ValueError(f"{path}: not a bag; the folder has neither {METADATA} nor files of {kinds}")
     if len({f.suffix == ".bag" for f in files}) > 1:
         raise ValueError(f"{path}: bags of ROS 1 and of ROS 2 in one folder; name one of them")
     return files
+
+
+def storage_of(file: Path) -> str:
+    """Return the suffix that says how a file stores messages, compressed or not; empty if it is no bag."""
+    suffix = Path(file.stem).suffix if file.suffix in COMPRESSED else file.suffix
+    return suffix if suffix in STORAGES else ""

@@ -2,114 +2,231 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import logging
+import math
+from bisect import bisect_right, insort
+from collections import Counter
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
-import numpy as np
 import pycolmap
 
-from deviloc_ros.messages.headers import rigid_of_transform, stamp_ns
+from deviloc_ros.geometry import rigid_of_quaternion
+from deviloc_ros.messages.headers import stamp_ns
 
+log = logging.getLogger(__name__)
 TF, TF_STATIC = "/tf", "/tf_static"
+SHORTEST_QUATERNION = 1e-3  # of a shorter one the digits that are left do not tell the rotation
+LARGEST_LENGTH_ERROR = 5e-3  # tf2 takes squared lengths within 0.01 of one, and refuses others
 
 
 class TransformError(ValueError):
-    """No transform between two frames at a time; the message says why."""
+    """No transform between two frames at a time; the message says why.
+
+    reason: the same without the time that was asked for, so that equal reasons can be counted.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
 
 
-class Edge:
-    """Where a frame was in its parent over time; a single pose that always holds if it is static."""
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Where a frame was in its parent at a time."""
 
-    def __init__(self, parent: str, static: bool) -> None:
-        self.parent, self.static = parent, static
-        self._poses: dict[int, pycolmap.Rigid3d] = {}
-        self._times_ns: list[int] = []
+    time_ns: int
+    parent: str
+    parent_from_child: pycolmap.Rigid3d
 
-    def add(self, time_ns: int, parent_from_child: pycolmap.Rigid3d) -> None:
-        """Of two at one time the first stays, as in tf2; of a static one the last."""
+
+@dataclass(slots=True)
+class Track:
+    """The samples of one frame in order of time; of equal times in the order of receipt. One sample if it is static."""
+
+    static: bool
+    samples: list[Sample] = field(default_factory=list)
+
+    def add(self, sample: Sample) -> None:
+        """Take a sample; a static frame keeps the last that was received."""
         if self.static:
-            self._poses = {0: parent_from_child}
-        elif time_ns not in self._poses:
-            self._poses[time_ns] = parent_from_child
-            self._times_ns = []
+            self.samples = [sample]
+        else:
+            insort(self.samples, sample, key=attrgetter("time_ns"))
 
-    def at(self, time_ns: int) -> pycolmap.Rigid3d:
-        """parent_from_child. Raises TransformError outside the times that were recorded."""
+    @property
+    def span(self) -> str:
+        """From when to when it was recorded."""
+        return f"{self.samples[0].time_ns * 1e-9:.3f} to {self.samples[-1].time_ns * 1e-9:.3f} s"
+
+    def at(self, time_ns: int) -> Sample | None:
+        """Return the sample of a time, interpolated; None outside the times that were recorded.
+
+        As in tf2 the newer of two at one time counts, and between two parents the older one's sample.
+        """
         if self.static:
-            return self._poses[0]
-        times_ns = self._times_ns = self._times_ns or sorted(self._poses)
-        after = bisect_left(times_ns, time_ns)
-        if after < len(times_ns) and times_ns[after] == time_ns:
-            return self._poses[time_ns]
-        if after in (0, len(times_ns)):
-            ends = f"{times_ns[0] * 1e-9:.3f} to {times_ns[-1] * 1e-9:.3f} s"
-            raise TransformError(f"asked for {time_ns * 1e-9:.3f} s, recorded from {ends}")
-        before_ns, after_ns = times_ns[after - 1], times_ns[after]
-        share = (time_ns - before_ns) / (after_ns - before_ns)
-        return pycolmap.Rigid3d.interpolate(self._poses[before_ns], self._poses[after_ns], share)
+            return self.samples[0]
+        after = bisect_right(self.samples, time_ns, key=attrgetter("time_ns"))
+        if after == 0:
+            return None
+        before = self.samples[after - 1]
+        if before.time_ns == time_ns:
+            return before
+        if after == len(self.samples):
+            return None
+        following = self.samples[after]
+        if before.parent != following.parent:
+            return before
+        share = (time_ns - before.time_ns) / (following.time_ns - before.time_ns)
+        between = pycolmap.Rigid3d.interpolate(before.parent_from_child, following.parent_from_child, share)
+        return Sample(time_ns, before.parent, between)
 
 
 class TransformTree:
-    """All transforms of a recording."""
+    """All transforms of a recording. A frame may change its parent, and two may claim it, as in tf2."""
 
     def __init__(self) -> None:
-        self._edges: dict[str, Edge] = {}
+        self._tracks: dict[str, Track] = {}
+        self._parents: dict[str, dict[str, None]] = {}  # of each frame, in the order in which they were received
+        self.refused: Counter[str] = Counter()  # transforms that are none, in words
+        self.corrected: Counter[str] = Counter()  # whose quaternion had another length
 
     @property
     def frames(self) -> set[str]:
-        return {*self._edges, *(edge.parent for edge in self._edges.values())}
+        """Names of all frames."""
+        return {*self._parents, *(parent for parents in self._parents.values() for parent in parents)}
+
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """Return the first and the last time of what moves; None where nothing does."""
+        ends = [t.samples[index].time_ns for t in self._tracks.values() if not t.static for index in (0, -1)]
+        return (min(ends), max(ends)) if ends else None
+
+    @property
+    def several_parents(self) -> dict[str, list[str]]:
+        """Return the frames that more than one parent was published for."""
+        return {child: list(parents) for child, parents in self._parents.items() if len(parents) > 1}
+
+    def parents_of(self, frame: str) -> list[str]:
+        """Return every parent that was published for a frame."""
+        return list(self._parents.get(frame, ()))
+
+    def above(self, frame: str) -> list[str]:
+        """Return every frame that one hangs below at some time, the nearest first."""
+        found: dict[str, None] = {}
+        waiting = self.parents_of(frame)
+        while waiting:
+            parent = waiting.pop(0)
+            if parent not in found and parent != frame:
+                found[parent] = None
+                waiting += self.parents_of(parent)
+        return list(found)
 
     def add(self, message: Any, static: bool) -> None:
-        """Take a tf2_msgs/TFMessage; transforms that are none are left out, as tf2 does."""
+        """Take a tf2_msgs/TFMessage; transforms that are none are left out and counted.
+
+        A mount whose quaternion has another length than one is scaled, unlike in tf2, which drops it: what it means is
+        clear, and `corrected` names it.
+        """
         for stamped in message.transforms:
             parent, child = stamped.header.frame_id.lstrip("/"), stamped.child_frame_id.lstrip("/")
+            name = f"{parent} <- {child}"
+            rotation, translation = stamped.transform.rotation, stamped.transform.translation
+            xyzw = (rotation.x, rotation.y, rotation.z, rotation.w)
+            length = math.hypot(*xyzw)
             try:
-                parent_from_child = rigid_of_transform(stamped.transform)
-            except ValueError:
+                if not parent or not child or parent == child:
+                    raise ValueError("a frame without a name, or its own parent")
+                if not SHORTEST_QUATERNION < length < math.inf:
+                    raise ValueError("its quaternion is no rotation")
+                parent_from_child = rigid_of_quaternion(
+                    [value / length for value in xyzw], (translation.x, translation.y, translation.z)
+                )
+            except ValueError as error:
+                self.refused[f"{name}: {error}"] += 1
                 continue
+            if abs(length - 1) > LARGEST_LENGTH_ERROR:
+                self.corrected[f"{name}: quaternion of length {length:.3g}"] += 1
             self.insert(parent, child, stamp_ns(stamped), parent_from_child, static)
 
     def insert(
         self, parent: str, child: str, time_ns: int, parent_from_child: pycolmap.Rigid3d, static: bool = False
     ) -> None:
-        """Take one transform. A frame that changes its parent has only the new one."""
-        edge = self._edges.get(child)
-        if edge is None or edge.static != static or edge.parent != parent:
-            edge = self._edges[child] = Edge(parent, static)
-        edge.add(time_ns, parent_from_child)
+        """Take one transform. What was static and moves now, or the other way round, has only the new ones."""
+        track = self._tracks.get(child)
+        if track is None or track.static != static:
+            track = self._tracks[child] = Track(static)
+        track.add(Sample(time_ns, parent, parent_from_child))
+        self._parents.setdefault(child, {})[parent] = None
 
     def lookup(self, target: str, source: str, time_ns: int) -> pycolmap.Rigid3d:
-        """target_from_source at a time.
+        """Return target_from_source at a time.
 
         Raises:
-            TransformError: a frame is unknown, the two are not connected, or nothing was recorded around that time.
+            TransformError: a frame is unknown, the two are not connected, nothing was recorded around that time, or the
+                frames go round in a circle.
         """
-        unknown = [frame for frame in (target, source) if frame not in self.frames]
-        if unknown and target != source:
-            known = ", ".join(sorted(self.frames)) or "none"
+        if target == source:
+            return pycolmap.Rigid3d()
+        frames = self.frames
+        if unknown := [frame for frame in (target, source) if frame not in frames]:
+            known = ", ".join(sorted(frames)) or "none"
             raise TransformError(
                 f"no frame {' or '.join(map(repr, unknown))} in the recording's transforms, only {known}"
             )
-        above_target, above_source = self._way_up(target), self._way_up(source)
-        common = next((frame for frame in above_source if frame in above_target), None)
-        if common is None:
-            raise TransformError(f"frames {target!r} and {source!r} are not connected in the recording's transforms")
-        up = self._along(above_source[: above_source.index(common)], time_ns)
-        down = self._along(above_target[: above_target.index(common)], time_ns)
-        return down.inverse() * up
+        from_target, from_source = self._walk_up(target, time_ns), self._walk_up(source, time_ns)
+        for frame, frame_from_source in from_source.items():
+            if frame in from_target:
+                return from_target[frame].inverse() * frame_from_source
+        for one, other in ((from_source, target), (from_target, source)):
+            self._raise_if_out_of_time(list(one)[-1], other, time_ns)
+        words = f"frames {target!r} and {source!r} are not connected in the recording's transforms"
+        raise TransformError("; ".join([words, *self._claims(source)]))
 
-    def _way_up(self, frame: str) -> list[str]:
-        way = [frame]
-        while (edge := self._edges.get(way[-1])) is not None and edge.parent not in way:
-            way.append(edge.parent)
+    def _walk_up(self, frame: str, time_ns: int) -> dict[str, pycolmap.Rigid3d]:
+        """Return ancestor_from_frame of the frame itself and of each above it at a time, the nearest first.
+
+        Raises:
+            TransformError: they go round in a circle. tf2 answers some questions inside a circle, each way round
+                another; which is right, nothing says.
+        """
+        way = {frame: pycolmap.Rigid3d()}
+        while (track := self._tracks.get(frame)) is not None and (sample := track.at(time_ns)) is not None:
+            if sample.parent in way:
+                names = list(way)
+                circle = [*names[names.index(sample.parent) :], sample.parent]
+                raise TransformError(f"the transforms go round in a circle: {' below '.join(circle)}")
+            way[sample.parent] = sample.parent_from_child * way[frame]
+            frame = sample.parent
         return way
 
-    def _along(self, frames: list[str], time_ns: int) -> pycolmap.Rigid3d:
-        """parent_from_first, the parent being that of the last of the frames."""
-        total = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.zeros(3))
-        for frame in frames:
-            try:
-                total = self._edges[frame].at(time_ns) * total
-            except TransformError as error:
-                raise TransformError(f"{self._edges[frame].parent} <- {frame}: {error}") from error
-        return total
+    def _raise_if_out_of_time(self, top: str, other: str, time_ns: int) -> None:
+        """Raise TransformError if the way up ends at `top` at a time, but went on towards the other at other times."""
+        track = self._tracks.get(top)
+        if track is None or track.at(time_ns) is not None or not {other, *self.above(other)} & {*self.above(top)}:
+            return
+        name = f"{' or '.join(self.parents_of(top))} <- {top}"
+        raise TransformError(
+            f"{name}: asked for {time_ns * 1e-9:.3f} s, recorded from {track.span}",
+            f"{name} was recorded from {track.span} only",
+        )
+
+    def _claims(self, frame: str) -> list[str]:
+        """Say which frames, a frame itself or above it, were published below several parents."""
+        way = {frame, *self.above(frame)}
+        return [
+            f"{child!r} was published below {' and '.join(map(repr, parents))}"
+            for child, parents in self.several_parents.items()
+            if child in way
+        ]
+
+    def log_oddities(self) -> None:
+        """Say what is odd about the transforms: what was left out, scaled, or has two parents."""
+        for what, count in self.refused.items():
+            log.warning("transform %s: left out, %d times", what, count)
+        for what, count in self.corrected.items():
+            log.warning("transform %s: scaled to one, %d times; tf2 drops it, so a robot has no such transform", what, count)
+        for child, parents in self.several_parents.items():
+            what = "frame %r was published below %s: as in tf2, the one before an image counts"
+            log.warning(what, child, " and ".join(map(repr, parents)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,21 @@ class Truth:
         """The same poses, each so much earlier."""
         return Truth(((time_ns - by_ns, pose) for time_ns, pose in self._poses.items()), self.frame)
 
-    def moved(self, body_from_base: pycolmap.Rigid3d) -> Truth:
-        """The same of another point of the robot: `at` gives map_from_body here."""
-        return Truth(((t, map_from_body * body_from_base) for t, map_from_body in self._poses.items()), self.frame)
+    def moved(self, body_from_base: Callable[[int], pycolmap.Rigid3d]) -> Truth:
+        """Return the same of another point of the robot, where it is known at a time: `at` gives map_from_body here.
+
+        Raises:
+            TransformError: it is known at no time.
+        """
+        poses, failures = [], []
+        for time_ns, map_from_body in self._poses.items():
+            try:
+                poses.append((time_ns, map_from_body * body_from_base(time_ns)))
+            except TransformError as error:
+                failures.append(error)
+        if not poses:
+            raise failures[0]
+        return Truth(poses, self.frame)
 
 
 def truth_of_file(path: Path) -> Truth:
@@ -85,6 +97,18 @@ def truth_of_messages(messages: list[Any], kind: str) -> Truth:
         unusable = len(messages) - len(poses)
         log.warning("ground truth: %d of %d messages without a valid pose, left out", unusable, len(messages))
     return Truth(poses, frame)
+
+
+def body_of_messages(messages: list[Any]) -> str:
+    """Return whose poses messages of ground truth are, of those types that say so; empty where none does.
+
+    Raises:
+        ValueError: they are of several frames.
+    """
+    bodies = dict.fromkeys(getattr(message, "child_frame_id", "").lstrip("/") for message in messages)
+    if len(bodies) > 1:
+        raise ValueError(f"ground truth of several frames: {', '.join(map(repr, bodies))}")
+    return next(iter(bodies), "")
 
 
 def rigid_of_message(message: Any, name: str) -> pycolmap.Rigid3d:

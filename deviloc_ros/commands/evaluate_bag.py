@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deviloc_ros.evaluation.recordings.run_folder import Run
 
 FAILED_GATE = 1
+NOTHING_LOCALIZED = 3
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bags", type=Path, nargs="+", metavar="BAG", help="rosbag2 folder, or a file (.mcap, .db3, .bag); or several"
     )
+    parser.epilog = "Exit status: 0; 1: a --require does not hold; 2: an error; 3: not one image was localized."
     parser.add_argument("--map", type=Path, required=True, metavar="MAP")
     parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="DIR", help="default: %(default)s")
     add_ray(parser)
@@ -133,12 +135,12 @@ def evaluate(options: argparse.Namespace, given: Given, bag: Path, output: Path)
         topics, contents = read(recording, plan)
         truth = truth_of_images(recording, topics, contents, plan)
         if options.real_time:
-            estimates, about = in_real_time(options, recording, topics, plan, given.changes)
+            as_judged = argparse.Namespace(**{**vars(options), "rectified": contents.cameras.rectified})
+            estimates, about = in_real_time(as_judged, recording, topics, plan, given.changes)
         else:
-            estimates = run_offline(recording, topics, contents, plan, localizer, tracking)
-            about = {"mode": "offline", "sampling": plan.sampling}
+            estimates, about = run_offline(recording, topics, contents, plan, localizer, tracking)
         about |= about_localizer(localizer, tracking)
-        result = conclude(recording, plan, truth, estimates, about)
+        result = conclude(recording, contents, plan, truth, estimates, about)
         write_run(output, result, plan.rig.map_frame, plan.rig.base_frame)
         pictures = gallery(recording, topics, contents, result.frames, localizer)
         around = surroundings(reference_map)
@@ -167,14 +169,14 @@ def in_real_time(
 
 def finish(results: dict[Path, Run | str], requirements: list[Any], output: Path) -> int:
     """Print the headline or, of several recordings, a table; then what went wrong, and what does not hold."""
-    from deviloc_ros.evaluation.recordings.headline import headline
+    from deviloc_ros.evaluation.recordings.headline import headline, remarks
     from deviloc_ros.evaluation.recordings.requirements import failures
     from deviloc_ros.evaluation.recordings.table_of_runs import write_table
 
     runs = {bag: result for bag, result in results.items() if not isinstance(result, str)}
     if len(results) == 1:
         (only,) = runs.values()
-        print("\n".join(f"{name:<24} {value}" for name, value in headline(only)))
+        print("\n".join(f"{name:<24} {value}".rstrip() for name, value in headline(only) + remarks(only)))
     else:
         print(write_table(output, list(runs.values())))
     print(f"{'files':<24} {output}/")
@@ -189,4 +191,6 @@ def finish(results: dict[Path, Run | str], requirements: list[Any], output: Path
     if missing:
         listing = "".join(f"\n  {why}" for why in missing.values())
         raise ValueError(f"{len(missing)} of {len(results)} recordings could not be evaluated:{listing}")
-    return FAILED_GATE if failed else 0
+    if failed:
+        return FAILED_GATE
+    return 0 if any(result.summary["localized"] for result in runs.values()) else NOTHING_LOCALIZED

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +13,11 @@ import pycolmap
 
 from deviloc_ros.geometry import rigid_of_quaternion
 
+log = logging.getLogger(__name__)
 Stamped = tuple[int, pycolmap.Rigid3d]
+SECONDS, NANOSECONDS = "seconds", "nanoseconds"
+NAMES_NANOSECONDS = re.compile(r"^[#\s]*time\w*\s*[\[(]\s*(ns|nsec|nanoseconds)\s*[\])]", re.IGNORECASE)
+UNCLEAR = range(10**10, 10**17)  # as seconds later than the year 2286, as nanoseconds before 1974
 
 
 def write_tum(path: Path, poses: Iterable[Stamped]) -> None:
@@ -24,20 +31,94 @@ def write_tum(path: Path, poses: Iterable[Stamped]) -> None:
 
 
 def read_tum(path: Path) -> list[Stamped]:
-    """Raises ValueError naming file and line."""
-    poses = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
+    """Read poses from a TUM file, or from what people write like one.
+
+    Commas may stand for spaces; a heading, a byte order mark and times in nanoseconds are understood, as are EuRoC's
+    files, which its first line of names tells from others: nanoseconds, and quaternions with w first. Lines without a
+    pose (NaN), as trackers write them, are left out.
+
+    Raises:
+        ValueError: naming file and line.
+    """
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    poses, unknown, w_first, unit = [], 0, False, None
+    first = next((number for number, line in enumerate(lines, 1) if line.strip()), 0)
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
             continue
-        fields = line.split()
+        fields = line.replace(",", " ").replace(";", " ").split()
+        if line.lstrip().startswith("#") or (number == first and is_heading(fields)):
+            w_first = w_first or names_w_first(line)
+            unit = unit or (NANOSECONDS if NAMES_NANOSECONDS.search(line) else None)
+            continue
         try:
+            if len(fields) == 17 and w_first:  # EuRoC's ground truth goes on with velocities and biases
+                fields = fields[:8]
             if len(fields) != 8:
-                raise ValueError(f"expected 8 numbers, got {len(fields)}")
-            values = [float(field) for field in fields[1:]]
-            poses.append((nanoseconds(fields[0]), rigid_of_quaternion(values[3:], values[:3])))
-        except ValueError as error:
+                raise ValueError(f"expected 8 numbers, got {len(fields)}{looks_like(fields)}")
+            unit = unit or unit_of(fields[0])
+            time_ns = int(Decimal(fields[0])) if unit == NANOSECONDS else nanoseconds(fields[0])
+            x, y, z, *quaternion = (float(field) for field in fields[1:])
+            if all(math.isnan(value) for value in (x, y, z)):
+                unknown += 1
+                continue
+            xyzw = [*quaternion[1:], quaternion[0]] if w_first else quaternion
+            poses.append((time_ns, rigid_of_quaternion(xyzw, (x, y, z))))
+        except (ValueError, ArithmeticError) as error:
             raise ValueError(f"{path}:{number}: {error}") from error
+    if unknown:
+        log.warning("%s: %d lines without a pose (NaN), left out", path, unknown)
     return poses
+
+
+def is_heading(fields: list[str]) -> bool:
+    """Whether a line names its columns: there are several, none a number."""
+    return len(fields) > 1 and not any(is_number(field) for field in fields)
+
+
+def is_number(text: str) -> bool:
+    """Whether a field is a number, NaN included."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def names_w_first(line: str) -> bool:
+    """Whether a line of column names has the quaternion's w before its x: `q_RS_w [], q_RS_x []`, `qw qx`."""
+    names = [re.sub(r"\[.*?\]", "", name).strip().lower() for name in re.split(r"[,;\s]+", line.strip("# "))]
+    parts = [name.rpartition("_")[2].removeprefix("q") for name in names if name.startswith("q")]
+    return parts[:2] == ["w", "x"]
+
+
+def unit_of(first_time: str) -> str:
+    """Return in what the first time of a file without names is given.
+
+    Raises:
+        ValueError: not a number, or one that is no time since 1970 in seconds or in nanoseconds.
+    """
+    size = abs(nanoseconds(first_time)) // 10**9
+    if size in UNCLEAR:
+        raise ValueError(
+            f"time {first_time}: seconds or nanoseconds since 1970 are expected; are these milliseconds, microseconds, "
+            "or nanoseconds of another clock? Write seconds"
+        )
+    return NANOSECONDS if size >= UNCLEAR.stop else SECONDS
+
+
+def looks_like(fields: list[str]) -> str:
+    """Return what a line of another number of fields probably is, to be added to an error; empty if that is not clear."""
+    match len(fields):
+        case 12:
+            return ": a 3 x 4 matrix, as KITTI's poses.txt? It has no times; write `time tx ty tz qx qy qz qw`"
+        case 16 | 17:
+            return ": a 4 x 4 matrix, or EuRoC's file without its line of names? Write `time tx ty tz qx qy qz qw`"
+        case 7:
+            return ": no time, or no w? Write `time tx ty tz qx qy qz qw`"
+        case 4:
+            return ": positions alone? Poses are `time tx ty tz qx qy qz qw`"
+    return "" if len(fields) > 1 else ": is it a text file of poses, `time tx ty tz qx qy qz qw` a line?"
 
 
 def nanoseconds(seconds: str) -> int:

@@ -16,24 +16,48 @@ from deviloc_ros.status import NotTried, Status
 MAX_FRAMES = 64  # more cameras than a robot carries; invented names must not fill the memory
 
 
+@dataclass(frozen=True, slots=True)
+class Lenses:
+    """What one camera_info says: the camera of an image as it was taken (K, D), and of a rectified one (P).
+
+    A sentence in place of a camera says what is wrong with it.
+    """
+
+    raw: Camera | str
+    rectified: Camera | str
+
+    @staticmethod
+    def of_info(info: Any) -> Lenses:
+        """Return both cameras of a message."""
+        return Lenses(camera_or_why(info, rectified=False), camera_or_why(info, rectified=True))
+
+
+def camera_or_why(info: Any, *, rectified: bool) -> Camera | str:
+    """Return the camera of a camera_info, or why it describes none."""
+    try:
+        return camera_from_info(info, rectified)
+    except ValueError as error:
+        return str(error)
+
+
 @dataclass(slots=True, eq=False)
 class Calibrations:
     """Hold what one frame's camera_info said, oldest first, each with the time [ns] from which it held."""
 
     content: tuple = ()
     times_ns: list[int] = field(default_factory=list)
-    cameras: list[Camera | str] = field(default_factory=list)  # or what is wrong with it
+    lenses: list[Lenses] = field(default_factory=list)
 
 
 class CameraBook:
     """Keeps calibrations by frame. They are converted again only when they change.
 
-    rectified: the images are, so that P holds and not K and D. history: earlier calibrations are kept, for asking at
+    rectified: the images are (it may be changed), so that P holds and not K and D. history: earlier calibrations are kept, for asking at
     earlier times; else the newest counts for every image.
     """
 
     def __init__(self, rectified: bool, *, history: bool = False) -> None:
-        self._rectified = rectified
+        self.rectified = rectified
         self._history = history
         self._frames: OrderedDict[str, Calibrations] = OrderedDict()
 
@@ -42,7 +66,7 @@ class CameraBook:
 
     def note(self, info: Any, received_ns: int = 0) -> bool:
         """Remember a camera_info. Return whether it differs from the last one of its frame."""
-        frame = info.header.frame_id
+        frame = info.header.frame_id.lstrip("/")
         calibrations = self._frames.setdefault(frame, Calibrations())
         self._frames.move_to_end(frame)
         if len(self._frames) > MAX_FRAMES:
@@ -52,10 +76,10 @@ class CameraBook:
             return False
         if not self._history:
             calibrations.times_ns.clear()
-            calibrations.cameras.clear()
+            calibrations.lenses.clear()
         calibrations.content = content
         calibrations.times_ns.append(received_ns)
-        calibrations.cameras.append(self._convert(info))
+        calibrations.lenses.append(Lenses.of_info(info))
         return True
 
     def camera(self, frame: str, received_ns: int = 0) -> Camera:
@@ -64,20 +88,21 @@ class CameraBook:
         Raises:
             NotTried: the frame's calibration is unknown or unusable.
         """
+        frame = frame.lstrip("/")
         if frame not in self._frames:
             known = ", ".join(map(repr, self._frames)) or "none yet"
             raise NotTried(Status.NO_CAMERA_INFO, f"image is of frame {frame!r}, camera_info of {known}")
         calibrations = self._frames[frame]
-        camera = calibrations.cameras[max(bisect_right(calibrations.times_ns, received_ns) - 1, 0)]
+        lenses = calibrations.lenses[max(bisect_right(calibrations.times_ns, received_ns) - 1, 0)]
+        camera = lenses.rectified if self.rectified else lenses.raw
         if isinstance(camera, str):
             raise NotTried(Status.BAD_CAMERA_INFO, camera)
         return camera
 
-    def _convert(self, info: Any) -> Camera | str:
-        try:
-            return camera_from_info(info, self._rectified)
-        except ValueError as error:
-            return str(error)
+    @property
+    def lenses(self) -> list[Lenses]:
+        """Return what all camera_infos say, of all frames."""
+        return [lenses for calibrations in self._frames.values() for lenses in calibrations.lenses]
 
 
 def comparable(info: Any) -> tuple:

@@ -16,7 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from deviloc_ros.messages.headers import rigid_of_pose, rigid_of_transform
-from deviloc_ros.messages.images import wanted_encoding
+from deviloc_ros.messages.images import is_known_to_cv_bridge, pixels_of, wanted_encoding
 
 UNKNOWN_STD = np.array([10.0] * 3 + [0.3] * 3)  # [m], [rad]: axes of an initial pose about which nothing is said
 
@@ -54,16 +54,12 @@ def pixels_from_msg(msg: Image | CompressedImage) -> NDArray:
     Raises:
         ValueError: the bytes are not what the encoding says, or the encoding is not one of a camera's picture.
     """
-    bridge = CvBridge()
+    if not isinstance(msg, Image) or not is_known_to_cv_bridge(msg.encoding):
+        return pixels_of(msg)
     try:
-        if isinstance(msg, Image):
-            return bridge.imgmsg_to_cv2(msg, wanted_encoding(msg.encoding))
-        pixels = bridge.compressed_imgmsg_to_cv2(msg)
+        return CvBridge().imgmsg_to_cv2(msg, wanted_encoding(msg.encoding))
     except (TypeError, ValueError, cv2.error) as error:  # CvBridgeError is a TypeError
         raise ValueError(f"image cannot be decoded: {error}") from error
-    if pixels is None or pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[2] != 3):
-        raise ValueError(f"compressed image of format {msg.format!r} is not 8-bit gray or colour")
-    return pixels
 
 
 def decoded_size(msg: Image | CompressedImage) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.bag_plan import Reading, find_truth, read
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.repeated import Repeated
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.headers import stamp_ns
@@ -39,11 +40,13 @@ class BagFrames:
     frame_ids: dict[int, str] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     turns: TurnsSeen = field(default_factory=TurnsSeen)
+    repeated: Repeated = field(default_factory=Repeated)
 
     def __iter__(self) -> Iterator[Frame]:
         total = self.recording.count(self.image_topic)
         images = self.recording.messages((self.image_topic,))
-        for recorded in tqdm(images, total=total, desc="bag: images", unit="image", disable=self.quiet):
+        bar = tqdm(images, total=total, desc="bag: images", unit="image", disable=self.quiet)
+        for recorded in self.repeated.first_only(bar):
             try:
                 message = recorded.message()
                 time_ns, frame = stamp_ns(message), message.header.frame_id
@@ -104,7 +107,10 @@ def read_bag(
     checked = agreement(frames.turns.turns, frames.truth, time_offset_s)
     if not checked.is_good:
         log.warning("%s: %s", path, checked)
-    return Source(images, frames.skipped, {"timing": str(checked)})
+    notes = {"timing": str(checked)}
+    if frames.repeated.count:
+        notes["repeated images"] = str(frames.repeated)
+    return Source(images, frames.skipped, notes)
 
 
 def make_folder(folder: Path) -> None:

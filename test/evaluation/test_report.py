@@ -28,9 +28,9 @@ def made(tmp_path_factory) -> tuple[Run, str]:
     localizer = StandInLocalizer()
     with Recording(bag) as recording:
         topics, contents = read(recording, plan)
-        estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())
+        estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())[0]
         about = {"mode": "offline", "sampling": plan.sampling, **about_localizer(localizer, TrackingConfig())}
-        run = conclude(recording, plan, truth_of_images(recording, topics, contents, plan), estimates, about)
+        run = conclude(recording, contents, plan, truth_of_images(recording, topics, contents, plan), estimates, about)
         pictures = list(gallery(recording, topics, contents, run.frames, localizer))
     return run, report(run, surroundings(localizer.map), pictures)
 

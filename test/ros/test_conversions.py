@@ -172,7 +172,9 @@ def test_compressed_images_become_bgr(decode, kind):
         Image(width=64, height=48, encoding="nonsense", step=64, data=bytes(64 * 48)),
         CompressedImage(format="jpeg", data=b"not an image"),
         CompressedImage(format="jpeg", data=b""),
-        CvBridge().cv2_to_compressed_imgmsg(np.zeros((4, 4), np.uint16), "png"),
+        CompressedImage(format="16UC1; png compressed", data=bytes(cv2.imencode(".png", np.ones((4, 4), np.uint16))[1])),
+        Image(width=64, height=48, encoding="32FC3", step=768, data=bytes(64 * 48 * 12)),
+        Image(width=64, height=48, encoding="nv12", step=64, data=bytes(64 * 48)),
     ],
 )
 def test_damaged_images_are_refused(decode, msg):
@@ -180,11 +182,11 @@ def test_damaged_images_are_refused(decode, msg):
         decode(msg)
 
 
-@pytest.mark.parametrize("encoding", ["bayer_rggb8", "bayer_gbrg8", "mono8", "mono16", "8UC1", "yuv422_yuy2", "rgb16"])
+@pytest.mark.parametrize("encoding", ["bayer_rggb8", "bayer_gbrg8", "mono8", "mono16", "8UC1", "8UC3", "yuv422_yuy2", "rgb16", "nv12", "nv21"])
 def test_an_image_in_a_bag_is_decoded_as_the_node_decodes_it(encoding):
-    bytes_a_pixel = {"mono16": 2, "yuv422_yuy2": 2, "rgb16": 6}.get(encoding, 1)
+    bytes_a_pixel = {"mono16": 2, "yuv422_yuy2": 2, "rgb16": 6, "8UC3": 3}.get(encoding, 1)
     step = 64 * bytes_a_pixel + 8  # padded
-    data = np.random.default_rng(0).integers(0, 255, 48 * step, np.uint8)
+    data = np.random.default_rng(0).integers(0, 255, 72 * step, np.uint8)  # a half more, as nv12 has
     msg = Image(width=64, height=48, encoding=encoding, step=step, data=data.tobytes())
     assert np.array_equal(pixels_of(msg), pixels_from_msg(msg))
 

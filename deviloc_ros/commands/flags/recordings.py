@@ -40,9 +40,25 @@ def add_rig(group: argparse._ArgumentGroup) -> None:
         "--extrinsic", default="", metavar="'X Y Z QX QY QZ QW'", help="the camera in the base frame; default: from TF"
     )
     group.add_argument("--camera", metavar="MODEL,W,H,PARAMS", help="calibration; default: from camera_info")
-    group.add_argument("--rectified", action="store_true", help="the images are rectified: P describes them, not K, D")
+    add_lens(group)
     group.add_argument("--two-d", action="store_true", help="the robot moves on the plane z = 0 of the map")
     group.add_argument("--odometry-topic", default="", metavar="TOPIC", help="nav_msgs/Odometry, where TF has none")
+
+
+def add_lens(group: argparse._ArgumentGroup) -> None:
+    """Which part of which camera_info describes the images."""
+    group.add_argument(
+        "--rectified",
+        action=argparse.BooleanOptionalAction,
+        help="whether the images are rectified, so that P of camera_info describes them, not K and D; default: as the "
+        "topic's name says, and the images where they tell",
+    )
+    group.add_argument(
+        "--camera-info-frame",
+        default="",
+        metavar="FRAME",
+        help="take camera_info of this frame for the images, whatever frame is theirs",
+    )
 
 
 def add_sampling(group: argparse._ArgumentGroup) -> None:
@@ -82,6 +98,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         camera_frame=options.camera_frame,
         base_from_cam=rigid_of_text(options.extrinsic) if options.extrinsic else None,
         camera=parse_camera(options.camera) if options.camera else None,
+        camera_info_frame=options.camera_info_frame,
         rectified=options.rectified,
         two_d=options.two_d,
         odometry_topic=options.odometry_topic,

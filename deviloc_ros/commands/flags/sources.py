@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deviloc_ros.commands.flags.common import add_every, any_number, every_of, parse_camera, zero_or_more
 from deviloc_ros.commands.flags.depth import add_depth, depth_plan, with_depth
+from deviloc_ros.commands.flags.recordings import add_lens
 
 if TYPE_CHECKING:
     from deviloc_ros.mapping.views import BuildReport
@@ -32,6 +33,8 @@ OF_RECORDINGS = (
     "extrinsic",
     "time_offset",
     "rectified",
+    "camera_info_frame",
+    "pose_frame",
     "keyframe_m",
     "keyframe_deg",
     "keyframes",
@@ -89,7 +92,13 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
         "--tf", nargs=2, metavar=("PARENT", "CHILD"), help="poses from transforms, as --tf map base_link"
     )
     poses.add_argument("--poses", type=Path, metavar="FILE.tum", help="poses from a TUM trajectory")
-    group.add_argument("--base-frame", default="base_link", metavar="FRAME", help="whose poses these are")
+    group.add_argument("--base-frame", default="base_link", metavar="FRAME", help="the robot's base")
+    group.add_argument(
+        "--pose-frame",
+        default="",
+        metavar="FRAME",
+        help="whose poses these are; default: child_frame_id of their messages, else the base's",
+    )
     group.add_argument("--camera-frame", default="", metavar="FRAME", help="default: that of the images")
     group.add_argument(
         "--extrinsic", default="", metavar="'X Y Z QX QY QZ QW'", help="the camera in the base frame; default: from TF"
@@ -101,7 +110,7 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
         metavar="S",
         help="added to an image's stamp to get its pose's time",
     )
-    group.add_argument("--rectified", action="store_true", help="the images are rectified: use P of camera_info")
+    add_lens(group)
     group.add_argument(
         "--keyframe-m", type=zero_or_more, default=0.25, metavar="M", help="way from view to view (0.25)"
     )
@@ -182,10 +191,12 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
         camera_frame=options.camera_frame,
         base_from_cam=rigid_of_text(options.extrinsic) if options.extrinsic else None,
         camera=parse_camera(options.camera) if options.camera else None,
+        camera_info_frame=options.camera_info_frame,
         rectified=options.rectified,
     )
     topic = options.pose_topic or options.odom_topic
-    poses = TruthSource(options.poses, topic, tuple(options.tf) if options.tf else None)
+    tf = tuple(options.tf) if options.tf else None
+    poses = TruthSource(options.poses, topic, tf, options.pose_frame, "--pose-frame")
     reading = Reading(options.image_topic, options.camera_info_topic, rig, poses)
     spacing = Spacing(options.keyframe_m, options.keyframe_deg)
     offset_s = options.time_offset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,10 +15,13 @@ from tqdm import tqdm
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.bag_plan import Reading, find_truth
 from deviloc_ros.bags.reader import Recorded, Recording
+from deviloc_ros.bags.repeated import Repeated
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.config import TrackingConfig, to_dict
 from deviloc_ros.evaluation.recordings.frames import Estimate, score
+from deviloc_ros.evaluation.recordings.lens import choose_lens
+from deviloc_ros.evaluation.recordings.odometry import about_odometry, two_clocks
 from deviloc_ros.evaluation.recordings.offline import OfflineRun
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.recordings.sampling import Sampled, all_of, every_kth, within_budget
@@ -27,8 +31,10 @@ from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
 
+log = logging.getLogger(__name__)
 ADVICE = {
-    Status.NO_CAMERA_INFO: "choose another --camera-info-topic, or give the calibration with --camera",
+    Status.NO_CAMERA_INFO: "choose another --camera-info-topic, take that of another frame with --camera-info-frame, or "
+    "give the calibration with --camera",
     Status.BAD_CAMERA_INFO: "give the calibration with --camera MODEL,W,H,PARAMS",
     Status.NO_EXTRINSIC: 'give --base-frame, --camera-frame or --extrinsic "x y z qx qy qz qw"',
     Status.UNDECODABLE: "is it the topic of a camera's picture? choose another --image-topic",
@@ -62,11 +68,11 @@ class Plan(Reading):
         return ", ".join(parts)
 
 
-def images_of(recording: Recording, topics: Topics, plan: Plan) -> Sampled:
-    """The images that the plan lets through, with a bar of progress."""
+def images_of(recording: Recording, topics: Topics, plan: Plan, repeated: Repeated) -> Sampled:
+    """Yield the images that the plan lets through, with a bar of progress; `repeated` counts those that come again."""
     total = recording.count(topics.image)
     bar = tqdm(recording.messages((topics.image,)), total=total, unit="image", desc="localize", dynamic_ncols=True)
-    images: Iterable[Recorded] = bar
+    images: Iterable[Recorded] = repeated.first_only(bar)
     if plan.only is not None:
         images = (image for image in images if stamp_ns(image.message()) in plan.only)
     images = every_kth(images, plan.every)
@@ -75,26 +81,33 @@ def images_of(recording: Recording, topics: Topics, plan: Plan) -> Sampled:
 
 def run_offline(
     recording: Recording, topics: Topics, contents: Contents, plan: Plan, localizer: Localizer, tracking: TrackingConfig
-) -> list[Estimate]:
-    """Every image that the plan lets through, localized as the node would.
+) -> tuple[list[Estimate], dict[str, Any]]:
+    """Localize every image that the plan lets through as the node would, and say how.
 
     Raises:
         ValueError: none could be tried; the message says why and what to do.
     """
     warm_up(localizer)
-    estimates = OfflineRun(localizer, contents, tracking).run(images_of(recording, topics, plan))
+    lens = choose_lens(recording, topics, contents, localizer)
+    repeated = Repeated()
+    estimates = OfflineRun(localizer, contents, tracking).run(images_of(recording, topics, plan, repeated))
     if not any(estimate.tried for estimate in estimates):
-        raise ValueError(f"{recording.path}: {none_tried(estimates)}")
-    return estimates
+        raise ValueError(f"{recording.path}: {none_tried(estimates, contents)}")
+    if repeated.count:
+        log.warning("%s: %s", recording.path, repeated)
+    about = {"mode": "offline", "sampling": plan.sampling, "lens": lens}
+    return estimates, about | {"repeated_images": repeated.count, "laps": repeated.laps + 1}
 
 
-def none_tried(estimates: list[Estimate]) -> str:
-    """Why not one image could be tried."""
+def none_tried(estimates: list[Estimate], contents: Contents) -> str:
+    """Return why not one image could be tried."""
     if not estimates:
         return "no image is left to try"
     status, count = Counter(e.status for e in estimates).most_common(1)[0]
     detail = next(e.detail for e in estimates if e.status == status)
     advice = ADVICE.get(status, "")
+    if status is Status.NO_EXTRINSIC:
+        advice = two_clocks(contents, [e.stamp_ns for e in estimates]) or advice
     return f"no image could be tried; {count} of {len(estimates)}: {detail or status.sentence}. {advice}".rstrip(". ")
 
 
@@ -123,10 +136,16 @@ def stamps_of(recording: Recording, topic: str) -> Iterator[int]:
 
 
 def conclude(
-    recording: Recording, plan: Plan, truth: Truth | None, estimates: list[Estimate], about: dict[str, Any]
+    recording: Recording,
+    contents: Contents,
+    plan: Plan,
+    truth: Truth | None,
+    estimates: list[Estimate],
+    about: dict[str, Any],
 ) -> Run:
     """Score and sum up. `about` says how the estimates came to be."""
     frames = score(estimates, truth, plan.align)
+    odometry = about_odometry(contents, [e.stamp_ns for e in estimates if e.tried])
     summary = {
         "bag": recording.path.resolve().name,
         **about,
@@ -134,6 +153,7 @@ def conclude(
         "ground_truth_frame": truth.frame if truth else "",
         "alignment": ALIGNED if plan.align else AS_PUBLISHED,
         **summarize_frames(frames),
+        "odometry": odometry,
         "frames_out_of_order": sum(b.stamp_ns < a.stamp_ns for a, b in pairwise(estimates)),
         "versions": versions(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
@@ -31,7 +32,44 @@ def headline(run: Run) -> list[tuple[str, str]]:
         lines.append(("latency p50 / p95 / p99", " / ".join(f"{latency[f'p{p}']:.0f}" for p in (50, 95, 99)) + " ms"))
     if dropped:
         lines.append(("images not tried", f"{dropped} of {summary['images']}"))
+    if repeated := summary.get("repeated_images"):
+        laps = f", of {summary['laps']} laps" if summary["laps"] > 1 else ""
+        lines.append(("repeated images", f"{repeated} left out{laps}"))
+    if odometry := summary.get("odometry"):
+        lines.append(("with odometry", f"{odometry['images']} of {summary['tried']} images"))
     return lines
+
+
+def remarks(run: Run) -> list[tuple[str, str]]:
+    """Return what went wrong, counted by reason, and what was assumed: a name may come several times."""
+    return why_without_pose(run) + why_without_odometry(run.summary) + lens(run.summary)
+
+
+def why_without_pose(run: Run) -> list[tuple[str, str]]:
+    """Return a line for each reason why images have no pose, with the detail of the first such image."""
+    first = {f.estimate.status: f.estimate.detail for f in reversed(run.frames)}
+    counts = Counter(f.estimate.status for f in run.frames if not f.localized)
+    lines = []
+    for status, count in counts.most_common():
+        words, detail = status.sentence, first[status]
+        lines.append(("without a pose", f"{count}: {words}" + (f" ({detail})" if detail and detail != words else "")))
+    return lines
+
+
+def why_without_odometry(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return why images have no odometry, and what would help."""
+    about = summary.get("odometry") or {"reasons": {}, "hint": ""}
+    lines = [("without odometry", f"{count}: {reason}") for reason, count in about["reasons"].items()]
+    return lines + ([("", about["hint"])] if about["hint"] else [])
+
+
+def lens(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what the images were taken for where that is not what camera_info says of raw images."""
+    about = summary.get("lens")
+    if not about or not about["rectified"]:
+        return []
+    because = {"flag": "--rectified", "topic": "the topic's name", "images": "the images"}[about["because"]]
+    return [("images are rectified", f"by {because}: P of camera_info; set the node's parameter `rectified`, too")]
 
 
 def wrong_fixes(summary: dict[str, Any]) -> str:

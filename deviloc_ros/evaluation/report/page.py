@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
-from deviloc_ros.evaluation.recordings.headline import headline
+from deviloc_ros.evaluation.recordings.headline import headline, remarks
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report import figures, space, trajectories
 from deviloc_ros.evaluation.report.gallery import Picture
@@ -117,7 +117,9 @@ def outcomes(run: Run) -> str:
     counts = run.summary["outcomes"]
     rows = [(str(count), explain(s)) for s, count in counts.items()]
     rows.sort(key=lambda row: -int(row[0]))
-    return "<h2>What became of the images</h2>" + table(("images", "outcome"), rows)
+    found = "<h2>What became of the images</h2>" + table(("images", "outcome"), rows)
+    said = remarks(run)
+    return found + (table(("remark", ""), said) if said else "")
 
 
 def node(run: Run) -> str:

@@ -55,7 +55,7 @@ def node_arguments(options: argparse.Namespace, topics: Topics, changes: list[st
         "camera_info_topic": topics.camera_info,
         "map_frame": options.map_frame,
         "base_frame": options.base_frame,
-        "rectified": str(options.rectified).lower(),
+        "rectified": str(bool(options.rectified)).lower(),
         "two_d_mode": str(options.two_d).lower(),
     }
     values |= {"odom_frame": options.odom_frame} if options.odom_frame else WITHOUT_ODOMETRY

@@ -16,6 +16,8 @@ from bags_of_others import (
     rewritten,
     split,
     stamp,
+    without_metadata,
+    zstd_files,
 )
 from ros.stand_in import StandInLocalizer
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
@@ -23,7 +25,7 @@ from worlds import rigid_of
 
 from deviloc_ros.bags.bag_index import Rig, read_contents
 from deviloc_ros.bags.bag_plan import TruthSource, read
-from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.reader import Recording, zstd
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.truth import truth_of_messages
 from deviloc_ros.bags.writer import BagWriter
@@ -39,8 +41,8 @@ def evaluate(path, **plan):
     with Recording(path) as recording:
         topics, contents = read(recording, plan)
         localizer = StandInLocalizer()
-        estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())
-        return conclude(recording, plan, truth_of_images(recording, topics, contents, plan), estimates, {})
+        estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())[0]
+        return conclude(recording, contents, plan, truth_of_images(recording, topics, contents, plan), estimates, {})
 
 
 def statuses(run):
@@ -52,6 +54,20 @@ def check_all_localized(run):
     assert run.summary["wrong_fixes"] == 0 and run.summary["translation_m"]["max"] < 1e-9
     for frame, brightness in zip(run.frames[UNCONFIRMED:], BRIGHTNESSES[UNCONFIRMED:], strict=True):
         np.testing.assert_allclose(frame.map_from_base.matrix(), map_from_base(brightness).matrix(), atol=1e-9)
+
+
+def with_metadata(folder):
+    (folder / "metadata.yaml").touch()
+    return folder
+
+
+def half_compressed(folder):
+    """As a crash leaves it while the last part is compressed: that part is there as it was, and cut off."""
+    first, last = sorted(folder.iterdir())
+    first.with_name(first.name + ".zstd").write_bytes(zstd.compress(first.read_bytes()))
+    last.with_name(last.name + ".zstd").write_bytes(zstd.compress(last.read_bytes())[:50])
+    first.unlink()
+    return folder
 
 
 KINDS = {
@@ -68,6 +84,19 @@ KINDS = {
         plain, tmp / "other", StoragePlugin.MCAP, CompressionMode.STORAGE
     ),
     "ROS 1": lambda plain, tmp: of_ros1(plain, tmp / "other.bag"),
+    "sqlite3, whole file compressed, no metadata": lambda plain, tmp: without_metadata(
+        rewritten(plain, tmp / "other", StoragePlugin.SQLITE3, CompressionMode.FILE)
+    ),
+    "sqlite3, messages compressed, no metadata": lambda plain, tmp: without_metadata(
+        rewritten(plain, tmp / "other", StoragePlugin.SQLITE3, CompressionMode.MESSAGE)
+    ),
+    "sqlite3, messages compressed, one file": lambda plain, tmp: next(
+        rewritten(plain, tmp / "other", StoragePlugin.SQLITE3, CompressionMode.MESSAGE).glob("*.db3*")
+    ),
+    "mcap, whole file compressed, no metadata": lambda plain, tmp: zstd_files(plain),
+    "mcap, one compressed file": lambda plain, tmp: next(zstd_files(plain, ".zst").glob("*.mcap.zst")),
+    "split and compressed": lambda plain, tmp: zstd_files(with_metadata(split(plain, tmp / "other"))),
+    "split, the last part not yet compressed": lambda plain, tmp: half_compressed(split(plain, tmp / "other")),
     "split": lambda plain, tmp: split(plain, tmp / "other"),
 }
 

@@ -46,9 +46,9 @@ def run_to(folder: Path, bag: Path, localizer: StandInLocalizer | None = None, *
     prepare(folder)
     with Recording(bag) as recording:
         topics, contents = read(recording, plan)
-        estimates = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), TrackingConfig())
+        estimates = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), TrackingConfig())[0]
         result = conclude(
-            recording, plan, truth_of_images(recording, topics, contents, plan), estimates, {"mode": "offline"}
+            recording, contents, plan, truth_of_images(recording, topics, contents, plan), estimates, {"mode": "offline"}
         )
     write_run(folder, result, "map", "base_link")
     return result

@@ -34,10 +34,10 @@ def test_the_same_images_give_the_same_poses_as_offline(ros_domain, tmp_path):
     arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     with Recording(bag) as recording:
         topics, contents = read(recording, plan)
-        offline = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())
+        offline = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())[0]
         with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
             live, transport = run_real_time(recording, topics, Rig(), rate=0)
-        run = conclude(recording, plan, truth_of_images(recording, topics, contents, plan), live, transport)
+        run = conclude(recording, contents, plan, truth_of_images(recording, topics, contents, plan), live, transport)
     assert [e.stamp_ns for e in live] == [e.stamp_ns for e in offline]
     assert [e.localized for e in live] == [e.localized for e in offline]
     for one, other in zip(live, offline, strict=True):

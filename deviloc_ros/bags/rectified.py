@@ -1,0 +1,42 @@
+"""Is a camera's picture rectified? Its topic's name says so, and its calibration says where it matters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.messages.camera_book import CameraBook, Lenses
+
+NOTABLE_PX = 2.0  # by which two lenses must differ somewhere in the image to matter
+GRID = 9  # points a side at which they are compared
+
+
+def says_rectified(image_topic: str) -> bool:
+    """Whether a topic is named like those of image_proc and of stereo drivers: image_rect, image_rect_color, rectified."""
+    return any("rect" in part.split("_") or "rectified" in part for part in image_topic.lower().split("/"))
+
+
+def is_worth_asking(cameras: CameraBook) -> bool:
+    """Whether it matters: K with D and P describe lenses that differ."""
+    return any(
+        difference_px(lens.raw, lens.rectified) > NOTABLE_PX
+        for lens in cameras.lenses
+        if isinstance(lens.raw, Camera) and isinstance(lens.rectified, Camera)
+    )
+
+
+def is_suspicious(lens: Lenses) -> bool:
+    """Whether P repeats K beside a distortion: of a raw image a calibration's P differs, unless nobody filled it in."""
+    raw, rectified = lens.raw, lens.rectified
+    if not isinstance(raw, Camera) or not isinstance(rectified, Camera):
+        return False
+    return raw.model != "PINHOLE" and np.allclose(raw.params[:4], rectified.params[:4])
+
+
+def difference_px(one: Camera, other: Camera) -> float:
+    """Return how far apart the two see one direction, at most [px]; over pixels that the first one has rays for."""
+    x, y = np.meshgrid(np.linspace(0, one.width - 1, GRID), np.linspace(0, one.height - 1, GRID))
+    pixels = np.stack([x.ravel(), y.ravel()], axis=1)
+    rays = one.rays(pixels)
+    seen = np.isfinite(rays).all(axis=1)
+    return float(np.abs(other.project(rays[seen]) - pixels[seen]).max(initial=0.0))

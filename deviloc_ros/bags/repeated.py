@@ -1,0 +1,39 @@
+"""Images that come twice: a driver sent one again, or the recording was made while another one was played in a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from deviloc_ros.bags.reader import Recorded
+from deviloc_ros.messages.headers import stamp_ns
+
+
+@dataclass(slots=True)
+class Repeated:
+    """Counts the images whose stamp an earlier one had. laps: how often the stamps began again from the first one."""
+
+    count: int = 0
+    laps: int = 0
+    _seen: dict[int, None] = field(default_factory=dict)
+
+    def first_only(self, images: Iterable[Recorded]) -> Iterator[Recorded]:
+        """Yield each image whose stamp is new; those without a stamp all, for they say nothing of each other."""
+        for image in images:
+            try:
+                time_ns = stamp_ns(image.message())
+            except ValueError:  # damaged: whoever tries it says so
+                yield image
+                continue
+            if time_ns == 0 or time_ns not in self._seen:
+                self._seen[time_ns] = None
+                yield image
+                continue
+            self.count += 1
+            self.laps += len(self._seen) > 1 and time_ns == next(iter(self._seen))
+
+    def __str__(self) -> str:
+        words = f"{self.count} images have the stamp of an earlier one and were left out"
+        if self.laps:
+            words += f": the recording was made while another was played in a loop, {self.laps + 1} laps of it"
+        return words
