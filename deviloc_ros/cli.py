@@ -34,6 +34,7 @@ GROUPS = {
     },
     "localize": {
         "localize": Command("localize", "localize images in a map"),
+        "view": Command("view", "a page to watch a map, a recording being localized, or a running node"),
     },
     "evaluate": {
         "evaluate-bag": Command(

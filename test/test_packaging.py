@@ -32,7 +32,7 @@ LAYERS = (
     {"sfm", "localizer"},
     {"mapping", "tracking", "training", "upstream"},
     {"evaluation", "doctor"},
-    {"demo"},
+    {"demo", "view"},
     {"ros"},
     {"commands"},
     {"cli"},

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any
 
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deviloc_ros.bags.bag_index import Contents
@@ -30,6 +31,7 @@ from deviloc_ros.evaluation.versions import versions
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
+from deviloc_ros.tracking.follower import Step
 
 log = logging.getLogger(__name__)
 ADVICE = {
@@ -97,6 +99,19 @@ def run_offline(
         log.warning("%s: %s", recording.path, repeated)
     about = {"mode": "offline", "sampling": plan.sampling, "lens": lens}
     return estimates, about | {"repeated_images": repeated.count, "laps": repeated.laps + 1}
+
+
+def follow_images(
+    recording: Recording, topics: Topics, contents: Contents, plan: Plan, localizer: Localizer, tracking: TrackingConfig
+) -> Iterator[tuple[Recorded, NDArray | None, Step, str]]:
+    """Yield each image that is tried with its pixels, what the node would make of it, and the state it then is in."""
+    warm_up(localizer)
+    choose_lens(recording, topics, contents, localizer)
+    run = OfflineRun(localizer, contents, tracking)
+    for image, tried in images_of(recording, topics, plan, Repeated()):
+        if tried:
+            pixels, step = run.follow(image)
+            yield image, pixels, step, run.state_after(step)
 
 
 def none_tried(estimates: list[Estimate], contents: Contents) -> str:

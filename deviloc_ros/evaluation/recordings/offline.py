@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from numpy.typing import NDArray
 
@@ -33,7 +34,11 @@ class OfflineRun:
         return [self.localize(image) if tried else estimate_of_skipped(image) for image, tried in images]
 
     def localize(self, image: Recorded) -> Estimate:
-        """Return what the node would make of one image."""
+        """Return the record of what the node would make of one image."""
+        return estimate_of(image, self.follow(image)[1])
+
+    def follow(self, image: Recorded) -> tuple[NDArray | None, Step]:
+        """Return the pixels of one image, None where they cannot be had, and what the node would make of it."""
         watch, message = Stopwatch(), image.message()
         time_ns, frame = stamp_ns(message), message.header.frame_id
         try:
@@ -44,18 +49,22 @@ class OfflineRun:
             with watch.stage("decode"), not_tried_if_refused(Status.UNDECODABLE):
                 pixels = pixels_of(message)
         except NotTried as why:
-            return estimate_of(image, step_not_tried(time_ns, why))
+            return None, step_not_tried(time_ns, why)
         odometry = self._odometry(time_ns)
         step = self._follower.follow(pixels, camera, base_from_cam, odometry, time_ns, time_ns)
-        return estimate_of(image, step, watch.stages_ms)
+        return pixels, replace(step, stages_ms=watch.stages_ms | step.stages_ms)
+
+    def state_after(self, step: Step) -> str:
+        """Return what is known of the robot's place at the time of a step."""
+        return self._follower.state(step.stamp_ns).value
 
     def _odometry(self, time_ns: int) -> Odometry | None:
         odom_from_base = self._contents.odom_from_base(time_ns)
         return None if odom_from_base is None else self._odometer.read(time_ns, odom_from_base)
 
 
-def estimate_of(image: Recorded, step: Step, stages_ms: dict[str, float] | None = None) -> Estimate:
-    """Return the record of a step; `stages_ms` are those before it."""
+def estimate_of(image: Recorded, step: Step) -> Estimate:
+    """Return the record of a step."""
     evidence, fix = step.evidence, step.fix
     return Estimate(
         image.time_ns,
@@ -70,7 +79,7 @@ def estimate_of(image: Recorded, step: Step, stages_ms: dict[str, float] | None 
         references=evidence.references,
         prior=step.prior,
         focal=evidence.focal,
-        stages_ms=(stages_ms or {}) | step.stages_ms,
+        stages_ms=step.stages_ms,
     )
 
 

@@ -3,6 +3,7 @@
 const HINT = " Drag to turn, wheel or two fingers to zoom; arrow keys, + and −, 0 for the first view.";
 const START = { azimuth: -60, elevation: 30, zoom: 1 };
 
+// Returns a function that shows other parts in the same view.
 function turnable(figure) {
   const scene = JSON.parse(figure.dataset.scene);
   const picture = figure.querySelector("img");
@@ -49,7 +50,7 @@ function turnable(figure) {
       context.fillText(name, ...project(...end));
     }
     context.fillText("axes: " + scene.axis / 1000 + " m", 6, height - 8);
-    scene.parts.forEach(({ color, name }, row) => {
+    scene.parts.filter(part => part.name).forEach(({ color, name }, row) => {
       context.fillStyle = color;
       context.fillRect(6, 8 + 18 * row, 10, 10);
       context.fillStyle = "#1d2733";
@@ -98,6 +99,7 @@ function turnable(figure) {
   });
   draw();
   new ResizeObserver(draw).observe(canvas);
+  return parts => { scene.parts = parts; draw(); };
 }
 
-document.querySelectorAll("figure[data-scene]").forEach(turnable);
+document.querySelectorAll("figure[data-scene]").forEach(figure => { figure.redraw = turnable(figure); });

@@ -33,7 +33,10 @@ def scene(runs: Sequence[Run], around: Surroundings) -> str:
         for name, color, size, points, line in drawn
     ]
     axis_m = 10 ** np.floor(np.log10(radius))
-    return json.dumps({"radius": 1000 * radius, "axis": 1000 * axis_m, "parts": listed}, separators=(",", ":"))
+    middle = millimetres((low + high) / 2)
+    return json.dumps(
+        {"radius": 1000 * radius, "axis": 1000 * axis_m, "middle": middle, "parts": listed}, separators=(",", ":")
+    )
 
 
 def millimetres(points: NDArray) -> list[int]:

@@ -1,0 +1,101 @@
+"""`view`: a page to watch a map, a recording being localized in it, or a running node."""
+
+from __future__ import annotations
+
+import argparse
+import time
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deviloc_ros.commands.flags.common import add_config, config_for_map, tracking_of, zero_or_more
+from deviloc_ros.commands.flags.recordings import add_rig, add_sampling, add_truth, plan_of
+
+Send = Callable[[dict[str, Any]], None]
+AXIS_SHARE = 0.08  # length of the robot's axes, of the radius of what is drawn
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("map", type=Path, metavar="MAP", help="the map folder")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--bag", type=Path, metavar="BAG", help="localize this recording, and show how it goes")
+    what.add_argument("--node", action="store_true", help="show what the running node does (needs ROS 2)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the page there instead of serving it")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="default: a free one")
+    parser.add_argument("--no-browser", action="store_true", help="only say where the page is")
+    parser.add_argument("--rate", type=zero_or_more, default=0.0, help="speed of the recording; 0: as fast as it goes")
+    parser.add_argument("--image-topic", default="", metavar="TOPIC", help="default: the only one of images")
+    parser.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="default: that beside the images")
+    add_truth(parser.add_argument_group("ground truth (not shown)"))
+    add_rig(parser.add_argument_group("the robot"))
+    add_sampling(parser.add_argument_group("which images"))
+    add_config(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page, or serve it until Ctrl-C."""
+    from deviloc_ros.maps.store import Map
+    from deviloc_ros.view.page import map_scene, view_page
+
+    if options.output and options.node:
+        raise ValueError("--output writes a page that is finished: give no --node")
+    reference_map = Map.open(options.map)
+    drawn = map_scene(reference_map)
+    axis_m = AXIS_SHARE * drawn["radius"] / 1000
+    if options.output:
+        events: list[dict[str, Any]] = []
+        if options.bag:
+            follow_recording(options, axis_m, events.append)
+        options.output.write_text(view_page(reference_map, drawn, events, live=False))
+        print(f"{options.output}: {len(events)} images")
+        return 0
+    serve(options, lambda events: view_page(reference_map, drawn, events, live=True), axis_m)
+    return 0
+
+
+def serve(options: argparse.Namespace, page: Callable[[list[dict[str, Any]]], str], axis_m: float) -> None:
+    """Serve the page and fill it, until Ctrl-C."""
+    from deviloc_ros.view.server import Server
+
+    server = Server(page, options.port)
+    try:
+        print(f"{server.url}  (Ctrl-C ends it)", flush=True)
+        if not options.no_browser:
+            webbrowser.open(server.url)
+        if options.bag:
+            follow_recording(options, axis_m, server.events.send)
+        if options.node:
+            from deviloc_ros.ros.tools.watched_node import watch_node
+
+            watch_node(axis_m, server.events.send)
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        print()
+    finally:
+        server.close()
+
+
+def follow_recording(options: argparse.Namespace, axis_m: float, send: Send) -> None:
+    """Localize a recording as the node would, and send what becomes of each image. Raises ValueError."""
+    from deviloc_ros.bags.bag_plan import read
+    from deviloc_ros.bags.reader import Recording
+    from deviloc_ros.evaluation.recordings.bag_run import follow_images
+    from deviloc_ros.localizer import Localizer
+    from deviloc_ros.maps.store import Map
+    from deviloc_ros.view.events import event_of_step
+
+    plan, tracking, reference_map = plan_of(options), tracking_of(options), Map.open(options.map)
+    localizer = Localizer(reference_map, config_for_map(options, reference_map.config))
+    with Recording(options.bag) as recording:
+        topics, contents = read(recording, plan)
+        start_s, first_ns = time.monotonic(), None
+        for image, pixels, step, state in follow_images(recording, topics, contents, plan, localizer, tracking):
+            first_ns = image.time_ns if first_ns is None else first_ns
+            if options.rate > 0:
+                due_s = start_s + (image.time_ns - first_ns) * 1e-9 / options.rate
+                time.sleep(max(0.0, due_s - time.monotonic()))
+            send(event_of_step(step, state, pixels, reference_map, axis_m))

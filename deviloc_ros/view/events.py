@@ -1,0 +1,100 @@
+"""What the page shows of one image, as plain values for JSON."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import cv2
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.evaluation.report.space import millimetres
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.io.match_pictures import best_reference, draw_matches
+from deviloc_ros.maps.store import Map
+from deviloc_ros.status import Status
+from deviloc_ros.tracking.fix import largest_stds
+from deviloc_ros.tracking.follower import Step
+
+PICTURE_SIDE_PX, JPEG_QUALITY = 900, 70
+ELLIPSOID_STDS = 3.0
+CIRCLE_POINTS = 24
+STATUS_KEYS = ("reason", "detail", "inliers", "references", "latency_ms.stamp_to_result")
+
+
+def event_of_step(step: Step, state: str, pixels: NDArray | None, reference_map: Map, axis_m: float) -> dict[str, Any]:
+    """Return what became of one image.
+
+    Args:
+        state: what is known of the robot's place after it.
+        axis_m: length of the axes drawn at the robot.
+    """
+    event = {
+        "time_ns": str(step.stamp_ns),  # JavaScript's numbers hold 53 bits
+        "status": step.status.word,
+        "sentence": step.detail or step.status.sentence,
+        "state": state,
+        "inliers": step.evidence.inliers,
+        "references": list(step.evidence.references),
+        "latency_ms": round(sum(step.stages_ms.values())),
+    }
+    if pixels is not None:
+        event["picture"] = jpeg_uri(picture_of(step, pixels, reference_map))
+    if step.fix is not None:
+        event |= event_of_pose(step.fix.map_from_base, step.fix.covariance, axis_m)
+    return event
+
+
+def event_of_status(values: dict[str, str], time_ns: int) -> dict[str, Any]:
+    """Return the same from the values of a node's ~/status."""
+    word = values.get("reason", "")
+    known = word.upper() in Status.__members__
+    return {
+        "time_ns": str(time_ns),
+        "status": word,
+        "sentence": values.get("detail") or (Status.from_word(word).sentence if known else word),
+        "inliers": int(values.get("inliers") or 0),
+        "references": [name for name in values.get("references", "").split(", ") if name],
+        "latency_ms": round(float(values.get("latency_ms.stamp_to_result") or 0)),
+    }
+
+
+def event_of_pose(map_from_base: pycolmap.Rigid3d, covariance: NDArray, axis_m: float) -> dict[str, Any]:
+    """Return the robot's place, its axes and the 3-sigma ellipsoid of its position [mm], and how sure they are."""
+    tips = transform_points(map_from_base, axis_m * np.eye(3))
+    std_m, std_deg = largest_stds(covariance)
+    return {
+        "position": millimetres(map_from_base.translation[None]),
+        "axes": [millimetres(np.stack([map_from_base.translation, tip])) for tip in tips],
+        "ellipsoid": [millimetres(circle) for circle in ellipsoid(map_from_base.translation, covariance[:3, :3])],
+        "std": f"{100 * std_m:.2f} cm, {std_deg:.2f} deg",
+    }
+
+
+def ellipsoid(centre: NDArray, covariance: NDArray) -> list[NDArray]:
+    """Return three closed lines (N, 3) [m] on the ellipsoid of ELLIPSOID_STDS standard deviations."""
+    variances, axes = np.linalg.eigh(covariance)
+    half_axes = ELLIPSOID_STDS * np.sqrt(np.maximum(variances, 0)) * axes
+    angle = np.linspace(0, 2 * np.pi, CIRCLE_POINTS + 1)[:, None]
+    pairs = ((0, 1), (1, 2), (2, 0))
+    return [centre + np.cos(angle) * half_axes[:, a] + np.sin(angle) * half_axes[:, b] for a, b in pairs]
+
+
+def picture_of(step: Step, pixels: NDArray, reference_map: Map) -> NDArray:
+    """Return the image beside the reference that gave most inliers, or alone where it was matched with none."""
+    numbers = {record.name: number for number, record in enumerate(reference_map.records)}
+    found = [numbers[name] for name in step.evidence.references if name in numbers]
+    if not found:
+        return pixels
+    best = best_reference(step.evidence)
+    return draw_matches(pixels, reference_map.view(found[best]), step.evidence, best)
+
+
+def jpeg_uri(pixels: NDArray) -> str:
+    """Return a picture as a data URI, no side longer than PICTURE_SIDE_PX."""
+    shrink = min(1.0, PICTURE_SIDE_PX / max(pixels.shape[:2]))
+    small = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"

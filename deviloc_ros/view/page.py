@@ -1,0 +1,42 @@
+"""The page: one file that asks nothing of the network but, live, the events of its own server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from deviloc_ros.evaluation.report import html
+from deviloc_ros.evaluation.report.space import scene
+from deviloc_ros.evaluation.report.trajectories import surroundings
+from deviloc_ros.maps.store import Map
+
+
+def map_scene(reference_map: Map) -> dict[str, Any]:
+    """Return the map as `space.js` draws it: landmarks and keyframes [mm] about `middle` [mm]."""
+    return json.loads(scene([], surroundings(reference_map)))
+
+
+def view_page(reference_map: Map, drawn: dict[str, Any], events: Sequence[dict[str, Any]], *, live: bool) -> str:
+    """Return the page of a map and of what became of the images so far.
+
+    Args:
+        drawn: `map_scene` of the map.
+        live: more events are to come from `/events` of where the page came from.
+    """
+    name, views = reference_map.folder.resolve().name, len(reference_map)
+    report, here = files(html.__package__), files(__package__)
+    script = (report / "space.js").read_text() + (here / "view.js").read_text()
+    return Template((here / "page.html").read_text()).substitute(
+        title=escape(f"{name}: {views} views"),
+        style=(report / "style.css").read_text() + (here / "view.css").read_text(),
+        scene=escape(json.dumps(drawn, separators=(",", ":"))),
+        events=escape(json.dumps(list(events), separators=(",", ":"))),
+        live="live" if live else "",
+        connect="'self'" if live else "'none'",
+        script=script,
+        script_source=html.source_of(script),
+    )
