@@ -78,7 +78,7 @@ setup(
     entry_points={
         "console_scripts": [
             "deviloc = deviloc_ros.cli:main",
-            "deviloc-node = deviloc_ros.ros.node:main",
+            "deviloc-node = deviloc_ros.ros.__main__:main",
         ],
     },
 )

@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 from deviloc_ros.messages.headers import rigid_of_pose, rigid_of_transform
 from deviloc_ros.messages.images import is_known_to_cv_bridge, pixels_of, wanted_encoding
 
+STAMP_END = 12  # bytes up to the end of a serialized header's stamp
 UNKNOWN_STD = np.array([10.0] * 3 + [0.3] * 3)  # [m], [rad]: axes of an initial pose about which nothing is said
 
 
@@ -39,10 +40,12 @@ def image_from_serialized(serialized: bytes, compressed: bool) -> tuple[Header, 
 
 
 def stamp_of_serialized(serialized: bytes) -> int:
-    """Stamp [ns] of a serialized message that begins with a Header, without reading the rest.
+    """Stamp [ns] of a serialized message that begins with a Header, without reading the rest; 0 if it is too short.
 
     CDR (OMG DDS-XTypes 1.3, 7.4): four bytes of which the second tells the byte order, then the fields.
     """
+    if len(serialized) < STAMP_END:
+        return 0
     order = "<" if serialized[1] & 1 else ">"
     sec, nanosec = struct.unpack_from(f"{order}iI", serialized, 4)
     return sec * 1_000_000_000 + nanosec
