@@ -58,6 +58,7 @@ setup(
         "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.10",
+        "pillow>=10",
         "pycolmap>=4.0",
         "rosbags-image>=0.10",
         "rosbags>=0.11.7",

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from deviloc_ros.config import bound_to_map
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.ros.bounded import shorten
 from deviloc_ros.ros.control import Control
 from deviloc_ros.ros.conversions import stamp_of_serialized
 from deviloc_ros.ros.diagnostics import (
@@ -31,6 +32,7 @@ from deviloc_ros.ros.diagnostics import (
     tally_values,
 )
 from deviloc_ros.ros.endpoints import Endpoints, newest_only
+from deviloc_ros.ros.image_decoder import ImageDecoder
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.poses import Poses
@@ -75,9 +77,11 @@ class Session:
             self._transforms = Transforms(node, parameters.node)
             opened.callback(self._transforms.close)
             self._threads.append(self._transforms.state)
+            decoder = ImageDecoder(self._log)
+            opened.callback(decoder.close)
             self._follower = Follower(localizer, parameters.tracking, is_planar=parameters.node.two_d_mode)
             opened.callback(self._follower.release)
-            self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns)
+            self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns, decoder.pixels)
             self._poses = Poses(endpoints, self._transforms, parameters.node)
             self._status = endpoints.publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
             self._visualization = Visualization(node, endpoints, localizer.map, parameters.node.map_frame)
@@ -206,7 +210,8 @@ class Session:
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
         if self._pipeline.cameras.note(msg):
-            self._log.info(f"camera_info of {msg.header.frame_id!r}: {msg.width} x {msg.height} px")
+            about = f"{shorten(msg.header.frame_id)!r}: {msg.width} x {msg.height} px"
+            self._log.info(f"camera_info of {about}", throttle_duration_sec=1.0)
 
     def _broadcast_map_from_odom(self) -> None:
         """Say again what the last fix said of the odometry: until it is too old, it holds."""

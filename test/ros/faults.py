@@ -1,13 +1,12 @@
 """Messages that no honest sender sends, for the live node."""
 
 import io
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
+from pictures import bomb, png_of_size
 from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.serialization import serialize_message
@@ -95,26 +94,6 @@ def sent_pose(**fields) -> Send:
 def bytes_on(topic: str, data: bytes) -> Send:
     """Bytes on a topic that are no message."""
     return lambda robot: getattr(robot, topic).publish(data)
-
-
-def png_header(width: int, height: int, depth: int = 16, colour: int = 6) -> bytes:
-    """A PNG of that size, whose rows compress to a thousandth: no more than its header and a few of its rows."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    rows = zlib.compress(bytes(1 << 20), 9)
-    parts = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
-    chunks = (struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in parts)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def bomb() -> bytes:
-    """A whole PNG of 12000 x 12000 RGBA in 16 bits, black: a megabyte that decodes to more than one gigabyte."""
-    width = height = 12_000
-    packer, row = zlib.compressobj(9), bytes(1 + 8 * width)
-    rows = b"".join([packer.compress(row) for _ in range(height)] + [packer.flush()])
-    header = struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
-    chunks = (struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in parts)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def sent_compressed(data: bytes | Callable[[], bytes], form: str = "png") -> Send:
@@ -270,9 +249,9 @@ def faults_of_compressed_images() -> Iterator[Fault]:
         return Fault(f"compressed {name}", sent_compressed(data), long, "compressed")
 
     yield fault("PNG of 12000 x 12000", bomb, long=False)
-    yield fault("PNG header of 2 G x 2 G", png_header(2**31 - 1, 2**31 - 1))
-    yield fault("PNG header of 1 x 2 G", png_header(1, 2**31 - 1))
-    yield fault("PNG of the right size, cut", png_header(64, 48)[:60])
+    yield fault("PNG header of 2 G x 2 G", png_of_size(2**31 - 1, 2**31 - 1))
+    yield fault("PNG header of 1 x 2 G", png_of_size(1, 2**31 - 1))
+    yield fault("PNG of the right size, cut", png_of_size(64, 48)[:60])
     yield fault("nothing", b"")
     yield fault("noise", np.random.default_rng(1).bytes(5000), long=False)
     for kind in ("jpg", "png", "webp", "tiff", "bmp"):

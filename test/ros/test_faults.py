@@ -26,6 +26,7 @@ pytestmark = pytest.mark.ros
 
 STAND_IN = str(ROOT / "test" / "ros" / "stand_in.py")
 PLACE = 50  # the brightness that says where the robot is
+STARTUP_LIMIT_S = 90.0  # imports, on a machine that runs other tests as well
 LARGEST_DIAGNOSTIC = 16_000  # bytes
 
 
@@ -42,12 +43,14 @@ def robot(request):
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         robot.static_transforms = robot.create_publisher(TFMessage, "/tf_static", latched)
         parameters = ("diagnostics_period_s:=0.2", f"image_transport:={request.param}")
-        with python_process(STAND_IN, "--ros-args", *(word for p in parameters for word in ("-p", p))) as process:
-            robot.process = process
-            robot.localized(PLACE, compressed=request.param == "compressed")
-            yield robot
-        robot.close()
-        rclpy.try_shutdown()
+        try:
+            with python_process(STAND_IN, "--ros-args", *(word for p in parameters for word in ("-p", p))) as process:
+                robot.process = process
+                robot.until(lambda: robot.status, STARTUP_LIMIT_S)
+                yield robot
+        finally:
+            robot.close()
+            rclpy.try_shutdown()
 
 
 def params() -> list:

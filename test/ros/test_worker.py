@@ -62,7 +62,14 @@ def test_a_repeater_goes_on_after_an_error_and_ends_when_joined():
     assert len(calls) == count and [str(error) for error in errors] == ["once"]
 
 
-KINDS = [RuntimeError("work"), KeyError("work"), SystemExit(1), KeyboardInterrupt(), MemoryError(), RecursionError("work")]
+KINDS = [
+    RuntimeError("work"),
+    KeyError("work"),
+    SystemExit(1),
+    KeyboardInterrupt(),
+    MemoryError(),
+    RecursionError("work"),
+]
 
 
 class Unspeakable(Exception):
