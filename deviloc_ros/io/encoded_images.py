@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ MAX_PIXELS = 160_000_000  # the largest sensors on sale have 151 million
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")  # of those that OpenCV decodes
 
 
-def read_encoded_size(data: bytes | memoryview | NDArray) -> tuple[int, int]:
+def read_encoded_size(data: Any) -> tuple[int, int]:
     """Return width and height [px] as the header of a picture states them, without decoding it.
 
     Raises:
@@ -35,7 +36,7 @@ def read_encoded_size(data: bytes | memoryview | NDArray) -> tuple[int, int]:
 
 
 def decode_image(
-    data: bytes | memoryview | NDArray, flags: int = cv2.IMREAD_UNCHANGED, size: tuple[int, int] | None = None
+    data: Any, flags: int = cv2.IMREAD_UNCHANGED, size: tuple[int, int] | None = None
 ) -> NDArray:
     """Return the pixels of an encoded picture, as OpenCV gives them.
 
