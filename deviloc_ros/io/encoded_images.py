@@ -35,9 +35,7 @@ def read_encoded_size(data: Any) -> tuple[int, int]:
     return width, height
 
 
-def decode_image(
-    data: Any, flags: int = cv2.IMREAD_UNCHANGED, size: tuple[int, int] | None = None
-) -> NDArray:
+def decode_image(data: Any, flags: int = cv2.IMREAD_UNCHANGED, size: tuple[int, int] | None = None) -> NDArray:
     """Return the pixels of an encoded picture, as OpenCV gives them.
 
     Args:

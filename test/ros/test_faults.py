@@ -60,7 +60,7 @@ def params() -> list:
     ]
 
 
-@pytest.mark.parametrize(("robot", "fault"), params(), indirect=["robot"])
+@pytest.mark.parametrize(("robot", "fault"), params(), indirect=["robot"], scope="module")
 def test_it_goes_on(robot: Robot, fault: Fault):
     robot.poses.clear()
     robot.reasons.clear()
