@@ -61,6 +61,7 @@ setup(
         "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.10",
+        "pillow>=10",
         "pycolmap>=4.0",
         "rosbags-image>=0.10",
         "rosbags>=0.11.7",
@@ -81,7 +82,7 @@ setup(
     entry_points={
         "console_scripts": [
             "deviloc = deviloc_ros.cli:main",
-            "deviloc-node = deviloc_ros.ros.node:main",
+            "deviloc-node = deviloc_ros.ros.__main__:main",
         ],
     },
 )

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.encoded_images import decode_image
 from deviloc_ros.types import Features
 
 GRAY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
@@ -30,14 +31,11 @@ def read_gray(path: Path | str) -> NDArray:
     if not path.is_file():
         raise ImageError(f"{path}: no such image")
     try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), GRAY_AS_STORED)
+        return decode_image(np.fromfile(path, np.uint8), GRAY_AS_STORED)
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
-    except cv2.error as error:
-        raise ImageError(f"{path}: cannot decode: {error.err}") from error
-    if image is None:
-        raise ImageError(f"{path}: not an image, or truncated")
-    return image
+    except ValueError as error:
+        raise ImageError(f"{path}: {error}") from error
 
 
 def to_gray(image: NDArray, camera: Camera) -> NDArray:

@@ -36,3 +36,11 @@ def data() -> Path:
     if not (folder / "7scenes").is_dir():
         pytest.skip(f"no example data in {folder}; DEVILOC_DATA names another folder")
     return folder
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked `long`, unless -m asks for it."""
+    if "long" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]

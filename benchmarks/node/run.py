@@ -53,7 +53,7 @@ def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config:
         rclpy.init()
         try:
             with (
-                python_module("deviloc_ros.ros.node", *arguments, env=dict(os.environ), log=log) as node,
+                python_module("deviloc_ros.ros", *arguments, env=dict(os.environ), log=log) as node,
                 LiveRobot(BASE_FROM_CAM) as robot,
             ):
                 tables = measure(robot, world, data, node.pid, unknown_s)

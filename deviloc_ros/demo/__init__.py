@@ -100,7 +100,7 @@ def localize_bag(world: World, output: Path) -> list[Stamped]:
     replay_arguments = [str(output / "bag"), "--image", image_topic, "--poses", str(poses)]
     try:
         with (
-            python_module("deviloc_ros.ros.node", *node_arguments(world, output), env=env, log=log) as node,
+            python_module("deviloc_ros.ros", *node_arguments(world, output), env=env, log=log) as node,
             python_module("deviloc_ros.ros.tools.replay", *replay_arguments, env=env) as replay,
         ):
             status = wait_for(replay, needed=node)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.image import ImageError, image_to_cvimage
 
-from deviloc_ros.messages.images import unpadded
+from deviloc_ros.io.encoded_images import decode_image
+from deviloc_ros.messages.images import values_of
 
 MILLIMETRE = 0.001
-ENCODINGS = ("16UC1", "mono16", "32FC1")
+ENCODINGS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}  # and the types of their values
 CONFIG_HEADER = struct.Struct("<iff")  # of compressed_depth_image_transport: format, then two parameters
 
 
@@ -25,7 +24,7 @@ def depth_of(message: Any) -> NDArray:
     """
     try:
         depth = of_image(message) if hasattr(message, "encoding") else of_compressed(message)
-    except (ImageError, TypeError, cv2.error, struct.error) as error:
+    except (TypeError, ValueError, struct.error) as error:
         raise ValueError(f"depth image cannot be decoded: {error}") from error
     return np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
 
@@ -33,7 +32,7 @@ def depth_of(message: Any) -> NDArray:
 def of_image(message: Any) -> NDArray:
     if message.encoding not in ENCODINGS:
         raise ValueError(f"depth image of encoding {message.encoding!r}; known are {', '.join(ENCODINGS)}")
-    values = image_to_cvimage(unpadded(message))
+    values = values_of(message, ENCODINGS[message.encoding], 1)
     return values * MILLIMETRE if values.dtype == np.uint16 else values
 
 
@@ -42,8 +41,8 @@ def of_compressed(message: Any) -> NDArray:
     encoding = message.format.partition(";")[0].strip()
     data = bytes(message.data)
     _, a, b = CONFIG_HEADER.unpack_from(data)
-    values = cv2.imdecode(np.frombuffer(data, np.uint8, offset=CONFIG_HEADER.size), cv2.IMREAD_UNCHANGED)
-    if values is None or values.dtype != np.uint16 or encoding not in ENCODINGS:
+    values = decode_image(data[CONFIG_HEADER.size :])
+    if values.dtype != np.uint16 or encoding not in ENCODINGS:
         raise ValueError(f"compressed image of format {message.format!r} is not compressedDepth in PNG")
     if encoding != "32FC1":
         return values * MILLIMETRE

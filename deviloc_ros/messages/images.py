@@ -3,105 +3,168 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.image import ImageError, image_to_cvimage
-from rosbags.image.image import to_cvtype
+
+from deviloc_ros.io.encoded_images import decode_image, read_encoded_size
 
 log = logging.getLogger(__name__)
-GRAY_ENCODINGS = {"mono8": "mono8", "mono16": "mono8", "8UC1": "8UC1"}  # and what they are converted to
-SEMI_PLANAR = {"nv12": cv2.COLOR_YUV2BGR_NV12, "nv21": cv2.COLOR_YUV2BGR_NV21}  # brightness, then colours at a quarter
-COLOURS_UNSAID = {"8UC3": "bgr8", "8UC4": "bgra8"}  # OpenCV's own order, as `cv_bridge` writes arrays without a name
-NO_PICTURE = re.compile(r"(8S|16U|16S|32S|32F|64F)(C\d+)?|8UC([25-9]|\d\d+)")
+TYPE_ALONE = re.compile(r"(8|16|32|64)[USF](C\d+)?")  # of a value, and nothing of what it means
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How an encoding lays out its rows.
+
+    dtype: of a value. channels: values of a pixel in a row. code: of cv2.cvtColor, which makes BGR of it; None: gray
+    or BGR already. rows: of data, for each row of pixels.
+    """
+
+    dtype: str
+    channels: int
+    code: int | None = None
+    rows: Fraction = Fraction(1)
+
+    @property
+    def is_gray(self) -> bool:
+        return self.channels == 1 and self.code is None
+
+
+# OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first two rows.
+BAYER = {
+    "rggb": cv2.COLOR_BayerBG2BGR,
+    "bggr": cv2.COLOR_BayerRG2BGR,
+    "gbrg": cv2.COLOR_BayerGR2BGR,
+    "grbg": cv2.COLOR_BayerGB2BGR,
+}
+ORDERS = {
+    "bgr": (3, None),
+    "rgb": (3, cv2.COLOR_RGB2BGR),
+    "bgra": (4, cv2.COLOR_BGRA2BGR),
+    "rgba": (4, cv2.COLOR_RGBA2BGR),
+    "mono": (1, None),
+}
+DEPTHS = {"8": "u1", "16": "u2"}
+PICTURES: dict[str, Layout] = {
+    **{f"{name}{bits}": Layout(t, c, code) for name, (c, code) in ORDERS.items() for bits, t in DEPTHS.items()},
+    **{f"bayer_{name}{bits}": Layout(t, 1, code) for name, code in BAYER.items() for bits, t in DEPTHS.items()},
+    **dict.fromkeys(("yuv422", "uyvy"), Layout("u1", 2, cv2.COLOR_YUV2BGR_UYVY)),
+    **dict.fromkeys(("yuv422_yuy2", "yuyv"), Layout("u1", 2, cv2.COLOR_YUV2BGR_YUYV)),
+    "nv12": Layout("u1", 1, cv2.COLOR_YUV2BGR_NV12, Fraction(3, 2)),
+    "nv21": Layout("u1", 1, cv2.COLOR_YUV2BGR_NV21, Fraction(3, 2)),
+    # These name a type and no colours, taken in OpenCV's own order, as cv_bridge writes arrays without a name.
+    "8UC1": Layout("u1", 1),
+    "8UC3": Layout("u1", 3),
+    "8UC4": Layout("u1", 4, cv2.COLOR_BGRA2BGR),
+}
+"""Every encoding that is read as a picture. Depth, floats and signed numbers are none."""
 
 
 def pixels_of(message: Any) -> NDArray:
-    """(H, W) gray or (H, W, 3) BGR, uint8, of an Image or CompressedImage, as `cv_bridge` converts it.
+    """Return the (H, W) gray or (H, W, 3) BGR pixels, uint8, of an Image or CompressedImage.
 
     Raises:
         ValueError: the bytes are not what the encoding says, or the encoding is not one of a camera's picture.
     """
-    if hasattr(message, "encoding"):
-        return decode_raw(message)
-    data = np.frombuffer(message.data, np.uint8)
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    except cv2.error as error:
+        return to_picture(message) if hasattr(message, "encoding") else decode_compressed(message)
+    except (TypeError, ValueError, cv2.error) as error:
         raise ValueError(f"image cannot be decoded: {error}") from error
-    if pixels is not None and pixels.dtype == np.uint16 and not message.format.startswith("16UC1"):
-        pixels = (pixels * (255 / 65535)).astype(np.uint8)
-    if pixels is not None and pixels.ndim == 3 and pixels.shape[2] == 4:
+
+
+def decode_compressed(message: Any) -> NDArray:
+    """Return the pixels of a CompressedImage as gray or BGR, of 8 bits. Raises ValueError or cv2.error."""
+    pixels = decode_image(message.data)
+    if pixels.dtype == np.uint16 and not message.format.startswith("16UC1"):  # that is depth
+        pixels = to_eight_bits(pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
-    if pixels is None or pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[2] != 3):
+    if pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[2] != 3):
         raise ValueError(f"compressed image of format {message.format!r} is not gray or colour")
     return pixels
 
 
-def decode_raw(message: Any) -> NDArray:
-    """Decode an Image. Raises ValueError."""
-    encoding = message.encoding
-    if NO_PICTURE.fullmatch(encoding):
-        raise ValueError(
-            f"encoding {encoding!r} does not say what its values mean: publish mono8, mono16, bgr8 or rgb8"
-        )
+def to_eight_bits(pixels: NDArray) -> NDArray:
+    """Return values of 16 bits as 8, scaled and rounded as cv_bridge does."""
+    return pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=255 / 65535)
+
+
+def stated_size(message: Any) -> tuple[int, int]:
+    """Return width and height [px] that a message states, without decoding it. Raises ValueError: it states none."""
+    if hasattr(message, "encoding"):
+        return message.width, message.height
     try:
-        if encoding in SEMI_PLANAR:
-            return cv2.cvtColor(semi_planar(message), SEMI_PLANAR[encoding])
-        plain = unpadded(message)
-        if encoding in COLOURS_UNSAID:
-            warn_of_unsaid_colours(encoding)
-            plain.encoding = COLOURS_UNSAID[encoding]
-        return image_to_cvimage(plain, wanted_encoding(plain.encoding))
-    except (ImageError, TypeError, ValueError, cv2.error) as error:
+        return read_encoded_size(message.data)
+    except ValueError as error:
         raise ValueError(f"image cannot be decoded: {error}") from error
 
 
-def is_known_to_cv_bridge(encoding: str) -> bool:
-    """Whether `cv_bridge` makes gray or colour of it; `pixels_of` decodes some more, or refuses them with a word."""
-    return not (encoding in SEMI_PLANAR or encoding in COLOURS_UNSAID or NO_PICTURE.fullmatch(encoding))
+def to_picture(message: Any) -> NDArray:
+    """Return the pixels of an Image as gray or BGR, of 8 bits. Raises ValueError or cv2.error."""
+    layout = layout_of(message.encoding)
+    if layout.rows != 1 and (message.height % 2 or message.width % 2):
+        raise ValueError(f"{message.encoding} of odd size, {message.width} x {message.height} px")
+    if message.encoding in ("8UC3", "8UC4"):
+        warn_of_unsaid_colours(message.encoding)
+    values = values_of(message, layout.dtype, layout.channels, layout.rows)
+    return to_eight_bits(values if layout.code is None else cv2.cvtColor(values, layout.code))
 
 
 @cache
 def warn_of_unsaid_colours(encoding: str) -> None:
     """Say once that the order of colours was assumed."""
-    log.warning("images of encoding %r do not name their colours: taken for %s", encoding, COLOURS_UNSAID[encoding])
+    log.warning("images of encoding %r do not name their colours: taken for blue, green, red", encoding)
 
 
-def semi_planar(message: Any) -> NDArray:
-    """(3 H / 2, W) uint8: a row a line of brightness, below them those of colours. Raises ValueError: too few bytes."""
-    rows, step = message.height * 3 // 2, max(message.step, message.width)
-    if message.height % 2 or message.width % 2:
-        raise ValueError(f"{message.encoding} of odd size, {message.width} x {message.height} px")
-    data = np.frombuffer(message.data, np.uint8)
-    if data.size < rows * step:
-        raise ValueError(f"{data.size} bytes, {rows} rows of {step} expected")
-    return np.ascontiguousarray(data[: rows * step].reshape(rows, step)[:, : message.width])
+def layout_of(encoding: str) -> Layout:
+    """Return how a picture's encoding is laid out. Raises ValueError for any other encoding."""
+    if TYPE_ALONE.fullmatch(encoding) and encoding not in PICTURES:
+        raise ValueError(
+            f"encoding {encoding!r} does not say what its values mean: publish mono8, mono16, bgr8 or rgb8"
+        )
+    if encoding not in PICTURES:
+        raise ValueError(f"encoding {encoding[:50]!r} is not of a camera's picture; known are {', '.join(PICTURES)}")
+    return PICTURES[encoding]
 
 
-def wanted_encoding(encoding: str) -> str:
-    """What a picture is converted to: gray stays gray, all else becomes BGR."""
-    return GRAY_ENCODINGS.get(encoding, "bgr8")
+def values_of(message: Any, dtype: str, channels: int, rows: Fraction = Fraction(1)) -> NDArray:
+    """Return the (H, W) or (H, W, C) values of an Image, without the bytes that a driver may add to each row.
 
+    Args:
+        dtype: of a value, as numpy names it without its byte order, which the message states.
+        rows: of data, for each row of pixels.
 
-def unpadded(message: Any) -> Any:
-    """An Image without the bytes that a driver may add to each row. Raises ValueError: too few bytes."""
-    _, _, dtype, channels = to_cvtype(message.encoding)
-    row_bytes = message.width * channels * np.dtype(dtype).itemsize
+    Raises:
+        ValueError: no pixels, or too few bytes for them.
+    """
+    value = np.dtype(dtype).newbyteorder(">" if message.is_bigendian else "<")
+    row_bytes = message.width * channels * value.itemsize
+    height = math.ceil(message.height * rows)
     data = np.frombuffer(message.data, np.uint8)
     step = max(message.step, row_bytes)
-    if data.size < message.height * step:
-        raise ValueError(f"{data.size} bytes, {message.height} rows of {step} expected")
-    rows = data[: message.height * step].reshape(message.height, step)[:, :row_bytes]
-    return SimpleNamespace(
-        encoding=message.encoding,
-        height=message.height,
-        width=message.width,
-        is_bigendian=bool(message.is_bigendian),
-        data=np.ascontiguousarray(rows).reshape(-1).data,
-    )
+    if height == 0 or row_bytes == 0:
+        raise ValueError(f"an image of {message.width} x {message.height} px has no pixels")
+    if data.size < (height - 1) * step + row_bytes:  # some drivers do not fill up the last row
+        raise ValueError(f"{data.size} bytes, {height} rows of {step} expected")
+    padded = np.lib.stride_tricks.as_strided(data, (height, row_bytes), (step, 1), writeable=False)
+    values = np.ascontiguousarray(padded).view(value).reshape(height, message.width, channels)
+    if not value.isnative:
+        values = values.astype(value.newbyteorder("="))
+    return values[..., 0] if channels == 1 else values
+
+
+def is_packed(message: Any) -> bool:
+    """Return whether rows follow each other without a gap, in this machine's byte order."""
+    layout = layout_of(message.encoding)
+    row_bytes = message.width * layout.channels * np.dtype(layout.dtype).itemsize
+    is_native = layout.dtype == "u1" or bool(message.is_bigendian) == (sys.byteorder == "big")
+    return is_native and message.step == row_bytes and len(message.data) == message.height * row_bytes * layout.rows

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
+from array import array
+from typing import Any
 
-import cv2
 import numpy as np
 import pycolmap
 from builtin_interfaces.msg import Time
-from cv_bridge import CvBridge
 from geometry_msgs.msg import Pose, PoseStamped, PoseWithCovarianceStamped, Transform, TransformStamped
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
@@ -16,9 +16,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from deviloc_ros.messages.headers import rigid_of_pose, rigid_of_transform
-from deviloc_ros.messages.images import is_known_to_cv_bridge, pixels_of, wanted_encoding
+from deviloc_ros.messages.images import is_packed, layout_of, pixels_of
 
+STAMP_END = 12  # bytes up to the end of a serialized header's stamp
 UNKNOWN_STD = np.array([10.0] * 3 + [0.3] * 3)  # [m], [rad]: axes of an initial pose about which nothing is said
+# Encodings that are left to cv_bridge: of the others it refuses some, and its releases round 16 bits differently.
+BRIDGED = frozenset({f"{name}8" for name in ("mono", "bgr", "rgb", "bgra", "rgba")}) | frozenset(
+    f"bayer_{name}8" for name in ("rggb", "bggr", "gbrg", "grbg")
+)
 
 
 def stamp_ns(stamp: Time) -> int:
@@ -33,42 +38,58 @@ def time_msg(time_ns: int) -> Time:
 
 
 def image_from_serialized(serialized: bytes, compressed: bool) -> tuple[Header, Image | CompressedImage]:
-    """Header and message of a serialized Image or CompressedImage; pixels are decoded by `pixels_from_msg`."""
-    msg = deserialize_message(serialized, CompressedImage if compressed else Image)
+    """Header and message of a serialized Image or CompressedImage; pixels are decoded by `ImageDecoder`.
+
+    Raises:
+        ValueError: the bytes are no such message.
+    """
+    kind = CompressedImage if compressed else Image
+    try:
+        msg = deserialize_message(serialized, kind)
+    except Exception as error:  # RMWError, and whatever else a middleware has
+        raise ValueError(f"{len(serialized)} bytes that are no {kind.__name__}") from error
     return msg.header, msg
 
 
 def stamp_of_serialized(serialized: bytes) -> int:
-    """Stamp [ns] of a serialized message that begins with a Header, without reading the rest.
+    """Stamp [ns] of a serialized message that begins with a Header, without reading the rest; 0 if it is too short.
 
     CDR (OMG DDS-XTypes 1.3, 7.4): four bytes of which the second tells the byte order, then the fields.
     """
+    if len(serialized) < STAMP_END:
+        return 0
     order = "<" if serialized[1] & 1 else ">"
     sec, nanosec = struct.unpack_from(f"{order}iI", serialized, 4)
     return sec * 1_000_000_000 + nanosec
 
 
-def pixels_from_msg(msg: Image | CompressedImage) -> NDArray:
-    """(H, W) gray or (H, W, 3) BGR, uint8.
+def pixels_from_msg(msg: Image | CompressedImage, bridge: Any = None) -> NDArray:
+    """Return (H, W) gray or (H, W, 3) BGR, uint8, by a CvBridge if one is given and has a say in the encoding.
 
     Raises:
         ValueError: the bytes are not what the encoding says, or the encoding is not one of a camera's picture.
     """
-    if not isinstance(msg, Image) or not is_known_to_cv_bridge(msg.encoding):
+    if bridge is None or not isinstance(msg, Image) or msg.encoding not in BRIDGED or not is_packed(msg):
         return pixels_of(msg)
     try:
-        return CvBridge().imgmsg_to_cv2(msg, wanted_encoding(msg.encoding))
-    except (TypeError, ValueError, cv2.error) as error:  # CvBridgeError is a TypeError
+        return bridge.imgmsg_to_cv2(msg, "mono8" if layout_of(msg.encoding).is_gray else "bgr8")
+    except Exception as error:  # CvBridgeError is a TypeError, and OpenCV has its own
         raise ValueError(f"image cannot be decoded: {error}") from error
 
 
-def decoded_size(msg: Image | CompressedImage) -> tuple[int, int] | None:
-    """Width and height [px] of a picture, None if it cannot be decoded."""
-    try:
-        height, width = pixels_from_msg(msg).shape[:2]
-    except ValueError:
-        return None
-    return width, height
+def image_msg(pixels: NDArray, header: Header) -> Image:
+    """Message of a (H, W, 3) BGR picture, uint8."""
+    height, width = pixels.shape[:2]
+    msg = Image(header=header, height=height, width=width, encoding="bgr8", step=3 * width)
+    msg.data = byte_array(pixels)
+    return msg
+
+
+def byte_array(values: NDArray) -> array:
+    """The bytes of an array, for a message: rclpy checks any other sequence byte by byte, which may take minutes."""
+    data = array("B")
+    data.frombytes(np.ascontiguousarray(values).tobytes())
+    return data
 
 
 def rigid_from_msg(msg: Transform | Pose) -> pycolmap.Rigid3d:

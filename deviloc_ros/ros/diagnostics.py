@@ -10,6 +10,8 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.ros.bounded import shorten
+from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
 from deviloc_ros.tracking.follower import Step
@@ -34,6 +36,7 @@ class Health:
     """One look at the node."""
 
     phase: str = "unconfigured"  # lifecycle state
+    threads: tuple[ThreadState, ...] = ()
     enabled: bool = True
     continuous: bool = True
     rests: bool = False  # max_rate_hz has let no image pass of late
@@ -50,6 +53,8 @@ class Health:
 
 def judged(health: Health) -> tuple[bytes, str]:
     """Level and message: the first thing that is wrong, and what to do about it."""
+    if complaint := next((thread.complaint for thread in health.threads if thread.complaint), ""):
+        return DiagnosticStatus.ERROR, f"{complaint}: start the node again"
     if health.phase != "active":
         return DiagnosticStatus.WARN, health.phase
     if not health.enabled:
@@ -83,9 +88,10 @@ def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) ->
     values = {"lifecycle": health.phase, "enabled": str(health.enabled), "state": health.state.value}
     values["last_fix_age_s"] = "never" if health.last_fix_age_s is None else f"{health.last_fix_age_s:.3f}"
     values |= step_values(health.step) if health.step else {}
+    values |= {f"thread.{thread.name}": str(thread) for thread in health.threads}
     values |= health.values
-    status = DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id)
-    status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+    status = DiagnosticStatus(level=level, name=name, message=shorten(message), hardware_id=hardware_id)
+    status.values = key_values(values)
     msg = DiagnosticArray(status=[status])
     msg.header.stamp = stamp
     return msg
@@ -94,9 +100,14 @@ def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) ->
 def image_status_msg(name: str, step: Step) -> DiagnosticStatus:
     """What became of one image, for ~/status."""
     level = DiagnosticStatus.OK if step.fix is not None else DiagnosticStatus.WARN
-    message = step.detail or step.status.word
-    values = [KeyValue(key=key, value=value) for key, value in step_values(step).items()]
+    message = shorten(step.detail or step.status.word)
+    values = key_values(step_values(step))
     return DiagnosticStatus(level=level, name=f"{name}: image", message=message, values=values)
+
+
+def key_values(values: dict[str, str]) -> list[KeyValue]:
+    """Return the pairs as messages, of bounded length: names of frames and texts of errors come from outside."""
+    return [KeyValue(key=shorten(key), value=shorten(value)) for key, value in values.items()]
 
 
 def step_values(step: Step) -> dict[str, str]:

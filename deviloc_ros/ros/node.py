@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import rclpy
@@ -15,9 +15,9 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from deviloc_ros.localizer import Localizer, warm_up
@@ -26,6 +26,9 @@ from deviloc_ros.ros.optional import LoadMap
 from deviloc_ros.ros.parameters import Parameters, all_parameters, changed, declare
 from deviloc_ros.ros.pipeline import open_localizer
 from deviloc_ros.ros.session import Session
+from deviloc_ros.ros.signals import are_taken, call_on_signal, take_signals
+from deviloc_ros.ros.spinning_thread import EnduringExecutor
+from deviloc_ros.ros.transforms import LOG_EVERY_S
 
 OpenLocalizer = Callable[[Parameters], Localizer]
 
@@ -38,6 +41,8 @@ def transition(method: Callable[[DevilocNode], None]) -> Callable:
         try:
             method(self)
         except Exception as error:
+            if not self.context.ok():  # a signal came meanwhile
+                return TransitionCallbackReturn.FAILURE
             self.get_logger().error(f"{method.__name__} failed: {error}")
             self.get_logger().debug(traceback.format_exc())
             return TransitionCallbackReturn.FAILURE
@@ -81,6 +86,10 @@ class DevilocNode(LifecycleNode):
             return True
         success = TransitionCallbackReturn.SUCCESS
         return self.trigger_configure() == success and self.trigger_activate() == success
+
+    def report_failure(self, error: BaseException) -> None:
+        """Log what a callback raised."""
+        self.get_logger().error("".join(traceback.format_exception(error)), throttle_duration_sec=LOG_EVERY_S)
 
     def close(self) -> None:
         """Let everything go, whatever the state."""
@@ -126,6 +135,8 @@ class DevilocNode(LifecycleNode):
     def _report(self) -> None:
         session = self._session
         health = Health(self._phase) if session is None else session.health(self._phase)
+        if isinstance(self.executor, EnduringExecutor):
+            health = replace(health, threads=(self.executor.state(), *health.threads))
         hardware_id = "none" if session is None else session.about["map_id"]
         stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(diagnostics_msg(f"{self.get_name()}: localization", health, hardware_id, stamp))
@@ -207,22 +218,24 @@ class DevilocNode(LifecycleNode):
 
 def main(arguments: list[str] | None = None, open_localizer: OpenLocalizer = open_localizer) -> int:
     """Run the node until it is told to stop. Returns 1 if it could not start, else 0."""
-    # pycolmap's glog prints a stack and dies on SIGTERM, and rclpy would still call it after its own handler.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    rclpy.init(args=arguments)
+    rclpy.init(
+        args=arguments, signal_handler_options=SignalHandlerOptions.NO if are_taken() else SignalHandlerOptions.ALL
+    )
+    call_on_signal(rclpy.try_shutdown)
     node = None
     try:
         node = DevilocNode(open_localizer)
-        executor = SingleThreadedExecutor()
+        executor = EnduringExecutor("main", node.report_failure)
         executor.add_node(node)
-        if not node.start():
+        if node.start():
+            executor.spin()
+        elif rclpy.ok():
             return 1
-        executor.spin()
+    except KeyboardInterrupt:
+        pass
     except ValueError as error:
         rclpy.logging.get_logger("deviloc").fatal(str(error))
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     except RuntimeError:  # RCLError, from whatever was under way when a signal shut the context down
         if rclpy.ok():
             raise
@@ -235,4 +248,5 @@ def main(arguments: list[str] | None = None, open_localizer: OpenLocalizer = ope
 
 
 if __name__ == "__main__":
+    take_signals()
     sys.exit(main())

@@ -10,11 +10,13 @@ import pycolmap
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import bound_to_map
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages.camera_book import CameraBook
-from deviloc_ros.ros.conversions import image_from_serialized, pixels_from_msg, stamp_ns
+from deviloc_ros.messages.images import pixels_of, stated_size
+from deviloc_ros.ros.conversions import image_from_serialized, stamp_of_serialized
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.transforms import Missing, Transforms
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
@@ -40,22 +42,29 @@ class Pipeline:
     """
 
     def __init__(
-        self, follower: Follower, transforms: Transforms, parameters: Parameters, now_ns: Callable[[], int]
+        self,
+        follower: Follower,
+        transforms: Transforms,
+        parameters: Parameters,
+        now_ns: Callable[[], int],
+        decode: Callable[[Image | CompressedImage], NDArray] = pixels_of,
     ) -> None:
         self.pixels: NDArray | None = None
         self.cameras = CameraBook(parameters.node.rectified)
         self.parameters = parameters
         self._follower = follower
         self._transforms = transforms
+        self._decode = decode
         self._now_ns = now_ns
 
     def process(self, serialized: bytes) -> Step:
         """Localize one serialized image."""
         watch = Stopwatch()
         self.pixels = None
-        header, msg = image_from_serialized(serialized, self.parameters.node.image_transport == "compressed")
-        time_ns = stamp_ns(header.stamp)
+        time_ns = stamp_of_serialized(serialized)
         try:
+            with not_tried_if_refused(Status.UNDECODABLE):
+                header, msg = image_from_serialized(serialized, self.parameters.node.image_transport == "compressed")
             self._check_stamp(time_ns)
             step = self._follow(msg, header.frame_id, time_ns, watch)
         except NotTried as why:
@@ -67,13 +76,23 @@ class Pipeline:
         camera = self.cameras.camera(frame)
         with watch.stage("extrinsic"):
             base_from_cam = self._base_from_cam(frame, time_ns)
-        with watch.stage("decode"), not_tried_if_refused(Status.UNDECODABLE):
-            pixels = self.pixels = pixels_from_msg(msg)
+        with watch.stage("decode"):
+            pixels = self.pixels = self._pixels(msg, camera)
         odometry = self._odometry(time_ns, wait_s=None)
         wait_s = self.parameters.node.transform_timeout
         return self._follower.follow(
             pixels, camera, base_from_cam, odometry, time_ns, self._now_ns, lambda: self._odometry(time_ns, wait_s)
         )
+
+    def _pixels(self, msg: Image | CompressedImage, camera: Camera) -> NDArray:
+        """Return the pixels of an image of the camera's size. Raise NotTried for any other, before memory is taken."""
+        with not_tried_if_refused(Status.UNDECODABLE):
+            width, height = stated_size(msg)
+        if (width, height) != (camera.width, camera.height):
+            size = f"{camera.width} x {camera.height}"
+            raise NotTried(Status.BAD_IMAGE, f"image is {width} x {height} px, its camera_info says {size}")
+        with not_tried_if_refused(Status.UNDECODABLE):
+            return self._decode(msg)
 
     def _check_stamp(self, time_ns: int) -> None:
         """Raise NotTried for an image whose time is unknown or too far from now."""

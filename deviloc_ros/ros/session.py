@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from deviloc_ros.config import bound_to_map
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.ros.bounded import shorten
 from deviloc_ros.ros.control import Control
 from deviloc_ros.ros.conversions import stamp_of_serialized
 from deviloc_ros.ros.diagnostics import (
@@ -31,14 +32,15 @@ from deviloc_ros.ros.diagnostics import (
     tally_values,
 )
 from deviloc_ros.ros.endpoints import Endpoints, newest_only
+from deviloc_ros.ros.image_decoder import ImageDecoder
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.poses import Poses
 from deviloc_ros.ros.saved_pose import PoseKeeper
-from deviloc_ros.ros.transforms import Transforms
+from deviloc_ros.ros.transforms import LOG_EVERY_S, Transforms
 from deviloc_ros.ros.visualization import Visualization
 from deviloc_ros.ros.waiting_calls import WaitingCalls
-from deviloc_ros.ros.worker import Repeater, Worker
+from deviloc_ros.ros.worker import Repeater, ThreadState, Worker, describe_failure
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.follower import Follower, Step
 
@@ -68,14 +70,18 @@ class Session:
         self._device = localizer.matcher.device
         self._triggers = WaitingCalls(node)
         self._running = ExitStack()
+        self._threads: list[Callable[[], ThreadState]] = []
         self._keeper = PoseKeeper(parameters.node.save_pose_path, self._log)
         with ExitStack() as opened:  # closes all if a step fails
             endpoints = Endpoints(node, opened, self._incompatible_qos)
             self._transforms = Transforms(node, parameters.node)
             opened.callback(self._transforms.close)
+            self._threads.append(self._transforms.state)
+            decoder = ImageDecoder(self._log)
+            opened.callback(decoder.close)
             self._follower = Follower(localizer, parameters.tracking, is_planar=parameters.node.two_d_mode)
             opened.callback(self._follower.release)
-            self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns)
+            self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns, decoder.pixels)
             self._poses = Poses(endpoints, self._transforms, parameters.node)
             self._status = endpoints.publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
             self._visualization = Visualization(node, endpoints, localizer.map, parameters.node.map_frame)
@@ -91,6 +97,7 @@ class Session:
             running.callback(self._save_pose)
             self._worker: Worker[bytes] = Worker(self._on_frame, self._on_worker_error)
             running.callback(self._worker.join)
+            self._threads = [self._worker.state, self._transforms.state]
             compressed = config.image_transport == "compressed"
             # Remapped first and the suffix added then, as image_transport does.
             topic = self._node.resolve_topic_name(config.image_topic) + ("/compressed" if compressed else "")
@@ -100,15 +107,21 @@ class Session:
             endpoints.subscribe(CameraInfo, config.camera_info_topic, self._on_camera_info, newest_only())
             if config.tf_mode == "map_to_odom":
                 period_s = 1 / config.tf_publish_rate_hz
-                running.callback(Repeater(period_s, self._broadcast_map_from_odom, self._on_repeated_error).join)
+                self._repeat(running, "broadcast", period_s, self._broadcast_map_from_odom)
             if config.save_pose_path and config.save_pose_rate > 0:
-                running.callback(Repeater(1 / config.save_pose_rate, self._save_pose, self._on_repeated_error).join)
+                self._repeat(running, "save_pose", 1 / config.save_pose_rate, self._save_pose)
             self._image_topic = topic
             self._running = running.pop_all()
+
+    def _repeat(self, running: ExitStack, name: str, period_s: float, call: Callable[[], None]) -> None:
+        repeater = Repeater(name, period_s, call, self._on_repeated_error)
+        running.callback(repeater.join)
+        self._threads.append(repeater.state)
 
     def stop(self) -> None:
         """Listen no more, and wait for the image in hand."""
         self._running.close()
+        self._threads = [self._transforms.state]
         self._triggers.answer("the node was stopped")
 
     def close(self) -> None:
@@ -145,8 +158,10 @@ class Session:
         now_ns, now_s, config = self._now_ns(), time.monotonic(), self._parameters.node
         state, last = self._follower.state(now_ns), self._follower.last_fix
         failures = {f"tf_failures.{name}": str(count) for name, count in dict(self._transforms.failures).items()}
+        failures |= {f"tf_refused.{name}": str(count) for name, count in self._transforms.refused.items()}
         return Health(
             phase=phase,
+            threads=tuple(state() for state in self._threads),
             enabled=self._control.enabled,
             continuous=config.continuous,
             rests=self._rests(self._parameters.tracking.coasting_after_s),
@@ -195,7 +210,8 @@ class Session:
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
         if self._pipeline.cameras.note(msg):
-            self._log.info(f"camera_info of {msg.header.frame_id!r}: {msg.width} x {msg.height} px")
+            about = f"{shorten(msg.header.frame_id)!r}: {msg.width} x {msg.height} px"
+            self._log.info(f"camera_info of {about}", throttle_duration_sec=1.0)
 
     def _broadcast_map_from_odom(self) -> None:
         """Say again what the last fix said of the odometry: until it is too old, it holds."""
@@ -210,9 +226,9 @@ class Session:
 
     # ---- threads of their own
 
-    def _on_repeated_error(self, error: Exception) -> None:
+    def _on_repeated_error(self, error: BaseException) -> None:
         if self._node.context.ok():
-            self._log.error("".join(traceback.format_exception(error)), throttle_duration_sec=5.0)
+            self._log.error("".join(traceback.format_exception(error)), throttle_duration_sec=LOG_EVERY_S)
 
     # ---- the worker thread
 
@@ -252,13 +268,12 @@ class Session:
             return f"no image on {self._image_topic}"
         return shortcoming(self._step)
 
-    def _on_worker_error(self, serialized: bytes, error: Exception) -> None:
+    def _on_worker_error(self, serialized: bytes, error: BaseException) -> None:
         if not self._node.context.ok():
             return  # shut down while an image was in hand: nothing can be published any more
         self._tally.dropped[Status.INTERNAL_ERROR] += 1
-        self._log.error("".join(traceback.format_exception(error)))
-        stamp_ns = stamp_of_serialized(serialized)
-        self._note(Step(stamp_ns, Status.INTERNAL_ERROR, f"{type(error).__name__}: {error}"))
+        self._log.error("".join(traceback.format_exception(error)), throttle_duration_sec=LOG_EVERY_S)
+        self._note(Step(stamp_of_serialized(serialized), Status.INTERNAL_ERROR, describe_failure(error)))
 
     # ---- the pose over a restart
 

@@ -1,33 +1,90 @@
-"""Receiving in a thread of its own."""
+"""Receiving, in the main thread or in one of its own, so that no message and no callback ends it."""
 
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Callable
+from typing import Any
 
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+
+from deviloc_ros.ros.worker import Pulse, ThreadState
+
+PAUSE_S = 0.1  # after a wait for messages that failed: the next one may fail at once, too
+
+
+class EnduringExecutor(SingleThreadedExecutor):
+    """Calls callbacks until its context is shut down or `end` is called; what they raise is counted and reported.
+
+    rclpy's own ends with the first callback that raises. And when *taking* a message raises, it leaves the callback
+    group marked as busy, so that none of its callbacks is ever called again.
+    """
+
+    def __init__(self, name: str, report: Callable[[BaseException], None], context: Context | None = None) -> None:
+        super().__init__(context=context)
+        self._pulse = Pulse(name, report)
+        self._ended = False
+
+    def spin(self) -> None:
+        """Call callbacks until told to end. Raises KeyboardInterrupt alone."""
+        while self._context.ok() and not self._ended:
+            self._spin_through()
+
+    def end(self) -> None:
+        """Let `spin` return after the callback in hand; from any thread."""
+        self._ended = True
+        self.create_task(lambda: None)  # ends the wait; a shutdown at the wrong moment leaves it without end
+
+    def state(self, is_alive: bool = True) -> ThreadState:
+        """Return how the thread that spins is."""
+        return self._pulse.state(is_alive)
+
+    def _spin_through(self) -> None:
+        try:
+            self.spin_once()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if not self._context.ok():
+                return  # shut down while it waited: the wait set is gone
+            failed_to_wait = not self._pulse.is_at_work
+            self._pulse.fail(error)
+            if failed_to_wait:
+                time.sleep(PAUSE_S)
+        finally:
+            self._pulse.end()
+
+    def _make_handler(self, entity: Any, node: Node, take: Callable[[Any], Any], *more: Any) -> Any:
+        def take_safely(entity: Any) -> Any:
+            self._pulse.begin()
+            try:
+                return take(entity)
+            except Exception as error:  # a message that cannot be taken is none
+                if self._context.ok():
+                    self._pulse.fail(error)
+                return None
+
+        return super()._make_handler(entity, node, take_safely, *more)
 
 
 class ListeningThread:
     """Calls a node's callbacks until it is closed."""
 
-    def __init__(self, node: Node, name: str) -> None:
-        self._context = node.context
-        self._executor = SingleThreadedExecutor(context=node.context)
+    def __init__(self, node: Node, name: str, report: Callable[[BaseException], None]) -> None:
+        self._executor = EnduringExecutor(name, report, node.context)
         self._executor.add_node(node)
-        self._ended = False
-        self._thread = threading.Thread(target=self._listen, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._executor.spin, name=name, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Returns when the last callback has."""
-        self._ended = True
-        self._executor.create_task(lambda: None)  # ends the wait; a shutdown at the wrong moment leaves it without end
+        self._executor.end()
         self._thread.join()
         self._executor.shutdown()
 
-    def _listen(self) -> None:
-        with suppress(ExternalShutdownException):
-            while self._context.ok() and not self._ended:
-                self._executor.spin_once()
+    def state(self) -> ThreadState:
+        """Return how the thread is."""
+        return self._executor.state(self._thread.is_alive())

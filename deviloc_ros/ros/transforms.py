@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import traceback
 from dataclasses import dataclass
 
 import pycolmap
@@ -13,11 +13,15 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from deviloc_ros.messages.headers import rigid_of_text
+from deviloc_ros.ros.bounded import BoundedCounter
 from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
 from deviloc_ros.ros.parameters import NodeConfig
 from deviloc_ros.ros.spinning_thread import ListeningThread
+from deviloc_ros.ros.transform_sieve import TransformSieve
+from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.tracking.odometry import Odometer, Odometry
 
+LOG_EVERY_S = 5.0  # of failures that any sender may cause a thousand times a second
 BUFFER_S = 30.0  # longer than any image waits to be localized, with room for recordings played fast
 
 
@@ -48,13 +52,23 @@ class Transforms:
         )
         # With the clock of the node proper, so that the buffer forgets when that clock jumps back.
         self._buffer = tf2_ros.Buffer(Duration(seconds=BUFFER_S), node)
-        self._listener = tf2_ros.TransformListener(self._buffer, self._node)
+        self._sieve = TransformSieve(self._buffer, BUFFER_S, lambda: node.get_clock().now().nanoseconds)
+        self._listener = tf2_ros.TransformListener(self._sieve, self._node)
         self._broadcaster = tf2_ros.TransformBroadcaster(self._node)
         self._odometer = Odometer(lambda time_ns: known(self._odom_from_base(time_ns, None)))
-        self.failures: Counter[str] = Counter()  # by the transform that was missing
+        self.failures = BoundedCounter()  # by the transform that was missing
         self._sent: pycolmap.Rigid3d | None = None
         self._msg = TransformStamped()
-        self._thread = ListeningThread(self._node, "transforms")
+        self._thread = ListeningThread(self._node, "transforms", self._on_error)
+
+    def state(self) -> ThreadState:
+        """Return how the thread that listens is."""
+        return self._thread.state()
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many transforms were not taken, by reason."""
+        return dict(self._sieve.refused)
 
     def close(self) -> None:
         """Stop listening and sending."""
@@ -82,7 +96,12 @@ class Transforms:
         return None if found is None else self._odometer.read(time_ns, found)
 
     def broadcast(self, map_from_child: pycolmap.Rigid3d, child: str, time_ns: int) -> None:
-        """Send a transform from the map frame to `child`. Not from two threads at once."""
+        """Send a transform from the map frame to `child`, unless it may rest on odometry that nobody hears any more.
+
+        Not from two threads at once.
+        """
+        if self.state().complaint:
+            return
         if map_from_child is not self._sent:  # else it is only stamped again
             self._sent = map_from_child
             self._msg = transform_msg(map_from_child, time_ns, self._config.map_frame, child)
@@ -93,15 +112,24 @@ class Transforms:
         return self._lookup(self._config.odom_frame, self._config.base_frame, time_ns, wait_s)
 
     def _lookup(self, target: str, source: str, time_ns: int, wait_s: float | None) -> pycolmap.Rigid3d | Missing:
+        if complaint := self.state().complaint:  # what the buffer holds is as old as the complaint
+            return self._missing(target, source, complaint, wait_s)
         try:
             found = self._buffer.lookup_transform(
                 target, source, Time(nanoseconds=time_ns), Duration(seconds=wait_s or 0.0)
             )
             return rigid_from_msg(found.transform)
         except (tf2_ros.TransformException, ValueError) as error:
-            if wait_s is not None:  # an image goes without its transform
-                self.failures[f"{target} <- {source}"] += 1
-            return Missing(f"no transform {target} <- {source}: {error}")
+            return self._missing(target, source, str(error), wait_s)
+
+    def _missing(self, target: str, source: str, why: str, wait_s: float | None) -> Missing:
+        if wait_s is not None:  # an image goes without its transform
+            self.failures.count(f"{target} <- {source}")
+        return Missing(f"no transform {target} <- {source}: {why}")
+
+    def _on_error(self, error: BaseException) -> None:
+        text = "".join(traceback.format_exception(error))
+        self._node.get_logger().error(text, throttle_duration_sec=LOG_EVERY_S)
 
 
 def known(found: pycolmap.Rigid3d | Missing) -> pycolmap.Rigid3d | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import pycolmap
-from cv_bridge import CvBridge
 from geometry_msgs.msg import Point, Vector3
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
@@ -20,7 +18,7 @@ from visualization_msgs.msg import Marker
 from deviloc_ros.camera import Camera
 from deviloc_ros.io.match_pictures import best_reference, draw_matches
 from deviloc_ros.maps.store import Map
-from deviloc_ros.ros.conversions import time_msg
+from deviloc_ros.ros.conversions import byte_array, image_msg, time_msg
 from deviloc_ros.ros.endpoints import Endpoints, latched
 from deviloc_ros.types import Evidence
 
@@ -51,34 +49,38 @@ class Visualization:
 
     def show_query(self, pixels: NDArray, evidence: Evidence, time_ns: int) -> None:
         """Show what one image was matched with."""
-        header = Header(stamp=time_msg(time_ns), frame_id=self._frame)
-        numbers = [self._records[name] for name in evidence.references if name in self._records]
+        with self._for_people("candidates and matches"):
+            header = Header(stamp=time_msg(time_ns), frame_id=self._frame)
+            numbers = [self._records[name] for name in evidence.references if name in self._records]
+            self._show_candidates(header, numbers)
+            if self._matches.get_subscription_count() and numbers:
+                best = best_reference(evidence)
+                picture = draw_matches(pixels, self._map.view(numbers[best]), evidence, best)
+                self._matches.publish(image_msg(picture, header))
+
+    def _show_candidates(self, header: Header, numbers: list[int]) -> None:
         if self._candidates.get_subscription_count():
             views = [self._map.records[number] for number in numbers]
             lines = frusta((view.camera, view.cam_from_world) for view in views)
             self._candidates.publish(lines_marker(header, lines, CANDIDATE_COLOR, 0.02))
-        if self._matches.get_subscription_count() and numbers:
-            best = best_reference(evidence)
-            with self._unless_damaged("matches"):
-                picture = draw_matches(pixels, self._map.view(numbers[best]), evidence, best)
-                self._matches.publish(CvBridge().cv2_to_imgmsg(picture, "bgr8", header=header))
 
     def _send_keyframes(self) -> None:
-        header = Header(stamp=time_msg(self._now()), frame_id=self._frame)
-        lines = frusta((record.camera, record.cam_from_world) for record in self._map.records)
-        self._keyframes.publish(lines_marker(header, lines, KEYFRAME_COLOR, 0.005))
+        with self._for_people("keyframes"):
+            header = Header(stamp=time_msg(self._now()), frame_id=self._frame)
+            lines = frusta((record.camera, record.cam_from_world) for record in self._map.records)
+            self._keyframes.publish(lines_marker(header, lines, KEYFRAME_COLOR, 0.005))
 
     def _send_landmarks(self) -> None:
-        header = Header(stamp=time_msg(self._now()), frame_id=self._frame)
-        with self._unless_damaged("landmarks"):
+        with self._for_people("landmarks"):
+            header = Header(stamp=time_msg(self._now()), frame_id=self._frame)
             self._landmarks.publish(cloud_msg(header, self._map.landmarks()))
 
     @contextmanager
-    def _unless_damaged(self, topic: str) -> Iterator[None]:
-        """Files of the map are read when someone looks, and one may be missing then: nothing else must end with it."""
+    def _for_people(self, topic: str) -> Iterator[None]:
+        """Log whatever goes wrong with a picture: it is for people, and undoes no result."""
         try:
             yield
-        except (ValueError, OSError) as error:
+        except Exception as error:
             self._log.error(f"~/{topic} not shown: {error}", throttle_duration_sec=5.0)
 
 
@@ -114,8 +116,7 @@ def lines_marker(header: Header, ends: NDArray, color: ColorRGBA, width_m: float
 
 def cloud_msg(header: Header, points: NDArray) -> PointCloud2:
     """(N, 3) points [m] as x, y, z."""
-    data = array("B")  # rclpy checks any other sequence byte by byte, which takes minutes for a large map
-    data.frombytes(np.ascontiguousarray(points, "<f4").tobytes())
+    data = byte_array(points.astype("<f4"))
     fields = [
         PointField(name=name, offset=4 * number, datatype=PointField.FLOAT32, count=1)
         for number, name in enumerate("xyz")

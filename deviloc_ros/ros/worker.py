@@ -1,13 +1,101 @@
-"""Threads: one works on the newest item and never queues, one repeats a call. Nothing of ROS here."""
+"""Threads that nothing ends: one works on the newest item and never queues, one repeats a call. Nothing of ROS here."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+STUCK_AFTER_S = 15.0  # one image in a large map on a small computer takes a few seconds, a call far less
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadState:
+    """How a thread is. busy_s: how long it has been at one piece of work. failures: how often its work raised."""
+
+    name: str
+    is_alive: bool
+    busy_s: float = 0.0
+    failures: int = 0
+    last_failure: str = ""
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with the thread, empty if it works."""
+        if not self.is_alive:
+            return f"thread {self.name!r} has ended"
+        return f"thread {self.name!r} is stuck for {self.busy_s:.0f} s" if self.busy_s > STUCK_AFTER_S else ""
+
+    def __str__(self) -> str:
+        told = f"; {self.failures} failures, the last {self.last_failure}" if self.failures else ""
+        return (self.complaint or "running") + told
+
+
+class Pulse:
+    """Keeps whatever a thread's work raises inside, counts it, and knows how long the thread has been at work.
+
+    report: told of each exception; what it raises itself is counted, too, and goes to the log.
+    """
+
+    def __init__(self, name: str, report: Callable[[BaseException], None]) -> None:
+        self.name = name
+        self.failures = 0
+        self.last_failure = ""
+        self._report = report
+        self._since_s: float | None = None  # monotonic
+
+    @property
+    def is_at_work(self) -> bool:
+        return self._since_s is not None
+
+    def begin(self) -> None:
+        """Note that a piece of work begins."""
+        self._since_s = time.monotonic()
+
+    def end(self) -> None:
+        """Note that it has ended."""
+        self._since_s = None
+
+    def attempt(self, work: Callable[[], None], report: Callable[[BaseException], None] | None = None) -> None:
+        """Call `work`; nothing that it raises comes out of here. report: told in the place of the usual one."""
+        self.begin()
+        try:
+            work()
+        except BaseException as error:  # SystemExit, too: it would end the thread without a word
+            self.fail(error, report)
+        finally:
+            self.end()
+
+    def fail(self, error: BaseException, report: Callable[[BaseException], None] | None = None) -> None:
+        """Count an exception and report it; raises nothing."""
+        self.failures += 1
+        self.last_failure = describe_failure(error)
+        try:
+            (report or self._report)(error)
+        except BaseException as second:
+            self.failures += 1
+            self.last_failure = f"{describe_failure(second)} while reporting {self.last_failure}"
+            log.error("thread %s: %s", self.name, self.last_failure)
+
+    def state(self, is_alive: bool) -> ThreadState:
+        """Return how the thread is."""
+        since_s = self._since_s
+        busy_s = 0.0 if since_s is None else time.monotonic() - since_s
+        return ThreadState(self.name, is_alive, busy_s, self.failures, self.last_failure)
+
+
+def describe_failure(error: BaseException) -> str:
+    """Return type and message, also of an exception that cannot say its message."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:
+        return type(error).__name__
 
 
 class Mailbox(Generic[T]):
@@ -42,10 +130,11 @@ class Mailbox(Generic[T]):
 class Worker(Generic[T]):
     """A thread that handles the newest item handed to it. An exception is reported and the next item handled."""
 
-    def __init__(self, handle: Callable[[T], None], on_error: Callable[[T, Exception], None]) -> None:
+    def __init__(self, handle: Callable[[T], None], on_error: Callable[[T, BaseException], None]) -> None:
         self._handle = handle
         self._on_error = on_error
         self._mailbox: Mailbox[T] = Mailbox()
+        self._pulse = Pulse("localizer", lambda error: None)
         self._thread = threading.Thread(target=self._run, name="localizer", daemon=True)
         self._thread.start()
 
@@ -58,12 +147,16 @@ class Worker(Generic[T]):
         self._mailbox.close()
         self._thread.join()
 
+    def state(self) -> ThreadState:
+        """Return how the thread is."""
+        return self._pulse.state(self._thread.is_alive())
+
     def _run(self) -> None:
         while (item := self._mailbox.take()) is not None:
-            try:
-                self._handle(item)
-            except Exception as error:
-                self._on_error(item, error)
+            self._work_on(item)
+
+    def _work_on(self, item: T) -> None:
+        self._pulse.attempt(lambda: self._handle(item), lambda error: self._on_error(item, error))
 
 
 class Repeater:
@@ -72,12 +165,14 @@ class Repeater:
     A timer of rclpy would cost several times what it calls: the executor looks at all that a node has each time.
     """
 
-    def __init__(self, period_s: float, call: Callable[[], None], on_error: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, name: str, period_s: float, call: Callable[[], None], on_error: Callable[[BaseException], None]
+    ) -> None:
         self._period_s = period_s
         self._call = call
-        self._on_error = on_error
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="repeater", daemon=True)
+        self._pulse = Pulse(name, on_error)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def join(self) -> None:
@@ -85,11 +180,12 @@ class Repeater:
         self._ended.set()
         self._thread.join()
 
+    def state(self) -> ThreadState:
+        """Return how the thread is."""
+        return self._pulse.state(self._thread.is_alive())
+
     def _run(self) -> None:
         due_s = time.monotonic() + self._period_s
         while not self._ended.wait(max(due_s - time.monotonic(), 0.0)):
-            try:
-                self._call()
-            except Exception as error:
-                self._on_error(error)
+            self._pulse.attempt(self._call)
             due_s = max(due_s + self._period_s, time.monotonic())

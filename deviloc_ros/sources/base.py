@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.encoded_images import decode_image
 from deviloc_ros.sources.depth_images import DepthImage
 from deviloc_ros.types import Landmarks
 
@@ -92,9 +92,7 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> NDArray:
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height). Raises SourceError if the file is not an image."""
     try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # an empty file
-        image = None
-    if image is None:
-        raise SourceError(f"{path}: not an image, or truncated")
-    return image.shape[1], image.shape[0]
+        height, width = decode_image(path.read_bytes()).shape[:2]  # and so it is known to be whole
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from error
+    return width, height

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.encoded_images import decode_image
 from deviloc_ros.lifting.sensor_depth import DepthPoints, points_in_color
 
 MILLIMETRES = 1000.0
@@ -39,11 +39,9 @@ def read_depth(depth: DepthImage) -> NDArray:
     if not depth.path.is_file():
         raise DepthError(f"{depth.path}: no such depth image")
     try:
-        values = cv2.imdecode(np.fromfile(depth.path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # an empty file
-        values = None
-    if values is None:
-        raise DepthError(f"{depth.path}: not an image, or truncated")
+        values = decode_image(depth.path.read_bytes())
+    except ValueError as error:
+        raise DepthError(f"{depth.path}: {error}") from error
     if values.dtype != np.uint16 or values.ndim != 2:
         raise DepthError(f"{depth.path}: depth has one channel of 16 bits, this is {values.shape} {values.dtype}")
     if values.shape != (depth.camera.height, depth.camera.width):

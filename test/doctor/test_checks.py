@@ -1,7 +1,7 @@
 """What the doctor finds without ROS."""
 
-import sys
-from types import ModuleType
+import os
+from pathlib import Path
 
 import pytest
 from ros_helpers import ROOT
@@ -31,16 +31,28 @@ def test_a_map_that_is_not_there_is_a_fail_and_none_given_a_warning(tmp_path):
     assert finding.level is Level.FAIL and "manifest.json" in finding.what and finding.advice
 
 
-def test_a_cv_bridge_that_breaks_is_noticed(monkeypatch):
-    def broken() -> None:
-        raise AttributeError("_ARRAY_API not found")
+def fault_of_bridge(folder: Path, source: str, monkeypatch) -> str:
+    """What the probe says of a cv_bridge of this source."""
+    (folder / "cv_bridge.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    return examine_cv_bridge().what
 
-    module = ModuleType("cv_bridge")
-    module.CvBridge = broken
-    monkeypatch.setitem(sys.modules, "cv_bridge", module)
-    finding = examine_cv_bridge()
-    assert finding.level is Level.FAIL and "_ARRAY_API" in finding.what
-    assert (ROOT / "underlay" / "cv_bridge").is_dir() and "underlay/cv_bridge" in finding.advice
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("raise AttributeError('_ARRAY_API not found')", "_ARRAY_API not found"),
+        ("import os\nclass CvBridge:\n    def imgmsg_to_cv2(self, *_): os.abort()", "crashes the process (signal 6)"),
+        ("import ctypes\nclass CvBridge:\n    def imgmsg_to_cv2(self, *_): ctypes.string_at(0)", "(signal 11)"),
+        ("class CvBridge:\n    def imgmsg_to_cv2(self, *_): raise KeyError(16)", "KeyError: 16"),
+        ("import numpy\nclass CvBridge:\n    def imgmsg_to_cv2(self, *_): return numpy.zeros((2, 2))", "wrongly"),
+    ],
+)
+def test_a_cv_bridge_that_breaks_is_noticed(tmp_path, monkeypatch, source, says):
+    pytest.importorskip("sensor_msgs.msg")
+    assert says in fault_of_bridge(tmp_path, source, monkeypatch)
+    assert (ROOT / "underlay" / "cv_bridge").is_dir()
 
 
 def test_without_a_gpu_it_goes_on(monkeypatch):

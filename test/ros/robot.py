@@ -56,6 +56,7 @@ class Robot(Node):
         self.transforms: list[tuple[int, object]] = []  # received at [ns], of frames that hang on the map
         self.status: dict[str, str] = {}
         self.reasons: list[str] = []
+        self.largest_diagnostic = 0  # bytes of text
         latched = QoSProfile(
             depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
         )
@@ -82,6 +83,8 @@ class Robot(Node):
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         (status,) = msg.status
         self.status = {value.key: value.value for value in status.values} | {"message": status.message}
+        size = sum(len(value.key) + len(value.value) for value in status.values) + len(status.message)
+        self.largest_diagnostic = max(self.largest_diagnostic, size)
         self.reasons.append(self.status.get("reason", ""))
         self.status["level"] = str(int.from_bytes(status.level, "little"))
 

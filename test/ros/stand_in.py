@@ -83,5 +83,8 @@ def open_stand_in(parameters) -> StandInLocalizer:
 
 if __name__ == "__main__":
     from deviloc_ros.ros.node import main
+    from deviloc_ros.ros.signals import take_signals
+
+    take_signals()
 
     sys.exit(main(open_localizer=open_stand_in))

@@ -113,7 +113,7 @@ def test_it_starts_an_executable_that_exists_with_parameters_that_exist(launch_f
     (node,) = launch_file.localizer(given)
     params_file, overrides = node.kwargs["parameters"]
     assert node.kwargs["package"] == "deviloc_ros"
-    assert console_scripts()[node.kwargs["executable"]] == "deviloc_ros.ros.node:main"
+    assert console_scripts()[node.kwargs["executable"]] == "deviloc_ros.ros.__main__:main"
     assert Path(params_file).is_file() and set(overrides) <= names
     assert overrides == {"map_path": "/maps/a", "tf_mode": "none", "use_sim_time": True}
     assert node.kwargs["name"] == "deviloc"  # for which the parameter file was read

@@ -59,7 +59,7 @@ def test_a_real_image_is_localized_and_noise_or_a_wrong_calibration_is_not(robot
         robot.until(lambda: condition() or look(*image), limit_s=60)
 
     map_path, period = f"map_path:={room.map}", "diagnostics_period_s:=0.2"
-    with python_process("-m", "deviloc_ros.ros.node", "--ros-args", "-p", map_path, "-p", period) as process:
+    with python_process("-m", "deviloc_ros.ros", "--ros-args", "-p", map_path, "-p", period) as process:
         look_until(lambda: len(robot.poses) >= 2, room.picture)
         base_from_map = BASE_FROM_CAM * room.cam_from_map
         for pose in robot.poses:

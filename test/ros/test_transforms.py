@@ -123,7 +123,7 @@ def test_it_ends_also_when_told_to_just_before_it_waits(ros_node, monkeypatch):
     monkeypatch.setattr(transforms._thread._executor, "get_nodes", slowly)
     closing = threading.Thread(target=transforms.close, daemon=True)
     closing.start()
-    wait_until(lambda: transforms._thread._ended)
+    wait_until(lambda: transforms._thread._executor._ended)
     told.set()
     closing.join(20)
     assert not closing.is_alive()

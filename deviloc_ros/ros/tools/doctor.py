@@ -20,7 +20,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from deviloc_ros.camera import Camera
 from deviloc_ros.doctor.checks import Finding, fail, ok, warn
 from deviloc_ros.messages.cameras import camera_from_info
-from deviloc_ros.ros.conversions import decoded_size, stamp_ns
+from deviloc_ros.messages.images import pixels_of
+from deviloc_ros.ros.conversions import stamp_ns
 from deviloc_ros.status import Status
 
 OLD_S, SLOW_HZ = 1.0, 1.0
@@ -188,6 +189,15 @@ def examine_info(heard: Heard, images: Heard) -> tuple[Camera | None, Finding]:
     if not 0.2 < camera.focal_px / camera.width < 5:
         return camera, warn(f"focal length {camera.focal_px:.0f} px is odd", "check the calibration")
     return camera, ok(f"calibration of {info.header.frame_id!r}: {camera.model}, {camera.width} x {camera.height}")
+
+
+def decoded_size(msg: Image | CompressedImage) -> tuple[int, int] | None:
+    """Width and height [px] of a picture, None if it cannot be decoded."""
+    try:
+        height, width = pixels_of(msg).shape[:2]
+    except ValueError:
+        return None
+    return width, height
 
 
 def examine_transforms(node: Listener, image: Any) -> Iterator[Finding]:

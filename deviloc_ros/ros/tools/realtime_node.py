@@ -39,7 +39,7 @@ def node_running(options: argparse.Namespace, topics: Topics, changes: list[str]
         log = Path(folder) / "node.log"
         try:
             arguments = node_arguments(options, topics, changes)
-            with python_module("deviloc_ros.ros.node", *arguments, env=dict(os.environ), log=log):
+            with python_module("deviloc_ros.ros", *arguments, env=dict(os.environ), log=log):
                 yield
         except TimeoutError as error:
             raise ValueError(f"{error}; the node's last words:\n{tail(log)}") from error

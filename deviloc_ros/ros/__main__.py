@@ -1,0 +1,17 @@
+"""`python -m deviloc_ros.ros`: the node as a process of its own."""
+
+import sys
+
+from deviloc_ros.ros.signals import take_signals
+
+
+def main() -> int:
+    """Run the node until it is told to stop. Returns 1 if it could not start, else 0."""
+    take_signals()  # before seconds of imports
+    from deviloc_ros.ros.node import main
+
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

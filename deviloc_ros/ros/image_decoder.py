@@ -1,0 +1,43 @@
+"""Decoding of image messages: by cv_bridge where that works, else by the code that reads recordings."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+
+from deviloc_ros.messages.bridge_probe import BridgeProbe
+from deviloc_ros.ros.conversions import pixels_from_msg
+
+
+class ImageDecoder:
+    """Decodes images. Until it is known whether cv_bridge works, and if it does not, without it."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self._probe: BridgeProbe | None = BridgeProbe()
+        self._bridge: Any = None
+
+    def pixels(self, msg: Image | CompressedImage) -> NDArray:
+        """Return (H, W) gray or (H, W, 3) BGR, uint8.
+
+        Raises:
+            ValueError: the bytes are not what the encoding says, or the encoding is not one of a camera's picture.
+        """
+        if self._probe is not None and self._probe.has_ended:
+            self._bridge = self._open_bridge(self._probe.wait())
+            self._probe = None
+        return pixels_from_msg(msg, self._bridge)
+
+    def close(self) -> None:
+        """End the trial, if it is still under way."""
+        if self._probe is not None:
+            self._probe.close()
+
+    def _open_bridge(self, fault: str) -> Any:
+        if not fault:
+            return importlib.import_module("cv_bridge").CvBridge()
+        self._log.warning(f"cv_bridge does not work ({fault}); images are decoded without it")
+        return None

@@ -1,0 +1,64 @@
+"""SIGINT and SIGTERM: any number of them, at any moment, end the process quietly with status 0. Imports little."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
+PATIENCE_S = 4.0  # for an orderly end; ros2 launch asks more loudly after five
+
+
+class SignalTaker:
+    """Takes the signals that end a process out of everybody's hands, and gives them to one thread.
+
+    Python would raise KeyboardInterrupt wherever it stands, glog in pycolmap answers SIGTERM with a stack trace from
+    its import on, and rclpy shuts down and then calls both. Blocked in this thread and in all that it starts later, a
+    signal reaches none of them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._end: Callable[[], object] | None = None
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        threading.Thread(target=self._wait, name="signals", daemon=True).start()
+
+    def hand_over(self, end: Callable[[], object]) -> None:
+        """Let the first signal call `end` instead of ending the process at once."""
+        with self._lock:
+            self._end = end
+
+    def _wait(self) -> None:
+        signal.sigwait(ENDING)
+        with self._lock:
+            end = self._end
+        if end is None:
+            os._exit(0)
+        deadline_s = time.monotonic() + PATIENCE_S
+        threading.Thread(target=end, name="ending", daemon=True).start()  # which may wait, as for a lock
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            signal.sigtimedwait(ENDING, left_s)
+        os._exit(0)  # the image in hand is not worth more
+
+
+_taker: SignalTaker | None = None
+
+
+def take_signals() -> None:
+    """Take them from now on. For the process's first statements: a library must never have its thread before."""
+    global _taker
+    _taker = _taker or SignalTaker()
+
+
+def are_taken() -> bool:
+    """Whether `take_signals` was called in this process."""
+    return _taker is not None
+
+
+def call_on_signal(end: Callable[[], object]) -> None:
+    """Let the first signal call `end`, if signals were taken."""
+    if _taker is not None:
+        _taker.hand_over(end)
