@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from std_srvs.srv import Empty, SetBool
+from tf_transformations import euler_from_quaternion
 
 from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, stamp_ns
 from deviloc_ros.ros.endpoints import Endpoints
@@ -69,7 +71,8 @@ class Control:
             self._log.error(f"initialpose refused: {error}")
             return
         self._follower.hint(Fix(time_ns, map_from_base, covariance, self._odometry_near(time_ns)))
-        self._log.info(f"initialpose {map_from_base.translation.round(2).tolist()} m, waiting for an image that agrees")
+        where, yaw = map_from_base.translation.round(2).tolist(), euler_from_quaternion(map_from_base.rotation.quat)[2]
+        self._log.info(f"initialpose {where} m, yaw {math.degrees(yaw):.0f} deg, waiting for an image that agrees")
 
     def _on_set_initial_pose(self, request: Any, response: Any) -> Any:
         """The same as a service; it has no word for no, so a refusal is in the log alone."""
