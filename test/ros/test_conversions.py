@@ -172,7 +172,9 @@ def test_compressed_images_become_bgr(decode, kind):
         Image(width=64, height=48, encoding="nonsense", step=64, data=bytes(64 * 48)),
         CompressedImage(format="jpeg", data=b"not an image"),
         CompressedImage(format="jpeg", data=b""),
-        CompressedImage(format="16UC1; png compressed", data=bytes(cv2.imencode(".png", np.ones((4, 4), np.uint16))[1])),
+        CompressedImage(
+            format="16UC1; png compressed", data=bytes(cv2.imencode(".png", np.ones((4, 4), np.uint16))[1])
+        ),
         Image(width=64, height=48, encoding="32FC3", step=768, data=bytes(64 * 48 * 12)),
         Image(width=64, height=48, encoding="nv12", step=64, data=bytes(64 * 48)),
     ],
@@ -182,7 +184,10 @@ def test_damaged_images_are_refused(decode, msg):
         decode(msg)
 
 
-@pytest.mark.parametrize("encoding", ["bayer_rggb8", "bayer_gbrg8", "mono8", "mono16", "8UC1", "8UC3", "yuv422_yuy2", "rgb16", "nv12", "nv21"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["bayer_rggb8", "bayer_gbrg8", "mono8", "mono16", "8UC1", "8UC3", "yuv422_yuy2", "rgb16", "nv12", "nv21"],
+)
 def test_an_image_in_a_bag_is_decoded_as_the_node_decodes_it(encoding):
     bytes_a_pixel = {"mono16": 2, "yuv422_yuy2": 2, "rgb16": 6, "8UC3": 3}.get(encoding, 1)
     step = 64 * bytes_a_pixel + 8  # padded
