@@ -60,7 +60,10 @@ class LiveRobot(Node):
         self.create_subscription(TFMessage, "/tf", self._on_tf, 100)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._forget: Any = self.create_client(Empty, "reinitialize_global_localization")
-        self._thread = ListeningThread(self, "live_robot", lambda error: self.get_logger().error(repr(error)))
+        self._thread = ListeningThread(self, "live_robot", self._on_error)
+
+    def _on_error(self, error: BaseException) -> None:
+        self.get_logger().error(repr(error))
 
     def __enter__(self) -> LiveRobot:
         return self

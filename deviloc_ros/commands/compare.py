@@ -1,4 +1,4 @@
-"""`compare`: several runs of evaluate-bag side by side."""
+"""Put several runs of evaluate-bag side by side: `compare`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Write the page and print each run's headline."""
     from deviloc_ros.evaluation.recordings.headline import headline
     from deviloc_ros.evaluation.recordings.run_folder import read_run
-    from deviloc_ros.evaluation.report.page import comparison
-    from deviloc_ros.evaluation.report.trajectories import NOWHERE, surroundings
+    from deviloc_ros.evaluation.report.page import make_comparison
+    from deviloc_ros.evaluation.report.trajectories import NOWHERE, outline_map
     from deviloc_ros.maps.store import Map
 
     if len(options.runs) < 2:
         raise ValueError("compare takes two runs or more")
     runs = [read_run(folder) for folder in options.runs]
-    around = surroundings(Map.open(options.map)) if options.map else NOWHERE
-    options.output.write_text(comparison(runs, around))
+    around = outline_map(Map.open(options.map)) if options.map else NOWHERE
+    options.output.write_text(make_comparison(runs, around))
     for one in runs:
         print(f"{one.name}: " + "; ".join(f"{name} {value}" for name, value in headline(one)))
     print(f"page: {options.output}")

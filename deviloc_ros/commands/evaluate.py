@@ -1,10 +1,9 @@
-"""`evaluate`: the fixed protocols on real data."""
+"""Run the fixed protocols on real data: `evaluate`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from itertools import chain, product
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ from deviloc_ros.commands.flags.common import (
     add_every,
     add_preset,
     add_ray,
-    config_of,
     create_workers,
-    every_of,
+    read_config,
+    step_of,
 )
-from deviloc_ros.config import LIFTS, MATCHERS, Config
+from deviloc_ros.config import LIFTS, MATCHERS, Config, change_config
 from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS, RETRIEVALS, TRUE_POSE
 
 
@@ -62,53 +61,54 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Evaluate each protocol and print a line for each of its summaries."""
     from deviloc_ros.evaluation import covariance
-    from deviloc_ros.evaluation.summary_table import markdown
+    from deviloc_ros.evaluation.summary_table import format_summaries
 
-    config = config_of(options)
+    config = read_config(options)
     if options.references:
-        config = replace(config, retrieval=replace(config.retrieval, references=options.references))
+        config = change_config(config, retrieval={"references": options.references})
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
     if options.map and (options.matchers or options.lifts or options.remember_matches or options.depth):
         raise ValueError("--map is built already: give no --matchers, --lifts, --depth, --remember-matches")
     with create_workers(options.ray) as workers:
         tasks = [(options, config, name) for name in names]
-        of_each = workers.map(evaluate, tasks, names, desc="protocols", unit="protocol")
+        of_each = workers.map(evaluate_protocol, tasks, names, desc="protocols", unit="protocol")
         summaries = list(chain.from_iterable(of_each))
-    print(markdown(summaries))
+    print(format_summaries(summaries))
     if any(protocol.endswith("-loo") for protocol in names):
         print("-loo: translations in hundredths of the camera-to-scene distance, not cm; wrong fixes in metres.")
     if options.covariance:
-        nees = covariance.of_summaries(summaries)
-        print(covariance.table(nees))
-        covariance.draw(options.covariance, nees)
+        nees = covariance.collect_nees(summaries)
+        print(covariance.format_table(nees))
+        covariance.draw_nees(options.covariance, nees)
     if options.json:
         options.json.write_text(json.dumps(summaries if len(summaries) > 1 else summaries[0], indent=1))
     return 0
 
 
-def evaluate(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:
-    """The summaries of one protocol: one for each matcher, lift, kind of map and of retrieval asked for."""
+def evaluate_protocol(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:
+    """Return the summaries of one protocol: one for each matcher, lift, kind of map and of retrieval asked for."""
     from deviloc_ros.evaluation.protocols.run import Evaluation
-    from deviloc_ros.evaluation.protocols.scenes import load_protocol, with_kitchen_depth
-    from deviloc_ros.evaluation.summary_table import stages
+    from deviloc_ros.evaluation.protocols.scenes import add_kitchen_depth, load_protocol
+    from deviloc_ros.evaluation.summary_table import format_stages
     from deviloc_ros.maps.store import Map
 
-    protocol = load_protocol(name, options.data, every_of(options))
+    protocol = load_protocol(name, options.data, step_of(options))
     if options.map:
         evaluation, reference_map = Evaluation(protocol, config), Map.open(options.map)
         return [evaluation.run_in_map(reference_map, config, retrieval) for retrieval in options.retrieval]
     summaries = []
     for matcher in options.matchers or [config.matcher.name]:
-        config = replace(config, matcher=replace(config.matcher, name=matcher))
+        config = change_config(config, matcher={"name": matcher})
         evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)
-        changes = {"": None, ", depth": with_kitchen_depth} if options.depth else {"": None}
+        changes = {"": None, ", depth": add_kitchen_depth} if options.depth else {"": None}
         lifts = options.lifts or [config.lift.method]
         for lift, (suffix, change), retrieval in product(lifts, changes.items(), options.retrieval):
-            lifting = replace(config, lift=replace(config.lift, method=lift))
+            lifting = change_config(config, lift={"method": lift})
             summary = evaluation.run(lifting, retrieval, change=change)
             summaries.append({**summary, "lift": lift + suffix})
-            print(f"{name} {matcher} {lift}{suffix}: {stages(summaries[-1])} ms", flush=True)
+            print(f"{name} {matcher} {lift}{suffix}: {format_stages(summaries[-1])} ms", flush=True)
             if change:
                 print(f"  depth: {evaluation.built.depth.correction}", flush=True)
     return summaries

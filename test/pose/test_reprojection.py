@@ -8,10 +8,10 @@ from worlds import LENSES, PINHOLE, World, rigid_of, world
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import moved_frame, transform_points
-from deviloc_ros.pose.reprojection import PIXEL_STD, depth_stds, linearized, residuals_px
+from deviloc_ros.geometry import move_frame, transform_points
+from deviloc_ros.pose.reprojection import PIXEL_STD, depth_stds_from_confidence, linearize, residuals_px
 from deviloc_ros.pose.solve import solve_pnp
-from deviloc_ros.types import RIGHT, Localized
+from deviloc_ros.types import RIGHT_DEPTH_ERROR, Localized
 
 CERTAIN = PoseConfig(max_depth_discount=1.0)
 FAR_PX = 1e6
@@ -19,7 +19,7 @@ FAR_PX = 1e6
 
 def confidence_of(std):
     """What has that standard deviation: the inverse of `depth_stds`."""
-    return 2 / np.pi * np.arctan(RIGHT / (std / 1.4826))
+    return 2 / np.pi * np.arctan(RIGHT_DEPTH_ERROR / (std / 1.4826))
 
 
 def seen_from_aside(seed: int, *depth_stds: float, aside_m: float = 0.4, noise_px: float = 0.5) -> World:
@@ -37,31 +37,33 @@ def seen_from_aside(seed: int, *depth_stds: float, aside_m: float = 0.4, noise_p
         points_in_world=exact.origins + (exact.points_in_world - exact.origins) * off[:, None],
         confidence=confidence_of(stds),
     )
-    return World(PINHOLE, aside, spoilt[PINHOLE.in_image(keypoints)])
+    return World(PINHOLE, aside, spoilt[PINHOLE.is_in_image(keypoints)])
 
 
 def test_a_confidence_is_the_share_of_cauchy_distributed_errors_that_are_right():
     rng = np.random.default_rng(0)
     for confidence in (0.1, 0.5, 0.9, 0.99):
-        std = depth_stds(np.array([confidence]))[0]
+        std = depth_stds_from_confidence(np.array([confidence]))[0]
         errors = std / 1.4826 * np.abs(rng.standard_cauchy(200_000))
-        assert (errors < RIGHT).mean() == pytest.approx(confidence, abs=0.005)
+        assert (errors < RIGHT_DEPTH_ERROR).mean() == pytest.approx(confidence, abs=0.005)
         assert np.median(errors) == pytest.approx(std / 1.4826, rel=0.02)
-    assert depth_stds(np.ones(1))[0] < 1e-12 and np.isfinite(depth_stds(np.zeros(1))).all()
+    assert (
+        depth_stds_from_confidence(np.ones(1))[0] < 1e-12 and np.isfinite(depth_stds_from_confidence(np.zeros(1))).all()
+    )
 
 
 @pytest.mark.parametrize("discount, confidence", [(1.0, 0.3), (3.0, 1.0)])
 def test_certain_depths_leave_the_plain_residuals_and_their_derivatives(discount, confidence):
     given = seen_from_aside(0, 0.02)
     points = replace(given.correspondences, confidence=np.full(len(given.correspondences), confidence))
-    lines = linearized(points, PINHOLE, given.cam_from_world, discount, FAR_PX)
+    lines = linearize(points, PINHOLE, given.cam_from_world, discount, FAR_PX)
     plain = residuals_px(points, PINHOLE, given.cam_from_world)
     assert len(lines.rows) == len(points)
     np.testing.assert_allclose(lines.residuals, plain, atol=1e-9)
     np.testing.assert_allclose(lines.errors_px, np.linalg.norm(plain, axis=1), atol=1e-9)
     for axis in range(6):
         step = 1e-6 * np.eye(6)[axis]
-        moved = residuals_px(points, PINHOLE, moved_frame(step, given.cam_from_world))
+        moved = residuals_px(points, PINHOLE, move_frame(step, given.cam_from_world))
         np.testing.assert_allclose((moved - plain) / 1e-6, lines.jacobian[:, :, axis], rtol=1e-3, atol=0.05)
 
 
@@ -69,9 +71,9 @@ def test_certain_depths_leave_the_plain_residuals_and_their_derivatives(discount
 def test_derivatives_are_those_of_the_lens(camera):
     truth = world(0, camera=camera)
     points, px_per_m = truth.correspondences, camera.focal_px
-    lines = linearized(points, camera, truth.cam_from_world, 1.0, FAR_PX)
+    lines = linearize(points, camera, truth.cam_from_world, 1.0, FAR_PX)
     for axis in range(6):
-        steps = (moved_frame(sign * 1e-4 * np.eye(6)[axis], truth.cam_from_world) for sign in (1, -1))
+        steps = (move_frame(sign * 1e-4 * np.eye(6)[axis], truth.cam_from_world) for sign in (1, -1))
         ahead, behind = (residuals_px(points, camera, moved) for moved in steps)
         np.testing.assert_allclose((ahead - behind) / 2e-4, lines.jacobian[:, :, axis], atol=1e-4 * px_per_m)
 
@@ -84,17 +86,17 @@ def test_a_residual_along_the_line_of_an_uncertain_depth_counts_less_and_one_acr
     one_std_px = 0.01 * PINHOLE.focal_px * 0.4 / depths
     for shift, left in (([5.0, 0], 5 / np.hypot(1, one_std_px / PIXEL_STD)), ([0, 5.0], np.full(len(points), 5.0))):
         moved = replace(points, keypoints=points.keypoints + shift)
-        np.testing.assert_allclose(linearized(moved, PINHOLE, given.cam_from_world, 100, FAR_PX).errors_px, left)
+        np.testing.assert_allclose(linearize(moved, PINHOLE, given.cam_from_world, 100, FAR_PX).errors_px, left)
     moved = replace(points, keypoints=points.keypoints + np.array([5.0, 0]), confidence=np.full(len(points), 0.01))
-    np.testing.assert_allclose(linearized(moved, PINHOLE, given.cam_from_world, 3, FAR_PX).errors_px, 5 / 3)
-    assert len(linearized(moved, PINHOLE, given.cam_from_world, 3, 1.6).rows) == 0
+    np.testing.assert_allclose(linearize(moved, PINHOLE, given.cam_from_world, 3, FAR_PX).errors_px, 5 / 3)
+    assert len(linearize(moved, PINHOLE, given.cam_from_world, 3, 1.6).rows) == 0
 
 
 @pytest.mark.parametrize("camera", [PINHOLE, Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, -0.05))])
 def test_points_behind_the_camera_have_no_residual(camera):
     given = seen_from_aside(2, 0.02)
     turned = rigid_of([0, np.pi, 0], [0, 0, 0]) * given.cam_from_world
-    assert len(linearized(given.correspondences, camera, turned, 3, 100).rows) == 0
+    assert len(linearize(given.correspondences, camera, turned, 3, 100).rows) == 0
 
 
 def test_uncertain_depths_pull_the_pose_less_towards_the_reference():

@@ -27,7 +27,7 @@ from deviloc_ros.evaluation.recordings.offline import OfflineRun
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.recordings.sampling import Sampled, all_of, every_kth, within_budget
 from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
-from deviloc_ros.evaluation.versions import versions
+from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
@@ -35,8 +35,8 @@ from deviloc_ros.tracking.follower import Step
 
 log = logging.getLogger(__name__)
 ADVICE = {
-    Status.NO_CAMERA_INFO: "choose another --camera-info-topic, take that of another frame with --camera-info-frame, or "
-    "give the calibration with --camera",
+    Status.NO_CAMERA_INFO: "choose another --camera-info-topic, take that of another frame with --camera-info-frame, "
+    "or give the calibration with --camera",
     Status.BAD_CAMERA_INFO: "give the calibration with --camera MODEL,W,H,PARAMS",
     Status.NO_EXTRINSIC: 'give --base-frame, --camera-frame or --extrinsic "x y z qx qy qz qw"',
     Status.UNDECODABLE: "is it the topic of a camera's picture? choose another --image-topic",
@@ -170,7 +170,7 @@ def conclude(
         **summarize_frames(frames),
         "odometry": odometry,
         "frames_out_of_order": sum(b.stamp_ns < a.stamp_ns for a, b in pairwise(estimates)),
-        "versions": versions(),
+        "versions": collect_versions(),
     }
     return Run(recording.path.stem, summary, summarize_latency(frames), frames)
 
