@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -58,7 +60,8 @@ def distortion(camera: Camera) -> tuple[str, list[float]]:
 class BagWriter:
     """Writes messages in the order of the calls. Use it as a context; the folder must not exist.
 
-    Every message is stored at its own stamp, as if it had been received when it was made.
+    The folder appears when the context ends well, whole; of one that ends with an error nothing stays. Every message is
+    stored at its own stamp, as if it had been received when it was made, or `late_ns` after.
 
     Raises:
         FileExistsError: there is something at `path`.
@@ -68,17 +71,26 @@ class BagWriter:
         if path.exists():
             raise FileExistsError(f"{path} exists already")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = Writer(path, version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP)
+        self.late_ns = 0
+        self._path = path
         self._connections: dict[str, Connection] = {}
 
     def __enter__(self) -> BagWriter:
+        self._unfinished = Path(tempfile.mkdtemp(prefix=f".{self._path.name}.", dir=self._path.parent))
+        unfinished = self._unfinished / self._path.name
+        self._writer = Writer(unfinished, version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        try:
+            self._writer.close()
+            if error is None:
+                (self._unfinished / self._path.name).rename(self._path)
+        finally:
+            shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def image(self, topic: str, time_ns: int, frame: str, pixels: NDArray) -> None:
         """sensor_msgs/Image from (H, W) gray or (H, W, 3) BGR, uint8, or (H, W) depth: uint16 mm or float32 m."""
@@ -177,7 +189,7 @@ class BagWriter:
                 topic, kind, typestore=TYPES, offered_qos_profiles=offered
             )
         message = TYPES.types[kind](**fields)
-        self._writer.write(self._connections[topic], time_ns, TYPES.serialize_cdr(message, kind))
+        self._writer.write(self._connections[topic], time_ns + self.late_ns, TYPES.serialize_cdr(message, kind))
 
 
 def header(time_ns: int, frame: str) -> Any:

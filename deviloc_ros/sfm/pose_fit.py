@@ -6,7 +6,7 @@ images do: whatever poses are said to be, the matches of two images obey one mot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.sfm.landmarks import MAX_EPIPOLAR_ERROR_PX, epipolar_errors_px, find_nearby_pairs
 from deviloc_ros.sfm.matches import Keypoints, keep_verified, match_pairs
+from deviloc_ros.sfm.pose_suspects import MatchedPair, explain_contradiction
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.types import Matches, ReferenceView
 from deviloc_ros.workers.base import Workers
@@ -34,7 +35,7 @@ class PoseFit:
     pairs: int
     median_px: float
     lost_share: float
-    advice: str = "try --refine-poses"
+    advice: str = ""
 
     @staticmethod
     def from_pairs(errors_px: list[NDArray]) -> PoseFit:
@@ -69,12 +70,14 @@ def measure_pose_fit(keypoints: Keypoints, images: list[PosedImage], workers: Wo
     by_name, pairs = {image.name: image for image in images}, find_nearby_pairs(images)
     sample = pairs[:: max(1, -(-len(pairs) // MAX_PAIRS))]
     graph = match_pairs(keypoints, images, sample, keep_verified, workers)
-    errors_px = []
+    places = {name: place for place, name in enumerate(by_name)}
+    matched = []
     for (a, b), rows in graph.matches.items():
         if len(rows):
             pixels_a, pixels_b = graph.keypoints[a][rows[:, 0]], graph.keypoints[b][rows[:, 1]]
-            errors_px.append(epipolar_errors_px(by_name[a], by_name[b], pixels_a, pixels_b))
-    return PoseFit.from_pairs(errors_px)
+            matched.append(MatchedPair(by_name[a], by_name[b], pixels_a, pixels_b, abs(places[a] - places[b])))
+    fit = PoseFit.from_pairs([pair.errors_px() for pair in matched])
+    return replace(fit, advice=explain_contradiction(matched)) if fit.contradicts else fit
 
 
 def epipolar_errors_with_view(image: PosedImage, view: ReferenceView, matches: Matches) -> NDArray:

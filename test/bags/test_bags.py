@@ -112,3 +112,10 @@ def test_damaged_metadata_is_told_from_damaged_files(bag, text):
     part.write_bytes(part.read_bytes()[:100])
     with pytest.raises(ValueError, match="if the recorder was stopped hard"), Recording(path):
         pass
+
+
+def test_a_bag_that_could_not_be_finished_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), BagWriter(tmp_path / "bag") as writer:
+        writer.pose("/truth", TIME_NS, "map", POSE)
+        raise RuntimeError("the disk is full")
+    assert not list(tmp_path.iterdir())

@@ -5,11 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 import pytest
 import torch
 from rooms import QUIET
+from scipy.spatial.transform import Rotation
 from worlds import PINHOLE, rigid_of
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import warn_if_far
 from deviloc_ros.maps.inspect import describe_map
@@ -57,6 +60,75 @@ def test_half_of_the_views_a_little_off_contradict_the_others():
     fit = measure_pose_fit(keypoints, images, QUIET)
     assert fit.contradicts and 0.2 < fit.lost_share < 16 / 28  # 16 of 28 pairs are of both halves
     assert f"{fit.median_px:.1f} px off" in str(fit) and "--refine-poses" in str(fit)
+
+
+BODY_FROM_CAM = rigid_of(Rotation.from_matrix([[0, 0, 1], [-1, 0, 0], [0, -1, 0]]).as_rotvec(), [0, 0, 0])
+BENT = Camera("OPENCV", 640, 480, (*PINHOLE.params, -0.3, 0.1, 0.0, 0.0))
+MISTAKES = {
+    "OpenGL's axes": (lambda image: turned(image, rigid_of([np.pi, 0, 0], [0, 0, 0])), "--axes opencv"),
+    "a body's axes": (lambda image: turned(image, BODY_FROM_CAM), "x ahead"),
+    "images on their side": (lambda image: turned(image, rigid_of([0, 0, np.pi / 2], [0, 0, 0])), "turned by 270 deg"),
+    "images upside down": (lambda image: turned(image, rigid_of([0, 0, np.pi], [0, 0, 0])), "turned by 180 deg"),
+    "poses the other way round": (
+        lambda image: replace(image, cam_from_world=image.cam_from_world.inverse()),
+        "the other way round",
+    ),
+    "a mount that is turned": (lambda image: turned(image, rigid_of([0.1, -0.05, 0.02], [0, 0, 0])), "turned by 6.5 deg"),
+    "a mount that is elsewhere": (lambda image: turned(image, rigid_of([0, 0, 0], [0.0, 0.0, 0.5])), "mount right"),
+    "a lens that is rectified": (lambda image: replace(image, camera=BENT), "--rectified"),
+    "another focal length": (lambda image: replace(image, camera=PINHOLE.with_focal_times(1.25)), "focal length is 0.8"),
+}
+
+
+def turned(image, new_from_cam):
+    return replace(image, cam_from_world=new_from_cam * image.cam_from_world)
+
+
+def winding(step_rad=(0.12, 0.25, 0.1)):
+    """As `seen`, but the camera turns about all axes, so that its mount shows."""
+    images, keypoints = seen()
+    rng = np.random.default_rng(0)
+    points = rng.uniform([-3, -2.5, 4], [3, 2.5, 8], (POINTS, 3))
+    for number, image in enumerate(images):
+        swing = np.array(step_rad) * np.sin([number, 1.7 * number, 2.3 * number])
+        pose = rigid_of(swing, [-0.15 * number, 0.1 * np.sin(number), 0.1 * np.cos(number)])
+        pixels = PINHOLE.project(transform_points(pose, points)) + rng.normal(0, NOISE_PX, (POINTS, 2))
+        images[number] = replace(image, cam_from_world=pose)
+        features = keypoints.features[image.name]
+        keypoints.features[image.name] = replace(features, keypoints=torch.from_numpy(pixels))
+    return images, keypoints
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_what_is_wrong_with_all_poses_alike_is_named(name):
+    mistake, says = MISTAKES[name]
+    images, keypoints = winding()
+    assert not measure_pose_fit(keypoints, images, QUIET).contradicts
+    fit = measure_pose_fit(keypoints, [mistake(image) for image in images], QUIET)
+    assert fit.contradicts and says in str(fit) and "--refine-poses" not in str(fit), str(fit)
+
+
+def test_something_that_moves_with_the_camera_is_named():
+    images, keypoints = winding()
+    rng = np.random.default_rng(1)
+    fixed = rng.uniform([0, 300], [640, 480], (POINTS * 2 // 3, 2))
+    for image in images:
+        features = keypoints.features[image.name]
+        pixels = features.keypoints.numpy().copy()
+        pixels[: len(fixed)] = fixed + rng.normal(0, 0.1, fixed.shape)
+        keypoints.features[image.name] = replace(features, keypoints=torch.from_numpy(pixels))
+    fit = measure_pose_fit(keypoints, images, QUIET)
+    assert fit.contradicts and "moves with the camera, mask it" in str(fit), str(fit)
+
+
+def test_poses_that_drift_are_to_be_refined():
+    images, keypoints = winding()
+    drift = rigid_of([0.004, 0.006, 0.0], [0.01, 0.0, 0.005])
+    off = pycolmap.Rigid3d()
+    for number, image in enumerate(images):
+        images[number], off = replace(image, cam_from_world=off * image.cam_from_world), drift * off
+    fit = measure_pose_fit(keypoints, images, QUIET)
+    assert fit.contradicts and "--refine-poses" in str(fit), str(fit)
 
 
 def test_a_common_motion_of_all_views_changes_nothing():

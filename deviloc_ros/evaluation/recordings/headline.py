@@ -51,8 +51,9 @@ def why_without_pose(run: Run) -> list[tuple[str, str]]:
     counts = Counter(f.estimate.status for f in run.frames if not f.localized)
     lines = []
     for status, count in counts.most_common():
-        words, detail = status.sentence, first[status]
-        lines.append(("without a pose", f"{count}: {words}" + (f" ({detail})" if detail and detail != words else "")))
+        words = status.sentence
+        detail = first[status] or words
+        lines.append(("without a pose", f"{count}: {detail if detail.startswith(words) else f'{words} ({detail})'}"))
     return lines
 
 

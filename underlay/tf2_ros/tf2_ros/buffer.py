@@ -3,11 +3,13 @@
 import math
 import threading
 import time as wall_time
+from collections.abc import Container, Iterator
 
 from builtin_interfaces.msg import Time as TimeMsg
 from geometry_msgs.msg import TransformStamped
-from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.clock import Clock, JumpThreshold, TimeJump
 from rclpy.duration import Duration
+from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.time import Time
@@ -20,12 +22,13 @@ from tf2_ros.exceptions import (
     LookupException,
     TransformException,
 )
-from tf2_ros.time_cache import Sample, StaticCache, TimeCache
+from tf2_ros.time_cache import Sample, StaticCache, TimeCache, seconds
 
 DEFAULT_CACHE_TIME = Duration(seconds=10.0)
 QUATERNION_TOLERANCE = 1e-2  # of the squared length, as in tf2
-LONGEST_CHAIN = 1000  # a longer one is a loop
+SHORTEST_SPAN_NS = 100_000  # over which a rate is told
 POLL_S = 0.02
+LOG = get_logger("tf2_buffer")
 
 
 class Buffer:
@@ -39,19 +42,20 @@ class Buffer:
         self._cache_ns = (cache_time or DEFAULT_CACHE_TIME).nanoseconds
         self._caches: dict[str, TimeCache | StaticCache] = {}  # by child frame
         self._frames: set[str] = set()
+        self._authorities: dict[str, str] = {}
         self._waiters: list[tuple[str, str, Time, Future]] = []
         self._lock = threading.RLock()
         clock = node.get_clock() if node is not None else Clock()
-        threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        threshold = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1), on_clock_change=True)
         self._jump_handle = clock.create_jump_callback(threshold, post_callback=self._on_time_jump)
 
-    def set_transform(self, transform: TransformStamped, authority: str = "default_authority") -> bool:
-        """Add one sample of a moving frame; False if it is malformed, too old, or a repetition."""
-        return self._set(transform, static=False)
+    def set_transform(self, transform: TransformStamped, authority: str) -> None:
+        """Add one sample of a moving frame. What is malformed or too old is left out with a line in the log."""
+        self._set(transform, authority, static=False)
 
-    def set_transform_static(self, transform: TransformStamped, authority: str = "default_authority") -> bool:
-        """Add a transform that holds at all times; False if it is malformed."""
-        return self._set(transform, static=True)
+    def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
+        """Add a transform that holds at all times. What is malformed is left out with a line in the log."""
+        self._set(transform, authority, static=True)
 
     def lookup_transform(
         self,
@@ -93,8 +97,8 @@ class Buffer:
         time: Time,
         timeout: Duration = Duration(),  # noqa: B008
         return_debug_tuple: bool = False,
-    ) -> bool | tuple[bool, str]:
-        """Whether `lookup_transform` would answer, waiting up to `timeout`; with the reason if asked for a tuple."""
+    ) -> int | tuple[int, str]:
+        """1 or 0: whether `lookup_transform` would answer, waiting up to `timeout`; with the reason if asked for a tuple."""
         deadline_s = wall_time.monotonic() + timeout.nanoseconds * 1e-9
         possible, reason = self._try(target_frame, source_frame, time)
         while not possible and wall_time.monotonic() < deadline_s:
@@ -118,8 +122,9 @@ class Buffer:
     def lookup_transform_core(self, target_frame: str, source_frame: str, time: Time) -> TransformStamped:
         """`lookup_transform` without waiting."""
         with self._lock:
-            self._check_frame("target_frame", target_frame)
-            self._check_frame("source_frame", source_frame)
+            if target_frame != source_frame:  # a frame in itself needs not be known
+                self._check_frame("target_frame", target_frame)
+                self._check_frame("source_frame", source_frame)
             time_ns = time.nanoseconds or self._latest_common_ns(target_frame, source_frame)
             target_from_source = self._chain(target_frame, source_frame, time_ns)
         stamp = Time(nanoseconds=time_ns).to_msg()
@@ -131,7 +136,7 @@ class Buffer:
             self._check_frame("target_frame", target_frame)
             self._check_frame("source_frame", source_frame)
             latest_ns = self._latest_common_ns(target_frame, source_frame)
-        return Time(nanoseconds=latest_ns, clock_type=ClockType.ROS_TIME)
+        return Time(nanoseconds=latest_ns)  # of the system's clock, as tf2's
 
     def clear(self) -> None:
         """Forget where moving frames were. Static transforms and the names of all frames stay."""
@@ -139,16 +144,35 @@ class Buffer:
             for cache in self._caches.values():
                 cache.clear()
 
-    def _set(self, msg: TransformStamped, static: bool) -> bool:
+    def all_frames_as_string(self) -> str:
+        """A line a frame: its name and that of its parent."""
+        with self._lock:
+            return "".join(
+                f"Frame {child} exists with parent {cache.latest.parent if cache.latest else 'NO_PARENT'}.\n"
+                for child, cache in self._caches.items()
+            )
+
+    def all_frames_as_yaml(self) -> str:
+        """Parent, broadcaster, rate and times of each frame, as YAML."""
+        with self._lock:
+            frames = {child: cache for child, cache in self._caches.items() if cache.latest is not None}
+            listing = [yaml_of(child, cache, self._authorities[child]) for child, cache in frames.items()]
+        return "".join(listing) or "[]"
+
+    def _set(self, msg: TransformStamped, authority: str, static: bool) -> None:
         parent, child = msg.header.frame_id.removeprefix("/"), msg.child_frame_id.removeprefix("/")
-        if not parent or not child or parent == child or not is_rigid(msg):
-            return False
+        if problems := list(problems_of(msg, parent, child)):
+            for problem in problems:
+                LOG.error(f"{problem}: ignoring transform {parent!r} <- {child!r} from authority {authority!r}")
+            return
         sample = Sample(Time.from_msg(msg.header.stamp).nanoseconds, parent, transform_from_msg(msg))
         with self._lock:
             inserted = self._cache_for(child, static).insert(sample)
             self._frames |= {parent, child}
+            self._authorities[child] = authority
+        if not inserted:
+            LOG.warning(f"TF_OLD_DATA: ignoring data from the past for frame {child} at {seconds(sample.stamp_ns)}")
         self._wake_waiters()
-        return inserted
 
     def _cache_for(self, child: str, static: bool) -> TimeCache | StaticCache:
         kind = StaticCache if static else TimeCache
@@ -163,58 +187,85 @@ class Buffer:
             raise LookupException(f'"{frame}" passed to lookupTransform argument {argument} does not exist.')
 
     def _chain(self, target: str, source: str, time_ns: int) -> Transform:
-        """target_from_source through their nearest common ancestor."""
+        """target_from_source, by the frame where the way up from the source ends, or before if the target is on it."""
         if target == source:
             return IDENTITY
-        source_chain, source_end = self._ancestors(source, time_ns)
-        target_chain, target_end = self._ancestors(target, time_ns)
-        for ancestor, ancestor_from_target in target_chain.items():
-            if ancestor in source_chain:
-                return compose(inverse(ancestor_from_target), source_chain[ancestor])
+        from_source, source_end = self._climb(source, target, time_ns)
+        if target in from_source:
+            return from_source[target]
+        top = next(reversed(from_source))
+        from_target, target_end = self._climb(target, top, time_ns, source)
+        if source in from_target:
+            return inverse(from_target[source])
+        if top in from_target:
+            return compose(inverse(from_target[top]), from_source[top])
         question = f"when looking up transform from frame [{source}] to frame [{target}]"
-        if out_of_reach := source_end or target_end:
+        if out_of_reach := target_end or source_end:
             raise ExtrapolationException(f"{out_of_reach}, {question}")
-        raise ConnectivityException(
-            f"Could not find a connection between '{target}' and '{source}' because they are not part of the same "
-            f"tree at time {time_ns * 1e-9:.9f}, {question}"
-        )
+        raise ConnectivityException(f"{self._no_connection(target, source)}, {question}")
 
-    def _ancestors(self, frame: str, time_ns: int) -> tuple[dict[str, Transform], ExtrapolationException | None]:
-        """`ancestor_from_frame` for the frame and each ancestor, nearest first, and why the walk up ended early."""
-        chain = {frame: IDENTITY}
-        current = frame
-        while True:
+    def _climb(
+        self, start: str, end: str, time_ns: int, other_end: str = ""
+    ) -> tuple[dict[str, Transform], ExtrapolationException | None]:
+        """`ancestor_from_start` of a frame and its ancestors up to an end, nearest first, and why it ended before.
+
+        Raises:
+            LookupException: the way goes round in a circle that no end lies on.
+        """
+        chain, frame = {start: IDENTITY}, start
+        while frame not in (end, other_end) and (cache := self._caches.get(frame)) is not None:
             try:
-                sample = self._sample(current, time_ns)
+                sample = cache.at(time_ns)
             except ExtrapolationException as error:
                 return chain, error
-            if sample is None:
-                return chain, None
-            if sample.parent in chain or len(chain) > LONGEST_CHAIN:
-                raise LookupException(f'The tree of frames has a loop through "{sample.parent}".')
-            chain[sample.parent] = compose(sample.parent_from_child, chain[current])
-            current = sample.parent
-
-    def _sample(self, frame: str, time_ns: int) -> Sample | None:
-        cache = self._caches.get(frame)
-        return None if cache is None else cache.at(time_ns)
+            self._check_no_loop(sample.parent, chain)
+            chain[sample.parent] = compose(sample.parent_from_child, chain[frame])
+            frame = sample.parent
+        return chain, None
 
     def _latest_common_ns(self, target: str, source: str) -> int:
-        """The oldest of the latest stamps along the chain, as it hangs together now; 0 if nothing in it moves."""
-        source_chain, target_chain = (list(self._ancestors(frame, 0)[0]) for frame in (source, target))
-        ancestor = next((frame for frame in target_chain if frame in source_chain), None)
-        if ancestor is None:
-            return 0  # the lookup that follows says that there is no connection
-        edges = source_chain[: source_chain.index(ancestor)] + target_chain[: target_chain.index(ancestor)]
-        stamps_ns = [self._caches[frame].latest_ns for frame in edges or [target] if frame in self._caches]
-        return min((stamp_ns for stamp_ns in stamps_ns if stamp_ns is not None), default=0)
+        """The oldest of the latest stamps between two frames, as they hang together now; 0 if nothing there moves.
 
-    def _try(self, target_frame: str, source_frame: str, time: Time) -> tuple[bool, str]:
+        Raises:
+            ConnectivityException, LookupException: they do not hang together; there is a loop.
+        """
+        if target == source:
+            cache = self._caches.get(source)
+            return cache.latest.stamp_ns if cache is not None and cache.latest is not None else 0
+        from_source, from_target = self._latest_stamps(source, target), self._latest_stamps(target, source)
+        common = next((frame for frame in from_target if frame in from_source), None)
+        if common is None:
+            raise ConnectivityException(self._no_connection(target, source))
+        stamps_ns = [stamp_ns for way in (from_source, from_target) for stamp_ns in stamps_before(way, common)]
+        return min((stamp_ns for stamp_ns in stamps_ns if stamp_ns), default=0)
+
+    def _latest_stamps(self, start: str, end: str) -> dict[str, int]:
+        """Frames from one up to an end or a root, as they hang now, each with the stamp of the way up to its parent."""
+        way, frame = {}, start
+        while frame != end and (cache := self._caches.get(frame)) is not None and (sample := cache.latest) is not None:
+            way[frame] = sample.stamp_ns
+            self._check_no_loop(sample.parent, way)
+            frame = sample.parent
+        return way | {frame: 0}
+
+    def _check_no_loop(self, frame: str, way: Container[str]) -> None:
+        if frame in way:
+            raise LookupException(
+                f"The tf tree is invalid because it contains a loop.\n{self.all_frames_as_string()}"
+            )
+
+    def _no_connection(self, target: str, source: str) -> str:
+        return (
+            f"Could not find a connection between '{target}' and '{source}' because they are not part of the same tree."
+            "Tf has two or more unconnected trees."
+        )
+
+    def _try(self, target_frame: str, source_frame: str, time: Time) -> tuple[int, str]:
         try:
             self.lookup_transform_core(target_frame, source_frame, time)
         except TransformException as error:
-            return False, str(error)
-        return True, ""
+            return 0, str(error)
+        return 1, ""
 
     def _wake_waiters(self) -> None:
         with self._lock:
@@ -227,12 +278,43 @@ class Buffer:
         self.clear()
 
 
-def is_rigid(msg: TransformStamped) -> bool:
-    """Whether all numbers are finite and the quaternion has about unit length."""
+def stamps_before(way: dict[str, int], end: str) -> Iterator[int]:
+    """Stamps of the frames of a way before one of them."""
+    for frame, stamp_ns in way.items():
+        if frame == end:
+            return
+        yield stamp_ns
+
+
+def problems_of(msg: TransformStamped, parent: str, child: str) -> Iterator[str]:
+    """What makes a transform none, by the names that tf2 has for it."""
+    if parent == child:
+        yield "TF_SELF_TRANSFORM"
+    if not child:
+        yield "TF_NO_CHILD_FRAME_ID"
+    if not parent:
+        yield "TF_NO_FRAME_ID"
     translation, rotation = msg.transform.translation, msg.transform.rotation
-    squared_length = rotation.x**2 + rotation.y**2 + rotation.z**2 + rotation.w**2
-    finite = all(math.isfinite(value) for value in (translation.x, translation.y, translation.z, squared_length))
-    return finite and abs(squared_length - 1.0) < QUATERNION_TOLERANCE
+    quaternion = (rotation.x, rotation.y, rotation.z, rotation.w)
+    if any(math.isnan(value) for value in (translation.x, translation.y, translation.z, *quaternion)):
+        yield "TF_NAN_INPUT"
+    if not abs(sum(value * value for value in quaternion) - 1.0) < QUATERNION_TOLERANCE:
+        yield "TF_DENORMALIZED_QUATERNION"
+
+
+def yaml_of(child: str, cache: TimeCache | StaticCache, authority: str) -> str:
+    """One frame's entry."""
+    latest_ns, oldest_ns = cache.latest.stamp_ns, cache.oldest_ns
+    rate = len(cache) * 1e9 / max(latest_ns - oldest_ns, SHORTEST_SPAN_NS)
+    return (
+        f"{child}: \n"
+        f"  parent: '{cache.latest.parent}'\n"
+        f"  broadcaster: '{authority}'\n"
+        f"  rate: {rate:.3f}\n"
+        f"  most_recent_transform: {seconds(latest_ns)}\n"
+        f"  oldest_transform: {seconds(oldest_ns)}\n"
+        f"  buffer_length: {(latest_ns - oldest_ns) * 1e-9:.3f}\n"
+    )
 
 
 def transform_from_msg(msg: TransformStamped) -> Transform:

@@ -1,6 +1,6 @@
 """The recent past of one frame: its parent, and where it was in it."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 from tf2_ros.algebra import Transform, interpolate
@@ -16,7 +16,10 @@ class Sample(NamedTuple):
 
 
 class TimeCache:
-    """Samples of a moving frame, oldest first, at most `length_ns` long."""
+    """Samples of a moving frame, oldest first; of equal stamps in the order of arrival.
+
+    Whatever is older than `length_ns` is forgotten before the next sample comes, so one more than that is kept.
+    """
 
     def __init__(self, length_ns: int):
         self._length_ns = length_ns
@@ -24,36 +27,48 @@ class TimeCache:
         self._samples: list[Sample] = []
 
     @property
-    def latest_ns(self) -> int | None:
-        return self._stamps_ns[-1] if self._stamps_ns else None
+    def latest(self) -> Sample | None:
+        """The newest sample; of several with its stamp the last that came."""
+        return self._samples[-1] if self._samples else None
+
+    @property
+    def oldest_ns(self) -> int:
+        """The stamp of the oldest sample; 0 if there is none."""
+        return self._stamps_ns[0] if self._stamps_ns else 0
+
+    def __len__(self) -> int:
+        return len(self._samples)
 
     def insert(self, sample: Sample) -> bool:
-        """Add a sample and forget what has become too old; False if it is itself too old or repeats a time."""
-        if self._stamps_ns and sample.stamp_ns < self._stamps_ns[-1] - self._length_ns:
-            return False
-        index = bisect_left(self._stamps_ns, sample.stamp_ns)
-        if index < len(self._stamps_ns) and self._stamps_ns[index] == sample.stamp_ns:
-            return False
-        self._stamps_ns.insert(index, sample.stamp_ns)
-        self._samples.insert(index, sample)
-        self._forget_before(self._stamps_ns[-1] - self._length_ns)
+        """Add a sample, unless the very same is there; False if it is too old."""
+        if self._stamps_ns:
+            oldest_ns = self._stamps_ns[-1] - self._length_ns
+            self._forget_before(oldest_ns)
+            if sample.stamp_ns < oldest_ns:
+                return False
+        index = bisect_right(self._stamps_ns, sample.stamp_ns)
+        if sample not in self._samples[bisect_left(self._stamps_ns, sample.stamp_ns) : index]:
+            self._stamps_ns.insert(index, sample.stamp_ns)
+            self._samples.insert(index, sample)
         return True
 
-    def at(self, time_ns: int) -> Sample | None:
-        """The frame at a time (0: the latest), or None if the cache is empty.
+    def at(self, time_ns: int) -> Sample:
+        """The frame at a time (0: the latest).
 
         Raises:
-            ExtrapolationException: the time lies outside the samples.
+            ExtrapolationException: the time lies outside the samples, or there is none.
         """
         if not self._samples:
-            return None
-        if time_ns == 0:
+            raise ExtrapolationException(
+                f"Lookup would require extrapolation at time {seconds(time_ns)}, but nothing is in the buffer"
+            )
+        if time_ns in (0, self._stamps_ns[-1]):
             return self._samples[-1]
-        index = bisect_left(self._stamps_ns, time_ns)
-        if index < len(self._samples) and self._stamps_ns[index] == time_ns:
-            return self._samples[index]
-        if index in (0, len(self._samples)):
+        if time_ns == self._stamps_ns[0]:
+            return self._samples[0]
+        if not self._stamps_ns[0] < time_ns < self._stamps_ns[-1]:
             raise ExtrapolationException(self._out_of_reach(time_ns))
+        index = bisect_right(self._stamps_ns, time_ns)
         return between(self._samples[index - 1], self._samples[index], time_ns)
 
     def clear(self) -> None:
@@ -82,16 +97,24 @@ class TimeCache:
 class StaticCache:
     """A frame that never moves."""
 
-    latest_ns = None
+    oldest_ns = 0
 
     def __init__(self) -> None:
         self._sample: Sample | None = None
+
+    @property
+    def latest(self) -> Sample | None:
+        """The sample, with the stamp 0 that stands for any time."""
+        return self._sample._replace(stamp_ns=0)
+
+    def __len__(self) -> int:
+        return 1
 
     def insert(self, sample: Sample) -> bool:
         self._sample = sample
         return True
 
-    def at(self, time_ns: int) -> Sample | None:
+    def at(self, time_ns: int) -> Sample:
         return self._sample._replace(stamp_ns=time_ns)
 
     def clear(self) -> None:

@@ -12,6 +12,7 @@ from tf2_ros.buffer import Buffer
 
 DYNAMIC_QOS = QoSProfile(depth=100, history=HistoryPolicy.KEEP_LAST)
 STATIC_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL, history=HistoryPolicy.KEEP_LAST)
+AUTHORITY = "default_authority"  # who sent a transform is not known here
 
 
 class TransformListener:
@@ -67,8 +68,8 @@ class TransformListener:
 
     def _on_tf(self, msg: TFMessage) -> None:
         for transform in msg.transforms:
-            self.buffer.set_transform(transform)
+            self.buffer.set_transform(transform, AUTHORITY)
 
     def _on_tf_static(self, msg: TFMessage) -> None:
         for transform in msg.transforms:
-            self.buffer.set_transform_static(transform)
+            self.buffer.set_transform_static(transform, AUTHORITY)

@@ -1,0 +1,225 @@
+"""What may be wrong with poses that contradict the images: axes, mount, lens, a thing fixed in view. Each is tried.
+
+Every suspect is one change to all images alike. The matches, which do not depend on poses, tell whether it mends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import permutations, product
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.geometry import moved_frame
+from deviloc_ros.sfm.landmarks import epipolar_errors_px
+from deviloc_ros.sources.base import PosedImage
+
+MAX_PAIRS, MAX_MATCHES = 40, 40  # that are looked at: a change to all images shows in any
+MENDS = 0.5  # of the error at most is left by what explains it
+NEARLY_AS_GOOD = 1.3  # times the least error: a simpler explanation is preferred up to there
+FOCAL_FACTORS = np.geomspace(0.7, 1.4, 57)
+LEAST_MOUNT_DEG, LEAST_MOUNT_UNITS = 0.5, 0.01  # of a mount's error, that are worth a word
+LARGEST_MOUNT = np.array([1.0, 1.0, 1.0, 0.7, 0.7, 0.7])  # [m], [rad]; beyond, a mount would explain anything
+FIXED_PX, MOVED_PX = 1.0, 5.0  # a match stays where it was; most others do not
+FIXED_SHARE = 0.2
+NEIGHBOURS_FIT = 0.6  # of the error of all pairs, where poses drift
+OPENGL = np.diag([1.0, -1.0, -1.0])
+BODY = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])  # camera axes (z ahead) of a body's (x ahead)
+
+Change = Callable[[PosedImage], PosedImage]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchedPair:
+    """Two images and the pixels, (N, 2) each, that show the same points."""
+
+    a: PosedImage
+    b: PosedImage
+    pixels_a: NDArray
+    pixels_b: NDArray
+    apart: int  # in the order of the images
+
+    def changed(self, change: Change) -> MatchedPair:
+        """Return the same of changed images."""
+        return replace(self, a=change(self.a), b=change(self.b))
+
+    def thinned(self) -> MatchedPair:
+        """Return the same with a sample of the matches."""
+        rows = np.linspace(0, len(self.pixels_a) - 1, min(len(self.pixels_a), MAX_MATCHES)).astype(int)
+        return replace(self, pixels_a=self.pixels_a[rows], pixels_b=self.pixels_b[rows])
+
+    def errors_px(self) -> NDArray:
+        """Return (N,) distances from the epipolar lines [px]."""
+        return epipolar_errors_px(self.a, self.b, self.pixels_a, self.pixels_b)
+
+    def shifts_px(self) -> NDArray:
+        """Return (N,) how far each point is from where the other image has it [px]."""
+        return np.linalg.norm(self.pixels_a - self.pixels_b, axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An explanation: what it says, and the error that it leaves [px]."""
+
+    words: str
+    left_px: float
+
+
+def explain_contradiction(pairs: list[MatchedPair]) -> str:
+    """Return what explains that poses contradict the images, and what to do about it; or that nothing tried does."""
+    some = [pair.thinned() for pair in pairs[:: max(1, len(pairs) // MAX_PAIRS)]]
+    given_px = median_error_px(some)
+    found = [s for s in suspects(some) if s.left_px < MENDS * given_px]
+    if found:
+        least_px = min(suspect.left_px for suspect in found)
+        best = next(s for s in found if s.left_px <= NEARLY_AS_GOOD * least_px)  # they come in order of simplicity
+        return f"{best.words} (then {best.left_px:.1f} px)"
+    tried = "axes, mount, lens, focal length and things fixed in view were tried and do not explain it"
+    neighbours = [pair for pair in some if pair.apart == 1]
+    if neighbours and len(neighbours) < len(some) and median_error_px(neighbours) < NEIGHBOURS_FIT * given_px:
+        return f"neighbours fit better ({median_error_px(neighbours):.1f} px), so the poses drift: try --refine-poses"
+    return f"{tried}; if the poses drift, try --refine-poses"
+
+
+def suspects(pairs: list[MatchedPair]) -> Iterator[Suspect]:
+    """Yield every explanation with the error that it leaves, the simple ones first."""
+    yield from fixed_in_view(pairs)
+    yield from lens(pairs)
+    yield from axes(pairs)
+    inverse_px = median_error_px([pair.changed(with_inverse_pose) for pair in pairs])
+    yield Suspect("the poses are the other way round: world in camera where camera in world was said", inverse_px)
+    yield focal_length(pairs)
+    yield mount(pairs)
+
+
+def median_error_px(pairs: list[MatchedPair]) -> float:
+    """Return the median of the pairs' median errors; infinite without any."""
+    return float(np.median([np.median(pair.errors_px()) for pair in pairs])) if pairs else np.inf
+
+
+def fixed_in_view(pairs: list[MatchedPair]) -> Iterator[Suspect]:
+    """Yield that something moves with the camera: a part of the robot, a caption, dirt on the lens."""
+    shifts_px = [pair.shifts_px() for pair in pairs]
+    everywhere = np.concatenate(shifts_px)
+    share = float((everywhere < FIXED_PX).mean())
+    if share < FIXED_SHARE or not np.median(everywhere[everywhere >= FIXED_PX], keepdims=True).max(initial=0) > MOVED_PX:
+        return
+    others = [
+        replace(pair, pixels_a=pair.pixels_a[shifts >= FIXED_PX], pixels_b=pair.pixels_b[shifts >= FIXED_PX])
+        for pair, shifts in zip(pairs, shifts_px, strict=True)
+        if (shifts >= FIXED_PX).any()
+    ]
+    words = f"{share:.0%} of the matches stay at one place in the image: something in view moves with the camera, mask it"
+    yield Suspect(words, median_error_px(others))
+
+
+def lens(pairs: list[MatchedPair]) -> Iterator[Suspect]:
+    """Yield that the images are rectified already, where the camera has a distortion."""
+    if any(without_distortion(pair.a.camera) != pair.a.camera for pair in pairs):
+        left_px = median_error_px([pair.changed(rectified) for pair in pairs])
+        yield Suspect("the images have no distortion, are they rectified? --rectified, or a PINHOLE camera", left_px)
+
+
+def axes(pairs: list[MatchedPair]) -> Iterator[Suspect]:
+    """Yield each way in which the axes of all cameras can be mistaken for others, the usual ones first."""
+    for rotation in sorted(axis_rotations(), key=lambda r: not is_usual(r)):
+        left_px = median_error_px([pair.changed(turned_by(rotation)) for pair in pairs])
+        yield Suspect(name_axes(rotation), left_px)
+
+
+def is_usual(rotation: NDArray) -> bool:
+    """Whether it turns between two conventions that are in use."""
+    return any(np.allclose(rotation, known) for known in (OPENGL, BODY, BODY.T))
+
+
+def axis_rotations() -> Iterator[NDArray]:
+    """Yield the 23 rotations that move axes onto others."""
+    for order, signs in product(permutations(range(3)), product((1.0, -1.0), repeat=3)):
+        rotation = np.eye(3)[list(order)] * np.array(signs)[:, None]
+        if np.linalg.det(rotation) > 0 and not np.allclose(rotation, np.eye(3)):
+            yield rotation
+
+
+def name_axes(rotation: NDArray) -> str:
+    """Return what such a mistake is, and what to do about it."""
+    if np.allclose(rotation, OPENGL):
+        return (
+            "the cameras' y and z are turned round: OpenCV's axes (z ahead) where OpenGL's (-z ahead) are expected, or "
+            "the reverse; for transforms.json give --axes opencv"
+        )
+    if np.allclose(rotation, BODY) or np.allclose(rotation, BODY.T):
+        return "a camera's axes (z ahead) are taken for a body's (x ahead), or the reverse: is it the optical frame?"
+    if rotation[2, 2] == 1:
+        angle = round(np.degrees(np.arctan2(rotation[1, 0], rotation[0, 0])))
+        return f"the images are turned by {angle % 360} degrees against their poses"
+    named = ", ".join("-" * int(row.min() < 0) + "xyz"[np.abs(row).argmax()] for row in rotation)
+    return f"the cameras' axes are others: their x, y, z are what the poses call {named}"
+
+
+def focal_length(pairs: list[MatchedPair]) -> Suspect:
+    """Return the focal length that fits best, as a factor."""
+    errors_px = [median_error_px([pair.changed(scaled_by(factor)) for pair in pairs]) for factor in FOCAL_FACTORS]
+    best = int(np.argmin(errors_px))
+    words = f"the focal length is {FOCAL_FACTORS[best]:.2f} times what the calibration says: is it of this camera and size?"
+    return Suspect(words, errors_px[best])
+
+
+def mount(pairs: list[MatchedPair]) -> Suspect:
+    """Return the common motion of all cameras on the robot that fits best; what nothing shows stays as it is."""
+
+    def residuals(motion: NDArray) -> NDArray:
+        errors_px = np.concatenate([pair.changed(moved_by(motion)).errors_px() for pair in pairs])
+        return np.concatenate([np.minimum(errors_px, 1e3), 0.1 * motion])
+
+    motion = least_squares(residuals, np.zeros(6), loss="soft_l1", max_nfev=30, bounds=(-LARGEST_MOUNT, LARGEST_MOUNT)).x
+    if (np.abs(motion) > 0.95 * LARGEST_MOUNT).any():
+        return Suspect("", np.inf)
+    found = pycolmap.Rigid3d(pycolmap.Rotation3d(motion[3:]), motion[:3])
+    angle_deg, shift = np.degrees(found.rotation.angle()), float(np.linalg.norm(found.tgt_origin_in_src()))
+    parts = [f"turned by {angle_deg:.1f} deg"] if angle_deg > LEAST_MOUNT_DEG else []
+    parts += [f"moved by {shift:.2g} m"] if shift > LEAST_MOUNT_UNITS else []
+    words = (
+        f"the cameras sit otherwise than said, {' and '.join(parts) or 'a little'}: is the mount right (--extrinsic, TF), "
+        "and are the poses those of the frame it starts from?"
+    )
+    return Suspect(words, median_error_px([pair.changed(moved_by(motion)) for pair in pairs]))
+
+
+def with_inverse_pose(image: PosedImage) -> PosedImage:
+    """Return an image whose pose was written the other way round."""
+    return replace(image, cam_from_world=image.cam_from_world.inverse())
+
+
+def turned_by(rotation: NDArray) -> Change:
+    """Return the change to other axes of the camera."""
+    new_from_cam = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), np.zeros(3))
+    return lambda image: replace(image, cam_from_world=new_from_cam * image.cam_from_world)
+
+
+def moved_by(motion: NDArray) -> Change:
+    """Return the change to another mount: (6,) shift, turn."""
+    return lambda image: replace(image, cam_from_world=moved_frame(motion, image.cam_from_world))
+
+
+def scaled_by(factor: float) -> Change:
+    """Return the change to another focal length."""
+    return lambda image: replace(image, camera=image.camera.with_focal_times(factor))
+
+
+def rectified(image: PosedImage) -> PosedImage:
+    """Return an image as taken by a camera without distortion."""
+    return replace(image, camera=without_distortion(image.camera))
+
+
+def without_distortion(camera: Camera) -> Camera:
+    """Return the pinhole camera of the same focal lengths and principal point."""
+    colmap = camera.colmap
+    params = (colmap.focal_length_x, colmap.focal_length_y, colmap.principal_point_x, colmap.principal_point_y)
+    if not any(camera.params[index] for index in colmap.extra_params_idxs()):
+        return camera
+    return Camera("PINHOLE", camera.width, camera.height, params)

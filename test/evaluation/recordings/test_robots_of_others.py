@@ -1,0 +1,223 @@
+"""However a robot names its frames, keeps its clocks and repeats itself: its poses are right, or it is said why not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pycolmap
+import pytest
+from bags_of_others import BASE_FROM_CAM, BRIGHTNESSES, CAMERA, IMAGE, PERIOD_NS, START_NS, map_from_base, stamp
+from ros.stand_in import StandInLocalizer
+from worlds import random_rigid
+
+from deviloc_ros.bags.bag_index import Rig
+from deviloc_ros.bags.bag_plan import Reading, TruthSource, read
+from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.rectified import says_rectified
+from deviloc_ros.bags.writer import BagWriter
+from deviloc_ros.camera import Camera
+from deviloc_ros.config import TrackingConfig
+from deviloc_ros.evaluation.recordings.bag_run import Plan, conclude, run_offline, truth_of_images
+from deviloc_ros.evaluation.recordings.headline import headline, remarks
+from deviloc_ros.evaluation.recordings.run_folder import Run
+from deviloc_ros.sources.keyframes import Spacing
+from deviloc_ros.sources.recordings import read_bag
+
+ODOM = "/camera/odom/sample"
+BODIES = {
+    "a tracking camera": random_rigid(np.random.default_rng(1)),
+    "a footprint below the base": pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0.0, 0.0, -0.3])),
+    "an IMU upside down": random_rigid(np.random.default_rng(2)),
+}
+EVERY_IMAGE = Spacing(0.0, 0.0)
+
+
+def robot(
+    path,
+    base_from_body: pycolmap.Rigid3d | None = None,
+    *,
+    prefix: str = "",
+    mounted: bool = True,
+    since_boot: bool = False,
+    order: tuple[int, ...] = tuple(range(len(BRIGHTNESSES))),
+    image_topic: str = IMAGE,
+    parents: tuple[str, ...] = ("odom",),
+    info: Camera = CAMERA,
+):
+    """A robot that moves 10 cm an image; its odometry and its truth are of `body`, where one is named.
+
+    mounted: TF has the way from the body to the base. since_boot: the camera has a clock of its own. order: of the
+    images, by number. parents: of the base frame in /tf, each a microsecond after the other.
+    """
+    base_from_body = base_from_body or pycolmap.Rigid3d()
+    with BagWriter(path) as bag:
+        bag.transform(START_NS, f"{prefix}base_link", f"{prefix}camera_optical", BASE_FROM_CAM, static=True)
+        if mounted:
+            bag.transform(START_NS, f"{prefix}base_link", "body", base_from_body, static=True)
+        bag.camera_info("/camera/camera_info", START_NS, f"{prefix}camera_optical", info)
+        for received, number in enumerate(order):
+            pose = map_from_base(BRIGHTNESSES[number])
+            bag.late_ns = max(0, received - number) * PERIOD_NS  # a player that starts again goes on in the recorder's time
+            for late, parent in enumerate(parents):
+                bag.transform(stamp(number) + 1000 * late, f"{prefix}{parent}", f"{prefix}base_link", pose)
+            bag.odometry(ODOM, stamp(number), "map", "body", pose * base_from_body)
+            pixels = np.full((48, 64, 3), BRIGHTNESSES[number], np.uint8)
+            bag.image(image_topic, stamp(number) - (START_NS - 5 * 10**9) * since_boot, f"{prefix}camera_optical", pixels)
+    return path
+
+
+def run(path, truth: TruthSource | None = None, localizer=None, **plan) -> Run:
+    plan = Plan(truth=truth or TruthSource(), **plan)
+    with Recording(path) as recording:
+        topics, contents = read(recording, plan)
+        true = truth_of_images(recording, topics, contents, plan)
+        tracking = TrackingConfig(confirmations=1)
+        estimates, about = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), tracking)
+        return conclude(recording, contents, plan, true, estimates, about)
+
+
+def said(found: Run) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in headline(found) + remarks(found))
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_poses_are_those_of_the_frame_that_their_messages_name(tmp_path, name):
+    bag = robot(tmp_path / "bag", BODIES[name])
+    found = run(bag, TruthSource(topic=ODOM), rig=Rig(odometry_topic=ODOM))
+    assert found.summary["wrong_fixes"] == 0 and found.summary["translation_m"]["max"] < 1e-9
+    assert found.summary["rotation_deg"]["max"] < 1e-6
+    assert found.summary["odometry"]["images"] == len(BRIGHTNESSES)
+    source = read_bag(bag, Reading(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
+    for image, brightness in zip(source.images, BRIGHTNESSES, strict=True):
+        true = (map_from_base(brightness) * BASE_FROM_CAM).inverse()
+        np.testing.assert_allclose(image.cam_from_world.matrix(), true.matrix(), atol=1e-9)
+
+
+@pytest.mark.parametrize("use", ["truth", "odometry", "map"])
+def test_a_frame_without_a_way_to_the_base_is_refused_by_both_names(tmp_path, use):
+    bag = robot(tmp_path / "bag", BODIES["a tracking camera"], mounted=False)
+    with pytest.raises(ValueError, match=r"of (frame )?'body', wanted are those of 'base_link': .*--"):
+        if use == "truth":
+            run(bag, TruthSource(topic=ODOM))
+        elif use == "odometry":
+            run(bag, rig=Rig(odometry_topic=ODOM))
+        else:
+            read_bag(bag, Reading(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
+
+
+def test_who_knows_better_whose_poses_these_are_can_say_so(tmp_path):
+    bag = robot(tmp_path / "bag", mounted=False)
+    found = run(bag, TruthSource(topic=ODOM, body="base_link"))
+    assert found.summary["wrong_fixes"] == 0 and found.summary["translation_m"]["max"] < 1e-9
+
+
+def test_namespaced_odometry_is_named(tmp_path):
+    found = run(robot(tmp_path / "bag", prefix="robot1/"), rig=Rig(base_frame="robot1/base_link"))
+    assert found.summary["odometry"]["images"] == 0
+    assert "with odometry: 0 of 12 images" in said(found) and "give --odom-frame robot1/odom" in said(found)
+    right = run(tmp_path / "bag", rig=Rig(base_frame="robot1/base_link", odom_frame="robot1/odom"))
+    assert right.summary["odometry"] == {"images": 12, "reasons": {}, "hint": ""}
+
+
+def test_two_clocks_are_told(tmp_path):
+    found = run(robot(tmp_path / "bag", since_boot=True))
+    assert found.summary["localized"] == 12 and found.summary["odometry"]["images"] == 0
+    assert "no image lies within the recording's transforms: images are of 5.000" in said(found)
+
+
+@pytest.mark.parametrize(("parents", "images"), [(("odom", "wheel"), 12), (("wheel", "odom"), 0), (("wheel",), 0)])
+def test_a_base_with_two_parents_has_odometry_as_tf2_decides(tmp_path, parents, images):
+    """An image has the stamp of the first parent's transform; the second's comes a microsecond later."""
+    found = run(robot(tmp_path / "bag", parents=parents))
+    assert found.summary["odometry"]["images"] == images
+    assert sum(found.summary["odometry"]["reasons"].values()) == 12 - images
+    if parents == ("wheel", "odom"):
+        assert "'base_link' was published below 'wheel' and 'odom'" in said(found)
+
+
+def test_a_stamp_that_comes_twice_is_left_out_and_counted(tmp_path):
+    bag = robot(tmp_path / "bag", order=(0, 1, 1, 2, 3, 3, 3, 4))
+    found = run(bag, TruthSource(topic=ODOM))
+    assert (found.summary["images"], found.summary["repeated_images"], found.summary["laps"]) == (5, 3, 1)
+    assert found.summary["localized"] == 5 and "repeated images: 3 left out" in said(found)
+    source = read_bag(bag, Reading(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
+    assert len(source.images) == 5 and "3 images" in source.notes["repeated images"]
+
+
+@pytest.mark.parametrize("laps", [2, 3])
+def test_a_recording_of_a_loop_is_told_as_one(tmp_path, laps):
+    bag = robot(tmp_path / "bag", order=tuple(range(6)) * laps)
+    found = run(bag, TruthSource(topic=ODOM))
+    assert (found.summary["images"], found.summary["laps"]) == (6, laps)
+    assert f"{6 * (laps - 1)} left out, of {laps} laps" in said(found)
+    source = read_bag(bag, Reading(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
+    assert len(source.images) == 6 and f"{laps} laps" in source.notes["repeated images"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "rectified"),
+    [
+        ("/camera/image_rect", True),
+        ("/cam/image_rect/compressed", True),
+        ("/zed/left/image_rect_color", True),
+        ("/camera/rectified/image", True),
+        ("/left/image_rectified", True),
+        ("/camera/image_raw", False),
+        ("/direct/image", False),
+        ("/correct_camera/image", False),
+        ("/rectangle/image_color", False),
+    ],
+)
+def test_a_topic_says_whether_its_images_are_rectified(topic, rectified):
+    assert says_rectified(topic) == rectified
+
+
+BENT = Camera("OPENCV", 64, 48, (60.0, 60.0, 31.5, 23.5, -0.3, 0.08, 0.0, 0.0))
+
+
+class OneLens(StandInLocalizer):
+    """Finds more inliers with the lens that truly took the images."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self.model = model
+
+    def localize(self, image, camera, prior=None):
+        found = super().localize(image, camera, prior)
+        inliers = np.ones(200 if camera.model == self.model else 120, bool)
+        return replace(found, evidence=replace(found.evidence, inlier_mask=inliers))
+
+
+@pytest.mark.parametrize("topic", ["/camera/image_rect", "/camera/image_raw"])
+@pytest.mark.parametrize("model", ["PINHOLE", "OPENCV"])
+@pytest.mark.parametrize("flag", [None, True, False])
+def test_a_forgotten_flag_is_made_up_for_by_the_images(tmp_path, topic, model, flag, caplog):
+    bag = robot(tmp_path / "bag", image_topic=topic, info=BENT)
+    found = run(bag, localizer=OneLens(model), rig=Rig(rectified=flag))
+    lens, truly = found.summary["lens"], model == "PINHOLE"
+    assert lens["rectified"] == (truly if flag is None else flag)
+    assert lens["because"] == ("images" if flag is None else "flag")
+    assert lens["inliers"] == ([480, 800] if truly else [800, 480])
+    surprising = lens["rectified"] != truly or lens["rectified"] != says_rectified(topic)
+    assert ("if that is wrong, give" in caplog.text) == surprising
+
+
+@pytest.mark.parametrize("topic", ["/camera/image_rect", "/camera/image_raw"])
+def test_where_images_do_not_tell_the_topic_decides(tmp_path, topic):
+    found = run(robot(tmp_path / "bag", image_topic=topic, info=BENT))
+    assert found.summary["lens"]["rectified"] == says_rectified(topic) and found.summary["lens"]["because"] == "topic"
+
+
+def test_a_camera_info_of_another_frame_can_be_accepted(tmp_path):
+    bag = robot(tmp_path / "bag")
+    with pytest.raises(ValueError, match="--camera-info-frame"):
+        run(bag, rig=Rig(camera_info_frame="other"))
+    assert run(bag, rig=Rig(camera_info_frame="/camera_optical")).summary["localized"] == 12
+
+
+def test_why_no_image_has_a_pose_is_counted(tmp_path):
+    wide = Camera("PINHOLE", 128, 96, (120.0, 120.0, 63.5, 47.5))
+    found = run(robot(tmp_path / "bag", info=wide))
+    assert found.summary["localized"] == 0
+    assert "without a pose: 12: image unusable (" in said(found) and "camera of 128 x 96" in said(found)
