@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import moved_frame
+from deviloc_ros.geometry import move_frame
 from deviloc_ros.sfm.landmarks import epipolar_errors_px
 from deviloc_ros.sources.base import PosedImage
 
@@ -203,12 +203,12 @@ def turned_by(rotation: NDArray) -> Change:
 
 def moved_by(motion: NDArray) -> Change:
     """Return the change to another mount: (6,) shift, turn."""
-    return lambda image: replace(image, cam_from_world=moved_frame(motion, image.cam_from_world))
+    return lambda image: replace(image, cam_from_world=move_frame(motion, image.cam_from_world))
 
 
 def scaled_by(factor: float) -> Change:
     """Return the change to another focal length."""
-    return lambda image: replace(image, camera=image.camera.with_focal_times(factor))
+    return lambda image: replace(image, camera=image.camera.scale_focal(factor))
 
 
 def rectified(image: PosedImage) -> PosedImage:
