@@ -56,6 +56,7 @@ setup(
     install_requires=[
         "PyYAML>=6",
         "argcomplete>=2",
+        'backports.zstd; python_version < "3.14"',
         "faiss-cpu>=1.8",
         "kornia>=0.8",
         "matplotlib>=3.8",

@@ -153,7 +153,7 @@ def install_torch(torch: str) -> None:
 
 def install_underlay() -> None:
     """Put the stand-ins for missing ROS packages on the path, after everything else, so a real package always wins."""
-    missing = [name for name in ("tf2_ros", "cv_bridge", "tf_transformations") if not importable_outside_venv(name)]
+    missing = [name for name in ("tf2_ros", "cv_bridge") if not importable_outside_venv(name)]
     lines = [str(ROOT / "underlay" / name) for name in missing]
     (SITE_PACKAGES / "deviloc_ros_underlay.pth").write_text("\n".join(lines) + "\n")
     if not importable_outside_venv("tf2_msgs"):
