@@ -49,6 +49,10 @@ def add_align(actions: argparse._SubParsersAction) -> None:
     known.add_argument(
         "--poses", type=Path, metavar="FILE.tum", help="poses of the camera over time, for views of a recording"
     )
+    known.add_argument(
+        "--tags", type=Path, metavar="FILE.yaml", help="surveyed AprilTag or ArUco markers, looked for in --images"
+    )
+    align.add_argument("--images", type=Path, metavar="DIR", help="--tags: the folder where names of views begin")
     align.add_argument("--rigid", action="store_true", help="keep the scale")
     align.add_argument("--output", type=Path, metavar="MAP", help="the map folder to make; default: MAP is replaced")
     align.add_argument("--overwrite", action="store_true", help="replace a map that is there")
@@ -126,12 +130,20 @@ def run_align(options: argparse.Namespace) -> int:
     """Move a map into the frame in which cameras of its views are known."""
     from deviloc_ros.bags.truth import truth_of_file
     from deviloc_ros.maps.edit import align_map
+    from deviloc_ros.maps.markers import fit_markers, read_survey
     from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions
     from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.colmap import read_model
 
-    poses = {record.name: record.cam_from_world for record in Map.open(options.map).records}
-    if options.positions:
+    reference_map = Map.open(options.map)
+    poses = {record.name: record.cam_from_world for record in reference_map.records}
+    if options.tags:
+        if not options.images:
+            raise ValueError("--tags needs --images, the folder where the names of views begin")
+        wanted_from_world, note = fit_markers(
+            reference_map, options.images, read_survey(options.tags), rigid=options.rigid
+        )
+    elif options.positions:
         wanted_from_world, note = fit_positions(poses, read_positions(options.positions), rigid=options.rigid)
     elif options.colmap:
         known = {image.name: image.cam_from_world for image in read_model(options.colmap, Path()).images}
