@@ -80,14 +80,11 @@ def fit_to_scaled_file(camera: Camera, path: Path) -> Camera:
 def scale_camera(camera: Camera, width: int, height: int) -> Camera:
     """Return the camera of the same picture at another size; its pixels' outer borders stay where they are."""
     scaled = pycolmap.Camera(model=camera.model, width=camera.width, height=camera.height, params=list(camera.params))
-    principal_point = list(scaled.principal_point_idxs())
-    params = np.array(scaled.params)
-    params[principal_point] += 0.5  # from the outer border, as sizes are
-    scaled.params = params
+    from_border = np.zeros(len(camera.params))  # where sizes are counted from
+    from_border[list(scaled.principal_point_idxs())] = 0.5
+    scaled.params = (np.array(scaled.params) + from_border).tolist()
     scaled.rescale(width, height)
-    params = np.array(scaled.params)
-    params[principal_point] -= 0.5
-    return Camera(camera.model, width, height, tuple(params.tolist()))
+    return Camera(camera.model, width, height, tuple((np.array(scaled.params) - from_border).tolist()))
 
 
 def scale_pixels(pixels: NDArray, camera: Camera, scaled: Camera) -> NDArray:

@@ -12,8 +12,13 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, image_size, read_numbers
 
-
-FOLDERS = {"image_0": 0, "image_l": 0, "image_2": 2, "image_1": 1, "image_3": 3}  # and the camera whose images they hold
+FOLDERS = {
+    "image_0": 0,
+    "image_l": 0,
+    "image_2": 2,
+    "image_1": 1,
+    "image_3": 3,
+}  # and the camera whose images they hold
 
 
 def read_kitti(folder: Path, image_folder: str = "") -> Source:
@@ -40,7 +45,9 @@ def read_kitti(folder: Path, image_folder: str = "") -> Source:
     images, skipped = [], []
     for path, pose in zip(paths, poses, strict=True):
         try:
-            images.append(PosedImage(path.name, path, camera, cam_from_first * rigid_from_matrix(pose.reshape(3, 4)).inverse()))
+            images.append(
+                PosedImage(path.name, path, camera, cam_from_first * rigid_from_matrix(pose.reshape(3, 4)).inverse())
+            )
         except ValueError as error:
             skipped.append(Skipped(path.name, f"poses.txt: {error}"))
     return Source(images, skipped)
