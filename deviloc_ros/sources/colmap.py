@@ -114,18 +114,19 @@ def landmarks_from_colmap(image: pycolmap.Image, reconstruction: pycolmap.Recons
     )
 
 
-def reconstruction_of(images: Sequence[ImageFile]) -> pycolmap.Reconstruction:
+def reconstruction_of(images: Sequence[ImageFile], lenses: Sequence[str] = ()) -> pycolmap.Reconstruction:
     """A model with the cameras of `images`, their poses if they have some, and no points.
 
-    Image ids count from 1 in their order.
+    Image ids count from 1 in their order. Equal cameras are one; but of different `lenses`, where they are given, two.
     """
     reconstruction = pycolmap.Reconstruction()
-    camera_ids: dict[Camera, int] = {}
-    for number, posed in enumerate(images, 1):
-        if posed.camera not in camera_ids:
-            camera_ids[posed.camera] = len(camera_ids) + 1
-            reconstruction.add_camera_with_trivial_rig(camera_to_colmap(posed.camera, camera_ids[posed.camera]))
-        image = pycolmap.Image(name=posed.name, camera_id=camera_ids[posed.camera], image_id=number)
+    camera_ids: dict[tuple[Camera, str], int] = {}
+    for number, (posed, lens) in enumerate(zip(images, lenses or [""] * len(images), strict=True), 1):
+        key = posed.camera, lens
+        if key not in camera_ids:
+            camera_ids[key] = len(camera_ids) + 1
+            reconstruction.add_camera_with_trivial_rig(camera_to_colmap(posed.camera, camera_ids[key]))
+        image = pycolmap.Image(name=posed.name, camera_id=camera_ids[key], image_id=number)
         if isinstance(posed, PosedImage):
             reconstruction.add_image_with_trivial_frame(image, posed.cam_from_world)
         else:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.sources.base import PosedImage, SourceError, image_size
+from deviloc_ros.sources.photographs import SUFFIXES
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+ENDINGS = (".png", *SUFFIXES)  # in the order in which they are looked for; .png is what instant-ngp leaves out
 SCALED_FOLDER = re.compile(r"(.+)_([2-9]|\d\d+)")  # images_4: a quarter of the width
 SCALES = (2, 4, 8)
 
@@ -30,7 +31,7 @@ def find_image(folder: Path, name: str) -> Path:
         path = folder / candidate
         if path.is_file():
             return path
-        for suffix in (*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES)):
+        for suffix in (*ENDINGS, *(suffix.upper() for suffix in ENDINGS)):
             for other in (path.with_name(path.name + suffix), path.with_suffix(suffix)):
                 if other.is_file():
                     return other
