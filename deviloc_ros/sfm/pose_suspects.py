@@ -107,14 +107,19 @@ def fixed_in_view(pairs: list[MatchedPair]) -> Iterator[Suspect]:
     shifts_px = [pair.shifts_px() for pair in pairs]
     everywhere = np.concatenate(shifts_px)
     share = float((everywhere < FIXED_PX).mean())
-    if share < FIXED_SHARE or not np.median(everywhere[everywhere >= FIXED_PX], keepdims=True).max(initial=0) > MOVED_PX:
+    if (
+        share < FIXED_SHARE
+        or not np.median(everywhere[everywhere >= FIXED_PX], keepdims=True).max(initial=0) > MOVED_PX
+    ):
         return
     others = [
         replace(pair, pixels_a=pair.pixels_a[shifts >= FIXED_PX], pixels_b=pair.pixels_b[shifts >= FIXED_PX])
         for pair, shifts in zip(pairs, shifts_px, strict=True)
         if (shifts >= FIXED_PX).any()
     ]
-    words = f"{share:.0%} of the matches stay at one place in the image: something in view moves with the camera, mask it"
+    words = (
+        f"{share:.0%} of the matches stay at one place in the image: something in view moves with the camera, mask it"
+    )
     yield Suspect(words, median_error_px(others))
 
 
@@ -165,7 +170,9 @@ def focal_length(pairs: list[MatchedPair]) -> Suspect:
     """Return the focal length that fits best, as a factor."""
     errors_px = [median_error_px([pair.changed(scaled_by(factor)) for pair in pairs]) for factor in FOCAL_FACTORS]
     best = int(np.argmin(errors_px))
-    words = f"the focal length is {FOCAL_FACTORS[best]:.2f} times what the calibration says: is it of this camera and size?"
+    words = (
+        f"the focal length is {FOCAL_FACTORS[best]:.2f} times what the calibration says: is it of this camera and size?"
+    )
     return Suspect(words, errors_px[best])
 
 
@@ -176,7 +183,9 @@ def mount(pairs: list[MatchedPair]) -> Suspect:
         errors_px = np.concatenate([pair.changed(moved_by(motion)).errors_px() for pair in pairs])
         return np.concatenate([np.minimum(errors_px, 1e3), 0.1 * motion])
 
-    motion = least_squares(residuals, np.zeros(6), loss="soft_l1", max_nfev=30, bounds=(-LARGEST_MOUNT, LARGEST_MOUNT)).x
+    motion = least_squares(
+        residuals, np.zeros(6), loss="soft_l1", max_nfev=30, bounds=(-LARGEST_MOUNT, LARGEST_MOUNT)
+    ).x
     if (np.abs(motion) > 0.95 * LARGEST_MOUNT).any():
         return Suspect("", np.inf)
     found = pycolmap.Rigid3d(pycolmap.Rotation3d(motion[3:]), motion[:3])
@@ -184,8 +193,8 @@ def mount(pairs: list[MatchedPair]) -> Suspect:
     parts = [f"turned by {angle_deg:.1f} deg"] if angle_deg > LEAST_MOUNT_DEG else []
     parts += [f"moved by {shift:.2g} m"] if shift > LEAST_MOUNT_UNITS else []
     words = (
-        f"the cameras sit otherwise than said, {' and '.join(parts) or 'a little'}: is the mount right (--extrinsic, TF), "
-        "and are the poses those of the frame it starts from?"
+        f"the cameras sit otherwise than said, {' and '.join(parts) or 'a little'}: is the mount right (--extrinsic, "
+        "TF), and are the poses those of the frame it starts from?"
     )
     return Suspect(words, median_error_px([pair.changed(moved_by(motion)) for pair in pairs]))
 

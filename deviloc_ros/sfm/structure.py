@@ -27,9 +27,9 @@ from deviloc_ros.sfm.matches import (
 )
 from deviloc_ros.sources.base import PosedImage, Skipped, SourceError, image_size
 from deviloc_ros.sources.colmap import camera_from_colmap, reconstruction_of
+from deviloc_ros.sources.photographs import SUFFIXES, find_photographs, group_of
 from deviloc_ros.workers.base import Workers
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 FOCAL_SHARE = 1.2  # of the longer side, where nothing is known, as COLMAP has it
 EXHAUSTIVE_UP_TO = 30  # images
 LOOKALIKES_PER_VIEW = 20
@@ -45,28 +45,32 @@ class UnposedImage:
     name: str
     path: Path
     camera: Camera
+    lens: str = ""  # images of different ones have cameras of their own, even where the same was guessed
 
 
 def find_images(
-    folder: Path, camera: Camera | None, pattern: str = "*", step: int = 1
+    folder: Path, camera: Camera | None, pattern: str = "*", step: int = 1, camera_per: str = "lens"
 ) -> tuple[list[UnposedImage], list[Skipped]]:
-    """Find the images below a folder in order of their names; without a camera, those of one size share a guessed one.
+    """Find the images below a folder in order of their names; without a camera, those of one lens share a guessed one.
 
     Args:
         pattern: of names, relative to the folder.
         step: take every step-th of them.
+        camera_per: which images of one size share a camera: of one "lens" by EXIF, "folder", or each "image" its own.
 
     Raises:
         SourceError: no such folder, or no usable image in it.
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths, unread = find_photographs(folder)
     paths = [path for path in paths if fnmatch(path.relative_to(folder).as_posix(), pattern)][::step]
+    skipped = [Skipped(path.relative_to(folder).as_posix(), why) for path, why in unread.items()]
     if not paths:
-        raise SourceError(f"{folder}: no images ({', '.join(SUFFIXES)}) named like {pattern!r}")
-    images, skipped = [], []
-    guessed: dict[tuple[int, int], Camera] = {}
+        others = f"; {len(skipped)} photographs are of other kinds: {skipped[0].name}: {skipped[0].why}" if skipped else ""
+        raise SourceError(f"{folder}: no images ({', '.join(SUFFIXES)}) named like {pattern!r}{others}")
+    images = []
+    guessed: dict[tuple[tuple[int, int], str], Camera] = {}
     for path in paths:
         name = path.relative_to(folder).as_posix()
         try:
@@ -78,9 +82,10 @@ def find_images(
             why = f"image is {size[0]} x {size[1]} px, its camera says {camera.width} x {camera.height}"
             skipped.append(Skipped(name, why))
             continue
-        if camera is None and size not in guessed:
-            guessed[size] = guess_camera(path, size)
-        images.append(UnposedImage(name, path, camera or guessed[size]))
+        lens = "" if camera is not None else group_of(path, camera_per)
+        if camera is None and (size, lens) not in guessed:
+            guessed[size, lens] = guess_camera(path, size)
+        images.append(UnposedImage(name, path, camera or guessed[size, lens], lens))
     if not images:
         raise SourceError(f"{folder}: none of {len(skipped)} images is usable; {skipped[0].name}: {skipped[0].why}")
     return images, skipped
@@ -148,7 +153,7 @@ def reconstruct_models(
     images: list[UnposedImage], graph: MatchGraph, workers: Workers, known_camera: bool
 ) -> list[pycolmap.Reconstruction]:
     """Run COLMAP's incremental mapping, seeded; there is a model for each group of images that hang together."""
-    unposed = reconstruction_of(images)
+    unposed = reconstruction_of(images, [image.lens for image in images])
     for camera in unposed.cameras.values():
         camera.has_prior_focal_length = known_camera
     options = pycolmap.IncrementalPipelineOptions()

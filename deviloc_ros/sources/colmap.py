@@ -16,6 +16,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import is_finite
 from deviloc_ros.sources.base import ImageFile, PosedImage, Skipped, Source, SourceError, check_names
 from deviloc_ros.sources.colmap_files import check_files
+from deviloc_ros.sources.image_files import fit_images
 from deviloc_ros.types import Landmarks
 
 PIXEL_SHIFT = 0.5  # a COLMAP pixel coordinate minus ours
@@ -24,10 +25,14 @@ PIXEL_SHIFT = 0.5  # a COLMAP pixel coordinate minus ours
 def read_model(model: Path, images: Path) -> Source:
     """Posed images of a text or binary model, with its landmarks where it has points.
 
+    Args:
+        model: its folder, or one that holds it as `sparse/0`, `sparse` or `0`.
+        images: where names start; in a folder like `images_4` images are that part of what their cameras say.
+
     Raises:
         SourceError: no model there, unreadable, or two images of one name.
     """
-    reconstruction = open_reconstruction(model)
+    reconstruction = open_reconstruction(find_model(model))
     try:
         check_names(image.name for image in reconstruction.images.values())
     except SourceError as error:
@@ -46,7 +51,15 @@ def read_model(model: Path, images: Path) -> Source:
             continue
         landmarks = landmarks_from_colmap(image, reconstruction) if has_points else None
         posed.append(PosedImage(image.name, images / image.name, camera, image.cam_from_world(), landmarks))
-    return Source(posed, skipped)
+    return Source(fit_images(posed), skipped)
+
+
+def find_model(folder: Path) -> Path:
+    """Return the folder of the model's files: the one given, or where COLMAP and others put it below."""
+    for below in ("", "0", "sparse/0", "sparse", "colmap/sparse/0"):
+        if any((folder / below / f"cameras.{suffix}").is_file() for suffix in ("bin", "txt")):
+            return folder / below
+    return folder
 
 
 def open_reconstruction(model: Path) -> pycolmap.Reconstruction:
@@ -101,18 +114,19 @@ def landmarks_from_colmap(image: pycolmap.Image, reconstruction: pycolmap.Recons
     )
 
 
-def reconstruction_of(images: Sequence[ImageFile]) -> pycolmap.Reconstruction:
+def reconstruction_of(images: Sequence[ImageFile], lenses: Sequence[str] = ()) -> pycolmap.Reconstruction:
     """A model with the cameras of `images`, their poses if they have some, and no points.
 
-    Image ids count from 1 in their order.
+    Image ids count from 1 in their order. Equal cameras are one; but of different `lenses`, where they are given, two.
     """
     reconstruction = pycolmap.Reconstruction()
-    camera_ids: dict[Camera, int] = {}
-    for number, posed in enumerate(images, 1):
-        if posed.camera not in camera_ids:
-            camera_ids[posed.camera] = len(camera_ids) + 1
-            reconstruction.add_camera_with_trivial_rig(camera_to_colmap(posed.camera, camera_ids[posed.camera]))
-        image = pycolmap.Image(name=posed.name, camera_id=camera_ids[posed.camera], image_id=number)
+    camera_ids: dict[tuple[Camera, str], int] = {}
+    for number, (posed, lens) in enumerate(zip(images, lenses or [""] * len(images), strict=True), 1):
+        key = posed.camera, lens
+        if key not in camera_ids:
+            camera_ids[key] = len(camera_ids) + 1
+            reconstruction.add_camera_with_trivial_rig(camera_to_colmap(posed.camera, camera_ids[key]))
+        image = pycolmap.Image(name=posed.name, camera_id=camera_ids[key], image_id=number)
         if isinstance(posed, PosedImage):
             reconstruction.add_image_with_trivial_frame(image, posed.cam_from_world)
         else:

@@ -5,21 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, image_size, read_numbers
 
+FOLDERS = {
+    "image_0": 0,
+    "image_l": 0,
+    "image_2": 2,
+    "image_1": 1,
+    "image_3": 3,
+}  # and the camera whose images they hold
 
-def read_kitti(folder: Path, image_folder: str = "image_l") -> Source:
-    """KITTI odometry: `calib.txt` (P0 on its first line), `poses.txt` (world_from_cam, 3 x 4 a line), images."""
-    candidates = [folder / name for name in (image_folder, "image_0", "image_l")]
-    images_at = next((c for c in candidates if c.is_dir()), None)
+
+def read_kitti(folder: Path, image_folder: str = "") -> Source:
+    """KITTI odometry: `calib.txt` (P0 to P3), `poses.txt` (world_from_cam of camera 0, 3 x 4 a line), images.
+
+    Those of the left gray camera are taken where they are there, else of the left colour camera, else of a right one.
+    """
+    names = (image_folder,) if image_folder else tuple(FOLDERS)
+    images_at = next((folder / name for name in names if (folder / name).is_dir()), None)
     if images_at is None:
-        raise SourceError(f"{folder}: no image folder, looked for {', '.join(c.name for c in candidates)}")
+        raise SourceError(f"{folder}: no image folder, looked for {', '.join(names)}")
     paths = sorted(p for p in images_at.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg"))
-    projection = read_projection(folder / "calib.txt")
+    projection = read_projection(folder / "calib.txt", FOLDERS.get(images_at.name, 0))
     poses = read_numbers(folder / "poses.txt", (-1, 12))
     if len(poses) != len(paths) or not paths:
         raise SourceError(f"{folder / 'poses.txt'}: {len(poses)} poses for {len(paths)} images in {images_at.name}")
@@ -29,21 +41,37 @@ def read_kitti(folder: Path, image_folder: str = "image_l") -> Source:
         camera = Camera("PINHOLE", width, height, (fx, fy, cx, cy))
     except ValueError as error:
         raise SourceError(f"{folder / 'calib.txt'}: {error}") from error
+    cam_from_first = camera_from_first(projection)
     images, skipped = [], []
     for path, pose in zip(paths, poses, strict=True):
         try:
-            images.append(PosedImage(path.name, path, camera, rigid_from_matrix(pose.reshape(3, 4)).inverse()))
+            images.append(
+                PosedImage(path.name, path, camera, cam_from_first * rigid_from_matrix(pose.reshape(3, 4)).inverse())
+            )
         except ValueError as error:
             skipped.append(Skipped(path.name, f"poses.txt: {error}"))
     return Source(images, skipped)
 
 
-def read_projection(path: Path) -> NDArray:
-    """The first 3 x 4 projection of a calib.txt, with or without its `P0:`."""
+def read_projection(path: Path, camera: int) -> NDArray:
+    """The 3 x 4 projection of a camera in a calib.txt: the line named `P2:`, or without names as many lines further on.
+
+    A file of fewer lines has those of the gray cameras, or one that is meant for all.
+    """
     if not path.is_file():
         raise SourceError(f"{path}: not found")
+    lines = [line for line in path.read_text().splitlines() if line.strip()]
+    named = dict(line.split(":", 1) for line in lines if ":" in line)
+    if named and f"P{camera}" not in named:
+        raise SourceError(f"{path}: no P{camera} in it, only {', '.join(named)}")
+    chosen = named.get(f"P{camera}") or (lines[camera] if camera < len(lines) else "".join(lines[:1]))
     try:
-        first = path.read_text().strip().partition("\n")[0]
-        return np.array(first.split(":")[-1].split(), float).reshape(3, 4)
+        return np.array(chosen.split(), float).reshape(3, 4)
     except ValueError as error:
-        raise SourceError(f"{path}: first line is not a 3 x 4 projection: {error}") from error
+        raise SourceError(f"{path}: P{camera} is not a 3 x 4 projection: {error}") from error
+
+
+def camera_from_first(projection: NDArray) -> pycolmap.Rigid3d:
+    """Where the gray left camera, whose the poses are, is in a camera: the projections of KITTI share one rotation."""
+    shift = np.linalg.solve(projection[:, :3], projection[:, 3])
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(), shift)

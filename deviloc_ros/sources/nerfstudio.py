@@ -19,17 +19,32 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, image_size
 from deviloc_ros.sources.colmap import camera_from_colmap
+from deviloc_ros.sources.image_files import find_image, fit_to_scaled_file
 
 OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+PERSPECTIVE = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")  # in the order of FULL_OPENCV
 FISHEYE = ("k1", "k2", "k3", "k4")
-RADIAL_TANGENTIAL = ("k1", "k2", "p1", "p2", "k3")
-MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "OPENCV_FISHEYE")
+MODELS = {  # by name in the file, the distortion that each has
+    "SIMPLE_PINHOLE": (),
+    "PINHOLE": (),
+    "SIMPLE_RADIAL": ("k1",),
+    "RADIAL": ("k1", "k2"),
+    "OPENCV": ("k1", "k2", "p1", "p2", "k3"),
+    "FULL_OPENCV": PERSPECTIVE,
+    "SIMPLE_RADIAL_FISHEYE": ("k1",),
+    "RADIAL_FISHEYE": ("k1", "k2"),
+    "OPENCV_FISHEYE": FISHEYE,
+}
+AXES = ("opengl", "opencv")
 
 
-def read_transforms(path: Path) -> Source:
+def read_transforms(path: Path, axes: str = "opengl") -> Source:
     """Images of a `transforms.json`, or of the folder that holds one. Frames may have cameras of their own.
 
     The poses are taken as they stand: nerfstudio centres and scales them, so lengths need not be metres.
+
+    Args:
+        axes: of the cameras, one of AXES; the format has OpenGL's, some who write it do not.
 
     Raises:
         SourceError: no such file, not JSON, or no frames.
@@ -48,9 +63,10 @@ def read_transforms(path: Path) -> Source:
     for number, frame in enumerate(frames):
         name = str(frame.get("file_path", f"frame {number}")) if isinstance(frame, dict) else f"frame {number}"
         try:
-            image = image_path(path.parent / frame["file_path"])
-            camera = camera_of(content | frame, image)
-            images.append(PosedImage(name, image, camera, cam_from_world(frame["transform_matrix"])))
+            image = find_image(path.parent, frame["file_path"])
+            camera = fit_to_scaled_file(camera_of(content | frame, image), image)
+            pose = cam_from_world(frame["transform_matrix"], axes)
+            images.append(PosedImage(name.replace("\\", "/"), image, camera, pose))
         except KeyError as error:
             skipped.append(Skipped(name, f"field {error} is missing"))
         except (ValueError, TypeError) as error:
@@ -58,17 +74,12 @@ def read_transforms(path: Path) -> Source:
     return Source(sorted(images, key=lambda image: image.name), skipped)
 
 
-def image_path(path: Path) -> Path:
-    """instant-ngp's synthetic scenes leave out `.png`."""
-    return path if path.suffix else path.with_name(path.name + ".png")
-
-
-def cam_from_world(world_from_cam_opengl: Any) -> pycolmap.Rigid3d:
+def cam_from_world(world_from_cam: Any, axes: str = "opengl") -> pycolmap.Rigid3d:
     """Raises ValueError if the (4, 4) matrix is no rigid transform."""
-    matrix: NDArray = np.array(world_from_cam_opengl, float)
+    matrix: NDArray = np.array(world_from_cam, float)
     if matrix.shape not in ((3, 4), (4, 4)):
         raise ValueError(f"transform_matrix is of shape {matrix.shape}, not (4, 4)")
-    return rigid_from_matrix(matrix @ OPENCV_FROM_OPENGL).inverse()
+    return rigid_from_matrix(matrix if axes == "opencv" else matrix @ OPENCV_FROM_OPENGL).inverse()
 
 
 def camera_of(fields: dict[str, Any], image: Path) -> Camera:
@@ -84,13 +95,19 @@ def camera_of(fields: dict[str, Any], image: Path) -> Camera:
     width, height = int(width), int(height)
     focal_x = fields["fl_x"] if "fl_x" in fields else 0.5 * width / math.tan(0.5 * fields["camera_angle_x"])
     params = [focal_x, fields.get("fl_y", focal_x), fields.get("cx", width / 2), fields.get("cy", height / 2)]
-    names = FISHEYE if model == "OPENCV_FISHEYE" else RADIAL_TANGENTIAL
-    distortion = [float(fields.get(name, 0.0)) for name in names]
-    if model == "OPENCV_FISHEYE":
-        params += distortion
-    elif not any(distortion) or "PINHOLE" in model:
-        model = "PINHOLE"
-    else:
-        model = "FULL_OPENCV" if distortion[4] else "OPENCV"
-        params += [*distortion, 0.0, 0.0, 0.0] if distortion[4] else distortion[:4]
-    return camera_from_colmap(pycolmap.Camera(model=model, width=width, height=height, params=params))
+    return camera_from_colmap(pycolmap.Camera(width=width, height=height, **lens_of(fields, model, params)))
+
+
+def lens_of(fields: dict[str, Any], model: str, params: list[float]) -> dict[str, Any]:
+    """Return COLMAP's model and parameters, those of the pinhole being there. Raises ValueError: one is not used."""
+    distortion = {name: float(fields.get(name) or 0.0) for name in PERSPECTIVE}
+    unused = [f"{name} = {value:g}" for name, value in distortion.items() if value and name not in MODELS[model]]
+    if unused:
+        raise ValueError(f"{', '.join(unused)}: camera_model {model} has no such distortion; which model is meant?")
+    if "FISHEYE" in model:
+        return {"model": "OPENCV_FISHEYE", "params": params + [distortion[name] for name in FISHEYE]}
+    if not any(distortion.values()):
+        return {"model": "PINHOLE", "params": params}
+    if any(distortion[name] for name in ("k3", "k4", "k5", "k6")):
+        return {"model": "FULL_OPENCV", "params": params + list(distortion.values())}
+    return {"model": "OPENCV", "params": params + list(distortion.values())[:4]}

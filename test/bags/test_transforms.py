@@ -138,7 +138,7 @@ def test_a_second_parent_takes_over_and_is_named():
     )
     assert transforms.lookup("odom", "base", SECOND).translation[0] == 1.0
     assert transforms.lookup("wheel", "base", 3 * SECOND // 2).translation[0] == 2.0
-    with pytest.raises(TransformError, match="not connected.*'base' was published below 'odom' and 'wheel'"):
+    with pytest.raises(TransformError, match=r"not connected.*'base' was published below 'odom' and 'wheel'"):
         transforms.lookup("odom", "base", 3 * SECOND // 2)
 
 

@@ -73,7 +73,10 @@ MISTAKES = {
         lambda image: replace(image, cam_from_world=image.cam_from_world.inverse()),
         "the other way round",
     ),
-    "a mount that is turned": (lambda image: turned(image, rigid_of([0.1, -0.05, 0.02], [0, 0, 0])), "turned by 6.5 deg"),
+    "a mount that is turned": (
+        lambda image: turned(image, rigid_of([0.1, -0.05, 0.02], [0, 0, 0])),
+        "turned by 6.5 deg",
+    ),
     "a mount that is elsewhere": (lambda image: turned(image, rigid_of([0, 0, 0], [0.0, 0.0, 0.5])), "mount right"),
     "a lens that is rectified": (lambda image: replace(image, camera=BENT), "--rectified"),
     "another focal length": (lambda image: replace(image, camera=PINHOLE.scale_focal(1.25)), "focal length is 0.8"),

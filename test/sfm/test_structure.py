@@ -9,6 +9,7 @@ import numpy as np
 import pycolmap
 import pytest
 import torch
+from PIL import Image as PillowImage
 from rooms import QUIET
 from worlds import PINHOLE, rigid_of
 
@@ -29,6 +30,7 @@ from deviloc_ros.sfm.structure import (
     structure_from_motion,
 )
 from deviloc_ros.sources.base import PosedImage, SourceError
+from deviloc_ros.sources.colmap import reconstruction_of
 from deviloc_ros.types import Features, Landmarks
 
 CAMERA = "PINHOLE,320,240,262,262,159.5,119.5"
@@ -43,6 +45,52 @@ def folder(room, tmp_path_factory):
     cv2.imwrite(str(folder / "black.png"), np.zeros((240, 320), np.uint8))
     (folder / "text.jpg").write_text("not an image")
     return folder
+
+
+def photograph(path, focal_mm=None, model="", lens="") -> None:
+    """A picture as a phone writes it."""
+    image, exif = PillowImage.new("L", (64, 48)), PillowImage.Exif()
+    if model:
+        exif[0x0110] = model
+    directory = exif.get_ifd(0x8769)
+    directory.update({tag: value for tag, value in ((0xA405, focal_mm), (0xA434, lens)) if value})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, exif=exif)
+
+
+LENSES = {
+    "two focal lengths": [{"focal_mm": 24}, {"focal_mm": 77}],
+    "two phones": [{"focal_mm": 24, "model": "A"}, {"focal_mm": 24, "model": "B"}],
+    "two lenses of one focal length": [{"lens": "front"}, {"lens": "back"}],
+    "one that says nothing": [{"focal_mm": 24}, {}],
+}
+
+
+@pytest.mark.parametrize("name", LENSES)
+@pytest.mark.parametrize(("per", "cameras"), [("lens", 2), ("folder", 3), ("image", 6)])
+def test_each_lens_has_its_camera(tmp_path, name, per, cameras):
+    for number in range(6):
+        photograph(tmp_path / f"{number % 3}" / f"{number}.jpg", **LENSES[name][number % 2])
+    images, skipped = find_images(tmp_path, None, camera_per=per)
+    assert len(images) == 6 and not skipped
+    model = reconstruction_of(images, [image.lens for image in images])
+    assert len(model.cameras) == cameras
+    by_number = sorted(images, key=lambda image: image.path.name)
+    if per == "lens":
+        assert len({image.lens for image in by_number[::2]}) == len({image.lens for image in by_number[1::2]}) == 1
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".HEIC", ".avif", ".dng", ".NEF", ".gif", ".jp2"])
+def test_photographs_of_kinds_that_are_not_read_are_listed(tmp_path, suffix):
+    photograph(tmp_path / "a.jpg")
+    (tmp_path / f"b{suffix}").write_bytes(b"something")
+    (tmp_path / "notes.txt").write_text("not a photograph")
+    images, skipped = find_images(tmp_path, None)
+    assert [image.name for image in images] == ["a.jpg"]
+    assert [image.name for image in skipped] == [f"b{suffix}"] and f"{suffix} is not read: " in skipped[0].why
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(SourceError, match=rf"1 photographs are of other kinds: b{suffix}"):
+        find_images(tmp_path, None)
 
 
 def seen_points(images: list[UnposedImage], poses: list[pycolmap.Rigid3d]) -> Keypoints:

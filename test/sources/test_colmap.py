@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pycolmap
 import pytest
@@ -250,3 +251,38 @@ def test_no_damage_stops_the_interpreter(tmp_path):
             folders.append(str(folder))
     result = subprocess.run([sys.executable, "-c", READ_ALL, *folders], capture_output=True, text=True)
     assert result.stdout.endswith("survived\n"), result.stderr[-2000:]
+
+
+@pytest.mark.parametrize("below", ["", "0", "sparse", "sparse/0", "colmap/sparse/0"])
+def test_a_model_is_found_where_colmap_puts_it(tmp_path, below):
+    (tmp_path / below).mkdir(parents=True, exist_ok=True)
+    reconstruction().write_binary(str(tmp_path / below))
+    assert len(read_model(tmp_path, tmp_path).images) == 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".JPG"])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_images_of_a_scaled_folder_have_scaled_cameras_and_landmarks(text_model, tmp_path, scale, suffix):
+    full = read_model(text_model, tmp_path / "images").images
+    folder = tmp_path / f"images_{scale}"
+    folder.mkdir()
+    for image in full:
+        pixels = np.zeros((240 // scale, 320 // scale), np.uint8)
+        (folder / image.name).with_suffix(suffix).write_bytes(cv2.imencode(suffix, pixels)[1].tobytes())
+    for scaled, original in zip(read_model(text_model, folder).images, full, strict=True):
+        assert (scaled.camera.width, scaled.camera.height) == (320 // scale, 240 // scale)
+        assert scaled.path.is_file() and scaled.name == original.name
+        seen, seen_full = (image.landmarks.keypoints for image in (scaled, original))
+        np.testing.assert_allclose((seen + 0.5) * scale, seen_full + 0.5, atol=1e-9)
+        direction = np.array([[0.1, -0.1, 1.0]])
+        np.testing.assert_allclose(
+            (scaled.camera.project(direction) + 0.5) * scale, original.camera.project(direction) + 0.5, atol=1e-9
+        )
+
+
+def test_an_image_of_another_size_than_its_folder_says_keeps_its_camera(text_model, tmp_path):
+    folder = tmp_path / "images_2"
+    folder.mkdir()
+    for number in (1, 2, 3):
+        cv2.imwrite(str(folder / f"{number}.png"), np.zeros((100, 100), np.uint8))
+    assert {image.camera.width for image in read_model(text_model, folder).images} == {320}

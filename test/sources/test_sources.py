@@ -97,12 +97,34 @@ def test_kitti_reads_poses_inverted_and_the_camera_of_its_first_line(kitti):
     assert source.images[0].camera == Camera("PINHOLE", 124, 37, (718.8, 718.5, 607.1, 185.2))
 
 
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize(("folder", "camera"), [("image_0", 0), ("image_1", 1), ("image_2", 2), ("image_3", 3)])
+def test_every_camera_of_kitti_has_its_own_projection_and_place(kitti, folder, camera, named):
+    """A point seen by the projection of the data set's page, x = P (R|t) X, is seen at the same pixel by ours."""
+    shifts = (0.0, -386.1, 45.4, -337.3)  # P[0, 3]
+    lines = [f"{700 + c} 0 607.1 {shift} 0 718.5 185.2 0.1 0 0 1 0.002" for c, shift in enumerate(shifts)]
+    (kitti / "calib.txt").write_text("\n".join(f"P{c}: {line}" if named else line for c, line in enumerate(lines)))
+    (kitti / "image_0").rename(kitti / folder)
+    projection = np.array(lines[camera].split(), float).reshape(3, 4)
+    point = np.array([1.0, -2.0, 30.0])  # in the frame of camera 0
+    for image, pose in zip(read_kitti(kitti).images, POSES, strict=True):
+        in_image = projection @ [*point, 1.0]
+        seen = image.camera.project(image.cam_from_world * (pose.inverse() * point))
+        np.testing.assert_allclose(seen, [in_image[:2] / in_image[2]], atol=1e-4)
+
+
+def test_a_calibration_without_the_camera_of_the_images_is_refused(kitti):
+    (kitti / "image_0").rename(kitti / "image_2")
+    with pytest.raises(SourceError, match=r"calib\.txt: no P2 in it, only P0, P1"):
+        read_kitti(kitti)
+
+
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("calib.txt", "P0: 1 2 3", r"calib\.txt: first line"),
+        ("calib.txt", "P0: 1 2 3", r"calib\.txt: P0 is not"),
         ("calib.txt", "", r"calib\.txt"),
-        ("calib.txt", "P0: " + "x " * 12, r"calib\.txt: first line"),
+        ("calib.txt", "P0: " + "x " * 12, r"calib\.txt: P0 is not"),
         ("calib.txt", "P0: " + "nan " * 12, "calib.txt"),
         ("calib.txt", "P0: " + "0 " * 12, "calib.txt"),
         ("poses.txt", "", r"poses\.txt: 0 poses for 3 images"),

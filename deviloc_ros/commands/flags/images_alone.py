@@ -39,6 +39,13 @@ def add_images_alone(parser: argparse.ArgumentParser) -> None:
         "from images alone (--images without a layout)",
         "structure from motion; --camera stays as it is, without it a SIMPLE_RADIAL camera is estimated",
     )
+    group.add_argument(
+        "--camera-per",
+        choices=("lens", "folder", "image"),
+        default="lens",
+        help="which images of one size share a camera: of one lens by EXIF, of one folder, or each its own. "
+        "Default: %(default)s",
+    )
     scale = group.add_mutually_exclusive_group()
     scale.add_argument(
         "--positions",
@@ -64,6 +71,8 @@ def open_images(options: argparse.Namespace, config: Config, workers: Workers) -
     alone = options.images and not any(getattr(options, layout) for layout in LAYOUTS)
     if not alone and (options.positions or options.known_distance):
         raise ValueError("--positions and --known-distance belong to --images alone; see `map align` for other maps")
+    if not alone and options.camera_per != "lens":
+        raise ValueError("--camera-per belongs to --images alone: other sources say which camera took an image")
     if alone:
         if options.depth is not None or options.depth_topic:
             raise ValueError("--depth needs posed images: their unit is not known before structure from motion")
@@ -84,7 +93,9 @@ def pose_images_alone(options: argparse.Namespace, config: Config, workers: Work
     positions = read_positions(options.positions) if options.positions else {}
     known_distance = parse_distance(*options.known_distance) if options.known_distance else None
     camera = parse_camera(options.camera) if options.camera else None
-    images, unreadable = find_images(options.images, camera, options.only or "*", step_of(options))
+    images, unreadable = find_images(
+        options.images, camera, options.only or "*", step_of(options), options.camera_per
+    )
     names = [image.name for image in images]  # what is known must be of them: now, not after minutes of work
     if positions:
         check_positions(names, positions)

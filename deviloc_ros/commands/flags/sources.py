@@ -39,7 +39,7 @@ OF_RECORDINGS = (
     "keyframe_deg",
     "keyframes",
 )
-READ_BY = {"images": ("colmap",), "sequences": ("sevenscenes",), "camera": ("tum", "bag")}
+READ_BY = {"images": ("colmap",), "axes": ("nerfstudio",), "sequences": ("sevenscenes",), "camera": ("tum", "bag")}
 READ_BY |= dict.fromkeys(OF_RECORDINGS, ("bag",))  # flags that some layouts read, and others would ignore
 Named = TypeVar("Named", bound="ImageFile")
 
@@ -55,6 +55,12 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--tum", type=Path, metavar="SEQUENCE", help="a TUM RGB-D sequence folder")
     source.add_argument(
         "--nerfstudio", type=Path, metavar="FILE", help="transforms.json of nerfstudio or instant-ngp, or its folder"
+    )
+    parser.add_argument(
+        "--axes",
+        choices=("opengl", "opencv"),
+        default="opengl",
+        help="of the cameras of transforms.json: x right, y up and z back, or y down and z ahead. Default: %(default)s",
     )
     source.add_argument("--kapture", type=Path, metavar="DIR", help="a kapture folder")
     source.add_argument("--bag", type=Path, metavar="BAG", help="a recording: folder or file")
@@ -172,7 +178,7 @@ def read_layout(options: argparse.Namespace) -> Source:
         camera = parse_camera(options.camera) if options.camera else None
         return tum_rgbd.read_tum_sequence(options.tum, truth_of_file(options.tum / "groundtruth.txt").at, camera)
     if options.nerfstudio:
-        return nerfstudio.read_transforms(options.nerfstudio)
+        return nerfstudio.read_transforms(options.nerfstudio, options.axes)
     if options.kapture:
         return kapture.read_kapture(options.kapture)
     return kitti.read_kitti(options.kitti)

@@ -41,7 +41,89 @@ def write_transforms(folder, **fields):
         for number, pose in enumerate(POSES)
     ]
     (folder / "transforms.json").write_text(json.dumps({"frames": frames} | fields))
+    (folder / "images").mkdir(exist_ok=True)
+    for number in range(len(POSES)):
+        cv2.imwrite(str(folder / f"images/{number}.png"), np.zeros((2, 2), np.uint8))
     return folder
+
+
+def rewrite_frames(folder, change):
+    """Change the frames of a transforms.json, each by its number."""
+    content = json.loads((folder / "transforms.json").read_text())
+    for number, frame in enumerate(content["frames"]):
+        change(number, frame)
+    (folder / "transforms.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".jpeg", ".png", ".webp"])
+@pytest.mark.parametrize("named", ["images/{}", "images\\{}", "images\\{}.png", "./images/{}.png", "images/{}.color"])
+def test_images_are_found_whatever_slashes_and_endings_their_names_have(tmp_path, named, suffix):
+    write_transforms(tmp_path, **LENS)
+    rewrite_frames(tmp_path, lambda number, frame: frame.update(file_path=named.format(number)))
+    for path in list((tmp_path / "images").iterdir()):
+        path.rename(path.with_name(path.stem + ".color" * named.endswith("color") + suffix))
+    source = read_transforms(tmp_path)
+    assert not source.skipped and all(image.path.is_file() for image in source.images)
+    assert_poses(source.images)
+    assert "\\" not in "".join(image.name for image in source.images)
+
+
+def test_an_image_that_is_not_there_is_named_with_the_nearest(tmp_path):
+    write_transforms(tmp_path, **LENS)
+    rewrite_frames(tmp_path, lambda number, frame: frame.update(file_path=f"images/frame_{number}.png"))
+    (tmp_path / "images/frame_00.png").touch()
+    source = read_transforms(tmp_path)
+    assert source.skipped[0].why.endswith("images/frame_0.png: no such image; did you mean 'frame_00.png'?")
+    rewrite_frames(tmp_path, lambda number, frame: frame.update(file_path=f"rgb/{number}.png"))
+    assert f"nor a folder {tmp_path / 'rgb'}" in read_transforms(tmp_path).skipped[0].why
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("whole", [True, False])
+def test_scaled_images_have_a_scaled_camera(tmp_path, scale, whole):
+    """`images_4` beside `images`, named by the frames; or alone, where frames name `images`."""
+    write_transforms(tmp_path, **LENS, k1=0.1)
+    if whole:
+        folder = f"images_{scale}"
+        rewrite_frames(tmp_path, lambda number, frame: frame.update(file_path=f"{folder}/{number}.png"))
+        (tmp_path / "images").rename(tmp_path / "originals")
+    else:
+        (tmp_path / "images").rename(tmp_path / "originals")
+    (tmp_path / f"images_{scale}").mkdir()
+    for number in range(3):
+        pixels = np.zeros((480 // scale, 640 // scale), np.uint8)
+        cv2.imwrite(str(tmp_path / f"images_{scale}/{number}.png"), pixels)
+    source = read_transforms(tmp_path)
+    camera = source.images[0].camera
+    assert (camera.width, camera.height) == (640 // scale, 480 // scale)
+    # One direction is seen at one place of the picture: outer borders stay outer borders.
+    direction = np.array([[0.1, 0.2, 1.0]])
+    full = Camera("OPENCV", 640, 480, (500, 510, 320, 240, 0.1, 0, 0, 0)).project(direction)
+    np.testing.assert_allclose((camera.project(direction) + 0.5) * scale, full + 0.5, atol=1e-9)
+
+
+@pytest.mark.parametrize("axes", ["opengl", "opencv"])
+def test_axes_of_the_cameras_can_be_given(tmp_path, axes):
+    write_transforms(tmp_path, **LENS)
+    if axes == "opencv":
+        matrices = [np.vstack([pose.inverse().matrix(), [0, 0, 0, 1]]).tolist() for pose in POSES]
+        rewrite_frames(tmp_path, lambda number, frame: frame.update(transform_matrix=matrices[number]))
+    assert_poses(read_transforms(tmp_path, axes).images)
+
+
+@pytest.mark.parametrize(
+    ("fields", "unused"),
+    [
+        ({"camera_model": "OPENCV", "k1": 0.1, "k4": 0.2}, "k4 = 0.2: camera_model OPENCV"),
+        ({"camera_model": "PINHOLE", "k1": 0.1}, "k1 = 0.1"),
+        ({"camera_model": "SIMPLE_RADIAL", "k1": 0.1, "k2": 0.2, "p1": 0.3}, "k2 = 0.2, p1 = 0.3"),
+        ({"camera_model": "OPENCV_FISHEYE", "p1": 0.1}, "p1 = 0.1"),
+        ({"is_fisheye": True, "p2": 0.1}, "p2 = 0.1"),
+    ],
+)
+def test_a_distortion_that_is_not_used_is_refused_by_name(tmp_path, fields, unused):
+    source = read_transforms(write_transforms(tmp_path, **LENS, **fields))
+    assert not source.images and unused in source.skipped[0].why
 
 
 def test_nerfstudio_cameras_look_along_our_z(tmp_path):
@@ -68,6 +150,11 @@ def test_an_opengl_point_in_front_projects_in_front(tmp_path):
         ({"camera_model": "OPENCV_FISHEYE", "k1": 0.1, "k4": 0.4}, "OPENCV_FISHEYE", (0.1, 0, 0, 0.4)),
         ({"is_fisheye": True, "k1": 0.1}, "OPENCV_FISHEYE", (0.1, 0, 0, 0)),
         ({"camera_model": "PINHOLE"}, "PINHOLE", ()),
+        ({"camera_model": "SIMPLE_RADIAL", "k1": 0.1}, "OPENCV", (0.1, 0, 0, 0)),
+        ({"camera_model": "RADIAL", "k1": 0.1, "k2": 0.2}, "OPENCV", (0.1, 0.2, 0, 0)),
+        ({"camera_model": "FULL_OPENCV", "k1": 0.1, "k6": 0.6}, "FULL_OPENCV", (0.1, 0, 0, 0, 0, 0, 0, 0.6)),
+        ({"camera_model": "RADIAL_FISHEYE", "k1": 0.1, "k2": 0.2}, "OPENCV_FISHEYE", (0.1, 0.2, 0, 0)),
+        ({"k1": 0.1, "k4": 0, "p1": None}, "OPENCV", (0.1, 0, 0, 0)),
     ],
 )
 def test_nerfstudio_distortion_keeps_its_order(tmp_path, fields, model, extra):
@@ -81,7 +168,6 @@ def test_instant_ngp_gives_an_angle_and_leaves_out_endings(tmp_path):
     content["frames"] = content["frames"][:1]
     content["frames"][0]["file_path"] = "images/0"
     (tmp_path / "transforms.json").write_text(json.dumps(content))
-    (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images/0.png"), np.zeros((100, 200), np.uint8))
     (image,) = read_transforms(tmp_path / "transforms.json").images
     assert image.path == tmp_path / "images/0.png"

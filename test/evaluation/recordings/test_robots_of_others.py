@@ -58,12 +58,16 @@ def robot(
         bag.camera_info("/camera/camera_info", START_NS, f"{prefix}camera_optical", info)
         for received, number in enumerate(order):
             pose = map_from_base(BRIGHTNESSES[number])
-            bag.late_ns = max(0, received - number) * PERIOD_NS  # a player that starts again goes on in the recorder's time
+            bag.late_ns = (
+                max(0, received - number) * PERIOD_NS
+            )  # a player that starts again goes on in the recorder's time
             for late, parent in enumerate(parents):
                 bag.transform(stamp(number) + 1000 * late, f"{prefix}{parent}", f"{prefix}base_link", pose)
             bag.odometry(ODOM, stamp(number), "map", "body", pose * base_from_body)
             pixels = np.full((48, 64, 3), BRIGHTNESSES[number], np.uint8)
-            bag.image(image_topic, stamp(number) - (START_NS - 5 * 10**9) * since_boot, f"{prefix}camera_optical", pixels)
+            bag.image(
+                image_topic, stamp(number) - (START_NS - 5 * 10**9) * since_boot, f"{prefix}camera_optical", pixels
+            )
     return path
 
 

@@ -98,7 +98,7 @@ class Buffer:
         timeout: Duration = Duration(),  # noqa: B008
         return_debug_tuple: bool = False,
     ) -> int | tuple[int, str]:
-        """1 or 0: whether `lookup_transform` would answer, waiting up to `timeout`; with the reason if asked for a tuple."""
+        """1 or 0: whether `lookup_transform` would answer within `timeout`; with the reason if asked for a tuple."""
         deadline_s = wall_time.monotonic() + timeout.nanoseconds * 1e-9
         possible, reason = self._try(target_frame, source_frame, time)
         while not possible and wall_time.monotonic() < deadline_s:
@@ -250,9 +250,7 @@ class Buffer:
 
     def _check_no_loop(self, frame: str, way: Container[str]) -> None:
         if frame in way:
-            raise LookupException(
-                f"The tf tree is invalid because it contains a loop.\n{self.all_frames_as_string()}"
-            )
+            raise LookupException(f"The tf tree is invalid because it contains a loop.\n{self.all_frames_as_string()}")
 
     def _no_connection(self, target: str, source: str) -> str:
         return (

@@ -1,0 +1,120 @@
+"""Where an image is that a file of poses names: other suffixes, other slashes, and folders of scaled images."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.sources.base import PosedImage, SourceError, image_size
+from deviloc_ros.sources.photographs import SUFFIXES
+
+ENDINGS = (".png", *SUFFIXES)  # in the order in which they are looked for; .png is what instant-ngp leaves out
+SCALED_FOLDER = re.compile(r"(.+)_([2-9]|\d\d+)")  # images_4: a quarter of the width
+SCALES = (2, 4, 8)
+
+
+def find_image(folder: Path, name: str) -> Path:
+    """Return the file of a name, which may have Windows' slashes, no suffix, or another one.
+
+    Raises:
+        SourceError: there is none; the message names the nearest.
+    """
+    names = dict.fromkeys((name, name.replace("\\", "/")))
+    for candidate in names:
+        path = folder / candidate
+        if path.is_file():
+            return path
+        for suffix in (*ENDINGS, *(suffix.upper() for suffix in ENDINGS)):
+            for other in (path.with_name(path.name + suffix), path.with_suffix(suffix)):
+                if other.is_file():
+                    return other
+    path = folder / list(names)[-1]
+    if (scaled := in_scaled_folder(path)) is not None:
+        return scaled
+    raise SourceError(f"{path}: no such image{nearest(path)}")
+
+
+def in_scaled_folder(path: Path) -> Path | None:
+    """Return the image of the same name in `images_2` and the like, where `images` itself is missing."""
+    if path.parent.is_dir():
+        return None
+    for scale in SCALES:
+        scaled = path.parent.with_name(f"{path.parent.name}_{scale}") / path.name
+        if scaled.is_file():
+            return scaled
+    return None
+
+
+def nearest(path: Path) -> str:
+    """Return "; did you mean ...?" where the folder has a file of a similar name, or that there is no such folder."""
+    if not path.parent.is_dir():
+        return f", nor a folder {path.parent}"
+    similar = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], 1)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
+
+
+def fit_to_scaled_file(camera: Camera, path: Path) -> Camera:
+    """Return the camera of an image in a folder like `images_4`, whose size is that part of what the camera says.
+
+    Of any other image the camera stays as it is, so that a wrong size is noticed.
+
+    Raises:
+        SourceError: the file is no image.
+    """
+    found = next((m for part in reversed(path.parent.parts) if (m := SCALED_FOLDER.fullmatch(part))), None)
+    if found is None:
+        return camera
+    width, height = image_size(path)
+    scale = int(found[2])
+    if abs(camera.width / scale - width) >= 1 or abs(camera.height / scale - height) >= 1:
+        return camera
+    return scale_camera(camera, width, height)
+
+
+def scale_camera(camera: Camera, width: int, height: int) -> Camera:
+    """Return the camera of the same picture at another size; its pixels' outer borders stay where they are."""
+    scaled = pycolmap.Camera(model=camera.model, width=camera.width, height=camera.height, params=list(camera.params))
+    from_border = np.zeros(len(camera.params))  # where sizes are counted from
+    from_border[list(scaled.principal_point_idxs())] = 0.5
+    scaled.params = (np.array(scaled.params) + from_border).tolist()
+    scaled.rescale(width, height)
+    return Camera(camera.model, width, height, tuple((np.array(scaled.params) - from_border).tolist()))
+
+
+def scale_pixels(pixels: NDArray, camera: Camera, scaled: Camera) -> NDArray:
+    """Return (N, 2) pixels of one camera's image in that of the same picture at another size."""
+    factors = np.array([scaled.width / camera.width, scaled.height / camera.height])
+    return (pixels + 0.5) * factors - 0.5
+
+
+def fit_images(images: list[PosedImage]) -> list[PosedImage]:
+    """Return posed images with the files, cameras and landmarks that folders of other names and sizes have.
+
+    One file of a folder speaks for all with its camera.
+    """
+    cameras: dict[tuple[Camera, Path], Camera] = {}
+    fitted = []
+    for image in images:
+        folder = image.path
+        for _ in Path(image.name).parts:
+            folder = folder.parent
+        try:
+            path = find_image(folder, image.name)
+            key = (image.camera, path.parent)
+            if key not in cameras:
+                cameras[key] = fit_to_scaled_file(image.camera, path)
+        except SourceError:  # whoever reads it says so
+            fitted.append(image)
+            continue
+        camera, landmarks = cameras[key], image.landmarks
+        if landmarks is not None and camera != image.camera:
+            landmarks = replace(landmarks, keypoints=scale_pixels(landmarks.keypoints, image.camera, camera))
+        fitted.append(replace(image, path=path, camera=camera, landmarks=landmarks))
+    return fitted

@@ -1,0 +1,55 @@
+"""Photographs in a folder: which files are, which of them cannot be read, and which lens took each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+UNREAD = {  # photographs that are not read, and what to do
+    **dict.fromkeys((".heic", ".heif", ".avif", ".jxl"), "convert it to JPEG"),
+    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"), "develop it to JPEG or PNG"),
+    **dict.fromkeys((".gif", ".jp2", ".exr", ".hdr"), "convert it to PNG"),
+}
+LENS_TAGS = {  # of EXIF's second directory
+    0xA433: "lens make",
+    0xA434: "lens model",
+    0x920A: "focal length",
+    0xA405: "focal length of 35 mm film",
+    0xA404: "digital zoom",
+}
+CAMERA_TAGS = {0x010F: "make", 0x0110: "model"}
+EXIF_DIRECTORY = 0x8769
+PER = ("lens", "folder", "image")
+
+
+def find_photographs(folder: Path) -> tuple[list[Path], dict[Path, str]]:
+    """Return the photographs below a folder in order of their names, and those of kinds that are not read, with a word."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    unread = {
+        path: f"{path.suffix} is not read: {UNREAD[path.suffix.lower()]}"
+        for path in files
+        if path.suffix.lower() in UNREAD
+    }
+    return [path for path in files if path.suffix.lower() in SUFFIXES], unread
+
+
+def lens_of(path: Path) -> str:
+    """Return by what EXIF tells one lens from another, empty where it says nothing: a phone has several of one size."""
+    try:
+        with Image.open(path) as image:
+            exif = image.getexif()
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError):  # whoever reads the pixels says what is wrong
+        return ""
+    lens = exif.get_ifd(EXIF_DIRECTORY)
+    said = [f"{name} {exif[tag]}" for tag, name in CAMERA_TAGS.items() if exif.get(tag)]
+    said += [f"{name} {lens[tag]}" for tag, name in LENS_TAGS.items() if lens.get(tag)]
+    return ", ".join(said)
+
+
+def group_of(path: Path, per: str) -> str:
+    """Return what tells the cameras of two images of one size apart, `per` one of PER."""
+    if per == "image":
+        return str(path)
+    return str(path.parent) if per == "folder" else lens_of(path)
