@@ -83,8 +83,13 @@ def test_build_map_lists_the_images_it_skipped(model, room, tmp_path, capsys):
 def test_localize_writes_a_line_for_each_image(room_folder, query_files, tmp_path, capsys):
     files = [query_files / name for name in ("here.png", "black.png", "text.png")]
     assert status_of("localize", room_folder, *files, "--json", tmp_path / "out.json") == 1  # not all localized
-    here, black, text = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert json.loads((tmp_path / "out.json").read_text()) == [here, black, text]
+    lines, said = capsys.readouterr()
+    assert "camera: PINHOLE,320,240" in said and "the first of the map" in said
+    assert [line.partition(": ")[0] for line in lines.splitlines()] == [str(file) for file in files]
+    assert "looking along" in lines and "inliers" in lines and "lost, too few keypoints" in lines
+    here, black, text = json.loads((tmp_path / "out.json").read_text())
+    assert status_of("localize", room_folder, *files, "--json", "-") == 1
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [here, black, text]
     assert here["localized"] and here["image"] == str(files[0]) and here["inliers"] >= 30
     assert len(here["world_from_cam"]["translation_m"]) == 3 and len(here["world_from_cam"]["rotation_xyzw"]) == 4
     assert np.array(here["covariance"]).shape == (6, 6)
@@ -94,22 +99,62 @@ def test_localize_writes_a_line_for_each_image(room_folder, query_files, tmp_pat
 
 
 def test_localize_estimates_the_focal_length_of_an_uncalibrated_camera(room_folder, query_files, room, capsys):
-    assert status_of("localize", room_folder, query_files / "here.png", "--uncalibrated") == 0
+    assert status_of("localize", room_folder, query_files / "here.png", "--uncalibrated", "--json", "-") == 0
     here = json.loads(capsys.readouterr().out)
     np.testing.assert_allclose(
         here["world_from_cam"]["translation_m"], room.query_poses[0].tgt_origin_in_src(), atol=0.1
     )
     assert here["focal_px"] == pytest.approx(262, rel=0.03)
     camera = ("--camera", "PINHOLE,320,240,384,384,159.5,119.5")  # as such a camera is guessed to be
-    assert status_of("localize", room_folder, query_files / "here.png", *camera) == 1
+    assert status_of("localize", room_folder, query_files / "here.png", *camera, "--json", "-") == 1
     assert json.loads(capsys.readouterr().out)["reason"] in ("miscalibrated", "unstable", "few_inliers")
 
 
 def test_localize_takes_a_camera_and_succeeds_when_all_are_found(room_folder, query_files, room, capsys):
     camera = "PINHOLE,320,240,262,262,159.5,119.5"
-    assert status_of("localize", room_folder, query_files / "here.png", "--camera", camera) == 0
+    assert status_of("localize", room_folder, query_files / "here.png", "--camera", camera, "--json", "-") == 0
     translation = json.loads(capsys.readouterr().out)["world_from_cam"]["translation_m"]
     np.testing.assert_allclose(translation, room.query_poses[0].tgt_origin_in_src(), atol=0.03)
+
+
+def write_video(path, frames):
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (width, height))
+    for frame in frames:
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) if frame.ndim == 2 else frame)
+    writer.release()
+
+
+def test_localize_takes_folders_and_videos_and_tells_what_is_none(room_folder, room, tmp_path, capsys):
+    folder = tmp_path / "mixed"
+    (folder / "below").mkdir(parents=True)
+    cv2.imwrite(str(folder / "below" / "here.png"), room.queries[0])
+    (folder / "phone.HEIC").write_bytes(b"ftypheic")
+    write_video(tmp_path / "drive.avi", room.queries[:2])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_text("not a video")
+    given = [folder, tmp_path / "drive.avi", tmp_path / "empty", tmp_path / "text.mp4", tmp_path / "nowhere.png"]
+    assert status_of("localize", room_folder, *given, "--json", "-") == 1
+    here, heic, first, second, empty, text, nowhere = map(json.loads, capsys.readouterr().out.splitlines())
+    assert here["localized"] and first["localized"] and second["localized"]
+    assert (first["image"], second["image"]) == (f"{given[1]} 0.000 s", f"{given[1]} 0.100 s")
+    assert "HEIC is not read: convert it to JPEG" in heic["detail"] and "no images in this folder" in empty["detail"]
+    assert "not a video" in text["detail"] and "no such image" in nowhere["detail"]
+    assert status_of("localize", room_folder, tmp_path / "drive.avi", "--every", "2", "--json", "-") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_localize_draws_what_it_found(room_folder, query_files, tmp_path, capsys):
+    files = (query_files / "here.png", query_files / "black.png", query_files / "here.png")
+    assert status_of("localize", room_folder, *files, "--pictures", tmp_path / "album") == 1
+    names = {path.name for path in (tmp_path / "album").iterdir()}
+    assert names == {
+        *("here.png.matches.jpg", "here.png.depth.jpg", "black.png.matches.jpg"),
+        *("here.png-2.matches.jpg", "here.png-2.depth.jpg", "map.svg"),
+    }
+    assert "6 pictures" in capsys.readouterr().err
+    depth = cv2.imread(str(tmp_path / "album" / "here.png.depth.jpg"))
+    assert depth.shape == (240, 320, 3) and (np.ptp(depth.astype(int), axis=2) > 100).sum() > 500  # colours in gray
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from deviloc_ros.commands.flags.common import add_config, add_preset, parse_camera, read_config_for_map
+from deviloc_ros.commands.flags.common import (
+    add_config,
+    add_every,
+    add_preset,
+    parse_camera,
+    read_config_for_map,
+    step_of,
+)
 
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
+    from deviloc_ros.localizer import Localizer
+    from deviloc_ros.sources.pictures import Picture
     from deviloc_ros.types import Result
+
+STANDARD_OUTPUT = Path("-")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("map", type=Path, metavar="MAP")
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="files, folders, or videos")
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
         "--camera",
@@ -28,23 +40,27 @@ def add(parser: argparse.ArgumentParser) -> None:
     camera.add_argument(
         "--uncalibrated", action="store_true", help="estimate the focal length of each image; no lens distortion"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
+    add_every(parser, "image of a folder, or frame of a video")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the results there too; -: a JSON line an image, to the console"
+    )
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="write pictures there: matches with the best reference, points in the image by depth, the map from above",
+    )
     add_config(parser)
     add_preset(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a JSON line for each image; return 1 if one has no pose."""
-    import logging
-
+    """Print a line for each image; return 1 if one has no pose."""
     from deviloc_ros.config import change_config
-    from deviloc_ros.imaging import ImageError, read_gray
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.sfm.structure import guess_camera
-    from deviloc_ros.status import Status
-    from deviloc_ros.types import Lost
+    from deviloc_ros.sources.pictures import read_pictures
 
     reference_map = Map.open(options.map)
     config = read_config_for_map(options, reference_map.config, reference_map.config)
@@ -52,22 +68,67 @@ def run(options: argparse.Namespace) -> int:
         config = change_config(config, pose={"estimate_focal": True})
     localizer = Localizer(reference_map, config)
     camera = parse_camera(options.camera) if options.camera else reference_map.records[0].camera
-    logging.getLogger(__name__).debug("camera %s", camera)
+    print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
+    album = create_album(options.pictures, localizer)
     records = []
-    for path in options.images:
-        try:
-            gray = read_gray(path)
-            if options.uncalibrated:
-                camera = guess_camera(path, (gray.shape[1], gray.shape[0]))
-            result = localizer.localize(gray, camera)
-        except ImageError as error:
-            result = Lost(Status.BAD_IMAGE, str(error))
-        record = {"image": str(path), **result_to_dict(result, camera)}
+    for picture in read_pictures(options.images, step_of(options)):
+        used, result = localize_picture(localizer, picture, camera, guess=options.uncalibrated)
+        record = {"image": picture.name, **result_to_dict(result, used)}
         records.append(record)
-        print(json.dumps(record))
-    if options.json:
+        print(json.dumps(record) if options.json == STANDARD_OUTPUT else describe_record(record, result), flush=True)
+        if album is not None and picture.gray is not None:
+            album.add(picture.name, picture.gray, result)
+    if album is not None:
+        print(f"{options.pictures}: {album.finish()} pictures", file=sys.stderr)
+    if options.json and options.json != STANDARD_OUTPUT:
         options.json.write_text(json.dumps(records, indent=1))
-    return 0 if all(record["localized"] for record in records) else 1
+    return 0 if records and all(record["localized"] for record in records) else 1
+
+
+def describe_choice(options: argparse.Namespace, camera: Camera) -> str:
+    """Return which camera is assumed, and why."""
+    if options.uncalibrated:
+        return "guessed for each image, its focal length estimated with the pose (--uncalibrated)"
+    numbers = ",".join(f"{value:g}" for value in (camera.width, camera.height, *camera.params))
+    return (
+        f"{camera.model},{numbers} ({'--camera' if options.camera else 'the first of the map; --camera gives another'})"
+    )
+
+
+def create_album(folder: Path | None, localizer: Localizer) -> Any:
+    """Return where pictures go; None where none are asked for."""
+    if folder is None:
+        return None
+    from deviloc_ros.evaluation.report.album import Album
+
+    return Album(folder, localizer.map)
+
+
+def localize_picture(localizer: Localizer, picture: Picture, camera: Camera, *, guess: bool) -> tuple[Camera, Result]:
+    """Return the camera that was used and what became of a picture."""
+    from deviloc_ros.sfm.structure import guess_camera
+    from deviloc_ros.status import Status
+    from deviloc_ros.types import Lost
+
+    if picture.gray is None:
+        return camera, Lost(Status.BAD_IMAGE, picture.problem)
+    if guess:
+        camera = guess_camera(picture.path, (picture.gray.shape[1], picture.gray.shape[0]))
+    return camera, localizer.localize(picture.gray, camera)
+
+
+def describe_record(record: dict[str, Any], result: Result) -> str:
+    """Return a line for people."""
+    from deviloc_ros.tracking.fix import largest_stds
+    from deviloc_ros.types import Localized
+
+    if not isinstance(result, Localized):
+        return f"{record['image']}: lost, {result}"
+    x, y, z = result.cam_from_world.inverse().translation
+    std_m, std_deg = largest_stds(result.covariance)
+    looks = ", ".join(f"{value:.2f}" for value in result.cam_from_world.inverse().rotation.matrix()[:, 2])
+    where = f"at {x:.3f}, {y:.3f}, {z:.3f} m, looking along {looks}"
+    return f"{record['image']}: {where}; +- {100 * std_m:.1f} cm, {std_deg:.2f} deg; {record['inliers']} inliers"
 
 
 def result_to_dict(result: Result, camera: Camera) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -9,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.types import Evidence, ReferenceView
+from deviloc_ros.types import Evidence, Localized, ReferenceView
 
 CANVAS_BGR, KEYPOINT_BGR, INLIER_BGR, OTHER_BGR = (40, 40, 40), (110, 110, 110), (0, 200, 0), (0, 0, 220)
+DEPTH_PERCENTILES = (5, 95)  # few points far away must not make all others look alike
+POINT_RADIUS_PX = 3
 MAX_LINES = 200  # more would hide the picture
 
 
@@ -20,6 +23,33 @@ def best_reference(evidence: Evidence) -> int:
     if not evidence.inliers:
         return 0
     return int(np.bincount(evidence.correspondences.references[evidence.inlier_mask].astype(int)).argmax())
+
+
+def draw_best_match(pixels: NDArray, evidence: Evidence, read_view: Callable[[str], ReferenceView]) -> NDArray:
+    """Draw the image beside the reference that gave most inliers, or alone where it was matched with none."""
+    if not evidence.references:
+        return pixels
+    best = best_reference(evidence)
+    return draw_matches(pixels, read_view(evidence.references[best]), evidence, best)
+
+
+def draw_depths(pixels: NDArray, localized: Localized) -> NDArray:
+    """Draw the image with the inliers, coloured by the distance of their 3D points: near red, far blue."""
+    canvas = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels.copy()
+    inliers = localized.evidence.correspondences[localized.evidence.inlier_mask]
+    depths_m = transform_points(localized.cam_from_world, inliers.points_in_world)[:, 2]
+    near_m, far_m = np.percentile(depths_m, DEPTH_PERCENTILES)
+    shares = np.clip((far_m - depths_m) / max(far_m - near_m, 1e-9), 0, 1)
+    colors = cv2.applyColorMap(np.rint(255 * shares).astype(np.uint8)[:, None], cv2.COLORMAP_TURBO)[:, 0]
+    for (x, y), color in zip(round_pixels(inliers.keypoints), colors.tolist(), strict=True):
+        cv2.circle(canvas, (x, y), POINT_RADIUS_PX, color, -1, cv2.LINE_AA)
+    write_caption(canvas, f"{len(inliers)} points, red {near_m:.2f} m to blue {far_m:.2f} m")
+    return canvas
+
+
+def write_caption(canvas: NDArray, text: str) -> None:
+    """Write a line at the top of a picture."""
+    cv2.putText(canvas, text, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def draw_matches(pixels: NDArray, view: ReferenceView, evidence: Evidence, reference: int) -> NDArray:
@@ -42,8 +72,7 @@ def draw_matches(pixels: NDArray, view: ReferenceView, evidence: Evidence, refer
         kept = np.flatnonzero(chosen & np.isfinite(ends).all(1))[:: max(1, int(chosen.sum()) // MAX_LINES)]
         for start, end in zip(round_pixels(starts[kept]), round_pixels(ends[kept]), strict=True):
             cv2.line(canvas, start, end, color, 1, cv2.LINE_AA)
-    text = f"{evidence.inliers} of {len(evidence.inlier_mask)} inliers, {view.name}"
-    cv2.putText(canvas, text, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
+    write_caption(canvas, f"{evidence.inliers} of {len(evidence.inlier_mask)} inliers, {view.name}")
     return canvas
 
 

@@ -177,6 +177,10 @@ class Map:
         every = max(1, -(-len(points) // POINTS_SEEN))
         return points[::every].copy()  # not a part of the whole file
 
+    def view_named(self, name: str) -> ReferenceView:
+        """Return the view of a name. Raises KeyError: the map has none."""
+        return self.view(self._numbers[name])
+
     def views_named(self, names: Iterable[str], count: int) -> list[ReferenceView]:
         """Return the first `count` of the named views that the map has; names it lacks are passed over."""
         numbers = [self._numbers[name] for name in names if name in self._numbers]

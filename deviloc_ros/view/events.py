@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.report.space import to_millimetres
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.io.match_pictures import best_reference, draw_matches
+from deviloc_ros.io.match_pictures import draw_best_match
 from deviloc_ros.maps.store import Map
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
@@ -41,7 +41,7 @@ def event_of_step(step: Step, state: str, pixels: NDArray | None, reference_map:
         "latency_ms": round(sum(step.stages_ms.values())),
     }
     if pixels is not None:
-        event["picture"] = jpeg_uri(picture_of(step, pixels, reference_map))
+        event["picture"] = jpeg_uri(draw_best_match(pixels, step.evidence, reference_map.view_named))
     if step.fix is not None:
         event |= event_of_pose(step.fix.map_from_base, step.fix.covariance, axis_m)
     return event
@@ -80,16 +80,6 @@ def ellipsoid(centre: NDArray, covariance: NDArray) -> list[NDArray]:
     angle = np.linspace(0, 2 * np.pi, CIRCLE_POINTS + 1)[:, None]
     pairs = ((0, 1), (1, 2), (2, 0))
     return [centre + np.cos(angle) * half_axes[:, a] + np.sin(angle) * half_axes[:, b] for a, b in pairs]
-
-
-def picture_of(step: Step, pixels: NDArray, reference_map: Map) -> NDArray:
-    """Return the image beside the reference that gave most inliers, or alone where it was matched with none."""
-    numbers = {record.name: number for number, record in enumerate(reference_map.records)}
-    found = [numbers[name] for name in step.evidence.references if name in numbers]
-    if not found:
-        return pixels
-    best = best_reference(step.evidence)
-    return draw_matches(pixels, reference_map.view(found[best]), step.evidence, best)
 
 
 def jpeg_uri(pixels: NDArray) -> str:

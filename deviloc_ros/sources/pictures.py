@@ -1,0 +1,89 @@
+"""Pictures to localize: files, all photographs of a folder, the frames of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+from numpy.typing import NDArray
+
+from deviloc_ros.imaging import ImageError, read_gray
+from deviloc_ros.sources.photographs import UNREAD, find_photographs
+
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """Hold a picture, or why there is none.
+
+    gray: (H, W) uint8, None where it cannot be read. path: of the file that it is, or is a frame of.
+    """
+
+    name: str
+    path: Path
+    gray: NDArray | None
+    problem: str = ""
+
+
+def read_pictures(paths: Iterable[Path], step: int = 1) -> Iterator[Picture]:
+    """Yield the pictures that paths lead to, in order; what cannot be read is there with the reason.
+
+    Args:
+        step: take every step-th picture of a folder, or frame of a video.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from read_folder(path, step)
+        elif path.suffix.lower() in VIDEOS:
+            yield from read_video(path, step)
+        else:
+            yield read_picture(path)
+
+
+def read_folder(folder: Path, step: int) -> Iterator[Picture]:
+    """Yield the photographs below a folder in order of their names."""
+    photographs, unread = find_photographs(folder)
+    for path in photographs[::step]:
+        yield read_picture(path)
+    for path, why in unread.items():
+        yield Picture(str(path), path, None, why)
+    if not photographs and not unread:
+        yield Picture(str(folder), folder, None, "there are no images in this folder")
+
+
+def read_picture(path: Path) -> Picture:
+    """Return the picture of a file."""
+    if path.is_file() and (advice := UNREAD.get(path.suffix.lower())):
+        return Picture(str(path), path, None, f"{path}: {path.suffix} is not read: {advice}")
+    try:
+        return Picture(str(path), path, read_gray(path))
+    except ImageError as error:
+        return Picture(str(path), path, None, str(error))
+
+
+def read_video(path: Path, step: int) -> Iterator[Picture]:
+    """Yield every step-th frame of a video, named by its time."""
+    if not path.is_file():
+        yield Picture(str(path), path, None, f"{path}: no such video")
+        return
+    video, count = cv2.VideoCapture(str(path)), 0
+    try:
+        while video.grab():
+            count += 1
+            if (count - 1) % step:
+                continue
+            seconds = video.get(cv2.CAP_PROP_POS_MSEC) * 1e-3
+            decoded, frame = video.retrieve()
+            name = f"{path} {seconds:.3f} s"
+            yield (
+                Picture(name, path, cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
+                if decoded
+                else Picture(name, path, None, f"{name}: the frame cannot be decoded")
+            )
+    finally:
+        video.release()
+    if not count:
+        yield Picture(str(path), path, None, f"{path}: not a video, or of a kind that OpenCV does not decode")
