@@ -34,13 +34,13 @@ GRID = 15
 def known_names() -> str:
     """Return the names and lengths that are read, for messages."""
     return (
-        "plumb_bob or radtan (4, 5), rational_polynomial (8, 12, 14), equidistant or fisheye (4), fov (1), and the same "
-        "with zeros after them"
+        "plumb_bob or radtan (4, 5), rational_polynomial (8, 12, 14), equidistant or fisheye (4), fov (1), and the "
+        "same with zeros after them"
     )
 
 
 def model_of(name: str, d: tuple[float, ...], pinhole: tuple[float, ...], size: tuple[int, int]) -> tuple[str, tuple]:
-    """Return COLMAP's name of a camera model and its distortion, or all its parameters anew where they had to be fitted.
+    """Return COLMAP's name of a camera model, and its parameters.
 
     Args:
         pinhole: fx, fy, cx, cy [px]. size: width, height [px].
