@@ -45,7 +45,7 @@ def test_an_outcome_that_no_image_had_was_had_by_none():
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("wrong_fixs", "wrong_fixes"), ("recall.5cm_5degs", "recall.5cm_5deg"), ("translation_m.p_95", "translation_m.p95")],
+    [("wrong_fixs", "wrong_fixes"), ("recall.5cm_5degs", "recall.5cm_5deg"), ("rotation_deg.p_95", "rotation_deg.p95")],
 )
 def test_a_misspelt_name_is_refused_with_the_nearest(name, meant):
     with pytest.raises(ValueError, match=rf"no run has such a figure; did you mean '{meant}'\?"):
