@@ -73,6 +73,7 @@ class SharedSettings:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate each recording; return a status that says whether all held (`add` lists them)."""
+    from deviloc_ros.evaluation.recordings.figure_names import check_names
     from deviloc_ros.evaluation.recordings.requirements import parse_requirement
     from deviloc_ros.evaluation.recordings.rerun_recording import check_rerun
     from deviloc_ros.maps.store import Map
@@ -80,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
     if options.rerun:
         check_rerun()
     requirements = [parse_requirement(text) for text in options.require]
+    check_names(requirements)
     changes = list(options.changes)
     plan, tracking = read_plan(options), take_tracking(options)
     config = read_config_for_map(options, Map.open(options.map).config)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.messages.distortions import model_of
 
 
 def camera_from_info(info: Any, rectified: bool = False) -> Camera:
@@ -33,37 +34,20 @@ def camera_from_info(info: Any, rectified: bool = False) -> Camera:
     bin_x, bin_y = max(info.binning_x, 1), max(info.binning_y, 1)
     # As image_geometry does: the matrix is that of the full, unbinned image.
     intrinsics = (fx / bin_x, fy / bin_y, (cx - x) / bin_x, (cy - y) / bin_y)
-    model, distortion = ("PINHOLE", ()) if rectified else distortion_from_info(info)
-    params = tuple(float(value) for value in (*intrinsics, *distortion))
-    return Camera(model, width // bin_x, height // bin_y, params)
+    size = (width // bin_x, height // bin_y)
+    model, params = ("PINHOLE", intrinsics)
+    if not rectified:
+        try:
+            model, params = model_of(info.distortion_model, tuple(info.d), intrinsics, size)
+        except ValueError as error:
+            raise ValueError(f"camera_info of {info.header.frame_id!r}: {error}") from error
+    return Camera(model, *size, tuple(float(value) for value in params))
 
 
 def region_of_interest(info: Any) -> tuple[int, int, int, int]:
     """x, y, width, height [px] of the part of the full image that is sent; a size of zero stands for all of it."""
     roi = info.roi
     return roi.x_offset, roi.y_offset, roi.width or info.width, roi.height or info.height
-
-
-def distortion_from_info(info: Any) -> tuple[str, tuple[float, ...]]:
-    """COLMAP's name of the camera model, and its distortion parameters.
-
-    Raises:
-        ValueError: not plumb_bob, rational_polynomial or equidistant, or not with as many coefficients as it has.
-    """
-    d, name = tuple(info.d), info.distortion_model
-    if not any(d) and name != "equidistant":
-        return "PINHOLE", ()
-    if name == "equidistant" and len(d) == 4:
-        return "OPENCV_FISHEYE", d
-    if name == "plumb_bob" and len(d) in (4, 5):
-        k3 = d[4] if len(d) == 5 else 0.0
-        return ("FULL_OPENCV", (*d[:4], k3, 0.0, 0.0, 0.0)) if k3 else ("OPENCV", d[:4])
-    if name == "rational_polynomial" and len(d) >= 8 and not any(d[8:]):
-        return "FULL_OPENCV", d[:8]
-    raise ValueError(
-        f"camera_info of {info.header.frame_id!r}: distortion {name!r} with {len(d)} coefficients is not supported; "
-        "known are plumb_bob (4 or 5), rational_polynomial (8), equidistant (4)"
-    )
 
 
 def in_lower_case(info: Any) -> Any:

@@ -67,7 +67,9 @@ def find_images(
     paths = [path for path in paths if fnmatch(path.relative_to(folder).as_posix(), pattern)][::step]
     skipped = [Skipped(path.relative_to(folder).as_posix(), why) for path, why in unread.items()]
     if not paths:
-        others = f"; {len(skipped)} photographs are of other kinds: {skipped[0].name}: {skipped[0].why}" if skipped else ""
+        others = (
+            f"; {len(skipped)} photographs are of other kinds: {skipped[0].name}: {skipped[0].why}" if skipped else ""
+        )
         raise SourceError(f"{folder}: no images ({', '.join(SUFFIXES)}) named like {pattern!r}{others}")
     images = []
     guessed: dict[tuple[tuple[int, int], str], Camera] = {}

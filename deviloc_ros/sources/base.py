@@ -54,7 +54,10 @@ class Skipped:
 
 
 def none_left(skipped: list[Skipped]) -> SourceError:
-    """The error that no image can be used, with a line for each."""
+    """The error that no image can be used, with a line for each; where all have one reason, with that."""
+    whys = {image.why for image in skipped}
+    if len(skipped) > 1 and len(whys) == 1:
+        return SourceError(f"no usable image is left of {len(skipped)}, all of one reason: {whys.pop()}")
     listing = "".join(f"\n  {image.name}: {image.why}" for image in skipped)
     return SourceError(f"no usable image is left of {len(skipped)}{listing}")
 

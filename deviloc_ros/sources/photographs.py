@@ -25,7 +25,7 @@ PER = ("lens", "folder", "image")
 
 
 def find_photographs(folder: Path) -> tuple[list[Path], dict[Path, str]]:
-    """Return the photographs below a folder in order of their names, and those of kinds that are not read, with a word."""
+    """Return the photographs below a folder in order of their names, and why others are not read."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     unread = {
         path: f"{path.suffix} is not read: {UNREAD[path.suffix.lower()]}"

@@ -93,9 +93,7 @@ def pose_images_alone(options: argparse.Namespace, config: Config, workers: Work
     positions = read_positions(options.positions) if options.positions else {}
     known_distance = parse_distance(*options.known_distance) if options.known_distance else None
     camera = parse_camera(options.camera) if options.camera else None
-    images, unreadable = find_images(
-        options.images, camera, options.only or "*", step_of(options), options.camera_per
-    )
+    images, unreadable = find_images(options.images, camera, options.only or "*", step_of(options), options.camera_per)
     names = [image.name for image in images]  # what is known must be of them: now, not after minutes of work
     if positions:
         check_positions(names, positions)

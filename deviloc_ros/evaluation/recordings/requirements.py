@@ -56,6 +56,8 @@ def figure(summary: dict[str, Any], name: str) -> float | None:
     for part in name.split("."):
         if value is None:
             return None
+        if name.partition(".")[0] == "outcomes" and isinstance(value, dict) and value is not summary:
+            return value.get(part, 0)  # of what became of no image there are none
         if not isinstance(value, dict) or part not in value:
             raise ValueError(f"no figure {name!r} in the summary; there are {', '.join(figures(summary))}")
         value = value[part]

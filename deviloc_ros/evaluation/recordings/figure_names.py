@@ -1,0 +1,44 @@
+"""Which figures a run has, known before there is one: a requirement's name is checked before hours of work."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import fields
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.evaluation.recordings.frames import Estimate, compared
+from deviloc_ros.evaluation.recordings.requirements import Requirement, figures
+from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
+from deviloc_ros.status import Status
+from deviloc_ros.tracking.calibration import FocalLength
+
+OF_CASES = ("outcomes.", "node.", "map_to_odom.", "latency_ms.stages.", "odometry.reasons.")  # names vary by run
+BESIDE = ("frames_out_of_order", "repeated_images", "laps", "odometry.images", "map.views")
+OF_FOCAL_LENGTH = tuple(f"focal_length.{field.name}" for field in fields(FocalLength))
+EXAMPLES = 40  # images, more than it takes for every figure to have something to say
+
+
+def known_figures() -> list[str]:
+    """Return the dotted names of a run's figures, of an invented run in which everything that can be is known."""
+    pose, covariance = pycolmap.Rigid3d(), np.eye(6)
+    estimates = [
+        Estimate(n, n, Status.ACCEPTED, "", pose, covariance, 50, 0.5, 0.5, stages_ms={"match": 1.0})
+        for n in range(1, EXAMPLES)
+    ]
+    frames = [compared(estimate, pose) for estimate in estimates]
+    summary = summarize_frames(frames) | {"latency_ms": summarize_latency(frames)}
+    return [name for name in (*figures(summary), *BESIDE, *OF_FOCAL_LENGTH) if not name.startswith(OF_CASES)]
+
+
+def check_names(requirements: list[Requirement]) -> None:
+    """Raise ValueError for a requirement on what no run has, with the nearest name that there is."""
+    known = known_figures() if requirements else []
+    for requirement in requirements:
+        name = requirement.name
+        if name in known or name.startswith(OF_CASES):
+            continue
+        similar = difflib.get_close_matches(name, known, 1)
+        meant = f"; did you mean {similar[0]!r}?" if similar else ""
+        raise ValueError(f"--require {name!r}: no run has such a figure{meant or '.'} There are {', '.join(known)}")
