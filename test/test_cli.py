@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -82,9 +83,18 @@ def test_build_map_lists_the_images_it_skipped(model, room, tmp_path, capsys):
 
 def test_localize_writes_a_line_for_each_image(room_folder, query_files, tmp_path, capsys):
     files = [query_files / name for name in ("here.png", "black.png", "text.png")]
-    assert status_of("localize", room_folder, *files, "--json", tmp_path / "out.json") == 1  # not all localized
+    assert status_of("localize", room_folder, *files, "--json", "-") == 1  # not all localized
     here, black, text = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert status_of("localize", room_folder, *files, "--json", tmp_path / "out.json") == 1
     assert json.loads((tmp_path / "out.json").read_text()) == [here, black, text]
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert "camera: " in said.err and "of the map's first view" in said.err
+    assert re.fullmatch(
+        r".*here\.png: at \(.*\) m, quaternion xyzw \(.*\), \+- .* cm .* deg, \d+ inliers \(\d+%\)", lines[0]
+    )
+    assert lines[1].endswith("keypoints") and "black.png: no pose: too few keypoints in the image" in lines[1]
+    assert "text.png: no pose: image unusable: " in lines[2]
     assert here["localized"] and here["image"] == str(files[0]) and here["inliers"] >= 30
     assert len(here["world_from_cam"]["translation_m"]) == 3 and len(here["world_from_cam"]["rotation_xyzw"]) == 4
     assert np.array(here["covariance"]).shape == (6, 6)
@@ -93,21 +103,46 @@ def test_localize_writes_a_line_for_each_image(room_folder, query_files, tmp_pat
     assert (text["localized"], text["reason"]) == (False, "bad_image") and "text.png" in text["detail"]
 
 
+def test_localize_takes_folders_and_videos_and_tells_what_is_not_read(room_folder, room, tmp_path, capsys):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), room.queries[0])
+    (folder / "b.heic").write_bytes(b"something")
+    video = cv2.VideoWriter(str(tmp_path / "v.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (320, 240))
+    for query in room.queries[:3]:
+        video.write(query if query.ndim == 3 else cv2.cvtColor(query, cv2.COLOR_GRAY2BGR))
+    video.release()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    places = [folder, tmp_path / "v.avi", tmp_path / "empty", tmp_path / "broken.mp4", tmp_path / "nowhere.png"]
+    assert status_of("localize", room_folder, *places, "--every", 2, "--pictures", tmp_path / "drawn") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "a.png: at (" in lines[0] and ".heic is not read: convert it to JPEG" in lines[1]
+    assert "v.avi#0: at (" in lines[2] and "v.avi#2: at (" in lines[3]
+    assert "a folder without images" in lines[4] and "not a video" in lines[5] and "no such image" in lines[6]
+    drawn = sorted((tmp_path / "drawn").iterdir())
+    assert len(drawn) == 3
+    picture = cv2.imread(str(drawn[0]))
+    assert picture.shape == (480, 640, 3)
+    red = (picture[240:, 320:, 2] > 180) & (picture[240:, 320:, 0] < 120)
+    assert red.sum() > 20  # the camera on the map
+
+
 def test_localize_estimates_the_focal_length_of_an_uncalibrated_camera(room_folder, query_files, room, capsys):
-    assert status_of("localize", room_folder, query_files / "here.png", "--uncalibrated") == 0
+    assert status_of("localize", room_folder, query_files / "here.png", "--uncalibrated", "--json", "-") == 0
     here = json.loads(capsys.readouterr().out)
     np.testing.assert_allclose(
         here["world_from_cam"]["translation_m"], room.query_poses[0].tgt_origin_in_src(), atol=0.1
     )
     assert here["focal_px"] == pytest.approx(262, rel=0.03)
     camera = ("--camera", "PINHOLE,320,240,384,384,159.5,119.5")  # as such a camera is guessed to be
-    assert status_of("localize", room_folder, query_files / "here.png", *camera) == 1
+    assert status_of("localize", room_folder, query_files / "here.png", *camera, "--json", "-") == 1
     assert json.loads(capsys.readouterr().out)["reason"] in ("miscalibrated", "unstable", "few_inliers")
 
 
 def test_localize_takes_a_camera_and_succeeds_when_all_are_found(room_folder, query_files, room, capsys):
     camera = "PINHOLE,320,240,262,262,159.5,119.5"
-    assert status_of("localize", room_folder, query_files / "here.png", "--camera", camera) == 0
+    assert status_of("localize", room_folder, query_files / "here.png", "--camera", camera, "--json", "-") == 0
     translation = json.loads(capsys.readouterr().out)["world_from_cam"]["translation_m"]
     np.testing.assert_allclose(translation, room.query_poses[0].tgt_origin_in_src(), atol=0.03)
 
