@@ -45,6 +45,7 @@ class Health:
     last_fix_age_s: float | None = None
     silent_s: float = 0.0  # since the last image
     image_topic: str = ""
+    missing_images: str = ""  # why none comes, as far as the node can see
     incompatible_qos: tuple[str, ...] = ()
     missing_odometry: bool = False  # the last fix could not move map->odom
     calibration_complaint: str = ""  # what is wrong with it, by many images
@@ -60,8 +61,9 @@ def judged(health: Health) -> tuple[bytes, str]:
     if not health.enabled:
         return DiagnosticStatus.WARN, "disabled by ~/enable"
     if health.silent_s > SILENT_AFTER_S:
-        qos = f"; {', '.join(health.incompatible_qos)}" if health.incompatible_qos else ""
-        return DiagnosticStatus.ERROR, f"no image on {health.image_topic} for {health.silent_s:.0f} s{qos}"
+        why = "; ".join([*filter(None, [health.missing_images]), *health.incompatible_qos])
+        silence = f"no image on {health.image_topic} for {health.silent_s:.0f} s"
+        return DiagnosticStatus.ERROR, f"{silence}: {why}" if why else silence
     last_failed = health.step is not None and health.step.fix is None
     if health.state is State.LOCALIZED or (health.state is State.COASTING and health.rests and not last_failed):
         if health.missing_odometry:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
@@ -21,7 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from deviloc_ros.localizer import Localizer, warm_up
-from deviloc_ros.ros.diagnostics import Health, diagnostics_msg
+from deviloc_ros.ros.diagnostics import SILENT_AFTER_S, Health, diagnostics_msg, judged
 from deviloc_ros.ros.optional import LoadMap
 from deviloc_ros.ros.parameters import Parameters, all_parameters, changed, declare
 from deviloc_ros.ros.pipeline import open_localizer
@@ -29,6 +29,8 @@ from deviloc_ros.ros.session import Session
 from deviloc_ros.ros.signals import are_taken, call_on_signal, take_signals
 from deviloc_ros.ros.spinning_thread import EnduringExecutor
 from deviloc_ros.ros.transforms import LOG_EVERY_S
+
+COMPLAINT_EVERY_S = 10.0  # of what is wrong, for whoever reads the log; /diagnostics has it every second
 
 OpenLocalizer = Callable[[Parameters], Localizer]
 
@@ -62,6 +64,7 @@ class DevilocNode(LifecycleNode):
         super().__init__("deviloc", **node_options)
         self._open_localizer = open_localizer
         self._phase = "unconfigured"
+        self._complained = False
         self._session: Session | None = None
         self._next: Localizer | None = None  # of a new map_path, between its check and its use
         self._values = declare(self)
@@ -137,9 +140,22 @@ class DevilocNode(LifecycleNode):
         health = Health(self._phase) if session is None else session.health(self._phase)
         if isinstance(self.executor, EnduringExecutor):
             health = replace(health, threads=(self.executor.state(), *health.threads))
+        self._log_complaint(health)
         hardware_id = "none" if session is None else session.about["map_id"]
         stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(diagnostics_msg(f"{self.get_name()}: localization", health, hardware_id, stamp))
+
+    def _log_complaint(self, health: Health) -> None:
+        """Say in the log too what keeps an active node from localizing, now and then, and when that is over."""
+        if health.step is None and health.silent_s <= SILENT_AFTER_S:
+            return  # it has just begun
+        level, message = judged(health)
+        if health.phase == "active" and level != DiagnosticStatus.OK:
+            self._complained = True
+            self.get_logger().warning(message, throttle_duration_sec=COMPLAINT_EVERY_S)
+        elif self._complained:
+            self._complained = False
+            self.get_logger().info(message)
 
     def _on_time_jump(self, jump: TimeJump) -> None:
         if self._session is not None:

@@ -22,6 +22,7 @@ from deviloc_ros.ros.bounded import shorten
 from deviloc_ros.ros.control import Control
 from deviloc_ros.ros.conversions import stamp_of_serialized
 from deviloc_ros.ros.diagnostics import (
+    SILENT_AFTER_S,
     Health,
     Rates,
     Tally,
@@ -33,6 +34,7 @@ from deviloc_ros.ros.diagnostics import (
 )
 from deviloc_ros.ros.endpoints import Endpoints, newest_only
 from deviloc_ros.ros.image_decoder import ImageDecoder
+from deviloc_ros.ros.missing_images import explain_missing_images
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.poses import Poses
@@ -112,6 +114,18 @@ class Session:
                 self._repeat(running, "save_pose", 1 / config.save_pose_rate, self._save_pose)
             self._image_topic = topic
             self._running = running.pop_all()
+        self._say_topics(config.image_transport)
+
+    def _say_topics(self, transport: str) -> None:
+        """Log what is listened to and what is given, so that a wrong name is seen before it is missed."""
+        config, resolve = self._parameters.node, self._node.resolve_topic_name
+        listens = f"images on {self._image_topic} ({transport}), calibration on {resolve(config.camera_info_topic)}"
+        odometry = f", odometry {config.odom_frame} -> {config.base_frame} on TF" if config.uses_odometry else ""
+        transforms = {"map_to_odom": config.odom_frame, "map_to_base": config.base_frame}
+        child = transforms.get(config.tf_mode)
+        gives = f"{config.base_frame} in {config.map_frame} on {resolve('~/pose')}"
+        self._log.info(f"listening: {listens}{odometry}")
+        self._log.info(f"giving: {gives}" + (f", {config.map_frame} -> {child} on TF" if child else ", no transform"))
 
     def _repeat(self, running: ExitStack, name: str, period_s: float, call: Callable[[], None]) -> None:
         repeater = Repeater(name, period_s, call, self._on_repeated_error)
@@ -159,6 +173,8 @@ class Session:
         state, last = self._follower.state(now_ns), self._follower.last_fix
         failures = {f"tf_failures.{name}": str(count) for name, count in dict(self._transforms.failures).items()}
         failures |= {f"tf_refused.{name}": str(count) for name, count in self._transforms.refused.items()}
+        silent_s = now_s - (self._tally.last_received_s or now_s)
+        listens = phase == "active"
         return Health(
             phase=phase,
             threads=tuple(state() for state in self._threads),
@@ -168,8 +184,11 @@ class Session:
             state=state,
             step=self._step,
             last_fix_age_s=None if last is None else (now_ns - last.stamp_ns) * 1e-9,
-            silent_s=now_s - (self._tally.last_received_s or now_s),
-            image_topic=self._image_topic if phase == "active" else "",
+            silent_s=silent_s,
+            image_topic=self._image_topic if listens else "",
+            missing_images=explain_missing_images(self._node, self._image_topic)
+            if listens and silent_s > SILENT_AFTER_S
+            else "",
             incompatible_qos=tuple(self._incompatible_qos.values()),
             calibration_complaint=self._follower.calibration_complaint,
             missing_odometry=config.uses_odometry and last is not None and last.odometry is None,

@@ -86,3 +86,10 @@ def test_totals_and_drops_are_listed():
     tally.dropped[Status.REPLACED] = 3
     values = tally_values(tally, Rates(1.0, 0.0), 2.0)
     assert (values["images_received"], values["images_received_hz"], values["dropped.replaced"]) == ("40", "20.00", "3")
+
+
+def test_what_is_known_of_missing_images_is_said_before_qos():
+    health = Health(
+        "active", silent_s=9, image_topic="/image", missing_images="nobody", incompatible_qos=("x offers y",)
+    )
+    assert judged(health) == (ERROR, "no image on /image for 9 s: nobody; x offers y")
