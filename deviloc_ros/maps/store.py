@@ -15,6 +15,7 @@ writes maps, `edit.py` changes them.
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -56,7 +57,9 @@ class Map:
         self.centres, self.axes = centres_and_axes([record.cam_from_world for record in self.records])
         self._views: OrderedDict[int, ReferenceView] = OrderedDict()
         self._view_bytes: dict[int, int] = {}
-        self._seen = lru_cache(SEEN_IN_MEMORY)(self._sample_points_seen)
+        # By a weak reference: a map that holds a method of its own is freed by the garbage collector alone.
+        itself = weakref.proxy(self)
+        self._seen = lru_cache(SEEN_IN_MEMORY)(lambda number: itself._sample_points_seen(number))
         self._retrieval: Retrieval | None = None
         self._learned: LearnedDescriptor | None = None
         self._descriptor_size = 0  # known with the first view, or from the matcher

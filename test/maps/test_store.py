@@ -1,7 +1,9 @@
 """A map comes back as it was written, whole or not at all, and nothing damaged is used."""
 
+import gc
 import json
 import shutil
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -180,6 +182,22 @@ def test_the_map_states_the_config_it_was_built_with(room, tmp_path):
     config = from_dict(room_config(), {"pose": {"min_inliers": 44}, "lift": {"method": "landmarks-only"}})
     room.build(tmp_path / "a.map", config)
     assert Map.open(tmp_path / "a.map").config == config
+
+
+def test_a_map_is_freed_with_its_last_user(room_folder):
+    """And not when the garbage collector comes round to it: a node that loads another map would hold both."""
+    reference_map = Map.open(room_folder)
+    for number in range(len(reference_map)):
+        reference_map.view(number)
+        reference_map._seen(number)
+    reference_map.retrieval()
+    gone = weakref.ref(reference_map)
+    gc.disable()
+    try:
+        del reference_map
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_opening_a_map_reads_its_manifest_alone(room_folder, monkeypatch):
