@@ -7,10 +7,15 @@ import difflib
 import importlib
 import logging
 import os
+import signal
 import sys
-from typing import NamedTuple
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import NamedTuple, TextIO, cast
 
 from deviloc_ros import __version__
+from deviloc_ros.io.terminal import PrintableFormatter, PrintableStream, make_printable
 
 PROGRAM = "deviloc"
 LAB = "lab"
@@ -77,26 +82,55 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command. An error that the user can mend is one line on stderr and exit status 2."""
     if COMPLETION in os.environ:
         complete_line(os.environ.get("COMP_LINE", ""))
-    options = parse(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(levelname)s %(message)s")
     try:
-        status = options.run(options)
-    except (ValueError, OSError) as error:
-        if options.verbose:
-            raise
-        print(f"{PROGRAM}: {describe_error(error)}", file=sys.stderr)
-        status = 2
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "benchmarks":
-            raise
-        print(f"{PROGRAM}: benchmarks/ is part of the repository, not of the installed package", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        if options.verbose:
+        status = run_command(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # also of the imports
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the same key again, by whoever is impatient
+        if "--verbose" in sys.argv:
             raise
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         status = 130  # as shells say it
     sys.exit(status)
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run a command and return its exit status. What it prints is made printable: names in files are anyone's text."""
+    options = parse(arguments)
+    with terminations_held():
+        importlib.import_module("pycolmap")  # which every command needs
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, handlers=[handler])
+    try:
+        with redirect_stdout(cast("TextIO", PrintableStream(sys.stdout))):
+            return options.run(options)
+    except (ValueError, OSError) as error:
+        if options.verbose:
+            raise
+        return complain(describe_error(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "benchmarks":
+            raise
+        return complain("benchmarks/ is part of the repository, not of the installed package")
+
+
+def complain(what: str) -> int:
+    """Print what is wrong and return the exit status that says so."""
+    print(f"{PROGRAM}: {make_printable(what)}", file=sys.stderr)
+    return 2
+
+
+@contextmanager
+def terminations_held() -> Iterator[None]:
+    """Let SIGTERM wait for an import, and end the process then as it did before: pycolmap would print its stack."""
+    before = signal.getsignal(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def describe_error(error: Exception) -> str:

@@ -53,7 +53,7 @@ class Localizer:
         self.config = config or reference_map.config
         self.map = reference_map
         self.matcher = create_matcher(self.config.matcher)
-        self.map.check_matcher(self.config.matcher, self.matcher.weights_id)
+        self.map.check_matcher(self.config.matcher, self.matcher.weights_id, self.matcher.descriptor_size)
         self.map.describe_with(load_learned_descriptor(self.config.retrieval))
         self.inference = create_online_inference(reference_map.config.lift, self.config.lift)
 

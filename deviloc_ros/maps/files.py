@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, name_in_er
 from deviloc_ros.types import Landmarks
 
 Arrays = dict[str, NDArray]
+MAX_FILE_BYTES = 1 << 33  # global descriptors of a million views
+OWN_NAME = re.compile(r"(landmarks-|retrieval-|index-|views/|views/dense-)[0-9a-f]{20}\.safetensors")
 
 
 def write_content(folder: Path, kind: str, data: bytes) -> StoredFile:
@@ -28,18 +31,26 @@ def write_content(folder: Path, kind: str, data: bytes) -> StoredFile:
     return stored
 
 
-def verify_file(folder: Path, stored: StoredFile) -> Path:
-    """Return the path of a stored file after checking its hash.
+def read_content(folder: Path, stored: StoredFile) -> bytes:
+    """Read a stored file as a whole, and check its hash.
+
+    Nothing of it is mapped into memory: a file that is cut or written over while it is mapped kills the process.
 
     Raises:
-        MapError: it is missing or damaged.
+        MapError: it is missing, damaged, or too large to be a map's.
     """
     path = folder / stored.file
     if not path.is_file():
         raise MapError(f"{path}: missing")
-    if hash_file(path) != stored.sha256:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise MapError(f"{path}: damaged: {path.stat().st_size} bytes, a map's file has at most {MAX_FILE_BYTES}")
+        data = path.read_bytes()
+    except OSError as error:
+        raise MapError(f"{path}: {error.strerror or error}") from error
+    if hashlib.sha256(data).hexdigest() != stored.sha256:
         raise MapError(f"{path}: damaged: its content does not have the hash the manifest states")
-    return path
+    return data
 
 
 def read_arrays(folder: Path, stored: StoredFile) -> Arrays:
@@ -48,9 +59,9 @@ def read_arrays(folder: Path, stored: StoredFile) -> Arrays:
     Raises:
         MapError: it is missing or damaged.
     """
-    path = verify_file(folder, stored)
-    with name_in_errors(path):
-        return safetensors.numpy.load_file(path)
+    data = read_content(folder, stored)
+    with name_in_errors(folder / stored.file):
+        return safetensors.numpy.load(data)
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -79,10 +90,20 @@ def hash_file(path: Path) -> str:
     return state.hexdigest()
 
 
-def find_unnamed_files(folder: Path, manifest: Manifest) -> list[Path]:
-    """Return the tensor files that the manifest does not name: of an older map, or of a writer that was killed."""
-    named = {folder / file for file in manifest.files}
-    return [path for part in (".", "views") for path in (folder / part).glob("*.safetensors") if path not in named]
+def find_unnamed_files(folder: Path, manifest: Manifest, before: Manifest | None = None) -> list[Path]:
+    """Return our own files that the manifest does not name: of the map before it, or of a writer that was killed.
+
+    Only names that this program gives, and those that the map before it had: a user may keep anything else there.
+    Links are left alone, and what is behind them.
+    """
+    named, earlier = set(manifest.files), set(before.files) if before else set()
+    places = [folder] if (folder / "views").is_symlink() else [folder, folder / "views"]
+    there = {path.relative_to(folder).as_posix(): path for place in places for path in place.glob("*.safetensors")}
+    return [
+        path
+        for name, path in there.items()
+        if name not in named and (OWN_NAME.fullmatch(name) or name in earlier) and not path.is_symlink()
+    ]
 
 
 def check_shape(tensors: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> None:

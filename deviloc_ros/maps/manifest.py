@@ -21,12 +21,25 @@ import safetensors
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, change_config, from_dict, to_dict
 from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.maps.checks import MAX_LENGTH_M
 
 FORMAT, VERSION = "deviloc-map", 2
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 29  # a view takes about 400 bytes
 ARBITRARY_SCALE = "arbitrary: lengths are not metres; see `map align`, --known-distance"
 FILE_NAME = re.compile(r"(views/)?[\w.-]+\.safetensors")
+
+
+# What numpy, PyTorch, FAISS, pycolmap and safetensors raise of what they cannot read.
+PARSING_ERRORS = (
+    ValueError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    safetensors.SafetensorError,
+)
 
 
 class MapError(ValueError):
@@ -88,7 +101,7 @@ def name_in_errors(path: Path) -> Iterator[None]:
         raise
     except KeyError as error:
         raise MapError(f"{path}: field {error} is missing") from error
-    except (ValueError, TypeError, IndexError, AttributeError, OverflowError, safetensors.SafetensorError) as error:
+    except PARSING_ERRORS as error:
         raise MapError(f"{path}: {error}") from error
 
 
@@ -126,6 +139,8 @@ def parse_manifest(content: dict[str, Any]) -> Manifest:
     """
     cameras = [Camera(c["model"], c["width"], c["height"], tuple(c["params"])) for c in content["cameras"]]
     views = [parse_view(view, cameras) for view in content["views"]]
+    if not isinstance(content["provenance"], dict) or not isinstance(content["provenance"].get("changes", []), list):
+        raise ValueError("field 'provenance' is not what it should be")
     if len({view.name for view in views}) != len(views):
         raise ValueError("field 'views': two views have one name")
     return Manifest(
@@ -155,6 +170,8 @@ def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
         cam_from_world = rigid_from_quaternion(view["rotation_xyzw"], view["translation_m"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"view {name!r}: {error}") from error
+    if abs(cam_from_world.translation).max() > MAX_LENGTH_M:
+        raise ValueError(f"view {name!r}: field 'translation_m' is beyond {MAX_LENGTH_M:g} m")
     dense = parse_file(view["dense"]) if "dense" in view else None
     return ViewRecord(name, parse_file(view), cameras[camera], cam_from_world, dense)
 

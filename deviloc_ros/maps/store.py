@@ -1,4 +1,4 @@
-"""Open a map on disk: a manifest and one safetensors file per view, memory-mapped when the view is first needed.
+"""Open a map on disk: a manifest and one safetensors file per view, read as a whole when the view is first needed.
 
     kitchen.map/
       manifest.json                    version, config it was built with, views (name, camera, pose, file, hash)
@@ -8,12 +8,14 @@
       views/a1….safetensors …
       views/dense-77….safetensors …    only of matchers with a fine map
 
-Every file's SHA-256 is in the manifest and checked before the file is used. Nothing in a map is executed. `writer.py`
+Every file's SHA-256 is in the manifest and checked before the file is used, and what is used is what was checked: files
+are not mapped into memory, where another program could still cut them. Nothing in a map is executed. `writer.py`
 writes maps, `edit.py` changes them.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,7 +27,8 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import MatcherConfig, RetrievalConfig
-from deviloc_ros.maps.files import Arrays, check_shape, read_arrays, read_landmarks
+from deviloc_ros.maps.checks import IDENTIFIER, LENGTH, check_array, check_landmark_arrays
+from deviloc_ros.maps.files import Arrays, read_arrays, read_landmarks
 from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, name_in_errors, read_manifest
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, nearest_by_pose
 from deviloc_ros.maps.retrieval.complementary import choose_complementary, predict_shown
@@ -54,9 +57,12 @@ class Map:
         self.centres, self.axes = centres_and_axes([record.cam_from_world for record in self.records])
         self._views: OrderedDict[int, ReferenceView] = OrderedDict()
         self._view_bytes: dict[int, int] = {}
-        self._seen = lru_cache(SEEN_IN_MEMORY)(self._sample_points_seen)
+        # By a weak reference: a map that holds a method of its own is freed by the garbage collector alone.
+        itself = weakref.proxy(self)
+        self._seen = lru_cache(SEEN_IN_MEMORY)(lambda number: itself._sample_points_seen(number))
         self._retrieval: Retrieval | None = None
         self._learned: LearnedDescriptor | None = None
+        self._descriptor_size = 0  # known with the first view, or from the matcher
 
     @staticmethod
     def open(folder: Path | str) -> Map:
@@ -83,14 +89,18 @@ class Map:
         """Return the size of all files in the map's folder."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
-    def check_matcher(self, matcher: MatcherConfig, weights_id: str = "") -> None:
-        """Raise MapError if the map's descriptors are another matcher's, or come from other weights."""
+    def check_matcher(self, matcher: MatcherConfig, weights_id: str = "", descriptor_size: int = 0) -> None:
+        """Raise MapError if the map's descriptors are another matcher's, or come from other weights.
+
+        descriptor_size: that views must have when they are read; 0: the same for all.
+        """
         if matcher.name != self.config.matcher.name:
             raise MapError(
                 f"{self.folder}: built with matcher {self.config.matcher.name!r}, asked to match with {matcher.name!r}"
             )
         if weights_id != self.manifest.provenance.get("weights_id", ""):
             raise MapError(f"{self.folder}: built with other weights than those it is used with; build it again")
+        self._descriptor_size = descriptor_size or self._descriptor_size
 
     def describe_with(self, learned: LearnedDescriptor | None) -> None:
         """Describe queries with this network, as the views were; None: with the map's own VLAD codebook.
@@ -120,10 +130,19 @@ class Map:
         from deviloc_ros.maps.tensors import read_view  # PyTorch, which a map that is only opened does without
 
         with self.explain_missing_files():
-            self._views[number], self._view_bytes[number] = read_view(self.folder, self.records[number])
-        view = self._views[number]
+            view, size_bytes = read_view(self.folder, self.records[number])
+        self._check_descriptors(view)
+        self._views[number], self._view_bytes[number] = view, size_bytes
         self._forget_views()
         return view
+
+    def _check_descriptors(self, view: ReferenceView) -> None:
+        size = view.features.descriptors.shape[-1]
+        self._descriptor_size = self._descriptor_size or size
+        if size != self._descriptor_size:
+            raise MapError(
+                f"{self.folder}: descriptors of view {view.name!r} have {size} values, others {self._descriptor_size}"
+            )
 
     def _forget_views(self) -> None:
         """Drop the oldest views beyond the limits; at least one stays."""
@@ -194,7 +213,8 @@ class Map:
         """Return (L,) ids and (L, 3) points [m, world]."""
         arrays = self._read(self.manifest.landmarks)
         with name_in_errors(self.folder / self.manifest.landmarks.file):
-            check_shape(arrays, "points_in_world", (len(arrays["ids"]), 3))
+            check_array(arrays, "ids", (len(arrays["ids"]),), IDENTIFIER)
+            check_array(arrays, "points_in_world", (len(arrays["ids"]), 3), LENGTH)
             return arrays["ids"], arrays["points_in_world"]
 
     def landmarks_of(self, number: int) -> Landmarks:
@@ -202,6 +222,7 @@ class Map:
         stored = self.records[number].stored
         arrays = self._read(stored)
         with name_in_errors(self.folder / stored.file):
+            check_landmark_arrays(arrays, self.records[number].camera)
             return read_landmarks(arrays)
 
     def retrieval(self) -> Retrieval:

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.maps.files import check_shape, read_landmarks, verify_file, write_content
+from deviloc_ros.maps.checks import check_view
+from deviloc_ros.maps.files import read_content, read_landmarks, write_content
 from deviloc_ros.maps.manifest import StoredFile, ViewRecord, name_in_errors
 from deviloc_ros.types import Features, Landmarks, Lifted, ReferenceView
 
@@ -29,9 +31,9 @@ def read_tensors(folder: Path, stored: StoredFile) -> Tensors:
     Raises:
         MapError: it is missing or damaged.
     """
-    path = verify_file(folder, stored)
-    with name_in_errors(path):
-        return safetensors.torch.load_file(path)
+    data = read_content(folder, stored)
+    with name_in_errors(folder / stored.file):
+        return safetensors.torch.load(data)
 
 
 def view_to_tensors(view: ReferenceView, landmarks: Landmarks) -> Tensors:
@@ -73,40 +75,26 @@ def read_view(folder: Path, record: ViewRecord) -> tuple[ReferenceView, int]:
     if record.dense is not None:
         tensors |= read_tensors(folder, record.dense)
     with name_in_errors(folder / record.stored.file):
-        check_view(tensors)
+        arrays = {name: as_array(name, tensor) for name, tensor in tensors.items()}
+        check_view(arrays, record.camera)
         view = ReferenceView(
             record.name,
             record.camera,
             record.cam_from_world,
             features_from_tensors(tensors, record.camera),
             lifted_from_tensors(tensors),
-            read_landmarks({name: tensor.numpy() for name, tensor in tensors.items() if name.startswith("landmark_")}),
+            read_landmarks(arrays),
             {key.removeprefix(TOWER): tensor for key, tensor in tensors.items() if key.startswith(TOWER)},
         )
     return view, sum(tensor.nbytes for tensor in tensors.values())
 
 
-def check_view(tensors: Tensors) -> None:
-    """Raise ValueError naming a tensor whose shape does not fit the others, or that is not finite."""
-    keypoints, landmarks = len(tensors["keypoints"]), len(tensors["landmark_ids"])
-    shapes = {
-        "keypoints": (keypoints, 2),
-        "scores": (keypoints,),
-        "scales": (keypoints, 2)[: tensors["scales"].ndim],  # one number in maps of earlier releases
-        "points_in_world": (keypoints, 3),
-        "confidence": (keypoints,),
-        "depths": (keypoints,),
-        "landmark_ids": (landmarks,),
-        "landmark_keypoints": (landmarks, 2),
-        "landmark_points_in_world": (landmarks, 3),
-    }
-    if "landmark_depth_stds" in tensors:  # not in maps of earlier releases
-        shapes["landmark_depth_stds"] = (landmarks,)
-    for name, shape in shapes.items():
-        check_shape(tensors, name, shape)
-        if not tensors[name].isfinite().all():
-            raise ValueError(f"{name}: a value is not finite")
-    check_shape(tensors, "descriptors", (keypoints, tensors["descriptors"].shape[-1]))
+def as_array(name: str, tensor: torch.Tensor) -> NDArray:
+    """Return the array of a tensor's memory. Raise ValueError if NumPy does not know its type."""
+    try:
+        return tensor.numpy()
+    except TypeError as error:
+        raise ValueError(f"{name} is of type {tensor.dtype}") from error
 
 
 def features_from_tensors(tensors: Tensors, camera: Camera) -> Features:

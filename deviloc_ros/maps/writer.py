@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,16 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros.config import Config
-from deviloc_ros.maps.files import find_unnamed_files, sync_folder, write_durably
-from deviloc_ros.maps.manifest import MANIFEST, Manifest, MapError, StoredFile, ViewRecord, manifest_to_dict
+from deviloc_ros.maps.files import OWN_NAME, find_unnamed_files, sync_folder, write_durably
+from deviloc_ros.maps.manifest import (
+    MANIFEST,
+    Manifest,
+    MapError,
+    StoredFile,
+    ViewRecord,
+    manifest_to_dict,
+    read_manifest,
+)
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.tensors import Tensors, dense_to_tensors, view_to_tensors, write_tensors
 from deviloc_ros.types import Features, Landmarks, ReferenceView
@@ -54,8 +62,11 @@ class MapWriter:
     def __enter__(self) -> MapWriter:
         self._lock = lock_folder(self.folder)
         try:
-            for left_behind in self.folder.iterdir():
-                shutil.rmtree(left_behind) if left_behind.is_dir() else left_behind.unlink()
+            clear_own_files(self.folder)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        try:
             check_destination(self.destination, overwrite=self.overwrite)  # again: another process may have made it
             (self.folder / "views").mkdir()
         except BaseException:
@@ -65,7 +76,9 @@ class MapWriter:
 
     def __exit__(self, *error: object) -> None:
         if is_folder_at(self._lock, self.folder):  # not after the folder has become the map
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(MapError, OSError):  # something else that was put there meanwhile stays
+                clear_own_files(self.folder)
+                self.folder.rmdir()
         os.close(self._lock)
 
     def keep_view(self, record: ViewRecord) -> None:
@@ -123,6 +136,7 @@ class MapWriter:
 
     def _replace_map(self, manifest: Manifest) -> None:
         """Move the new files over the map that is there, the manifest last: until then the old map is complete."""
+        before = manifest_if_whole(self.destination)
         (self.destination / "views").mkdir(exist_ok=True)
         for path in sorted(self.folder.rglob("*.safetensors")):
             path.replace(self.destination / path.relative_to(self.folder))
@@ -130,7 +144,7 @@ class MapWriter:
         sync_folder(self.destination)
         (self.folder / MANIFEST).replace(self.destination / MANIFEST)
         sync_folder(self.destination)
-        for path in find_unnamed_files(self.destination, manifest):
+        for path in find_unnamed_files(self.destination, manifest, before):
             path.unlink()
 
 
@@ -141,9 +155,37 @@ def check_destination(folder: Path, *, overwrite: bool) -> None:
         raise MapError(f"{destination}: exists already")
     if destination.exists() and not (destination / MANIFEST).is_file():
         raise MapError(f"{destination}: exists and is not a map, so it is not overwritten")
+    if (destination / "views").is_symlink():
+        raise MapError(f"{destination}: its views are a link, to files of others, so it is not changed")
+
     above = next(parent for parent in destination.parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise MapError(f"{destination}: cannot be made in {above}: no folder, or no permission to write there")
+
+
+def clear_own_files(folder: Path) -> None:
+    """Delete what a writer that was killed left in its folder.
+
+    Raises:
+        MapError: something else is there.
+    """
+    left = sorted(path for path in folder.rglob("*") if path != folder / "views" or path.is_symlink())
+    for path in left:
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (OWN_NAME.fullmatch(name) or name == MANIFEST):
+            raise MapError(f"{path}: not of a map; {folder} is where a map is written, move this away")
+    for path in left:
+        path.unlink()
+    if (folder / "views").exists():
+        (folder / "views").rmdir()
+
+
+def manifest_if_whole(folder: Path) -> Manifest | None:
+    """Return the manifest of a map, None if it is damaged."""
+    try:
+        return read_manifest(folder)
+    except MapError:
+        return None
 
 
 def lock_folder(folder: Path) -> int:
@@ -153,6 +195,8 @@ def lock_folder(folder: Path) -> int:
         MapError: another process holds it.
     """
     while True:
+        if folder.is_symlink():
+            raise MapError(f"{folder}: a link, where a map is to be written")
         folder.mkdir(parents=True, exist_ok=True)
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -17,6 +17,7 @@ from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
@@ -31,7 +32,7 @@ from deviloc_ros.ros.spinning_thread import EnduringExecutor
 from deviloc_ros.ros.transforms import LOG_EVERY_S
 
 COMPLAINT_EVERY_S = 10.0  # of what is wrong, for whoever reads the log; /diagnostics has it every second
-
+MAX_CALLS = 2000  # that come at once and are all answered
 OpenLocalizer = Callable[[Parameters], Localizer]
 
 
@@ -77,7 +78,9 @@ class DevilocNode(LifecycleNode):
         # It outlives the sessions: a call may wait while one ends, and must still be answered. In a group of its own,
         # for while its answer waits for an image, images must come in.
         group = ReentrantCallbackGroup()
-        self.create_service(Trigger, "~/trigger_localization", self._on_trigger, callback_group=group)
+        # Deep enough for a crowd: a call that does not fit would never be answered.
+        qos = QoSProfile(depth=MAX_CALLS)
+        self.create_service(Trigger, "~/trigger_localization", self._on_trigger, qos_profile=qos, callback_group=group)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         if LoadMap:
             self.create_service(LoadMap, "~/load_map", self._on_load_map)

@@ -9,6 +9,8 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 
+MAX_WAITING = 32  # rclpy looks at each call that waits whenever anything happens
+
 
 class WaitingCalls:
     """Each waits for the next `answer`, but no longer than its own limit."""
@@ -24,6 +26,8 @@ class WaitingCalls:
 
     async def wait(self, limit_s: float, give_up: Callable[[], str]) -> str:
         """What `answer` was given, or `give_up` once time is up. In the executor's thread."""
+        if len(self._waiting) >= MAX_WAITING:
+            return f"{MAX_WAITING} calls wait already"
         future: Future[str] = Future(executor=self._node.executor)
         with self._lock:
             self._waiting.append(future)

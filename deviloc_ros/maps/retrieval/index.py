@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deviloc_ros.maps.checks import FINITE, check_array
 from deviloc_ros.maps.files import check_shape
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad
 from deviloc_ros.maps.tensors import Tensors
@@ -50,7 +51,10 @@ class Retrieval:
         Raises:
             KeyError, ValueError: naming a tensor that does not fit.
         """
+        check_floats(tensors, *(name for name in ("centroids", "descriptors") if name in tensors))
         vlad = Vlad(tensors["centroids"]) if "centroids" in tensors else None
+        if vlad:
+            check_shape(tensors, "centroids", (len(vlad.centroids), vlad.centroids.shape[-1]))
         size = vlad.centroids.numel() if vlad else tensors["descriptors"].shape[-1]
         check_shape(tensors, "descriptors", (views, size))
         index = None if of_index is None else ViewIndex.from_tensors(of_index, views, size)
@@ -137,8 +141,21 @@ class ViewIndex:
         check_shape(tensors, "offset", (axes,))
         check_shape(tensors, "centroids", (lists, axes))
         check_shape(tensors, "codebooks", (parts, 256, axes // max(parts, 1)))
+        if min(axes, lists, parts) == 0 or axes % parts:
+            raise ValueError(f"codebooks: {parts} parts of {axes} axes, {lists} lists")
+        check_floats(tensors, "projection", "offset", "centroids", "codebooks")
         check_shape(tensors, "codes", (views, index._build_empty().sa_code_size()))
+        index.check_codes(tensors["codes"])
         return index
+
+    def check_codes(self, codes: torch.Tensor) -> None:
+        """Raise ValueError unless each of (V, B) codes begins with the number of a list: FAISS takes it as it is."""
+        if codes.dtype != torch.uint8:
+            raise ValueError(f"codes is of type {codes.dtype}")
+        digits = codes[:, : codes.shape[1] - len(self.codebooks)].to(torch.int64)  # of base 256, the lowest first
+        numbers = (digits * 256 ** torch.arange(digits.shape[1])).sum(1)
+        if len(numbers) and int(numbers.max()) >= len(self.centroids):
+            raise ValueError(f"codes: list {int(numbers.max())} of {len(self.centroids)}")
 
     def to_tensors(self) -> Tensors:
         """Return what is stored, by field name."""
@@ -179,6 +196,12 @@ class ViewIndex:
 
     def _project(self, descriptors: torch.Tensor) -> NDArray:
         return project_descriptors(descriptors, self.projection, self.offset)
+
+
+def check_floats(tensors: Tensors, *names: str) -> None:
+    """Raise ValueError naming a tensor that does not hold finite floats."""
+    for name in names:
+        check_array({name: tensors[name].numpy()}, name, tuple(tensors[name].shape), FINITE)
 
 
 def principal_axes(sample: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
