@@ -21,7 +21,7 @@ from deviloc_ros.sfm.landmarks import match_sift, triangulate_landmarks
 from deviloc_ros.sfm.uncertainty import add_depth_stds
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.sources.colmap import read_model
-from deviloc_ros.types import RIGHT, Features, Landmarks
+from deviloc_ros.types import RIGHT_DEPTH_ERROR, Features, Landmarks
 from deviloc_ros.workers.base import Serial
 
 SCENES = {"kitchen": "7scenes/redkitchen", "fountain": "strecha/fountain-P11", "entry": "strecha/entry-P10"}
@@ -126,9 +126,9 @@ def score(answers: Answers) -> dict[str, float]:
     confident = np.argsort(-answers.confidence, kind="stable")[: len(errors) // 2]
     return {
         "median": float(np.median(errors)),
-        "within_2pct": float((errors < RIGHT).mean()),
-        "within_2pct_confident_half": float((errors[confident] < RIGHT).mean()),
-        "within_2pct_sure_truth": float((errors[answers.sure] < RIGHT).mean()),
+        "within_2pct": float((errors < RIGHT_DEPTH_ERROR).mean()),
+        "within_2pct_confident_half": float((errors[confident] < RIGHT_DEPTH_ERROR).mean()),
+        "within_2pct_sure_truth": float((errors[answers.sure] < RIGHT_DEPTH_ERROR).mean()),
     }
 
 
@@ -146,7 +146,7 @@ def evaluate_holdout(
         views = load_views(scene, data)
         for count in landmarks:
             answers = predict(views, pin, count)
-            diagram = reliability(answers.confidence, answers.errors < RIGHT)
+            diagram = reliability(answers.confidence, answers.errors < RIGHT_DEPTH_ERROR)
             diagrams[f"{scene}, {count} landmarks"] = diagram
             cell: dict[str, object] = {
                 "scene": scene,

@@ -1,4 +1,4 @@
-"""Visual localization in a map made earlier, after DeViLoc (Giang, Song, Jo, CVPR 2024).
+"""Localize a camera in a map made earlier, after DeViLoc (Giang, Song, Jo, CVPR 2024).
 
     image + Camera -> Features -> Matches (2D-2D, per reference) -> Correspondences (2D-3D, confidence)
                    -> merged Correspondences -> Localized | Lost(reason)
@@ -8,9 +8,9 @@
     localizer = Localizer(Map.open("kitchen.map"))
     result = localizer.localize(image, Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5)))
 
-Every reference keypoint is lifted to 3D when the map is built, so a query costs one feature pass, one match against
-the nearby references, one merge (CPA) and one PnP. A name below is imported when it is first used: importing the
-package itself imports nothing heavy.
+Every reference keypoint is lifted to 3D when the map is built, so a query costs one feature pass, one match against the
+nearby references, one merge (CPA) and one PnP. A name below is imported when it is first used: importing the package
+itself imports nothing heavy.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""`python -m deviloc_ros`."""
+"""Run the command line as `python -m deviloc_ros`."""
 
 from deviloc_ros.cli import main
 

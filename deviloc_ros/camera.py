@@ -1,4 +1,4 @@
-"""The camera: intrinsics, projection, and viewing rays. Pixels are (x, y) with centres at integers."""
+"""Define the camera: intrinsics, projection and viewing rays. Pixels are (x, y) with centres at integers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEADS_BACK_PX = 0.01  # undistortion is iterative; far below what a keypoint is 
 
 @dataclass(frozen=True)
 class Camera:
-    """Intrinsics in COLMAP's parameter order, but pixel centres at integers (COLMAP's own start at 0.5).
+    """Hold intrinsics in COLMAP's parameter order, but with pixel centres at integers (COLMAP's own start at 0.5).
 
     Raises:
         ValueError: unknown model, wrong number of parameters, non-positive size or focal length, or a non-finite value.
@@ -49,27 +49,27 @@ class Camera:
 
     @cached_property
     def colmap(self) -> pycolmap.Camera:
-        """The pycolmap camera with the same numbers: it maps *our* pixels, since both ends keep our convention."""
+        """Return the pycolmap camera with the same numbers: it maps *our* pixels, as both ends keep our convention."""
         return pycolmap.Camera(model=self.model, width=self.width, height=self.height, params=list(self.params))
 
     @property
     def focal_px(self) -> float:
-        """Mean focal length [px]."""
+        """Return the mean focal length [px]."""
         return float(self.colmap.mean_focal_length())
 
     @property
     def principal_point(self) -> NDArray:
-        """(2,) px."""
+        """Return the principal point, (2,) px."""
         return np.array([self.colmap.principal_point_x, self.colmap.principal_point_y])
 
-    def with_focal_times(self, factor: float) -> Camera:
-        """The same lens with its focal lengths multiplied, so that pixels move away from the principal point."""
+    def scale_focal(self, factor: float) -> Camera:
+        """Return the same lens with its focal lengths multiplied, so that pixels move away from the principal point."""
         focal = self.colmap.focal_length_idxs()
         params = tuple(p * factor if index in focal else p for index, p in enumerate(self.params))
         return replace(self, params=params)
 
     def project(self, points_in_cam: NDArray) -> NDArray:
-        """(N, 3) points [m], z > 0 -> (N, 2) distorted pixels; NaN where a point is not in front of the camera."""
+        """Project (N, 3) points [m] to (N, 2) distorted pixels; NaN where a point is not in front of the camera."""
         points = np.atleast_2d(np.asarray(points_in_cam, float))
         pixels = np.full((len(points), 2), np.nan)
         front = points[:, 2] > 1e-9
@@ -77,18 +77,18 @@ class Camera:
             pixels[front] = self.colmap.img_from_cam(points[front])
         return pixels
 
-    def in_image(self, pixels: NDArray) -> NDArray:
-        """(N, 2) -> (N,) whether they lie in the image, borders of its outer pixels included; NaN does not."""
+    def is_in_image(self, pixels: NDArray) -> NDArray:
+        """Return (N,) whether (N, 2) pixels lie in the image, borders of its outer pixels included; NaN does not."""
         size = np.array([self.width, self.height])
         return np.all((pixels >= -0.5) & (pixels < size - 0.5), axis=1)
 
-    def shown(self, points_in_cam: NDArray) -> NDArray:
-        """As `project`, but NaN for points outside the image, too.
+    def project_visible(self, points_in_cam: NDArray) -> NDArray:
+        """Project like `project`, but to NaN for points outside the image, too.
 
         The polynomials of lens models fold: far beyond the image's corners they lead back into it.
         """
         pixels = self.project(points_in_cam)
-        pixels[~self.in_image(pixels)] = np.nan
+        pixels[~self.is_in_image(pixels)] = np.nan
         rows = np.flatnonzero(np.isfinite(pixels).all(1))
         points = np.atleast_2d(points_in_cam)[rows]
         towards = points[:, :2] / points[:, 2:]
@@ -97,7 +97,7 @@ class Camera:
         return pixels
 
     def rays(self, keypoints: NDArray) -> NDArray:
-        """(N, 2) distorted pixels -> (N, 3) undistorted viewing rays with z = 1; NaN where there is none.
+        """Return (N, 3) undistorted viewing rays with z = 1 for (N, 2) distorted pixels; NaN where there is none.
 
         A pixel beyond what the lens model can see, or at 90 degrees and more, has none; pycolmap gives some of these a
         number, which does not lead back to the pixel.

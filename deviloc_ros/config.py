@@ -1,4 +1,4 @@
-"""Every default, unit and bound, written once. ROS parameters, YAML keys, CLI flags and saved runs derive from here."""
+"""Define every default, unit and bound once; ROS parameters, YAML keys, CLI flags and saved runs derive from here."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ def param(
     choices: tuple[str, ...] = (),
     read_only: bool = False,
 ) -> Any:
-    """A dataclass field with its description and bounds; `read_only` values take effect only when a node configures."""
+    """Declare a dataclass field with its description and bounds.
+
+    Args:
+        read_only: the value takes effect only when a node configures.
+    """
     metadata = {"description": description, "low": low, "high": high, "choices": choices, "read_only": read_only}
     return field(default=default, metadata=metadata)
 
 
 class Checked:
-    """Mixin: a config cannot hold a value of the wrong type or outside its bounds."""
+    """Refuse, as a mixin of configs, values of the wrong type or outside their bounds."""
 
     __slots__ = ()
 
@@ -55,7 +59,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True, slots=True)
 class MatcherConfig(Checked):
-    """Features and 2D-2D matching."""
+    """Configure features and 2D-2D matching."""
 
     name: str = param("xfeat", "matcher; a map is bound to the one it was built with", choices=MATCHERS, read_only=True)
     max_keypoints: int = param(
@@ -83,7 +87,7 @@ class MatcherConfig(Checked):
 
 @dataclass(frozen=True, slots=True)
 class LiftConfig(Checked):
-    """How a map gives its keypoints 3D points."""
+    """Configure how a map gives its keypoints 3D points."""
 
     method: str = param("pin", "how keypoints get their 3D points", choices=LIFTS)
     weights: str = param(
@@ -126,7 +130,7 @@ class LiftConfig(Checked):
 
 @dataclass(frozen=True, slots=True)
 class RetrievalConfig(Checked):
-    """Which reference views a query is matched with."""
+    """Configure which reference views a query is matched with."""
 
     references: int = param(5, "references matched per query", low=1, high=200)
     shortlist: int = param(
@@ -161,7 +165,7 @@ class RetrievalConfig(Checked):
 
 @dataclass(frozen=True, slots=True)
 class AggregationConfig(Checked):
-    """Confidence-based Point Aggregation (CPA)."""
+    """Configure Confidence-based Point Aggregation (CPA)."""
 
     method: str = param(
         "depth-aware", "what merges within a cell: points that agree, or all of them (paper)", choices=AGGREGATIONS
@@ -175,7 +179,7 @@ class AggregationConfig(Checked):
 
 @dataclass(frozen=True, slots=True)
 class PoseConfig(Checked):
-    """Pose from 2D-3D correspondences, and when to believe it."""
+    """Configure how a pose is solved from 2D-3D correspondences, and when it is believed."""
 
     max_reprojection_error_px: float = param(12.0, "RANSAC inlier threshold", low=0.5, high=50.0)
     max_residual_px: float = param(8.0, "inlier threshold and Tukey scale of the refinement", low=0.5, high=50.0)
@@ -229,7 +233,7 @@ class PoseConfig(Checked):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything the localizer needs to know."""
+    """Hold everything the localizer needs to know."""
 
     matcher: MatcherConfig = field(default_factory=MatcherConfig)
     lift: LiftConfig = field(default_factory=LiftConfig)
@@ -238,22 +242,30 @@ class Config:
     pose: PoseConfig = field(default_factory=PoseConfig)
 
 
-def bound_to_map(config: Config, map_config: Config) -> Config:
-    """`config` with what was settled when the map was built."""
-    return replace(config, matcher=replace(config.matcher, name=map_config.matcher.name), lift=map_config.lift)
+def bind_to_map(config: Config, map_config: Config) -> Config:
+    """Return `config` with what was settled when the map was built: the matcher's name and all of lifting."""
+    return replace(change_config(config, matcher={"name": map_config.matcher.name}), lift=map_config.lift)
 
 
 C = TypeVar("C")
+
+
+def change_config(config: C, **sections: dict[str, Any]) -> C:
+    """Return `config` with fields of its sections replaced: `change_config(config, pose={"min_inliers": 12})`."""
+    changed = {name: replace(getattr(config, name), **values) for name, values in sections.items()}
+    return replace(config, **changed)  # type: ignore[type-var]
+
+
 TRACKING = "tracking"  # `TrackingConfig`, beside those of the localizer
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Nested plain values, as written to YAML and JSON."""
+    """Return nested plain values, as written to YAML and JSON."""
     return asdict(config)
 
 
 def from_dict(config: C, values: dict[str, Any], prefix: str = "") -> C:
-    """`config` with the given nested values replaced.
+    """Return `config` with the given nested values replaced.
 
     Raises:
         ValueError: an unknown key, a wrong type or a value out of bounds; the message has the dotted name.
@@ -274,8 +286,8 @@ def from_dict(config: C, values: dict[str, Any], prefix: str = "") -> C:
     return replace(config, **changes)  # type: ignore[type-var]
 
 
-def load(path: Path, config: C, section: str = "") -> C:
-    """`config` with the values of a YAML file, or of one section of it; that of tracking is read on its own only.
+def load_config(path: Path, config: C, section: str = "") -> C:
+    """Return `config` with the values of a YAML file, or of one section; that of tracking is read only by name.
 
     Raises:
         ValueError: what is wrong, naming file and parameter.
@@ -292,7 +304,7 @@ def load(path: Path, config: C, section: str = "") -> C:
 
 @dataclass(frozen=True, slots=True)
 class TrackingConfig(Checked):
-    """Which fixes are believed, and how long odometry is trusted without one."""
+    """Configure which fixes are believed, and how long odometry is trusted without one."""
 
     confirmations: int = param(
         3, "fixes that must agree before a first or a large correction is believed", low=1, high=100

@@ -1,4 +1,4 @@
-"""The only 3D formulas of the package. Transforms are `target_from_source`; rotations perturb on the left."""
+"""Hold the only 3D formulas of the package. Transforms are `target_from_source`; rotations perturb on the left."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 UNIT_TOLERANCE = 0.02  # of a quaternion written with two decimals
 
 
-def rigid(matrix: NDArray) -> pycolmap.Rigid3d:
-    """Rigid transform from a (3, 4) or (4, 4) matrix.
+def rigid_from_matrix(matrix: NDArray) -> pycolmap.Rigid3d:
+    """Build a rigid transform from a (3, 4) or (4, 4) matrix.
 
     Raises:
         ValueError: a value is not finite, or the rotation part is not a rotation (to 1e-3).
@@ -26,8 +26,8 @@ def rigid(matrix: NDArray) -> pycolmap.Rigid3d:
     return pycolmap.Rigid3d(pycolmap.Rotation3d(nearest_rotation(rotation)), matrix[:3, 3])
 
 
-def rigid_of_quaternion(xyzw: ArrayLike, translation: ArrayLike) -> pycolmap.Rigid3d:
-    """Rigid transform from a quaternion, made exactly of unit length, and a translation.
+def rigid_from_quaternion(xyzw: ArrayLike, translation: ArrayLike) -> pycolmap.Rigid3d:
+    """Build a rigid transform from a quaternion xyzw, made exactly of unit length, and a translation.
 
     Raises:
         ValueError: not four and three numbers, one is not finite, or the quaternion is not of about unit length.
@@ -42,46 +42,50 @@ def rigid_of_quaternion(xyzw: ArrayLike, translation: ArrayLike) -> pycolmap.Rig
 
 
 def nearest_rotation(matrix: NDArray) -> NDArray:
-    """The rotation nearest to a (3, 3) matrix in Frobenius norm."""
+    """Return the rotation nearest to a (3, 3) matrix in Frobenius norm."""
     u, _, vt = np.linalg.svd(matrix)
     return u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
 
 
 def transform_points(target_from_source: pycolmap.Rigid3d, points_in_source: NDArray) -> NDArray:
-    """(N, 3) -> (N, 3)."""
+    """Move (N, 3) points from source to target."""
     return points_in_source @ target_from_source.rotation.matrix().T + target_from_source.translation
 
 
 def rays_to(points: NDArray, origins: NDArray) -> tuple[NDArray, NDArray]:
-    """(N, 3) unit vectors to points [m] from an origin (3,) or one for each (N, 3), and (N,) distances [m], above 0."""
+    """Return (N, 3) unit vectors to points [m], and (N,) distances [m], above 0.
+
+    Args:
+        origins: (3,) one for all points, or (N, 3) one for each.
+    """
     rays = points - origins
     distances_m = np.maximum(np.linalg.norm(rays, axis=1), 1e-9)
     return rays / distances_m[:, None], distances_m
 
 
 def is_finite(transform: pycolmap.Rigid3d) -> bool:
-    """Whether every number of the transform is finite."""
+    """Return whether every number of the transform is finite."""
     return bool(np.isfinite(transform.matrix()).all())
 
 
 def skew(v: NDArray) -> NDArray:
-    """The matrix of the cross product: skew(v) @ w = v x w."""
+    """Return the matrix of the cross product: skew(v) @ w = v x w."""
     x, y, z = v
     return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
 
 
 def translation_distance_m(a_from_world: pycolmap.Rigid3d, b_from_world: pycolmap.Rigid3d) -> float:
-    """Distance between the origins of two frames [m]."""
+    """Return the distance between the origins of two frames [m]."""
     return float(np.linalg.norm(a_from_world.tgt_origin_in_src() - b_from_world.tgt_origin_in_src()))
 
 
 def rotation_distance_deg(a_from_world: pycolmap.Rigid3d, b_from_world: pycolmap.Rigid3d) -> float:
-    """Angle of the rotation between two frames [deg]."""
+    """Return the angle of the rotation between two frames [deg]."""
     return float(np.rad2deg((a_from_world.rotation * b_from_world.rotation.inverse()).angle()))
 
 
 def rotation_vector(rotation: pycolmap.Rotation3d) -> NDArray:
-    """(3,) axis times angle [rad], angle in [0, pi]."""
+    """Return axis times angle, (3,) [rad], angle in [0, pi]."""
     quaternion = rotation.quat if rotation.quat[3] >= 0 else -rotation.quat  # xyzw
     sine = float(np.linalg.norm(quaternion[:3]))
     if sine < 1e-12:
@@ -90,23 +94,23 @@ def rotation_vector(rotation: pycolmap.Rotation3d) -> NDArray:
 
 
 def pose_difference(world_from_a: pycolmap.Rigid3d, world_from_b: pycolmap.Rigid3d) -> NDArray:
-    """(6,) by how much a is off b: translation [m], then rotation vector [rad], both in world axes."""
+    """Return (6,) by how much a is off b: translation [m], then rotation vector [rad], both in world axes."""
     turned = rotation_vector(world_from_a.rotation * world_from_b.rotation.inverse())
     return np.concatenate([world_from_a.translation - world_from_b.translation, turned])
 
 
-def isotropic(std_m: float, std_rad: float) -> NDArray:
-    """(6, 6) covariance with these standard deviations on every axis."""
+def isotropic_covariance(std_m: float, std_rad: float) -> NDArray:
+    """Build a (6, 6) covariance with these standard deviations on every axis."""
     return np.diag([std_m**2] * 3 + [std_rad**2] * 3)
 
 
-def moved_frame(motion: NDArray, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
-    """cam_from_world after what the camera sees turns about its centre and shifts: (6,) shift [m], turn [rad]."""
+def move_frame(motion: NDArray, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+    """Return cam_from_world after what the camera sees turns about its centre and shifts: (6,) [m], [rad]."""
     return pycolmap.Rigid3d(pycolmap.Rotation3d(motion[3:]), motion[:3]) * cam_from_world
 
 
 def covariance_in_world(cam_from_world: pycolmap.Rigid3d, covariance: NDArray) -> NDArray:
-    """Covariance of world_from_cam (translation, rotation; world axes) from that of the motion of `moved_frame`.
+    """Return the covariance of world_from_cam (translation, rotation; world axes) from that of `move_frame`'s motion.
 
     To first order the camera moves by the opposite, and only the axes differ: R exp(-[d]x) = exp(-[R d]x) R.
     """
@@ -114,10 +118,8 @@ def covariance_in_world(cam_from_world: pycolmap.Rigid3d, covariance: NDArray) -
     return axes @ covariance @ axes.T
 
 
-def covariance_of_moved(
-    world_from_cam: pycolmap.Rigid3d, covariance: NDArray, cam_from_base: pycolmap.Rigid3d
-) -> NDArray:
-    """Covariance of world_from_base = world_from_cam * cam_from_base: the lever arm couples the two."""
+def move_covariance(world_from_cam: pycolmap.Rigid3d, covariance: NDArray, cam_from_base: pycolmap.Rigid3d) -> NDArray:
+    """Return the covariance of world_from_base = world_from_cam * cam_from_base: the lever arm couples the two."""
     lever = world_from_cam.rotation.matrix() @ cam_from_base.translation
     jacobian = np.eye(6)
     jacobian[:3, 3:] = -skew(lever)

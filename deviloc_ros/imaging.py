@@ -1,4 +1,4 @@
-"""Images into tensors, and the way back from tensor pixels to image pixels."""
+"""Turn images into tensors, and map pixels of tensors back to pixels of images."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ GRAY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 class ImageError(ValueError):
-    """An image that cannot be used; the message says which and why."""
+    """Raise when an image cannot be used; the message says which and why."""
 
 
 def read_gray(path: Path | str) -> NDArray:
-    """(H, W) uint8, as stored: EXIF's orientation is not applied, as COLMAP does not, nor who makes a message of it.
+    """Read an image as (H, W) uint8, as stored: EXIF's orientation is not applied, as in COLMAP and in ROS messages.
 
     Raises:
         ImageError: the file is missing, truncated or not an image; the message names it.
@@ -39,7 +39,7 @@ def read_gray(path: Path | str) -> NDArray:
 
 
 def to_gray(image: NDArray, camera: Camera) -> NDArray:
-    """(H, W) uint8 from a gray or BGR image. Raises ImageError unless it is uint8 and of the size `camera` says."""
+    """Convert a gray or BGR image to (H, W) uint8; raise ImageError unless it is uint8 and of the camera's size."""
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise ImageError(f"image must be (H, W) or (H, W, 3) uint8, got {image.shape} {image.dtype}")
     if image.shape[:2] != (camera.height, camera.width):
@@ -53,28 +53,28 @@ def to_gray(image: NDArray, camera: Camera) -> NDArray:
 
 @dataclass(frozen=True, slots=True)
 class PixelMapping:
-    """From pixels of a resized image to those of the original; centres at integers on both sides."""
+    """Map pixels of a resized image to those of the original; centres are at integers on both sides."""
 
     scale_x: float
     scale_y: float
 
     def scales(self, keypoints: torch.Tensor) -> torch.Tensor:
-        """(N, 2) original pixels per pixel, the same at all of (N, 2) keypoints."""
+        """Return (N, 2) original pixels per pixel, the same at all of (N, 2) keypoints."""
         return keypoints.new_tensor([self.scale_x, self.scale_y]).repeat(len(keypoints), 1)
 
     def to_original(self, keypoints: torch.Tensor) -> torch.Tensor:
-        """(..., 2) -> (..., 2)."""
+        """Map (..., 2) pixels of the resized image to the original."""
         scale = keypoints.new_tensor([self.scale_x, self.scale_y])
         return (keypoints + 0.5) * scale - 0.5
 
     def from_original(self, keypoints: torch.Tensor) -> torch.Tensor:
-        """(..., 2) -> (..., 2), the way back."""
+        """Map (..., 2) pixels of the original to the resized image."""
         scale = keypoints.new_tensor([self.scale_x, self.scale_y])
         return (keypoints + 0.5) / scale - 0.5
 
 
 def to_tensor(gray: NDArray, scale: float, multiple: int, device: torch.device) -> tuple[torch.Tensor, PixelMapping]:
-    """(1, 1, h, w) float32 in [0, 1], scaled and then floored to a multiple per side, and the mapping back."""
+    """Return (1, 1, h, w) float32 in [0, 1], scaled and then floored to a multiple per side, and the mapping back."""
     height, width = gray.shape
     w, h = (max(multiple, int(side * scale + 1e-6) // multiple * multiple) for side in (width, height))
     if (w, h) != (width, height):
@@ -85,7 +85,7 @@ def to_tensor(gray: NDArray, scale: float, multiple: int, device: torch.device) 
 
 
 def sample_map(feature_map: torch.Tensor, keypoints: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bilinear samples of a map that spans an image of `size` (w, h): (C, h', w'), (N, 2) px -> (N, C)."""
+    """Sample a map that spans an image of `size` (w, h) bilinearly: (C, h', w'), (N, 2) px -> (N, C)."""
     extent = keypoints.new_tensor(size)
     grid = (2 * (keypoints + 0.5) / extent - 1)[None, None].to(feature_map.dtype)
     sampled = torch.nn.functional.grid_sample(feature_map[None], grid, align_corners=False, padding_mode="border")
@@ -93,7 +93,7 @@ def sample_map(feature_map: torch.Tensor, keypoints: torch.Tensor, size: tuple[i
 
 
 def sample_unit_features(features: Features, keypoints: NDArray) -> NDArray:
-    """(N, C) unit vectors of the dense feature map at (N, 2) px; (N, 0) where the map was not kept."""
+    """Return (N, C) unit vectors of the dense feature map at (N, 2) px; (N, 0) where the map was not kept."""
     if features.dense is None:
         return np.zeros((len(keypoints), 0), np.float32)
     at = torch.as_tensor(keypoints, dtype=torch.float32, device=features.dense.device)

@@ -1,4 +1,4 @@
-"""The recipe: one image in, a pose or a reason out."""
+"""Localize one image in a map: the recipe that leads to a pose or to the reason why there is none."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from deviloc_ros.types import (
     Result,
 )
 
-LEAST_SUPPORT = 0.5  # share of the first pose's inliers; 0.75 and more where both see one place (kitchen-back-24)
+LEAST_SUPPORT = 0.5  # share of the first pose's inliers; views of one place give three quarters and more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Query:
-    """An image on its way: what was extracted from it, and its matches with each view it was matched with, by name."""
+class QueryState:
+    """Hold what was extracted from an image, and its matches with each view it was matched with, by name."""
 
     features: Features
     camera: Camera
@@ -47,7 +47,7 @@ class Query:
 
 
 class Localizer:
-    """Localizes images in one map. Not thread-safe: one thread owns it."""
+    """Localize images in one map. It is not thread-safe: one thread owns it."""
 
     def __init__(self, reference_map: Map, config: Config | None = None) -> None:
         self.config = config or reference_map.config
@@ -60,7 +60,7 @@ class Localizer:
     def localize(
         self, image: NDArray, camera: Camera, prior: Prior | None = None, candidates: Sequence[str] | None = None
     ) -> Result:
-        """Pose of the camera in the map.
+        """Return the pose of the camera in the map, or why there is none.
 
         Args:
             image: (H, W) gray or (H, W, 3) BGR, uint8, of the size `camera` says.
@@ -74,7 +74,7 @@ class Localizer:
         except ImageError as error:
             return Lost(Status.BAD_IMAGE, str(error))
         with watch.stage("extract"):
-            query = Query(self.matcher.extract(gray), camera, watch)
+            query = QueryState(self.matcher.extract(gray), camera, watch)
         if len(query.features) < self.config.pose.min_inliers:
             return Lost(Status.NO_FEATURES, f"{len(query.features)} keypoints", Evidence(stages_ms=watch.stages_ms))
         with watch.stage("retrieve"):
@@ -90,30 +90,30 @@ class Localizer:
             return self.localize_near(result, query)
         return result
 
-    def localize_near(self, found: Localized, query: Query) -> Result:
-        """The same query by the views near what was found without a prior, as if that were one."""
+    def localize_near(self, found: Localized, query: QueryState) -> Result:
+        """Localize the same query by the views near what was found without a prior, as if that were one."""
         with query.watch.stage("retrieve"):
             prior = Prior(found.cam_from_world)
             references = self.map.nearby_views(query.features, query.camera, prior, self.config.retrieval)
         if {view.name for view in references} == set(found.evidence.references):
             return found
-        return better(found, self.localize_among(references, query))
+        return choose_supported(found, self.localize_among(references, query))
 
-    def localize_among(self, references: list[ReferenceView], query: Query) -> Result:
-        """The pose of a query by its matches with these views."""
+    def localize_among(self, references: list[ReferenceView], query: QueryState) -> Result:
+        """Localize a query by its matches with these views."""
         with query.watch.stage("match"):
             unmatched = [view for view in references if view.name not in query.matches]
             found = self.matcher.match(query.features, [view.features for view in unmatched]) if unmatched else []
             query.matches.update(zip((view.name for view in unmatched), found, strict=True))
         with query.watch.stage("lift"):
-            parts = lift([query.matches[view.name] for view in references], references, self.inference)
-        result = self.solve(parts, references, query.camera, query.watch)
-        return query.watch.note(result, references=tuple(view.name for view in references))
+            parts = lift_matches([query.matches[view.name] for view in references], references, self.inference)
+        result = self.solve_groups(parts, references, query.camera, query.watch)
+        return query.watch.annotate(result, references=tuple(view.name for view in references))
 
-    def solve(
+    def solve_groups(
         self, parts: list[Correspondences], references: list[ReferenceView], camera: Camera, watch: Stopwatch
     ) -> Result:
-        """The pose from all references' correspondences, or the best of those from each covisible group."""
+        """Solve the pose from all references' correspondences, or choose the best of one for each covisible group."""
         groups = [list(range(len(references)))]
         if self.config.retrieval.covisibility_clusters:
             groups = cluster_by_covisibility([view.landmarks.ids for view in references])
@@ -126,8 +126,8 @@ class Localizer:
         return max(results, key=lambda result: (isinstance(result, Localized), result.evidence.inliers))
 
 
-def better(found: Localized, again: Result) -> Result:
-    """Of a pose found without a prior and what the views near it say.
+def choose_supported(found: Localized, again: Result) -> Result:
+    """Choose between a pose found without a prior and what the views near it say.
 
     Those are the more precise, even with fewer inliers: what looks most alike may have been taken from one side. But
     they may see another place, as around a corner. So what they say does not count if it is no pose, or one that rests
@@ -137,10 +137,10 @@ def better(found: Localized, again: Result) -> Result:
     return again if isinstance(again, Localized) and supported else found
 
 
-def lift(
+def lift_matches(
     matches: list[Matches], references: list[ReferenceView], inference: OnlinePointInference | None
 ) -> list[Correspondences]:
-    """2D-2D matches -> 2D-3D correspondences of each reference.
+    """Turn 2D-2D matches into 2D-3D correspondences of each reference.
 
     A look-up, since the map holds every keypoint's 3D point; only where the matcher moved the keypoints and the lifting
     method can follow, they are lifted where they came to lie.

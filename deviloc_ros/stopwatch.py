@@ -1,4 +1,4 @@
-"""Milliseconds per stage of one query."""
+"""Measure the milliseconds that each stage of one query takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deviloc_ros.types import Result
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Times named stages in the order they run."""
+    """Time named stages in the order they run."""
 
     stages_ms: dict[str, float] = field(default_factory=dict)
 
@@ -23,6 +23,6 @@ class Stopwatch:
         yield
         self.stages_ms[name] = self.stages_ms.get(name, 0.0) + (time.perf_counter() - start) * 1e3
 
-    def note(self, result: Result, references: tuple[str, ...]) -> Result:
-        """The result with the stages and the references that led to it."""
+    def annotate(self, result: Result, references: tuple[str, ...]) -> Result:
+        """Return the result with the stages and the references that led to it."""
         return replace(result, evidence=replace(result.evidence, references=references, stages_ms=self.stages_ms))

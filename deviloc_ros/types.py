@@ -1,4 +1,4 @@
-"""The values that flow through the pipeline, one type per arrow.
+"""Define the values that flow through the pipeline, one type per arrow.
 
 Pixels are (x, y) with centres at integers (OpenCV); transforms are named ``target_from_source``; lengths are metres.
 """
@@ -21,13 +21,12 @@ if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """What a matcher keeps of one image.
+    """Hold what a matcher keeps of one image.
 
-    keypoints: (N, 2) px of the original image. descriptors: (N, C). scores: (N,), unbounded.
-    scales: (N, 2) original pixels per pixel, in x and y, of the level a keypoint was found on.
-    size: (width, height) px of the image.
-    dense: (C, h, w) feature map spanning the image, kept only while a map is built.
-    fine: (C, h, w) feature map that a matcher's fine stage reads, part of what a map stores.
+    keypoints: (N, 2) px of the original image. descriptors: (N, C). scores: (N,), unbounded. scales: (N, 2) original
+    pixels per pixel, in x and y, of the level a keypoint was found on. size: (width, height) px of the image. dense:
+    (C, h, w) feature map spanning the image, kept only while a map is built. fine: (C, h, w) feature map that a
+    matcher's fine stage reads, part of what a map stores.
     """
 
     keypoints: torch.Tensor
@@ -42,14 +41,14 @@ class Features:
         return len(self.keypoints)
 
     def to(self, device: torch.device | str) -> Features:
-        """The same on another device; what a map holds lies on the CPU."""
+        """Return the same features on another device; what a map holds lies on the CPU."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "size"}
         return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items() if tensor is not None})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moved:
-    """Matches as a matcher's fine stage places them in both images.
+    """Hold matches as a matcher's fine stage places them in both images.
 
     query_keypoints, reference_keypoints: (M, 2) px. reference_features: (M, C) of the reference there.
     """
@@ -61,7 +60,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
-    """2D-2D matches of the query with one reference.
+    """Hold 2D-2D matches of the query with one reference.
 
     query_keypoints: (M, 2) px. reference_indices: (M,) rows of the reference's keypoints. confidence: (M,) in [0, 1].
     moved: the same matches where a matcher moves both keypoints, for lifting methods that can follow it.
@@ -78,12 +77,12 @@ class Matches:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Correspondences:
-    """2D-3D correspondences of one query.
+    """Hold 2D-3D correspondences of one query.
 
     keypoints: (N, 2) px in the query. points_in_world: (N, 3) m. confidence: (N,) in [0, 1], as `Lifted` has it.
-    depths: (N,) m, of each point in the reference it came from: the scale of its uncertainty.
-    references: (N,) which of the query's references each came from. origins: (N, 3) m in world, the centre of that
-    reference: a point's depth is uncertain along the ray from there.
+    depths: (N,) m, of each point in the reference it came from: the scale of its uncertainty. references: (N,) which of
+    the query's references each came from. origins: (N, 3) m in world, the centre of that reference: a point's depth is
+    uncertain along the ray from there.
     """
 
     keypoints: NDArray
@@ -108,7 +107,7 @@ class Correspondences:
 
     @staticmethod
     def concatenate(parts: list[Correspondences]) -> Correspondences:
-        """Join; an empty list gives zero correspondences."""
+        """Join correspondences; an empty list gives zero of them."""
         if not parts:
             nothing, nowhere = np.zeros(0), np.zeros((0, 3))
             return Correspondences(np.zeros((0, 2)), nowhere, nothing, nothing, np.zeros(0, int), nowhere)
@@ -122,7 +121,7 @@ class Correspondences:
         )
 
 
-RIGHT = 0.02
+RIGHT_DEPTH_ERROR = 0.02
 """Relative depth error below which a lifted keypoint is right; what its confidence is the probability of."""
 
 UNKNOWN_DEPTH_STD = 1.0
@@ -131,7 +130,7 @@ UNKNOWN_DEPTH_STD = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
-    """Map points as one view observes them: ids (M,), keypoints (M, 2) px, points_in_world (M, 3) m.
+    """Hold map points as one view observes them: ids (M,), keypoints (M, 2) px, points_in_world (M, 3) m.
 
     depth_stds: (M,) standard deviation along the view's ray, relative to the depth (`sfm.uncertainty`);
     UNKNOWN_DEPTH_STD where nobody said.
@@ -140,11 +139,7 @@ class Landmarks:
     ids: NDArray
     keypoints: NDArray
     points_in_world: NDArray
-    depth_stds: NDArray = None  # type: ignore[assignment] # filled in below
-
-    def __post_init__(self) -> None:
-        if self.depth_stds is None:
-            object.__setattr__(self, "depth_stds", np.full(len(self.ids), UNKNOWN_DEPTH_STD))
+    depth_stds: NDArray
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -153,16 +148,22 @@ class Landmarks:
         return Landmarks(self.ids[rows], self.keypoints[rows], self.points_in_world[rows], self.depth_stds[rows])
 
     @staticmethod
-    def none() -> Landmarks:
-        """Zero landmarks."""
-        return Landmarks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3)))
+    def without_stds(ids: NDArray, keypoints: NDArray, points_in_world: NDArray) -> Landmarks:
+        """Return landmarks of whose depths nothing is known."""
+        return Landmarks(ids, keypoints, points_in_world, np.full(len(ids), UNKNOWN_DEPTH_STD))
+
+    @staticmethod
+    def empty() -> Landmarks:
+        """Return zero landmarks."""
+        return Landmarks.without_stds(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lifted:
-    """A 3D point for each keypoint of a view: points_in_world (N, 3) m, confidence (N,) in [0, 1], depths (N,) m.
+    """Hold a 3D point for each keypoint of a view.
 
-    Confidence 0 means "not lifted"; its point and depth are then 0 and must not be used.
+    points_in_world: (N, 3) m. confidence: (N,) in [0, 1], 0 for "not lifted". depths: (N,) m. Point and depth of a
+    keypoint that is not lifted are 0 and must not be used.
     """
 
     points_in_world: NDArray
@@ -175,7 +176,7 @@ class Lifted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferenceView:
-    """A posed image of the map, ready to match: its features, and its keypoints lifted to 3D.
+    """Hold a posed image of the map, ready to match: its features, and its keypoints lifted to 3D.
 
     landmarks: those it observes. tower: what the lifting method stored of them, to lift keypoints that a matcher moves.
     """
@@ -185,13 +186,13 @@ class ReferenceView:
     cam_from_world: pycolmap.Rigid3d
     features: Features
     lifted: Lifted
-    landmarks: Landmarks = field(default_factory=Landmarks.none)
+    landmarks: Landmarks = field(default_factory=Landmarks.empty)
     tower: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FocalFit:
-    """The focal length with which an image fits the map best.
+    """Hold the focal length with which an image fits the map best.
 
     scale: times the camera's, 1.1 where a tenth more fits. std: its standard deviation. cam_from_world: the pose that
     goes with it. depth_m: median depth of the points from there.
@@ -208,7 +209,7 @@ class FocalFit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What a pose, or the lack of one, rests on.
+    """Hold what a pose, or the lack of one, rests on.
 
     coverage: share of the image's grid cells that hold an inlier. references: names of the views matched, best first.
     stages_ms: milliseconds by stage, in order. inlier_mask: (N,) over correspondences, the merged correspondences.
@@ -224,16 +225,18 @@ class Evidence:
 
     @property
     def inliers(self) -> int:
+        """Return the number of correspondences that agree with the pose."""
         return int(self.inlier_mask.sum())
 
     @property
     def inlier_ratio(self) -> float:
+        """Return the share of correspondences that agree with the pose; 0 if there are none."""
         return self.inliers / max(len(self.inlier_mask), 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Localized:
-    """A pose that passed every gate.
+    """Hold a pose that passed every gate.
 
     covariance: (6, 6) of world_from_cam: translation [m] then rotation vector [rad], both in world axes (ROS order).
     """
@@ -245,7 +248,7 @@ class Localized:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lost:
-    """No pose, and why. `detail` has the numbers."""
+    """Say that there is no pose, and why; `detail` has the numbers."""
 
     reason: Status
     detail: str = ""
@@ -260,7 +263,7 @@ Result = Localized | Lost
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prior:
-    """Where the camera probably is. Views farther than `radius_m` or turned more than `angle_deg` are not searched."""
+    """Say where the camera probably is; views beyond `radius_m` or turned more than `angle_deg` are not searched."""
 
     cam_from_world: pycolmap.Rigid3d
     radius_m: float = float("inf")

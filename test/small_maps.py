@@ -38,7 +38,7 @@ def reference_view(number: int, count: int = 50) -> tuple[ReferenceView, Landmar
     features = Features(keypoints, descriptors, scores, torch.ones(count, 2), (camera.width, camera.height))
     lifted = Lifted(rng.normal(size=(count, 3)), rng.random(count), rng.uniform(1, 5, count))
     pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rng.normal(0, 1, 3)), rng.normal(0, 5, 3))
-    landmarks = Landmarks(np.arange(7) + 5 * number, rng.uniform(0, 240, (7, 2)), rng.normal(size=(7, 3)))
+    landmarks = Landmarks.without_stds(np.arange(7) + 5 * number, rng.uniform(0, 240, (7, 2)), rng.normal(size=(7, 3)))
     return ReferenceView(f"view {number}.png", camera, pose, features, lifted), landmarks
 
 
@@ -56,7 +56,7 @@ def view_at(name: str, place: int, x: float, turned=(0, 0, 0)) -> tuple[Referenc
     cam_from_world = rigid_of(turned, [0, 0, 0]) * rigid_of([0, 0, 0], [-x, 0, 0])
     lifted = Lifted(np.zeros((KEYPOINTS, 3)), np.ones(KEYPOINTS), np.ones(KEYPOINTS))
     view = ReferenceView(name, CAMERAS[0], cam_from_world, features_of(place, sum(map(ord, name))), lifted)
-    return view, Landmarks(np.arange(10) + 100 * place, np.zeros((10, 2)), np.zeros((10, 3)))
+    return view, Landmarks.without_stds(np.arange(10) + 100 * place, np.zeros((10, 2)), np.zeros((10, 3)))
 
 
 def names(found) -> list[str]:

@@ -16,7 +16,7 @@ from deviloc_ros.config import (
     RetrievalConfig,
     TrackingConfig,
     from_dict,
-    load,
+    load_config,
     to_dict,
 )
 
@@ -110,7 +110,7 @@ def test_yaml_gives_back_the_config(tmp_path_factory, inliers, error_px, matcher
     )
     path = tmp_path_factory.getbasetemp() / "config.yaml"
     path.write_text(yaml.safe_dump(to_dict(config)))
-    assert load(path, Config()) == config
+    assert load_config(path, Config()) == config
 
 
 @pytest.mark.parametrize(
@@ -130,19 +130,19 @@ def test_a_bad_file_is_named_with_what_is_wrong_in_it(tmp_path, text, message):
     path = tmp_path / "robot.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"(?s)robot\.yaml: .*{message}"):
-        load(path, Config())
+        load_config(path, Config())
 
 
 def test_an_empty_file_changes_nothing(tmp_path):
     (tmp_path / "empty.yaml").write_text("# nothing\n")
-    assert load(tmp_path / "empty.yaml", Config()) == Config()
+    assert load_config(tmp_path / "empty.yaml", Config()) == Config()
 
 
 def test_the_section_of_tracking_is_read_on_its_own(tmp_path):
     path = tmp_path / "robot.yaml"
     path.write_text("tracking: {confirmations: 2}\npose: {min_inliers: 40}\n")
-    assert load(path, Config()).pose.min_inliers == 40
-    assert load(path, TrackingConfig(), "tracking").confirmations == 2
+    assert load_config(path, Config()).pose.min_inliers == 40
+    assert load_config(path, TrackingConfig(), "tracking").confirmations == 2
     path.write_text("tracking: {confirmation: 2}\n")
     with pytest.raises(ValueError, match=r"robot\.yaml: unknown parameter tracking\.confirmation;"):
-        load(path, TrackingConfig(), "tracking")
+        load_config(path, TrackingConfig(), "tracking")

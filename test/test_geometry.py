@@ -8,12 +8,12 @@ from worlds import random_rigid, rigid_of, rigids, vectors
 
 from deviloc_ros.geometry import (
     covariance_in_world,
-    covariance_of_moved,
     is_finite,
-    moved_frame,
+    move_covariance,
+    move_frame,
     pose_difference,
     rays_to,
-    rigid,
+    rigid_from_matrix,
     rotation_distance_deg,
     rotation_vector,
     skew,
@@ -63,9 +63,11 @@ def assert_same_covariance(actual, expected):
 
 @given(rigids)
 def test_a_matrix_gives_back_its_transform(transform):
-    again = rigid(transform.matrix())
+    again = rigid_from_matrix(transform.matrix())
     np.testing.assert_allclose(again.matrix(), transform.matrix(), atol=1e-9)
-    np.testing.assert_allclose(rigid(np.vstack([transform.matrix(), [0, 0, 0, 1]])).matrix(), again.matrix())
+    np.testing.assert_allclose(
+        rigid_from_matrix(np.vstack([transform.matrix(), [0, 0, 0, 1]])).matrix(), again.matrix()
+    )
 
 
 @given(rigids, vectors(3, 100.0))
@@ -105,12 +107,12 @@ def test_distances_are_those_of_the_camera_not_of_its_numbers():
 )
 def test_what_is_not_a_rigid_transform_is_refused(matrix, message):
     with pytest.raises(ValueError, match=message):
-        rigid(matrix)
+        rigid_from_matrix(matrix)
 
 
 def test_rounded_rotations_are_made_exact():
     transform = random_rigid(np.random.default_rng(0))
-    rotation = rigid(np.round(transform.matrix(), 4)).rotation.matrix()
+    rotation = rigid_from_matrix(np.round(transform.matrix(), 4)).rotation.matrix()
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
 
 
@@ -127,14 +129,14 @@ def test_skew_is_the_cross_product(v, w):
 def test_covariance_of_the_camera_in_the_world(seed):
     rng = np.random.default_rng(seed)
     cam_from_world, covariance = random_rigid(rng), random_covariance(rng)
-    sampled = sampled_covariance(lambda error: moved_frame(error, cam_from_world).inverse(), covariance, rng)
+    sampled = sampled_covariance(lambda error: move_frame(error, cam_from_world).inverse(), covariance, rng)
     assert_same_covariance(covariance_in_world(cam_from_world, covariance), sampled)
 
 
 def test_a_frame_moves_about_the_camera():
     cam_from_world, motion = random_rigid(np.random.default_rng(4)), np.array([0.1, -0.2, 0.3, 0.4, 0.1, -0.2])
     point_in_cam = np.array([1.0, 2.0, 3.0])
-    there = moved_frame(motion, cam_from_world) * (cam_from_world.inverse() * point_in_cam)
+    there = move_frame(motion, cam_from_world) * (cam_from_world.inverse() * point_in_cam)
     np.testing.assert_allclose(there, pycolmap.Rotation3d(motion[3:]) * point_in_cam + motion[:3])
 
 
@@ -143,7 +145,7 @@ def test_covariance_at_the_end_of_a_lever(seed):
     rng = np.random.default_rng(seed)
     world_from_cam, cam_from_base, covariance = random_rigid(rng), random_rigid(rng), random_covariance(rng)
     sampled = sampled_covariance(lambda error: perturbed(world_from_cam, error) * cam_from_base, covariance, rng)
-    assert_same_covariance(covariance_of_moved(world_from_cam, covariance, cam_from_base), sampled)
+    assert_same_covariance(move_covariance(world_from_cam, covariance, cam_from_base), sampled)
 
 
 def test_rays_are_of_unit_length_and_distances_above_zero():

@@ -11,7 +11,7 @@ from deviloc_ros.evaluation.covariance import consistency
 from deviloc_ros.evaluation.metrics import normalised_error_squared
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.imaging import read_gray
-from deviloc_ros.localizer import Localizer, better
+from deviloc_ros.localizer import Localizer, choose_supported
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.sources.colmap import read_model
@@ -57,7 +57,7 @@ def test_a_result_says_what_it_rests_on(localizer, room):
 @pytest.mark.parametrize("factor", [0.9, 1.1])
 def test_a_wrong_focal_length_is_noticed(localizer, room, factor):
     right = [localizer.localize(image, room.camera) for image in room.queries]
-    wrong = [localizer.localize(image, room.camera.with_focal_times(factor)) for image in room.queries]
+    wrong = [localizer.localize(image, room.camera.scale_focal(factor)) for image in room.queries]
     assert all(isinstance(result, Localized) for result in right)
     assert [result.reason for result in wrong] == [Status.MISCALIBRATED] * len(wrong)
     for result in wrong:
@@ -156,8 +156,8 @@ def test_what_the_views_near_it_say_counts_unless_it_is_nothing_or_rests_on_far_
 
     found, fewer, far_fewer = pose_of(100), pose_of(50), pose_of(49)
     lost = Lost(Status.LOW_COVERAGE, evidence=pose_of(200).evidence)
-    assert better(found, fewer) is fewer
-    assert better(found, far_fewer) is found and better(found, lost) is found
+    assert choose_supported(found, fewer) is fewer
+    assert choose_supported(found, far_fewer) is found and choose_supported(found, lost) is found
 
 
 def test_another_matcher_than_the_maps_is_refused_at_once(room_map):

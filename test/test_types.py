@@ -68,14 +68,14 @@ def test_points_that_a_lens_model_folds_back_into_the_image_are_not_shown():
     camera = Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, -0.1))
     angles = np.deg2rad([0, 20, 48, 72, 74])
     points = 3 * np.stack([0.8 * np.tan(angles), 0.6 * np.tan(angles), np.ones(5)], 1)
-    assert camera.in_image(camera.project(points)).tolist() == [True, True, False, True, True]
-    np.testing.assert_array_equal(np.isfinite(camera.shown(points)).all(1), [True, True, False, False, False])
-    np.testing.assert_array_equal(camera.shown(points)[:2], camera.project(points)[:2])
+    assert camera.is_in_image(camera.project(points)).tolist() == [True, True, False, True, True]
+    np.testing.assert_array_equal(np.isfinite(camera.project_visible(points)).all(1), [True, True, False, False, False])
+    np.testing.assert_array_equal(camera.project_visible(points)[:2], camera.project(points)[:2])
 
 
 @pytest.mark.parametrize("camera", CAMERAS, ids=lambda camera: camera.model)
 def test_no_points_are_no_pixels(camera):
-    assert camera.project(np.zeros((0, 3))).shape == camera.shown(np.zeros((0, 3))).shape == (0, 2)
+    assert camera.project(np.zeros((0, 3))).shape == camera.project_visible(np.zeros((0, 3))).shape == (0, 2)
     assert camera.rays(np.zeros((0, 2))).shape == (0, 3)
 
 
@@ -101,5 +101,5 @@ def test_an_image_reaches_to_the_borders_of_its_outer_pixels():
     camera = Camera("PINHOLE", 320, 240, (262.0, 262.0, 159.5, 119.5))
     inside = [[-0.5, -0.5], [319.4, 239.4], [160, 120]]
     outside = [[-0.6, 10], [319.5, 10], [10, -0.6], [10, 239.5], [np.nan, np.nan]]
-    assert camera.in_image(np.array(inside + outside)).tolist() == [True] * 3 + [False] * 5
-    assert camera.in_image(np.zeros((0, 2))).tolist() == []
+    assert camera.is_in_image(np.array(inside + outside)).tolist() == [True] * 3 + [False] * 5
+    assert camera.is_in_image(np.zeros((0, 2))).tolist() == []

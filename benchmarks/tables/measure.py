@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deviloc_ros.evaluation import versions
-from deviloc_ros.io.atomic import whole_file
+from deviloc_ros.io.atomic import replace_on_success
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Bench:
             ValueError: it failed.
         """
         commit, load, start_s = versions.commit(), os.getloadavg()[0], time.monotonic()
-        with whole_file(self.path(command)) as written:
+        with replace_on_success(self.path(command)) as written:
             words = [*self.filled(command), "--json", str(written)]
             status = subprocess.run([sys.executable, "-m", "deviloc_ros", *words], check=False).returncode
             if status:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from deviloc_ros.io.atomic import whole_file
+from deviloc_ros.io.atomic import replace_on_success
 
 MARKER = re.compile(r"^<!-- (end of )?table (\S+) -->$", re.MULTILINE)
 
@@ -42,5 +42,5 @@ def rewrite(path: Path, name: str, content: str) -> None:
     if not marked or not ended:
         raise ValueError(f"{path}: has no markers of table {name!r}")
     body = content.strip("\n")  # the spaces before a first line of code mean something
-    with whole_file(path) as draft:
+    with replace_on_success(path) as draft:
         draft.write_text(f"{before}{start}\n{body}\n\n{end}{after}")

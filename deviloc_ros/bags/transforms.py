@@ -12,7 +12,7 @@ from typing import Any
 
 import pycolmap
 
-from deviloc_ros.geometry import rigid_of_quaternion
+from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.messages.headers import stamp_ns
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class TransformTree:
                     raise ValueError("a frame without a name, or its own parent")
                 if not SHORTEST_QUATERNION < length < math.inf:
                     raise ValueError("its quaternion is no rotation")
-                parent_from_child = rigid_of_quaternion(
+                parent_from_child = rigid_from_quaternion(
                     [value / length for value in xyzw], (translation.x, translation.y, translation.z)
                 )
             except ValueError as error:
@@ -226,7 +226,9 @@ class TransformTree:
         for what, count in self.refused.items():
             log.warning("transform %s: left out, %d times", what, count)
         for what, count in self.corrected.items():
-            log.warning("transform %s: scaled to one, %d times; tf2 drops it, so a robot has no such transform", what, count)
+            log.warning(
+                "transform %s: scaled to one, %d times; tf2 drops it, so a robot has no such transform", what, count
+            )
         for child, parents in self.several_parents.items():
             what = "frame %r was published below %s: as in tf2, the one before an image counts"
             log.warning(what, child, " and ".join(map(repr, parents)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +76,13 @@ def add_retrieval(benches: argparse._SubParsersAction) -> None:
 
 
 def run_speed(options: argparse.Namespace) -> int:
+    from deviloc_ros.config import change_config
     from deviloc_ros.evaluation.speed import measure_speed
     from deviloc_ros.upstream.checkpoints import RANDOM, weights_path
 
     config = config_of(options)
     if options.references:
-        config = replace(config, retrieval=replace(config.retrieval, references=options.references))
+        config = change_config(config, retrieval={"references": options.references})
     if config.matcher.name == "topicfm" and not config.matcher.weights and not weights_path("deviloc").is_file():
         print("no weights were fetched: random ones show the time as well, and are not made to localize")
         config = with_weights(config, RANDOM)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from itertools import chain, product
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from deviloc_ros.commands.flags.common import (
     create_workers,
     every_of,
 )
-from deviloc_ros.config import LIFTS, MATCHERS, Config
+from deviloc_ros.config import LIFTS, MATCHERS, Config, change_config
 from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS, RETRIEVALS, TRUE_POSE
 
 
@@ -67,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
     config = config_of(options)
     if options.references:
-        config = replace(config, retrieval=replace(config.retrieval, references=options.references))
+        config = change_config(config, retrieval={"references": options.references})
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
     if options.map and (options.matchers or options.lifts or options.remember_matches or options.depth):
         raise ValueError("--map is built already: give no --matchers, --lifts, --depth, --remember-matches")
@@ -100,12 +99,12 @@ def evaluate(options: argparse.Namespace, config: Config, name: str) -> list[dic
         return [evaluation.run_in_map(reference_map, config, retrieval) for retrieval in options.retrieval]
     summaries = []
     for matcher in options.matchers or [config.matcher.name]:
-        config = replace(config, matcher=replace(config.matcher, name=matcher))
+        config = change_config(config, matcher={"name": matcher})
         evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)
         changes = {"": None, ", depth": with_kitchen_depth} if options.depth else {"": None}
         lifts = options.lifts or [config.lift.method]
         for lift, (suffix, change), retrieval in product(lifts, changes.items(), options.retrieval):
-            lifting = replace(config, lift=replace(config.lift, method=lift))
+            lifting = change_config(config, lift={"method": lift})
             summary = evaluation.run(lifting, retrieval, change=change)
             summaries.append({**summary, "lift": lift + suffix})
             print(f"{name} {matcher} {lift}{suffix}: {stages(summaries[-1])} ms", flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import logging
 
+    from deviloc_ros.config import change_config
     from deviloc_ros.imaging import ImageError, read_gray
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     reference_map = Map.open(options.map)
     config = config_for_map(options, reference_map.config, reference_map.config)
     if options.uncalibrated:
-        config = replace(config, pose=replace(config.pose, estimate_focal=True))
+        config = change_config(config, pose={"estimate_focal": True})
     localizer = Localizer(reference_map, config)
     camera = parse_camera(options.camera) if options.camera else reference_map.records[0].camera
     logging.getLogger(__name__).debug("camera %s", camera)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.evaluation.protocols.scenes import frame_number
-from deviloc_ros.geometry import rigid
+from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import read_model, reconstruction_of
@@ -30,7 +30,7 @@ ROOM_SEED = 0
 ROOM_FRAMES, ROOM_VIEWS, ROOM_RATE_HZ = 120, 30, 10.0
 KITCHEN_STEP, KITCHEN_RATE_HZ = 12, 7.5
 # The camera 12 cm before and 30 cm above the robot's base, looking ahead: its z is the robot's x, its x the robot's -y.
-BASE_FROM_CAM = rigid(np.array([[0, 0, 1, 0.12], [-1, 0, 0, 0.0], [0, -1, 0, 0.30]], float))
+BASE_FROM_CAM = rigid_from_matrix(np.array([[0, 0, 1, 0.12], [-1, 0, 0, 0.0], [0, -1, 0, 0.30]], float))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

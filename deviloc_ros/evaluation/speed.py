@@ -101,7 +101,7 @@ def rendered_views(folder: Path, count: int) -> list[PosedImage]:
         pixels = rng.integers([0, 0], [VGA.width, VGA.height], (LANDMARKS, 2))
         in_cam = VGA.rays(pixels) * depth[pixels[:, 1], pixels[:, 0], None]
         ids = np.arange(LANDMARKS) + number * LANDMARKS
-        landmarks = Landmarks(ids, pixels.astype(float), transform_points(pose.inverse(), in_cam))
+        landmarks = Landmarks.without_stds(ids, pixels.astype(float), transform_points(pose.inverse(), in_cam))
         views.append(PosedImage(path.name, path, VGA, pose, landmarks))
     return views
 

@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, trajectories, figures, pictures of matches."""
+"""Write files: complete or not at all, trajectories, figures, pictures of matches."""

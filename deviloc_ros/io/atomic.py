@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to, in a folder that is made if there is none.
+def replace_on_success(path: Path) -> Iterator[Path]:
+    """Give a name beside `path` to write to, in a folder that is made if there is none.
 
     What was written takes the place of `path` at the end. If writing fails, or is cut off, `path` is as it was.
     """

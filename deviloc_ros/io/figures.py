@@ -1,4 +1,4 @@
-"""Figures to files."""
+"""Save figures to files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from matplotlib.figure import Figure
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """The same file for the same figure: SVG without its date and with ids that are not random."""
+    """Save the same file for the same figure: SVG without its date and with ids that are not random."""
     with rc_context({"svg.hashsalt": "deviloc_ros", "svg.fonttype": "none"}):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

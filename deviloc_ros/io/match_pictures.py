@@ -1,4 +1,4 @@
-"""What an image was matched with, as a picture."""
+"""Draw what an image was matched with."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MAX_LINES = 200  # more would hide the picture
 
 
 def best_reference(evidence: Evidence) -> int:
-    """Which of the references gave most inliers; the first if there are none."""
+    """Return the number of the reference that gave most inliers; the first if there are none."""
     if not evidence.inliers:
         return 0
     return int(np.bincount(evidence.correspondences.references[evidence.inlier_mask].astype(int)).argmax())
 
 
 def draw_matches(pixels: NDArray, view: ReferenceView, evidence: Evidence, reference: int) -> NDArray:
-    """The image beside one reference, with lines between what was taken for the same point: inliers green, others red.
+    """Draw the image beside one reference, with lines between matched points: inliers green, others red.
 
     A map holds no images, so the reference's keypoints are drawn; the lines end at the 3D points, projected into it.
     """
@@ -32,26 +32,26 @@ def draw_matches(pixels: NDArray, view: ReferenceView, evidence: Evidence, refer
     canvas = np.full((max(height, view.camera.height), width + view.camera.width, 3), CANVAS_BGR, np.uint8)
     canvas[:height, :width] = query
     beside = np.array([width, 0])
-    for x, y in whole(view.features.keypoints.cpu().numpy() + beside):
+    for x, y in round_pixels(view.features.keypoints.cpu().numpy() + beside):
         cv2.circle(canvas, (x, y), 1, KEYPOINT_BGR, -1)
     rows = np.flatnonzero(evidence.correspondences.references == reference)
     inlier = evidence.inlier_mask[rows] if len(evidence.inlier_mask) else np.zeros(len(rows), bool)
-    ends = projected(view, evidence.correspondences.points_in_world[rows]) + beside
+    ends = project_into_view(view, evidence.correspondences.points_in_world[rows]) + beside
     starts = evidence.correspondences.keypoints[rows]
     for chosen, color in ((~inlier, OTHER_BGR), (inlier, INLIER_BGR)):
         kept = np.flatnonzero(chosen & np.isfinite(ends).all(1))[:: max(1, int(chosen.sum()) // MAX_LINES)]
-        for start, end in zip(whole(starts[kept]), whole(ends[kept]), strict=True):
+        for start, end in zip(round_pixels(starts[kept]), round_pixels(ends[kept]), strict=True):
             cv2.line(canvas, start, end, color, 1, cv2.LINE_AA)
     text = f"{evidence.inliers} of {len(evidence.inlier_mask)} inliers, {view.name}"
     cv2.putText(canvas, text, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
     return canvas
 
 
-def projected(view: ReferenceView, points_in_world: NDArray) -> NDArray:
-    """(N, 2) px in the view; NaN behind it."""
+def project_into_view(view: ReferenceView, points_in_world: NDArray) -> NDArray:
+    """Return (N, 2) px in the view; NaN behind it."""
     return view.camera.project(transform_points(view.cam_from_world, points_in_world))
 
 
-def whole(points: NDArray) -> list[Any]:
-    """Nearest whole pixels, as OpenCV draws them."""
+def round_pixels(points: NDArray) -> list[Any]:
+    """Round to the nearest pixels, clipped to what OpenCV can draw."""
     return [tuple(point) for point in np.rint(np.clip(points, -1e4, 1e4)).astype(int).tolist()]

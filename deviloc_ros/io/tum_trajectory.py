@@ -1,4 +1,4 @@
-"""Trajectories as TUM text files: `time tx ty tz qx qy qz qw` a line, what evo and rpg_trajectory_evaluation read."""
+"""Read and write trajectories as TUM text files: `time tx ty tz qx qy qz qw` a line, as evo reads them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pycolmap
 
-from deviloc_ros.geometry import rigid_of_quaternion
+from deviloc_ros.geometry import rigid_from_quaternion
 
 log = logging.getLogger(__name__)
 Stamped = tuple[int, pycolmap.Rigid3d]
@@ -57,13 +57,13 @@ def read_tum(path: Path) -> list[Stamped]:
             if len(fields) != 8:
                 raise ValueError(f"expected 8 numbers, got {len(fields)}{looks_like(fields)}")
             unit = unit or unit_of(fields[0])
-            time_ns = int(Decimal(fields[0])) if unit == NANOSECONDS else nanoseconds(fields[0])
+            time_ns = int(Decimal(fields[0])) if unit == NANOSECONDS else parse_seconds(fields[0])
             x, y, z, *quaternion = (float(field) for field in fields[1:])
             if all(math.isnan(value) for value in (x, y, z)):
                 unknown += 1
                 continue
             xyzw = [*quaternion[1:], quaternion[0]] if w_first else quaternion
-            poses.append((time_ns, rigid_of_quaternion(xyzw, (x, y, z))))
+            poses.append((time_ns, rigid_from_quaternion(xyzw, (x, y, z))))
         except (ValueError, ArithmeticError) as error:
             raise ValueError(f"{path}:{number}: {error}") from error
     if unknown:
@@ -72,12 +72,12 @@ def read_tum(path: Path) -> list[Stamped]:
 
 
 def is_heading(fields: list[str]) -> bool:
-    """Whether a line names its columns: there are several, none a number."""
+    """Return whether a line names its columns: there are several, none a number."""
     return len(fields) > 1 and not any(is_number(field) for field in fields)
 
 
 def is_number(text: str) -> bool:
-    """Whether a field is a number, NaN included."""
+    """Return whether a field is a number, NaN included."""
     try:
         float(text)
     except ValueError:
@@ -86,7 +86,7 @@ def is_number(text: str) -> bool:
 
 
 def names_w_first(line: str) -> bool:
-    """Whether a line of column names has the quaternion's w before its x: `q_RS_w [], q_RS_x []`, `qw qx`."""
+    """Return whether a line of column names has the quaternion's w before its x: `q_RS_w [], q_RS_x []`, `qw qx`."""
     names = [re.sub(r"\[.*?\]", "", name).strip().lower() for name in re.split(r"[,;\s]+", line.strip("# "))]
     parts = [name.rpartition("_")[2].removeprefix("q") for name in names if name.startswith("q")]
     return parts[:2] == ["w", "x"]
@@ -98,7 +98,7 @@ def unit_of(first_time: str) -> str:
     Raises:
         ValueError: not a number, or one that is no time since 1970 in seconds or in nanoseconds.
     """
-    size = abs(nanoseconds(first_time)) // 10**9
+    size = abs(parse_seconds(first_time)) // 10**9
     if size in UNCLEAR:
         raise ValueError(
             f"time {first_time}: seconds or nanoseconds since 1970 are expected; are these milliseconds, microseconds, "
@@ -121,8 +121,8 @@ def looks_like(fields: list[str]) -> str:
     return "" if len(fields) > 1 else ": is it a text file of poses, `time tx ty tz qx qy qz qw` a line?"
 
 
-def nanoseconds(seconds: str) -> int:
-    """`12.5` or `1.25e+01` -> 12500000000, without the rounding of a float. Raises ValueError: not a number."""
+def parse_seconds(seconds: str) -> int:
+    """Return `12.5` or `1.25e+01` as 12500000000 ns, without rounding to a float; raise ValueError: no number."""
     try:
         return int(Decimal(seconds).scaleb(9))
     except (ArithmeticError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The lifting methods by name."""
+"""Create lifting methods by their names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deviloc_ros.lifting.interpolation import Interpolation, LandmarksOnly
 
 
 def create_point_inference(config: LiftConfig) -> PointInference:
-    """The method that `config.method` asks for.
+    """Create the method that `config.method` asks for.
 
     Raises:
         ValueError: it does not know the precision that is asked for.
@@ -29,7 +29,7 @@ def create_point_inference(config: LiftConfig) -> PointInference:
 
 
 def create_online_inference(of_map: LiftConfig, config: LiftConfig) -> OnlinePointInference | None:
-    """The method that lifts while matching, or None where the map's look-up is all there is.
+    """Create the method that lifts while matching, or None where the map's look-up is all there is.
 
     Raises:
         ValueError: the map was built with another method.

@@ -1,4 +1,4 @@
-"""Lifting: a 3D point and a confidence for every keypoint of a reference view, from the landmarks the view observes.
+"""Lift: give every keypoint of a reference view a 3D point and a confidence, from the landmarks the view observes.
 
 A keypoint's answer depends on its reference view alone, never on a query, so lifting happens when a map is built.
 """
@@ -22,11 +22,11 @@ from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiftInput:
-    """One reference view as point inference sees it, all geometry in the camera's frame.
+    """Hold one reference view as point inference sees it, all geometry in the camera's frame.
 
-    landmarks_in_cam: (M, 3) m, z > 0. landmark_rays, rays: (M, 3), (N, 3) undistorted, z = 1.
-    landmark_features, ray_features: (M, C), (N, C) of unit length. landmark_depth_stds: (M,) as `Landmarks` has them.
-    focal_px: pixels per unit on the plane z = 1.
+    landmarks_in_cam: (M, 3) m, z > 0. landmark_rays, rays: (M, 3), (N, 3) undistorted, z = 1. landmark_features,
+    ray_features: (M, C), (N, C) of unit length. landmark_depth_stds: (M,) as `Landmarks` has them. focal_px: pixels per
+    unit on the plane z = 1.
     """
 
     landmarks_in_cam: NDArray
@@ -39,34 +39,34 @@ class LiftInput:
 
 
 class PointInference(ABC):
-    """Depth of keypoints along their rays, and how sure it is."""
+    """Infer the depth of keypoints along their rays, and how sure it is."""
 
     needs_landmarks = True
     """Whether a view without landmarks is not worth asking about."""
 
     @abstractmethod
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
-        """(N,) depths [m] and (N,) confidence in [0, 1]; confidence 0 where there is no answer."""
+        """Return (N,) depths [m] and (N,) confidence in [0, 1]; confidence 0 where there is no answer."""
 
-    def sample(self, features: Features, keypoints: NDArray) -> NDArray:
-        """(N, C) features of a view at (N, 2) px, as the method wants them."""
+    def sample_features(self, features: Features, keypoints: NDArray) -> NDArray:
+        """Return (N, C) features of a view at (N, 2) px, as the method wants them."""
         return sample_unit_features(features, keypoints)
 
     def prepare(self, view: LiftInput) -> dict[str, Tensor]:
-        """What the map stores of a view to lift keypoints that a matcher moves; nothing for most methods."""
+        """Return what the map stores of a view to lift keypoints that a matcher moves; nothing for most methods."""
         return {}
 
 
 class OnlinePointInference(PointInference):
-    """A method that can also lift where a matcher moved the keypoints, from what it prepared for the map."""
+    """Lift also where a matcher moved the keypoints, from what was prepared for the map."""
 
     @abstractmethod
     def lift_moved(self, moved: Moved, view: ReferenceView) -> Lifted:
-        """Points for keypoints where a matcher moved them."""
+        """Return points for keypoints where a matcher moved them."""
 
 
-def as_batch(array: NDArray) -> Tensor:
-    """(1, …) float32."""
+def to_batch(array: NDArray) -> Tensor:
+    """Return an array as a (1, …) float32 tensor."""
     return torch.from_numpy(np.ascontiguousarray(array, np.float32))[None]
 
 
@@ -77,7 +77,7 @@ def lift_and_prepare(
     camera: Camera,
     cam_from_world: pycolmap.Rigid3d,
 ) -> tuple[Lifted, dict[str, Tensor]]:
-    """Every keypoint of a view, and what the method wants stored of the view's landmarks.
+    """Lift every keypoint of a view, and return what the method wants stored of the view's landmarks.
 
     Without landmarks in front of the camera nothing is lifted (confidence 0).
     """
@@ -91,10 +91,10 @@ def lift_and_prepare(
     view = LiftInput(
         in_cam[usable],
         landmark_rays[usable],
-        inference.sample(features, landmarks.keypoints[usable]),
+        inference.sample_features(features, landmarks.keypoints[usable]),
         landmarks.depth_stds[usable],
         np.where(visible[:, None], rays, [0.0, 0.0, 1.0]),
-        inference.sample(features, features.keypoints.cpu().numpy()),
+        inference.sample_features(features, features.keypoints.cpu().numpy()),
         camera.focal_px,
     )
     depths, confidence = inference.infer(view)

@@ -1,4 +1,4 @@
-"""Lifting without a network: the nearest landmark's point, or a plane through the nearest few."""
+"""Lift without a network: take the nearest landmark's point, or a mean of the nearest few."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deviloc_ros.lifting.base import LiftInput, PointInference
 
 
 class LandmarksOnly(PointInference):
-    """Only keypoints that lie on a landmark, as in structure-based localization (hloc): the baseline."""
+    """Lift only keypoints that lie on a landmark, as in structure-based localization (hloc): the baseline."""
 
     def __init__(self, config: LiftConfig) -> None:
         self.radius_px = config.landmark_radius_px
@@ -23,11 +23,11 @@ class LandmarksOnly(PointInference):
 
 
 class Interpolation(PointInference):
-    """Distance-weighted mean of the nearest landmarks' inverse depths.
+    """Lift to the distance-weighted mean of the nearest landmarks' inverse depths.
 
     Inverse depth, because on a plane it is linear in the pixel. Not learned: the floor that the network has to beat.
-    The confidence falls with the spread of the neighbours' depths: a keypoint between near and far
-    landmarks may be either.
+    The confidence falls with the spread of the neighbours' depths: a keypoint between near and far landmarks may be
+    either.
     """
 
     def __init__(self, config: LiftConfig) -> None:
@@ -46,7 +46,7 @@ class Interpolation(PointInference):
 
 
 def nearest_landmarks(view: LiftInput, count: int) -> tuple[NDArray, NDArray]:
-    """(N, K) distances [px] and (N, K) indices of the K nearest landmarks in the image."""
+    """Return (N, K) distances [px] and (N, K) indices of the K nearest landmarks in the image."""
     tree = cKDTree(view.landmark_rays[:, :2])
     count = min(count, len(view.landmark_rays))
     distances, indices = tree.query(view.rays[:, :2], k=range(1, count + 1))

@@ -1,4 +1,4 @@
-"""The Point Inference Network: depth of a keypoint from the landmarks around it, and how sure it is.
+"""Infer the depth of a keypoint from the landmarks around it, and how sure it is, by the Point Inference Network.
 
 The paper's network (DeViLoc, section 3.2) attends to all landmarks of a view in absolute coordinates and has to learn
 interpolation before it can improve on it. This one keeps the paper's inputs and outputs, but each keypoint sees only
@@ -22,8 +22,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from deviloc_ros.config import LiftConfig
-from deviloc_ros.io.atomic import whole_file
-from deviloc_ros.lifting.base import LiftInput, PointInference, as_batch
+from deviloc_ros.io.atomic import replace_on_success
+from deviloc_ros.lifting.base import LiftInput, PointInference, to_batch
 from deviloc_ros.lifting.interpolation import Interpolation, nearest_landmarks
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "pin.safetensors"
@@ -32,7 +32,7 @@ KEYPOINTS_AT_ONCE = 1024
 
 @dataclass(frozen=True, slots=True)
 class PinShape:
-    """Sizes of the network; stored beside its weights."""
+    """Hold the sizes of the network; they are stored beside its weights."""
 
     feature_size: int = 64
     width: int = 64
@@ -43,11 +43,11 @@ class PinShape:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbourhoods:
-    """Each keypoint's nearest landmarks, relative to it.
+    """Hold each keypoint's nearest landmarks, relative to it.
 
     offsets: (B, N, K, 2) on the plane z = 1, in units of `size`. size: (B, N, 1) mean distance of the neighbours.
-    inverse_depths: (B, N, K), relative to `middle` (B, N, 1), their median [1/m]: d / middle - 1.
-    stds: (B, N, K) of the depths, relative to them. features: (B, N, K, C). keypoint_features: (B, N, C). Unit length.
+    inverse_depths: (B, N, K), relative to `middle` (B, N, 1), their median [1/m]: d / middle - 1. stds: (B, N, K) of
+    the depths, relative to them. features: (B, N, K, C). keypoint_features: (B, N, C). Unit length.
     """
 
     offsets: Tensor
@@ -60,7 +60,7 @@ class Neighbourhoods:
 
 
 class PointInferenceNetwork(nn.Module):
-    """Tokens are a keypoint's nearest landmarks; attention among them decides which plane the keypoint lies on."""
+    """Attend among a keypoint's nearest landmarks, the tokens, to decide which plane the keypoint lies on."""
 
     def __init__(self, shape: PinShape) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class PointInferenceNetwork(nn.Module):
         rays: Tensor,
         ray_features: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Depth of keypoints of a batch of views with equally many landmarks.
+        """Return the depth of keypoints of a batch of views with equally many landmarks.
 
         Args:
             landmarks_in_cam: (B, M, 3) landmarks [m], z > 0.
@@ -122,11 +122,11 @@ class PointInferenceNetwork(nn.Module):
         return 1 / (around.middle[..., 0] * (1 + relative).clamp(min=0.05)), logits
 
     def look_around(self, *inputs: Tensor) -> Neighbourhoods:
-        """The neighbourhoods that `forward` looks at, from its arguments."""
-        return neighbourhoods(self.shape.neighbours, *inputs)
+        """Return the neighbourhoods that `forward` looks at, from its arguments."""
+        return find_neighbourhoods(self.shape.neighbours, *inputs)
 
     def attend(self, around: Neighbourhoods) -> tuple[Tensor, Tensor]:
-        """(B, N, K, width) tokens of the neighbours and (B, N, width) summary of each neighbourhood."""
+        """Return (B, N, K, width) tokens of the neighbours and (B, N, width) summary of each neighbourhood."""
         similarity = (around.features * around.keypoint_features[:, :, None]).sum(-1, keepdim=True)
         mine = self.project(around.keypoint_features)[:, :, None].expand(-1, -1, around.offsets.shape[2], -1)
         distances = around.offsets.norm(dim=-1, keepdim=True)
@@ -147,7 +147,7 @@ class PointInferenceNetwork(nn.Module):
         return sequence[:, :, 1:], sequence[:, :, 0]
 
 
-def neighbourhoods(
+def find_neighbourhoods(
     count: int,
     landmarks_in_cam: Tensor,
     landmark_rays: Tensor,
@@ -156,7 +156,7 @@ def neighbourhoods(
     rays: Tensor,
     ray_features: Tensor,
 ) -> Neighbourhoods:
-    """The `count` nearest landmarks of each keypoint in the image; all of them where there are fewer."""
+    """Find the `count` nearest landmarks of each keypoint in the image; all of them where there are fewer."""
     at, landmarks_at = rays[..., :2], landmark_rays[..., :2]
     distances, nearest = torch.cdist(at, landmarks_at).topk(min(count, landmarks_at.shape[1]), largest=False)
     batch = torch.arange(len(rays), device=rays.device)[:, None, None]
@@ -175,7 +175,7 @@ def neighbourhoods(
 
 
 def plane_at_origin(offsets: Tensor, values: Tensor, weights: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted least-squares plane through (offsets, values), read at offset 0; residuals (..., K) to the plane.
+    """Fit a weighted least-squares plane through (offsets, values); return it at offset 0, and residuals (..., K).
 
     A plane of the world is linear in inverse depth over the image, so this extrapolates walls and floors exactly.
     `damping` shrinks the slope; infinite damping leaves the weighted mean.
@@ -195,7 +195,7 @@ def plane_at_origin(offsets: Tensor, values: Tensor, weights: Tensor, damping: T
 
 
 class LearnedPointInference(PointInference):
-    """The network behind the interface that interpolation has. Runs when a map is built, on the CPU.
+    """Put the network behind the interface that interpolation has. It runs when a map is built, on the CPU.
 
     Close to a landmark there is nothing to infer: its own depth, which agrees with the poses of all views that observe
     it, serves localization better than a plane through sixteen.
@@ -206,20 +206,21 @@ class LearnedPointInference(PointInference):
         self.interpolation, self.interpolate_within_px = Interpolation(config), config.interpolate_within_px
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
-        depths, confidence = self.inferred(view)
+        """Infer as the interface says; raise ValueError if the features are not those the network was trained on."""
+        depths, confidence = self.run_network(view)
         near = nearest_landmarks(view, 1)[0][:, 0] < self.interpolate_within_px
         return np.where(near, self.interpolation.infer(view)[0], depths), confidence
 
     @torch.inference_mode()
-    def inferred(self, view: LiftInput) -> tuple[NDArray, NDArray]:
-        """The network's answer for every keypoint."""
+    def run_network(self, view: LiftInput) -> tuple[NDArray, NDArray]:
+        """Return the network's answer for every keypoint."""
         view = with_features_of_size(view, self.network.shape.feature_size)
         given = view.landmarks_in_cam, view.landmark_rays, view.landmark_features, view.landmark_depth_stds
-        landmarks = [as_batch(array) for array in given]
+        landmarks = [to_batch(array) for array in given]
         parts = []
         for start in range(0, len(view.rays), KEYPOINTS_AT_ONCE):
             rows = slice(start, start + KEYPOINTS_AT_ONCE)
-            depths, logits = self.network(*landmarks, as_batch(view.rays[rows]), as_batch(view.ray_features[rows]))
+            depths, logits = self.network(*landmarks, to_batch(view.rays[rows]), to_batch(view.ray_features[rows]))
             parts.append((depths[0].numpy(), torch.sigmoid(logits[0]).numpy()))
         depths, confidence = (np.concatenate(column).astype(float) for column in zip(*parts, strict=True))
         return depths, confidence
@@ -238,7 +239,7 @@ def with_features_of_size(view: LiftInput, size: int) -> LiftInput:
 
 
 def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
-    """The trained network. Raises FileNotFoundError or ValueError naming the file."""
+    """Load the trained network; raise FileNotFoundError or ValueError naming the file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no weights of the Point Inference Network")
     try:
@@ -258,7 +259,7 @@ def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
 
 
 def save_pin(network: PointInferenceNetwork, path: Path, notes: dict[str, str]) -> None:
-    """Weights with the network's shape and how they were made; the file appears whole or not at all."""
+    """Save weights with the network's shape and how they were made; the file appears complete or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with whole_file(path) as partial:
+    with replace_on_success(path) as partial:
         partial.write_bytes(save(tensors, {**notes, "shape": json.dumps(asdict(network.shape))}))

@@ -1,4 +1,4 @@
-"""Depth that a sensor measured, as 3D points for the keypoints of a view.
+"""Lift keypoints of a view to the depth that a sensor measured.
 
 Depth and colour images need not be registered: depth pixels are moved into the colour camera, those that something
 nearer hides are dropped, and a keypoint takes the plane through the ones around it. Where the sensor saw nothing, or an
@@ -23,7 +23,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.lifting.base import LiftInput, PointInference
 from deviloc_ros.lifting.pin import plane_at_origin
-from deviloc_ros.types import RIGHT, Features
+from deviloc_ros.types import RIGHT_DEPTH_ERROR, Features
 
 NOISE_PER_M = 1.425e-3
 """Standard deviation over depth squared [1/m] of structured light: Khoshelham and Elberink, "Accuracy and resolution of
@@ -42,7 +42,7 @@ UNCORRECTED_STD = 0.01  # relative, of a sensor that is not compared with landma
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DepthPoints:
-    """What a sensor saw, in the colour camera's frame.
+    """Hold what a sensor saw, in the colour camera's frame.
 
     rays: (M, 2) x and y on the plane z = 1. depths: (M,) m. pitch: distance between neighbouring rays.
     """
@@ -53,8 +53,8 @@ class DepthPoints:
 
 
 @dataclass(frozen=True, slots=True)
-class Correction:
-    """By how much a sensor is off, fitted to landmarks: 1 / true = (scale + tilt . ray) / sensed + offset.
+class DepthCorrection:
+    """Hold by how much a sensor is off, fitted to landmarks: 1 / true = (scale + tilt . ray) / sensed + offset.
 
     A wrong baseline, focal length or zero of the disparity is linear in inverse depth; the tilt is that of a camera
     mounted at a slightly wrong angle. std: relative error that is left. pairs: landmarks it rests on.
@@ -67,7 +67,7 @@ class Correction:
     pairs: int = 0
 
     def apply(self, rays: NDArray, depths: NDArray) -> NDArray:
-        """(N, 2) rays, (N,) depths [m] -> (N,) depths [m]."""
+        """Return corrected depths, (N,) [m], of (N,) sensed ones along (N, 2) rays."""
         return 1 / ((self.scale + rays @ np.array(self.tilt)) / depths + self.offset)
 
     def __str__(self) -> str:
@@ -80,31 +80,31 @@ class Correction:
         )
 
 
-def points_in_color(depth_m: NDArray, camera: Camera, color_from_depth: pycolmap.Rigid3d) -> DepthPoints:
-    """Pixels of a depth image as the colour camera sees them, without edges and without what is hidden from it.
+def move_into_color(depth_m: NDArray, camera: Camera, color_from_depth: pycolmap.Rigid3d) -> DepthPoints:
+    """Return pixels of a depth image as the colour camera sees them, without edges and without what is hidden from it.
 
     Args:
         depth_m: (H, W) metres along the optical axis, 0 where there is none.
         camera: that took it.
     """
-    v, u = np.nonzero(on_surfaces(depth_m))
+    v, u = np.nonzero(find_surfaces(depth_m))
     rays = camera.rays(np.stack([u, v], 1))
     points = transform_points(color_from_depth, rays * depth_m[v, u][:, None])
     points = points[(np.abs(points[:, :2]) < WIDEST * points[:, 2:]).all(1)]
     seen = DepthPoints(points[:, :2] / points[:, 2:], points[:, 2], 1 / camera.focal_px)
-    shown = unhidden(seen)
+    shown = find_unhidden(seen)
     return DepthPoints(seen.rays[shown], seen.depths[shown], seen.pitch)
 
 
-def on_surfaces(depth_m: NDArray) -> NDArray:
-    """(H, W) whether a pixel and all eight around it lie on one surface: edges mix near and far."""
+def find_surfaces(depth_m: NDArray) -> NDArray:
+    """Return (H, W) whether a pixel and all eight around it lie on one surface: edges mix near and far."""
     depth = depth_m.astype(np.float32)
     low, high = cv2.erode(depth, np.ones((3, 3))), cv2.dilate(depth, np.ones((3, 3)))
     return (low > 0) & (high - depth < EDGE * depth) & (depth - low < EDGE * depth)
 
 
-def unhidden(seen: DepthPoints) -> NDArray:
-    """(M,) whether nothing nearer lies on a point's ray: a z-buffer whose cells are as large as a depth pixel."""
+def find_unhidden(seen: DepthPoints) -> NDArray:
+    """Return (M,) whether nothing nearer lies on a point's ray, by a z-buffer with cells of a depth pixel."""
     if not len(seen.depths):
         return np.zeros(0, bool)
     cells = np.floor((seen.rays - seen.rays.min(0)) / seen.pitch).astype(int)
@@ -114,8 +114,8 @@ def unhidden(seen: DepthPoints) -> NDArray:
     return seen.depths <= nearest[cells[:, 1], cells[:, 0]] * (1 + EDGE)
 
 
-def sense(seen: DepthPoints, rays: NDArray) -> tuple[NDArray, NDArray]:
-    """Depth along rays, and how far the depth pixels around scatter.
+def sense_depths(seen: DepthPoints, rays: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the depth along rays, and how far the depth pixels around scatter.
 
     Args:
         rays: (N, 2) on the plane z = 1; NaN where a keypoint has none.
@@ -142,23 +142,23 @@ def sense(seen: DepthPoints, rays: NDArray) -> tuple[NDArray, NDArray]:
     return depths, scatter
 
 
-def confidence_of(depths: NDArray, scatter: NDArray, std: float) -> NDArray:
-    """(N,) probability that the relative error is below RIGHT, as the network's confidence means it; 0 for NaN.
+def confidence_from_noise(depths: NDArray, scatter: NDArray, std: float) -> NDArray:
+    """Return (N,) probability that the relative error is below RIGHT, as the network's confidence means it; 0 for NaN.
 
     The errors are the sensor's noise, which grows with depth squared, what is left of its bias, and the scatter.
     """
     deviation = np.sqrt((NOISE_PER_M * depths) ** 2 + std**2 + scatter**2)
-    return np.nan_to_num(erf(RIGHT / (np.sqrt(2) * deviation)))
+    return np.nan_to_num(erf(RIGHT_DEPTH_ERROR / (np.sqrt(2) * deviation)))
 
 
-def fit_correction(rays: NDArray, sensed: NDArray, true: NDArray) -> Correction:
-    """The correction that brings sensed depths to those of landmarks; outliers among them count little.
+def fit_correction(rays: NDArray, sensed: NDArray, true: NDArray) -> DepthCorrection:
+    """Fit the correction that brings sensed depths to those of landmarks; outliers among them count little.
 
     Args:
         rays: (N, 2). sensed, true: (N,) m. Fewer than LEAST_PAIRS give no correction.
     """
     if len(sensed) < LEAST_PAIRS:
-        return Correction(pairs=len(sensed))
+        return DepthCorrection(pairs=len(sensed))
     terms = np.column_stack([true / sensed, rays * (true / sensed)[:, None], true])
     none = np.array([1.0, 0, 0, 0])
 
@@ -169,11 +169,11 @@ def fit_correction(rays: NDArray, sensed: NDArray, true: NDArray) -> Correction:
     fit = least_squares(residuals, none, loss="soft_l1", f_scale=UNCORRECTED_STD)
     scale, tilt_x, tilt_y, offset = fit.x.tolist()
     std = 1.4826 * float(np.median(np.abs(terms @ fit.x - 1)))
-    return Correction(scale, (tilt_x, tilt_y), offset, std, len(sensed))
+    return DepthCorrection(scale, (tilt_x, tilt_y), offset, std, len(sensed))
 
 
-def error_nearby(view: LiftInput, log_ratios: NDArray) -> NDArray:
-    """(N,) factor on the sensor's depth of each keypoint: what is left of its bias varies slowly over the image.
+def interpolate_bias(view: LiftInput, log_ratios: NDArray) -> NDArray:
+    """Return (N,) the factor on the sensor's depth of each keypoint: what is left of its bias varies slowly.
 
     Args:
         log_ratios: (M,) log of true over sensed depth of the view's landmarks; NaN, or far from 0, where the sensor
@@ -189,31 +189,31 @@ def error_nearby(view: LiftInput, log_ratios: NDArray) -> NDArray:
 
 
 class SensorDepth(PointInference):
-    """What the sensor measured of one view, and another method where it saw nothing or is less sure."""
+    """Lift to what the sensor measured of one view, and by another method where it saw nothing or is less sure."""
 
     needs_landmarks = False
 
-    def __init__(self, inner: PointInference, seen: DepthPoints, correction: Correction) -> None:
+    def __init__(self, inner: PointInference, seen: DepthPoints, correction: DepthCorrection) -> None:
         self.inner, self.seen, self.correction = inner, seen, correction
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         sensed, scatter = self.measure(view.rays)
-        sure = confidence_of(sensed, scatter, self.correction.std)
+        sure = confidence_from_noise(sensed, scatter, self.correction.std)
         if not len(view.landmarks_in_cam):
             return sensed, sure
         landmarks, _ = self.measure(view.landmark_rays)
-        sensed = sensed * error_nearby(view, np.log(view.landmarks_in_cam[:, 2] / landmarks))
+        sensed = sensed * interpolate_bias(view, np.log(view.landmarks_in_cam[:, 2] / landmarks))
         depths, confidence = self.inner.infer(view)
         first = sure > confidence
         return np.where(first, sensed, depths), np.where(first, sure, confidence)
 
     def measure(self, rays: NDArray) -> tuple[NDArray, NDArray]:
-        """As `sense`, corrected; rays (N, 3)."""
-        sensed, scatter = sense(self.seen, rays[:, :2])
+        """Sense along (N, 3) rays and correct the depths."""
+        sensed, scatter = sense_depths(self.seen, rays[:, :2])
         return self.correction.apply(rays[:, :2], sensed), scatter
 
-    def sample(self, features: Features, keypoints: NDArray) -> NDArray:
-        return self.inner.sample(features, keypoints)
+    def sample_features(self, features: Features, keypoints: NDArray) -> NDArray:
+        return self.inner.sample_features(features, keypoints)
 
     def prepare(self, view: LiftInput) -> dict[str, Tensor]:
         return self.inner.prepare(view) if len(view.landmarks_in_cam) else {}

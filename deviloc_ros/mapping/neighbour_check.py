@@ -79,7 +79,7 @@ def compare_with(view: ReferenceView, other: LiftedPixels, config: LiftConfig) -
     """
     agrees, weight = np.zeros(len(view.features), bool), np.zeros(len(view.features))
     in_other = transform_points(other.view.cam_from_world, view.lifted.points_in_world)
-    pixels = other.view.camera.shown(in_other)
+    pixels = other.view.camera.project_visible(in_other)
     rows = np.flatnonzero((view.lifted.confidence > 0) & np.isfinite(pixels).all(1))
     if other.tree is None or not len(rows):
         return agrees, weight

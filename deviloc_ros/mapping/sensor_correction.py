@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.lifting.sensor_depth import LEAST_PAIRS, Correction, fit_correction, sense
+from deviloc_ros.lifting.sensor_depth import LEAST_PAIRS, DepthCorrection, fit_correction, sense_depths
 from deviloc_ros.sources.base import PosedImage, Skipped
 from deviloc_ros.sources.depth_images import DepthError, points_of
 from deviloc_ros.types import Landmarks
@@ -22,7 +22,7 @@ MOST_OFF = 1.2  # a sensor that is off by a larger factor has the wrong unit
 class DepthOfViews:
     """Hold the correction that the sensor depth of all of a map's images shares, and why some images have none."""
 
-    correction: Correction = field(default_factory=Correction)
+    correction: DepthCorrection = field(default_factory=DepthCorrection)
     used: int = 0
     skipped: list[Skipped] = field(default_factory=list)
 
@@ -63,6 +63,6 @@ def depths_at_landmarks(image: PosedImage, landmarks: Landmarks) -> Iterator[tup
         return
     in_cam = transform_points(image.cam_from_world, landmarks.points_in_world)
     rays = image.camera.rays(landmarks.keypoints)[:, :2]
-    sensed, _ = sense(seen, rays)
+    sensed, _ = sense_depths(seen, rays)
     usable = np.isfinite(sensed) & (in_cam[:, 2] > 1e-6)
     yield rays[usable], sensed[usable], in_cam[usable, 2]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from deviloc_ros.config import change_config
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import make_graph, split_readable
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
@@ -53,8 +54,8 @@ def update_map(
         skipped = [*source.skipped, *known, *unreadable]
         if not images:
             raise none_left(skipped)
-        retrieval_config = replace(config.retrieval, descriptor_file=descriptor_file)
-        networks = Networks(replace(config, retrieval=retrieval_config), matcher).load_all()
+        described = change_config(config, retrieval={"descriptor_file": descriptor_file})
+        networks = Networks(described, matcher).load_all()
         reference_map.check_matcher(config.matcher, networks.matcher.weights_id)
         reference_map.describe_with(networks.global_descriptor)
         points = points_by_id(reference_map)
@@ -115,7 +116,7 @@ def match_views_near(
 
 def find_map_landmarks(image: PosedImage, matched: list[tuple[ReferenceView, Matches]], radius_px: float) -> Landmarks:
     """Return the map's landmarks that a new image observes: those on keypoints it matches, where they project in it."""
-    found = Landmarks.none()
+    found = Landmarks.empty()
     for view, matches in matched:
         found = join_landmarks(found, observe_through(view, matches, image, radius_px))
     return found
@@ -127,7 +128,7 @@ def observe_through(view: ReferenceView, matches: Matches, image: PosedImage, ra
     Both poses are given, so the projection is the better measurement; the match says that nothing is in between.
     """
     if not len(matches) or not len(view.landmarks):
-        return Landmarks.none()
+        return Landmarks.empty()
     keypoints = view.features.keypoints.cpu().numpy()[matches.reference_indices]
     distance_px, nearest = cKDTree(view.landmarks.keypoints).query(keypoints)
     landmarks = view.landmarks[nearest]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deviloc_ros import __version__
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.lifting.base import lift_and_prepare
-from deviloc_ros.lifting.sensor_depth import Correction, SensorDepth
+from deviloc_ros.lifting.sensor_depth import DepthCorrection, SensorDepth
 from deviloc_ros.mapping.neighbour_check import check_neighbours
 from deviloc_ros.mapping.sensor_correction import DepthOfViews
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors, sample_for_retrieval
@@ -173,7 +173,7 @@ class ViewMaker:
 
 
 def make_view(
-    networks: Networks, image: PosedImage, landmarks: Landmarks, correction: Correction, observe: Observe | None
+    networks: Networks, image: PosedImage, landmarks: Landmarks, correction: DepthCorrection, observe: Observe | None
 ) -> MadeView | LeftOut:
     """Make the view of one image, unless it observes too few landmarks."""
     config = networks.config.lift

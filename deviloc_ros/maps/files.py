@@ -93,5 +93,7 @@ def check_shape(tensors: Mapping[str, Any], name: str, shape: tuple[int, ...]) -
 
 def read_landmarks(arrays: Arrays) -> Landmarks:
     """Return the landmarks that a view observes, from the arrays of its file."""
-    names = ("landmark_ids", "landmark_keypoints", "landmark_points_in_world", "landmark_depth_stds")
-    return Landmarks(*(arrays[name] for name in names if name in arrays))  # maps of earlier releases lack the last
+    ids, keypoints, points = (arrays[f"landmark_{name}"] for name in ("ids", "keypoints", "points_in_world"))
+    if "landmark_depth_stds" not in arrays:  # maps of earlier releases
+        return Landmarks.without_stds(ids, keypoints, points)
+    return Landmarks(ids, keypoints, points, arrays["landmark_depth_stds"])

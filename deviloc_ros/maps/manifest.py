@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ import pycolmap
 import safetensors
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config, from_dict, to_dict
-from deviloc_ros.geometry import rigid_of_quaternion
+from deviloc_ros.config import Config, change_config, from_dict, to_dict
+from deviloc_ros.geometry import rigid_from_quaternion
 
 FORMAT, VERSION = "deviloc-map", 2
 MANIFEST = "manifest.json"
@@ -141,7 +141,7 @@ def parse_manifest(content: dict[str, Any]) -> Manifest:
 
 def strip_programs(config: Config) -> Config:
     """Return the config without program files: a map names none, whoever opens it must."""
-    return replace(config, retrieval=replace(config.retrieval, descriptor_file=""))
+    return change_config(config, retrieval={"descriptor_file": ""})
 
 
 def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
@@ -152,7 +152,7 @@ def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
     if type(camera) is not int or not 0 <= camera < len(cameras):
         raise ValueError(f"view {name!r}: field 'camera' is {camera!r}, there are {len(cameras)} cameras")
     try:
-        cam_from_world = rigid_of_quaternion(view["rotation_xyzw"], view["translation_m"])
+        cam_from_world = rigid_from_quaternion(view["rotation_xyzw"], view["translation_m"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"view {name!r}: {error}") from error
     dense = parse_file(view["dense"]) if "dense" in view else None

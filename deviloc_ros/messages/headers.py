@@ -7,7 +7,7 @@ from typing import Any
 
 import pycolmap
 
-from deviloc_ros.geometry import rigid_of_quaternion
+from deviloc_ros.geometry import rigid_from_quaternion
 
 
 def stamp_ns(message: Any) -> int:
@@ -28,7 +28,7 @@ def rigid_of_transform(message: Any) -> pycolmap.Rigid3d:
 def rigid_of(translation: Any, rotation: Any) -> pycolmap.Rigid3d:
     """Of a Vector3 or Point, and a Quaternion. Raises ValueError: not finite, or not a rotation."""
     xyzw = (rotation.x, rotation.y, rotation.z, rotation.w)
-    return rigid_of_quaternion(xyzw, (translation.x, translation.y, translation.z))
+    return rigid_from_quaternion(xyzw, (translation.x, translation.y, translation.z))
 
 
 def rigid_of_text(text: str) -> pycolmap.Rigid3d:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import (
     covariance_in_world,
-    moved_frame,
+    move_frame,
     translation_distance_m,
 )
 from deviloc_ros.pose.refinement import (
@@ -79,5 +79,5 @@ def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: 
         if condition(information) > MAX_CONDITION:
             return np.inf
         step = np.linalg.solve(information, equations.gradients[left_out].sum(0) - total)
-        largest_m = max(largest_m, translation_distance_m(moved_frame(step[:6], cam_from_world), cam_from_world))
+        largest_m = max(largest_m, translation_distance_m(move_frame(step[:6], cam_from_world), cam_from_world))
     return largest_m

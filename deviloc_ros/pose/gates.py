@@ -11,7 +11,7 @@ import pycolmap
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import (
-    isotropic,
+    isotropic_covariance,
 )
 from deviloc_ros.pose.covariance import grid_cells, largest_shift_m, pose_covariance
 from deviloc_ros.pose.focal_length import fit_focal, is_off
@@ -40,7 +40,7 @@ def gate(
         return Lost(Status.DEGENERATE, "the inliers leave a direction free", evidence)
     focal = fit_focal(points, camera, fitted, cam_from_world, config)
     evidence = replace(evidence, focal=focal)
-    floor = isotropic(config.min_position_std_m, math.radians(config.min_orientation_std_deg))
+    floor = isotropic_covariance(config.min_position_std_m, math.radians(config.min_orientation_std_deg))
     covariance = config.covariance_scale * covariance + floor
     position_std_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
     if position_std_m > config.max_position_std_m:

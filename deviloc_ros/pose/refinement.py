@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import moved_frame
+from deviloc_ros.geometry import move_frame
 from deviloc_ros.pose.reprojection import linearized
 from deviloc_ros.types import Correspondences
 
@@ -67,9 +67,9 @@ def gauss_newton(
         if condition(equations.information) > MAX_CONDITION:
             break
         step = -np.linalg.solve(equations.information, equations.gradients.sum(0))
-        cam_from_world = moved_frame(step[:6], cam_from_world)
+        cam_from_world = move_frame(step[:6], cam_from_world)
         if free_focal:
-            camera = camera.with_focal_times(float(np.exp(np.clip(step[6], -MAX_FOCAL_STEP, MAX_FOCAL_STEP))))
+            camera = camera.scale_focal(float(np.exp(np.clip(step[6], -MAX_FOCAL_STEP, MAX_FOCAL_STEP))))
         if np.abs(step).max() < tolerance:
             break
     return cam_from_world, camera

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.types import RIGHT, Correspondences
+from deviloc_ros.types import RIGHT_DEPTH_ERROR, Correspondences
 
 PIXEL_STD = 1.75  # px, of where a keypoint is matched; both matchers, measured (docs/benchmarks.md)
 RELATIVE_STEP = 1e-5  # of the distance, for derivatives: errors of 1e-9 px per px
@@ -73,10 +73,11 @@ def depth_stds(confidence: NDArray) -> NDArray:
     """(N,) standard deviation of depths, relative to them, that (N,) confidence amounts to.
 
     Errors of inferred depths have heavy tails: on rendered views kept from training those of one confidence are nearly
-    distributed as Cauchy's, P(error < RIGHT) = 2 / pi atan(RIGHT / m), half of them below m. What counts here is their
-    middle, so this is the standard deviation of the normal distribution that also has half of them below m.
+    distributed as Cauchy's, P(error < r) = 2 / pi atan(r / m), half of them below m, with
+    r = RIGHT_DEPTH_ERROR. What counts here is their middle, so this is the standard deviation of the normal
+    distribution that also has half of them below m.
     """
-    return STD_PER_MEDIAN * RIGHT / np.tan(np.pi / 2 * np.maximum(confidence, 1e-6))
+    return STD_PER_MEDIAN * RIGHT_DEPTH_ERROR / np.tan(np.pi / 2 * np.maximum(confidence, 1e-6))
 
 
 def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import bound_to_map
+from deviloc_ros.config import bind_to_map
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages.camera_book import CameraBook
@@ -30,7 +30,7 @@ def open_localizer(parameters: Parameters) -> Localizer:
     if not parameters.node.map_path:
         raise ValueError("parameter map_path is empty: it must name the folder of a map")
     reference_map = Map.open(Path(parameters.node.map_path).expanduser())
-    return Localizer(reference_map, bound_to_map(parameters.localizer, reference_map.config))
+    return Localizer(reference_map, bind_to_map(parameters.localizer, reference_map.config))
 
 
 class Pipeline:

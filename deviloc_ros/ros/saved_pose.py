@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from deviloc_ros.geometry import rigid_of_quaternion
-from deviloc_ros.io.atomic import whole_file
+from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.tracking.fix import Fix
 
 
@@ -21,7 +21,7 @@ def save_pose(path: Path, map_id: str, fix: Fix) -> None:
         "rotation_xyzw": fix.map_from_base.rotation.quat.tolist(),
         "covariance": fix.covariance.tolist(),
     }
-    with whole_file(path) as beside:
+    with replace_on_success(path) as beside:
         beside.write_text(json.dumps(content))
 
 
@@ -35,7 +35,7 @@ def load_pose(path: Path, map_id: str, now_ns: int) -> Fix | None:
         return None
     try:
         content = json.loads(path.read_text())
-        map_from_base = rigid_of_quaternion(content["rotation_xyzw"], content["translation_m"])
+        map_from_base = rigid_from_quaternion(content["rotation_xyzw"], content["translation_m"])
         covariance = np.array(content["covariance"], float).reshape(6, 6)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a saved pose: {error!r}") from error

@@ -16,7 +16,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from deviloc_ros.config import bound_to_map
+from deviloc_ros.config import bind_to_map
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.ros.bounded import shorten
 from deviloc_ros.ros.control import Control
@@ -132,7 +132,7 @@ class Session:
     def apply(self, parameters: Parameters) -> None:
         """Take new values of the live parameters."""
         self._parameters = self._control.parameters = self._pipeline.parameters = parameters
-        config = bound_to_map(parameters.localizer, self._follower.localizer.config)
+        config = bind_to_map(parameters.localizer, self._follower.localizer.config)
         self._follower.configure(config, parameters.tracking, is_planar=parameters.node.two_d_mode)
 
     def take_map(self, localizer: Localizer) -> None:

@@ -93,10 +93,12 @@ def landmarks_from_colmap(image: pycolmap.Image, reconstruction: pycolmap.Recons
     """The points an image observes, at its own (measured) pixels."""
     observations = [(p.point3D_id, p.xy) for p in image.points2D if p.has_point3D()]
     if not observations:
-        return Landmarks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3)))
+        return Landmarks.without_stds(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3)))
     ids = np.array([point_id for point_id, _ in observations], np.int64)
     keypoints = pixels_from_colmap(np.stack([xy for _, xy in observations]))
-    return Landmarks(ids, keypoints, np.stack([reconstruction.points3D[point_id].xyz for point_id in ids.tolist()]))
+    return Landmarks.without_stds(
+        ids, keypoints, np.stack([reconstruction.points3D[point_id].xyz for point_id in ids.tolist()])
+    )
 
 
 def reconstruction_of(images: Sequence[ImageFile]) -> pycolmap.Reconstruction:

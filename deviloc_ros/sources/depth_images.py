@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.io.encoded_images import decode_image
-from deviloc_ros.lifting.sensor_depth import DepthPoints, points_in_color
+from deviloc_ros.lifting.sensor_depth import DepthPoints, move_into_color
 
 MILLIMETRES = 1000.0
 NO_DEPTH = 65535  # beside 0, in the files of 7-Scenes and others
@@ -55,4 +55,4 @@ def read_depth(depth: DepthImage) -> NDArray:
 
 def points_of(depth: DepthImage) -> DepthPoints:
     """Raises DepthError."""
-    return points_in_color(read_depth(depth), depth.camera, depth.color_from_depth or pycolmap.Rigid3d())
+    return move_into_color(read_depth(depth), depth.camera, depth.color_from_depth or pycolmap.Rigid3d())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pycolmap
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import rigid_of_quaternion
+from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.sources.colmap import camera_from_colmap
 
@@ -75,4 +75,4 @@ def kapture_pose(fields: list[str]) -> pycolmap.Rigid3d:
     if not all(fields):
         raise ValueError("its pose in trajectories.txt is partial")
     w, x, y, z, *translation = (float(field) for field in fields)
-    return rigid_of_quaternion((x, y, z, w), translation)
+    return rigid_from_quaternion((x, y, z, w), translation)

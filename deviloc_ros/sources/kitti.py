@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import rigid
+from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, image_size, read_numbers
 
 
@@ -32,7 +32,7 @@ def read_kitti(folder: Path, image_folder: str = "image_l") -> Source:
     images, skipped = [], []
     for path, pose in zip(paths, poses, strict=True):
         try:
-            images.append(PosedImage(path.name, path, camera, rigid(pose.reshape(3, 4)).inverse()))
+            images.append(PosedImage(path.name, path, camera, rigid_from_matrix(pose.reshape(3, 4)).inverse()))
         except ValueError as error:
             skipped.append(Skipped(path.name, f"poses.txt: {error}"))
     return Source(images, skipped)

@@ -16,7 +16,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import rigid
+from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, image_size
 from deviloc_ros.sources.colmap import camera_from_colmap
 
@@ -68,7 +68,7 @@ def cam_from_world(world_from_cam_opengl: Any) -> pycolmap.Rigid3d:
     matrix: NDArray = np.array(world_from_cam_opengl, float)
     if matrix.shape not in ((3, 4), (4, 4)):
         raise ValueError(f"transform_matrix is of shape {matrix.shape}, not (4, 4)")
-    return rigid(matrix @ OPENCV_FROM_OPENGL).inverse()
+    return rigid_from_matrix(matrix @ OPENCV_FROM_OPENGL).inverse()
 
 
 def camera_of(fields: dict[str, Any], image: Path) -> Camera:

@@ -8,7 +8,7 @@ import numpy as np
 import pycolmap
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import rigid
+from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, read_numbers
 
 SEVEN_SCENES_CAMERA = Camera("PINHOLE", 640, 480, (525.0, 525.0, 320.0, 240.0))
@@ -29,7 +29,7 @@ def read_seven_scenes(folder: Path, sequences: tuple[str, ...] = (), camera: Cam
             name = f"{sequence}/{path.name}"
             pose_file = beside_color(path, "pose.txt")
             try:
-                world_from_cam = rigid(read_numbers(pose_file, (4, 4)))
+                world_from_cam = rigid_from_matrix(read_numbers(pose_file, (4, 4)))
                 images.append(PosedImage(name, path, camera, world_from_cam.inverse()))
             except ValueError as error:
                 skipped.append(Skipped(name, f"{pose_file.name}: {error}"))

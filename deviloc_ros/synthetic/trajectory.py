@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import rigid
+from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.synthetic.render import depth_of, ray_grid, render_color, surfaces
 from deviloc_ros.synthetic.scene import Scene
 
@@ -36,7 +36,7 @@ def look_at(centre: NDArray, target: NDArray, roll_rad: float = 0.0) -> pycolmap
     down = np.cross(forward, right)
     cos, sin = np.cos(roll_rad), np.sin(roll_rad)
     rotation = np.stack([cos * right + sin * down, cos * down - sin * right, forward])
-    return rigid(np.concatenate([rotation, -(rotation @ centre)[:, None]], 1))
+    return rigid_from_matrix(np.concatenate([rotation, -(rotation @ centre)[:, None]], 1))
 
 
 def random_target(scene: Scene, rng: Generator) -> NDArray:

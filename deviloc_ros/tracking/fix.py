@@ -10,7 +10,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.geometry import covariance_of_moved, isotropic, pose_difference
+from deviloc_ros.geometry import isotropic_covariance, move_covariance, pose_difference
 from deviloc_ros.tracking.odometry import Odometry, way
 from deviloc_ros.types import Localized
 
@@ -39,7 +39,7 @@ def fix_of(
 ) -> Fix:
     """The robot's pose, and its covariance, from that of its camera."""
     map_from_cam, cam_from_base = localized.cam_from_world.inverse(), base_from_cam.inverse()
-    covariance = covariance_of_moved(map_from_cam, localized.covariance, cam_from_base)
+    covariance = move_covariance(map_from_cam, localized.covariance, cam_from_base)
     return Fix(stamp_ns, map_from_cam * cam_from_base, covariance, odometry)
 
 
@@ -63,7 +63,7 @@ def predict(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: Tracking
             math.radians(config.drift_deg_per_m * metres + config.drift_deg_per_s * seconds)
             + config.drift_per_turn * turned
         )
-    covariance = covariance_of_moved(fix.map_from_base, fix.covariance, moved) + isotropic(std_m, std_rad)
+    covariance = move_covariance(fix.map_from_base, fix.covariance, moved) + isotropic_covariance(std_m, std_rad)
     expected = Fix(stamp_ns, fix.map_from_base * moved, covariance, odometry)
     return flattened(expected) if fix.is_planar else expected  # odometry may heave and pitch
 

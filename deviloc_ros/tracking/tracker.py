@@ -12,7 +12,7 @@ import math
 import pycolmap
 
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.geometry import isotropic
+from deviloc_ros.geometry import isotropic_covariance
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, largest_stds, mahalanobis, map_from_odom, predict
 from deviloc_ros.tracking.odometry import CLOCK_JUMP_NS, Odometry
@@ -65,7 +65,7 @@ class Tracker:
     def hint(self, guess: Fix) -> None:
         """Take someone's word for where the robot is. It narrows the search, but nobody has seen it: it is no fix."""
         self.reset()
-        no_better_than = isotropic(self.config.hint_std_m, math.radians(self.config.hint_std_deg))
+        no_better_than = isotropic_covariance(self.config.hint_std_m, math.radians(self.config.hint_std_deg))
         self._hint = Fix(guess.stamp_ns, guess.map_from_base, guess.covariance + no_better_than, guess.odometry)
 
     def expected(self, stamp_ns: int, odometry: Odometry | None) -> Fix | None:

@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import sample_unit_features
-from deviloc_ros.io.atomic import whole_file
+from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.lifting.pin import PinShape, PointInferenceNetwork, save_pin
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import torch_device
 from deviloc_ros.training.picture import draw_history
 from deviloc_ros.training.views import TrainingView, read_views
-from deviloc_ros.types import RIGHT, UNKNOWN_DEPTH_STD, Features
+from deviloc_ros.types import RIGHT_DEPTH_ERROR, UNKNOWN_DEPTH_STD, Features
 
 KEYPOINTS_STORED = 1024
 MIN_KEYPOINTS, MIN_LANDMARKS = 64, 16
@@ -215,9 +215,9 @@ def loss_of(network: PointInferenceNetwork, batch: dict[str, Tensor]) -> tuple[T
     truth = batch["depths"]
     depths, logits = network(*(batch[name] for name in list(batch)[:-1]))
     errors = (depths - truth).abs() / truth
-    regression = torch.log1p((errors / RIGHT).clamp(max=50)).mean()
+    regression = torch.log1p((errors / RIGHT_DEPTH_ERROR).clamp(max=50)).mean()
     return regression + 0.2 * F.binary_cross_entropy_with_logits(
-        logits, (errors.detach() < RIGHT).float()
+        logits, (errors.detach() < RIGHT_DEPTH_ERROR).float()
     ), errors.detach()
 
 
@@ -270,7 +270,7 @@ def fit(
                 "optimizer": optimizer.state_dict(),
                 "schedule": schedule.state_dict(),
             }
-            with whole_file(checkpoint) as partial:  # a run cut while saving can still go on
+            with replace_on_success(checkpoint) as partial:  # a run cut while saving can still go on
                 torch.save({**state, "step": step + 1, "history": history}, partial)
             save_pin(network, output, {"training": json.dumps(asdict(settings)), "history": json.dumps(history)})
             draw_history(output.with_suffix(".svg"), history)
@@ -308,4 +308,4 @@ def validate(
     batches = [draw(samples, settings, np.random.default_rng([1, n]), device) for n in range(VALIDATION_BATCHES)]
     errors = torch.cat([loss_of(network, batch)[1].flatten() for batch in batches])
     network.train()
-    return float(errors.median()), float((errors < RIGHT).float().mean())
+    return float(errors.median()), float((errors < RIGHT_DEPTH_ERROR).float().mean())

@@ -15,8 +15,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import rigid, transform_points
-from deviloc_ros.io.atomic import whole_file
+from deviloc_ros.geometry import rigid_from_matrix, transform_points
+from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.synthetic.photo import decode
 from deviloc_ros.types import Landmarks
 
@@ -86,7 +86,7 @@ def write_shard(path: Path, views: list[TrainingView]) -> None:
         camera = [view.camera.model, view.camera.width, view.camera.height, list(view.camera.params)]
         pose = view.cam_from_world.matrix().tolist()
         index.append({"name": view.name, "place": view.place, "camera": camera, "cam_from_world": pose})
-    with whole_file(path) as unfinished:
+    with replace_on_success(path) as unfinished:
         save_file(tensors, unfinished, {"format": FORMAT, "views": json.dumps(index)})
 
 
@@ -104,7 +104,7 @@ def read_shard(path: Path) -> list[TrainingView]:
         for number, entry in enumerate(json.loads(metadata["views"])):
             model, width, height, params = entry["camera"]
             camera = Camera(model, width, height, tuple(params))
-            pose = rigid(np.array(entry["cam_from_world"]))
+            pose = rigid_from_matrix(np.array(entry["cam_from_world"]))
             arrays = {array: file.get_tensor(f"{number}.{array}") for array in ARRAYS}
             views.append(TrainingView(entry["name"], entry["place"], camera, pose, **arrays))
     return views

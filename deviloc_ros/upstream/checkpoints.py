@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from deviloc_ros.io.atomic import whole_file
+from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.upstream.releases import MATCHER, PIN, weights_folder
 
 RANDOM = "random"
@@ -169,7 +169,7 @@ def convert(source: Path, destination: Path, notes: Mapping[str, str]) -> None:
 def save_weights(tensors: Mapping[str, Tensor], destination: Path, notes: Mapping[str, str]) -> None:
     """As safetensors; the file appears whole or not at all."""
     contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    with whole_file(destination) as partial:
+    with replace_on_success(destination) as partial:
         save_file(contiguous, partial, dict(notes))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.lifting.base import LiftInput, OnlinePointInference, as_batch
+from deviloc_ros.lifting.base import LiftInput, OnlinePointInference, to_batch
 from deviloc_ros.lifting.interpolation import nearest_landmarks
 from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView
 from deviloc_ros.upstream.checkpoints import load_network
@@ -35,7 +35,7 @@ class UpstreamPointInference(OnlinePointInference):
         self.network = network.eval().requires_grad_(False)
         self._prepared: tuple[LiftInput, dict[str, Tensor]] | None = None
 
-    def sample(self, features: Features, keypoints: NDArray) -> NDArray:
+    def sample_features(self, features: Features, keypoints: NDArray) -> NDArray:
         """Fine features as the backbone gives them, not of unit length."""
         if features.fine is None:
             raise ValueError("lift method 'upstream' needs the features of matcher 'topicfm'; choose both or neither")
@@ -46,7 +46,7 @@ class UpstreamPointInference(OnlinePointInference):
         if self._prepared is not None and self._prepared[0] is view:
             return self._prepared[1]
         with half_precision(CPU, self.precision):
-            tower = self.network.describe_landmarks(as_batch(view.landmarks_in_cam), as_batch(view.landmark_features))
+            tower = self.network.describe_landmarks(to_batch(view.landmarks_in_cam), to_batch(view.landmark_features))
         prepared = {"near": tower.near, "span": tower.span, "points": tower.points, "states": tower.states}
         self._prepared = view, prepared
         return prepared
@@ -67,7 +67,7 @@ class UpstreamPointInference(OnlinePointInference):
         for start in range(0, len(rays), KEYPOINTS_AT_ONCE):
             rows = slice(start, start + KEYPOINTS_AT_ONCE)
             with half_precision(CPU, self.precision):
-                found = self.network.lift(landmarks, as_batch(rays[rows]), as_batch(features[rows]))
+                found = self.network.lift(landmarks, to_batch(rays[rows]), to_batch(features[rows]))
             depths[rows], confidence[rows] = (column[0].numpy() for column in found)
         return depths, confidence
 

@@ -1,1 +1,1 @@
-"""Who does many pieces of work of one kind."""
+"""Do many pieces of work of one kind, here or on many machines."""

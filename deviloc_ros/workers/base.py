@@ -1,4 +1,4 @@
-"""Who does many pieces of work of one kind: this process, one after the other, or Ray's workers, side by side."""
+"""Do many pieces of work of one kind: in this process, one after the other, or on Ray's workers, side by side."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ Shared = TypeVar("Shared")
 
 
 class WorkError(ValueError):
-    """A piece of work that cannot be done; the message names it."""
+    """Raise when a piece of work cannot be done; the message names it."""
 
 
 class Workers(ABC):
-    """Use it as a context. quiet: no bars of progress."""
+    """Do pieces of work, as a context that starts and stops whoever does them.
+
+    Args:
+        quiet: show no bars of progress.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -29,7 +33,7 @@ class Workers(ABC):
         pass
 
     def progress(self, items: Iterable | None = None, **options: Any) -> tqdm:
-        """A bar of progress, as tqdm's."""
+        """Return a bar of progress, as tqdm's."""
         if self.quiet:  # else as $TQDM_DISABLE says
             options["disable"] = True
         return tqdm(items, dynamic_ncols=True, **options)
@@ -43,7 +47,7 @@ class Workers(ABC):
         desc: str,
         unit: str,
     ) -> Iterator[Result]:
-        """Results of `function(*task)` in the order of the tasks, the same whoever computes them.
+        """Yield the results of `function(*task)` in the order of the tasks, the same whoever computes them.
 
         A worker that dies costs what it was doing, which another does again: a task has to bear being begun twice.
 
@@ -61,7 +65,7 @@ class Workers(ABC):
         yield from results
 
     def share(self, value: Shared) -> Shared:
-        """What many tasks take, put where all workers find it. The result is good as an argument of a task only."""
+        """Put what many tasks take where all workers find it; the result is good as an argument of a task only."""
         return value
 
     @abstractmethod
@@ -69,19 +73,19 @@ class Workers(ABC):
 
 
 class Serial(Workers):
-    """This process."""
+    """Do the work in this process."""
 
     def _results(self, function: Callable[..., Result], tasks: Iterable[tuple], names: Sequence[str]) -> Iterator:
         for name, task in zip(names, tasks, strict=True):
             try:
                 result = function(*task)
             except Exception as error:
-                raise named(error, name) from error
+                raise name_task(error, name) from error
             yield result
 
 
-def named(error: Exception, name: str) -> Exception:
-    """What is raised of a task's exception: errors of what the user gave stay such."""
+def name_task(error: Exception, name: str) -> Exception:
+    """Return what to raise of a task's exception: errors of what the user gave stay such."""
     if isinstance(error, (ValueError, OSError)):
         return WorkError(str(error) if name in str(error) else f"{name}: {error}")
     return RuntimeError(f"{name}: {error!r}")

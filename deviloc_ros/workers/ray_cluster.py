@@ -1,4 +1,4 @@
-"""Workers on Ray: processes of this machine, or of all machines of a cluster. Needs extra `ray`.
+"""Run workers on Ray: processes of this machine, or of all machines of a cluster. Needs extra `ray`.
 
 Ray moves functions, arguments and results between its processes by pickle: whoever can talk to a Ray cluster can run
 code on it. So it is told nothing but what the user asked for, and connects to no cluster that was not named.
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from deviloc_ros.workers.base import Result, Shared, WorkError, Workers, named
+from deviloc_ros.workers.base import Result, Shared, WorkError, Workers, name_task
 
 LOCAL = "local"
 CURRENT_CLUSTER = Path("/tmp/ray/ray_current_cluster")  # stays behind when its cluster dies
@@ -27,10 +27,10 @@ ANSWER_WITHIN_S = 5.0
 
 
 class RayWorkers(Workers):
-    """A core for each task, and where this process computes on a GPU a share of one.
+    """Give each task a core, and where this process computes on a GPU a share of one.
 
-    Convolutions and products of matrices give other last bits with another number of threads or on another device.
-    So tasks compute with as many threads as this process, and on a GPU if it does: the results are its own.
+    Convolutions and products of matrices give other last bits with another number of threads or on another device. So
+    tasks compute with as many threads as this process, and on a GPU if it does: the results are its own.
 
     Args:
         address: `local`, `auto` (the cluster that this machine belongs to) or HOST:PORT.
@@ -41,7 +41,7 @@ class RayWorkers(Workers):
 
     def __init__(self, address: str, *, quiet: bool = False) -> None:
         super().__init__(quiet=quiet)
-        self._ray = connected(address)
+        self._ray = connect_ray(address)
         self._threads = torch.get_num_threads()
         resources = self._ray.cluster_resources()
         self._ahead = TASKS_AHEAD * max(1, int(resources.get("CPU", 1)))
@@ -55,7 +55,7 @@ class RayWorkers(Workers):
 
     def _results(self, function: Callable[..., Result], tasks: Iterable[tuple], names: Sequence[str]) -> Iterator:
         options = {"num_cpus": 1, "num_gpus": self._gpus, "max_retries": RETRIES, "retry_exceptions": [OSError]}
-        remote, here = self._ray.remote(**options)(in_worker), Path.cwd()
+        remote, here = self._ray.remote(**options)(run_in_worker), Path.cwd()
         waiting: deque[tuple[str, Any]] = deque()
         try:
             for name, task in zip(names, tasks, strict=True):
@@ -72,24 +72,24 @@ class RayWorkers(Workers):
         try:
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            raise named(error.cause, name) from error
+            raise name_task(error.cause, name) from error
         except self._ray.exceptions.RayError as error:
             raise WorkError(f"{name}: given up, {1 + RETRIES} workers died of it or were killed: {error}") from error
 
 
-def in_worker(threads: int, folder: Path, function: Callable[..., Result], *arguments: Any) -> Result:
-    """What runs there, in the folder that relative paths start from."""
+def run_in_worker(threads: int, folder: Path, function: Callable[..., Result], *arguments: Any) -> Result:
+    """Run a task in a worker, in the folder that relative paths start from."""
     torch.set_num_threads(threads)
     if folder.is_dir():
         os.chdir(folder)
     return function(*arguments)
 
 
-def connected(address: str) -> Any:
-    """Ray, started or connected to. Raises ValueError naming the flag."""
+def connect_ray(address: str) -> Any:
+    """Start Ray or connect to it; raise ValueError naming the flag."""
     if find_spec("ray") is None:
         raise ValueError("--ray needs the extra `ray`: pip install ray, or deviloc_ros[ray]")
-    check_answer(noted_address() if address == "auto" else address)
+    check_answer(find_cluster_address() if address == "auto" else address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
     import ray
 
@@ -104,13 +104,13 @@ def connected(address: str) -> Any:
     return ray
 
 
-def noted_address() -> str:
-    """HOST:PORT of the cluster that this machine belongs to, as the user or Ray noted it; empty if neither did."""
+def find_cluster_address() -> str:
+    """Return HOST:PORT of this machine's cluster, as the user or Ray noted it; empty if neither did."""
     return os.environ.get("RAY_ADDRESS") or (CURRENT_CLUSTER.read_text() if CURRENT_CLUSTER.is_file() else "")
 
 
 def check_answer(address: str) -> None:
-    """Ray itself would try for minutes and then end this process. Raises ValueError: nothing answers at HOST:PORT."""
+    """Raise ValueError if nothing answers at HOST:PORT; Ray itself would try for minutes and then end this process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         return
@@ -121,7 +121,7 @@ def check_answer(address: str) -> None:
 
 
 def gpu_share(address: str, resources: dict[str, float]) -> float:
-    """Of a GPU, for a task. Raises ValueError: this process computes on one, and the cluster has none."""
+    """Return the share of a GPU for a task; raise ValueError if this process uses one and the cluster has none."""
     if not torch.cuda.is_available():
         return 0.0
     if not resources.get("GPU"):

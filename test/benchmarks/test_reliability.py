@@ -35,7 +35,7 @@ def test_certainty_belongs_to_the_last_bin_and_nothing_is_refused(tmp_path):
 
 def test_landmarks_of_two_views_are_not_the_truth():
     def seen(*ids):
-        return Landmarks(np.array(ids), np.zeros((len(ids), 2)), np.zeros((len(ids), 3)))
+        return Landmarks.without_stds(np.array(ids), np.zeros((len(ids), 2)), np.zeros((len(ids), 3)))
 
     kept, observations = well_observed({"a": seen(1, 2, 3), "b": seen(1, 2), "c": seen(1, 3)})
     assert {name: landmarks.ids.tolist() for name, landmarks in kept.items()} == {"a": [1], "b": [1], "c": [1]}

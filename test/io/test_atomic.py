@@ -2,13 +2,13 @@
 
 import pytest
 
-from deviloc_ros.io.atomic import whole_file
+from deviloc_ros.io.atomic import replace_on_success
 
 
 def test_what_was_written_takes_the_place_of_what_was_there(tmp_path):
     path = tmp_path / "new" / "file.json"
     for text in ("old", "new"):
-        with whole_file(path) as partial:
+        with replace_on_success(path) as partial:
             partial.write_text(text)
             assert partial.parent == path.parent and partial != path  # a rename stays on one disk
         assert path.read_text() == text
@@ -19,7 +19,7 @@ def test_what_was_written_takes_the_place_of_what_was_there(tmp_path):
 def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path, written):
     path = tmp_path / "file.json"
     path.write_text("old")
-    with pytest.raises(RuntimeError), whole_file(path) as partial:
+    with pytest.raises(RuntimeError), replace_on_success(path) as partial:
         if written:
             partial.write_text("half")
         raise RuntimeError

@@ -4,7 +4,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from deviloc_ros.io.tum_trajectory import nanoseconds, read_tum, write_tum
+from deviloc_ros.io.tum_trajectory import parse_seconds, read_tum, write_tum
 
 
 def test_a_trajectory_comes_back(tmp_path):
@@ -28,7 +28,7 @@ def test_a_trajectory_comes_back(tmp_path):
     ],
 )
 def test_seconds_are_read_without_rounding(text, time_ns):
-    assert nanoseconds(text) == time_ns
+    assert parse_seconds(text) == time_ns
 
 
 def test_rounded_quaternions_are_made_exact(tmp_path):

@@ -10,7 +10,7 @@ from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.lifting import create_point_inference
 from deviloc_ros.lifting.base import lift_and_prepare
-from deviloc_ros.lifting.sensor_depth import Correction, SensorDepth, points_in_color
+from deviloc_ros.lifting.sensor_depth import DepthCorrection, SensorDepth, move_into_color
 from deviloc_ros.types import Features, Landmarks
 
 CAM_FROM_WORLD = random_rigid(np.random.default_rng(5))
@@ -29,7 +29,7 @@ def inference(request):
         return method(request.param)
     pixels = np.stack(np.meshgrid(np.arange(640), np.arange(480)), -1)
     depth_m = np.where(pixels[..., 0] < 320, plane_depth(pixels.reshape(-1, 2)).reshape(480, 640), 0)
-    return SensorDepth(method("interpolate"), points_in_color(depth_m, PINHOLE, pycolmap.Rigid3d()), Correction())
+    return SensorDepth(method("interpolate"), move_into_color(depth_m, PINHOLE, pycolmap.Rigid3d()), DepthCorrection())
 
 
 def method(name, **changes):
@@ -59,7 +59,9 @@ def features_at(keypoints) -> Features:
 def landmarks_at(keypoints, depths) -> Landmarks:
     """Landmarks of the given depth [m] behind each pixel, in the world."""
     points = PINHOLE.rays(keypoints) * np.asarray(depths)[:, None]
-    return Landmarks(np.arange(len(points)), np.asarray(keypoints), transform_points(CAM_FROM_WORLD.inverse(), points))
+    return Landmarks.without_stds(
+        np.arange(len(points)), np.asarray(keypoints), transform_points(CAM_FROM_WORLD.inverse(), points)
+    )
 
 
 def plane_depth(keypoints) -> np.ndarray:

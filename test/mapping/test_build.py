@@ -100,7 +100,9 @@ def test_given_landmarks_are_used_as_they_are(room, tmp_path):
             keypoints[:, 1].round().astype(int), keypoints[:, 0].round().astype(int)
         ]
         points = transform_points(image.cam_from_world.inverse(), image.camera.rays(keypoints) * depth[:, None])
-        images.append(replace(image, landmarks=Landmarks(np.arange(60) + 60 * len(images), keypoints, points)))
+        images.append(
+            replace(image, landmarks=Landmarks.without_stds(np.arange(60) + 60 * len(images), keypoints, points))
+        )
     report = room.build(tmp_path / "a.map", images=images, graph=None)
     assert (report.views, report.landmarks) == (2, 120)
     np.testing.assert_allclose(Map.open(tmp_path / "a.map").landmarks_of(0).keypoints, keypoints, rtol=1e-6)

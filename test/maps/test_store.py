@@ -65,7 +65,9 @@ def test_the_same_map_has_the_same_identity(tmp_path):
 
 def test_views_without_keypoints_or_landmarks_are_kept(tmp_path):
     view, _ = reference_view(0, count=0)
-    write_map(tmp_path / "a.map", [(view, Landmarks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3))))])
+    write_map(
+        tmp_path / "a.map", [(view, Landmarks.without_stds(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3))))]
+    )
     reference_map = Map.open(tmp_path / "a.map")
     assert len(reference_map.view(0).features) == 0 and reference_map.landmarks().shape == (0, 3)
 

@@ -8,7 +8,9 @@ import pytest
 
 from deviloc_ros.messages.images import pixels_of
 
-PICTURE = cv2.resize(np.random.default_rng(0).integers(40, 200, (6, 8, 3), np.uint8), (64, 48), None, 0, 0, cv2.INTER_CUBIC)
+PICTURE = cv2.resize(
+    np.random.default_rng(0).integers(40, 200, (6, 8, 3), np.uint8), (64, 48), None, 0, 0, cv2.INTER_CUBIC
+)
 GRAY = cv2.cvtColor(PICTURE, cv2.COLOR_BGR2GRAY)
 
 

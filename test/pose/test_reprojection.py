@@ -8,10 +8,10 @@ from worlds import LENSES, PINHOLE, World, rigid_of, world
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import moved_frame, transform_points
+from deviloc_ros.geometry import move_frame, transform_points
 from deviloc_ros.pose.reprojection import PIXEL_STD, depth_stds, linearized, residuals_px
 from deviloc_ros.pose.solve import solve_pnp
-from deviloc_ros.types import RIGHT, Localized
+from deviloc_ros.types import RIGHT_DEPTH_ERROR, Localized
 
 CERTAIN = PoseConfig(max_depth_discount=1.0)
 FAR_PX = 1e6
@@ -19,7 +19,7 @@ FAR_PX = 1e6
 
 def confidence_of(std):
     """What has that standard deviation: the inverse of `depth_stds`."""
-    return 2 / np.pi * np.arctan(RIGHT / (std / 1.4826))
+    return 2 / np.pi * np.arctan(RIGHT_DEPTH_ERROR / (std / 1.4826))
 
 
 def seen_from_aside(seed: int, *depth_stds: float, aside_m: float = 0.4, noise_px: float = 0.5) -> World:
@@ -37,7 +37,7 @@ def seen_from_aside(seed: int, *depth_stds: float, aside_m: float = 0.4, noise_p
         points_in_world=exact.origins + (exact.points_in_world - exact.origins) * off[:, None],
         confidence=confidence_of(stds),
     )
-    return World(PINHOLE, aside, spoilt[PINHOLE.in_image(keypoints)])
+    return World(PINHOLE, aside, spoilt[PINHOLE.is_in_image(keypoints)])
 
 
 def test_a_confidence_is_the_share_of_cauchy_distributed_errors_that_are_right():
@@ -45,7 +45,7 @@ def test_a_confidence_is_the_share_of_cauchy_distributed_errors_that_are_right()
     for confidence in (0.1, 0.5, 0.9, 0.99):
         std = depth_stds(np.array([confidence]))[0]
         errors = std / 1.4826 * np.abs(rng.standard_cauchy(200_000))
-        assert (errors < RIGHT).mean() == pytest.approx(confidence, abs=0.005)
+        assert (errors < RIGHT_DEPTH_ERROR).mean() == pytest.approx(confidence, abs=0.005)
         assert np.median(errors) == pytest.approx(std / 1.4826, rel=0.02)
     assert depth_stds(np.ones(1))[0] < 1e-12 and np.isfinite(depth_stds(np.zeros(1))).all()
 
@@ -61,7 +61,7 @@ def test_certain_depths_leave_the_plain_residuals_and_their_derivatives(discount
     np.testing.assert_allclose(lines.errors_px, np.linalg.norm(plain, axis=1), atol=1e-9)
     for axis in range(6):
         step = 1e-6 * np.eye(6)[axis]
-        moved = residuals_px(points, PINHOLE, moved_frame(step, given.cam_from_world))
+        moved = residuals_px(points, PINHOLE, move_frame(step, given.cam_from_world))
         np.testing.assert_allclose((moved - plain) / 1e-6, lines.jacobian[:, :, axis], rtol=1e-3, atol=0.05)
 
 
@@ -71,7 +71,7 @@ def test_derivatives_are_those_of_the_lens(camera):
     points, px_per_m = truth.correspondences, camera.focal_px
     lines = linearized(points, camera, truth.cam_from_world, 1.0, FAR_PX)
     for axis in range(6):
-        steps = (moved_frame(sign * 1e-4 * np.eye(6)[axis], truth.cam_from_world) for sign in (1, -1))
+        steps = (move_frame(sign * 1e-4 * np.eye(6)[axis], truth.cam_from_world) for sign in (1, -1))
         ahead, behind = (residuals_px(points, camera, moved) for moved in steps)
         np.testing.assert_allclose((ahead - behind) / 2e-4, lines.jacobian[:, :, axis], atol=1e-4 * px_per_m)
 

@@ -11,7 +11,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from ros.stand_in import BLACK, WHITE, StandInLocalizer
 from sensor_msgs.msg import CameraInfo
 
-from deviloc_ros.geometry import covariance_of_moved
+from deviloc_ros.geometry import move_covariance
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.parameters import Parameters, changed
 from deviloc_ros.ros.pipeline import Pipeline
@@ -70,7 +70,7 @@ def test_the_fix_is_of_the_robot_not_of_the_camera():
     map_from_cam = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([5.0, 0.0, 0.0]))
     assert step.status is Status.ACCEPTED
     assert np.allclose(step.fix.map_from_base.matrix(), (map_from_cam * BASE_FROM_CAM.inverse()).matrix())
-    moved = covariance_of_moved(map_from_cam, np.diag([1e-4] * 3 + [1e-5] * 3), BASE_FROM_CAM.inverse())
+    moved = move_covariance(map_from_cam, np.diag([1e-4] * 3 + [1e-5] * 3), BASE_FROM_CAM.inverse())
     assert np.allclose(step.fix.covariance, moved)
     assert step.fix.odometry is ODOMETRY
     assert step.stages_ms["stamp_to_result"] == pytest.approx(100.0) and step.stages_ms["match"] == 1.0

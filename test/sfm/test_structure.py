@@ -205,7 +205,7 @@ def test_positions_of_other_images_are_refused_before_any_work(folder, tmp_path,
 
 def test_cameras_at_one_place_give_no_scale():
     points = np.random.default_rng(0).uniform([-2, -1.5, 2], [2, 1.5, 6], (20, 3))
-    landmarks = Landmarks(np.arange(20), np.zeros((20, 2)), points)
+    landmarks = Landmarks.without_stds(np.arange(20), np.zeros((20, 2)), points)
     images = [PosedImage(f"{n}.png", Path(), PINHOLE, pose, landmarks) for n, pose in enumerate((POSES[0], POSES[0]))]
     with pytest.raises(ValueError, match=r"'0\.png' and '1\.png' were taken from one place"):
         metric(images, {}, KnownDistance("0.png", "1.png", 1.0))

@@ -27,7 +27,7 @@ def stds_of(*views, points=POINTS):
     landmarks = {}
     for image in views:
         pixels = CAMERA.project(transform_points(image.cam_from_world, points))
-        landmarks[image.name] = Landmarks(np.arange(len(points)) * 3, pixels, points)
+        landmarks[image.name] = Landmarks.without_stds(np.arange(len(points)) * 3, pixels, points)
     return {name: observed.depth_stds for name, observed in add_depth_stds(list(views), landmarks).items()}
 
 
@@ -42,7 +42,9 @@ def seen_from_around(rng, noise_px, points=POINTS, count=9):
     across = np.eye(3) - rays[..., :, None] * rays[..., None, :]
     across /= ((points[:, None] - centres) ** 2).sum(-1)[..., None, None]
     found = np.linalg.solve(across.sum(1), (across @ centres[..., None]).sum(1))[..., 0]
-    return views, {v.name: Landmarks(np.arange(len(points)), p, found) for v, p in zip(views, pixels, strict=True)}
+    return views, {
+        v.name: Landmarks.without_stds(np.arange(len(points)), p, found) for v, p in zip(views, pixels, strict=True)
+    }
 
 
 @pytest.mark.parametrize("noise_px", [0.25, 1.0, 2.0])
@@ -109,5 +111,5 @@ def test_without_parallax_nothing_is_known():
 
 def test_views_without_landmarks_are_views():
     images = [view("a", [0, 0, 0]), view("b", [1, 0, 0])]
-    assert all(len(o) == 0 for o in add_depth_stds(images, dict.fromkeys("ab", Landmarks.none())).values())
+    assert all(len(o) == 0 for o in add_depth_stds(images, dict.fromkeys("ab", Landmarks.empty())).values())
     assert add_depth_stds([], {}) == {}

@@ -112,7 +112,10 @@ def test_a_map_is_built_from_a_recording_in_one_command(bag, room, tmp_path, cap
         (Reading(), "where are the robot's poses.*--odom-topic, --pose-topic"),
         (Reading(truth=TruthSource(topic="/amcl_pose")), "no topic /amcl_pose"),
         (Reading(truth=TruthSource(transform=("map", "rover"))), "the robot's poses, from transform map <- rover: "),
-        (Reading(truth=TruthSource(topic="/odom"), rig=Rig(base_frame="rover")), "are of frame .base_link., wanted.*.rover."),
+        (
+            Reading(truth=TruthSource(topic="/odom"), rig=Rig(base_frame="rover")),
+            "are of frame .base_link., wanted.*.rover.",
+        ),
     ],
 )
 def test_what_is_missing_is_said(bag, tmp_path, reading, why):

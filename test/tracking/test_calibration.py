@@ -24,7 +24,7 @@ def test_a_longer_focal_length_stretches_the_image_about_the_principal_point(cam
     points = truth.correspondences
     lines = linearized(points, camera, truth.cam_from_world, 1.0, 1e6, free_focal=True)
     longer, shorter = (
-        residuals_px(points, camera.with_focal_times(np.exp(step)), truth.cam_from_world) for step in (1e-6, -1e-6)
+        residuals_px(points, camera.scale_focal(np.exp(step)), truth.cam_from_world) for step in (1e-6, -1e-6)
     )
     assert lines.jacobian.shape == (len(points), 2, 7)
     np.testing.assert_allclose((longer - shorter) / 2e-6, lines.jacobian[:, :, 6], atol=1e-3)
@@ -34,7 +34,7 @@ def test_a_longer_focal_length_stretches_the_image_about_the_principal_point(cam
 @pytest.mark.parametrize("factor", [0.85, 0.97, 1.03, 1.15])
 def test_the_focal_length_that_an_image_was_taken_with_is_found(camera, factor):
     truth = world(1, camera=camera)
-    wrong = camera.with_focal_times(factor)
+    wrong = camera.scale_focal(factor)
     result = solve_pnp(truth.correspondences, wrong, PoseConfig())
     assert isinstance(result, Lost) and result.reason is Status.MISCALIBRATED, result
     focal = result.evidence.focal
@@ -65,7 +65,7 @@ def test_a_wall_seen_from_the_front_says_nothing_of_the_focal_length():
     points = transform_points(truth.cam_from_world.inverse(), in_cam)
     noise = np.random.default_rng(0).normal(0, 0.5, truth.correspondences.keypoints.shape)
     wall = replace(truth.correspondences, points_in_world=points, keypoints=truth.correspondences.keypoints + noise)
-    given = solve_pnp(wall, PINHOLE.with_focal_times(1.1), UNCHECKED)
+    given = solve_pnp(wall, PINHOLE.scale_focal(1.1), UNCHECKED)
     assert translation_distance_m(given.cam_from_world, truth.cam_from_world) > 0.2
     focal = fit_focal(wall, PINHOLE, PINHOLE, truth.cam_from_world, PoseConfig())
     assert focal is None or focal.std > 0.05
@@ -114,13 +114,13 @@ ESTIMATED = PoseConfig(estimate_focal=True)
 @pytest.mark.parametrize("factor", [0.5, 1.2, 2.0])
 def test_a_camera_that_nobody_calibrated_is_located_with_its_focal_length(camera, factor):
     truth = world(3, count=400, camera=camera)
-    spoilt, wrong = truth.with_outliers(np.random.default_rng(0), 0.3), camera.with_focal_times(factor)
+    spoilt, wrong = truth.with_outliers(np.random.default_rng(0), 0.3), camera.scale_focal(factor)
     result = solve_pnp(spoilt, wrong, ESTIMATED)
     assert isinstance(result, Localized), result
     assert translation_distance_m(result.cam_from_world, truth.cam_from_world) < 0.01
     assert result.evidence.focal.scale == pytest.approx(1 / factor, rel=5e-3)
     assert result.evidence.inlier_ratio > 0.6
-    assert wrong == camera.with_focal_times(factor)  # RANSAC writes into what it is given
+    assert wrong == camera.scale_focal(factor)  # RANSAC writes into what it is given
 
 
 def test_a_pose_found_with_its_focal_length_claims_less():
@@ -128,7 +128,7 @@ def test_a_pose_found_with_its_focal_length_claims_less():
     config, truth = replace(ESTIMATED, covariance_scale=1.0, min_position_std_m=0.0), world(4, count=300)
     rng = np.random.default_rng(0)
     draws = [truth.with_noise(rng, 1.0) for _ in range(100)]
-    results = [solve_pnp(draw, PINHOLE.with_focal_times(1.2), config) for draw in draws]
+    results = [solve_pnp(draw, PINHOLE.scale_focal(1.2), config) for draw in draws]
     errors = [translation_distance_m(result.cam_from_world, truth.cam_from_world) for result in results]
     claimed = [np.trace(result.covariance[:3, :3]) for result in results]
     assert np.mean(np.square(errors)) == pytest.approx(np.mean(claimed), rel=0.3)

@@ -10,8 +10,8 @@ import pytest
 from ros.stand_in import BLACK, StandInLocalizer
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config, MatcherConfig, PoseConfig, TrackingConfig, bound_to_map
-from deviloc_ros.geometry import covariance_of_moved
+from deviloc_ros.config import Config, MatcherConfig, PoseConfig, TrackingConfig, bind_to_map
+from deviloc_ros.geometry import move_covariance
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Follower
@@ -48,7 +48,7 @@ def test_the_fix_is_of_the_robot_not_of_the_camera():
     map_from_cam = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([5.0, 0.0, 0.0]))
     assert step.status is Status.ACCEPTED and step.fix.odometry is ODOMETRY
     assert np.allclose(step.fix.map_from_base.matrix(), (map_from_cam * BASE_FROM_CAM.inverse()).matrix())
-    moved = covariance_of_moved(map_from_cam, np.diag([1e-4] * 3 + [1e-5] * 3), BASE_FROM_CAM.inverse())
+    moved = move_covariance(map_from_cam, np.diag([1e-4] * 3 + [1e-5] * 3), BASE_FROM_CAM.inverse())
     assert np.allclose(step.fix.covariance, moved)
 
 
@@ -155,7 +155,7 @@ def test_new_parameters_reach_localizer_and_tracker():
 
 def test_what_a_map_settled_stays():
     map_config = replace(Config(), matcher=replace(MatcherConfig(), name="xfeat-lighterglue", device="cuda:3"))
-    bound = bound_to_map(replace(Config(), matcher=replace(MatcherConfig(), device="cpu")), map_config)
+    bound = bind_to_map(replace(Config(), matcher=replace(MatcherConfig(), device="cpu")), map_config)
     assert (bound.matcher.name, bound.matcher.device) == ("xfeat-lighterglue", "cpu")
 
 

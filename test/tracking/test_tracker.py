@@ -12,10 +12,10 @@ from deviloc_ros.geometry import rotation_distance_deg
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, flattened, largest_stds, mahalanobis, map_from_odom, predict
 from deviloc_ros.tracking.odometry import Odometer, Odometry
-from deviloc_ros.tracking.tracker import State, Tracker, isotropic
+from deviloc_ros.tracking.tracker import State, Tracker, isotropic_covariance
 
 CONFIG = TrackingConfig(confirmations=3)
-TIGHT = isotropic(0.01, 0.002)
+TIGHT = isotropic_covariance(0.01, 0.002)
 SECOND = 1_000_000_000
 CAM_FROM_BASE = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.5, -0.5, 0.5, 0.5])), np.array([0.0, 0.3, -0.1]))
 
@@ -80,14 +80,14 @@ def test_prediction_grows_with_distance_and_without_odometry_with_time():
 
 
 def test_rotation_error_becomes_position_error_over_distance():
-    start = Fix(0, planar(0), isotropic(0.001, 0.1), odometry(0))
+    start = Fix(0, planar(0), isotropic_covariance(0.001, 0.1), odometry(0))
     assert predict(start, 0, odometry(5), CONFIG).covariance[1, 1] > 0.5**2
 
 
 def test_mahalanobis_counts_sigmas_of_the_difference():
-    a, b = Fix(0, planar(0), isotropic(3.0, 1.0)), Fix(0, planar(10), isotropic(4.0, 1.0))
+    a, b = Fix(0, planar(0), isotropic_covariance(3.0, 1.0)), Fix(0, planar(10), isotropic_covariance(4.0, 1.0))
     assert mahalanobis(a, b) == pytest.approx(2.0)
-    turned = Fix(0, planar(0, 0, 0.3), isotropic(1.0, 0.1 / math.sqrt(2)))
+    turned = Fix(0, planar(0, 0, 0.3), isotropic_covariance(1.0, 0.1 / math.sqrt(2)))
     assert mahalanobis(Fix(0, planar(0), turned.covariance), turned) == pytest.approx(3.0)
 
 
@@ -117,7 +117,7 @@ def test_flattened_keeps_x_y_yaw_and_their_covariance():
 def after_drive(odom_from_base: Callable[[int], pycolmap.Rigid3d], seconds: float) -> Fix:
     """The prediction for a robot that was seen at the start of a drive and not since."""
     odometer, end_ns = Odometer(odom_from_base), round(seconds * SECOND)
-    start = Fix(0, planar(0), isotropic(1e-6, 1e-6), odometer.read(0, odom_from_base(0)))
+    start = Fix(0, planar(0), isotropic_covariance(1e-6, 1e-6), odometer.read(0, odom_from_base(0)))
     return predict(start, end_ns, odometer.read(end_ns, odom_from_base(end_ns)), CONFIG)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from deviloc_ros.config import AggregationConfig, Config, from_dict
+from deviloc_ros.config import AggregationConfig, Config, change_config, from_dict
 from deviloc_ros.evaluation.metrics import outcome
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.localizer import Localizer
@@ -27,11 +27,11 @@ CONFIG = from_dict(
 
 
 def test_a_keypoint_takes_the_nearest_landmark_within_the_radius():
-    landmarks = Landmarks(np.arange(2), np.array([[10.0, 10], [11, 10]]), np.eye(3)[:2])
+    landmarks = Landmarks.without_stds(np.arange(2), np.array([[10.0, 10], [11, 10]]), np.eye(3)[:2])
     points, near = observed_points(np.array([[10.2, 10], [11, 11.9], [11, 12]]), landmarks, 2.0)
     assert near.tolist() == [True, True, False]
     np.testing.assert_array_equal(points[:2], np.eye(3)[:2])
-    assert not observed_points(np.zeros((3, 2)), Landmarks.none(), 2.0)[1].any()
+    assert not observed_points(np.zeros((3, 2)), Landmarks.empty(), 2.0)[1].any()
 
 
 def test_published_aggregation_keeps_confidence_above_the_threshold_and_averages_cells():
@@ -76,7 +76,7 @@ def test_where_landmarks_say_nothing_moved_keypoints_have_no_point(dense_map):
     at = view.landmarks.keypoints[:3].astype(float)
     moved = Moved(at, at, np.zeros((3, 256), np.float32))
     assert inference.lift_moved(moved, view).confidence.tolist() == [1, 1, 1]
-    bare = replace(view, landmarks=Landmarks.none(), tower={})
+    bare = replace(view, landmarks=Landmarks.empty(), tower={})
     assert inference.lift_moved(moved, bare).confidence.tolist() == [0, 0, 0]
     turned = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0, np.pi, 0])), np.zeros(3)) * view.cam_from_world
     behind = inference.lift_moved(moved, replace(view, cam_from_world=turned, tower={}))
@@ -84,14 +84,14 @@ def test_where_landmarks_say_nothing_moved_keypoints_have_no_point(dense_map):
 
 
 def test_a_map_is_bound_to_its_weights_and_method(dense_map):
-    other = replace(dense_map.config, lift=replace(dense_map.config.lift, method="interpolate"))
+    other = change_config(dense_map.config, lift={"method": "interpolate"})
     assert Localizer(dense_map, other).inference is None
     with pytest.raises(MapError, match="other weights"):
         dense_map.check_matcher(dense_map.config.matcher, "0" * 64)
 
 
 def test_the_papers_network_needs_the_papers_matcher(room, tmp_path):
-    config = replace(CONFIG, matcher=replace(CONFIG.matcher, name="xfeat"))
+    config = change_config(CONFIG, matcher={"name": "xfeat"})
     with pytest.raises(ValueError, match=r"upstream.*topicfm"):
         room.build(tmp_path / "a.map", config, images=room.images[:2], own_matcher=True)
 

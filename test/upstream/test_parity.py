@@ -13,7 +13,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import AggregationConfig, LiftConfig, MatcherConfig
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.lifting.base import lift_and_prepare
-from deviloc_ros.localizer import lift
+from deviloc_ros.localizer import lift_matches
 from deviloc_ros.types import Correspondences, Landmarks, ReferenceView
 from deviloc_ros.upstream.aggregation import aggregate_as_published, merge_cells
 from deviloc_ros.upstream.checkpoints import load_network
@@ -129,13 +129,13 @@ class FullModel:
         pose = pycolmap.Rigid3d(
             pycolmap.Rotation3d(numbers["Ts"][:3, :3].astype(float)), numbers["Ts"][:3, 3].astype(float)
         )
-        landmarks = Landmarks(np.arange(len(numbers["pts3d"])), numbers["pts2d"] + shift, numbers["pts3d"])
+        landmarks = Landmarks.without_stds(np.arange(len(numbers["pts3d"])), numbers["pts2d"] + shift, numbers["pts3d"])
         few = replace(features, keypoints=features.keypoints[:1])  # cells are not lifted in the authors' code
         lifted, tower = lift_and_prepare(self.inference, few, landmarks, camera, pose)
         return ReferenceView(f"ref{number}", camera, pose, features, lifted, landmarks, tower)
 
     def correspondences(self) -> Correspondences:
-        both = Correspondences.concatenate(lift(self.matches, self.views, self.inference))
+        both = Correspondences.concatenate(lift_matches(self.matches, self.views, self.inference))
         shifted = (both.keypoints - self.shift("query_img_scale")).astype(np.float32)
         return replace(both, keypoints=shifted)
 

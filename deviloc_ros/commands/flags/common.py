@@ -5,13 +5,23 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
-from deviloc_ros.config import LANDMARK_SOURCES, LIFTS, MATCHERS, TRACKING, Config, bound_to_map, from_dict, load
+from deviloc_ros.config import (
+    LANDMARK_SOURCES,
+    LIFTS,
+    MATCHERS,
+    TRACKING,
+    Config,
+    bind_to_map,
+    change_config,
+    from_dict,
+    load_config,
+)
 from deviloc_ros.upstream.presets import PRESETS, apply_preset
 
 if TYPE_CHECKING:
@@ -133,15 +143,15 @@ def config_of(options: argparse.Namespace, base: Config | None = None) -> Config
     if getattr(options, "preset", None):
         config = apply_preset(config, options.preset)
     if options.config:
-        config = load(options.config, config)
+        config = load_config(options.config, config)
     for change in options.changes:
         config = from_dict(config, nested(change))
     if options.matcher:
-        config = replace(config, matcher=replace(config.matcher, name=options.matcher))
+        config = change_config(config, matcher={"name": options.matcher})
     if options.lift:
-        config = replace(config, lift=replace(config.lift, method=options.lift))
+        config = change_config(config, lift={"method": options.lift})
     if options.landmark_source:
-        config = replace(config, lift=replace(config.lift, landmark_source=options.landmark_source))
+        config = change_config(config, lift={"landmark_source": options.landmark_source})
     return with_weights(config, getattr(options, "weights", ""))
 
 
@@ -162,7 +172,7 @@ def config_for_map(options: argparse.Namespace, map_config: Config, base: Config
     for name, given, built in settled:
         if given != built:
             raise ValueError(f"{name} {given!r}: the map was built with {built!r}; build another with that")
-    return bound_to_map(config_of(options, base), map_config)
+    return bind_to_map(config_of(options, base), map_config)
 
 
 def with_weights(config: Config, weights: str) -> Config:
@@ -175,9 +185,9 @@ def with_weights(config: Config, weights: str) -> Config:
             f"--weights {weights}: matcher {config.matcher.name!r} and lift {config.lift.method!r} take none"
         )
     if of_matcher:
-        config = replace(config, matcher=replace(config.matcher, weights=weights))
+        config = change_config(config, matcher={"weights": weights})
     if config.lift.method == "upstream" or (of_lift and not of_matcher):
-        config = replace(config, lift=replace(config.lift, weights=weights))
+        config = change_config(config, lift={"weights": weights})
     return config
 
 
@@ -201,7 +211,7 @@ def tracking_of(options: argparse.Namespace) -> TrackingConfig:
 
     config = TrackingConfig()
     if options.config:
-        config = load(options.config, config, TRACKING)
+        config = load_config(options.config, config, TRACKING)
     for change in options.changes:
         if change.startswith("tracking."):
             config = from_dict(config, nested(change.removeprefix("tracking.")), "tracking.")

@@ -11,7 +11,7 @@ import numpy as np
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.evaluation.datasets.files import Query, Scene, at_full_size, lines_of, read_intrinsics, read_pairs
-from deviloc_ros.geometry import rigid_of_quaternion
+from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import pixels_from_colmap, read_model
 from deviloc_ros.sources.sevenscenes import SEVEN_SCENES_CAMERA, read_seven_scenes
@@ -66,7 +66,7 @@ def read_pseudo_truth(path: Path, images: Path) -> list[PosedImage]:
         name, *words = line.split()
         try:
             w, x, y, z, *rest = (float(word) for word in words)
-            pose = rigid_of_quaternion((x, y, z, w), rest[:3])
+            pose = rigid_from_quaternion((x, y, z, w), rest[:3])
             focal = rest[3]
         except (ValueError, IndexError) as error:
             raise SourceError(f"{path}: line {number}: expected 'image qw qx qy qz tx ty tz focal'") from error

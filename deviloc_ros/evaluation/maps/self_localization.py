@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deviloc_ros.evaluation.metrics import Outcome, outcome
-from deviloc_ros.localizer import Localizer, Query
+from deviloc_ros.localizer import Localizer, QueryState
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.types import Localized, Prior
 
@@ -83,7 +83,7 @@ def localize_view(localizer: Localizer, number: int, left_out: frozenset[str] = 
     records = reference_map.records
     near = [row for row in order.tolist() if row != number and records[row].name not in left_out]
     references = [reference_map.view(row) for row in near[: config.references]]
-    result = localizer.localize_among(references, Query(view.features, view.camera))
+    result = localizer.localize_among(references, QueryState(view.features, view.camera))
     names = result.evidence.references
     helped: frozenset[str] = frozenset()
     if isinstance(result, Localized):

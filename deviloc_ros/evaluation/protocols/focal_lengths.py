@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from deviloc_ros.config import Config
+from deviloc_ros.config import Config, change_config
 from deviloc_ros.evaluation import TRUE_POSE
 from deviloc_ros.evaluation.metrics import Outcome
 from deviloc_ros.evaluation.protocols.run import Evaluation, searching
@@ -46,9 +46,9 @@ def wrong_focal_lengths(data: Path, config: Config, every: int) -> list[dict[str
 
 def localized(evaluation: Evaluation, localizer: Localizer, queries: list[PosedImage], factor: float) -> dict[str, Any]:
     """Figures of one focal length."""
-    wrong = [replace(query, camera=query.camera.with_focal_times(factor)) for query in queries]
+    wrong = [replace(query, camera=query.camera.scale_focal(factor)) for query in queries]
     checked = localizer.config
-    unchecked = replace(checked, pose=replace(checked.pose, max_focal_error=UNCHECKED))
+    unchecked = change_config(checked, pose={"max_focal_error": UNCHECKED})
     outcomes = {}
     for word, config in (("unchecked", unchecked), ("checked", checked)):
         localizer.config = config

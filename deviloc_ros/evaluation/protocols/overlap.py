@@ -24,7 +24,7 @@ def overlap(view: ReferenceView, query: PosedImage) -> float:
     points = view.lifted.points_in_world[view.lifted.confidence > MIN_CONFIDENCE]
     if not len(points):
         return 0.0
-    seen = np.isfinite(query.camera.shown(transform_points(query.cam_from_world, points))).all(1)
+    seen = np.isfinite(query.camera.project_visible(transform_points(query.cam_from_world, points))).all(1)
     (theirs, _), (ours, _) = (rays_to(points, image.cam_from_world.tgt_origin_in_src()) for image in (view, query))
     cosines = (theirs * ours).sum(1)
     return float((seen & (cosines > np.cos(np.deg2rad(MAX_TURN_DEG)))).mean())

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deviloc_ros.config import Config, bound_to_map
+from deviloc_ros.config import Config, bind_to_map, change_config
 from deviloc_ros.evaluation import GLOBAL_ONCE, PRIOR, TRUE_POSE
 from deviloc_ros.evaluation.metrics import Outcome, outcome, summarize
 from deviloc_ros.evaluation.protocols.overlap import found_overlap, overlap_recall
@@ -125,7 +125,7 @@ class Evaluation:
         """
         if len(self.protocol.folds) > 1:
             raise ValueError(f"{self.protocol.name} needs a map for each of its {len(self.protocol.folds)} queries")
-        config = bound_to_map(searching(config, retrieval), reference_map.config)
+        config = bind_to_map(searching(config, retrieval), reference_map.config)
         localizer = Localizer(reference_map, config)
         queries = tqdm(self.protocol.folds[0].queries, unit="query", dynamic_ncols=True)
         outcomes = [self.localize(localizer, query, retrieval) for query in queries]
@@ -185,9 +185,9 @@ class Evaluation:
 def searching(config: Config, retrieval: str) -> Config:
     """`config` as this way of finding references has it."""
     if retrieval == TRUE_POSE:
-        return replace(config, retrieval=replace(config.retrieval, nearest=config.retrieval.references))
+        return change_config(config, retrieval={"nearest": config.retrieval.references})
     if retrieval == GLOBAL_ONCE:
-        return replace(config, retrieval=replace(config.retrieval, refine=False))
+        return change_config(config, retrieval={"refine": False})
     return config
 
 

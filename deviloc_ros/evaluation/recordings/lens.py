@@ -67,7 +67,9 @@ def count_inliers(images: Iterator[Recorded], contents: Contents, localizer: Loc
             message = image.message()
             pixels = pixels_of(message)
             for rectified in counts:
-                counts[rectified] += inliers_with(pixels, message.header.frame_id, image, contents, localizer, rectified)
+                counts[rectified] += inliers_with(
+                    pixels, message.header.frame_id, image, contents, localizer, rectified
+                )
         except (ValueError, NotTried):
             continue  # whoever tries it says so
     return counts

@@ -24,7 +24,7 @@ import pycolmap
 
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.evaluation.recordings.frames import Estimate, Frame
-from deviloc_ros.geometry import rigid_of_quaternion
+from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.io.tum_trajectory import write_tum
 from deviloc_ros.status import Status
 
@@ -185,4 +185,4 @@ def pose_of_cells(values: list[str]) -> pycolmap.Rigid3d | None:
     if not values[0]:
         return None
     numbers = [float(value) for value in values]
-    return rigid_of_quaternion(numbers[3:], numbers[:3])
+    return rigid_from_quaternion(numbers[3:], numbers[:3])

@@ -49,7 +49,7 @@ def predict_shown(
     """
     sizes = np.array([len(of_view) for of_view in points])
     views, points_in_world = np.repeat(np.arange(len(points)), sizes), np.concatenate(points)
-    pixels = camera.shown(transform_points(cam_from_world, points_in_world))
+    pixels = camera.project_visible(transform_points(cam_from_world, points_in_world))
     inside = np.isfinite(pixels).all(1)
     views, points_in_world, pixels = views[inside], points_in_world[inside], pixels[inside]
     theirs, their_m = rays_to(points_in_world, centres[views])

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deviloc_ros.config import MatcherConfig
-from deviloc_ros.io.atomic import whole_file
+from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.types import Landmarks, Moved
 from deviloc_ros.upstream.aggregation import merge_cells
 from deviloc_ros.upstream.checkpoints import load_network, save_weights
@@ -180,7 +180,9 @@ class Trainer:
 
     def lift(self, moved: Moved, view: MegaDepthView, at_landmarks: Tensor) -> tuple[Tensor, Tensor]:
         """As `UpstreamPointInference.lift_moved`, with gradients."""
-        landmarks = Landmarks(np.arange(len(view.landmark_points)), view.landmark_keypoints, view.landmark_points)
+        landmarks = Landmarks.without_stds(
+            np.arange(len(view.landmark_points)), view.landmark_keypoints, view.landmark_points
+        )
         known, near = observed_points(moved.reference_keypoints, landmarks, self.settings.cell_px)
         points, confidence = self.tensor(known), self.tensor(near.astype(float))
         asked = torch.from_numpy(np.flatnonzero(~near)).to(points.device)
@@ -210,7 +212,7 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "progress": asdict(self.progress),
         }
-        with whole_file(checkpoint) as partial:
+        with replace_on_success(checkpoint) as partial:
             torch.save(state, partial)
         tensors = {MATCHER + key: tensor for key, tensor in self.frozen.items()}
         tensors |= {PIN + key: tensor for key, tensor in self.pin.state_dict().items()}

@@ -28,7 +28,7 @@ from deviloc_ros.evaluation.recordings.run_folder import (
 )
 from deviloc_ros.evaluation.recordings.run_folder import TRUTH as TRUTH_FILE
 from deviloc_ros.evaluation.recordings.summary import summarize_frames
-from deviloc_ros.geometry import rigid
+from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.io.tum_trajectory import write_tum
 from deviloc_ros.messages.headers import rigid_of_pose
 from deviloc_ros.status import Status
@@ -48,7 +48,12 @@ def run_to(folder: Path, bag: Path, localizer: StandInLocalizer | None = None, *
         topics, contents = read(recording, plan)
         estimates = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), TrackingConfig())[0]
         result = conclude(
-            recording, contents, plan, truth_of_images(recording, topics, contents, plan), estimates, {"mode": "offline"}
+            recording,
+            contents,
+            plan,
+            truth_of_images(recording, topics, contents, plan),
+            estimates,
+            {"mode": "offline"},
         )
     write_run(folder, result, "map", "base_link")
     return result
@@ -123,7 +128,7 @@ def test_what_is_not_a_run_is_left_alone_and_named(tmp_path):
 def noisy_frames(rng, align: bool, true_from_map=None):
     """Fifty poses a few centimetres off, and a common offset."""
     true = [(10**9 * n, random_rigid(rng)) for n in range(50)]
-    offset = true_from_map.inverse() if true_from_map else rigid(np.eye(4))
+    offset = true_from_map.inverse() if true_from_map else rigid_from_matrix(np.eye(4))
     estimates = []
     for time_ns, pose in true:
         noise = random_rigid(rng, angle=0.01, reach=0.02)

@@ -67,8 +67,12 @@ def test_views_are_taken_once_and_fewer_are_the_first_of_more(shares, count, nea
 @pytest.fixture(scope="module")
 def corridor(tmp_path_factory) -> Map:
     """Six views close to each other that see the left of a wall 4 m ahead, then two farther off that see its right."""
-    left = Landmarks(np.array([0, 1, 2]), np.zeros((3, 2)), np.array([[0, 0, 4], [-1, 0, 4], [-1.5, 0.5, 4]]))
-    right = Landmarks(np.array([0, 3, 4]), np.zeros((3, 2)), np.array([[0, 0, 4], [1, 0, 4], [1.5, 0.5, 4]]))
+    left = Landmarks.without_stds(
+        np.array([0, 1, 2]), np.zeros((3, 2)), np.array([[0, 0, 4], [-1, 0, 4], [-1.5, 0.5, 4]])
+    )
+    right = Landmarks.without_stds(
+        np.array([0, 3, 4]), np.zeros((3, 2)), np.array([[0, 0, 4], [1, 0, 4], [1.5, 0.5, 4]])
+    )
     views = [(view_at(f"left {n}", 1, 0.05 * n)[0], left) for n in range(6)]
     views += [(view_at(f"right {n}", 1, 0.6 + 0.1 * n)[0], right) for n in range(2)]
     folder = tmp_path_factory.mktemp("corridor") / "corridor.map"

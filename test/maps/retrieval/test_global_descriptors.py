@@ -9,7 +9,7 @@ from rooms import room_config, room_matcher
 from worlds import textured_image
 
 from deviloc_ros.cli import main
-from deviloc_ros.config import RetrievalConfig
+from deviloc_ros.config import RetrievalConfig, change_config
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.update import update_map
 from deviloc_ros.maps.edit import merge_maps
@@ -122,7 +122,7 @@ def test_code_is_run_only_if_it_is_trusted(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def learned_config(file):
     config = room_config()
-    return replace(config, retrieval=replace(config.retrieval, descriptor_file=str(file)))
+    return change_config(config, retrieval={"descriptor_file": str(file)})
 
 
 @pytest.fixture(scope="module")
