@@ -50,7 +50,7 @@ class WholePixels(XFeatLighterGlue):
     """Keypoints on whole pixels."""
 
     @staticmethod
-    def sub_pixel(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+    def refine_peaks(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
         return peaks.to(heat.dtype)
 
 

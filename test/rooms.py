@@ -19,9 +19,9 @@ from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sfm.matches import MatchGraph
 from deviloc_ros.sources.base import PosedImage, Source
 from deviloc_ros.synthetic.render import render_color, render_depth
-from deviloc_ros.synthetic.room import random_room
+from deviloc_ros.synthetic.room import make_room
 from deviloc_ros.synthetic.scene import Scene
-from deviloc_ros.synthetic.trajectory import smooth_path
+from deviloc_ros.synthetic.trajectory import make_smooth_path
 from deviloc_ros.workers.base import Serial
 
 KEYPOINTS = 1024
@@ -73,10 +73,10 @@ class Room:
 def room(tmp_path_factory) -> Room:
     folder = tmp_path_factory.mktemp("room")
     rng = np.random.default_rng(0)
-    scene = random_room(rng)
+    scene = make_room(rng)
     scene.free_low[2] = scene.free_high[2] = 1.1
     target = (scene.free_low + scene.free_high) / 2 + [0, 0.6 * scene.free_high[1], 0]
-    poses = smooth_path(scene, rng, 13, target, span=0.2)
+    poses = make_smooth_path(scene, rng, 13, target, span=0.2)
     images = []
     for number, pose in enumerate(poses[::2]):
         path = folder / f"view-{number}.png"

@@ -21,9 +21,9 @@ from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import read_model, reconstruction_of
 from deviloc_ros.synthetic.photo import expose
 from deviloc_ros.synthetic.render import render_color
-from deviloc_ros.synthetic.room import random_room
+from deviloc_ros.synthetic.room import make_room
 from deviloc_ros.synthetic.scene import Scene
-from deviloc_ros.synthetic.trajectory import smooth_path
+from deviloc_ros.synthetic.trajectory import make_smooth_path
 
 ROOM_CAMERA = Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5))
 ROOM_SEED = 0
@@ -61,11 +61,11 @@ class World:
 def rendered_room(output: Path) -> World:
     """A furnished room. The map's images are written to `output` as photographs with a COLMAP model."""
     rng = np.random.default_rng(ROOM_SEED)
-    scene = random_room(rng)
+    scene = make_room(rng)
     scene.free_low[2] = scene.free_high[2] = 1.1  # the robot stays on the floor
     target = (scene.free_low + scene.free_high) / 2 + [0, 0.6 * scene.free_high[1], 0]
-    map_poses = smooth_path(scene, rng, ROOM_VIEWS, target)
-    drive_poses = smooth_path(scene, rng, ROOM_FRAMES, target, span=0.6)
+    map_poses = make_smooth_path(scene, rng, ROOM_VIEWS, target)
+    drive_poses = make_smooth_path(scene, rng, ROOM_FRAMES, target, span=0.6)
     map_images = []
     for number, pose in enumerate(tqdm(map_poses, desc="render the map's images", unit="view")):
         path = output / "images" / f"view-{number:04d}.png"

@@ -25,8 +25,8 @@ from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.render import render_color, render_depth
-from deviloc_ros.synthetic.room import random_room
-from deviloc_ros.synthetic.trajectory import smooth_path
+from deviloc_ros.synthetic.room import make_room
+from deviloc_ros.synthetic.trajectory import make_smooth_path
 from deviloc_ros.types import Landmarks, Prior
 
 VGA = Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5))
@@ -91,10 +91,10 @@ def prepare_again(localizer: Localizer, config: Config, images: list[PosedImage]
 def rendered_views(folder: Path, count: int) -> list[PosedImage]:
     """Neighbouring views of a rendered room, each with landmarks at random pixels."""
     rng = np.random.default_rng(0)
-    scene = random_room(rng)
+    scene = make_room(rng)
     target = (scene.free_low + scene.free_high) / 2 + [0, 0.6 * scene.free_high[1], 0]
     views = []
-    for number, pose in enumerate(smooth_path(scene, rng, count, target, span=0.2)):
+    for number, pose in enumerate(make_smooth_path(scene, rng, count, target, span=0.2)):
         path = folder / f"{number}.png"
         cv2.imwrite(str(path), render_color(scene, VGA, pose))
         depth = render_depth(scene, VGA, pose)

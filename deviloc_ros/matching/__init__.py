@@ -1,4 +1,4 @@
-"""Matchers by name."""
+"""Create matchers by their names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from deviloc_ros.matching.base import Matcher
 
 
 def create_matcher(config: MatcherConfig) -> Matcher:
-    """The matcher that `config.name` asks for. Imported on demand: a matcher not used costs nothing.
+    """Create the matcher that `config.name` asks for, imported on demand: a matcher not used costs nothing.
 
     Raises:
         ValueError: it does not know the precision that is asked for.

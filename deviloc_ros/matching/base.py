@@ -1,4 +1,4 @@
-"""The contract all matchers keep, and what they share."""
+"""Define the contract all matchers keep, and what they share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deviloc_ros.types import Features, Matches
 
 
 class Matcher(ABC):
-    """Finds 2D-2D matches between a query and reference images.
+    """Find 2D-2D matches between a query and reference images.
 
     `extract` runs once per image and its result can be stored; `match` runs once per query, over all its references.
     Keypoints are pixels of the original image, whatever size the network saw. Both calls are deterministic and neither
@@ -29,15 +29,18 @@ class Matcher(ABC):
 
     @abstractmethod
     def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
-        """Features of a gray (H, W) uint8 image; `keep_dense` adds the feature map that PIN samples."""
+        """Extract features of a gray (H, W) uint8 image; `keep_dense` adds the feature map that PIN samples."""
 
     @abstractmethod
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
-        """One `Matches` per reference, in order. A reference keypoint stays where it was lifted."""
+        """Return one `Matches` per reference, in order. A reference keypoint stays where it was lifted."""
 
 
-def torch_device(name: str) -> torch.device:
-    """The device a config names; `auto` is CUDA where there is one. Raises ValueError: there is no such device."""
+def resolve_device(name: str) -> torch.device:
+    """Return the device a config names.
+
+    `auto` is CUDA where there is one. Raise ValueError if there is no such device.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -59,10 +62,10 @@ def package_file(package: str, name: str, command: str) -> Path:
 
 
 def no_matches() -> Matches:
-    """Zero matches."""
+    """Return zero matches."""
     return Matches(np.zeros((0, 2), np.float32), np.zeros(0, int), np.zeros(0, np.float32))
 
 
-def numpy(tensor: torch.Tensor) -> NDArray:
-    """On the CPU, as an array."""
+def to_numpy(tensor: torch.Tensor) -> NDArray:
+    """Copy a tensor to the CPU, as an array."""
     return tensor.cpu().numpy()

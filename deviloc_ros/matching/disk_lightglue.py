@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
-from deviloc_ros.matching.base import Matcher, package_file, torch_device
-from deviloc_ros.matching.lighterglue import kornia_key, match_pair
-from deviloc_ros.matching.xfeat import usable_cells
+from deviloc_ros.matching.base import Matcher, package_file, resolve_device
+from deviloc_ros.matching.lighterglue import match_pair, to_kornia_key
+from deviloc_ros.matching.xfeat import find_textured_cells
 from deviloc_ros.types import Features, Matches
 
 if TYPE_CHECKING:
@@ -45,15 +45,15 @@ class DiskLightGlue(Matcher):
 
     def __init__(self, config: MatcherConfig) -> None:
         self.config = config
-        self.device = torch_device(config.device)
+        self.device = resolve_device(config.device)
         self.disk = load_disk().to(self.device)
         self.glue = load_lightglue(config.min_confidence).to(self.device)
 
     @torch.inference_mode()
     def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
-        heat, dense, mapping = self._run(image)
+        heat, dense, mapping = self._run_backbone(image)
         peaks = find_peaks(heat)
-        peaks = peaks[usable_cells(image, heat.shape).to(self.device)[peaks[:, 1], peaks[:, 0]]]
+        peaks = peaks[find_textured_cells(image, heat.shape).to(self.device)[peaks[:, 1], peaks[:, 0]]]
         columns, rows = peaks.T
         scores, best = heat[rows, columns].topk(min(self.config.max_keypoints, len(peaks)))
         columns, rows = columns[best], rows[best]
@@ -63,7 +63,7 @@ class DiskLightGlue(Matcher):
         size = (image.shape[1], image.shape[0])
         return Features(mapping.to_original(at), descriptors, scores, mapping.scales(at), size, kept)
 
-    def _run(self, gray: NDArray) -> tuple[torch.Tensor, torch.Tensor, PixelMapping]:
+    def _run_backbone(self, gray: NDArray) -> tuple[torch.Tensor, torch.Tensor, PixelMapping]:
         """Heat (h, w), descriptors (128, h, w) and the mapping to image pixels."""
         fit = min(1.0, self.config.max_image_side_px / max(gray.shape))
         tensor, mapping = to_tensor(gray, fit, 1, self.device)
@@ -123,7 +123,7 @@ def load_lightglue(min_confidence: float) -> torch.nn.Module:
     network = LightGlue(None, **{**LIGHTGLUE, "filter_threshold": min_confidence})  # type: ignore[arg-type]
     released = torch.load(weights_file("disk_lightglue.pth"), map_location="cpu", weights_only=True)
     read = {key: value for key, value in released.items() if not key.endswith(".r")}  # LightGlue's own code has no `r`
-    weights = {kornia_key(key): value for key, value in read.items()}
+    weights = {to_kornia_key(key): value for key, value in read.items()}
     weights["confidence_thresholds"] = network.state_dict()["confidence_thresholds"]  # a constant, not released
     network.load_state_dict(weights)
     return network.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Sparse XFeat keypoints matched by LighterGlue, the small LightGlue trained for them (same authors, Apache-2.0)."""
+"""Match sparse XFeat keypoints by LighterGlue, the small LightGlue trained for them (same authors, Apache-2.0)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import sample_map
-from deviloc_ros.matching.base import no_matches, numpy
-from deviloc_ros.matching.xfeat import CELL_PX, XFeat, weights_file
+from deviloc_ros.matching.base import no_matches, to_numpy
+from deviloc_ros.matching.xfeat import CELL_PX, XFeat, find_weights_file
 from deviloc_ros.types import Features, Matches
 
 MIN_SCORE = 0.05  # keypoint heat a keypoint must exceed; the paper's code
@@ -25,7 +25,7 @@ LIGHTERGLUE = {
 
 
 class XFeatLighterGlue(XFeat):
-    """Sparse keypoints, matched by attention. Slower than mutual neighbours, and far more precise."""
+    """Match sparse keypoints by attention. It is slower than mutual neighbours, and far more precise."""
 
     name = "xfeat-lighterglue"
 
@@ -35,10 +35,10 @@ class XFeatLighterGlue(XFeat):
 
     @torch.inference_mode()
     def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
-        features, logits, reliability, mapping = self._run(image, 1.0)
-        heat = heatmap(logits)
+        features, logits, reliability, mapping = self._run_backbone(image, 1.0)
+        heat = to_heatmap(logits)
         peaks, values = find_peaks(heat)
-        corners = self.sub_pixel(heat, peaks)
+        corners = self.refine_peaks(heat, peaks)
         size = (heat.shape[1], heat.shape[0])
         scores = values * sample_map(reliability[None], corners, size)[:, 0]
         scores, rows = scores.topk(min(self.config.max_keypoints, len(scores)))
@@ -50,8 +50,8 @@ class XFeatLighterGlue(XFeat):
         return Features(keypoints, descriptors, scores, scales, original, features if keep_dense else None)
 
     @staticmethod
-    def sub_pixel(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
-        """(N, 2) sub-pixel keypoints [px]: where the heat is centred around each of (N, 2) peaks [px] of a (H, W) map.
+    def refine_peaks(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+        """Return (N, 2) px: where the heat of a (H, W) map is centred around each of (N, 2) peaks.
 
         The released code takes the peaks themselves, and with them an error of rounding in both images.
         """
@@ -71,34 +71,37 @@ def match_pair(glue: torch.nn.Module, query: Features, reference: Features) -> M
     """What a LightGlue network matches of two images' keypoints."""
     if not len(query) or not len(reference):
         return no_matches()
-    result = glue({"image0": glue_input(query), "image1": glue_input(reference)})
+    result = glue({"image0": to_glue_input(query), "image1": to_glue_input(reference)})
     rows, scores = result["matches"][0], result["scores"][0]
-    return Matches(numpy(query.keypoints[rows[:, 0]]), numpy(rows[:, 1]), numpy(scores))
+    return Matches(to_numpy(query.keypoints[rows[:, 0]]), to_numpy(rows[:, 1]), to_numpy(scores))
 
 
 def load_lighterglue(min_confidence: float) -> torch.nn.Module:
-    """The matcher with its weights; released keys are renamed to kornia's module names."""
+    """Load the matcher with its weights; released keys are renamed to kornia's module names."""
     from kornia.feature.lightglue import LightGlue
 
     # None: build from the sizes given, download nothing.
     network = LightGlue(None, **{**LIGHTERGLUE, "filter_threshold": min_confidence})  # type: ignore[arg-type]
-    released = torch.load(weights_file("xfeat-lighterglue.pt"), map_location="cpu", weights_only=True)
-    weights = {kornia_key(key): value for key, value in released.items() if not key.startswith("extractor.")}
+    released = torch.load(find_weights_file("xfeat-lighterglue.pt"), map_location="cpu", weights_only=True)
+    weights = {to_kornia_key(key): value for key, value in released.items() if not key.startswith("extractor.")}
     weights["confidence_thresholds"] = network.state_dict()["confidence_thresholds"]  # a constant, not released
     network.load_state_dict(weights)
     return network.eval().requires_grad_(False)
 
 
-def kornia_key(key: str) -> str:
-    """`matcher.self_attn.3.…` -> `transformers.3.self_attn.…`."""
+def to_kornia_key(key: str) -> str:
+    """Rename `matcher.self_attn.3.…` to `transformers.3.self_attn.…`."""
     parts = key.removeprefix("matcher.").split(".")
     if parts[0] in ("self_attn", "cross_attn"):
         parts[:2] = ["transformers", parts[1], parts[0]]
     return ".".join(parts)
 
 
-def glue_input(features: Features) -> dict[str, torch.Tensor]:
-    """What the network reads of each image, as a batch of one. kornia refuses pixels below 0, as tiny images have."""
+def to_glue_input(features: Features) -> dict[str, torch.Tensor]:
+    """Return what the network reads of an image, as a batch of one.
+
+    Kornia refuses pixels below 0, as tiny images have.
+    """
     return {
         "keypoints": features.keypoints.clamp(min=0)[None],
         "descriptors": features.descriptors[None].float(),
@@ -106,21 +109,21 @@ def glue_input(features: Features) -> dict[str, torch.Tensor]:
     }
 
 
-def heatmap(logits: torch.Tensor) -> torch.Tensor:
-    """(65, h, w) logits, the last channel "no keypoint" -> (8 h, 8 w) keypoint heat."""
+def to_heatmap(logits: torch.Tensor) -> torch.Tensor:
+    """Turn (65, h, w) logits, the last channel "no keypoint", into (8 h, 8 w) keypoint heat."""
     probability = F.softmax(logits, 0)[: CELL_PX * CELL_PX]
     return F.pixel_shuffle(probability[None], CELL_PX)[0, 0]
 
 
 def find_peaks(heat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, 2) pixels of the local maxima of a (H, W) map above the threshold, and (N,) their values."""
+    """Return (N, 2) pixels of the local maxima of a (H, W) map above the threshold, and (N,) their values."""
     local_max = F.max_pool2d(heat[None], NMS_PX, stride=1, padding=NMS_PX // 2)[0]
     rows, columns = torch.nonzero((heat == local_max) & (heat > MIN_SCORE), as_tuple=True)
     return torch.stack([columns, rows], 1), heat[rows, columns]
 
 
 def sample_bicubic(feature_map: torch.Tensor, keypoints: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Descriptors (N, C) where XFeat was trained to read them: its grid divides by size - 1 and samples by size."""
+    """Sample (N, C) descriptors where XFeat was trained to read them: its grid divides by size - 1, samples by size."""
     extent = keypoints.new_tensor(size) - 1
     grid = (2 * keypoints / extent - 1)[None, None]
     return F.grid_sample(feature_map[None], grid, mode="bicubic", align_corners=False)[0, :, 0].T

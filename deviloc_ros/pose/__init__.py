@@ -1,1 +1,1 @@
-"""From merged correspondences to a pose with its covariance, or to the reason why there is none."""
+"""Solve a pose with its covariance from merged correspondences, or say why there is none."""

@@ -1,4 +1,4 @@
-"""Confidence-based Point Aggregation (CPA): one correspondence per query cell from those of all references."""
+"""Merge the correspondences of all references into one per query cell: Confidence-based Point Aggregation (CPA)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def aggregate(correspondences: Correspondences, config: AggregationConfig) -> Co
 
     The paper averages everything in a cell, so a foreground and a background point meet in mid-air. Here the most
     confident point of a cell speaks first and only points that agree with its depth join it; the others merge among
-    themselves and stay as correspondences of their own, for RANSAC to judge. A large
-    `max_depth_difference` gives the paper's rule.
+    themselves and stay as correspondences of their own, for RANSAC to judge. A large `max_depth_difference` gives the
+    paper's rule.
 
     Returns:
         Correspondences with the mean confidence of what each was merged from, most confident first.
@@ -36,7 +36,7 @@ def aggregate(correspondences: Correspondences, config: AggregationConfig) -> Co
 
 
 def join_first_of_each_cell(groups: NDArray, cells: NDArray, points: Correspondences, tolerance: float) -> NDArray:
-    """One round: in each cell, the first point without a group founds one, and those that agree with it join."""
+    """Do one round: in each cell, the first point without a group founds one, and those that agree with it join."""
     free = np.flatnonzero(groups < 0)
     founders, founder_of = np.unique(cells[free], return_index=True)
     founder = free[founder_of][np.searchsorted(founders, cells[free])]
@@ -48,7 +48,7 @@ def join_first_of_each_cell(groups: NDArray, cells: NDArray, points: Corresponde
 
 
 def merge_groups(points: Correspondences, groups: NDArray) -> Correspondences:
-    """Confidence-weighted means of each group, its mean confidence, and where its first member came from."""
+    """Return confidence-weighted means of each group, its mean confidence, and where its first member came from."""
     _, first, member_of = np.unique(groups, return_index=True, return_inverse=True)
     count = np.bincount(member_of, minlength=len(first))
     total = np.bincount(member_of, points.confidence, minlength=len(first))

@@ -1,4 +1,4 @@
-"""How sure a pose is: from its residuals, cell by cell of a grid over the image."""
+"""Estimate how sure a pose is from its residuals, cell by cell of a grid over the image."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from deviloc_ros.geometry import (
 from deviloc_ros.pose.refinement import (
     MAX_CONDITION,
     NormalEquations,
-    condition,
-    squared,
+    condition_number,
+    sum_squares,
 )
 
 GRID = (8, 6)  # columns, rows
@@ -24,30 +24,30 @@ GRID_CELLS = GRID[0] * GRID[1]
 
 
 def grid_cells(keypoints: NDArray, camera: Camera) -> NDArray:
-    """(N,) number of the cell of a grid over the image that each keypoint lies in."""
+    """Return (N,) the number of the cell of a grid over the image that each keypoint lies in."""
     columns, rows = GRID
     cells = np.floor((keypoints + 0.5) / [camera.width, camera.height] * GRID).astype(int)
     column, row = np.clip(cells, 0, [columns - 1, rows - 1]).T
     return row * columns + column
 
 
-def coverage(keypoints: NDArray, camera: Camera) -> float:
-    """Share of the grid's cells that hold a keypoint."""
+def grid_coverage(keypoints: NDArray, camera: Camera) -> float:
+    """Return the share of the grid's cells that hold a keypoint."""
     return len(np.unique(grid_cells(keypoints, camera))) / GRID_CELLS
 
 
 def pose_covariance(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> NDArray | None:
-    """(6, 6) covariance of world_from_cam from the residuals themselves; None if they do not determine the pose."""
+    """Return the (6, 6) covariance of world_from_cam from the residuals; None if they do not determine the pose."""
     covariance = clustered_covariance(equations, cells)
     return None if covariance is None else covariance_in_world(cam_from_world, covariance[:6, :6])
 
 
 def clustered_covariance(equations: NormalEquations, cells: NDArray) -> NDArray | None:
-    """(P, P) covariance of what the equations solve for; None if the residuals do not determine it.
+    """Return the (P, P) covariance of what the equations solve for; None if the residuals do not determine it.
 
     Were residuals independent, of 1 px, it would be H^-1, H the information; so pycolmap computes it. But neighbours
-    err together, since they share landmarks: a thousand do not carry a thousand times the information. The gradients
-    of grid cells, g_c, vary by M = sum_c g_c g_c^T instead of H, and H^-1 is multiplied by how much more that is on
+    err together, since they share landmarks: a thousand do not carry a thousand times the information. The gradients of
+    grid cells, g_c, vary by M = sum_c g_c g_c^T instead of H, and H^-1 is multiplied by how much more that is on
     average, tr(H^-1 M) / P (the mean design effect of Rao and Scott 1981). The full sandwich H^-1 M H^-1 (Liang and
     Zeger 1986) has 21 numbers to estimate from at most 48 cells, and on real images is now and then far too small.
 
@@ -56,7 +56,7 @@ def clustered_covariance(equations: NormalEquations, cells: NDArray) -> NDArray 
     """
     cells, cell_of = np.unique(cells, return_inverse=True)
     unknowns = len(equations.information)
-    if len(cells) <= unknowns or condition(equations.information) > MAX_CONDITION:
+    if len(cells) <= unknowns or condition_number(equations.information) > MAX_CONDITION:
         return None
     gradients = np.zeros((len(cells), unknowns))
     np.add.at(gradients, cell_of, equations.gradients)
@@ -66,7 +66,7 @@ def clustered_covariance(equations: NormalEquations, cells: NDArray) -> NDArray 
 
 
 def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> float:
-    """How far the camera moves at most [m], to first order, when the correspondences of one grid cell are left out.
+    """Return how far the camera moves at most [m], to first order, without the correspondences of one grid cell.
 
     A covariance knows one minimum. Where points are few and contradict each other, others fit nearly as well, and what
     tells is that a part of the image decides between them: the jackknife's differences (Miller 1974), of cells, since
@@ -75,8 +75,8 @@ def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: 
     total = equations.gradients.sum(0)
     largest_m = 0.0
     for left_out in (cells == cell for cell in np.unique(cells)):
-        information = equations.information - squared(equations.root[left_out])
-        if condition(information) > MAX_CONDITION:
+        information = equations.information - sum_squares(equations.root[left_out])
+        if condition_number(information) > MAX_CONDITION:
             return np.inf
         step = np.linalg.solve(information, equations.gradients[left_out].sum(0) - total)
         largest_m = max(largest_m, translation_distance_m(move_frame(step[:6], cam_from_world), cam_from_world))

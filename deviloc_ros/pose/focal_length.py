@@ -1,4 +1,4 @@
-"""The focal length that fits an image best, and whether it contradicts the calibration."""
+"""Find the focal length that fits an image best, and judge whether it contradicts the calibration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deviloc_ros.geometry import (
 )
 from deviloc_ros.pose.covariance import clustered_covariance, grid_cells
 from deviloc_ros.pose.refinement import (
-    normal_equations,
+    build_normal_equations,
     refine_with_focal,
 )
 from deviloc_ros.types import Correspondences, FocalFit
@@ -29,13 +29,13 @@ def fit_focal(
     cam_from_world: pycolmap.Rigid3d,
     config: PoseConfig,
 ) -> FocalFit | None:
-    """The focal length that fits best, sought from a refined pose and its camera; None where the image does not tell.
+    """Fit the focal length, starting from a refined pose and its camera; None where the image does not tell.
 
     A wrong one moves the camera along its axis by as large a share of the distance, and residuals stay small: a pose
     can be far off and look good. Where depths vary the image tells the two apart.
     """
     fitted_pose, fitted = refine_with_focal(correspondences, fitted, cam_from_world, config)
-    equations = normal_equations(correspondences, fitted, fitted_pose, config, free_focal=True)
+    equations = build_normal_equations(correspondences, fitted, fitted_pose, config, free_focal=True)
     covariance = clustered_covariance(equations, grid_cells(correspondences.keypoints[equations.rows], camera))
     if covariance is None:
         return None
@@ -45,6 +45,6 @@ def fit_focal(
     return FocalFit(scale, std, fitted_pose, float(np.median(depths_m)))
 
 
-def is_off(scale: float, std: float, tolerance: float) -> bool:
-    """Whether a focal length that is `scale` times the camera's is more than `tolerance` off it, and without doubt."""
+def contradicts_calibration(scale: float, std: float, tolerance: float) -> bool:
+    """Return whether a focal length `scale` times the camera's is off by more than `tolerance`, and without doubt."""
     return abs(scale - 1) > max(tolerance, FOCAL_STDS * std)

@@ -1,4 +1,4 @@
-"""Which poses are given: each gate is a reason to withhold one."""
+"""Decide which poses are given: each gate is a reason to withhold one."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from deviloc_ros.geometry import (
     isotropic_covariance,
 )
 from deviloc_ros.pose.covariance import grid_cells, largest_shift_m, pose_covariance
-from deviloc_ros.pose.focal_length import fit_focal, is_off
+from deviloc_ros.pose.focal_length import contradicts_calibration, fit_focal
 from deviloc_ros.pose.refinement import (
-    normal_equations,
+    build_normal_equations,
 )
 from deviloc_ros.status import Status
 from deviloc_ros.types import Evidence, Localized, Lost, Result
 
 
-def gate(
+def apply_gates(
     cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, fitted: Camera, config: PoseConfig
 ) -> Result:
-    """Localized if the evidence carries the pose, which goes with the `fitted` camera."""
+    """Return Localized if the evidence carries the pose, which goes with the `fitted` camera, else Lost."""
     if evidence.inliers < config.min_inliers:
         return Lost(Status.FEW_INLIERS, f"{evidence.inliers} of at least {config.min_inliers}", evidence)
     if evidence.inlier_ratio < config.min_inlier_ratio:
@@ -33,7 +33,7 @@ def gate(
     if evidence.coverage < config.min_coverage:
         return Lost(Status.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
     points = evidence.correspondences
-    equations = normal_equations(points, fitted, cam_from_world, config, free_focal=config.estimate_focal)
+    equations = build_normal_equations(points, fitted, cam_from_world, config, free_focal=config.estimate_focal)
     cells = grid_cells(points.keypoints[equations.rows], camera)
     covariance = pose_covariance(equations, cells, cam_from_world)
     if covariance is None:
@@ -51,6 +51,6 @@ def gate(
     if shift_m > max(config.max_shift_m, position_std_m):
         return Lost(Status.UNSTABLE, f"it moves by {shift_m:.3f} m, position std {position_std_m:.3f} m", evidence)
     trusted = not config.estimate_focal
-    if trusted and focal is not None and is_off(focal.scale, focal.std, config.max_focal_error):
+    if trusted and focal is not None and contradicts_calibration(focal.scale, focal.std, config.max_focal_error):
         return Lost(Status.MISCALIBRATED, f"{focal}: is the calibration that of this camera?", evidence)
     return Localized(cam_from_world, covariance, evidence)

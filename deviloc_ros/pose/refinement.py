@@ -1,4 +1,4 @@
-"""Least weighted residuals: from RANSAC's pose to the one that fits best, and then to the focal length that does."""
+"""Minimize weighted residuals: from RANSAC's pose to the one that fits best, and then to the focal length that does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import move_frame
-from deviloc_ros.pose.reprojection import linearized
+from deviloc_ros.pose.reprojection import linearize
 from deviloc_ros.types import Correspondences
 
 WIDENINGS = (4, 2, 1)  # of the biweight's scale
@@ -21,20 +21,20 @@ MAX_CONDITION = 1e10
 MAX_FOCAL_STEP = 0.5  # of its logarithm
 
 
-def refine(
+def refine_pose(
     correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
 ) -> tuple[pycolmap.Rigid3d, Camera]:
-    """From RANSAC's pose to the least weighted residuals; weights are confidence times Tukey's biweight.
+    """Refine RANSAC's pose to the least weighted residuals; weights are confidence times Tukey's biweight.
 
     The camera is that given, or with `estimate_focal` the one that fits best.
 
     Residuals count less where uncertain depths explain them (`reprojection`). The biweight's scale shrinks to
     `max_residual_px` (graduated non-convexity, Blake and Zisserman 1987), so that the end does not depend on which pose
-    RANSAC happened to find. pycolmap's refinement takes no weights and uses only the inliers of the start; measured on
-    the kitchen, this one has smaller errors.
+    RANSAC happened to find. pycolmap's refinement takes no weights and uses only the inliers of the start, and its
+    errors are larger.
     """
     for widening in WIDENINGS:
-        cam_from_world, camera = gauss_newton(
+        cam_from_world, camera = minimize_residuals(
             correspondences, camera, cam_from_world, config, widening, free_focal=config.estimate_focal
         )
     return cam_from_world, camera
@@ -43,15 +43,15 @@ def refine(
 def refine_with_focal(
     correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
 ) -> tuple[pycolmap.Rigid3d, Camera]:
-    """The same from a refined pose, with the focal length free as well: the pose and the camera that fit best."""
+    """Refine a refined pose with the focal length free as well; return the pose and the camera that fit best."""
     for widening in FOCAL_WIDENINGS:
-        cam_from_world, camera = gauss_newton(
+        cam_from_world, camera = minimize_residuals(
             correspondences, camera, cam_from_world, config, widening, FOCAL_STEP_TOLERANCE, free_focal=True
         )
     return cam_from_world, camera
 
 
-def gauss_newton(
+def minimize_residuals(
     correspondences: Correspondences,
     camera: Camera,
     cam_from_world: pycolmap.Rigid3d,
@@ -61,10 +61,15 @@ def gauss_newton(
     *,
     free_focal: bool = False,
 ) -> tuple[pycolmap.Rigid3d, Camera]:
-    """The nearest minimum. A step that is not solvable ends it, and the gates judge what there is."""
+    """Step to the nearest minimum by Gauss-Newton.
+
+    A step that is not solvable ends it, and the gates judge the rest.
+    """
     for _ in range(MAX_REFINEMENTS):
-        equations = normal_equations(correspondences, camera, cam_from_world, config, widening, free_focal=free_focal)
-        if condition(equations.information) > MAX_CONDITION:
+        equations = build_normal_equations(
+            correspondences, camera, cam_from_world, config, widening, free_focal=free_focal
+        )
+        if condition_number(equations.information) > MAX_CONDITION:
             break
         step = -np.linalg.solve(equations.information, equations.gradients.sum(0))
         cam_from_world = move_frame(step[:6], cam_from_world)
@@ -77,10 +82,10 @@ def gauss_newton(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NormalEquations:
-    """Of the weighted reprojection error, for the motion of `geometry.moved_frame`: P = 6, or 7 with the focal length.
+    """Hold the normal equations of the weighted reprojection error, for the motion of `geometry.move_frame`.
 
-    root: (N, 2, P) Jacobian of each pixel times the root of its weight. gradients: (N, P). rows: (N,) which of the
-    correspondences have weight. information: (P, P).
+    P is 6, or 7 with the focal length. root: (N, 2, P) Jacobian of each pixel times the root of its weight. gradients:
+    (N, P). rows: (N,) which of the correspondences have weight. information: (P, P).
     """
 
     root: NDArray
@@ -89,8 +94,8 @@ class NormalEquations:
     information: NDArray
 
 
-def condition(information: NDArray) -> float:
-    """Condition number once metres and radians are brought to one scale; infinite if a direction is free."""
+def condition_number(information: NDArray) -> float:
+    """Return the condition number once metres and radians are brought to one scale; infinite if a direction is free."""
     diagonal = np.diag(information)
     if diagonal.min() <= 0:
         return np.inf
@@ -98,7 +103,7 @@ def condition(information: NDArray) -> float:
     return float(np.linalg.cond(information / np.outer(scale, scale)))
 
 
-def normal_equations(
+def build_normal_equations(
     correspondences: Correspondences,
     camera: Camera,
     cam_from_world: pycolmap.Rigid3d,
@@ -107,18 +112,18 @@ def normal_equations(
     *,
     free_focal: bool = False,
 ) -> NormalEquations:
-    """At a pose, with the biweight's scale `widening` times what it is in the end."""
+    """Build the equations at a pose, with the biweight's scale `widening` times what it is in the end."""
     scale_px = widening * config.max_residual_px
-    lines = linearized(
+    lines = linearize(
         correspondences, camera, cam_from_world, config.max_depth_discount, scale_px, free_focal=free_focal
     )
     weights = (1 - (lines.errors_px / scale_px) ** 2) ** 2 * correspondences.confidence[lines.rows]
     root = np.sqrt(weights)[:, None, None] * lines.jacobian
     gradients = np.einsum("nij,n,ni->nj", lines.jacobian, weights, lines.residuals)
-    return NormalEquations(root, gradients, lines.rows, squared(root))
+    return NormalEquations(root, gradients, lines.rows, sum_squares(root))
 
 
-def squared(root: NDArray) -> NDArray:
-    """(P, P) sum of J^T J over (N, 2, P)."""
+def sum_squares(root: NDArray) -> NDArray:
+    """Return (P, P), the sum of J^T J over (N, 2, P)."""
     flat = root.reshape(-1, root.shape[2])
     return flat.T @ flat

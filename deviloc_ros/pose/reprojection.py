@@ -1,4 +1,4 @@
-"""Reprojection residuals, and how much of them the uncertain depths of points explain."""
+"""Compute reprojection residuals, and how much of them the uncertain depths of points explain."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the erro
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linearized:
-    """Residuals at a pose, discounted, and their derivatives by the motion of `geometry.moved_frame`.
+    """Hold discounted residuals at a pose and their derivatives by the motion of `geometry.move_frame`.
 
-    rows: (N,) of the correspondences. residuals: (N, 2) px. errors_px: (N,) their lengths. jacobian: (N, 2, 6), or
-    (N, 2, 7) where the last is the logarithm of the focal length.
+    rows: (N,) of the correspondences. residuals: (N, 2) px. errors_px: (N,) their lengths. jacobian: (N, 2, 6), or (N,
+    2, 7) where the last is the logarithm of the focal length.
     """
 
     rows: NDArray
@@ -31,7 +31,7 @@ class Linearized:
     jacobian: NDArray
 
 
-def linearized(
+def linearize(
     correspondences: Correspondences,
     camera: Camera,
     cam_from_world: pycolmap.Rigid3d,
@@ -40,7 +40,7 @@ def linearized(
     *,
     free_focal: bool = False,
 ) -> Linearized:
-    """Those correspondences whose discounted residual is shorter than `max_error_px`.
+    """Return the correspondences whose discounted residual is shorter than `max_error_px`, linearized at a pose.
 
     A point that was lifted from a reference is uncertain along the reference's ray, which the query sees as an epipolar
     line. Residuals are whitened, as by Vakhitov et al. (Uncertainty-Aware Camera Pose Estimation from Points and Lines,
@@ -53,7 +53,9 @@ def linearized(
     points, residuals = correspondences[rows], residuals[rows]
     in_cam = transform_points(cam_from_world, points.points_in_world)
     jacobian = projection_jacobian(in_cam, camera)
-    one_std = (in_cam - transform_points(cam_from_world, points.origins)) * depth_stds(points.confidence)[:, None]
+    one_std = (in_cam - transform_points(cam_from_world, points.origins)) * depth_stds_from_confidence(
+        points.confidence
+    )[:, None]
     line = np.einsum("nij,nj->ni", jacobian[:, :, :3], one_std)  # px: how far one standard deviation moves the point
     length = np.linalg.norm(line, axis=1)
     line = line / np.maximum(length, 1e-9)[:, None]  # of unit length, the epipolar line's direction
@@ -69,26 +71,26 @@ def linearized(
     return Linearized(rows[left], residuals[left], errors_px[left], jacobian)
 
 
-def depth_stds(confidence: NDArray) -> NDArray:
-    """(N,) standard deviation of depths, relative to them, that (N,) confidence amounts to.
+def depth_stds_from_confidence(confidence: NDArray) -> NDArray:
+    """Return (N,) standard deviations of depths, relative to them, that (N,) confidence amounts to.
 
     Errors of inferred depths have heavy tails: on rendered views kept from training those of one confidence are nearly
-    distributed as Cauchy's, P(error < r) = 2 / pi atan(r / m), half of them below m, with
-    r = RIGHT_DEPTH_ERROR. What counts here is their middle, so this is the standard deviation of the normal
-    distribution that also has half of them below m.
+    distributed as Cauchy's, P(error < r) = 2 / pi atan(r / m), half of them below m, with r = RIGHT_DEPTH_ERROR. What
+    counts here is their middle, so this is the standard deviation of the normal distribution that also has half of them
+    below m.
     """
     return STD_PER_MEDIAN * RIGHT_DEPTH_ERROR / np.tan(np.pi / 2 * np.maximum(confidence, 1e-6))
 
 
 def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray:
-    """(N, 2) projected minus measured [px]; infinite for points behind the camera."""
+    """Return (N, 2) projected minus measured pixels; infinite for points behind the camera."""
     projected = camera.project(transform_points(cam_from_world, correspondences.points_in_world))
     residuals = projected - correspondences.keypoints
     return np.where(np.isfinite(residuals), residuals, np.inf)
 
 
 def projection_jacobian(points_in_cam: NDArray, camera: Camera) -> NDArray:
-    """(N, 2, 6) d(pixel) / d(motion of `geometry.moved_frame`), of whatever lens, by central differences.
+    """Return (N, 2, 6) d(pixel) / d(motion of `geometry.move_frame`), of whatever lens, by central differences.
 
     Along its own ray a point does not move in the image, which gives the derivative by z.
     """

@@ -1,4 +1,4 @@
-"""Correspondences -> Localized | Lost: RANSAC, refinement, covariance, and the gates. The only caller of PnP."""
+"""Turn correspondences into Localized or Lost by RANSAC, refinement, covariance and gates. Nothing else calls PnP."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import (
     is_finite,
 )
-from deviloc_ros.pose.covariance import coverage
-from deviloc_ros.pose.gates import gate
+from deviloc_ros.pose.covariance import grid_coverage
+from deviloc_ros.pose.gates import apply_gates
 from deviloc_ros.pose.refinement import (
-    refine,
+    refine_pose,
 )
 from deviloc_ros.pose.reprojection import residuals_px
 from deviloc_ros.status import Status
@@ -23,7 +23,7 @@ from deviloc_ros.types import Correspondences, Evidence, Lost, Result
 
 
 def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConfig) -> Result:
-    """Pose from 2D-3D correspondences, or the reason why it is not to be believed.
+    """Solve the pose from 2D-3D correspondences, or say why it is not to be believed.
 
     Returns:
         Localized with the covariance of world_from_cam, or Lost(FEW_CORRESPONDENCES | NO_CONSENSUS | FEW_INLIERS |
@@ -39,13 +39,14 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
     if estimate is None or not is_finite(estimate["cam_from_world"]):
         return Lost(Status.NO_CONSENSUS, f"{len(correspondences)} correspondences", Evidence(correspondences))
     start = replace(camera, params=tuple(of_ransac.params))
-    cam_from_world, fitted = refine(correspondences, start, estimate["cam_from_world"], config)
+    cam_from_world, fitted = refine_pose(correspondences, start, estimate["cam_from_world"], config)
     inliers = np.linalg.norm(residuals_px(correspondences, fitted, cam_from_world), axis=1) < config.max_residual_px
-    evidence = Evidence(correspondences, inliers, coverage(correspondences.keypoints[inliers], camera))
-    return gate(cam_from_world, evidence, camera, fitted, config)
+    evidence = Evidence(correspondences, inliers, grid_coverage(correspondences.keypoints[inliers], camera))
+    return apply_gates(cam_from_world, evidence, camera, fitted, config)
 
 
 def ransac_options(config: PoseConfig) -> pycolmap.AbsolutePoseEstimationOptions:
+    """Return pycolmap's options, with the seed that makes the same query give the same pose."""
     options = pycolmap.AbsolutePoseEstimationOptions()
     options.estimate_focal_length = config.estimate_focal
     options.ransac.max_error = config.max_reprojection_error_px

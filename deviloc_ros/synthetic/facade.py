@@ -1,4 +1,4 @@
-"""House fronts: windows set back into the wall, doors, balconies, columns, steps, a square in front."""
+"""Build house fronts: windows set back into the wall, doors, balconies, columns, steps, a square in front."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from deviloc_ros.synthetic.scene import Scene, Surface, random_rotation
 X, Y, Z = np.eye(3)
 
 
-def random_facade(rng: Generator) -> Scene:
-    """A front of 5 to 30 m along x, facing -y, with cameras on the square before it."""
+def make_facade(rng: Generator) -> Scene:
+    """Make a front of 5 to 30 m along x, facing -y, with cameras on the square before it."""
     width = float(np.exp(rng.uniform(np.log(5), np.log(30))))
     height = float(np.clip(width * rng.uniform(0.4, 1.2), 4, 22))
     palette = Palette(rng, textures.FACADES)
@@ -21,7 +21,7 @@ def random_facade(rng: Generator) -> Scene:
     scene = Scene(light=light, ambient=rng.uniform(0.4, 0.75), sky=rng.uniform([190, 170, 150], [255, 240, 230]))
     far = max(0.9 * width, 6.0)
     scene.free_low, scene.free_high = np.array([-0.2 * width, -far, 0.8]), np.array([1.2 * width, -1.5, 3.0])
-    scene.add_quad((-40, 40, 0), (width + 80) * X, -(far + 80) * Y, palette.surface("floor", (1, 5)))
+    scene.add_quad((-40, 40, 0), (width + 80) * X, -(far + 80) * Y, palette.draw_surface("floor", (1, 5)))
     add_front(scene, rng, palette, width, height)
     if rng.random() < 0.5:
         add_columns(scene, rng, palette, width, height)
@@ -34,12 +34,12 @@ def random_facade(rng: Generator) -> Scene:
 
 
 def add_front(scene: Scene, rng: Generator, palette: Palette, width: float, height: float) -> None:
-    """A wall with openings in bays and storeys."""
+    """Add a wall with openings in bays and storeys."""
     storeys, bays = max(1, round(height / rng.uniform(2.8, 4.5))), max(1, round(width / rng.uniform(1.8, 4.0)))
     storey, bay = height / storeys, width / bays
     opening = np.array([bay * rng.uniform(0.3, 0.7), storey * rng.uniform(0.4, 0.7)])
     recess = rng.uniform(0.08, 0.6)
-    wall, trim = palette.surface("wall", (1, 4), glossy=0.0), palette.surface("object", (0.5, 2))
+    wall, trim = palette.draw_surface("wall", (1, 4), glossy=0.0), palette.draw_surface("object", (0.5, 2))
     balconies, frames, cornice = rng.random() < 0.4, rng.random() < 0.6, rng.random() < 0.6
     sill = (storey - opening[1]) * rng.uniform(0.3, 0.7)
     for level in range(storeys):
@@ -59,8 +59,10 @@ def add_front(scene: Scene, rng: Generator, palette: Palette, width: float, heig
             scene.add_box((width / 2, -bulge / 2, bottom + storey), (width + 0.2, bulge, rng.uniform(0.1, 0.3)), trim)
 
 
-def wall_piece(scene: Scene, surface: Surface, x: float, z: float, width: float, height: float, y: float = 0.0) -> None:
-    """Part of a wall facing -y with lower left corner (x, z); its texture continues from piece to piece."""
+def add_wall_piece(
+    scene: Scene, surface: Surface, x: float, z: float, width: float, height: float, y: float = 0.0
+) -> None:
+    """Add a piece of wall facing -y with lower left corner (x, z); its texture continues from piece to piece."""
     if width > 1e-3 and height > 1e-3:
         start = (x / surface.meters, -(z + height) / surface.meters)
         scene.add_quad((x, y, z + height), width * X, -height * Z, surface, start)
@@ -69,35 +71,35 @@ def wall_piece(scene: Scene, surface: Surface, x: float, z: float, width: float,
 def add_wall_row(
     scene: Scene, wall: Surface, bottom: float, storey: float, bays: int, bay: float, opening: np.ndarray, sill: float
 ) -> None:
-    """One storey of wall around its openings."""
+    """Add one storey of wall around its openings."""
     width, gap = bays * bay, bay - opening[0]
-    wall_piece(scene, wall, 0, bottom, width, sill)
-    wall_piece(scene, wall, 0, bottom + sill + opening[1], width, storey - sill - opening[1])
+    add_wall_piece(scene, wall, 0, bottom, width, sill)
+    add_wall_piece(scene, wall, 0, bottom + sill + opening[1], width, storey - sill - opening[1])
     for number in range(bays + 1):
         left = max(number * bay - gap / 2, 0)
         right = min(number * bay + gap / 2, width)
-        wall_piece(scene, wall, left, bottom + sill, right - left, opening[1])
+        add_wall_piece(scene, wall, left, bottom + sill, right - left, opening[1])
 
 
 def add_opening(
     scene: Scene, palette: Palette, wall: Surface, x: float, z: float, opening: np.ndarray, recess: float
 ) -> None:
-    """The four reveals of a window or door, and the pane at their end."""
+    """Add the four reveals of a window or door, and the pane at their end."""
     w, h = opening
-    pane = palette.surface("print" if palette.rng.random() < 0.6 else "object", (1, 2), glossy=0.6)
+    pane = palette.draw_surface("print" if palette.rng.random() < 0.6 else "object", (1, 2), glossy=0.6)
     scene.add_quad((x, recess, z + h), w * X, -h * Z, pane)
     scene.add_quad((x, 0, z + h), recess * Y, -h * Z, wall)
     scene.add_quad((x + w, recess, z + h), -recess * Y, -h * Z, wall)
     scene.add_quad((x, recess, z), w * X, -recess * Y, wall)
     scene.add_quad((x, 0, z + h), w * X, recess * Y, wall)
     if palette.rng.random() < 0.5:
-        bar = palette.surface("object", (0.2, 1))
+        bar = palette.draw_surface("object", (0.2, 1))
         scene.add_box((x + w / 2, recess - 0.04, z + h / 2), (0.05, 0.05, h), bar)
         scene.add_box((x + w / 2, recess - 0.04, z + h * 0.6), (w, 0.05, 0.05), bar)
 
 
 def add_frame(scene: Scene, rng: Generator, trim: Surface, x: float, z: float, opening: np.ndarray) -> None:
-    """A raised border around an opening."""
+    """Add a raised border around an opening."""
     w, h = opening
     border, bulge = rng.uniform(0.06, 0.15), rng.uniform(0.02, 0.1)
     scene.add_box((x - border / 2, -bulge / 2, z + h / 2), (border, bulge, h), trim)
@@ -106,9 +108,9 @@ def add_frame(scene: Scene, rng: Generator, trim: Surface, x: float, z: float, o
 
 
 def add_balcony(scene: Scene, rng: Generator, palette: Palette, x: float, z: float, width: float) -> None:
-    """A slab with a railing of thin bars."""
+    """Add a slab with a railing of thin bars."""
     depth, rail = rng.uniform(0.4, 1.2), 0.9
-    stone = palette.surface("object", (0.5, 2))
+    stone = palette.draw_surface("object", (0.5, 2))
     scene.add_box((x + width / 2, -depth / 2, z - 0.1), (width + 0.4, depth, 0.15), stone)
     scene.add_box((x + width / 2, -depth, z + rail), (width + 0.4, 0.05, 0.05), stone)
     for bar in np.linspace(x - 0.18, x + width + 0.18, 5):
@@ -116,8 +118,8 @@ def add_balcony(scene: Scene, rng: Generator, palette: Palette, x: float, z: flo
 
 
 def add_columns(scene: Scene, rng: Generator, palette: Palette, width: float, height: float) -> None:
-    """A row of columns, each of two boxes turned by 45 degrees: eight-sided."""
-    stone = palette.surface("wall", (0.8, 2))
+    """Add a row of columns, each of two boxes turned by 45 degrees: eight-sided."""
+    stone = palette.draw_surface("wall", (0.8, 2))
     side, tall, out = rng.uniform(0.2, 0.8), height * rng.uniform(0.4, 1.0), rng.uniform(0.5, 2.5)
     turned = np.array([[1, -1, 0], [1, 1, 0], [0, 0, np.sqrt(2)]]) / np.sqrt(2)
     for x in np.linspace(0.1, 0.9, int(rng.integers(2, 7))) * width:
@@ -128,8 +130,8 @@ def add_columns(scene: Scene, rng: Generator, palette: Palette, width: float, he
 
 
 def add_steps(scene: Scene, rng: Generator, palette: Palette, width: float) -> None:
-    """Stairs up to the wall."""
-    stone = palette.surface("floor", (0.8, 2))
+    """Add stairs up to the wall."""
+    stone = palette.draw_surface("floor", (0.8, 2))
     count, x, length = int(rng.integers(2, 7)), rng.uniform(0.3, 0.7) * width, width * rng.uniform(0.2, 0.8)
     for number in range(count):
         depth = 0.3 * (count - number)
@@ -137,19 +139,19 @@ def add_steps(scene: Scene, rng: Generator, palette: Palette, width: float) -> N
 
 
 def add_wings(scene: Scene, rng: Generator, palette: Palette, width: float, height: float) -> None:
-    """Neighbouring houses, set back, in line or standing out."""
-    palette.add("far", textures.windows)
+    """Add neighbouring houses, set back, in line or standing out."""
+    palette.add_texture("far", textures.draw_windows)
     for x, side in ((0.0, -1), (width, 1)):
         extent = np.array([rng.uniform(5, 20), 12, height * rng.uniform(0.5, 1.3)])
         setback = rng.uniform(-3, 4)
         centre = (x + side * (extent[0] / 2 + 0.01), 6 + setback, extent[2] / 2)
-        scene.add_box(centre, extent, palette.surface("far", (4, 12), glossy=0.0))
+        scene.add_box(centre, extent, palette.draw_surface("far", (4, 12), glossy=0.0))
 
 
 def add_statue(scene: Scene, rng: Generator, palette: Palette, place: np.ndarray) -> None:
-    """A pedestal and a heap of tumbled blocks."""
+    """Add a pedestal and a heap of tumbled blocks."""
     base = rng.uniform([0.4, 0.4, 0.2], [1.0, 1.0, 1.2])
-    stone = palette.surface("wall", (0.5, 2))
+    stone = palette.draw_surface("wall", (0.5, 2))
     scene.add_box(place + base[2] / 2 * Z, base, stone, random_rotation(rng, upright=True))
     for _ in range(rng.integers(1, 8)):
         where = place + (base[2] + rng.uniform(0, 1.0)) * Z + rng.normal(0, 0.2, 3)

@@ -1,4 +1,4 @@
-"""A seeded palette of surfaces for one scene: few textures, many looks."""
+"""Draw surfaces for one scene from a seeded palette: few textures, many looks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deviloc_ros.synthetic.scene import Surface, Texture
 
 
 class Palette:
-    """Draws surfaces from a handful of textures per use, as one building uses few materials."""
+    """Draw surfaces from a handful of textures per use, as one building uses few materials."""
 
     def __init__(self, rng: Generator, walls: Sequence[textures.Maker] = textures.WALLS, per_use: int = 3) -> None:
         self.rng = rng
@@ -19,14 +19,14 @@ class Palette:
         makers = {"wall": walls, "floor": textures.FLOORS, "object": textures.OBJECTS, "print": textures.PRINTS}
         for use, family in makers.items():
             for _ in range(per_use + (use in ("object", "print"))):
-                self.add(use, family[int(rng.integers(len(family)))])
+                self.add_texture(use, family[int(rng.integers(len(family)))])
 
-    def add(self, use: str, maker: textures.Maker) -> None:
-        """One more texture for `use`."""
+    def add_texture(self, use: str, maker: textures.Maker) -> None:
+        """Add one more texture for `use`."""
         self.textures.setdefault(use, []).append(Texture(maker(self.rng)))
 
-    def surface(self, use: str, meters: tuple[float, float] = (0.5, 2.5), glossy: float = 0.15) -> Surface:
-        """A random surface whose texture covers between `meters`; a share `glossy` of them reflects the lamp."""
+    def draw_surface(self, use: str, meters: tuple[float, float] = (0.5, 2.5), glossy: float = 0.15) -> Surface:
+        """Draw a surface whose texture covers between `meters`; a share `glossy` of them reflects the lamp."""
         rng = self.rng
         choices = self.textures[use]
         tint = rng.uniform(0.65, 1.1) * rng.uniform(0.9, 1.1, 3)

@@ -1,4 +1,4 @@
-"""Ray casting of textured rectangles: exact depth, antialiased colour.
+"""Render textured rectangles by casting rays: exact depth, antialiased colour.
 
 With rays r of z = 1, a rectangle's inverse depth 1/z and its coordinates u/z, v/z are linear in r, whatever the lens:
 that only decides which ray a pixel has.
@@ -25,15 +25,15 @@ NOTHING = -1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RayGrid:
-    """x and y of the rays (z = 1) of a grid of samples, and the least and greatest of each column's x and row's y."""
+    """Hold x and y of the rays (z = 1) of a grid of samples, and the bounds of each column's x and row's y."""
 
     x: NDArray
     y: NDArray
     column_bounds: NDArray
     row_bounds: NDArray
 
-    def window(self, low: NDArray, high: NDArray) -> tuple[slice, slice]:
-        """Rows and columns whose rays can lie between `low` and `high` (x, y)."""
+    def find_window(self, low: NDArray, high: NDArray) -> tuple[slice, slice]:
+        """Return the rows and columns whose rays can lie between `low` and `high` (x, y)."""
         columns = np.flatnonzero((self.column_bounds[1] >= low[0]) & (self.column_bounds[0] <= high[0]))
         rows = np.flatnonzero((self.row_bounds[1] >= low[1]) & (self.row_bounds[0] <= high[1]))
         if not len(rows) or not len(columns):
@@ -42,8 +42,8 @@ class RayGrid:
 
 
 @lru_cache(maxsize=4)
-def ray_grid(camera: Camera, samples: int) -> RayGrid:
-    """Rays of `samples` x `samples` points in each pixel."""
+def make_ray_grid(camera: Camera, samples: int) -> RayGrid:
+    """Make the rays of `samples` x `samples` points in each pixel."""
     xs = (np.arange(camera.width * samples) + 0.5) / samples - 0.5
     ys = (np.arange(camera.height * samples) + 0.5) / samples - 0.5
     pixels = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
@@ -52,7 +52,7 @@ def ray_grid(camera: Camera, samples: int) -> RayGrid:
 
 
 def plane_coefficients(scene: Scene, cam_from_world: pycolmap.Rigid3d) -> NDArray:
-    """(Q, 3, 3): for each rectangle the rows that give 1/z, u/z and v/z [1/m] when multiplied with a ray of z = 1."""
+    """Return (Q, 3, 3): of each rectangle the rows that times a ray of z = 1 give 1/z, u/z and v/z [1/m]."""
     origins, edges_u, edges_v = scene.frames
     rotation = cam_from_world.rotation.matrix()
     origins, edges_u, edges_v = transform_points(cam_from_world, origins), edges_u @ rotation.T, edges_v @ rotation.T
@@ -67,15 +67,18 @@ def plane_coefficients(scene: Scene, cam_from_world: pycolmap.Rigid3d) -> NDArra
     return np.stack(rows, 1)
 
 
-def facing(scene: Scene, centre: NDArray) -> NDArray:
-    """(Q,) whether each rectangle shows its picture, or its back where that counts, to a camera at `centre`."""
+def is_facing(scene: Scene, centre: NDArray) -> NDArray:
+    """Return (Q,) whether each rectangle shows its picture, or its back where that counts, to a camera at `centre`."""
     origins, edges_u, edges_v = scene.frames
     in_front = (np.cross(edges_u, edges_v) * (origins - centre)).sum(1) > 0
     return in_front | np.array([quad.two_sided for quad in scene.quads], bool)
 
 
-def outline(corners: NDArray) -> tuple[NDArray, NDArray] | None:
-    """Bounds (x, y) at z = 1 of a polygon (K, 3) in the camera frame, cut at the near plane; None if behind it."""
+def outline_bounds(corners: NDArray) -> tuple[NDArray, NDArray] | None:
+    """Return bounds (x, y) at z = 1 of a polygon (K, 3) in the camera frame, cut at the near plane.
+
+    None if behind it.
+    """
     following = np.roll(corners, -1, 0)
     kept = corners[corners[:, 2] >= NEAR_M]
     crossing = (corners[:, 2] >= NEAR_M) != (following[:, 2] >= NEAR_M)
@@ -88,24 +91,24 @@ def outline(corners: NDArray) -> tuple[NDArray, NDArray] | None:
     return image.min(0), image.max(0)
 
 
-def windows(scene: Scene, cam_from_world: pycolmap.Rigid3d, rays: RayGrid) -> list[tuple[int, slice, slice]]:
-    """Rectangles that may be seen, each with the rows and columns where."""
+def find_visible(scene: Scene, cam_from_world: pycolmap.Rigid3d, rays: RayGrid) -> list[tuple[int, slice, slice]]:
+    """Return the rectangles that may be seen, each with the rows and columns where."""
     origins, u, v = scene.frames
     corners = transform_points(
         cam_from_world, np.stack([origins, origins + u, origins + u + v, origins + v], 1).reshape(-1, 3)
     )
     found = []
-    for number in np.flatnonzero(facing(scene, cam_from_world.tgt_origin_in_src())):
-        bounds = outline(corners[4 * number : 4 * number + 4])
+    for number in np.flatnonzero(is_facing(scene, cam_from_world.tgt_origin_in_src())):
+        bounds = outline_bounds(corners[4 * number : 4 * number + 4])
         if bounds is not None:
-            rows, columns = rays.window(*bounds)
+            rows, columns = rays.find_window(*bounds)
             if rows.stop:
                 found.append((int(number), rows, columns))
     return found
 
 
-def cast(coefficients: NDArray, seen: list[tuple[int, slice, slice]], rays: RayGrid) -> NDArray:
-    """(h, w) int16 number of the rectangle that each ray meets first, or NOTHING."""
+def cast_rays(coefficients: NDArray, seen: list[tuple[int, slice, slice]], rays: RayGrid) -> NDArray:
+    """Return (h, w) int16, the number of the rectangle that each ray meets first, or NOTHING."""
     nearest = np.zeros(rays.x.shape, np.float32)  # inverse depth
     index = np.full(rays.x.shape, NOTHING, np.int16)
     for number, rows, columns in seen:
@@ -123,18 +126,21 @@ def cast(coefficients: NDArray, seen: list[tuple[int, slice, slice]], rays: RayG
     return index
 
 
-def surfaces(scene: Scene, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> tuple[NDArray, NDArray]:
-    """What each pixel sees, exactly: (H, W) int16 rectangle numbers or NOTHING, and (Q, 3) planes.
+def find_surfaces(scene: Scene, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> tuple[NDArray, NDArray]:
+    """Return what each pixel sees, exactly: (H, W) int16 rectangle numbers or NOTHING, and (Q, 3) planes.
 
     A plane times a ray of z = 1 is the inverse depth [1/m], at any subpixel position on that rectangle.
     """
-    rays = ray_grid(camera, 1)
+    rays = make_ray_grid(camera, 1)
     coefficients = plane_coefficients(scene, cam_from_world)
-    return cast(coefficients, windows(scene, cam_from_world, rays), rays), coefficients[:, 0]
+    return cast_rays(coefficients, find_visible(scene, cam_from_world, rays), rays), coefficients[:, 0]
 
 
-def depth_of(index: NDArray, planes: NDArray, rays: NDArray) -> NDArray:
-    """Depth [m] along rays (..., 3) of z = 1 that meet rectangles `index` (...); 0 where they meet nothing."""
+def depth_along_rays(index: NDArray, planes: NDArray, rays: NDArray) -> NDArray:
+    """Return the depth [m] along rays (..., 3) of z = 1 that meet rectangles `index` (...).
+
+    0 where they meet nothing.
+    """
     depth = np.zeros(index.shape)
     hit = index != NOTHING
     depth[hit] = 1 / (planes[index[hit]] * rays[hit]).sum(-1)
@@ -142,15 +148,15 @@ def depth_of(index: NDArray, planes: NDArray, rays: NDArray) -> NDArray:
 
 
 def render_depth(scene: Scene, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray:
-    """(H, W) float32 depth [m] at the pixel centres, 0 where there is nothing."""
-    index, planes = surfaces(scene, camera, cam_from_world)
-    grid = ray_grid(camera, 1)
+    """Render (H, W) float32 depth [m] at the pixel centres, 0 where there is nothing."""
+    index, planes = find_surfaces(scene, camera, cam_from_world)
+    grid = make_ray_grid(camera, 1)
     rays = np.stack([grid.x, grid.y, np.ones_like(grid.x)], -1)
-    return depth_of(index, planes, rays).astype(np.float32)
+    return depth_along_rays(index, planes, rays).astype(np.float32)
 
 
 def render(scene: Scene, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> tuple[NDArray, NDArray]:
-    """What the camera sees.
+    """Render what the camera sees.
 
     Returns:
         (H, W, 3) uint8 BGR image, antialiased, and (H, W) float32 depth [m] at the pixel centres, 0 for nothing.
@@ -159,11 +165,11 @@ def render(scene: Scene, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> tu
 
 
 def render_color(scene: Scene, camera: Camera, cam_from_world: pycolmap.Rigid3d, samples: int = SAMPLES) -> NDArray:
-    """(H, W, 3) uint8 BGR image; `samples` per pixel and axis are averaged."""
-    rays = ray_grid(camera, samples)
+    """Render a (H, W, 3) uint8 BGR image; `samples` per pixel and axis are averaged."""
+    rays = make_ray_grid(camera, samples)
     coefficients = plane_coefficients(scene, cam_from_world).astype(np.float32)
-    seen = windows(scene, cam_from_world, rays)
-    index = cast(coefficients, seen, rays)
+    seen = find_visible(scene, cam_from_world, rays)
+    index = cast_rays(coefficients, seen, rays)
     image = np.empty((*index.shape, 3), np.uint8)
     image[:] = scene.sky
     centre = cam_from_world.tgt_origin_in_src()
@@ -176,14 +182,14 @@ def render_color(scene: Scene, camera: Camera, cam_from_world: pycolmap.Rigid3d,
         x, y = rays.x[rows, columns][tight], rays.y[rows, columns][tight]
         quad = scene.quads[number]
         u, v, level = texture_coordinates(quad, coefficients[number], x, y, camera.focal_px * samples)
-        color = sample(quad, u, v, level)
-        color = cv2.multiply(color, shading(scene, quad, centre, u, v), dtype=cv2.CV_8U)
+        color = sample_texture(quad, u, v, level)
+        color = cv2.multiply(color, shade(scene, quad, centre, u, v), dtype=cv2.CV_8U)
         np.copyto(window, color, where=mask[..., None])
     return cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
 
 
 def bounding_slices(mask: NDArray) -> tuple[slice, slice] | None:
-    """The smallest window that holds all true values."""
+    """Return the smallest window that holds all true values, or None if there is none."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return None
@@ -193,7 +199,7 @@ def bounding_slices(mask: NDArray) -> tuple[slice, slice] | None:
 def texture_coordinates(
     quad: Quad, coefficients: NDArray, x: NDArray, y: NDArray, focal_px: float
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Coordinates u, v on the rectangle and the mip level (float) for rays x, y whose samples are 1/focal apart."""
+    """Return u, v on the rectangle and the mip level (float) for rays x, y whose samples are 1/focal apart."""
     (w0, w1, w2), (u0, u1, u2), (v0, v1, v2) = coefficients
     z = 1 / np.maximum(w0 * x + w1 * y + w2, 1e-4)
     u, v = (u0 * x + u1 * y + u2) * z, (v0 * x + v1 * y + v2) * z
@@ -207,8 +213,8 @@ def texture_coordinates(
     return u, v, np.clip(level, 0, len(quad.surface.texture.sides) - 1.001, dtype=np.float32)
 
 
-def sample(quad: Quad, u: NDArray, v: NDArray, level: NDArray) -> NDArray:
-    """(h, w, 3) uint8 colour of the texture, linear in position and between mip levels."""
+def sample_texture(quad: Quad, u: NDArray, v: NDArray, level: NDArray) -> NDArray:
+    """Return (h, w, 3) uint8 colour of the texture, linear in position and between mip levels."""
     texture = quad.surface.texture
     s = np.mod(quad.texture_origin[0] + u * np.float32(quad.repeats[0]), 1, dtype=np.float32)
     t = np.mod(quad.texture_origin[1] + v * np.float32(quad.repeats[1]), 1, dtype=np.float32)
@@ -222,8 +228,8 @@ def sample(quad: Quad, u: NDArray, v: NDArray, level: NDArray) -> NDArray:
     return cv2.blendLinear(colors[0], colors[1], 1 - upper, upper)
 
 
-def shading(scene: Scene, quad: Quad, centre: NDArray, u: NDArray, v: NDArray) -> NDArray:
-    """(h, w, 3) float32 gain: ambient light, the lamp's (Lambert) and its highlight on glossy surfaces."""
+def shade(scene: Scene, quad: Quad, centre: NDArray, u: NDArray, v: NDArray) -> NDArray:
+    """Return (h, w, 3) float32 gain: ambient light, the lamp's (Lambert) and its highlight on glossy surfaces."""
     grid = np.linspace(0, 1, 16)
     points = quad.origin + grid[None, :, None] * quad.edge_u + grid[:, None, None] * quad.edge_v  # (v, u, 3)
     normal = np.cross(quad.edge_v, quad.edge_u)

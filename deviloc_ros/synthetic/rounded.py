@@ -1,4 +1,4 @@
-"""Things that are not flat: columns, pipes, cans, arches and cloth, each a strip of narrow rectangles."""
+"""Add things that are not flat: columns, pipes, cans, arches and cloth, each a strip of narrow rectangles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_strip(scene: Scene, points: NDArray, along: NDArray, surface: Surface, t
 def add_cylinder(
     scene: Scene, centre: NDArray, radius: float, height: float, surface: Surface, rotation: NDArray
 ) -> None:
-    """A prism of SIDES sides around the third column of `rotation`, closed at both ends."""
+    """Add a prism of SIDES sides around the third column of `rotation`, closed at both ends."""
     angles = np.linspace(0, 2 * np.pi, SIDES + 1)
     ring = radius * (np.cos(angles)[:, None] * rotation[:, 0] + np.sin(angles)[:, None] * rotation[:, 1])
     axis = height * rotation[:, 2]
@@ -43,7 +43,7 @@ def add_cylinder(
 
 
 def add_cloth(scene: Scene, rng: Generator, corner: NDArray, size: NDArray, surface: Surface) -> None:
-    """A curtain hanging from `corner`: a sheet with folds, seen from both sides."""
+    """Add a curtain hanging from `corner`: a sheet with folds, seen from both sides."""
     rotation = random_rotation(rng, upright=True)
     across = np.linspace(0, 1, int(rng.integers(10, 25)))
     folds = size[0] * rng.uniform(0.02, 0.12) * np.sin(2 * np.pi * (rng.uniform(0.5, 4) * across + rng.random()))
@@ -57,7 +57,7 @@ def add_rounded_things(scene: Scene, rng: Generator) -> None:
     scale = float(np.linalg.norm(scene.free_high - scene.free_low)) / 8
     for _ in range(rng.integers(0, 13)):
         at = random_target(scene, rng)
-        surface = palette.surface(str(rng.choice(["print", "object", "wall"])), (0.2, 1.5))
+        surface = palette.draw_surface(str(rng.choice(["print", "object", "wall"])), (0.2, 1.5))
         kind = rng.choice(["column", "can", "pipe", "cloth"])
         if kind == "column":
             radius, height = scale * rng.uniform(0.05, 0.35), scale * rng.uniform(0.5, 3)

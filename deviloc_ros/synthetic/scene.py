@@ -1,4 +1,4 @@
-"""A scene: textured rectangles in a world frame whose z axis points up [m]."""
+"""Describe a scene: textured rectangles in a world frame whose z axis points up [m]."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 class Texture:
-    """A square image and its mip levels, packed into one atlas so that one look-up can mix levels.
+    """Hold a square image and its mip levels, packed into one atlas so that one look-up can mix levels.
 
     Attributes:
         atlas: (h, w, 3) uint8 BGR, each level with a wrapped border of one texel, since textures repeat.
@@ -39,7 +39,10 @@ class Texture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surface:
-    """How a rectangle looks. A texture covers `meters`; `tint` multiplies BGR; `gloss` in [0, 1] is its highlight."""
+    """Describe how a rectangle looks. A texture covers `meters`; `tint` multiplies BGR.
+
+    `gloss` in [0, 1] is its highlight.
+    """
 
     texture: Texture
     meters: float = 1.0
@@ -49,10 +52,11 @@ class Surface:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quad:
-    """A rectangle `origin + u edge_u + v edge_v`, u and v in [0, 1], hung like a picture: edge_u right, edge_v down.
+    """Hold a rectangle `origin + u edge_u + v edge_v`, u and v in [0, 1].
 
-    So edge_u x edge_v points away from who looks at it; from behind it is invisible unless `two_sided`. The texture
-    starts at `texture_origin` and repeats `repeats` times along the two edges.
+    It hangs like a picture: edge_u right, edge_v down. It hangs like a picture: edge_u right, edge_v down. So edge_u x
+    edge_v points away from who looks at it; from behind it is invisible unless `two_sided`. The texture starts at
+    `texture_origin` and repeats `repeats` times along the two edges.
     """
 
     origin: NDArray
@@ -66,7 +70,7 @@ class Quad:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solid:
-    """A box no camera may enter: centre (3,), axes (3, 3) with unit rows, half sizes (3,)."""
+    """Bound a box no camera may enter: centre (3,), axes (3, 3) with unit rows, half sizes (3,)."""
 
     centre: NDArray
     axes: NDArray
@@ -75,10 +79,10 @@ class Solid:
 
 @dataclass(eq=False)
 class Scene:
-    """Rectangles, light and the part of space a camera may be in.
+    """Hold rectangles, light and the part of space a camera may be in.
 
-    free_low, free_high: (3,) corners of the box that cameras stay in. light: (3,) position of the lamp or the sun.
-    sky: (3,) BGR of what lies behind everything.
+    free_low, free_high: (3,) corners of the box that cameras stay in. light: (3,) position of the lamp or the sun. sky:
+    (3,) BGR of what lies behind everything.
     """
 
     quads: list[Quad] = field(default_factory=list)
@@ -91,7 +95,7 @@ class Scene:
 
     @cached_property
     def frames(self) -> tuple[NDArray, NDArray, NDArray]:
-        """Origins and both edges of all rectangles, (Q, 3) each."""
+        """Return origins and both edges of all rectangles, (Q, 3) each."""
         vectors = np.array([(quad.origin, quad.edge_u, quad.edge_v) for quad in self.quads]).reshape(-1, 3, 3)
         return vectors[:, 0], vectors[:, 1], vectors[:, 2]
 
@@ -132,8 +136,8 @@ class Scene:
             self.add_quad(centre + (-normal - first - second) / 2, first, second, surface, shift[::-1])
         self.solids.append(Solid(centre, axes / size[:, None], size / 2))
 
-    def clearance(self, point: NDArray) -> float:
-        """Distance [m] from a point to the nearest rectangle; negative inside a solid."""
+    def clearance_m(self, point: NDArray) -> float:
+        """Return the distance [m] from a point to the nearest rectangle; negative inside a solid."""
         for solid in self.solids:
             if np.all(np.abs(solid.axes @ (point - solid.centre)) < solid.half):
                 return -1.0
@@ -146,7 +150,7 @@ class Scene:
 
 
 def random_rotation(rng: Generator, upright: bool = False) -> NDArray:
-    """(3, 3) uniform rotation, or one about z alone."""
+    """Return a (3, 3) uniform rotation, or one about z alone."""
     if upright:
         cos, sin = np.cos(angle := rng.uniform(0, 2 * np.pi)), np.sin(angle)
         return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])

@@ -1,4 +1,4 @@
-"""Procedural textures: square BGR uint8 images, seeded, most of them seamless when repeated."""
+"""Draw procedural textures: square BGR uint8 images, seeded, most of them seamless when repeated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PHOTO_FILES = (
 
 
 def noise_field(rng: Generator, slope: float, side: int = SIDE_PX) -> NDArray:
-    """(side, side) float32 noise in [0, 1] with amplitude 1 / frequency**slope: all octaves at once, seamless."""
+    """Return (side, side) float32 seamless noise in [0, 1] with amplitude 1 / frequency**slope."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     frequency[0, 0] = 1.0
     spectrum = np.fft.rfft2(rng.standard_normal((side, side))) * frequency**-slope
@@ -41,13 +41,13 @@ def noise_field(rng: Generator, slope: float, side: int = SIDE_PX) -> NDArray:
 
 
 def random_color(rng: Generator, saturation: float = 0.5) -> NDArray:
-    """(3,) BGR in [0, 255], gray when `saturation` is 0."""
+    """Return a (3,) BGR colour in [0, 255], gray when `saturation` is 0."""
     gray = rng.uniform(30, 235)
     return np.clip(gray + saturation * rng.uniform(-120, 120, 3), 5, 250).astype(np.float32)
 
 
 def blend(weight: NDArray, first: NDArray, second: NDArray) -> NDArray:
-    """(S, S) weights in [0, 1] between two colours -> (S, S, 3) uint8."""
+    """Mix two colours by (S, S) weights in [0, 1] into (S, S, 3) uint8."""
     return np.clip(first + weight[..., None] * (second - first), 0, 255).astype(np.uint8)
 
 
@@ -57,22 +57,22 @@ def roughen(image: NDArray, rng: Generator, amount: float) -> NDArray:
     return np.clip(image * gain[..., None], 0, 255).astype(np.uint8)
 
 
-def noise(rng: Generator) -> NDArray:
-    """Marble to carpet: two colours mixed by noise."""
+def draw_noise(rng: Generator) -> NDArray:
+    """Draw marble to carpet: two colours mixed by noise."""
     weight = noise_field(rng, rng.uniform(0.4, 1.8))
     if rng.random() < 0.4:
         weight = np.clip((weight - 0.5) * rng.uniform(2, 8) + 0.5, 0, 1)
     return blend(weight, random_color(rng), random_color(rng))
 
 
-def plain(rng: Generator) -> NDArray:
-    """Painted wall: hardly any texture."""
+def draw_paint(rng: Generator) -> NDArray:
+    """Draw a painted wall: hardly any texture."""
     color = random_color(rng, 0.3)
     return roughen(np.broadcast_to(color, (SIDE_PX, SIDE_PX, 3)), rng, rng.uniform(0.0, 0.08))
 
 
-def cells(rng: Generator, rows: int, columns: int, shift: float, gap_px: int) -> NDArray:
-    """Rectangles of slightly different colours in a grid with joints; bricks, tiles and planks are all cells."""
+def draw_cells(rng: Generator, rows: int, columns: int, shift: float, gap_px: int) -> NDArray:
+    """Draw rectangles of slightly different colours in a grid with joints; bricks, tiles and planks are all cells."""
     color, joint, variation = random_color(rng), random_color(rng, 0.1), rng.uniform(5, 45)
     image = np.empty((SIDE_PX, SIDE_PX, 3), np.float32)
     image[:] = joint
@@ -87,26 +87,26 @@ def cells(rng: Generator, rows: int, columns: int, shift: float, gap_px: int) ->
     return roughen(np.clip(image, 0, 255), rng, rng.uniform(0.1, 0.6))
 
 
-def bricks(rng: Generator) -> NDArray:
-    return cells(rng, 16, 8, 0.5, int(rng.integers(2, 6)))
+def draw_bricks(rng: Generator) -> NDArray:
+    return draw_cells(rng, 16, 8, 0.5, int(rng.integers(2, 6)))
 
 
-def tiles(rng: Generator) -> NDArray:
+def draw_tiles(rng: Generator) -> NDArray:
     count = int(rng.choice([2, 4, 8]))
-    return cells(rng, count, count, 0.0, int(rng.integers(1, 6)))
+    return draw_cells(rng, count, count, 0.0, int(rng.integers(1, 6)))
 
 
-def planks(rng: Generator) -> NDArray:
-    """Boards with grain along them."""
-    image = cells(rng, int(rng.choice([4, 8])), int(rng.choice([1, 2])), 0.37, int(rng.integers(1, 4))).astype(
+def draw_planks(rng: Generator) -> NDArray:
+    """Draw boards with grain along them."""
+    image = draw_cells(rng, int(rng.choice([4, 8])), int(rng.choice([1, 2])), 0.37, int(rng.integers(1, 4))).astype(
         np.float32
     )
     grain = cv2.resize(noise_field(rng, 0.8)[:, ::8], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
     return np.clip(image * (0.7 + 0.5 * grain[..., None]), 0, 255).astype(np.uint8)
 
 
-def stripes(rng: Generator) -> NDArray:
-    """Stripes or plaid of uneven widths."""
+def draw_stripes(rng: Generator) -> NDArray:
+    """Draw stripes or plaid of uneven widths."""
     image = np.empty((SIDE_PX, SIDE_PX, 3), np.float32)
     image[:] = random_color(rng)
     plaid = rng.random() < 0.5
@@ -118,8 +118,8 @@ def stripes(rng: Generator) -> NDArray:
     return roughen(image, rng, 0.2)
 
 
-def shapes(rng: Generator) -> NDArray:
-    """Dead leaves: overlapping shapes of all sizes, the statistics of photographs."""
+def draw_shapes(rng: Generator) -> NDArray:
+    """Draw dead leaves: overlapping shapes of all sizes, the statistics of photographs."""
     image = np.empty((SIDE_PX, SIDE_PX, 3), np.uint8)
     image[:] = random_color(rng)
     palette = [random_color(rng, rng.uniform(0.1, 1.0)) for _ in range(8)]
@@ -132,7 +132,7 @@ def shapes(rng: Generator) -> NDArray:
 
 
 def draw_shape(image: NDArray, rng: Generator, centre: NDArray, radius: float, color: list[float]) -> None:
-    """One ellipse or polygon."""
+    """Draw one ellipse or polygon."""
     if rng.random() < 0.5:
         axes = (int(radius) + 1, int(radius * rng.uniform(0.3, 1)) + 1)
         cv2.ellipse(image, centre.tolist(), axes, rng.uniform(0, 180), 0, 360, color, -1, cv2.LINE_AA)
@@ -142,8 +142,8 @@ def draw_shape(image: NDArray, rng: Generator, centre: NDArray, radius: float, c
     cv2.fillPoly(image, [polygon.round().astype(np.int32)], color, cv2.LINE_AA)
 
 
-def glyphs(rng: Generator) -> NDArray:
-    """Lines of text in several sizes: a notice, a label, a page."""
+def draw_text(rng: Generator) -> NDArray:
+    """Draw lines of text in several sizes: a notice, a label, a page."""
     paper, ink = random_color(rng, 0.2), random_color(rng, 0.6)
     if np.abs(paper - ink).max() < 80:
         ink = (paper + 128) % 255
@@ -160,9 +160,9 @@ def glyphs(rng: Generator) -> NDArray:
     return roughen(image, rng, 0.1)
 
 
-def windows(rng: Generator) -> NDArray:
-    """A far building: rows of dark panes in a wall."""
-    image = noise(rng).astype(np.float32) * 0.3 + random_color(rng, 0.3) * 0.7
+def draw_windows(rng: Generator) -> NDArray:
+    """Draw a far building: rows of dark panes in a wall."""
+    image = draw_noise(rng).astype(np.float32) * 0.3 + random_color(rng, 0.3) * 0.7
     rows, columns = int(rng.integers(2, 6)), int(rng.integers(2, 6))
     height, width = SIDE_PX // rows, SIDE_PX // columns
     for row in range(rows):
@@ -175,9 +175,9 @@ def windows(rng: Generator) -> NDArray:
     return roughen(np.clip(image, 0, 255), rng, 0.2)
 
 
-def poster(rng: Generator) -> NDArray:
-    """A print: shapes or a photograph with a line of text over it."""
-    image = photograph(rng) if rng.random() < 0.5 else shapes(rng)
+def draw_poster(rng: Generator) -> NDArray:
+    """Draw a print: shapes or a photograph with a line of text over it."""
+    image = crop_photograph(rng) if rng.random() < 0.5 else draw_shapes(rng)
     for _ in range(rng.integers(0, 4)):
         text = "".join(rng.choice(list(string.ascii_uppercase), int(rng.integers(3, 12))))
         where = (int(rng.integers(0, 200)), int(rng.integers(40, SIDE_PX)))
@@ -185,11 +185,11 @@ def poster(rng: Generator) -> NDArray:
     return image
 
 
-def photograph(rng: Generator) -> NDArray:
-    """A random crop of a photograph, mirrored and recoloured; shapes where scikit-image is not installed."""
+def crop_photograph(rng: Generator) -> NDArray:
+    """Cut a random crop of a photograph, mirrored and recoloured; draw shapes where scikit-image is not installed."""
     photos = load_photos()
     if not photos:
-        return shapes(rng)
+        return draw_shapes(rng)
     photo = photos[rng.integers(len(photos))]
     side = int(min(photo.shape[:2]) * rng.uniform(0.4, 1.0))
     y, x = (int(rng.integers(0, extent - side + 1)) for extent in photo.shape[:2])
@@ -202,7 +202,7 @@ def photograph(rng: Generator) -> NDArray:
 
 @lru_cache(maxsize=1)
 def load_photos() -> tuple[NDArray, ...]:
-    """The permissively licensed photographs of scikit-image, if it is installed."""
+    """Load the permissively licensed photographs of scikit-image, if it is installed."""
     found = importlib.util.find_spec("skimage")
     if found is None or found.origin is None:
         return ()
@@ -212,8 +212,16 @@ def load_photos() -> tuple[NDArray, ...]:
 
 
 Maker = Callable[[Generator], NDArray]
-WALLS: tuple[Maker, ...] = (plain, plain, plain, noise, bricks, tiles, stripes)
-FLOORS: tuple[Maker, ...] = (planks, tiles, noise, noise, photograph)
-OBJECTS: tuple[Maker, ...] = (noise, shapes, stripes, plain, planks, glyphs, photograph)
-PRINTS: tuple[Maker, ...] = (poster, glyphs, shapes, photograph)
-FACADES: tuple[Maker, ...] = (bricks, bricks, plain, noise, tiles, photograph)
+WALLS: tuple[Maker, ...] = (draw_paint, draw_paint, draw_paint, draw_noise, draw_bricks, draw_tiles, draw_stripes)
+FLOORS: tuple[Maker, ...] = (draw_planks, draw_tiles, draw_noise, draw_noise, crop_photograph)
+OBJECTS: tuple[Maker, ...] = (
+    draw_noise,
+    draw_shapes,
+    draw_stripes,
+    draw_paint,
+    draw_planks,
+    draw_text,
+    crop_photograph,
+)
+PRINTS: tuple[Maker, ...] = (draw_poster, draw_text, draw_shapes, crop_photograph)
+FACADES: tuple[Maker, ...] = (draw_bricks, draw_bricks, draw_paint, draw_noise, draw_tiles, crop_photograph)

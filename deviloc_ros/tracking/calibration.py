@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
-from deviloc_ros.pose.focal_length import is_off
+from deviloc_ros.pose.focal_length import contradicts_calibration
 from deviloc_ros.pose.reprojection import STD_PER_MEDIAN
 from deviloc_ros.types import FocalFit
 
@@ -58,7 +58,7 @@ class FocalCheck:
     def complaint(self, tolerance: float) -> str:
         """What is wrong with the calibration, empty if nothing is to be seen."""
         found = self.found
-        if found is None or not is_off(found.scale, found.std, tolerance):
+        if found is None or not contradicts_calibration(found.scale, found.std, tolerance):
             return ""
         return f"{found}: calibrate the camera"
 

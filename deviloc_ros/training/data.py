@@ -25,18 +25,18 @@ from deviloc_ros.sfm.landmarks import keep_consistent, triangulate_landmarks
 from deviloc_ros.sfm.matches import SIFT_RATIO, MatchGraph, match_mutually_with_ratio
 from deviloc_ros.sfm.uncertainty import add_depth_stds
 from deviloc_ros.sources.base import PosedImage
-from deviloc_ros.synthetic.facade import random_facade
-from deviloc_ros.synthetic.photo import decode, encode_jpeg, expose
-from deviloc_ros.synthetic.render import render_color, surfaces
-from deviloc_ros.synthetic.room import random_room
+from deviloc_ros.synthetic.facade import make_facade
+from deviloc_ros.synthetic.photo import decode_image, encode_jpeg, expose
+from deviloc_ros.synthetic.render import find_surfaces, render_color
+from deviloc_ros.synthetic.room import make_room
 from deviloc_ros.synthetic.rounded import add_rounded_things
 from deviloc_ros.synthetic.scene import Scene
-from deviloc_ros.synthetic.street import random_street
-from deviloc_ros.synthetic.trajectory import NoViewError, views_of_a_place
+from deviloc_ros.synthetic.street import make_street
+from deviloc_ros.synthetic.trajectory import NoViewError, sample_views_of_a_place
 from deviloc_ros.training.views import NOTHING, TrainingView, shard_paths, write_shard
 from deviloc_ros.types import Landmarks
 
-KINDS = {"room": (0.45, random_room), "facade": (0.30, random_facade), "street": (0.25, random_street)}
+KINDS = {"room": (0.45, make_room), "facade": (0.30, make_facade), "street": (0.25, make_street)}
 SIZES = ((640, 480), (640, 480), (640, 480), (640, 360), (480, 640))
 VIEWS_PER_PLACE = 4  # of those rendered; more would be cheap, but much the same
 MAX_KEYPOINTS = 3000
@@ -75,7 +75,7 @@ def landmarks_of_photographs(camera: Camera, poses: list[pycolmap.Rigid3d], file
     images = [PosedImage(str(number), Path(), camera, pose) for number, pose in enumerate(poses)]
     graph, descriptors = MatchGraph(), []
     for image, file in zip(images, files, strict=True):
-        graph.keypoints[image.name], found = sift(decode(file, cv2.IMREAD_GRAYSCALE))
+        graph.keypoints[image.name], found = sift(decode_image(file, cv2.IMREAD_GRAYSCALE))
         descriptors.append(found)
     for a, b in combinations(range(len(images)), 2):
         rows = match_mutually_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO)
@@ -125,7 +125,7 @@ def make_place(seed: tuple[int, ...]) -> list[TrainingView]:
     scene, camera = KINDS[kind][1](rng), random_camera(rng)
     add_rounded_things(scene, rng)
     try:
-        poses = views_of_a_place(scene, camera, rng, int(rng.integers(4, 8)))
+        poses = sample_views_of_a_place(scene, camera, rng, int(rng.integers(4, 8)))
     except NoViewError:
         return []
     files = photographs(scene, camera, poses, rng)
@@ -152,7 +152,7 @@ def training_view(
     place: str,
 ) -> TrainingView:
     """Put a view together. Landmarks keep their coordinates in the camera as reconstructed, next to the true depth."""
-    index, planes = surfaces(scene, camera, cam_from_world)
+    index, planes = find_surfaces(scene, camera, cam_from_world)
     used = np.unique(index[index >= 0])
     compact = np.full(len(planes) + 1, NOTHING, np.uint16)
     compact[used] = np.arange(len(used))

@@ -20,7 +20,7 @@ from deviloc_ros.imaging import sample_unit_features
 from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.lifting.pin import PinShape, PointInferenceNetwork, save_pin
 from deviloc_ros.matching import create_matcher
-from deviloc_ros.matching.base import torch_device
+from deviloc_ros.matching.base import resolve_device
 from deviloc_ros.training.picture import draw_history
 from deviloc_ros.training.views import TrainingView, read_views
 from deviloc_ros.types import RIGHT_DEPTH_ERROR, UNKNOWN_DEPTH_STD, Features
@@ -243,7 +243,7 @@ def fit(
 
     Beside the weights `output` lie a checkpoint and the curves of loss and validation as a picture.
     """
-    device = torch_device("auto")
+    device = resolve_device("auto")
     network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.1)

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_matrix, transform_points
 from deviloc_ros.io.atomic import replace_on_success
-from deviloc_ros.synthetic.photo import decode
+from deviloc_ros.synthetic.photo import decode_image
 from deviloc_ros.types import Landmarks
 
 NOTHING = 65535
@@ -48,11 +48,11 @@ class TrainingView:
 
     def gray(self) -> NDArray:
         """(H, W) uint8 image."""
-        return decode(self.jpeg, cv2.IMREAD_GRAYSCALE)
+        return decode_image(self.jpeg, cv2.IMREAD_GRAYSCALE)
 
     def surfaces(self) -> NDArray:
         """(H, W) uint16 plane of each pixel: two neighbours that differ lie on an edge or a crease."""
-        return decode(self.surface_png, cv2.IMREAD_UNCHANGED)
+        return decode_image(self.surface_png, cv2.IMREAD_UNCHANGED)
 
     def depths_at(self, keypoints: NDArray) -> NDArray:
         """(N, 2) px inside the image -> (N,) true depth [m], 0 where there is nothing. Exact between pixels, too."""

@@ -9,7 +9,7 @@ from worlds import LENSES, PINHOLE, World, rigid_of, world
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import move_frame, transform_points
-from deviloc_ros.pose.reprojection import PIXEL_STD, depth_stds, linearized, residuals_px
+from deviloc_ros.pose.reprojection import PIXEL_STD, depth_stds_from_confidence, linearize, residuals_px
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.types import RIGHT_DEPTH_ERROR, Localized
 
@@ -43,18 +43,20 @@ def seen_from_aside(seed: int, *depth_stds: float, aside_m: float = 0.4, noise_p
 def test_a_confidence_is_the_share_of_cauchy_distributed_errors_that_are_right():
     rng = np.random.default_rng(0)
     for confidence in (0.1, 0.5, 0.9, 0.99):
-        std = depth_stds(np.array([confidence]))[0]
+        std = depth_stds_from_confidence(np.array([confidence]))[0]
         errors = std / 1.4826 * np.abs(rng.standard_cauchy(200_000))
         assert (errors < RIGHT_DEPTH_ERROR).mean() == pytest.approx(confidence, abs=0.005)
         assert np.median(errors) == pytest.approx(std / 1.4826, rel=0.02)
-    assert depth_stds(np.ones(1))[0] < 1e-12 and np.isfinite(depth_stds(np.zeros(1))).all()
+    assert (
+        depth_stds_from_confidence(np.ones(1))[0] < 1e-12 and np.isfinite(depth_stds_from_confidence(np.zeros(1))).all()
+    )
 
 
 @pytest.mark.parametrize("discount, confidence", [(1.0, 0.3), (3.0, 1.0)])
 def test_certain_depths_leave_the_plain_residuals_and_their_derivatives(discount, confidence):
     given = seen_from_aside(0, 0.02)
     points = replace(given.correspondences, confidence=np.full(len(given.correspondences), confidence))
-    lines = linearized(points, PINHOLE, given.cam_from_world, discount, FAR_PX)
+    lines = linearize(points, PINHOLE, given.cam_from_world, discount, FAR_PX)
     plain = residuals_px(points, PINHOLE, given.cam_from_world)
     assert len(lines.rows) == len(points)
     np.testing.assert_allclose(lines.residuals, plain, atol=1e-9)
@@ -69,7 +71,7 @@ def test_certain_depths_leave_the_plain_residuals_and_their_derivatives(discount
 def test_derivatives_are_those_of_the_lens(camera):
     truth = world(0, camera=camera)
     points, px_per_m = truth.correspondences, camera.focal_px
-    lines = linearized(points, camera, truth.cam_from_world, 1.0, FAR_PX)
+    lines = linearize(points, camera, truth.cam_from_world, 1.0, FAR_PX)
     for axis in range(6):
         steps = (move_frame(sign * 1e-4 * np.eye(6)[axis], truth.cam_from_world) for sign in (1, -1))
         ahead, behind = (residuals_px(points, camera, moved) for moved in steps)
@@ -84,17 +86,17 @@ def test_a_residual_along_the_line_of_an_uncertain_depth_counts_less_and_one_acr
     one_std_px = 0.01 * PINHOLE.focal_px * 0.4 / depths
     for shift, left in (([5.0, 0], 5 / np.hypot(1, one_std_px / PIXEL_STD)), ([0, 5.0], np.full(len(points), 5.0))):
         moved = replace(points, keypoints=points.keypoints + shift)
-        np.testing.assert_allclose(linearized(moved, PINHOLE, given.cam_from_world, 100, FAR_PX).errors_px, left)
+        np.testing.assert_allclose(linearize(moved, PINHOLE, given.cam_from_world, 100, FAR_PX).errors_px, left)
     moved = replace(points, keypoints=points.keypoints + np.array([5.0, 0]), confidence=np.full(len(points), 0.01))
-    np.testing.assert_allclose(linearized(moved, PINHOLE, given.cam_from_world, 3, FAR_PX).errors_px, 5 / 3)
-    assert len(linearized(moved, PINHOLE, given.cam_from_world, 3, 1.6).rows) == 0
+    np.testing.assert_allclose(linearize(moved, PINHOLE, given.cam_from_world, 3, FAR_PX).errors_px, 5 / 3)
+    assert len(linearize(moved, PINHOLE, given.cam_from_world, 3, 1.6).rows) == 0
 
 
 @pytest.mark.parametrize("camera", [PINHOLE, Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, -0.05))])
 def test_points_behind_the_camera_have_no_residual(camera):
     given = seen_from_aside(2, 0.02)
     turned = rigid_of([0, np.pi, 0], [0, 0, 0]) * given.cam_from_world
-    assert len(linearized(given.correspondences, camera, turned, 3, 100).rows) == 0
+    assert len(linearize(given.correspondences, camera, turned, 3, 100).rows) == 0
 
 
 def test_uncertain_depths_pull_the_pose_less_towards_the_reference():

@@ -18,8 +18,8 @@ from deviloc_ros.mapping.build import build_map
 from deviloc_ros.ros.conversions import rigid_from_msg
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.render import render_color
-from deviloc_ros.synthetic.room import random_room
-from deviloc_ros.synthetic.trajectory import smooth_path
+from deviloc_ros.synthetic.room import make_room
+from deviloc_ros.synthetic.trajectory import make_smooth_path
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -31,10 +31,10 @@ def room(tmp_path_factory):
     """A map of five views, and a picture from between two of them with its true pose."""
     folder = tmp_path_factory.mktemp("room")
     rng = np.random.default_rng(0)
-    scene = random_room(rng)
+    scene = make_room(rng)
     scene.free_low[2] = scene.free_high[2] = 1.1
     target = (scene.free_low + scene.free_high) / 2 + [0, 0.6 * scene.free_high[1], 0]
-    poses = smooth_path(scene, rng, 9, target, span=0.15)
+    poses = make_smooth_path(scene, rng, 9, target, span=0.15)
     mapped, between = poses[::2], poses[5]
     images = []
     for number, pose in enumerate(mapped):

@@ -16,7 +16,7 @@ def spot() -> np.ndarray:
 @pytest.mark.parametrize("angle", [0.0, 0.4, np.pi / 2, 2.5])
 @pytest.mark.parametrize("length", [1.0, 2.3, 7.0])
 def test_motion_blur_moves_nothing_and_keeps_the_light(spot, length, angle):
-    blurred = photo.motion_blur(spot, length, angle)
+    blurred = photo.blur_motion(spot, length, angle)
     ys, xs = np.indices(spot.shape)
     assert blurred.sum() == pytest.approx(1, abs=1e-5)
     assert (blurred * xs).sum() == pytest.approx(20, abs=1e-4) and (blurred * ys).sum() == pytest.approx(20, abs=1e-4)

@@ -8,12 +8,12 @@ import pytest
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.synthetic import textures
-from deviloc_ros.synthetic.facade import random_facade
-from deviloc_ros.synthetic.render import NOTHING, render, surfaces
-from deviloc_ros.synthetic.room import random_room
+from deviloc_ros.synthetic.facade import make_facade
+from deviloc_ros.synthetic.render import NOTHING, find_surfaces, render
+from deviloc_ros.synthetic.room import make_room
 from deviloc_ros.synthetic.scene import Scene, Surface, Texture
-from deviloc_ros.synthetic.street import random_street
-from deviloc_ros.synthetic.trajectory import look_at, views_of_a_place
+from deviloc_ros.synthetic.street import make_street
+from deviloc_ros.synthetic.trajectory import look_at, sample_views_of_a_place
 
 PINHOLE = Camera("PINHOLE", 160, 120, (150.0, 140.0, 80.2, 59.1))
 FISHY = Camera("OPENCV", 160, 120, (150.0, 140.0, 80.2, 59.1, -0.15, 0.02, 0.001, -0.001))
@@ -90,15 +90,15 @@ def test_fine_texture_far_away_turns_gray_instead_of_shimmering():
 def two_views(make_scene, seed):
     rng = np.random.default_rng(seed)
     scene = make_scene(rng)
-    return scene, views_of_a_place(scene, PINHOLE, rng, 2)
+    return scene, sample_views_of_a_place(scene, PINHOLE, rng, 2)
 
 
-@pytest.mark.parametrize("make_scene", [random_room, random_facade, random_street])
+@pytest.mark.parametrize("make_scene", [make_room, make_facade, make_street])
 def test_two_views_agree_on_depth_and_colour(make_scene):
     scene, (first, second) = two_views(make_scene, seed=3)
     (image1, depth1), (image2, depth2) = (render(scene, PINHOLE, pose) for pose in (first, second))
-    index1, _ = surfaces(scene, PINHOLE, first)
-    index2, _ = surfaces(scene, PINHOLE, second)
+    index1, _ = find_surfaces(scene, PINHOLE, first)
+    index2, _ = find_surfaces(scene, PINHOLE, second)
     ys, xs = np.nonzero(depth1)
     points = PINHOLE.rays(np.stack([xs, ys], 1)) * depth1[ys, xs, None]
     moved = transform_points(second * first.inverse(), points)
@@ -115,7 +115,7 @@ def test_two_views_agree_on_depth_and_colour(make_scene):
     assert np.median(difference) < 12
 
 
-@pytest.mark.parametrize("make_scene", [random_room, random_facade, random_street])
+@pytest.mark.parametrize("make_scene", [make_room, make_facade, make_street])
 def test_scenes_follow_their_seed_and_have_no_nan(make_scene):
     scene, (pose, _) = two_views(make_scene, seed=11)
     again, (pose_again, _) = two_views(make_scene, seed=11)
@@ -123,10 +123,10 @@ def test_scenes_follow_their_seed_and_have_no_nan(make_scene):
     image_again, depth_again = render(again, PINHOLE, pose_again)
     np.testing.assert_array_equal(image, image_again)
     np.testing.assert_array_equal(depth, depth_again)
-    index, planes = surfaces(scene, PINHOLE, pose)
+    index, planes = find_surfaces(scene, PINHOLE, pose)
     assert np.isfinite(depth).all() and (depth >= 0).all() and np.isfinite(planes).all()
     np.testing.assert_array_equal(depth > 0, index != NOTHING)
-    assert scene.clearance(pose.tgt_origin_in_src()) > 0.2
+    assert scene.clearance_m(pose.tgt_origin_in_src()) > 0.2
 
 
 def test_an_empty_scene_is_sky():

@@ -5,7 +5,7 @@ import pytest
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.synthetic.render import render_depth
-from deviloc_ros.synthetic.room import random_room
+from deviloc_ros.synthetic.room import make_room
 from deviloc_ros.synthetic.rounded import SIDES, add_cylinder, add_rounded_things
 from deviloc_ros.synthetic.scene import Scene, Surface, Texture, random_rotation
 from deviloc_ros.synthetic.trajectory import look_at
@@ -30,12 +30,12 @@ def test_a_cylinder_is_closed_and_as_wide_as_it_says(seed):
         inner = min(radius * np.cos(np.pi / SIDES) / max(across, 1e-9), height / 2 / max(abs(along[2]), 1e-9))
         assert (depth > 0).all()
         assert 6 - outer - 0.1 < depth.min() and depth.max() < 6 - inner + 0.1
-    assert scene.clearance(np.zeros(3)) < 0
+    assert scene.clearance_m(np.zeros(3)) < 0
 
 
 def test_things_are_added_where_cameras_can_see_them():
     rng = np.random.default_rng(1)
-    scene = random_room(rng)
+    scene = make_room(rng)
     before = len(scene.quads)
     assert len(scene.frames[0]) == before
     for _ in range(5):

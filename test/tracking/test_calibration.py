@@ -9,7 +9,7 @@ from worlds import LENSES, PINHOLE, rigid_of, world
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import transform_points, translation_distance_m
 from deviloc_ros.pose.focal_length import fit_focal
-from deviloc_ros.pose.reprojection import linearized, residuals_px
+from deviloc_ros.pose.reprojection import linearize, residuals_px
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.calibration import LEAST_IMAGES, FocalCheck
@@ -22,7 +22,7 @@ UNCHECKED = PoseConfig(max_focal_error=100.0)
 def test_a_longer_focal_length_stretches_the_image_about_the_principal_point(camera):
     truth = world(0, camera=camera)
     points = truth.correspondences
-    lines = linearized(points, camera, truth.cam_from_world, 1.0, 1e6, free_focal=True)
+    lines = linearize(points, camera, truth.cam_from_world, 1.0, 1e6, free_focal=True)
     longer, shorter = (
         residuals_px(points, camera.scale_focal(np.exp(step)), truth.cam_from_world) for step in (1e-6, -1e-6)
     )

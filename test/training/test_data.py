@@ -18,8 +18,8 @@ def place() -> list[TrainingView]:
 
 
 def test_depth_between_pixels_is_the_renderers(place, monkeypatch):
-    scenes, surfaces = [], data.surfaces
-    monkeypatch.setattr(data, "surfaces", lambda *where: scenes.append(where) or surfaces(*where))
+    scenes, surfaces = [], data.find_surfaces
+    monkeypatch.setattr(data, "find_surfaces", lambda *where: scenes.append(where) or surfaces(*where))
     again = data.make_place(SEED)
     for view, where in zip(again, scenes, strict=False):
         depth = render_depth(*where)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
 from deviloc_ros.maps.retrieval.global_descriptors import sample_for_retrieval
-from deviloc_ros.matching.neighbours import mutual_nearest
+from deviloc_ros.matching.neighbours import match_mutual_nearest
 from deviloc_ros.types import Features, ReferenceView
 
 COMPARED = 512  # keypoints of each image
@@ -52,7 +52,7 @@ def similarities_to(query: Features, references: Sequence[Features]) -> NDArray:
 def selective_similarity(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     """Return the similarity of (N, C) and (M, C) unit descriptors; 0 where one set is empty."""
     theirs = theirs.to(ours)
-    rows, their_rows = mutual_nearest(ours, theirs)
+    rows, their_rows = match_mutual_nearest(ours, theirs)
     cosines = (ours[rows] * theirs[their_rows]).sum(1)
     return float(cosines.clamp(min=0).pow(SELECTIVITY).sum())
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping
-from deviloc_ros.matching.base import Matcher, no_matches, numpy, torch_device
+from deviloc_ros.matching.base import Matcher, no_matches, resolve_device, to_numpy
 from deviloc_ros.types import Features, Matches, Moved
 from deviloc_ros.upstream.checkpoints import load_network
 from deviloc_ros.upstream.precision import half_precision
@@ -40,7 +40,7 @@ class TopicFMMatcher(Matcher):
 
     def __init__(self, config: MatcherConfig) -> None:
         self.config = config
-        self.device = torch_device(config.device)
+        self.device = resolve_device(config.device)
         network, self.weights_id = load_network(TopicFM, config.weights, MATCHER, TopicFM.draw_weights)
         self.network = network.prepare(self.device)
 
@@ -121,13 +121,13 @@ def to_matches(pair: PairMatches, query: Features, reference: Features, most: in
     # Where the query shows the reference's cell, if both images move alike over a few pixels.
     beside = pair.query[:most] - (moved - cell_pixels(cells, grid_of(reference)[0]))
     return Matches(
-        numpy(from_network.to_original(beside)),
-        numpy(cells),
-        numpy(pair.confidence[:most]).clip(0, 1),
+        to_numpy(from_network.to_original(beside)),
+        to_numpy(cells),
+        to_numpy(pair.confidence[:most]).clip(0, 1),
         Moved(
-            numpy(from_network.to_original(pair.query[:most])),
-            numpy(from_reference.to_original(moved)),
-            numpy(sample_fine(reference, from_reference.to_original(moved))),
+            to_numpy(from_network.to_original(pair.query[:most])),
+            to_numpy(from_reference.to_original(moved)),
+            to_numpy(sample_fine(reference, from_reference.to_original(moved))),
         ),
     )
 
