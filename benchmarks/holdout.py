@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.config import LiftConfig, MatcherConfig
-from deviloc_ros.evaluation.reliability import Reliability, reliability
+from deviloc_ros.evaluation.reliability import Reliability, bin_by_confidence
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import read_gray, sample_unit_features
 from deviloc_ros.lifting.base import LiftInput, PointInference
@@ -146,7 +146,7 @@ def evaluate_holdout(
         views = load_views(scene, data)
         for count in landmarks:
             answers = predict(views, pin, count)
-            diagram = reliability(answers.confidence, answers.errors < RIGHT_DEPTH_ERROR)
+            diagram = bin_by_confidence(answers.confidence, answers.errors < RIGHT_DEPTH_ERROR)
             diagrams[f"{scene}, {count} landmarks"] = diagram
             cell: dict[str, object] = {
                 "scene": scene,

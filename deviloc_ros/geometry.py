@@ -8,6 +8,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import ArrayLike, NDArray
 
+STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the error without sign
 UNIT_TOLERANCE = 0.02  # of a quaternion written with two decimals
 
 
@@ -124,3 +125,13 @@ def move_covariance(world_from_cam: pycolmap.Rigid3d, covariance: NDArray, cam_f
     jacobian = np.eye(6)
     jacobian[:3, 3:] = -skew(lever)
     return jacobian @ covariance @ jacobian.T
+
+
+def squared_error_in_stds(error: NDArray, covariance: NDArray) -> float:
+    """Return e^T C^-1 e of an (N,) error with (N, N) covariance; chi-squared with N degrees of freedom if C is right."""
+    return float(error @ np.linalg.solve(covariance, error))
+
+
+def robust_std(errors: NDArray) -> float:
+    """Return the standard deviation of a normal distribution whose errors have the same median without sign."""
+    return STD_PER_MEDIAN * float(np.median(np.abs(errors)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deviloc_ros.evaluation.report.html import source_of
+from deviloc_ros.evaluation.report.html import script_source
 
 PROBE = """
 const canvas = document.querySelector("canvas"), seen = [];
@@ -76,7 +76,7 @@ def assert_a_browser_draws_it(page: str, folder: Path, width: int, pictures: int
         pytest.skip("no Chromium here: apt-get install chromium")
     # The page forbids itself all but its own pictures, style and script: anything else would be an error here.
     assert "default-src 'none'" in page and page.count("script-src 'sha256-") == 1
-    page = page.replace("script-src ", f"script-src {source_of(PROBE)} ")
+    page = page.replace("script-src ", f"script-src {script_source(PROBE)} ")
     (folder / "page.html").write_text(page.replace("</body>", f"<script>{PROBE}</script></body>"))
     (folder / "frame.html").write_text(FRAME.replace("WIDTH", str(width)))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={folder}/home"]

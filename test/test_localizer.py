@@ -7,7 +7,7 @@ from worlds import rigid_of
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import from_dict
-from deviloc_ros.evaluation.covariance import consistency
+from deviloc_ros.evaluation.covariance import measure_consistency
 from deviloc_ros.evaluation.metrics import normalised_error_squared
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.imaging import read_gray
@@ -204,7 +204,7 @@ def test_real_queries_are_localized(kitchen_results):
 
 @pytest.mark.data
 def test_covariances_of_the_kitchen_are_consistent(kitchen_results):
-    figures = consistency([normalised_error_squared(result, truth) for result, truth in kitchen_results])
+    figures = measure_consistency([normalised_error_squared(result, truth) for result, truth in kitchen_results])
     assert 0.2 < figures["median_nees_ratio"] < 2.0 and figures["inside_99"] >= 0.75
 
 

@@ -21,7 +21,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.demo.recording import ODOMETRY_PER_FRAME, dense, drifting_odometry
 from deviloc_ros.demo.worlds import Frame
 from deviloc_ros.evaluation.metrics import is_wrong_fix
-from deviloc_ros.evaluation.protocols.scenes import elsewhere
+from deviloc_ros.evaluation.protocols.scenes import load_other_places
 from deviloc_ros.geometry import rotation_distance_deg
 
 CUTS = 5  # seq-02 in five parts, of which the robot is carried from one to another
@@ -61,7 +61,9 @@ def kidnapped_shots(frames: list[Frame], camera: Camera, rate_hz: float) -> tupl
 
 def unknown_shots(data: Path) -> list[Shot]:
     """Images of places that are not in the map, taken with their own cameras; the robot stands."""
-    return [Shot(image.path.read_bytes(), image.camera, [(0.0, pycolmap.Rigid3d())]) for image in elsewhere(data)]
+    return [
+        Shot(image.path.read_bytes(), image.camera, [(0.0, pycolmap.Rigid3d())]) for image in load_other_places(data)
+    ]
 
 
 def bench_drive(robot: LiveRobot, shots: list[Shot], rate_hz: float, period_s: float) -> Table:

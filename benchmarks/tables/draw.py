@@ -57,7 +57,7 @@ def robustness(path: Path, results: list[Any]) -> None:
 
 def covariance(path: Path, results: list[Any]) -> None:
     """NEES with the default lift."""
-    nees.draw(path, nees.of_summaries(of_default_lift(results)))
+    nees.draw_nees(path, nees.collect_nees(of_default_lift(results)))
 
 
 def reliability(path: Path, results: list[Any]) -> None:

@@ -62,7 +62,7 @@ class Bench:
         Raises:
             ValueError: it failed.
         """
-        commit, load, start_s = versions.commit(), os.getloadavg()[0], time.monotonic()
+        commit, load, start_s = versions.describe_commit(), os.getloadavg()[0], time.monotonic()
         with replace_on_success(self.path(command)) as written:
             words = [*self.filled(command), "--json", str(written)]
             status = subprocess.run([sys.executable, "-m", "deviloc_ros", *words], check=False).returncode
@@ -72,8 +72,8 @@ class Bench:
                 command,
                 self.every,
                 json.loads(written.read_text()),
-                versions.versions(),
-                versions.cores(),
+                versions.collect_versions(),
+                versions.count_cores(),
                 commit,
                 round(load, 1),
                 datetime.datetime.now(datetime.timezone.utc).date().isoformat(),

@@ -7,7 +7,13 @@ from typing import Any
 
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.evaluation import covariance as nees
-from deviloc_ros.evaluation.summary_table import WITHOUT_TIMES, aligned, markdown, median_cm, row
+from deviloc_ros.evaluation.summary_table import (
+    WITHOUT_TIMES,
+    align_table,
+    format_median,
+    format_summaries,
+    summary_cells,
+)
 from deviloc_ros.status import explain
 
 Summary = dict[str, Any]
@@ -31,18 +37,18 @@ def all_summaries(results: Iterable[Any]) -> Iterator[Summary]:
 
 def summaries(results: list[Any]) -> str:
     """A line for each."""
-    return markdown(all_summaries(results))
+    return format_summaries(all_summaries(results))
 
 
 def summaries_without_times(results: list[Any]) -> str:
     """Where matches were remembered, times say nothing."""
-    return markdown(all_summaries(results), WITHOUT_TIMES)
+    return format_summaries(all_summaries(results), WITHOUT_TIMES)
 
 
 def retrieval(results: list[Any]) -> str:
     """A line for each, and how many queries that some view overlaps with had such a view among their references."""
-    rows = [(*row(summary)[: len(WITHOUT_TIMES)], share_found(summary)) for summary in all_summaries(results)]
-    return aligned((*WITHOUT_TIMES, "reference overlaps"), rows)
+    rows = [(*summary_cells(summary)[: len(WITHOUT_TIMES)], share_found(summary)) for summary in all_summaries(results)]
+    return align_table((*WITHOUT_TIMES, "reference overlaps"), rows)
 
 
 def share_found(summary: Summary) -> str:
@@ -57,26 +63,26 @@ def of_default_lift(results: list[Any]) -> list[Summary]:
 
 def covariance(results: list[Any]) -> str:
     """NEES with the default lift."""
-    return nees.table(nees.of_summaries(of_default_lift(results)))
+    return nees.format_table(nees.collect_nees(of_default_lift(results)))
 
 
 def covariance_of_all(results: list[Any]) -> str:
     """NEES of every summary."""
-    return nees.table(nees.of_summaries(all_summaries(results)))
+    return nees.format_table(nees.collect_nees(all_summaries(results)))
 
 
 def landmarks(results: list[Any]) -> str:
     """A line for each protocol, matcher and kind of keypoints that landmarks came from: one kind a command."""
     rows = sorted(all_summaries(results), key=lambda s: (s["protocol"], s["matcher"]))
     lines = [(s["protocol"], s["matcher"], s["landmark_source"], *fixes_and_accuracy(s)) for s in rows]
-    return aligned(("protocol", "matcher", "landmarks", "localized", "wrong", "median", *titles(RECALLS)), lines)
+    return align_table(("protocol", "matcher", "landmarks", "localized", "wrong", "median", *titles(RECALLS)), lines)
 
 
 def uncertain_depths(results: list[Any]) -> str:
     """The same queries, depths taken as certain (the first command) and as their confidence says (the second)."""
     both = zip(*(list(all_summaries([result])) for result in results), strict=True)
     lines = [(pair[0]["protocol"], pair[0]["lift"], *(", ".join(fixes_and_accuracy(s)) for s in pair)) for pair in both]
-    return aligned(("protocol", "lift", "certain", "uncertain"), lines)
+    return align_table(("protocol", "lift", "certain", "uncertain"), lines)
 
 
 def keypoints(results: list[Any]) -> str:
@@ -88,7 +94,7 @@ def keypoints(results: list[Any]) -> str:
         for s, n in counted
     ]
     head = ("protocol", "matcher", "keypoints", "localized", "wrong", "median", *titles(RECALLS), "ms p50")
-    return aligned(head, lines)
+    return align_table(head, lines)
 
 
 def fixes_and_accuracy(summary: Summary) -> tuple[str, ...]:
@@ -98,7 +104,7 @@ def fixes_and_accuracy(summary: Summary) -> tuple[str, ...]:
 
 def accuracy(summary: Summary) -> tuple[str, ...]:
     """Median error [cm] and recalls."""
-    return median_cm(summary), *(f"{summary['recall'][name]:.2f}" for name in RECALLS)
+    return format_median(summary), *(f"{summary['recall'][name]:.2f}" for name in RECALLS)
 
 
 def titles(recalls: Iterable[str]) -> list[str]:
@@ -114,12 +120,12 @@ def aims(results: list[Any]) -> str:
         summary = measured[protocol]
         if figure == "median":
             met = summary["median_translation_m"] * 100 <= aim
-            cells = ("median error", f"{aim:.2f} cm or less", median_cm(summary), met)
+            cells = ("median error", f"{aim:.2f} cm or less", format_median(summary), met)
         else:
             value = summary["recall"][figure]
             cells = (*titles([figure]), f"{aim:.2f} or more", f"{value:.2f}", value >= aim)
         lines.append((protocol, summary["matcher"], *cells[:3], "yes" if cells[3] else "no"))
-    return aligned(("protocol", "matcher", "figure", "aim", "measured", "met"), lines)
+    return align_table(("protocol", "matcher", "figure", "aim", "measured", "met"), lines)
 
 
 def robustness(results: list[Any]) -> str:
@@ -130,7 +136,7 @@ def robustness(results: list[Any]) -> str:
         cells.setdefault(disturbance, {})[lift] = ", ".join(accuracy(summary))
     lifts = list(next(iter(cells.values())))
     lines = [(disturbance, *(row[lift] for lift in lifts)) for disturbance, row in cells.items()]
-    return aligned(("disturbance", *lifts), lines)
+    return align_table(("disturbance", *lifts), lines)
 
 
 def holdout(results: list[Any]) -> str:
@@ -152,7 +158,7 @@ def holdout(results: list[Any]) -> str:
             )
         )
     head = ("scene, given landmarks", "4-NN interpolation", "PIN", "fewer misses", "where the truth is sure")
-    return aligned((*head, "PIN, more confident half", "calibration error"), lines)
+    return align_table((*head, "PIN, more confident half", "calibration error"), lines)
 
 
 def retrieval_speed(results: list[Any]) -> str:
@@ -176,7 +182,7 @@ def retrieval_speed(results: list[Any]) -> str:
         )
         for one in results
     ]
-    return aligned(head, body)
+    return align_table(head, body)
 
 
 def unknown_places(results: list[Any]) -> str:
@@ -187,7 +193,7 @@ def unknown_places(results: list[Any]) -> str:
         spans = ["{:g} to {:g}".format(*one["inliers"])]
         spans += ["{:.3f} to {:.3f}".format(*one[name]) for name in ("inlier_ratio", "coverage")]
         lines.append((one["images"], str(one["queries"]), outcomes, *spans))
-    return aligned(("images of", "queries", "outcome", "inliers", "inlier ratio", "coverage"), lines)
+    return align_table(("images of", "queries", "outcome", "inliers", "inlier ratio", "coverage"), lines)
 
 
 def wrong_focal_lengths(results: list[Any]) -> str:
@@ -210,14 +216,14 @@ def wrong_focal_lengths(results: list[Any]) -> str:
             )
         )
     head = ("protocol", "focal length", "unchecked", "wrong", "median error", "claimed", "checked", "wrong")
-    return aligned((*head, "withheld for it", "what fits (5 to 95 %)"), lines)
+    return align_table((*head, "withheld for it", "what fits (5 to 95 %)"), lines)
 
 
 def offsets(results: list[Any]) -> str:
     """Median error of the matched pixel by variant, each adding one correction."""
     motions = ("all", "not moved", "turned by 3 deg", "8 % larger", "shifted by 6.4, -3.7 px")
     lines = [(one["variant"], *(f"{px:.2f}" for px in (one["median_px"], *one["by_motion"]))) for one in results[0]]
-    return aligned(("median error of the matched pixel [px]", *motions), lines)
+    return align_table(("median error of the matched pixel [px]", *motions), lines)
 
 
 def map_sources(results: list[Any]) -> str:
@@ -229,4 +235,4 @@ def map_sources(results: list[Any]) -> str:
         localized = f"{one['localized']} / {one['queries']}"
         lines.append((one["source"], localized, str(one["wrong_fixes"]), *accuracy(one), *spent))
     head = ("map from", "localized", "wrong", "median", *titles(RECALLS), "CPU s a view", "peak memory")
-    return aligned(head, lines)
+    return align_table(head, lines)

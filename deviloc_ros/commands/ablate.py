@@ -22,17 +22,17 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.protocols.ablation import ablation, robustness
+    from deviloc_ros.evaluation.protocols.ablation import run_ablation, run_robustness
     from deviloc_ros.evaluation.protocols.run import Evaluation
     from deviloc_ros.evaluation.protocols.scenes import load_protocol
-    from deviloc_ros.evaluation.summary_table import markdown
+    from deviloc_ros.evaluation.summary_table import format_summaries
 
     config = config_of(options)
     protocol = load_protocol(options.protocol, options.data, every_of(options))
     evaluation = Evaluation(protocol, config, remember_matches=True)
-    table = robustness if options.robustness else ablation
+    table = run_robustness if options.robustness else run_ablation
     summaries = list(table(evaluation, config, "true-pose"))
-    print(markdown(summaries))
+    print(format_summaries(summaries))
     print("Matches are remembered from line to line: the times say nothing.")
     if options.json:
         options.json.write_text(json.dumps(summaries, indent=1))

@@ -19,16 +19,16 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.lifting.pin import WEIGHTS, load_pin
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.training.adapt import ADAPTATION, adapt
-    from deviloc_ros.training.pin import with_options
+    from deviloc_ros.training.adapt import ADAPTATION, adapt_network
+    from deviloc_ros.training.pin import apply_options
 
-    settings = with_options(ADAPTATION, steps=options.steps, seed=options.seed)
-    result = adapt(Map.open(options.map), load_pin(options.weights or WEIGHTS), options.output, settings)
+    settings = apply_options(ADAPTATION, steps=options.steps, seed=options.seed)
+    result = adapt_network(Map.open(options.map), load_pin(options.weights or WEIGHTS), options.output, settings)
     for name, (median, right) in (("before", result.before), ("after", result.after)):
         print(
             f"{name}: median relative error {median:.4f}, within 2 %: {right:.3f} (hidden landmarks of views kept out)"
         )
-    if not result.better:
+    if not result.is_better:
         print(f"No better on views it has not seen: stay with the weights you started from, not {options.output}.")
         return 1
     print(f"Use them: python -m deviloc_ros build-map … --lift pin --set lift.weights={options.output}")

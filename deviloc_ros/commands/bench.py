@@ -102,17 +102,17 @@ def run_node(options: argparse.Namespace) -> int:
 
 def run_unknown_places(options: argparse.Namespace) -> int:
     from benchmarks.tables import render
-    from deviloc_ros.evaluation.protocols.unknown_places import unknown_places
+    from deviloc_ros.evaluation.protocols.unknown_places import measure_unknown_places
 
-    figures = unknown_places(options.data, config_of(options), every_of(options))
+    figures = measure_unknown_places(options.data, config_of(options), every_of(options))
     return show(figures, render.unknown_places, options.json)
 
 
 def run_wrong_focal_lengths(options: argparse.Namespace) -> int:
     from benchmarks.tables import render
-    from deviloc_ros.evaluation.protocols.focal_lengths import wrong_focal_lengths
+    from deviloc_ros.evaluation.protocols.focal_lengths import measure_wrong_focal_lengths
 
-    figures = wrong_focal_lengths(options.data, config_of(options), every_of(options))
+    figures = measure_wrong_focal_lengths(options.data, config_of(options), every_of(options))
     return show(figures, render.wrong_focal_lengths, options.json)
 
 

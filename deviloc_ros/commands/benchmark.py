@@ -32,9 +32,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.datasets.layouts import scene_readers
+    from deviloc_ros.evaluation.datasets.layouts import list_scene_readers
     from deviloc_ros.evaluation.datasets.run import run_scenes
-    from deviloc_ros.evaluation.summary_table import markdown
+    from deviloc_ros.evaluation.summary_table import format_summaries
 
     if options.name == "7scenes" and not options.ground_truth:
         raise ValueError(
@@ -42,11 +42,11 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.preset == PAPER:
         options.preset = f"{PAPER}:{options.name.removesuffix('-v1.1')}"
-    readers = scene_readers(options.name, options.data, options.scenes, options.ground_truth or "")
+    readers = list_scene_readers(options.name, options.data, options.scenes, options.ground_truth or "")
     summaries = run_scenes(readers, config_of(options), every_of(options), options.submission)
     if summaries:
         print(f"{options.name}{', ground truth ' + options.ground_truth if options.ground_truth else ''}")
-        print(markdown(summaries))
+        print(format_summaries(summaries))
     if options.submission:
         count = len(options.submission.read_text().splitlines())
         print(f"{options.submission}: {count} poses; scores come from https://www.visuallocalization.net")

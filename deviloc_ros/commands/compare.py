@@ -19,15 +19,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.recordings.headline import headline
     from deviloc_ros.evaluation.recordings.run_folder import read_run
-    from deviloc_ros.evaluation.report.page import comparison
-    from deviloc_ros.evaluation.report.trajectories import NOWHERE, surroundings
+    from deviloc_ros.evaluation.report.page import make_comparison
+    from deviloc_ros.evaluation.report.trajectories import NOWHERE, outline_map
     from deviloc_ros.maps.store import Map
 
     if len(options.runs) < 2:
         raise ValueError("compare takes two runs or more")
     runs = [read_run(folder) for folder in options.runs]
-    around = surroundings(Map.open(options.map)) if options.map else NOWHERE
-    options.output.write_text(comparison(runs, around))
+    around = outline_map(Map.open(options.map)) if options.map else NOWHERE
+    options.output.write_text(make_comparison(runs, around))
     for one in runs:
         print(f"{one.name}: " + "; ".join(f"{name} {value}" for name, value in headline(one)))
     print(f"page: {options.output}")

@@ -62,7 +62,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation import covariance
-    from deviloc_ros.evaluation.summary_table import markdown
+    from deviloc_ros.evaluation.summary_table import format_summaries
 
     config = config_of(options)
     if options.references:
@@ -74,13 +74,13 @@ def run(options: argparse.Namespace) -> int:
         tasks = [(options, config, name) for name in names]
         of_each = workers.map(evaluate, tasks, names, desc="protocols", unit="protocol")
         summaries = list(chain.from_iterable(of_each))
-    print(markdown(summaries))
+    print(format_summaries(summaries))
     if any(protocol.endswith("-loo") for protocol in names):
         print("-loo: translations in hundredths of the camera-to-scene distance, not cm; wrong fixes in metres.")
     if options.covariance:
-        nees = covariance.of_summaries(summaries)
-        print(covariance.table(nees))
-        covariance.draw(options.covariance, nees)
+        nees = covariance.collect_nees(summaries)
+        print(covariance.format_table(nees))
+        covariance.draw_nees(options.covariance, nees)
     if options.json:
         options.json.write_text(json.dumps(summaries if len(summaries) > 1 else summaries[0], indent=1))
     return 0
@@ -89,8 +89,8 @@ def run(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:
     """The summaries of one protocol: one for each matcher, lift, kind of map and of retrieval asked for."""
     from deviloc_ros.evaluation.protocols.run import Evaluation
-    from deviloc_ros.evaluation.protocols.scenes import load_protocol, with_kitchen_depth
-    from deviloc_ros.evaluation.summary_table import stages
+    from deviloc_ros.evaluation.protocols.scenes import add_kitchen_depth, load_protocol
+    from deviloc_ros.evaluation.summary_table import format_stages
     from deviloc_ros.maps.store import Map
 
     protocol = load_protocol(name, options.data, every_of(options))
@@ -101,13 +101,13 @@ def evaluate(options: argparse.Namespace, config: Config, name: str) -> list[dic
     for matcher in options.matchers or [config.matcher.name]:
         config = change_config(config, matcher={"name": matcher})
         evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)
-        changes = {"": None, ", depth": with_kitchen_depth} if options.depth else {"": None}
+        changes = {"": None, ", depth": add_kitchen_depth} if options.depth else {"": None}
         lifts = options.lifts or [config.lift.method]
         for lift, (suffix, change), retrieval in product(lifts, changes.items(), options.retrieval):
             lifting = change_config(config, lift={"method": lift})
             summary = evaluation.run(lifting, retrieval, change=change)
             summaries.append({**summary, "lift": lift + suffix})
-            print(f"{name} {matcher} {lift}{suffix}: {stages(summaries[-1])} ms", flush=True)
+            print(f"{name} {matcher} {lift}{suffix}: {format_stages(summaries[-1])} ms", flush=True)
             if change:
                 print(f"  depth: {evaluation.built.depth.correction}", flush=True)
     return summaries

@@ -122,9 +122,9 @@ def evaluate(options: argparse.Namespace, given: Given, bag: Path, output: Path)
     from deviloc_ros.evaluation.recordings.bag_run import about_localizer, conclude, run_offline, truth_of_images
     from deviloc_ros.evaluation.recordings.rerun_recording import write_rerun
     from deviloc_ros.evaluation.recordings.run_folder import REPORT, write_run
-    from deviloc_ros.evaluation.report.gallery import gallery
-    from deviloc_ros.evaluation.report.page import report
-    from deviloc_ros.evaluation.report.trajectories import surroundings
+    from deviloc_ros.evaluation.report.gallery import make_gallery
+    from deviloc_ros.evaluation.report.page import make_report
+    from deviloc_ros.evaluation.report.trajectories import outline_map
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
 
@@ -142,9 +142,9 @@ def evaluate(options: argparse.Namespace, given: Given, bag: Path, output: Path)
         about |= about_localizer(localizer, tracking)
         result = conclude(recording, contents, plan, truth, estimates, about)
         write_run(output, result, plan.rig.map_frame, plan.rig.base_frame)
-        pictures = gallery(recording, topics, contents, result.frames, localizer)
-        around = surroundings(reference_map)
-        (output / REPORT).write_text(report(result, around, pictures))
+        pictures = make_gallery(recording, topics, contents, result.frames, localizer)
+        around = outline_map(reference_map)
+        (output / REPORT).write_text(make_report(result, around, pictures))
         if options.rerun:
             write_rerun(options.rerun, result, around, recording, topics)
     return result

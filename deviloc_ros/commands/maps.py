@@ -74,7 +74,7 @@ def run_check(options: argparse.Namespace) -> int:
 
 
 def run_report(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.maps.page import map_report, verdict
+    from deviloc_ros.evaluation.maps.page import make_map_report, map_verdict
     from deviloc_ros.evaluation.maps.quality import inspect_views
     from deviloc_ros.evaluation.maps.self_localization import Tolerance
     from deviloc_ros.localizer import Localizer
@@ -85,8 +85,8 @@ def run_report(options: argparse.Namespace) -> int:
         raise ValueError(f"--output {options.output}: there is no folder {options.output.parent}")
     localizer = Localizer(Map.open(options.map))
     quality = inspect_views(localizer, Tolerance(options.within_m, options.within_deg))
-    options.output.write_text(map_report(localizer, quality, list(find_problems(options.map))))
-    print(f"{options.map}: {verdict(quality)} {options.output}")
+    options.output.write_text(make_map_report(localizer, quality, list(find_problems(options.map))))
+    print(f"{options.map}: {map_verdict(quality)} {options.output}")
     return 0
 
 
@@ -99,13 +99,13 @@ def run_drop(options: argparse.Namespace) -> int:
 
 
 def run_prune(options: argparse.Namespace) -> int:
-    from deviloc_ros.evaluation.maps.self_localization import Tolerance, needless_views
+    from deviloc_ros.evaluation.maps.self_localization import Tolerance, find_needless_views
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.edit import drop_views
     from deviloc_ros.maps.store import Map
 
     reference_map = Map.open(options.map)
-    names = needless_views(Localizer(reference_map), Tolerance(options.within_m, options.within_deg))
+    names = find_needless_views(Localizer(reference_map), Tolerance(options.within_m, options.within_deg))
     if names and not options.dry_run:
         drop_views(options.map, names)
     for name in names:

@@ -52,9 +52,9 @@ def run_deviloc(options: argparse.Namespace) -> int:
 
 
 def run_pin(options: argparse.Namespace) -> int:
-    from deviloc_ros.training.pin import PinTraining, train_pin, with_options
+    from deviloc_ros.training.pin import PinTraining, apply_options, train_pin
 
-    settings = with_options(PinTraining(), steps=options.steps, seed=options.seed)
+    settings = apply_options(PinTraining(), steps=options.steps, seed=options.seed)
     train_pin(options.data, options.output, settings)
     print(f"{options.output}: trained for {settings.steps} steps, seed {settings.seed}")
     return 0

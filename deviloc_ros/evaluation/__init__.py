@@ -1,4 +1,4 @@
-"""Fixed protocols on real data, metrics, trajectories and bags. Imports no ROS."""
+"""Measure localization: fixed protocols on real data, metrics, trajectories and bags. Imports no ROS."""
 
 PROTOCOLS = ("kitchen-12", "kitchen-36", "kitchen-72", "fountain-loo", "entry-loo", "drive-even", "drive-sparse")
 JOINED_PROTOCOLS = ("joined-12",)  # what is reported of retrieval in a map of several scenes

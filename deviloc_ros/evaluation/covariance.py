@@ -1,4 +1,4 @@
-"""Whether covariances tell the truth: normalised estimation errors squared (NEES) against the chi-squared law.
+"""Judge covariances: normalised estimation errors squared (NEES) against the chi-squared law.
 
 The NEES of a pose is e^T C^-1 e, e its error in six degrees of freedom and C its covariance. If C is right, half of all
 are below 5.35, and 99 % below 16.8 (Bar-Shalom, Li and Kirubarajan 2001, section 5.4).
@@ -22,8 +22,8 @@ HEADER = """\
 |---|---|---|---|---|---|"""
 
 
-def consistency(nees: list[float]) -> dict[str, float]:
-    """Median relative to the expected one (1 is right, above is too sure), and share inside the 99 % ellipsoid."""
+def measure_consistency(nees: list[float]) -> dict[str, float]:
+    """Return the median relative to the expected one (1 is right, above is too sure), and the share inside 99 %."""
     if not nees:
         return {"median_nees_ratio": float("nan"), "inside_99": float("nan")}
     return {
@@ -32,24 +32,25 @@ def consistency(nees: list[float]) -> dict[str, float]:
     }
 
 
-def of_summaries(summaries: Iterable[dict[str, Any]]) -> Runs:
-    """The poses of summaries as `evaluate` makes them."""
+def collect_nees(summaries: Iterable[dict[str, Any]]) -> Runs:
+    """Collect the NEES of summaries as `evaluate` makes them."""
     return {(s["protocol"], s["matcher"], s["lift"]): s["nees"] for s in summaries}
 
 
-def table(runs: Runs) -> str:
-    """A Markdown table with a row for each run and one for all poses together."""
+def format_table(runs: Runs) -> str:
+    """Format a Markdown table with a row for each run and one for all poses together."""
     pooled: Runs = {("all", "", ""): [value for nees in runs.values() for value in nees]}
-    return "\n".join([HEADER, *(row(*names, nees) for names, nees in (runs | pooled).items())])
+    return "\n".join([HEADER, *(format_row(*names, nees) for names, nees in (runs | pooled).items())])
 
 
-def row(protocol: str, matcher: str, lift: str, nees: list[float]) -> str:
-    figures = consistency(nees)
+def format_row(protocol: str, matcher: str, lift: str, nees: list[float]) -> str:
+    """Format one run's line of the table."""
+    figures = measure_consistency(nees)
     ratio, share = f"{figures['median_nees_ratio']:.2f}", f"{figures['inside_99']:.1%}"
     return f"| {protocol} | {matcher} | {lift} | {len(nees)} | {ratio} | {share} |"
 
 
-def draw(path: Path, runs: Runs) -> None:
+def draw_nees(path: Path, runs: Runs) -> None:
     """Write a picture: the share of poses below each NEES, beside the chi-squared law."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

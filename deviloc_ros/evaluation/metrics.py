@@ -1,4 +1,4 @@
-"""Errors of localized queries, and what a set of queries amounts to."""
+"""Compute errors of localized queries, and what a set of queries amounts to."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pycolmap
 from scipy.stats import binom
 
-from deviloc_ros.evaluation.covariance import consistency
-from deviloc_ros.geometry import pose_difference, rotation_distance_deg, translation_distance_m
+from deviloc_ros.evaluation.covariance import measure_consistency
+from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_error_in_stds, translation_distance_m
 from deviloc_ros.types import Localized, Result
 
 RECALL_THRESHOLDS = {
@@ -25,8 +25,8 @@ INTERVAL = 0.95  # how often the interval of a median holds that of all queries 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
-    """One query: its result, and its errors if it was localized (NaN if not). `scene_m` divides translations.
+class QueryOutcome:
+    """Hold one query's result, and its errors if it was localized (NaN if not); `scene_m` divides translations.
 
     nees: normalised estimation error squared, e^T covariance^-1 e of the six degrees of freedom.
     """
@@ -40,16 +40,17 @@ class Outcome:
 
     @property
     def localized(self) -> bool:
+        """Return whether the query got a pose."""
         return isinstance(self.result, Localized)
 
     @property
     def is_wrong_fix(self) -> bool:
-        """Given as localized, and far off: what users fear."""
+        """Return whether it was given as localized and is far off, which is what users fear."""
         return is_wrong_fix(self.translation_m, self.rotation_deg)
 
 
-class Scored(Protocol):
-    """What recall and medians are taken of. Errors are NaN for a query that was not localized."""
+class ScoredQuery(Protocol):
+    """Give what recall and medians are taken of; errors are NaN for a query that was not localized."""
 
     @property
     def translation_m(self) -> float: ...
@@ -62,16 +63,18 @@ class Scored(Protocol):
 
 
 def is_wrong_fix(translation_m: float, rotation_deg: float) -> bool:
-    """Whether a pose that was given is far off; NaN, for none given, is not."""
+    """Return whether a pose that was given is far off; NaN, for none given, is not."""
     return translation_m > WRONG_FIX_M or rotation_deg > WRONG_FIX_DEG
 
 
-def outcome(name: str, result: Result, true_cam_from_world: pycolmap.Rigid3d, scene_m: float = 1.0) -> Outcome:
+def compare_to_truth(
+    name: str, result: Result, true_cam_from_world: pycolmap.Rigid3d, scene_m: float = 1.0
+) -> QueryOutcome:
     """Compare a result with the truth."""
     if not isinstance(result, Localized):
-        return Outcome(name, result, np.nan, np.nan, np.nan, scene_m)
+        return QueryOutcome(name, result, np.nan, np.nan, np.nan, scene_m)
     estimated = result.cam_from_world
-    return Outcome(
+    return QueryOutcome(
         name,
         result,
         translation_distance_m(estimated, true_cam_from_world),
@@ -82,32 +85,35 @@ def outcome(name: str, result: Result, true_cam_from_world: pycolmap.Rigid3d, sc
 
 
 def normalised_error_squared(result: Localized, true_cam_from_world: pycolmap.Rigid3d) -> float:
-    """Of world_from_cam, by its own covariance; chi-squared with 6 degrees of freedom if that is right."""
+    """Return the error of world_from_cam by its own covariance.
+
+    Chi-squared with 6 degrees of freedom if that is right.
+    """
     error = pose_difference(result.cam_from_world.inverse(), true_cam_from_world.inverse())
-    return float(error @ np.linalg.solve(result.covariance, error))
+    return squared_error_in_stds(error, result.covariance)
 
 
-def recall(outcomes: Sequence[Scored]) -> dict[str, float]:
-    """Share of *all* queries within each threshold; lost ones are misses."""
+def recall_by_threshold(outcomes: Sequence[ScoredQuery]) -> dict[str, float]:
+    """Return the share of *all* queries within each threshold; lost ones are misses."""
     return {
         name: float(np.mean([o.translation_m / o.scene_m <= near and o.rotation_deg <= turned for o in outcomes]))
         for name, (near, turned) in RECALL_THRESHOLDS.items()
     }
 
 
-def translations(outcomes: Sequence[Scored]) -> list[float]:
-    """Of all queries [m or scene units]; a lost one counts as infinitely wrong."""
+def translation_errors(outcomes: Sequence[ScoredQuery]) -> list[float]:
+    """Return the errors of all queries [m or scene units]; a lost one counts as infinitely wrong."""
     return [o.translation_m / o.scene_m if o.localized else np.inf for o in outcomes]
 
 
-def median_errors(outcomes: Sequence[Scored]) -> tuple[float, float]:
-    """Over all queries, a lost one counting as infinitely wrong: (translation [m or scene units], rotation [deg])."""
+def median_errors(outcomes: Sequence[ScoredQuery]) -> tuple[float, float]:
+    """Return median translation [m or scene units] and rotation [deg]; a lost query counts as infinitely wrong."""
     rotations = [o.rotation_deg if o.localized else np.inf for o in outcomes]
-    return float(np.median(translations(outcomes))), float(np.median(rotations))
+    return float(np.median(translation_errors(outcomes))), float(np.median(rotations))
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """From where to where the median lies, with a confidence of at least INTERVAL.
+    """Return from where to where the median lies, with a confidence of at least INTERVAL.
 
     Between two order statistics, since each query lies below the true median with a chance of one half, whatever the
     distribution (Conover, Practical Nonparametric Statistics, section 3.2); so lost ones may be infinite. The extremes
@@ -118,8 +124,8 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[outside], ordered[-1 - outside]
 
 
-def summarize(outcomes: list[Outcome]) -> dict[str, object]:
-    """The figures every report carries."""
+def summarize(outcomes: list[QueryOutcome]) -> dict[str, object]:
+    """Return the figures every report carries."""
     translation, rotation = median_errors(outcomes)
     times = [sum(o.result.evidence.stages_ms.values()) for o in outcomes]
     stages = {name for o in outcomes for name in o.result.evidence.stages_ms}
@@ -129,10 +135,10 @@ def summarize(outcomes: list[Outcome]) -> dict[str, object]:
         "localized": len(localized),
         "wrong_fixes": sum(o.is_wrong_fix for o in outcomes),
         "median_translation_m": translation,
-        "median_translation_interval_m": median_interval(translations(outcomes)),
+        "median_translation_interval_m": median_interval(translation_errors(outcomes)),
         "median_rotation_deg": rotation,
-        "recall": recall(outcomes),
-        "covariance": consistency([o.nees for o in localized]),
+        "recall": recall_by_threshold(outcomes),
+        "covariance": measure_consistency([o.nees for o in localized]),
         "median_inliers": float(np.median([o.result.evidence.inliers for o in localized])) if localized else 0.0,
         "latency_ms": {
             "p50": float(np.percentile(times, 50)),

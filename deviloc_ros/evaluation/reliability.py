@@ -1,4 +1,4 @@
-"""Does a confidence of 0.8 mean right in 80 % of cases? Reliability diagrams and the calibration error."""
+"""Judge confidences by reliability diagrams: is a confidence of 0.8 right in 80 % of cases?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BINS = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
-    """Per bin of confidence, empty ones left out: mean confidence, share of right answers, number of answers."""
+    """Hold, per bin of confidence that is not empty: mean confidence, share of right answers, number of answers."""
 
     confidence: NDArray
     right: NDArray
@@ -21,12 +21,15 @@ class Reliability:
 
     @property
     def calibration_error(self) -> float:
-        """Expected calibration error (Naeini et al., AAAI 2015): mean |confidence - share right|, by count."""
+        """Return the expected calibration error (Naeini et al., AAAI 2015).
+
+        Mean |confidence - share right|, by count.
+        """
         return float(np.average(np.abs(self.confidence - self.right), weights=self.count))
 
 
-def reliability(confidence: NDArray, right: NDArray, bins: int = BINS) -> Reliability:
-    """Sort (N,) answers into bins of equal width. Raises ValueError if there is no answer."""
+def bin_by_confidence(confidence: NDArray, right: NDArray, bins: int = BINS) -> Reliability:
+    """Sort (N,) answers into bins of equal width; raise ValueError if there is no answer."""
     if not len(confidence):
         raise ValueError("no answers to judge the confidence by")
     bin_of = np.clip((confidence * bins).astype(int), 0, bins - 1)
@@ -38,7 +41,7 @@ def reliability(confidence: NDArray, right: NDArray, bins: int = BINS) -> Reliab
 
 
 def draw_reliability(path: Path, diagrams: dict[str, Reliability]) -> None:
-    """Write a picture: share of right answers over confidence, one curve a scene, and how often each confidence is."""
+    """Write a picture: share of right answers over confidence, a curve per scene, and how often each confidence is."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

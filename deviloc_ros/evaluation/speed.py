@@ -1,4 +1,4 @@
-"""Seconds per query of any configuration, on rendered views: no data and no trained weights needed."""
+"""Measure seconds per query of any configuration on rendered views: no data and no trained weights needed."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ LANDMARKS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """Of one query, the fastest of several runs.
+class QuerySpeed:
+    """Hold the times of one query, the fastest of several runs.
 
     cached_s: with what the map stores. uncached_s: all of a reference computed again, measured on two of them.
     peak_bytes: of this process, on a GPU of the GPU's memory.
@@ -57,11 +57,11 @@ class Speed:
         )
 
 
-def measure_speed(config: Config, runs: int = 2) -> Speed:
-    """Map rendered views with true landmarks, localize one between them."""
+def measure_speed(config: Config, runs: int = 2) -> QuerySpeed:
+    """Map rendered views with true landmarks, and localize one between them."""
     count = config.retrieval.references
     with tempfile.TemporaryDirectory() as folder:
-        images = rendered_views(Path(folder), count + 1)
+        images = render_views(Path(folder), count + 1)
         query = images.pop(count // 2)
         build_map(images, Path(folder) / "speed.map", config, quiet=True)
         localizer = Localizer(Map.open(Path(folder) / "speed.map"), config)
@@ -69,18 +69,18 @@ def measure_speed(config: Config, runs: int = 2) -> Speed:
         localizer.localize(gray, query.camera, prior)  # reads the views
         reset_peak()
         cached, results = zip(
-            *(timed(lambda: localizer.localize(gray, query.camera, prior)) for _ in range(runs)), strict=True
+            *(time_call(lambda: localizer.localize(gray, query.camera, prior)) for _ in range(runs)), strict=True
         )
         peak = peak_bytes()
         few = images[:2]
-        again = timed(lambda: prepare_again(localizer, config, few))[0] * len(images) / len(few)
+        again = time_call(lambda: prepare_references(localizer, config, few))[0] * len(images) / len(few)
     evidence = results[int(np.argmin(cached))].evidence
     matches = len(evidence.correspondences)
-    return Speed(count, matches, min(cached), min(cached) + again, evidence.stages_ms, peak)
+    return QuerySpeed(count, matches, min(cached), min(cached) + again, evidence.stages_ms, peak)
 
 
-def prepare_again(localizer: Localizer, config: Config, images: list[PosedImage]) -> None:
-    """What a map saves a query: features of its references, and what lifting needs of them."""
+def prepare_references(localizer: Localizer, config: Config, images: list[PosedImage]) -> None:
+    """Do what a map saves a query: extract the references' features, and lift them."""
     inference = create_point_inference(config.lift)
     for image in images:
         features = localizer.matcher.extract(read_gray(image.path), keep_dense=True)
@@ -88,8 +88,8 @@ def prepare_again(localizer: Localizer, config: Config, images: list[PosedImage]
             lift_and_prepare(inference, features, image.landmarks, image.camera, image.cam_from_world)
 
 
-def rendered_views(folder: Path, count: int) -> list[PosedImage]:
-    """Neighbouring views of a rendered room, each with landmarks at random pixels."""
+def render_views(folder: Path, count: int) -> list[PosedImage]:
+    """Render neighbouring views of a room, each with landmarks at random pixels."""
     rng = np.random.default_rng(0)
     scene = make_room(rng)
     target = (scene.free_low + scene.free_high) / 2 + [0, 0.6 * scene.free_high[1], 0]
@@ -106,8 +106,8 @@ def rendered_views(folder: Path, count: int) -> list[PosedImage]:
     return views
 
 
-def timed(function: Callable):
-    """(seconds, result)."""
+def time_call(function: Callable):
+    """Return seconds and the function's result, once the GPU is done."""
     start = time.perf_counter()
     result = function()
     if torch.cuda.is_available():
@@ -116,11 +116,13 @@ def timed(function: Callable):
 
 
 def reset_peak() -> None:
+    """Forget the peak of the GPU's memory; that of the process cannot be forgotten."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_bytes() -> int:
+    """Return the peak of memory, the GPU's where there is one."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024

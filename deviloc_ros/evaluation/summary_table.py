@@ -1,4 +1,4 @@
-"""Summaries as a Markdown table."""
+"""Format summaries as a Markdown table."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ COLUMNS = (
 WITHOUT_TIMES = COLUMNS[:-2]
 
 
-def row(summary: dict[str, Any]) -> tuple[str, ...]:
-    """One summary's cells, in the order of COLUMNS."""
+def summary_cells(summary: dict[str, Any]) -> tuple[str, ...]:
+    """Return one summary's cells, in the order of COLUMNS."""
     recall, latency = summary["recall"], summary["latency_ms"]
     return (
         summary["protocol"],
@@ -23,7 +23,7 @@ def row(summary: dict[str, Any]) -> tuple[str, ...]:
         summary["retrieval"],
         f"{summary['localized']} / {summary['queries']}",
         str(summary["wrong_fixes"]),
-        f"{median_cm(summary)}, {summary['median_rotation_deg']:.2f} deg",
+        f"{format_median(summary)}, {summary['median_rotation_deg']:.2f} deg",
         *(f"{recall[name]:.2f}" for name in ("1cm_1deg", "2cm_2deg", "5cm_5deg", "10cm_5deg")),
         f"{summary['median_inliers']:.0f}",
         f"{latency['p50']:.0f}",
@@ -31,21 +31,21 @@ def row(summary: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def median_cm(summary: dict[str, Any]) -> str:
-    """Median translation error, and where that of more such queries lies."""
+def format_median(summary: dict[str, Any]) -> str:
+    """Format the median translation error, and where that of more such queries lies."""
     low, high = (f"{end * 100:.2f}" for end in summary["median_translation_interval_m"])
     return f"{summary['median_translation_m'] * 100:.2f} cm ({low} to {high})"
 
 
-def markdown(summaries: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> str:
-    """A line for each summary."""
+def format_summaries(summaries: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> str:
+    """Format a line for each summary."""
     shown = [COLUMNS.index(column) for column in columns]
-    rows = [row(summary) for summary in summaries]
-    return aligned(columns, [[cells[column] for column in shown] for cells in rows])
+    rows = [summary_cells(summary) for summary in summaries]
+    return align_table(columns, [[cells[column] for column in shown] for cells in rows])
 
 
-def aligned(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """A Markdown table whose columns are as wide in the source as they are on the page."""
+def align_table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """Format a Markdown table whose columns are as wide in the source as they are on the page."""
     rows = [head, *body]
     widths = [max(len(line[column]) for line in rows) for column in range(len(head))]
     lines = [
@@ -55,6 +55,6 @@ def aligned(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def stages(summary: dict[str, Any]) -> str:
-    """Median milliseconds by stage, on one line."""
+def format_stages(summary: dict[str, Any]) -> str:
+    """Format the median milliseconds by stage, on one line."""
     return ", ".join(f"{name} {ms:.1f}" for name, ms in summary["latency_ms"]["stages"].items())

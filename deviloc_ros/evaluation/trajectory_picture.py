@@ -1,4 +1,4 @@
-"""A top view of where a robot was and where it thought it was."""
+"""Draw a top view of where a robot was and where it thought it was."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRUTH, ESTIMATE, KEYFRAME = "#444444", "#d1495b", "#30638e"
 def draw_trajectory(
     path: Path, truth: list[Stamped], estimated: list[Stamped], keyframes: list[pycolmap.Rigid3d], title: str
 ) -> None:
-    """Write a picture: true path, estimated poses, and the map's views with the way they look.
+    """Write a picture: true path, estimated poses, and the map's views with the direction they look.
 
     Args:
         truth, estimated: (time [ns], map_from_base).
@@ -49,7 +49,7 @@ def draw_trajectory(
 
 
 def view_axes(poses: list[pycolmap.Rigid3d]) -> tuple[int, int]:
-    """The two world axes along which the poses spread most: a map need not have z up."""
+    """Return the two world axes along which the poses spread most: a map need not have z up."""
     spread = np.ptp(np.array([pose.translation for pose in poses]), axis=0)
     first, second = sorted(np.argsort(spread)[1:].tolist())
     return first, second

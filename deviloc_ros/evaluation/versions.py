@@ -1,4 +1,4 @@
-"""What figures were made with: they are worth little without it."""
+"""State what figures were made with: they are worth little without it."""
 
 from __future__ import annotations
 
@@ -15,35 +15,42 @@ import deviloc_ros
 UNKNOWN_COMMIT = "unknown"
 
 
-def versions() -> dict[str, str]:
-    """Versions and the device."""
+def collect_versions() -> dict[str, str]:
+    """Return the versions of what computes, and the device."""
     packages = {name: version(name) for name in ("numpy", "pycolmap", "torch")}
-    return {"deviloc_ros": deviloc_ros.__version__, "python": platform.python_version(), **packages, "device": device()}
+    return {
+        "deviloc_ros": deviloc_ros.__version__,
+        "python": platform.python_version(),
+        **packages,
+        "device": device_name(),
+    }
 
 
-def device() -> str:
-    """The GPU's name where there is one."""
+def device_name() -> str:
+    """Return the GPU's name where there is one."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
 
 
-def cores() -> int:
-    """That this process may use."""
+def count_cores() -> int:
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-def commit() -> str:
-    """Of the checkout this package runs from, and whether its code was changed since."""
+def describe_commit() -> str:
+    """Return the commit of the checkout this package runs from, and whether its code was changed since."""
     here = Path(__file__).parent
     try:
-        git(here, "ls-files", "--error-unmatch", Path(__file__).name)  # a checkout of something else may be around it
-        head = git(here, "rev-parse", "--short", "HEAD")
-        changed = git(here, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs")
+        run_git(
+            here, "ls-files", "--error-unmatch", Path(__file__).name
+        )  # a checkout of something else may be around it
+        head = run_git(here, "rev-parse", "--short", "HEAD")
+        changed = run_git(here, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs")
     except (OSError, subprocess.CalledProcessError):
         return UNKNOWN_COMMIT
     return f"{head} with changes" if changed else head
 
 
-def git(folder: Path, *arguments: str) -> str:
-    """What git prints. Raises OSError or CalledProcessError: there is no git, or no checkout."""
+def run_git(folder: Path, *arguments: str) -> str:
+    """Return what git prints; raise OSError or CalledProcessError if there is no git, or no checkout."""
     result = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
     return result.stdout.strip()

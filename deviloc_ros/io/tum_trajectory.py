@@ -108,7 +108,7 @@ def unit_of(first_time: str) -> str:
 
 
 def looks_like(fields: list[str]) -> str:
-    """Return what a line of another number of fields probably is, to be added to an error; empty if that is not clear."""
+    """Return what a line of another number of fields probably is, to be added to an error; empty if unclear."""
     match len(fields):
         case 12:
             return ": a 3 x 4 matrix, as KITTI's poses.txt? It has no times; write `time tx ty tz qx qy qz qw`"

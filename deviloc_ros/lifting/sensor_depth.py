@@ -20,7 +20,7 @@ from scipy.special import erf
 from torch import Tensor
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import transform_points
+from deviloc_ros.geometry import robust_std, transform_points
 from deviloc_ros.lifting.base import LiftInput, PointInference
 from deviloc_ros.lifting.pin import plane_at_origin
 from deviloc_ros.types import RIGHT_DEPTH_ERROR, Features
@@ -168,7 +168,7 @@ def fit_correction(rays: NDArray, sensed: NDArray, true: NDArray) -> DepthCorrec
 
     fit = least_squares(residuals, none, loss="soft_l1", f_scale=UNCORRECTED_STD)
     scale, tilt_x, tilt_y, offset = fit.x.tolist()
-    std = 1.4826 * float(np.median(np.abs(terms @ fit.x - 1)))
+    std = robust_std(terms @ fit.x - 1)
     return DepthCorrection(scale, (tilt_x, tilt_y), offset, std, len(sensed))
 
 

@@ -76,7 +76,7 @@ class XFeatSemiDense(XFeat):
 
     def _extract_level(self, gray: NDArray, scale: float, count: int) -> tuple[torch.Tensor, ...]:
         """Return keypoints, descriptors, scores and scales of a level's best textured cells, and its feature map."""
-        features, _, reliability, mapping = self._run(gray, scale)
+        features, _, reliability, mapping = self._run_backbone(gray, scale)
         textured = find_textured_cells(gray, reliability.shape)
         scores, cells = (
             torch.where(textured.to(self.device), reliability, -1.0).flatten().topk(min(count, reliability.numel()))

@@ -9,12 +9,11 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import transform_points
+from deviloc_ros.geometry import STD_PER_MEDIAN, transform_points
 from deviloc_ros.types import RIGHT_DEPTH_ERROR, Correspondences
 
 PIXEL_STD = 1.75  # px, of where a keypoint is matched; both matchers, measured (docs/benchmarks.md)
 RELATIVE_STEP = 1e-5  # of the distance, for derivatives: errors of 1e-9 px per px
-STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the error without sign
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
+from deviloc_ros.geometry import robust_std, rotation_distance_deg, translation_distance_m
 from deviloc_ros.pose.focal_length import contradicts_calibration
-from deviloc_ros.pose.reprojection import STD_PER_MEDIAN
 from deviloc_ros.types import FocalFit
 
 WINDOW = 50
@@ -52,7 +51,7 @@ class FocalCheck:
             return None
         scales = np.array([fit.scale for fit in self._fits])
         median = float(np.median(scales))
-        spread = STD_PER_MEDIAN * float(np.median(np.abs(scales - median)))
+        spread = robust_std(scales - median)
         return FocalLength(median, spread * math.sqrt(math.pi / 2 / len(scales)), len(scales))  # of a median
 
     def complaint(self, tolerance: float) -> str:

@@ -10,7 +10,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.geometry import isotropic_covariance, move_covariance, pose_difference
+from deviloc_ros.geometry import isotropic_covariance, move_covariance, pose_difference, squared_error_in_stds
 from deviloc_ros.tracking.odometry import Odometry, way
 from deviloc_ros.types import Localized
 
@@ -71,7 +71,7 @@ def predict(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: Tracking
 def mahalanobis(a: Fix, b: Fix) -> float:
     """Distance of two independent fixes of one place, in sigma of their difference."""
     error = pose_difference(a.map_from_base, b.map_from_base)
-    return math.sqrt(max(float(error @ np.linalg.solve(a.covariance + b.covariance, error)), 0.0))
+    return math.sqrt(max(squared_error_in_stds(error, a.covariance + b.covariance), 0.0))
 
 
 def flattened(fix: Fix) -> Fix:

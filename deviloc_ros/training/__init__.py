@@ -1,1 +1,1 @@
-"""Training of the Point Inference Network, on data whose weights may be shipped."""
+"""Train the Point Inference Network on data whose weights may be shipped."""

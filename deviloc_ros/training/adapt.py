@@ -18,13 +18,13 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.training.pin import (
     MIN_KEYPOINTS,
     MIN_LANDMARKS,
+    PinSample,
     PinTraining,
-    Sample,
-    checkpoint_of,
+    checkpoint_path,
     draw_batch,
-    fit,
-    split,
-    validate,
+    fit_network,
+    split_by_place,
+    validate_network,
 )
 
 ADAPTATION = PinTraining(steps=400, learning_rate=3e-4, validation_share=0.2, log_every=50)
@@ -32,19 +32,20 @@ MAX_DISTANCE_PX = 6.0  # between a landmark and the keypoint that lends it its d
 
 
 @dataclass(frozen=True, slots=True)
-class Adapted:
-    """Median relative error and share of right answers on views kept out, before and after."""
+class AdaptationResult:
+    """Hold the median relative error and share of right answers on views kept out, before and after."""
 
     before: tuple[float, float]
     after: tuple[float, float]
 
     @property
-    def better(self) -> bool:
+    def is_better(self) -> bool:
+        """Return whether more answers are right than before."""
         return self.after[1] > self.before[1]
 
 
-def samples_of(reference_map: Map, feature_size: int) -> list[Sample]:
-    """A sample per view; its landmarks are both what is known and what is asked for.
+def make_samples(reference_map: Map, feature_size: int) -> list[PinSample]:
+    """Make a sample of each view; its landmarks are both what is known and what is asked for.
 
     Raises:
         ValueError: the map's descriptors are not the features that the network reads.
@@ -68,12 +69,12 @@ def samples_of(reference_map: Map, feature_size: int) -> list[Sample]:
             continue
         rays, features, in_cam = rays[rows], descriptors[nearest[rows]], in_cam[rows].astype(np.float32)
         stds, unknown = landmarks.depth_stds[rows].astype(np.float32), np.full(len(rows), np.nan, np.float32)
-        samples.append(Sample(view.name, in_cam, rays, features, stds, unknown, rays, features, in_cam[:, 2]))
+        samples.append(PinSample(view.name, in_cam, rays, features, stds, unknown, rays, features, in_cam[:, 2]))
     return samples
 
 
-def hide_some(sample: Sample, rng: Generator) -> Sample:
-    """Between half and nearly all of the landmarks become the question, the others stay given."""
+def hide_landmarks(sample: PinSample, rng: Generator) -> PinSample:
+    """Turn between half and nearly all of the landmarks into the question; the others stay given."""
     order = rng.permutation(len(sample.rays))
     count = int(np.exp(rng.uniform(np.log(MIN_LANDMARKS + 1), np.log(len(order) / 2))))
     given, hidden = order[:count], order[count:]
@@ -90,36 +91,36 @@ def hide_some(sample: Sample, rng: Generator) -> Sample:
     )
 
 
-def draw_hidden(
-    samples: list[Sample], settings: PinTraining, rng: Generator, device: torch.device | str = "cpu"
+def draw_hidden_batch(
+    samples: list[PinSample], settings: PinTraining, rng: Generator, device: torch.device | str = "cpu"
 ) -> dict[str, Tensor]:
-    """As `draw_batch`, from views of which some landmarks are hidden."""
+    """Draw a batch as `draw_batch` does, from views of which some landmarks are hidden."""
     chosen = rng.integers(len(samples), size=settings.views_per_step)
-    return draw_batch([hide_some(samples[i], rng) for i in chosen], settings, rng, device)
+    return draw_batch([hide_landmarks(samples[i], rng) for i in chosen], settings, rng, device)
 
 
-def adapt(
+def adapt_network(
     reference_map: Map,
     network: PointInferenceNetwork,
     output: Path,
     settings: PinTraining = ADAPTATION,
     say: Callable[[str], None] = print,
-) -> Adapted:
+) -> AdaptationResult:
     """Fine-tune `network` on a map and write it to `output`.
 
     Raises:
         ValueError: too few views with landmarks, descriptors of another matcher, or `output` exists.
     """
-    samples = samples_of(reference_map, network.shape.feature_size)
+    samples = make_samples(reference_map, network.shape.feature_size)
     if len(samples) < 5:
         raise ValueError(f"{reference_map.folder}: {len(samples)} views with enough landmarks, 5 are needed to adapt")
-    training, validation = split(samples, settings.validation_share)
+    training, validation = split_by_place(samples, settings.validation_share)
     say(f"{len(training)} views to learn from, {len(validation)} kept out")
-    checkpoint = checkpoint_of(output)
+    checkpoint = checkpoint_path(output)
     for there in (output, checkpoint):  # the latter perhaps of another map
         if there.exists():
             raise ValueError(f"{there} exists; choose another --output, or remove it")
-    before = validate(network, validation, settings, draw_hidden)
-    fit(network, training, validation, output, settings, draw_hidden)
+    before = validate_network(network, validation, settings, draw_hidden_batch)
+    fit_network(network, training, validation, output, settings, draw_hidden_batch)
     checkpoint.unlink()
-    return Adapted(before, validate(network, validation, settings, draw_hidden))
+    return AdaptationResult(before, validate_network(network, validation, settings, draw_hidden_batch))

@@ -1,4 +1,4 @@
-"""Makes training views: rendered places, photographed, with landmarks triangulated by the code that builds maps.
+"""Make training views: rendered places, photographed, with landmarks triangulated by the code that builds maps.
 
 `python -m deviloc_ros.training.data --output DIR --views N --seed S`
 """
@@ -45,7 +45,7 @@ VIEWS_PER_SHARD = 60
 
 
 def random_camera(rng: Generator) -> Camera:
-    """A common size, 350 to 900 px of focal length, some with radial distortion."""
+    """Return a camera of a common size with 350 to 900 px of focal length; some have radial distortion."""
     width, height = SIZES[rng.integers(len(SIZES))]
     focal = float(np.exp(rng.uniform(np.log(350), np.log(900))))
     x, y = (float(extent / 2 + rng.normal(0, 5)) for extent in (width, height))
@@ -54,14 +54,17 @@ def random_camera(rng: Generator) -> Camera:
     return Camera("SIMPLE_PINHOLE", width, height, (focal, x, y))
 
 
-def disturbed(cam_from_world: pycolmap.Rigid3d, rng: Generator, error_px: float, camera: Camera) -> pycolmap.Rigid3d:
-    """The pose as a reconstruction would have it: rotated by about `error_px`, moved by parts of a millimetre."""
+def disturb_pose(cam_from_world: pycolmap.Rigid3d, rng: Generator, error_px: float, camera: Camera) -> pycolmap.Rigid3d:
+    """Return the pose as a reconstruction would have it.
+
+    Rotated by about `error_px`, moved by parts of a millimetre.
+    """
     rotation = pycolmap.Rotation3d(rng.normal(0, error_px / camera.focal_px, 3))
     return pycolmap.Rigid3d(rotation, rng.normal(0, 0.001, 3) * error_px) * cam_from_world
 
 
-def photographs(scene: Scene, camera: Camera, poses: list[pycolmap.Rigid3d], rng: Generator) -> list[NDArray]:
-    """JPEG bytes of a gray photograph per pose. The views of a place share how harsh their light and lens are."""
+def take_photographs(scene: Scene, camera: Camera, poses: list[pycolmap.Rigid3d], rng: Generator) -> list[NDArray]:
+    """Return the JPEG bytes of a gray photograph per pose. The views of a place share how harsh light and lens are."""
     strength = float(rng.random())
     files = []
     for pose in poses:
@@ -70,12 +73,12 @@ def photographs(scene: Scene, camera: Camera, poses: list[pycolmap.Rigid3d], rng
     return files
 
 
-def landmarks_of_photographs(camera: Camera, poses: list[pycolmap.Rigid3d], files: list[NDArray]) -> list[Landmarks]:
-    """Landmarks of each photograph, matched and triangulated as `build-map` does it."""
+def reconstruct_landmarks(camera: Camera, poses: list[pycolmap.Rigid3d], files: list[NDArray]) -> list[Landmarks]:
+    """Return the landmarks of each photograph, matched and triangulated as `build-map` does it."""
     images = [PosedImage(str(number), Path(), camera, pose) for number, pose in enumerate(poses)]
     graph, descriptors = MatchGraph(), []
     for image, file in zip(images, files, strict=True):
-        graph.keypoints[image.name], found = sift(decode_image(file, cv2.IMREAD_GRAYSCALE))
+        graph.keypoints[image.name], found = detect_sift(decode_image(file, cv2.IMREAD_GRAYSCALE))
         descriptors.append(found)
     for a, b in combinations(range(len(images)), 2):
         rows = match_mutually_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO)
@@ -85,8 +88,11 @@ def landmarks_of_photographs(camera: Camera, poses: list[pycolmap.Rigid3d], file
     return [landmarks[image.name] for image in images]
 
 
-def sift(gray: NDArray) -> tuple[NDArray, torch.Tensor]:
-    """(N, 2) px and (N, 128) unit descriptors. OpenCV's is several times as fast as COLMAP's, and as noisy."""
+def detect_sift(gray: NDArray) -> tuple[NDArray, torch.Tensor]:
+    """Return (N, 2) px and (N, 128) unit descriptors.
+
+    OpenCV's SIFT is several times as fast as COLMAP's, and as noisy.
+    """
     # Without precise upscaling OpenCV's keypoints lie a quarter of a pixel off.
     keypoints, descriptors = cv2.SIFT.create(nfeatures=MAX_KEYPOINTS, enable_precise_upscale=True).detectAndCompute(
         gray, None
@@ -97,15 +103,15 @@ def sift(gray: NDArray) -> tuple[NDArray, torch.Tensor]:
     return np.array([keypoint.pt for keypoint in keypoints], float), torch.from_numpy(root)
 
 
-def with_outliers(points_in_cam: NDArray, rng: Generator) -> NDArray:
+def add_outliers(points_in_cam: NDArray, rng: Generator) -> NDArray:
     """Move a few landmarks along their rays: wrong matches that every check has missed."""
     wrong = rng.random(len(points_in_cam)) < rng.choice([0.0, 0.01, 0.04])
     factor = np.exp(rng.normal(0, 0.3, len(points_in_cam)))
     return np.where(wrong[:, None], points_in_cam * factor[:, None], points_in_cam)
 
 
-def chosen(landmarks: Landmarks, rng: Generator, size: tuple[int, int]) -> NDArray:
-    """Rows to keep: often all, often far fewer, sometimes with holes where nothing was reconstructed."""
+def choose_landmarks(landmarks: Landmarks, rng: Generator, size: tuple[int, int]) -> NDArray:
+    """Return rows to keep: often all, often far fewer, sometimes with holes where nothing was reconstructed."""
     keep = np.ones(len(landmarks), bool)
     if rng.random() < 0.4:
         for _ in range(rng.integers(1, 4)):
@@ -118,7 +124,7 @@ def chosen(landmarks: Landmarks, rng: Generator, size: tuple[int, int]) -> NDArr
 
 
 def make_place(seed: tuple[int, ...]) -> list[TrainingView]:
-    """The views of one place; none if its images share too little to reconstruct anything."""
+    """Make the views of one place; none if its images share too little to reconstruct anything."""
     rng = np.random.default_rng(seed)
     kind = str(rng.choice(list(KINDS), p=[share for share, _ in KINDS.values()]))
     place = f"{kind}-" + "-".join(map(str, seed))
@@ -128,20 +134,22 @@ def make_place(seed: tuple[int, ...]) -> list[TrainingView]:
         poses = sample_views_of_a_place(scene, camera, rng, int(rng.integers(4, 8)))
     except NoViewError:
         return []
-    files = photographs(scene, camera, poses, rng)
+    files = take_photographs(scene, camera, poses, rng)
     pose_error_px = rng.choice([0.0, 0.15, 0.3])
-    believed = [disturbed(pose, rng, pose_error_px, camera) for pose in poses]
-    landmarks = landmarks_of_photographs(camera, believed, files)
+    believed = [disturb_pose(pose, rng, pose_error_px, camera) for pose in poses]
+    landmarks = reconstruct_landmarks(camera, believed, files)
     views = []
     for number in rng.permutation(len(poses))[:VIEWS_PER_PLACE]:
-        rows = chosen(landmarks[number], rng, (camera.width, camera.height))
+        rows = choose_landmarks(landmarks[number], rng, (camera.width, camera.height))
         if len(rows) >= MIN_LANDMARKS:
             seen = landmarks[number][rows]
-            views.append(training_view(scene, camera, poses[number], believed[number], files[number], seen, rng, place))
+            views.append(
+                make_training_view(scene, camera, poses[number], believed[number], files[number], seen, rng, place)
+            )
     return views
 
 
-def training_view(
+def make_training_view(
     scene: Scene,
     camera: Camera,
     cam_from_world: pycolmap.Rigid3d,
@@ -159,7 +167,7 @@ def training_view(
     done, surface_png = cv2.imencode(".png", compact[index])  # NOTHING is -1: the last entry
     if not done:
         raise ValueError(f"{place}: OpenCV could not compress the surface image")
-    points_in_cam = with_outliers(transform_points(believed, landmarks.points_in_world), rng)
+    points_in_cam = add_outliers(transform_points(believed, landmarks.points_in_world), rng)
     return TrainingView(
         name=f"{place}-{rng.integers(1 << 30):08x}",
         place=place,
@@ -175,7 +183,7 @@ def training_view(
 
 
 def make_views(seed: int, count: int, shard: int = 0) -> Iterator[TrainingView]:
-    """`count` training views. Seed and shard decide all of them, whatever was made before."""
+    """Yield `count` training views. Seed and shard decide all of them, whatever was made before."""
     places = (make_place((seed, shard, number)) for number in count_from())
     yield from islice((view for place in places for view in place), count)
 
@@ -198,7 +206,7 @@ def make_shards(folder: Path, views: int, seed: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Make training views for the Point Inference Network.")
     parser.add_argument("--output", type=Path, required=True, help="folder of the shards; finished ones are kept")
     parser.add_argument("--views", type=int, default=1500, help=f"rounded up to whole shards of {VIEWS_PER_SHARD}")

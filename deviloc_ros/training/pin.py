@@ -1,4 +1,4 @@
-"""Training of the Point Inference Network on rendered views: landmarks and features in, true depth as the target."""
+"""Train the Point Inference Network on rendered views: landmarks and features in, true depth as the target."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UNKNOWN_SHARE = 0.1  # of views: models by others, and maps of earlier releases,
 
 @dataclass(frozen=True, slots=True)
 class PinTraining:
-    """Settings of one training run; stored beside the weights."""
+    """Hold the settings of one training run; they are stored beside the weights."""
 
     steps: int = 6000
     views_per_step: int = 8
@@ -47,16 +47,16 @@ class PinTraining:
     log_every: int = 100
 
 
-def with_options(settings: PinTraining, **options: int | None) -> PinTraining:
-    """`settings` with those options that are given. Raises ValueError: no step to take."""
+def apply_options(settings: PinTraining, **options: int | None) -> PinTraining:
+    """Return `settings` with those options that are given; raise ValueError if there is no step to take."""
     if options.get("steps") is not None and options["steps"] < 1:  # type: ignore[operator]
         raise ValueError(f"--steps {options['steps']}: expected 1 or more")
     return replace(settings, **{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """What the network needs of one view, as float32 arrays, and the depths [m] it should say.
+class PinSample:
+    """Hold what the network needs of one view, as float32 arrays, and the depths [m] it should say.
 
     true_landmark_depths: (M,) m, NaN where nobody knows.
     """
@@ -72,22 +72,22 @@ class Sample:
     depths: NDArray
 
 
-DrawBatch = Callable[[list[Sample], PinTraining, Generator, torch.device | str], dict[str, Tensor]]
+DrawBatch = Callable[[list[PinSample], PinTraining, Generator, torch.device | str], dict[str, Tensor]]
 
 
-def load_samples(folder: Path, seed: int) -> list[Sample]:
+def load_samples(folder: Path, seed: int) -> list[PinSample]:
     """Extract features once per view, and keep them at the landmarks and at some keypoints."""
     matcher = create_matcher(MatcherConfig(name="xfeat"))
     samples = []
     for number, view in enumerate(tqdm(read_views(folder), desc="features", unit="view")):
-        sample = sample_of(view, matcher.extract(view.gray(), keep_dense=True), np.random.default_rng([seed, number]))
+        sample = make_sample(view, matcher.extract(view.gray(), keep_dense=True), np.random.default_rng([seed, number]))
         if sample is not None:
             samples.append(sample)
     return samples
 
 
-def sample_of(view: TrainingView, features: Features, rng: Generator) -> Sample | None:
-    """What to learn from a view; None if too little of it is seen.
+def make_sample(view: TrainingView, features: Features, rng: Generator) -> PinSample | None:
+    """Choose what to learn from a view; None if too little of it is seen.
 
     Half of the keypoints are the matcher's, a quarter lies anywhere, a quarter where landmarks were detected: corners,
     which is where depth edges are.
@@ -109,7 +109,7 @@ def sample_of(view: TrainingView, features: Features, rng: Generator) -> Sample 
         return None
     at = detected[usable]
     true_depths = view.depths_at(at)
-    return Sample(
+    return PinSample(
         view.place,
         in_cam[usable].astype(np.float32),
         view.camera.rays(at).astype(np.float32),
@@ -122,34 +122,34 @@ def sample_of(view: TrainingView, features: Features, rng: Generator) -> Sample 
     )
 
 
-def split(samples: list[Sample], validation_share: float) -> tuple[list[Sample], list[Sample]]:
-    """Training and validation; all views of a place are on one side."""
+def split_by_place(samples: list[PinSample], validation_share: float) -> tuple[list[PinSample], list[PinSample]]:
+    """Split into training and validation; all views of a place are on one side."""
     places = sorted({sample.place for sample in samples})
     held_out = set(places[:: max(2, round(1 / validation_share))])
     return [s for s in samples if s.place not in held_out], [s for s in samples if s.place in held_out]
 
 
 def draw_batch(
-    samples: list[Sample], settings: PinTraining, rng: Generator, device: torch.device | str = "cpu"
+    samples: list[PinSample], settings: PinTraining, rng: Generator, device: torch.device | str = "cpu"
 ) -> dict[str, Tensor]:
-    """Views of which some landmarks are dropped, round holes torn, depths disturbed, mirrored and rescaled.
+    """Draw views of which some landmarks are dropped, holes torn, depths disturbed; mirror and rescale them.
 
     Views with fewer landmarks than others are filled up with some so far outside the image that none is ever near.
     """
     chosen = [samples[i] for i in rng.integers(len(samples), size=settings.views_per_step)]
-    kept = [surviving_landmarks(s, rng) for s in chosen]
+    kept = [thin_landmarks(s, rng) for s in chosen]
     count = max(len(rows) for rows in kept)
     parts: dict[str, list[NDArray]] = {}
     for sample, rows in zip(chosen, kept, strict=True):
         keypoints = rng.integers(len(sample.rays), size=settings.keypoints_per_view)
         scale = np.float32(np.exp(rng.normal(0, 0.5)))
         mirror = np.array([rng.choice([-1, 1]), 1, 1], np.float32)
-        in_cam, stds = disturb(*seen_by_more(sample, rows, rng), rng)
+        in_cam, stds = disturb_landmarks(*sharpen_landmarks(sample, rows, rng), rng)
         columns = {
-            "landmarks_in_cam": filled(in_cam * mirror * scale, count, 1.0),
-            "landmark_rays": filled(sample.landmark_rays[rows] * mirror, count, FAR_OUTSIDE),
-            "landmark_features": filled(sample.landmark_features[rows], count, 0.0),
-            "landmark_depth_stds": filled(stds, count, UNKNOWN_DEPTH_STD),
+            "landmarks_in_cam": fill_rows(in_cam * mirror * scale, count, 1.0),
+            "landmark_rays": fill_rows(sample.landmark_rays[rows] * mirror, count, FAR_OUTSIDE),
+            "landmark_features": fill_rows(sample.landmark_features[rows], count, 0.0),
+            "landmark_depth_stds": fill_rows(stds, count, UNKNOWN_DEPTH_STD),
             "rays": sample.rays[keypoints] * mirror,
             "ray_features": sample.features[keypoints],
             "depths": sample.depths[keypoints] * scale,
@@ -159,13 +159,13 @@ def draw_batch(
     return {name: torch.from_numpy(np.stack(values)).to(device) for name, values in parts.items()}
 
 
-def filled(rows: NDArray, count: int, value: float) -> NDArray:
-    """`count` rows: those given, then rows of `value`."""
+def fill_rows(rows: NDArray, count: int, value: float) -> NDArray:
+    """Return `count` rows: those given, then rows of `value`."""
     return np.concatenate([rows, np.full((count - len(rows), *rows.shape[1:]), value, rows.dtype)])
 
 
-def surviving_landmarks(sample: Sample, rng: Generator) -> NDArray:
-    """Rows left after thinning (log-uniform, 24 to 700) and up to three round holes."""
+def thin_landmarks(sample: PinSample, rng: Generator) -> NDArray:
+    """Return the rows left after thinning (log-uniform, 24 to 700) and up to three round holes."""
     rows = rng.permutation(len(sample.landmarks_in_cam))
     rows = rows[: int(np.exp(rng.uniform(np.log(24), np.log(700))))]
     for _ in range(rng.integers(0, 4)):
@@ -176,8 +176,8 @@ def surviving_landmarks(sample: Sample, rng: Generator) -> NDArray:
     return rows
 
 
-def seen_by_more(sample: Sample, rows: NDArray, rng: Generator) -> tuple[NDArray, NDArray]:
-    """Half of the time landmarks as many more views would have fixed them: nearer the truth, and said to be.
+def sharpen_landmarks(sample: PinSample, rows: NDArray, rng: Generator) -> tuple[NDArray, NDArray]:
+    """Place landmarks, half of the time, as many more views would: nearer the truth, and said to be.
 
     The few views of a training place leave far more noise than those of a map. What is an outlier stays one.
     """
@@ -191,8 +191,8 @@ def seen_by_more(sample: Sample, rows: NDArray, rng: Generator) -> tuple[NDArray
     return in_cam, np.where(right, left * stds, stds)
 
 
-def disturb(landmarks_in_cam: NDArray, depth_stds: NDArray, rng: Generator) -> tuple[NDArray, NDArray]:
-    """Half of the time heavy-tailed noise and a few outliers along the rays, on top of what triangulation left.
+def disturb_landmarks(landmarks_in_cam: NDArray, depth_stds: NDArray, rng: Generator) -> tuple[NDArray, NDArray]:
+    """Add, half of the time, heavy-tailed noise and a few outliers along the rays, on top of triangulation's errors.
 
     What is stated of the depths' uncertainty knows nothing of that, or how strong the noise is, or, as where the other
     views tell, how far each landmark is off; and sometimes it knows of no noise at all.
@@ -210,10 +210,13 @@ def disturb(landmarks_in_cam: NDArray, depth_stds: NDArray, rng: Generator) -> t
     return landmarks_in_cam * factor[:, None].astype(np.float32), told
 
 
-def loss_of(network: PointInferenceNetwork, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Loss and (B, N) relative errors. log1p keeps a keypoint across an edge from ruling; BCE makes the confidence."""
+def compute_loss(network: PointInferenceNetwork, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the loss and (B, N) relative errors.
+
+    log1p keeps a keypoint across an edge from ruling; binary cross-entropy makes the confidence a probability.
+    """
     truth = batch["depths"]
-    depths, logits = network(*(batch[name] for name in list(batch)[:-1]))
+    depths, logits = network(**{name: given for name, given in batch.items() if name != "depths"})
     errors = (depths - truth).abs() / truth
     regression = torch.log1p((errors / RIGHT_DEPTH_ERROR).clamp(max=50)).mean()
     return regression + 0.2 * F.binary_cross_entropy_with_logits(
@@ -222,19 +225,19 @@ def loss_of(network: PointInferenceNetwork, batch: dict[str, Tensor]) -> tuple[T
 
 
 def train_pin(data: Path, output: Path, settings: PinTraining, shape: PinShape | None = None) -> PointInferenceNetwork:
-    """Train on a folder of training views. Raises ValueError if they are too few."""
-    training, validation = split(load_samples(data, settings.seed), settings.validation_share)
+    """Train on a folder of training views; raise ValueError if they are too few."""
+    training, validation = split_by_place(load_samples(data, settings.seed), settings.validation_share)
     if not training or not validation:
         raise ValueError(f"{data}: too few places to train on and to validate with")
     torch.manual_seed(settings.seed)
     network = PointInferenceNetwork(shape or PinShape())
-    return fit(network, training, validation, output, settings)
+    return fit_network(network, training, validation, output, settings)
 
 
-def fit(
+def fit_network(
     network: PointInferenceNetwork,
-    training: list[Sample],
-    validation: list[Sample],
+    training: list[PinSample],
+    validation: list[PinSample],
     output: Path,
     settings: PinTraining,
     draw: DrawBatch = draw_batch,
@@ -247,13 +250,13 @@ def fit(
     network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.1)
-    checkpoint = checkpoint_of(output)
-    start, history = resume(checkpoint, network, optimizer, schedule)
+    checkpoint = checkpoint_path(output)
+    start, history = resume_training(checkpoint, network, optimizer, schedule)
     bar = tqdm(range(start, settings.steps), initial=start, total=settings.steps, desc="training", unit="step")
     losses: list[float] = []
     for step in bar:
         batch = draw(training, settings, np.random.default_rng([settings.seed, step]), device)
-        loss, _ = loss_of(network, batch)
+        loss, _ = compute_loss(network, batch)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -261,7 +264,7 @@ def fit(
         schedule.step()
         losses.append(float(loss.detach()))
         if (step + 1) % settings.log_every == 0 or step + 1 == settings.steps:
-            median, right = validate(network, validation, settings, draw)
+            median, right = validate_network(network, validation, settings, draw)
             history.append([step + 1, float(np.mean(losses)), median, right])
             bar.write(f"step {step + 1} loss {np.mean(losses):.4f} validation median {median:.4f} right {right:.3f}")
             losses = []
@@ -277,18 +280,18 @@ def fit(
     return network.cpu().eval()
 
 
-def checkpoint_of(output: Path) -> Path:
-    """Where training that writes `output` keeps what it needs to go on."""
+def checkpoint_path(output: Path) -> Path:
+    """Return where training that writes `output` keeps what it needs to go on."""
     return output.with_suffix(".checkpoint")
 
 
-def resume(
+def resume_training(
     checkpoint: Path,
     network: PointInferenceNetwork,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> tuple[int, list[list[float]]]:
-    """Bring everything to where `checkpoint` is, if there is one: the next step, and the history so far."""
+    """Bring everything to where `checkpoint` is, if there is one; return the next step, and the history so far."""
     if not checkpoint.is_file():
         return 0, []
     state = torch.load(checkpoint, map_location=next(network.parameters()).device, weights_only=True)
@@ -299,13 +302,13 @@ def resume(
 
 
 @torch.inference_mode()
-def validate(
-    network: PointInferenceNetwork, samples: list[Sample], settings: PinTraining, draw: DrawBatch = draw_batch
+def validate_network(
+    network: PointInferenceNetwork, samples: list[PinSample], settings: PinTraining, draw: DrawBatch = draw_batch
 ) -> tuple[float, float]:
-    """Median relative error and share of right answers on held-out places, disturbed the same way each time."""
+    """Return median relative error and share of right answers on held-out places, disturbed the same way each time."""
     network.eval()
     device = next(network.parameters()).device
     batches = [draw(samples, settings, np.random.default_rng([1, n]), device) for n in range(VALIDATION_BATCHES)]
-    errors = torch.cat([loss_of(network, batch)[1].flatten() for batch in batches])
+    errors = torch.cat([compute_loss(network, batch)[1].flatten() for batch in batches])
     network.train()
     return float(errors.median()), float((errors < RIGHT_DEPTH_ERROR).float().mean())

@@ -1,4 +1,4 @@
-"""Training views: an image with sparse landmarks and true depth everywhere, stored in safetensors shards."""
+"""Store training views, images with sparse landmarks and true depth everywhere, in safetensors shards."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ FORMAT = "deviloc_ros training views, version 2"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingView:
-    """One posed image of a place. The world is made of planes, so its true depth is known at any subpixel position.
+    """Hold one posed image of a place made of planes, so that its true depth is known at any subpixel position.
 
     jpeg: (n,) uint8, the gray image. surface_png: (m,) uint8, a 16-bit image with each pixel's plane, or NOTHING.
-    planes: (Q, 3) float32 [1/m]; a plane times a ray of z = 1 is the inverse depth.
-    landmark_keypoints: (M, 2) px where they were detected; landmark_points_in_world: (M, 3) m as triangulated, with all
-    the errors that has; landmark_depth_stds: (M,) as `Landmarks` has them. place: views of one place see the same
-    things, so they belong on one side of a data split.
+    planes: (Q, 3) float32 [1/m]; a plane times a ray of z = 1 is the inverse depth. landmark_keypoints: (M, 2) px where
+    they were detected; landmark_points_in_world: (M, 3) m as triangulated, with all the errors that has;
+    landmark_depth_stds: (M,) as `Landmarks` has them. place: views of one place see the same things, so they belong on
+    one side of a data split.
     """
 
     name: str
@@ -47,15 +47,18 @@ class TrainingView:
     landmark_depth_stds: NDArray
 
     def gray(self) -> NDArray:
-        """(H, W) uint8 image."""
+        """Return the (H, W) uint8 image."""
         return decode_image(self.jpeg, cv2.IMREAD_GRAYSCALE)
 
     def surfaces(self) -> NDArray:
-        """(H, W) uint16 plane of each pixel: two neighbours that differ lie on an edge or a crease."""
+        """Return (H, W) uint16, the plane of each pixel: two neighbours that differ lie on an edge or a crease."""
         return decode_image(self.surface_png, cv2.IMREAD_UNCHANGED)
 
     def depths_at(self, keypoints: NDArray) -> NDArray:
-        """(N, 2) px inside the image -> (N,) true depth [m], 0 where there is nothing. Exact between pixels, too."""
+        """Return (N,) true depths [m] at (N, 2) px inside the image, 0 where there is nothing.
+
+        Exact between pixels, too.
+        """
         surfaces = self.surfaces()
         columns, rows = np.clip(np.rint(keypoints).astype(int), 0, np.array(surfaces.shape[::-1]) - 1).T
         plane = surfaces[rows, columns]
@@ -65,11 +68,11 @@ class TrainingView:
         return np.where(seen, 1 / np.where(seen, inverse, 1.0), 0.0)
 
     def landmarks_in_cam(self) -> NDArray:
-        """(M, 3) m in the camera's frame."""
+        """Return (M, 3) landmarks [m] in the camera's frame."""
         return transform_points(self.cam_from_world, self.landmark_points_in_world)
 
     def landmarks(self) -> Landmarks:
-        """As a map has them."""
+        """Return landmarks as a map has them."""
         ids, stds = np.arange(len(self.landmark_keypoints)), self.landmark_depth_stds
         return Landmarks(ids, self.landmark_keypoints, self.landmark_points_in_world, stds)
 
@@ -78,7 +81,7 @@ ARRAYS = ("jpeg", "surface_png", "planes", "landmark_keypoints", "landmark_point
 
 
 def write_shard(path: Path, views: list[TrainingView]) -> None:
-    """Write views to one file; it appears whole or not at all."""
+    """Write views to one file; it appears complete or not at all."""
     tensors, index = {}, []
     for number, view in enumerate(views):
         for array in ARRAYS:
@@ -91,7 +94,7 @@ def write_shard(path: Path, views: list[TrainingView]) -> None:
 
 
 def read_shard(path: Path) -> list[TrainingView]:
-    """The views of one file.
+    """Read the views of one file.
 
     Raises:
         ValueError: not a file of training views of this version.
@@ -111,12 +114,12 @@ def read_shard(path: Path) -> list[TrainingView]:
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The finished shards of a folder, in order."""
+    """Return the finished shards of a folder, in order."""
     return sorted(folder.glob("views-*.safetensors"))
 
 
 def read_views(folder: Path) -> Iterator[TrainingView]:
-    """All views of a folder, in order, shard by shard.
+    """Yield all views of a folder, in order, shard by shard.
 
     Raises:
         ValueError: there are none.

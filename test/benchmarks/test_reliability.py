@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from benchmarks.holdout import Answers, score, well_observed
-from deviloc_ros.evaluation.reliability import draw_reliability, reliability
+from deviloc_ros.evaluation.reliability import bin_by_confidence, draw_reliability
 from deviloc_ros.types import Landmarks
 
 
 def test_an_honest_confidence_has_no_calibration_error():
     rng = np.random.default_rng(0)
     confidence = rng.random(100_000)
-    diagram = reliability(confidence, rng.random(100_000) < confidence)
+    diagram = bin_by_confidence(confidence, rng.random(100_000) < confidence)
     assert diagram.calibration_error < 0.01
     np.testing.assert_allclose(diagram.confidence, diagram.right, atol=0.02)
     assert diagram.count.sum() == 100_000
@@ -19,18 +19,18 @@ def test_an_honest_confidence_has_no_calibration_error():
 
 def test_boasting_shows():
     rng = np.random.default_rng(0)
-    diagram = reliability(np.full(10_000, 0.9), rng.random(10_000) < 0.6)
+    diagram = bin_by_confidence(np.full(10_000, 0.9), rng.random(10_000) < 0.6)
     assert diagram.calibration_error == pytest.approx(0.3, abs=0.02)
     assert len(diagram.count) == 1
 
 
 def test_certainty_belongs_to_the_last_bin_and_nothing_is_refused(tmp_path):
-    diagram = reliability(np.array([0.0, 1.0]), np.array([False, True]))
+    diagram = bin_by_confidence(np.array([0.0, 1.0]), np.array([False, True]))
     assert diagram.calibration_error == 0 and diagram.count.tolist() == [1, 1]
     draw_reliability(tmp_path / "diagram.svg", {"here": diagram})
     assert "<svg" in (tmp_path / "diagram.svg").read_text()
     with pytest.raises(ValueError, match="no answers"):
-        reliability(np.zeros(0), np.zeros(0, bool))
+        bin_by_confidence(np.zeros(0), np.zeros(0, bool))
 
 
 def test_landmarks_of_two_views_are_not_the_truth():

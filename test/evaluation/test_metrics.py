@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from worlds import rigid_of
 
-from deviloc_ros.evaluation.metrics import median_errors, median_interval, outcome, recall, summarize
-from deviloc_ros.evaluation.summary_table import COLUMNS, markdown, stages
+from deviloc_ros.evaluation.metrics import (
+    compare_to_truth,
+    median_errors,
+    median_interval,
+    recall_by_threshold,
+    summarize,
+)
+from deviloc_ros.evaluation.summary_table import COLUMNS, format_stages, format_summaries
 from deviloc_ros.status import Status
 from deviloc_ros.types import Evidence, Localized, Lost
 
@@ -16,11 +22,11 @@ def found(translation_m: float, rotation_deg: float = 0.0, inliers: int = 40):
     """The outcome of a query localized that far from the truth."""
     evidence = Evidence(inlier_mask=np.ones(inliers, bool), stages_ms={"extract": 10.0, "pose": translation_m})
     estimate = rigid_of([0, 0, np.deg2rad(rotation_deg)], [translation_m, 0, 0])
-    return outcome("query", Localized(estimate, np.eye(6), evidence), TRUTH)
+    return compare_to_truth("query", Localized(estimate, np.eye(6), evidence), TRUTH)
 
 
 def missed():
-    return outcome("query", Lost(Status.FEW_INLIERS, evidence=Evidence(stages_ms={"extract": 10.0})), TRUTH)
+    return compare_to_truth("query", Lost(Status.FEW_INLIERS, evidence=Evidence(stages_ms={"extract": 10.0})), TRUTH)
 
 
 def test_errors_are_distance_and_angle():
@@ -31,7 +37,7 @@ def test_errors_are_distance_and_angle():
 
 def test_both_errors_must_be_within_a_threshold_and_lost_ones_count():
     outcomes = [found(0.005), found(0.015, 1.5), found(0.015, 4.0), found(0.08), missed()]
-    assert recall(outcomes) == {"1cm_1deg": 0.2, "2cm_2deg": 0.4, "5cm_5deg": 0.6, "10cm_5deg": 0.8}
+    assert recall_by_threshold(outcomes) == {"1cm_1deg": 0.2, "2cm_2deg": 0.4, "5cm_5deg": 0.6, "10cm_5deg": 0.8}
 
 
 def test_a_wrong_fix_is_a_pose_given_and_far_off():
@@ -60,9 +66,11 @@ def test_the_interval_of_a_median_counts_lost_queries_and_needs_some():
 
 
 def test_scene_units_divide_translations():
-    result = outcome("query", Localized(rigid_of([0, 0, 0], [0.45, 0, 0]), np.eye(6), Evidence()), TRUTH, scene_m=15.0)
-    assert median_errors([result])[0] == pytest.approx(0.03) and recall([result])["2cm_2deg"] == 0.0
-    assert recall([result])["5cm_5deg"] == 1.0
+    result = compare_to_truth(
+        "query", Localized(rigid_of([0, 0, 0], [0.45, 0, 0]), np.eye(6), Evidence()), TRUTH, scene_m=15.0
+    )
+    assert median_errors([result])[0] == pytest.approx(0.03) and recall_by_threshold([result])["2cm_2deg"] == 0.0
+    assert recall_by_threshold([result])["5cm_5deg"] == 1.0
 
 
 def test_a_summary_of_only_lost_queries_has_its_numbers():
@@ -91,7 +99,7 @@ def test_the_table_has_a_row_per_summary_in_line():
         "retrieval": "true-pose",
     }
     summary = run | summarize([found(0.0123), found(0.0123)])
-    lines = markdown([summary, summary | {"protocol": "fountain-loo"}]).splitlines()
+    lines = format_summaries([summary, summary | {"protocol": "fountain-loo"}]).splitlines()
     assert len(lines) == 4 and len({len(line) for line in lines}) == 1
     assert lines[0].count("|") == len(COLUMNS) + 1 and "1.23 cm" in lines[2] and "2 / 2" in lines[2]
-    assert stages(summary).startswith("extract 10.0")
+    assert format_stages(summary).startswith("extract 10.0")

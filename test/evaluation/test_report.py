@@ -14,10 +14,10 @@ from deviloc_ros.bags.reader import Recording
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.bag_run import Plan, about_localizer, conclude, run_offline, truth_of_images
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.evaluation.report.gallery import gallery
-from deviloc_ros.evaluation.report.page import comparison, report
-from deviloc_ros.evaluation.report.space import scene
-from deviloc_ros.evaluation.report.trajectories import Surroundings, surroundings
+from deviloc_ros.evaluation.report.gallery import make_gallery
+from deviloc_ros.evaluation.report.page import make_comparison, make_report
+from deviloc_ros.evaluation.report.space import make_scene
+from deviloc_ros.evaluation.report.trajectories import MapOutline, outline_map
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def made(tmp_path_factory) -> tuple[Run, str]:
         estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())[0]
         about = {"mode": "offline", "sampling": plan.sampling, **about_localizer(localizer, TrackingConfig())}
         run = conclude(recording, contents, plan, truth_of_images(recording, topics, contents, plan), estimates, about)
-        pictures = list(gallery(recording, topics, contents, run.frames, localizer))
-    return run, report(run, surroundings(localizer.map), pictures)
+        pictures = list(make_gallery(recording, topics, contents, run.frames, localizer))
+    return run, make_report(run, outline_map(localizer.map), pictures)
 
 
 def test_the_page_needs_nothing_but_itself(made):
@@ -50,21 +50,23 @@ def test_the_page_says_first_what_matters_most(made):
 
 def test_names_from_a_recording_cannot_become_markup(made):
     run = Run("<b>x</b>", made[0].summary | {"bag": "<script>alert(1)</script>"}, made[0].latency, made[0].frames)
-    assert "<script>" not in report(run, surroundings(StandInLocalizer().map), []) and "<b>x" not in comparison(
-        [run, run]
-    )
+    assert "<script>" not in make_report(
+        run, outline_map(StandInLocalizer().map), []
+    ) and "<b>x" not in make_comparison([run, run])
 
 
 def test_a_run_without_truth_or_poses_still_has_a_page(made):
     frames = [f for f in made[0].frames if not f.localized]
     bare = made[0].summary | {"with_ground_truth": 0, "wrong_fixes": None, "recall": None, "localized": 0}
     run = Run("bare", bare | {"translation_m": None, "time_to_first_fix_s": None}, None, frames)
-    page = report(run, Surroundings(np.zeros((0, 3)), []), [])
+    page = make_report(run, MapOutline(np.zeros((0, 3)), []), [])
     assert "no ground truth" in page and "never" in page and "How far off" not in page
 
 
 def test_two_runs_stand_side_by_side(made, tmp_path):
-    page = comparison([Run(name, made[0].summary, made[0].latency, made[0].frames) for name in ("before", "after")])
+    page = make_comparison(
+        [Run(name, made[0].summary, made[0].latency, made[0].frames) for name in ("before", "after")]
+    )
     assert page.count("before") > 1 and page.index("before") < page.index("after")
 
 
@@ -78,12 +80,12 @@ def test_a_browser_draws_all_of_it_without_an_error(made, tmp_path, width):
 
 
 def test_the_scene_has_everything_in_millimetres_about_its_middle(made):
-    around = Surroundings(np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 0.0], [2.0, 2.0, 0.0]] * 50), [])
-    found = json.loads(scene([made[0]], around))
+    around = MapOutline(np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 0.0], [2.0, 2.0, 0.0]] * 50), [])
+    found = json.loads(make_scene([made[0]], around))
     names = [part["name"] for part in found["parts"]]
     assert names == ["map", "true path", "localized"]
     everything = np.concatenate([np.reshape(part["xyz"], (-1, 3)) for part in found["parts"]])
     np.testing.assert_allclose(everything.min(0) + everything.max(0), 0, atol=1)
     assert np.linalg.norm(everything, axis=1).max() <= found["radius"] * 1.001 and found["axis"] <= found["radius"]
     nothing = Run("bare", {}, None, [])
-    assert json.loads(scene([nothing], Surroundings(np.zeros((0, 3)), [])))["parts"] == []
+    assert json.loads(make_scene([nothing], MapOutline(np.zeros((0, 3)), [])))["parts"] == []

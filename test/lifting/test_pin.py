@@ -15,7 +15,15 @@ from deviloc_ros.lifting.pin import (
     plane_at_origin,
     save_pin,
 )
-from deviloc_ros.training.pin import FAR_OUTSIDE, VALIDATION_BATCHES, PinTraining, Sample, draw_batch, fit, loss_of
+from deviloc_ros.training.pin import (
+    FAR_OUTSIDE,
+    VALIDATION_BATCHES,
+    PinSample,
+    PinTraining,
+    compute_loss,
+    draw_batch,
+    fit_network,
+)
 
 
 def scene(rng, count, normal=(0.1, -0.2, 0.5)):
@@ -29,7 +37,7 @@ def sample(rng, place="here"):
     rays, depths = scene(rng, 400)
     features = np.tile(np.eye(64, dtype=np.float32)[0], (400, 1))
     landmarks = slice(0, 200)
-    return Sample(
+    return PinSample(
         place,
         rays[landmarks] * depths[landmarks, None],
         rays[landmarks],
@@ -120,13 +128,13 @@ def test_training_lowers_the_loss():
     network = PointInferenceNetwork(PinShape(width=32, layers=1))
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
     fixed = [draw_batch(samples, settings, np.random.default_rng(100 + n)) for n in range(4)]
-    before = np.mean([float(loss_of(network, batch)[0].detach()) for batch in fixed])
+    before = np.mean([float(compute_loss(network, batch)[0].detach()) for batch in fixed])
     for step in range(40):
-        loss, _ = loss_of(network, draw_batch(samples, settings, np.random.default_rng(step)))
+        loss, _ = compute_loss(network, draw_batch(samples, settings, np.random.default_rng(step)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    after = np.mean([float(loss_of(network, batch)[0].detach()) for batch in fixed])
+    after = np.mean([float(compute_loss(network, batch)[0].detach()) for batch in fixed])
     assert after < 0.8 * before
 
 
@@ -139,7 +147,7 @@ def test_a_run_that_was_cut_goes_on_with_the_same_numbers(tmp_path):
         torch.manual_seed(0)
         network = PointInferenceNetwork(PinShape())
         if stop_after is None:
-            return fit(network, training, validation, output, settings)
+            return fit_network(network, training, validation, output, settings)
 
         def draw(*arguments):
             draws.append(1)
@@ -149,7 +157,7 @@ def test_a_run_that_was_cut_goes_on_with_the_same_numbers(tmp_path):
 
         draws = []
         with pytest.raises(KeyboardInterrupt):
-            fit(network, training, validation, output, settings, draw)
+            fit_network(network, training, validation, output, settings, draw)
         return None
 
     whole = run(tmp_path / "whole.safetensors")

@@ -11,7 +11,7 @@ from small_maps import reference_view, use_everything, write_map
 from worlds import rigid_of
 
 from deviloc_ros.cli import main
-from deviloc_ros.evaluation.maps.self_localization import Tolerance, localize_view, needless_views
+from deviloc_ros.evaluation.maps.self_localization import Tolerance, find_needless_views, localize_view
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.update import update_map
 from deviloc_ros.maps.edit import drop_views, merge_maps
@@ -182,7 +182,7 @@ def test_a_view_is_localized_from_the_others(room_map):
 
 def test_pruning_keeps_every_view_localizable(room_map):
     localizer, tolerance = Localizer(room_map), Tolerance(0.1, 2.0)
-    names = needless_views(localizer, tolerance, quiet=True)
+    names = find_needless_views(localizer, tolerance, quiet=True)
     assert 0 < len(names) < 6
     for number, record in enumerate(room_map.records):
         if record.name in names:

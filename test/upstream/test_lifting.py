@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 
 from deviloc_ros.config import AggregationConfig, Config, change_config, from_dict
-from deviloc_ros.evaluation.metrics import outcome
+from deviloc_ros.evaluation.metrics import compare_to_truth
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map, MapError
@@ -65,7 +65,7 @@ def test_a_map_stores_what_matching_and_lifting_need(dense_map):
 def test_random_weights_are_lost_or_right(room, dense_map, caplog):
     localizer = Localizer(dense_map)
     result = localizer.localize(room.queries[0], room.camera, Prior(room.query_poses[0]))
-    assert not outcome("query", result, room.query_poses[0]).is_wrong_fix
+    assert not compare_to_truth("query", result, room.query_poses[0]).is_wrong_fix
     assert "not made to localize" in caplog.text
     named = localizer.localize(room.queries[0], room.camera, candidates=["nobody", room.images[1].name])
     assert named.evidence.references == (room.images[1].name,)

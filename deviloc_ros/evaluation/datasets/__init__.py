@@ -1,4 +1,4 @@
-"""The paper's benchmarks: their layouts as hloc's scripts leave them, their protocols, their submission files."""
+"""Run the paper's benchmarks: layouts as hloc's scripts leave them, protocols, submission files."""
 
 BENCHMARKS = ("7scenes", "cambridge", "aachen", "aachen-v1.1", "robotcar", "cmu")
 GROUND_TRUTHS = ("dslam", "sfm")

@@ -1,4 +1,4 @@
-"""What all layouts share: lists of names, retrieval pairs, intrinsics and cameras of full-size images."""
+"""Read what all layouts share: lists of names, retrieval pairs, intrinsics and cameras of full-size images."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from deviloc_ros.sources.colmap import camera_from_colmap, camera_to_colmap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Query:
-    """An image to localize; `cam_from_world` is None where only the benchmark's server knows it.
+class BenchmarkQuery:
+    """Hold an image to localize; `cam_from_world` is None where only the benchmark's server knows it.
 
     submitted: its name in a submission file.
     """
@@ -28,20 +28,20 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
-    """One map and its queries.
+class BenchmarkScene:
+    """Hold one map and its queries.
 
     candidates: names of the views to match each query with, best first; empty: the map's own retrieval.
     """
 
     name: str
     map_images: list[PosedImage]
-    queries: list[Query]
+    queries: list[BenchmarkQuery]
     candidates: dict[str, list[str]]
 
 
-def lines_of(path: Path) -> list[str]:
-    """Lines with content, comments left out. Raises SourceError naming the file."""
+def read_lines(path: Path) -> list[str]:
+    """Return the lines with content, comments left out; raise SourceError naming the file."""
     if not path.is_file():
         raise SourceError(f"{path}: not found; docs/data-sets.md says how to get it")
     lines = [line.strip() for line in path.read_text().splitlines()]
@@ -49,9 +49,9 @@ def lines_of(path: Path) -> list[str]:
 
 
 def read_pairs(path: Path) -> dict[str, list[str]]:
-    """`query reference` lines -> the references of each query, in order."""
+    """Read `query reference` lines: the references of each query, in order."""
     pairs: dict[str, list[str]] = {}
-    for number, line in enumerate(lines_of(path), 1):
+    for number, line in enumerate(read_lines(path), 1):
         names = line.split()
         if len(names) != 2:
             raise SourceError(f"{path}: line {number}: expected 'query reference', got {line!r}")
@@ -60,9 +60,9 @@ def read_pairs(path: Path) -> dict[str, list[str]]:
 
 
 def read_intrinsics(path: Path) -> dict[str, Camera]:
-    """`name MODEL width height parameters…` lines, in COLMAP's pixels."""
+    """Read `name MODEL width height parameters…` lines, in COLMAP's pixels."""
     cameras = {}
-    for number, line in enumerate(lines_of(path), 1):
+    for number, line in enumerate(read_lines(path), 1):
         name, *words = line.split()
         try:
             model, width, height, *params = words
@@ -75,8 +75,8 @@ def read_intrinsics(path: Path) -> dict[str, Camera]:
     return cameras
 
 
-def at_full_size(image: PosedImage) -> PosedImage:
-    """The image with its camera and landmarks scaled to the size of its file."""
+def scale_to_file(image: PosedImage) -> PosedImage:
+    """Return the image with its camera and landmarks scaled to the size of its file."""
     width, height = image_size(image.path)
     if (width, height) == (image.camera.width, image.camera.height):
         return image

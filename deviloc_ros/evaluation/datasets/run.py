@@ -9,8 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from deviloc_ros.config import Config
-from deviloc_ros.evaluation.datasets.files import Query, Scene
-from deviloc_ros.evaluation.metrics import Outcome, outcome, summarize
+from deviloc_ros.evaluation.datasets.files import BenchmarkQuery, BenchmarkScene
+from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_truth, summarize
 from deviloc_ros.imaging import ImageError, read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
@@ -21,9 +21,9 @@ from deviloc_ros.types import Localized, Lost, Result
 
 
 def run_scenes(
-    readers: list[Callable[[], Scene]], config: Config, every: int, submission: Path | None
+    readers: list[Callable[[], BenchmarkScene]], config: Config, every: int, submission: Path | None
 ) -> list[dict[str, object]]:
-    """A summary of each scene whose truth is known; all poses go to `submission`.
+    """Return a summary of each scene whose truth is known; all poses go to `submission`.
 
     Args:
         every: localize every n-th query only.
@@ -34,19 +34,19 @@ def run_scenes(
         if not scene.map_images or not scene.queries:
             raise SourceError(f"{scene.name}: {len(scene.map_images)} images to map, {len(scene.queries)} queries")
         outcomes = []
-        for query, result in localized(scene, config, every):
-            lines += submitted_line(query, result)
+        for query, result in localize_queries(scene, config, every):
+            lines += submission_lines(query, result)
             if query.cam_from_world is not None:
-                outcomes.append(outcome(query.name, result, query.cam_from_world))
+                outcomes.append(compare_to_truth(query.name, result, query.cam_from_world))
         if outcomes:
-            summaries.append(scored(scene, config, outcomes))
+            summaries.append(summarize_scene(scene, config, outcomes))
     if submission is not None:
         submission.write_text("".join(line + "\n" for line in lines))
     return summaries
 
 
-def localized(scene: Scene, config: Config, every: int) -> list[tuple[Query, Result]]:
-    """Each query with its result."""
+def localize_queries(scene: BenchmarkScene, config: Config, every: int) -> list[tuple[BenchmarkQuery, Result]]:
+    """Return each query with its result."""
     results = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.map"
@@ -62,8 +62,11 @@ def localized(scene: Scene, config: Config, every: int) -> list[tuple[Query, Res
     return results
 
 
-def submitted_line(query: Query, result: Result) -> list[str]:
-    """`name qw qx qy qz tx ty tz` (cam_from_world) as visuallocalization.net reads it; nothing for a lost query."""
+def submission_lines(query: BenchmarkQuery, result: Result) -> list[str]:
+    """Return `name qw qx qy qz tx ty tz` (cam_from_world) as visuallocalization.net reads it.
+
+    Nothing for a lost query.
+    """
     if not isinstance(result, Localized):
         return []
     x, y, z, w = result.cam_from_world.rotation.quat
@@ -71,7 +74,8 @@ def submitted_line(query: Query, result: Result) -> list[str]:
     return [" ".join([query.submitted, *(repr(float(number)) for number in numbers)])]
 
 
-def scored(scene: Scene, config: Config, outcomes: list[Outcome]) -> dict[str, object]:
+def summarize_scene(scene: BenchmarkScene, config: Config, outcomes: list[QueryOutcome]) -> dict[str, object]:
+    """Return the summary of a scene with what it was made with."""
     return {
         "protocol": scene.name,
         "matcher": config.matcher.name,

@@ -1,1 +1,1 @@
-"""How good a map is, and its page."""
+"""Measure how good a map is, and write its page."""

@@ -1,4 +1,4 @@
-"""Figures of a map's quality."""
+"""Draw figures of a map's quality."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from deviloc_ros.evaluation.maps.quality import MapQuality, ViewQuality
-from deviloc_ros.evaluation.report.figures import COLORS, SMALLEST, at_most, legend, new_figure, plain_log
-from deviloc_ros.evaluation.report.trajectories import Surroundings, arrows, ground_plan
+from deviloc_ros.evaluation.report.figures import (
+    COLORS,
+    SMALLEST,
+    add_legend,
+    new_figure,
+    plot_share_at_most,
+    set_plain_log,
+)
+from deviloc_ros.evaluation.report.trajectories import MapOutline, draw_ground_plan, draw_views
 
 GOOD, OFF, LOST = "#1e7d4f", "#e08e1a", "#c0392b"
 MOST_NUMBERS = 15  # of hard places; more would cover the plan
 
 
-def kinds(quality: MapQuality) -> list[tuple[str, str, list[ViewQuality]]]:
-    """Name, colour and views of each verdict that occurs."""
+def group_by_verdict(quality: MapQuality) -> list[tuple[str, str, list[ViewQuality]]]:
+    """Return name, colour and views of each verdict that occurs."""
     t = quality.tolerance
     within = f"within {100 * t.translation_m:g} cm, {t.rotation_deg:g} deg"
     hard = quality.hard
@@ -27,37 +34,37 @@ def kinds(quality: MapQuality) -> list[tuple[str, str, list[ViewQuality]]]:
     return [(f"{name} ({len(views)})", color, views) for name, color, views in groups if views]
 
 
-def coverage(quality: MapQuality, around: Surroundings) -> Figure:
-    """Views from above in the colour of their verdict, hard ones with the number that they have in the list."""
-    figure, axes, plane = ground_plan(around)
-    for name, color, views in kinds(quality):
-        arrows(axes, [view.map_from_cam for view in views], plane, color, name)
+def draw_coverage(quality: MapQuality, around: MapOutline) -> Figure:
+    """Draw views from above in the colour of their verdict, hard ones with the number that they have in the list."""
+    figure, axes, plane = draw_ground_plan(around)
+    for name, color, views in group_by_verdict(quality):
+        draw_views(axes, [view.map_from_cam for view in views], plane, color, name)
     for number, view in enumerate(quality.hard[:MOST_NUMBERS], 1):
         x, y = view.map_from_cam.translation[list(plane)]
         axes.annotate(
             str(number), (x, y), xytext=(4, 4), textcoords="offset points", fontsize=8, fontweight="bold", color=LOST
         )
-    legend(axes)
+    add_legend(axes)
     return figure
 
 
-def position_errors(quality: MapQuality) -> Figure:
-    """Share of all views whose position was within an error; lost ones never are."""
+def draw_position_errors(quality: MapQuality) -> Figure:
+    """Draw the share of all views whose position was within an error; lost ones never are."""
     figure, (axes,) = new_figure()
     errors_cm = [max(100 * view.outcome.translation_m, SMALLEST) for view in quality.localized]
-    at_most(axes, errors_cm, len(quality.views), COLORS[0])
+    plot_share_at_most(axes, errors_cm, len(quality.views), COLORS[0])
     axes.axvline(100 * quality.tolerance.translation_m, color="#555555", linestyle=":", linewidth=1)
-    plain_log(axes, "x")
+    set_plain_log(axes, "x")
     axes.set_ylim(0, 1.03)
     axes.set_xlabel("position error at most [cm]")
     axes.set_ylabel("share of views")
     return figure
 
 
-def inliers_by_distance(quality: MapQuality, needed: int) -> Figure:
-    """On how many matches each view's pose rests, by how far its nearest neighbour is."""
+def draw_inliers_by_distance(quality: MapQuality, needed: int) -> Figure:
+    """Draw on how many matches each view's pose rests, by how far its nearest neighbour is."""
     figure, (axes,) = new_figure()
-    for name, color, views in kinds(quality):
+    for name, color, views in group_by_verdict(quality):
         distances_m = [view.distance_m for view in views]
         axes.plot(distances_m, [view.inliers for view in views], ".", color=color, label=name)
     axes.axhline(needed, color="#c0392b", linestyle=":", linewidth=1)
@@ -67,12 +74,12 @@ def inliers_by_distance(quality: MapQuality, needed: int) -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("distance to the nearest other view [m]")
     axes.set_ylabel("inliers")
-    legend(axes)
+    add_legend(axes)
     return figure
 
 
-def landmarks_per_view(quality: MapQuality) -> Figure:
-    """How many views observe how many landmarks."""
+def draw_landmarks_per_view(quality: MapQuality) -> Figure:
+    """Draw how many views observe how many landmarks."""
     figure, (axes,) = new_figure()
     axes.hist([view.landmarks for view in quality.views], bins=20, color=COLORS[0])
     axes.set_xlim(left=0)
@@ -82,12 +89,12 @@ def landmarks_per_view(quality: MapQuality) -> Figure:
     return figure
 
 
-def reprojection_errors(quality: MapQuality) -> Figure:
-    """Share of all observations of landmarks that are at most so far off."""
+def draw_reprojection_errors(quality: MapQuality) -> Figure:
+    """Draw the share of all observations of landmarks that are at most so far off."""
     figure, (axes,) = new_figure()
     errors = np.concatenate([view.reprojection_px for view in quality.views])
     errors = errors[np.isfinite(errors)]
-    at_most(axes, errors.tolist(), len(errors), COLORS[0])
+    plot_share_at_most(axes, errors.tolist(), len(errors), COLORS[0])
     axes.set_xlim(0, max(float(np.percentile(errors, 99)), 0.1) if len(errors) else 1)
     axes.set_ylim(0, 1.03)
     axes.set_xlabel("reprojection error at most [px]")
@@ -95,8 +102,8 @@ def reprojection_errors(quality: MapQuality) -> Figure:
     return figure
 
 
-def confidences(quality: MapQuality, least: float) -> Figure:
-    """How sure the map is of its keypoints' 3D points."""
+def draw_confidences(quality: MapQuality, least: float) -> Figure:
+    """Draw how sure the map is of its keypoints' 3D points."""
     figure, (axes,) = new_figure()
     values = np.concatenate([view.confidence for view in quality.views])
     shares = np.full(len(values), 1 / max(len(values), 1))

@@ -1,4 +1,4 @@
-"""The page of a map: what it covers, where localizing will be hard, what it rests on."""
+"""Make the page of a map: what it covers, where localizing will be hard, what it rests on."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from deviloc_ros.evaluation.maps import figures as figures
-from deviloc_ros.evaluation.maps.quality import MapQuality, ViewQuality, why
+from deviloc_ros.evaluation.maps.quality import MapQuality, ViewQuality, explain_outcome
 from deviloc_ros.evaluation.metrics import median_errors
 from deviloc_ros.evaluation.recordings.headline import NOTHING, length
-from deviloc_ros.evaluation.report.html import cards, page, paragraph, section, table
-from deviloc_ros.evaluation.report.trajectories import surroundings
-from deviloc_ros.evaluation.versions import versions
+from deviloc_ros.evaluation.report.html import fill_page, make_cards, make_paragraph, make_section, make_table
+from deviloc_ros.evaluation.report.trajectories import outline_map
+from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.inspect import describe_map
 from deviloc_ros.maps.store import Map
@@ -40,34 +40,37 @@ CONFIDENCE = (
 MOST_LISTED = figures.MOST_NUMBERS
 
 
-def map_report(localizer: Localizer, quality: MapQuality, problems: Sequence[str]) -> str:
-    """The page of one map. problems: what `map check` found."""
-    introduction = paragraph(verdict(quality), "verdict") + paragraph(HOW, "soft")
+def make_map_report(localizer: Localizer, quality: MapQuality, problems: Sequence[str]) -> str:
+    """Make the page of one map; `problems` is what `map check` found."""
+    introduction = make_paragraph(map_verdict(quality), "verdict") + make_paragraph(HOW, "soft")
     config = localizer.config
-    plan = NUMBERS if quality.hard else "From above.", figures.coverage(quality, surroundings(localizer.map))
+    least = config.aggregation.min_confidence
+    plan = NUMBERS if quality.hard else "From above.", figures.draw_coverage(quality, outline_map(localizer.map))
     body = [
-        cards(headline(localizer.map, quality)),
-        section("What it covers", COVERAGE, [plan]),
-        hard_places(quality),
-        section("Each view from the others", MUTUAL, [
-            ("Share of views whose position was found within an error.", figures.position_errors(quality)),
+        make_cards(map_headline(localizer.map, quality)),
+        make_section("What it covers", COVERAGE, [plan]),
+        list_hard_places(quality),
+        make_section("Each view from the others", MUTUAL, [
+            ("Share of views whose position was found within an error.", figures.draw_position_errors(quality)),
             ("How many matches agree with the pose, by how far the nearest other view is.",
-             figures.inliers_by_distance(quality, config.pose.min_inliers)),
+             figures.draw_inliers_by_distance(quality, config.pose.min_inliers)),
         ]),
-        section("Landmarks", LANDMARKS, [
-            (fewest(quality), figures.landmarks_per_view(quality)),
-            ("How far landmarks project from where they were seen.", figures.reprojection_errors(quality)),
+        make_section("Landmarks", LANDMARKS, [
+            (name_poorest(quality), figures.draw_landmarks_per_view(quality)),
+            ("How far landmarks project from where they were seen.", figures.draw_reprojection_errors(quality)),
         ]),
-        section("3D points of the keypoints", CONFIDENCE, [
-            (f"Lifting method {config.lift.method}.", figures.confidences(quality, config.aggregation.min_confidence)),
+        make_section("3D points of the keypoints", CONFIDENCE, [
+            (f"Lifting method {config.lift.method}.", figures.draw_confidences(quality, least)),
         ]),
-        size_and_time(localizer.map, quality),
+        make_size_and_time(localizer.map, quality),
     ]  # fmt: skip
-    return page(f"Map {localizer.map.folder.resolve().name}", introduction, body, details(localizer.map, problems))
+    return fill_page(
+        f"Map {localizer.map.folder.resolve().name}", introduction, body, make_map_details(localizer.map, problems)
+    )
 
 
-def verdict(quality: MapQuality) -> str:
-    """What a stranger should know."""
+def map_verdict(quality: MapQuality) -> str:
+    """Say what a stranger should know."""
     t, count, hard = quality.tolerance, len(quality.views), len(quality.hard)
     if count == 1:
         return "The map has one view alone, so there is nothing to try it on."
@@ -77,8 +80,8 @@ def verdict(quality: MapQuality) -> str:
     return f"{count - hard} of {count} views are localized from the others {within}; {hard} are not."
 
 
-def headline(reference_map: Map, quality: MapQuality) -> Iterator[tuple[str, str, str]]:
-    """Name, value and kind of the figures that are read first."""
+def map_headline(reference_map: Map, quality: MapQuality) -> Iterator[tuple[str, str, str]]:
+    """Yield name, value and kind of the figures that are read first."""
     views = quality.views
     wrong = sum(view.outcome.is_wrong_fix for view in views)
     well = len(views) - len(quality.hard)
@@ -95,35 +98,35 @@ def headline(reference_map: Map, quality: MapQuality) -> Iterator[tuple[str, str
     yield "size", f"{reference_map.size_bytes / 1e6:.1f} MB", ""
 
 
-def hard_places(quality: MapQuality) -> str:
-    """The list that the numbers on the plan belong to."""
+def list_hard_places(quality: MapQuality) -> str:
+    """Make the list that the numbers on the plan belong to."""
     heading = "<h2>Places that will be hard</h2>"
     if not quality.hard:
-        return heading + paragraph("None: the others localize each view.")
-    rows = [(str(number), hard_place(view)) for number, view in enumerate(quality.hard, 1)]
+        return heading + make_paragraph("None: the others localize each view.")
+    rows = [(str(number), describe_hard_place(view)) for number, view in enumerate(quality.hard, 1)]
     more = len(rows) - MOST_LISTED
-    note = paragraph(f"And {more} more.", "soft") if more > 0 else ""
-    return heading + paragraph(HARD) + table(("no.", "view"), rows[:MOST_LISTED]) + note
+    note = make_paragraph(f"And {more} more.", "soft") if more > 0 else ""
+    return heading + make_paragraph(HARD) + make_table(("no.", "view"), rows[:MOST_LISTED]) + note
 
 
-def hard_place(view: ViewQuality) -> str:
-    """Which view, what became of it, where it is and what is near it."""
+def describe_hard_place(view: ViewQuality) -> str:
+    """Say which view it is, what became of it, where it is and what is near it."""
     where = ", ".join(f"{value:.2f}" for value in view.map_from_cam.translation)
     beside = "There is no other view."
     if view.neighbour:
         turned = f"turned by {view.angle_deg:.0f} deg"
         beside = f"The nearest other view, {view.neighbour}, is {view.distance_m:.2f} m away and {turned}."
-    return f"{view.name}: {why(view)}, {view.inliers} inliers. It is at {where} m. {beside}"
+    return f"{view.name}: {explain_outcome(view)}, {view.inliers} inliers. It is at {where} m. {beside}"
 
 
-def fewest(quality: MapQuality) -> str:
-    """Which views observe fewest landmarks."""
+def name_poorest(quality: MapQuality) -> str:
+    """Name the views that observe fewest landmarks."""
     poorest = sorted(quality.views, key=lambda view: view.landmarks)[:3]
     return "Fewest: " + ", ".join(f"{view.name} ({view.landmarks})" for view in poorest) + "."
 
 
-def size_and_time(reference_map: Map, quality: MapQuality) -> str:
-    """Megabytes of the map, and milliseconds of each stage where a view was localized."""
+def make_size_and_time(reference_map: Map, quality: MapQuality) -> str:
+    """Tabulate megabytes of the map, and milliseconds of each stage where a view was localized."""
     count = len(quality.views)
     rows = [
         (
@@ -134,14 +137,14 @@ def size_and_time(reference_map: Map, quality: MapQuality) -> str:
     for stage in dict.fromkeys(stage for view in quality.views for stage in view.stages_ms):
         times = [view.stages_ms[stage] for view in quality.views if stage in view.stages_ms]
         rows.append((f"{np.median(times):.1f} ms", f"{stage}: median of a query on this machine"))
-    note = paragraph("Features of an image come on top; a map stores those of its views.", "soft")
-    return "<h2>Size and time</h2>" + table(("figure", "of"), rows) + note
+    note = make_paragraph("Features of an image come on top; a map stores those of its views.", "soft")
+    return "<h2>Size and time</h2>" + make_table(("figure", "of"), rows) + note
 
 
-def details(reference_map: Map, problems: Sequence[str]) -> str:
-    """What the manifest says, and what is wrong with the files."""
+def make_map_details(reference_map: Map, problems: Sequence[str]) -> str:
+    """List what the manifest says, and what is wrong with the files."""
     found = "; ".join(problems) or "nothing wrong"
-    made = ", ".join(f"{name} {value}" for name, value in versions().items())
-    return paragraph(f"Files checked: {found}. {made}.", "soft") + table(
+    made = ", ".join(f"{name} {value}" for name, value in collect_versions().items())
+    return make_paragraph(f"Files checked: {found}. {made}.", "soft") + make_table(
         ("value", "of the map"), [(value, name) for name, value in describe_map(reference_map)]
     )

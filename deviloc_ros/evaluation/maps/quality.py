@@ -1,4 +1,4 @@
-"""How good a map is, view by view: what each holds, and how well the others localize it."""
+"""Measure a map view by view: what each holds, and how well the others localize it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deviloc_ros.evaluation.maps.self_localization import Tolerance, localize_view
-from deviloc_ros.evaluation.metrics import Outcome
+from deviloc_ros.evaluation.metrics import QueryOutcome
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.inspect import reprojection_errors_px
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
@@ -20,48 +20,52 @@ from deviloc_ros.types import Lost, Prior
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewQuality:
-    """One view.
+    """Hold what was measured of one view.
 
     reprojection_px: (M,) of the landmarks that it observes. confidence: (N,) of its keypoints' 3D points, 0 for none.
-    outcome: localized from the others, with its own pose as the truth. neighbour: name of the nearest other view,
-    empty if there is none; distance_m, angle_deg: to it.
+    outcome: localized from the others, with its own pose as the truth. neighbour: name of the nearest other view, empty
+    if there is none; distance_m, angle_deg: to it.
     """
 
     name: str
     map_from_cam: pycolmap.Rigid3d
     reprojection_px: NDArray
     confidence: NDArray
-    outcome: Outcome
+    outcome: QueryOutcome
     neighbour: str
     distance_m: float
     angle_deg: float
 
     @property
     def landmarks(self) -> int:
+        """Return the number of landmarks that it observes."""
         return len(self.reprojection_px)
 
     @property
     def inliers(self) -> int:
+        """Return the number of inliers of its pose."""
         return self.outcome.result.evidence.inliers
 
     @property
     def stages_ms(self) -> dict[str, float]:
+        """Return the milliseconds by stage of localizing it."""
         return self.outcome.result.evidence.stages_ms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapQuality:
-    """All views of a map. tolerance: what counts as localized well."""
+    """Hold what was measured of all views; `tolerance` is what counts as localized well."""
 
     views: list[ViewQuality]
     tolerance: Tolerance
 
     def is_hard(self, view: ViewQuality) -> bool:
+        """Return whether the others do not localize a view well."""
         return not self.tolerance.holds(view.outcome)
 
     @property
     def hard(self) -> list[ViewQuality]:
-        """Views that the others do not localize well: those without a pose first, then the largest errors."""
+        """Return the views that are hard: those without a pose first, then the largest errors."""
         found = [view for view in self.views if self.is_hard(view)]
         return sorted(
             found, key=lambda v: (v.outcome.localized, -v.outcome.translation_m if v.outcome.localized else v.inliers)
@@ -69,16 +73,18 @@ class MapQuality:
 
     @property
     def localized(self) -> list[ViewQuality]:
+        """Return the views that got a pose from the others."""
         return [view for view in self.views if view.outcome.localized]
 
 
 def inspect_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bool = False) -> MapQuality:
-    """Look at every view of a map, and localize it from the others. Raises MapError if a file is damaged."""
+    """Look at every view of a map, and localize it from the others; raise MapError if a file is damaged."""
     numbers = tqdm(range(len(localizer.map)), desc="views", unit="view", disable=quiet, dynamic_ncols=True)
     return MapQuality([inspect_view(localizer, number) for number in numbers], tolerance)
 
 
 def inspect_view(localizer: Localizer, number: int) -> ViewQuality:
+    """Look at one view, and localize it from the others."""
     view = localizer.map.view(number)
     neighbour, distance_m, angle_deg = nearest_other(
         localizer.map, number, localizer.config.retrieval.meters_per_radian
@@ -96,7 +102,7 @@ def inspect_view(localizer: Localizer, number: int) -> ViewQuality:
 
 
 def nearest_other(reference_map: Map, number: int, meters_per_radian: float) -> tuple[str, float, float]:
-    """Name of the nearest other view, its distance [m] and the angle between optical axes [deg]; NaN without one."""
+    """Return the name of the nearest other view, its distance [m] and angle between axes [deg]; NaN without one."""
     centres, axes = reference_map.centres, reference_map.axes
     prior = Prior(reference_map.records[number].cam_from_world)
     near = nearest_by_pose(centres, axes, prior, 2, meters_per_radian)
@@ -108,8 +114,8 @@ def nearest_other(reference_map: Map, number: int, meters_per_radian: float) -> 
     return reference_map.records[others[0]].name, distance_m, float(np.rad2deg(angle))
 
 
-def why(view: ViewQuality) -> str:
-    """What became of a view, in half a line."""
+def explain_outcome(view: ViewQuality) -> str:
+    """Say in half a line what became of a view."""
     result = view.outcome.result
     if isinstance(result, Lost):
         return f"no pose: {result.reason.value}"

@@ -1,4 +1,4 @@
-"""A map tried on itself: each view localized from the others, with the features that the map stores."""
+"""Try a map on itself: localize each view from the others, with the features that the map stores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from deviloc_ros.evaluation.metrics import Outcome, outcome
+from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_truth
 from deviloc_ros.localizer import Localizer, QueryState
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.types import Localized, Prior
@@ -19,33 +19,33 @@ LEAST_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class SelfLocalization:
-    """How one view was localized from the others.
+    """Hold how one view was localized from the others.
 
     references: names of those it was matched with. helped: of those that gave the pose a share of its inliers.
     """
 
-    outcome: Outcome
+    outcome: QueryOutcome
     references: frozenset[str]
     helped: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """Errors up to which a view counts as localized."""
+    """Bound the errors up to which a view counts as localized."""
 
     translation_m: float
     rotation_deg: float
 
-    def holds(self, outcome: Outcome) -> bool:
-        """NaN, of a view that is lost, is no error within the tolerance."""
+    def holds(self, outcome: QueryOutcome) -> bool:
+        """Return whether errors are within the tolerance; NaN, of a view that is lost, is not."""
         return outcome.translation_m <= self.translation_m and outcome.rotation_deg <= self.rotation_deg
 
 
-def needless_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bool = False) -> list[str]:
-    """Views that can go all at once, and every view of the map is still localized by those that stay.
+def find_needless_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bool = False) -> list[str]:
+    """Return views that can go all at once, and every view of the map is still localized by those that stay.
 
-    Greedy, those that helped fewest others first. A view that the others cannot localize stays: it is the only one
-    that knows its place.
+    Greedy, those that helped fewest others first. A view that the others cannot localize stays: it is the only one that
+    knows its place.
     """
     records = localizer.map.records
     numbers = range(len(records))
@@ -90,4 +90,4 @@ def localize_view(localizer: Localizer, number: int, left_out: frozenset[str] = 
         used = result.evidence.correspondences.references[result.evidence.inlier_mask]
         shares = np.bincount(used.astype(int), minlength=len(names)) / len(used)
         helped = frozenset(name for name, share in zip(names, shares, strict=True) if share >= LEAST_SHARE)
-    return SelfLocalization(outcome(view.name, result, view.cam_from_world), frozenset(names), helped)
+    return SelfLocalization(compare_to_truth(view.name, result, view.cam_from_world), frozenset(names), helped)

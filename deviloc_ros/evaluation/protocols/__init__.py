@@ -1,1 +1,1 @@
-"""Fixed protocols: which images make the map, which are queries, and what they amount to."""
+"""Define and run fixed protocols: which images make the map, which are queries, and what they amount to."""

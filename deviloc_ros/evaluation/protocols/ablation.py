@@ -1,4 +1,7 @@
-"""What each part of the method is worth: the same queries with parts left out, and with fewer and worse landmarks."""
+"""Measure what each part of the method is worth.
+
+Parts left out, and fewer and worse landmarks, for the same queries.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ DISTURBANCES = ((1.0, 0.0), (0.5, 0.0), (0.25, 0.0), (0.1, 0.0), (1.0, 0.01), (1
 
 
 class WithoutFeatures(LearnedPointInference):
-    """The network sees where landmarks lie, not what the image looks like there."""
+    """Show the network where landmarks lie, not what the image looks like there."""
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         blind = np.zeros_like(view.landmark_features), np.zeros_like(view.ray_features)
@@ -31,7 +34,7 @@ class WithoutFeatures(LearnedPointInference):
 
 
 class FeaturesAlone(PointInferenceNetwork):
-    """The network sees which landmarks are near and what they look like, not where they lie."""
+    """Show the network which landmarks are near and what they look like, not where they lie."""
 
     def look_around(self, *inputs: Tensor) -> Neighbourhoods:
         around = super().look_around(*inputs)
@@ -39,14 +42,14 @@ class FeaturesAlone(PointInferenceNetwork):
 
 
 class WithoutUncertainty(LearnedPointInference):
-    """The network is not told how uncertain the landmarks' depths are."""
+    """Keep from the network how uncertain the landmarks' depths are."""
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         return super().infer(replace(view, landmark_depth_stds=np.full(len(view.landmark_rays), UNKNOWN_DEPTH_STD)))
 
 
 class WithoutConfidence(LearnedPointInference):
-    """Every answer is as good as any other."""
+    """Take every answer to be as good as any other."""
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         depths, confidence = super().infer(view)
@@ -55,15 +58,15 @@ class WithoutConfidence(LearnedPointInference):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variant:
-    """One line of the table: changes of the config, and of what lifts."""
+    """Hold one line of the table: changes of the config, and of what lifts."""
 
     name: str
     config: Config
     inference: PointInference | None = None
 
 
-def variants(config: Config) -> list[Variant]:
-    """The method with one part changed at a time."""
+def make_variants(config: Config) -> list[Variant]:
+    """Return the method with one part changed at a time."""
     pin = from_dict(config, {"lift": {"method": "pin"}})
     network = load_pin()
     without_geometry = FeaturesAlone(network.shape)
@@ -82,44 +85,44 @@ def variants(config: Config) -> list[Variant]:
     ]
 
 
-def ablation(evaluation: Evaluation, config: Config, retrieval: str) -> Iterator[dict[str, Any]]:
-    """A summary per variant; its `lift` is the variant's name."""
-    for variant in variants(config):
+def run_ablation(evaluation: Evaluation, config: Config, retrieval: str) -> Iterator[dict[str, Any]]:
+    """Yield a summary per variant; its `lift` is the variant's name."""
+    for variant in make_variants(config):
         summary = evaluation.run(variant.config, retrieval, inference=variant.inference)
         yield {**summary, "lift": variant.name}
 
 
-def robustness(evaluation: Evaluation, config: Config, retrieval: str) -> Iterator[dict[str, Any]]:
-    """A summary per disturbance and lift: the experiment of the paper, section 4.4, with its main claim."""
+def run_robustness(evaluation: Evaluation, config: Config, retrieval: str) -> Iterator[dict[str, Any]]:
+    """Yield a summary per disturbance and lift: the experiment of the paper, section 4.4, with its main claim."""
     for share, noise in DISTURBANCES:
         for lift in LIFTS:
-            change = disturbance(share, noise, config.pose.random_seed)
+            change = make_disturbance(share, noise, config.pose.random_seed)
             summary = evaluation.run(from_dict(config, {"lift": {"method": lift}}), retrieval, change=change)
             yield {**summary, "lift": f"{lift}, {share:.0%} of landmarks, {noise:.0%} noise"}
 
 
-def disturbance(share: float, noise: float, seed: int) -> Change:
+def make_disturbance(share: float, noise: float, seed: int) -> Change:
     """Keep a share of all landmarks, and move each along its ray by Gaussian noise, a share of its depth."""
 
     def change(images: list[PosedImage]) -> list[PosedImage]:
         rng = np.random.default_rng(seed)
-        ids = np.unique(np.concatenate([landmarks_of(image).ids for image in images]))
+        ids = np.unique(np.concatenate([require_landmarks(image).ids for image in images]))
         kept = rng.permutation(ids)[: round(share * len(ids))]
-        return [replace(image, landmarks=disturbed(image, kept, noise, rng)) for image in images]
+        return [replace(image, landmarks=disturb_landmarks(image, kept, noise, rng)) for image in images]
 
     return change
 
 
-def landmarks_of(image: PosedImage) -> Landmarks:
-    """Raises ValueError if the image has none."""
+def require_landmarks(image: PosedImage) -> Landmarks:
+    """Return an image's landmarks; raise ValueError if it has none."""
     if image.landmarks is None:
         raise ValueError(f"{image.name}: has no landmarks to disturb")
     return image.landmarks
 
 
-def disturbed(image: PosedImage, kept: NDArray, noise: float, rng: np.random.Generator) -> Landmarks:
-    """The view's landmarks among `kept` ids, each moved along the ray it is seen on."""
-    landmarks = landmarks_of(image)
+def disturb_landmarks(image: PosedImage, kept: NDArray, noise: float, rng: np.random.Generator) -> Landmarks:
+    """Return the view's landmarks among `kept` ids, each moved along the ray it is seen on."""
+    landmarks = require_landmarks(image)
     landmarks = landmarks[np.isin(landmarks.ids, kept)]
     centre = image.cam_from_world.tgt_origin_in_src()
     factor = np.maximum(1 + noise * rng.standard_normal(len(landmarks)), 0.01)

@@ -1,4 +1,4 @@
-"""Queries whose calibration states a wrong focal length: how far poses are off, and which of them are withheld."""
+"""Localize queries whose calibration states a wrong focal length: how far poses are off, and which are withheld."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from deviloc_ros.config import Config, change_config
 from deviloc_ros.evaluation import TRUE_POSE
-from deviloc_ros.evaluation.metrics import Outcome
-from deviloc_ros.evaluation.protocols.run import Evaluation, searching
+from deviloc_ros.evaluation.metrics import QueryOutcome
+from deviloc_ros.evaluation.protocols.run import Evaluation, config_for_retrieval
 from deviloc_ros.evaluation.protocols.scenes import load_protocol
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.sources.base import PosedImage
@@ -26,8 +26,8 @@ FACTORS = (0.9, 0.95, 0.98, 1.0, 1.02, 1.05, 1.1)
 UNCHECKED = 100.0
 
 
-def wrong_focal_lengths(data: Path, config: Config, every: int) -> list[dict[str, Any]]:
-    """Of each protocol's queries with each focal length, that times the true one: what comes of them, checked and not.
+def measure_wrong_focal_lengths(data: Path, config: Config, every: int) -> list[dict[str, Any]]:
+    """Return what comes of each protocol's queries, checked and not, with each factor on the true focal length.
 
     Raises:
         SourceError: the data is not there.
@@ -37,36 +37,42 @@ def wrong_focal_lengths(data: Path, config: Config, every: int) -> list[dict[str
         evaluation = Evaluation(load_protocol(name, data, every), config, remember_matches=True)
         (fold,) = evaluation.protocol.folds
         with tempfile.TemporaryDirectory() as folder:
-            path = evaluation.build(fold.map_images, Path(folder) / "map", searching(config, TRUE_POSE), None)
-            localizer = evaluation.localizer(path)
+            path = evaluation.build_fold(
+                fold.map_images, Path(folder) / "map", config_for_retrieval(config, TRUE_POSE), None
+            )
+            localizer = evaluation.open_localizer(path)
             bar = tqdm(FACTORS, desc=name, unit="focal length", dynamic_ncols=True)
-            figures += [{"protocol": name, **localized(evaluation, localizer, fold.queries, factor)} for factor in bar]
+            figures += [
+                {"protocol": name, **summarize_factor(evaluation, localizer, fold.queries, factor)} for factor in bar
+            ]
     return figures
 
 
-def localized(evaluation: Evaluation, localizer: Localizer, queries: list[PosedImage], factor: float) -> dict[str, Any]:
-    """Figures of one focal length."""
+def summarize_factor(
+    evaluation: Evaluation, localizer: Localizer, queries: list[PosedImage], factor: float
+) -> dict[str, Any]:
+    """Return the figures of one focal length."""
     wrong = [replace(query, camera=query.camera.scale_focal(factor)) for query in queries]
     checked = localizer.config
     unchecked = change_config(checked, pose={"max_focal_error": UNCHECKED})
     outcomes = {}
     for word, config in (("unchecked", unchecked), ("checked", checked)):
         localizer.config = config
-        outcomes[word] = [evaluation.localize(localizer, query, TRUE_POSE) for query in wrong]
+        outcomes[word] = [evaluation.localize_query(localizer, query, TRUE_POSE) for query in wrong]
     fits = [o.result.evidence.focal for o in outcomes["checked"] if o.result.evidence.focal]
     scales = np.percentile([fit.scale for fit in fits], (5, 50, 95)).tolist() if fits else None
     reasons = [getattr(o.result, "reason", None) for o in outcomes["checked"]]
     return {
         "factor": factor,
         "queries": len(queries),
-        **{word: about(some) for word, some in outcomes.items()},
+        **{word: summarize_poses(some) for word, some in outcomes.items()},
         "miscalibrated": reasons.count(Status.MISCALIBRATED),
         "fitted": scales,
     }
 
 
-def about(outcomes: list[Outcome]) -> dict[str, Any]:
-    """Of the poses given: how many, and how far off they are and say that they are [m]."""
+def summarize_poses(outcomes: list[QueryOutcome]) -> dict[str, Any]:
+    """Return of the poses given how many they are, and how far off they are and say that they are [m]."""
     given = [o for o in outcomes if o.localized]
     stds_m = [largest_stds(o.result.covariance)[0] for o in given if isinstance(o.result, Localized)]
     return {

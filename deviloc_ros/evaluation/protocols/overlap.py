@@ -1,4 +1,4 @@
-"""Whether retrieval found views that see what the query sees."""
+"""Measure whether retrieval found views that see what the query sees."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MAX_TURN_DEG = 45.0
 MIN_CONFIDENCE = 0.5  # of the points that stand for what a view sees
 
 
-def overlap(view: ReferenceView, query: PosedImage) -> float:
-    """Share of a view's points that lie in the query's image and are seen from a direction not far from the view's.
+def measure_overlap(view: ReferenceView, query: PosedImage) -> float:
+    """Return the share of a view's points that lie in the query's image and are seen from a similar direction.
 
     By the true poses; what stands in between is not known.
     """
@@ -30,14 +30,14 @@ def overlap(view: ReferenceView, query: PosedImage) -> float:
     return float((seen & (cosines > np.cos(np.deg2rad(MAX_TURN_DEG)))).mean())
 
 
-def found_overlap(reference_map: Map, query: PosedImage, result: Result) -> bool | None:
-    """Whether one of the references overlaps with the query; None if no view of the map does."""
+def has_found_overlap(reference_map: Map, query: PosedImage, result: Result) -> bool | None:
+    """Return whether one of the references overlaps with the query; None if no view of the map does."""
     views = (reference_map.view(number) for number in range(len(reference_map)))
-    overlapping = {view.name for view in views if overlap(view, query) >= LEAST_OVERLAP}
+    overlapping = {view.name for view in views if measure_overlap(view, query) >= LEAST_OVERLAP}
     return bool(overlapping & set(result.evidence.references)) if overlapping else None
 
 
 def overlap_recall(found: Sequence[bool | None]) -> dict[str, object]:
-    """Over the queries that some view overlaps with; nothing if there is none."""
+    """Return the share over the queries that some view overlaps with; nothing if there is none."""
     known = [one for one in found if one is not None]
     return {"overlap_recall": float(np.mean(known)), "with_overlap": len(known)} if known else {}

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from deviloc_ros.config import Config, bind_to_map, change_config
 from deviloc_ros.evaluation import GLOBAL_ONCE, PRIOR, TRUE_POSE
-from deviloc_ros.evaluation.metrics import Outcome, outcome, summarize
-from deviloc_ros.evaluation.protocols.overlap import found_overlap, overlap_recall
-from deviloc_ros.evaluation.protocols.scenes import Protocol
+from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_truth, summarize
+from deviloc_ros.evaluation.protocols.overlap import has_found_overlap, overlap_recall
+from deviloc_ros.evaluation.protocols.scenes import EvaluationProtocol
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.lifting.base import PointInference
@@ -34,7 +34,7 @@ from deviloc_ros.workers.base import Serial
 
 
 class RememberingMatcher(Matcher):
-    """Extracts each image once, however many maps it goes into; matches each pair once if asked to remember matches."""
+    """Extract each image once, however many maps it goes into; match each pair once if asked to remember matches."""
 
     def __init__(self, matcher: Matcher, remember_matches: bool = False) -> None:
         self.matcher = matcher
@@ -54,15 +54,15 @@ class RememberingMatcher(Matcher):
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
         if not self.remember_matches:
             return self.matcher.match(query, references)
-        pairs = [(identity(query), identity(reference)) for reference in references]
+        pairs = [(hash_features(query), hash_features(reference)) for reference in references]
         missing = {pair: r for pair, r in zip(pairs, references, strict=True) if pair not in self._matches}
         found = self.matcher.match(query, list(missing.values())) if missing else []
         self._matches |= dict(zip(missing, found, strict=True))
         return [self._matches[pair] for pair in pairs]
 
 
-def identity(features: Features) -> bytes:
-    """Hash of what an image's features are."""
+def hash_features(features: Features) -> bytes:
+    """Return the hash of what an image's features are."""
     columns = (features.keypoints, features.descriptors)  # the cells of a dense matcher are the same in all images
     return hashlib.sha256(b"".join(column.cpu().numpy().tobytes() for column in columns)).digest()
 
@@ -71,17 +71,18 @@ Change = Callable[[list[PosedImage]], list[PosedImage]]
 
 
 class Evaluation:
-    """One protocol and matcher. What the map images give is computed once and serves every fold and lift.
+    """Evaluate one protocol and matcher; what the map images give is computed once for every fold and lift.
 
     With `remember_matches` each query is matched once for all runs, and the times of a run mean nothing.
     """
 
-    def __init__(self, protocol: Protocol, config: Config, *, remember_matches: bool = False) -> None:
+    def __init__(self, protocol: EvaluationProtocol, config: Config, *, remember_matches: bool = False) -> None:
         self.protocol = protocol
         self.matcher = RememberingMatcher(create_matcher(config.matcher), remember_matches)
         self._graphs: dict[str, MatchGraph] = {}
 
-    def graph(self, config: Config) -> MatchGraph:
+    def match_graph(self, config: Config) -> MatchGraph:
+        """Return the matches between the protocol's map images, made once per kind of landmark."""
         source = config.lift.landmark_source
         if source not in self._graphs:
             self._graphs[source] = make_graph(self.protocol.images, Networks(config, self.matcher), Serial())
@@ -90,7 +91,7 @@ class Evaluation:
     def run(
         self, config: Config, retrieval: str, *, inference: PointInference | None = None, change: Change | None = None
     ) -> dict[str, object]:
-        """The summary, with what it is a summary of.
+        """Return the summary, with what it is a summary of.
 
         Args:
             retrieval: `true-pose` (the references nearest to the true pose), `prior` (chosen as if that were a prior),
@@ -99,42 +100,42 @@ class Evaluation:
             change: what to do to the map's images, with their landmarks, before the map is built.
         """
         outcomes, sizes, found = [], [], []
-        config = searching(config, retrieval)
+        config = config_for_retrieval(config, retrieval)
         with tempfile.TemporaryDirectory() as folder:
             bar = tqdm(total=sum(len(f.queries) for f in self.protocol.folds), unit="query", dynamic_ncols=True)
             for number, fold in enumerate(self.protocol.folds):
-                images = change(self.with_landmarks(fold.map_images, config)) if change else fold.map_images
-                path = self.build(images, Path(folder) / f"{number}.map", config, inference)
+                images = change(self.add_landmarks(fold.map_images, config)) if change else fold.map_images
+                path = self.build_fold(images, Path(folder) / f"{number}.map", config, inference)
                 if fold.joined:
-                    path = self.join(path, fold.joined, config, inference)
-                localizer = self.localizer(path)
+                    path = self.join_scenes(path, fold.joined, config, inference)
+                localizer = self.open_localizer(path)
                 sizes.append((len(localizer.map), localizer.map.size_bytes))
                 for query in fold.queries:
-                    outcomes.append(self.localize(localizer, query, retrieval))
+                    outcomes.append(self.localize_query(localizer, query, retrieval))
                     if retrieval != TRUE_POSE:
-                        found.append(found_overlap(localizer.map, query, outcomes[-1].result))
+                        found.append(has_found_overlap(localizer.map, query, outcomes[-1].result))
                     bar.update()
             bar.close()
-        return self.summary(config, retrieval, outcomes, sizes) | overlap_recall(found)
+        return self.summarize_run(config, retrieval, outcomes, sizes) | overlap_recall(found)
 
     def run_in_map(self, reference_map: Map, config: Config, retrieval: str) -> dict[str, object]:
-        """The same in a map that is there, for the protocol's queries: it must be in the frame of their poses.
+        """Return the summary of the protocol's queries in a map that is there, in the frame of their poses.
 
         Raises:
             ValueError: the protocol has several maps.
         """
         if len(self.protocol.folds) > 1:
             raise ValueError(f"{self.protocol.name} needs a map for each of its {len(self.protocol.folds)} queries")
-        config = bind_to_map(searching(config, retrieval), reference_map.config)
+        config = bind_to_map(config_for_retrieval(config, retrieval), reference_map.config)
         localizer = Localizer(reference_map, config)
         queries = tqdm(self.protocol.folds[0].queries, unit="query", dynamic_ncols=True)
-        outcomes = [self.localize(localizer, query, retrieval) for query in queries]
-        return self.summary(config, retrieval, outcomes, [(len(reference_map), reference_map.size_bytes)])
+        outcomes = [self.localize_query(localizer, query, retrieval) for query in queries]
+        return self.summarize_run(config, retrieval, outcomes, [(len(reference_map), reference_map.size_bytes)])
 
-    def summary(
-        self, config: Config, retrieval: str, outcomes: list[Outcome], sizes: list[tuple[int, int]]
+    def summarize_run(
+        self, config: Config, retrieval: str, outcomes: list[QueryOutcome], sizes: list[tuple[int, int]]
     ) -> dict[str, object]:
-        """Of what became of the queries; sizes: views and bytes of each map."""
+        """Summarize what became of the queries; `sizes` are views and bytes of each map."""
         return {
             "protocol": self.protocol.name,
             "matcher": config.matcher.name,
@@ -147,21 +148,25 @@ class Evaluation:
             "map": {"views": int(np.mean([v for v, _ in sizes])), "bytes": int(np.mean([b for _, b in sizes]))},
         }
 
-    def with_landmarks(self, images: list[PosedImage], config: Config) -> list[PosedImage]:
-        """The images with the landmarks that a map of them would have."""
-        landmarks = collect_landmarks(images, Networks(config, self.matcher), Serial(quiet=True), self.graph(config))
+    def add_landmarks(self, images: list[PosedImage], config: Config) -> list[PosedImage]:
+        """Return the images with the landmarks that a map of them would have."""
+        landmarks = collect_landmarks(
+            images, Networks(config, self.matcher), Serial(quiet=True), self.match_graph(config)
+        )
         return [replace(image, landmarks=landmarks[image.name]) for image in images]
 
-    def build(self, images: list[PosedImage], path: Path, config: Config, inference: PointInference | None) -> Path:
-        """A map of images of the protocol, at `path`; how that went is kept as `built`."""
+    def build_fold(
+        self, images: list[PosedImage], path: Path, config: Config, inference: PointInference | None
+    ) -> Path:
+        """Build a map of images of the protocol at `path`; how that went is kept as `built`."""
         builder = MapBuilder(Networks(config, self.matcher, inference), Serial(quiet=True))
-        self.built = builder.build(Source(images, []), path, graph=self.graph(config))
+        self.built = builder.build(Source(images, []), path, graph=self.match_graph(config))
         return path
 
-    def join(
+    def join_scenes(
         self, path: Path, others: list[list[PosedImage]], config: Config, inference: PointInference | None
     ) -> Path:
-        """The map at `path` and new ones of other scenes, as one; where it is."""
+        """Join the map at `path` with new ones of other scenes; return where the joined map is."""
         parts = [path, *(path.with_name(f"scene-{number}.map") for number in range(len(others)))]
         for images, part in zip(others, parts[1:], strict=True):
             builder = MapBuilder(Networks(config, self.matcher, inference), Serial(quiet=True))
@@ -169,21 +174,23 @@ class Evaluation:
         merge_maps(parts, path.with_name("joined.map"))
         return path.with_name("joined.map")
 
-    def localizer(self, path: Path) -> Localizer:
+    def open_localizer(self, path: Path) -> Localizer:
+        """Open a map with a localizer that remembers matches, if this evaluation does."""
         localizer = Localizer(Map.open(path))
         if self.matcher.remember_matches:
             localizer.matcher = self.matcher
         return localizer
 
-    def localize(self, localizer: Localizer, query: PosedImage, retrieval: str) -> Outcome:
+    def localize_query(self, localizer: Localizer, query: PosedImage, retrieval: str) -> QueryOutcome:
+        """Localize a query as `retrieval` says, and compare it to the truth."""
         prior = Prior(query.cam_from_world) if retrieval in (TRUE_POSE, PRIOR) else None
         result = localizer.localize(read_gray(query.path), query.camera, prior)
         scene_m = scene_distance_m(localizer.map, query) if self.protocol.relative_to_scene else 1.0
-        return outcome(query.name, result, query.cam_from_world, scene_m)
+        return compare_to_truth(query.name, result, query.cam_from_world, scene_m)
 
 
-def searching(config: Config, retrieval: str) -> Config:
-    """`config` as this way of finding references has it."""
+def config_for_retrieval(config: Config, retrieval: str) -> Config:
+    """Return `config` for a choice of references."""
     if retrieval == TRUE_POSE:
         return change_config(config, retrieval={"nearest": config.retrieval.references})
     if retrieval == GLOBAL_ONCE:
@@ -192,6 +199,6 @@ def searching(config: Config, retrieval: str) -> Config:
 
 
 def scene_distance_m(reference_map: Map, query: PosedImage) -> float:
-    """Median depth of the map's landmarks in front of the true camera [m]."""
+    """Return the median depth of the map's landmarks in front of the true camera [m]."""
     depths = transform_points(query.cam_from_world, reference_map.landmarks())[:, 2]
     return float(np.median(depths[depths > 0]))

@@ -1,4 +1,4 @@
-"""The fixed protocols: which images make the map, which are queries. `evaluate` names the one it reports."""
+"""Define the fixed protocols: which images make the map, which are queries. `evaluate` names the one it reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCENES_APART_M = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One map and the images localized in it. `joined`: images of other scenes, each a map of its own joined to it."""
+    """Hold one map and the images localized in it; `joined` are images of other scenes, each a map joined to it."""
 
     map_images: list[PosedImage]
     queries: list[PosedImage]
@@ -29,8 +29,11 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
-    """`relative_to_scene`: translation errors are divided by the camera-to-scene distance before they are scored."""
+class EvaluationProtocol:
+    """Hold the folds of a protocol.
+
+    relative_to_scene: translation errors are divided by the camera-to-scene distance before they are scored.
+    """
 
     name: str
     folds: list[Fold]
@@ -38,12 +41,12 @@ class Protocol:
 
     @property
     def images(self) -> list[PosedImage]:
-        """Every image of any fold's map, once."""
+        """Return every image of any fold's map, once."""
         by_name = {image.name: image for fold in self.folds for image in fold.map_images}
         return [by_name[name] for name in sorted(by_name)]
 
 
-def load_protocol(name: str, data: Path, every: int = 1) -> Protocol:
+def load_protocol(name: str, data: Path, every: int = 1) -> EvaluationProtocol:
     """Read the images and poses of a protocol; `every` keeps every n-th query.
 
     Raises:
@@ -54,49 +57,49 @@ def load_protocol(name: str, data: Path, every: int = 1) -> Protocol:
         raise SourceError(f"unknown protocol {name!r}; known: {', '.join(known)}")
     scene, variant = name.rsplit("-", 1)
     if scene == "kitchen":
-        return kitchen(name, data / "7scenes/redkitchen", int(variant), every)
+        return load_kitchen(name, data / "7scenes/redkitchen", int(variant), every)
     if scene == "kitchen-back":
-        return kitchen_back(name, data / "7scenes/redkitchen", int(variant), every)
+        return load_kitchen_back(name, data / "7scenes/redkitchen", int(variant), every)
     if scene in ("joined", "joined-back"):
-        return joined(name, data, every)
+        return load_joined(name, data, every)
     if scene == "kitchen-depth":
-        return kitchen_depth(name, data / "7scenes/redkitchen", int(variant), every)
+        return load_kitchen_depth(name, data / "7scenes/redkitchen", int(variant), every)
     if scene == "drive":
-        return drive(name, data / "kitti/excerpt-1", 2 if variant == "even" else 4, every)
-    return leave_one_out(name, strecha(scene, data), every)
+        return load_drive(name, data / "kitti/excerpt-1", 2 if variant == "even" else 4, every)
+    return leave_one_out(name, load_strecha(scene, data), every)
 
 
-def kitchen(name: str, folder: Path, step: int, every: int) -> Protocol:
-    """Map: every `step`-th frame of seq-01. Queries: every 8th frame of seq-02. Poses and camera of sfm_gt."""
+def load_kitchen(name: str, folder: Path, step: int, every: int) -> EvaluationProtocol:
+    """Map every `step`-th frame of seq-01; query every 8th frame of seq-02. Poses and camera are of sfm_gt."""
     images = read_model(folder / "sfm_gt", folder).images
     map_images = [image for image in images if image.name.startswith("seq-01") and frame_number(image) % step == 0]
     queries = [image for image in images if image.name.startswith("seq-02") and frame_number(image) % 8 == 0]
-    return Protocol(name, [Fold(map_images, queries[::every])])
+    return EvaluationProtocol(name, [Fold(map_images, queries[::every])])
 
 
-def kitchen_back(name: str, folder: Path, step: int, every: int) -> Protocol:
-    """The other way round. Map: every `step`-th frame of seq-02. Queries: every 12th of seq-01; both from the 4th on.
+def load_kitchen_back(name: str, folder: Path, step: int, every: int) -> EvaluationProtocol:
+    """Map every `step`-th frame of seq-02; query every 12th of seq-01; both from the 4th on.
 
-    No image here is one of a map or a query of `kitchen`, which begin at frame 0.
+    No image here is one of a map or a query of `load_kitchen`, which begin at frame 0.
     """
     images = read_model(folder / "sfm_gt", folder).images
     map_images = [image for image in images if image.name.startswith("seq-02") and frame_number(image) % step == 4]
     queries = [image for image in images if image.name.startswith("seq-01") and frame_number(image) % 12 == 4]
-    return Protocol(name, [Fold(map_images, queries[::every])])
+    return EvaluationProtocol(name, [Fold(map_images, queries[::every])])
 
 
-def kitchen_depth(name: str, folder: Path, step: int, every: int) -> Protocol:
-    """Map: every `step`-th frame of seq-01 from the 12th on, which have depth. Queries: every 12th from the 4th on.
+def load_kitchen_depth(name: str, folder: Path, step: int, every: int) -> EvaluationProtocol:
+    """Map every `step`-th frame of seq-01 from the 12th on, which have depth; query every 12th from the 4th on.
 
     None of these is in kitchen-36 or kitchen-72, or a query of kitchen-12.
     """
     images = [image for image in read_model(folder / "sfm_gt", folder).images if image.name.startswith("seq-01")]
     map_images = [image for image in images if frame_number(image) % step == 12]
-    return Protocol(name, [Fold(map_images, [i for i in images if frame_number(i) % 12 == 4][::every])])
+    return EvaluationProtocol(name, [Fold(map_images, [i for i in images if frame_number(i) % 12 == 4][::every])])
 
 
-def with_kitchen_depth(images: list[PosedImage]) -> list[PosedImage]:
-    """The images with their depth files. Raises SourceError if one has none."""
+def add_kitchen_depth(images: list[PosedImage]) -> list[PosedImage]:
+    """Return the images with their depth files; raise SourceError if one has none."""
     depths = [
         DepthImage(beside_color(i.path, "depth.png"), SEVEN_SCENES_DEPTH_CAMERA, SEVEN_SCENES_COLOR_FROM_DEPTH)
         for i in images
@@ -107,31 +110,35 @@ def with_kitchen_depth(images: list[PosedImage]) -> list[PosedImage]:
 
 
 def frame_number(image: PosedImage) -> int:
+    """Return the number in a frame's name."""
     return int(image.name.rsplit("frame-", 1)[1].split(".")[0])
 
 
-def leave_one_out(name: str, images: list[PosedImage], every: int) -> Protocol:
-    """Each image against a map of the others."""
+def leave_one_out(name: str, images: list[PosedImage], every: int) -> EvaluationProtocol:
+    """Localize each image in a map of the others."""
     folds = [Fold([other for other in images if other is not query], [query]) for query in images[::every]]
-    return Protocol(name, folds, relative_to_scene=True)
+    return EvaluationProtocol(name, folds, relative_to_scene=True)
 
 
-def elsewhere(data: Path, every: int = 1) -> list[PosedImage]:
-    """Images of other places than the kitchen: fountain, entry and street. Raises SourceError."""
+def load_other_places(data: Path, every: int = 1) -> list[PosedImage]:
+    """Load images of other places than the kitchen: fountain, entry and street.
+
+    Raise SourceError if they are not there.
+    """
     loo = [load_protocol(name, data).images for name in ("fountain-loo", "entry-loo")]
     images = [image for protocol in loo for image in protocol] + read_kitti(data / "kitti/excerpt-1").images
     return images[::every]
 
 
-def drive(name: str, folder: Path, step: int, every: int) -> Protocol:
-    """Map: every `step`-th frame. Queries: the odd frames (step 2) or all others (step 4)."""
+def load_drive(name: str, folder: Path, step: int, every: int) -> EvaluationProtocol:
+    """Map every `step`-th frame; query the odd frames (step 2) or all others (step 4)."""
     images = read_kitti(folder).images
     queries = [image for number, image in enumerate(images) if number % step]
-    return Protocol(name, [Fold(images[::step], queries[::every])])
+    return EvaluationProtocol(name, [Fold(images[::step], queries[::every])])
 
 
-def joined(name: str, data: Path, every: int) -> Protocol:
-    """kitchen-12, or kitchen-back-8, in one map with every second image of fountain and entry, and with drive-even.
+def load_joined(name: str, data: Path, every: int) -> EvaluationProtocol:
+    """Join kitchen-12, or kitchen-back-8, with every second image of fountain and entry, and with drive-even.
 
     Asked are the kitchen's queries and, but for calibration, the images of the other scenes that are not mapped. The
     scenes lie side by side, far apart.
@@ -139,21 +146,24 @@ def joined(name: str, data: Path, every: int) -> Protocol:
     calibrating = name == "joined-back-8"
     (home,) = load_protocol("kitchen-back-8" if calibrating else "kitchen-12", data).folds
     (street,) = load_protocol("drive-even", data).folds
-    places = [Fold(images[::2], images[1::2]) for images in (strecha("fountain", data), strecha("entry", data))]
+    places = [
+        Fold(images[::2], images[1::2]) for images in (load_strecha("fountain", data), load_strecha("entry", data))
+    ]
     queries, maps = list(home.queries), []
     for number, (scene, fold) in enumerate(zip(("fountain", "entry", "drive"), [*places, street], strict=True), 1):
-        there = partial(moved, scene=scene, by_m=number * SCENES_APART_M)
+        there = partial(move_image, scene=scene, by_m=number * SCENES_APART_M)
         maps.append([there(image) for image in fold.map_images])
         queries += [] if calibrating else [there(image) for image in fold.queries]
-    return Protocol(name, [Fold(home.map_images, queries[::every], maps)])
+    return EvaluationProtocol(name, [Fold(home.map_images, queries[::every], maps)])
 
 
-def strecha(scene: str, data: Path) -> list[PosedImage]:
+def load_strecha(scene: str, data: Path) -> list[PosedImage]:
+    """Load the images and poses of one of Strecha's scenes."""
     folder = data / "strecha" / {"fountain": "fountain-P11", "entry": "entry-P10"}[scene]
     return read_model(folder / "sfm_gt", folder / "images").images
 
 
-def moved(image: PosedImage, scene: str, by_m: float) -> PosedImage:
-    """The image of a scene that lies so far along x."""
+def move_image(image: PosedImage, scene: str, by_m: float) -> PosedImage:
+    """Return the image of a scene that lies `by_m` along x."""
     old_from_new = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-by_m, 0.0, 0.0]))
     return replace(image, name=f"{scene}/{image.name}", cam_from_world=image.cam_from_world * old_from_new)

@@ -1,4 +1,4 @@
-"""Images that the map does not know: none may be localized, and how far from it the nearest came."""
+"""Localize images that the map does not know: none may be localized, and how far from it the nearest came."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from deviloc_ros.config import Config
-from deviloc_ros.evaluation.protocols.scenes import elsewhere, load_protocol
+from deviloc_ros.evaluation.protocols.scenes import load_other_places, load_protocol
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
@@ -21,8 +21,8 @@ from deviloc_ros.types import Localized, Result
 PROTOCOL = "kitchen-36"
 
 
-def unknown_places(data: Path, config: Config, every: int) -> list[dict[str, Any]]:
-    """Of images taken elsewhere, and of the map's own queries, without a prior: what they rest on at most and at least.
+def measure_unknown_places(data: Path, config: Config, every: int) -> list[dict[str, Any]]:
+    """Return what images from elsewhere, and the map's own queries, rest on at most and at least without a prior.
 
     Raises:
         SourceError: the data is not there.
@@ -32,19 +32,19 @@ def unknown_places(data: Path, config: Config, every: int) -> list[dict[str, Any
         build_map(fold.map_images, Path(folder) / "map", config)
         localizer = Localizer(Map.open(Path(folder) / "map"), config)
         return [
-            about("other places", localized(localizer, elsewhere(data, every))),
-            about(PROTOCOL, localized(localizer, fold.queries)),
+            summarize_results("other places", localize_all(localizer, load_other_places(data, every))),
+            summarize_results(PROTOCOL, localize_all(localizer, fold.queries)),
         ]
 
 
-def localized(localizer: Localizer, images: list[PosedImage]) -> list[Result]:
-    """Each image, by retrieval alone."""
+def localize_all(localizer: Localizer, images: list[PosedImage]) -> list[Result]:
+    """Localize each image by retrieval alone."""
     bar = tqdm(images, unit="query", dynamic_ncols=True)
     return [localizer.localize(read_gray(image.path), image.camera) for image in bar]
 
 
-def about(name: str, results: list[Result]) -> dict[str, Any]:
-    """Counts, and the least and most of what gates look at."""
+def summarize_results(name: str, results: list[Result]) -> dict[str, Any]:
+    """Return counts, and the least and most of what gates look at."""
     evidence: dict[str, list[float]] = {
         "inliers": [result.evidence.inliers for result in results],
         "inlier_ratio": [result.evidence.inlier_ratio for result in results],

@@ -27,7 +27,7 @@ from deviloc_ros.evaluation.recordings.offline import OfflineRun
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.recordings.sampling import Sampled, all_of, every_kth, within_budget
 from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
-from deviloc_ros.evaluation.versions import versions
+from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
@@ -170,7 +170,7 @@ def conclude(
         **summarize_frames(frames),
         "odometry": odometry,
         "frames_out_of_order": sum(b.stamp_ns < a.stamp_ns for a, b in pairwise(estimates)),
-        "versions": versions(),
+        "versions": collect_versions(),
     }
     return Run(recording.path.stem, summary, summarize_latency(frames), frames)
 

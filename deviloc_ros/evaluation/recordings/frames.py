@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.evaluation.metrics import is_wrong_fix
-from deviloc_ros.geometry import isotropic_covariance, pose_difference, rotation_distance_deg
+from deviloc_ros.geometry import isotropic_covariance, pose_difference, rotation_distance_deg, squared_error_in_stds
 from deviloc_ros.maps.alignment import align_positions
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
@@ -147,4 +147,4 @@ def normalised(error: NDArray, covariance: NDArray | None) -> float:
     """NEES: error^T covariance^-1 error; NaN without a covariance."""
     if covariance is None or not covariance.any():
         return np.nan
-    return float(error @ np.linalg.solve(covariance + isotropic_covariance(1e-12, 1e-12), error))
+    return squared_error_in_stds(error, covariance + isotropic_covariance(1e-12, 1e-12))

@@ -15,7 +15,7 @@ from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.evaluation.recordings.frames import Frame
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.evaluation.report.trajectories import Surroundings, places
+from deviloc_ros.evaluation.report.trajectories import MapOutline, origins_of
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 
@@ -31,7 +31,7 @@ def check_rerun() -> None:
         raise ValueError("--rerun needs the extra `rerun`: pip install rerun-sdk, or deviloc_ros[rerun]")
 
 
-def write_rerun(path: Path, run: Run, around: Surroundings, recording: Recording, topics: Topics) -> None:
+def write_rerun(path: Path, run: Run, around: MapOutline, recording: Recording, topics: Topics) -> None:
     """The whole run as one file.
 
     Raises:
@@ -46,7 +46,7 @@ def write_rerun(path: Path, run: Run, around: Surroundings, recording: Recording
         log_map(stream, around)
         for frame in run.frames:
             log_frame(stream, frame)
-        true = places([f.true_map_from_base for f in run.frames if f.true_map_from_base])
+        true = origins_of([f.true_map_from_base for f in run.frames if f.true_map_from_base])
         if len(true):
             stream.log("map/truth", rerun.LineStrips3D([true], colors=[BLACK]), static=True)
         for image in recording.messages((topics.image,)):
@@ -54,14 +54,14 @@ def write_rerun(path: Path, run: Run, around: Surroundings, recording: Recording
         stream.flush()
 
 
-def log_map(stream: Any, around: Surroundings) -> None:
+def log_map(stream: Any, around: MapOutline) -> None:
     """Landmarks, and where reference views were and looked."""
     import rerun
 
-    stream.log("map/landmarks", rerun.Points3D(around.thinned(), colors=[GREY]), static=True)
+    stream.log("map/landmarks", rerun.Points3D(around.thin_landmarks(), colors=[GREY]), static=True)
     if around.views:
         looks = np.array([view.rotation.matrix()[:, 2] for view in around.views])
-        arrows = rerun.Arrows3D(vectors=ARROW_M * looks, origins=places(around.views), colors=[BLUE])
+        arrows = rerun.Arrows3D(vectors=ARROW_M * looks, origins=origins_of(around.views), colors=[BLUE])
         stream.log("map/views", arrows, static=True)
 
 

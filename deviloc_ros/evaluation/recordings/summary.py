@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from deviloc_ros.evaluation.covariance import consistency
-from deviloc_ros.evaluation.metrics import recall
+from deviloc_ros.evaluation.covariance import measure_consistency
+from deviloc_ros.evaluation.metrics import recall_by_threshold
 from deviloc_ros.evaluation.recordings.frames import Frame
 from deviloc_ros.tracking.calibration import FocalCheck
 
@@ -35,9 +35,9 @@ def summarize_frames(frames: list[Frame]) -> dict[str, Any]:
         "outcomes": dict(sorted(statuses.items())),
         "translation_m": spread([f.translation_m for f in fixes]),
         "rotation_deg": spread([f.rotation_deg for f in fixes]),
-        "recall": recall(judged) if judged else None,
+        "recall": recall_by_threshold(judged) if judged else None,
         **times_without_pose(frames),
-        "covariance": consistency(nees) if (nees := [f.nees for f in fixes if np.isfinite(f.nees)]) else None,
+        "covariance": measure_consistency(nees) if (nees := [f.nees for f in fixes if np.isfinite(f.nees)]) else None,
         "inliers": spread([f.estimate.inliers for f in localized], low=True),
         "focal_length": focal_length(frames),
     }

@@ -8,7 +8,7 @@ from typing import Any
 from deviloc_ros.evaluation.recordings.headline import errors, seconds
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.recordings.summary import summarize_frames
-from deviloc_ros.evaluation.summary_table import aligned
+from deviloc_ros.evaluation.summary_table import align_table
 
 TABLE = "recordings.md"
 COLUMNS = (
@@ -18,7 +18,7 @@ COLUMNS = (
 
 def write_table(folder: Path, runs: list[Run]) -> str:
     """The table, which is also written into the folder. Nothing in it is measured on a clock."""
-    table = aligned(COLUMNS, recordings(runs))
+    table = align_table(COLUMNS, recordings(runs))
     (folder / TABLE).write_text(table + "\n")
     return table
 

@@ -1,1 +1,1 @@
-"""A run, or several side by side, as one HTML file that needs nothing else."""
+"""Write a run, or several side by side, as one HTML file that needs nothing else."""

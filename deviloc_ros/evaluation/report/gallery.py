@@ -1,4 +1,4 @@
-"""The images that went worst, with what they were matched with. They are localized once more for their pictures."""
+"""Show the images that went worst, with what they were matched with; they are localized once more for that."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ JPEG_QUALITY = 80
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A data URI of a JPEG, and what is to be said of it."""
+    """Hold a data URI of a JPEG, and what is to be said of it."""
 
     uri: str
     title: str
     text: str
 
 
-def worst(frames: list[Frame]) -> list[Frame]:
-    """Wrong fixes, then the largest errors; then the middle of each of the longest stretches without a pose."""
+def select_worst(frames: list[Frame]) -> list[Frame]:
+    """Return wrong fixes, then the largest errors, then the middle of each of the longest stretches without a pose."""
     fixes = [f for f in frames if f.localized and f.has_truth]
     fixes.sort(key=lambda f: (not f.is_wrong_fix, -f.translation_m))
     tried = [f for f in frames if f.estimate.tried]
@@ -42,45 +42,45 @@ def worst(frames: list[Frame]) -> list[Frame]:
     return fixes[:FIXES] + [part[len(part) // 2] for part in lost[:LOST]]
 
 
-def gallery(
+def make_gallery(
     recording: Recording, topics: Topics, contents: Contents, frames: list[Frame], localizer: Localizer
 ) -> Iterator[Picture]:
-    """Pictures of the worst frames."""
+    """Yield pictures of the worst frames."""
     start_ns = min((f.estimate.stamp_ns for f in frames), default=0)
-    for frame in worst(frames):
+    for frame in select_worst(frames):
         e = frame.estimate
         for image in recording.messages((topics.image,), e.received_ns, e.received_ns + 1):
             try:
                 pixels, evidence = localize_again(localizer, contents, image, e.prior)
             except NotTried:
                 continue
-            title = f"{(e.stamp_ns - start_ns) * 1e-9:.2f} s: {verdict(frame)}"
+            title = f"{(e.stamp_ns - start_ns) * 1e-9:.2f} s: {frame_verdict(frame)}"
             numbers = {name: number for number, name in enumerate(r.name for r in localizer.map.records)}
             if not evidence.references:
                 yield Picture(jpeg_uri(pixels), title, "No reference view was matched.")
                 continue
             best = best_reference(evidence)
             view = localizer.map.view(numbers[evidence.references[best]])
-            yield Picture(jpeg_uri(draw_matches(pixels, view, evidence, best)), title, words(frame, view.name))
+            yield Picture(jpeg_uri(draw_matches(pixels, view, evidence, best)), title, describe_frame(frame, view.name))
             break
 
 
-def verdict(frame: Frame) -> str:
-    """In half a line."""
+def frame_verdict(frame: Frame) -> str:
+    """Say in half a line what became of an image."""
     if not frame.localized:
         return f"no pose ({frame.estimate.status.sentence})"
     wrong = "WRONG FIX, " if frame.is_wrong_fix else ""
     return f"{wrong}{length(frame.translation_m)} and {frame.rotation_deg:.2f} deg off"
 
 
-def words(frame: Frame, view: str) -> str:
-    """Inliers, what the pose itself claims, and the view beside it."""
+def describe_frame(frame: Frame, view: str) -> str:
+    """Name the inliers, what the pose itself claims, and the view beside it."""
     e = frame.estimate
     claim = f", one standard deviation claimed {length(frame.std_m)}" if frame.std_m == frame.std_m else ""
     return f"{e.inliers} inliers ({e.inlier_ratio:.0%}) over {e.coverage:.0%} of the image{claim}. Beside it {view}."
 
 
 def jpeg_uri(pixels: cv2.typing.MatLike) -> str:
-    """As a data URI."""
+    """Return pixels as the data URI of a JPEG."""
     _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

@@ -1,4 +1,4 @@
-"""Puts the page together: headline first, then figures from what matters most to what explains it."""
+"""Put the page together: headline first, then figures from what matters most to what explains it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from deviloc_ros.evaluation.recordings.headline import headline, remarks
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report import figures, space, trajectories
 from deviloc_ros.evaluation.report.gallery import Picture
-from deviloc_ros.evaluation.report.html import Part, Section, cards, page, paragraph, section, table
+from deviloc_ros.evaluation.report.html import (
+    FigurePart,
+    Section,
+    fill_page,
+    make_cards,
+    make_paragraph,
+    make_section,
+    make_table,
+)
 from deviloc_ros.status import explain
 
 HOW_FAR_OFF = "Errors of the poses that were given. Images without a pose count as misses in the shares."
@@ -20,54 +28,54 @@ LATENCY = "Measured on this machine, with whatever else it did."
 ERROR_FIGURES = (
     (
         "Errors over time, on logarithmic scales. Shaded: no pose was given, for the reason named.",
-        figures.errors_over_time,
+        figures.draw_errors_over_time,
     ),
     (
         "Share of images whose position was within an error. The curve ends at the share that got a pose.",
-        figures.cumulative_errors,
+        figures.draw_cumulative_errors,
     ),
     (
         "Recall: share of images within t cm and t degrees at once. Dots: the usual thresholds 1 cm 1 deg, 2 cm 2 deg, "
         "5 cm 5 deg and 10 cm 5 deg.",
-        figures.recall_curve,
+        figures.draw_recall,
     ),
     (
         "Do the errors fit the covariances given with the poses? Left of the dashed curve the poses are better than "
         "they claim, right of it worse.",
-        figures.consistency_curve,
+        figures.draw_consistency,
     ),
 )
 LATENCY_FIGURES = (
-    ("Share of images that took at most so long.", figures.latency_distribution),
-    ("Stage by stage.", figures.latency_by_stage),
+    ("Share of images that took at most so long.", figures.draw_latency_distribution),
+    ("Stage by stage.", figures.draw_latency_by_stage),
 )
 
 
-def report(run: Run, around: trajectories.Surroundings, pictures: Iterable[Picture]) -> str:
-    """The page of one run."""
+def make_report(run: Run, around: trajectories.MapOutline, pictures: Iterable[Picture]) -> str:
+    """Make the page of one run."""
     summary = run.summary
     title = f"Localization of {summary['bag']} in {summary['map']['name']}"
-    introduction = paragraph(verdict(run), "verdict") + paragraph(circumstances(run), "soft")
+    introduction = make_paragraph(run_verdict(run), "verdict") + make_paragraph(describe_circumstances(run), "soft")
     body = [
-        cards((name, value, kind_of(run, name)) for name, value in headline(run)),
-        *(section(*part) for part in sections([run], around)),
-        outcomes(run),
-        node(run),
-        shown(pictures),
+        make_cards((name, value, card_kind(run, name)) for name, value in headline(run)),
+        *(make_section(*part) for part in make_sections([run], around)),
+        make_outcome_table(run),
+        make_node_table(run),
+        make_gallery_section(pictures),
     ]
-    return page(title, introduction, body, details(run))
+    return fill_page(title, introduction, body, make_details(run))
 
 
-def comparison(runs: Sequence[Run], around: trajectories.Surroundings = trajectories.NOWHERE) -> str:
-    """The page of several runs, side by side."""
+def make_comparison(runs: Sequence[Run], around: trajectories.MapOutline = trajectories.NOWHERE) -> str:
+    """Make the page of several runs, side by side."""
     title = "Comparison of " + ", ".join(run.name for run in runs)
-    introduction = paragraph("Each run has its colour in all figures. Lost images count as misses.", "soft")
-    body = [side_by_side(runs), *(section(*part) for part in sections(runs, around))]
-    return page(title, introduction, body, "".join(details(run) for run in runs))
+    introduction = make_paragraph("Each run has its colour in all figures. Lost images count as misses.", "soft")
+    body = [make_headline_table(runs), *(make_section(*part) for part in make_sections(runs, around))]
+    return fill_page(title, introduction, body, "".join(make_details(run) for run in runs))
 
 
-def verdict(run: Run) -> str:
-    """What a stranger should know, in two sentences."""
+def run_verdict(run: Run) -> str:
+    """Say what a stranger should know, in two sentences."""
     summary = run.summary
     first = f"{summary['localized']} of {summary['tried']} images that were tried got a pose."
     match summary["wrong_fixes"]:
@@ -79,8 +87,8 @@ def verdict(run: Run) -> str:
             return f"{first} {count} of these poses {'was' if count == 1 else 'were'} wrong."
 
 
-def circumstances(run: Run) -> str:
-    """On what the figures were measured."""
+def describe_circumstances(run: Run) -> str:
+    """Say on what the figures were measured."""
     s = run.summary
     return (
         f"Mode: {s['mode']}; {s['sampling']}. Ground truth: {s['ground_truth']}. Alignment: {s['alignment']}. "
@@ -88,62 +96,62 @@ def circumstances(run: Run) -> str:
     )
 
 
-def kind_of(run: Run, name: str) -> str:
-    """Wrong fixes are what users fear."""
+def card_kind(run: Run, name: str) -> str:
+    """Return the kind of a card; wrong fixes are what users fear."""
     wrong_fixes = run.summary["wrong_fixes"]
     return "" if name != "wrong fixes" or wrong_fixes is None else "bad" if wrong_fixes else "good"
 
 
-def sections(runs: Sequence[Run], around: trajectories.Surroundings) -> Iterable[Section]:
-    """All figures, with a word on how to read them. Those that need a truth are left out where there is none."""
+def make_sections(runs: Sequence[Run], around: trajectories.MapOutline) -> Iterable[Section]:
+    """Yield all figures, with a word on how to read them. Those that need a truth are left out where there is none."""
     yield (
         "Where it was",
         "Dots are the poses that were given, the line is the true path, grey the map.",
         [
-            ("From above.", trajectories.top_view(runs, around)),
-            Part("In space.", trajectories.in_space(runs, around), space.scene(runs, around)),
+            ("From above.", trajectories.draw_top_view(runs, around)),
+            FigurePart("In space.", trajectories.draw_in_space(runs, around), space.make_scene(runs, around)),
         ],
     )
     if any(run.summary["with_ground_truth"] for run in runs):
         yield "How far off", HOW_FAR_OFF, [(caption, draw(runs)) for caption, draw in ERROR_FIGURES]
     if any(f.estimate.inliers for run in runs for f in run.frames):
-        yield "On what the poses rest", INLIERS, [("Inliers over time.", figures.inliers_over_time(runs))]
+        yield "On what the poses rest", INLIERS, [("Inliers over time.", figures.draw_inliers(runs))]
     if any(run.latency for run in runs):
         yield "How long it took", LATENCY, [(caption, draw(runs)) for caption, draw in LATENCY_FIGURES]
 
 
-def outcomes(run: Run) -> str:
-    """What became of the images, as a table."""
+def make_outcome_table(run: Run) -> str:
+    """Tabulate what became of the images."""
     counts = run.summary["outcomes"]
     rows = [(str(count), explain(s)) for s, count in counts.items()]
     rows.sort(key=lambda row: -int(row[0]))
-    found = "<h2>What became of the images</h2>" + table(("images", "outcome"), rows)
+    found = "<h2>What became of the images</h2>" + make_table(("images", "outcome"), rows)
     said = remarks(run)
-    return found + (table(("remark", ""), said) if said else "")
+    return found + (make_table(("remark", ""), said) if said else "")
 
 
-def node(run: Run) -> str:
-    """What the node said of itself, and how its transform arrived; nothing for an offline run."""
+def make_node_table(run: Run) -> str:
+    """Tabulate what the node said of itself, and how its transform arrived; nothing for an offline run."""
     if "node" not in run.summary:
         return ""
     rows = [(str(count), name.replace("_", " ").replace(".", ": ")) for name, count in run.summary["node"].items()]
     rows += [(f"{v:.3g}", f"map->odom: {name}") for name, v in (run.summary["map_to_odom"] or {}).items()]
-    return "<h2>What the node and its transform did</h2>" + table(("figure", "of"), rows)
+    return "<h2>What the node and its transform did</h2>" + make_table(("figure", "of"), rows)
 
 
-def side_by_side(runs: Sequence[Run]) -> str:
-    """Headlines as columns."""
+def make_headline_table(runs: Sequence[Run]) -> str:
+    """Tabulate the runs' headlines as columns."""
     names = list(dict.fromkeys(name for run in runs for name, _ in headline(run)))
     columns = [dict(headline(run)) for run in runs]
     rows = [(name, *(column.get(name, "") for column in columns)) for name in names]
-    keys = [f'<span class="key" style="background:{color}"></span>' for _, color in figures.colored(runs)]
+    keys = [f'<span class="key" style="background:{color}"></span>' for _, color in figures.assign_colors(runs)]
     head = "".join(f"<th>{key}{escape(run.name)}</th>" for key, run in zip(keys, runs, strict=True))
     lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><tr><th></th>{head}</tr>{lines}</table></div>'
 
 
-def shown(pictures: Iterable[Picture]) -> str:
-    """The gallery."""
+def make_gallery_section(pictures: Iterable[Picture]) -> str:
+    """Make the section of the worst images; nothing if there are none."""
     items = [
         f'<figure><img src="{p.uri}" alt="{escape(p.title)}"><figcaption><b>{escape(p.title)}</b><br>{escape(p.text)}'
         "</figcaption></figure>"
@@ -156,16 +164,16 @@ def shown(pictures: Iterable[Picture]) -> str:
         "reference view that helped most (a map holds no pictures). Green lines join matches that agree with the pose, "
         "red ones do not."
     )
-    return f'<h2>The worst images</h2>{paragraph(explanation)}<div class="gallery">{"".join(items)}</div>'
+    return f'<h2>The worst images</h2>{make_paragraph(explanation)}<div class="gallery">{"".join(items)}</div>'
 
 
-def details(run: Run) -> str:
-    """Everything that was set, folded away."""
+def make_details(run: Run) -> str:
+    """List everything that was set, folded away."""
     s = run.summary
     made = ", ".join(f"{name} {value}" for name, value in s["versions"].items())
     place = f"Map {s['map']['name']}: {s['map']['views']} views, identity {s['map']['identity'][:12]}. {made}."
     settings = escape(json.dumps(s["parameters"], indent=1))
     return (
-        paragraph(f"{run.name}. {place}", "soft")
+        make_paragraph(f"{run.name}. {place}", "soft")
         + f"<details><summary>Parameters of {escape(run.name)}</summary><pre>{settings}</pre></details>"
     )

@@ -1,4 +1,4 @@
-"""The scene that a reader of the page can turn: what `trajectories.in_space` draws, as data for `space.js`."""
+"""Describe the scene that a reader of the page can turn: what `draw_in_space` draws, as data for `space.js`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.evaluation.report.figures import colored
-from deviloc_ros.evaluation.report.trajectories import KEYFRAME, LANDMARK, TRUTH, WRONG, Surroundings, parts, places
+from deviloc_ros.evaluation.report.figures import assign_colors
+from deviloc_ros.evaluation.report.trajectories import (
+    KEYFRAME,
+    LANDMARK,
+    TRUTH,
+    WRONG,
+    MapOutline,
+    origins_of,
+    split_places,
+)
 
 
-def scene(runs: Sequence[Run], around: Surroundings) -> str:
-    """JSON: parts to draw with colour, name and coordinates [mm] about the middle of all, radius and length of axes."""
-    drawn: list[tuple[str, str, float, NDArray, bool]] = [("map", LANDMARK, 1.5, around.thinned(), False)]
-    drawn.append(("reference views", KEYFRAME, 3, places(around.views), False))
-    for run, color in colored(runs):
-        true, estimated, wrong = parts(run)
+def make_scene(runs: Sequence[Run], around: MapOutline) -> str:
+    """Return JSON: parts with colour, name and coordinates [mm] about their middle, radius, and length of the axes."""
+    drawn: list[tuple[str, str, float, NDArray, bool]] = [("map", LANDMARK, 1.5, around.thin_landmarks(), False)]
+    drawn.append(("reference views", KEYFRAME, 3, origins_of(around.views), False))
+    for run, color in assign_colors(runs):
+        true, estimated, wrong = split_places(run)
         if run is runs[0]:
             drawn.append(("true path", TRUTH, 1, true, True))
         drawn.append((run.name if len(runs) > 1 else "localized", color, 3, estimated, False))
@@ -29,7 +37,7 @@ def scene(runs: Sequence[Run], around: Surroundings) -> str:
     low, high = everything.min(0), everything.max(0)
     radius = max(float(np.linalg.norm(high - low)) / 2, 1e-3)
     listed: list[dict[str, Any]] = [
-        {"name": name, "color": color, "size": size, "line": line, "xyz": millimetres(points - (low + high) / 2)}
+        {"name": name, "color": color, "size": size, "line": line, "xyz": to_millimetres(points - (low + high) / 2)}
         for name, color, size, points, line in drawn
     ]
     axis_m = 10 ** np.floor(np.log10(radius))
@@ -39,6 +47,6 @@ def scene(runs: Sequence[Run], around: Surroundings) -> str:
     )
 
 
-def millimetres(points: NDArray) -> list[int]:
-    """(N, 3) [m] one after the other: a page of thousands of points stays small."""
+def to_millimetres(points: NDArray) -> list[int]:
+    """Return (N, 3) [m] one after the other in whole mm: a page of thousands of points stays small."""
     return np.rint(1000 * points).astype(int).ravel().tolist()

@@ -1,4 +1,4 @@
-"""Trajectories over the map, from above and in space."""
+"""Draw trajectories over the map, from above and in space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.evaluation.report.figures import SIZE_IN, SVG, colored, legend
+from deviloc_ros.evaluation.report.figures import SIZE_IN, SVG, add_legend, assign_colors
 from deviloc_ros.evaluation.trajectory_picture import view_axes
 from deviloc_ros.maps.store import Map
 
@@ -23,14 +23,14 @@ MAX_LANDMARKS = 3000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Surroundings:
-    """What of a map is drawn: (N, 3) landmarks [m], and map_from_cam of its views."""
+class MapOutline:
+    """Hold what of a map is drawn: (N, 3) landmarks [m], and map_from_cam of its views."""
 
     landmarks: NDArray
     views: list[pycolmap.Rigid3d]
 
-    def thinned(self) -> NDArray:
-        """Some of the landmarks, without the few that lie far from all others."""
+    def thin_landmarks(self) -> NDArray:
+        """Return some of the landmarks, without the few that lie far from all others."""
         if not len(self.landmarks):
             return np.zeros((0, 3))
         low, high = np.percentile(self.landmarks, [1, 99], axis=0)
@@ -38,49 +38,51 @@ class Surroundings:
         return near[:: max(1, len(near) // MAX_LANDMARKS)]
 
 
-def surroundings(reference_map: Map) -> Surroundings:
-    """Of a map."""
+def outline_map(reference_map: Map) -> MapOutline:
+    """Return what is drawn of a map."""
     views = [record.cam_from_world.inverse() for record in reference_map.records]
-    return Surroundings(reference_map.landmarks(), views)
+    return MapOutline(reference_map.landmarks(), views)
 
 
-NOWHERE = Surroundings(np.zeros((0, 3)), [])
+NOWHERE = MapOutline(np.zeros((0, 3)), [])
 
 
-def places(poses: list[pycolmap.Rigid3d]) -> NDArray:
-    """(N, 3) origins."""
+def origins_of(poses: list[pycolmap.Rigid3d]) -> NDArray:
+    """Return the (N, 3) origins of poses."""
     return np.array([pose.translation for pose in poses]).reshape(-1, 3)
 
 
-def parts(run: Run) -> tuple[NDArray, NDArray, NDArray]:
-    """(N, 3) each: true places, estimated ones, and those of wrong fixes."""
+def split_places(run: Run) -> tuple[NDArray, NDArray, NDArray]:
+    """Return true places, estimated ones, and those of wrong fixes, (N, 3) each."""
     return (
-        places([f.true_map_from_base for f in run.frames if f.true_map_from_base]),
-        places([f.map_from_base for f in run.frames if f.localized and f.map_from_base]),
-        places([f.map_from_base for f in run.frames if f.is_wrong_fix and f.map_from_base]),
+        origins_of([f.true_map_from_base for f in run.frames if f.true_map_from_base]),
+        origins_of([f.map_from_base for f in run.frames if f.localized and f.map_from_base]),
+        origins_of([f.map_from_base for f in run.frames if f.is_wrong_fix and f.map_from_base]),
     )
 
 
-def top_view(runs: Sequence[Run], around: Surroundings) -> Figure:
-    """Seen along the axis in which the poses spread least."""
+def draw_top_view(runs: Sequence[Run], around: MapOutline) -> Figure:
+    """Draw runs along the axis in which the poses spread least."""
     every = [p for run in runs for f in run.frames for p in (f.true_map_from_base, f.map_from_base) if p]
-    figure, axes, (right, up) = ground_plan(around, every)
+    figure, axes, (right, up) = draw_ground_plan(around, every)
     if around.views:
-        arrows(axes, around.views, (right, up), KEYFRAME, f"reference views ({len(around.views)})")
-    for run, color in colored(runs):
-        true, estimated, wrong = parts(run)
+        draw_views(axes, around.views, (right, up), KEYFRAME, f"reference views ({len(around.views)})")
+    for run, color in assign_colors(runs):
+        true, estimated, wrong = split_places(run)
         if run is runs[0] and len(true):
             axes.plot(true[:, right], true[:, up], color=TRUTH, linewidth=1, label="true path")
         name = f"{run.name} ({len(estimated)})" if len(runs) > 1 else f"localized ({len(estimated)})"
         axes.plot(estimated[:, right], estimated[:, up], ".", color=color, markersize=4, label=name)
         if len(wrong):
             axes.plot(wrong[:, right], wrong[:, up], "x", color=WRONG, label=f"wrong fixes ({len(wrong)})")
-    legend(axes)
+    add_legend(axes)
     return figure
 
 
-def ground_plan(around: Surroundings, poses: Sequence[pycolmap.Rigid3d] = ()) -> tuple[Figure, Axes, tuple[int, int]]:
-    """Axes with a map's landmarks, and which axes of the world go right and up in them.
+def draw_ground_plan(
+    around: MapOutline, poses: Sequence[pycolmap.Rigid3d] = ()
+) -> tuple[Figure, Axes, tuple[int, int]]:
+    """Draw a map's landmarks; return which axes of the world go right and up in them.
 
     Args:
         poses: that are to be drawn besides the map's views.
@@ -90,7 +92,7 @@ def ground_plan(around: Surroundings, poses: Sequence[pycolmap.Rigid3d] = ()) ->
         axes = figure.subplots()
     shown = [*poses, *around.views]
     right, up = view_axes(shown) if shown else (0, 1)
-    landmarks = around.thinned()
+    landmarks = around.thin_landmarks()
     axes.plot(landmarks[:, right], landmarks[:, up], ",", color=LANDMARK, rasterized=True, zorder=0)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xlabel(f"{'xyz'[right]} [m]")
@@ -98,24 +100,24 @@ def ground_plan(around: Surroundings, poses: Sequence[pycolmap.Rigid3d] = ()) ->
     return figure, axes, (right, up)
 
 
-def arrows(axes: Axes, views: list[pycolmap.Rigid3d], plane: tuple[int, int], color: str, label: str) -> None:
-    """Where views are and which way they look; views are map_from_cam, `plane` as `ground_plan` gives it."""
-    centres = places(views)[:, plane]
+def draw_views(axes: Axes, views: list[pycolmap.Rigid3d], plane: tuple[int, int], color: str, label: str) -> None:
+    """Draw where views are and which way they look; views are map_from_cam, `plane` as `draw_ground_plan` gives it."""
+    centres = origins_of(views)[:, plane]
     looks = np.array([view.rotation.matrix()[:, 2] for view in views])[:, plane]
     axes.quiver(*centres.T, *looks.T, color=color, width=0.004, scale=25, label=label)
 
 
-def in_space(runs: Sequence[Run], around: Surroundings) -> Figure:
-    """The same in three dimensions."""
+def draw_in_space(runs: Sequence[Run], around: MapOutline) -> Figure:
+    """Draw the same in three dimensions."""
     with matplotlib.rc_context(SVG):
         figure = Figure((SIZE_IN[0], 4.6))
         axes: Any = figure.add_axes(
             (0.0, 0.02, 0.92, 0.9), projection="3d"
         )  # room for the label of z, which layouts forget
-    landmarks = around.thinned()
+    landmarks = around.thin_landmarks()
     axes.plot(*landmarks.T, ",", color=LANDMARK, rasterized=True)
-    for run, color in colored(runs):
-        true, estimated, wrong = parts(run)
+    for run, color in assign_colors(runs):
+        true, estimated, wrong = split_places(run)
         if run is runs[0] and len(true):
             axes.plot(*true.T, color=TRUTH, linewidth=1, label="true path")
         axes.plot(*estimated.T, ".", color=color, markersize=3, label=run.name if len(runs) > 1 else "localized")
@@ -126,5 +128,5 @@ def in_space(runs: Sequence[Run], around: Surroundings) -> Figure:
     axes.set_ylabel("y [m]")
     axes.set_zlabel("z [m]")
     axes.tick_params(labelsize=7)
-    legend(axes)
+    add_legend(axes)
     return figure

@@ -9,8 +9,15 @@ import pycolmap
 import pytest
 from test_cli import status_of
 
-from deviloc_ros.evaluation.datasets.files import at_full_size, read_intrinsics, read_pairs
-from deviloc_ros.evaluation.datasets.layouts import aachen, cambridge, cmu, robotcar, scene_readers, seven_scenes
+from deviloc_ros.evaluation.datasets.files import read_intrinsics, read_pairs, scale_to_file
+from deviloc_ros.evaluation.datasets.layouts import (
+    list_scene_readers,
+    read_7scenes,
+    read_aachen,
+    read_cambridge,
+    read_cmu,
+    read_robotcar,
+)
 from deviloc_ros.sfm.landmarks import triangulate_landmarks
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import camera_to_colmap, reconstruction_of
@@ -76,7 +83,7 @@ def test_cambridge_scales_its_models_to_the_photographs_and_scores(room, landmar
     write_model(model / "empty_all", images)
     (model / "list_query.txt").write_text(f"{QUERY}\n")
     write_pairs(model / "pairs-query-netvlad20.txt", [QUERY], [image.name for image in mapped[:4]])
-    scene = cambridge(tmp_path, "ShopFacade")
+    scene = read_cambridge(tmp_path, "ShopFacade")
     view = scene.map_images[0]
     assert (view.camera.width, view.camera.focal_px) == (640, 524) and len(scene.map_images) == 6
     original = landmarks[view.name]
@@ -102,7 +109,7 @@ def test_aachen_writes_what_its_server_reads(room, landmarks, tmp_path, version)
     (tmp_path / "queries/night_time_queries_with_intrinsics.txt").write_text(f"{line}\n")
     (tmp_path / "queries/day_time_queries_with_intrinsics.txt").write_text("# none\n")
     write_pairs(tmp_path / "pairs/pairs-query-netvlad50.txt", [rename(QUERY)], [image.name for image in mapped[:4]])
-    assert aachen(tmp_path, version).queries[0].camera == room.camera
+    assert read_aachen(tmp_path, version).queries[0].camera == room.camera
     if version == "v1.1":
         out = tmp_path / "submission.txt"
         assert status_of("benchmark", "aachen-v1.1", "--data", tmp_path, "--submission", out) == 0
@@ -130,13 +137,13 @@ def test_robotcar_knows_each_query_by_its_camera(room, landmarks, tmp_path):
     queries.mkdir()
     (queries / "queries_location_007.txt").write_text("night/left/12.jpg\n\nnight/rear/12.jpg\n")
     write_pairs(tmp_path / "pairs-query-cosplace20.txt", ["night/left/12.jpg"], ["a", "b"])
-    scene = robotcar(tmp_path, "007")
+    scene = read_robotcar(tmp_path, "007")
     assert [query.submitted for query in scene.queries] == ["left/12.jpg", "rear/12.jpg"]
     assert scene.queries[0].camera.params == (400.0, 401.0, 500.0, 510.0)
     assert all(image.path.is_file() and len(image.landmarks) for image in scene.map_images)
     (queries / "queries_location_007.txt").write_text("night/top/12.jpg\n")
     with pytest.raises(SourceError, match=r"night/top/12.jpg.*no known camera"):
-        robotcar(tmp_path, "007")
+        read_robotcar(tmp_path, "007")
 
 
 def test_cmu_takes_cameras_from_the_names_of_its_queries(room, landmarks, tmp_path):
@@ -146,12 +153,12 @@ def test_cmu_takes_cameras_from_the_names_of_its_queries(room, landmarks, tmp_pa
     (tmp_path / "slice3/test-images-slice3.txt").write_text("img_00119_c1_1303398475046031us.jpg\n")
     name = "img_00119_c1_1303398475046031us.jpg"
     write_pairs(tmp_path / "slice3/pairs-query-cosplace10.txt", [f"query/{name}"], [f"database/{images[0].name}"])
-    scene = cmu(tmp_path, "slice3")
+    scene = read_cmu(tmp_path, "slice3")
     assert scene.queries[0].camera == room.camera and scene.queries[0].path == tmp_path / "slice3/query" / name
     assert scene.candidates == {name: [images[0].name]} and len(scene.map_images) == 7
     (tmp_path / "slice3/test-images-slice3.txt").write_text("img_00119_c9_1.jpg\n")
     with pytest.raises(SourceError, match=r"img_00119_c9_1.jpg.*no camera"):
-        cmu(tmp_path, "slice3")
+        read_cmu(tmp_path, "slice3")
 
 
 def test_7scenes_has_two_ground_truths_that_are_not_mixed(room, landmarks, tmp_path, capsys):
@@ -165,10 +172,10 @@ def test_7scenes_has_two_ground_truths_that_are_not_mixed(room, landmarks, tmp_p
     write_pairs(
         tmp_path / "7scenes_densevlad_retrieval_top_10/chess_top10.txt", [rename(QUERY)], [rename("view-0.png")]
     )
-    scene = seven_scenes(tmp_path, "chess", "dslam")
+    scene = read_7scenes(tmp_path, "chess", "dslam")
     assert len(scene.map_images) == 6 and scene.candidates[rename(QUERY)] == [rename("view-0.png")]
     write_pseudo_truth(tmp_path / "pgt/sfm/7scenes", images, rename(QUERY))
-    pseudo = seven_scenes(tmp_path, "chess", "sfm")
+    pseudo = read_7scenes(tmp_path, "chess", "sfm")
     assert [query.name for query in pseudo.queries] == [rename(QUERY)] and pseudo.queries[0].camera.focal_px == 262
     error = pseudo.queries[0].cam_from_world.translation - scene.queries[0].cam_from_world.translation
     assert np.abs(error).max() < 1e-6 and pseudo.map_images[0].landmarks is None
@@ -190,7 +197,7 @@ def write_pseudo_truth(folder, images: list[PosedImage], query: str):
 
 
 def test_the_kitchen_is_a_7scenes_scene_with_both_truths(data):
-    scenes = {truth: seven_scenes(data / "7scenes", "redkitchen", truth) for truth in ("dslam", "sfm")}
+    scenes = {truth: read_7scenes(data / "7scenes", "redkitchen", truth) for truth in ("dslam", "sfm")}
     for scene in scenes.values():
         assert len(scene.map_images) == 150 and len(scene.queries) == 100
     names = [query.name for query in scenes["dslam"].queries]
@@ -211,11 +218,12 @@ def test_faulty_lists_are_named_by_line(room, tmp_path):
         read_intrinsics(tmp_path / "cameras.txt")
     with pytest.raises(SourceError, match=r"absent.txt: not found.*data-sets.md"):
         read_pairs(tmp_path / "absent.txt")
-    assert at_full_size(room.images[0]) is room.images[0]
+    assert scale_to_file(room.images[0]) is room.images[0]
 
 
 def test_every_benchmark_has_its_scenes(tmp_path):
     counts = {
-        name: len(scene_readers(name, tmp_path, [], "dslam")) for name in ("7scenes", "cambridge", "robotcar", "cmu")
+        name: len(list_scene_readers(name, tmp_path, [], "dslam"))
+        for name in ("7scenes", "cambridge", "robotcar", "cmu")
     }
     assert counts == {"7scenes": 7, "cambridge": 5, "robotcar": 49, "cmu": 14}

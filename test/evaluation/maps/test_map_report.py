@@ -8,7 +8,7 @@ from pages import assert_a_browser_draws_it, assert_needs_nothing_but_itself
 from small_maps import reference_view, write_map
 
 from deviloc_ros.cli import main
-from deviloc_ros.evaluation.maps.page import map_report
+from deviloc_ros.evaluation.maps.page import make_map_report
 from deviloc_ros.evaluation.maps.quality import MapQuality, inspect_views
 from deviloc_ros.evaluation.maps.self_localization import Tolerance
 from deviloc_ros.localizer import Localizer
@@ -31,7 +31,10 @@ def pages(localizer, quality) -> dict[str, str]:
     """Of one map, judged leniently and so strictly that there are hard places."""
     assert any(view.outcome.translation_m > STRICT.translation_m for view in quality.views)
     strict = MapQuality(quality.views, STRICT)
-    return {"lenient": map_report(localizer, quality, []), "strict": map_report(localizer, strict, ["<b>torn</b>"])}
+    return {
+        "lenient": make_map_report(localizer, quality, []),
+        "strict": make_map_report(localizer, strict, ["<b>torn</b>"]),
+    }
 
 
 def text_of(page: str) -> str:

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from rooms import room_config
 
-from deviloc_ros.evaluation.protocols.ablation import ablation, disturbance, variants
+from deviloc_ros.evaluation.protocols.ablation import make_disturbance, make_variants, run_ablation
 from deviloc_ros.evaluation.protocols.run import Evaluation
-from deviloc_ros.evaluation.protocols.scenes import Fold, Protocol
+from deviloc_ros.evaluation.protocols.scenes import EvaluationProtocol, Fold
 from deviloc_ros.geometry import transform_points
 
 
 @pytest.fixture(scope="module")
 def evaluation(room) -> Evaluation:
-    protocol = Protocol("room", [Fold(room.images[:-1], room.images[-1:])])
+    protocol = EvaluationProtocol("room", [Fold(room.images[:-1], room.images[-1:])])
     return Evaluation(protocol, room_config(), remember_matches=True)
 
 
@@ -22,8 +22,8 @@ def test_every_variant_is_measured_and_matches_only_once(evaluation):
     evaluation.matcher.matcher.match = lambda query, references: (
         asked.append(len(references)) or match(query, references)
     )
-    summaries = list(ablation(evaluation, room_config(), "true-pose"))
-    assert [s["lift"] for s in summaries] == [v.name for v in variants(room_config())]
+    summaries = list(run_ablation(evaluation, room_config(), "true-pose"))
+    assert [s["lift"] for s in summaries] == [v.name for v in make_variants(room_config())]
     assert sum(asked) <= room_config().retrieval.references
     assert all(s["queries"] == 1 and s["wrong_fixes"] == 0 for s in summaries)
     inliers = {s["lift"]: s["median_inliers"] for s in summaries}
@@ -32,14 +32,14 @@ def test_every_variant_is_measured_and_matches_only_once(evaluation):
 
 
 def test_landmarks_are_thinned_alike_in_all_views_and_moved_along_their_rays(evaluation, room):
-    images = evaluation.with_landmarks(room.images[:-1], room_config())
-    thin = disturbance(0.5, 0.0, seed=0)(images)
+    images = evaluation.add_landmarks(room.images[:-1], room_config())
+    thin = make_disturbance(0.5, 0.0, seed=0)(images)
     ids = [set(np.concatenate([image.landmarks.ids for image in some]).tolist()) for some in (images, thin)]
     assert ids[1] < ids[0] and abs(len(ids[1]) - len(ids[0]) / 2) <= 1
     for before, after in zip(images, thin, strict=True):
         assert set(after.landmarks.ids) == set(before.landmarks.ids) & ids[1]
     ratios = []
-    for before, after in zip(images, disturbance(1.0, 0.05, seed=0)(images), strict=True):
+    for before, after in zip(images, make_disturbance(1.0, 0.05, seed=0)(images), strict=True):
         old, new = (transform_points(i.cam_from_world, i.landmarks.points_in_world) for i in (before, after))
         np.testing.assert_allclose(new / new[:, 2:], old / old[:, 2:], atol=1e-9)
         ratios.append(new[:, 2] / old[:, 2] - 1)
@@ -48,4 +48,4 @@ def test_landmarks_are_thinned_alike_in_all_views_and_moved_along_their_rays(eva
 
 def test_images_without_landmarks_are_named(room):
     with pytest.raises(ValueError, match=r"view-0\.png: has no landmarks"):
-        disturbance(0.5, 0.0, seed=0)(room.images[:1])
+        make_disturbance(0.5, 0.0, seed=0)(room.images[:1])

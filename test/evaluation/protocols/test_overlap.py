@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from worlds import rigid_of, world
 
-from deviloc_ros.evaluation.protocols.overlap import found_overlap, overlap, overlap_recall
+from deviloc_ros.evaluation.protocols.overlap import has_found_overlap, measure_overlap, overlap_recall
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.status import Status
 from deviloc_ros.types import Evidence, Lifted, Lost, ReferenceView
@@ -30,7 +30,7 @@ def view_and_query(view_from_query):
     ],
 )
 def test_overlap_is_the_share_of_points_seen_from_near_the_same_side(view_from_query, low, high):
-    assert low <= overlap(*view_and_query(view_from_query)) <= high
+    assert low <= measure_overlap(*view_and_query(view_from_query)) <= high
 
 
 def test_retrieval_is_scored_on_queries_that_a_view_overlaps_with():
@@ -45,7 +45,7 @@ def test_retrieval_is_scored_on_queries_that_a_view_overlaps_with():
     _, behind = view_and_query(rigid_of([0, np.pi, 0], [0, 0, 0]))
     matched, other = (Lost(Status.FEW_INLIERS, evidence=Evidence(references=(name,))) for name in ("view", "other"))
     found = [
-        found_overlap(OneView(view), query, result)
+        has_found_overlap(OneView(view), query, result)
         for query, result in ((here, matched), (here, other), (behind, matched))
     ]
     assert found == [True, False, None]

@@ -6,9 +6,9 @@ from deviloc_ros.evaluation.protocols.scenes import (
     CALIBRATION_PROTOCOLS,
     JOINED_PROTOCOLS,
     PROTOCOLS,
+    add_kitchen_depth,
     frame_number,
     load_protocol,
-    with_kitchen_depth,
 )
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.sources.depth_images import read_depth
@@ -76,9 +76,9 @@ def names(data, protocols) -> set[str]:
 @pytest.mark.data
 def test_depth_lies_beside_the_kitchens_map_images_alone(data):
     (fold,) = load_protocol("kitchen-72", data).folds
-    assert all(read_depth(image.depth).max() > 1 for image in with_kitchen_depth(fold.map_images))
+    assert all(read_depth(image.depth).max() > 1 for image in add_kitchen_depth(fold.map_images))
     with pytest.raises(SourceError, match=r"depth\.png: not found; of the protocols, only kitchen-12"):
-        with_kitchen_depth(fold.queries)
+        add_kitchen_depth(fold.queries)
 
 
 @pytest.mark.data

@@ -7,8 +7,8 @@ import pytest
 from rooms import room_config
 
 from deviloc_ros.config import Config
-from deviloc_ros.evaluation.protocols.run import Evaluation, searching
-from deviloc_ros.evaluation.protocols.scenes import Fold, Protocol
+from deviloc_ros.evaluation.protocols.run import Evaluation, config_for_retrieval
+from deviloc_ros.evaluation.protocols.scenes import EvaluationProtocol, Fold
 from deviloc_ros.sources.base import PosedImage
 
 
@@ -18,7 +18,7 @@ def test_queries_are_localized_in_a_given_map(room, room_map, tmp_path):
         path = tmp_path / f"{number}.png"
         cv2.imwrite(str(path), pixels)
         queries.append(PosedImage(path.name, path, room.camera, pose))
-    protocol = Protocol("room", [Fold([], queries)])
+    protocol = EvaluationProtocol("room", [Fold([], queries)])
     summary = Evaluation(protocol, room_config()).run_in_map(room_map, room_config(), "true-pose")
     assert summary["queries"] == summary["localized"] == len(queries)
     assert summary["recall"]["10cm_5deg"] == 1 and summary["map"]["views"] == 7
@@ -29,10 +29,13 @@ def test_queries_are_localized_in_a_given_map(room, room_map, tmp_path):
 
 def test_once_is_without_searching_again_near_what_was_found():
     config = Config()
-    assert searching(config, "global") == searching(config, "prior") == config and config.retrieval.refine
-    assert not searching(config, "global-once").retrieval.refine
+    assert (
+        config_for_retrieval(config, "global") == config_for_retrieval(config, "prior") == config
+        and config.retrieval.refine
+    )
+    assert not config_for_retrieval(config, "global-once").retrieval.refine
 
 
 def test_the_protocols_references_are_the_nearest_alone():
-    retrieval = searching(Config(), "true-pose").retrieval
+    retrieval = config_for_retrieval(Config(), "true-pose").retrieval
     assert retrieval.nearest == retrieval.references > Config().retrieval.nearest
