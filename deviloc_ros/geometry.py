@@ -128,7 +128,7 @@ def move_covariance(world_from_cam: pycolmap.Rigid3d, covariance: NDArray, cam_f
 
 
 def squared_error_in_stds(error: NDArray, covariance: NDArray) -> float:
-    """Return e^T C^-1 e of an (N,) error with (N, N) covariance; chi-squared with N degrees of freedom if C is right."""
+    """Return e^T C^-1 e of an (N,) error with (N, N) covariance C; chi-squared with N degrees if C is right."""
     return float(error @ np.linalg.solve(covariance, error))
 
 

@@ -130,7 +130,7 @@ def plain_file(file: Path, stack: ExitStack) -> Path:
 
 
 def plain_message(data: bytes) -> bytes:
-    """Return a message's CDR, which begins with a zero, as it was before zstd: only metadata.yaml would say that it is."""
+    """Return a message's CDR, which begins with a zero, as it was before zstd, which only metadata.yaml would tell."""
     return zstd.decompress(data) if data.startswith(ZSTD_MAGIC) else data
 
 

@@ -12,7 +12,7 @@ GRID = 9  # points a side at which they are compared
 
 
 def says_rectified(image_topic: str) -> bool:
-    """Whether a topic is named like those of image_proc and of stereo drivers: image_rect, image_rect_color, rectified."""
+    """Return whether a topic is named as by image_proc and stereo drivers: image_rect, image_rect_color, rectified."""
     return any("rect" in part.split("_") or "rectified" in part for part in image_topic.lower().split("/"))
 
 

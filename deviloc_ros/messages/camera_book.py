@@ -50,10 +50,10 @@ class Calibrations:
 
 
 class CameraBook:
-    """Keeps calibrations by frame. They are converted again only when they change.
+    """Keep calibrations by frame, converted again only when they change.
 
-    rectified: the images are (it may be changed), so that P holds and not K and D. history: earlier calibrations are kept, for asking at
-    earlier times; else the newest counts for every image.
+    rectified: the images are (it may be changed), so that P holds and not K and D.
+    history: earlier calibrations are kept, for asking at earlier times; else the newest counts for every image.
     """
 
     def __init__(self, rectified: bool, *, history: bool = False) -> None:

@@ -74,7 +74,8 @@ DIALECTS = {
         "w_first": True,
     },
     "EuRoC with velocities": {
-        "heading": "#timestamp, p_RS_R_x [m], p_RS_R_y [m], p_RS_R_z [m], q_RS_w [], q_RS_x [], q_RS_y [], q_RS_z [], v",
+        "heading": "#timestamp, p_RS_R_x [m], p_RS_R_y [m], p_RS_R_z [m], q_RS_w [], q_RS_x [], q_RS_y [], q_RS_z [], "
+        "v",
         "separator": ",",
         "unit": "ns",
         "w_first": True,

@@ -35,8 +35,8 @@ from deviloc_ros.tracking.follower import Step
 
 log = logging.getLogger(__name__)
 ADVICE = {
-    Status.NO_CAMERA_INFO: "choose another --camera-info-topic, take that of another frame with --camera-info-frame, or "
-    "give the calibration with --camera",
+    Status.NO_CAMERA_INFO: "choose another --camera-info-topic, take that of another frame with --camera-info-frame, "
+    "or give the calibration with --camera",
     Status.BAD_CAMERA_INFO: "give the calibration with --camera MODEL,W,H,PARAMS",
     Status.NO_EXTRINSIC: 'give --base-frame, --camera-frame or --extrinsic "x y z qx qy qz qw"',
     Status.UNDECODABLE: "is it the topic of a camera's picture? choose another --image-topic",
