@@ -1,4 +1,4 @@
-"""The command line: `deviloc COMMAND`. Each command is a module of `commands/`, imported only when it is called."""
+"""Run the command line `deviloc COMMAND`. Each command is a module of `commands/`, imported only when it is called."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPLETION = "_ARGCOMPLETE"  # set by a shell's completion of argcomplete, which
 
 
 class Command(NamedTuple):
-    """A command: its module in `commands/`, its line in the help, and a longer description where that is not enough."""
+    """Hold a command: its module in `commands/`, its line in the help, and a longer description where needed."""
 
     module: str
     about: str

@@ -18,8 +18,8 @@ import pycolmap
 from benchmarks.node.live_robot import LiveRobot, Notes, Shot
 from benchmarks.node.page import Row, Table
 from deviloc_ros.camera import Camera
-from deviloc_ros.demo.recording import ODOMETRY_PER_FRAME, dense, drifting_odometry
-from deviloc_ros.demo.worlds import Frame
+from deviloc_ros.demo.recording import ODOMETRY_PER_FRAME, interpolate_poses, simulate_odometry
+from deviloc_ros.demo.worlds import DriveFrame
 from deviloc_ros.evaluation.metrics import is_wrong_fix
 from deviloc_ros.evaluation.protocols.scenes import load_other_places
 from deviloc_ros.geometry import rotation_distance_deg
@@ -31,12 +31,12 @@ IDLE_S = 20.0
 
 
 def drive_shots(
-    frames: list[Frame], camera: Camera, rate_hz: float, start: pycolmap.Rigid3d | None = None, seed: int = 0
+    frames: list[DriveFrame], camera: Camera, rate_hz: float, start: pycolmap.Rigid3d | None = None, seed: int = 0
 ) -> list[Shot]:
     """Images and drifting odometry of frames that follow each other; odometry begins at `start`."""
     period_ns = round(1e9 / rate_hz)
     truth = [(number * period_ns, frame.map_from_base) for number, frame in enumerate(frames)]
-    odometry = drifting_odometry(dense(truth), np.random.default_rng(seed), start=start)
+    odometry = simulate_odometry(interpolate_poses(truth), np.random.default_rng(seed), start=start)
     shots = []
     for number, frame in enumerate(frames):
         part = odometry[number * ODOMETRY_PER_FRAME : (number + 1) * ODOMETRY_PER_FRAME]
@@ -47,7 +47,7 @@ def drive_shots(
     return shots
 
 
-def kidnapped_shots(frames: list[Frame], camera: Camera, rate_hz: float) -> tuple[list[Shot], list[int]]:
+def kidnapped_shots(frames: list[DriveFrame], camera: Camera, rate_hz: float) -> tuple[list[Shot], list[int]]:
     """Parts of a drive in another order, odometry unaware of it. Also the numbers of the first shots after a jump."""
     length = len(frames) // CUTS
     shots: list[Shot] = []

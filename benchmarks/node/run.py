@@ -20,9 +20,9 @@ from benchmarks.node.measures import (
 )
 from benchmarks.node.page import Table, page
 from deviloc_ros.config import Config
-from deviloc_ros.demo import shipped, tail
-from deviloc_ros.demo.processes import python_module, terminated_like_interrupted
-from deviloc_ros.demo.worlds import BASE_FROM_CAM, World, kitchen
+from deviloc_ros.demo import find_shipped, read_tail
+from deviloc_ros.demo.processes import run_module, treat_sigterm_as_interrupt
+from deviloc_ros.demo.worlds import BASE_FROM_CAM, World, load_kitchen
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.ros.parameters import NodeConfig
 
@@ -36,8 +36,8 @@ def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config:
     Raises:
         ValueError: the data is not there, or the node fails.
     """
-    world, load = kitchen(data), os.getloadavg()[0]
-    with terminated_like_interrupted(), tempfile.TemporaryDirectory() as name:
+    world, load = load_kitchen(data), os.getloadavg()[0]
+    with treat_sigterm_as_interrupt(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if map_folder is None:
             map_folder = folder / "map"
@@ -45,7 +45,7 @@ def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config:
         os.environ |= {
             "ROS_DOMAIN_ID": str(20 + os.getpid() % 80),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-            "FASTDDS_DEFAULT_PROFILES_FILE": str(shipped("config/fastdds.xml")),
+            "FASTDDS_DEFAULT_PROFILES_FILE": str(find_shipped("config/fastdds.xml")),
         }
         parameters = {"map_path": str(map_folder.resolve()), "image_transport": "compressed"}
         arguments = ["--ros-args", *(word for item in parameters.items() for word in ("-p", ":=".join(item)))]
@@ -53,13 +53,13 @@ def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config:
         rclpy.init()
         try:
             with (
-                python_module("deviloc_ros.ros", *arguments, env=dict(os.environ), log=log) as node,
+                run_module("deviloc_ros.ros", *arguments, env=dict(os.environ), log=log) as node,
                 LiveRobot(BASE_FROM_CAM) as robot,
             ):
                 tables = measure(robot, world, data, node.pid, unknown_s)
                 return page(tables, robot.notes.status["device"], load)
         except TimeoutError as error:
-            raise ValueError(f"{error}; the node's last words:\n{tail(log)}") from error
+            raise ValueError(f"{error}; the node's last words:\n{read_tail(log)}") from error
         finally:
             rclpy.try_shutdown()
 

@@ -1,1 +1,1 @@
-"""One module per command: `add` states its arguments, `run` does the work and returns the exit status."""
+"""Hold one module per command: `add` states its arguments, `run` does the work and returns the exit status."""

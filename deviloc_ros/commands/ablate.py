@@ -1,4 +1,4 @@
-"""`ablate`: what each part of the method is worth on a protocol."""
+"""Measure what each part of the method is worth on a protocol: `ablate`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_config, add_data, add_every, config_of, every_of
+from deviloc_ros.commands.flags.common import add_config, add_data, add_every, read_config, step_of
 from deviloc_ros.evaluation import PROTOCOLS
 
 
@@ -22,13 +22,14 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Localize the protocol's queries with parts left out, and print a line for each variant."""
     from deviloc_ros.evaluation.protocols.ablation import run_ablation, run_robustness
     from deviloc_ros.evaluation.protocols.run import Evaluation
     from deviloc_ros.evaluation.protocols.scenes import load_protocol
     from deviloc_ros.evaluation.summary_table import format_summaries
 
-    config = config_of(options)
-    protocol = load_protocol(options.protocol, options.data, every_of(options))
+    config = read_config(options)
+    protocol = load_protocol(options.protocol, options.data, step_of(options))
     evaluation = Evaluation(protocol, config, remember_matches=True)
     table = run_robustness if options.robustness else run_ablation
     summaries = list(table(evaluation, config, "true-pose"))

@@ -1,4 +1,4 @@
-"""`adapt`: fine-tune the Point Inference Network on a map's own landmarks."""
+"""Fine-tune the Point Inference Network on a map's own landmarks: `adapt`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Adapt the network and print its errors before and after; return 1 if it got no better."""
     from deviloc_ros.lifting.pin import WEIGHTS, load_pin
     from deviloc_ros.maps.store import Map
     from deviloc_ros.training.adapt import ADAPTATION, adapt_network

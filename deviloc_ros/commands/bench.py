@@ -1,4 +1,4 @@
-"""`bench`: seconds per query of the configured method, and benches by name; `bench node` needs ROS."""
+"""Measure seconds per query of the configured method, or run a bench by name (`bench node` needs ROS): `bench`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from deviloc_ros.commands.flags.common import (
     add_data,
     add_every,
     add_preset,
-    config_of,
-    every_of,
-    with_weights,
-    zero_or_more,
+    parse_zero_or_more,
+    read_config,
+    set_weights,
+    step_of,
 )
 
 
@@ -31,7 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     node = benches.add_parser("node", help="the ROS node: latency, drops, transforms, kidnapping, unknown places")
     node.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of 7scenes, strecha and kitti")
     node.add_argument(
-        "--out-of-map-s", type=zero_or_more, default=120.0, help="how long images of other places are sent [s]"
+        "--out-of-map-s", type=parse_zero_or_more, default=120.0, help="how long images of other places are sent [s]"
     )
     node.add_argument("--map", type=Path, metavar="MAP", help="a map of kitchen-12 made before; default: it is made")
     node.add_argument("--output", type=Path, metavar="FILE", help="write the page there, as Markdown")
@@ -56,7 +56,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def add_on_data(benches: argparse._SubParsersAction, name: str, about: str, run: Any) -> None:
-    """A bench that a table of docs/ is made by."""
+    """Add a bench that a table of docs/ is made by."""
     parser = benches.add_parser(name, help=about)
     add_data(parser)
     add_every(parser, "query or image")
@@ -66,6 +66,7 @@ def add_on_data(benches: argparse._SubParsersAction, name: str, about: str, run:
 
 
 def add_retrieval(benches: argparse._SubParsersAction) -> None:
+    """Add the bench of searching many simulated views."""
     parser = benches.add_parser("retrieval", help="search among the global descriptors of many simulated views")
     parser.add_argument("--views", type=int, default=1_000_000, metavar="N", help="default: %(default)s")
     parser.add_argument("--dimensions", type=int, default=4096, metavar="D", help="of a descriptor (%(default)s: VLAD)")
@@ -76,73 +77,80 @@ def add_retrieval(benches: argparse._SubParsersAction) -> None:
 
 
 def run_speed(options: argparse.Namespace) -> int:
+    """Time a query of the configured method on rendered views."""
     from deviloc_ros.config import change_config
     from deviloc_ros.evaluation.speed import measure_speed
     from deviloc_ros.upstream.checkpoints import RANDOM, weights_path
 
-    config = config_of(options)
+    config = read_config(options)
     if options.references:
         config = change_config(config, retrieval={"references": options.references})
     if config.matcher.name == "topicfm" and not config.matcher.weights and not weights_path("deviloc").is_file():
         print("no weights were fetched: random ones show the time as well, and are not made to localize")
-        config = with_weights(config, RANDOM)
+        config = set_weights(config, RANDOM)
     print(f"{options.preset or 'default'}: matcher {config.matcher.name}, lift {config.lift.method}")
     print(measure_speed(config))
     return 0
 
 
 def run_node(options: argparse.Namespace) -> int:
+    """Run the node on real images and write the page of what it did."""
     from benchmarks.node.run import run_benchmark
 
-    page = run_benchmark(options.data, options.out_of_map_s, options.map, config_of(options))
+    page = run_benchmark(options.data, options.out_of_map_s, options.map, read_config(options))
     if options.output:
         options.output.write_text(page)
     return 0
 
 
 def run_unknown_places(options: argparse.Namespace) -> int:
+    """Localize images that a map does not know, and print what they rest on."""
     from benchmarks.tables import render
     from deviloc_ros.evaluation.protocols.unknown_places import measure_unknown_places
 
-    figures = measure_unknown_places(options.data, config_of(options), every_of(options))
-    return show(figures, render.unknown_places, options.json)
+    figures = measure_unknown_places(options.data, read_config(options), step_of(options))
+    return show_figures(figures, render.unknown_places, options.json)
 
 
 def run_wrong_focal_lengths(options: argparse.Namespace) -> int:
+    """Localize queries with wrong focal lengths, and print how far off they are."""
     from benchmarks.tables import render
     from deviloc_ros.evaluation.protocols.focal_lengths import measure_wrong_focal_lengths
 
-    figures = measure_wrong_focal_lengths(options.data, config_of(options), every_of(options))
-    return show(figures, render.wrong_focal_lengths, options.json)
+    figures = measure_wrong_focal_lengths(options.data, read_config(options), step_of(options))
+    return show_figures(figures, render.wrong_focal_lengths, options.json)
 
 
 def run_map_sources(options: argparse.Namespace) -> int:
+    """Map the kitchen from poses, from odometry and from images alone, and compare the maps."""
     from benchmarks.map_sources import measure_recipes
     from benchmarks.tables import render
 
-    figures = measure_recipes(options.data, every_of(options))
-    return show(figures, render.map_sources, options.json)
+    figures = measure_recipes(options.data, step_of(options))
+    return show_figures(figures, render.map_sources, options.json)
 
 
 def run_retrieval(options: argparse.Namespace) -> int:
+    """Search simulated descriptors, and print how long it takes and what is found."""
     from benchmarks.retrieval_speed import LEAST_VIEWS, measure_retrieval
     from benchmarks.tables import render
 
     if options.views < LEAST_VIEWS:
         raise ValueError(f"--views {options.views}: an index is learned from {LEAST_VIEWS} or more")
     figures = measure_retrieval(options.views, options.dimensions, options.queries, options.folder)
-    return show(figures, render.retrieval_speed, options.json)
+    return show_figures(figures, render.retrieval_speed, options.json)
 
 
 def run_offsets(options: argparse.Namespace) -> int:
+    """Match images moved by known amounts, and print the offsets' errors."""
     from benchmarks.offsets import offset_errors
     from benchmarks.tables import render
 
-    figures = offset_errors(options.data, every_of(options))
-    return show(figures, render.offsets, options.json)
+    figures = offset_errors(options.data, step_of(options))
+    return show_figures(figures, render.offsets, options.json)
 
 
-def show(figures: Any, table: Callable[[list[Any]], str], json_file: Path | None) -> int:
+def show_figures(figures: Any, table: Callable[[list[Any]], str], json_file: Path | None) -> int:
     """Print what was measured as the table that docs/ has of it, and write it where --json says."""
     print(table([figures]))
     if json_file:

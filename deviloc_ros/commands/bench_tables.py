@@ -1,4 +1,4 @@
-"""`bench tables`: the tables of docs/, made anew."""
+"""Make the tables of docs/ anew: `bench tables`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.flags.common import add_data, add_every, every_of
+from deviloc_ros.commands.flags.common import add_data, add_every, step_of
 
 if TYPE_CHECKING:
     from benchmarks.tables.measure import Bench
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def add(benches: argparse._SubParsersAction) -> None:
+    """Add the command's flags."""
     parser = benches.add_parser(
         "tables",
         help="make the tables of docs/ anew, or some of them",
@@ -34,19 +35,23 @@ def add(benches: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Run the commands that the named tables are made by, and rewrite those tables.
+
+    Return 1 if one could not be made.
+    """
     from benchmarks.tables.measure import Bench
     from benchmarks.tables.page import pages
     from benchmarks.tables.registry import tables_named
     from benchmarks.tables.write import block, is_waiting, measurements_of, write
 
     tables, places = tables_named(options.names), pages(options.docs)
-    bench = Bench(options.data, options.cache, every_of(options))
+    bench = Bench(options.data, options.cache, step_of(options))
     missing = [table.name for table in tables if table.name not in places]
     if missing:
         raise ValueError(f"{options.docs}: no page has the markers <!-- table {missing[0]} --> and its end")
     if options.list:
         for table in tables:
-            print(describe(table, places[table.name], bench))
+            print(describe_table(table, places[table.name], bench))
         return 0
     again = set() if options.resume else {command for table in tables for command in table.commands}
     failed = 0
@@ -67,8 +72,8 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def describe(table: Table, page: Path, bench: Bench) -> str:
-    """Where it stands, what makes it, and when that was run last."""
+def describe_table(table: Table, page: Path, bench: Bench) -> str:
+    """Say where a table stands, what makes it, and when that was run last."""
     from benchmarks.tables.measure import shown
 
     lines = [f"{table.name} ({page}){', needs a CUDA device' if table.needs_cuda else ''}"]

@@ -1,4 +1,4 @@
-"""`benchmark`: the paper's data sets, in the layout hloc's scripts leave them in."""
+"""Score the paper's data sets, in the layout hloc's scripts leave them in: `benchmark`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_config, add_every, add_preset, config_of, every_of
+from deviloc_ros.commands.flags.common import add_config, add_every, add_preset, read_config, step_of
 from deviloc_ros.evaluation.datasets import BENCHMARKS, GROUND_TRUTHS
 from deviloc_ros.upstream.presets import PAPER
 
@@ -32,6 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Map and localize the data set's scenes; print a line for each whose truth is known."""
     from deviloc_ros.evaluation.datasets.layouts import list_scene_readers
     from deviloc_ros.evaluation.datasets.run import run_scenes
     from deviloc_ros.evaluation.summary_table import format_summaries
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if options.preset == PAPER:
         options.preset = f"{PAPER}:{options.name.removesuffix('-v1.1')}"
     readers = list_scene_readers(options.name, options.data, options.scenes, options.ground_truth or "")
-    summaries = run_scenes(readers, config_of(options), every_of(options), options.submission)
+    summaries = run_scenes(readers, read_config(options), step_of(options), options.submission)
     if summaries:
         print(f"{options.name}{', ground truth ' + options.ground_truth if options.ground_truth else ''}")
         print(format_summaries(summaries))

@@ -1,4 +1,4 @@
-"""`build-map`: images, posed or alone -> a map folder."""
+"""Make a map folder of images, posed or alone: `build-map`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import argparse
 import time
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_config, add_preset, add_ray, config_of, create_workers
-from deviloc_ros.commands.flags.images_alone import add_images_alone, posed_images_or_structure
+from deviloc_ros.commands.flags.common import add_config, add_preset, add_ray, create_workers, read_config
+from deviloc_ros.commands.flags.images_alone import add_images_alone, open_images
 from deviloc_ros.commands.flags.sources import add_source, print_report
 
 
@@ -30,17 +30,18 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Build the map and print what became of the images."""
     from deviloc_ros.mapping.build import MapBuilder
     from deviloc_ros.maps.writer import check_destination
     from deviloc_ros.sfm.map_models import Networks
 
     if options.bag and options.ray not in (None, "local") and not options.keyframes:
         raise ValueError(f"--ray {options.ray}: give --keyframes DIR, a folder that all its machines reach")
-    config = config_of(options)
+    config = read_config(options)
     refine = bool(options.odom_topic) if options.refine_poses is None else options.refine_poses
     check_destination(options.output, overwrite=options.overwrite)  # before minutes of work
     start = time.monotonic()
-    with create_workers(options.ray) as workers, posed_images_or_structure(options, config, workers) as source:
+    with create_workers(options.ray) as workers, open_images(options, config, workers) as source:
         builder = MapBuilder(Networks(config), workers)
         report = builder.build(source, options.output, overwrite=options.overwrite, refine=refine)
     print_report(report, str(options.output), time.monotonic() - start)

@@ -1,4 +1,4 @@
-"""`compare`: several runs of evaluate-bag side by side."""
+"""Put several runs of evaluate-bag side by side: `compare`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Write the page and print each run's headline."""
     from deviloc_ros.evaluation.recordings.headline import headline
     from deviloc_ros.evaluation.recordings.run_folder import read_run
     from deviloc_ros.evaluation.report.page import make_comparison

@@ -1,4 +1,4 @@
-"""`demo`: the whole way in two minutes: a map, a bag, the node, and the error of what it publishes."""
+"""Demonstrate everything in two minutes, a map, a bag, the node, and the error of what it publishes: `demo`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Run the demo; return 0 if poses came and none is wrong."""
     from deviloc_ros.demo import run_demo
 
     return run_demo(options.data, options.output)

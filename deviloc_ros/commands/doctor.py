@@ -1,4 +1,4 @@
-"""`doctor`: why is there no pose? Looks at the machine, the running robot and the map, and says what to do."""
+"""Find out why there is no pose; look at the machine, the running robot and the map, and say what to do: `doctor`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import above_zero
+from deviloc_ros.commands.flags.common import parse_above_zero
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -17,31 +17,33 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map-frame", default="map", metavar="FRAME")
     parser.add_argument("--odom-frame", default="odom", metavar="FRAME", help="empty: there is no odometry")
     parser.add_argument("--base-frame", default="base_link", metavar="FRAME")
-    parser.add_argument("--seconds", type=above_zero, default=5.0, metavar="S", help="how long topics are listened to")
+    parser.add_argument(
+        "--seconds", type=parse_above_zero, default=5.0, metavar="S", help="how long topics are listened to"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Returns 1 if something must be mended before there can be a pose."""
+    """Print what was found; return 1 if something must be mended before there can be a pose."""
     from deviloc_ros.doctor.checks import Level
 
     levels = []
-    for finding in findings(options):
+    for finding in find_all(options):
         print(finding, flush=True)
         levels.append(finding.level)
     return 1 if Level.FAIL in levels else 0
 
 
-def findings(options: argparse.Namespace) -> Iterator:
-    """All, in the order in which one would mend them."""
-    from deviloc_ros.doctor.checks import examine_machine, examine_map, fail
+def find_all(options: argparse.Namespace) -> Iterator:
+    """Yield all findings in the order in which one would mend them."""
+    from deviloc_ros.doctor.checks import examine_machine, examine_map, make_failure
 
     yield from examine_machine()
     cameras: tuple = ()
     try:
         from deviloc_ros.ros.tools.doctor import Questions, examine_robot
     except ImportError as error:
-        yield fail(f"ROS cannot be imported: {error}", "source the setup file of ROS 2, or run `make setup`")
+        yield make_failure(f"ROS cannot be imported: {error}", "source the setup file of ROS 2, or run `make setup`")
     else:
         asked = Questions(
             options.image_topic,

@@ -1,4 +1,4 @@
-"""`evaluate`: the fixed protocols on real data."""
+"""Run the fixed protocols on real data: `evaluate`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from deviloc_ros.commands.flags.common import (
     add_every,
     add_preset,
     add_ray,
-    config_of,
     create_workers,
-    every_of,
+    read_config,
+    step_of,
 )
 from deviloc_ros.config import LIFTS, MATCHERS, Config, change_config
 from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS, RETRIEVALS, TRUE_POSE
@@ -61,10 +61,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Evaluate each protocol and print a line for each of its summaries."""
     from deviloc_ros.evaluation import covariance
     from deviloc_ros.evaluation.summary_table import format_summaries
 
-    config = config_of(options)
+    config = read_config(options)
     if options.references:
         config = change_config(config, retrieval={"references": options.references})
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--map is built already: give no --matchers, --lifts, --depth, --remember-matches")
     with create_workers(options.ray) as workers:
         tasks = [(options, config, name) for name in names]
-        of_each = workers.map(evaluate, tasks, names, desc="protocols", unit="protocol")
+        of_each = workers.map(evaluate_protocol, tasks, names, desc="protocols", unit="protocol")
         summaries = list(chain.from_iterable(of_each))
     print(format_summaries(summaries))
     if any(protocol.endswith("-loo") for protocol in names):
@@ -86,14 +87,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:
-    """The summaries of one protocol: one for each matcher, lift, kind of map and of retrieval asked for."""
+def evaluate_protocol(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:
+    """Return the summaries of one protocol: one for each matcher, lift, kind of map and of retrieval asked for."""
     from deviloc_ros.evaluation.protocols.run import Evaluation
     from deviloc_ros.evaluation.protocols.scenes import add_kitchen_depth, load_protocol
     from deviloc_ros.evaluation.summary_table import format_stages
     from deviloc_ros.maps.store import Map
 
-    protocol = load_protocol(name, options.data, every_of(options))
+    protocol = load_protocol(name, options.data, step_of(options))
     if options.map:
         evaluation, reference_map = Evaluation(protocol, config), Map.open(options.map)
         return [evaluation.run_in_map(reference_map, config, retrieval) for retrieval in options.retrieval]

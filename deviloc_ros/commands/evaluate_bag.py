@@ -1,4 +1,4 @@
-"""`evaluate-bag`: a recording against a map: poses, figures, and a page to look at."""
+"""Compare recordings with a map, by poses, figures and a page to look at: `evaluate-bag`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deviloc_ros.commands.flags.common import add_config, add_ray, config_for_map, create_workers, every_of, tracking_of
-from deviloc_ros.commands.flags.recordings import add_real_time, add_rig, add_sampling, add_truth, plan_of
+from deviloc_ros.commands.flags.common import (
+    add_config,
+    add_ray,
+    create_workers,
+    read_config_for_map,
+    step_of,
+    take_tracking,
+)
+from deviloc_ros.commands.flags.recordings import add_real_time, add_rig, add_sampling, add_truth, read_plan
 
 if TYPE_CHECKING:
     from deviloc_ros.config import Config, TrackingConfig
@@ -55,8 +62,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class Given:
-    """What the flags say, the same for all recordings. changes: those of --set."""
+class SharedSettings:
+    """Hold what the flags say, the same for all recordings; `changes` are those of --set."""
 
     plan: Plan
     tracking: TrackingConfig
@@ -65,6 +72,7 @@ class Given:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Evaluate each recording; return a status that says whether all held (`add` lists them)."""
     from deviloc_ros.evaluation.recordings.requirements import parse_requirement
     from deviloc_ros.evaluation.recordings.rerun_recording import check_rerun
     from deviloc_ros.maps.store import Map
@@ -73,20 +81,23 @@ def run(options: argparse.Namespace) -> int:
         check_rerun()
     requirements = [parse_requirement(text) for text in options.require]
     changes = list(options.changes)
-    plan, tracking = plan_of(options), tracking_of(options)
-    config = config_for_map(options, Map.open(options.map).config)
-    given = Given(plan, tracking, config, changes)
-    outputs = outputs_of(options)
+    plan, tracking = read_plan(options), take_tracking(options)
+    config = read_config_for_map(options, Map.open(options.map).config)
+    given = SharedSettings(plan, tracking, config, changes)
+    outputs = prepare_outputs(options)
     with create_workers(options.ray) as workers:
-        function = evaluate if len(outputs) == 1 else evaluate_or_say_why
+        function = evaluate_recording if len(outputs) == 1 else evaluate_or_explain
         tasks = [(options, given, bag, output) for bag, output in outputs.items()]
         done = workers.map(function, tasks, [str(bag) for bag in outputs], desc="recordings", unit="bag")
         results = dict(zip(outputs, done, strict=True))
-    return finish(results, requirements, options.output)
+    return print_results(results, requirements, options.output)
 
 
-def outputs_of(options: argparse.Namespace) -> dict[Path, Path]:
-    """An empty folder for each recording: --output, or one below it where there are several. Raises ValueError."""
+def prepare_outputs(options: argparse.Namespace) -> dict[Path, Path]:
+    """Return an empty folder for each recording: --output, or one below it where there are several.
+
+    Raise ValueError.
+    """
     from deviloc_ros.evaluation.recordings.run_folder import prepare
 
     if not options.real_time and (options.running_node or options.rate != 1):
@@ -107,16 +118,16 @@ def outputs_of(options: argparse.Namespace) -> dict[Path, Path]:
     return outputs
 
 
-def evaluate_or_say_why(options: argparse.Namespace, given: Given, bag: Path, output: Path) -> Run | str:
-    """One recording of several: what is wrong with it does not keep the others from being evaluated."""
+def evaluate_or_explain(options: argparse.Namespace, given: SharedSettings, bag: Path, output: Path) -> Run | str:
+    """Evaluate one recording of several: what is wrong with it does not keep the others from being evaluated."""
     try:
-        return evaluate(options, given, bag, output)
+        return evaluate_recording(options, given, bag, output)
     except (ValueError, OSError) as error:
         return str(error)
 
 
-def evaluate(options: argparse.Namespace, given: Given, bag: Path, output: Path) -> Run:
-    """One recording; writes its files. Raises ValueError."""
+def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: Path, output: Path) -> Run:
+    """Evaluate one recording and write its files; raise ValueError."""
     from deviloc_ros.bags.bag_plan import read
     from deviloc_ros.bags.reader import Recording
     from deviloc_ros.evaluation.recordings.bag_run import about_localizer, conclude, run_offline, truth_of_images
@@ -136,7 +147,7 @@ def evaluate(options: argparse.Namespace, given: Given, bag: Path, output: Path)
         truth = truth_of_images(recording, topics, contents, plan)
         if options.real_time:
             as_judged = argparse.Namespace(**{**vars(options), "rectified": contents.cameras.rectified})
-            estimates, about = in_real_time(as_judged, recording, topics, plan, given.changes)
+            estimates, about = run_in_real_time(as_judged, recording, topics, plan, given.changes)
         else:
             estimates, about = run_offline(recording, topics, contents, plan, localizer, tracking)
         about |= about_localizer(localizer, tracking)
@@ -150,11 +161,11 @@ def evaluate(options: argparse.Namespace, given: Given, bag: Path, output: Path)
     return result
 
 
-def in_real_time(
+def run_in_real_time(
     options: argparse.Namespace, recording: Any, topics: Any, plan: Any, changes: list[str]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """What a node makes of the recording, and how that was measured. Raises ValueError: flags that do not fit."""
-    if options.config or options.matcher or options.lift or every_of(options) > 1 or plan.budget_ms or plan.only:
+    """Return what a node makes of the recording, and how that was measured; raise ValueError if flags do not fit."""
+    if options.config or options.matcher or options.lift or step_of(options) > 1 or plan.budget_ms or plan.only:
         raise ValueError("--real-time takes no --config, --matcher, --lift, --every, --budget-ms or --images-of")
     if plan.rig.camera is not None or plan.rig.odometry_topic:
         raise ValueError("--real-time takes no --camera or --odometry-topic: the node needs camera_info and /tf")
@@ -167,7 +178,7 @@ def in_real_time(
     return estimates, {"mode": f"real time over DDS, {pace}", "sampling": "every image was sent", **transport}
 
 
-def finish(results: dict[Path, Run | str], requirements: list[Any], output: Path) -> int:
+def print_results(results: dict[Path, Run | str], requirements: list[Any], output: Path) -> int:
     """Print the headline or, of several recordings, a table; then what went wrong, and what does not hold."""
     from deviloc_ros.evaluation.recordings.headline import headline, remarks
     from deviloc_ros.evaluation.recordings.requirements import failures

@@ -1,4 +1,4 @@
-"""`evaluate-pin`: held-out landmarks of real scenes, the Point Inference Network beside interpolation."""
+"""Predict held-out landmarks of real scenes by the Point Inference Network and by interpolation: `evaluate-pin`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Evaluate the network's weights; the errors are printed as they come."""
     from benchmarks.holdout import evaluate_holdout
     from deviloc_ros.config import LiftConfig
     from deviloc_ros.evaluation.reliability import draw_reliability

@@ -1,4 +1,4 @@
-"""`export-map`: a map as a COLMAP model or a PLY cloud."""
+"""Write a map as a COLMAP model or a PLY cloud: `export-map`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Write what was asked for and say how much it is."""
     from deviloc_ros.maps.export import export_colmap, export_ply
     from deviloc_ros.maps.store import Map
 

@@ -1,4 +1,4 @@
-"""`fetch-weights`: the released weights, downloaded only because the user says so."""
+"""Fetch the released weights, downloaded only because the user says so: `fetch-weights`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Fetch a release, check its hash, and say where it is."""
     from deviloc_ros.upstream.download import fetch_release
 
     release = RELEASES[options.release]

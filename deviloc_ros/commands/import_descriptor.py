@@ -1,4 +1,4 @@
-"""`import-descriptor`: a network from a torch-hub folder, for maps to be described with."""
+"""Make a file of a network from a torch-hub folder, for maps to be described with: `import-descriptor`."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Run the folder's code, if the user trusts it, and write the network."""
     if not options.trust_code:
         raise ValueError(f"{options.folder}: its code would be run; say --trust-code if you trust it")
     from deviloc_ros.maps.retrieval.torch_hub import import_hub_model
 
-    arguments = dict(argument(text) for text in options.argument)
+    arguments = dict(parse_argument(text) for text in options.argument)
     size = import_hub_model(options.folder, options.entry, arguments, options.side_px, options.output)
     print(f"{options.output}: descriptors of {size} numbers; build maps with")
     print(f"  --set retrieval.descriptor_file={options.output}")
     return 0
 
 
-def argument(text: str) -> tuple[str, Any]:
-    """`size=5` -> ("size", 5). Raises ValueError if there is no `=`."""
+def parse_argument(text: str) -> tuple[str, Any]:
+    """Return `size=5` as ("size", 5); raise ValueError if there is no `=`."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"--argument {text!r}: expected NAME=VALUE")

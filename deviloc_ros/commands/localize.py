@@ -1,4 +1,4 @@
-"""`localize`: images in a map, one line each."""
+"""Localize images in a map, one line each: `localize`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.flags.common import add_config, add_preset, config_for_map, parse_camera
+from deviloc_ros.commands.flags.common import add_config, add_preset, parse_camera, read_config_for_map
 
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
@@ -35,6 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Print a JSON line for each image; return 1 if one has no pose."""
     import logging
 
     from deviloc_ros.config import change_config
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.types import Lost
 
     reference_map = Map.open(options.map)
-    config = config_for_map(options, reference_map.config, reference_map.config)
+    config = read_config_for_map(options, reference_map.config, reference_map.config)
     if options.uncalibrated:
         config = change_config(config, pose={"estimate_focal": True})
     localizer = Localizer(reference_map, config)
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             result = localizer.localize(gray, camera)
         except ImageError as error:
             result = Lost(Status.BAD_IMAGE, str(error))
-        record = {"image": str(path), **describe(result, camera)}
+        record = {"image": str(path), **result_to_dict(result, camera)}
         records.append(record)
         print(json.dumps(record))
     if options.json:
@@ -69,8 +70,8 @@ def run(options: argparse.Namespace) -> int:
     return 0 if all(record["localized"] for record in records) else 1
 
 
-def describe(result: Result, camera: Camera) -> dict[str, object]:
-    """A result as plain values; focal_px: which focal length fits."""
+def result_to_dict(result: Result, camera: Camera) -> dict[str, object]:
+    """Return a result as plain values; `focal_px` is the focal length that fits."""
     from deviloc_ros.types import Localized
 
     evidence = result.evidence

@@ -1,11 +1,11 @@
-"""`map info | check | report | drop | prune | align | merge`: look at maps, and change them without their images."""
+"""Look at maps, and change them without their images: `map info | check | report | drop | prune | align | merge`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import above_zero
+from deviloc_ros.commands.flags.common import parse_above_zero
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +24,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     prune.add_argument("--dry-run", action="store_true", help="say which, and change nothing")
     for action in (report, prune):
         action.add_argument(
-            "--within-m", type=above_zero, default=0.05, metavar="M", help="error that counts as localized (0.05)"
+            "--within-m", type=parse_above_zero, default=0.05, metavar="M", help="error that counts as localized (0.05)"
         )
         action.add_argument(
-            "--within-deg", type=above_zero, default=2.0, metavar="DEG", help="the same of the rotation (2)"
+            "--within-deg", type=parse_above_zero, default=2.0, metavar="DEG", help="the same of the rotation (2)"
         )
     report.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page to write, one HTML file")
     add_align(actions)
@@ -40,6 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def add_align(actions: argparse._SubParsersAction) -> None:
+    """Add the flags of `map align`."""
     align = actions.add_parser("align", help="move a map into the frame in which cameras of its views are known")
     align.add_argument("map", type=Path, help="the map folder")
     known = align.add_mutually_exclusive_group(required=True)
@@ -55,6 +56,7 @@ def add_align(actions: argparse._SubParsersAction) -> None:
 
 
 def run_info(options: argparse.Namespace) -> int:
+    """Print what is in a map."""
     from deviloc_ros.maps.inspect import describe_map
     from deviloc_ros.maps.store import Map
 
@@ -64,6 +66,7 @@ def run_info(options: argparse.Namespace) -> int:
 
 
 def run_check(options: argparse.Namespace) -> int:
+    """Read all of a map and print its problems; return 1 if there is one."""
     from deviloc_ros.maps.inspect import find_problems
 
     found = list(find_problems(options.map))
@@ -74,6 +77,7 @@ def run_check(options: argparse.Namespace) -> int:
 
 
 def run_report(options: argparse.Namespace) -> int:
+    """Write the page of how good a map is."""
     from deviloc_ros.evaluation.maps.page import make_map_report, map_verdict
     from deviloc_ros.evaluation.maps.quality import inspect_views
     from deviloc_ros.evaluation.maps.self_localization import Tolerance
@@ -91,6 +95,7 @@ def run_report(options: argparse.Namespace) -> int:
 
 
 def run_drop(options: argparse.Namespace) -> int:
+    """Take the named views out of a map."""
     from deviloc_ros.maps.edit import drop_views
 
     drop_views(options.map, options.views)
@@ -99,6 +104,7 @@ def run_drop(options: argparse.Namespace) -> int:
 
 
 def run_prune(options: argparse.Namespace) -> int:
+    """Drop views, or say which, while each view is still localized from the others."""
     from deviloc_ros.evaluation.maps.self_localization import Tolerance, find_needless_views
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.edit import drop_views
@@ -117,6 +123,7 @@ def run_prune(options: argparse.Namespace) -> int:
 
 
 def run_align(options: argparse.Namespace) -> int:
+    """Move a map into the frame in which cameras of its views are known."""
     from deviloc_ros.bags.truth import truth_of_file
     from deviloc_ros.maps.edit import align_map
     from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions
@@ -142,6 +149,7 @@ def run_align(options: argparse.Namespace) -> int:
 
 
 def run_merge(options: argparse.Namespace) -> int:
+    """Join maps that share a world frame."""
     from deviloc_ros.maps.edit import merge_maps
 
     views = merge_maps(options.maps, options.output, prefix=options.prefix, overwrite=options.overwrite)

@@ -1,21 +1,23 @@
-"""`simulate-bag`: posed images -> the recording that a robot with drifting odometry would have made."""
+"""Write the recording that a robot with drifting odometry would have made of posed images: `simulate-bag`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import above_zero, zero_or_more
-from deviloc_ros.commands.flags.sources import add_source, posed_images
+from deviloc_ros.commands.flags.common import parse_above_zero, parse_zero_or_more
+from deviloc_ros.commands.flags.sources import add_source, open_posed_images
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     add_source(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="BAG", help="the bag to make, a folder")
-    parser.add_argument("--rate-hz", type=above_zero, default=10.0, metavar="HZ", help="images a second (%(default)s)")
     parser.add_argument(
-        "--drift", type=zero_or_more, default=0.01, metavar="SHARE", help="of way and turn (%(default)s)"
+        "--rate-hz", type=parse_above_zero, default=10.0, metavar="HZ", help="images a second (%(default)s)"
+    )
+    parser.add_argument(
+        "--drift", type=parse_zero_or_more, default=0.01, metavar="SHARE", help="of way and turn (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drift (%(default)s)")
     parser.add_argument("--truth", type=Path, metavar="FILE.tum", help="write the camera's true poses there")
@@ -23,17 +25,18 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Write the bag, and the truth if it is asked for."""
     import numpy as np
 
-    from deviloc_ros.demo.recording import dense, drifting_odometry, record, true_poses
-    from deviloc_ros.demo.worlds import world_of
+    from deviloc_ros.demo.recording import interpolate_poses, list_true_poses, simulate_odometry, write_bag
+    from deviloc_ros.demo.worlds import world_from_images
     from deviloc_ros.io.tum_trajectory import write_tum
 
-    with posed_images(options) as source:
-        world = world_of(source.images, options.rate_hz)
-        truth = true_poses(world)
+    with open_posed_images(options) as source:
+        world = world_from_images(source.images, options.rate_hz)
+        truth = list_true_poses(world)
         rng = np.random.default_rng(options.seed)
-        record(world, options.output, drifting_odometry(dense(truth), rng, options.drift, truth[0][1]))
+        write_bag(world, options.output, simulate_odometry(interpolate_poses(truth), rng, options.drift, truth[0][1]))
     if options.truth:
         cameras = (frame.cam_from_world.inverse() for frame in world.frames)
         write_tum(options.truth, zip((time_ns for time_ns, _ in truth), cameras, strict=True))

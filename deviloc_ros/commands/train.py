@@ -1,4 +1,4 @@
-"""`train pin`: our Point Inference Network, on rendered views. `train deviloc`: the paper's, on MegaDepth."""
+"""Train our Point Inference Network on rendered views, or the paper's on MegaDepth: `train pin`, `train deviloc`."""
 
 from __future__ import annotations
 
@@ -32,10 +32,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Train the network that was named."""
     return run_deviloc(options) if options.what == "deviloc" else run_pin(options)
 
 
 def run_deviloc(options: argparse.Namespace) -> int:
+    """Train the paper's networks on MegaDepth."""
     from dataclasses import replace
 
     from deviloc_ros.upstream.training.loop import DevilocTraining, train_deviloc
@@ -52,6 +54,7 @@ def run_deviloc(options: argparse.Namespace) -> int:
 
 
 def run_pin(options: argparse.Namespace) -> int:
+    """Train our network on rendered views."""
     from deviloc_ros.training.pin import PinTraining, apply_options, train_pin
 
     settings = apply_options(PinTraining(), steps=options.steps, seed=options.seed)

@@ -1,4 +1,4 @@
-"""`update-map`: more posed images for a map that is there."""
+"""Add more posed images to a map that is there: `update-map`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from deviloc_ros.commands.flags.sources import add_source, posed_images, print_report
+from deviloc_ros.commands.flags.sources import add_source, open_posed_images, print_report
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +23,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Add the images and print what became of them."""
     from deviloc_ros.mapping.update import update_map
 
     check_frame(options)
-    with posed_images(options) as source:
+    with open_posed_images(options) as source:
         start = time.monotonic()
         report = update_map(source, options.map, descriptor_file=options.descriptor)
     print_report(report, f"{options.map}: added", time.monotonic() - start)
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check_frame(options: argparse.Namespace) -> None:
-    """Raises ValueError if the poses cannot be in the map's frame, or nobody says that they are in its unit."""
+    """Raise ValueError if the poses cannot be in the map's frame, or nobody says that they are in its unit."""
     from deviloc_ros.maps.store import Map
 
     if options.odom_topic:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deviloc_ros.commands.flags.common import add_config, config_for_map, tracking_of, zero_or_more
-from deviloc_ros.commands.flags.recordings import add_rig, add_sampling, add_truth, plan_of
+from deviloc_ros.commands.flags.common import add_config, parse_zero_or_more, read_config_for_map, take_tracking
+from deviloc_ros.commands.flags.recordings import add_rig, add_sampling, add_truth, read_plan
 
 Send = Callable[[dict[str, Any]], None]
 AXIS_SHARE = 0.08  # length of the robot's axes, of the radius of what is drawn
@@ -25,7 +25,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the page there instead of serving it")
     parser.add_argument("--port", type=int, default=0, metavar="N", help="default: a free one")
     parser.add_argument("--no-browser", action="store_true", help="only say where the page is")
-    parser.add_argument("--rate", type=zero_or_more, default=0.0, help="speed of the recording; 0: as fast as it goes")
+    parser.add_argument(
+        "--rate", type=parse_zero_or_more, default=0.0, help="speed of the recording; 0: as fast as it goes"
+    )
     parser.add_argument("--image-topic", default="", metavar="TOPIC", help="default: the only one of images")
     parser.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="default: that beside the images")
     add_truth(parser.add_argument_group("ground truth (not shown)"))
@@ -88,8 +90,8 @@ def follow_recording(options: argparse.Namespace, axis_m: float, send: Send) -> 
     from deviloc_ros.maps.store import Map
     from deviloc_ros.view.events import event_of_step
 
-    plan, tracking, reference_map = plan_of(options), tracking_of(options), Map.open(options.map)
-    localizer = Localizer(reference_map, config_for_map(options, reference_map.config))
+    plan, tracking, reference_map = read_plan(options), take_tracking(options), Map.open(options.map)
+    localizer = Localizer(reference_map, read_config_for_map(options, reference_map.config))
     with Recording(options.bag) as recording:
         topics, contents = read(recording, plan)
         start_s, first_ns = time.monotonic(), None

@@ -1,4 +1,4 @@
-"""Child processes that end with their parent, whatever happens to it."""
+"""Run child processes that end with their parent, whatever happens to it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ENDING_LIMIT_S = 10.0
 
 
 @contextmanager
-def python_module(
+def run_module(
     module: str, *arguments: str, env: dict[str, str], log: Path | None = None
 ) -> Iterator[subprocess.Popen]:
-    """`python -m module ...` in a process group of its own, ended when the block ends; `log` takes its output."""
+    """Run `python -m module ...` in a process group of its own, ended when the block ends; `log` takes its output."""
     output = open(log, "w") if log else None  # noqa: SIM115
     command = [sys.executable, "-m", module, *arguments]
     process = subprocess.Popen(
@@ -27,12 +27,12 @@ def python_module(
     try:
         yield process
     finally:
-        end(process)
+        end_group(process)
         if output:
             output.close()
 
 
-def end(process: subprocess.Popen) -> None:
+def end_group(process: subprocess.Popen) -> None:
     """Ask a process group to stop, then make it."""
     for order in (signal.SIGINT, signal.SIGKILL):
         if process.poll() is not None:
@@ -45,8 +45,8 @@ def end(process: subprocess.Popen) -> None:
 
 
 @contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds the stack as Ctrl-C does, so that children are ended then, too."""
+def treat_sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM unwind the stack as Ctrl-C does, so that children are ended then, too."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -58,8 +58,8 @@ def terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def wait_for(process: subprocess.Popen, needed: subprocess.Popen) -> int:
-    """Exit status of `process`; RuntimeError if the process it needs ends first."""
+def wait_for_exit(process: subprocess.Popen, needed: subprocess.Popen) -> int:
+    """Return the exit status of `process`; raise RuntimeError if the process it needs ends first."""
     while process.poll() is None:
         if needed.poll() is not None:
             raise RuntimeError(f"a process it needs ended with status {needed.returncode}")

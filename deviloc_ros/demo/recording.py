@@ -1,4 +1,4 @@
-"""Makes the bag that a robot would have recorded on the drive."""
+"""Make the bag that a robot would have recorded on the drive."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ CAMERA_FRAME = "camera_optical_frame"
 IMAGE_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC, TRUTH_TOPIC = "/camera/image", "/camera/camera_info", "/odom", "/ground_truth"
 
 
-def true_poses(world: World) -> list[Stamped]:
-    """(time [ns], map_from_base) of each image."""
+def list_true_poses(world: World) -> list[Stamped]:
+    """Return (time [ns], map_from_base) of each image."""
     period_ns = round(1e9 / world.rate_hz)
     return [(START_NS + number * period_ns, frame.map_from_base) for number, frame in enumerate(world.frames)]
 
 
-def record(world: World, bag: Path, odometry: list[Stamped] | None = None) -> list[Stamped]:
-    """Write images, calibration, odometry, extrinsic and truth. Returns the truth: (time [ns], map_from_base).
+def write_bag(world: World, bag: Path, odometry: list[Stamped] | None = None) -> list[Stamped]:
+    """Write images, calibration, odometry, extrinsic and truth; return the truth: (time [ns], map_from_base).
 
     Args:
         odometry: odom_from_base in order of time; by default one that drifts by a percent.
     """
-    truth = true_poses(world)
-    odometry = list(odometry or drifting_odometry(dense(truth), np.random.default_rng(0)))
+    truth = list_true_poses(world)
+    odometry = list(odometry or simulate_odometry(interpolate_poses(truth), np.random.default_rng(0)))
     with BagWriter(bag) as writer:
         writer.transform(START_NS, "base_link", CAMERA_FRAME, BASE_FROM_CAM, static=True)
         frames = tqdm(world.frames, desc="record the bag", unit="frame")
@@ -53,7 +53,7 @@ def record(world: World, bag: Path, odometry: list[Stamped] | None = None) -> li
     return truth
 
 
-def dense(poses: list[Stamped], per_step: int = ODOMETRY_PER_FRAME) -> list[Stamped]:
+def interpolate_poses(poses: list[Stamped], per_step: int = ODOMETRY_PER_FRAME) -> list[Stamped]:
     """Fill in poses between those given, `per_step` a step, turning and moving evenly."""
     filled = []
     for (start_ns, start), (end_ns, end) in pairwise(poses):
@@ -64,11 +64,14 @@ def dense(poses: list[Stamped], per_step: int = ODOMETRY_PER_FRAME) -> list[Stam
     return [*filled, poses[-1]]
 
 
-def drifting_odometry(
+def simulate_odometry(
     truth: list[Stamped], rng: Generator, drift: float = 0.01, start: pycolmap.Rigid3d | None = None
 ) -> list[Stamped]:
-    """odom_from_base that starts at `start` (default: zero) and gathers errors: about `drift` of each step's length
-    and turn."""
+    """Return odom_from_base with errors of about `drift` of each step's length and turn, which add up.
+
+    Args:
+        start: where it begins; default: zero.
+    """
     scale, skew = 1 + rng.normal(0, drift), rng.normal(0, drift, 3)
     odom_from_base = start or pycolmap.Rigid3d()
     odometry = [(truth[0][0], odom_from_base)]

@@ -1,4 +1,4 @@
-"""How far the node's poses are from the truth."""
+"""Compare the node's poses with the truth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deviloc_ros.io.tum_trajectory import Stamped
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Errors of the frames that were localized. translation_m, rotation_deg: (N,)."""
+    """Hold the errors of the frames that were localized. translation_m, rotation_deg: (N,)."""
 
     sent: int
     translation_m: NDArray
@@ -22,15 +22,16 @@ class Comparison:
 
     @property
     def localized(self) -> int:
+        """Return how many frames got a pose."""
         return len(self.translation_m)
 
     @property
     def wrong_fixes(self) -> int:
-        """Poses far off the truth."""
+        """Return how many poses are far off the truth."""
         return int(np.sum((self.translation_m > WRONG_FIX_M) | (self.rotation_deg > WRONG_FIX_DEG)))
 
     def headline(self) -> str:
-        """In half a line."""
+        """Say in half a line how it went."""
         if not self.localized:
             return f"none of {self.sent} frames localized"
         return f"{self.localized} of {self.sent} frames, median {100 * np.median(self.translation_m):.2f} cm"
@@ -46,8 +47,8 @@ class Comparison:
         return "\n".join(lines)
 
 
-def compare(truth: list[Stamped], estimated: list[Stamped]) -> Comparison:
-    """Errors at equal stamps.
+def compare_poses(truth: list[Stamped], estimated: list[Stamped]) -> Comparison:
+    """Return the errors at equal stamps.
 
     Raises:
         ValueError: an estimate bears a stamp that the truth does not have.

@@ -1,4 +1,4 @@
-"""What the demo can drive through: a rendered room, or the 7-Scenes kitchen."""
+"""Make what the demo can drive through: a rendered room, or the 7-Scenes kitchen."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ BASE_FROM_CAM = rigid_from_matrix(np.array([[0, 0, 1, 0.12], [-1, 0, 0, 0.0], [0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """One image on the way. `load` gives (H, W, 3) uint8 BGR pixels, or the bytes of a JPEG file."""
+class DriveFrame:
+    """Hold one image on the path; `load` gives (H, W, 3) uint8 BGR pixels, or the bytes of a JPEG file."""
 
     cam_from_world: pycolmap.Rigid3d
     load: Callable[[], NDArray | bytes]
 
     @property
     def map_from_base(self) -> pycolmap.Rigid3d:
-        """Where the robot truly is."""
+        """Return where the robot truly is."""
         return self.cam_from_world.inverse() * BASE_FROM_CAM.inverse()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class World:
-    """Posed images for the map, and the images of a drive."""
+    """Hold posed images for the map, and the images of a drive."""
 
     title: str
     camera: Camera
     rate_hz: float
     compressed: bool
     map_images: list[PosedImage]
-    frames: list[Frame]
+    frames: list[DriveFrame]
 
 
-def rendered_room(output: Path) -> World:
-    """A furnished room. The map's images are written to `output` as photographs with a COLMAP model."""
+def render_room(output: Path) -> World:
+    """Render a furnished room; the map's images are written to `output` as photographs with a COLMAP model."""
     rng = np.random.default_rng(ROOM_SEED)
     scene = make_room(rng)
     scene.free_low[2] = scene.free_high[2] = 1.1  # the robot stays on the floor
@@ -70,22 +70,22 @@ def rendered_room(output: Path) -> World:
     for number, pose in enumerate(tqdm(map_poses, desc="render the map's images", unit="view")):
         path = output / "images" / f"view-{number:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), photograph(scene, pose, number))
+        cv2.imwrite(str(path), take_photograph(scene, pose, number))
         map_images.append(PosedImage(path.name, path, ROOM_CAMERA, pose))
     model = output / "model"
     model.mkdir()
     reconstruction_of(map_images).write_text(str(model))
-    frames = [Frame(pose, partial(photograph, scene, pose, 1000 + n)) for n, pose in enumerate(drive_poses)]
+    frames = [DriveFrame(pose, partial(take_photograph, scene, pose, 1000 + n)) for n, pose in enumerate(drive_poses)]
     return World("rendered room", ROOM_CAMERA, ROOM_RATE_HZ, False, read_model(model, output / "images").images, frames)
 
 
-def photograph(scene: Scene, cam_from_world: pycolmap.Rigid3d, seed: int) -> NDArray:
-    """What the robot's camera takes from there."""
+def take_photograph(scene: Scene, cam_from_world: pycolmap.Rigid3d, seed: int) -> NDArray:
+    """Render what the robot's camera takes from there."""
     return expose(render_color(scene, ROOM_CAMERA, cam_from_world), np.random.default_rng(seed), strength=0.3)
 
 
-def kitchen(data: Path) -> World:
-    """7-Scenes Red Kitchen: the map from every 12th frame of seq-01, the drive is seq-02.
+def load_kitchen(data: Path) -> World:
+    """Load 7-Scenes Red Kitchen: the map is every 12th frame of seq-01, the drive is seq-02.
 
     Raises:
         SourceError: the data set is not there.
@@ -98,11 +98,11 @@ def kitchen(data: Path) -> World:
     drive = [image for image in images if image.name.startswith("seq-02")]
     if not map_images or not drive:
         raise SourceError(f"{folder}/sfm_gt: no images of seq-01 or of seq-02")
-    return replace(world_of(drive, KITCHEN_RATE_HZ), title="7-Scenes Red Kitchen", map_images=map_images)
+    return replace(world_from_images(drive, KITCHEN_RATE_HZ), title="7-Scenes Red Kitchen", map_images=map_images)
 
 
-def world_of(images: list[PosedImage], rate_hz: float) -> World:
-    """The drive of a robot whose camera took these images in their order; JPEG files stay as they are.
+def world_from_images(images: list[PosedImage], rate_hz: float) -> World:
+    """Make the drive of a robot whose camera took these images in their order; JPEG files stay as they are.
 
     Raises:
         SourceError: there are none, or they are of several cameras.
@@ -110,5 +110,7 @@ def world_of(images: list[PosedImage], rate_hz: float) -> World:
     if not images or any(image.camera != images[0].camera for image in images):
         raise SourceError(f"a drive needs images of one camera, got {len(images)} of {len({i.camera for i in images})}")
     compressed = all(image.path.suffix.lower() in (".jpg", ".jpeg") for image in images)
-    frames = [Frame(i.cam_from_world, i.path.read_bytes if compressed else partial(read_gray, i.path)) for i in images]
+    frames = [
+        DriveFrame(i.cam_from_world, i.path.read_bytes if compressed else partial(read_gray, i.path)) for i in images
+    ]
     return World("posed images", images[0].camera, rate_hz, compressed, [], frames)

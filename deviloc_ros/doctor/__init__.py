@@ -1,1 +1,1 @@
-"""What keeps a machine or a map from localizing."""
+"""Find what keeps a machine or a map from localizing."""

@@ -22,7 +22,7 @@ from benchmarks.node.measures import (
 )
 from benchmarks.node.page import Table, page
 from deviloc_ros.camera import Camera
-from deviloc_ros.demo.worlds import Frame
+from deviloc_ros.demo.worlds import DriveFrame
 
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
 
@@ -32,7 +32,7 @@ def at(x: float) -> pycolmap.Rigid3d:
 
 
 def test_odometry_does_not_notice_that_the_robot_is_carried():
-    frames = [Frame(at(-0.1 * number), lambda: b"jpeg") for number in range(20)]
+    frames = [DriveFrame(at(-0.1 * number), lambda: b"jpeg") for number in range(20)]
     shots, jumps = kidnapped_shots(frames, CAMERA, rate_hz=10.0)
     assert len(shots) == 20 and jumps == [4 * number for number in range(CUTS)] and len(ORDER) == CUTS
     poses = [pose for shot in shots for _, pose in shot.odometry]

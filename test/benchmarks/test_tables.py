@@ -144,7 +144,7 @@ def ran(monkeypatch):
         return subprocess.CompletedProcess(words, 3)
 
     monkeypatch.setattr(measure.subprocess, "run", run)
-    monkeypatch.setattr(measure.versions, "commit", lambda: "abc1234")
+    monkeypatch.setattr(measure.versions, "describe_commit", lambda: "abc1234")
     return commands
 
 

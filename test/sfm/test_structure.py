@@ -15,7 +15,7 @@ from worlds import PINHOLE, rigid_of
 from deviloc_ros.camera import Camera
 from deviloc_ros.cli import main
 from deviloc_ros.commands.flags.common import parse_camera
-from deviloc_ros.commands.flags.images_alone import KnownDistance, as_flag, metric
+from deviloc_ros.commands.flags.images_alone import KnownDistance, find_metric_scale, format_camera
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.maps.alignment import align_poses
 from deviloc_ros.maps.store import Map
@@ -208,11 +208,11 @@ def test_cameras_at_one_place_give_no_scale():
     landmarks = Landmarks.without_stds(np.arange(20), np.zeros((20, 2)), points)
     images = [PosedImage(f"{n}.png", Path(), PINHOLE, pose, landmarks) for n, pose in enumerate((POSES[0], POSES[0]))]
     with pytest.raises(ValueError, match=r"'0\.png' and '1\.png' were taken from one place"):
-        metric(images, {}, KnownDistance("0.png", "1.png", 1.0))
+        find_metric_scale(images, {}, KnownDistance("0.png", "1.png", 1.0))
 
 
 def test_an_estimated_camera_is_said_as_the_flag_takes_it(room, capsys):
-    text = as_flag(room.camera)
+    text = format_camera(room.camera)
     assert text == CAMERA and parse_camera(text) == room.camera
 
 

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from deviloc_ros.commands.flags.common import add_config, add_preset, config_of
+from deviloc_ros.commands.flags.common import add_config, add_preset, read_config
 from deviloc_ros.config import Config
 from deviloc_ros.upstream.presets import PRESETS, apply_preset
 
@@ -13,7 +13,7 @@ def parsed(*arguments):
     parser = argparse.ArgumentParser()
     add_config(parser)
     add_preset(parser)
-    return config_of(parser.parse_args(arguments))
+    return read_config(parser.parse_args(arguments))
 
 
 def test_every_preset_is_within_the_bounds_of_the_parameters():

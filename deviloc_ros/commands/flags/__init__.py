@@ -1,1 +1,1 @@
-"""Flags that several commands share."""
+"""Define flags that several commands share."""

@@ -1,4 +1,4 @@
-"""Flags that several commands share, and the config they make. Defaults live in `config.py` alone."""
+"""Define flags that several commands share, and the config they make. Defaults live in `config.py` alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """--data DIR, or DEVILOC_DATA from the environment."""
+    """Add --data DIR; its default is DEVILOC_DATA from the environment."""
     parser.add_argument(
         "--data",
         type=Path,
@@ -42,34 +42,34 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_every(parser: argparse._ActionsContainer, of_what: str) -> None:
-    """--every N, which `every_of` reads."""
+    """Add --every N, which `step_of` reads."""
     parser.add_argument("--every", type=int, default=1, metavar="N", help=f"only every N-th {of_what}")
 
 
-def every_of(options: argparse.Namespace) -> int:
-    """The step. Raises ValueError naming the flag."""
+def step_of(options: argparse.Namespace) -> int:
+    """Return the step; raise ValueError naming the flag."""
     if options.every < 1:
         raise ValueError(f"--every {options.every}: expected 1 or more")
     return options.every
 
 
-def above_zero(text: str) -> float:
-    """For `type=` of a flag."""
-    return number(text, 0.0, "a number above 0", strictly=True)
+def parse_above_zero(text: str) -> float:
+    """Parse a flag's number above 0."""
+    return parse_number(text, 0.0, "a number above 0", strictly=True)
 
 
-def zero_or_more(text: str) -> float:
-    """For `type=` of a flag."""
-    return number(text, 0.0, "0 or more")
+def parse_zero_or_more(text: str) -> float:
+    """Parse a flag's number of 0 or more."""
+    return parse_number(text, 0.0, "0 or more")
 
 
-def any_number(text: str) -> float:
-    """For `type=` of a flag: finite."""
-    return number(text, -math.inf, "a number")
+def parse_finite(text: str) -> float:
+    """Parse a flag's finite number."""
+    return parse_number(text, -math.inf, "a number")
 
 
-def number(text: str, least: float, expected: str, *, strictly: bool = False) -> float:
-    """Raises ArgumentTypeError, which argparse says with the flag's name."""
+def parse_number(text: str, least: float, expected: str, *, strictly: bool = False) -> float:
+    """Parse a number; raise ArgumentTypeError, which argparse says with the flag's name."""
     try:
         value = float(text)
     except ValueError:
@@ -80,7 +80,7 @@ def number(text: str, least: float, expected: str, *, strictly: bool = False) ->
 
 
 def add_ray(parser: argparse._ActionsContainer) -> None:
-    """--ray ADDRESS, for `create_workers`."""
+    """Add --ray ADDRESS, for `create_workers`."""
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
@@ -90,7 +90,7 @@ def add_ray(parser: argparse._ActionsContainer) -> None:
 
 
 def create_workers(ray_address: str | None) -> Workers:
-    """Ray's at an address, `local` starts some here; None: this process.
+    """Return Ray's workers at an address (`local` starts some here), or for None this process.
 
     Raises:
         ValueError: Ray is not installed, or does not answer.
@@ -105,7 +105,7 @@ def create_workers(ray_address: str | None) -> Workers:
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """--config FILE, --set key=value and shorthands for what is changed most."""
+    """Add --config FILE, --set key=value and shorthands for what is changed most."""
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="YAML file of parameters, nested as in docs/parameters.md"
     )
@@ -123,7 +123,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def add_preset(parser: argparse.ArgumentParser) -> None:
-    """--preset NAME and --weights FILE, for commands that run the published method too."""
+    """Add --preset NAME and --weights FILE, for commands that run the published method too."""
     parser.add_argument(
         "--preset",
         metavar="NAME",
@@ -137,31 +137,31 @@ def add_preset(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def config_of(options: argparse.Namespace, base: Config | None = None) -> Config:
-    """The config that the flags describe. Raises ValueError naming the parameter."""
+def read_config(options: argparse.Namespace, base: Config | None = None) -> Config:
+    """Return the config that the flags describe; raise ValueError naming the parameter."""
     config = base or Config()
     if getattr(options, "preset", None):
         config = apply_preset(config, options.preset)
     if options.config:
         config = load_config(options.config, config)
     for change in options.changes:
-        config = from_dict(config, nested(change))
+        config = from_dict(config, parse_change(change))
     if options.matcher:
         config = change_config(config, matcher={"name": options.matcher})
     if options.lift:
         config = change_config(config, lift={"method": options.lift})
     if options.landmark_source:
         config = change_config(config, lift={"landmark_source": options.landmark_source})
-    return with_weights(config, getattr(options, "weights", ""))
+    return set_weights(config, getattr(options, "weights", ""))
 
 
-def config_for_map(options: argparse.Namespace, map_config: Config, base: Config | None = None) -> Config:
-    """The config that the flags describe, to localize in a map that is there.
+def read_config_for_map(options: argparse.Namespace, map_config: Config, base: Config | None = None) -> Config:
+    """Return the config that the flags describe, to localize in a map that is there.
 
     Raises:
-        ValueError: a flag asks for what was settled when the map was built; or as `config_of`.
+        ValueError: a flag asks for what was settled when the map was built; or as `read_config`.
     """
-    wanted = config_of(argparse.Namespace(**{**vars(options), "preset": None}), map_config)
+    wanted = read_config(argparse.Namespace(**{**vars(options), "preset": None}), map_config)
     free = ("weights", "precision") if map_config.lift.method == "upstream" else ()  # it lifts while matching, too
     settled = [("matcher.name", wanted.matcher.name, map_config.matcher.name)]
     settled += [
@@ -172,11 +172,11 @@ def config_for_map(options: argparse.Namespace, map_config: Config, base: Config
     for name, given, built in settled:
         if given != built:
             raise ValueError(f"{name} {given!r}: the map was built with {built!r}; build another with that")
-    return bind_to_map(config_of(options, base), map_config)
+    return bind_to_map(read_config(options, base), map_config)
 
 
-def with_weights(config: Config, weights: str) -> Config:
-    """`config` with a weights file where it is read. Raises ValueError if nothing reads it."""
+def set_weights(config: Config, weights: str) -> Config:
+    """Return `config` with a weights file where it is read; raise ValueError if nothing reads it."""
     if not weights:
         return config
     of_matcher, of_lift = config.matcher.name == "topicfm", config.lift.method in ("upstream", "pin")
@@ -191,8 +191,8 @@ def with_weights(config: Config, weights: str) -> Config:
     return config
 
 
-def nested(change: str) -> dict[str, object]:
-    """`pose.min_inliers=40` -> {"pose": {"min_inliers": 40}}. Raises ValueError if there is no `=`."""
+def parse_change(change: str) -> dict[str, object]:
+    """Return `pose.min_inliers=40` as {"pose": {"min_inliers": 40}}; raise ValueError if there is no `=`."""
     key, equals, text = change.partition("=")
     if not equals:
         raise ValueError(f"--set {change!r}: expected KEY=VALUE")
@@ -205,8 +205,11 @@ def nested(change: str) -> dict[str, object]:
     return value
 
 
-def tracking_of(options: argparse.Namespace) -> TrackingConfig:
-    """What --config and --set say of it; it is taken out of the changes, the rest being for `config_of`."""
+def take_tracking(options: argparse.Namespace) -> TrackingConfig:
+    """Return what --config and --set say of tracking.
+
+    That is taken out of the changes, the rest being for `read_config`.
+    """
     from deviloc_ros.config import TrackingConfig
 
     config = TrackingConfig()
@@ -214,13 +217,13 @@ def tracking_of(options: argparse.Namespace) -> TrackingConfig:
         config = load_config(options.config, config, TRACKING)
     for change in options.changes:
         if change.startswith("tracking."):
-            config = from_dict(config, nested(change.removeprefix("tracking.")), "tracking.")
+            config = from_dict(config, parse_change(change.removeprefix("tracking.")), "tracking.")
     options.changes = [change for change in options.changes if not change.startswith("tracking.")]
     return config
 
 
 def parse_camera(text: str, flag: str = "--camera") -> Camera:
-    """Raises ValueError naming the flag."""
+    """Parse MODEL,W,H,PARAMS; raise ValueError naming the flag."""
     from deviloc_ros.camera import Camera
 
     try:

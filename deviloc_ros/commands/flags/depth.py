@@ -1,4 +1,4 @@
-"""Flags of a depth sensor beside the camera, and the depth that they give to posed images."""
+"""Define flags of a depth sensor beside the camera, and read the depth that they give to posed images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.flags.common import above_zero, parse_camera
+from deviloc_ros.commands.flags.common import parse_above_zero, parse_camera
 
 if TYPE_CHECKING:
     import pycolmap
@@ -21,7 +21,7 @@ FindDepth = Callable[["PosedImage"], "Path | None"]
 
 
 def add_depth(group: argparse._ArgumentGroup) -> None:
-    """Where depth is, in which unit, and which camera took it."""
+    """Add where depth is, in which unit, and which camera took it."""
     group.add_argument(
         "--depth",
         nargs="?",
@@ -32,7 +32,7 @@ def add_depth(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--depth-topic", default="", metavar="TOPIC", help="--bag: depth images, 16UC1 or 32FC1")
     group.add_argument("--depth-camera-info-topic", default="", metavar="TOPIC", help="default: that beside them")
     group.add_argument(
-        "--depth-scale", type=above_zero, metavar="UNITS", help="values of a file for a metre (1000; TUM: 5000)"
+        "--depth-scale", type=parse_above_zero, metavar="UNITS", help="values of a file for a metre (1000; TUM: 5000)"
     )
     group.add_argument(
         "--depth-camera",
@@ -46,8 +46,8 @@ def add_depth(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def with_depth(source: Source, options: argparse.Namespace) -> Source:
-    """The images with the depth files that the flags name; whether these can be read shows when a map is built.
+def attach_depth(source: Source, options: argparse.Namespace) -> Source:
+    """Return the images with the depth files that the flags name; that these can be read shows when a map is built.
 
     Raises:
         ValueError: naming the flag.
@@ -62,8 +62,8 @@ def with_depth(source: Source, options: argparse.Namespace) -> Source:
         if options.depth_scale is not None or options.depth_camera or options.depth_to_color:
             raise ValueError("--depth-scale, --depth-camera and --depth-to-color do nothing without --depth")
         return source
-    find = find_depth(options)
-    camera, color_from_depth = depth_camera(options), given_color_from_depth(options)
+    find = choose_depth_finder(options)
+    camera, color_from_depth = parse_depth_camera(options), parse_color_from_depth(options)
     if options.sevenscenes:
         camera = camera or SEVEN_SCENES_DEPTH_CAMERA
         color_from_depth = color_from_depth or SEVEN_SCENES_COLOR_FROM_DEPTH
@@ -76,8 +76,8 @@ def with_depth(source: Source, options: argparse.Namespace) -> Source:
     return replace(source, images=images)
 
 
-def find_depth(options: argparse.Namespace) -> FindDepth:
-    """Where the depth of an image is. Raises ValueError if neither flag nor layout says."""
+def choose_depth_finder(options: argparse.Namespace) -> FindDepth:
+    """Return what finds the depth of an image; raise ValueError if neither flag nor layout says where it is."""
     from deviloc_ros.sources.sevenscenes import beside_color
     from deviloc_ros.sources.tum_rgbd import depth_beside
 
@@ -85,7 +85,7 @@ def find_depth(options: argparse.Namespace) -> FindDepth:
         folder = Path(options.depth)
         if not folder.is_dir():
             raise ValueError(f"--depth {folder}: no such folder")
-        return lambda image: in_folder(folder, Path(image.name))
+        return lambda image: depth_in_folder(folder, Path(image.name))
     if options.sevenscenes:
         return lambda image: beside_color(image.path, "depth.png")
     if options.tum:
@@ -93,16 +93,16 @@ def find_depth(options: argparse.Namespace) -> FindDepth:
     raise ValueError("--depth: say in which folder (--depth DIR); only 7-Scenes and TUM have a place of their own")
 
 
-def in_folder(folder: Path, name: Path) -> Path:
-    """`name.png`, or `frame.depth.png` for `frame.color.jpg`."""
+def depth_in_folder(folder: Path, name: Path) -> Path:
+    """Return `name.png`, or `frame.depth.png` for `frame.color.jpg`."""
     from deviloc_ros.sources.sevenscenes import beside_color
 
     other = beside_color(folder / name, "depth.png")
     return other if other.is_file() else folder / name.with_suffix(".png")
 
 
-def depth_plan(options: argparse.Namespace) -> DepthPlan | None:
-    """Depth of a recording; None where there is no --depth-topic. Raises ValueError naming the flag."""
+def plan_depth(options: argparse.Namespace) -> DepthPlan | None:
+    """Return where a recording's depth is; None without --depth-topic. Raise ValueError naming the flag."""
     from deviloc_ros.sources.recorded_depth import DepthPlan
 
     if options.depth is not None or options.depth_scale is not None:
@@ -110,16 +110,20 @@ def depth_plan(options: argparse.Namespace) -> DepthPlan | None:
     if not options.depth_topic:
         return None
     return DepthPlan(
-        options.depth_topic, options.depth_camera_info_topic, depth_camera(options), given_color_from_depth(options)
+        options.depth_topic,
+        options.depth_camera_info_topic,
+        parse_depth_camera(options),
+        parse_color_from_depth(options),
     )
 
 
-def depth_camera(options: argparse.Namespace) -> Camera | None:
+def parse_depth_camera(options: argparse.Namespace) -> Camera | None:
+    """Return the depth camera's calibration; None where nothing was said."""
     return parse_camera(options.depth_camera, "--depth-camera") if options.depth_camera else None
 
 
-def given_color_from_depth(options: argparse.Namespace) -> pycolmap.Rigid3d | None:
-    """color_from_depth, None where nothing was said. Raises ValueError naming the flag."""
+def parse_color_from_depth(options: argparse.Namespace) -> pycolmap.Rigid3d | None:
+    """Return color_from_depth; None where nothing was said. Raise ValueError naming the flag."""
     from deviloc_ros.messages.headers import rigid_of_text
 
     try:

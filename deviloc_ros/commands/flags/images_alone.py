@@ -1,4 +1,4 @@
-"""`build-map --images DIR` without poses: structure from motion, and what says how large its unit is."""
+"""Pose images that have no poses (`build-map --images DIR`) by structure from motion, and find the size of its unit."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.flags.common import every_of, parse_camera
-from deviloc_ros.commands.flags.sources import LAYOUTS, posed_images
+from deviloc_ros.commands.flags.common import parse_camera, step_of
+from deviloc_ros.commands.flags.sources import LAYOUTS, open_posed_images
 
 if TYPE_CHECKING:
     import pycolmap
@@ -26,7 +26,7 @@ LEAST_BASELINE = 1e-3  # of the median depth: cameras that are nearer to each ot
 
 @dataclass(frozen=True, slots=True)
 class KnownDistance:
-    """How far apart the cameras of two images were."""
+    """Hold how far apart the cameras of two images were."""
 
     one: str
     other: str
@@ -34,7 +34,7 @@ class KnownDistance:
 
 
 def add_images_alone(parser: argparse.ArgumentParser) -> None:
-    """What makes the unit of a map from images alone a metre. The images are those of --images."""
+    """Add what makes the unit of a map from images alone a metre. The images are those of --images."""
     group = parser.add_argument_group(
         "from images alone (--images without a layout)",
         "structure from motion; --camera stays as it is, without it a SIMPLE_RADIAL camera is estimated",
@@ -55,8 +55,8 @@ def add_images_alone(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def posed_images_or_structure(options: argparse.Namespace, config: Config, workers: Workers) -> Iterator[Source]:
-    """The posed images that the flags name, or images alone posed by structure from motion.
+def open_images(options: argparse.Namespace, config: Config, workers: Workers) -> Iterator[Source]:
+    """Yield the posed images that the flags name, or images alone posed by structure from motion.
 
     Raises:
         ValueError: naming flag or file.
@@ -67,14 +67,14 @@ def posed_images_or_structure(options: argparse.Namespace, config: Config, worke
     if alone:
         if options.depth is not None or options.depth_topic:
             raise ValueError("--depth needs posed images: their unit is not known before structure from motion")
-        yield structure(options, config, workers)
+        yield pose_images_alone(options, config, workers)
     else:
-        with posed_images(options) as source:
+        with open_posed_images(options) as source:
             yield source
 
 
-def structure(options: argparse.Namespace, config: Config, workers: Workers) -> Source:
-    """Images posed by structure from motion, at the scale that the flags give or an arbitrary one."""
+def pose_images_alone(options: argparse.Namespace, config: Config, workers: Workers) -> Source:
+    """Pose images by structure from motion, at the scale that the flags give or an arbitrary one."""
     from deviloc_ros.maps.positions import check_positions, read_positions
     from deviloc_ros.sfm.map_models import Networks
     from deviloc_ros.sfm.matches import find_keypoints
@@ -84,7 +84,7 @@ def structure(options: argparse.Namespace, config: Config, workers: Workers) -> 
     positions = read_positions(options.positions) if options.positions else {}
     known_distance = parse_distance(*options.known_distance) if options.known_distance else None
     camera = parse_camera(options.camera) if options.camera else None
-    images, unreadable = find_images(options.images, camera, options.only or "*", every_of(options))
+    images, unreadable = find_images(options.images, camera, options.only or "*", step_of(options))
     names = [image.name for image in images]  # what is known must be of them: now, not after minutes of work
     if positions:
         check_positions(names, positions)
@@ -92,18 +92,18 @@ def structure(options: argparse.Namespace, config: Config, workers: Workers) -> 
         check_named(known_distance, names, "images")
     keypoints = find_keypoints(images, Networks(config).load_all(), workers)
     posed, skipped = structure_from_motion(images, keypoints, workers, known_camera=camera is not None)
-    metric_from_model, scale = metric(posed, positions, known_distance)
+    metric_from_model, scale = find_metric_scale(posed, positions, known_distance)
     notes = {"poses": f"structure from motion, {len(posed)} of {len(images)} images", "scale": scale}
     if camera is None:
         estimated = {image.camera: None for image in posed}
-        notes["camera"] = "estimated: " + " and ".join(as_flag(camera) for camera in estimated)
+        notes["camera"] = "estimated: " + " and ".join(format_camera(camera) for camera in estimated)
     return Source(move_images(posed, metric_from_model), unreadable + skipped, notes)
 
 
-def metric(
+def find_metric_scale(
     images: list[PosedImage], positions: dict, known_distance: KnownDistance | None
 ) -> tuple[pycolmap.Sim3d, str]:
-    """metric_from_model, and in words what it rests on.
+    """Return metric_from_model, and in words what it rests on.
 
     Raises:
         ValueError: what is known does not fit the images.
@@ -134,18 +134,18 @@ def metric(
 
 
 def check_named(known_distance: KnownDistance, names: Container[str], what: str) -> None:
-    """Raises ValueError naming the image that is not among `names`."""
+    """Raise ValueError naming the image that is not among `names`."""
     if missing := [name for name in (known_distance.one, known_distance.other) if name not in names]:
         raise ValueError(f"--known-distance: {missing[0]!r} is not among the {what}")
 
 
-def as_flag(camera: Camera) -> str:
-    """As --camera takes it."""
+def format_camera(camera: Camera) -> str:
+    """Format a camera as --camera takes it."""
     return ",".join([camera.model, str(camera.width), str(camera.height), *(f"{value:.6g}" for value in camera.params)])
 
 
 def parse_distance(one: str, other: str, metres: str) -> KnownDistance:
-    """Raises ValueError naming the flag."""
+    """Parse two names and a distance; raise ValueError naming the flag."""
     if one == other:
         raise ValueError(f"--known-distance: {one!r} is named twice, expected two images")
     try:

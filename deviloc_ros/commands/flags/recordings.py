@@ -1,4 +1,4 @@
-"""Flags that say what is in recordings, and which of their images are to be localized."""
+"""Define flags that say what is in recordings, and which of their images are to be localized."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.flags.common import add_every, every_of, parse_camera, zero_or_more
+from deviloc_ros.commands.flags.common import add_every, parse_camera, parse_zero_or_more, step_of
 
 if TYPE_CHECKING:
     from deviloc_ros.evaluation.recordings.bag_run import Plan
 
 
 def add_truth(group: argparse._ArgumentGroup) -> None:
+    """Add where the ground truth is, and whose poses it holds."""
     source = group.add_mutually_exclusive_group()
     source.add_argument("--ground-truth", type=Path, metavar="FILE.tum", help="TUM trajectory")
     source.add_argument(
@@ -31,6 +32,7 @@ def add_truth(group: argparse._ArgumentGroup) -> None:
 
 
 def add_rig(group: argparse._ArgumentGroup) -> None:
+    """Add frames, extrinsic, calibration and odometry of the robot."""
     for name in ("map", "odom", "base", "camera"):
         default = {"base": "base_link", "camera": ""}.get(name, name)
         group.add_argument(
@@ -46,7 +48,7 @@ def add_rig(group: argparse._ArgumentGroup) -> None:
 
 
 def add_lens(group: argparse._ArgumentGroup) -> None:
-    """Which part of which camera_info describes the images."""
+    """Add which part of which camera_info describes the images."""
     group.add_argument(
         "--rectified",
         action=argparse.BooleanOptionalAction,
@@ -62,10 +64,11 @@ def add_lens(group: argparse._ArgumentGroup) -> None:
 
 
 def add_sampling(group: argparse._ArgumentGroup) -> None:
+    """Add which images are tried."""
     add_every(group, "image")
     group.add_argument(
         "--budget-ms",
-        type=zero_or_more,
+        type=parse_zero_or_more,
         default=0.0,
         metavar="MS",
         help="drop images as a machine would that needs this long for one",
@@ -74,17 +77,18 @@ def add_sampling(group: argparse._ArgumentGroup) -> None:
 
 
 def add_real_time(group: argparse._ArgumentGroup) -> None:
+    """Add whether and how fast the recording is replayed to a node."""
     group.add_argument(
         "--real-time", action="store_true", help="replay over DDS to the node, and judge what it publishes"
     )
     group.add_argument(
-        "--rate", type=zero_or_more, default=1.0, help="speed; 0 waits for each image. Default: %(default)s"
+        "--rate", type=parse_zero_or_more, default=1.0, help="speed; 0 waits for each image. Default: %(default)s"
     )
     group.add_argument("--running-node", action="store_true", help="to the node that runs; default: one is started")
 
 
-def plan_of(options: argparse.Namespace) -> Plan:
-    """What the flags say. Raises ValueError naming the flag."""
+def read_plan(options: argparse.Namespace) -> Plan:
+    """Return what the flags say; raise ValueError naming the flag."""
     from deviloc_ros.bags.bag_index import Rig
     from deviloc_ros.bags.bag_plan import TruthSource
     from deviloc_ros.evaluation.recordings.bag_run import Plan
@@ -118,7 +122,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         rig,
         truth,
         options.align,
-        every_of(options),
+        step_of(options),
         options.budget_ms,
         only,
     )

@@ -1,4 +1,4 @@
-"""Flags that say where posed images come from, for the commands that put them into a map."""
+"""Define flags that say where posed images come from, for the commands that put them into a map."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from deviloc_ros.commands.flags.common import add_every, any_number, every_of, parse_camera, zero_or_more
-from deviloc_ros.commands.flags.depth import add_depth, depth_plan, with_depth
+from deviloc_ros.commands.flags.common import add_every, parse_camera, parse_finite, parse_zero_or_more, step_of
+from deviloc_ros.commands.flags.depth import add_depth, attach_depth, plan_depth
 from deviloc_ros.commands.flags.recordings import add_lens
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ Named = TypeVar("Named", bound="ImageFile")
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
-    """One flag for each layout, and what belongs to them."""
+    """Add one flag for each layout, and what belongs to them."""
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--colmap", type=Path, metavar="MODEL", help="COLMAP model folder, text or binary; needs --images"
@@ -75,7 +75,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def add_bag(group: argparse._ArgumentGroup) -> None:
-    """Topics, the robot's poses, and which images become views."""
+    """Add topics, the robot's poses, and which images become views."""
     group.add_argument("--image-topic", default="", metavar="TOPIC", help="default: the only one of images")
     group.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="default: that beside the images")
     poses = group.add_mutually_exclusive_group()
@@ -105,41 +105,41 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--time-offset",
-        type=any_number,
+        type=parse_finite,
         default=0.0,
         metavar="S",
         help="added to an image's stamp to get its pose's time",
     )
     add_lens(group)
     group.add_argument(
-        "--keyframe-m", type=zero_or_more, default=0.25, metavar="M", help="way from view to view (0.25)"
+        "--keyframe-m", type=parse_zero_or_more, default=0.25, metavar="M", help="way from view to view (0.25)"
     )
     group.add_argument(
-        "--keyframe-deg", type=zero_or_more, default=10.0, metavar="DEG", help="or turn from view to view (10)"
+        "--keyframe-deg", type=parse_zero_or_more, default=10.0, metavar="DEG", help="or turn from view to view (10)"
     )
     group.add_argument("--keyframes", type=Path, metavar="DIR", help="keep the chosen images here")
 
 
 @contextmanager
-def posed_images(options: argparse.Namespace) -> Iterator[Source]:
-    """The posed images that the flags name; those taken from a recording are files while the block runs.
+def open_posed_images(options: argparse.Namespace) -> Iterator[Source]:
+    """Yield the posed images that the flags name; those taken from a recording are files while the block runs.
 
     Raises:
         ValueError: naming flag or file.
     """
     check_flags(options)
-    step = every_of(options)
+    step = step_of(options)
     with ExitStack() as stack:
         if options.bag:
             folder = options.keyframes or Path(stack.enter_context(tempfile.TemporaryDirectory()))
             source = read_recording(options, folder)
         else:
-            source = with_depth(read_layout(options), options)
-        yield replace(source, images=named_like(source.images, options.only)[::step])
+            source = attach_depth(read_layout(options), options)
+        yield replace(source, images=select_named(source.images, options.only)[::step])
 
 
 def check_flags(options: argparse.Namespace) -> None:
-    """Raises ValueError naming a flag that the layout does not read."""
+    """Raise ValueError naming a flag that the layout does not read."""
     layout = next((layout for layout in LAYOUTS if getattr(options, layout)), None)
     for name, layouts in READ_BY.items():
         if layout and layout not in layouts and getattr(options, name) != options.flag_defaults[name]:
@@ -147,8 +147,8 @@ def check_flags(options: argparse.Namespace) -> None:
             raise ValueError(f"{flag} goes with {readers}, not with --{layout}")
 
 
-def named_like(images: list[Named], pattern: str | None) -> list[Named]:
-    """Those whose name fits --only. Raises ValueError if none does."""
+def select_named(images: list[Named], pattern: str | None) -> list[Named]:
+    """Return the images whose name fits --only; raise ValueError if none does."""
     chosen = [image for image in images if pattern is None or fnmatch(image.name, pattern)]
     if images and not chosen:
         raise ValueError(f"--only {pattern!r}: no image has such a name; the first is {images[0].name!r}")
@@ -156,7 +156,7 @@ def named_like(images: list[Named], pattern: str | None) -> list[Named]:
 
 
 def read_layout(options: argparse.Namespace) -> Source:
-    """By the layout that was named."""
+    """Read the layout that was named."""
     from deviloc_ros.bags.truth import truth_of_file
     from deviloc_ros.sources import colmap, kapture, kitti, nerfstudio, sevenscenes, tum_rgbd
 
@@ -179,7 +179,7 @@ def read_layout(options: argparse.Namespace) -> Source:
 
 
 def read_recording(options: argparse.Namespace, folder: Path) -> Source:
-    """Keyframes of --bag, written into a folder."""
+    """Read keyframes of --bag, written into a folder."""
     from deviloc_ros.bags.bag_index import Rig
     from deviloc_ros.bags.bag_plan import Reading, TruthSource
     from deviloc_ros.messages.headers import rigid_of_text
@@ -200,11 +200,11 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     reading = Reading(options.image_topic, options.camera_info_topic, rig, poses)
     spacing = Spacing(options.keyframe_m, options.keyframe_deg)
     offset_s = options.time_offset
-    return read_bag(options.bag, reading, spacing, folder, time_offset_s=offset_s, depth=depth_plan(options))
+    return read_bag(options.bag, reading, spacing, folder, time_offset_s=offset_s, depth=plan_depth(options))
 
 
 def print_report(report: BuildReport, what: str, seconds: float) -> None:
-    """What became of the images."""
+    """Print what became of the images."""
     print(
         f"{what}: {report.views} views, "
         f"{report.landmarks} landmarks ({report.landmarks_per_view:.0f} a view), "

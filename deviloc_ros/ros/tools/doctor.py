@@ -18,7 +18,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.doctor.checks import Finding, fail, ok, warn
+from deviloc_ros.doctor.checks import Finding, make_failure, make_ok, make_warning
 from deviloc_ros.messages.cameras import camera_from_info
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.ros.conversions import stamp_ns
@@ -138,8 +138,8 @@ def examine_environment() -> Finding:
     rmw = rclpy.get_rmw_implementation_identifier()
     what = f"ROS: {rmw}, {given or 'domain 0'}"
     if rmw.startswith("rmw_fastrtps") and not os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE"):
-        return warn(what, "large images get lost without config/fastdds.xml: see that file")
-    return ok(what)
+        return make_warning(what, "large images get lost without config/fastdds.xml: see that file")
+    return make_ok(what)
 
 
 def examine_topic(heard: Heard) -> Finding:
@@ -147,12 +147,14 @@ def examine_topic(heard: Heard) -> Finding:
     rate_hz = heard.count / heard.seconds
     if not heard.publishers:
         advice = "start the camera, or name its topic; compare ROS_DOMAIN_ID and namespaces with `ros2 topic list`"
-        return fail(f"{heard.topic}: nobody publishes it", advice)
+        return make_failure(f"{heard.topic}: nobody publishes it", advice)
     who = ", ".join(heard.publishers)
     if heard.count == 0:
-        return fail(f"{heard.topic}: offered by {who}, but nothing came", "see whether the driver is running and sends")
+        return make_failure(
+            f"{heard.topic}: offered by {who}, but nothing came", "see whether the driver is running and sends"
+        )
     what = f"{heard.topic}: {rate_hz:.1f} Hz from {who}"
-    return ok(what) if rate_hz >= SLOW_HZ else warn(what, "a slow camera leaves long gaps to odometry")
+    return make_ok(what) if rate_hz >= SLOW_HZ else make_warning(what, "a slow camera leaves long gaps to odometry")
 
 
 def examine_image(heard: Heard, compressed: bool) -> Iterator[Finding]:
@@ -160,35 +162,37 @@ def examine_image(heard: Heard, compressed: bool) -> Iterator[Finding]:
     if heard.last is None:
         return
     if compressed:
-        yield warn(f"images come on {heard.topic} only", "start the node with image_transport: compressed")
+        yield make_warning(f"images come on {heard.topic} only", "start the node with image_transport: compressed")
     if stamp_ns(heard.last.header.stamp) == 0:
-        yield fail("images have no time stamp", "let the driver set header.stamp")
+        yield make_failure("images have no time stamp", "let the driver set header.stamp")
     elif abs(heard.age_s) > OLD_S:
         advice = "a recording or simulator? set use_sim_time: true for the node; else synchronize the clocks"
-        yield warn(f"images are {heard.age_s:.1f} s old when they come", advice)
+        yield make_warning(f"images are {heard.age_s:.1f} s old when they come", advice)
     else:
-        yield ok(f"images are {1000 * heard.age_s:.0f} ms old when they come")
+        yield make_ok(f"images are {1000 * heard.age_s:.0f} ms old when they come")
 
 
 def examine_info(heard: Heard, images: Heard) -> tuple[Camera | None, Finding]:
     """Whether the calibration can be used, and is that of the images."""
     info: CameraInfo = heard.last
     if info is None:
-        return None, fail("no calibration", "publish sensor_msgs/CameraInfo beside the images")
+        return None, make_failure("no calibration", "publish sensor_msgs/CameraInfo beside the images")
     try:
         camera = camera_from_info(info)
     except ValueError as error:
-        return None, fail(str(error), "calibrate the camera (camera_calibration), or set rectified: true if P is right")
+        return None, make_failure(
+            str(error), "calibrate the camera (camera_calibration), or set rectified: true if P is right"
+        )
     if images.last is not None and images.last.header.frame_id != info.header.frame_id:
         what = f"image is of frame {images.last.header.frame_id!r}, camera_info of {info.header.frame_id!r}"
-        return camera, fail(what, "let the driver give both the frame of the optical frame")
+        return camera, make_failure(what, "let the driver give both the frame of the optical frame")
     size = decoded_size(images.last) if images.last is not None else None
     if size is not None and size != (camera.width, camera.height):
         what = f"image of {size[0]} x {size[1]}, camera_info of {camera.width} x {camera.height}"
-        return camera, fail(what, "publish the calibration of the size that is sent")
+        return camera, make_failure(what, "publish the calibration of the size that is sent")
     if not 0.2 < camera.focal_px / camera.width < 5:
-        return camera, warn(f"focal length {camera.focal_px:.0f} px is odd", "check the calibration")
-    return camera, ok(f"calibration of {info.header.frame_id!r}: {camera.model}, {camera.width} x {camera.height}")
+        return camera, make_warning(f"focal length {camera.focal_px:.0f} px is odd", "check the calibration")
+    return camera, make_ok(f"calibration of {info.header.frame_id!r}: {camera.model}, {camera.width} x {camera.height}")
 
 
 def decoded_size(msg: Image | CompressedImage) -> tuple[int, int] | None:
@@ -209,17 +213,19 @@ def examine_transforms(node: Listener, image: Any) -> Iterator[Finding]:
         what = f"transform {asked.base_frame} <- {optical}"
         advice = "publish where the camera is (static_transform_publisher, URDF), or set base_from_camera"
         if why and has_tried_image(node.status):
-            yield ok(f"{what}: not in TF; the localizer has base_from_camera or camera_frame")
+            yield make_ok(f"{what}: not in TF; the localizer has base_from_camera or camera_frame")
         else:
-            yield fail(f"no {what}: {why}", advice) if why else ok(what)
+            yield make_failure(f"no {what}: {why}", advice) if why else make_ok(what)
     if asked.odom_frame:
         why = node.missing_transform(asked.odom_frame, asked.base_frame)
         what = f"transform {asked.odom_frame} <- {asked.base_frame}"
         advice = "start the odometry; without any, set odom_frame: '' and tf_mode: map_to_base"
-        yield warn(f"no {what}: {why}", advice) if why else ok(what)
+        yield make_warning(f"no {what}: {why}", advice) if why else make_ok(what)
     why = node.missing_transform(asked.map_frame, asked.base_frame)
     what = f"transform {asked.map_frame} <- {asked.base_frame}"
-    yield warn(f"no {what}: {why}", "comes with the first pose, unless tf_mode is none") if why else ok(what)
+    yield (
+        make_warning(f"no {what}: {why}", "comes with the first pose, unless tf_mode is none") if why else make_ok(what)
+    )
 
 
 def has_tried_image(status: DiagnosticStatus | None) -> bool:
@@ -231,9 +237,11 @@ def has_tried_image(status: DiagnosticStatus | None) -> bool:
 def examine_node(status: DiagnosticStatus | None) -> Finding:
     """What the localizer says of itself."""
     if status is None:
-        return warn("no localizer reports on /diagnostics", "start it: ros2 launch deviloc_ros localization.launch.py")
+        return make_warning(
+            "no localizer reports on /diagnostics", "start it: ros2 launch deviloc_ros localization.launch.py"
+        )
     values = {value.key: value.value for value in status.values}
     what = f"{status.name.partition(':')[0]} says: {status.message}"
     if status.level == DiagnosticStatus.OK:
-        return ok(what)
-    return warn(what, f"reason {values.get('reason', 'none yet')}: see Diagnostics in docs/interface.md")
+        return make_ok(what)
+    return make_warning(what, f"reason {values.get('reason', 'none yet')}: see Diagnostics in docs/interface.md")

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deviloc_ros.bags.topics import Topics
-from deviloc_ros.demo import shipped, tail
-from deviloc_ros.demo.processes import python_module
+from deviloc_ros.demo import find_shipped, read_tail
+from deviloc_ros.demo.processes import run_module
 
 COMPRESSED = "/compressed"
 WITHOUT_ODOMETRY = {"odom_frame": "''", "tf_mode": "map_to_base"}
@@ -33,16 +33,16 @@ def node_running(options: argparse.Namespace, topics: Topics, changes: list[str]
     os.environ |= {
         "ROS_DOMAIN_ID": str(20 + os.getpid() % 80),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(shipped("config/fastdds.xml")),
+        "FASTDDS_DEFAULT_PROFILES_FILE": str(find_shipped("config/fastdds.xml")),
     }
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "node.log"
         try:
             arguments = node_arguments(options, topics, changes)
-            with python_module("deviloc_ros.ros", *arguments, env=dict(os.environ), log=log):
+            with run_module("deviloc_ros.ros", *arguments, env=dict(os.environ), log=log):
                 yield
         except TimeoutError as error:
-            raise ValueError(f"{error}; the node's last words:\n{tail(log)}") from error
+            raise ValueError(f"{error}; the node's last words:\n{read_tail(log)}") from error
 
 
 def node_arguments(options: argparse.Namespace, topics: Topics, changes: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from worlds import random_rigid
 from deviloc_ros.bags.truth import truth_of_file
 from deviloc_ros.camera import Camera
 from deviloc_ros.cli import main
-from deviloc_ros.commands.flags.sources import add_source, posed_images
+from deviloc_ros.commands.flags.sources import add_source, open_posed_images
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.sources.depth_images import read_depth
 from deviloc_ros.sources.kapture import read_kapture
@@ -211,9 +211,9 @@ def test_each_layout_has_its_flag(tum, kapture, tmp_path):
     add_source(parser)
     write_transforms(tmp_path, **LENS)
     for flag, folder in {"--tum": tum, "--kapture": kapture, "--nerfstudio": tmp_path}.items():
-        with posed_images(parser.parse_args([flag, str(folder)])) as source:
+        with open_posed_images(parser.parse_args([flag, str(folder)])) as source:
             assert_poses(source.images)
-        with posed_images(parser.parse_args([flag, str(folder), "--every", "2"])) as source:
+        with open_posed_images(parser.parse_args([flag, str(folder), "--every", "2"])) as source:
             assert len(source.images) == 2
 
 
@@ -225,7 +225,7 @@ def write_depth(path, units_per_m: float) -> None:
 def depth_of_layout(*arguments):
     parser = argparse.ArgumentParser()
     add_source(parser)
-    with posed_images(parser.parse_args([str(argument) for argument in arguments])) as source:
+    with open_posed_images(parser.parse_args([str(argument) for argument in arguments])) as source:
         return [image.depth for image in source.images]
 
 

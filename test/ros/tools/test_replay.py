@@ -10,8 +10,8 @@ from ros_helpers import ROOT, python_process
 
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.camera import Camera
-from deviloc_ros.demo.recording import CAMERA_FRAME, IMAGE_TOPIC, INFO_TOPIC, record
-from deviloc_ros.demo.worlds import Frame, World
+from deviloc_ros.demo.recording import CAMERA_FRAME, IMAGE_TOPIC, INFO_TOPIC, write_bag
+from deviloc_ros.demo.worlds import DriveFrame, World
 from deviloc_ros.io.tum_trajectory import read_tum
 from deviloc_ros.ros.tools.replay import playable
 
@@ -27,13 +27,13 @@ def replay(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False)
 
 
-def frame(brightness: int) -> Frame:
+def frame(brightness: int) -> DriveFrame:
     cam_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-brightness / 10, 0, 0]))
-    return Frame(cam_from_world, lambda: np.full((48, 64, 3), brightness, np.uint8))
+    return DriveFrame(cam_from_world, lambda: np.full((48, 64, 3), brightness, np.uint8))
 
 
 def test_poses_come_back_at_the_stamps_of_the_images(ros_domain, tmp_path):
-    truth = record(World("bright", CAMERA, 10.0, False, [], [frame(b) for b in BRIGHTNESSES]), tmp_path / "bag")
+    truth = write_bag(World("bright", CAMERA, 10.0, False, [], [frame(b) for b in BRIGHTNESSES]), tmp_path / "bag")
     parameters = {
         "use_sim_time": "true",
         "map_path": "stand-in",
