@@ -10,7 +10,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from deviloc_ros.evaluation.report.space import millimetres
+from deviloc_ros.evaluation.report.space import to_millimetres
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.io.match_pictures import best_reference, draw_matches
 from deviloc_ros.maps.store import Map
@@ -66,9 +66,9 @@ def event_of_pose(map_from_base: pycolmap.Rigid3d, covariance: NDArray, axis_m: 
     tips = transform_points(map_from_base, axis_m * np.eye(3))
     std_m, std_deg = largest_stds(covariance)
     return {
-        "position": millimetres(map_from_base.translation[None]),
-        "axes": [millimetres(np.stack([map_from_base.translation, tip])) for tip in tips],
-        "ellipsoid": [millimetres(circle) for circle in ellipsoid(map_from_base.translation, covariance[:3, :3])],
+        "position": to_millimetres(map_from_base.translation[None]),
+        "axes": [to_millimetres(np.stack([map_from_base.translation, tip])) for tip in tips],
+        "ellipsoid": [to_millimetres(circle) for circle in ellipsoid(map_from_base.translation, covariance[:3, :3])],
         "std": f"{100 * std_m:.2f} cm, {std_deg:.2f} deg",
     }
 

@@ -10,14 +10,14 @@ from string import Template
 from typing import Any
 
 from deviloc_ros.evaluation.report import html
-from deviloc_ros.evaluation.report.space import scene
-from deviloc_ros.evaluation.report.trajectories import surroundings
+from deviloc_ros.evaluation.report.space import make_scene
+from deviloc_ros.evaluation.report.trajectories import outline_map
 from deviloc_ros.maps.store import Map
 
 
 def map_scene(reference_map: Map) -> dict[str, Any]:
     """Return the map as `space.js` draws it: landmarks and keyframes [mm] about `middle` [mm]."""
-    return json.loads(scene([], surroundings(reference_map)))
+    return json.loads(make_scene([], outline_map(reference_map)))
 
 
 def view_page(reference_map: Map, drawn: dict[str, Any], events: Sequence[dict[str, Any]], *, live: bool) -> str:
@@ -38,5 +38,5 @@ def view_page(reference_map: Map, drawn: dict[str, Any], events: Sequence[dict[s
         live="live" if live else "",
         connect="'self'" if live else "'none'",
         script=script,
-        script_source=html.source_of(script),
+        script_source=html.script_source(script),
     )

@@ -41,7 +41,7 @@ def make_scene(runs: Sequence[Run], around: MapOutline) -> str:
         for name, color, size, points, line in drawn
     ]
     axis_m = 10 ** np.floor(np.log10(radius))
-    middle = millimetres((low + high) / 2)
+    middle = to_millimetres((low + high) / 2)
     return json.dumps(
         {"radius": 1000 * radius, "axis": 1000 * axis_m, "middle": middle, "parts": listed}, separators=(",", ":")
     )
