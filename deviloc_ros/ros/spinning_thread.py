@@ -23,7 +23,7 @@ class EnduringExecutor(SingleThreadedExecutor):
     group marked as busy, so that none of its callbacks is ever called again.
     """
 
-    def __init__(self, name: str, report: Callable[[BaseException], None], context: Context | None = None) -> None:
+    def __init__(self, name: str, report: Callable[[BaseException], object], context: Context | None = None) -> None:
         super().__init__(context=context)
         self._pulse = Pulse(name, report)
         self._ended = False
