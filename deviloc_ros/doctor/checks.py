@@ -70,7 +70,7 @@ def examine_machine() -> Iterator[Finding]:
 
 
 def examine_cv_bridge() -> Finding:
-    """The binaries of older distributions break under numpy 2, or crash; the node then does without."""
+    """Check that cv_bridge converts an image: the binaries of older distributions break under numpy 2."""
     fault = BridgeProbe().wait()
     if fault:
         advice = "the node does without; for others: pip install ./underlay/cv_bridge in its place, or numpy below 2"

@@ -23,7 +23,7 @@ class EnduringExecutor(SingleThreadedExecutor):
     group marked as busy, so that none of its callbacks is ever called again.
     """
 
-    def __init__(self, name: str, report: Callable[[BaseException], None], context: Context | None = None) -> None:
+    def __init__(self, name: str, report: Callable[[BaseException], object], context: Context | None = None) -> None:
         super().__init__(context=context)
         self._pulse = Pulse(name, report)
         self._ended = False
@@ -73,7 +73,7 @@ class EnduringExecutor(SingleThreadedExecutor):
 class ListeningThread:
     """Calls a node's callbacks until it is closed."""
 
-    def __init__(self, node: Node, name: str, report: Callable[[BaseException], None]) -> None:
+    def __init__(self, node: Node, name: str, report: Callable[[BaseException], object]) -> None:
         self._executor = EnduringExecutor(name, report, node.context)
         self._executor.add_node(node)
         self._thread = threading.Thread(target=self._executor.spin, name=name, daemon=True)

@@ -43,7 +43,7 @@ class Pulse:
     report: told of each exception; what it raises itself is counted, too, and goes to the log.
     """
 
-    def __init__(self, name: str, report: Callable[[BaseException], None]) -> None:
+    def __init__(self, name: str, report: Callable[[BaseException], object]) -> None:
         self.name = name
         self.failures = 0
         self.last_failure = ""
@@ -62,7 +62,7 @@ class Pulse:
         """Note that it has ended."""
         self._since_s = None
 
-    def attempt(self, work: Callable[[], None], report: Callable[[BaseException], None] | None = None) -> None:
+    def attempt(self, work: Callable[[], None], report: Callable[[BaseException], object] | None = None) -> None:
         """Call `work`; nothing that it raises comes out of here. report: told in the place of the usual one."""
         self.begin()
         try:
@@ -72,7 +72,7 @@ class Pulse:
         finally:
             self.end()
 
-    def fail(self, error: BaseException, report: Callable[[BaseException], None] | None = None) -> None:
+    def fail(self, error: BaseException, report: Callable[[BaseException], object] | None = None) -> None:
         """Count an exception and report it; raises nothing."""
         self.failures += 1
         self.last_failure = describe_failure(error)
@@ -166,7 +166,7 @@ class Repeater:
     """
 
     def __init__(
-        self, name: str, period_s: float, call: Callable[[], None], on_error: Callable[[BaseException], None]
+        self, name: str, period_s: float, call: Callable[[], None], on_error: Callable[[BaseException], object]
     ) -> None:
         self._period_s = period_s
         self._call = call
