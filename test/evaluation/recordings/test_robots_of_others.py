@@ -224,4 +224,4 @@ def test_why_no_image_has_a_pose_is_counted(tmp_path):
     wide = Camera("PINHOLE", 128, 96, (120.0, 120.0, 63.5, 47.5))
     found = run(robot(tmp_path / "bag", info=wide))
     assert found.summary["localized"] == 0
-    assert "without a pose: 12: image unusable (" in said(found) and "camera of 128 x 96" in said(found)
+    assert "without a pose: 12: image unusable: image of" in said(found) and "camera of 128 x 96" in said(found)
