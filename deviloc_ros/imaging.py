@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,9 @@ from deviloc_ros.io.encoded_images import decode_image
 from deviloc_ros.types import Features
 
 GRAY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+WHITE = 128  # and brighter, in a mask's file: is used
+MASK_MARGIN_PX = 8  # what lies nearer to something hidden is described by it, too
+MASKS_IN_MEMORY = 4  # one for each camera of a robot
 
 
 class ImageError(ValueError):
@@ -49,6 +53,97 @@ def to_gray(image: NDArray, camera: Camera) -> NDArray:
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.shape[2] == 3 else image[..., 0]
     return np.ascontiguousarray(image)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mask:
+    """Which pixels of an image are used.
+
+    file: white is used; None: all is. hidden: (rows, columns) bool of cells that span the image, True where something
+    of the robot was found; None: nowhere.
+    """
+
+    file: Path | None = None
+    hidden: NDArray | None = None
+
+    def check_file(self) -> None:
+        """Raise ImageError if the file is missing, not an image, or white nowhere."""
+        if self.file is not None:
+            height, width = read_gray(self.file).shape
+            read_mask_file(self.file, (width, height))
+
+    def read(self, size: tuple[int, int]) -> NDArray:
+        """Return (H, W) bool of an image of `size` (w, h): True where it is used, at a margin from what is not.
+
+        Raises:
+            ImageError: the file is missing, not an image, of another size, or white nowhere; the message names it.
+        """
+        used = np.ones(size[::-1], np.uint8)
+        if self.file is not None:
+            used = read_mask_file(self.file, size)
+        if self.hidden is not None:
+            hidden = cv2.resize(self.hidden.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+            used = used & (1 - hidden)
+        margin = np.ones((2 * MASK_MARGIN_PX + 1, 2 * MASK_MARGIN_PX + 1), np.uint8)
+        return cv2.erode(used, margin).astype(bool)  # what is outside the image takes nothing from it
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """Masks that a user made: a file for all images, or a folder with one for each."""
+
+    path: Path
+
+    def find(self, name: str) -> Mask:
+        """Return that of an image: the file, or in the folder that of its name, with another suffix or `.png` added.
+
+        Raises:
+            ImageError: there is none; the message names image and folder.
+        """
+        if not self.path.is_dir():
+            return Mask(self.path)
+        named = self.path / name
+        for file in (named, named.with_suffix(".png"), named.with_name(f"{named.name}.png")):
+            if file.is_file():
+                return Mask(file)
+        raise ImageError(
+            f"{self.path}: no mask for image {name!r}, neither of that name nor with .png in place or added"
+        )
+
+    def check(self, name: str, size: tuple[int, int]) -> Mask:
+        """Return the mask of an image of `size` (w, h). Raises ImageError naming what is wrong with it."""
+        mask = self.find(name)
+        try:
+            mask.read(size)
+        except ImageError as error:
+            raise ImageError(f"{error}; image {name!r}") from error
+        return mask
+
+
+@lru_cache(MASKS_IN_MEMORY)
+def read_mask_file(path: Path, size: tuple[int, int]) -> NDArray:
+    """Return (H, W) uint8, 1 where a file is white. Raises ImageError as `Mask.read` does."""
+    values = read_gray(path)
+    if values.shape != size[::-1]:
+        raise ImageError(
+            f"mask {path} is {values.shape[1]} x {values.shape[0]} px, the image it is for {size[0]} x {size[1]}"
+        )
+    used = (values >= WHITE).astype(np.uint8)
+    if not used.any():
+        raise ImageError(f"mask {path} is black everywhere, so nothing of the image would be used; white is used")
+    return used
+
+
+def read_used(mask: Mask | None, size: tuple[int, int]) -> NDArray | None:
+    """Return what a mask says of an image of `size` (w, h), None without one. Raises ImageError as `Mask.read` does."""
+    return None if mask is None else mask.read(size)
+
+
+def paint_hidden(gray: NDArray, used: NDArray | None) -> NDArray:
+    """Return a gray image that has, where it is not used, the mean of where it is: nothing to see there."""
+    if used is None:
+        return gray
+    return np.where(used, gray, np.uint8(gray[used].mean() if used.any() else 0))
 
 
 @dataclass(frozen=True, slots=True)

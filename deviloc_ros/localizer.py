@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
-from deviloc_ros.imaging import ImageError, to_gray
+from deviloc_ros.imaging import ImageError, Mask, paint_hidden, read_used, to_gray
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.lifting.base import OnlinePointInference
 from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
@@ -19,6 +19,7 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.pose.aggregation import aggregate
 from deviloc_ros.pose.solve import solve_pnp
+from deviloc_ros.pose.standstill import drop_still_matches
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
@@ -49,16 +50,23 @@ class QueryState:
 class Localizer:
     """Localize images in one map. It is not thread-safe: one thread owns it."""
 
-    def __init__(self, reference_map: Map, config: Config | None = None) -> None:
+    def __init__(self, reference_map: Map, config: Config | None = None, mask: Mask | None = None) -> None:
+        """Load what the config needs; `mask` is of the images to be localized, where they have none of their own."""
         self.config = config or reference_map.config
         self.map = reference_map
+        self.mask = mask
         self.matcher = create_matcher(self.config.matcher)
         self.map.check_matcher(self.config.matcher, self.matcher.weights_id, self.matcher.descriptor_size)
         self.map.describe_with(load_learned_descriptor(self.config.retrieval))
         self.inference = create_online_inference(reference_map.config.lift, self.config.lift)
 
     def localize(
-        self, image: NDArray, camera: Camera, prior: Prior | None = None, candidates: Sequence[str] | None = None
+        self,
+        image: NDArray,
+        camera: Camera,
+        prior: Prior | None = None,
+        candidates: Sequence[str] | None = None,
+        mask: Mask | None = None,
     ) -> Result:
         """Return the pose of the camera in the map, or why there is none.
 
@@ -67,19 +75,22 @@ class Localizer:
             camera: intrinsics of this image.
             prior: where the camera probably is; None searches the whole map, and then again near what was found.
             candidates: names of the views to match with, best first, where retrieval was done before.
+            mask: which of its pixels are used; None: the localizer's.
         """
         watch = Stopwatch()
         try:
             gray = to_gray(image, camera)
+            used = read_used(mask or self.mask, (camera.width, camera.height))
         except ImageError as error:
             return Lost(Status.BAD_IMAGE, str(error))
         with watch.stage("extract"):
-            query = QueryState(self.matcher.extract(gray), camera, watch)
+            query = QueryState(self.matcher.extract(gray, used=used), camera, watch)
         if len(query.features) < self.config.pose.min_inliers:
             return Lost(Status.NO_FEATURES, f"{len(query.features)} keypoints", Evidence(stages_ms=watch.stages_ms))
         with watch.stage("retrieve"):
             if candidates is None:
-                references = self.map.nearby_views(query.features, camera, prior, self.config.retrieval, gray)
+                shown = paint_hidden(gray, used)
+                references = self.map.nearby_views(query.features, camera, prior, self.config.retrieval, shown)
             else:
                 references = self.map.views_named(candidates, self.config.retrieval.references)
         if not references:
@@ -106,7 +117,8 @@ class Localizer:
             found = self.matcher.match(query.features, [view.features for view in unmatched]) if unmatched else []
             query.matches.update(zip((view.name for view in unmatched), found, strict=True))
         with query.watch.stage("lift"):
-            parts = lift_matches([query.matches[view.name] for view in references], references, self.inference)
+            matches = drop_still_matches([query.matches[view.name] for view in references], references)
+            parts = lift_matches(matches, references, self.inference)
         result = self.solve_groups(parts, references, query.camera, query.watch)
         return query.watch.annotate(result, references=tuple(view.name for view in references))
 

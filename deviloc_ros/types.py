@@ -40,6 +40,10 @@ class Features:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    def __getitem__(self, rows: torch.Tensor) -> Features:
+        """Return some of the keypoints, without the maps that span the image."""
+        return Features(self.keypoints[rows], self.descriptors[rows], self.scores[rows], self.scales[rows], self.size)
+
     def to(self, device: torch.device | str) -> Features:
         """Return the same features on another device; what a map holds lies on the CPU."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "size"}

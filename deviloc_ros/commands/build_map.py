@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deviloc_ros.commands.flags.common import add_config, add_preset, add_ray, create_workers, read_config
 from deviloc_ros.commands.flags.images_alone import add_images_alone, open_images
+from deviloc_ros.commands.flags.masks import add_mask, show_body
 from deviloc_ros.commands.flags.sources import add_source, print_report
 
 
@@ -15,6 +16,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     add_source(parser)
     add_images_alone(parser)
+    add_mask(parser)
+    parser.add_argument(
+        "--auto-mask",
+        action="store_true",
+        help="if something of the robot is noticed in view, write a mask of it beside the map, MAP-mask.png",
+    )
     parser.add_argument(
         "--refine-poses",
         action=argparse.BooleanOptionalAction,
@@ -44,5 +51,6 @@ def run(options: argparse.Namespace) -> int:
     with create_workers(options.ray) as workers, open_images(options, config, workers) as source:
         builder = MapBuilder(Networks(config), workers)
         report = builder.build(source, options.output, overwrite=options.overwrite, refine=refine)
+        show_body(report, source.images, options.output, write_mask=options.auto_mask)
     print_report(report, str(options.output), time.monotonic() - start)
     return 0

@@ -19,7 +19,14 @@ from deviloc_ros.commands.flags.common import (
     step_of,
 )
 from deviloc_ros.config import LIFTS, MATCHERS, Config, change_config
-from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS, RETRIEVALS, TRUE_POSE
+from deviloc_ros.evaluation import (
+    BODY_IN_VIEW,
+    CALIBRATION_PROTOCOLS,
+    JOINED_PROTOCOLS,
+    PROTOCOLS,
+    RETRIEVALS,
+    TRUE_POSE,
+)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +35,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "protocols",
         nargs="+",
         metavar="PROTOCOL",
-        help=f"{', '.join(PROTOCOLS)}, or all (these); {', '.join(JOINED_PROTOCOLS + CALIBRATION_PROTOCOLS)}",
+        help=f"{', '.join(PROTOCOLS)}, or all (these); {', '.join(JOINED_PROTOCOLS + CALIBRATION_PROTOCOLS)}; "
+        f"{BODY_IN_VIEW}: with a part of the robot in every picture",
     )
     add_data(parser)
     parser.add_argument(
@@ -66,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.summary_table import format_summaries
 
     config = read_config(options)
+    if BODY_IN_VIEW in options.protocols:
+        return run_body_in_view(options, config)
     if options.references:
         config = change_config(config, retrieval={"references": options.references})
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
@@ -84,6 +94,19 @@ def run(options: argparse.Namespace) -> int:
         covariance.draw_nees(options.covariance, nees)
     if options.json:
         options.json.write_text(json.dumps(summaries if len(summaries) > 1 else summaries[0], indent=1))
+    return 0
+
+
+def run_body_in_view(options: argparse.Namespace, config: Config) -> int:
+    """Evaluate the kitchen with something of the robot in view. Raises ValueError: it is run by itself."""
+    from deviloc_ros.evaluation.protocols.body_in_view import evaluate_body_in_view, format_cases
+
+    if len(options.protocols) > 1:
+        raise ValueError(f"{BODY_IN_VIEW} has a table of its own: run it by itself")
+    figures = evaluate_body_in_view(options.data, config)
+    print(format_cases(figures))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
     return 0
 
 

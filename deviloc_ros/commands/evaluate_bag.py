@@ -17,6 +17,7 @@ from deviloc_ros.commands.flags.common import (
     step_of,
     take_tracking,
 )
+from deviloc_ros.commands.flags.masks import add_mask, find_masks
 from deviloc_ros.commands.flags.recordings import add_real_time, add_rig, add_sampling, add_truth, read_plan
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map", type=Path, required=True, metavar="MAP")
     parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="DIR", help="default: %(default)s")
     add_ray(parser)
+    add_mask(parser)
     parser.add_argument("--image-topic", default="", metavar="TOPIC", help="default: the only one of images")
     parser.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="default: that beside the images")
     add_truth(parser.add_argument_group("ground truth"))
@@ -141,7 +143,7 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
 
-    plan, tracking = given.plan, given.tracking
+    plan, tracking, masks = given.plan, given.tracking, find_masks(options)
     reference_map = Map.open(options.map)
     localizer = Localizer(reference_map, given.config)
     with Recording(bag) as recording:
@@ -151,11 +153,11 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
             as_judged = argparse.Namespace(**{**vars(options), "rectified": contents.cameras.rectified})
             estimates, about = run_in_real_time(as_judged, recording, topics, plan, given.changes)
         else:
-            estimates, about = run_offline(recording, topics, contents, plan, localizer, tracking)
+            estimates, about = run_offline(recording, topics, contents, plan, localizer, tracking, masks)
         about |= about_localizer(localizer, tracking)
         result = conclude(recording, contents, plan, truth, estimates, about)
         write_run(output, result, plan.rig.map_frame, plan.rig.base_frame)
-        pictures = make_gallery(recording, topics, contents, result.frames, localizer)
+        pictures = make_gallery(recording, topics, contents, result.frames, localizer, masks)
         around = outline_map(reference_map)
         (output / REPORT).write_text(make_report(result, around, pictures))
         if options.rerun:
@@ -167,6 +169,8 @@ def run_in_real_time(
     options: argparse.Namespace, recording: Any, topics: Any, plan: Any, changes: list[str]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return what a node makes of the recording, and how that was measured; raise ValueError if flags do not fit."""
+    if options.mask:
+        raise ValueError("--real-time takes no --mask: give the node its parameter mask_path")
     if options.config or options.matcher or options.lift or step_of(options) > 1 or plan.budget_ms or plan.only:
         raise ValueError("--real-time takes no --config, --matcher, --lift, --every, --budget-ms or --images-of")
     if plan.rig.camera is not None or plan.rig.odometry_topic:

@@ -16,9 +16,11 @@ from deviloc_ros.commands.flags.common import (
     read_config_for_map,
     step_of,
 )
+from deviloc_ros.commands.flags.masks import add_mask, find_masks
 
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
+    from deviloc_ros.imaging import Masks
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.sources.pictures import Picture
     from deviloc_ros.types import Result
@@ -40,6 +42,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     camera.add_argument(
         "--uncalibrated", action="store_true", help="estimate the focal length of each image; no lens distortion"
     )
+    add_mask(parser)
     add_every(parser, "image of a folder, or frame of a video")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the results there too; -: a JSON line an image, to the console"
@@ -70,9 +73,10 @@ def run(options: argparse.Namespace) -> int:
     camera = parse_camera(options.camera) if options.camera else reference_map.records[0].camera
     print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
     album = create_album(options.pictures, localizer)
+    masks = find_masks(options)
     records = []
     for picture in read_pictures(options.images, step_of(options)):
-        used, result = localize_picture(localizer, picture, camera, guess=options.uncalibrated)
+        used, result = localize_picture(localizer, picture, camera, masks, guess=options.uncalibrated)
         record = {"image": picture.name, **result_to_dict(result, used)}
         records.append(record)
         print(json.dumps(record) if options.json == STANDARD_OUTPUT else describe_record(record, result), flush=True)
@@ -104,8 +108,10 @@ def create_album(folder: Path | None, localizer: Localizer) -> Any:
     return Album(folder, localizer.map)
 
 
-def localize_picture(localizer: Localizer, picture: Picture, camera: Camera, *, guess: bool) -> tuple[Camera, Result]:
-    """Return the camera that was used and what became of a picture."""
+def localize_picture(
+    localizer: Localizer, picture: Picture, camera: Camera, masks: Masks | None, *, guess: bool
+) -> tuple[Camera, Result]:
+    """Return the camera that was used and what became of a picture. Raises ImageError naming an unusable mask."""
     from deviloc_ros.sfm.structure import guess_camera
     from deviloc_ros.status import Status
     from deviloc_ros.types import Lost
@@ -114,7 +120,8 @@ def localize_picture(localizer: Localizer, picture: Picture, camera: Camera, *, 
         return camera, Lost(Status.BAD_IMAGE, picture.problem)
     if guess:
         camera = guess_camera(picture.path, (picture.gray.shape[1], picture.gray.shape[0]))
-    return camera, localizer.localize(picture.gray, camera)
+    mask = masks.check(Path(picture.name).name, (camera.width, camera.height)) if masks else None
+    return camera, localizer.localize(picture.gray, camera, mask=mask)
 
 
 def describe_record(record: dict[str, Any], result: Result) -> str:

@@ -6,6 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
+from deviloc_ros.commands.flags.masks import add_mask, show_body
 from deviloc_ros.commands.flags.sources import add_source, open_posed_images, print_report
 
 
@@ -13,6 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("map", type=Path, help="the map folder")
     add_source(parser)
+    add_mask(parser)
     parser.add_argument(
         "--descriptor", default="", metavar="FILE", help="the network that described the map's views, if one did"
     )
@@ -30,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     with open_posed_images(options) as source:
         start = time.monotonic()
         report = update_map(source, options.map, descriptor_file=options.descriptor)
+        show_body(report, source.images, options.map)
     print_report(report, f"{options.map}: added", time.monotonic() - start)
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, ViewMaker, write_shared_files
 from deviloc_ros.maps.writer import MapWriter
-from deviloc_ros.sfm.landmarks import match_nearby, triangulate_landmarks
+from deviloc_ros.sfm.body import BodyInView, find_body, hide_cells
+from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, triangulate_landmarks
 from deviloc_ros.sfm.map_models import Networks
-from deviloc_ros.sfm.matches import MatchGraph, find_keypoints
+from deviloc_ros.sfm.matches import Keypoints, MatchGraph, find_keypoints
 from deviloc_ros.sfm.pose_fit import measure_pose_fit
 from deviloc_ros.sfm.refine import RefinementError, refine_poses
 from deviloc_ros.sfm.uncertainty import add_depth_stds
@@ -25,6 +26,7 @@ from deviloc_ros.types import Landmarks
 from deviloc_ros.workers.base import Serial, Workers
 
 log = logging.getLogger(__name__)
+IMAGES_LOOKED_AT = 30  # for something of the robot, where keypoints are matched for nothing else
 LARGEST_GRAIN_M = 1.5e-3  # of coordinates in single precision; 16 km
 
 
@@ -65,11 +67,20 @@ class MapBuilder:
         images, skipped = self._select_images(source)
         networks.load_all()
         with MapWriter(output, networks.config, overwrite=overwrite) as writer:
-            # 2. Poses: adjust them to the images, or say how well they fit
-            if refine:
-                images, notes["poses"] = refine_if_possible(images, networks, workers)
-            elif graph is None and any(image.landmarks is None for image in images):
-                graph, notes["pose fit"] = make_graph_and_judge(images, networks, workers)
+            # 2. What of the robot is in view; poses: adjust them to the images, or say how well they fit
+            if graph is not None:
+                body = graph.body
+            elif refine or any(image.landmarks is None for image in images):
+                keypoints, body = find_keypoints_and_body(images, networks, workers)
+                if refine:
+                    images, notes["poses"] = refine_if_possible(images, keypoints, workers)
+                else:
+                    graph, notes["pose fit"] = make_graph_and_judge(images, keypoints, workers)
+            else:
+                body = find_body_in_sample(images, networks, workers)
+            if body is not None:
+                images, notes["body in view"] = hide_cells(images, body.hidden), str(body)
+                log.warning("body in view: %s", body)
             # 3. Landmarks, each with the uncertainty of its depth
             landmarks = collect_landmarks(images, networks, workers, graph)
             # 4. Sensor depth: by how much it is off
@@ -78,7 +89,7 @@ class MapBuilder:
             views = ViewMaker(writer, networks, workers).make_views(images, landmarks, depth)
             # 6. Landmarks, retrieval and manifest; the map moves to its place
             write_shared_files(writer, views, networks, notes)
-        return views.to_report(skipped, notes)
+        return replace(views.to_report(skipped, notes), body=body)
 
     def _select_images(self, source: Source) -> tuple[list[PosedImage], list[Skipped]]:
         """Return the usable images and those left out, with a warning for each; raise SourceError if none is left."""
@@ -112,10 +123,27 @@ def build_map(
     return builder.build(source, Path(output), overwrite=overwrite, refine=refine)
 
 
-def refine_if_possible(images: list[PosedImage], networks: Networks, workers: Workers) -> tuple[list[PosedImage], str]:
+def find_keypoints_and_body(
+    images: list[PosedImage], networks: Networks, workers: Workers
+) -> tuple[Keypoints, BodyInView | None]:
+    """Find the keypoints that `lift.landmark_source` names, and what of the robot is in view, whose are not matched."""
+    keypoints = find_keypoints(images, networks, workers)
+    return keypoints, find_body(keypoints, images, find_nearby_pairs(images), workers)
+
+
+def find_body_in_sample(images: list[PosedImage], networks: Networks, workers: Workers) -> BodyInView | None:
+    """Look for something of the robot in images that bring their landmarks: in a few, and if it is there, in all."""
+    sample = images[:: max(1, -(-len(images) // IMAGES_LOOKED_AT))]
+    body = find_keypoints_and_body(sample, networks, workers)[1]
+    return body if body is None or len(sample) == len(images) else find_keypoints_and_body(images, networks, workers)[1]
+
+
+def refine_if_possible(
+    images: list[PosedImage], keypoints: Keypoints, workers: Workers
+) -> tuple[list[PosedImage], str]:
     """Return images with refined poses and landmarks, or as they are where that fails, and what became of the poses."""
     try:
-        refined_images, refinement = refine_poses(images, find_keypoints(images, networks, workers), workers)
+        refined_images, refinement = refine_poses(images, keypoints, workers)
     except RefinementError as error:
         log.warning("the poses stay as given: %s", error)
         return images, f"as given, they could not be refined: {error}"
@@ -172,12 +200,12 @@ def collect_landmarks(
 
 def make_graph(images: list[PosedImage], networks: Networks, workers: Workers) -> MatchGraph:
     """Match nearby images by the keypoints that `lift.landmark_source` names."""
-    return match_nearby(find_keypoints(images, networks, workers), images, workers)
+    keypoints, body = find_keypoints_and_body(images, networks, workers)
+    return replace(match_nearby(keypoints, images, workers), body=body)
 
 
-def make_graph_and_judge(images: list[PosedImage], networks: Networks, workers: Workers) -> tuple[MatchGraph, str]:
+def make_graph_and_judge(images: list[PosedImage], keypoints: Keypoints, workers: Workers) -> tuple[MatchGraph, str]:
     """Match nearby images, and say how well the poses fit them; warn if they contradict them."""
-    keypoints = find_keypoints(images, networks, workers)
     graph, fit = match_nearby(keypoints, images, workers), measure_pose_fit(keypoints, images, workers)
     if fit.contradicts:
         log.warning("pose fit: %s", fit)

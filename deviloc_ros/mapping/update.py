@@ -11,13 +11,14 @@ from scipy.spatial import cKDTree
 
 from deviloc_ros.config import change_config
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.mapping.build import make_graph, split_readable
+from deviloc_ros.mapping.build import find_body_in_sample, make_graph, split_readable
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, Observation, ViewMaker
 from deviloc_ros.maps.edit import open_for_change, points_by_id, record_change, shift_ids
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching.base import Matcher
+from deviloc_ros.sfm.body import BodyInView, hide_cells
 from deviloc_ros.sfm.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate_landmarks
 from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sfm.pose_fit import PoseFit, epipolar_errors_with_view
@@ -59,7 +60,11 @@ def update_map(
         reference_map.check_matcher(config.matcher, networks.matcher.weights_id)
         reference_map.describe_with(networks.global_descriptor)
         points = points_by_id(reference_map)
-        own = collect_own_landmarks(images, networks, workers, max(points, default=-1) + 1)
+        own, body = collect_own_landmarks(images, networks, workers, max(points, default=-1) + 1)
+        notes = {}
+        if body is not None:
+            images, notes["body in view"] = hide_cells(images, body.hidden), str(body)
+            log.warning("body in view: %s", body)
 
         def observe(image: PosedImage, features: Features, own: Landmarks) -> Observation:
             matched = match_views_near(reference_map, image, features, networks)
@@ -81,7 +86,7 @@ def update_map(
             "pose fit": extend_pose_fit_note(reference_map, added, fit)
         }
         writer.finish(points | new.points_by_id(), retrieval, provenance)
-    return new.to_report(skipped, {"pose fit": str(fit)})
+    return replace(new.to_report(skipped, {"pose fit": str(fit), **notes}), body=body)
 
 
 def extend_pose_fit_note(reference_map: Map, added: int, fit: PoseFit) -> str:
@@ -92,12 +97,18 @@ def extend_pose_fit_note(reference_map: Map, added: int, fit: PoseFit) -> str:
 
 def collect_own_landmarks(
     images: list[PosedImage], networks: Networks, workers: Workers, first_id: int
-) -> dict[str, Landmarks]:
-    """Return landmarks of the new images by name: the source's own, else triangulated; ids from `first_id` on."""
+) -> tuple[dict[str, Landmarks], BodyInView | None]:
+    """Return landmarks of the new images by name: the source's own, else triangulated; ids from `first_id` on.
+
+    And what of the robot was noticed in view.
+    """
     own = {image.name: image.landmarks for image in images if image.landmarks is not None}
     if len(own) < len(images):
-        own = triangulate_landmarks(images, make_graph(images, networks, workers))
-    return {name: shift_ids(landmarks, first_id) for name, landmarks in add_depth_stds(images, own).items()}
+        graph = make_graph(images, networks, workers)
+        own, body = triangulate_landmarks(images, graph), graph.body
+    else:
+        body = find_body_in_sample(images, networks, workers)
+    return {name: shift_ids(landmarks, first_id) for name, landmarks in add_depth_stds(images, own).items()}, body
 
 
 def match_views_near(

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros import __version__
-from deviloc_ros.imaging import read_gray
+from deviloc_ros.imaging import paint_hidden, read_gray, read_used
 from deviloc_ros.lifting.base import lift_and_prepare
 from deviloc_ros.lifting.sensor_depth import DepthCorrection, SensorDepth
 from deviloc_ros.mapping.neighbour_check import check_neighbours
@@ -19,6 +19,7 @@ from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descripto
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.writer import MapWriter
+from deviloc_ros.sfm.body import BodyInView, is_used
 from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sources.base import PosedImage, Skipped, SourceError
 from deviloc_ros.sources.depth_images import DepthError, points_of
@@ -39,7 +40,10 @@ Observe = Callable[[PosedImage, Features, Landmarks], Observation]
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """Report what became of the images; `depth` says what a sensor gave to them."""
+    """Report what became of the images.
+
+    depth: what a sensor gave to them. body: what of the robot was noticed in view.
+    """
 
     views: int
     landmarks: int
@@ -48,6 +52,7 @@ class BuildReport:
     skipped: list[Skipped]
     depth: DepthOfViews
     notes: dict[str, str] = field(default_factory=dict)
+    body: BodyInView | None = None
 
 
 @dataclass(slots=True)
@@ -178,13 +183,15 @@ def make_view(
     """Make the view of one image, unless it observes too few landmarks."""
     config = networks.config.lift
     gray = read_gray(image.path)
-    extracted = networks.matcher.extract(gray, keep_dense=True)
+    used = read_used(image.mask, (image.camera.width, image.camera.height))
+    extracted = networks.matcher.extract(gray, keep_dense=True, used=used)
     observation = observe(image, extracted, landmarks) if observe else Observation(landmarks)
-    found = len(observation.landmarks)
+    shown = observation.landmarks[is_used(image, observation.landmarks.keypoints)]
+    found = len(shown)
     if config.min_landmarks and found <= config.min_landmarks:
         why = f"{found} landmarks, more than lift.min_landmarks = {config.min_landmarks} are needed"
         return LeftOut(Skipped(image.name, why), observation.errors_px)
-    observed = sample_landmarks(observation.landmarks, config.max_landmarks)
+    observed = sample_landmarks(shown, config.max_landmarks)
     inference, depth_problem = networks.inference, ""
     if image.depth is not None:
         try:
@@ -193,7 +200,7 @@ def make_view(
             depth_problem = str(error)
     lifted, tower = lift_and_prepare(inference, extracted, observed, image.camera, image.cam_from_world)
     network = networks.global_descriptor
-    descriptor = network.describe(gray, extracted) if network else None
+    descriptor = network.describe(paint_hidden(gray, used), extracted) if network else None
     features = replace(extracted, dense=None)
     view = ReferenceView(image.name, image.camera, image.cam_from_world, features, lifted, observed, tower)
     return MadeView(view, found, sample_for_retrieval(extracted), descriptor, observation.errors_px, depth_problem)

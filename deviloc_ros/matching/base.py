@@ -28,8 +28,14 @@ class Matcher(ABC):
     """Tells weights apart that a user can choose; a map is bound to those it was built with."""
 
     @abstractmethod
-    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
-        """Extract features of a gray (H, W) uint8 image; `keep_dense` adds the feature map that PIN samples."""
+    def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:
+        """Extract features of a gray (H, W) uint8 image.
+
+        Args:
+            keep_dense: add the feature map that PIN samples.
+            used: (H, W) bool, where keypoints may lie; None: everywhere. A dense matcher, whose keypoints are the cells
+                of a grid, gives those elsewhere too, with score 0, and matches none of them.
+        """
 
     @abstractmethod
     def match(self, query: Features, references: list[Features]) -> list[Matches]:
@@ -59,6 +65,16 @@ def package_file(package: str, name: str, command: str) -> Path:
         if path.is_file():
             return path
     raise FileNotFoundError(f"{Path(name).name}: not found; `{command}` brings the weights")
+
+
+def lie_on(used: NDArray | None, keypoints: torch.Tensor) -> torch.Tensor:
+    """Return (N,) bool: which of (N, 2) px lie where an image is used, (H, W) bool; all where nothing is said."""
+    if used is None:
+        return torch.ones(len(keypoints), dtype=torch.bool, device=keypoints.device)
+    height, width = used.shape
+    columns, rows = keypoints[:, 0].round().long(), keypoints[:, 1].round().long()
+    columns, rows = columns.clamp(0, width - 1), rows.clamp(0, height - 1)
+    return torch.as_tensor(used, device=keypoints.device)[rows, columns]
 
 
 def no_matches() -> Matches:

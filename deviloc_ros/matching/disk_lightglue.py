@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
-from deviloc_ros.matching.base import Matcher, package_file, resolve_device
+from deviloc_ros.matching.base import Matcher, lie_on, package_file, resolve_device
 from deviloc_ros.matching.lighterglue import match_pair, to_kornia_key
 from deviloc_ros.matching.xfeat import find_textured_cells
 from deviloc_ros.types import Features, Matches
@@ -50,10 +50,11 @@ class DiskLightGlue(Matcher):
         self.glue = load_lightglue(config.min_confidence).to(self.device)
 
     @torch.inference_mode()
-    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
+    def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:
         heat, dense, mapping = self._run_backbone(image)
         peaks = find_peaks(heat)
         peaks = peaks[find_textured_cells(image, heat.shape).to(self.device)[peaks[:, 1], peaks[:, 0]]]
+        peaks = peaks[lie_on(used, mapping.to_original(peaks.float()))]
         columns, rows = peaks.T
         scores, best = heat[rows, columns].topk(min(self.config.max_keypoints, len(peaks)))
         columns, rows = columns[best], rows[best]

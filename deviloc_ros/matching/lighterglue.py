@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import sample_map
-from deviloc_ros.matching.base import no_matches, to_numpy
+from deviloc_ros.matching.base import lie_on, no_matches, to_numpy
 from deviloc_ros.matching.xfeat import CELL_PX, XFeat, find_weights_file
 from deviloc_ros.types import Features, Matches
 
@@ -34,10 +34,12 @@ class XFeatLighterGlue(XFeat):
         self.glue = load_lighterglue(config.min_confidence).to(self.device)
 
     @torch.inference_mode()
-    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
+    def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:
         features, logits, reliability, mapping = self._run_backbone(image, 1.0)
         heat = to_heatmap(logits)
         peaks, values = find_peaks(heat)
+        shown = lie_on(used, mapping.to_original(peaks.float()))
+        peaks, values = peaks[shown], values[shown]
         corners = self.refine_peaks(heat, peaks)
         size = (heat.shape[1], heat.shape[0])
         scores = values * sample_map(reliability[None], corners, size)[:, 0]

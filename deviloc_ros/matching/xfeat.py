@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
-from deviloc_ros.matching.base import Matcher, no_matches, package_file, resolve_device, to_numpy
+from deviloc_ros.matching.base import Matcher, lie_on, no_matches, package_file, resolve_device, to_numpy
 from deviloc_ros.matching.neighbours import match_mutual_nearest
 from deviloc_ros.types import Features, Matches
 
@@ -66,26 +66,30 @@ class XFeatSemiDense(XFeat):
     offset_centre, offset_gain = 3, 1.2
 
     @torch.inference_mode()
-    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
+    def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:
         coarse_count = int(self.config.max_keypoints * COARSE_SHARE)
-        coarse = self._extract_level(image, COARSE_SCALE, coarse_count)
-        fine = self._extract_level(image, FINE_SCALE, self.config.max_keypoints - coarse_count)
+        coarse = self._extract_level(image, used, COARSE_SCALE, coarse_count)
+        fine = self._extract_level(image, used, FINE_SCALE, self.config.max_keypoints - coarse_count)
         keypoints, descriptors, scores, scales = (torch.cat([c, f]) for c, f in zip(coarse[:4], fine[:4], strict=True))
         size = (image.shape[1], image.shape[0])
         return Features(keypoints, descriptors, scores, scales, size, fine[4] if keep_dense else None)
 
-    def _extract_level(self, gray: NDArray, scale: float, count: int) -> tuple[torch.Tensor, ...]:
+    def _extract_level(self, gray: NDArray, used: NDArray | None, scale: float, count: int) -> tuple[torch.Tensor, ...]:
         """Return keypoints, descriptors, scores and scales of a level's best textured cells, and its feature map."""
         features, _, reliability, mapping = self._run_backbone(gray, scale)
-        textured = find_textured_cells(gray, reliability.shape)
-        scores, cells = (
-            torch.where(textured.to(self.device), reliability, -1.0).flatten().topk(min(count, reliability.numel()))
-        )
+        usable = find_textured_cells(gray, reliability.shape).to(self.device)
+        if used is not None:
+            centres = self._centres(torch.arange(reliability.numel(), device=self.device), reliability.shape[1])
+            usable &= lie_on(used, mapping.to_original(centres)).view(reliability.shape)
+        scores, cells = torch.where(usable, reliability, -1.0).flatten().topk(min(count, reliability.numel()))
         cells, scores = cells[scores > 0], scores[scores > 0]
-        width = reliability.shape[1]
-        centres = torch.stack([cells % width, cells // width], 1).float() * CELL_PX + self.cell_centre_px
+        centres = self._centres(cells, reliability.shape[1])
         descriptors = features.flatten(1)[:, cells].T.contiguous()
         return mapping.to_original(centres), descriptors, scores, mapping.scales(centres), features
+
+    def _centres(self, cells: torch.Tensor, columns: int) -> torch.Tensor:
+        """Return (N, 2) px of the level for (N,) numbers of cells in rows of so many."""
+        return torch.stack([cells % columns, cells // columns], 1).float() * CELL_PX + self.cell_centre_px
 
     @torch.inference_mode()
     def match(self, query: Features, references: list[Features]) -> list[Matches]:

@@ -28,6 +28,9 @@ class NodeConfig(Checked):
     """What only the node needs to know: topics, frames, transforms and rates."""
 
     map_path: str = param("", "folder of the map, made by `python -m deviloc_ros build-map`; a change loads it at once")
+    mask_path: str = param(
+        "", "image of the camera's size, white where its images are used; empty: everywhere", read_only=True
+    )
     autostart: bool = param(
         True, "configure and activate without being told; false under a lifecycle manager", read_only=True
     )

@@ -12,6 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import bind_to_map
+from deviloc_ros.imaging import Mask
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages.camera_book import CameraBook
@@ -26,11 +27,15 @@ from deviloc_ros.tracking.odometry import Odometry
 
 
 def open_localizer(parameters: Parameters) -> Localizer:
-    """Return the localizer of the map at `map_path`. Raises MapError naming what is wrong with it."""
+    """Return the localizer of the map at `map_path`. Raises MapError or ImageError naming what is wrong with a file."""
     if not parameters.node.map_path:
         raise ValueError("parameter map_path is empty: it must name the folder of a map")
     reference_map = Map.open(Path(parameters.node.map_path).expanduser())
-    return Localizer(reference_map, bind_to_map(parameters.localizer, reference_map.config))
+    mask = None
+    if parameters.node.mask_path:
+        mask = Mask(Path(parameters.node.mask_path).expanduser())
+        mask.check_file()
+    return Localizer(reference_map, bind_to_map(parameters.localizer, reference_map.config), mask)
 
 
 class Pipeline:

@@ -15,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from deviloc_ros.imaging import read_gray
+from deviloc_ros.imaging import Mask, paint_hidden, read_gray, read_used
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors
+from deviloc_ros.matching.base import lie_on, to_numpy
+from deviloc_ros.sfm.body import BodyInView
 from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sources.base import ImageFile
 from deviloc_ros.sources.colmap import camera_to_colmap, pixels_from_colmap, pixels_to_colmap
@@ -32,14 +34,20 @@ Pair = tuple[str, str]
 Match = Callable[[Features, Features], NDArray]
 Keep = Callable[..., NDArray]
 """Of two images, each with (N, 2) px of its keypoints, and matched rows (M, 2), the rows that agree."""
+IsUsed = Callable[[str, NDArray], NDArray]
+"""(N,) bool, which of (N, 2) px of the image of that name are used."""
 
 
 @dataclass(slots=True)
 class MatchGraph:
-    """Hold keypoints by image name, (N, 2) px, and by pair of names the (M, 2) matched rows that agree."""
+    """Hold keypoints by image name, (N, 2) px, and by pair of names the (M, 2) matched rows that agree.
+
+    body: what of the robot was noticed in view; no match is of that.
+    """
 
     keypoints: dict[str, NDArray] = field(default_factory=dict)
     matches: dict[Pair, NDArray] = field(default_factory=dict)
+    body: BodyInView | None = None
 
 
 class Keypoints:
@@ -56,6 +64,18 @@ class Keypoints:
         self._match = match
         self._others = others
         self._rows: dict[Pair, NDArray] = {}
+        self._used: dict[str, NDArray] = {}
+
+    def hide_unused(self, is_used: IsUsed) -> None:
+        """Match only keypoints that are used, from now on; rows stay those of all."""
+        self._used = {name: is_used(name, to_numpy(f.keypoints)) for name, f in self.features.items()}
+        if self._others is not None:
+            self._others.hide_unused(is_used)
+
+    def used_features(self, name: str) -> Features:
+        """Return an image's keypoints that are used, without those of the other kind."""
+        features = self.features[name]
+        return features[torch.from_numpy(self._used[name])] if name in self._used else features
 
     def pixels(self, name: str) -> NDArray:
         """Return (N, 2) px of an image's keypoints, all kinds one after another."""
@@ -78,24 +98,34 @@ class Keypoints:
         tasks = ((shared[a], shared[b]) for a, b in missing)
         found = workers.map(self._match, tasks, pair_labels(missing), desc="matching", unit="pair")
         self._rows |= zip(missing, found, strict=True)
-        return [self._rows[pair] for pair in pairs]
+        return [self._between_used(pair, self._rows[pair]) for pair in pairs]
+
+    def _between_used(self, pair: Pair, rows: NDArray) -> NDArray:
+        if not self._used:
+            return rows
+        a, b = (self._used[name] for name in pair)
+        return rows[a[rows[:, 0]] & b[rows[:, 1]]]
 
 
 def extract_sift_keypoints(images: Sequence[ImageFile], workers: Workers, others: Keypoints | None = None) -> Keypoints:
     """Extract SIFT, to be matched as mutual nearest neighbours with Lowe's ratio; and add `others`, if given."""
     names = [image.name for image in images]
-    tasks = ((image.path, (image.camera.width, image.camera.height)) for image in images)
+    tasks = ((image.path, (image.camera.width, image.camera.height), image.mask) for image in images)
     found = workers.map(extract_sift, tasks, names, desc="keypoints: SIFT", unit="view")
     return Keypoints(dict(zip(names, found, strict=True)), match_sift_features, others)
 
 
-def extract_sift(path: Path, size: tuple[int, int]) -> Features:
+def extract_sift(path: Path, size: tuple[int, int], mask: Mask | None = None) -> Features:
     """Extract SIFT from an image file; `size` is (width, height) px."""
-    found, descriptors = create_sift_extractor().extract(read_gray(path))
-    keypoints = torch.from_numpy(found.astype(float))
+    used = read_used(mask, size)
+    shown = paint_hidden(read_gray(path), used)  # what is hidden takes no keypoints
+    found, descriptors = create_sift_extractor().extract(shown)
+    pixels = torch.from_numpy(pixels_from_colmap(found[:, :2].astype(float)))
+    on_used = lie_on(used, pixels)
+    keypoints = torch.from_numpy(found.astype(float))[on_used]
     return Features(
-        torch.from_numpy(pixels_from_colmap(keypoints[:, :2].numpy())),
-        torch.from_numpy(descriptors),
+        pixels[on_used],
+        torch.from_numpy(descriptors)[on_used],
         torch.ones(len(keypoints)),
         keypoints[:, 2:3].repeat(1, 2),
         size,
@@ -119,14 +149,15 @@ def match_sift_features(a: Features, b: Features) -> NDArray:
 def extract_matcher_keypoints(networks: Networks, images: Sequence[ImageFile], workers: Workers) -> Keypoints:
     """Extract the matcher's own keypoints, to be matched by it too, as hloc makes its maps."""
     names = [image.name for image in images]
-    tasks = ((networks, image.path) for image in images)
+    tasks = ((networks, image.path, image.mask) for image in images)
     found = workers.map(extract_with_matcher, tasks, names, desc="keypoints: of the matcher", unit="view")
     return Keypoints(dict(zip(names, found, strict=True)), partial(match_with_matcher, networks))
 
 
-def extract_with_matcher(networks: Networks, path: Path) -> Features:
+def extract_with_matcher(networks: Networks, path: Path, mask: Mask | None = None) -> Features:
     """Extract the matcher's features from an image file."""
-    return networks.matcher.extract(read_gray(path))
+    gray = read_gray(path)
+    return networks.matcher.extract(gray, used=read_used(mask, (gray.shape[1], gray.shape[0])))
 
 
 def match_with_matcher(networks: Networks, a: Features, b: Features) -> NDArray:
@@ -164,10 +195,11 @@ def pair_labels(pairs: Iterable[Pair]) -> list[str]:
 
 def find_lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair]:
     """Pair each image with those that look most like it, by VLAD over their descriptors; every pair once, in order."""
-    names = [name for name, features in keypoints.features.items() if len(features)]
+    used = {name: keypoints.used_features(name) for name in keypoints.features}
+    names = [name for name, features in used.items() if len(features)]
     if len(names) < 2:
         return []
-    features = [keypoints.features[name] for name in names]
+    features = [used[name] for name in names]
     vlad = Vlad.learn(sample_descriptors((f.descriptors for f in features), len(features)))
     descriptors = torch.stack([vlad.describe(None, f) for f in features])
     similarity = (descriptors @ descriptors.T).fill_diagonal_(-torch.inf)

@@ -14,6 +14,7 @@ import pycolmap
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
+from deviloc_ros.imaging import Mask
 from deviloc_ros.maps.alignment import move_points, move_pose
 from deviloc_ros.sfm.landmarks import match_nearby, triangulate_landmarks, write_database
 from deviloc_ros.sfm.matches import (
@@ -46,6 +47,7 @@ class UnposedImage:
     path: Path
     camera: Camera
     lens: str = ""  # images of different ones have cameras of their own, even where the same was guessed
+    mask: Mask | None = None
 
 
 def find_images(
@@ -136,7 +138,9 @@ def structure_from_motion(
         )
     found = {image.name: image for image in model.images.values() if image.has_pose}
     posed = [
-        PosedImage(i.name, i.path, camera_from_colmap(found[i.name].camera), found[i.name].cam_from_world())
+        PosedImage(
+            i.name, i.path, camera_from_colmap(found[i.name].camera), found[i.name].cam_from_world(), mask=i.mask
+        )
         for i in images
         if i.name in found
     ]

@@ -13,6 +13,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.imaging import Mask
 from deviloc_ros.io.encoded_images import decode_image
 from deviloc_ros.sources.depth_images import DepthImage
 from deviloc_ros.types import Landmarks
@@ -31,11 +32,16 @@ class ImageFile(Protocol):
     def path(self) -> Path: ...
     @property
     def camera(self) -> Camera: ...
+    @property
+    def mask(self) -> Mask | None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PosedImage:
-    """An image with its camera and pose; `landmarks` if the source model has some, `depth` if a sensor saw it too."""
+    """An image with its camera and pose.
+
+    landmarks: if the source model has some. depth: if a sensor saw it too. mask: None: all of the image is used.
+    """
 
     name: str
     path: Path
@@ -43,6 +49,7 @@ class PosedImage:
     cam_from_world: pycolmap.Rigid3d
     landmarks: Landmarks | None = None
     depth: DepthImage | None = None
+    mask: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True)

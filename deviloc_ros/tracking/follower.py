@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, TrackingConfig
+from deviloc_ros.imaging import Mask
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried, Status
 from deviloc_ros.stopwatch import Stopwatch
@@ -72,6 +73,7 @@ class Follower:
         stamp_ns: int,
         now_ns: int | Callable[[], int],
         odometry_again: OdometryAgain | None = None,
+        mask: Mask | None = None,
     ) -> Step:
         """Localize one image near where the robot should be, and decide whether to believe what comes of it.
 
@@ -80,11 +82,12 @@ class Follower:
             odometry: at the image's time, None where it is not known (yet).
             now_ns: the time when the decision falls, or a clock to read then.
             odometry_again: asked for the odometry of a pose that was found without.
+            mask: which pixels are used; None: as the localizer has it.
         """
         with self._lock:
             localizer, epoch = self._localizer, self._tracker.epoch
             prior = self._tracker.prior(stamp_ns, odometry, base_from_cam.inverse())
-        result = localizer.localize(pixels, camera, prior)
+        result = localizer.localize(pixels, camera, prior, mask=mask)
         self._check_calibration(camera, result.evidence)
         step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, prior, dict(result.evidence.stages_ms))
         if isinstance(result, Lost):

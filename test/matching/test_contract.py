@@ -207,3 +207,23 @@ def test_on_a_gpu_references_may_lie_on_the_cpu_as_a_map_holds_them(name, cuda):
     assert len(there) and there.reference_indices.tolist() == here.reference_indices.tolist()
     (on_cpu,) = matcher_named(name).match(query.to("cpu"), [reference.to("cpu")])
     assert len(on_cpu) == pytest.approx(len(there), rel=0.1)
+
+
+def test_keypoints_lie_where_the_image_is_used(matcher):
+    """And what is hidden takes none of their number."""
+    used = np.ones((240, 320), bool)
+    used[:, 100:220] = False
+    features, everywhere = matcher.extract(crop(0, 0), used=used), matcher.extract(crop(0, 0))
+    shown = features.keypoints[features.scores > 0].round().long()
+    assert len(shown) > 50 and used[shown[:, 1], shown[:, 0]].all()
+    hidden = (everywhere.keypoints[:, 0] > 100) & (everywhere.keypoints[:, 0] < 220)
+    assert hidden.any() and (len(shown) > (~hidden).sum() or len(everywhere) < KEYPOINTS or features.fine is not None)
+    (matches,) = matcher.match(features, [features])
+    columns = matches.query_keypoints[:, 0]
+    assert len(matches) > 20 and not ((columns > 110) & (columns < 210)).any()
+
+
+def test_a_mask_that_hides_all_leaves_nothing_to_match(matcher):
+    nothing = matcher.extract(crop(0, 0), used=np.zeros((240, 320), bool))
+    (matches,) = matcher.match(nothing, [matcher.extract(crop(0, 0))])
+    assert len(matches) == 0

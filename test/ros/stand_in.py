@@ -31,7 +31,7 @@ class StandInLocalizer:
         self.true_focal_px = 0.0  # that images are taken with; 0: they do not tell
         self.slowness_s = 0.15 if map_path == "slow" else 0.0  # per image, on a machine that cannot keep up
 
-    def localize(self, image: np.ndarray, camera: Camera, prior=None) -> Result:
+    def localize(self, image: np.ndarray, camera: Camera, prior=None, mask=None) -> Result:
         self.priors.append(prior)
         time.sleep(self.slowness_s)
         brightness = round(float(image.mean()))

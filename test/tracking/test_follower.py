@@ -99,9 +99,9 @@ def test_what_was_searched_for_before_someone_spoke_is_not_believed(brightness, 
     }
     interrupt, status = says[interruption]
 
-    def interrupted(*query):
+    def interrupted(*query, **more):
         interrupt()
-        return localize(*query)
+        return localize(*query, **more)
 
     robot.localizer.localize = interrupted
     step = robot.see(brightness, NOW_NS - 200_000_000)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deviloc_ros.commands.flags.common import parse_camera, step_of
+from deviloc_ros.commands.flags.masks import attach_masks
 from deviloc_ros.commands.flags.sources import LAYOUTS, open_posed_images
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def pose_images_alone(options: argparse.Namespace, config: Config, workers: Work
     known_distance = parse_distance(*options.known_distance) if options.known_distance else None
     camera = parse_camera(options.camera) if options.camera else None
     images, unreadable = find_images(options.images, camera, options.only or "*", step_of(options), options.camera_per)
+    images = attach_masks(images, options)
     names = [image.name for image in images]  # what is known must be of them: now, not after minutes of work
     if positions:
         check_positions(names, positions)

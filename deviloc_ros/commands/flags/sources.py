@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deviloc_ros.commands.flags.common import add_every, parse_camera, parse_finite, parse_zero_or_more, step_of
 from deviloc_ros.commands.flags.depth import add_depth, attach_depth, plan_depth
+from deviloc_ros.commands.flags.masks import attach_masks
 from deviloc_ros.commands.flags.recordings import add_lens
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ def open_posed_images(options: argparse.Namespace) -> Iterator[Source]:
             source = read_recording(options, folder)
         else:
             source = attach_depth(read_layout(options), options)
-        yield replace(source, images=select_named(source.images, options.only)[::step])
+        images = select_named(source.images, options.only)[::step]
+        yield replace(source, images=attach_masks(images, options))
 
 
 def check_flags(options: argparse.Namespace) -> None:

@@ -44,10 +44,10 @@ class RememberingMatcher(Matcher):
         self._features: dict[bytes, Features] = {}
         self._matches: dict[tuple[bytes, bytes], Matches] = {}
 
-    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
-        key = image.tobytes()
+    def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:
+        key = image.tobytes() + (b"" if used is None else used.tobytes())
         if key not in self._features:
-            self._features[key] = self.matcher.extract(image, keep_dense=True)
+            self._features[key] = self.matcher.extract(image, keep_dense=True, used=used)
         features = self._features[key]
         return features if keep_dense else replace(features, dense=None)
 

@@ -28,6 +28,7 @@ from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.recordings.sampling import Sampled, all_of, every_kth, within_budget
 from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
 from deviloc_ros.evaluation.versions import collect_versions
+from deviloc_ros.imaging import Masks
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
@@ -82,7 +83,13 @@ def images_of(recording: Recording, topics: Topics, plan: Plan, repeated: Repeat
 
 
 def run_offline(
-    recording: Recording, topics: Topics, contents: Contents, plan: Plan, localizer: Localizer, tracking: TrackingConfig
+    recording: Recording,
+    topics: Topics,
+    contents: Contents,
+    plan: Plan,
+    localizer: Localizer,
+    tracking: TrackingConfig,
+    masks: Masks | None = None,
 ) -> tuple[list[Estimate], dict[str, Any]]:
     """Localize every image that the plan lets through as the node would, and say how.
 
@@ -92,7 +99,7 @@ def run_offline(
     warm_up(localizer)
     lens = choose_lens(recording, topics, contents, localizer)
     repeated = Repeated()
-    estimates = OfflineRun(localizer, contents, tracking).run(images_of(recording, topics, plan, repeated))
+    estimates = OfflineRun(localizer, contents, tracking, masks).run(images_of(recording, topics, plan, repeated))
     if not any(estimate.tried for estimate in estimates):
         raise ValueError(f"{recording.path}: {none_tried(estimates, contents)}")
     if repeated.count:

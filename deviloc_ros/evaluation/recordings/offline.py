@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import Recorded
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.frames import Estimate
+from deviloc_ros.imaging import Mask, Masks
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
@@ -24,8 +26,10 @@ from deviloc_ros.types import Evidence, Prior
 class OfflineRun:
     """One pass over a recording: decodes, follows, records, in order of receipt."""
 
-    def __init__(self, localizer: Localizer, contents: Contents, tracking: TrackingConfig) -> None:
-        self._contents = contents
+    def __init__(
+        self, localizer: Localizer, contents: Contents, tracking: TrackingConfig, masks: Masks | None = None
+    ) -> None:
+        self._contents, self._masks = contents, masks
         self._follower = Follower(localizer, tracking, is_planar=contents.rig.two_d)
         self._odometer = Odometer(contents.odom_from_base)
 
@@ -51,7 +55,8 @@ class OfflineRun:
         except NotTried as why:
             return None, step_not_tried(time_ns, why)
         odometry = self._odometry(time_ns)
-        step = self._follower.follow(pixels, camera, base_from_cam, odometry, time_ns, time_ns)
+        mask = find_mask(self._masks, time_ns, camera)
+        step = self._follower.follow(pixels, camera, base_from_cam, odometry, time_ns, time_ns, mask=mask)
         return pixels, replace(step, stages_ms=watch.stages_ms | step.stages_ms)
 
     def state_after(self, step: Step) -> str:
@@ -88,12 +93,18 @@ def estimate_of_skipped(image: Recorded) -> Estimate:
     return Estimate(image.time_ns, stamp_ns(image.message()), Status.REPLACED)
 
 
+def find_mask(masks: Masks | None, time_ns: int, camera: Camera) -> Mask | None:
+    """Return the mask of an image, in a folder by the name that `build-map` gives it. Raises ImageError naming it."""
+    return masks.check(f"{time_ns}.png", (camera.width, camera.height)) if masks else None
+
+
 def localize_again(
-    localizer: Localizer, contents: Contents, image: Recorded, prior: Prior | None
+    localizer: Localizer, contents: Contents, image: Recorded, prior: Prior | None, masks: Masks | None = None
 ) -> tuple[NDArray, Evidence]:
     """Return the pixels of an image, and what its result rests on, with the prior it had. Raises NotTried."""
     message = image.message()
     with not_tried_if_refused(Status.UNDECODABLE):
         pixels = pixels_of(message)
     camera = contents.camera(message.header.frame_id, image.time_ns)
-    return pixels, localizer.localize(pixels, camera, prior).evidence
+    mask = find_mask(masks, stamp_ns(message), camera)
+    return pixels, localizer.localize(pixels, camera, prior, mask=mask).evidence

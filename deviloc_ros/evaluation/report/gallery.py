@@ -15,6 +15,7 @@ from deviloc_ros.bags.topics import Topics
 from deviloc_ros.evaluation.recordings.frames import Frame
 from deviloc_ros.evaluation.recordings.headline import length
 from deviloc_ros.evaluation.recordings.offline import localize_again
+from deviloc_ros.imaging import Masks
 from deviloc_ros.io.match_pictures import best_reference, draw_matches
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried
@@ -43,7 +44,12 @@ def select_worst(frames: list[Frame]) -> list[Frame]:
 
 
 def make_gallery(
-    recording: Recording, topics: Topics, contents: Contents, frames: list[Frame], localizer: Localizer
+    recording: Recording,
+    topics: Topics,
+    contents: Contents,
+    frames: list[Frame],
+    localizer: Localizer,
+    masks: Masks | None = None,
 ) -> Iterator[Picture]:
     """Yield pictures of the worst frames."""
     start_ns = min((f.estimate.stamp_ns for f in frames), default=0)
@@ -51,7 +57,7 @@ def make_gallery(
         e = frame.estimate
         for image in recording.messages((topics.image,), e.received_ns, e.received_ns + 1):
             try:
-                pixels, evidence = localize_again(localizer, contents, image, e.prior)
+                pixels, evidence = localize_again(localizer, contents, image, e.prior, masks)
             except NotTried:
                 continue
             title = f"{(e.stamp_ns - start_ns) * 1e-9:.2f} s: {frame_verdict(frame)}"

@@ -130,13 +130,7 @@ def sample_for_retrieval(features: Features) -> Features:
         return features
     rows = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:CELLS]
     rows = rows.to(features.keypoints.device)
-    return Features(
-        features.keypoints[rows],
-        features.descriptors[rows],
-        features.scores[rows],
-        features.scales[rows],
-        features.size,
-    )
+    return features[rows[features.scores[rows] > 0]]  # cells that a mask hides have score 0
 
 
 def sample_descriptors(descriptors: Iterable[torch.Tensor], views: int) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import cv2
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping
-from deviloc_ros.matching.base import Matcher, no_matches, resolve_device, to_numpy
+from deviloc_ros.matching.base import Matcher, lie_on, no_matches, resolve_device, to_numpy
 from deviloc_ros.types import Features, Matches, Moved
 from deviloc_ros.upstream.checkpoints import load_network
 from deviloc_ros.upstream.precision import half_precision
@@ -45,7 +47,7 @@ class TopicFMMatcher(Matcher):
         self.network = network.prepare(self.device)
 
     @torch.inference_mode()
-    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
+    def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:
         original = (image.shape[1], image.shape[0])
         width, height = network_size(original, self.config.max_image_side_px)
         if not width or not height or image.min() == image.max():
@@ -57,10 +59,11 @@ class TopicFMMatcher(Matcher):
         cells = torch.arange(height * width // CELL_PX**2, device=self.device)
         mapping = PixelMapping(original[0] / width, original[1] / height)
         pixels = cell_pixels(cells, width // CELL_PX).float()
+        keypoints = mapping.to_original(pixels)
         return Features(
-            mapping.to_original(pixels),
+            keypoints,
             found.cells.contiguous(),
-            torch.ones(len(cells), device=self.device),
+            lie_on(used, keypoints).float(),
             mapping.scales(pixels),
             original,
             fine=found.fine,
@@ -74,7 +77,8 @@ class TopicFMMatcher(Matcher):
             pairs = self.network.match(image_features(query, self.device), images, self.threshold) if usable else []
         matches = [no_matches() for _ in references]
         for n, pair in zip(usable, pairs, strict=True):
-            matches[n] = to_matches(pair, query, references[n], self.config.max_keypoints)
+            shown = between_shown(pair, query, references[n])
+            matches[n] = to_matches(shown, query, references[n], self.config.max_keypoints)
         return matches
 
     @property
@@ -112,6 +116,12 @@ def image_features(features: Features, device: torch.device) -> ImageFeatures:
     assert features.fine is not None
     cells = features.descriptors.to(device)
     return ImageFeatures(cells.mT.unflatten(1, (rows, columns)), features.fine.to(device))
+
+
+def between_shown(pair: PairMatches, query: Features, reference: Features) -> PairMatches:
+    """Return the matches of cells that are used in both images: the score of the others is 0."""
+    shown = (query.scores[pair.query_cells] > 0) & (reference.scores.to(query.scores.device)[pair.reference_cells] > 0)
+    return PairMatches(*(getattr(pair, column.name)[shown] for column in fields(pair)))
 
 
 def to_matches(pair: PairMatches, query: Features, reference: Features, most: int) -> Matches:

@@ -187,7 +187,7 @@ class OneLens(StandInLocalizer):
         super().__init__()
         self.model = model
 
-    def localize(self, image, camera, prior=None):
+    def localize(self, image, camera, prior=None, mask=None):
         found = super().localize(image, camera, prior)
         inliers = np.ones(200 if camera.model == self.model else 120, bool)
         return replace(found, evidence=replace(found.evidence, inlier_mask=inliers))

@@ -1,0 +1,64 @@
+"""--mask: which pixels of images are used; and what is shown where something of the robot was noticed in view."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from deviloc_ros.imaging import Masks
+    from deviloc_ros.mapping.views import BuildReport
+    from deviloc_ros.sfm.structure import UnposedImage
+    from deviloc_ros.sources.base import PosedImage
+
+Masked = TypeVar("Masked", "PosedImage", "UnposedImage")
+
+
+def add_mask(parser: argparse._ActionsContainer) -> None:
+    """Add the flag."""
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help="use only what is white in this image, of the size of the camera's; a folder has one for each image, of "
+        "its name",
+    )
+
+
+def find_masks(options: argparse.Namespace) -> Masks | None:
+    """Return what --mask names. Raises ValueError if it is not there."""
+    from deviloc_ros.imaging import Masks
+
+    if getattr(options, "mask", None) is None:  # not a flag of all that read images
+        return None
+    if not options.mask.exists():
+        raise ValueError(f"--mask {options.mask}: no such file or folder")
+    return Masks(options.mask)
+
+
+def attach_masks(images: Sequence[Masked], options: argparse.Namespace) -> list[Masked]:
+    """Return the images with the masks that --mask names for them. Raises ValueError naming a mask that is unusable."""
+    masks = find_masks(options)
+    if masks is None:
+        return list(images)
+    return [replace(i, mask=masks.check(i.name, (i.camera.width, i.camera.height))) for i in images]
+
+
+def show_body(report: BuildReport, images: Sequence[PosedImage], output: Path, *, write_mask: bool = False) -> None:
+    """Say where to see what of the robot was noticed in view: a picture beside the map, and a mask if it is wanted."""
+    from deviloc_ros.mapping.body_picture import draw_body, draw_mask, write_image
+
+    if report.body is None:
+        if write_mask:
+            print("body in view: nothing was noticed, so no mask is written")
+        return
+    picture = output.with_name(f"{output.name}-body.jpg")
+    write_image(picture, draw_body(images, report.body))
+    print(f"body in view: {picture} shows what is not used")
+    if write_mask:
+        mask = output.with_name(f"{output.name}-mask.png")
+        write_image(mask, draw_mask(images[0].camera, report.body))
+        print(f"body in view: {mask} is a mask of it, for --mask")

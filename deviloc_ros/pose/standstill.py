@@ -1,0 +1,131 @@
+"""What stays at its pixel while the camera moves: it moves with the camera, so it is of the robot, or on the lens.
+
+Poses say where what one camera shows at a pixel can lie in others, whatever its depth. Where that is far from the same
+pixel, and a match is there all the same, the match shows nothing of the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.types import Matches, ReferenceView
+
+STAYS_PX = 2.0  # a match no longer than this: what keypoints are off by, and what of a robot shakes
+MUST_MOVE_DEG = 1.5  # beyond errors of poses and calibrations; 14 px of a focal length of 525 px
+FARTHEST = 100.0  # in units of the longest baseline: as good as infinitely far
+DEPTHS = 200  # that are tried: steps of 4 % between baselines of one size
+AROUND_PX = 32.0  # what is of the robot is larger than one keypoint
+
+Posed = tuple[Camera, pycolmap.Rigid3d]
+"""A camera and its cam_from_world."""
+
+
+def count_contradictions(base: Posed, others: Sequence[Posed], pixels: NDArray, stays: NDArray) -> NDArray:
+    """Return (N,) in how many other cameras, at least, what `base` shows at (N, 2) px can not be at the same pixel.
+
+    At each depth that it may have, some cameras would see it elsewhere; the depth with the fewest of these counts.
+    Nothing is nearer to `base` than the nearest of the other cameras is. A pixel without a ray contradicts nothing.
+
+    Args:
+        stays: (others, N) bool, in which of the others each pixel is looked at.
+    """
+    camera, base_from_world = base
+    others_from_base = [other_from_world * base_from_world.inverse() for _, other_from_world in others]
+    rays = unit(camera.rays(pixels))
+    inverse_depths = inverse_depths_of([float(np.linalg.norm(o.translation)) for o in others_from_base])
+    contradicting = np.zeros((len(pixels), len(inverse_depths)), int)
+    for (other, _), other_from_base, looked_at in zip(others, others_from_base, stays, strict=True):
+        rows = np.flatnonzero(looked_at)
+        far = rays[rows] @ other_from_base.rotation.matrix().T
+        shown = unit(far[:, None] + inverse_depths[:, None] * other_from_base.translation)
+        cosine = (shown * unit(other.rays(pixels[rows]))[:, None]).sum(2)
+        contradicting[rows] += cosine < np.cos(np.deg2rad(MUST_MOVE_DEG))  # NaN is not
+    return contradicting.min(1)
+
+
+def inverse_depths_of(baselines_m: Sequence[float]) -> NDArray:
+    """Return (D,) 1 / m, from infinitely far to as near as the nearest of other cameras."""
+    apart = [baseline for baseline in baselines_m if baseline > 0]
+    if not apart:
+        return np.zeros(1)
+    return np.concatenate([[0.0], np.geomspace(1 / (FARTHEST * max(apart)), 1 / min(apart), DEPTHS)])
+
+
+def unit(vectors: NDArray) -> NDArray:
+    """Return (..., 3) of length 1; NaN stays NaN."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def stay(pixels_a: NDArray, pixels_b: NDArray) -> NDArray:
+    """Return (N,) bool: matches of (N, 2) px with (N, 2) px at the same pixel."""
+    return np.linalg.norm(pixels_a - pixels_b, axis=1) <= STAYS_PX
+
+
+def drop_still_matches(matches: list[Matches], references: list[ReferenceView]) -> list[Matches]:
+    """Return the matches of one query without those that are of the robot.
+
+    A query's pixel that stays where it is in several references, where no one point of the world could, shows nothing
+    of the world. Matches that stay near it go, too. One reference alone says nothing: where the query was taken from
+    its place, everything stays.
+    """
+    pixels = [match.query_keypoints.astype(float) for match in matches]
+    still = [
+        np.flatnonzero(stay(px, view.features.keypoints.cpu().numpy()[match.reference_indices]))
+        for px, match, view in zip(pixels, matches, references, strict=True)
+    ]
+    trees = [cKDTree(px[rows]) if len(rows) else None for px, rows in zip(pixels, still, strict=True)]
+    proven = [find_of_robot(number, pixels[number][still[number]], trees, references) for number in range(len(matches))]
+    of_robot = cKDTree(np.concatenate([np.zeros((0, 2)), *proven]))
+    if not of_robot.n:
+        return matches
+    kept = []
+    for match, px, rows in zip(matches, pixels, still, strict=True):
+        keep = np.ones(len(match), bool)
+        keep[rows[near(of_robot, px[rows], AROUND_PX)]] = False
+        kept.append(chosen(match, keep))
+    return kept
+
+
+def find_of_robot(
+    number: int, pixels: NDArray, trees: Sequence[cKDTree | None], references: Sequence[ReferenceView]
+) -> NDArray:
+    """Return those of (N, 2) px, which stay in one reference, that no point of the world explains.
+
+    Args:
+        trees: of the pixels that stay in each reference.
+    """
+    others = [n for n in range(len(references)) if n != number]
+    stays = np.array([near(trees[n], pixels, 2 * STAYS_PX) for n in others]).reshape(len(others), len(pixels))
+    candidates = np.flatnonzero(stays.any(0))
+    if not len(candidates):
+        return np.zeros((0, 2))
+    posed = [(view.camera, view.cam_from_world) for view in references]
+    found = count_contradictions(posed[number], [posed[n] for n in others], pixels[candidates], stays[:, candidates])
+    return pixels[candidates[found > 0]]
+
+
+def near(tree: cKDTree | None, pixels: NDArray, distance_px: float) -> NDArray:
+    """Return (N,) bool: which of (N, 2) px have one of a tree's so near."""
+    if tree is None or not len(pixels):
+        return np.zeros(len(pixels), bool)
+    return np.isfinite(tree.query(pixels, distance_upper_bound=distance_px)[0])
+
+
+def chosen(matches: Matches, keep: NDArray) -> Matches:
+    """Return some of the matches, by (M,) bool."""
+    moved = matches.moved
+    if moved is not None:
+        moved = replace(
+            moved,
+            query_keypoints=moved.query_keypoints[keep],
+            reference_keypoints=moved.reference_keypoints[keep],
+            reference_features=moved.reference_features[keep],
+        )
+    return Matches(matches.query_keypoints[keep], matches.reference_indices[keep], matches.confidence[keep], moved)

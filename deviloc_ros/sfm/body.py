@@ -1,0 +1,188 @@
+"""Something of the robot in view of its camera, noticed in matches that stay at one pixel while the poses move."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deviloc_ros.imaging import Mask, read_used
+from deviloc_ros.matching.base import lie_on
+from deviloc_ros.pose.standstill import count_contradictions, stay
+from deviloc_ros.sources.base import PosedImage
+
+if TYPE_CHECKING:  # whose graphs say what was found
+    from deviloc_ros.sfm.matches import Keypoints, Pair
+    from deviloc_ros.workers.base import Workers
+
+CELLS_ALONG_SIDE = 40  # the longer side; a cell is 16 px of 640
+MIN_PARTNERS = 2  # other views in which a view's cell stays where it is: one may be chance
+MIN_VIEWS, MIN_VIEW_SHARE = 3, 0.05  # in which a cell is seen to stay; a body is there again and again
+GAP_CELLS = 5  # between textured parts of one body
+REACH_CELLS = 3  # how far from what stays in a view the body is in that view, too
+ALWAYS_SHARE = 0.8  # of the views: so much is in view in those, too, that have no matches to tell
+MAX_SHARE = 0.7  # of what has texture: where all of it stays, it is the poses that are wrong
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BodyInView:
+    """What of the robot is in view.
+
+    hidden: by image name, (rows, columns) bool of cells that span the image, for images in which there is something.
+    judged: how many images were looked at.
+    """
+
+    hidden: dict[str, NDArray]
+    judged: int
+
+    @property
+    def cells(self) -> NDArray:
+        """Return the cells that are hidden in half of these images or more, and if there are none, in any."""
+        shapes = [cells.shape for cells in self.hidden.values()]
+        common = max(set(shapes), key=shapes.count)
+        of_all = np.mean([cells for cells in self.hidden.values() if cells.shape == common], axis=0)
+        return of_all >= 0.5 if (of_all >= 0.5).any() else of_all > 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cells.mean():.0%} of the picture stays where it is, in {len(self.hidden)} of {self.judged} views, "
+            "while the camera moves: something of the robot, or on the lens; nothing there is used "
+            "(docs/masks.md: --mask says better where it is)"
+        )
+
+
+def find_body(
+    keypoints: Keypoints, images: Sequence[PosedImage], pairs: Sequence[Pair], workers: Workers
+) -> BodyInView | None:
+    """Look at matches of pairs of images for what stays where it is; None: nothing does.
+
+    Keypoints there are matched no more from now on.
+    """
+    still = find_still_cells(keypoints, images, pairs, workers)
+    by_name = {image.name: image for image in images}
+    flagged = {name: flag_cells(by_name[name], [(by_name[n], c) for n, c in s.items()]) for name, s in still.items()}
+    hidden: dict[str, NDArray] = {}
+    for shape in {cells.shape for cells in flagged.values()}:
+        alike = {name: cells for name, cells in flagged.items() if cells.shape == shape}
+        textured = np.any([Grid.over(by_name[name]).mark(keypoints.pixels(name)) for name in alike], axis=0)
+        hidden |= body_of_views(alike, textured)
+    if not hidden:
+        return None
+    masked = {image.name: image for image in hide_cells(images, hidden)}
+    keypoints.hide_unused(lambda name, keypoints_px: is_used(masked[name], keypoints_px))
+    return BodyInView(hidden, len(flagged))
+
+
+def find_still_cells(
+    keypoints: Keypoints, images: Sequence[PosedImage], pairs: Sequence[Pair], workers: Workers
+) -> dict[str, dict[str, NDArray]]:
+    """Return by name of a compared image, by that of each it was compared with, (rows, columns) bool of what stays."""
+    grids = {image.name: Grid.over(image) for image in images}
+    pixels = {name: keypoints.pixels(name) for name in grids}
+    still: dict[str, dict[str, NDArray]] = {name: {} for pair in pairs for name in pair}
+    for (a, b), rows in zip(pairs, keypoints.match_all(pairs, workers), strict=True):
+        if grids[a].size != grids[b].size:
+            continue
+        pixels_a, pixels_b = pixels[a][rows[:, 0]], pixels[b][rows[:, 1]]
+        cells = grids[a].mark(pixels_a[stay(pixels_a, pixels_b)])
+        if cells.any():
+            still[a][b] = still[b][a] = cells
+    return still
+
+
+def flag_cells(image: PosedImage, compared: Sequence[tuple[PosedImage, NDArray]]) -> NDArray:
+    """Return (rows, columns) bool: cells of an image that stay in others, where no point of the world could in so many.
+
+    Args:
+        compared: images with the cells that stay in them.
+    """
+    grid = Grid.over(image)
+    flagged = np.zeros(grid.shape, bool)
+    if len(compared) < MIN_PARTNERS:
+        return flagged
+    stays = np.array([cells for _, cells in compared])
+    rows, columns = np.nonzero(stays.sum(0) >= MIN_PARTNERS)
+    others = [(other.camera, other.cam_from_world) for other, _ in compared]
+    posed = (image.camera, image.cam_from_world)
+    contradictions = count_contradictions(posed, others, grid.centres(rows, columns), stays[:, rows, columns])
+    flagged[rows, columns] = contradictions >= MIN_PARTNERS
+    return flagged
+
+
+def body_of_views(flagged: dict[str, NDArray], textured: NDArray) -> dict[str, NDArray]:
+    """Return the hidden cells of views of one shape; none without a body.
+
+    Args:
+        flagged: cells of each that were seen to stay. textured: those that show anything in any of them.
+    """
+    least = max(MIN_VIEWS, MIN_VIEW_SHARE * len(flagged))
+    seen = np.sum(list(flagged.values()), axis=0) >= least
+    if not seen.any() or seen.sum() > MAX_SHARE * textured.sum():
+        return {}
+    region = grown(filled(seen), 1)
+    hidden = {name: region & grown(cells & seen, REACH_CELLS) for name, cells in flagged.items()}
+    always = np.mean(list(hidden.values()), axis=0) >= ALWAYS_SHARE
+    hidden = {name: cells | always for name, cells in hidden.items()}
+    return {name: cells for name, cells in hidden.items() if cells.any()}
+
+
+def filled(cells: NDArray) -> NDArray:
+    """Return the cells with narrow gaps between them closed, up to the border of the picture, too."""
+    kernel = np.ones((GAP_CELLS, GAP_CELLS), np.uint8)
+    return cv2.morphologyEx(cells.astype(np.uint8), cv2.MORPH_CLOSE, kernel).astype(bool)
+
+
+def grown(cells: NDArray, by: int) -> NDArray:
+    """Return the cells and those that are at most so many away."""
+    return cv2.dilate(cells.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8)).astype(bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Square cells over an image of `size` (w, h) px; shape: (rows, columns)."""
+
+    size: tuple[int, int]
+    shape: tuple[int, int]
+
+    @staticmethod
+    def over(image: PosedImage) -> Grid:
+        """Return that over an image."""
+        width, height = image.camera.width, image.camera.height
+        side_px = max(width, height) / CELLS_ALONG_SIDE
+        return Grid((width, height), (max(1, round(height / side_px)), max(1, round(width / side_px))))
+
+    @property
+    def cell_px(self) -> NDArray:
+        """Return (2,) width and height of a cell."""
+        return np.array(self.size) / self.shape[::-1]
+
+    def mark(self, pixels: NDArray) -> NDArray:
+        """Return (rows, columns) bool: the cells that (N, 2) px lie in."""
+        cells = np.zeros(self.shape, bool)
+        most = np.array(self.shape[::-1]) - 1
+        columns, rows = np.clip((pixels + 0.5) / self.cell_px, 0, most).astype(int).T
+        cells[rows, columns] = True
+        return cells
+
+    def centres(self, rows: NDArray, columns: NDArray) -> NDArray:
+        """Return (N, 2) px of the middles of cells."""
+        return (np.stack([columns, rows], 1) + 0.5) * self.cell_px - 0.5
+
+
+def hide_cells(images: Sequence[PosedImage], hidden: dict[str, NDArray]) -> list[PosedImage]:
+    """Return the images with masks that hide cells, by image name, beside what their masks hide already."""
+    return [
+        replace(image, mask=replace(image.mask or Mask(), hidden=hidden[image.name])) if image.name in hidden else image
+        for image in images
+    ]
+
+
+def is_used(image: PosedImage, pixels: NDArray) -> NDArray:
+    """Return (N,) bool: which of (N, 2) px an image's mask lets be used."""
+    used = read_used(image.mask, (image.camera.width, image.camera.height))
+    return lie_on(used, torch.from_numpy(pixels)).numpy()
