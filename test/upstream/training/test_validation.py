@@ -78,8 +78,8 @@ def test_each_epoch_is_validated_on_scenes_that_are_not_trained_on(two_scenes, t
     metadata = MegaDepth(two_scenes).metadata
     both = {"0001": metadata["0001"], "0002": metadata["0001"]}
     monkeypatch.setattr("deviloc_ros.upstream.training.megadepth.read_published", lambda path: both)
-    monkeypatch.setattr("deviloc_ros.upstream.training.loop.Trainer.step", lambda self, batch: 1.0)
-    monkeypatch.setattr("deviloc_ros.upstream.training.loop.MegaDepth.sample", lambda *_: None)
+    monkeypatch.setattr("deviloc_ros.upstream.training.loop.Trainer.take_step", lambda self, batch: 1.0)
+    monkeypatch.setattr("deviloc_ros.upstream.training.loop.MegaDepth.draw_sample", lambda *_: None)
     monkeypatch.setattr(Validation, "pose_auc", lambda self, lifting: [0.1, 0.2, len(self)])
     settings, output = replace(SETTINGS, epochs=2), tmp_path / "deviloc.safetensors"
     progress = train_deviloc(two_scenes, output, settings, "random", ("0001",), 0, ("0002",))
