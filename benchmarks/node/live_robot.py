@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_srvs.srv import Empty
 from tf2_msgs.msg import TFMessage
 
-from deviloc_ros.bags.writer import distortion
+from deviloc_ros.bags.writer import distortion_to_ros
 from deviloc_ros.camera import Camera
 from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg, transform_msg
 from deviloc_ros.ros.spinning_thread import ListeningThread
@@ -137,7 +137,7 @@ class LiveRobot(Node):
 
 def make_info_msg(camera: Camera, frame: str) -> Any:
     """Return the camera_info of an unrectified image."""
-    model, coefficients = distortion(camera)
+    model, coefficients = distortion_to_ros(camera)
     msg = CameraInfo(width=camera.width, height=camera.height, distortion_model=model, d=coefficients)
     msg.k = np.asarray(camera.colmap.calibration_matrix(), float).reshape(-1)
     msg.header.frame_id = frame

@@ -14,7 +14,7 @@ from deviloc_ros.evaluation.summary_table import (
     format_summaries,
     summary_cells,
 )
-from deviloc_ros.status import explain
+from deviloc_ros.status import explain_word
 
 Summary = dict[str, Any]
 RECALLS = ("1cm_1deg", "2cm_2deg", "5cm_5deg")
@@ -191,7 +191,7 @@ def render_unknown_places(results: list[Any]) -> str:
     """Render what became of images of other places and of the map's own, and how far their evidence reaches."""
     lines = []
     for one in results[0]:
-        outcomes = ", ".join(f"{explain(name)}: {count}" for name, count in one["outcomes"].items())
+        outcomes = ", ".join(f"{explain_word(name)}: {count}" for name, count in one["outcomes"].items())
         spans = ["{:g} to {:g}".format(*one["inliers"])]
         spans += ["{:.3f} to {:.3f}".format(*one[name]) for name in ("inlier_ratio", "coverage")]
         lines.append((one["images"], str(one["queries"]), outcomes, *spans))

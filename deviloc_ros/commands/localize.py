@@ -20,7 +20,7 @@ from deviloc_ros.commands.flags.common import (
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
     from deviloc_ros.localizer import Localizer
-    from deviloc_ros.sources.pictures import Picture
+    from deviloc_ros.sources.pictures import QueryPicture
     from deviloc_ros.types import Result
 
 STANDARD_OUTPUT = Path("-")
@@ -104,7 +104,9 @@ def create_album(folder: Path | None, localizer: Localizer) -> Any:
     return Album(folder, localizer.map)
 
 
-def localize_picture(localizer: Localizer, picture: Picture, camera: Camera, *, guess: bool) -> tuple[Camera, Result]:
+def localize_picture(
+    localizer: Localizer, picture: QueryPicture, camera: Camera, *, guess: bool
+) -> tuple[Camera, Result]:
     """Return the camera that was used and what became of a picture."""
     from deviloc_ros.sfm.structure import guess_camera
     from deviloc_ros.status import Status
