@@ -1,1 +1,1 @@
-"""What only this repository needs: the tables of docs/, and the measurements they rest on. Not part of the package."""
+"""Make the tables of docs/ and the measurements they rest on: what only this repository needs."""

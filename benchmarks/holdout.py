@@ -1,4 +1,4 @@
-"""pin-holdout: hide most landmarks of a view, predict their depths from the rest."""
+"""Hide most landmarks of a view and predict their depths from the rest: pin-holdout."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SURE_OBSERVATIONS = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HoldoutView:
-    """One view with its landmarks.
+    """Hold one view with its landmarks.
 
     in_cam: (M, 3) m. rays: (M, 3). features: (M, C). depth_stds: (M,) relative. observations: (M,) views each.
     """
@@ -47,15 +47,18 @@ class HoldoutView:
 
 
 def load_views(scene: str, data: Path) -> list[HoldoutView]:
-    """Views of a scene with enough landmarks, triangulated over all its images (kitchen: scored on seq-02 only)."""
+    """Return views of a scene with enough landmarks, triangulated over all its images (kitchen.
+
+    Scored on seq-02 only).
+    """
     folder = data / SCENES[scene]
     images = read_model(folder / "sfm_gt", folder if scene == "kitchen" else folder / "images").images
     triangulated = triangulate_landmarks(images, match_sift(images, Serial()))
-    landmarks, observations = well_observed(add_depth_stds(images, triangulated))
+    landmarks, observations = select_well_observed(add_depth_stds(images, triangulated))
     scored = [image for image in images if scene != "kitchen" or image.name.startswith("seq-02")]
     matcher = create_matcher(MatcherConfig(name="xfeat"))
     return [
-        holdout_view(
+        make_holdout_view(
             image, landmarks[image.name], observations, matcher.extract(read_gray(image.path), keep_dense=True)
         )
         for image in scored
@@ -63,17 +66,21 @@ def load_views(scene: str, data: Path) -> list[HoldoutView]:
     ]
 
 
-def well_observed(landmarks: dict[str, Landmarks]) -> tuple[dict[str, Landmarks], dict[int, int]]:
-    """Landmarks that MIN_OBSERVATIONS views or more observe, and by id how many do; those of two are too noisy."""
+def select_well_observed(landmarks: dict[str, Landmarks]) -> tuple[dict[str, Landmarks], dict[int, int]]:
+    """Return landmarks that MIN_OBSERVATIONS views or more observe, and by id how many do.
+
+    Those of two are too noisy.
+    """
     counts = Counter(np.concatenate([observed.ids for observed in landmarks.values()]).tolist())
     trusted = {id_: count for id_, count in counts.items() if count >= MIN_OBSERVATIONS}
     kept = {name: observed[np.isin(observed.ids, list(trusted))] for name, observed in landmarks.items()}
     return kept, trusted
 
 
-def holdout_view(
+def make_holdout_view(
     image: PosedImage, landmarks: Landmarks, observations: dict[int, int], features: Features
 ) -> HoldoutView:
+    """Return one view with the landmarks that are usable in it."""
     in_cam = transform_points(image.cam_from_world, landmarks.points_in_world)
     rays = image.camera.rays(landmarks.keypoints)
     usable = (in_cam[:, 2] > 1e-6) & np.isfinite(rays).all(1)
@@ -86,7 +93,7 @@ def holdout_view(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """Of all views together: (N,) relative depth errors, confidences, and how many views observe what was hidden."""
+    """Hold of all views (N,) relative depth errors, confidences, and how many views observe what was hidden."""
 
     errors: NDArray
     confidence: NDArray
@@ -94,12 +101,12 @@ class Answers:
 
     @property
     def sure(self) -> NDArray:
-        """(N,) whether the truth is."""
+        """Return (N,) whether the truth is sure."""
         return self.observations >= SURE_OBSERVATIONS
 
 
-def predict(views: list[HoldoutView], inference: PointInference, given_count: int, seed: int = 0) -> Answers:
-    """Depths of hidden landmarks from the given ones; the split of each view depends on `seed` alone."""
+def predict_hidden(views: list[HoldoutView], inference: PointInference, given_count: int, seed: int = 0) -> Answers:
+    """Predict depths of hidden landmarks from the given ones; the split of each view depends on `seed` alone."""
     columns = []
     for number, view in enumerate(views):
         order = np.random.default_rng([seed, number]).permutation(len(view.in_cam))
@@ -120,8 +127,11 @@ def predict(views: list[HoldoutView], inference: PointInference, given_count: in
     return Answers(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
-def score(answers: Answers) -> dict[str, float]:
-    """Median error, share of right answers, that share among the more confident half, and where the truth is sure."""
+def score_answers(answers: Answers) -> dict[str, float]:
+    """Return median error and share of right answers.
+
+    Of all, of the more confident half, and where the truth is sure.
+    """
     errors = answers.errors
     confident = np.argsort(-answers.confidence, kind="stable")[: len(errors) // 2]
     return {
@@ -135,7 +145,7 @@ def score(answers: Answers) -> dict[str, float]:
 def evaluate_holdout(
     data: Path, pin: PointInference, landmarks: tuple[int, ...] = (64, 256), say: Callable[[str], None] = print
 ) -> tuple[list[dict[str, object]], dict[str, Reliability]]:
-    """One cell per scene and number of given landmarks: PIN beside 4-NN interpolation on the same split.
+    """Return one cell per scene and number of given landmarks: PIN beside 4-NN interpolation on the same split.
 
     And, by the cell's name, how far PIN's confidence is to be believed.
     """
@@ -145,16 +155,16 @@ def evaluate_holdout(
     for scene in SCENES:
         views = load_views(scene, data)
         for count in landmarks:
-            answers = predict(views, pin, count)
+            answers = predict_hidden(views, pin, count)
             diagram = bin_by_confidence(answers.confidence, answers.errors < RIGHT_DEPTH_ERROR)
             diagrams[f"{scene}, {count} landmarks"] = diagram
             cell: dict[str, object] = {
                 "scene": scene,
                 "landmarks": count,
                 "views": len(views),
-                "pin": {**score(answers), "calibration_error": diagram.calibration_error},
+                "pin": {**score_answers(answers), "calibration_error": diagram.calibration_error},
                 "reliability": {name: values.tolist() for name, values in asdict(diagram).items()},
-                "interpolation": score(predict(views, interpolation, count)),
+                "interpolation": score_answers(predict_hidden(views, interpolation, count)),
             }
             cells.append(cell)
             say(f"{scene} {count}: pin {cell['pin']}, interpolation {cell['interpolation']}")

@@ -1,4 +1,4 @@
-"""The kitchen mapped from what robots have: posed images, odometry that drifts, images alone."""
+"""Map the kitchen from what robots have: posed images, odometry that drifts, images alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ONTO_MODEL = "map align {map} --colmap {kitchen}/sfm_gt"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a map is made: commands, in order, in a folder that all recipes share.
+    """Say how a map is made: commands, in order, in a folder that all recipes share.
 
     map: its folder; a recipe may go on with the map of the one before it.
     """
@@ -69,14 +69,14 @@ RECIPES = (
 )
 
 
-def commands_of(recipe: Recipe, data: Path) -> list[list[str]]:
-    """The words of its commands, placeholders replaced."""
+def fill_commands(recipe: Recipe, data: Path) -> list[list[str]]:
+    """Return the words of a recipe's commands, placeholders replaced."""
     values = {"kitchen": data / "7scenes" / "redkitchen", "map": recipe.map}
     return [[word.format(**values) for word in command.split()] for command in recipe.commands]
 
 
 def measure_recipes(data: Path, every: int, recipes: tuple[Recipe, ...] = RECIPES) -> list[dict[str, Any]]:
-    """A summary of the queries on each map, with the seconds of CPU a view and the memory that building took.
+    """Return a summary of the queries on each map, with the seconds of CPU a view and the memory that building took.
 
     Raises:
         ValueError: a command failed; its own message is shown before.
@@ -86,19 +86,19 @@ def measure_recipes(data: Path, every: int, recipes: tuple[Recipe, ...] = RECIPE
         folder, data = Path(name), data.absolute()
         for recipe in tqdm(recipes, desc="maps", unit="map", dynamic_ncols=True):
             spent = {}
-            for words in commands_of(recipe, data):
-                usage = run(words, folder)
+            for words in fill_commands(recipe, data):
+                usage = run_command(words, folder)
                 if words[0] == "build-map":
                     spent = {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_gb": usage.ru_maxrss / 1e6}
             written = folder / "summary.json"
             query = ["evaluate", PROTOCOL, "--map", recipe.map, "--data", str(data), "--json", written.name]
-            run([*query, "--every", str(every)], folder)
+            run_command([*query, "--every", str(every)], folder)
             summaries.append({"source": recipe.name, **spent, **json.loads(written.read_text())})
     return summaries
 
 
-def run(words: list[str], folder: Path) -> Any:
-    """One of our commands in a process of its own; what it used of the machine."""
+def run_command(words: list[str], folder: Path) -> Any:
+    """Run one of our commands in a process of its own; return what it used of the machine."""
     process = subprocess.Popen([sys.executable, "-m", "deviloc_ros", *words], cwd=folder, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

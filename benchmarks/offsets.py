@@ -1,4 +1,4 @@
-"""What the corrections of the XFeat matchers are worth: matches with the same images moved by known amounts."""
+"""Measure what the corrections of the XFeat matchers are worth, on images moved by known amounts."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ NOISE = 5.0  # standard deviation [gray levels]
 
 
 class AsReleased(XFeatSemiDense):
-    """Keypoints at the corners of cells, offsets about 4, as the mean of the softmax gives them."""
+    """Put keypoints at the corners of cells and offsets about 4, as the mean of the softmax gives them."""
 
     cell_centre_px, offset_centre, offset_gain = 0.0, 4, 1.0
 
 
 class Centred(AsReleased):
-    """Offsets about 3."""
+    """Centre offsets about 3."""
 
     offset_centre = 3
 
 
 class Scaled(Centred):
-    """And times 1.2."""
+    """Multiply offsets by 1.2 as well."""
 
     offset_gain = XFeatSemiDense.offset_gain
 
 
 class WholePixels(XFeatLighterGlue):
-    """Keypoints on whole pixels."""
+    """Keep keypoints on whole pixels."""
 
     @staticmethod
     def refine_peaks(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
@@ -66,8 +66,8 @@ SPARSE: dict[str, type[XFeat]] = {
 }
 
 
-def offset_errors(data: Path, every: int) -> list[dict[str, Any]]:
-    """Median error of the matched pixel [px] by variant, over all motions and by motion.
+def measure_offsets(data: Path, every: int) -> list[dict[str, Any]]:
+    """Return the median error of the matched pixel [px] by variant, over all motions and by motion.
 
     Raises:
         SourceError: the data is not there.
@@ -78,7 +78,7 @@ def offset_errors(data: Path, every: int) -> list[dict[str, Any]]:
     for name, variant in (SEMI_DENSE | SPARSE).items():
         matcher = variant(MatcherConfig())
         by_motion = [
-            np.concatenate([errors_px(matcher, gray, motion, seed) for seed, gray in enumerate(images)])
+            np.concatenate([match_errors_px(matcher, gray, motion, seed) for seed, gray in enumerate(images)])
             for motion in tqdm(MOTIONS, desc=name, unit="motion", dynamic_ncols=True)
         ]
         medians = [float(np.median(errors)) for errors in by_motion]
@@ -86,8 +86,8 @@ def offset_errors(data: Path, every: int) -> list[dict[str, Any]]:
     return found
 
 
-def errors_px(matcher: XFeat, gray: NDArray, motion: Motion, seed: int) -> NDArray:
-    """(M,) distances [px] of matched pixels from where they were moved to."""
+def match_errors_px(matcher: XFeat, gray: NDArray, motion: Motion, seed: int) -> NDArray:
+    """Return (M,) distances [px] of matched pixels from where they were moved to."""
     turn_deg, scale, shift_px = motion
     height, width = gray.shape
     moved_from_still = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn_deg, scale)

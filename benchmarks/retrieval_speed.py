@@ -1,4 +1,4 @@
-"""How the search for views that look alike scales: descriptors of as many simulated views as one likes, on disk."""
+"""Measure how the search for similar views scales, with descriptors of any number of simulated views on disk."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ FOUND = 10
 BATCH = 8192
 
 
-def simulated(views: int, size: int, path: Path) -> torch.Tensor:
-    """(views, size) half-precision unit descriptors in a file, in groups of views of one place."""
+def simulate_descriptors(views: int, size: int, path: Path) -> torch.Tensor:
+    """Write (views, size) half-precision unit descriptors to a file, in groups of views of one place."""
     rng = np.random.default_rng(0)
     mixing = (rng.standard_normal((LATENT, size)) / LATENT**0.5).astype(np.float32)
     stored = np.memmap(path, np.float16, "w+", shape=(views, size))
@@ -43,21 +43,21 @@ def simulated(views: int, size: int, path: Path) -> torch.Tensor:
     return torch.from_numpy(np.memmap(path, np.float16, "r+", shape=(views, size)))
 
 
-def queries_of(descriptors: torch.Tensor, count: int) -> torch.Tensor:
-    """(count, D) descriptors of views seen again, with noise of their own."""
+def simulate_queries(descriptors: torch.Tensor, count: int) -> torch.Tensor:
+    """Return (count, D) descriptors of views seen again, with noise of their own."""
     rows = descriptors[:: max(1, len(descriptors) // count)][:count].float()
     noise = torch.randn(rows.shape, generator=torch.Generator().manual_seed(1)) / rows.shape[1] ** 0.5
     return normalize(rows + 0.5 * noise, dim=1)
 
 
-def exact(descriptors: torch.Tensor, queries: torch.Tensor) -> list[set[int]]:
-    """The rows most similar to each query, by comparing all of them."""
+def search_exactly(descriptors: torch.Tensor, queries: torch.Tensor) -> list[set[int]]:
+    """Return the rows most similar to each query, by comparing all of them."""
     scores = [queries @ rows.float().T for rows in tqdm(descriptors.split(BATCH), desc="comparing all", unit="batch")]
     return [set(best_rows(row.numpy(), FOUND).tolist()) for row in torch.cat(scores, 1)]
 
 
 class MemoryPeak:
-    """The most memory of its own that this process had in the context [GB]; pages of mapped files do not count."""
+    """Watch the most memory of its own that this process has in the context [GB]; mapped files do not count."""
 
     def __enter__(self) -> MemoryPeak:
         self.gb, self._done = 0.0, threading.Event()
@@ -84,7 +84,7 @@ def measure_retrieval(views: int, size: int, queries: int, folder: Path | None =
         folder: where `views * size * 2` bytes fit; by default the system's temporary folder.
     """
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        descriptors = simulated(views, size, Path(name) / "descriptors")
+        descriptors = simulate_descriptors(views, size, Path(name) / "descriptors")
         with MemoryPeak() as peak:
             start = time.perf_counter()
             learned = ViewIndex.learn(descriptors)
@@ -92,7 +92,7 @@ def measure_retrieval(views: int, size: int, queries: int, folder: Path | None =
         stored = write_tensors(Path(name), "index-", learned.to_tensors())
         start = time.perf_counter()
         index = ViewIndex.from_tensors(read_tensors(Path(name), stored), views, size)
-        retrieval, asked = Retrieval(descriptors, None, index), queries_of(descriptors, queries)
+        retrieval, asked = Retrieval(descriptors, None, index), simulate_queries(descriptors, queries)
         retrieval.nearest(asked[0], FOUND)
         open_s = time.perf_counter() - start
         found, times_ms = [], []
@@ -101,7 +101,7 @@ def measure_retrieval(views: int, size: int, queries: int, folder: Path | None =
             found.append(set(retrieval.nearest(query, FOUND).tolist()))
             times_ms.append(1e3 * (time.perf_counter() - start))
         index_mb = (Path(name) / stored.file).stat().st_size / 1e6
-        shared = [len(a & b) / FOUND for a, b in zip(found, exact(descriptors, asked), strict=True)]
+        shared = [len(a & b) / FOUND for a, b in zip(found, search_exactly(descriptors, asked), strict=True)]
     return {
         "views": views,
         "dimensions": size,

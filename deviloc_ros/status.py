@@ -1,4 +1,4 @@
-"""What became of an image, in one word each: the words of diagnostics, of ~/status, of frames.csv and of summaries."""
+"""Name what became of an image, in the words of diagnostics, of ~/status, of frames.csv and of summaries."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ NOT_TRIED = frozenset(
 
 
 class NotTried(Exception):
-    """Raised for an image that cannot be localized for a reason outside the image's content."""
+    """Raise for an image that cannot be localized for a reason outside the image's content."""
 
     def __init__(self, status: Status, detail: str = "") -> None:
         super().__init__(detail or status.sentence)
@@ -114,6 +114,6 @@ def not_tried_if_refused(status: Status) -> Iterator[None]:
         raise NotTried(status, str(error)) from error
 
 
-def explain(word: str) -> str:
+def explain_word(word: str) -> str:
     """Return the sentence of a status by its key; a word of another version explains itself."""
     return Status[word.upper()].sentence if word.upper() in Status.__members__ else word

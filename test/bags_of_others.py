@@ -51,21 +51,21 @@ def drive(
     """
     with BagWriter(path) as bag:
         if tf:
-            bag.transform(START_NS, "base_link", "camera_optical", BASE_FROM_CAM, static=True)
+            bag.write_transform(START_NS, "base_link", "camera_optical", BASE_FROM_CAM, static=True)
         for number, brightness in enumerate(brightnesses):
             time_ns = stamp(number)
             pixels = np.full((48, 64, 3), 0 if number in lost else brightness, np.uint8)
             if tf:
-                bag.transform(time_ns, "odom", "base_link", map_from_base(brightness - 10))
-            bag.pose(TRUTH, time_ns, "map", map_from_base(brightness))
+                bag.write_transform(time_ns, "odom", "base_link", map_from_base(brightness - 10))
+            bag.write_pose(TRUTH, time_ns, "map", map_from_base(brightness))
             for camera in cameras:
                 if info:
-                    bag.camera_info(f"{camera}/camera_info", time_ns, "camera_optical", CAMERA)
+                    bag.write_camera_info(f"{camera}/camera_info", time_ns, "camera_optical", CAMERA)
                 if compressed:
                     data = cv2.imencode(".png", pixels)[1].tobytes()
-                    bag.compressed_image(f"{camera}/image/compressed", time_ns, "camera_optical", data, "png")
+                    bag.write_compressed_image(f"{camera}/image/compressed", time_ns, "camera_optical", data, "png")
                 else:
-                    bag.image(f"{camera}/image", time_ns, "camera_optical", pixels)
+                    bag.write_image(f"{camera}/image", time_ns, "camera_optical", pixels)
     return path
 
 

@@ -12,7 +12,7 @@ import pytest
 from deviloc_ros import __version__
 from deviloc_ros.cli import main
 from deviloc_ros.maps.store import Map
-from deviloc_ros.sources.colmap import reconstruction_of
+from deviloc_ros.sources.colmap import build_reconstruction
 
 SUMMARY_KEYS = {
     "protocol", "matcher", "lift", "references", "retrieval", "queries", "localized", "wrong_fixes",
@@ -30,7 +30,7 @@ def status_of(*arguments) -> int:
 def model(room, tmp_path_factory):
     """The room's views as a COLMAP model without points."""
     folder = tmp_path_factory.mktemp("model")
-    reconstruction_of(room.images).write_text(str(folder))
+    build_reconstruction(room.images).write_text(str(folder))
     return folder
 
 

@@ -1,1 +1,1 @@
-"""The node measured over DDS."""
+"""Measure the node over DDS."""

@@ -1,4 +1,4 @@
-"""A robot that lives through a drive now: sends images and odometry at their rate, and notes what comes back."""
+"""Play a robot that lives through a drive now: send images and odometry at their rate, and note what comes back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_srvs.srv import Empty
 from tf2_msgs.msg import TFMessage
 
-from deviloc_ros.bags.writer import distortion
+from deviloc_ros.bags.writer import distortion_to_ros
 from deviloc_ros.camera import Camera
 from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg, transform_msg
 from deviloc_ros.ros.spinning_thread import ListeningThread
@@ -28,7 +28,7 @@ LIMIT_S = 120.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """An image as the bytes of its file, the odometry (seconds after the image, odom_from_base), the truth if known."""
+    """Hold an image file's bytes, the odometry (seconds after the image, odom_from_base), and the truth if known."""
 
     file: bytes
     camera: Camera
@@ -38,7 +38,7 @@ class Shot:
 
 @dataclass(slots=True)
 class Notes:
-    """What came back, by wall time [ns]. poses: by the stamp of their image, arrival and map_from_base."""
+    """Hold what came back, by wall time [ns]. poses: by the stamp of their image, arrival and map_from_base."""
 
     sent: list[int] = field(default_factory=list)  # stamps of the images
     poses: dict[int, tuple[int, pycolmap.Rigid3d]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Notes:
 
 
 class LiveRobot(Node):
-    """Sends and listens; messages are received in a thread of their own. Use it as a context."""
+    """Send and listen; messages are received in a thread of their own. Use it as a context."""
 
     def __init__(self, base_from_cam: pycolmap.Rigid3d) -> None:
         super().__init__("live_robot")
@@ -72,21 +72,21 @@ class LiveRobot(Node):
         self._thread.close()
         self.destroy_node()
 
-    def wait_for(self, value: str, key: str = "lifecycle", limit_s: float = LIMIT_S) -> None:
-        """Wait until diagnostics say so. Raises TimeoutError."""
+    def wait_for_status(self, value: str, key: str = "lifecycle", limit_s: float = LIMIT_S) -> None:
+        """Wait until diagnostics say so; raise TimeoutError."""
         deadline_s = time.monotonic() + limit_s
         while self.notes.status.get(key) != value:
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"{key} is {self.notes.status.get(key)!r}, not {value!r} within {limit_s:.0f} s")
             time.sleep(0.05)
 
-    def settled_status(self) -> dict[str, str]:
-        """Diagnostics after all that is under way."""
+    def read_settled_status(self) -> dict[str, str]:
+        """Return the diagnostics after all that is under way."""
         time.sleep(3.0)
         return dict(self.notes.status)
 
     def start_anew(self) -> Notes:
-        """The node forgets its pose, and notes are empty."""
+        """Make the node forget its pose, and begin empty notes."""
         if not self._forget.wait_for_service(LIMIT_S):
             raise TimeoutError("the node offers no reinitialize_global_localization")
         done = threading.Event()
@@ -111,7 +111,7 @@ class LiveRobot(Node):
         if shot.odometry:
             self._moving.sendTransform(transform_msg(shot.odometry[0][1], time_ns, "odom", "base_link"))
         self._static.sendTransform(transform_msg(self._base_from_cam, 0, "base_link", frame))
-        self._infos.publish(info_msg(shot.camera, frame))
+        self._infos.publish(make_info_msg(shot.camera, frame))
         msg = CompressedImage(format="jpeg", data=shot.file)
         msg.header.frame_id, msg.header.stamp = frame, time_msg(time_ns)
         self.notes.sent.append(time_ns)
@@ -135,9 +135,9 @@ class LiveRobot(Node):
                 self.notes.status = {value.key: value.value for value in status.values}
 
 
-def info_msg(camera: Camera, frame: str) -> Any:
-    """The camera_info of an unrectified image."""
-    model, coefficients = distortion(camera)
+def make_info_msg(camera: Camera, frame: str) -> Any:
+    """Return the camera_info of an unrectified image."""
+    model, coefficients = distortion_to_ros(camera)
     msg = CameraInfo(width=camera.width, height=camera.height, distortion_model=model, d=coefficients)
     msg.k = np.asarray(camera.colmap.calibration_matrix(), float).reshape(-1)
     msg.header.frame_id = frame

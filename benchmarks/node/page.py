@@ -1,4 +1,4 @@
-"""The page docs/node-benchmarks.md: what was measured, on what, and how."""
+"""Write the page docs/node-benchmarks.md: what was measured, on what, and how."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ after a jump needs several images that agree (`tracking.confirmations`); odometr
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """What was measured, under a heading."""
+class PageTable:
+    """Hold what was measured, under a heading."""
 
     heading: str
     rows: list[Row]
@@ -36,8 +36,8 @@ class Table:
         return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in self.rows)])
 
 
-def page(tables: list[Table], device: str, load: float) -> str:
-    """The whole page. device: torch's name of it. load: load average of the machine before the run."""
+def make_page(tables: list[PageTable], device: str, load: float) -> str:
+    """Make the whole page; `device` is torch's name of it, `load` the machine's load average before the run."""
     introduction = INTRODUCTION.format(
         cores=os.cpu_count(), device=device, load=f"{load:.1f}", wrong_m=WRONG_FIX_M, wrong_deg=WRONG_FIX_DEG
     )

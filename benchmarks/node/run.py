@@ -1,4 +1,4 @@
-"""`bench node`: starts the node with a map of the kitchen and lets a live robot drive, stand and be carried away."""
+"""Start the node with a map of the kitchen and let a live robot drive, stand and be carried away: `bench node`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from benchmarks.node.measures import (
     bench_idle,
     bench_kidnapping,
     bench_unknown_places,
-    drive_shots,
-    kidnapped_shots,
-    unknown_shots,
+    load_unknown_shots,
+    make_drive,
+    make_kidnapped_drive,
 )
-from benchmarks.node.page import Table, page
+from benchmarks.node.page import PageTable, make_page
 from deviloc_ros.config import Config
 from deviloc_ros.demo import find_shipped, read_tail
 from deviloc_ros.demo.processes import run_module, treat_sigterm_as_interrupt
@@ -56,25 +56,25 @@ def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config:
                 run_module("deviloc_ros.ros", *arguments, env=dict(os.environ), log=log) as node,
                 LiveRobot(BASE_FROM_CAM) as robot,
             ):
-                tables = measure(robot, world, data, node.pid, unknown_s)
-                return page(tables, robot.notes.status["device"], load)
+                tables = run_all(robot, world, data, node.pid, unknown_s)
+                return make_page(tables, robot.notes.status["device"], load)
         except TimeoutError as error:
             raise ValueError(f"{error}; the node's last words:\n{read_tail(log)}") from error
         finally:
             rclpy.try_shutdown()
 
 
-def measure(robot: LiveRobot, world: World, data: Path, pid: int, unknown_s: float) -> list[Table]:
-    """All benchmarks, one after the other; each begins with a node that knows of no pose."""
-    robot.wait_for("active")
-    shots = drive_shots(world.frames, world.camera, world.rate_hz)
+def run_all(robot: LiveRobot, world: World, data: Path, pid: int, unknown_s: float) -> list[PageTable]:
+    """Run all benchmarks, one after the other; each begins with a node that knows of no pose."""
+    robot.wait_for_status("active")
+    shots = make_drive(world.frames, world.camera, world.rate_hz)
     tables = [bench_drive(robot, shots, world.rate_hz, 1 / NodeConfig().tf_publish_rate_hz)]
     print(tables[-1], flush=True)
     tables.append(bench_idle(robot, pid))
     print(tables[-1], flush=True)
-    carried, jumps = kidnapped_shots(world.frames, world.camera, world.rate_hz)
+    carried, jumps = make_kidnapped_drive(world.frames, world.camera, world.rate_hz)
     tables.append(bench_kidnapping(robot, carried, jumps, world.rate_hz))
     print(tables[-1], flush=True)
-    tables.append(bench_unknown_places(robot, unknown_shots(data), world.rate_hz, unknown_s))
+    tables.append(bench_unknown_places(robot, load_unknown_shots(data), world.rate_hz, unknown_s))
     print(tables[-1], flush=True)
     return tables

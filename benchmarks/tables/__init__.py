@@ -1,1 +1,1 @@
-"""The tables of docs/, each made by a command and written between its markers. To add one: registry.py."""
+"""Make the tables of docs/, each by a command, and write them between their markers. To add one: registry.py."""

@@ -1,4 +1,4 @@
-"""Pictures of what commands wrote, as SVG: the same file for the same figures."""
+"""Draw what commands wrote as SVG: the same file for the same figures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.tables.render import RECALLS, all_summaries, of_default_lift, titles
+from benchmarks.tables.render import RECALLS, all_summaries, recall_titles, select_default_lift
 from deviloc_ros.evaluation import covariance as nees
 from deviloc_ros.evaluation.reliability import Reliability, draw_reliability
 from deviloc_ros.io.figures import save_figure
 
 
-def recall(path: Path, results: list[Any]) -> None:
-    """An axes for each protocol: recall over the thresholds, a line for each matcher and lift."""
+def draw_recall(path: Path, results: list[Any]) -> None:
+    """Draw axes for each protocol: recall over the thresholds, a line for each matcher and lift."""
     by_protocol: dict[str, list[dict[str, Any]]] = {}
     for summary in all_summaries(results):
         by_protocol.setdefault(summary["protocol"], []).append(summary)
@@ -27,21 +27,21 @@ def recall(path: Path, results: list[Any]) -> None:
     for axes, (protocol, summaries) in zip(grid.flat, by_protocol.items(), strict=False):
         for summary in summaries:
             names = list(summary["recall"])
-            axes.plot(titles(names), list(summary["recall"].values()), marker=".", label=summary["lift"])
+            axes.plot(recall_titles(names), list(summary["recall"].values()), marker=".", label=summary["lift"])
         axes.set(title=protocol, ylim=(0, 1.03))
         axes.tick_params(axis="x", labelrotation=30, labelsize=7)
         axes.grid(alpha=0.3)
     for axes in grid.flat[len(by_protocol) :]:
         axes.set_axis_off()
     figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-    save(figure, path)
+    save_without_display(figure, path)
 
 
-def robustness(path: Path, results: list[Any]) -> None:
-    """Recall over the disturbances, a line for each lift and an axes for each threshold."""
+def draw_robustness(path: Path, results: list[Any]) -> None:
+    """Draw recall over the disturbances, a line for each lift and axes for each threshold."""
     figure = Figure((9, 3.6), layout="constrained")
     grid: Any = figure.subplots(1, len(RECALLS), sharey=True)
-    for axes, name, title in zip(grid, RECALLS, titles(RECALLS), strict=True):
+    for axes, name, title in zip(grid, RECALLS, recall_titles(RECALLS), strict=True):
         lines: dict[str, dict[str, float]] = {}
         for summary in all_summaries(results):
             lift, disturbance = summary["lift"].split(", ", 1)
@@ -52,16 +52,16 @@ def robustness(path: Path, results: list[Any]) -> None:
         axes.tick_params(axis="x", labelrotation=60, labelsize=7)
         axes.grid(alpha=0.3)
     grid[0].legend(fontsize="small", loc="lower left")
-    save(figure, path)
+    save_without_display(figure, path)
 
 
-def covariance(path: Path, results: list[Any]) -> None:
-    """NEES with the default lift."""
-    nees.draw_nees(path, nees.collect_nees(of_default_lift(results)))
+def draw_covariance(path: Path, results: list[Any]) -> None:
+    """Draw the NEES with the default lift."""
+    nees.draw_nees(path, nees.collect_nees(select_default_lift(results)))
 
 
-def reliability(path: Path, results: list[Any]) -> None:
-    """Share of right answers over confidence."""
+def draw_confidence(path: Path, results: list[Any]) -> None:
+    """Draw the share of right answers over confidence."""
     diagrams = {
         f"{cell['scene']}, {cell['landmarks']} landmarks": Reliability(
             **{name: np.array(values) for name, values in cell["reliability"].items()}
@@ -71,7 +71,7 @@ def reliability(path: Path, results: list[Any]) -> None:
     draw_reliability(path, diagrams)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Without a display."""
+def save_without_display(figure: Figure, path: Path) -> None:
+    """Save a figure where there is no display."""
     FigureCanvasAgg(figure)
     save_figure(figure, path)

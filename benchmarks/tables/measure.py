@@ -1,4 +1,4 @@
-"""Runs the commands of tables. What each wrote is kept, so that a run that was cut off goes on where it stopped."""
+"""Run the commands of tables. What each wrote is kept, so that a run that was cut off goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deviloc_ros.io.atomic import replace_on_success
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a command wrote, and what it was made with. load: of the machine before the command began."""
+    """Hold what a command wrote, and what it was made with. load: of the machine before the command began."""
 
     command: str
     every: int
@@ -45,15 +45,15 @@ NAMED = ("python", "torch", "numpy", "pycolmap")
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where commands find their data, and where what they measured is kept."""
+    """Say where commands find their data, and where what they measured is kept."""
 
     data: Path
     cache: Path
     every: int = 1
 
-    def kept(self, command: str) -> Measurement | None:
-        """What an earlier run of the command left."""
-        path = self.path(command)
+    def read_kept(self, command: str) -> Measurement | None:
+        """Return what an earlier run of the command left."""
+        path = self.measurement_path(command)
         return Measurement(**json.loads(path.read_text())) if path.is_file() else None
 
     def measure(self, command: str) -> Measurement:
@@ -63,11 +63,11 @@ class Bench:
             ValueError: it failed.
         """
         commit, load, start_s = versions.describe_commit(), os.getloadavg()[0], time.monotonic()
-        with replace_on_success(self.path(command)) as written:
-            words = [*self.filled(command), "--json", str(written)]
+        with replace_on_success(self.measurement_path(command)) as written:
+            words = [*self.fill_command(command), "--json", str(written)]
             status = subprocess.run([sys.executable, "-m", "deviloc_ros", *words], check=False).returncode
             if status:
-                raise ValueError(f"`{shown(command)}` ended with status {status}")
+                raise ValueError(f"`{format_command(command)}` ended with status {status}")
             measurement = Measurement(
                 command,
                 self.every,
@@ -82,8 +82,8 @@ class Bench:
             written.write_text(json.dumps(asdict(measurement), indent=1))
         return measurement
 
-    def filled(self, command: str) -> list[str]:
-        """The words of a command, its placeholders replaced."""
+    def fill_command(self, command: str) -> list[str]:
+        """Return the words of a command, its placeholders replaced."""
         flags = {
             "{data}": ["--data", str(self.data)],
             SEVEN_SCENES: ["--data", str(self.data / "7scenes")],
@@ -91,19 +91,19 @@ class Bench:
         }
         return [word for part in command.split() for word in flags.get(part, [part])]
 
-    def path(self, command: str) -> Path:
-        """The file of a command's measurement: a few of its words to know it by, and a hash of all of them."""
+    def measurement_path(self, command: str) -> Path:
+        """Return the file of a command's measurement: a few of its words to know it by, and a hash of all of them."""
         digest = hashlib.sha256(f"{command} {self.every}".encode()).hexdigest()[:12]
-        words = [word for word in plain(command) if not word.startswith("-")][:2]
+        words = [word for word in plain_words(command) if not word.startswith("-")][:2]
         return self.cache / f"{'-'.join(words)}-{digest}.json"
 
 
-def plain(command: str) -> list[str]:
-    """Its words, without those placeholders that one may leave out."""
+def plain_words(command: str) -> list[str]:
+    """Return a command's words, without those placeholders that one may leave out."""
     words = command.replace(SEVEN_SCENES, "--data DIR/7scenes").split()
     return [word for word in words if not word.startswith("{")]
 
 
-def shown(command: str) -> str:
-    """As people type it."""
-    return " ".join(["python -m deviloc_ros", *plain(command)])
+def format_command(command: str) -> str:
+    """Return a command as people type it."""
+    return " ".join(["python -m deviloc_ros", *plain_words(command)])

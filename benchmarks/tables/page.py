@@ -1,4 +1,4 @@
-"""Tables in Markdown pages: what stands between `<!-- table NAME -->` and `<!-- end of table NAME -->`."""
+"""Replace tables in Markdown pages: what stands between `<!-- table NAME -->` and `<!-- end of table NAME -->`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from deviloc_ros.io.atomic import replace_on_success
 MARKER = re.compile(r"^<!-- (end of )?table (\S+) -->$", re.MULTILINE)
 
 
-def pages(folder: Path) -> dict[str, Path]:
-    """The page of each table that is marked in a folder's pages.
+def find_pages(folder: Path) -> dict[str, Path]:
+    """Find the page of each table that is marked in a folder's pages.
 
     Raises:
         ValueError: no page has a table, a table is marked twice, or a marker lacks its other half.
@@ -30,7 +30,7 @@ def pages(folder: Path) -> dict[str, Path]:
     return found
 
 
-def rewrite(path: Path, name: str, content: str) -> None:
+def rewrite_table(path: Path, name: str, content: str) -> None:
     """Replace what a page has between the markers of a table, and nothing else.
 
     Raises:

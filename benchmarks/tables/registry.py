@@ -1,7 +1,7 @@
-"""Which table of docs/ is made by which commands. To add one: an entry here, and its two markers in a page.
+"""Register which table of docs/ is made by which commands. To add one: an entry here, and two markers in a page.
 
-A command is one of this package that takes `--json FILE`. `{data}` becomes `--data DIR`, `{data:7scenes}` the folder
-of that name in it, and `{every}` becomes `--every N` where a quick look is asked for. Tables that name the same command
+A command is one of this package that takes `--json FILE`. `{data}` becomes `--data DIR`, `{data:7scenes}` the folder of
+that name in it, and `{every}` becomes `--every N` where a quick look is asked for. Tables that name the same command
 share one run of it.
 """
 
@@ -59,11 +59,11 @@ CUDA = "evaluate all {data} {every} --matchers xfeat xfeat-lighterglue --set mat
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table of docs/.
+class DocsTable:
+    """Hold a table of docs/.
 
-    name: that of its markers. commands: what measures. render: Markdown of what each command wrote with --json.
-    draw: writes a picture of the same to a file, which becomes NAME.svg beside the page. caption: of the picture.
+    name: that of its markers. commands: what measures. render: Markdown of what each command wrote with --json. draw:
+    writes a picture of the same to a file, which becomes NAME.svg beside the page. caption: of the picture.
     """
 
     name: str
@@ -75,54 +75,54 @@ class Table:
 
 
 TABLES = (
-    Table(
+    DocsTable(
         "localization",
         (XFEAT,),
-        render.summaries,
-        pictures.recall,
+        render.render_summaries,
+        pictures.draw_recall,
         "Share of queries within each error, protocol by protocol",
     ),
-    Table("lighterglue", (LIGHTERGLUE,), render.summaries_without_times),
-    Table("offsets", (OFFSETS,), render.offsets),
-    Table("keypoints", tuple(KEYPOINTS.format(count) for count in render.KEYPOINTS), render.keypoints),
-    Table("aims", (LIGHTERGLUE,), render.aims),
-    Table(
+    DocsTable("lighterglue", (LIGHTERGLUE,), render.render_without_times),
+    DocsTable("offsets", (OFFSETS,), render.render_offsets),
+    DocsTable("keypoints", tuple(KEYPOINTS.format(count) for count in render.KEYPOINTS), render.render_keypoints),
+    DocsTable("aims", (LIGHTERGLUE,), render.render_aims),
+    DocsTable(
         "covariance",
         (XFEAT, LIGHTERGLUE),
-        render.covariance,
-        pictures.covariance,
+        render.render_covariance,
+        pictures.draw_covariance,
         "NEES of the poses beside the chi-squared law",
     ),
-    Table("calibration", CALIBRATION, render.covariance_of_all),
-    Table(
+    DocsTable("calibration", CALIBRATION, render.render_all_covariances),
+    DocsTable(
         "uncertain-depths",
         tuple(f"{UNCERTAIN_DEPTHS} --set pose.max_depth_discount={m}" for m in (1.0, PoseConfig().max_depth_discount)),
-        render.uncertain_depths,
+        render.render_uncertain_depths,
     ),
-    Table("landmarks", tuple(LANDMARKS.format(source) for source in LANDMARK_SOURCES), render.landmarks),
-    Table("map-sources", (MAP_SOURCES,), render.map_sources),
-    Table("depth", (DEPTH,), render.summaries_without_times),
-    Table("ablation", (ABLATION,), render.summaries_without_times),
-    Table(
+    DocsTable("landmarks", tuple(LANDMARKS.format(source) for source in LANDMARK_SOURCES), render.render_landmarks),
+    DocsTable("map-sources", (MAP_SOURCES,), render.render_map_sources),
+    DocsTable("depth", (DEPTH,), render.render_without_times),
+    DocsTable("ablation", (ABLATION,), render.render_without_times),
+    DocsTable(
         "robustness",
         (ROBUSTNESS,),
-        render.robustness,
-        pictures.robustness,
+        render.render_robustness,
+        pictures.draw_robustness,
         "Recall with fewer and worse landmarks",
     ),
-    Table("unknown-places", (UNKNOWN_PLACES,), render.unknown_places),
-    Table("wrong-focal", (WRONG_FOCAL,), render.wrong_focal_lengths),
-    Table("uncalibrated", (UNCALIBRATED,), render.summaries_without_times),
-    Table("holdout", (HOLDOUT,), render.holdout, pictures.reliability, "How far the confidence holds"),
-    Table("global-retrieval", (GLOBAL,), render.retrieval),
-    Table("seven-scenes", tuple(BENCHMARK.format(truth) for truth in ("sfm", "dslam")), render.summaries),
-    Table("retrieval-speed", RETRIEVAL_SPEED, render.retrieval_speed),
-    Table("gpu", (CUDA,), render.summaries, needs_cuda=True),
+    DocsTable("unknown-places", (UNKNOWN_PLACES,), render.render_unknown_places),
+    DocsTable("wrong-focal", (WRONG_FOCAL,), render.render_wrong_focal_lengths),
+    DocsTable("uncalibrated", (UNCALIBRATED,), render.render_without_times),
+    DocsTable("holdout", (HOLDOUT,), render.render_holdout, pictures.draw_confidence, "How far the confidence holds"),
+    DocsTable("global-retrieval", (GLOBAL,), render.render_retrieval),
+    DocsTable("seven-scenes", tuple(BENCHMARK.format(truth) for truth in ("sfm", "dslam")), render.render_summaries),
+    DocsTable("retrieval-speed", RETRIEVAL_SPEED, render.render_retrieval_speed),
+    DocsTable("gpu", (CUDA,), render.render_summaries, needs_cuda=True),
 )
 
 
-def tables_named(names: list[str]) -> list[Table]:
-    """Those of these names, all without a name. Raises ValueError naming one that there is not."""
+def select_tables(names: list[str]) -> list[DocsTable]:
+    """Return the tables of these names, all without a name; raise ValueError naming one that there is not."""
     known = {table.name: table for table in TABLES}
     for name in names:
         if name not in known:

@@ -1,4 +1,4 @@
-"""Markdown of what commands wrote. Each function takes the results of a table's commands, in order."""
+"""Render what commands wrote as Markdown. Each function takes the results of a table's commands, in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deviloc_ros.evaluation.summary_table import (
     format_summaries,
     summary_cells,
 )
-from deviloc_ros.status import explain
+from deviloc_ros.status import explain_word
 
 Summary = dict[str, Any]
 RECALLS = ("1cm_1deg", "2cm_2deg", "5cm_5deg")
@@ -30,91 +30,93 @@ AIMS = (  # that we set ourselves: protocol, figure, aim, whether more is better
 
 
 def all_summaries(results: Iterable[Any]) -> Iterator[Summary]:
-    """Of all commands: one that measured a single thing wrote no list."""
+    """Yield the summaries of all commands: one that measured a single thing wrote no list."""
     for result in results:
         yield from result if isinstance(result, list) else [result]
 
 
-def summaries(results: list[Any]) -> str:
-    """A line for each."""
+def render_summaries(results: list[Any]) -> str:
+    """Render a line for each summary."""
     return format_summaries(all_summaries(results))
 
 
-def summaries_without_times(results: list[Any]) -> str:
-    """Where matches were remembered, times say nothing."""
+def render_without_times(results: list[Any]) -> str:
+    """Render summaries of remembered matches, whose times say nothing."""
     return format_summaries(all_summaries(results), WITHOUT_TIMES)
 
 
-def retrieval(results: list[Any]) -> str:
-    """A line for each, and how many queries that some view overlaps with had such a view among their references."""
+def render_retrieval(results: list[Any]) -> str:
+    """Render a line for each, with how many queries that some view overlaps with had such a reference."""
     rows = [(*summary_cells(summary)[: len(WITHOUT_TIMES)], share_found(summary)) for summary in all_summaries(results)]
     return align_table((*WITHOUT_TIMES, "reference overlaps"), rows)
 
 
 def share_found(summary: Summary) -> str:
-    """Of a run that chose its references itself."""
+    """Return how often a run that chose its references itself found one that overlaps."""
     return f"{summary['overlap_recall']:.2f} of {summary['with_overlap']}" if "overlap_recall" in summary else ""
 
 
-def of_default_lift(results: list[Any]) -> list[Summary]:
-    """Those that were made as users' maps are."""
+def select_default_lift(results: list[Any]) -> list[Summary]:
+    """Return the summaries that were made as users' maps are."""
     return [summary for summary in all_summaries(results) if summary["lift"] == LiftConfig().method]
 
 
-def covariance(results: list[Any]) -> str:
-    """NEES with the default lift."""
-    return nees.format_table(nees.collect_nees(of_default_lift(results)))
+def render_covariance(results: list[Any]) -> str:
+    """Render the NEES with the default lift."""
+    return nees.format_table(nees.collect_nees(select_default_lift(results)))
 
 
-def covariance_of_all(results: list[Any]) -> str:
-    """NEES of every summary."""
+def render_all_covariances(results: list[Any]) -> str:
+    """Render the NEES of every summary."""
     return nees.format_table(nees.collect_nees(all_summaries(results)))
 
 
-def landmarks(results: list[Any]) -> str:
-    """A line for each protocol, matcher and kind of keypoints that landmarks came from: one kind a command."""
+def render_landmarks(results: list[Any]) -> str:
+    """Render a line for each protocol, matcher and kind of keypoints that landmarks came from: one kind a command."""
     rows = sorted(all_summaries(results), key=lambda s: (s["protocol"], s["matcher"]))
     lines = [(s["protocol"], s["matcher"], s["landmark_source"], *fixes_and_accuracy(s)) for s in rows]
-    return align_table(("protocol", "matcher", "landmarks", "localized", "wrong", "median", *titles(RECALLS)), lines)
+    return align_table(
+        ("protocol", "matcher", "landmarks", "localized", "wrong", "median", *recall_titles(RECALLS)), lines
+    )
 
 
-def uncertain_depths(results: list[Any]) -> str:
-    """The same queries, depths taken as certain (the first command) and as their confidence says (the second)."""
+def render_uncertain_depths(results: list[Any]) -> str:
+    """Render the same queries, depths taken as certain (first command) and as their confidence says (second)."""
     both = zip(*(list(all_summaries([result])) for result in results), strict=True)
     lines = [(pair[0]["protocol"], pair[0]["lift"], *(", ".join(fixes_and_accuracy(s)) for s in pair)) for pair in both]
     return align_table(("protocol", "lift", "certain", "uncertain"), lines)
 
 
-def keypoints(results: list[Any]) -> str:
-    """A line for each protocol, matcher and number of keypoints, of which each command has one."""
+def render_keypoints(results: list[Any]) -> str:
+    """Render a line for each protocol, matcher and number of keypoints, of which each command has one."""
     counted = [(s, n) for n, result in zip(KEYPOINTS, results, strict=True) for s in all_summaries([result])]
     counted.sort(key=lambda one: (one[0]["protocol"], one[0]["matcher"]))
     lines = [
         (s["protocol"], s["matcher"], str(n), *fixes_and_accuracy(s), f"{s['latency_ms']['p50']:.0f}")
         for s, n in counted
     ]
-    head = ("protocol", "matcher", "keypoints", "localized", "wrong", "median", *titles(RECALLS), "ms p50")
+    head = ("protocol", "matcher", "keypoints", "localized", "wrong", "median", *recall_titles(RECALLS), "ms p50")
     return align_table(head, lines)
 
 
 def fixes_and_accuracy(summary: Summary) -> tuple[str, ...]:
-    """How many were localized and how many of these wrongly, median error [cm] and recalls."""
-    return f"{summary['localized']} / {summary['queries']}", str(summary["wrong_fixes"]), *accuracy(summary)
+    """Return how many were localized and how many of these wrongly, median error [cm] and recalls."""
+    return f"{summary['localized']} / {summary['queries']}", str(summary["wrong_fixes"]), *format_accuracy(summary)
 
 
-def accuracy(summary: Summary) -> tuple[str, ...]:
-    """Median error [cm] and recalls."""
+def format_accuracy(summary: Summary) -> tuple[str, ...]:
+    """Return median error [cm] and recalls."""
     return format_median(summary), *(f"{summary['recall'][name]:.2f}" for name in RECALLS)
 
 
-def titles(recalls: Iterable[str]) -> list[str]:
-    """Names of recalls as they head a column."""
+def recall_titles(recalls: Iterable[str]) -> list[str]:
+    """Return names of recalls as they head a column."""
     return [name.replace("_", " ") for name in recalls]
 
 
-def aims(results: list[Any]) -> str:
-    """What we want of the default lift, and what it does."""
-    measured = {summary["protocol"]: summary for summary in of_default_lift(results)}
+def render_aims(results: list[Any]) -> str:
+    """Render what we want of the default lift, and what it does."""
+    measured = {summary["protocol"]: summary for summary in select_default_lift(results)}
     lines = []
     for protocol, figure, aim in AIMS:
         summary = measured[protocol]
@@ -123,24 +125,24 @@ def aims(results: list[Any]) -> str:
             cells = ("median error", f"{aim:.2f} cm or less", format_median(summary), met)
         else:
             value = summary["recall"][figure]
-            cells = (*titles([figure]), f"{aim:.2f} or more", f"{value:.2f}", value >= aim)
+            cells = (*recall_titles([figure]), f"{aim:.2f} or more", f"{value:.2f}", value >= aim)
         lines.append((protocol, summary["matcher"], *cells[:3], "yes" if cells[3] else "no"))
     return align_table(("protocol", "matcher", "figure", "aim", "measured", "met"), lines)
 
 
-def robustness(results: list[Any]) -> str:
-    """A line for each disturbance, a column for each lift: median and recalls."""
+def render_robustness(results: list[Any]) -> str:
+    """Render a line for each disturbance, a column for each lift: median and recalls."""
     cells: dict[str, dict[str, str]] = {}
     for summary in all_summaries(results):
         lift, disturbance = summary["lift"].split(", ", 1)
-        cells.setdefault(disturbance, {})[lift] = ", ".join(accuracy(summary))
+        cells.setdefault(disturbance, {})[lift] = ", ".join(format_accuracy(summary))
     lifts = list(next(iter(cells.values())))
     lines = [(disturbance, *(row[lift] for lift in lifts)) for disturbance, row in cells.items()]
     return align_table(("disturbance", *lifts), lines)
 
 
-def holdout(results: list[Any]) -> str:
-    """Median relative depth error and share within 2 %, the network beside interpolation."""
+def render_holdout(results: list[Any]) -> str:
+    """Render median relative depth error and share within 2 %, the network beside interpolation."""
     lines = []
     for cell in results[0]["cells"]:
         pin, nearest = cell["pin"], cell["interpolation"]
@@ -161,8 +163,8 @@ def holdout(results: list[Any]) -> str:
     return align_table((*head, "PIN, more confident half", "calibration error"), lines)
 
 
-def retrieval_speed(results: list[Any]) -> str:
-    """A line for each number of views."""
+def render_retrieval_speed(results: list[Any]) -> str:
+    """Render a line for each number of views."""
     head = (
         "views", "dimensions", "descriptors", "index", "built in", "memory", "opened in", "query p50", "query p95",
         "recall@10",
@@ -185,19 +187,19 @@ def retrieval_speed(results: list[Any]) -> str:
     return align_table(head, body)
 
 
-def unknown_places(results: list[Any]) -> str:
-    """What became of images of other places and of the map's own, and from where to where their evidence reaches."""
+def render_unknown_places(results: list[Any]) -> str:
+    """Render what became of images of other places and of the map's own, and how far their evidence reaches."""
     lines = []
     for one in results[0]:
-        outcomes = ", ".join(f"{explain(name)}: {count}" for name, count in one["outcomes"].items())
+        outcomes = ", ".join(f"{explain_word(name)}: {count}" for name, count in one["outcomes"].items())
         spans = ["{:g} to {:g}".format(*one["inliers"])]
         spans += ["{:.3f} to {:.3f}".format(*one[name]) for name in ("inlier_ratio", "coverage")]
         lines.append((one["images"], str(one["queries"]), outcomes, *spans))
     return align_table(("images of", "queries", "outcome", "inliers", "inlier ratio", "coverage"), lines)
 
 
-def wrong_focal_lengths(results: list[Any]) -> str:
-    """A line for each protocol and focal length: poses without the check of it, and with it."""
+def render_wrong_focal_lengths(results: list[Any]) -> str:
+    """Render a line for each protocol and focal length: poses without the check of it, and with it."""
     lines = []
     for one in results[0]:
         without, given = one["unchecked"], one["checked"]
@@ -219,20 +221,20 @@ def wrong_focal_lengths(results: list[Any]) -> str:
     return align_table((*head, "withheld for it", "what fits (5 to 95 %)"), lines)
 
 
-def offsets(results: list[Any]) -> str:
-    """Median error of the matched pixel by variant, each adding one correction."""
+def render_offsets(results: list[Any]) -> str:
+    """Render the median error of the matched pixel by variant, each adding one correction."""
     motions = ("all", "not moved", "turned by 3 deg", "8 % larger", "shifted by 6.4, -3.7 px")
     lines = [(one["variant"], *(f"{px:.2f}" for px in (one["median_px"], *one["by_motion"]))) for one in results[0]]
     return align_table(("median error of the matched pixel [px]", *motions), lines)
 
 
-def map_sources(results: list[Any]) -> str:
-    """A line for each source of a map: accuracy of the queries on it, and what it took to build, where it was built."""
+def render_map_sources(results: list[Any]) -> str:
+    """Render a line for each source of a map: accuracy of the queries on it, and what it took to build."""
     lines = []
     for one in results[0]:
         views = one["map"]["views"]
         spent = (f"{one['cpu_s'] / views:.1f}", f"{one['peak_gb']:.2f} GB") if "cpu_s" in one else ("", "")
         localized = f"{one['localized']} / {one['queries']}"
-        lines.append((one["source"], localized, str(one["wrong_fixes"]), *accuracy(one), *spent))
-    head = ("map from", "localized", "wrong", "median", *titles(RECALLS), "CPU s a view", "peak memory")
+        lines.append((one["source"], localized, str(one["wrong_fixes"]), *format_accuracy(one), *spent))
+    head = ("map from", "localized", "wrong", "median", *recall_titles(RECALLS), "CPU s a view", "peak memory")
     return align_table(head, lines)

@@ -1,1 +1,1 @@
-"""Recordings of ROS 1 and 2, read and written without ROS."""
+"""Read and write recordings of ROS 1 and 2 without ROS."""

@@ -1,4 +1,4 @@
-"""What a recording says besides its images: calibrations, transforms, ground truth, and the times of the images."""
+"""Index what a recording says besides its images: calibrations, transforms, ground truth, times of the images."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import pycolmap
 
-from deviloc_ros.bags.reader import Recorded, Recording
+from deviloc_ros.bags.reader import RecordedMessage, Recording
 from deviloc_ros.bags.topics import Topics
-from deviloc_ros.bags.transforms import TF, TF_STATIC, Sample, Track, TransformError, TransformTree
+from deviloc_ros.bags.transforms import TF, TF_STATIC, Track, TransformError, TransformSample, TransformTree
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.camera_book import CameraBook
-from deviloc_ros.messages.headers import rigid_of_pose, stamp_ns
+from deviloc_ros.messages.headers import rigid_from_pose, stamp_ns
 from deviloc_ros.status import NotTried, Status
 
 log = logging.getLogger(__name__)
@@ -21,12 +21,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rig:
-    """How the robot is named and built.
+    """Describe how the robot is named and built.
 
-    camera_frame, base_from_cam, camera: where given they replace what the recording says.
-    camera_info_frame: take the calibration of this frame for images of any.
-    rectified: whether the images are; None: as `rectified.judge_topic` finds.
-    odometry_topic: nav_msgs/Odometry, for recordings without its transform.
+    camera_frame, base_from_cam, camera: where given they replace what the recording says. camera_info_frame: take the
+    calibration of this frame for images of any. rectified: whether the images are; None: as `rectified.judge_topic`
+    finds. odometry_topic: nav_msgs/Odometry, for recordings without its transform.
     """
 
     map_frame: str = "map"
@@ -43,7 +42,7 @@ class Rig:
 
 @dataclass(slots=True, eq=False)
 class OdometryPoses:
-    """The poses of a topic of nav_msgs/Odometry: of `child`, empty where the messages do not say whose."""
+    """Hold the poses of a topic of nav_msgs/Odometry: of `child`, empty where the messages do not say whose."""
 
     child: str = ""
     track: Track = field(default_factory=lambda: Track(static=False))
@@ -52,7 +51,7 @@ class OdometryPoses:
 
 @dataclass(slots=True, eq=False)
 class Contents:
-    """All of a recording but its images; small enough to be kept."""
+    """Hold all of a recording but its images; small enough to be kept."""
 
     rig: Rig
     cameras: CameraBook
@@ -95,7 +94,7 @@ class Contents:
             raise TransformError(f"{topic} has no valid pose")
         sample = track.at(time_ns)
         if sample is None:
-            reason = f"{topic} was recorded from {track.span} only"
+            reason = f"{topic} was recorded from {track.span_text} only"
             raise TransformError(f"{reason}, asked for {time_ns * 1e-9:.3f} s", reason)
         child = self.odometry.child or self.rig.base_frame
         return sample.parent_from_child * self.transforms.lookup(child, self.rig.base_frame, time_ns)
@@ -112,7 +111,7 @@ def read_contents(recording: Recording, topics: Topics, rig: Rig, truth_topic: s
     optional = [topic for topic in (TF, TF_STATIC) if topic in recording.topics]
     asked = [topic for topic in (topics.camera_info, truth_topic, rig.odometry_topic) if topic]
     for recorded in recording.messages((*optional, *dict.fromkeys(asked))):
-        take(contents, recorded, topics, truth_topic)
+        store_message(contents, recorded, topics, truth_topic)
     if contents.odometry.unusable:
         log.warning("%s: %d messages without a valid pose, left out", rig.odometry_topic, contents.odometry.unusable)
     check_odometry(contents)
@@ -138,7 +137,7 @@ def check_odometry(contents: Contents) -> None:
     )
 
 
-def take(contents: Contents, recorded: Recorded, topics: Topics, truth_topic: str) -> None:
+def store_message(contents: Contents, recorded: RecordedMessage, topics: Topics, truth_topic: str) -> None:
     """Put one message where it belongs: a topic of odometry may be that of the truth, too."""
     message = recorded.message()
     if recorded.topic in (TF, TF_STATIC):
@@ -150,9 +149,9 @@ def take(contents: Contents, recorded: Recorded, topics: Topics, truth_topic: st
     if recorded.topic == contents.rig.odometry_topic:
         odometry = contents.odometry
         try:
-            odom_from_child = rigid_of_pose(message.pose.pose)
+            odom_from_child = rigid_from_pose(message.pose.pose)
         except ValueError:
             odometry.unusable += 1
             return
         odometry.child = message.child_frame_id.lstrip("/")
-        odometry.track.add(Sample(stamp_ns(message), contents.rig.odom_frame, odom_from_child))
+        odometry.track.add(TransformSample(stamp_ns(message), contents.rig.odom_frame, odom_from_child))

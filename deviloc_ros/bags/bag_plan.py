@@ -1,4 +1,4 @@
-"""What to read of a recording: which topics, how the robot is built, and where its poses are."""
+"""Plan what to read of a recording: which topics, how the robot is built, and where its poses are."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import says_rectified
 from deviloc_ros.bags.topics import Topics, choose_topics
 from deviloc_ros.bags.transforms import TransformError
-from deviloc_ros.bags.truth import Truth, body_of_messages, truth_of_file, truth_of_messages, truth_of_transforms
+from deviloc_ros.bags.truth import (
+    Truth,
+    name_body_of_messages,
+    read_truth_file,
+    truth_from_messages,
+    truth_from_transforms,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TruthSource:
-    """Where the true poses come from, one of the first three.
+    """Say where the true poses come from, one of the first three.
 
     body: the frame whose they are; empty: as the messages say (`child_frame_id`), else the robot's. body_flag: that
     says so on the command line.
@@ -34,8 +40,8 @@ class TruthSource:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """Topics that are empty are chosen where there is only one."""
+class ReadingPlan:
+    """Say which topics are read; those that are empty are chosen where there is only one."""
 
     image_topic: str = ""
     camera_info_topic: str = ""
@@ -43,7 +49,7 @@ class Reading:
     truth: TruthSource = field(default_factory=TruthSource)
 
 
-def read(recording: Recording, reading: Reading) -> tuple[Topics, Contents]:
+def read_all(recording: Recording, reading: ReadingPlan) -> tuple[Topics, Contents]:
     """Read what there is besides images, and say whether these are rectified.
 
     Raises:
@@ -57,7 +63,7 @@ def read(recording: Recording, reading: Reading) -> tuple[Topics, Contents]:
 
 
 def find_truth(source: TruthSource, contents: Contents, times_ns: list[int], kind: str) -> Truth | None:
-    """The truth as map_from_base; None if none was asked for.
+    """Return the truth as map_from_base; None if none was asked for.
 
     Args:
         times_ns: stamps of the images. kind: type of the topic of the truth.
@@ -67,18 +73,18 @@ def find_truth(source: TruthSource, contents: Contents, times_ns: list[int], kin
     """
     base = contents.rig.base_frame
     if source.file:
-        truth = truth_of_file(source.file)
+        truth = read_truth_file(source.file)
     elif source.topic:
-        truth = truth_of_messages(contents.truth, kind)
+        truth = truth_from_messages(contents.truth, kind)
     elif source.transform:
-        truth = truth_of_transforms(contents.transforms, *source.transform, times_ns)
+        truth = truth_from_transforms(contents.transforms, *source.transform, times_ns)
     else:
         return None
-    body = source.body or body_of(source, contents) or base
+    body = source.body or name_body(source, contents) or base
     if body == base:
         return truth
     try:
-        return truth.moved(lambda time_ns: contents.transforms.lookup(body, base, time_ns))
+        return truth.move_to_base(lambda time_ns: contents.transforms.lookup(body, base, time_ns))
     except TransformError as error:
         raise ValueError(
             f"the poses of {source} are of frame {body!r}, wanted are those of {base!r}: {error}; if they are of the "
@@ -86,8 +92,8 @@ def find_truth(source: TruthSource, contents: Contents, times_ns: list[int], kin
         ) from error
 
 
-def body_of(source: TruthSource, contents: Contents) -> str:
+def name_body(source: TruthSource, contents: Contents) -> str:
     """Return whose poses the source says that they are, empty if it says nothing: a file, or PoseStamped."""
     if source.transform:
         return source.transform[1]
-    return body_of_messages(contents.truth) if source.topic else ""
+    return name_body_of_messages(contents.truth) if source.topic else ""

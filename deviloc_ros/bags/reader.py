@@ -1,4 +1,4 @@
-"""Reads recordings without ROS: ROS 1 and 2, mcap and sqlite3, compressed or not, in one file or several."""
+"""Read recordings without ROS: ROS 1 and 2, mcap and sqlite3, compressed or not, in one file or several."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ REPAIR = {
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """A message of a bag: when it was received [ns], and its serialized bytes (CDR, or ROS 1's own in a ROS 1 bag)."""
+class RecordedMessage:
+    """Hold a message of a bag: when it was received [ns], and its bytes (CDR, or ROS 1's own in a ROS 1 bag)."""
 
     topic: str
     kind: str
@@ -43,7 +43,7 @@ class Recorded:
     _decode: Callable[[bytes, str], Any] = field(repr=False)
 
     def message(self) -> Any:
-        """Deserialized; its fields have the names they have in rclpy (or rospy).
+        """Deserialize it; its fields have the names they have in rclpy (or rospy).
 
         Raises:
             ValueError: the bytes are not what the type says.
@@ -55,7 +55,7 @@ class Recorded:
 
 
 class Recording:
-    """An open bag. Use it as a context.
+    """Open a bag as a context.
 
     Args:
         path: a folder (rosbag2, or one that holds the parts of a split recording) or a file (.mcap, .db3, .bag, or one
@@ -67,12 +67,12 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._files = storage_files(path)
+        self._files = list_storage_files(path)
         self._stack = ExitStack()
 
     def __enter__(self) -> Recording:
-        with named_errors(self._files), ExitStack() as stack:
-            files = [plain_file(file, stack) for file in self._files]
+        with name_bag_in_errors(self._files), ExitStack() as stack:
+            files = [decompress_file(file, stack) for file in self._files]
             self._reader = AnyReader(files, default_typestore=TYPES)
             self._reader.open()
             stack.callback(self._reader.close)
@@ -90,17 +90,17 @@ class Recording:
 
     @property
     def topics(self) -> dict[str, str]:
-        """Type of each topic."""
+        """Return the type of each topic."""
         return {connection.topic: connection.msgtype for connection in self._reader.connections}
 
     def count(self, topic: str) -> int:
-        """Number of messages of a topic."""
+        """Return the number of messages of a topic."""
         return sum(c.msgcount for c in self._reader.connections if c.topic == topic)
 
     def messages(
         self, topics: tuple[str, ...] | None = None, start_ns: int | None = None, stop_ns: int | None = None
-    ) -> Iterator[Recorded]:
-        """In order of receipt, from `start_ns` on and before `stop_ns`; `topics` selects some, None all.
+    ) -> Iterator[RecordedMessage]:
+        """Yield messages in order of receipt, from `start_ns` on and before `stop_ns`; `topics` selects some, None all.
 
         Raises:
             ValueError: a topic that the bag does not have, or a damaged file.
@@ -112,13 +112,13 @@ class Recording:
         chosen = [c for c in self._reader.connections if c.topic in wanted]
         if not chosen:
             return
-        with named_errors(self._files):
+        with name_bag_in_errors(self._files):
             for connection, time_ns, data in self._reader.messages(chosen, start_ns, stop_ns):
-                plain = bytes(data) if self.is_ros1 else plain_message(bytes(data))
-                yield Recorded(connection.topic, connection.msgtype, time_ns, plain, self._reader.deserialize)
+                plain = bytes(data) if self.is_ros1 else decompress_message(bytes(data))
+                yield RecordedMessage(connection.topic, connection.msgtype, time_ns, plain, self._reader.deserialize)
 
 
-def plain_file(file: Path, stack: ExitStack) -> Path:
+def decompress_file(file: Path, stack: ExitStack) -> Path:
     """Return a file as it was before zstd, in a folder that lasts as long as the stack; others as they are."""
     if file.suffix not in COMPRESSED:
         return file
@@ -129,25 +129,25 @@ def plain_file(file: Path, stack: ExitStack) -> Path:
     return plain
 
 
-def plain_message(data: bytes) -> bytes:
+def decompress_message(data: bytes) -> bytes:
     """Return a message's CDR, which begins with a zero, as it was before zstd, which only metadata.yaml would tell."""
     return zstd.decompress(data) if data.startswith(ZSTD_MAGIC) else data
 
 
 @contextmanager
-def named_errors(files: list[Path]) -> Iterator[None]:
-    """Turns what rosbags raises about a damaged file into one ValueError that names the bag and says what may help."""
+def name_bag_in_errors(files: list[Path]) -> Iterator[None]:
+    """Turn what rosbags raises about a damaged file into a ValueError that names the bag and says what may help."""
     try:
         yield
     except Exception as error:  # any kind: rosbags has none of its own for many ways in which a file is damaged
         why = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{files[0]}: not a readable bag: {why}{advice(files, why)}") from error
+        raise ValueError(f"{files[0]}: not a readable bag: {why}{suggest_remedy(files, why)}") from error
 
 
-def advice(files: list[Path], why: str) -> str:
-    """What may help, in brackets; empty if nothing is known to."""
+def suggest_remedy(files: list[Path], why: str) -> str:
+    """Return what may help, in brackets; empty if nothing is known to."""
     inside = list(files[0].iterdir()) if files[0].is_dir() else files
-    repair = next((REPAIR[storage_of(file)] for file in inside if storage_of(file)), "")
+    repair = next((REPAIR[storage_suffix(file)] for file in inside if storage_suffix(file)), "")
     if not repair:
         return ""
     if files[0].is_dir() and ("bag metadata" in why or METADATA in why):  # the words of rosbags
@@ -155,10 +155,10 @@ def advice(files: list[Path], why: str) -> str:
     return f" (if the recorder was stopped hard, {repair})"
 
 
-def storage_files(path: Path) -> list[Path]:
-    """What is to be opened: the path itself, or the parts in a folder that has no metadata.yaml.
+def list_storage_files(path: Path) -> list[Path]:
+    """Return what is to be opened: the path itself, or the parts in a folder that has no metadata.yaml.
 
-    Or whose name ends in .bag: rosbags would take that for a bag of ROS 1.
+    A file whose name ends in .bag is opened by itself: rosbags would take a folder of that name for a bag of ROS 1.
 
     Raises:
         ValueError: nothing there, or no bag.
@@ -167,12 +167,12 @@ def storage_files(path: Path) -> list[Path]:
     if not path.exists():
         raise ValueError(f"{path}: no such bag")
     if path.is_file():
-        if not storage_of(path):
+        if not storage_suffix(path):
             raise ValueError(f"{path}: not a bag; a bag is a folder, or a file of {kinds}")
         return [path]
     if (path / METADATA).exists() and path.suffix != ".bag":
         return [path]
-    files = sorted(f for f in path.iterdir() if storage_of(f))
+    files = sorted(f for f in path.iterdir() if storage_suffix(f))
     files = [f for f in files if f.suffix not in COMPRESSED or f.with_suffix("") not in files]  # stopped in between
     if not files:
         raise ValueError(f"{path}: not a bag; the folder has neither {METADATA} nor files of {kinds}")
@@ -181,7 +181,7 @@ def storage_files(path: Path) -> list[Path]:
     return files
 
 
-def storage_of(file: Path) -> str:
+def storage_suffix(file: Path) -> str:
     """Return the suffix that says how a file stores messages, compressed or not; empty if it is no bag."""
     suffix = Path(file.stem).suffix if file.suffix in COMPRESSED else file.suffix
     return suffix if suffix in STORAGES else ""

@@ -1,4 +1,7 @@
-"""Is a camera's picture rectified? Its topic's name says so, and its calibration says where it matters."""
+"""Judge whether a camera's picture is rectified.
+
+Its topic's name says so, and its calibration says where it matters.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def says_rectified(image_topic: str) -> bool:
 
 
 def is_worth_asking(cameras: CameraBook) -> bool:
-    """Whether it matters: K with D and P describe lenses that differ."""
+    """Return whether it matters: K with D and P describe lenses that differ."""
     return any(
         difference_px(lens.raw, lens.rectified) > NOTABLE_PX
         for lens in cameras.lenses
@@ -26,7 +29,7 @@ def is_worth_asking(cameras: CameraBook) -> bool:
 
 
 def is_suspicious(lens: Lenses) -> bool:
-    """Whether P repeats K beside a distortion: of a raw image a calibration's P differs, unless nobody filled it in."""
+    """Return whether P repeats K beside a distortion: of a raw image P differs, unless nobody filled it in."""
     raw, rectified = lens.raw, lens.rectified
     if not isinstance(raw, Camera) or not isinstance(rectified, Camera):
         return False

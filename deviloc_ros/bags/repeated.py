@@ -1,23 +1,23 @@
-"""Images that come twice: a driver sent one again, or the recording was made while another one was played in a loop."""
+"""Notice images that come twice: sent again by a driver, or recorded while another recording was played in a loop."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from deviloc_ros.bags.reader import Recorded
+from deviloc_ros.bags.reader import RecordedMessage
 from deviloc_ros.messages.headers import stamp_ns
 
 
 @dataclass(slots=True)
-class Repeated:
-    """Counts the images whose stamp an earlier one had. laps: how often the stamps began again from the first one."""
+class RepeatCounter:
+    """Count the images whose stamp an earlier one had; `laps` says how often the stamps began again from the first."""
 
     count: int = 0
     laps: int = 0
     _seen: dict[int, None] = field(default_factory=dict)
 
-    def first_only(self, images: Iterable[Recorded]) -> Iterator[Recorded]:
+    def first_only(self, images: Iterable[RecordedMessage]) -> Iterator[RecordedMessage]:
         """Yield each image whose stamp is new; those without a stamp all, for they say nothing of each other."""
         for image in images:
             try:

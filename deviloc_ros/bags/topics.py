@@ -1,4 +1,4 @@
-"""Which topics of a recording to use where nothing is said, and a word where that cannot be told."""
+"""Choose which topics of a recording to use where nothing is said, and explain where that cannot be told."""
 
 from __future__ import annotations
 
@@ -12,31 +12,34 @@ INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """image: Image or CompressedImage. camera_info: empty where the camera was given otherwise."""
+    """Name the topics in use. image: Image or CompressedImage.
+
+    Camera_info: empty where the camera was given otherwise.
+    """
 
     image: str
     camera_info: str
 
 
 def choose_topics(recording: Recording, image: str, camera_info: str, camera_given: bool) -> Topics:
-    """What was asked for, or else what there is only one of.
+    """Return what was asked for, or else what there is only one of.
 
     Raises:
         ValueError: no such topic, none, several, or no images on it; the message lists what there is.
     """
-    image = image or only_image_topic(recording)
+    image = image or find_only_image_topic(recording)
     kind = recording.topics.get(image)
     if kind not in IMAGE_TYPES:
         what = f"is of type {kind}" if kind else "is not in the recording"
-        raise ValueError(f"{recording.path}: {image} {what}; topics of images: {listed(recording, IMAGE_TYPES)}")
+        raise ValueError(f"{recording.path}: {image} {what}; topics of images: {format_topics(recording, IMAGE_TYPES)}")
     if not recording.count(image):
         raise ValueError(f"{recording.path}: there is no image on {image}; was the camera running?")
-    return Topics(image, "" if camera_given else camera_info_topic(recording, image, camera_info))
+    return Topics(image, "" if camera_given else choose_camera_info_topic(recording, image, camera_info))
 
 
-def only_image_topic(recording: Recording) -> str:
-    """The topic of the images, if there is one only."""
-    topics = topics_of(recording, IMAGE_TYPES)
+def find_only_image_topic(recording: Recording) -> str:
+    """Return the topic of the images, if there is one only."""
+    topics = list_topics(recording, IMAGE_TYPES)
     if len(topics) == 1:
         return topics[0]
     if not topics:
@@ -45,15 +48,17 @@ def only_image_topic(recording: Recording) -> str:
     raise ValueError(f"{recording.path}: images on several topics, choose one with --image-topic: {', '.join(topics)}")
 
 
-def camera_info_topic(
+def choose_camera_info_topic(
     recording: Recording, image: str, asked: str, flags: tuple[str, str] = ("--camera-info-topic", "--camera")
 ) -> str:
-    """The one asked for, that beside the images, or the only one. `flags` name it or give the calibration itself."""
-    topics = topics_of(recording, (INFO_TYPE,))
+    """Return the topic asked for, that beside the images, or the only one; `flags` name it or give the calibration."""
+    topics = list_topics(recording, (INFO_TYPE,))
     if asked:
         if asked in topics:
             return asked
-        raise ValueError(f"{recording.path}: no camera_info on {asked}; there is {listed(recording, (INFO_TYPE,))}")
+        raise ValueError(
+            f"{recording.path}: no camera_info on {asked}; there is {format_topics(recording, (INFO_TYPE,))}"
+        )
     namespace = image.removesuffix("/compressed").removesuffix("/compressedDepth").rpartition("/")[0]
     if f"{namespace}/camera_info" in topics:
         return f"{namespace}/camera_info"
@@ -69,11 +74,11 @@ def camera_info_topic(
     )
 
 
-def topics_of(recording: Recording, kinds: tuple[str, ...]) -> list[str]:
-    """Names of the topics of some types, sorted."""
+def list_topics(recording: Recording, kinds: tuple[str, ...]) -> list[str]:
+    """Return the names of the topics of some types, sorted."""
     return sorted(name for name, kind in recording.topics.items() if kind in kinds)
 
 
-def listed(recording: Recording, kinds: tuple[str, ...]) -> str:
-    """For messages."""
-    return ", ".join(topics_of(recording, kinds)) or "none"
+def format_topics(recording: Recording, kinds: tuple[str, ...]) -> str:
+    """Return the names of the topics of some types, for messages."""
+    return ", ".join(list_topics(recording, kinds)) or "none"

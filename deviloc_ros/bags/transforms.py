@@ -1,4 +1,4 @@
-"""The transforms of a whole recording, asked for at any time, as tf2 answers: interpolated, never extrapolated."""
+"""Answer for the transforms of a whole recording at any time, as tf2 does: interpolated, never extrapolated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LARGEST_LENGTH_ERROR = 5e-3  # tf2 takes squared lengths within 0.01 of one, and
 
 
 class TransformError(ValueError):
-    """No transform between two frames at a time; the message says why.
+    """Raise when there is no transform between two frames at a time; the message says why.
 
     reason: the same without the time that was asked for, so that equal reasons can be counted.
     """
@@ -33,8 +33,8 @@ class TransformError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Where a frame was in its parent at a time."""
+class TransformSample:
+    """Hold where a frame was in its parent at a time."""
 
     time_ns: int
     parent: str
@@ -43,12 +43,12 @@ class Sample:
 
 @dataclass(slots=True)
 class Track:
-    """The samples of one frame in order of time; of equal times in the order of receipt. One sample if it is static."""
+    """Hold the samples of one frame in order of time, of equal times in that of receipt; one sample if it is static."""
 
     static: bool
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[TransformSample] = field(default_factory=list)
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: TransformSample) -> None:
         """Take a sample; a static frame keeps the last that was received."""
         if self.static:
             self.samples = [sample]
@@ -56,11 +56,11 @@ class Track:
             insort(self.samples, sample, key=attrgetter("time_ns"))
 
     @property
-    def span(self) -> str:
-        """From when to when it was recorded."""
+    def span_text(self) -> str:
+        """Return from when to when it was recorded."""
         return f"{self.samples[0].time_ns * 1e-9:.3f} to {self.samples[-1].time_ns * 1e-9:.3f} s"
 
-    def at(self, time_ns: int) -> Sample | None:
+    def at(self, time_ns: int) -> TransformSample | None:
         """Return the sample of a time, interpolated; None outside the times that were recorded.
 
         As in tf2 the newer of two at one time counts, and between two parents the older one's sample.
@@ -80,11 +80,11 @@ class Track:
             return before
         share = (time_ns - before.time_ns) / (following.time_ns - before.time_ns)
         between = pycolmap.Rigid3d.interpolate(before.parent_from_child, following.parent_from_child, share)
-        return Sample(time_ns, before.parent, between)
+        return TransformSample(time_ns, before.parent, between)
 
 
 class TransformTree:
-    """All transforms of a recording. A frame may change its parent, and two may claim it, as in tf2."""
+    """Hold all transforms of a recording. A frame may change its parent, and two may claim it, as in tf2."""
 
     def __init__(self) -> None:
         self._tracks: dict[str, Track] = {}
@@ -94,7 +94,7 @@ class TransformTree:
 
     @property
     def frames(self) -> set[str]:
-        """Names of all frames."""
+        """Return the names of all frames."""
         return {*self._parents, *(parent for parents in self._parents.values() for parent in parents)}
 
     @property
@@ -157,7 +157,7 @@ class TransformTree:
         track = self._tracks.get(child)
         if track is None or track.static != static:
             track = self._tracks[child] = Track(static)
-        track.add(Sample(time_ns, parent, parent_from_child))
+        track.add(TransformSample(time_ns, parent, parent_from_child))
         self._parents.setdefault(child, {})[parent] = None
 
     def lookup(self, target: str, source: str, time_ns: int) -> pycolmap.Rigid3d:
@@ -208,8 +208,8 @@ class TransformTree:
             return
         name = f"{' or '.join(self.parents_of(top))} <- {top}"
         raise TransformError(
-            f"{name}: asked for {time_ns * 1e-9:.3f} s, recorded from {track.span}",
-            f"{name} was recorded from {track.span} only",
+            f"{name}: asked for {time_ns * 1e-9:.3f} s, recorded from {track.span_text}",
+            f"{name} was recorded from {track.span_text} only",
         )
 
     def _claims(self, frame: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where the robot truly was: from a topic of the recording, from its transforms, or from a TUM file."""
+"""Read where the robot truly was: from a topic of the recording, from its transforms, or from a TUM file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pycolmap
 
 from deviloc_ros.bags.transforms import TransformError, TransformTree
 from deviloc_ros.io.tum_trajectory import Stamped, read_tum
-from deviloc_ros.messages.headers import rigid_of_pose, rigid_of_transform, stamp_ns
+from deviloc_ros.messages.headers import rigid_from_pose, rigid_from_transform, stamp_ns
 
 log = logging.getLogger(__name__)
 MAX_GAP_NS = 500_000_000  # truth farther apart than this is not interpolated
@@ -21,7 +21,7 @@ TOPIC_TYPES = ("PoseStamped", "PoseWithCovarianceStamped", "Odometry", "Transfor
 
 
 class Truth:
-    """True poses of the robot in the map over time.
+    """Hold true poses of the robot in the map over time.
 
     frame: in which frame the poses are said to be, empty where nothing says so.
     """
@@ -35,11 +35,11 @@ class Truth:
 
     @property
     def span_s(self) -> tuple[float, float]:
-        """Time of the first and the last pose [s]."""
+        """Return the time of the first and the last pose [s]."""
         return self._times_ns[0] * 1e-9, self._times_ns[-1] * 1e-9
 
     def at(self, time_ns: int) -> pycolmap.Rigid3d | None:
-        """map_from_base, interpolated; None outside the poses and in gaps of more than half a second."""
+        """Return map_from_base, interpolated; None outside the poses and in gaps of more than half a second."""
         if time_ns in self._poses:
             return self._poses[time_ns]
         after = bisect_left(self._times_ns, time_ns)
@@ -51,11 +51,11 @@ class Truth:
         share = (time_ns - before_ns) / (after_ns - before_ns)
         return pycolmap.Rigid3d.interpolate(self._poses[before_ns], self._poses[after_ns], share)
 
-    def earlier(self, by_ns: int) -> Truth:
-        """The same poses, each so much earlier."""
+    def shift_earlier(self, by_ns: int) -> Truth:
+        """Return the same poses, each so much earlier."""
         return Truth(((time_ns - by_ns, pose) for time_ns, pose in self._poses.items()), self.frame)
 
-    def moved(self, body_from_base: Callable[[int], pycolmap.Rigid3d]) -> Truth:
+    def move_to_base(self, body_from_base: Callable[[int], pycolmap.Rigid3d]) -> Truth:
         """Return the same of another point of the robot, where it is known at a time: `at` gives map_from_body here.
 
         Raises:
@@ -72,15 +72,15 @@ class Truth:
         return Truth(poses, self.frame)
 
 
-def truth_of_file(path: Path) -> Truth:
-    """From a TUM file. Raises ValueError naming file and line."""
+def read_truth_file(path: Path) -> Truth:
+    """Read a TUM file; raise ValueError naming file and line."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file of poses")
     return Truth(read_tum(path))
 
 
-def truth_of_messages(messages: list[Any], kind: str) -> Truth:
-    """From messages of one of TOPIC_TYPES, at the times of their headers; those without a valid pose are left out.
+def truth_from_messages(messages: list[Any], kind: str) -> Truth:
+    """Collect poses from messages of one of TOPIC_TYPES, at the times of their headers; invalid ones are left out.
 
     Raises:
         ValueError: of another type, or none has a pose.
@@ -92,14 +92,14 @@ def truth_of_messages(messages: list[Any], kind: str) -> Truth:
     poses = []
     for message in messages:
         with suppress(ValueError):
-            poses.append((stamp_ns(message), rigid_of_message(message, name)))
+            poses.append((stamp_ns(message), pose_from_message(message, name)))
     if len(poses) < len(messages):
         unusable = len(messages) - len(poses)
         log.warning("ground truth: %d of %d messages without a valid pose, left out", unusable, len(messages))
     return Truth(poses, frame)
 
 
-def body_of_messages(messages: list[Any]) -> str:
+def name_body_of_messages(messages: list[Any]) -> str:
     """Return whose poses messages of ground truth are, of those types that say so; empty where none does.
 
     Raises:
@@ -111,18 +111,18 @@ def body_of_messages(messages: list[Any]) -> str:
     return next(iter(bodies), "")
 
 
-def rigid_of_message(message: Any, name: str) -> pycolmap.Rigid3d:
-    """The pose in a message of one of TOPIC_TYPES."""
+def pose_from_message(message: Any, name: str) -> pycolmap.Rigid3d:
+    """Return the pose in a message of one of TOPIC_TYPES."""
     match name:
         case "PoseStamped":
-            return rigid_of_pose(message.pose)
+            return rigid_from_pose(message.pose)
         case "TransformStamped":
-            return rigid_of_transform(message.transform)
-    return rigid_of_pose(message.pose.pose)
+            return rigid_from_transform(message.transform)
+    return rigid_from_pose(message.pose.pose)
 
 
-def truth_of_transforms(transforms: TransformTree, parent: str, child: str, times_ns: list[int]) -> Truth:
-    """From TF, at the times of the images; those without a transform are left out.
+def truth_from_transforms(transforms: TransformTree, parent: str, child: str, times_ns: list[int]) -> Truth:
+    """Collect poses from TF, at the times of the images; those without a transform are left out.
 
     Raises:
         ValueError: there is none at any time; the message says why for the first.

@@ -1,4 +1,4 @@
-"""Writes rosbag2 recordings (mcap), without ROS: what a robot with one camera and odometry records."""
+"""Write rosbag2 recordings (mcap), without ROS: what a robot with one camera and odometry records."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ENCODINGS = {"uint8": "mono8", "uint16": "16UC1", "float32": "32FC1"}  # of imag
 FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for "no limit"
 
 
-def qos(latched: bool) -> Qos:
-    """How a topic was offered. Players give who comes late the last message of a latched one."""
+def make_qos(latched: bool) -> Qos:
+    """Return how a topic was offered. Players give who comes late the last message of a latched one."""
     return Qos(
         history=QosHistory.KEEP_LAST,
         depth=100 if latched else 10,
@@ -36,8 +36,8 @@ def qos(latched: bool) -> Qos:
     )
 
 
-def distortion(camera: Camera) -> tuple[str, list[float]]:
-    """ROS's name and coefficients for the distortion of a COLMAP camera.
+def distortion_to_ros(camera: Camera) -> tuple[str, list[float]]:
+    """Return ROS's name and coefficients for the distortion of a COLMAP camera.
 
     Raises:
         ValueError: ROS has no name for this model.
@@ -58,7 +58,7 @@ def distortion(camera: Camera) -> tuple[str, list[float]]:
 
 
 class BagWriter:
-    """Writes messages in the order of the calls. Use it as a context; the folder must not exist.
+    """Write messages in the order of the calls, as a context; the folder must not exist.
 
     The folder appears when the context ends well, whole; of one that ends with an error nothing stays. Every message is
     stored at its own stamp, as if it had been received when it was made, or `late_ns` after.
@@ -92,14 +92,14 @@ class BagWriter:
         finally:
             shutil.rmtree(self._unfinished, ignore_errors=True)
 
-    def image(self, topic: str, time_ns: int, frame: str, pixels: NDArray) -> None:
-        """sensor_msgs/Image from (H, W) gray or (H, W, 3) BGR, uint8, or (H, W) depth: uint16 mm or float32 m."""
+    def write_image(self, topic: str, time_ns: int, frame: str, pixels: NDArray) -> None:
+        """Write a sensor_msgs/Image of (H, W) gray or (H, W, 3) BGR, uint8, or (H, W) depth: uint16 mm or float32 m."""
         height, width = pixels.shape[:2]
         self._write(
             topic,
             time_ns,
             "sensor_msgs/msg/Image",
-            header=header(time_ns, frame),
+            header=make_header(time_ns, frame),
             height=height,
             width=width,
             encoding="bgr8" if pixels.ndim == 3 else ENCODINGS[pixels.dtype.name],
@@ -108,28 +108,28 @@ class BagWriter:
             data=np.ascontiguousarray(pixels).view(np.uint8).reshape(-1),
         )
 
-    def compressed_image(self, topic: str, time_ns: int, frame: str, data: bytes, encoding: str = "jpeg") -> None:
-        """sensor_msgs/CompressedImage from the bytes of a JPEG or PNG file."""
+    def write_compressed_image(self, topic: str, time_ns: int, frame: str, data: bytes, encoding: str = "jpeg") -> None:
+        """Write a sensor_msgs/CompressedImage of the bytes of a JPEG or PNG file."""
         pixels = np.frombuffer(data, np.uint8)
         self._write(
             topic,
             time_ns,
             "sensor_msgs/msg/CompressedImage",
-            header=header(time_ns, frame),
+            header=make_header(time_ns, frame),
             format=encoding,
             data=pixels,
         )
 
-    def camera_info(self, topic: str, time_ns: int, frame: str, camera: Camera) -> None:
-        """sensor_msgs/CameraInfo of an unrectified image."""
-        model, coefficients = distortion(camera)
+    def write_camera_info(self, topic: str, time_ns: int, frame: str, camera: Camera) -> None:
+        """Write the sensor_msgs/CameraInfo of an unrectified image."""
+        model, coefficients = distortion_to_ros(camera)
         matrix = camera.colmap.calibration_matrix()
         region = TYPES.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
         self._write(
             topic,
             time_ns,
             "sensor_msgs/msg/CameraInfo",
-            header=header(time_ns, frame),
+            header=make_header(time_ns, frame),
             height=camera.height,
             width=camera.width,
             distortion_model=model,
@@ -142,49 +142,53 @@ class BagWriter:
             roi=region,
         )
 
-    def transform(
+    def write_transform(
         self, time_ns: int, parent: str, child: str, parent_from_child: pycolmap.Rigid3d, static: bool = False
     ) -> None:
-        """One transform on /tf, or on /tf_static where it is latched."""
+        """Write one transform to /tf, or to /tf_static, which is latched."""
         transform = TYPES.types["geometry_msgs/msg/Transform"](
-            vector(parent_from_child.translation), quaternion(parent_from_child)
+            make_vector(parent_from_child.translation), make_quaternion(parent_from_child)
         )
-        stamped = TYPES.types["geometry_msgs/msg/TransformStamped"](header(time_ns, parent), child, transform)
+        stamped = TYPES.types["geometry_msgs/msg/TransformStamped"](make_header(time_ns, parent), child, transform)
         topic = "/tf_static" if static else "/tf"
         self._write(topic, time_ns, "tf2_msgs/msg/TFMessage", transforms=[stamped])
 
-    def odometry(self, topic: str, time_ns: int, parent: str, child: str, parent_from_child: pycolmap.Rigid3d) -> None:
-        """nav_msgs/Odometry; velocities and covariances are left zero, that is unknown."""
-        with_covariance = TYPES.types["geometry_msgs/msg/PoseWithCovariance"](pose(parent_from_child), np.zeros(36))
-        still = TYPES.types["geometry_msgs/msg/Twist"](vector(np.zeros(3)), vector(np.zeros(3)))
+    def write_odometry(
+        self, topic: str, time_ns: int, parent: str, child: str, parent_from_child: pycolmap.Rigid3d
+    ) -> None:
+        """Write a nav_msgs/Odometry; velocities and covariances are left zero, that is unknown."""
+        with_covariance = TYPES.types["geometry_msgs/msg/PoseWithCovariance"](
+            make_pose(parent_from_child), np.zeros(36)
+        )
+        still = TYPES.types["geometry_msgs/msg/Twist"](make_vector(np.zeros(3)), make_vector(np.zeros(3)))
         self._write(
             topic,
             time_ns,
             "nav_msgs/msg/Odometry",
-            header=header(time_ns, parent),
+            header=make_header(time_ns, parent),
             child_frame_id=child,
             pose=with_covariance,
             twist=TYPES.types["geometry_msgs/msg/TwistWithCovariance"](still, np.zeros(36)),
         )
 
-    def pose(self, topic: str, time_ns: int, frame: str, frame_from_body: pycolmap.Rigid3d) -> None:
-        """geometry_msgs/PoseStamped."""
-        stamped = {"header": header(time_ns, frame), "pose": pose(frame_from_body)}
+    def write_pose(self, topic: str, time_ns: int, frame: str, frame_from_body: pycolmap.Rigid3d) -> None:
+        """Write a geometry_msgs/PoseStamped."""
+        stamped = {"header": make_header(time_ns, frame), "pose": make_pose(frame_from_body)}
         self._write(topic, time_ns, "geometry_msgs/msg/PoseStamped", **stamped)
 
-    def pose_with_covariance(
+    def write_pose_with_covariance(
         self, topic: str, time_ns: int, frame: str, frame_from_body: pycolmap.Rigid3d, covariance: NDArray
     ) -> None:
-        """geometry_msgs/PoseWithCovarianceStamped; (6, 6), translation before rotation, in axes of `frame`."""
+        """Write a PoseWithCovarianceStamped; (6, 6), translation before rotation, in axes of `frame`."""
         with_covariance = TYPES.types["geometry_msgs/msg/PoseWithCovariance"](
-            pose(frame_from_body), np.ascontiguousarray(covariance, float).reshape(36)
+            make_pose(frame_from_body), np.ascontiguousarray(covariance, float).reshape(36)
         )
-        stamped = {"header": header(time_ns, frame), "pose": with_covariance}
+        stamped = {"header": make_header(time_ns, frame), "pose": with_covariance}
         self._write(topic, time_ns, "geometry_msgs/msg/PoseWithCovarianceStamped", **stamped)
 
     def _write(self, topic: str, time_ns: int, kind: str, **fields: Any) -> None:
         if topic not in self._connections:
-            offered = [qos(latched=topic == "/tf_static")]
+            offered = [make_qos(latched=topic == "/tf_static")]
             self._connections[topic] = self._writer.add_connection(
                 topic, kind, typestore=TYPES, offered_qos_profiles=offered
             )
@@ -192,23 +196,23 @@ class BagWriter:
         self._writer.write(self._connections[topic], time_ns + self.late_ns, TYPES.serialize_cdr(message, kind))
 
 
-def header(time_ns: int, frame: str) -> Any:
-    """std_msgs/Header."""
+def make_header(time_ns: int, frame: str) -> Any:
+    """Make a std_msgs/Header."""
     stamp = TYPES.types["builtin_interfaces/msg/Time"](*divmod(time_ns, 1_000_000_000))
     return TYPES.types["std_msgs/msg/Header"](stamp, frame)
 
 
-def vector(values: NDArray) -> Any:
-    """geometry_msgs/Vector3."""
+def make_vector(values: NDArray) -> Any:
+    """Make a geometry_msgs/Vector3."""
     return TYPES.types["geometry_msgs/msg/Vector3"](*(float(v) for v in values))
 
 
-def quaternion(transform: pycolmap.Rigid3d) -> Any:
-    """geometry_msgs/Quaternion of the rotation."""
+def make_quaternion(transform: pycolmap.Rigid3d) -> Any:
+    """Make the geometry_msgs/Quaternion of a transform's rotation."""
     return TYPES.types["geometry_msgs/msg/Quaternion"](*(float(v) for v in transform.rotation.quat))
 
 
-def pose(frame_from_body: pycolmap.Rigid3d) -> Any:
-    """geometry_msgs/Pose."""
+def make_pose(frame_from_body: pycolmap.Rigid3d) -> Any:
+    """Make a geometry_msgs/Pose."""
     point = TYPES.types["geometry_msgs/msg/Point"](*(float(v) for v in frame_from_body.translation))
-    return TYPES.types["geometry_msgs/msg/Pose"](point, quaternion(frame_from_body))
+    return TYPES.types["geometry_msgs/msg/Pose"](point, make_quaternion(frame_from_body))

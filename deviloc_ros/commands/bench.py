@@ -109,7 +109,7 @@ def run_unknown_places(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.protocols.unknown_places import measure_unknown_places
 
     figures = measure_unknown_places(options.data, read_config(options), step_of(options))
-    return show_figures(figures, render.unknown_places, options.json)
+    return show_figures(figures, render.render_unknown_places, options.json)
 
 
 def run_wrong_focal_lengths(options: argparse.Namespace) -> int:
@@ -118,7 +118,7 @@ def run_wrong_focal_lengths(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.protocols.focal_lengths import measure_wrong_focal_lengths
 
     figures = measure_wrong_focal_lengths(options.data, read_config(options), step_of(options))
-    return show_figures(figures, render.wrong_focal_lengths, options.json)
+    return show_figures(figures, render.render_wrong_focal_lengths, options.json)
 
 
 def run_map_sources(options: argparse.Namespace) -> int:
@@ -127,7 +127,7 @@ def run_map_sources(options: argparse.Namespace) -> int:
     from benchmarks.tables import render
 
     figures = measure_recipes(options.data, step_of(options))
-    return show_figures(figures, render.map_sources, options.json)
+    return show_figures(figures, render.render_map_sources, options.json)
 
 
 def run_retrieval(options: argparse.Namespace) -> int:
@@ -138,16 +138,16 @@ def run_retrieval(options: argparse.Namespace) -> int:
     if options.views < LEAST_VIEWS:
         raise ValueError(f"--views {options.views}: an index is learned from {LEAST_VIEWS} or more")
     figures = measure_retrieval(options.views, options.dimensions, options.queries, options.folder)
-    return show_figures(figures, render.retrieval_speed, options.json)
+    return show_figures(figures, render.render_retrieval_speed, options.json)
 
 
 def run_offsets(options: argparse.Namespace) -> int:
     """Match images moved by known amounts, and print the offsets' errors."""
-    from benchmarks.offsets import offset_errors
+    from benchmarks.offsets import measure_offsets
     from benchmarks.tables import render
 
-    figures = offset_errors(options.data, step_of(options))
-    return show_figures(figures, render.offsets, options.json)
+    figures = measure_offsets(options.data, step_of(options))
+    return show_figures(figures, render.render_offsets, options.json)
 
 
 def show_figures(figures: Any, table: Callable[[list[Any]], str], json_file: Path | None) -> int:

@@ -11,7 +11,7 @@ from deviloc_ros.commands.flags.common import add_data, add_every, step_of
 
 if TYPE_CHECKING:
     from benchmarks.tables.measure import Bench
-    from benchmarks.tables.registry import Table
+    from benchmarks.tables.registry import DocsTable
 
 
 def add(benches: argparse._SubParsersAction) -> None:
@@ -40,11 +40,11 @@ def run(options: argparse.Namespace) -> int:
     Return 1 if one could not be made.
     """
     from benchmarks.tables.measure import Bench
-    from benchmarks.tables.page import pages
-    from benchmarks.tables.registry import tables_named
-    from benchmarks.tables.write import block, is_waiting, measurements_of, write
+    from benchmarks.tables.page import find_pages
+    from benchmarks.tables.registry import select_tables
+    from benchmarks.tables.write import collect_measurements, format_block, needs_other_machine, write_table
 
-    tables, places = tables_named(options.names), pages(options.docs)
+    tables, places = select_tables(options.names), find_pages(options.docs)
     bench = Bench(options.data, options.cache, step_of(options))
     missing = [table.name for table in tables if table.name not in places]
     if missing:
@@ -57,28 +57,28 @@ def run(options: argparse.Namespace) -> int:
     failed = 0
     for number, table in enumerate(tables, 1):
         print(f"[{number}/{len(tables)}] {table.name}", flush=True)
-        if is_waiting(table):
+        if needs_other_machine(table):
             print("  left as it is: it needs a CUDA device")
             continue
         try:
-            measured = measurements_of(table, bench, again)
+            measured = collect_measurements(table, bench, again)
             if bench.every > 1:
-                print(block(table, measured))
+                print(format_block(table, measured))
             else:
-                write(table, places[table.name], measured)
+                write_table(table, places[table.name], measured)
         except ValueError as error:
             print(f"  left as it is: {error}", file=sys.stderr)
             failed += 1
     return 1 if failed else 0
 
 
-def describe_table(table: Table, page: Path, bench: Bench) -> str:
+def describe_table(table: DocsTable, page: Path, bench: Bench) -> str:
     """Say where a table stands, what makes it, and when that was run last."""
-    from benchmarks.tables.measure import shown
+    from benchmarks.tables.measure import format_command
 
     lines = [f"{table.name} ({page}){', needs a CUDA device' if table.needs_cuda else ''}"]
     for command in table.commands:
-        kept = bench.kept(command)
+        kept = bench.read_kept(command)
         when = f"{kept.date}, commit {kept.commit}, {kept.minutes:g} min" if kept else "not run here"
-        lines.append(f"    {shown(command)}  [{when}]")
+        lines.append(f"    {format_command(command)}  [{when}]")
     return "\n".join(lines)

@@ -132,7 +132,7 @@ def evaluate_or_explain(options: argparse.Namespace, given: SharedSettings, bag:
 
 def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: Path, output: Path) -> Run:
     """Evaluate one recording and write its files; raise ValueError."""
-    from deviloc_ros.bags.bag_plan import read
+    from deviloc_ros.bags.bag_plan import read_all
     from deviloc_ros.bags.reader import Recording
     from deviloc_ros.evaluation.recordings.bag_run import about_localizer, conclude, run_offline, truth_of_images
     from deviloc_ros.evaluation.recordings.rerun_recording import write_rerun
@@ -147,7 +147,7 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
     reference_map = Map.open(options.map)
     localizer = Localizer(reference_map, given.config)
     with Recording(bag) as recording:
-        topics, contents = read(recording, plan)
+        topics, contents = read_all(recording, plan)
         truth = truth_of_images(recording, topics, contents, plan)
         if options.real_time:
             as_judged = argparse.Namespace(**{**vars(options), "rectified": contents.cameras.rectified})

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
     from deviloc_ros.imaging import Masks
     from deviloc_ros.localizer import Localizer
-    from deviloc_ros.sources.pictures import Picture
+    from deviloc_ros.sources.pictures import QueryPicture
     from deviloc_ros.types import Result
 
 STANDARD_OUTPUT = Path("-")
@@ -109,7 +109,7 @@ def create_album(folder: Path | None, localizer: Localizer) -> Any:
 
 
 def localize_picture(
-    localizer: Localizer, picture: Picture, camera: Camera, masks: Masks | None, *, guess: bool
+    localizer: Localizer, picture: QueryPicture, camera: Camera, masks: Masks | None, *, guess: bool
 ) -> tuple[Camera, Result]:
     """Return the camera that was used and what became of a picture. Raises ImageError naming an unusable mask."""
     from deviloc_ros.sfm.structure import guess_camera

@@ -128,7 +128,7 @@ def run_prune(options: argparse.Namespace) -> int:
 
 def run_align(options: argparse.Namespace) -> int:
     """Move a map into the frame in which cameras of its views are known."""
-    from deviloc_ros.bags.truth import truth_of_file
+    from deviloc_ros.bags.truth import read_truth_file
     from deviloc_ros.maps.edit import align_map
     from deviloc_ros.maps.markers import fit_markers, read_survey
     from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions
@@ -149,7 +149,7 @@ def run_align(options: argparse.Namespace) -> int:
         known = {image.name: image.cam_from_world for image in read_model(options.colmap, Path()).images}
         wanted_from_world, note = fit_poses(poses, known, rigid=options.rigid)
     else:
-        truth = truth_of_file(options.poses)
+        truth = read_truth_file(options.poses)
         stamped = {name: truth.at(int(Path(name).stem)) for name in poses if Path(name).stem.isdecimal()}
         known = {name: world_from_cam.inverse() for name, world_from_cam in stamped.items() if world_from_cam}
         wanted_from_world, note = fit_poses(poses, known, rigid=options.rigid)

@@ -35,21 +35,21 @@ def write_bag(world: World, bag: Path, odometry: list[Stamped] | None = None) ->
     truth = list_true_poses(world)
     odometry = list(odometry or simulate_odometry(interpolate_poses(truth), np.random.default_rng(0)))
     with BagWriter(bag) as writer:
-        writer.transform(START_NS, "base_link", CAMERA_FRAME, BASE_FROM_CAM, static=True)
+        writer.write_transform(START_NS, "base_link", CAMERA_FRAME, BASE_FROM_CAM, static=True)
         frames = tqdm(world.frames, desc="record the bag", unit="frame")
         for frame, (time_ns, map_from_base) in zip(frames, truth, strict=True):
             # Odometry is faster than the camera: what is known before this image comes before it.
             while odometry and odometry[0][0] <= time_ns:
                 odometry_ns, odom_from_base = odometry.pop(0)
-                writer.transform(odometry_ns, "odom", "base_link", odom_from_base)
-                writer.odometry(ODOMETRY_TOPIC, odometry_ns, "odom", "base_link", odom_from_base)
-            writer.pose(TRUTH_TOPIC, time_ns, "map", map_from_base)
-            writer.camera_info(INFO_TOPIC, time_ns, CAMERA_FRAME, world.camera)
+                writer.write_transform(odometry_ns, "odom", "base_link", odom_from_base)
+                writer.write_odometry(ODOMETRY_TOPIC, odometry_ns, "odom", "base_link", odom_from_base)
+            writer.write_pose(TRUTH_TOPIC, time_ns, "map", map_from_base)
+            writer.write_camera_info(INFO_TOPIC, time_ns, CAMERA_FRAME, world.camera)
             image = frame.load()
             if isinstance(image, bytes):
-                writer.compressed_image(f"{IMAGE_TOPIC}/compressed", time_ns, CAMERA_FRAME, image)
+                writer.write_compressed_image(f"{IMAGE_TOPIC}/compressed", time_ns, CAMERA_FRAME, image)
             else:
-                writer.image(IMAGE_TOPIC, time_ns, CAMERA_FRAME, image)
+                writer.write_image(IMAGE_TOPIC, time_ns, CAMERA_FRAME, image)
     return truth
 
 

@@ -18,7 +18,7 @@ from deviloc_ros.evaluation.protocols.scenes import frame_number
 from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.sources.base import PosedImage, SourceError
-from deviloc_ros.sources.colmap import read_model, reconstruction_of
+from deviloc_ros.sources.colmap import build_reconstruction, read_model
 from deviloc_ros.synthetic.photo import expose
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.room import make_room
@@ -74,7 +74,7 @@ def render_room(output: Path) -> World:
         map_images.append(PosedImage(path.name, path, ROOM_CAMERA, pose))
     model = output / "model"
     model.mkdir()
-    reconstruction_of(map_images).write_text(str(model))
+    build_reconstruction(map_images).write_text(str(model))
     frames = [DriveFrame(pose, partial(take_photograph, scene, pose, 1000 + n)) for n, pose in enumerate(drive_poses)]
     return World("rendered room", ROOM_CAMERA, ROOM_RATE_HZ, False, read_model(model, output / "images").images, frames)
 

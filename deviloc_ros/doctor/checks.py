@@ -71,7 +71,7 @@ def examine_machine() -> Iterator[Finding]:
 
 def examine_cv_bridge() -> Finding:
     """Check that cv_bridge converts an image: the binaries of older distributions break under numpy 2."""
-    fault = BridgeProbe().wait()
+    fault = BridgeProbe().wait_for_verdict()
     if fault:
         advice = "the node does without; for others: pip install ./underlay/cv_bridge in its place, or numpy below 2"
         return make_warning(f"cv_bridge does not work with numpy {np.__version__}: {fault}", advice)

@@ -21,7 +21,7 @@ from deviloc_ros.sfm.matches import Keypoints, MatchGraph, find_keypoints
 from deviloc_ros.sfm.pose_fit import measure_pose_fit
 from deviloc_ros.sfm.refine import RefinementError, refine_poses
 from deviloc_ros.sfm.uncertainty import add_depth_stds
-from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, check_names, none_left
+from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, check_names, error_for_none_left
 from deviloc_ros.types import Landmarks
 from deviloc_ros.workers.base import Serial, Workers
 
@@ -99,7 +99,7 @@ class MapBuilder:
         for image in skipped:
             log.warning("skipped %s: %s", image.name, image.why)
         if not images:
-            raise none_left(skipped)
+            raise error_for_none_left(skipped)
         warn_if_far(images)
         return images, skipped
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.lifting.sensor_depth import LEAST_PAIRS, DepthCorrection, fit_correction, sense_depths
 from deviloc_ros.sources.base import PosedImage, Skipped
-from deviloc_ros.sources.depth_images import DepthError, points_of
+from deviloc_ros.sources.depth_images import DepthError, read_depth_points
 from deviloc_ros.types import Landmarks
 
 COMPARED_VIEWS = 40  # evenly spread over a map, these tell how far the sensor is off
@@ -58,7 +58,7 @@ def sample_with_depth(images: list[PosedImage]) -> list[PosedImage]:
 def depths_at_landmarks(image: PosedImage, landmarks: Landmarks) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
     """Yield (N, 2) rays, (N,) sensed and (N,) true depths [m] of landmarks; nothing if the depth cannot be read."""
     try:
-        seen = points_of(image.depth)  # type: ignore[arg-type]
+        seen = read_depth_points(image.depth)  # type: ignore[arg-type]
     except DepthError:  # is named when the view is lifted
         return
     in_cam = transform_points(image.cam_from_world, landmarks.points_in_world)

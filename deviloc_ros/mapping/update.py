@@ -23,7 +23,7 @@ from deviloc_ros.sfm.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG,
 from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sfm.pose_fit import PoseFit, epipolar_errors_with_view
 from deviloc_ros.sfm.uncertainty import add_depth_stds
-from deviloc_ros.sources.base import PosedImage, Skipped, Source, check_names, none_left
+from deviloc_ros.sources.base import PosedImage, Skipped, Source, check_names, error_for_none_left
 from deviloc_ros.types import Features, Landmarks, Matches, Prior, ReferenceView
 from deviloc_ros.workers.base import Serial, Workers
 
@@ -54,7 +54,7 @@ def update_map(
         images, unreadable = split_readable(unknown, workers)
         skipped = [*source.skipped, *known, *unreadable]
         if not images:
-            raise none_left(skipped)
+            raise error_for_none_left(skipped)
         described = change_config(config, retrieval={"descriptor_file": descriptor_file})
         networks = Networks(described, matcher).load_all()
         reference_map.check_matcher(config.matcher, networks.matcher.weights_id)

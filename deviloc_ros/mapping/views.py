@@ -22,7 +22,7 @@ from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.sfm.body import BodyInView, is_used
 from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sources.base import PosedImage, Skipped, SourceError
-from deviloc_ros.sources.depth_images import DepthError, points_of
+from deviloc_ros.sources.depth_images import DepthError, read_depth_points
 from deviloc_ros.types import Features, Landmarks, ReferenceView
 from deviloc_ros.workers.base import Workers
 
@@ -195,7 +195,7 @@ def make_view(
     inference, depth_problem = networks.inference, ""
     if image.depth is not None:
         try:
-            inference = SensorDepth(inference, points_of(image.depth), correction)
+            inference = SensorDepth(inference, read_depth_points(image.depth), correction)
         except DepthError as error:
             depth_problem = str(error)
     lifted, tower = lift_and_prepare(inference, extracted, observed, image.camera, image.cam_from_world)

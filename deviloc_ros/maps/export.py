@@ -9,7 +9,7 @@ import pycolmap
 
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.sources.base import PosedImage
-from deviloc_ros.sources.colmap import pixels_to_colmap, reconstruction_of
+from deviloc_ros.sources.colmap import build_reconstruction, pixels_to_colmap
 
 
 def export_colmap(reference_map: Map, folder: Path, *, text: bool = False) -> pycolmap.Reconstruction:
@@ -38,7 +38,7 @@ def export_ply(reference_map: Map, path: Path) -> pycolmap.Reconstruction:
 def to_reconstruction(reference_map: Map) -> pycolmap.Reconstruction:
     """Build a COLMAP model: images in the map's order, counted from 1, each with the landmarks it observes."""
     posed = [PosedImage(r.name, Path(r.name), r.camera, r.cam_from_world) for r in reference_map.records]
-    reconstruction = reconstruction_of(posed)
+    reconstruction = build_reconstruction(posed)
     tracks: dict[int, pycolmap.Track] = {}
     points: dict[int, np.ndarray] = {}
     for number in range(len(reference_map)):

@@ -1,1 +1,1 @@
-"""Values of ROS messages. No ROS is imported: rclpy and rosbags give their fields the same names."""
+"""Read values of ROS messages. No ROS is imported: rclpy and rosbags give their fields the same names."""

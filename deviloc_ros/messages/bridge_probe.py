@@ -1,4 +1,4 @@
-"""Whether this machine's `cv_bridge` works, tried in a process of its own.
+"""Try whether this machine's `cv_bridge` works, in a process of its own.
 
 One that was built for numpy 1 loads beside numpy 2, and crashes with the first image.
 """
@@ -20,7 +20,7 @@ assert gray.tolist() == [[255, 255]] * 2 and colours.tolist() == [[[3, 2, 1]]], 
 
 
 class BridgeProbe:
-    """Starts the trial when made, and knows how it went once it has ended."""
+    """Start the trial when made, and know how it went once it has ended."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -36,12 +36,12 @@ class BridgeProbe:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def wait(self) -> str:
+    def wait_for_verdict(self) -> str:
         """Return what is wrong with cv_bridge, empty if it works."""
         try:
             _, said = self._process.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
-            self.close()
+            self.end_trial()
             return f"no answer within {PATIENCE_S:.0f} s"
         if self._process.returncode == 0:
             return ""
@@ -50,7 +50,7 @@ class BridgeProbe:
             return f"it crashes the process (signal {-self._process.returncode})"
         return lines[-1] if lines else f"exit status {self._process.returncode}"
 
-    def close(self) -> None:
+    def end_trial(self) -> None:
         """End the trial."""
         self._process.kill()
         self._process.communicate()

@@ -1,4 +1,4 @@
-"""The calibration of each camera frame, from its camera_info messages."""
+"""Keep the calibration of each camera frame, from its camera_info messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.messages.cameras import camera_from_info, in_lower_case, region_of_interest
+from deviloc_ros.messages.cameras import camera_from_info, lower_case_fields, region_of_interest
 from deviloc_ros.status import NotTried, Status
 
 MAX_FRAMES = 64  # more cameras than a robot carries; invented names must not fill the memory
@@ -18,7 +18,7 @@ MAX_FRAMES = 64  # more cameras than a robot carries; invented names must not fi
 
 @dataclass(frozen=True, slots=True)
 class Lenses:
-    """What one camera_info says: the camera of an image as it was taken (K, D), and of a rectified one (P).
+    """Hold what one camera_info says: the camera of an image as it was taken (K, D), and of a rectified one (P).
 
     A sentence in place of a camera says what is wrong with it.
     """
@@ -27,7 +27,7 @@ class Lenses:
     rectified: Camera | str
 
     @staticmethod
-    def of_info(info: Any) -> Lenses:
+    def from_info(info: Any) -> Lenses:
         """Return both cameras of a message."""
         return Lenses(camera_or_why(info, rectified=False), camera_or_why(info, rectified=True))
 
@@ -71,7 +71,7 @@ class CameraBook:
         self._frames.move_to_end(frame)
         if len(self._frames) > MAX_FRAMES:
             self._frames.popitem(last=False)
-        content = comparable(info)
+        content = comparison_key(info)
         if content == calibrations.content:
             return False
         if not self._history:
@@ -79,7 +79,7 @@ class CameraBook:
             calibrations.lenses.clear()
         calibrations.content = content
         calibrations.times_ns.append(received_ns)
-        calibrations.lenses.append(Lenses.of_info(info))
+        calibrations.lenses.append(Lenses.from_info(info))
         return True
 
     def camera(self, frame: str, received_ns: int = 0) -> Camera:
@@ -105,9 +105,9 @@ class CameraBook:
         return [lenses for calibrations in self._frames.values() for lenses in calibrations.lenses]
 
 
-def comparable(info: Any) -> tuple:
+def comparison_key(info: Any) -> tuple:
     """Return all of a camera_info that matters; two are equal where it is the same, NaN included."""
-    info = in_lower_case(info)
+    info = lower_case_fields(info)
     numbers = tuple(np.asarray(values, float).tobytes() for values in (info.d, info.k, info.p))
     size = (info.width, info.height, info.binning_x, info.binning_y)
     return info.distortion_model, numbers, size, region_of_interest(info)

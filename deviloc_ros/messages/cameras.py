@@ -1,4 +1,4 @@
-"""Cameras of camera_info messages."""
+"""Read the cameras of camera_info messages."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.messages.distortions import model_of
+from deviloc_ros.messages.distortions import to_colmap_model
 
 
 def camera_from_info(info: Any, rectified: bool = False) -> Camera:
-    """The camera that took an image with this camera_info; a rectified image is described by P, any other by K and D.
+    """Return the camera that took an image; a rectified one is described by P, any other by K and D.
 
     Raises:
         ValueError: uncalibrated (all-zero matrix), of an unknown distortion model, or not a pinhole matrix.
     """
-    info = in_lower_case(info)
+    info = lower_case_fields(info)
     matrix = np.array(info.p).reshape(3, 4)[:, :3] if rectified else np.array(info.k).reshape(3, 3)
     if not matrix.any():
         raise ValueError(
@@ -38,20 +38,23 @@ def camera_from_info(info: Any, rectified: bool = False) -> Camera:
     model, params = ("PINHOLE", intrinsics)
     if not rectified:
         try:
-            model, params = model_of(info.distortion_model, tuple(info.d), intrinsics, size)
+            model, params = to_colmap_model(info.distortion_model, tuple(info.d), intrinsics, size)
         except ValueError as error:
             raise ValueError(f"camera_info of {info.header.frame_id!r}: {error}") from error
     return Camera(model, *size, tuple(float(value) for value in params))
 
 
 def region_of_interest(info: Any) -> tuple[int, int, int, int]:
-    """x, y, width, height [px] of the part of the full image that is sent; a size of zero stands for all of it."""
+    """Return x, y, width, height [px] of the part of the full image that is sent.
+
+    A size of zero stands for all of it.
+    """
     roi = info.roi
     return roi.x_offset, roi.y_offset, roi.width or info.width, roi.height or info.height
 
 
-def in_lower_case(info: Any) -> Any:
-    """A CameraInfo with ROS 2's names of the matrices: ROS 1 writes them D, K, R, P."""
+def lower_case_fields(info: Any) -> Any:
+    """Return a CameraInfo with ROS 2's names of the matrices: ROS 1 writes them D, K, R, P."""
     if hasattr(info, "k"):
         return info
     names = ("header", "width", "height", "distortion_model", "binning_x", "binning_y", "roi")

@@ -1,4 +1,4 @@
-"""Depth in ROS messages (REP 118): Image of 16UC1 [mm] or 32FC1 [m], and compressedDepth of both."""
+"""Read depth in ROS messages (REP 118): Image of 16UC1 [mm] or 32FC1 [m], and compressedDepth of both."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ ENCODINGS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}  # and the types of t
 CONFIG_HEADER = struct.Struct("<iff")  # of compressed_depth_image_transport: format, then two parameters
 
 
-def depth_of(message: Any) -> NDArray:
-    """(H, W) m, float32, 0 where there is none.
+def read_depth_message(message: Any) -> NDArray:
+    """Return (H, W) m, float32, 0 where there is none.
 
     Raises:
         ValueError: not depth, or the bytes are not what the encoding says.
     """
     try:
-        depth = of_image(message) if hasattr(message, "encoding") else of_compressed(message)
+        depth = read_raw_depth(message) if hasattr(message, "encoding") else read_compressed_depth(message)
     except (TypeError, ValueError, struct.error) as error:
         raise ValueError(f"depth image cannot be decoded: {error}") from error
     return np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
 
 
-def of_image(message: Any) -> NDArray:
+def read_raw_depth(message: Any) -> NDArray:
+    """Return the depth of an Image."""
     if message.encoding not in ENCODINGS:
         raise ValueError(f"depth image of encoding {message.encoding!r}; known are {', '.join(ENCODINGS)}")
     values = values_of(message, ENCODINGS[message.encoding], 1)
     return values * MILLIMETRE if values.dtype == np.uint16 else values
 
 
-def of_compressed(message: Any) -> NDArray:
-    """A header, then a PNG of millimetres, or of a / depth + b where the depth was in floats."""
+def read_compressed_depth(message: Any) -> NDArray:
+    """Decode a header, then a PNG of millimetres, or of a / depth + b where the depth was in floats."""
     encoding = message.format.partition(";")[0].strip()
     data = bytes(message.data)
     _, a, b = CONFIG_HEADER.unpack_from(data)

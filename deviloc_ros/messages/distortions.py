@@ -1,4 +1,4 @@
-"""Distortions by the names that calibrations have for them, as COLMAP's camera models.
+"""Turn distortions, by the names that calibrations have for them, into COLMAP's camera models.
 
 ROS has three names (REP 104 and sensor_msgs/distortion_models); calibrators and drivers write others for the same
 formulas, and as many coefficients as OpenCV's functions take. A length that OpenCV knows says the formula, too.
@@ -31,7 +31,7 @@ LARGEST_MISFIT_PX = (
 GRID = 15
 
 
-def known_names() -> str:
+def list_known_names() -> str:
     """Return the names and lengths that are read, for messages."""
     return (
         "plumb_bob or radtan (4, 5), rational_polynomial (8, 12, 14), equidistant or fisheye (4), fov (1), and the "
@@ -39,7 +39,9 @@ def known_names() -> str:
     )
 
 
-def model_of(name: str, d: tuple[float, ...], pinhole: tuple[float, ...], size: tuple[int, int]) -> tuple[str, tuple]:
+def to_colmap_model(
+    name: str, d: tuple[float, ...], pinhole: tuple[float, ...], size: tuple[int, int]
+) -> tuple[str, tuple]:
     """Return COLMAP's name of a camera model, and its parameters.
 
     Args:
@@ -56,11 +58,11 @@ def model_of(name: str, d: tuple[float, ...], pinhole: tuple[float, ...], size: 
     if name in FOV and len(d) == 1:
         return "FOV", (*pinhole, d[0])
     if name in (*PERSPECTIVE, *THIN_PRISM) and len(d) in (4, 5, 8, 12, 14) and (name or len(d) > 4):
-        return perspective(tuple(d), pinhole, size)
-    raise ValueError(f"distortion {name!r} with {len(d)} coefficients is not supported; known are {known_names()}")
+        return to_perspective_model(tuple(d), pinhole, size)
+    raise ValueError(f"distortion {name!r} with {len(d)} coefficients is not supported; known are {list_known_names()}")
 
 
-def perspective(d: tuple[float, ...], pinhole: tuple[float, ...], size: tuple[int, int]) -> tuple[str, tuple]:
+def to_perspective_model(d: tuple[float, ...], pinhole: tuple[float, ...], size: tuple[int, int]) -> tuple[str, tuple]:
     """Return the model of OpenCV's coefficients k1 k2 p1 p2 k3, k4 k5 k6, s1 s2 s3 s4, tauX tauY."""
     d = d + (0.0,) * (14 - len(d))
     if any(d[8:]):

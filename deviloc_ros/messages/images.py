@@ -1,4 +1,4 @@
-"""Pixels of image messages, raw and compressed."""
+"""Decode the pixels of image messages, raw and compressed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ TYPE_ALONE = re.compile(r"(8|16|32|64)[USF](C\d+)?")  # of a value, and nothing 
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """How an encoding lays out its rows.
+class PixelLayout:
+    """Describe how an encoding lays out its rows.
 
-    dtype: of a value. channels: values of a pixel in a row. code: of cv2.cvtColor, which makes BGR of it; None: gray
-    or BGR already. rows: of data, for each row of pixels.
+    dtype: of a value. channels: values of a pixel in a row. code: of cv2.cvtColor, which makes BGR of it; None: gray or
+    BGR already. rows: of data, for each row of pixels.
     """
 
     dtype: str
@@ -54,17 +54,17 @@ ORDERS = {
     "mono": (1, None),
 }
 DEPTHS = {"8": "u1", "16": "u2"}
-PICTURES: dict[str, Layout] = {
-    **{f"{name}{bits}": Layout(t, c, code) for name, (c, code) in ORDERS.items() for bits, t in DEPTHS.items()},
-    **{f"bayer_{name}{bits}": Layout(t, 1, code) for name, code in BAYER.items() for bits, t in DEPTHS.items()},
-    **dict.fromkeys(("yuv422", "uyvy"), Layout("u1", 2, cv2.COLOR_YUV2BGR_UYVY)),
-    **dict.fromkeys(("yuv422_yuy2", "yuyv"), Layout("u1", 2, cv2.COLOR_YUV2BGR_YUYV)),
-    "nv12": Layout("u1", 1, cv2.COLOR_YUV2BGR_NV12, Fraction(3, 2)),
-    "nv21": Layout("u1", 1, cv2.COLOR_YUV2BGR_NV21, Fraction(3, 2)),
+PICTURES: dict[str, PixelLayout] = {
+    **{f"{name}{bits}": PixelLayout(t, c, code) for name, (c, code) in ORDERS.items() for bits, t in DEPTHS.items()},
+    **{f"bayer_{name}{bits}": PixelLayout(t, 1, code) for name, code in BAYER.items() for bits, t in DEPTHS.items()},
+    **dict.fromkeys(("yuv422", "uyvy"), PixelLayout("u1", 2, cv2.COLOR_YUV2BGR_UYVY)),
+    **dict.fromkeys(("yuv422_yuy2", "yuyv"), PixelLayout("u1", 2, cv2.COLOR_YUV2BGR_YUYV)),
+    "nv12": PixelLayout("u1", 1, cv2.COLOR_YUV2BGR_NV12, Fraction(3, 2)),
+    "nv21": PixelLayout("u1", 1, cv2.COLOR_YUV2BGR_NV21, Fraction(3, 2)),
     # These name a type and no colours, taken in OpenCV's own order, as cv_bridge writes arrays without a name.
-    "8UC1": Layout("u1", 1),
-    "8UC3": Layout("u1", 3),
-    "8UC4": Layout("u1", 4, cv2.COLOR_BGRA2BGR),
+    "8UC1": PixelLayout("u1", 1),
+    "8UC3": PixelLayout("u1", 3),
+    "8UC4": PixelLayout("u1", 4, cv2.COLOR_BGRA2BGR),
 }
 """Every encoding that is read as a picture. Depth, floats and signed numbers are none."""
 
@@ -125,7 +125,7 @@ def warn_of_unsaid_colours(encoding: str) -> None:
     log.warning("images of encoding %r do not name their colours: taken for blue, green, red", encoding)
 
 
-def layout_of(encoding: str) -> Layout:
+def layout_of(encoding: str) -> PixelLayout:
     """Return how a picture's encoding is laid out. Raises ValueError for any other encoding."""
     if TYPE_ALONE.fullmatch(encoding) and encoding not in PICTURES:
         raise ValueError(

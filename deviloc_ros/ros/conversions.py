@@ -15,7 +15,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from deviloc_ros.messages.headers import rigid_of_pose, rigid_of_transform
+from deviloc_ros.messages.headers import rigid_from_pose, rigid_from_transform
 from deviloc_ros.messages.images import is_packed, layout_of, pixels_of
 
 STAMP_END = 12  # bytes up to the end of a serialized header's stamp
@@ -98,7 +98,7 @@ def rigid_from_msg(msg: Transform | Pose) -> pycolmap.Rigid3d:
     Raises:
         ValueError: a number is not finite, or the quaternion does not have about unit length.
     """
-    return rigid_of_transform(msg) if isinstance(msg, Transform) else rigid_of_pose(msg)
+    return rigid_from_transform(msg) if isinstance(msg, Transform) else rigid_from_pose(msg)
 
 
 def pose_msg(parent_from_child: pycolmap.Rigid3d) -> Pose:

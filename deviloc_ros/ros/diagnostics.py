@@ -15,7 +15,7 @@ from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
 from deviloc_ros.tracking.follower import Step
-from deviloc_ros.tracking.tracker import State
+from deviloc_ros.tracking.tracker import TrackingState
 
 SILENT_AFTER_S = 3.0  # a camera that sends nothing for this long is reported
 
@@ -40,7 +40,7 @@ class Health:
     enabled: bool = True
     continuous: bool = True
     rests: bool = False  # max_rate_hz has let no image pass of late
-    state: State = State.UNLOCALIZED
+    state: TrackingState = TrackingState.UNLOCALIZED
     step: Step | None = None  # of the last image
     last_fix_age_s: float | None = None
     silent_s: float = 0.0  # since the last image
@@ -65,7 +65,9 @@ def judged(health: Health) -> tuple[bytes, str]:
         silence = f"no image on {health.image_topic} for {health.silent_s:.0f} s"
         return DiagnosticStatus.ERROR, f"{silence}: {why}" if why else silence
     last_failed = health.step is not None and health.step.fix is None
-    if health.state is State.LOCALIZED or (health.state is State.COASTING and health.rests and not last_failed):
+    if health.state is TrackingState.LOCALIZED or (
+        health.state is TrackingState.COASTING and health.rests and not last_failed
+    ):
         if health.missing_odometry:
             return DiagnosticStatus.WARN, "localized, but no odometry at the image's stamp: map->odom is not updated"
         if health.calibration_complaint:
@@ -73,7 +75,7 @@ def judged(health: Health) -> tuple[bytes, str]:
         return DiagnosticStatus.OK, "localized"
     if not health.continuous and not last_failed:
         return DiagnosticStatus.OK, "waiting for ~/trigger_localization"
-    level = DiagnosticStatus.WARN if health.state is State.COASTING else DiagnosticStatus.ERROR
+    level = DiagnosticStatus.WARN if health.state is TrackingState.COASTING else DiagnosticStatus.ERROR
     return level, f"{health.state.value}: {shortcoming(health.step)}"
 
 

@@ -27,14 +27,14 @@ class ImageDecoder:
             ValueError: the bytes are not what the encoding says, or the encoding is not one of a camera's picture.
         """
         if self._probe is not None and self._probe.has_ended:
-            self._bridge = self._open_bridge(self._probe.wait())
+            self._bridge = self._open_bridge(self._probe.wait_for_verdict())
             self._probe = None
         return pixels_from_msg(msg, self._bridge)
 
     def close(self) -> None:
         """End the trial, if it is still under way."""
         if self._probe is not None:
-            self._probe.close()
+            self._probe.end_trial()
 
     def _open_bridge(self, fault: str) -> Any:
         if not fault:

@@ -16,7 +16,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 
 from deviloc_ros.config import Checked, Config, TrackingConfig, from_dict, param
-from deviloc_ros.messages.headers import rigid_of_text
+from deviloc_ros.messages.headers import parse_rigid
 
 TF_MODES = ("map_to_odom", "map_to_base", "none")
 TRANSPORTS = ("raw", "compressed")
@@ -95,7 +95,7 @@ class NodeConfig(Checked):
             raise ValueError("tf_mode map_to_odom needs an odom_frame")
         if self.base_from_camera:
             try:
-                rigid_of_text(self.base_from_camera)
+                parse_rigid(self.base_from_camera)
             except ValueError as error:
                 raise ValueError(f"base_from_camera: {error}") from error
 

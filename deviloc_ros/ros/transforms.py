@@ -12,7 +12,7 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 
-from deviloc_ros.messages.headers import rigid_of_text
+from deviloc_ros.messages.headers import parse_rigid
 from deviloc_ros.ros.bounded import BoundedCounter
 from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
 from deviloc_ros.ros.parameters import NodeConfig
@@ -81,19 +81,19 @@ class Transforms:
     def base_from_cam(self, image_frame: str, time_ns: int, wait_s: float | None) -> pycolmap.Rigid3d | Missing:
         """The camera on the robot when the image was taken: the parameter if given, else TF."""
         if self._config.base_from_camera:
-            return rigid_of_text(self._config.base_from_camera)
+            return parse_rigid(self._config.base_from_camera)
         camera_frame = self._config.camera_frame or image_frame.removeprefix("/")  # as tf2 names frames
         return self._lookup(self._config.base_frame, camera_frame, time_ns, wait_s)
 
     def odometry(self, time_ns: int, wait_s: float | None) -> Odometry | Missing:
         """The odometry at a time."""
         found = self._odom_from_base(time_ns, wait_s)
-        return found if isinstance(found, Missing) else self._odometer.read(time_ns, found)
+        return found if isinstance(found, Missing) else self._odometer.read_at(time_ns, found)
 
     def latest_odometry(self, time_ns: int) -> Odometry | None:
         """The newest odometry there is, without a wait, taken for that of a time it has not reached."""
         found = known(self._odom_from_base(0, None))
-        return None if found is None else self._odometer.read(time_ns, found)
+        return None if found is None else self._odometer.read_at(time_ns, found)
 
     def broadcast(self, map_from_child: pycolmap.Rigid3d, child: str, time_ns: int) -> None:
         """Send a transform from the map frame to `child`, unless it may rest on odometry that nobody hears any more.

@@ -14,7 +14,7 @@ from deviloc_ros.geometry import skew
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes
 from deviloc_ros.sfm.matches import Keypoints, MatchGraph, Pair, extract_sift_keypoints, match_pairs, silence_colmap
 from deviloc_ros.sources.base import PosedImage
-from deviloc_ros.sources.colmap import landmarks_from_colmap, pixels_to_colmap, reconstruction_of
+from deviloc_ros.sources.colmap import build_reconstruction, landmarks_from_colmap, pixels_to_colmap
 from deviloc_ros.types import Landmarks
 from deviloc_ros.workers.base import Workers
 
@@ -97,7 +97,7 @@ def triangulate_model(
     images: list[PosedImage], graph: MatchGraph, max_error_px: float = MAX_REPROJECTION_ERROR_PX
 ) -> pycolmap.Reconstruction:
     """Build a model of the images with their landmarks, none farther than `max_error_px` off where it was seen."""
-    reconstruction = reconstruction_of(images)
+    reconstruction = build_reconstruction(images)
     if len(images) < 2:  # COLMAP would raise an error
         return reconstruction
     with tempfile.TemporaryDirectory() as folder:

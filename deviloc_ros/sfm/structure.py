@@ -26,9 +26,9 @@ from deviloc_ros.sfm.matches import (
     match_pairs,
     silence_colmap,
 )
-from deviloc_ros.sources.base import PosedImage, Skipped, SourceError, image_size
-from deviloc_ros.sources.colmap import camera_from_colmap, reconstruction_of
-from deviloc_ros.sources.photographs import SUFFIXES, find_photographs, group_of
+from deviloc_ros.sources.base import PosedImage, Skipped, SourceError, read_image_size
+from deviloc_ros.sources.colmap import build_reconstruction, camera_from_colmap
+from deviloc_ros.sources.photographs import SUFFIXES, camera_group, find_photographs
 from deviloc_ros.workers.base import Workers
 
 FOCAL_SHARE = 1.2  # of the longer side, where nothing is known, as COLMAP has it
@@ -78,7 +78,7 @@ def find_images(
     for path in paths:
         name = path.relative_to(folder).as_posix()
         try:
-            size = image_size(path)
+            size = read_image_size(path)
         except SourceError as error:
             skipped.append(Skipped(name, str(error)))
             continue
@@ -86,7 +86,7 @@ def find_images(
             why = f"image is {size[0]} x {size[1]} px, its camera says {camera.width} x {camera.height}"
             skipped.append(Skipped(name, why))
             continue
-        lens = "" if camera is not None else group_of(path, camera_per)
+        lens = "" if camera is not None else camera_group(path, camera_per)
         if camera is None and (size, lens) not in guessed:
             guessed[size, lens] = guess_camera(path, size)
         images.append(UnposedImage(name, path, camera or guessed[size, lens], lens))
@@ -159,7 +159,7 @@ def reconstruct_models(
     images: list[UnposedImage], graph: MatchGraph, workers: Workers, known_camera: bool
 ) -> list[pycolmap.Reconstruction]:
     """Run COLMAP's incremental mapping, seeded; there is a model for each group of images that hang together."""
-    unposed = reconstruction_of(images, [image.lens for image in images])
+    unposed = build_reconstruction(images, [image.lens for image in images])
     for camera in unposed.cameras.values():
         camera.has_prior_focal_length = known_camera
     options = pycolmap.IncrementalPipelineOptions()

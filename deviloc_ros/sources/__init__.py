@@ -1,1 +1,1 @@
-"""Readers of posed images: each layout and recording that people have, one module each."""
+"""Read posed images: each layout and recording that people have, one module each."""

@@ -1,4 +1,4 @@
-"""Posed images, what every reader of them returns, and how it says what cannot be read."""
+"""Define posed images, what every reader of them returns, and how it says what cannot be read."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from deviloc_ros.types import Landmarks
 
 
 class SourceError(ValueError):
-    """Posed images that cannot be read; the message names file and field."""
+    """Raise when posed images cannot be read; the message names file and field."""
 
 
 class ImageFile(Protocol):
-    """An image with its camera."""
+    """Describe an image with its camera."""
 
     @property
     def name(self) -> str: ...
@@ -38,7 +38,7 @@ class ImageFile(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PosedImage:
-    """An image with its camera and pose.
+    """Hold an image with its camera and pose.
 
     landmarks: if the source model has some. depth: if a sensor saw it too. mask: None: all of the image is used.
     """
@@ -54,14 +54,14 @@ class PosedImage:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An image left out of a map, and why."""
+    """Name an image left out of a map, and say why."""
 
     name: str
     why: str
 
 
-def none_left(skipped: list[Skipped]) -> SourceError:
-    """The error that no image can be used, with a line for each; where all have one reason, with that."""
+def error_for_none_left(skipped: list[Skipped]) -> SourceError:
+    """Return the error that no image can be used, with a line for each; where all have one reason, with that."""
     whys = {image.why for image in skipped}
     if len(skipped) > 1 and len(whys) == 1:
         return SourceError(f"no usable image is left of {len(skipped)}, all of one reason: {whys.pop()}")
@@ -71,7 +71,7 @@ def none_left(skipped: list[Skipped]) -> SourceError:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a reader found: the usable images in a stable order, and those it had to leave out.
+    """Hold what a reader found: the usable images in a stable order, and those it had to leave out.
 
     notes: what a map of them is to say about its poses, by subject.
     """
@@ -82,14 +82,14 @@ class Source:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raises SourceError unless each name is there once: images, matches and views are told apart by it."""
+    """Raise SourceError unless each name is there once: images, matches and views are told apart by it."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise SourceError(f"image name {twice[0]!r} occurs more than once")
 
 
 def read_numbers(path: Path, shape: tuple[int, ...]) -> NDArray:
-    """A text file of numbers. Raises SourceError naming it if it is missing or of another shape."""
+    """Read a text file of numbers; raise SourceError naming it if it is missing or of another shape."""
     if not path.is_file():
         raise SourceError(f"{path}: not found")
     try:
@@ -99,8 +99,8 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> NDArray:
     return values
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(width, height). Raises SourceError if the file is not an image."""
+def read_image_size(path: Path) -> tuple[int, int]:
+    """Return (width, height); raise SourceError if the file is not an image."""
     try:
         height, width = decode_image(path.read_bytes()).shape[:2]  # and so it is known to be whole
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""COLMAP models in and out. Here, and nowhere else, pixels move between COLMAP's convention and ours.
+"""Read and write COLMAP models. Here, and nowhere else, pixels move between COLMAP's convention and ours.
 
 COLMAP puts the centre of the first pixel at (0.5, 0.5), we put it at (0, 0).
 """
@@ -23,7 +23,7 @@ PIXEL_SHIFT = 0.5  # a COLMAP pixel coordinate minus ours
 
 
 def read_model(model: Path, images: Path) -> Source:
-    """Posed images of a text or binary model, with its landmarks where it has points.
+    """Read the posed images of a text or binary model, with its landmarks where it has points.
 
     Args:
         model: its folder, or one that holds it as `sparse/0`, `sparse` or `0`.
@@ -63,7 +63,7 @@ def find_model(folder: Path) -> Path:
 
 
 def open_reconstruction(model: Path) -> pycolmap.Reconstruction:
-    """Raises SourceError naming the model and what is wrong with it."""
+    """Open a model; raise SourceError naming it and what is wrong with it."""
     for suffix in (".bin", ".txt"):
         missing = [name for name in ("cameras", "images", "points3D") if not (model / (name + suffix)).is_file()]
         if not missing:
@@ -78,13 +78,14 @@ def open_reconstruction(model: Path) -> pycolmap.Reconstruction:
 
 
 def camera_from_colmap(camera: pycolmap.Camera) -> Camera:
-    """Raises ValueError for a model we do not know or parameters that make no sense."""
+    """Return our camera; raise ValueError for a model we do not know or parameters that make no sense."""
     params = np.array(camera.params, float)
     params[list(camera.principal_point_idxs())] -= PIXEL_SHIFT
     return Camera(camera.model.name, camera.width, camera.height, tuple(params.tolist()))
 
 
 def camera_to_colmap(camera: Camera, camera_id: int) -> pycolmap.Camera:
+    """Return COLMAP's camera, with the centre of the first pixel at (0.5, 0.5)."""
     params = np.array(camera.params, float)
     params[list(camera.colmap.principal_point_idxs())] += PIXEL_SHIFT
     return pycolmap.Camera(
@@ -93,17 +94,17 @@ def camera_to_colmap(camera: Camera, camera_id: int) -> pycolmap.Camera:
 
 
 def pixels_from_colmap(keypoints: NDArray) -> NDArray:
-    """(N, 2) COLMAP pixels -> ours."""
+    """Return (N, 2) COLMAP pixels as ours."""
     return keypoints - PIXEL_SHIFT
 
 
 def pixels_to_colmap(keypoints: NDArray) -> NDArray:
-    """(N, 2) our pixels -> COLMAP's."""
+    """Return (N, 2) pixels of ours as COLMAP's."""
     return keypoints + PIXEL_SHIFT
 
 
 def landmarks_from_colmap(image: pycolmap.Image, reconstruction: pycolmap.Reconstruction) -> Landmarks:
-    """The points an image observes, at its own (measured) pixels."""
+    """Return the points an image observes, at its own (measured) pixels."""
     observations = [(p.point3D_id, p.xy) for p in image.points2D if p.has_point3D()]
     if not observations:
         return Landmarks.without_stds(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3)))
@@ -114,8 +115,8 @@ def landmarks_from_colmap(image: pycolmap.Image, reconstruction: pycolmap.Recons
     )
 
 
-def reconstruction_of(images: Sequence[ImageFile], lenses: Sequence[str] = ()) -> pycolmap.Reconstruction:
-    """A model with the cameras of `images`, their poses if they have some, and no points.
+def build_reconstruction(images: Sequence[ImageFile], lenses: Sequence[str] = ()) -> pycolmap.Reconstruction:
+    """Build a model with the cameras of `images`, their poses if they have some, and no points.
 
     Image ids count from 1 in their order. Equal cameras are one; but of different `lenses`, where they are given, two.
     """

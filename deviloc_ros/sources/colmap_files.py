@@ -1,4 +1,4 @@
-"""COLMAP's files looked through before COLMAP reads them.
+"""Look through COLMAP's files before COLMAP reads them.
 
 Its readers believe what they are given: a truncated binary file is filled up with whatever memory holds, a quaternion
 of zeros becomes the identity, a name is cut at its first space. And their messages name lines of C++.
@@ -36,12 +36,13 @@ def check_files(model: Path) -> None:
 
 
 def check_cameras_text(data: bytes) -> None:
+    """Check `id MODEL width height params` lines."""
     for number, line in meaningful_lines(data):
         with_line = f"line {number}:"
         parts = line.split()
         if len(parts) < 5:
             raise SourceError(f"{with_line} expected CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS, got {line[:80]!r}")
-        camera_id, width, height = numbers([parts[0], *parts[2:4]], ("CAMERA_ID", "WIDTH", "HEIGHT"), with_line)
+        camera_id, width, height = parse_numbers([parts[0], *parts[2:4]], ("CAMERA_ID", "WIDTH", "HEIGHT"), with_line)
         try:
             Camera(parts[1], int(width), int(height), tuple(float(p) for p in parts[4:]))
         except ValueError as error:
@@ -49,9 +50,9 @@ def check_cameras_text(data: bytes) -> None:
 
 
 def check_images_text(data: bytes) -> None:
-    """Two lines an image; the second may be empty but must be there."""
+    """Check two lines an image; the second may be empty but must be there."""
     names: set[str] = set()
-    lines = iter(enumerate(text(data).splitlines(), 1))
+    lines = iter(enumerate(decode_text(data).splitlines(), 1))
     for number, line in lines:
         parts = line.split()
         if not parts or parts[0].startswith("#"):
@@ -60,7 +61,7 @@ def check_images_text(data: bytes) -> None:
             raise SourceError(
                 f"line {number}: expected 10 fields, got {len(parts)} (no name may hold a space): {line[:80]!r}"
             )
-        values = numbers(parts[:9], IMAGE_FIELDS, f"line {number}:")
+        values = parse_numbers(parts[:9], IMAGE_FIELDS, f"line {number}:")
         if not any(values[1:5]):
             raise SourceError(f"line {number}: QW QX QY QZ of {parts[9]!r} are all zero")
         if parts[9] in names:
@@ -75,6 +76,7 @@ def check_images_text(data: bytes) -> None:
 
 
 def check_observations(parts: list[str], where: str) -> None:
+    """Check that observations are triples of numbers."""
     if len(parts) % 3:
         raise SourceError(f"{where}: expected X, Y, POINT3D_ID of each, got {len(parts)} values")
     try:
@@ -86,26 +88,27 @@ def check_observations(parts: list[str], where: str) -> None:
 
 
 def check_points_text(data: bytes) -> None:
+    """Check a points3D.txt."""
     for number, line in meaningful_lines(data):
         parts = line.split()
         if len(parts) < 8 or len(parts) % 2:
             raise SourceError(f"line {number}: expected 8 fields and the TRACK in pairs, got {len(parts)} fields")
-        numbers(parts[:7], POINT_FIELDS, f"line {number}:")
+        parse_numbers(parts[:7], POINT_FIELDS, f"line {number}:")
 
 
 def meaningful_lines(data: bytes) -> Iterator[tuple[int, str]]:
-    """Numbered lines that are neither empty nor a comment."""
-    for number, line in enumerate(text(data).splitlines(), 1):
+    """Yield numbered lines that are neither empty nor a comment."""
+    for number, line in enumerate(decode_text(data).splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield number, line
 
 
-def text(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-def numbers(parts: list[str], names: tuple[str, ...], where: str) -> list[float]:
-    """Finite values of the named fields."""
+def parse_numbers(parts: list[str], names: tuple[str, ...], where: str) -> list[float]:
+    """Return finite values of the named fields."""
     values = []
     for part, name in zip(parts, names, strict=True):
         try:
@@ -118,6 +121,8 @@ def numbers(parts: list[str], names: tuple[str, ...], where: str) -> list[float]
 
 
 def check_cameras_binary(data: bytes) -> None:
+    """Check a cameras.bin."""
+
     def skip_camera(offset: int) -> int:
         camera_id, model, _, _ = struct.unpack_from("<IiQQ", data, offset)
         if model not in PARAMETER_COUNTS:
@@ -128,6 +133,8 @@ def check_cameras_binary(data: bytes) -> None:
 
 
 def check_images_binary(data: bytes) -> None:
+    """Check an images.bin."""
+
     def skip_image(offset: int) -> int:
         name_end = data.index(b"\0", offset + 64)
         return name_end + 9 + 24 * struct.unpack_from("<Q", data, name_end + 1)[0]
@@ -136,11 +143,12 @@ def check_images_binary(data: bytes) -> None:
 
 
 def check_points_binary(data: bytes) -> None:
+    """Check a points3D.bin."""
     check_records(data, lambda offset: offset + 51 + 8 * struct.unpack_from("<Q", data, offset + 43)[0])
 
 
 def check_records(data: bytes, skip: Callable[[int], int]) -> None:
-    """The number of records that the file states must end where the file does."""
+    """Check that the number of records that the file states end where the file does."""
     try:
         (count,) = struct.unpack_from("<Q", data, 0)
         end = 8
@@ -157,7 +165,7 @@ def check_records(data: bytes, skip: Callable[[int], int]) -> None:
 
 
 def parameter_counts() -> dict[int, int]:
-    """Number of parameters by COLMAP's model id."""
+    """Return the number of parameters by COLMAP's model id."""
     models = [model for model in pycolmap.CameraModelId.__members__.values() if model.value >= 0]
     return {m.value: len(pycolmap.Camera.create_from_model_id(1, m, 1.0, 1, 1).params) for m in models}
 

@@ -1,4 +1,4 @@
-"""Depth images: 16-bit files, their units, and the points that they show."""
+"""Read depth images: 16-bit files, their units, and the points that they show."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NO_DEPTH = 65535  # beside 0, in the files of 7-Scenes and others
 
 
 class DepthError(ValueError):
-    """A depth image that cannot be used; the message says which and why."""
+    """Raise when a depth image cannot be used; the message says which and why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DepthImage:
-    """A 16-bit file of depth along the optical axis.
+    """Name a 16-bit file of depth along the optical axis.
 
     camera: that took it. color_from_depth: None where its frame is the colour camera's. units_per_m: of its values.
     """
@@ -35,7 +35,7 @@ class DepthImage:
 
 
 def read_depth(depth: DepthImage) -> NDArray:
-    """(H, W) m, 0 where there is none. Raises DepthError: missing, not 16-bit, or not of its camera's size."""
+    """Return (H, W) m, 0 where there is none; raise DepthError: missing, not 16-bit, or not of its camera's size."""
     if not depth.path.is_file():
         raise DepthError(f"{depth.path}: no such depth image")
     try:
@@ -53,6 +53,6 @@ def read_depth(depth: DepthImage) -> NDArray:
     return (values / depth.units_per_m).astype(np.float32)
 
 
-def points_of(depth: DepthImage) -> DepthPoints:
-    """Raises DepthError."""
+def read_depth_points(depth: DepthImage) -> DepthPoints:
+    """Read the points that a depth image shows; raise DepthError."""
     return move_into_color(read_depth(depth), depth.camera, depth.color_from_depth or pycolmap.Rigid3d())

@@ -1,4 +1,4 @@
-"""Where an image is that a file of poses names: other suffixes, other slashes, and folders of scaled images."""
+"""Find the image that a file of poses names: under other suffixes, other slashes, and in folders of scaled images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.sources.base import PosedImage, SourceError, image_size
+from deviloc_ros.sources.base import PosedImage, SourceError, read_image_size
 from deviloc_ros.sources.photographs import SUFFIXES
 
 ENDINGS = (".png", *SUFFIXES)  # in the order in which they are looked for; .png is what instant-ngp leaves out
@@ -36,12 +36,12 @@ def find_image(folder: Path, name: str) -> Path:
                 if other.is_file():
                     return other
     path = folder / list(names)[-1]
-    if (scaled := in_scaled_folder(path)) is not None:
+    if (scaled := find_in_scaled_folder(path)) is not None:
         return scaled
-    raise SourceError(f"{path}: no such image{nearest(path)}")
+    raise SourceError(f"{path}: no such image{suggest_nearest(path)}")
 
 
-def in_scaled_folder(path: Path) -> Path | None:
+def find_in_scaled_folder(path: Path) -> Path | None:
     """Return the image of the same name in `images_2` and the like, where `images` itself is missing."""
     if path.parent.is_dir():
         return None
@@ -52,7 +52,7 @@ def in_scaled_folder(path: Path) -> Path | None:
     return None
 
 
-def nearest(path: Path) -> str:
+def suggest_nearest(path: Path) -> str:
     """Return "; did you mean ...?" where the folder has a file of a similar name, or that there is no such folder."""
     if not path.parent.is_dir():
         return f", nor a folder {path.parent}"
@@ -71,7 +71,7 @@ def fit_to_scaled_file(camera: Camera, path: Path) -> Camera:
     found = next((m for part in reversed(path.parent.parts) if (m := SCALED_FOLDER.fullmatch(part))), None)
     if found is None:
         return camera
-    width, height = image_size(path)
+    width, height = read_image_size(path)
     scale = int(found[2])
     if abs(camera.width / scale - width) >= 1 or abs(camera.height / scale - height) >= 1:
         return camera

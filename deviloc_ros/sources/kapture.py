@@ -1,4 +1,4 @@
-"""Posed images of a kapture folder: `sensors/{sensors,records_camera,trajectories}.txt`, images in `records_data`.
+"""Read posed images of a kapture folder: `sensors/{sensors,records_camera,trajectories}.txt`, and `records_data`.
 
 Its poses are sensor_from_world, quaternions wxyz; its cameras have COLMAP's models and pixels.
 """
@@ -17,7 +17,7 @@ from deviloc_ros.sources.colmap import camera_from_colmap
 
 
 def read_kapture(folder: Path) -> Source:
-    """Images of all cameras; those without a pose, or with one that is none, are skipped.
+    """Read images of all cameras; those without a pose, or with one that is none, are skipped.
 
     Raises:
         SourceError: a file is missing, or a line of it is not as it should be; cameras on a rig are not read.
@@ -26,27 +26,27 @@ def read_kapture(folder: Path) -> Source:
     if (sensors / "rigs.txt").is_file():
         raise SourceError(f"{sensors / 'rigs.txt'}: cameras on a rig are not read; write their own trajectories")
     cameras = {
-        fields[0]: kapture_camera(sensors / "sensors.txt", fields)
-        for fields in rows(sensors / "sensors.txt", 3)
+        fields[0]: parse_camera_fields(sensors / "sensors.txt", fields)
+        for fields in read_rows(sensors / "sensors.txt", 3)
         if fields[2] == "camera"
     }
-    poses = {(time, sensor): pose for time, sensor, *pose in rows(sensors / "trajectories.txt", 9)}
+    poses = {(time, sensor): pose for time, sensor, *pose in read_rows(sensors / "trajectories.txt", 9)}
     images, skipped = [], []
-    for time, sensor, name, *_ in rows(sensors / "records_camera.txt", 3):
+    for time, sensor, name, *_ in read_rows(sensors / "records_camera.txt", 3):
         try:
             if sensor not in cameras:
                 raise ValueError("no such camera in sensors.txt")
             if (time, sensor) not in poses:
                 raise ValueError(f"no pose at time {time}")
-            pose = kapture_pose(poses[time, sensor])
+            pose = parse_pose_fields(poses[time, sensor])
             images.append(PosedImage(name, sensors / "records_data" / name, cameras[sensor], pose))
         except ValueError as error:
             skipped.append(Skipped(name, f"sensor {sensor!r}: {error}"))
     return Source(sorted(images, key=lambda image: image.name), skipped)
 
 
-def rows(path: Path, least: int) -> Iterator[list[str]]:
-    """Comma-separated fields of each line that is no comment. Raises SourceError naming file and line."""
+def read_rows(path: Path, least: int) -> Iterator[list[str]]:
+    """Yield the comma-separated fields of each line that is no comment; raise SourceError naming file and line."""
     if not path.is_file():
         raise SourceError(f"{path}: not found")
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
@@ -57,8 +57,8 @@ def rows(path: Path, least: int) -> Iterator[list[str]]:
             yield fields
 
 
-def kapture_camera(path: Path, fields: list[str]) -> Camera:
-    """Of `id, name, camera, MODEL, width, height, params…`. Raises SourceError naming the sensor."""
+def parse_camera_fields(path: Path, fields: list[str]) -> Camera:
+    """Parse `id, name, camera, MODEL, width, height, params…`; raise SourceError naming the sensor."""
     try:
         model, width, height, *params = fields[3:]
         if model not in pycolmap.CameraModelId.__members__:
@@ -70,8 +70,8 @@ def kapture_camera(path: Path, fields: list[str]) -> Camera:
         raise SourceError(f"{path}: sensor {fields[0]!r}: {error}") from error
 
 
-def kapture_pose(fields: list[str]) -> pycolmap.Rigid3d:
-    """Of `qw, qx, qy, qz, tx, ty, tz`, some of which kapture may leave blank. Raises ValueError."""
+def parse_pose_fields(fields: list[str]) -> pycolmap.Rigid3d:
+    """Parse `qw, qx, qy, qz, tx, ty, tz`, some of which kapture may leave blank; raise ValueError."""
     if not all(fields):
         raise ValueError("its pose in trajectories.txt is partial")
     w, x, y, z, *translation = (float(field) for field in fields)

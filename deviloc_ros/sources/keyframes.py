@@ -1,4 +1,4 @@
-"""Which images of a drive become views: one for each stretch of the way, the sharpest of it."""
+"""Choose which images of a drive become views: one for each stretch of the path, the sharpest of it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """An image of a drive. pixels: (H, W) gray or (H, W, 3) BGR."""
+class PosedFrame:
+    """Hold an image of a drive with its pose. pixels: (H, W) gray or (H, W, 3) BGR."""
 
     time_ns: int
     cam_from_world: pycolmap.Rigid3d
@@ -24,33 +24,33 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Spacing:
-    """How far a camera moves or turns on one stretch of the way."""
+    """Say how far a camera moves or turns on one stretch of the path."""
 
     distance_m: float = 0.25
     angle_deg: float = 10.0
 
     def is_far(self, one: pycolmap.Rigid3d, other: pycolmap.Rigid3d) -> bool:
-        """Whether two poses cam_from_world lie apart by either."""
+        """Return whether two poses cam_from_world lie apart by either."""
         return (
             translation_distance_m(one, other) >= self.distance_m or rotation_distance_deg(one, other) >= self.angle_deg
         )
 
 
-def keyframes(frames: Iterable[Frame], spacing: Spacing) -> Iterator[Frame]:
-    """The sharpest frame of each stretch, in order; a robot that stands still gives one. Keeps two at most."""
+def select_keyframes(frames: Iterable[PosedFrame], spacing: Spacing) -> Iterator[PosedFrame]:
+    """Yield the sharpest frame of each stretch, in order; a robot that stands still gives one. Keeps two at most."""
     start, best, best_sharpness = None, None, -1.0
     for frame in frames:
         if start is None or spacing.is_far(start, frame.cam_from_world):
             if best is not None:
                 yield best
             start, best_sharpness = frame.cam_from_world, -1.0
-        if (sharpness := sharpness_of(frame.pixels)) > best_sharpness:
+        if (sharpness := measure_sharpness(frame.pixels)) > best_sharpness:
             best, best_sharpness = frame, sharpness
     if best is not None:
         yield best
 
 
-def sharpness_of(pixels: NDArray) -> float:
-    """Variance of the Laplacian over that of the image: blur takes the fine detail first, exposure changes both."""
+def measure_sharpness(pixels: NDArray) -> float:
+    """Return the variance of the Laplacian over that of the image: blur lowers it, exposure does not."""
     gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
     return float(cv2.Laplacian(gray, cv2.CV_32F).var() / max(float(np.var(gray)), 1.0))

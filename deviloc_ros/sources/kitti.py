@@ -1,4 +1,4 @@
-"""Posed images of KITTI odometry: a projection, a list of poses, a folder of images."""
+"""Read posed images of KITTI odometry: a projection, a list of poses, a folder of images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_matrix
-from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, image_size, read_numbers
+from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, read_image_size, read_numbers
 
 FOLDERS = {
     "image_0": 0,
@@ -22,7 +22,7 @@ FOLDERS = {
 
 
 def read_kitti(folder: Path, image_folder: str = "") -> Source:
-    """KITTI odometry: `calib.txt` (P0 to P3), `poses.txt` (world_from_cam of camera 0, 3 x 4 a line), images.
+    """Read `calib.txt` (P0 to P3), `poses.txt` (world_from_cam of camera 0, 3 x 4 a line) and images.
 
     Those of the left gray camera are taken where they are there, else of the left colour camera, else of a right one.
     """
@@ -35,7 +35,7 @@ def read_kitti(folder: Path, image_folder: str = "") -> Source:
     poses = read_numbers(folder / "poses.txt", (-1, 12))
     if len(poses) != len(paths) or not paths:
         raise SourceError(f"{folder / 'poses.txt'}: {len(poses)} poses for {len(paths)} images in {images_at.name}")
-    width, height = image_size(paths[0])
+    width, height = read_image_size(paths[0])
     fx, fy, cx, cy = projection[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
     try:
         camera = Camera("PINHOLE", width, height, (fx, fy, cx, cy))
@@ -54,7 +54,7 @@ def read_kitti(folder: Path, image_folder: str = "") -> Source:
 
 
 def read_projection(path: Path, camera: int) -> NDArray:
-    """The 3 x 4 projection of a camera in a calib.txt: the line named `P2:`, or without names as many lines further on.
+    """Read a camera's 3 x 4 projection in a calib.txt: the line named `P2:`, or by number where lines have no names.
 
     A file of fewer lines has those of the gray cameras, or one that is meant for all.
     """
@@ -72,6 +72,9 @@ def read_projection(path: Path, camera: int) -> NDArray:
 
 
 def camera_from_first(projection: NDArray) -> pycolmap.Rigid3d:
-    """Where the gray left camera, whose the poses are, is in a camera: the projections of KITTI share one rotation."""
+    """Return where the gray left camera, whose the poses are, is in a camera.
+
+    KITTI's projections share one rotation.
+    """
     shift = np.linalg.solve(projection[:, :3], projection[:, 3])
     return pycolmap.Rigid3d(pycolmap.Rotation3d(), shift)

@@ -1,4 +1,4 @@
-"""Posed images of nerfstudio and instant-ngp: `transforms.json`.
+"""Read posed images of nerfstudio and instant-ngp: `transforms.json`.
 
 Its cameras look along -z with y up, as in OpenGL; ours along z with y down. Its principal points are COLMAP's, whose
 first pixel centre is at (0.5, 0.5).
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_matrix
-from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, image_size
+from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, read_image_size
 from deviloc_ros.sources.colmap import camera_from_colmap
 from deviloc_ros.sources.image_files import find_image, fit_to_scaled_file
 
@@ -39,7 +39,7 @@ AXES = ("opengl", "opencv")
 
 
 def read_transforms(path: Path, axes: str = "opengl") -> Source:
-    """Images of a `transforms.json`, or of the folder that holds one. Frames may have cameras of their own.
+    """Read images of a `transforms.json`, or of the folder that holds one. Frames may have cameras of their own.
 
     The poses are taken as they stand: nerfstudio centres and scales them, so lengths need not be metres.
 
@@ -64,8 +64,8 @@ def read_transforms(path: Path, axes: str = "opengl") -> Source:
         name = str(frame.get("file_path", f"frame {number}")) if isinstance(frame, dict) else f"frame {number}"
         try:
             image = find_image(path.parent, frame["file_path"])
-            camera = fit_to_scaled_file(camera_of(content | frame, image), image)
-            pose = cam_from_world(frame["transform_matrix"], axes)
+            camera = fit_to_scaled_file(parse_frame_camera(content | frame, image), image)
+            pose = to_cam_from_world(frame["transform_matrix"], axes)
             images.append(PosedImage(name.replace("\\", "/"), image, camera, pose))
         except KeyError as error:
             skipped.append(Skipped(name, f"field {error} is missing"))
@@ -74,16 +74,16 @@ def read_transforms(path: Path, axes: str = "opengl") -> Source:
     return Source(sorted(images, key=lambda image: image.name), skipped)
 
 
-def cam_from_world(world_from_cam: Any, axes: str = "opengl") -> pycolmap.Rigid3d:
-    """Raises ValueError if the (4, 4) matrix is no rigid transform."""
+def to_cam_from_world(world_from_cam: Any, axes: str = "opengl") -> pycolmap.Rigid3d:
+    """Return our pose of a (4, 4) matrix; raise ValueError if it is no rigid transform."""
     matrix: NDArray = np.array(world_from_cam, float)
     if matrix.shape not in ((3, 4), (4, 4)):
         raise ValueError(f"transform_matrix is of shape {matrix.shape}, not (4, 4)")
     return rigid_from_matrix(matrix if axes == "opencv" else matrix @ OPENCV_FROM_OPENGL).inverse()
 
 
-def camera_of(fields: dict[str, Any], image: Path) -> Camera:
-    """The camera that a frame's fields describe, over those of the whole file.
+def parse_frame_camera(fields: dict[str, Any], image: Path) -> Camera:
+    """Return the camera that a frame's fields describe, over those of the whole file.
 
     Raises:
         KeyError: no focal length. ValueError: a model we do not know, or numbers that make no sense.
@@ -91,14 +91,14 @@ def camera_of(fields: dict[str, Any], image: Path) -> Camera:
     model = "OPENCV_FISHEYE" if fields.get("is_fisheye") else fields.get("camera_model", "OPENCV")
     if model not in MODELS:
         raise ValueError(f"camera_model {model!r} is not known, only {', '.join(MODELS)}")
-    width, height = (fields["w"], fields["h"]) if "w" in fields and "h" in fields else image_size(image)
+    width, height = (fields["w"], fields["h"]) if "w" in fields and "h" in fields else read_image_size(image)
     width, height = int(width), int(height)
     focal_x = fields["fl_x"] if "fl_x" in fields else 0.5 * width / math.tan(0.5 * fields["camera_angle_x"])
     params = [focal_x, fields.get("fl_y", focal_x), fields.get("cx", width / 2), fields.get("cy", height / 2)]
-    return camera_from_colmap(pycolmap.Camera(width=width, height=height, **lens_of(fields, model, params)))
+    return camera_from_colmap(pycolmap.Camera(width=width, height=height, **parse_lens(fields, model, params)))
 
 
-def lens_of(fields: dict[str, Any], model: str, params: list[float]) -> dict[str, Any]:
+def parse_lens(fields: dict[str, Any], model: str, params: list[float]) -> dict[str, Any]:
     """Return COLMAP's model and parameters, those of the pinhole being there. Raises ValueError: one is not used."""
     distortion = {name: float(fields.get(name) or 0.0) for name in PERSPECTIVE}
     unused = [f"{name} = {value:g}" for name, value in distortion.items() if value and name not in MODELS[model]]

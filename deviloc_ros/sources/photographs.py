@@ -1,4 +1,4 @@
-"""Photographs in a folder: which files are, which of them cannot be read, and which lens took each."""
+"""Find photographs in a folder: which files are, which of them cannot be read, and which lens took each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def find_photographs(folder: Path) -> tuple[list[Path], dict[Path, str]]:
     return [path for path in files if path.suffix.lower() in SUFFIXES], unread
 
 
-def lens_of(path: Path) -> str:
+def read_lens(path: Path) -> str:
     """Return by what EXIF tells one lens from another, empty where it says nothing: a phone has several of one size."""
     try:
         with Image.open(path) as image:
@@ -48,8 +48,8 @@ def lens_of(path: Path) -> str:
     return ", ".join(said)
 
 
-def group_of(path: Path, per: str) -> str:
+def camera_group(path: Path, per: str) -> str:
     """Return what tells the cameras of two images of one size apart, `per` one of PER."""
     if per == "image":
         return str(path)
-    return str(path.parent) if per == "folder" else lens_of(path)
+    return str(path.parent) if per == "folder" else read_lens(path)

@@ -1,4 +1,4 @@
-"""Pictures to localize: files, all photographs of a folder, the frames of a video."""
+"""Read pictures to localize: files, all photographs of a folder, the frames of a video."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class QueryPicture:
     """Hold a picture, or why there is none.
 
     gray: (H, W) uint8, None where it cannot be read. path: of the file that it is, or is a frame of.
@@ -28,7 +28,7 @@ class Picture:
     problem: str = ""
 
 
-def read_pictures(paths: Iterable[Path], step: int = 1) -> Iterator[Picture]:
+def read_pictures(paths: Iterable[Path], step: int = 1) -> Iterator[QueryPicture]:
     """Yield the pictures that paths lead to, in order; what cannot be read is there with the reason.
 
     Args:
@@ -43,31 +43,31 @@ def read_pictures(paths: Iterable[Path], step: int = 1) -> Iterator[Picture]:
             yield read_picture(path)
 
 
-def read_folder(folder: Path, step: int) -> Iterator[Picture]:
+def read_folder(folder: Path, step: int) -> Iterator[QueryPicture]:
     """Yield the photographs below a folder in order of their names."""
     photographs, unread = find_photographs(folder)
     for path in photographs[::step]:
         yield read_picture(path)
     for path, why in unread.items():
-        yield Picture(str(path), path, None, why)
+        yield QueryPicture(str(path), path, None, why)
     if not photographs and not unread:
-        yield Picture(str(folder), folder, None, "there are no images in this folder")
+        yield QueryPicture(str(folder), folder, None, "there are no images in this folder")
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path) -> QueryPicture:
     """Return the picture of a file."""
     if path.is_file() and (advice := UNREAD.get(path.suffix.lower())):
-        return Picture(str(path), path, None, f"{path}: {path.suffix} is not read: {advice}")
+        return QueryPicture(str(path), path, None, f"{path}: {path.suffix} is not read: {advice}")
     try:
-        return Picture(str(path), path, read_gray(path))
+        return QueryPicture(str(path), path, read_gray(path))
     except ImageError as error:
-        return Picture(str(path), path, None, str(error))
+        return QueryPicture(str(path), path, None, str(error))
 
 
-def read_video(path: Path, step: int) -> Iterator[Picture]:
+def read_video(path: Path, step: int) -> Iterator[QueryPicture]:
     """Yield every step-th frame of a video, named by its time."""
     if not path.is_file():
-        yield Picture(str(path), path, None, f"{path}: no such video")
+        yield QueryPicture(str(path), path, None, f"{path}: no such video")
         return
     video, count = cv2.VideoCapture(str(path)), 0
     try:
@@ -79,11 +79,11 @@ def read_video(path: Path, step: int) -> Iterator[Picture]:
             decoded, frame = video.retrieve()
             name = f"{path} {seconds:.3f} s"
             yield (
-                Picture(name, path, cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
+                QueryPicture(name, path, cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
                 if decoded
-                else Picture(name, path, None, f"{name}: the frame cannot be decoded")
+                else QueryPicture(name, path, None, f"{name}: the frame cannot be decoded")
             )
     finally:
         video.release()
     if not count:
-        yield Picture(str(path), path, None, f"{path}: not a video, or of a kind that OpenCV does not decode")
+        yield QueryPicture(str(path), path, None, f"{path}: not a video, or of a kind that OpenCV does not decode")

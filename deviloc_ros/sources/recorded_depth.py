@@ -1,4 +1,4 @@
-"""Depth of a recording's keyframes: of each the depth image nearest in time, kept as a file beside it."""
+"""Attach to a recording's keyframes the depth image nearest in time, kept as a file beside each."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import Recording
-from deviloc_ros.bags.topics import IMAGE_TYPES, camera_info_topic, listed
+from deviloc_ros.bags.topics import IMAGE_TYPES, choose_camera_info_topic, format_topics
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.camera_book import CameraBook
-from deviloc_ros.messages.depth import depth_of
+from deviloc_ros.messages.depth import read_depth_message
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.sources.depth_images import MILLIMETRES, DepthImage
@@ -27,7 +27,7 @@ MAX_GAP_NS = 35_000_000  # one image of a sensor at 30 Hz
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DepthPlan:
-    """Where a recording has depth. camera, color_from_depth: where given they replace what the recording says."""
+    """Say where a recording has depth. camera, color_from_depth: where given they replace what the recording says."""
 
     topic: str
     camera_info_topic: str = ""
@@ -37,7 +37,7 @@ class DepthPlan:
 
 @dataclass(slots=True, eq=False)
 class Keyframe:
-    """A posed image that is to get its depth. gap_ns: between it and the depth it has so far."""
+    """Hold a posed image that is to get its depth. gap_ns: between it and the depth it has so far."""
 
     image: PosedImage
     time_ns: int
@@ -47,7 +47,7 @@ class Keyframe:
 
 @dataclass(slots=True, eq=False)
 class DepthReader:
-    """Reads the depth topic of a recording once."""
+    """Read the depth topic of a recording once."""
 
     recording: Recording
     plan: DepthPlan
@@ -55,15 +55,15 @@ class DepthReader:
     quiet: bool = False
     cameras: CameraBook = field(default_factory=lambda: CameraBook(rectified=False, history=True))
 
-    def beside(self, keyframes: list[Keyframe]) -> list[PosedImage]:
-        """The images, with depth where there is some near enough in time.
+    def attach_depth(self, keyframes: list[Keyframe]) -> list[PosedImage]:
+        """Return the images, with depth where there is some near enough in time.
 
         Raises:
             ValueError: no such topic, no calibration, no transform, or messages that are not depth.
         """
         topic = self.plan.topic
         if not self.recording.count(topic):
-            there = listed(self.recording, IMAGE_TYPES)
+            there = format_topics(self.recording, IMAGE_TYPES)
             raise ValueError(f"{self.recording.path}: no depth images on {topic}; topics of images: {there}")
         self.read_calibrations()
         in_order = sorted(keyframes, key=lambda keyframe: keyframe.time_ns)
@@ -76,32 +76,36 @@ class DepthReader:
             for keyframe in in_order[max(after - 1, 0) : after + 1]:
                 if abs(time_ns - keyframe.time_ns) < keyframe.gap_ns:
                     keyframe.gap_ns = abs(time_ns - keyframe.time_ns)
-                    keyframe.image = replace(keyframe.image, depth=self.write(message, recorded.time_ns, keyframe))
+                    keyframe.image = replace(
+                        keyframe.image, depth=self.write_depth(message, recorded.time_ns, keyframe)
+                    )
         return [keyframe.image for keyframe in keyframes]
 
     def read_calibrations(self) -> None:
+        """Read the calibrations of the depth camera before the images come."""
         if self.plan.camera is None:
             flags = ("--depth-camera-info-topic", "--depth-camera")
-            topic = camera_info_topic(self.recording, self.plan.topic, self.plan.camera_info_topic, flags)
+            topic = choose_camera_info_topic(self.recording, self.plan.topic, self.plan.camera_info_topic, flags)
             for recorded in self.recording.messages((topic,)):
                 self.cameras.note(recorded.message(), recorded.time_ns)
 
-    def write(self, message: object, received_ns: int, keyframe: Keyframe) -> DepthImage:
-        """As PNG in millimetres beside the keyframe."""
-        millimetres = np.clip(np.round(depth_of(message) * MILLIMETRES), 0, np.iinfo(np.uint16).max)
+    def write_depth(self, message: object, received_ns: int, keyframe: Keyframe) -> DepthImage:
+        """Write a depth message as PNG in millimetres beside the keyframe."""
+        millimetres = np.clip(np.round(read_depth_message(message) * MILLIMETRES), 0, np.iinfo(np.uint16).max)
         path = keyframe.image.path.with_suffix(".depth.png")
         cv2.imwrite(str(path), millimetres.astype(np.uint16))
         frame = message.header.frame_id  # type: ignore[attr-defined]
         return DepthImage(path, self.camera(frame, received_ns), self.color_from_depth(keyframe, frame))
 
     def camera(self, frame: str, received_ns: int) -> Camera:
+        """Return the camera that took a depth image."""
         try:
             return self.plan.camera or self.cameras.camera(frame, received_ns)
         except NotTried as error:
             raise ValueError(f"{self.plan.topic}: {error}; give --depth-camera MODEL,W,H,PARAMS") from error
 
     def color_from_depth(self, keyframe: Keyframe, frame: str) -> pycolmap.Rigid3d | None:
-        """From TF, unless it was given or both images are of one frame, as registered ones are."""
+        """Return color_from_depth by TF, unless it was given or both images are of one frame, as registered ones."""
         color_frame = self.contents.rig.camera_frame or keyframe.frame.lstrip("/")
         if self.plan.color_from_depth is not None or frame.lstrip("/") == color_frame:
             return self.plan.color_from_depth

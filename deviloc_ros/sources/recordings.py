@@ -1,4 +1,4 @@
-"""Posed images from a recording: keyframes, with poses from a topic, from transforms or from a file."""
+"""Read posed images from a recording: keyframes, with poses from a topic, from transforms or from a file."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import cv2
 from tqdm import tqdm
 
 from deviloc_ros.bags.bag_index import Contents
-from deviloc_ros.bags.bag_plan import Reading, find_truth, read
+from deviloc_ros.bags.bag_plan import ReadingPlan, find_truth, read_all
 from deviloc_ros.bags.reader import Recording
-from deviloc_ros.bags.repeated import Repeated
+from deviloc_ros.bags.repeated import RepeatCounter
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
-from deviloc_ros.sources.keyframes import Frame, Spacing, keyframes
+from deviloc_ros.sources.keyframes import PosedFrame, Spacing, select_keyframes
 from deviloc_ros.sources.recorded_depth import DepthPlan, DepthReader, Keyframe
-from deviloc_ros.sources.time_offset import TurnsSeen, agreement
+from deviloc_ros.sources.time_offset import TurnCollector, measure_agreement
 from deviloc_ros.status import NotTried
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class BagFrames:
-    """The posed images of a recording, one after the other, and why others are left out."""
+    """Yield the posed images of a recording, one after the other, and note why others are left out."""
 
     recording: Recording
     image_topic: str
@@ -39,10 +39,10 @@ class BagFrames:
     cameras: dict[int, Camera] = field(default_factory=dict)
     frame_ids: dict[int, str] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
-    turns: TurnsSeen = field(default_factory=TurnsSeen)
-    repeated: Repeated = field(default_factory=Repeated)
+    turns: TurnCollector = field(default_factory=TurnCollector)
+    repeated: RepeatCounter = field(default_factory=RepeatCounter)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[PosedFrame]:
         total = self.recording.count(self.image_topic)
         images = self.recording.messages((self.image_topic,))
         bar = tqdm(images, total=total, desc="bag: images", unit="image", disable=self.quiet)
@@ -57,15 +57,15 @@ class BagFrames:
                 self.cameras[time_ns] = self.contents.camera(frame, recorded.time_ns)
                 self.frame_ids[time_ns] = frame
                 pixels = pixels_of(message)
-                self.turns.see(time_ns, pixels, self.cameras[time_ns], base_from_cam)
-                yield Frame(time_ns, (world_from_base * base_from_cam).inverse(), pixels)
+                self.turns.add_image(time_ns, pixels, self.cameras[time_ns], base_from_cam)
+                yield PosedFrame(time_ns, (world_from_base * base_from_cam).inverse(), pixels)
             except (ValueError, NotTried) as error:
                 self.skipped.append(Skipped(f"image received at {recorded.time_ns} ns", str(error)))
 
 
 def read_bag(
     path: Path,
-    reading: Reading,
+    reading: ReadingPlan,
     spacing: Spacing,
     folder: Path,
     *,
@@ -85,7 +85,7 @@ def read_bag(
             message says why.
     """
     with Recording(path) as recording:
-        topics, contents = read(recording, reading)
+        topics, contents = read_all(recording, reading)
         kind = recording.topics.get(reading.truth.topic, "")
         times_ns = [stamp_ns(image.message()) for image in recording.messages((topics.image,))]
         offset_ns = round(time_offset_s * 1e9)
@@ -95,16 +95,16 @@ def read_bag(
             raise SourceError(f"{path}: the robot's poses, from {reading.truth}: {error}") from error
         if truth is None:
             raise SourceError(f"{path}: where are the robot's poses? give --odom-topic, --pose-topic, --tf or --poses")
-        frames = BagFrames(recording, topics.image, contents, truth.earlier(offset_ns), quiet)
+        frames = BagFrames(recording, topics.image, contents, truth.shift_earlier(offset_ns), quiet)
         make_folder(folder)
-        chosen = [write_keyframe(frame, frames, folder) for frame in keyframes(frames, spacing)]
+        chosen = [write_keyframe(frame, frames, folder) for frame in select_keyframes(frames, spacing)]
         images = [keyframe.image for keyframe in chosen]
         if depth is not None:
-            images = DepthReader(recording, depth, contents, quiet).beside(chosen)
+            images = DepthReader(recording, depth, contents, quiet).attach_depth(chosen)
     if not images:
         listing = "".join(f"\n  {s.name}: {s.why}" for s in frames.skipped[:5])
         raise SourceError(f"{path}: none of {len(times_ns)} images on {topics.image} can be used{listing}")
-    checked = agreement(frames.turns.turns, frames.truth, time_offset_s)
+    checked = measure_agreement(frames.turns.turns, frames.truth, time_offset_s)
     if not checked.is_good:
         log.warning("%s: %s", path, checked)
     notes = {"timing": str(checked)}
@@ -114,15 +114,15 @@ def read_bag(
 
 
 def make_folder(folder: Path) -> None:
-    """Raises SourceError if there can be none."""
+    """Make a folder; raise SourceError if there can be none."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SourceError(f"{folder}: keyframes cannot be written there: {error.strerror}") from error
 
 
-def write_keyframe(frame: Frame, frames: BagFrames, folder: Path) -> Keyframe:
-    """As PNG, so that nothing is lost, named by its time. Raises SourceError if it cannot be written."""
+def write_keyframe(frame: PosedFrame, frames: BagFrames, folder: Path) -> Keyframe:
+    """Write a frame as PNG, so that nothing is lost, named by its time; raise SourceError if it cannot be written."""
     time_ns = frame.time_ns
     path = folder / f"{time_ns}.png"
     if not cv2.imwrite(str(path), frame.pixels):

@@ -1,4 +1,4 @@
-"""Posed images of 7-Scenes: frames with a pose file each, and the cameras of its sensor."""
+"""Read posed images of 7-Scenes: frames with a pose file each, and the cameras of its sensor."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SEVEN_SCENES_COLOR_FROM_DEPTH = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array
 
 
 def read_seven_scenes(folder: Path, sequences: tuple[str, ...] = (), camera: Camera = SEVEN_SCENES_CAMERA) -> Source:
-    """`seq-XX/frame-NNNNNN.{color.*,pose.txt}`; pose.txt is world_from_cam. Default: TrainSplit.txt's sequences."""
-    sequences = sequences or training_sequences(folder)
+    """Read `seq-XX/frame-NNNNNN.{color.*,pose.txt}`, poses world_from_cam; default: TrainSplit.txt's sequences."""
+    sequences = sequences or read_training_sequences(folder)
     images, skipped = [], []
     for sequence in sequences:
         frames = sorted((folder / sequence).glob("frame-*.color.*"))
@@ -27,7 +27,7 @@ def read_seven_scenes(folder: Path, sequences: tuple[str, ...] = (), camera: Cam
             raise SourceError(f"{folder / sequence}: no frame-*.color.* images")
         for path in frames:
             name = f"{sequence}/{path.name}"
-            pose_file = beside_color(path, "pose.txt")
+            pose_file = path_beside_color(path, "pose.txt")
             try:
                 world_from_cam = rigid_from_matrix(read_numbers(pose_file, (4, 4)))
                 images.append(PosedImage(name, path, camera, world_from_cam.inverse()))
@@ -36,13 +36,13 @@ def read_seven_scenes(folder: Path, sequences: tuple[str, ...] = (), camera: Cam
     return Source(images, skipped)
 
 
-def beside_color(path: Path, ending: str) -> Path:
-    """`frame-000000.color.png` -> the same frame's `depth.png` or `pose.txt`."""
+def path_beside_color(path: Path, ending: str) -> Path:
+    """Return the path of a frame's `depth.png` or `pose.txt` for its `frame-000000.color.png`."""
     return path.with_name(f"{path.name.split('.')[0]}.{ending}")
 
 
-def training_sequences(folder: Path) -> tuple[str, ...]:
-    """`sequence1` in TrainSplit.txt -> `seq-01`."""
+def read_training_sequences(folder: Path) -> tuple[str, ...]:
+    """Read `sequence1` in TrainSplit.txt as `seq-01`."""
     split = folder / "TrainSplit.txt"
     if not split.is_file():
         raise SourceError(f"{split}: not found; name the sequences")

@@ -1,4 +1,4 @@
-"""Are the images as old as the poses say, and does the camera look where the extrinsic says? Told by how both turn.
+"""Judge by how both turn whether images are as old as the poses say, and the camera is mounted as the extrinsic says.
 
 From one image to the next the camera turns as the robot does. How *fast* both turn over time shows how late the images
 are, whatever the extrinsic (a rotation has the same angle in every frame); about which *axes*, how the camera is
@@ -32,7 +32,7 @@ NOTABLE_OFFSET_S, NOTABLE_ANGLE_DEG = 0.03, 5.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """A camera's rotation vector from one image to the next [rad], in its frame; the rotation of the extrinsic."""
+    """Hold a camera's rotation vector from one image to the next [rad], in its frame; and the extrinsic's rotation."""
 
     start_ns: int
     stop_ns: int
@@ -41,27 +41,30 @@ class Turn:
 
 
 @dataclass(slots=True)
-class TurnsSeen:
-    """Turns between images that follow each other, the first MAX_TURNS of a recording."""
+class TurnCollector:
+    """Collect turns between images that follow each other, the first MAX_TURNS of a recording."""
 
     turns: list[Turn] = field(default_factory=list)
     _last: tuple[int, NDArray] | None = None
 
-    def see(self, time_ns: int, pixels: NDArray, camera: Camera, base_from_cam: pycolmap.Rigid3d) -> None:
-        """The next image, (H, W) gray or (H, W, 3) BGR."""
+    def add_image(self, time_ns: int, pixels: NDArray, camera: Camera, base_from_cam: pycolmap.Rigid3d) -> None:
+        """Take the next image, (H, W) gray or (H, W, 3) BGR."""
         if len(self.turns) >= MAX_TURNS:
             return
         gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
         last, self._last = self._last, (time_ns, gray)
         if last is None or not 0 < time_ns - last[0] < MAX_GAP_S * 1e9 or last[1].shape != gray.shape:
             return
-        turn = turn_between(last[1], gray, camera)
+        turn = measure_turn(last[1], gray, camera)
         if turn is not None:
             self.turns.append(Turn(last[0], time_ns, turn, base_from_cam.rotation))
 
 
-def turn_between(before: NDArray, after: NDArray, camera: Camera) -> NDArray | None:
-    """(3,) rotation vector of before_from_after [rad] by tracked corners; None if too few can be followed."""
+def measure_turn(before: NDArray, after: NDArray, camera: Camera) -> NDArray | None:
+    """Return the (3,) rotation vector of before_from_after [rad] by tracked corners.
+
+    None if too few can be followed.
+    """
     shrink = max(1.0, max(before.shape) / TRACKED_SIDE_PX)
     size = (round(before.shape[1] / shrink), round(before.shape[0] / shrink))
     if shrink > 1:
@@ -88,7 +91,7 @@ def turn_between(before: NDArray, after: NDArray, camera: Camera) -> NDArray | N
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How images and poses agree; None where that cannot be told.
+    """Hold how images and poses agree; None where that cannot be told.
 
     offset_s: pose time minus image stamp, beyond given_offset_s, which was added already. extrinsic_deg: by which the
     camera is turned against what the extrinsic says.
@@ -101,7 +104,7 @@ class Agreement:
 
     @property
     def is_good(self) -> bool:
-        """Nothing is known to be wrong."""
+        """Return whether nothing is known to be wrong."""
         return abs(self.offset_s or 0) < NOTABLE_OFFSET_S and (self.extrinsic_deg or 0) < NOTABLE_ANGLE_DEG
 
     def __str__(self) -> str:
@@ -117,10 +120,10 @@ class Agreement:
         return words
 
 
-def agreement(turns: list[Turn], truth: Truth, given_offset_s: float = 0.0) -> Agreement:
+def measure_agreement(turns: list[Turn], truth: Truth, given_offset_s: float = 0.0) -> Agreement:
     """Compare the turns of the camera with those of the robot, at any offset of time up to half a second."""
-    speeds, robot = turning_speeds(turns), [turns_of_robot(turns, truth, lag) for lag in LAGS_S]
-    correlations = np.array([correlation(speeds, turning_speeds(turns, vectors)) for vectors in robot])
+    speeds, robot = turning_speeds(turns), [interpolate_robot_turns(turns, truth, lag) for lag in LAGS_S]
+    correlations = np.array([correlate_speeds(speeds, turning_speeds(turns, vectors)) for vectors in robot])
     best = int(np.argmax(correlations))
     if correlations[best] < MIN_CORRELATION or best in (0, len(LAGS_S) - 1):
         return Agreement(None, float(correlations[best]), None, given_offset_s)
@@ -128,12 +131,12 @@ def agreement(turns: list[Turn], truth: Truth, given_offset_s: float = 0.0) -> A
     bend = left - 2 * top + right
     shift = 0.5 * (left - right) / bend if bend < -1e-9 else 0.0  # of the parabola through the three
     offset_s = float(LAGS_S[best] + shift * (LAGS_S[1] - LAGS_S[0]))
-    off_deg = extrinsic_error_deg(turns, turns_of_robot(turns, truth, offset_s))
+    off_deg = extrinsic_error_deg(turns, interpolate_robot_turns(turns, truth, offset_s))
     return Agreement(offset_s, float(top), off_deg, given_offset_s)
 
 
-def turns_of_robot(turns: list[Turn], truth: Truth, lag_s: float) -> NDArray:
-    """(N, 3) rotation vectors of the robot's base over the times of turns, so much later; NaN without poses."""
+def interpolate_robot_turns(turns: list[Turn], truth: Truth, lag_s: float) -> NDArray:
+    """Return (N, 3) rotation vectors of the robot's base over the times of turns, so much later; NaN without poses."""
     vectors, lag_ns = np.full((len(turns), 3), np.nan), round(lag_s * 1e9)
     for number, turn in enumerate(turns):
         before, after = truth.at(turn.start_ns + lag_ns), truth.at(turn.stop_ns + lag_ns)
@@ -143,14 +146,14 @@ def turns_of_robot(turns: list[Turn], truth: Truth, lag_s: float) -> NDArray:
 
 
 def turning_speeds(turns: list[Turn], vectors: NDArray | None = None) -> NDArray:
-    """(N,) [deg/s] of the camera, or of (N, 3) other vectors over the same times."""
+    """Return (N,) [deg/s] of the camera, or of (N, 3) other vectors over the same times."""
     vectors = np.array([turn.in_cam for turn in turns]).reshape(-1, 3) if vectors is None else vectors
     durations_s = np.array([turn.stop_ns - turn.start_ns for turn in turns]) * 1e-9
     return np.rad2deg(np.linalg.norm(vectors, axis=1)) / np.maximum(durations_s, 1e-9)
 
 
-def correlation(camera: NDArray, robot: NDArray) -> float:
-    """Pearson's, of (N,) speeds where both are known; 0 where there is nothing to compare."""
+def correlate_speeds(camera: NDArray, robot: NDArray) -> float:
+    """Return Pearson's correlation of (N,) speeds where both are known; 0 where there is nothing to compare."""
     known = np.isfinite(camera) & np.isfinite(robot)
     camera, robot = camera[known], robot[known]
     if len(camera) < MIN_TURNS or min(camera.std(), robot.std()) < UNEVEN_DEG_PER_S:
@@ -159,7 +162,7 @@ def correlation(camera: NDArray, robot: NDArray) -> float:
 
 
 def extrinsic_error_deg(turns: list[Turn], robot: NDArray) -> float:
-    """Angle between the given mounting and the one that maps the camera's turns onto the robot's (Wahba 1965) [deg].
+    """Return the angle [deg] between the given mounting and the one that camera and robot turns show (Wahba 1965).
 
     About axes around which nothing turns, the given one counts as right.
     """

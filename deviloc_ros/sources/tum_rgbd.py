@@ -1,4 +1,4 @@
-"""Posed images of a TUM RGB-D sequence: `rgb.txt` names images by time, `groundtruth.txt` has world_from_cam.
+"""Read posed images of a TUM RGB-D sequence: `rgb.txt` names images by time, `groundtruth.txt` has world_from_cam.
 
 `depth.txt` names depth images by time; they are registered to the colour images.
 """
@@ -31,7 +31,7 @@ PoseAt = Callable[[int], pycolmap.Rigid3d | None]
 
 
 def read_tum_sequence(folder: Path, pose_at: PoseAt, camera: Camera | None = None) -> Source:
-    """Images of a sequence; those taken where `groundtruth.txt` has a gap are skipped.
+    """Read the images of a sequence; those taken where `groundtruth.txt` has a gap are skipped.
 
     Args:
         pose_at: of groundtruth.txt, interpolated.
@@ -40,7 +40,7 @@ def read_tum_sequence(folder: Path, pose_at: PoseAt, camera: Camera | None = Non
     Raises:
         SourceError: no `rgb.txt`, a line of it that is none, or no calibration.
     """
-    camera = camera or known_camera(folder)
+    camera = camera or camera_by_name(folder)
     images, skipped = [], []
     for time_ns, name in read_list(folder / "rgb.txt"):
         world_from_cam = pose_at(time_ns)
@@ -51,8 +51,8 @@ def read_tum_sequence(folder: Path, pose_at: PoseAt, camera: Camera | None = Non
     return Source(images, skipped)
 
 
-def depth_beside(folder: Path) -> Callable[[PosedImage], Path | None]:
-    """The depth image nearest in time to an image, from `depth.txt`; None if none is near.
+def index_depth(folder: Path) -> Callable[[PosedImage], Path | None]:
+    """Return what finds the depth image nearest in time to an image, from `depth.txt`; None if none is near.
 
     Raises:
         SourceError: no such list, or a line of it that is none.
@@ -71,7 +71,7 @@ def depth_beside(folder: Path) -> Callable[[PosedImage], Path | None]:
 
 
 def read_list(path: Path) -> list[tuple[int, str]]:
-    """Time [ns] and file of each line. Raises SourceError naming file and line."""
+    """Read time [ns] and file of each line; raise SourceError naming file and line."""
     if not path.is_file():
         raise SourceError(f"{path}: not found")
     entries = []
@@ -85,8 +85,8 @@ def read_list(path: Path) -> list[tuple[int, str]]:
     return entries
 
 
-def known_camera(folder: Path) -> Camera:
-    """Raises SourceError if the folder is not named like a sequence of the data set."""
+def camera_by_name(folder: Path) -> Camera:
+    """Return the data set's camera; raise SourceError if the folder is not named like a sequence of it."""
     found = re.search(r"(?:freiburg|fr)([123])", folder.resolve().name)
     if found is None:
         raise SourceError(

@@ -1,4 +1,4 @@
-"""What many images together say of their camera's focal length: one tells it to a few percent, many to a fraction."""
+"""Judge a camera's focal length by many images: one tells it to a few percent, many to a fraction."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ MOVED_SHARE, MOVED_DEG = 0.05, 5.0  # of the distance to what is seen: images fr
 
 
 @dataclass(frozen=True, slots=True)
-class FocalLength:
-    """scale: median, times the camera's. std: standard error of that. images: how many it is the median of."""
+class MedianFocal:
+    """Hold the median focal length. scale: times the camera's. std: its standard error.
+
+    Images: how many it rests on.
+    """
 
     scale: float
     std: float
@@ -30,40 +33,40 @@ class FocalLength:
 
 
 class FocalCheck:
-    """Collects the fits of one camera's images, in order; the last `window` count."""
+    """Collect the fits of one camera's images, in order; the last `window` count."""
 
     def __init__(self, window: int | None = WINDOW) -> None:
         self._fits: deque[FocalFit] = deque(maxlen=window)
 
-    def clear(self) -> None:
+    def clear_fits(self) -> None:
         """Begin anew: another camera, or another map."""
         self._fits.clear()
 
-    def note(self, fit: FocalFit | None) -> None:
+    def add_fit(self, fit: FocalFit | None) -> None:
         """Take a fit into account, unless the camera has hardly moved since the last one."""
         if fit is not None and (not self._fits or has_moved(fit, self._fits[-1])):
             self._fits.append(fit)
 
     @property
-    def found(self) -> FocalLength | None:
-        """None while there are too few images."""
+    def median_fit(self) -> MedianFocal | None:
+        """Return the median over the fits; None while there are too few images."""
         if len(self._fits) < LEAST_IMAGES:
             return None
         scales = np.array([fit.scale for fit in self._fits])
         median = float(np.median(scales))
         spread = robust_std(scales - median)
-        return FocalLength(median, spread * math.sqrt(math.pi / 2 / len(scales)), len(scales))  # of a median
+        return MedianFocal(median, spread * math.sqrt(math.pi / 2 / len(scales)), len(scales))  # of a median
 
     def complaint(self, tolerance: float) -> str:
-        """What is wrong with the calibration, empty if nothing is to be seen."""
-        found = self.found
+        """Return what is wrong with the calibration, empty if nothing is to be seen."""
+        found = self.median_fit
         if found is None or not contradicts_calibration(found.scale, found.std, tolerance):
             return ""
         return f"{found}: calibrate the camera"
 
 
 def has_moved(fit: FocalFit, before: FocalFit) -> bool:
-    """Whether two images were taken from places, or in directions, that differ."""
+    """Return whether two images were taken from places, or in directions, that differ."""
     moved_m = translation_distance_m(fit.cam_from_world, before.cam_from_world)
     return moved_m > MOVED_SHARE * fit.depth_m or (
         rotation_distance_deg(fit.cam_from_world, before.cam_from_world) > MOVED_DEG

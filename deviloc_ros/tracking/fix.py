@@ -1,4 +1,4 @@
-"""Where the robot was at a time, how sure that is, and where it should be at another time."""
+"""Say where the robot was at a time, how sure that is, and where it should be at another time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.geometry import isotropic_covariance, move_covariance, pose_difference, squared_error_in_stds
-from deviloc_ros.tracking.odometry import Odometry, way
+from deviloc_ros.tracking.odometry import Odometry, path_between
 from deviloc_ros.types import Localized
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fix:
-    """Where the robot was at `stamp_ns`.
+    """Hold where the robot was at `stamp_ns`.
 
-    covariance: (6, 6) of map_from_base, translation [m] then rotation vector [rad], both in map axes.
-    odometry: where that had the robot at that time, None without odometry.
-    is_planar: the robot drives on the plane z = 0 of the map, and is expected there: see `flattened`.
+    covariance: (6, 6) of map_from_base, translation [m] then rotation vector [rad], both in map axes. odometry: where
+    that had the robot at that time, None without odometry. is_planar: the robot drives on the plane z = 0 of the map,
+    and is expected there: see `flatten`.
     """
 
     stamp_ns: int
@@ -31,25 +31,25 @@ class Fix:
     is_planar: bool = False
 
 
-def fix_of(
+def fix_from_localized(
     localized: Localized,
     base_from_cam: pycolmap.Rigid3d,
     odometry: Odometry | None,
     stamp_ns: int,
 ) -> Fix:
-    """The robot's pose, and its covariance, from that of its camera."""
+    """Return the robot's pose, and its covariance, from that of its camera."""
     map_from_cam, cam_from_base = localized.cam_from_world.inverse(), base_from_cam.inverse()
     covariance = move_covariance(map_from_cam, localized.covariance, cam_from_base)
     return Fix(stamp_ns, map_from_cam * cam_from_base, covariance, odometry)
 
 
 def map_from_odom(fix: Fix) -> pycolmap.Rigid3d | None:
-    """What the fix says of the odometry frame (REP-105); None without odometry."""
+    """Return what the fix says of the odometry frame (REP-105); None without odometry."""
     return None if fix.odometry is None else fix.map_from_base * fix.odometry.odom_from_base.inverse()
 
 
-def predict(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: TrackingConfig) -> Fix:
-    """Where the robot of `fix` should be at another time: moved by odometry, or else anywhere it can have reached."""
+def predict_fix(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: TrackingConfig) -> Fix:
+    """Return where the robot should be at another time: moved by odometry, or else anywhere it can have reached."""
     seconds = abs(stamp_ns - fix.stamp_ns) * 1e-9
     if fix.odometry is None or odometry is None:
         moved = pycolmap.Rigid3d()
@@ -57,7 +57,7 @@ def predict(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: Tracking
         std_rad = math.radians(config.max_turn_deg_per_s * seconds)
     else:
         moved = fix.odometry.odom_from_base.inverse() * odometry.odom_from_base
-        metres, turned = way(fix.odometry, odometry)
+        metres, turned = path_between(fix.odometry, odometry)
         std_m = config.drift_m_per_m * metres + config.drift_m_per_s * seconds
         std_rad = (
             math.radians(config.drift_deg_per_m * metres + config.drift_deg_per_s * seconds)
@@ -65,17 +65,17 @@ def predict(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: Tracking
         )
     covariance = move_covariance(fix.map_from_base, fix.covariance, moved) + isotropic_covariance(std_m, std_rad)
     expected = Fix(stamp_ns, fix.map_from_base * moved, covariance, odometry)
-    return flattened(expected) if fix.is_planar else expected  # odometry may heave and pitch
+    return flatten(expected) if fix.is_planar else expected  # odometry may heave and pitch
 
 
-def mahalanobis(a: Fix, b: Fix) -> float:
-    """Distance of two independent fixes of one place, in sigma of their difference."""
+def mahalanobis_distance(a: Fix, b: Fix) -> float:
+    """Return the distance of two independent fixes of one place, in sigma of their difference."""
     error = pose_difference(a.map_from_base, b.map_from_base)
     return math.sqrt(max(squared_error_in_stds(error, a.covariance + b.covariance), 0.0))
 
 
-def flattened(fix: Fix) -> Fix:
-    """The fix of a robot that drives on the plane z = 0 of the map: x, y and yaw are kept."""
+def flatten(fix: Fix) -> Fix:
+    """Return the fix of a robot that drives on the plane z = 0 of the map: x, y and yaw are kept."""
     rotation = fix.map_from_base.rotation.matrix()
     yaw = math.atan2(rotation[1, 0], rotation[0, 0])
     x, y, _ = fix.map_from_base.translation
@@ -87,6 +87,6 @@ def flattened(fix: Fix) -> Fix:
 
 
 def largest_stds(covariance: NDArray) -> tuple[float, float]:
-    """Standard deviation along the worst axis: translation [m], rotation [deg]."""
+    """Return the standard deviation along the worst axis: translation [m], rotation [deg]."""
     translation, rotation = (np.linalg.eigvalsh(covariance[s, s])[-1] for s in (slice(0, 3), slice(3, 6)))
     return math.sqrt(max(translation, 0.0)), math.degrees(math.sqrt(max(rotation, 0.0)))

@@ -1,4 +1,4 @@
-"""One step of the robot: from an image to what the robot believes of its place. No ROS, and no clock of its own.
+"""Take one step of the robot: from an image to what the robot believes of its place. No ROS, no clock of its own.
 
 The node converts, follows, publishes; the offline evaluation decodes, follows, records. Both therefore do the same.
 """
@@ -20,9 +20,9 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried, Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.calibration import FocalCheck
-from deviloc_ros.tracking.fix import Fix, fix_of, flattened
+from deviloc_ros.tracking.fix import Fix, fix_from_localized, flatten
 from deviloc_ros.tracking.odometry import Odometry
-from deviloc_ros.tracking.tracker import State, Tracker
+from deviloc_ros.tracking.tracker import Tracker, TrackingState
 from deviloc_ros.types import Evidence, Localized, Lost, Prior
 
 OdometryAgain = Callable[[], Odometry | None]
@@ -47,7 +47,7 @@ class Step:
 
 
 class Follower:
-    """Follows one robot through a map, image by image.
+    """Follow one robot through a map, image by image.
 
     `follow` belongs to one thread at a time; everything else may be called from any thread meanwhile.
 
@@ -93,7 +93,7 @@ class Follower:
         if isinstance(result, Lost):
             with self._lock:
                 if epoch == self._tracker.epoch:
-                    self._tracker.missed()
+                    self._tracker.count_miss()
             return replace(step, status=result.reason, detail=str(result))
         if odometry is None and odometry_again is not None:
             watch = Stopwatch()
@@ -106,8 +106,8 @@ class Follower:
     def _fix_of(
         self, localized: Localized, base_from_cam: pycolmap.Rigid3d, odometry: Odometry | None, stamp_ns: int
     ) -> Fix:
-        fix = fix_of(localized, base_from_cam, odometry, stamp_ns)
-        return flattened(fix) if self._is_planar else fix
+        fix = fix_from_localized(localized, base_from_cam, odometry, stamp_ns)
+        return flatten(fix) if self._is_planar else fix
 
     def _judge(self, step: Step, fix: Fix, localizer: Localizer, epoch: int, now_ns: int) -> Step:
         """Ask the tracker, unless the search rested on what was forgotten or replaced meanwhile."""
@@ -120,9 +120,9 @@ class Follower:
 
     def _check_calibration(self, camera: Camera, evidence: Evidence) -> None:
         if camera != self._checked_camera:
-            self._focal_check.clear()
+            self._focal_check.clear_fits()
             self._checked_camera = camera
-        self._focal_check.note(evidence.focal)
+        self._focal_check.add_fit(evidence.focal)
 
     # ---- what is known
 
@@ -142,7 +142,7 @@ class Follower:
         """Return the last fix that was believed."""
         return self._tracker.last
 
-    def state(self, now_ns: int) -> State:
+    def state(self, now_ns: int) -> TrackingState:
         """Return what the last believed fix is worth now."""
         with self._lock:
             return self._tracker.state(now_ns)
@@ -155,7 +155,7 @@ class Follower:
     def expected(self, stamp_ns: int, odometry: Odometry | None) -> Fix | None:
         """Return where the robot should be, None where the last word on it is too old."""
         with self._lock:
-            return self._tracker.expected(stamp_ns, odometry)
+            return self._tracker.expected_fix(stamp_ns, odometry)
 
     # ---- what others say
 

@@ -1,4 +1,4 @@
-"""Where odometry has the robot, and the way it came there: what its drift grows with."""
+"""Measure where odometry has the robot, and the path it came there by: what its drift grows with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_STEPS = 150  # at a time, so that a long pause costs milliseconds: TF is kep
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Odometry:
-    """Where odometry has the robot at one time, and what its odometer reads then: only differences mean something."""
+    """Hold where odometry has the robot, and what its odometer reads then: only differences mean something."""
 
     odom_from_base: pycolmap.Rigid3d
     travelled_m: float = 0.0
@@ -26,9 +26,9 @@ class Odometry:
 
 
 class Odometer:
-    """Adds up the way of odometry, in steps of `STEP_NS`, however often it is asked. Thread-safe.
+    """Add up the path of odometry, in steps of `STEP_NS`, however often it is asked. Thread-safe.
 
-    odom_from_base: the odometry at a time [ns], None where it is not known: there, the straight way is counted.
+    odom_from_base: the odometry at a time [ns], None where it is not known: there, the straight path is counted.
     """
 
     def __init__(self, odom_from_base: Callable[[int], pycolmap.Rigid3d | None]) -> None:
@@ -37,8 +37,8 @@ class Odometer:
         self._counted_ns = 0
         self._lock = threading.Lock()
 
-    def read(self, stamp_ns: int, odom_from_base: pycolmap.Rigid3d) -> Odometry:
-        """The odometry and its way at a time of which the pose is known."""
+    def read_at(self, stamp_ns: int, odom_from_base: pycolmap.Rigid3d) -> Odometry:
+        """Return the odometry and its path at a time of which the pose is known."""
         with self._lock:
             if self._counted is None:
                 return self._count(stamp_ns, Odometry(odom_from_base))
@@ -49,8 +49,8 @@ class Odometer:
             for step in range(1, steps):
                 between_ns = start_ns + gap_ns * step // steps
                 if (pose := self._odom_from_base(between_ns)) is not None:
-                    self._count(between_ns, moved_on(self._counted, pose))
-            here = moved_on(self._counted, odom_from_base, forward=gap_ns >= 0)
+                    self._count(between_ns, move_straight(self._counted, pose))
+            here = move_straight(self._counted, odom_from_base, forward=gap_ns >= 0)
             return self._count(stamp_ns, here) if gap_ns >= STEP_NS else here
 
     def _count(self, stamp_ns: int, odometry: Odometry) -> Odometry:
@@ -58,19 +58,19 @@ class Odometer:
         return odometry
 
 
-def moved_on(before: Odometry, odom_from_base: pycolmap.Rigid3d, forward: bool = True) -> Odometry:
-    """The odometry at another pose, reached straight from `before`, or left for it if not `forward`."""
-    metres, radians = length(before.odom_from_base.inverse() * odom_from_base)
+def move_straight(before: Odometry, odom_from_base: pycolmap.Rigid3d, forward: bool = True) -> Odometry:
+    """Return the odometry at another pose, reached straight from `before`, or left for it if not `forward`."""
+    metres, radians = motion_length(before.odom_from_base.inverse() * odom_from_base)
     sign = 1 if forward else -1
     return Odometry(odom_from_base, before.travelled_m + sign * metres, before.turned_rad + sign * radians)
 
 
-def length(motion: pycolmap.Rigid3d) -> tuple[float, float]:
-    """How far [m] and by how much [rad] a motion moves."""
+def motion_length(motion: pycolmap.Rigid3d) -> tuple[float, float]:
+    """Return how far [m] and by how much [rad] a motion moves."""
     return float(np.linalg.norm(motion.translation)), float(motion.rotation.angle())
 
 
-def way(a: Odometry, b: Odometry) -> tuple[float, float]:
-    """How far [m] and by how much [rad] the robot came between two readings; never less than straight."""
-    metres, radians = length(a.odom_from_base.inverse() * b.odom_from_base)
+def path_between(a: Odometry, b: Odometry) -> tuple[float, float]:
+    """Return how far [m] and by how much [rad] the robot came between two readings; never less than straight."""
+    metres, radians = motion_length(a.odom_from_base.inverse() * b.odom_from_base)
     return max(metres, abs(b.travelled_m - a.travelled_m)), max(radians, abs(b.turned_rad - a.turned_rad))

@@ -1,4 +1,4 @@
-"""When to believe a fix, and what it makes of the odometry. Pure: no ROS, no threads, no clock of its own.
+"""Decide when to believe a fix, and what it makes of the odometry. Pure: no ROS, no threads, no clock of its own.
 
 `map` is the world frame, `base` the robot, `odom` the frame in which odometry is continuous but drifts. Odometry only
 predicts; the pose that is published is always the one that an image gave.
@@ -14,13 +14,13 @@ import pycolmap
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.geometry import isotropic_covariance
 from deviloc_ros.status import Status
-from deviloc_ros.tracking.fix import Fix, largest_stds, mahalanobis, map_from_odom, predict
+from deviloc_ros.tracking.fix import Fix, largest_stds, mahalanobis_distance, map_from_odom, predict_fix
 from deviloc_ros.tracking.odometry import CLOCK_JUMP_NS, Odometry
 from deviloc_ros.types import Prior
 
 
-class State(enum.Enum):
-    """What is known of the robot's place."""
+class TrackingState(enum.Enum):
+    """Name what is known of the robot's place."""
 
     UNLOCALIZED = "unlocalized"  # no fix yet
     LOCALIZED = "localized"
@@ -29,7 +29,7 @@ class State(enum.Enum):
 
 
 class Tracker:
-    """Decides which fixes to believe. Not thread-safe.
+    """Decide which fixes to believe. Not thread-safe.
 
     A fix that agrees with the prediction is believed at once. Any other (the first; after a kidnapping; a wrong one)
     waits until `confirmations` fixes in a row agree with each other: a glitch does not move the robot, and a robot that
@@ -47,7 +47,7 @@ class Tracker:
         """Return why the fix that was just observed is not believed; empty if it is."""
         if status is Status.ACCEPTED:
             return ""
-        return f"{status.sentence}, {self.agreeing} so far" if status is Status.UNCONFIRMED else status.sentence
+        return f"{status.sentence}, {self.count_agreeing} so far" if status is Status.UNCONFIRMED else status.sentence
 
     def reset(self) -> None:
         """Forget everything: the next frame searches the whole map."""
@@ -68,19 +68,20 @@ class Tracker:
         no_better_than = isotropic_covariance(self.config.hint_std_m, math.radians(self.config.hint_std_deg))
         self._hint = Fix(guess.stamp_ns, guess.map_from_base, guess.covariance + no_better_than, guess.odometry)
 
-    def expected(self, stamp_ns: int, odometry: Odometry | None) -> Fix | None:
-        """Where the robot should be, or None where the last word on it is too old."""
+    def expected_fix(self, stamp_ns: int, odometry: Odometry | None) -> Fix | None:
+        """Return where the robot should be, or None where the last word on it is too old."""
         known = self._hint or self.last
         if known is None or abs(stamp_ns - known.stamp_ns) * 1e-9 > self.config.lost_after_s:
             return None
-        return predict(known, stamp_ns, odometry, self.config)
+        return predict_fix(known, stamp_ns, odometry, self.config)
 
     def prior(self, stamp_ns: int, odometry: Odometry | None, cam_from_base: pycolmap.Rigid3d) -> Prior | None:
-        """Where to search for the camera. None is the whole map: nothing is known, or what is known does not hold.
+        """Return where to search for the camera.
 
-        A fix that waits for confirmation does not narrow the search: it must be found again on its own merit.
+        None is the whole map: nothing is known, or what is known does not hold. A fix that waits for confirmation does
+        not narrow the search: it must be found again on its own merit.
         """
-        expected = self.expected(stamp_ns, odometry)
+        expected = self.expected_fix(stamp_ns, odometry)
         if expected is None or self._candidate is not None or self._misses >= self.config.global_search_after:
             return None
         std_m, std_deg = largest_stds(expected.covariance)
@@ -90,8 +91,8 @@ class Tracker:
             angle_deg=min(self.config.search_angle_deg + 3 * std_deg, 180.0),
         )
 
-    def missed(self) -> None:
-        """A frame gave no pose."""
+    def count_miss(self) -> None:
+        """Count a frame that gave no pose."""
         self._misses += 1
 
     def observe(self, fix: Fix, now_ns: int) -> Status:
@@ -100,8 +101,8 @@ class Tracker:
             if fix.stamp_ns > self.last.stamp_ns - CLOCK_JUMP_NS:
                 return Status.OUT_OF_ORDER
             self.reset()  # time itself went back: a recording that starts over
-        expected = self.expected(fix.stamp_ns, fix.odometry)
-        if expected is not None and mahalanobis(fix, expected) <= self.config.max_mahalanobis:
+        expected = self.expected_fix(fix.stamp_ns, fix.odometry)
+        if expected is not None and mahalanobis_distance(fix, expected) <= self.config.max_mahalanobis:
             self._accept(fix, self.map_from_odom(now_ns), now_ns)
             return Status.ACCEPTED
         self._agreeing = self._agreeing + 1 if self._confirms_candidate(fix) else 1
@@ -113,21 +114,21 @@ class Tracker:
         return Status.ACCEPTED
 
     @property
-    def agreeing(self) -> int:
-        """Fixes in a row that agree with each other but are not believed yet."""
+    def count_agreeing(self) -> int:
+        """Return how many fixes in a row agree with each other but are not believed yet."""
         return self._agreeing
 
-    def state(self, now_ns: int) -> State:
-        """What the last believed fix is worth now."""
+    def state(self, now_ns: int) -> TrackingState:
+        """Return what the last believed fix is worth now."""
         if self.last is None:
-            return State.UNLOCALIZED
+            return TrackingState.UNLOCALIZED
         age_s = (now_ns - self.last.stamp_ns) * 1e-9
         if age_s <= self.config.coasting_after_s:
-            return State.LOCALIZED
-        return State.COASTING if self.map_from_odom(now_ns) is not None else State.LOST
+            return TrackingState.LOCALIZED
+        return TrackingState.COASTING if self.map_from_odom(now_ns) is not None else TrackingState.LOST
 
     def map_from_odom(self, now_ns: int) -> pycolmap.Rigid3d | None:
-        """The correction of the odometry; None without a fix that had odometry, or when that fix is too old.
+        """Return the correction of the odometry; None without a fix that had odometry, or when that fix is too old.
 
         As long as nothing changes it is the same object: it is asked for many times a second.
         """
@@ -146,8 +147,8 @@ class Tracker:
         seconds = (fix.stamp_ns - self._candidate.stamp_ns) * 1e-9
         if not 0 < seconds <= self.config.confirmation_window_s:
             return False
-        expected = predict(self._candidate, fix.stamp_ns, fix.odometry, self.config)
-        return mahalanobis(fix, expected) <= self.config.max_mahalanobis
+        expected = predict_fix(self._candidate, fix.stamp_ns, fix.odometry, self.config)
+        return mahalanobis_distance(fix, expected) <= self.config.max_mahalanobis
 
     def _accept(self, fix: Fix, blend_from: pycolmap.Rigid3d | None, now_ns: int) -> None:
         self.last, self._hint, self._candidate = fix, None, None

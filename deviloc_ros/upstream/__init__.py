@@ -1,1 +1,1 @@
-"""What the released DeViLoc weights need to run as the paper's code ran them: its PIN, its landmarks, its CPA."""
+"""Run the released DeViLoc weights as the paper's code ran them: its PIN, its landmarks, its CPA."""

@@ -1,4 +1,4 @@
-"""Confidence-based Point Aggregation as published: everything that falls into one cell of the query is averaged."""
+"""Average everything that falls into one cell of the query: Confidence-based Point Aggregation as published."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deviloc_ros.types import Correspondences
 
 
 def merge_cells(keypoints: Tensor, points: Tensor, confidence: Tensor, cell_px: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean of the correspondences in each cell of `cell_px`, weighted by confidence, cells in order of x, then y.
+    """Return the confidence-weighted mean of the correspondences in each cell, cells in order of x, then y.
 
     Differentiable with respect to points and confidence.
 
@@ -32,7 +32,7 @@ def merge_cells(keypoints: Tensor, points: Tensor, confidence: Tensor, cell_px: 
 
 
 def aggregate_as_published(correspondences: Correspondences, config: AggregationConfig) -> Correspondences:
-    """Correspondences above the confidence, one per cell, most confident first.
+    """Return correspondences above the confidence, one per cell, most confident first.
 
     A merged one comes from several references; it names one of them, and its depth is their mean.
     """

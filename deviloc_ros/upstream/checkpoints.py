@@ -1,4 +1,4 @@
-"""Released weights: what a file must hold, reading it without executing anything, and errors that say what to do.
+"""Read released weights without executing anything, check what they hold, and say in errors what to do.
 
 Files are the authors' checkpoints (`{"state_dict": ...}`, read with `weights_only`) or the safetensors made from them.
 Keys are the authors', without the leading `model.`: `matcher.` is TopicFM-fast, `pts3d_infer.` DeViLoc's PIN.
@@ -29,17 +29,17 @@ log = logging.getLogger(__name__)
 
 
 class CheckpointError(ValueError):
-    """Weights that cannot be used; the message names the file, the keys and what to do."""
+    """Raise when weights cannot be used; the message names the file, the keys and what to do."""
 
 
 def weights_path(name: str, given: str = "") -> Path:
-    """The file a config names, else the one fetched for the release `name`."""
+    """Return the file a config names, else the one fetched for the release `name`."""
     return Path(given).expanduser() if given else weights_folder() / f"{name}.safetensors"
 
 
 @cache
-def key_table() -> Mapping[str, tuple[int, ...]]:
-    """Shape of every tensor of the released model, by key."""
+def expected_shapes() -> Mapping[str, tuple[int, ...]]:
+    """Return the shape of every tensor of the released model, by key."""
     from deviloc_ros.upstream.pin import UpstreamPin
     from deviloc_ros.upstream.topicfm.network import TopicFM
 
@@ -55,7 +55,7 @@ def key_table() -> Mapping[str, tuple[int, ...]]:
 def load_network(
     kind: type[N], given: str, part: str, draw: Callable[[N], None] = lambda network: None
 ) -> tuple[N, str]:
-    """A network filled from the keys that start with `part`.
+    """Load a network from the keys that start with `part`.
 
     Args:
         given: a file; empty means the fetched one; `random` means untrained, for measuring time.
@@ -73,7 +73,7 @@ def load_network(
             torch.manual_seed(0)
             network = kind()
             draw(network)
-        return network, digest(network.state_dict())
+        return network, hash_tensors(network.state_dict())
     network, path = kind(), weights_path("deviloc", given)
     tensors = read_weights(path)
     mine = {key.removeprefix(part): tensor for key, tensor in tensors.items() if key.startswith(part)}
@@ -83,11 +83,11 @@ def load_network(
             f"`python -m deviloc_ros fetch-weights deviloc` brings both, or name a file with --weights"
         )
     network.load_state_dict(mine)
-    return network, digest(mine)
+    return network, hash_tensors(mine)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by key, without a leading `model.`; complete, of the right shapes and finite.
+    """Read tensors by key, without a leading `model.`; complete, of the right shapes and finite.
 
     Raises:
         CheckpointError: no such file, a truncated or foreign one, or one whose keys are not the released ones.
@@ -103,7 +103,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Whatever tensors a file holds. Nothing in it is executed."""
+    """Read whatever tensors a file holds. Nothing in it is executed."""
     size = path.stat().st_size
     try:
         if path.suffix == ".safetensors":
@@ -126,13 +126,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def check_keys(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raises CheckpointError unless the keys are those of TopicFM-fast, or of it and the PIN, with their shapes."""
+    """Raise CheckpointError unless the keys are those of TopicFM-fast, or of it and the PIN, with their shapes."""
     parts = (MATCHER, PIN) if any(key.startswith(PIN) for key in tensors) else (MATCHER,)
-    expected = {key: shape for key, shape in key_table().items() if key.startswith(parts)}
+    expected = {key: shape for key, shape in expected_shapes().items() if key.startswith(parts)}
     faults = [
-        listing("missing", expected.keys() - tensors.keys()),
-        listing("not known", tensors.keys() - expected.keys()),
-        listing(
+        list_keys("missing", expected.keys() - tensors.keys()),
+        list_keys("not known", tensors.keys() - expected.keys()),
+        list_keys(
             "of another shape",
             (
                 f"{key} {tuple(tensors[key].shape)} instead of {shape}"
@@ -149,11 +149,11 @@ def check_keys(path: Path, tensors: Mapping[str, Tensor]) -> None:
         )
     bad = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if bad:
-        raise CheckpointError(f"{path}: {listing('not finite', bad)}; train or fetch the weights again")
+        raise CheckpointError(f"{path}: {list_keys('not finite', bad)}; train or fetch the weights again")
 
 
-def listing(what: str, keys: Iterable[str]) -> str:
-    """`3 keys missing: a, b, c` or nothing."""
+def list_keys(what: str, keys: Iterable[str]) -> str:
+    """Return `3 keys missing: a, b, c`, or nothing."""
     names = sorted(keys)
     if not names:
         return ""
@@ -161,20 +161,20 @@ def listing(what: str, keys: Iterable[str]) -> str:
     return f"{len(names)} {'key' if len(names) == 1 else 'keys'} {what}: {shown}"
 
 
-def convert(source: Path, destination: Path, notes: Mapping[str, str]) -> None:
-    """Checked weights as safetensors, whole or not at all."""
+def convert_checkpoint(source: Path, destination: Path, notes: Mapping[str, str]) -> None:
+    """Write checked weights as safetensors, complete or not at all."""
     save_weights(read_weights(source), destination, notes)
 
 
 def save_weights(tensors: Mapping[str, Tensor], destination: Path, notes: Mapping[str, str]) -> None:
-    """As safetensors; the file appears whole or not at all."""
+    """Write tensors as safetensors; the file appears complete or not at all."""
     contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     with replace_on_success(destination) as partial:
         save_file(contiguous, partial, dict(notes))
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names and bytes."""
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over names and bytes."""
     state = hashlib.sha256()
     for key in sorted(tensors):
         state.update(key.encode())
@@ -183,7 +183,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def git_blob_id(path: Path) -> str:
-    """What git calls a file of this content: SHA-1 of a header and the bytes."""
+    """Return what git calls a file of this content: SHA-1 of a header and the bytes."""
     state = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(1 << 20):

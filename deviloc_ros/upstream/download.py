@@ -1,4 +1,4 @@
-"""Files from the network, only when a user asks for them, and used only if they are what was asked for."""
+"""Download files only when a user asks for them, and use them only if they are what was asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from deviloc_ros.upstream.checkpoints import convert, git_blob_id
+from deviloc_ros.upstream.checkpoints import convert_checkpoint, git_blob_id
 from deviloc_ros.upstream.releases import Release
 
 TIMEOUT_S = 30.0
@@ -18,11 +18,11 @@ BLOCK = 1 << 18
 
 
 class DownloadError(ValueError):
-    """A download that failed; the message says from where and what to do."""
+    """Raise when a download failed; the message says from where and what to do."""
 
 
 def fetch_release(release: Release, folder: Path, url: str = "", file: Path | None = None) -> Path:
-    """Download (or take) a released checkpoint, check it, and keep it as safetensors. Returns the file made.
+    """Download (or take) a released checkpoint, check it, and keep it as safetensors; return the file made.
 
     Args:
         url: another place to load it from. file: one downloaded before.
@@ -35,16 +35,16 @@ def fetch_release(release: Release, folder: Path, url: str = "", file: Path | No
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{release.name}.{os.getpid()}.ckpt"
     try:
-        source = file or download(url or release.url, partial)
+        source = file or download_file(url or release.url, partial)
         check_blob(release, source)
-        convert(source, destination, {"origin": release.origin, "git_blob": release.blob})
+        convert_checkpoint(source, destination, {"origin": release.origin, "git_blob": release.blob})
     finally:
         partial.unlink(missing_ok=True)
     return destination
 
 
 def check_blob(release: Release, path: Path) -> None:
-    """Raises DownloadError unless the file is byte for byte the released one."""
+    """Raise DownloadError unless the file is byte for byte the released one."""
     if not path.is_file():
         raise DownloadError(f"{path}: no such file")
     found = git_blob_id(path)
@@ -55,8 +55,8 @@ def check_blob(release: Release, path: Path) -> None:
         )
 
 
-def download(url: str, path: Path) -> Path:
-    """Write what `url` gives to `path`, showing progress. Raises DownloadError."""
+def download_file(url: str, path: Path) -> Path:
+    """Write what `url` gives to `path`, showing progress; raise DownloadError."""
     if not url.startswith(("https://", "http://")):
         raise DownloadError(f"{url}: not a web address")
     try:

@@ -1,4 +1,4 @@
-"""Lifting as published: a keypoint beside an observed landmark takes its point, all others ask the network."""
+"""Lift as published: a keypoint beside an observed landmark takes its point, all others ask the network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deviloc_ros.lifting.interpolation import nearest_landmarks
 from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView
 from deviloc_ros.upstream.checkpoints import load_network
 from deviloc_ros.upstream.pin import LandmarkTower, UpstreamPin
-from deviloc_ros.upstream.precision import half_precision
+from deviloc_ros.upstream.precision import compute_in
 from deviloc_ros.upstream.releases import PIN
 from deviloc_ros.upstream.topicfm.matcher import sample_fine
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")  # where lifting runs
 
 
 class UpstreamPointInference(OnlinePointInference):
-    """The paper's network behind the interface of all lifting methods, and online for keypoints that a matcher moved.
+    """Put the paper's network behind the interface of all lifting methods, also for keypoints that a matcher moved.
 
     Landmarks are embedded once per view (`prepare`), and a query's keypoints attend to what was stored.
     """
@@ -36,7 +36,7 @@ class UpstreamPointInference(OnlinePointInference):
         self._prepared: tuple[LiftInput, dict[str, Tensor]] | None = None
 
     def sample_features(self, features: Features, keypoints: NDArray) -> NDArray:
-        """Fine features as the backbone gives them, not of unit length."""
+        """Return fine features as the backbone gives them, not of unit length."""
         if features.fine is None:
             raise ValueError("lift method 'upstream' needs the features of matcher 'topicfm'; choose both or neither")
         return sample_fine(features, torch.as_tensor(keypoints, dtype=torch.float32)).cpu().numpy()
@@ -45,7 +45,7 @@ class UpstreamPointInference(OnlinePointInference):
     def prepare(self, view: LiftInput) -> dict[str, Tensor]:
         if self._prepared is not None and self._prepared[0] is view:
             return self._prepared[1]
-        with half_precision(CPU, self.precision):
+        with compute_in(CPU, self.precision):
             tower = self.network.describe_landmarks(to_batch(view.landmarks_in_cam), to_batch(view.landmark_features))
         prepared = {"near": tower.near, "span": tower.span, "points": tower.points, "states": tower.states}
         self._prepared = view, prepared
@@ -61,20 +61,20 @@ class UpstreamPointInference(OnlinePointInference):
 
     @torch.inference_mode()
     def infer_from(self, tower: dict[str, Tensor], rays: NDArray, features: NDArray) -> tuple[NDArray, NDArray]:
-        """(N,) depths [m] and (N,) confidence of keypoints, from what `prepare` gave for their view."""
+        """Return (N,) depths [m] and (N,) confidence of keypoints, from what `prepare` gave for their view."""
         depths, confidence = np.zeros(len(rays)), np.zeros(len(rays))
         landmarks = LandmarkTower(**{name: tensor.float() for name, tensor in tower.items()})
         for start in range(0, len(rays), KEYPOINTS_AT_ONCE):
             rows = slice(start, start + KEYPOINTS_AT_ONCE)
-            with half_precision(CPU, self.precision):
-                found = self.network.lift(landmarks, to_batch(rays[rows]), to_batch(features[rows]))
+            with compute_in(CPU, self.precision):
+                found = self.network.lift_keypoints(landmarks, to_batch(rays[rows]), to_batch(features[rows]))
             depths[rows], confidence[rows] = (column[0].numpy() for column in found)
         return depths, confidence
 
     def lift_moved(self, moved: Moved, view: ReferenceView) -> Lifted:
-        """Points for keypoints of a view where a matcher moved them."""
+        """Return points for keypoints of a view where a matcher moved them."""
         rays = view.camera.rays(moved.reference_keypoints)
-        points, on_landmark = observed_points(moved.reference_keypoints, view.landmarks, self.radius_px)
+        points, on_landmark = find_observed_points(moved.reference_keypoints, view.landmarks, self.radius_px)
         asked = ~on_landmark & np.isfinite(rays).all(1) & bool(view.tower)
         confidence = on_landmark.astype(float)
         depths = transform_points(view.cam_from_world, points)[:, 2]
@@ -85,8 +85,8 @@ class UpstreamPointInference(OnlinePointInference):
         return Lifted(points, confidence, depths)
 
 
-def observed_points(keypoints: NDArray, landmarks: Landmarks, radius_px: float) -> tuple[NDArray, NDArray]:
-    """(N, 3) the nearest landmark's point, and (N,) bool whether it is nearer than `radius_px` to its keypoint."""
+def find_observed_points(keypoints: NDArray, landmarks: Landmarks, radius_px: float) -> tuple[NDArray, NDArray]:
+    """Return (N, 3) the nearest landmark's point, and (N,) whether it is nearer than `radius_px` to its keypoint."""
     if not len(landmarks) or not len(keypoints):
         return np.zeros((len(keypoints), 3)), np.zeros(len(keypoints), bool)
     distances, nearest = cKDTree(landmarks.keypoints).query(keypoints)

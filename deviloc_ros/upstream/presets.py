@@ -1,4 +1,4 @@
-"""Named settings: `deviloc-paper` is the published method, with the settings its authors used on each data set."""
+"""Define named settings: `deviloc-paper` is the published method, as its authors set it on each data set."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PAPER = "deviloc-paper"
 
 @dataclass(frozen=True, slots=True)
 class PaperSettings:
-    """What the authors changed from one data set to the next; file names and flags of their code.
+    """Hold what the authors changed from one data set to the next, by file names and flags of their code.
 
     side_px: `img_size`. matches: `n_matches`. threshold: of coarse matches. landmarks: `n_pts`, least and most.
-    cell_px: `qt_size`. min_confidence: `conf_thr`. ransac_px: `ransac_thr`. references: `topk_retrieval`.
-    clusters: `--covis_clustering`.
+    cell_px: `qt_size`. min_confidence: `conf_thr`. ransac_px: `ransac_thr`. references: `topk_retrieval`. clusters:
+    `--covis_clustering`.
     """
 
     side_px: int
@@ -44,7 +44,7 @@ PRESETS = (PAPER, *(f"{PAPER}:{name}" for name in DATA_SETS))
 
 
 def apply_preset(config: Config, name: str) -> Config:
-    """`config` with a preset's values: `deviloc-paper` (the 7-Scenes settings) or `deviloc-paper:DATA-SET`.
+    """Return `config` with a preset's values: `deviloc-paper` (the 7-Scenes settings) or `deviloc-paper:DATA-SET`.
 
     Raises:
         ValueError: there is no such preset.

@@ -1,4 +1,4 @@
-"""The weights that the authors published, and where they are kept once they were fetched."""
+"""Name the weights that the authors published, and where they are kept once they were fetched."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ MATCHER, PIN = "matcher.", "pts3d_infer."  # what the keys of each network begin
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A file its authors publish.
-
-    blob: its git blob id. parts: prefixes of the keys in it.
-    """
+    """Hold a file its authors publish; `blob` is its git blob id, `parts` are prefixes of the keys in it."""
 
     name: str
     url: str
@@ -44,6 +41,6 @@ RELEASES = {
 
 
 def weights_folder() -> Path:
-    """Where `fetch-weights` puts files: $DEVILOC_WEIGHTS, else the user's cache."""
+    """Return where `fetch-weights` puts files: $DEVILOC_WEIGHTS, else the user's cache."""
     cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("DEVILOC_WEIGHTS") or Path(cache_home) / "deviloc_ros")

@@ -5,9 +5,9 @@ import pycolmap
 import pytest
 
 from deviloc_ros.bags.reader import Recording
-from deviloc_ros.bags.writer import BagWriter, distortion
+from deviloc_ros.bags.writer import BagWriter, distortion_to_ros
 from deviloc_ros.camera import Camera
-from deviloc_ros.messages.headers import rigid_of_pose, stamp_ns
+from deviloc_ros.messages.headers import rigid_from_pose, stamp_ns
 
 CAMERA = Camera("SIMPLE_RADIAL", 64, 48, (50.0, 31.5, 23.5, -0.1))
 POSE = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.1, -0.2, 0.3])), np.array([1.0, 2.0, 3.0]))
@@ -18,13 +18,13 @@ TIME_NS = 1_700_000_000_123_456_789
 def bag(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     with BagWriter(tmp_path / "bag") as writer:
-        writer.transform(TIME_NS, "base_link", "camera", POSE, static=True)
-        writer.image("/image", TIME_NS, "camera", pixels)
-        writer.image("/gray", TIME_NS, "camera", pixels[..., 0])
-        writer.compressed_image("/image/compressed", TIME_NS, "camera", b"\xff\xd8\xff")
-        writer.camera_info("/camera_info", TIME_NS, "camera", CAMERA)
-        writer.odometry("/odom", TIME_NS, "odom", "base_link", POSE)
-        writer.pose("/truth", TIME_NS + 1, "map", POSE)
+        writer.write_transform(TIME_NS, "base_link", "camera", POSE, static=True)
+        writer.write_image("/image", TIME_NS, "camera", pixels)
+        writer.write_image("/gray", TIME_NS, "camera", pixels[..., 0])
+        writer.write_compressed_image("/image/compressed", TIME_NS, "camera", b"\xff\xd8\xff")
+        writer.write_camera_info("/camera_info", TIME_NS, "camera", CAMERA)
+        writer.write_odometry("/odom", TIME_NS, "odom", "base_link", POSE)
+        writer.write_pose("/truth", TIME_NS + 1, "map", POSE)
     return tmp_path / "bag", pixels
 
 
@@ -48,8 +48,8 @@ def test_stamps_and_frames_are_those_given(bag):
     truth, odometry = only(path, "/truth"), only(path, "/odom")
     assert stamp_ns(truth) == TIME_NS + 1 and truth.header.frame_id == "map"
     assert (odometry.header.frame_id, odometry.child_frame_id) == ("odom", "base_link")
-    np.testing.assert_allclose(rigid_of_pose(truth.pose).matrix(), POSE.matrix(), atol=1e-12)
-    np.testing.assert_allclose(rigid_of_pose(odometry.pose.pose).matrix(), POSE.matrix(), atol=1e-12)
+    np.testing.assert_allclose(rigid_from_pose(truth.pose).matrix(), POSE.matrix(), atol=1e-12)
+    np.testing.assert_allclose(rigid_from_pose(odometry.pose.pose).matrix(), POSE.matrix(), atol=1e-12)
     (transform,) = only(path, "/tf_static").transforms
     assert (transform.header.frame_id, transform.child_frame_id) == ("base_link", "camera")
 
@@ -85,12 +85,12 @@ def test_messages_come_in_order_of_time_and_topics_can_be_chosen(bag):
     ],
 )
 def test_distortion_has_the_name_and_order_of_ros(model, params, expected):
-    assert distortion(Camera(model, 64, 48, params)) == expected
+    assert distortion_to_ros(Camera(model, 64, 48, params)) == expected
 
 
 def test_a_camera_ros_cannot_describe_is_refused():
     with pytest.raises(ValueError, match="FOV"):
-        distortion(Camera("FOV", 64, 48, (50.0, 51.0, 32.0, 24.0, 0.9)))
+        distortion_to_ros(Camera("FOV", 64, 48, (50.0, 51.0, 32.0, 24.0, 0.9)))
 
 
 def test_an_existing_bag_is_not_overwritten_and_a_missing_one_is_named(bag, tmp_path):
@@ -116,6 +116,6 @@ def test_damaged_metadata_is_told_from_damaged_files(bag, text):
 
 def test_a_bag_that_could_not_be_finished_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), BagWriter(tmp_path / "bag") as writer:
-        writer.pose("/truth", TIME_NS, "map", POSE)
+        writer.write_pose("/truth", TIME_NS, "map", POSE)
         raise RuntimeError("the disk is full")
     assert not list(tmp_path.iterdir())

@@ -13,14 +13,14 @@ from benchmarks.node.live_robot import Notes, Shot
 from benchmarks.node.measures import (
     CUTS,
     ORDER,
-    counted,
-    dropped_otherwise,
-    errors_of,
-    kidnapped_shots,
+    count_growth,
+    count_wrong,
+    describe_other_drops,
+    make_kidnapped_drive,
+    pose_errors,
     transform_rows,
-    wrong,
 )
-from benchmarks.node.page import Table, page
+from benchmarks.node.page import PageTable, make_page
 from deviloc_ros.camera import Camera
 from deviloc_ros.demo.worlds import DriveFrame
 
@@ -33,7 +33,7 @@ def at(x: float) -> pycolmap.Rigid3d:
 
 def test_odometry_does_not_notice_that_the_robot_is_carried():
     frames = [DriveFrame(at(-0.1 * number), lambda: b"jpeg") for number in range(20)]
-    shots, jumps = kidnapped_shots(frames, CAMERA, rate_hz=10.0)
+    shots, jumps = make_kidnapped_drive(frames, CAMERA, rate_hz=10.0)
     assert len(shots) == 20 and jumps == [4 * number for number in range(CUTS)] and len(ORDER) == CUTS
     poses = [pose for shot in shots for _, pose in shot.odometry]
     steps = [np.linalg.norm((a.inverse() * b).translation) for a, b in pairwise(poses)]
@@ -43,8 +43,8 @@ def test_odometry_does_not_notice_that_the_robot_is_carried():
 def test_wrong_fixes_are_those_far_from_the_truth():
     shots = [Shot(b"", CAMERA, [], at(0.0)), Shot(b"", CAMERA, [], at(1.0))]
     notes = Notes(sent=[10, 20], poses={10: (15, at(0.01)), 20: (25, at(1.6))})
-    errors = errors_of(notes, shots)
-    assert [metres for metres, _ in errors] == pytest.approx([0.01, 0.6]) and wrong(errors) == 1
+    errors = pose_errors(notes, shots)
+    assert [metres for metres, _ in errors] == pytest.approx([0.01, 0.6]) and count_wrong(errors) == 1
 
 
 def test_transforms_are_judged_by_their_largest_gap():
@@ -56,12 +56,12 @@ def test_transforms_are_judged_by_their_largest_gap():
 
 def test_counters_are_compared_and_shown():
     before, after = {"dropped.too_old": "1"}, {"dropped.too_old": "3", "dropped.replaced": "7"}
-    assert counted(before, after, "dropped.replaced") == "7" and dropped_otherwise(before, after) == "2 too_old"
-    assert "| frames | 3 |" in str(Table("A drive", [("frames", "3")]))
+    assert count_growth(before, after, "dropped.replaced") == "7" and describe_other_drops(before, after) == "2 too_old"
+    assert "| frames | 3 |" in str(PageTable("A drive", [("frames", "3")]))
 
 
 def test_the_page_is_whole():
-    written = page([Table("A drive", [("frames", "3")]), Table("Idle", [])], "cpu", 0.25)
+    written = make_page([PageTable("A drive", [("frames", "3")]), PageTable("Idle", [])], "cpu", 0.25)
     headings = [line for line in written.splitlines() if line.startswith("#")]
     assert headings == ["# The node on real images", "## A drive", "## Idle"]
     assert "the network on\ncpu, load average 0.2 " in written and written.endswith("|\n")

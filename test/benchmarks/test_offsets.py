@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.offsets import SEMI_DENSE, SPARSE, errors_px
+from benchmarks.offsets import SEMI_DENSE, SPARSE, match_errors_px
 from deviloc_ros.config import MatcherConfig
 
 
@@ -14,7 +14,7 @@ def medians_px(room):
 
     def measure(variants, shift_px):
         motion = (3.0, 1.08, shift_px)
-        return [np.median(errors_px(v(MatcherConfig()), gray, motion, 0)) for v in variants.values()]
+        return [np.median(match_errors_px(v(MatcherConfig()), gray, motion, 0)) for v in variants.values()]
 
     return measure
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.holdout import Answers, score, well_observed
+from benchmarks.holdout import Answers, score_answers, select_well_observed
 from deviloc_ros.evaluation.reliability import bin_by_confidence, draw_reliability
 from deviloc_ros.types import Landmarks
 
@@ -37,14 +37,14 @@ def test_landmarks_of_two_views_are_not_the_truth():
     def seen(*ids):
         return Landmarks.without_stds(np.array(ids), np.zeros((len(ids), 2)), np.zeros((len(ids), 3)))
 
-    kept, observations = well_observed({"a": seen(1, 2, 3), "b": seen(1, 2), "c": seen(1, 3)})
+    kept, observations = select_well_observed({"a": seen(1, 2, 3), "b": seen(1, 2), "c": seen(1, 3)})
     assert {name: landmarks.ids.tolist() for name, landmarks in kept.items()} == {"a": [1], "b": [1], "c": [1]}
     assert observations == {1: 3}
 
 
 def test_a_score_is_of_all_answers_of_the_surer_half_and_of_those_whose_truth_is_sure():
     answers = Answers(np.array([0.01, 0.03, 0.01, 0.05]), np.array([0.9, 0.8, 0.3, 0.1]), np.array([3, 8, 12, 3]))
-    assert score(answers) == {
+    assert score_answers(answers) == {
         "median": pytest.approx(0.02),
         "within_2pct": 0.5,
         "within_2pct_confident_half": 0.5,

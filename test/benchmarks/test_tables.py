@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.map_sources import RECIPES, Recipe, commands_of, measure_recipes
+from benchmarks.map_sources import RECIPES, Recipe, fill_commands, measure_recipes
 from benchmarks.tables import measure
-from benchmarks.tables.measure import Bench, shown
-from benchmarks.tables.page import pages, rewrite
-from benchmarks.tables.registry import TABLES, Table
-from benchmarks.tables.write import write
+from benchmarks.tables.measure import Bench, format_command
+from benchmarks.tables.page import find_pages, rewrite_table
+from benchmarks.tables.registry import TABLES, DocsTable
+from benchmarks.tables.write import write_table
 from deviloc_ros.cli import main, parse
 from deviloc_ros.config import LANDMARK_SOURCES
 
@@ -155,20 +155,20 @@ def status_of(*arguments) -> int:
 
 
 def test_every_table_has_its_markers_and_every_marker_its_table():
-    assert set(pages(DOCS)) == {table.name for table in TABLES}
+    assert set(find_pages(DOCS)) == {table.name for table in TABLES}
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_the_page_names_the_commands_that_the_registry_runs(table):
-    _, _, rest = pages(DOCS)[table.name].read_text().partition(f"<!-- table {table.name} -->")
+    _, _, rest = find_pages(DOCS)[table.name].read_text().partition(f"<!-- table {table.name} -->")
     block = rest.partition("<!-- end of")[0]
-    assert all(f"    {shown(command)}\n" in block for command in table.commands)
+    assert all(f"    {format_command(command)}\n" in block for command in table.commands)
     assert (f"]({table.name}.svg)" in block) == (table.draw is not None) or "Made with" not in block
 
 
 @pytest.mark.parametrize("command", sorted({c for table in TABLES for c in table.commands}))
 def test_every_command_is_one_of_the_command_line(command, tmp_path):
-    words = Bench(tmp_path, tmp_path, every=2).filled(command)
+    words = Bench(tmp_path, tmp_path, every=2).fill_command(command)
     options = parse([*words, "--json", str(tmp_path / "x.json")])
     assert options.json == tmp_path / "x.json"
     assert "{data}" not in command or options.data == tmp_path
@@ -177,21 +177,21 @@ def test_every_command_is_one_of_the_command_line(command, tmp_path):
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_every_table_can_be_rendered_and_drawn(table, docs, monkeypatch):
-    monkeypatch.setattr("benchmarks.tables.write.rewrite", lambda path, name, block: blocks.append(block))
+    monkeypatch.setattr("benchmarks.tables.write.rewrite_table", lambda path, name, block: blocks.append(block))
     blocks = []
     made = {"versions": {"python": "3.11", "device": "CPU"}, "cores": 2, "commit": "abc1234", "load": 0.1}
     measured = [measure.Measurement(c, 1, result_of(c), **made, date="2026-01-01", minutes=1.0) for c in table.commands]
-    write(table, docs / "page.md", measured)
+    write_table(table, docs / "page.md", measured)
     assert "Made with CPU, 2 cores, load average 0.1 before; python 3.11; commit abc1234, 2026-01-01." in blocks[0]
     assert all(cell in blocks[0] for cell in CELLS.get(table.name, ()))
     assert (docs / f"{table.name}.svg").is_file() == (table.draw is not None)
 
 
 def test_only_what_is_between_the_markers_changes(docs):
-    rewrite(docs / "page.md", "robustness", "new\n")
+    rewrite_table(docs / "page.md", "robustness", "new\n")
     text = (docs / "page.md").read_text()
     assert text == PAGE.replace("old", "\nnew\n")
-    rewrite(docs / "page.md", "robustness", "new")
+    rewrite_table(docs / "page.md", "robustness", "new")
     assert (docs / "page.md").read_text() == text and list(docs.iterdir()) == [docs / "page.md"]
 
 
@@ -208,9 +208,9 @@ def test_only_what_is_between_the_markers_changes(docs):
 def test_markers_that_do_not_fit_are_named(docs, text, says):
     (docs / "page.md").write_text(text)
     with pytest.raises(ValueError, match=says):
-        pages(docs)
+        find_pages(docs)
     with pytest.raises(ValueError, match="no markers of table 'c'"):
-        rewrite(docs / "page.md", "c", "new")
+        rewrite_table(docs / "page.md", "c", "new")
 
 
 def test_a_table_is_measured_written_and_kept(docs, ran, tmp_path):
@@ -243,10 +243,10 @@ def test_a_quick_look_changes_no_page(docs, ran, tmp_path, capsys):
 
 def test_one_run_serves_two_tables_and_one_that_fails_stops_no_other(docs, ran, tmp_path, monkeypatch, capsys):
     tables = (
-        Table("fails", ("evaluate kitchen-72",), lambda results: "never"),
-        Table("first", ("evaluate kitchen-12",), lambda results: "one"),
-        Table("second", ("evaluate kitchen-12", "evaluate-pin"), lambda results: "two"),
-        Table("elsewhere", ("evaluate all",), lambda results: "never", needs_cuda=True),
+        DocsTable("fails", ("evaluate kitchen-72",), lambda results: "never"),
+        DocsTable("first", ("evaluate kitchen-12",), lambda results: "one"),
+        DocsTable("second", ("evaluate kitchen-12", "evaluate-pin"), lambda results: "two"),
+        DocsTable("elsewhere", ("evaluate all",), lambda results: "never", needs_cuda=True),
     )
     monkeypatch.setattr("benchmarks.tables.registry.TABLES", tables)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -277,7 +277,7 @@ def test_names_are_listed_and_unknown_ones_refused(docs, ran, tmp_path, capsys):
 def test_commands_of_every_recipe_are_ones_of_the_command_line(tmp_path):
     made = set()
     for recipe in RECIPES:
-        words = commands_of(recipe, tmp_path)
+        words = fill_commands(recipe, tmp_path)
         options = [parse(command) for command in words]
         made |= {str(one.output) for one in options if getattr(one, "output", None)}
         assert recipe.map in made and not any("{" in word for command in words for word in command)

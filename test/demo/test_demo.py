@@ -15,7 +15,7 @@ from deviloc_ros.demo.processes import run_module, wait_for_exit
 from deviloc_ros.demo.recording import IMAGE_TOPIC, TRUTH_TOPIC, interpolate_poses, simulate_odometry, write_bag
 from deviloc_ros.demo.report import compare_poses
 from deviloc_ros.demo.worlds import BASE_FROM_CAM, DriveFrame, World
-from deviloc_ros.messages.headers import rigid_of_pose, stamp_ns
+from deviloc_ros.messages.headers import rigid_from_pose, stamp_ns
 
 CAMERA = Camera("PINHOLE", 8, 6, (8.0, 8.0, 3.5, 2.5))
 
@@ -49,7 +49,7 @@ def test_the_bag_holds_every_image_with_its_truth_and_odometry_before_it(tmp_pat
             assert odometry_ns == images[-1]
     assert images == [time_ns for time_ns, _ in truth]
     for recorded, frame in zip(messages(tmp_path / "bag", (TRUTH_TOPIC,)), world.frames, strict=True):
-        map_from_base = rigid_of_pose(recorded.message().pose)
+        map_from_base = rigid_from_pose(recorded.message().pose)
         cam_from_world = (map_from_base * BASE_FROM_CAM).inverse()
         np.testing.assert_allclose(cam_from_world.matrix(), frame.cam_from_world.matrix(), atol=1e-9)
 

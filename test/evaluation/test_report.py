@@ -9,7 +9,7 @@ from bags_of_others import TRUTH, drive
 from pages import assert_a_browser_draws_it, assert_needs_nothing_but_itself
 from ros.stand_in import StandInLocalizer
 
-from deviloc_ros.bags.bag_plan import TruthSource, read
+from deviloc_ros.bags.bag_plan import TruthSource, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.bag_run import Plan, about_localizer, conclude, run_offline, truth_of_images
@@ -27,7 +27,7 @@ def made(tmp_path_factory) -> tuple[Run, str]:
     plan = Plan(truth=TruthSource(topic=TRUTH))
     localizer = StandInLocalizer()
     with Recording(bag) as recording:
-        topics, contents = read(recording, plan)
+        topics, contents = read_all(recording, plan)
         estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())[0]
         about = {"mode": "offline", "sampling": plan.sampling, **about_localizer(localizer, TrackingConfig())}
         run = conclude(recording, contents, plan, truth_of_images(recording, topics, contents, plan), estimates, about)

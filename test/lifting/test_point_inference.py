@@ -106,7 +106,7 @@ def test_landmarks_behind_the_camera_change_nothing(inference):
     at = grid(32)
     good = landmarks_at(at, plane_depth(at))
     behind = landmarks_at(at[:3] + 1, [-1.0, -5.0, -100.0])
-    both = Landmarks(*(np.concatenate(pair) for pair in zip(
+    both = Landmarks.without_stds(*(np.concatenate(pair) for pair in zip(
         (good.ids, good.keypoints, good.points_in_world), (behind.ids, behind.keypoints, behind.points_in_world),
         strict=True,
     )))  # fmt: skip

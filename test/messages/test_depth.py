@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deviloc_ros.messages.depth import depth_of
+from deviloc_ros.messages.depth import read_depth_message
 
 DEPTH_M = np.array([[0.0, 0.5, 1.25], [2.0, 4.001, 8.0]], np.float32)
 MILLIMETRES = np.round(DEPTH_M * 1000).astype(np.uint16)
@@ -49,18 +49,18 @@ def with_gaps(depth_m: np.ndarray) -> np.ndarray:
     ],
 )
 def test_depth_is_in_metres(message):
-    np.testing.assert_allclose(depth_of(message), DEPTH_M, atol=1e-6)
+    np.testing.assert_allclose(read_depth_message(message), DEPTH_M, atol=1e-6)
 
 
 def test_what_is_no_depth_is_zero():
-    depth = depth_of(image("32FC1", with_gaps(DEPTH_M)))
+    depth = read_depth_message(image("32FC1", with_gaps(DEPTH_M)))
     assert not depth[0].any() and depth[1].all() and depth.dtype == np.float32
 
 
 def test_compressed_floats_are_inverse_depths():
     a, b = 1000.0, 5.0
     values = np.where(DEPTH_M > 0, np.round(a / np.maximum(DEPTH_M, 0.1) + b), 0).astype(np.uint16)
-    np.testing.assert_allclose(depth_of(compressed("32FC1", values, a, b)), DEPTH_M, rtol=5e-3)
+    np.testing.assert_allclose(read_depth_message(compressed("32FC1", values, a, b)), DEPTH_M, rtol=5e-3)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_what_is_not_depth_is_an_error(message, why):
     if why is None:
         message.height = 2
     with pytest.raises(ValueError, match=why or "bytes"):
-        depth_of(message)
+        read_depth_message(message)
 
 
 @given(st.binary(max_size=64))
 def test_any_bytes_are_depth_or_an_error(data):
     with suppress(ValueError):
-        assert depth_of(SimpleNamespace(format="16UC1; compressedDepth png", data=data)).ndim == 2
+        assert read_depth_message(SimpleNamespace(format="16UC1; compressedDepth png", data=data)).ndim == 2

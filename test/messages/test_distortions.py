@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.messages.distortions import model_of
+from deviloc_ros.messages.distortions import to_colmap_model
 
 PINHOLE, SIZE = (500.0, 510.0, 322.5, 238.0), (640, 480)
 MATRIX = np.array([[500.0, 0, 322.5], [0, 510, 238], [0, 0, 1]])
@@ -16,7 +16,7 @@ RAYS = np.array([[x, y, 1.0] for x in np.linspace(-0.6, 0.6, 7) for y in np.lins
 
 
 def seen(name, d):
-    model, params = model_of(name, tuple(d), PINHOLE, SIZE)
+    model, params = to_colmap_model(name, tuple(d), PINHOLE, SIZE)
     return Camera(model, *SIZE, params).project(RAYS)
 
 
@@ -45,7 +45,7 @@ def test_thin_prisms_and_a_tilted_sensor_are_fitted(name, tilt):
 
 def test_prisms_that_no_model_has_are_refused_with_numbers():
     with pytest.raises(ValueError, match=r"move pixels by up to .* px"):
-        model_of("rational_polynomial", (*RATIONAL, 0.02, -0.01, 0.02, 0.03, 0.1, 0.1), PINHOLE, SIZE)
+        to_colmap_model("rational_polynomial", (*RATIONAL, 0.02, -0.01, 0.02, 0.03, 0.1, 0.1), PINHOLE, SIZE)
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_prisms_that_no_model_has_are_refused_with_numbers():
 )
 def test_what_is_not_certain_is_refused(name, d):
     with pytest.raises(ValueError, match=rf"{len(d)} coefficients is not supported; known are plumb_bob"):
-        model_of(name, d, PINHOLE, SIZE)
+        to_colmap_model(name, d, PINHOLE, SIZE)
 
 
 @pytest.mark.parametrize("name", ["plumb_bob", "", "none", "whatever"])
 @pytest.mark.parametrize("count", [0, 4, 5, 8])
 def test_no_distortion_needs_no_name(name, count):
-    assert model_of(name, (0.0,) * count, PINHOLE, SIZE) == ("PINHOLE", PINHOLE)
+    assert to_colmap_model(name, (0.0,) * count, PINHOLE, SIZE) == ("PINHOLE", PINHOLE)

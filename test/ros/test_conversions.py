@@ -13,7 +13,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from deviloc_ros.messages.cameras import camera_from_info
-from deviloc_ros.messages.headers import rigid_of_text
+from deviloc_ros.messages.headers import parse_rigid
 from deviloc_ros.messages.images import PICTURES, pixels_of
 from deviloc_ros.ros.conversions import (
     BRIDGED,
@@ -263,7 +263,7 @@ def test_a_cv_bridge_that_fails_is_done_without_and_said_once(fault, monkeypatch
     class Probe:
         has_ended = False
 
-        def wait(self) -> str:
+        def wait_for_verdict(self) -> str:
             return fault
 
     monkeypatch.setattr("deviloc_ros.ros.image_decoder.BridgeProbe", Probe)
@@ -333,7 +333,7 @@ def test_poses_that_are_none_are_refused(kind):
 
 
 def test_a_transform_as_text():
-    assert rigid_of_text("1 2 3 0 0 0 1").translation.tolist() == [1.0, 2.0, 3.0]
+    assert parse_rigid("1 2 3 0 0 0 1").translation.tolist() == [1.0, 2.0, 3.0]
     for wrong in ("1 2 3", "1 2 3 0 0 0 0", "a b c d e f g", "1 2 nan 0 0 0 1"):
         with pytest.raises(ValueError):
-            rigid_of_text(wrong)
+            parse_rigid(wrong)

@@ -15,7 +15,7 @@ from deviloc_ros.ros.diagnostics import Health, Rates, Tally, diagnostics_msg, i
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Step
-from deviloc_ros.tracking.tracker import State
+from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import Evidence, FocalFit
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -32,19 +32,27 @@ FAILED = Step(5, Status.FEW_INLIERS, "too few inliers: 7 of at least 30")
         (Health("active", silent_s=9, incompatible_qos=("QoS (RELIABILITY)",)), ERROR, "QoS (RELIABILITY)"),
         (Health("active"), ERROR, "unlocalized: no image localized yet"),
         (Health("active", continuous=False), OK, "waiting for ~/trigger_localization"),
-        (Health("active", continuous=False, state=State.LOST, step=ACCEPTED), OK, "waiting for ~/trigger"),
-        (Health("active", continuous=False, state=State.LOST, step=FAILED), ERROR, "lost: too few inliers"),
-        (Health("active", continuous=False, state=State.LOCALIZED, step=ACCEPTED), OK, "localized"),
-        (Health("active", rests=True, state=State.COASTING, step=ACCEPTED), OK, "localized"),
-        (Health("active", rests=True, state=State.COASTING, step=FAILED), WARN, "coasting: too few inliers"),
-        (Health("active", rests=True, state=State.LOST, step=ACCEPTED), ERROR, "lost: no newer image was localized"),
-        (Health("active", state=State.COASTING, step=ACCEPTED), WARN, "coasting: no newer image was localized"),
+        (Health("active", continuous=False, state=TrackingState.LOST, step=ACCEPTED), OK, "waiting for ~/trigger"),
+        (Health("active", continuous=False, state=TrackingState.LOST, step=FAILED), ERROR, "lost: too few inliers"),
+        (Health("active", continuous=False, state=TrackingState.LOCALIZED, step=ACCEPTED), OK, "localized"),
+        (Health("active", rests=True, state=TrackingState.COASTING, step=ACCEPTED), OK, "localized"),
+        (Health("active", rests=True, state=TrackingState.COASTING, step=FAILED), WARN, "coasting: too few inliers"),
+        (
+            Health("active", rests=True, state=TrackingState.LOST, step=ACCEPTED),
+            ERROR,
+            "lost: no newer image was localized",
+        ),
+        (Health("active", state=TrackingState.COASTING, step=ACCEPTED), WARN, "coasting: no newer image was localized"),
         (Health("active", step=FAILED), ERROR, "unlocalized: too few inliers: 7 of at least 30"),
-        (Health("active", state=State.COASTING, step=FAILED), WARN, "coasting: too few inliers"),
-        (Health("active", state=State.LOST, step=FAILED), ERROR, "lost: too few inliers"),
-        (Health("active", state=State.LOCALIZED, step=FAILED), OK, "localized"),
-        (Health("active", state=State.LOCALIZED, missing_odometry=True), WARN, "map->odom is not updated"),
-        (Health("active", state=State.LOCALIZED, calibration_complaint="1.050 fits"), WARN, "focal length 1.050 fits"),
+        (Health("active", state=TrackingState.COASTING, step=FAILED), WARN, "coasting: too few inliers"),
+        (Health("active", state=TrackingState.LOST, step=FAILED), ERROR, "lost: too few inliers"),
+        (Health("active", state=TrackingState.LOCALIZED, step=FAILED), OK, "localized"),
+        (Health("active", state=TrackingState.LOCALIZED, missing_odometry=True), WARN, "map->odom is not updated"),
+        (
+            Health("active", state=TrackingState.LOCALIZED, calibration_complaint="1.050 fits"),
+            WARN,
+            "focal length 1.050 fits",
+        ),
     ],
 )
 def test_level_and_message_name_the_first_thing_wrong(health, level, says):

@@ -30,7 +30,7 @@ from deviloc_ros.sfm.structure import (
     structure_from_motion,
 )
 from deviloc_ros.sources.base import PosedImage, SourceError
-from deviloc_ros.sources.colmap import reconstruction_of
+from deviloc_ros.sources.colmap import build_reconstruction
 from deviloc_ros.types import Features, Landmarks
 
 CAMERA = "PINHOLE,320,240,262,262,159.5,119.5"
@@ -73,7 +73,7 @@ def test_each_lens_has_its_camera(tmp_path, name, per, cameras):
         photograph(tmp_path / f"{number % 3}" / f"{number}.jpg", **LENSES[name][number % 2])
     images, skipped = find_images(tmp_path, None, camera_per=per)
     assert len(images) == 6 and not skipped
-    model = reconstruction_of(images, [image.lens for image in images])
+    model = build_reconstruction(images, [image.lens for image in images])
     assert len(model.cameras) == cameras
     by_number = sorted(images, key=lambda image: image.path.name)
     if per == "lens":

@@ -17,12 +17,12 @@ from worlds import SMALL, random_rigid, rigid_of
 from deviloc_ros.camera import Camera
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import (
+    build_reconstruction,
     camera_from_colmap,
     camera_to_colmap,
     pixels_from_colmap,
     pixels_to_colmap,
     read_model,
-    reconstruction_of,
 )
 
 POSES = [random_rigid(np.random.default_rng(seed)) for seed in range(3)]
@@ -103,7 +103,7 @@ def test_posed_images_make_a_model_and_come_back(tmp_path):
     images = [
         PosedImage(f"{n}.png", Path(f"{n}.png"), c, p) for n, (c, p) in enumerate(zip(cameras, POSES, strict=True))
     ]
-    model = reconstruction_of(images)
+    model = build_reconstruction(images)
     assert model.num_cameras() == 2 and model.num_points3D() == 0
     model.write_text(str(tmp_path))
     for image, again in zip(images, read_model(tmp_path, Path()).images, strict=True):

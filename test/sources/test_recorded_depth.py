@@ -6,7 +6,7 @@ import pytest
 from worlds import SMALL, random_rigid, rigid_of
 
 from deviloc_ros.bags.bag_index import Rig
-from deviloc_ros.bags.bag_plan import Reading, TruthSource
+from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.camera import Camera
 from deviloc_ros.sources.depth_images import read_depth
@@ -31,24 +31,24 @@ def bag(tmp_path_factory):
     path = tmp_path_factory.mktemp("drive") / "bag"
     pixels = np.random.default_rng(0).integers(0, 255, (240, 320), np.uint8)
     with BagWriter(path) as writer:
-        writer.transform(1, "base_link", "color", BASE_FROM_CAM, static=True)
-        writer.transform(1, "color", "depth", COLOR_FROM_DEPTH, static=True)
-        writer.camera_info("/color/camera_info", 1, "color", SMALL)
-        writer.camera_info("/depth/camera_info", 1, "depth", SENSOR)
+        writer.write_transform(1, "base_link", "color", BASE_FROM_CAM, static=True)
+        writer.write_transform(1, "color", "depth", COLOR_FROM_DEPTH, static=True)
+        writer.write_camera_info("/color/camera_info", 1, "color", SMALL)
+        writer.write_camera_info("/depth/camera_info", 1, "depth", SENSOR)
         for number in range(3):
             time_ns = (number + 10) * PERIOD_NS
-            writer.odometry("/odom", time_ns, "odom", "base_link", rigid_of([0, 0, 0], [number, 0, 0]))
-            writer.image("/color/image", time_ns, "color", pixels)
+            writer.write_odometry("/odom", time_ns, "odom", "base_link", rigid_of([0, 0, 0], [number, 0, 0]))
+            writer.write_image("/color/image", time_ns, "color", pixels)
             depth_ns = time_ns + (LATE_NS if number < 2 else 4 * LATE_NS)
-            writer.image("/depth/image", depth_ns, "depth", depth_at(number))
-            writer.image("/depth/millimetres", depth_ns, "depth", (depth_at(number) * 1000).astype(np.uint16))
-            writer.image("/aligned/image", depth_ns, "color", depth_at(number))
-            writer.image("/elsewhere/image", depth_ns, "moon", depth_at(number))
+            writer.write_image("/depth/image", depth_ns, "depth", depth_at(number))
+            writer.write_image("/depth/millimetres", depth_ns, "depth", (depth_at(number) * 1000).astype(np.uint16))
+            writer.write_image("/aligned/image", depth_ns, "color", depth_at(number))
+            writer.write_image("/elsewhere/image", depth_ns, "moon", depth_at(number))
     return path
 
 
 def read(bag, folder, depth: DepthPlan, rig: Rig | None = None):
-    reading = Reading("/color/image", "/color/camera_info", rig or Rig(), TruthSource(topic="/odom"))
+    reading = ReadingPlan("/color/image", "/color/camera_info", rig or Rig(), TruthSource(topic="/odom"))
     return read_bag(bag, reading, Spacing(0.0, 0.0), folder, depth=depth, quiet=True).images
 
 

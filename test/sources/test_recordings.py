@@ -7,14 +7,14 @@ import pytest
 from worlds import random_rigid
 
 from deviloc_ros.bags.bag_index import Rig
-from deviloc_ros.bags.bag_plan import Reading, TruthSource
+from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import main
 from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.base import SourceError
-from deviloc_ros.sources.colmap import reconstruction_of
-from deviloc_ros.sources.keyframes import Frame, Spacing, keyframes, sharpness_of
+from deviloc_ros.sources.colmap import build_reconstruction
+from deviloc_ros.sources.keyframes import PosedFrame, Spacing, measure_sharpness, select_keyframes
 from deviloc_ros.sources.recordings import read_bag
 
 PERIOD_NS = 100_000_000
@@ -38,15 +38,15 @@ def pictures():
 
 
 def chosen(poses, pixels) -> list[int]:
-    frames = (Frame(n, pose, image) for n, (pose, image) in enumerate(zip(poses, pixels, strict=True)))
-    return [frame.time_ns for frame in keyframes(frames, Spacing(0.25, 10))]
+    frames = (PosedFrame(n, pose, image) for n, (pose, image) in enumerate(zip(poses, pixels, strict=True)))
+    return [frame.time_ns for frame in select_keyframes(frames, Spacing(0.25, 10))]
 
 
 def test_blur_is_less_sharp_at_any_exposure(pictures):
-    sharpness = [sharpness_of(picture) for picture in pictures]
+    sharpness = [measure_sharpness(picture) for picture in pictures]
     assert sharpness == sorted(sharpness, reverse=True)
-    assert sharpness_of(pictures[0] // 2) > sharpness[1]
-    assert sharpness_of(np.zeros((60, 80), np.uint8)) == 0
+    assert measure_sharpness(pictures[0] // 2) > sharpness[1]
+    assert measure_sharpness(np.zeros((60, 80), np.uint8)) == 0
 
 
 def test_a_stretch_gives_its_sharpest_frame(pictures):
@@ -65,21 +65,21 @@ def bag(room, tmp_path_factory):
     """A camera on a robot at the places of the room's views; one image came before the first pose."""
     path = tmp_path_factory.mktemp("drive") / "bag"
     with BagWriter(path) as writer:
-        writer.transform(1, "base_link", "camera", BASE_FROM_CAM, static=True)
-        writer.camera_info("/camera/info", 1, "camera", room.camera)
-        writer.image("/camera/image", 1, "camera", room.queries[0])
+        writer.write_transform(1, "base_link", "camera", BASE_FROM_CAM, static=True)
+        writer.write_camera_info("/camera/info", 1, "camera", room.camera)
+        writer.write_image("/camera/image", 1, "camera", room.queries[0])
         for number, image in enumerate(room.images):
             time_ns = (number + 10) * PERIOD_NS
             map_from_base = image.cam_from_world.inverse() * BASE_FROM_CAM.inverse()
-            writer.odometry("/odom", time_ns, "odom", "base_link", map_from_base)
-            writer.transform(time_ns, "map", "base_link", map_from_base)
-            writer.image("/camera/image", time_ns, "camera", cv2.imread(str(image.path)))
+            writer.write_odometry("/odom", time_ns, "odom", "base_link", map_from_base)
+            writer.write_transform(time_ns, "map", "base_link", map_from_base)
+            writer.write_image("/camera/image", time_ns, "camera", cv2.imread(str(image.path)))
     return path
 
 
 @pytest.mark.parametrize("poses", [TruthSource(topic="/odom"), TruthSource(transform=("map", "base_link"))])
 def test_images_get_the_pose_of_the_camera_at_their_stamp(bag, room, tmp_path, poses):
-    source = read_bag(bag, Reading(truth=poses), EVERY_IMAGE, tmp_path, quiet=True)
+    source = read_bag(bag, ReadingPlan(truth=poses), EVERY_IMAGE, tmp_path, quiet=True)
     for image, true in zip(source.images, room.images, strict=True):
         np.testing.assert_allclose(image.cam_from_world.matrix(), true.cam_from_world.matrix(), atol=1e-9)
         np.testing.assert_array_equal(cv2.imread(str(image.path)), cv2.imread(str(true.path)))
@@ -88,7 +88,7 @@ def test_images_get_the_pose_of_the_camera_at_their_stamp(bag, room, tmp_path, p
 
 
 def test_poses_are_those_of_the_stamps_and_an_offset(bag, room, tmp_path):
-    reading = Reading(truth=TruthSource(topic="/odom"))
+    reading = ReadingPlan(truth=TruthSource(topic="/odom"))
     source = read_bag(bag, reading, EVERY_IMAGE, tmp_path, time_offset_s=0.1, quiet=True)
     for image, true in zip(source.images, room.images[1:], strict=False):
         np.testing.assert_allclose(image.cam_from_world.matrix(), true.cam_from_world.matrix(), atol=1e-9)
@@ -109,11 +109,14 @@ def test_a_map_is_built_from_a_recording_in_one_command(bag, room, tmp_path, cap
 @pytest.mark.parametrize(
     ("reading", "why"),
     [
-        (Reading(), "where are the robot's poses.*--odom-topic, --pose-topic"),
-        (Reading(truth=TruthSource(topic="/amcl_pose")), "no topic /amcl_pose"),
-        (Reading(truth=TruthSource(transform=("map", "rover"))), "the robot's poses, from transform map <- rover: "),
+        (ReadingPlan(), "where are the robot's poses.*--odom-topic, --pose-topic"),
+        (ReadingPlan(truth=TruthSource(topic="/amcl_pose")), "no topic /amcl_pose"),
         (
-            Reading(truth=TruthSource(topic="/odom"), rig=Rig(base_frame="rover")),
+            ReadingPlan(truth=TruthSource(transform=("map", "rover"))),
+            "the robot's poses, from transform map <- rover: ",
+        ),
+        (
+            ReadingPlan(truth=TruthSource(topic="/odom"), rig=Rig(base_frame="rover")),
             "are of frame .base_link., wanted.*.rover.",
         ),
     ],
@@ -124,7 +127,7 @@ def test_what_is_missing_is_said(bag, tmp_path, reading, why):
 
 
 def test_keyframes_that_cannot_be_written_are_named(bag, tmp_path):
-    reading = Reading(truth=TruthSource(topic="/odom"))
+    reading = ReadingPlan(truth=TruthSource(topic="/odom"))
     taken = tmp_path / f"{10 * PERIOD_NS}.png"  # the first keyframe's place
     taken.mkdir()
     with pytest.raises(SourceError, match=rf"{taken.name}: cannot be written"):
@@ -144,7 +147,7 @@ def test_odometry_is_refined_unless_one_says_no(room, tmp_path, capsys):
     """The way of docs/benchmarks.md: a drive with drift, its map, and the map moved onto the truth."""
     model, drive, truth = tmp_path / "model", tmp_path / "drive", tmp_path / "truth.tum"
     model.mkdir()
-    reconstruction_of(room.images).write_text(str(model))
+    build_reconstruction(room.images).write_text(str(model))
     source = ("--colmap", model, "--images", room.folder)
     assert run("simulate-bag", *source, "--output", drive, "--truth", truth, "--drift", 0.05) == 0
     for name, more in (("refined", ()), ("given", ("--no-refine-poses",))):

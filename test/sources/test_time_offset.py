@@ -8,7 +8,7 @@ from worlds import PINHOLE, random_rigid, textured_image
 
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.geometry import rotation_vector
-from deviloc_ros.sources.time_offset import Turn, TurnsSeen, agreement, turn_between
+from deviloc_ros.sources.time_offset import Turn, TurnCollector, measure_agreement, measure_turn
 
 STEP_NS, IMAGE_NS = 20_000_000, 100_000_000
 BASE_FROM_CAM = random_rigid(np.random.default_rng(5)).rotation
@@ -39,36 +39,36 @@ def turns_of_camera(truth: Truth, offset_ns: int = 0, mounting=BASE_FROM_CAM, no
 
 @pytest.mark.parametrize("offset_ms", [0, 15, 80, -130])
 def test_the_time_offset_is_found(offset_ms):
-    found = agreement(turns_of_camera(drive(), offset_ms * 1_000_000), drive())
+    found = measure_agreement(turns_of_camera(drive(), offset_ms * 1_000_000), drive())
     assert found.offset_s == pytest.approx(offset_ms * 1e-3, abs=0.006) and found.correlation > 0.95
     assert found.extrinsic_deg < 1
     assert found.is_good == (abs(offset_ms) < 30) and ("give --time-offset" in str(found)) != found.is_good
 
 
 def test_an_offset_that_was_given_is_counted_in():
-    late = drive().earlier(50_000_000)
-    found = agreement(turns_of_camera(drive(), 80_000_000), late, 0.05)
+    late = drive().shift_earlier(50_000_000)
+    found = measure_agreement(turns_of_camera(drive(), 80_000_000), late, 0.05)
     assert found.offset_s == pytest.approx(0.03, abs=0.006)
     assert f"at a time offset of +{0.05 + found.offset_s:.3f} s" in str(found)
 
 
 def test_a_camera_mounted_otherwise_is_noticed():
-    found = agreement(turns_of_camera(drive(), mounting=BASE_FROM_CAM * TILT), drive())
+    found = measure_agreement(turns_of_camera(drive(), mounting=BASE_FROM_CAM * TILT), drive())
     assert found.extrinsic_deg == pytest.approx(8, abs=1) and abs(found.offset_s) < 0.006
     assert not found.is_good and "are --extrinsic" in str(found)
 
 
 def test_a_robot_on_a_plane_shows_the_tilt_of_its_axis_and_nothing_wrong_where_nothing_is():
     flat = drive(axes=(0, 0, 1))
-    assert agreement(turns_of_camera(flat), flat).extrinsic_deg < 1
+    assert measure_agreement(turns_of_camera(flat), flat).extrinsic_deg < 1
     tilted = BASE_FROM_CAM * pycolmap.Rotation3d(BASE_FROM_CAM.matrix().T @ np.deg2rad([8.0, 0, 0]))
-    assert agreement(turns_of_camera(flat, mounting=tilted), flat).extrinsic_deg == pytest.approx(8, abs=1)
+    assert measure_agreement(turns_of_camera(flat, mounting=tilted), flat).extrinsic_deg == pytest.approx(8, abs=1)
 
 
 def test_even_turning_and_few_images_tell_nothing():
     still = Truth((number * STEP_NS, pycolmap.Rigid3d()) for number in range(1000))
     for turns, truth in ((turns_of_camera(still), still), (turns_of_camera(drive())[:10], drive()), ([], drive())):
-        found = agreement(turns, truth)
+        found = measure_agreement(turns, truth)
         assert found.offset_s is None and found.is_good and "cannot tell" in str(found)
 
 
@@ -79,12 +79,12 @@ def test_a_turn_is_seen_in_two_images():
         before_from_after = pycolmap.Rotation3d(np.array(vector, float))
         warp = matrix @ before_from_after.matrix().T @ np.linalg.inv(matrix)
         turned = cv2.warpPerspective(image, warp, (640, 480))
-        np.testing.assert_allclose(turn_between(image, turned, PINHOLE), vector, atol=1e-3)
-    assert turn_between(np.zeros_like(image), image, PINHOLE) is None
+        np.testing.assert_allclose(measure_turn(image, turned, PINHOLE), vector, atol=1e-3)
+    assert measure_turn(np.zeros_like(image), image, PINHOLE) is None
 
 
 def test_gaps_and_images_of_nothing_are_passed_over():
-    seen, image = TurnsSeen(), textured_image(np.random.default_rng(0), 640, 480)
+    seen, image = TurnCollector(), textured_image(np.random.default_rng(0), 640, 480)
     for time_ns, pixels in ((0, image), (IMAGE_NS, image), (20 * IMAGE_NS, image), (21 * IMAGE_NS, 0 * image)):
-        seen.see(time_ns, pixels, PINHOLE, pycolmap.Rigid3d())
+        seen.add_image(time_ns, pixels, PINHOLE, pycolmap.Rigid3d())
     assert [(turn.start_ns, turn.stop_ns) for turn in seen.turns] == [(0, IMAGE_NS)]

@@ -79,7 +79,7 @@ def fits(scales, std=0.02, step_m=0.5):
 def checked(given, window=None):
     check = FocalCheck(window)
     for fit in given:
-        check.note(fit)
+        check.add_fit(fit)
     return check
 
 
@@ -102,9 +102,9 @@ def test_few_images_and_images_from_one_place_say_nothing():
 
 def test_only_the_last_images_count_and_a_new_camera_starts_anew():
     check = checked(fits([1.2] * 50 + [1.0] * 50), window=50)
-    assert check.found.scale == pytest.approx(1.0) and check.found.images == 50
-    check.clear()
-    assert check.found is None
+    assert check.median_fit.scale == pytest.approx(1.0) and check.found.images == 50
+    check.clear_fits()
+    assert check.median_fit is None
 
 
 ESTIMATED = PoseConfig(estimate_focal=True)

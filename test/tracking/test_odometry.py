@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.tracking.odometry import Odometer, Odometry, length, way
+from deviloc_ros.tracking.odometry import Odometer, Odometry, motion_length, path_between
 
 SECOND = 1_000_000_000
 
@@ -24,19 +24,19 @@ def pendulum(time_ns: int) -> pycolmap.Rigid3d:
 
 def readings(source, times_ns: list[int]) -> list[Odometry]:
     odometer = Odometer(source)
-    return [odometer.read(time_ns, source(time_ns)) for time_ns in times_ns]
+    return [odometer.read_at(time_ns, source(time_ns)) for time_ns in times_ns]
 
 
 @pytest.mark.parametrize("times_s", [[0, 20], [0, 0.5, 17.1, 20], np.linspace(0, 20, 601).tolist()])
 def test_the_way_does_not_depend_on_when_it_is_asked_for(times_s):
     first, *_, last = readings(pendulum, [round(s * SECOND) for s in times_s])
-    assert length(first.odom_from_base.inverse() * last.odom_from_base)[0] < 1e-9
-    assert way(first, last) == pytest.approx((4.0, 2.0), rel=0.05)  # turning points lie within steps
+    assert motion_length(first.odom_from_base.inverse() * last.odom_from_base)[0] < 1e-9
+    assert path_between(first, last) == pytest.approx((4.0, 2.0), rel=0.05)  # turning points lie within steps
 
 
 def test_it_is_counted_between_steps_as_well():
     first, last = readings(lambda time_ns: planar(time_ns / SECOND), [0, SECOND // 20])
-    assert way(first, last)[0] == pytest.approx(0.05)
+    assert path_between(first, last)[0] == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize("rate_hz", [2, 30])
@@ -50,7 +50,7 @@ def test_trembling_of_a_robot_that_stands_adds_less_than_time_does(rate_hz):
         return poses.setdefault(time_ns, pycolmap.Rigid3d(rotation, rng.normal(0, 0.005, 3)))
 
     first, *_, last = readings(trembling, [SECOND * i // rate_hz for i in range(10 * rate_hz + 1)])
-    metres, radians = way(first, last)
+    metres, radians = path_between(first, last)
     assert config.drift_m_per_m * metres < 0.2 * config.drift_m_per_s * 10
     degrees = config.drift_deg_per_m * metres + config.drift_per_turn * math.degrees(radians)
     assert degrees < 0.7 * config.drift_deg_per_s * 10
@@ -59,27 +59,29 @@ def test_trembling_of_a_robot_that_stands_adds_less_than_time_does(rate_hz):
 def test_where_odometry_is_not_known_the_straight_way_counts():
     ends = {0: planar(0), 100 * SECOND: planar(3, 1.0)}
     first, last = readings(ends.get, list(ends))
-    assert way(first, last) == pytest.approx((3.0, 1.0))
+    assert path_between(first, last) == pytest.approx((3.0, 1.0))
 
 
 def test_a_long_pause_costs_little():
     asked: list[int] = []
     odometer = Odometer(lambda time_ns: asked.append(time_ns))
-    odometer.read(0, planar(0))
-    odometer.read(86400 * SECOND, planar(1))
+    odometer.read_at(0, planar(0))
+    odometer.read_at(86400 * SECOND, planar(1))
     assert len(asked) < 200
 
 
 def test_a_stamp_from_before_the_last_reading_takes_the_way_back():
     source = lambda time_ns: planar(time_ns / SECOND)  # noqa: E731
     first, _, earlier, last = readings(source, [0, 2 * SECOND, 3 * SECOND // 2, 3 * SECOND])
-    assert way(first, earlier)[0] == pytest.approx(1.5) and way(earlier, last)[0] == pytest.approx(1.5)
+    assert path_between(first, earlier)[0] == pytest.approx(1.5) and path_between(earlier, last)[0] == pytest.approx(
+        1.5
+    )
 
 
 def test_when_the_clock_is_set_back_nothing_was_driven():
     _, before, after, last = readings(lambda time_ns: planar(time_ns / SECOND), [0, 60 * SECOND, 0, SECOND])
-    assert after.travelled_m == before.travelled_m and way(after, last)[0] == pytest.approx(1.0)
+    assert after.travelled_m == before.travelled_m and path_between(after, last)[0] == pytest.approx(1.0)
 
 
 def test_readings_that_do_not_count_give_the_straight_way():
-    assert way(Odometry(planar(0)), Odometry(planar(2, 0.3))) == pytest.approx((2.0, 0.3))
+    assert path_between(Odometry(planar(0)), Odometry(planar(2, 0.3))) == pytest.approx((2.0, 0.3))

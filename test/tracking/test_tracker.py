@@ -10,9 +10,9 @@ import pytest
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.geometry import rotation_distance_deg
 from deviloc_ros.status import Status
-from deviloc_ros.tracking.fix import Fix, flattened, largest_stds, mahalanobis, map_from_odom, predict
+from deviloc_ros.tracking.fix import Fix, flatten, largest_stds, mahalanobis_distance, map_from_odom, predict_fix
 from deviloc_ros.tracking.odometry import Odometer, Odometry
-from deviloc_ros.tracking.tracker import State, Tracker, isotropic_covariance
+from deviloc_ros.tracking.tracker import Tracker, TrackingState, isotropic_covariance
 
 CONFIG = TrackingConfig(confirmations=3)
 TIGHT = isotropic_covariance(0.01, 0.002)
@@ -66,29 +66,29 @@ def test_map_from_odom_takes_odometry_to_the_fix():
 
 def test_prediction_follows_odometry():
     start = fix(0, planar(3, 2, math.pi / 2), odometry(0, 0, 0))
-    moved = predict(start, SECOND, odometry(1, 0, 0.2), CONFIG)
+    moved = predict_fix(start, SECOND, odometry(1, 0, 0.2), CONFIG)
     assert close(moved.map_from_base, planar(3, 3, math.pi / 2 + 0.2))
 
 
 def test_prediction_grows_with_distance_and_without_odometry_with_time():
     start = fix(0, planar(0), odometry(0))
-    std_near = largest_stds(predict(start, SECOND, odometry(1), CONFIG).covariance)[0]
-    std_far = largest_stds(predict(start, SECOND, odometry(10), CONFIG).covariance)[0]
-    blind = predict(start, 2 * SECOND, None, CONFIG)
+    std_near = largest_stds(predict_fix(start, SECOND, odometry(1), CONFIG).covariance)[0]
+    std_far = largest_stds(predict_fix(start, SECOND, odometry(10), CONFIG).covariance)[0]
+    blind = predict_fix(start, 2 * SECOND, None, CONFIG)
     assert 0.05 < std_near < 0.2 and std_far > 0.5
     assert close(blind.map_from_base, start.map_from_base) and largest_stds(blind.covariance)[0] > 4.0
 
 
 def test_rotation_error_becomes_position_error_over_distance():
     start = Fix(0, planar(0), isotropic_covariance(0.001, 0.1), odometry(0))
-    assert predict(start, 0, odometry(5), CONFIG).covariance[1, 1] > 0.5**2
+    assert predict_fix(start, 0, odometry(5), CONFIG).covariance[1, 1] > 0.5**2
 
 
 def test_mahalanobis_counts_sigmas_of_the_difference():
     a, b = Fix(0, planar(0), isotropic_covariance(3.0, 1.0)), Fix(0, planar(10), isotropic_covariance(4.0, 1.0))
-    assert mahalanobis(a, b) == pytest.approx(2.0)
+    assert mahalanobis_distance(a, b) == pytest.approx(2.0)
     turned = Fix(0, planar(0, 0, 0.3), isotropic_covariance(1.0, 0.1 / math.sqrt(2)))
-    assert mahalanobis(Fix(0, planar(0), turned.covariance), turned) == pytest.approx(3.0)
+    assert mahalanobis_distance(Fix(0, planar(0), turned.covariance), turned) == pytest.approx(3.0)
 
 
 def test_mahalanobis_of_fixes_drawn_from_their_covariance_is_that_of_six_dimensions():
@@ -100,14 +100,14 @@ def test_mahalanobis_of_fixes_drawn_from_their_covariance_is_that_of_six_dimensi
         noise = rng.multivariate_normal(np.zeros(6), 2 * covariance)
         rotation = pycolmap.Rotation3d(noise[3:]) * truth.rotation
         drawn = Fix(0, pycolmap.Rigid3d(rotation, truth.translation + noise[:3]), covariance)
-        squared.append(mahalanobis(drawn, Fix(0, truth, covariance)) ** 2)
+        squared.append(mahalanobis_distance(drawn, Fix(0, truth, covariance)) ** 2)
     assert np.mean(squared) == pytest.approx(6.0, rel=0.1)
 
 
 def test_flattened_keeps_x_y_yaw_and_their_covariance():
     rotation = pycolmap.Rotation3d(np.array([0.0, 0.0, 0.8])) * pycolmap.Rotation3d(np.array([0.05, -0.03, 0.0]))
     full = Fix(5, pycolmap.Rigid3d(rotation, np.array([1.0, 2.0, 0.3])), np.diag([1.0, 2, 3, 4, 5, 6]) + 0.1)
-    flat = flattened(full)
+    flat = flatten(full)
     assert flat.map_from_base.translation.tolist() == [1.0, 2.0, 0.0]
     assert np.allclose(flat.map_from_base.rotation.matrix()[2], [0, 0, 1])
     assert flat.covariance[5, 5] == pytest.approx(6.1) and flat.covariance[0, 5] == pytest.approx(0.1)
@@ -117,8 +117,8 @@ def test_flattened_keeps_x_y_yaw_and_their_covariance():
 def after_drive(odom_from_base: Callable[[int], pycolmap.Rigid3d], seconds: float) -> Fix:
     """The prediction for a robot that was seen at the start of a drive and not since."""
     odometer, end_ns = Odometer(odom_from_base), round(seconds * SECOND)
-    start = Fix(0, planar(0), isotropic_covariance(1e-6, 1e-6), odometer.read(0, odom_from_base(0)))
-    return predict(start, end_ns, odometer.read(end_ns, odom_from_base(end_ns)), CONFIG)
+    start = Fix(0, planar(0), isotropic_covariance(1e-6, 1e-6), odometer.read_at(0, odom_from_base(0)))
+    return predict_fix(start, end_ns, odometer.read_at(end_ns, odom_from_base(end_ns)), CONFIG)
 
 
 def test_a_turn_on_the_spot_counts_though_it_ends_where_it_began():
@@ -143,10 +143,10 @@ def test_a_loop_counts_by_its_length_though_it_ends_where_it_began():
 def test_a_fix_that_is_off_by_what_odometry_may_be_after_a_turn_is_believed_and_not_without_it(turned, verdict):
     odometer = Odometer(lambda time_ns: planar(0, 0, turned * time_ns / (8 * SECOND)))
     tracker = Tracker(TrackingConfig(confirmations=1))
-    tracker.observe(fix(0, planar(0), odometer.read(0, planar(0))), 0)
+    tracker.observe(fix(0, planar(0), odometer.read_at(0, planar(0))), 0)
     tracker.config = CONFIG
     off = planar(0, 0, 1.2 * CONFIG.drift_per_turn * math.tau)
-    assert tracker.observe(fix(8, off, odometer.read(8 * SECOND, planar(0))), 8 * SECOND) is verdict
+    assert tracker.observe(fix(8, off, odometer.read_at(8 * SECOND, planar(0))), 8 * SECOND) is verdict
 
 
 # ---- believing
@@ -183,7 +183,7 @@ def test_a_glitch_does_not_move_the_robot(localized):
     assert observe(localized, 10.1, 8.0, 0.0) is Status.UNCONFIRMED
     assert close(localized.map_from_odom(round(10.1 * SECOND)), planar(1.0))
     assert observe(localized, 10.2, 1.0, 0.0) is Status.ACCEPTED
-    assert localized.agreeing == 0
+    assert localized.count_agreeing == 0
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.4])
@@ -207,7 +207,7 @@ def test_late_fixes_are_refused_and_a_clock_set_back_starts_anew(localized):
     assert observe(localized, 9.95, 1.0, 0.0) is Status.OUT_OF_ORDER
     assert observe(localized, 10.0, 1.0, 0.0) is Status.OUT_OF_ORDER
     assert observe(localized, 1.0, 1.0, 0.0) is Status.UNCONFIRMED
-    assert localized.state(SECOND) is State.UNLOCALIZED
+    assert localized.state(SECOND) is TrackingState.UNLOCALIZED
 
 
 def test_without_odometry_the_robot_may_have_moved():
@@ -235,26 +235,26 @@ def test_on_a_plane_only_what_moves_in_it_is_compared():
     for i in range(20):
         pitched = pycolmap.Rotation3d(np.array([0.02 * (-1) ** i, 0.03 * (-1) ** i, 0.0]))  # braking, bumps
         odom = Odometry(pycolmap.Rigid3d(pitched, np.array([0.1 * i, 0.0, 0.05 * (i % 3)])))
-        verdicts.append(tracker.observe(flattened(fix(0.2 * i, planar(1 + 0.1 * i), odom)), i * SECOND // 5))
+        verdicts.append(tracker.observe(flatten(fix(0.2 * i, planar(1 + 0.1 * i), odom)), i * SECOND // 5))
     assert verdicts[2:] == [Status.ACCEPTED] * 18
-    assert tracker.observe(flattened(fix(4.0, planar(6.0), odom)), 4 * SECOND) is Status.UNCONFIRMED
+    assert tracker.observe(flatten(fix(4.0, planar(6.0), odom)), 4 * SECOND) is Status.UNCONFIRMED
 
 
 # ---- states
 
 
 def test_states_by_the_age_of_the_last_fix(localized):
-    assert Tracker(CONFIG).state(0) is State.UNLOCALIZED
-    assert localized.state(round(10.9 * SECOND)) is State.LOCALIZED
-    assert localized.state(15 * SECOND) is State.COASTING
-    assert localized.state(41 * SECOND) is State.LOST
+    assert Tracker(CONFIG).state(0) is TrackingState.UNLOCALIZED
+    assert localized.state(round(10.9 * SECOND)) is TrackingState.LOCALIZED
+    assert localized.state(15 * SECOND) is TrackingState.COASTING
+    assert localized.state(41 * SECOND) is TrackingState.LOST
     assert localized.map_from_odom(41 * SECOND) is None
 
 
 def test_without_odometry_there_is_nothing_to_coast_on():
     tracker = Tracker(TrackingConfig(confirmations=1))
     observe(tracker, 0.0, 0.0)
-    assert tracker.state(5 * SECOND) is State.LOST
+    assert tracker.state(5 * SECOND) is TrackingState.LOST
 
 
 def test_a_lost_robot_needs_confirmation_again(localized):
@@ -276,9 +276,9 @@ def test_prior_is_the_camera_where_odometry_has_the_robot(localized):
 
 
 def test_misses_and_contradictions_widen_the_search_to_the_whole_map(localized):
-    localized.missed()
+    localized.count_miss()
     assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is not None
-    localized.missed()
+    localized.count_miss()
     assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is None
     assert observe(localized, 11.0, 1.0, 0.0) is Status.ACCEPTED
     assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is not None
@@ -289,7 +289,7 @@ def test_misses_and_contradictions_widen_the_search_to_the_whole_map(localized):
 def test_a_hint_narrows_the_search_but_is_no_fix():
     tracker = Tracker(CONFIG)
     tracker.hint(fix(0, planar(5.0), odometry(0)))
-    assert tracker.state(0) is State.UNLOCALIZED and tracker.map_from_odom(0) is None
+    assert tracker.state(0) is TrackingState.UNLOCALIZED and tracker.map_from_odom(0) is None
     prior = tracker.prior(SECOND, odometry(1.0), CAM_FROM_BASE)
     assert close(prior.cam_from_world, CAM_FROM_BASE * planar(6.0).inverse())
 

@@ -7,9 +7,9 @@ import torch
 
 from deviloc_ros.upstream.checkpoints import (
     CheckpointError,
-    convert,
+    convert_checkpoint,
+    expected_shapes,
     git_blob_id,
-    key_table,
     load_network,
     read_weights,
     save_weights,
@@ -22,7 +22,7 @@ from deviloc_ros.upstream.topicfm.network import TopicFM
 @pytest.fixture(scope="module")
 def tensors():
     """Of the released layout, all zero."""
-    return {f"model.{key}": torch.zeros(shape) for key, shape in key_table().items()}
+    return {f"model.{key}": torch.zeros(shape) for key, shape in expected_shapes().items()}
 
 
 def written(path, tensors):
@@ -32,10 +32,10 @@ def written(path, tensors):
 
 def test_the_released_layout_is_read_and_converted_without_a_change(tensors, tmp_path):
     path = written(tmp_path / "a.ckpt", tensors)
-    convert(path, tmp_path / "new" / "a.safetensors", {"origin": "a test"})
+    convert_checkpoint(path, tmp_path / "new" / "a.safetensors", {"origin": "a test"})
     for file in (path, tmp_path / "new" / "a.safetensors"):
         found = read_weights(file)
-        assert {key: tuple(t.shape) for key, t in found.items()} == dict(key_table())
+        assert {key: tuple(t.shape) for key, t in found.items()} == dict(expected_shapes())
         assert all(not t.any() for t in found.values())
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.safetensors"]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from deviloc_ros.cli import main
-from deviloc_ros.upstream.checkpoints import CheckpointError, git_blob_id, key_table, read_weights
+from deviloc_ros.upstream.checkpoints import CheckpointError, expected_shapes, git_blob_id, read_weights
 from deviloc_ros.upstream.download import DownloadError, fetch_release
 from deviloc_ros.upstream.releases import MATCHER, RELEASES
 
@@ -28,7 +28,7 @@ class BreaksOff(Quiet):
 def published(tmp_path_factory):
     """(folder with topicfm.ckpt, the release that describes it)."""
     folder = tmp_path_factory.mktemp("published")
-    shapes = {key: shape for key, shape in key_table().items() if key.startswith(MATCHER)}
+    shapes = {key: shape for key, shape in expected_shapes().items() if key.startswith(MATCHER)}
     torch.save({"state_dict": {key: torch.zeros(shape) for key, shape in shapes.items()}}, folder / "topicfm.ckpt")
     return folder, replace(RELEASES["topicfm"], blob=git_blob_id(folder / "topicfm.ckpt"))
 

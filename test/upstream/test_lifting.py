@@ -13,7 +13,7 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.types import Correspondences, Landmarks, Moved, Prior
 from deviloc_ros.upstream.aggregation import aggregate_as_published
-from deviloc_ros.upstream.lifting import observed_points
+from deviloc_ros.upstream.lifting import find_observed_points
 
 CONFIG = from_dict(
     Config(),
@@ -28,10 +28,10 @@ CONFIG = from_dict(
 
 def test_a_keypoint_takes_the_nearest_landmark_within_the_radius():
     landmarks = Landmarks.without_stds(np.arange(2), np.array([[10.0, 10], [11, 10]]), np.eye(3)[:2])
-    points, near = observed_points(np.array([[10.2, 10], [11, 11.9], [11, 12]]), landmarks, 2.0)
+    points, near = find_observed_points(np.array([[10.2, 10], [11, 11.9], [11, 12]]), landmarks, 2.0)
     assert near.tolist() == [True, True, False]
     np.testing.assert_array_equal(points[:2], np.eye(3)[:2])
-    assert not observed_points(np.zeros((3, 2)), Landmarks.empty(), 2.0)[1].any()
+    assert not find_observed_points(np.zeros((3, 2)), Landmarks.empty(), 2.0)[1].any()
 
 
 def test_published_aggregation_keeps_confidence_above_the_threshold_and_averages_cells():

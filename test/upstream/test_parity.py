@@ -33,7 +33,7 @@ FULL = "d_full_7scenes"
 @pytest.fixture(scope="module")
 def topicfm(released_checkpoint):
     network, _ = load_network(TopicFM, str(released_checkpoint), MATCHER)
-    return network.prepare(torch.device("cpu"))
+    return network.prepare_for_inference(torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_pin_lifts_to_the_same_points(pin, name):
     batch = [
         torch.from_numpy(a).float()[None] for a in (in_cam, numbers["in/obs_feats"], rays, numbers["in/kpts2d_feat"])
     ]
-    depths, confidence = pin.lift(pin.describe_landmarks(*batch[:2]), *batch[2:])
+    depths, confidence = pin.lift_keypoints(pin.describe_landmarks(*batch[:2]), *batch[2:])
     points = (rays * depths[0, :, None].numpy() - cam_from_world[:3, 3]) @ cam_from_world[:3, :3]
     np.testing.assert_allclose(points, numbers["out/pts3d"], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(confidence[0], numbers["out/conf"][:, 0], rtol=1e-4)
@@ -172,7 +172,7 @@ def test_parity_of_the_whole_model_gives_the_same_merged_points(full):
 
 
 def test_parity_of_the_checkpoint_keys(released_checkpoint):
-    from deviloc_ros.upstream.checkpoints import key_table
+    from deviloc_ros.upstream.checkpoints import expected_shapes
 
     lines = (REFERENCE / "state_dict_keys.txt").read_text().splitlines()
     expected = {}
@@ -180,4 +180,4 @@ def test_parity_of_the_checkpoint_keys(released_checkpoint):
         name, rest = line.split(maxsplit=1)
         shape = rest[1 : rest.index(")")].split(",")
         expected[name.removeprefix("model.")] = tuple(int(side) for side in shape if side.strip())
-    assert dict(key_table()) == expected
+    assert dict(expected_shapes()) == expected

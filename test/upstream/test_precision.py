@@ -12,7 +12,7 @@ from deviloc_ros.lifting import create_point_inference
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.upstream.checkpoints import load_network
 from deviloc_ros.upstream.pin import UpstreamPin
-from deviloc_ros.upstream.precision import half_precision
+from deviloc_ros.upstream.precision import compute_in
 from deviloc_ros.upstream.releases import MATCHER, PIN
 from deviloc_ros.upstream.topicfm.network import TopicFM
 
@@ -27,7 +27,7 @@ GPU_SLACK = 2  # other kernels, other order of summation
 
 @pytest.fixture(scope="module")
 def topicfm(released_checkpoint):
-    return load_network(TopicFM, str(released_checkpoint), MATCHER)[0].prepare(CPU)
+    return load_network(TopicFM, str(released_checkpoint), MATCHER)[0].prepare_for_inference(CPU)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def pin(released_checkpoint):
 def matched(topicfm, precision, device=CPU):
     """Features of the reference, and the keypoints of both images by the pair of cells they were moved from."""
     images = [torch.from_numpy(case("a_topicfm_same_size")[f"in/image{number}"]).to(device) for number in (0, 1)]
-    with half_precision(device, precision):
+    with compute_in(device, precision):
         query, reference = (topicfm.extract(image) for image in images)
         (found,) = topicfm.match(query, [reference], threshold=0.3)
     assert all(column.dtype == torch.float32 for column in (reference.fine, found.query, found.confidence))
@@ -68,7 +68,7 @@ def test_half_precision_finds_the_same_matches(topicfm, precision):
 @pytest.mark.parametrize("precision", MATCHES_WITHIN)
 def test_half_precision_on_a_gpu_finds_the_same_matches(topicfm, precision, cuda, released_checkpoint):
     exact = matched(topicfm, "float32")
-    there = load_network(TopicFM, str(released_checkpoint), MATCHER)[0].prepare(cuda)
+    there = load_network(TopicFM, str(released_checkpoint), MATCHER)[0].prepare_for_inference(cuda)
     assert_close(exact, matched(there, precision, cuda), **MATCHES_WITHIN[precision])
 
 
@@ -81,8 +81,8 @@ def lifted(pin, precision, device=CPU):
     in_cam = numbers["in/obs_pts3d"] @ numbers["in/T"][:3, :3].T + numbers["in/T"][:3, 3]
     view = (in_cam, numbers["in/obs_feats"], rays, numbers["in/kpts2d_feat"])
     landmarks, features, rays, at_rays = (torch.from_numpy(a).float()[None].to(device) for a in view)
-    with half_precision(device, precision):
-        found = pin.lift(pin.describe_landmarks(landmarks, features), rays, at_rays)
+    with compute_in(device, precision):
+        found = pin.lift_keypoints(pin.describe_landmarks(landmarks, features), rays, at_rays)
     return [column[0].cpu().numpy() for column in found]
 
 

@@ -126,13 +126,13 @@ def test_a_map_alone_can_be_viewed_and_flags_that_do_not_fit_are_named(small_map
 def test_a_recording_is_followed_image_by_image(tmp_path):
     from ros.stand_in import StandInLocalizer
 
-    from deviloc_ros.bags.bag_plan import read
+    from deviloc_ros.bags.bag_plan import read_all
     from deviloc_ros.bags.reader import Recording
     from deviloc_ros.config import TrackingConfig
     from deviloc_ros.evaluation.recordings.bag_run import Plan, follow_images
 
     with Recording(drive(tmp_path / "bag")) as recording:
-        topics, contents = read(recording, Plan())
+        topics, contents = read_all(recording, Plan())
         steps = list(follow_images(recording, topics, contents, Plan(), StandInLocalizer(), TrackingConfig()))
     states = [state for *_, state in steps]
     assert states[:3] == ["unlocalized", "unlocalized", "localized"] and len(steps) == 12

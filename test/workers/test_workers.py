@@ -156,12 +156,12 @@ def recordings(room, tmp_path_factory):
     path = tmp_path_factory.mktemp("recordings")
     for name, seen in (("there", slice(None)), ("back", slice(None, None, -1)), ("dark", slice(0))):
         with BagWriter(path / name) as writer:
-            writer.pose("/truth", 1, "map", room.query_poses[0].inverse())
+            writer.write_pose("/truth", 1, "map", room.query_poses[0].inverse())
             for number, (pose, pixels) in enumerate(zip(room.query_poses[seen], room.queries[seen], strict=True)):
                 time_ns = (number + 1) * 100_000_000
-                writer.pose("/truth", time_ns, "map", pose.inverse())
-                writer.camera_info("/camera_info", time_ns, "camera", room.camera)
-                writer.image("/image", time_ns, "camera", pixels)
+                writer.write_pose("/truth", time_ns, "map", pose.inverse())
+                writer.write_camera_info("/camera_info", time_ns, "camera", room.camera)
+                writer.write_image("/image", time_ns, "camera", pixels)
     return path
 
 

@@ -78,8 +78,8 @@ def attach_depth(source: Source, options: argparse.Namespace) -> Source:
 
 def choose_depth_finder(options: argparse.Namespace) -> FindDepth:
     """Return what finds the depth of an image; raise ValueError if neither flag nor layout says where it is."""
-    from deviloc_ros.sources.sevenscenes import beside_color
-    from deviloc_ros.sources.tum_rgbd import depth_beside
+    from deviloc_ros.sources.sevenscenes import path_beside_color
+    from deviloc_ros.sources.tum_rgbd import index_depth
 
     if options.depth:
         folder = Path(options.depth)
@@ -87,17 +87,17 @@ def choose_depth_finder(options: argparse.Namespace) -> FindDepth:
             raise ValueError(f"--depth {folder}: no such folder")
         return lambda image: depth_in_folder(folder, Path(image.name))
     if options.sevenscenes:
-        return lambda image: beside_color(image.path, "depth.png")
+        return lambda image: path_beside_color(image.path, "depth.png")
     if options.tum:
-        return depth_beside(options.tum)
+        return index_depth(options.tum)
     raise ValueError("--depth: say in which folder (--depth DIR); only 7-Scenes and TUM have a place of their own")
 
 
 def depth_in_folder(folder: Path, name: Path) -> Path:
     """Return `name.png`, or `frame.depth.png` for `frame.color.jpg`."""
-    from deviloc_ros.sources.sevenscenes import beside_color
+    from deviloc_ros.sources.sevenscenes import path_beside_color
 
-    other = beside_color(folder / name, "depth.png")
+    other = path_beside_color(folder / name, "depth.png")
     return other if other.is_file() else folder / name.with_suffix(".png")
 
 
@@ -124,9 +124,9 @@ def parse_depth_camera(options: argparse.Namespace) -> Camera | None:
 
 def parse_color_from_depth(options: argparse.Namespace) -> pycolmap.Rigid3d | None:
     """Return color_from_depth; None where nothing was said. Raise ValueError naming the flag."""
-    from deviloc_ros.messages.headers import rigid_of_text
+    from deviloc_ros.messages.headers import parse_rigid
 
     try:
-        return rigid_of_text(options.depth_to_color) if options.depth_to_color else None
+        return parse_rigid(options.depth_to_color) if options.depth_to_color else None
     except ValueError as error:
         raise ValueError(f"--depth-to-color: {error}") from error

@@ -93,14 +93,14 @@ def read_plan(options: argparse.Namespace) -> Plan:
     from deviloc_ros.bags.bag_plan import TruthSource
     from deviloc_ros.evaluation.recordings.bag_run import Plan
     from deviloc_ros.evaluation.recordings.run_folder import read_run
-    from deviloc_ros.messages.headers import rigid_of_text
+    from deviloc_ros.messages.headers import parse_rigid
 
     rig = Rig(
         map_frame=options.map_frame,
         odom_frame=options.odom_frame,
         base_frame=options.base_frame,
         camera_frame=options.camera_frame,
-        base_from_cam=rigid_of_text(options.extrinsic) if options.extrinsic else None,
+        base_from_cam=parse_rigid(options.extrinsic) if options.extrinsic else None,
         camera=parse_camera(options.camera) if options.camera else None,
         camera_info_frame=options.camera_info_frame,
         rectified=options.rectified,

@@ -165,7 +165,7 @@ def select_named(images: list[Named], pattern: str | None) -> list[Named]:
 
 def read_layout(options: argparse.Namespace) -> Source:
     """Read the layout that was named."""
-    from deviloc_ros.bags.truth import truth_of_file
+    from deviloc_ros.bags.truth import read_truth_file
     from deviloc_ros.sources import colmap, kapture, kitti, nerfstudio, sevenscenes, tum_rgbd
 
     if not any(getattr(options, layout) for layout in LAYOUTS):
@@ -178,7 +178,7 @@ def read_layout(options: argparse.Namespace) -> Source:
         return sevenscenes.read_seven_scenes(options.sevenscenes, tuple(options.sequences))
     if options.tum:
         camera = parse_camera(options.camera) if options.camera else None
-        return tum_rgbd.read_tum_sequence(options.tum, truth_of_file(options.tum / "groundtruth.txt").at, camera)
+        return tum_rgbd.read_tum_sequence(options.tum, read_truth_file(options.tum / "groundtruth.txt").at, camera)
     if options.nerfstudio:
         return nerfstudio.read_transforms(options.nerfstudio, options.axes)
     if options.kapture:
@@ -189,15 +189,15 @@ def read_layout(options: argparse.Namespace) -> Source:
 def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     """Read keyframes of --bag, written into a folder."""
     from deviloc_ros.bags.bag_index import Rig
-    from deviloc_ros.bags.bag_plan import Reading, TruthSource
-    from deviloc_ros.messages.headers import rigid_of_text
+    from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource
+    from deviloc_ros.messages.headers import parse_rigid
     from deviloc_ros.sources.keyframes import Spacing
     from deviloc_ros.sources.recordings import read_bag
 
     rig = Rig(
         base_frame=options.base_frame,
         camera_frame=options.camera_frame,
-        base_from_cam=rigid_of_text(options.extrinsic) if options.extrinsic else None,
+        base_from_cam=parse_rigid(options.extrinsic) if options.extrinsic else None,
         camera=parse_camera(options.camera) if options.camera else None,
         camera_info_frame=options.camera_info_frame,
         rectified=options.rectified,
@@ -205,7 +205,7 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     topic = options.pose_topic or options.odom_topic
     tf = tuple(options.tf) if options.tf else None
     poses = TruthSource(options.poses, topic, tf, options.pose_frame, "--pose-frame")
-    reading = Reading(options.image_topic, options.camera_info_topic, rig, poses)
+    reading = ReadingPlan(options.image_topic, options.camera_info_topic, rig, poses)
     spacing = Spacing(options.keyframe_m, options.keyframe_deg)
     offset_s = options.time_offset
     return read_bag(options.bag, reading, spacing, folder, time_offset_s=offset_s, depth=plan_depth(options))

@@ -9,7 +9,7 @@ import numpy as np
 import pycolmap
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.sources.base import PosedImage, SourceError, image_size
+from deviloc_ros.sources.base import PosedImage, SourceError, read_image_size
 from deviloc_ros.sources.colmap import camera_from_colmap, camera_to_colmap
 
 
@@ -77,7 +77,7 @@ def read_intrinsics(path: Path) -> dict[str, Camera]:
 
 def scale_to_file(image: PosedImage) -> PosedImage:
     """Return the image with its camera and landmarks scaled to the size of its file."""
-    width, height = image_size(image.path)
+    width, height = read_image_size(image.path)
     if (width, height) == (image.camera.width, image.camera.height):
         return image
     scale = np.array([width / image.camera.width, height / image.camera.height])

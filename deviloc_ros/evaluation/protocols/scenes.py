@@ -14,7 +14,7 @@ from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.sources.depth_images import DepthImage
 from deviloc_ros.sources.kitti import read_kitti
-from deviloc_ros.sources.sevenscenes import SEVEN_SCENES_COLOR_FROM_DEPTH, SEVEN_SCENES_DEPTH_CAMERA, beside_color
+from deviloc_ros.sources.sevenscenes import SEVEN_SCENES_COLOR_FROM_DEPTH, SEVEN_SCENES_DEPTH_CAMERA, path_beside_color
 
 SCENES_APART_M = 100.0
 
@@ -101,7 +101,7 @@ def load_kitchen_depth(name: str, folder: Path, step: int, every: int) -> Evalua
 def add_kitchen_depth(images: list[PosedImage]) -> list[PosedImage]:
     """Return the images with their depth files; raise SourceError if one has none."""
     depths = [
-        DepthImage(beside_color(i.path, "depth.png"), SEVEN_SCENES_DEPTH_CAMERA, SEVEN_SCENES_COLOR_FROM_DEPTH)
+        DepthImage(path_beside_color(i.path, "depth.png"), SEVEN_SCENES_DEPTH_CAMERA, SEVEN_SCENES_COLOR_FROM_DEPTH)
         for i in images
     ]
     if missing := [depth.path for depth in depths if not depth.path.is_file()]:

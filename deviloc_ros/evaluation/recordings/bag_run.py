@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deviloc_ros.bags.bag_index import Contents
-from deviloc_ros.bags.bag_plan import Reading, find_truth
-from deviloc_ros.bags.reader import Recorded, Recording
-from deviloc_ros.bags.repeated import Repeated
+from deviloc_ros.bags.bag_plan import ReadingPlan, find_truth
+from deviloc_ros.bags.reader import RecordedMessage, Recording
+from deviloc_ros.bags.repeated import RepeatCounter
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.config import TrackingConfig, to_dict
@@ -48,7 +48,7 @@ ALIGNED = "all poses moved rigidly to fit the truth best (no scale): errors comm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan(Reading):
+class Plan(ReadingPlan):
     """What to do with a recording.
 
     every: only each k-th image. budget_ms: simulate a machine that needs this long per image; 0: all are tried.
@@ -71,11 +71,11 @@ class Plan(Reading):
         return ", ".join(parts)
 
 
-def images_of(recording: Recording, topics: Topics, plan: Plan, repeated: Repeated) -> Sampled:
+def images_of(recording: Recording, topics: Topics, plan: Plan, repeated: RepeatCounter) -> Sampled:
     """Yield the images that the plan lets through, with a bar of progress; `repeated` counts those that come again."""
     total = recording.count(topics.image)
     bar = tqdm(recording.messages((topics.image,)), total=total, unit="image", desc="localize", dynamic_ncols=True)
-    images: Iterable[Recorded] = repeated.first_only(bar)
+    images: Iterable[RecordedMessage] = repeated.first_only(bar)
     if plan.only is not None:
         images = (image for image in images if stamp_ns(image.message()) in plan.only)
     images = every_kth(images, plan.every)
@@ -98,7 +98,7 @@ def run_offline(
     """
     warm_up(localizer)
     lens = choose_lens(recording, topics, contents, localizer)
-    repeated = Repeated()
+    repeated = RepeatCounter()
     estimates = OfflineRun(localizer, contents, tracking, masks).run(images_of(recording, topics, plan, repeated))
     if not any(estimate.tried for estimate in estimates):
         raise ValueError(f"{recording.path}: {none_tried(estimates, contents)}")
@@ -110,12 +110,12 @@ def run_offline(
 
 def follow_images(
     recording: Recording, topics: Topics, contents: Contents, plan: Plan, localizer: Localizer, tracking: TrackingConfig
-) -> Iterator[tuple[Recorded, NDArray | None, Step, str]]:
+) -> Iterator[tuple[RecordedMessage, NDArray | None, Step, str]]:
     """Yield each image that is tried with its pixels, what the node would make of it, and the state it then is in."""
     warm_up(localizer)
     choose_lens(recording, topics, contents, localizer)
     run = OfflineRun(localizer, contents, tracking)
-    for image, tried in images_of(recording, topics, plan, Repeated()):
+    for image, tried in images_of(recording, topics, plan, RepeatCounter()):
         if tried:
             pixels, step = run.follow(image)
             yield image, pixels, step, run.state_after(step)

@@ -12,11 +12,11 @@ from deviloc_ros.evaluation.recordings.frames import Estimate, compared
 from deviloc_ros.evaluation.recordings.requirements import Requirement, figures
 from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
 from deviloc_ros.status import Status
-from deviloc_ros.tracking.calibration import FocalLength
+from deviloc_ros.tracking.calibration import MedianFocal
 
 OF_CASES = ("outcomes.", "node.", "map_to_odom.", "latency_ms.stages.", "odometry.reasons.")  # names vary by run
 BESIDE = ("frames_out_of_order", "repeated_images", "laps", "odometry.images", "map.views")
-OF_FOCAL_LENGTH = tuple(f"focal_length.{field.name}" for field in fields(FocalLength))
+OF_FOCAL_LENGTH = tuple(f"focal_length.{field.name}" for field in fields(MedianFocal))
 EXAMPLES = 40  # images, more than it takes for every figure to have something to say
 
 

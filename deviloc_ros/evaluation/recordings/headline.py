@@ -7,7 +7,7 @@ from typing import Any
 
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.tracking.calibration import FocalLength
+from deviloc_ros.tracking.calibration import MedianFocal
 
 NOTHING = "none"
 
@@ -27,7 +27,7 @@ def headline(run: Run) -> list[tuple[str, str]]:
         ("longest gap", seconds(summary["longest_gap_s"])),
     ]
     if focal := summary.get("focal_length"):
-        lines.append(("focal length", str(FocalLength(**focal))))
+        lines.append(("focal length", str(MedianFocal(**focal))))
     if latency:
         lines.append(("latency p50 / p95 / p99", " / ".join(f"{latency[f'p{p}']:.0f}" for p in (50, 95, 99)) + " ms"))
     if dropped:

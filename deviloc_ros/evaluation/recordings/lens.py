@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from deviloc_ros.bags.bag_index import Contents
-from deviloc_ros.bags.reader import Recorded, Recording
+from deviloc_ros.bags.reader import RecordedMessage, Recording
 from deviloc_ros.bags.rectified import is_worth_asking, says_rectified
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.localizer import Localizer
@@ -48,7 +48,7 @@ def choose_lens(recording: Recording, topics: Topics, contents: Contents, locali
     return {"rectified": decided, "because": because, "inliers": inliers and list(inliers.values())}
 
 
-def sampled(recording: Recording, topics: Topics) -> Iterator[Recorded]:
+def sampled(recording: Recording, topics: Topics) -> Iterator[RecordedMessage]:
     """Yield a few images, evenly spread over the first of the recording."""
     count = min(recording.count(topics.image), AMONG_FIRST)
     numbers = {count * number // ASKED_IMAGES for number in range(ASKED_IMAGES)}
@@ -59,7 +59,7 @@ def sampled(recording: Recording, topics: Topics) -> Iterator[Recorded]:
             return
 
 
-def count_inliers(images: Iterator[Recorded], contents: Contents, localizer: Localizer) -> dict[bool, int]:
+def count_inliers(images: Iterator[RecordedMessage], contents: Contents, localizer: Localizer) -> dict[bool, int]:
     """Return the inliers of the images in the map with the lens of K and D (False), and with that of P (True)."""
     counts = {False: 0, True: 0}
     for image in images:
@@ -76,7 +76,7 @@ def count_inliers(images: Iterator[Recorded], contents: Contents, localizer: Loc
 
 
 def inliers_with(
-    pixels: NDArray, frame: str, image: Recorded, contents: Contents, localizer: Localizer, rectified: bool
+    pixels: NDArray, frame: str, image: RecordedMessage, contents: Contents, localizer: Localizer, rectified: bool
 ) -> int:
     """Return the inliers of one image with one of the two lenses. Raises NotTried."""
     contents.cameras.rectified = rectified

@@ -8,7 +8,7 @@ from dataclasses import replace
 from numpy.typing import NDArray
 
 from deviloc_ros.bags.bag_index import Contents
-from deviloc_ros.bags.reader import Recorded
+from deviloc_ros.bags.reader import RecordedMessage
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.frames import Estimate
@@ -33,15 +33,15 @@ class OfflineRun:
         self._follower = Follower(localizer, tracking, is_planar=contents.rig.two_d)
         self._odometer = Odometer(contents.odom_from_base)
 
-    def run(self, images: Iterable[tuple[Recorded, bool]]) -> list[Estimate]:
+    def run(self, images: Iterable[tuple[RecordedMessage, bool]]) -> list[Estimate]:
         """Return what becomes of each image; the second of a pair says whether it is tried."""
         return [self.localize(image) if tried else estimate_of_skipped(image) for image, tried in images]
 
-    def localize(self, image: Recorded) -> Estimate:
+    def localize(self, image: RecordedMessage) -> Estimate:
         """Return the record of what the node would make of one image."""
         return estimate_of(image, self.follow(image)[1])
 
-    def follow(self, image: Recorded) -> tuple[NDArray | None, Step]:
+    def follow(self, image: RecordedMessage) -> tuple[NDArray | None, Step]:
         """Return the pixels of one image, None where they cannot be had, and what the node would make of it."""
         watch, message = Stopwatch(), image.message()
         time_ns, frame = stamp_ns(message), message.header.frame_id
@@ -65,10 +65,10 @@ class OfflineRun:
 
     def _odometry(self, time_ns: int) -> Odometry | None:
         odom_from_base = self._contents.odom_from_base(time_ns)
-        return None if odom_from_base is None else self._odometer.read(time_ns, odom_from_base)
+        return None if odom_from_base is None else self._odometer.read_at(time_ns, odom_from_base)
 
 
-def estimate_of(image: Recorded, step: Step) -> Estimate:
+def estimate_of(image: RecordedMessage, step: Step) -> Estimate:
     """Return the record of a step."""
     evidence, fix = step.evidence, step.fix
     return Estimate(
@@ -88,7 +88,7 @@ def estimate_of(image: Recorded, step: Step) -> Estimate:
     )
 
 
-def estimate_of_skipped(image: Recorded) -> Estimate:
+def estimate_of_skipped(image: RecordedMessage) -> Estimate:
     """Return the record of an image that the machine had no time for."""
     return Estimate(image.time_ns, stamp_ns(image.message()), Status.REPLACED)
 
@@ -99,7 +99,7 @@ def find_mask(masks: Masks | None, time_ns: int, camera: Camera) -> Mask | None:
 
 
 def localize_again(
-    localizer: Localizer, contents: Contents, image: Recorded, prior: Prior | None, masks: Masks | None = None
+    localizer: Localizer, contents: Contents, image: RecordedMessage, prior: Prior | None, masks: Masks | None = None
 ) -> tuple[NDArray, Evidence]:
     """Return the pixels of an image, and what its result rests on, with the prior it had. Raises NotTried."""
     message = image.message()

@@ -131,11 +131,11 @@ def write_estimates(path: Path, frames: list[Frame], map_frame: str, base_frame:
         for f in frames:
             time_ns = f.estimate.stamp_ns
             if f.true_map_from_base is not None:
-                bag.pose("/ground_truth", time_ns, map_frame, f.true_map_from_base)
+                bag.write_pose("/ground_truth", time_ns, map_frame, f.true_map_from_base)
             if f.localized and f.map_from_base is not None:
                 covariance = f.estimate.covariance if f.estimate.covariance is not None else np.zeros((6, 6))
-                bag.pose_with_covariance("/estimate", time_ns, map_frame, f.map_from_base, covariance)
-                bag.transform(time_ns, map_frame, f"{base_frame}_estimated", f.map_from_base)
+                bag.write_pose_with_covariance("/estimate", time_ns, map_frame, f.map_from_base, covariance)
+                bag.write_transform(time_ns, map_frame, f"{base_frame}_estimated", f.map_from_base)
 
 
 def read_run(folder: Path) -> Run:

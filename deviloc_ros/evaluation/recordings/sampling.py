@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from deviloc_ros.bags.reader import Recorded
+from deviloc_ros.bags.reader import RecordedMessage
 
-Sampled = Iterator[tuple[Recorded, bool]]  # an image, and whether it is tried
+Sampled = Iterator[tuple[RecordedMessage, bool]]  # an image, and whether it is tried
 
 
-def every_kth(images: Iterable[Recorded], k: int) -> Iterator[Recorded]:
+def every_kth(images: Iterable[RecordedMessage], k: int) -> Iterator[RecordedMessage]:
     """The first, and each k-th after it; the others are as though they had not been recorded."""
     return (image for number, image in enumerate(images) if number % k == 0)
 
 
-def all_of(images: Iterable[Recorded]) -> Sampled:
+def all_of(images: Iterable[RecordedMessage]) -> Sampled:
     """Every image is tried."""
     return ((image, True) for image in images)
 
 
-def within_budget(images: Iterable[Recorded], budget_ns: int) -> Sampled:
+def within_budget(images: Iterable[RecordedMessage], budget_ns: int) -> Sampled:
     """As the node does where an image takes `budget_ns`: while it is busy one image waits, and a newer one replaces it.
 
     The images come in order of receipt, and each is given back once, in that order.

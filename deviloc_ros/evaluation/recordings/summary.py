@@ -47,8 +47,8 @@ def focal_length(frames: list[Frame]) -> dict[str, Any] | None:
     """Which one fits all images, times the calibration's; None where too few tell."""
     check = FocalCheck(window=None)
     for frame in frames:
-        check.note(frame.estimate.focal)
-    return None if check.found is None else asdict(check.found)
+        check.add_fit(frame.estimate.focal)
+    return None if check.median_fit is None else asdict(check.median_fit)
 
 
 def times_without_pose(frames: list[Frame]) -> dict[str, float | None]:

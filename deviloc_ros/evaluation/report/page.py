@@ -20,7 +20,7 @@ from deviloc_ros.evaluation.report.html import (
     make_section,
     make_table,
 )
-from deviloc_ros.status import explain
+from deviloc_ros.status import explain_word
 
 HOW_FAR_OFF = "Errors of the poses that were given. Images without a pose count as misses in the shares."
 INLIERS = "Inliers are the matches that agree with the pose. Many, spread over the image: a firm pose."
@@ -123,7 +123,7 @@ def make_sections(runs: Sequence[Run], around: trajectories.MapOutline) -> Itera
 def make_outcome_table(run: Run) -> str:
     """Tabulate what became of the images."""
     counts = run.summary["outcomes"]
-    rows = [(str(count), explain(s)) for s, count in counts.items()]
+    rows = [(str(count), explain_word(s)) for s, count in counts.items()]
     rows.sort(key=lambda row: -int(row[0]))
     found = "<h2>What became of the images</h2>" + make_table(("images", "outcome"), rows)
     said = remarks(run)

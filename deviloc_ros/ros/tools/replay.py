@@ -26,7 +26,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
-from deviloc_ros.bags.reader import TYPES, Recorded, Recording
+from deviloc_ros.bags.reader import TYPES, RecordedMessage, Recording
 from deviloc_ros.bags.transforms import TF, TF_STATIC
 from deviloc_ros.io.tum_trajectory import write_tum
 from deviloc_ros.messages.headers import stamp_ns as stamp_of
@@ -136,7 +136,7 @@ class Replay(Node):
 
     def play(
         self,
-        messages: Iterable[Recorded],
+        messages: Iterable[RecordedMessage],
         rate: float,
         patience_s: float,
         last_words_s: float = 1.5,
@@ -169,7 +169,7 @@ class Replay(Node):
                 self._publishers_by_topic[recorded.topic].publish(data)
         self._spin_until(never, last_words_s)  # the last poses are still on their way
 
-    def _without_own(self, recorded: Recorded) -> bytes:
+    def _without_own(self, recorded: RecordedMessage) -> bytes:
         """A TFMessage without the transforms that the localizer sends itself; empty if nothing is left."""
         message = recorded.message()
         kept = [t for t in message.transforms if (t.header.frame_id, t.child_frame_id) not in self._left_out]

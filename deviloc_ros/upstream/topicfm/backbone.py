@@ -1,4 +1,4 @@
-"""The convolutional backbone of TopicFM-fast: features at 1/8 and at 1/2 of an image's resolution.
+"""Compute features at 1/8 and at 1/2 of an image's resolution: the convolutional backbone of TopicFM-fast.
 
 Modules are named as in the released checkpoint. Weights are never trained here.
 """
@@ -15,7 +15,7 @@ COARSE_SIZE, FINE_SIZE = WIDTHS[2], WIDTHS[0]
 
 
 class ConvBlock(nn.Module):
-    """Convolution, batch normalization, GELU."""
+    """Apply convolution, batch normalization, GELU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.gelu(self.norm(self.conv(x)))
 
-    def fuse(self) -> None:
+    def fuse_norm(self) -> None:
         """Fold the normalization into the convolution, once the weights are loaded."""
         if isinstance(self.norm, nn.BatchNorm2d):
             self.conv = fuse_conv_bn_eval(self.conv, self.norm)
@@ -33,7 +33,7 @@ class ConvBlock(nn.Module):
 
 
 class ChannelNorm(nn.Module):
-    """Layer normalization over the channels of each pixel."""
+    """Normalize over the channels of each pixel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -44,46 +44,46 @@ class ChannelNorm(nn.Module):
         return F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2], self.weight, self.bias, 1e-6).permute(0, 3, 1, 2)
 
 
-def conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
+def make_conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 1, bias=False)
 
 
-def head(inputs: int, outputs: int) -> nn.Sequential:
+def make_head(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(ConvBlock(inputs, outputs), nn.Conv2d(outputs, outputs, 3, padding=1, bias=False))
 
 
-def stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+def make_stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     return nn.Sequential(ConvBlock(inputs, outputs, stride), ConvBlock(outputs, outputs))
 
 
-def doubled(x: Tensor) -> Tensor:
+def double_size(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
 
 
 class Backbone(nn.Module):
-    """A feature pyramid of plain convolutions."""
+    """Build a feature pyramid of plain convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth = WIDTHS
         self.layer0 = ConvBlock(1, STEM, 2, 7)
-        self.layer1 = stage(STEM, half, 1)
-        self.layer2 = stage(half, quarter, 2)
-        self.layer3 = stage(quarter, eighth, 2)
-        self.layer4 = stage(eighth, sixteenth, 2)
-        self.layer3_outconv, self.layer3_outconv2 = conv1x1(eighth, sixteenth), head(sixteenth, eighth)
+        self.layer1 = make_stage(STEM, half, 1)
+        self.layer2 = make_stage(half, quarter, 2)
+        self.layer3 = make_stage(quarter, eighth, 2)
+        self.layer4 = make_stage(eighth, sixteenth, 2)
+        self.layer3_outconv, self.layer3_outconv2 = make_conv1x1(eighth, sixteenth), make_head(sixteenth, eighth)
         self.norm_outlayer3 = ChannelNorm(eighth)
-        self.layer2_outconv, self.layer2_outconv2 = conv1x1(quarter, eighth), head(eighth, quarter)
-        self.layer1_outconv, self.layer1_outconv2 = conv1x1(half, quarter), head(quarter, half)
+        self.layer2_outconv, self.layer2_outconv2 = make_conv1x1(quarter, eighth), make_head(eighth, quarter)
+        self.layer1_outconv, self.layer1_outconv2 = make_conv1x1(half, quarter), make_head(quarter, half)
         self.norm_outlayer1 = ChannelNorm(half)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 1, H, W) in [0, 1], sides multiples of 16 -> (B, 256, H / 8, W / 8) and (B, 128, H / 2, W / 2)."""
+        """Return (B, 256, H / 8, W / 8) and (B, 128, H / 2, W / 2) of (B, 1, H, W) in [0, 1], sides multiples of 16."""
         half = self.layer1(self.layer0(images))
         quarter = self.layer2(half)
         eighth = self.layer3(quarter)
         sixteenth = self.layer4(eighth)
-        coarse = self.layer3_outconv2(self.layer3_outconv(eighth) + doubled(sixteenth))
-        middle = self.layer2_outconv2(self.layer2_outconv(quarter) + doubled(coarse))
-        fine = self.layer1_outconv2(self.layer1_outconv(half) + doubled(middle))
+        coarse = self.layer3_outconv2(self.layer3_outconv(eighth) + double_size(sixteenth))
+        middle = self.layer2_outconv2(self.layer2_outconv(quarter) + double_size(coarse))
+        fine = self.layer1_outconv2(self.layer1_outconv(half) + double_size(middle))
         return self.norm_outlayer3(coarse), self.norm_outlayer1(fine)

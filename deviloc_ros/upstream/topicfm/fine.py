@@ -1,4 +1,4 @@
-"""The fine stage of TopicFM-fast: each pair of matched cells becomes a pair of sub-pixel keypoints."""
+"""Turn each pair of matched cells into a pair of sub-pixel keypoints: the fine stage of TopicFM-fast."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from deviloc_ros.upstream.precision import widened
+from deviloc_ros.upstream.precision import widen
 from deviloc_ros.upstream.topicfm.backbone import FINE_SIZE
 
 WINDOW, STRIDE, BLOCKS = 5, 4, 2  # fine pixels around a cell, fine pixels per cell
@@ -15,7 +15,7 @@ TEMPERATURE = 0.1  # of the detector
 
 
 class MixerLayer(nn.Module):
-    """Mixes the pixels of a window, then its channels."""
+    """Mix the pixels of a window, then its channels."""
 
     def __init__(self, pixels: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class MixerLayer(nn.Module):
 
 
 class FineNetwork(nn.Module):
-    """Finds the pixel of the query's window that is best matched, and where it lies in the reference's."""
+    """Find the pixel of the query's window that is best matched, and where it lies in the reference's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,13 +37,13 @@ class FineNetwork(nn.Module):
         self.detector = nn.Sequential(MixerLayer(WINDOW**2), nn.Linear(FINE_SIZE, 1))
 
     def forward(self, query: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Windows (M, 25, C) of matched cells -> (M, 2) offsets in both, in fine pixels, and (M,) confidence."""
+        """Return (M, 2) offsets in both windows (M, 25, C) of matched cells, in fine pixels, and (M,) confidence."""
         both = torch.cat([query, reference], 1)
         for layer in self.encoder_layers:
             both = layer(both)
         query, reference = both.split(WINDOW**2, 1)
         with torch.autocast(query.device.type, enabled=False):  # a position is a mean: rounding moves it
-            query, reference = widened(query), widened(reference)
+            query, reference = widen(query), widen(reference)
             where = (self.detector(query)[..., 0] / TEMPERATURE).softmax(1)  # (M, 25)
             picked = (query * where[..., None]).sum(1)  # (M, C)
             similar = (torch.einsum("mc,mpc->mp", picked, reference) / math.sqrt(FINE_SIZE)).softmax(1)
@@ -52,14 +52,14 @@ class FineNetwork(nn.Module):
 
 
 def window_steps(device: torch.device) -> Tensor:
-    """(25, 2) whole (x, y) steps from a window's middle, row by row."""
+    """Return (25, 2) whole (x, y) steps from a window's middle, row by row."""
     steps = torch.arange(WINDOW, device=device) - WINDOW // 2
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     return torch.stack([x, y], 2).flatten(0, 1)
 
 
-def windows(fine: Tensor, cells: Tensor) -> Tensor:
-    """(M, 25, C) around cells (M,), none of them on the border, of a (C, h, w) fine map."""
+def cut_windows(fine: Tensor, cells: Tensor) -> Tensor:
+    """Return (M, 25, C) around cells (M,), none of them on the border, of a (C, h, w) fine map."""
     width = fine.shape[2] // STRIDE
     centres = torch.stack([cells % width, torch.div(cells, width, rounding_mode="floor")], 1) * STRIDE
     x, y = (centres[:, None] + window_steps(cells.device)).unbind(2)  # (M, 25)

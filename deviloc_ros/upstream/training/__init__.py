@@ -1,1 +1,1 @@
-"""The paper's training of its network, on MegaDepth in the layout its authors publish."""
+"""Train the paper's network on MegaDepth, in the layout its authors publish."""

@@ -1,4 +1,4 @@
-"""Training of the paper's network: TopicFM-fast is frozen, the PIN learns from what the aggregation makes of it."""
+"""Train the paper's network: TopicFM-fast is frozen, the PIN learns from what the aggregation makes of it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.types import Landmarks, Moved
 from deviloc_ros.upstream.aggregation import merge_cells
 from deviloc_ros.upstream.checkpoints import load_network, save_weights
-from deviloc_ros.upstream.lifting import observed_points
+from deviloc_ros.upstream.lifting import find_observed_points
 from deviloc_ros.upstream.pin import UpstreamPin
 from deviloc_ros.upstream.releases import MATCHER, PIN
 from deviloc_ros.upstream.topicfm import TopicFMMatcher
 from deviloc_ros.upstream.topicfm.matcher import sample_fine
 from deviloc_ros.upstream.topicfm.network import TopicFM
-from deviloc_ros.upstream.training.losses import Truth, deviloc_loss
+from deviloc_ros.upstream.training.losses import QueryTruth, deviloc_loss
 from deviloc_ros.upstream.training.megadepth import MegaDepth, MegaDepthView, SampleSettings
-from deviloc_ros.upstream.training.validation import held_out, in_words
+from deviloc_ros.upstream.training.validation import describe_areas, make_validation
 
 
 @dataclass(frozen=True, slots=True)
 class DevilocTraining:
-    """Settings of one run; the paper's. A step sees `batch` queries, one on each of its four GPUs."""
+    """Hold the settings of one run; the paper's. A step sees `batch` queries, one on each of its four GPUs."""
 
     epochs: int = 50
     batch: int = 4
@@ -50,7 +50,7 @@ class DevilocTraining:
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run is; the next step is `step` of `epoch`. validation: AUC of pose errors after each epoch."""
+    """Say where a run is; the next step is `step` of `epoch`. validation: AUC of pose errors after each epoch."""
 
     epoch: int = 0
     step: int = 0
@@ -80,15 +80,15 @@ def train_deviloc(
         ValueError: a scene is trained on and validated with; or there is nothing to train on.
     """
     scene_data = MegaDepth(data, scenes)
-    validation = held_out(data, validation_scenes, scene_data.scenes, settings.samples)
+    validation = make_validation(data, validation_scenes, scene_data.scenes, settings.samples)
     trainer = Trainer(settings, weights)
     checkpoint = output.with_suffix(".checkpoint")
     if checkpoint.is_file():
-        trainer.restore(checkpoint)
+        trainer.restore_state(checkpoint)
     progress = trainer.progress
     bar = tqdm(desc="training", unit="step", initial=len(progress.losses))
     while progress.epoch < settings.epochs and not (steps and len(progress.losses) >= steps):
-        samples = scene_data.epoch(settings.samples, np.random.default_rng([settings.seed, progress.epoch]))
+        samples = scene_data.draw_epoch(settings.samples, np.random.default_rng([settings.seed, progress.epoch]))
         if not samples:
             raise ValueError(
                 f"{data}: no query has a reference with more than {settings.samples.min_landmarks} landmarks"
@@ -97,14 +97,14 @@ def train_deviloc(
         for start in starts:
             rng = np.random.default_rng([settings.seed, progress.epoch, progress.step])
             batch = [
-                scene_data.sample(*name, settings.samples, rng) for name in samples[start : start + settings.batch]
+                scene_data.draw_sample(*name, settings.samples, rng) for name in samples[start : start + settings.batch]
             ]
-            progress.losses.append(trainer.step(batch))
+            progress.losses.append(trainer.take_step(batch))
             progress.step += 1
             bar.update()
             bar.set_postfix(epoch=progress.epoch, loss=f"{progress.losses[-1]:.3f}")
             if len(progress.losses) % settings.save_every == 0:
-                trainer.save(checkpoint, output)
+                trainer.save_state(checkpoint, output)
             if steps and len(progress.losses) >= steps:
                 break
         else:
@@ -112,14 +112,14 @@ def train_deviloc(
             trainer.schedule.step()
             if validation:
                 progress.validation.append(validation.pose_auc(trainer))
-                bar.write(f"epoch {progress.epoch}: {in_words(progress.validation[-1])}")
+                bar.write(f"epoch {progress.epoch}: {describe_areas(progress.validation[-1])}")
     bar.close()
-    trainer.save(checkpoint, output)
+    trainer.save_state(checkpoint, output)
     return progress
 
 
 class Trainer:
-    """The networks, and one step of gradient descent."""
+    """Hold the networks, and take steps of gradient descent."""
 
     def __init__(self, settings: DevilocTraining, weights: str) -> None:
         self.settings = settings
@@ -145,45 +145,50 @@ class Trainer:
         )
         self.progress = Progress()
 
-    def step(self, batch: list[tuple[MegaDepthView, list[MegaDepthView]]]) -> float:
-        """Mean loss of the batch before the step."""
+    def take_step(self, batch: list[tuple[MegaDepthView, list[MegaDepthView]]]) -> float:
+        """Take one step, and return the mean loss of the batch before it."""
         self.optimizer.zero_grad()
         total = 0.0
         for query, references in batch:
-            loss, _ = self.loss(query, references)
+            loss, _ = self.compute_loss(query, references)
             (loss / len(batch)).backward()
             total += float(loss.detach()) / len(batch)
         torch.nn.utils.clip_grad_norm_(self.pin.parameters(), self.settings.clip)
         self.optimizer.step()
         return total
 
-    def loss(self, query: MegaDepthView, references: list[MegaDepthView]) -> tuple[Tensor, Tensor]:
-        """Loss of one query, and the relative errors of its inferred points."""
+    def compute_loss(self, query: MegaDepthView, references: list[MegaDepthView]) -> tuple[Tensor, Tensor]:
+        """Return the loss of one query, and the relative errors of its inferred points."""
         keypoints, points, confidence = self.correspondences(query, references)
         merged = merge_cells(keypoints, points, confidence, self.settings.cell_px)
-        truth = Truth(*(self.tensor(a) for a in (query.intrinsics, query.cam_from_world, query.depth)))
+        truth = QueryTruth(*(self.tensor(a) for a in (query.intrinsics, query.cam_from_world, query.depth)))
         return deviloc_loss(merged[0], merged[1], merged[2], truth, self.settings.fewest_points)
 
     def correspondences(self, query: MegaDepthView, references: list[MegaDepthView]) -> tuple[Tensor, Tensor, Tensor]:
-        """Keypoints of the query (N, 2), points (N, 3) in world and confidence (N,) from all references."""
+        """Return keypoints of the query (N, 2), points (N, 3) in world and confidence (N,) from all references."""
         features = [self.matcher.extract(view.gray) for view in references]
         matches = self.matcher.match(self.matcher.extract(query.gray), features)
         parts = []
         for match, feature, view in zip(matches, features, references, strict=True):
             if match.moved is not None and len(match):
                 at_landmarks = sample_fine(feature, self.tensor(view.landmark_keypoints)).clone()
-                parts.append((self.tensor(match.moved.query_keypoints), *self.lift(match.moved, view, at_landmarks)))
+                parts.append(
+                    (
+                        self.tensor(match.moved.query_keypoints),
+                        *self.lift_with_gradients(match.moved, view, at_landmarks),
+                    )
+                )
         if not parts:
             return self.tensor(np.zeros((0, 2))), self.tensor(np.zeros((0, 3))), self.tensor(np.zeros(0))
         keypoints, points, confidence = (torch.cat(column) for column in zip(*parts, strict=True))
         return keypoints, points, confidence
 
-    def lift(self, moved: Moved, view: MegaDepthView, at_landmarks: Tensor) -> tuple[Tensor, Tensor]:
-        """As `UpstreamPointInference.lift_moved`, with gradients."""
+    def lift_with_gradients(self, moved: Moved, view: MegaDepthView, at_landmarks: Tensor) -> tuple[Tensor, Tensor]:
+        """Lift as `UpstreamPointInference.lift_moved` does, with gradients."""
         landmarks = Landmarks.without_stds(
             np.arange(len(view.landmark_points)), view.landmark_keypoints, view.landmark_points
         )
-        known, near = observed_points(moved.reference_keypoints, landmarks, self.settings.cell_px)
+        known, near = find_observed_points(moved.reference_keypoints, landmarks, self.settings.cell_px)
         points, confidence = self.tensor(known), self.tensor(near.astype(float))
         asked = torch.from_numpy(np.flatnonzero(~near)).to(points.device)
         rotation, translation = self.tensor(view.cam_from_world[:3, :3]), self.tensor(view.cam_from_world[:3, 3])
@@ -191,7 +196,7 @@ class Trainer:
         pixels = np.column_stack([moved.reference_keypoints, np.ones(len(near))])[~near]
         rays = self.tensor(pixels @ np.linalg.inv(view.intrinsics).T)
         tower = self.pin.describe_landmarks(in_cam[None], at_landmarks[None])
-        depths, sure = self.pin.lift(tower, rays[None], self.tensor(moved.reference_features[~near])[None])
+        depths, sure = self.pin.lift_keypoints(tower, rays[None], self.tensor(moved.reference_features[~near])[None])
         lifted = (rays * depths[0, :, None] - translation) @ rotation
         return points.index_copy(0, asked, lifted), confidence.index_copy(0, asked, sure[0])
 
@@ -200,12 +205,12 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, samples: list[tuple[MegaDepthView, list[MegaDepthView]]]) -> tuple[float, float]:
-        """Mean loss, and median error of inferred points relative to their depth."""
-        losses, errors = zip(*(self.loss(query, references) for query, references in samples), strict=True)
+        """Return the mean loss, and the median error of inferred points relative to their depth."""
+        losses, errors = zip(*(self.compute_loss(query, references) for query, references in samples), strict=True)
         return float(torch.stack(losses).mean()), float(torch.cat(errors).median())
 
-    def save(self, checkpoint: Path, output: Path) -> None:
-        """State to go on from, and weights to use; each file whole or not at all."""
+    def save_state(self, checkpoint: Path, output: Path) -> None:
+        """Write the state to go on from, and weights to use; each file appears complete or not at all."""
         state = {
             "network": self.pin.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -218,7 +223,7 @@ class Trainer:
         tensors |= {PIN + key: tensor for key, tensor in self.pin.state_dict().items()}
         save_weights(tensors, output, {"training": json.dumps(asdict(self.settings))})
 
-    def restore(self, checkpoint: Path) -> None:
+    def restore_state(self, checkpoint: Path) -> None:
         state = torch.load(checkpoint, map_location=self.matcher.device, weights_only=True)
         self.pin.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])

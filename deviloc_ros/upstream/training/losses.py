@@ -1,4 +1,4 @@
-"""The paper's loss: where a query's points lie, and whether their confidence says so."""
+"""Compute the paper's loss: where a query's points lie, and whether their confidence says so."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ CONFIDENCE_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Truth:
-    """Of a query: K (3, 3), cam_from_world (4, 4), depth (H, W) [m or scene units], 0 where unknown."""
+class QueryTruth:
+    """Hold a query's K (3, 3), cam_from_world (4, 4) and depth (H, W) [m or scene units], 0 where unknown."""
 
     intrinsics: Tensor
     cam_from_world: Tensor
     depth: Tensor
 
 
-def true_points(keypoints: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
-    """(N, 3) points in the query's camera at (N, 2) px, by the nearest pixel's depth, and (N,) whether it is known."""
+def find_true_points(keypoints: Tensor, truth: QueryTruth) -> tuple[Tensor, Tensor]:
+    """Return (N, 3) points in the query's camera at (N, 2) px, by the nearest pixel's depth, and (N,) whether known."""
     height, width = truth.depth.shape
     x, y = torch.round(keypoints).long().unbind(1)
     inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
@@ -33,14 +33,14 @@ def true_points(keypoints: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
 
 
 def deviloc_loss(
-    keypoints: Tensor, points: Tensor, confidence: Tensor, truth: Truth, fewest: int = 50
+    keypoints: Tensor, points: Tensor, confidence: Tensor, truth: QueryTruth, fewest: int = 50
 ) -> tuple[Tensor, Tensor]:
-    """Loss of one query's merged correspondences, and (K,) errors of its inferred points relative to their depth.
+    """Return the loss of a query's merged correspondences, and (K,) relative errors of its inferred points.
 
-    Distances are measured in units of the standard deviation of the true depths; the confidence learns whether a
-    point projects within 8 px of its keypoint. With `fewest` points or fewer only the confidence learns.
+    Distances are measured in units of the standard deviation of the true depths; the confidence learns whether a point
+    projects within 8 px of its keypoint. With `fewest` points or fewer only the confidence learns.
     """
-    expected, valid = true_points(keypoints, truth)
+    expected, valid = find_true_points(keypoints, truth)
     rows = torch.nonzero(valid & (confidence.detach() < ON_LANDMARK))[:, 0]
     if not len(rows):
         return points.sum() * 0, points.new_zeros(0)

@@ -1,4 +1,4 @@
-"""MegaDepth as the paper trains on it: a sample is a query with depth and some references it overlaps with."""
+"""Read MegaDepth as the paper trains on it: a sample is a query with depth and some references it overlaps with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BRIGHTNESS = CONTRAST = 0.2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MegaDepthView:
-    """gray: (h, w) uint8. intrinsics: (3, 3), pixel centres at integers. cam_from_world: (4, 4).
+    """Hold a view: gray (h, w) uint8, intrinsics (3, 3) with pixel centres at integers, cam_from_world (4, 4).
 
     landmark_keypoints, landmark_points: (M, 2) px, (M, 3), of references. depth: (H, W), of queries.
     """
@@ -38,7 +38,7 @@ class MegaDepthView:
 
 @dataclass(frozen=True, slots=True)
 class SampleSettings:
-    """How samples are drawn; the paper's."""
+    """Hold how samples are drawn; the paper's."""
 
     references: int = 2
     queries_per_scene: int = 200
@@ -48,7 +48,7 @@ class SampleSettings:
 
 
 class MegaDepth:
-    """The scenes of a folder, as `--data` names it. Points of the scene used last stay in memory."""
+    """Read the scenes of a folder, as `--data` names it. Points of the scene used last stay in memory."""
 
     def __init__(self, folder: Path, scenes: tuple[str, ...] = ()) -> None:
         self.folder = folder
@@ -58,8 +58,8 @@ class MegaDepth:
             raise PublishedFileError(f"{folder / METADATA}: has none of the scenes {', '.join(scenes)}")
         self._points: tuple[str, dict[int, NDArray]] = "", {}
 
-    def epoch(self, settings: SampleSettings, rng: Generator) -> list[tuple[str, Any]]:
-        """(scene, query) of one epoch in random order, at most so many queries of each scene."""
+    def draw_epoch(self, settings: SampleSettings, rng: Generator) -> list[tuple[str, Any]]:
+        """Return (scene, query) of one epoch in random order, at most so many queries of each scene."""
         samples = []
         for scene in self.scenes:
             queries = [
@@ -70,26 +70,28 @@ class MegaDepth:
         return [samples[n] for n in rng.permutation(len(samples))]
 
     def usable_references(self, scene: str, query: Any, settings: SampleSettings) -> list[Any]:
+        """Return the references that a query overlaps with and that have landmarks enough."""
         images = self.metadata[scene]["ims"]
         return [name for name in images[query]["topk"] if len(images[name]["pt3d_ids"]) > settings.min_landmarks]
 
-    def sample(
+    def draw_sample(
         self, scene: str, query: Any, settings: SampleSettings, rng: Generator
     ) -> tuple[MegaDepthView, list[MegaDepthView]]:
-        """A query, and references drawn at random from those it overlaps with (again the same if there are too few)."""
+        """Read a query, and references drawn at random from those it overlaps with, repeated if there are too few."""
         names = self.usable_references(scene, query, settings)
         count = settings.references
         chosen = rng.choice(len(names), count, replace=len(names) < count)
-        references = [self.view(scene, names[n], settings, rng) for n in chosen]
-        return self.view(scene, query, settings, rng, is_query=True), references
+        references = [self.read_view(scene, names[n], settings, rng) for n in chosen]
+        return self.read_view(scene, query, settings, rng, is_query=True), references
 
-    def view(
+    def read_view(
         self, scene: str, name: Any, settings: SampleSettings, rng: Generator, *, is_query: bool = False
     ) -> MegaDepthView:
+        """Read one image with its pose, and its depth or its landmarks."""
         record = self.metadata[scene]["ims"][name]
-        gray = read_gray(self.located(record["img_path"]))
+        gray = read_gray(self.locate_file(record["img_path"]))
         if is_query and settings.augment:
-            gray = augmented(gray, rng)
+            gray = augment_image(gray, rng)
         intrinsics, cam_from_world = np.eye(3), np.eye(4)
         intrinsics[:2] = np.asarray(record["K"], float)[:2]
         intrinsics[:2, 2] = pixels_from_colmap(intrinsics[:2, 2])
@@ -97,30 +99,31 @@ class MegaDepth:
         if is_query:
             none = np.zeros((0, 2)), np.zeros((0, 3))
             return MegaDepthView(
-                gray, intrinsics, cam_from_world, *none, read_depth(self.located(record["depth_path"]))
+                gray, intrinsics, cam_from_world, *none, read_depth(self.locate_file(record["depth_path"]))
             )
-        points = self.points(scene)
+        points = self.read_points(scene)
         ids = np.asarray(record["pt3d_ids"])
         rows = rng.permutation(len(ids))[: settings.max_landmarks]
         keypoints = pixels_from_colmap(np.asarray(record["pts2d"], float)[rows])
         landmarks = np.stack([points[int(number)][:3] for number in ids[rows]])
         return MegaDepthView(gray, intrinsics, cam_from_world, keypoints, landmarks, np.zeros((0, 0)))
 
-    def points(self, scene: str) -> dict[int, NDArray]:
+    def read_points(self, scene: str) -> dict[int, NDArray]:
+        """Read a scene's points by id."""
         if self._points[0] != scene:
             read = read_published(self.folder / POINTS / f"{scene}.npy")
             self._points = scene, {int(key): np.asarray(value, float) for key, value in read.items()}
         return self._points[1]
 
-    def located(self, path: str) -> Path:
-        """Where a file of the authors' metadata lies on this machine."""
+    def locate_file(self, path: str) -> Path:
+        """Return where a file of the authors' metadata lies on this machine."""
         parts = Path(path).parts
         start = parts.index(IMAGES_START) if IMAGES_START in parts else 0
         return self.folder.joinpath(*parts[start:])
 
 
 def read_depth(path: Path) -> NDArray:
-    """(H, W) float32 of MegaDepth's `.h5`, or of an `.npy`. Raises ImageError."""
+    """Read (H, W) float32 of MegaDepth's `.h5`, or of an `.npy`; raise ImageError."""
     if not path.is_file():
         raise ImageError(f"{path}: no such depth map")
     if path.suffix == ".npy":
@@ -136,8 +139,8 @@ def read_depth(path: Path) -> NDArray:
         raise ImageError(f"{path}: not a depth map of MegaDepth, or cut off: {error}") from error
 
 
-def augmented(gray: NDArray, rng: Generator) -> NDArray:
-    """Half of the images with other contrast and brightness."""
+def augment_image(gray: NDArray, rng: Generator) -> NDArray:
+    """Change contrast and brightness of half of the images."""
     if rng.random() < 0.5:
         return gray
     gain, shift = 1 + rng.uniform(-CONTRAST, CONTRAST), 255 * rng.uniform(-BRIGHTNESS, BRIGHTNESS)

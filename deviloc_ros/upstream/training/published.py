@@ -1,4 +1,4 @@
-"""Reads the authors' preprocessed `.npy` files, which are pickled dictionaries, without executing a pickle.
+"""Read the authors' preprocessed `.npy` files, which are pickled dictionaries, without executing a pickle.
 
 The instructions are read by `pickletools` and interpreted here. Only containers, numbers, texts, arrays of numbers and
 records of named values can be made; whatever else a file asks for is an error, and is never imported or called.
@@ -24,25 +24,25 @@ RECORDS = (("argparse", "Namespace"), ("types", "SimpleNamespace"))
 
 
 class PublishedFileError(ValueError):
-    """A file that is not what the authors publish; the message names it."""
+    """Raise when a file is not what the authors publish; the message names it."""
 
 
 class Record(dict):
-    """A namespace: values by name."""
+    """Hold the values of a namespace by name."""
 
 
 class Mark:
-    """Where a tuple, list or dictionary starts on the stack."""
+    """Mark where a tuple, list or dictionary starts on the stack."""
 
 
 class UnfilledArray:
-    """An array before its state is known."""
+    """Stand for an array before its state is known."""
 
     value: Any = None
 
 
 class DtypeShell:
-    """A dtype before its byte order is known."""
+    """Stand for a dtype before its byte order is known."""
 
     def __init__(self, name: str) -> None:
         if name[:1] not in "?biufcSUOV" or name[:1] == "V":
@@ -51,7 +51,7 @@ class DtypeShell:
 
 
 def read_published(path: Path) -> Any:
-    """The object that `numpy.save` stored. Raises PublishedFileError naming the file."""
+    """Read the object that `numpy.save` stored; raise PublishedFileError naming the file."""
     if not path.is_file():
         raise PublishedFileError(
             f"{path}: no such file; the authors' preprocessed data belongs there (docs/data-sets.md)"
@@ -70,7 +70,7 @@ def read_published(path: Path) -> Any:
 
 
 class Interpreter:
-    """The subset of pickle's machine that data needs."""
+    """Interpret the subset of pickle's machine that data needs."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -84,7 +84,7 @@ class Interpreter:
             if opcode.name in ("PROTO", "FRAME"):
                 continue
             if opcode.name == "STOP":
-                return filled(self.stack.pop())
+                return unwrap(self.stack.pop())
             if opcode.name in LITERALS:
                 self.stack.append(argument)
             elif opcode.name in CONSTANTS:
@@ -97,12 +97,12 @@ class Interpreter:
 
     def since_mark(self) -> list[Any]:
         start = max(n for n, value in enumerate(self.stack) if isinstance(value, Mark))
-        values = [filled(value) for value in self.stack[start + 1 :]]
+        values = [unwrap(value) for value in self.stack[start + 1 :]]
         del self.stack[start:]
         return values
 
     def pop(self, count: int) -> list[Any]:
-        values = [filled(value) for value in self.stack[-count:]]
+        values = [unwrap(value) for value in self.stack[-count:]]
         del self.stack[-count:]
         return values
 
@@ -149,10 +149,10 @@ class Interpreter:
 
     def op_global(self, name: str) -> None:
         module, _, attribute = name.partition(" ")
-        self.stack.append(known(module, attribute))
+        self.stack.append(check_known(module, attribute))
 
     def op_stack_global(self, _: Any) -> None:
-        self.stack.append(known(*self.pop(2)))
+        self.stack.append(check_known(*self.pop(2)))
 
     def op_reduce(self, _: Any) -> None:
         maker, arguments = self.pop(2)
@@ -166,7 +166,7 @@ class Interpreter:
         (state,) = self.pop(1)
         target = self.stack[-1]
         if isinstance(target, UnfilledArray):
-            target.value = array_of(state)
+            target.value = array_from_state(state)
         elif isinstance(target, DtypeShell):
             target.value = target.value.newbyteorder(state[1]) if state[1] in "<>" else target.value
         elif isinstance(target, Record):
@@ -190,8 +190,8 @@ CONSTANTS: dict[str, Callable[[], Any]] = {
 }
 
 
-def known(module: str, attribute: str) -> str:
-    """The name of something that data is made of. Raises ValueError for anything else."""
+def check_known(module: str, attribute: str) -> str:
+    """Return the name of something that data is made of; raise ValueError for anything else."""
     if (module, attribute) in RECORDS:
         return "record"
     if module in ARRAY_MODULES and attribute in ("ndarray", "dtype", "_reconstruct", "scalar"):
@@ -201,8 +201,8 @@ def known(module: str, attribute: str) -> str:
     raise ValueError(f"it asks for {module}.{attribute}, which is no data")
 
 
-def array_of(state: tuple) -> np.ndarray:
-    """From what an array pickles of itself: version, shape, dtype, column order, content."""
+def array_from_state(state: tuple) -> np.ndarray:
+    """Return an array from what it pickles of itself: version, shape, dtype, column order, content."""
     _, shape, dtype, by_column, content = state
     order: Literal["C", "F"] = "F" if by_column else "C"
     if dtype.hasobject:
@@ -212,8 +212,8 @@ def array_of(state: tuple) -> np.ndarray:
     return np.frombuffer(content, dtype).reshape(shape, order=order)
 
 
-def filled(value: Any) -> Any:
-    """What a shell stands for, once it is on the stack for use."""
+def unwrap(value: Any) -> Any:
+    """Return what a shell stands for, once it is on the stack for use."""
     return value.value if isinstance(value, (UnfilledArray, DtypeShell)) and value.value is not None else value
 
 

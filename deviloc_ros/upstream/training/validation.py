@@ -1,4 +1,4 @@
-"""How well the network localizes while it is trained: the area under the curve of pose errors, as its authors do."""
+"""Measure how well the network localizes while it is trained: the area under the curve of pose errors."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ REFERENCES = 3  # the first of those a query overlaps with
 SMALLEST_DEPTH, WIDE_OPEN_M, ANY_SHARE = 1e-6, 1e4, 100.0
 
 
-class Lifting(Protocol):
-    """What is validated."""
+class LiftingMethod(Protocol):
+    """Describe what is validated."""
 
     def correspondences(self, query: MegaDepthView, references: list[MegaDepthView]) -> tuple[Tensor, Tensor, Tensor]:
-        """Keypoints of the query (N, 2), points (N, 3) in world and confidence (N,) from all references."""
+        """Return keypoints of the query (N, 2), points (N, 3) in world and confidence (N,) from all references."""
 
 
 class Validation:
-    """Queries of scenes that are not trained on, with their references."""
+    """Hold queries of scenes that are not trained on, with their references."""
 
     def __init__(self, data: MegaDepth, samples: SampleSettings) -> None:
         self._data = data
@@ -50,24 +50,26 @@ class Validation:
     def __len__(self) -> int:
         return len(self._queries)
 
-    def pose_auc(self, lifting: Lifting) -> list[float]:
-        """At 5, 10 and 20 degrees."""
+    def pose_auc(self, lifting: LiftingMethod) -> list[float]:
+        """Return the area at 5, 10 and 20 degrees."""
         queries = tqdm(self._queries, desc="validating", unit="query", leave=False)
-        return pose_auc([self.error_deg(lifting, scene, query) for scene, query in queries])
+        return pose_auc([self.measure_error_deg(lifting, scene, query) for scene, query in queries])
 
-    def error_deg(self, lifting: Lifting, scene: str, name: object) -> float:
-        """Of one query's pose, infinite without one."""
+    def measure_error_deg(self, lifting: LiftingMethod, scene: str, name: object) -> float:
+        """Return the error of one query's pose, infinite without one."""
         rng = np.random.default_rng(0)  # of the landmarks, where a view has too many
         names = self._data.usable_references(scene, name, self._settings)[:REFERENCES]
-        query = self._data.view(scene, name, self._settings, rng, is_query=True)
-        references = [self._data.view(scene, other, self._settings, rng) for other in names]
-        estimated = localized(lifting, query, references)
+        query = self._data.read_view(scene, name, self._settings, rng, is_query=True)
+        references = [self._data.read_view(scene, other, self._settings, rng) for other in names]
+        estimated = localize_query(lifting, query, references)
         true = pycolmap.Rigid3d(query.cam_from_world[:3])
         return np.inf if estimated is None else pose_error_deg(estimated, true)
 
 
-def held_out(data: Path, scenes: Sequence[str], trained: Sequence[str], samples: SampleSettings) -> Validation | None:
-    """On these scenes; None if there are none.
+def make_validation(
+    data: Path, scenes: Sequence[str], trained: Sequence[str], samples: SampleSettings
+) -> Validation | None:
+    """Return the validation on these scenes; None if there are none.
 
     Raises:
         ValueError: one of them is trained on.
@@ -78,8 +80,10 @@ def held_out(data: Path, scenes: Sequence[str], trained: Sequence[str], samples:
 
 
 @torch.no_grad()
-def localized(lifting: Lifting, query: MegaDepthView, references: list[MegaDepthView]) -> pycolmap.Rigid3d | None:
-    """cam_from_world with the paper's settings for MegaDepth, all gates open; None if there is no pose."""
+def localize_query(
+    lifting: LiftingMethod, query: MegaDepthView, references: list[MegaDepthView]
+) -> pycolmap.Rigid3d | None:
+    """Return cam_from_world with the paper's settings for MegaDepth, all gates open; None if there is no pose."""
     config = apply_preset(Config(), f"{PAPER}:megadepth")
     keypoints, points, confidence = lifting.correspondences(query, references)
     left = confidence > config.aggregation.min_confidence
@@ -91,19 +95,19 @@ def localized(lifting: Lifting, query: MegaDepthView, references: list[MegaDepth
     depths = np.maximum(transform_points(first_from_world, places)[:, 2], SMALLEST_DEPTH)
     origins = np.broadcast_to(first_from_world.tgt_origin_in_src(), places.shape)
     correspondences = Correspondences(at, places, sure, depths, np.zeros(len(at), int), origins)
-    result = solve_pnp(correspondences, camera_of(query), ungated(config.pose))
+    result = solve_pnp(correspondences, make_camera(query), open_gates(config.pose))
     return result.cam_from_world if isinstance(result, Localized) else None
 
 
-def camera_of(view: MegaDepthView) -> Camera:
-    """Without distortion, as MegaDepth's images are."""
+def make_camera(view: MegaDepthView) -> Camera:
+    """Return the camera of a view, without distortion, as MegaDepth's images are."""
     height, width = view.gray.shape
     K = view.intrinsics
     return Camera("PINHOLE", width, height, (K[0, 0], K[1, 1], K[0, 2], K[1, 2]))
 
 
-def ungated(pose: PoseConfig) -> PoseConfig:
-    """Every pose counts: scenes are of unknown scale, and the authors refuse none."""
+def open_gates(pose: PoseConfig) -> PoseConfig:
+    """Let every pose count: scenes are of unknown scale, and the authors refuse none."""
     return replace(
         pose,
         min_inliers=4,
@@ -116,7 +120,7 @@ def ungated(pose: PoseConfig) -> PoseConfig:
 
 
 def pose_error_deg(estimated: pycolmap.Rigid3d, true: pycolmap.Rigid3d) -> float:
-    """The larger of two angles: of the rotation between them, and between their translations up to sign.
+    """Return the larger of two angles: of the rotation between poses, and between their translations up to sign.
 
     As the authors measure it, after two-view matching, where a translation has no length. It depends on the origin.
     """
@@ -126,7 +130,7 @@ def pose_error_deg(estimated: pycolmap.Rigid3d, true: pycolmap.Rigid3d) -> float
 
 
 def pose_auc(errors_deg: Sequence[float], thresholds_deg: Sequence[float] = AUC_DEG) -> list[float]:
-    """Area under the share of queries within an error, up to each threshold, as a share of the whole area.
+    """Return the area under the share of queries within an error, up to each threshold, as a share of the whole.
 
     The curve is linear between errors (Sarlin et al., CVPR 2020, section 5); infinite errors are never within.
     """
@@ -140,7 +144,7 @@ def pose_auc(errors_deg: Sequence[float], thresholds_deg: Sequence[float] = AUC_
     return areas
 
 
-def in_words(areas: Sequence[float]) -> str:
-    """One line."""
+def describe_areas(areas: Sequence[float]) -> str:
+    """Return the areas on one line."""
     at = " / ".join(f"{threshold:g}" for threshold in AUC_DEG)
     return f"AUC of pose errors at {at} deg: " + " / ".join(f"{area:.3f}" for area in areas)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from worlds import random_rigid
 
-from deviloc_ros.bags.truth import truth_of_file
+from deviloc_ros.bags.truth import read_truth_file
 from deviloc_ros.camera import Camera
 from deviloc_ros.cli import main
 from deviloc_ros.commands.flags.sources import add_source, open_posed_images
@@ -213,7 +213,7 @@ def tum(tmp_path):
 
 
 def read_tum(folder, **options):
-    return read_tum_sequence(folder, truth_of_file(folder / "groundtruth.txt").at, **options)
+    return read_tum_sequence(folder, read_truth_file(folder / "groundtruth.txt").at, **options)
 
 
 def test_tum_images_get_the_pose_of_their_time(tum):

@@ -20,13 +20,13 @@ from deviloc_ros.evaluation.datasets.layouts import (
 )
 from deviloc_ros.sfm.landmarks import triangulate_landmarks
 from deviloc_ros.sources.base import PosedImage, SourceError
-from deviloc_ros.sources.colmap import camera_to_colmap, reconstruction_of
+from deviloc_ros.sources.colmap import build_reconstruction, camera_to_colmap
 
 
 def write_model(folder, images, landmarks=None, suffix="txt"):
     """A COLMAP model of posed images; `landmarks` by image name become its points."""
     folder.mkdir(parents=True)
-    model = reconstruction_of(images)
+    model = build_reconstruction(images)
     for image in model.images.values():
         observed = landmarks.get(image.name) if landmarks else None
         if observed is not None:

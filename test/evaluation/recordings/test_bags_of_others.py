@@ -24,10 +24,10 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from worlds import rigid_of
 
 from deviloc_ros.bags.bag_index import Rig, read_contents
-from deviloc_ros.bags.bag_plan import TruthSource, read
+from deviloc_ros.bags.bag_plan import TruthSource, read_all
 from deviloc_ros.bags.reader import Recording, zstd
 from deviloc_ros.bags.topics import Topics
-from deviloc_ros.bags.truth import truth_of_messages
+from deviloc_ros.bags.truth import truth_from_messages
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.bag_run import Plan, conclude, run_offline, truth_of_images
@@ -39,7 +39,7 @@ def evaluate(path, **plan):
     """Frames of a run with the stand-in."""
     plan = Plan(**{"truth": TruthSource(topic=TRUTH)} | plan)
     with Recording(path) as recording:
-        topics, contents = read(recording, plan)
+        topics, contents = read_all(recording, plan)
         localizer = StandInLocalizer()
         estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())[0]
         return conclude(recording, contents, plan, truth_of_images(recording, topics, contents, plan), estimates, {})
@@ -187,13 +187,13 @@ def test_messages_without_a_valid_pose_are_left_out_and_counted(tmp_path, caplog
     unset = pycolmap.Rigid3d(pycolmap.Rotation3d(np.zeros(4)), np.zeros(3))
     with BagWriter(tmp_path / "bag") as writer:
         for number, pose in enumerate([unset, good, good]):
-            writer.odometry("/odom", number, "odom", "base_link", pose)
+            writer.write_odometry("/odom", number, "odom", "base_link", pose)
     rig = Rig(odometry_topic="/odom")
     with Recording(tmp_path / "bag") as recording:
         contents = read_contents(recording, Topics("", ""), rig, "/odom")
     assert contents.odom_from_base(1) is not None and len(contents.truth) == 3
     assert "/odom: 1 messages without a valid pose, left out" in caplog.text
-    truth = truth_of_messages(contents.truth, "nav_msgs/msg/Odometry")
+    truth = truth_from_messages(contents.truth, "nav_msgs/msg/Odometry")
     assert truth.span_s == (1e-9, 2e-9) and "1 of 3 messages" in caplog.text
 
 

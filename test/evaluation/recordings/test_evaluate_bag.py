@@ -19,9 +19,9 @@ def bag(room, tmp_path_factory):
     with BagWriter(path) as writer:
         for number, (pose, pixels) in enumerate(zip(room.query_poses, room.queries, strict=True)):
             time_ns = (number + 1) * PERIOD_NS
-            writer.pose("/truth", time_ns, "map", pose.inverse())
-            writer.camera_info("/camera_info", time_ns, "camera", room.camera)
-            writer.image("/image", time_ns, "camera", pixels)
+            writer.write_pose("/truth", time_ns, "map", pose.inverse())
+            writer.write_camera_info("/camera_info", time_ns, "camera", room.camera)
+            writer.write_image("/image", time_ns, "camera", pixels)
     return path
 
 

@@ -12,7 +12,7 @@ from ros.stand_in import StandInLocalizer
 from worlds import random_rigid
 
 from deviloc_ros.bags.bag_index import Rig
-from deviloc_ros.bags.bag_plan import Reading, TruthSource, read
+from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import says_rectified
 from deviloc_ros.bags.writer import BagWriter
@@ -52,20 +52,20 @@ def robot(
     """
     base_from_body = base_from_body or pycolmap.Rigid3d()
     with BagWriter(path) as bag:
-        bag.transform(START_NS, f"{prefix}base_link", f"{prefix}camera_optical", BASE_FROM_CAM, static=True)
+        bag.write_transform(START_NS, f"{prefix}base_link", f"{prefix}camera_optical", BASE_FROM_CAM, static=True)
         if mounted:
-            bag.transform(START_NS, f"{prefix}base_link", "body", base_from_body, static=True)
-        bag.camera_info("/camera/camera_info", START_NS, f"{prefix}camera_optical", info)
+            bag.write_transform(START_NS, f"{prefix}base_link", "body", base_from_body, static=True)
+        bag.write_camera_info("/camera/camera_info", START_NS, f"{prefix}camera_optical", info)
         for received, number in enumerate(order):
             pose = map_from_base(BRIGHTNESSES[number])
             bag.late_ns = (
                 max(0, received - number) * PERIOD_NS
             )  # a player that starts again goes on in the recorder's time
             for late, parent in enumerate(parents):
-                bag.transform(stamp(number) + 1000 * late, f"{prefix}{parent}", f"{prefix}base_link", pose)
-            bag.odometry(ODOM, stamp(number), "map", "body", pose * base_from_body)
+                bag.write_transform(stamp(number) + 1000 * late, f"{prefix}{parent}", f"{prefix}base_link", pose)
+            bag.write_odometry(ODOM, stamp(number), "map", "body", pose * base_from_body)
             pixels = np.full((48, 64, 3), BRIGHTNESSES[number], np.uint8)
-            bag.image(
+            bag.write_image(
                 image_topic, stamp(number) - (START_NS - 5 * 10**9) * since_boot, f"{prefix}camera_optical", pixels
             )
     return path
@@ -74,7 +74,7 @@ def robot(
 def run(path, truth: TruthSource | None = None, localizer=None, **plan) -> Run:
     plan = Plan(truth=truth or TruthSource(), **plan)
     with Recording(path) as recording:
-        topics, contents = read(recording, plan)
+        topics, contents = read_all(recording, plan)
         true = truth_of_images(recording, topics, contents, plan)
         tracking = TrackingConfig(confirmations=1)
         estimates, about = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), tracking)
@@ -92,7 +92,7 @@ def test_poses_are_those_of_the_frame_that_their_messages_name(tmp_path, name):
     assert found.summary["wrong_fixes"] == 0 and found.summary["translation_m"]["max"] < 1e-9
     assert found.summary["rotation_deg"]["max"] < 1e-6
     assert found.summary["odometry"]["images"] == len(BRIGHTNESSES)
-    source = read_bag(bag, Reading(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
+    source = read_bag(bag, ReadingPlan(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
     for image, brightness in zip(source.images, BRIGHTNESSES, strict=True):
         true = (map_from_base(brightness) * BASE_FROM_CAM).inverse()
         np.testing.assert_allclose(image.cam_from_world.matrix(), true.matrix(), atol=1e-9)
@@ -107,7 +107,7 @@ def test_a_frame_without_a_way_to_the_base_is_refused_by_both_names(tmp_path, us
         elif use == "odometry":
             run(bag, rig=Rig(odometry_topic=ODOM))
         else:
-            read_bag(bag, Reading(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
+            read_bag(bag, ReadingPlan(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
 
 
 def test_who_knows_better_whose_poses_these_are_can_say_so(tmp_path):
@@ -145,7 +145,7 @@ def test_a_stamp_that_comes_twice_is_left_out_and_counted(tmp_path):
     found = run(bag, TruthSource(topic=ODOM))
     assert (found.summary["images"], found.summary["repeated_images"], found.summary["laps"]) == (5, 3, 1)
     assert found.summary["localized"] == 5 and "repeated images: 3 left out" in said(found)
-    source = read_bag(bag, Reading(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
+    source = read_bag(bag, ReadingPlan(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
     assert len(source.images) == 5 and "3 images" in source.notes["repeated images"]
 
 
@@ -155,7 +155,7 @@ def test_a_recording_of_a_loop_is_told_as_one(tmp_path, laps):
     found = run(bag, TruthSource(topic=ODOM))
     assert (found.summary["images"], found.summary["laps"]) == (6, laps)
     assert f"{6 * (laps - 1)} left out, of {laps} laps" in said(found)
-    source = read_bag(bag, Reading(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
+    source = read_bag(bag, ReadingPlan(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
     assert len(source.images) == 6 and f"{laps} laps" in source.notes["repeated images"]
 
 

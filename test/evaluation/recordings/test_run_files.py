@@ -10,7 +10,7 @@ from bags_of_others import TRUTH, drive, map_from_base
 from ros.stand_in import StandInLocalizer
 from worlds import random_rigid
 
-from deviloc_ros.bags.bag_plan import TruthSource, read
+from deviloc_ros.bags.bag_plan import TruthSource, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.config import TrackingConfig
@@ -30,7 +30,7 @@ from deviloc_ros.evaluation.recordings.run_folder import TRUTH as TRUTH_FILE
 from deviloc_ros.evaluation.recordings.summary import summarize_frames
 from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.io.tum_trajectory import write_tum
-from deviloc_ros.messages.headers import rigid_of_pose
+from deviloc_ros.messages.headers import rigid_from_pose
 from deviloc_ros.status import Status
 
 LOST = (5, 6, 7)
@@ -45,7 +45,7 @@ def run_to(folder: Path, bag: Path, localizer: StandInLocalizer | None = None, *
     plan = Plan(**{"truth": TruthSource(topic=TRUTH)} | plan)
     prepare(folder)
     with Recording(bag) as recording:
-        topics, contents = read(recording, plan)
+        topics, contents = read_all(recording, plan)
         estimates = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), TrackingConfig())[0]
         result = conclude(
             recording,
@@ -113,7 +113,7 @@ def test_the_bag_of_estimates_holds_poses_with_covariance_and_truth(bag, tmp_pat
         assert recording.count("/ground_truth") == 12 and recording.count("/estimate") == recording.count("/tf") == 7
         first = next(iter(recording.messages(("/estimate",)))).message()
     frame = next(f for f in result.frames if f.localized)
-    np.testing.assert_allclose(rigid_of_pose(first.pose.pose).matrix(), frame.map_from_base.matrix(), atol=1e-12)
+    np.testing.assert_allclose(rigid_from_pose(first.pose.pose).matrix(), frame.map_from_base.matrix(), atol=1e-12)
     np.testing.assert_allclose(first.pose.covariance.reshape(6, 6), frame.estimate.covariance, atol=1e-15)
 
 

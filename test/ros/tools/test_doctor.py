@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from ros.robot import BASE_FROM_CAM, Robot
 from sensor_msgs.msg import CameraInfo, Image
 
-from benchmarks.node.live_robot import info_msg
+from benchmarks.node.live_robot import make_info_msg
 from deviloc_ros.camera import Camera
 from deviloc_ros.doctor.checks import Level
 from deviloc_ros.ros.conversions import transform_msg
@@ -43,9 +43,9 @@ def test_a_calibration_must_be_usable_and_of_the_image():
     def level(info: CameraInfo | None) -> Level:
         return examine_info(Heard("camera_info", last=info), images)[1].level
 
-    assert level(info_msg(CAMERA, "camera")) is Level.OK
-    assert level(info_msg(CAMERA, "other")) is Level.FAIL
-    assert level(info_msg(Camera("PINHOLE", 640, 480, (600.0, 600.0, 319.5, 239.5)), "camera")) is Level.FAIL
+    assert level(make_info_msg(CAMERA, "camera")) is Level.OK
+    assert level(make_info_msg(CAMERA, "other")) is Level.FAIL
+    assert level(make_info_msg(Camera("PINHOLE", 640, 480, (600.0, 600.0, 319.5, 239.5)), "camera")) is Level.FAIL
     assert level(CameraInfo(width=64, height=48)) is Level.FAIL and level(None) is Level.FAIL
 
 

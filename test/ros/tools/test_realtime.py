@@ -14,7 +14,7 @@ from ros.stand_in import StandInLocalizer
 from ros_helpers import python_process
 
 from deviloc_ros.bags.bag_index import Rig
-from deviloc_ros.bags.bag_plan import TruthSource, read
+from deviloc_ros.bags.bag_plan import TruthSource, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.writer import BagWriter
@@ -33,7 +33,7 @@ def test_the_same_images_give_the_same_poses_as_offline(ros_domain, tmp_path):
     parameters = {"use_sim_time": "true", "map_path": "stand-in", "image_topic": IMAGE, "camera_info_topic": INFO}
     arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     with Recording(bag) as recording:
-        topics, contents = read(recording, plan)
+        topics, contents = read_all(recording, plan)
         offline = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())[0]
         with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
             live, transport = run_real_time(recording, topics, Rig(), rate=0)
@@ -77,7 +77,7 @@ def test_a_busy_node_replaces_images_and_says_which(ros_domain, tmp_path):
     parameters = {"use_sim_time": "true", "map_path": "slow", "image_topic": IMAGE, "camera_info_topic": INFO}
     arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     with Recording(bag) as recording:
-        topics, _ = read(recording, Plan())
+        topics, _ = read_all(recording, Plan())
         with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
             live, transport = run_real_time(recording, topics, Rig(), rate=3)
     counts = Counter(e.status.word for e in live)
@@ -90,7 +90,7 @@ def test_a_recorded_map_to_odom_is_left_out_and_the_rest_stays(ros, tmp_path):
     pose = pycolmap.Rigid3d()
     with BagWriter(tmp_path / "bag") as writer:
         for parent, child in (("map", "odom"), ("odom", "base_link"), ("map", "shelf")):
-            writer.transform(START_NS, parent, child, pose)
+            writer.write_transform(START_NS, parent, child, pose)
     node = Replay("/pose", IMAGE, lambda *_: None)
     with Recording(tmp_path / "bag") as recording:
         kept = [bool(node._without_own(recorded)) for recorded in recording.messages()]

@@ -64,7 +64,7 @@ def test_only_what_may_be_sent_is_played(capsys):
 
 def test_a_bag_without_the_topic_is_an_error_in_one_line(ros_domain, tmp_path):
     with BagWriter(tmp_path / "bag") as writer:
-        writer.camera_info(INFO_TOPIC, 1, CAMERA_FRAME, CAMERA)
+        writer.write_camera_info(INFO_TOPIC, 1, CAMERA_FRAME, CAMERA)
     done = replay(str(tmp_path / "bag"), "--image", "/nothing")
     assert done.returncode == 1
     assert "no topic /nothing" in done.stderr and "Traceback" not in done.stderr

@@ -16,8 +16,15 @@ from deviloc_ros.upstream.checkpoints import load_network
 from deviloc_ros.upstream.pin import UpstreamPin
 from deviloc_ros.upstream.releases import PIN
 from deviloc_ros.upstream.training.loop import DevilocTraining, Trainer, train_deviloc
-from deviloc_ros.upstream.training.losses import Truth, deviloc_loss
-from deviloc_ros.upstream.training.megadepth import METADATA, POINTS, MegaDepth, SampleSettings, augmented, read_depth
+from deviloc_ros.upstream.training.losses import QueryTruth, deviloc_loss
+from deviloc_ros.upstream.training.megadepth import (
+    METADATA,
+    POINTS,
+    MegaDepth,
+    SampleSettings,
+    augment_image,
+    read_depth,
+)
 from deviloc_ros.upstream.training.published import PublishedFileError, read_published
 
 CAMERA = Camera("PINHOLE", 160, 128, (131.0, 131.0, 79.5, 63.5))
@@ -65,8 +72,8 @@ def tiny(room, tmp_path_factory):
 
 def test_a_sample_is_what_was_written(tiny, room):
     data = MegaDepth(tiny)
-    assert data.scenes == ["0001"] and len(data.epoch(SAMPLES, np.random.default_rng(0))) == 4
-    query, references = data.sample("0001", 3, replace(SAMPLES, augment=False), np.random.default_rng(0))
+    assert data.scenes == ["0001"] and len(data.draw_epoch(SAMPLES, np.random.default_rng(0))) == 4
+    query, references = data.draw_sample("0001", 3, replace(SAMPLES, augment=False), np.random.default_rng(0))
     assert query.gray.shape == query.depth.shape == (128, 160) and len(references) == 2
     np.testing.assert_allclose(query.intrinsics[:2, 2], CAMERA.params[2:])
     view = references[0]
@@ -84,7 +91,7 @@ def test_training_lowers_the_loss_resumes_bit_for_bit_and_beats_no_training(tiny
     pin, _ = load_network(UpstreamPin, str(tmp_path / "a/deviloc.safetensors"), PIN)
     trainer = Trainer(SETTINGS, "random")
     data, rng = MegaDepth(tiny), np.random.default_rng(7)
-    samples = [data.sample("0001", query, SAMPLES, rng) for query in (1, 4)]
+    samples = [data.draw_sample("0001", query, SAMPLES, rng) for query in (1, 4)]
     loss, error = trainer.evaluate(samples)
     trainer.pin.load_state_dict(pin.state_dict())
     trained_loss, trained_error = trainer.evaluate(samples)
@@ -94,7 +101,7 @@ def test_training_lowers_the_loss_resumes_bit_for_bit_and_beats_no_training(tiny
 def test_the_loss_is_zero_for_true_points_and_counts_only_inferred_ones():
     depth = torch.full((20, 30), 4.0)
     depth[:, 15:] = 6.0
-    truth = Truth(torch.tensor([[20.0, 0, 15], [0, 20, 10], [0, 0, 1]]), torch.eye(4), depth)
+    truth = QueryTruth(torch.tensor([[20.0, 0, 15], [0, 20, 10], [0, 0, 1]]), torch.eye(4), depth)
     y, x = torch.meshgrid(torch.arange(20.0), torch.arange(30.0), indexing="ij")
     keypoints = torch.stack([x.flatten(), y.flatten()], 1)
     rays = torch.cat([keypoints, torch.ones(600, 1)], 1) @ torch.linalg.inv(truth.intrinsics).T
@@ -155,5 +162,5 @@ def test_depth_maps_are_hdf5(tmp_path):
 
 def test_half_of_the_images_are_augmented():
     gray, rng = np.full((4, 4), 128, np.uint8), np.random.default_rng(0)
-    changed = [bool((augmented(gray, rng) != gray).any()) for _ in range(200)]
+    changed = [bool((augment_image(gray, rng) != gray).any()) for _ in range(200)]
     assert 0.4 < np.mean(changed) < 0.6

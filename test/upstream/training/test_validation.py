@@ -10,9 +10,9 @@ from upstream.training.test_loop import SAMPLES, SETTINGS, write_scene
 from worlds import rigid_of
 
 from deviloc_ros.upstream.training.loop import train_deviloc
-from deviloc_ros.upstream.training.losses import Truth, true_points
+from deviloc_ros.upstream.training.losses import QueryTruth, find_true_points
 from deviloc_ros.upstream.training.megadepth import MegaDepth
-from deviloc_ros.upstream.training.validation import Validation, in_words, pose_auc, pose_error_deg
+from deviloc_ros.upstream.training.validation import Validation, describe_areas, pose_auc, pose_error_deg
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ class Knowing:
         y, x = torch.meshgrid(torch.arange(4.0, 124, 8), torch.arange(4.0, 156, 8), indexing="ij")
         keypoints = torch.stack([x.flatten(), y.flatten()], 1)
         tensors = [torch.from_numpy(a).float() for a in (query.intrinsics, query.cam_from_world, query.depth)]
-        in_cam, known = true_points(keypoints, Truth(*tensors))
+        in_cam, known = find_true_points(keypoints, QueryTruth(*tensors))
         rotation, translation = tensors[1][:3, :3], tensors[1][:3, 3]
         confidence = torch.full((len(keypoints),), self.confidence) * known
         return keypoints, (in_cam - translation) @ rotation, confidence
@@ -78,8 +78,8 @@ def test_each_epoch_is_validated_on_scenes_that_are_not_trained_on(two_scenes, t
     metadata = MegaDepth(two_scenes).metadata
     both = {"0001": metadata["0001"], "0002": metadata["0001"]}
     monkeypatch.setattr("deviloc_ros.upstream.training.megadepth.read_published", lambda path: both)
-    monkeypatch.setattr("deviloc_ros.upstream.training.loop.Trainer.step", lambda self, batch: 1.0)
-    monkeypatch.setattr("deviloc_ros.upstream.training.loop.MegaDepth.sample", lambda *_: None)
+    monkeypatch.setattr("deviloc_ros.upstream.training.loop.Trainer.take_step", lambda self, batch: 1.0)
+    monkeypatch.setattr("deviloc_ros.upstream.training.loop.MegaDepth.draw_sample", lambda *_: None)
     monkeypatch.setattr(Validation, "pose_auc", lambda self, lifting: [0.1, 0.2, len(self)])
     settings, output = replace(SETTINGS, epochs=2), tmp_path / "deviloc.safetensors"
     progress = train_deviloc(two_scenes, output, settings, "random", ("0001",), 0, ("0002",))
@@ -89,4 +89,4 @@ def test_each_epoch_is_validated_on_scenes_that_are_not_trained_on(two_scenes, t
     assert resumed.validation == progress.validation
     with pytest.raises(ValueError, match="trained on and validated with: 0002"):
         train_deviloc(two_scenes, output, settings, "random", (), 0, ("0002",))
-    assert in_words([0.1, 0.25, 1]) == "AUC of pose errors at 5 / 10 / 20 deg: 0.100 / 0.250 / 1.000"
+    assert describe_areas([0.1, 0.25, 1]) == "AUC of pose errors at 5 / 10 / 20 deg: 0.100 / 0.250 / 1.000"
