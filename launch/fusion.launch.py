@@ -9,7 +9,16 @@ from pathlib import Path
 from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
-from deviloc_ros.ros.launching import COMMON, TF_REMAPPINGS, declared, given, localization, ros_arguments, time_source
+from deviloc_ros.ros.launching import (
+    COMMON,
+    TF_REMAPPINGS,
+    declared,
+    demand_packages,
+    given,
+    localization,
+    ros_arguments,
+    time_source,
+)
 from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -24,7 +33,13 @@ ARGUMENTS = {
 
 def generate_launch_description() -> LaunchDescription:
     localizer = localization(__file__, tf_mode="none")
-    return LaunchDescription([*declared(ARGUMENTS), OpaqueFunction(function=ekf), localizer])
+    steps = [OpaqueFunction(function=step) for step in (demand, ekf)]
+    return LaunchDescription([*declared(ARGUMENTS), *steps, localizer])
+
+
+def demand(context: LaunchContext) -> list:
+    """See that all is there before the first node starts."""
+    return demand_packages(given(context, ARGUMENTS), "robot_localization")
 
 
 def ekf(context: LaunchContext) -> list[Node]:

@@ -13,6 +13,7 @@ from deviloc_ros.ros.launching import (
     NODE_NAME,
     TF_REMAPPINGS,
     declared,
+    demand_packages,
     given,
     is_true,
     ros_arguments,
@@ -44,8 +45,13 @@ TEXTS = ("map_path", "image_topic", "camera_info_topic", "image_transport", "tf_
 def generate_launch_description() -> LaunchDescription:
     # Images do not fit into Fast DDS's default shared memory, and a third of them would be lost.
     profiles = SetEnvironmentVariable(FASTDDS_PROFILES, os.environ.get(FASTDDS_PROFILES, str(CONFIG / "fastdds.xml")))
-    nodes = OpaqueFunction(function=localizer), OpaqueFunction(function=rviz)
-    return LaunchDescription([*declared(ARGUMENTS), profiles, *nodes])
+    steps = [OpaqueFunction(function=step) for step in (demand, localizer, rviz)]
+    return LaunchDescription([*declared(ARGUMENTS), profiles, *steps])
+
+
+def demand(context: LaunchContext) -> list:
+    """See that all is there before the first node starts."""
+    return demand_packages(given(context, ARGUMENTS))
 
 
 def localizer(context: LaunchContext) -> list[Node]:

@@ -15,6 +15,7 @@ from deviloc_ros.ros.launching import (
     COMMON,
     NODE_NAME,
     declared,
+    demand_packages,
     given,
     is_true,
     localization,
@@ -36,7 +37,14 @@ ARGUMENTS = {
 def generate_launch_description() -> LaunchDescription:
     # `autostart` of the localizer is off: the manager tells it when.
     localizer = localization(__file__, autostart="false")
-    return LaunchDescription([*declared(ARGUMENTS), OpaqueFunction(function=nav2_nodes), localizer])
+    steps = [OpaqueFunction(function=step) for step in (demand, nav2_nodes)]
+    return LaunchDescription([*declared(ARGUMENTS), *steps, localizer])
+
+
+def demand(context: LaunchContext) -> list:
+    """See that all is there before the first node starts."""
+    values = given(context, ARGUMENTS)
+    return demand_packages(values, "nav2_lifecycle_manager", *(["nav2_map_server"] if values["map"] else []))
 
 
 def nav2_nodes(context: LaunchContext) -> list[Node]:

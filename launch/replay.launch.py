@@ -9,7 +9,7 @@ All arguments of localization.launch.py are passed on.
 from launch.actions import ExecuteProcess, OpaqueFunction, RegisterEventHandler, Shutdown
 from launch.event_handlers import OnProcessExit
 
-from deviloc_ros.ros.launching import declared, given, localization
+from deviloc_ros.ros.launching import declared, demand_packages, given, localization
 from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
@@ -22,7 +22,13 @@ ARGUMENTS = {
 
 
 def generate_launch_description() -> LaunchDescription:
-    return LaunchDescription([*declared(ARGUMENTS), localization(__file__), OpaqueFunction(function=player)])
+    before, after = OpaqueFunction(function=demand), OpaqueFunction(function=player)
+    return LaunchDescription([*declared(ARGUMENTS), before, localization(__file__), after])
+
+
+def demand(context: LaunchContext) -> list:
+    """See that all is there before the first node starts."""
+    return demand_packages(given(context, ARGUMENTS), "ros2bag")
 
 
 def player(context: LaunchContext) -> list:

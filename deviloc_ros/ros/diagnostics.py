@@ -37,6 +37,7 @@ class Health:
 
     phase: str = "unconfigured"  # lifecycle state
     threads: tuple[ThreadState, ...] = ()
+    namesakes: int = 0  # other nodes of this name
     enabled: bool = True
     continuous: bool = True
     rests: bool = False  # max_rate_hz has let no image pass of late
@@ -89,6 +90,9 @@ def shortcoming(step: Step | None) -> str:
 def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) -> DiagnosticArray:
     """The message for /diagnostics."""
     level, message = judged(health)
+    if health.namesakes:
+        message += f"; {health.namesakes} other node{'s have' if health.namesakes > 1 else ' has'} this node's name"
+        level = max(level, DiagnosticStatus.WARN)
     values = {"lifecycle": health.phase, "enabled": str(health.enabled), "state": health.state.value}
     values["last_fix_age_s"] = "never" if health.last_fix_age_s is None else f"{health.last_fix_age_s:.3f}"
     values |= step_values(health.step) if health.step else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_context import LaunchContext
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -21,6 +22,7 @@ COMMON: Arguments = {
     "namespace": ("", "namespace of the robot"),
     "use_sim_time": ("", "true or false: take the time from /clock, all nodes; empty: as params_file says"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
+    "rviz": ("false", "show map frame, robot and pose in RViz"),
 }
 # As nav2 does: in a namespace, a robot has a TF tree of its own.
 TF_REMAPPINGS = [("/tf", "tf"), ("/tf_static", "tf_static")]
@@ -63,6 +65,27 @@ def time_source(values: Mapping[str, str]) -> dict[str, bool]:
 def ros_arguments(log_level: str) -> list[str]:
     """The command line of every node."""
     return ["--ros-args", "--log-level", log_level]
+
+
+def demand_packages(values: Mapping[str, str], *names: str) -> list:
+    """Raise RuntimeError unless the localizer, these packages, and RViz if it is wanted, are installed.
+
+    To be performed before anything is started: what `launch` finds missing later leaves orphans of what runs already.
+    """
+    wanted = ["deviloc_ros", *names, *(["rviz2"] if is_true(values.get("rviz", "")) else [])]
+    missing = [name for name in wanted if not is_installed(name)]
+    if missing:
+        raise RuntimeError(f"package {missing[0]!r} is not installed, and it is to be started: nothing was started")
+    return []
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a ROS package is there."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def localization(launch_file: str, **settings: str) -> IncludeLaunchDescription:

@@ -143,6 +143,7 @@ class DevilocNode(LifecycleNode):
         health = Health(self._phase) if session is None else session.health(self._phase)
         if isinstance(self.executor, EnduringExecutor):
             health = replace(health, threads=(self.executor.state(), *health.threads))
+        health = replace(health, namesakes=self._count_namesakes())
         self._log_complaint(health)
         hardware_id = "none" if session is None else session.about["map_id"]
         stamp = self.get_clock().now().to_msg()
@@ -159,6 +160,11 @@ class DevilocNode(LifecycleNode):
         elif self._complained:
             self._complained = False
             self.get_logger().info(message)
+
+    def _count_namesakes(self) -> int:
+        """Return how many other nodes have this node's name: they send and answer the same."""
+        own = (self.get_name(), self.get_namespace())
+        return max(self.get_node_names_and_namespaces().count(own) - 1, 0)
 
     def _on_time_jump(self, jump: TimeJump) -> None:
         if self._session is not None:

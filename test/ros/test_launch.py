@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import yaml
+from ament_index_python.packages import PackageNotFoundError
 from ros_helpers import ROOT
 
 pytest.importorskip("rclpy")
@@ -213,6 +214,36 @@ def test_all_nodes_take_one_time_that_of_the_argument_or_else_of_the_parameter_f
 def test_the_parameter_file_is_the_same_for_all_that_is_included(opened):
     files = {described(opened(name)).defaults["params_file"] for name in ("localization", "nav2", "fusion")}
     assert files == {str(ROOT / "config" / "deviloc.yaml")}
+
+
+NEEDED = {
+    "localization": ["rviz2"],
+    "replay": ["ros2bag"],
+    "nav2": ["nav2_lifecycle_manager", "nav2_map_server", "rviz2"],
+    "fusion": ["robot_localization", "rviz2"],
+}
+
+
+@pytest.mark.parametrize(("name", "package"), [(name, p) for name, needed in NEEDED.items() for p in needed])
+def test_nothing_is_started_before_all_is_known_to_be_there(opened, monkeypatch, name, package):
+    launch_file = opened(name)
+    installed = {"deviloc_ros", *NEEDED[name]}
+
+    def prefix(wanted: str) -> str:
+        if wanted not in installed:
+            raise PackageNotFoundError(wanted)
+        return "/opt/ros"
+
+    monkeypatch.setattr(f"{SHARED}.get_package_prefix", prefix)
+    arguments = described(launch_file)
+    given = arguments.defaults | {"rviz": "true", "map": "/maps/floor.yaml", "bag": "/bags/a"}
+    passive = ("DeclareLaunchArgument", "SetEnvironmentVariable")
+    first = next(action for action in arguments.description if type(action).__name__ not in passive)
+    demand = first.kwargs["function"]
+    assert demand is launch_file.demand and demand(given) == []
+    installed.remove(package)
+    with pytest.raises(RuntimeError, match=f"{package}.*nothing was started"):
+        demand(given)
 
 
 @pytest.mark.parametrize(("namespace", "used"), [("", False), ("robot1", True), ("/robot1/", True), ("robot2", False)])

@@ -2,10 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-from ros_helpers import ROOT, python_process
+from ros_helpers import ROOT, python_process, wait_until
 
 pytest.importorskip("rclpy")
 
@@ -20,6 +23,23 @@ from deviloc_ros.ros.node import main
 from deviloc_ros.ros.saved_pose import load_pose
 
 pytestmark = pytest.mark.ros
+
+STARTUP_LIMIT_S = 90.0  # imports, on a machine that runs other tests as well
+NAMESAKE = "unlocalized: no image localized yet; 1 other node has this node's name"
+MOMENTS = [
+    pytest.param(moment, marks=[pytest.mark.long] if moment not in (0.5, "localizing") else [])
+    for moment in (0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 3.0, "localizing")
+]
+STARTED = """
+import runpy, sys
+from deviloc_ros.ros.signals import take_signals
+
+take_signals()
+print("taken", flush=True)
+sys.argv = sys.argv[1:]
+sys.path.insert(0, "test")
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 STAND_IN = str(ROOT / "test" / "ros" / "stand_in.py")
 SHARED_MEMORY = Path("/dev/shm")
@@ -163,3 +183,55 @@ def test_it_does_not_run_with_what_cannot_work(ros_domain, arguments, capfd):
     assert main(["--ros-args", *arguments], open_localizer=refuse) == 1
     said = capfd.readouterr().err
     assert arguments[1].partition(":=")[0] in said or "no map at x" in said
+
+
+def test_two_nodes_of_one_name_say_so_both_and_so_does_the_doctor(robot):
+    from deviloc_ros.ros.tools.doctor import examine_names
+
+    with stand_in("diagnostics_period_s:=0.2"):
+        robot.until(lambda: robot.status, STARTUP_LIMIT_S)
+        assert "name" not in robot.status["message"]
+        with stand_in("diagnostics_period_s:=0.2"):
+            messages: list[str] = []
+            robot.until(
+                lambda: messages.append(robot.status["message"]) or messages[-2:] == [NAMESAKE] * 2, STARTUP_LIMIT_S
+            )
+            (finding,) = examine_names(robot.get_node_names_and_namespaces())
+            assert "2 nodes are named /deviloc" in finding.what
+        robot.until(lambda: "name" not in robot.status["message"], STARTUP_LIMIT_S)
+
+
+SIGNALS = [
+    [signal.SIGINT],
+    [signal.SIGTERM],
+    [signal.SIGINT] * 5,
+    [signal.SIGINT, signal.SIGTERM],
+    [signal.SIGTERM, signal.SIGINT, signal.SIGTERM],
+]
+
+
+@pytest.mark.parametrize("signs", SIGNALS, ids=lambda signs: "+".join(sign.name for sign in signs))
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_any_number_of_signals_at_any_moment_ends_it_quietly(robot, tmp_path, moment, signs):
+    """Moments: a share of the time that starting takes, from the first statement on; or when it localizes."""
+    output = tmp_path / "output"
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", STARTED, STAND_IN], stdout=file, stderr=subprocess.STDOUT, cwd=ROOT
+        )
+        try:
+            wait_until(lambda: "taken" in output.read_text(), limit_s=60)
+            if moment == "localizing":
+                robot.until(lambda: robot.status, limit_s=STARTUP_LIMIT_S)
+                robot.localized(50)
+            else:
+                time.sleep(moment)
+            for sign in signs:
+                if process.poll() is None:
+                    process.send_signal(sign)
+                    time.sleep(0.05)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
+    noise = [line for line in output.read_text().splitlines() if line != "taken" and "[INFO]" not in line]
+    assert noise == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -128,6 +129,7 @@ def examine_robot(asked: Questions) -> tuple[list[Finding], tuple[Camera, ...]]:
         findings.append(examine_topic(infos))
         camera, calibration = examine_info(infos, images)
         findings += [calibration, *examine_transforms(node, images.last), examine_node(node.status)]
+        findings += examine_names(node.get_node_names_and_namespaces())
     return findings, (camera,) if camera else ()
 
 
@@ -232,6 +234,14 @@ def has_tried_image(status: DiagnosticStatus | None) -> bool:
     """Whether a localizer knows all it needs to localize an image, also the place of its camera."""
     reasons = [value.value for value in status.values if value.key == "reason"] if status else []
     return any(Status.from_word(reason).tried for reason in reasons if reason)
+
+
+def examine_names(nodes: list[tuple[str, str]]) -> Iterator[Finding]:
+    """Whether two nodes have one name: each hears what is meant for the other, and both may send one transform."""
+    for (name, namespace), count in Counter(nodes).items():
+        if count > 1:
+            what = f"{count} nodes are named {namespace.rstrip('/')}/{name}"
+            yield make_warning(what, "end all but one (a killed one is remembered for 20 s), or give them namespaces")
 
 
 def examine_node(status: DiagnosticStatus | None) -> Finding:
