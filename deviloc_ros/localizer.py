@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config
+from deviloc_ros.config import Config, PoseConfig
+from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.imaging import ImageError, Mask, paint_hidden, read_used, to_gray
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.lifting.base import OnlinePointInference
 from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
 from deviloc_ros.maps.retrieval.global_descriptors import load_learned_descriptor
+from deviloc_ros.maps.retrieval.local_similarity import match_roughly
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.pose.aggregation import aggregate
-from deviloc_ros.pose.solve import solve_pnp
+from deviloc_ros.pose.places import are_one_place, place_of, select_comparable
+from deviloc_ros.pose.solve import solve_pnp, solve_roughly
 from deviloc_ros.pose.standstill import drop_still_matches
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
@@ -29,11 +33,15 @@ from deviloc_ros.types import (
     Localized,
     Lost,
     Matches,
+    Place,
     Prior,
     ReferenceView,
     Result,
 )
 
+SEEN_SHARE = 0.1  # a view of which a smaller share should be matched from a pose may see another place
+SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # a third and more of the cells where an image was localized
+MOST_RIVALS = 8  # other places looked at for one image
 LEAST_SUPPORT = 0.5  # share of the first pose's inliers; views of one place give three quarters and more
 
 
@@ -45,6 +53,49 @@ class QueryState:
     camera: Camera
     watch: Stopwatch = field(default_factory=Stopwatch)
     matches: dict[str, Matches] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Search:
+    """What the search for one image has found so far.
+
+    results: of each set of views that was tried. in_sight: whether the map's views should show the prior's place.
+    everywhere: whether the whole map was searched.
+    """
+
+    config: PoseConfig
+    results: list[Result] = field(default_factory=list)
+    in_sight: bool = False
+    everywhere: bool = False
+
+    @property
+    def places(self) -> list[Place]:
+        """Return where the image fits, each place once, those with most inliers first."""
+        found = [place for result in self.results if (place := place_of(result, self.config)) is not None]
+        found.sort(key=lambda place: (-place.passes, -place.inliers))
+        once: list[Place] = []
+        for place in found:
+            if not any(are_one_place(place.cam_from_world, other.cam_from_world) for other in once):
+                once.append(place)
+        return sorted(once, key=lambda place: -place.inliers)
+
+    @property
+    def poses(self) -> list[pycolmap.Rigid3d]:
+        """Return the poses cam_from_world of these places."""
+        return [place.cam_from_world for place in self.places]
+
+    @property
+    def best(self) -> Result:
+        """Return the pose with most inliers, or why there is none, as the views that were tried first say it."""
+        if not self.results:
+            return Lost(Status.NO_REFERENCES)
+        return max(
+            self.results,
+            key=lambda result: (
+                isinstance(result, Localized),
+                result.evidence.inliers if isinstance(result, Localized) else 0,
+            ),
+        )
 
 
 class Localizer:
@@ -87,21 +138,87 @@ class Localizer:
             query = QueryState(self.matcher.extract(gray, used=used), camera, watch)
         if len(query.features) < self.config.pose.min_inliers:
             return Lost(Status.NO_FEATURES, f"{len(query.features)} keypoints", Evidence(stages_ms=watch.stages_ms))
-        with watch.stage("retrieve"):
-            if candidates is None:
-                shown = paint_hidden(gray, used)
-                references = self.map.nearby_views(query.features, camera, prior, self.config.retrieval, shown)
-            else:
-                references = self.map.views_named(candidates, self.config.retrieval.references)
-        if not references:
-            return Lost(Status.NO_REFERENCES, evidence=Evidence(stages_ms=watch.stages_ms))
-        result = self.localize_among(references, query)
-        searched = prior is None and candidates is None
-        if searched and self.config.retrieval.refine and isinstance(result, Localized):
-            return self.localize_near(result, query)
-        return result
+        if candidates is not None:
+            return self.localize_among(self.map.views_named(candidates, self.config.retrieval.references), query)
+        search = self.search_near(prior, query) if prior is not None else Search(self.config.pose)
+        if prior is None or prior.everywhere or prior.rivals_m > 0:
+            self.search_map(search, prior, query, paint_hidden(gray, used))
+        return self.tell_apart(search)
 
-    def localize_near(self, found: Localized, query: QueryState) -> Result:
+    def search_near(self, prior: Prior, query: QueryState) -> Search:
+        """Search each of the places that a prior names."""
+        search = Search(self.config.pose)
+        for number, pose in enumerate((prior.cam_from_world, *prior.others)):
+            if number and any(are_one_place(pose, found) for found in search.poses):
+                continue  # two guesses that came to the same
+            there = replace(prior, cam_from_world=pose)
+            with query.watch.stage("retrieve"):
+                references = self.map.nearby_views(query.features, query.camera, there, self.config.retrieval)
+            search.results.append(self.localize_among(references, query))
+            if not number and references:
+                search.in_sight = self.is_in_sight(references, pose, query.camera)
+        return search
+
+    def search_map(self, search: Search, prior: Prior | None, query: QueryState, gray: NDArray) -> None:
+        """Search the views that look alike, until no place is left that the image may fit as well."""
+        with query.watch.stage("retrieve"):
+            alike = self.map.alike_views(query.features, self.config.retrieval, gray)
+            if prior is not None and not prior.everywhere:
+                alike = [view for view in alike if is_near(view, prior)]
+        search.everywhere = prior is None or prior.everywhere
+        if alike and not any(isinstance(result, Localized) for result in search.results):
+            first = self.localize_among(alike[: self.config.retrieval.references], query)
+            if self.config.retrieval.refine and isinstance(first, Localized):
+                first = self.localize_again(first, query)
+            search.results.append(first)
+        self.search_rivals(search, alike, query)
+
+    def search_rivals(self, search: Search, alike: list[ReferenceView], query: QueryState) -> None:
+        """Look for places that the image fits beside those found: among views that look alike and are out of sight."""
+        left = alike
+        for _ in range(MOST_RIVALS):
+            for pose in search.poses:
+                left = self.out_of_sight(left, pose, query.camera)
+            if not left:
+                return
+            there = left[0]
+            left = self.out_of_sight(left[1:], there.cam_from_world, query.camera)
+            with query.watch.stage("rivals"):
+                rough = solve_roughly(*match_roughly(query.features, there), query.camera, self.config.pose)
+            if rough is not None:
+                search.results.append(self.localize_at(rough[0], query))
+
+    def out_of_sight(
+        self, views: list[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera
+    ) -> list[ReferenceView]:
+        """Return the views that see nothing of what is seen from a pose."""
+        if not views:
+            return []
+        seen = self.map.shown_from(views, cam_from_world, camera).sum(1)
+        return [view for view, share in zip(views, seen, strict=True) if share < SEEN_SHARE]
+
+    def is_in_sight(self, views: list[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera) -> bool:
+        """Return whether views should match what is seen from a pose, by geometry."""
+        shown = self.map.shown_from(views, cam_from_world, camera).sum(0)
+        return float((shown > SHOWN_IN_CELL).mean()) > IN_SIGHT_CELLS
+
+    def localize_at(self, cam_from_world: pycolmap.Rigid3d, query: QueryState) -> Result:
+        """Return what the views near a pose say."""
+        with query.watch.stage("retrieve"):
+            prior = Prior(cam_from_world)
+            references = self.map.nearby_views(query.features, query.camera, prior, self.config.retrieval)
+        return self.localize_among(references, query)
+
+    def tell_apart(self, search: Search) -> Result:
+        """Return the pose, or that there are several places that the image fits."""
+        best, places = search.best, tuple(search.places)
+        evidence = replace(best.evidence, places=places, in_sight=search.in_sight, everywhere=search.everywhere)
+        rivals = select_comparable(places)
+        if len(rivals) > 1:
+            return Lost(Status.AMBIGUOUS, "; ".join(map(str, rivals)), evidence)
+        return replace(best, evidence=evidence)
+
+    def localize_again(self, found: Localized, query: QueryState) -> Result:
         """Localize the same query by the views near what was found without a prior, as if that were one."""
         with query.watch.stage("retrieve"):
             prior = Prior(found.cam_from_world)
@@ -112,6 +229,8 @@ class Localizer:
 
     def localize_among(self, references: list[ReferenceView], query: QueryState) -> Result:
         """Localize a query by its matches with these views."""
+        if not references:
+            return Lost(Status.NO_REFERENCES, evidence=Evidence(stages_ms=query.watch.stages_ms))
         with query.watch.stage("match"):
             unmatched = [view for view in references if view.name not in query.matches]
             found = self.matcher.match(query.features, [view.features for view in unmatched]) if unmatched else []
@@ -136,6 +255,11 @@ class Localizer:
             with watch.stage("pose"):
                 results.append(solve_pnp(merged, camera, self.config.pose))
         return max(results, key=lambda result: (isinstance(result, Localized), result.evidence.inliers))
+
+
+def is_near(view: ReferenceView, prior: Prior) -> bool:
+    """Return whether a view may see what is seen from where a prior's rivals can be."""
+    return translation_distance_m(view.cam_from_world, prior.cam_from_world) <= prior.rivals_m + prior.radius_m
 
 
 def choose_supported(found: Localized, again: Result) -> Result:

@@ -26,6 +26,7 @@ class Status(enum.Enum):
     UNCERTAIN = "pose too uncertain"
     UNSTABLE = "pose hangs on one part of the image"
     MISCALIBRATED = "another focal length fits the image"
+    AMBIGUOUS = "several places look like this one"
 
     # The image gives a pose that is not believed yet, or no longer of use.
     UNCONFIRMED = "waiting for more fixes that agree"

@@ -212,12 +212,34 @@ class FocalFit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """Hold a place that an image fits.
+
+    covariance: as that of `Localized`. inliers: what it rests on. passes: whether it passed every gate. view: the name
+    of the view that shows it best.
+    """
+
+    cam_from_world: pycolmap.Rigid3d
+    covariance: NDArray
+    inliers: int
+    passes: bool
+    view: str
+
+    def __str__(self) -> str:
+        x, y, z = self.cam_from_world.tgt_origin_in_src()
+        return f"{self.inliers} inliers at ({x:.2f}, {y:.2f}, {z:.2f}) m, as view {self.view!r}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """Hold what a pose, or the lack of one, rests on.
 
     coverage: share of the image's grid cells that hold an inlier. references: names of the views matched, best first.
     stages_ms: milliseconds by stage, in order. inlier_mask: (N,) over correspondences, the merged correspondences.
-    focal: None where the image does not tell.
+    everywhere: whether places were looked for in the whole map.
+    focal: None where the image does not tell. cam_from_world: where the solution lies, also where a gate withholds it;
+    None without a solution. places: where the image fits, best first, if it was asked whether there are others.
+    in_sight: whether the map's views should show the place that a prior names, by geometry.
     """
 
     correspondences: Correspondences = field(default_factory=lambda: Correspondences.concatenate([]))
@@ -226,6 +248,10 @@ class Evidence:
     references: tuple[str, ...] = ()
     stages_ms: dict[str, float] = field(default_factory=dict)
     focal: FocalFit | None = None
+    cam_from_world: pycolmap.Rigid3d | None = None
+    places: tuple[Place, ...] = ()
+    in_sight: bool = False
+    everywhere: bool = False
 
     @property
     def inliers(self) -> int:
@@ -267,8 +293,15 @@ Result = Localized | Lost
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prior:
-    """Say where the camera probably is; views beyond `radius_m` or turned more than `angle_deg` are not searched."""
+    """Say where the camera probably is; views beyond `radius_m` or turned more than `angle_deg` are not searched.
+
+    others: where it may be as well; each is searched apart, in the same bounds. rivals_m: other places so near are
+    looked for as well, wherever the image fits. everywhere: they are looked for in the whole map.
+    """
 
     cam_from_world: pycolmap.Rigid3d
     radius_m: float = float("inf")
     angle_deg: float = 180.0
+    others: tuple[pycolmap.Rigid3d, ...] = ()
+    rivals_m: float = 0.0
+    everywhere: bool = False

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
@@ -165,21 +166,33 @@ class Map:
             camera: intrinsics of the query's image.
             gray: that image, which only a learned global descriptor looks at.
         """
-        from deviloc_ros.maps.retrieval.local_similarity import (  # PyTorch, as in `view`
-            put_same_place_first,
-            select_most_similar,
-        )
+        if prior is None:
+            return self.alike_views(query, config, gray)[: config.references]
+        from deviloc_ros.maps.retrieval.local_similarity import put_same_place_first  # PyTorch, as in `view`
 
-        if prior is not None:
-            large = self.records[0].dense is not None  # too large to look at more than are matched
-            count = config.references * (1 if large else NEARBY_PER_REFERENCE)
-            rows = self._number_near(camera, prior, config, count)
-            return put_same_place_first(query, [self.view(int(row)) for row in rows], config.references)
+        large = self.records[0].dense is not None  # too large to look at more than are matched
+        count = config.references * (1 if large else NEARBY_PER_REFERENCE)
+        rows = self._number_near(camera, prior, config, count)
+        return put_same_place_first(query, [self.view(int(row)) for row in rows], config.references)
+
+    def alike_views(self, query: Features, config: RetrievalConfig, gray: NDArray | None = None) -> list[ReferenceView]:
+        """Return the views of the whole map that look like a query's image, best first.
+
+        Args:
+            gray: that image, which only a learned global descriptor looks at.
+        """
+        from deviloc_ros.maps.retrieval.local_similarity import sort_by_similarity  # PyTorch, as in `view`
+
         retrieval = self.retrieval()
         descriptor = self._learned or retrieval.vlad
         assert descriptor is not None  # `describe_with` has seen to it
         rows = retrieval.nearest(descriptor.describe(gray, query), max(config.shortlist, config.references))
-        return select_most_similar(query, [self.view(int(row)) for row in rows], config.references)
+        return sort_by_similarity(query, [self.view(int(row)) for row in rows])
+
+    def shown_from(self, views: Sequence[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera) -> NDArray:
+        """Return (V, cells) shares of what each view sees that should be matched from a pose: see `predict_shown`."""
+        numbers = [self._numbers[view.name] for view in views]
+        return predict_shown([self._seen(number) for number in numbers], self.centres[numbers], cam_from_world, camera)
 
     def _number_near(self, camera: Camera, prior: Prior, config: RetrievalConfig, count: int) -> NDArray:
         """Return the numbers of the views to look at near a prior."""

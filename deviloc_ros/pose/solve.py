@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pycolmap
+from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
@@ -20,6 +21,9 @@ from deviloc_ros.pose.refinement import (
 from deviloc_ros.pose.reprojection import residuals_px
 from deviloc_ros.status import Status
 from deviloc_ros.types import Correspondences, Evidence, Lost, Result
+
+# Of a view of another place up to 20 of 512 keypoints agree on a pose by chance, of a double 28 and more.
+ROUGH_INLIERS, ROUGH_TRIALS = 20, 500
 
 
 def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConfig) -> Result:
@@ -41,8 +45,25 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
     start = replace(camera, params=tuple(of_ransac.params))
     cam_from_world, fitted = refine_pose(correspondences, start, estimate["cam_from_world"], config)
     inliers = np.linalg.norm(residuals_px(correspondences, fitted, cam_from_world), axis=1) < config.max_residual_px
-    evidence = Evidence(correspondences, inliers, grid_coverage(correspondences.keypoints[inliers], camera))
+    covered = grid_coverage(correspondences.keypoints[inliers], camera)
+    evidence = Evidence(correspondences, inliers, covered, cam_from_world=cam_from_world)
     return apply_gates(cam_from_world, evidence, camera, fitted, config)
+
+
+def solve_roughly(
+    keypoints: NDArray, points_in_world: NDArray, camera: Camera, config: PoseConfig
+) -> tuple[pycolmap.Rigid3d, int] | None:
+    """Return a pose that some of (N, 2) keypoints and (N, 3) points agree on, and how many do; None if too few.
+
+    Few trials find it only where a good part is right: enough to see whether a closer look is worth its time.
+    """
+    if len(keypoints) < ROUGH_INLIERS:
+        return None
+    options = ransac_options(replace(config, estimate_focal=False, max_trials=ROUGH_TRIALS))
+    estimate = pycolmap.estimate_absolute_pose(keypoints, points_in_world, replace(camera).colmap, options)
+    if estimate is None or estimate["num_inliers"] < ROUGH_INLIERS or not is_finite(estimate["cam_from_world"]):
+        return None
+    return estimate["cam_from_world"], int(estimate["num_inliers"])
 
 
 def ransac_options(config: PoseConfig) -> pycolmap.AbsolutePoseEstimationOptions:

@@ -10,9 +10,8 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.geometry import isotropic_covariance, move_covariance, pose_difference, squared_error_in_stds
+from deviloc_ros.geometry import isotropic_covariance, move_covariance, pose_difference, skew, squared_error_in_stds
 from deviloc_ros.tracking.odometry import Odometry, path_between
-from deviloc_ros.types import Localized
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,25 +30,16 @@ class Fix:
     is_planar: bool = False
 
 
-def fix_from_localized(
-    localized: Localized,
-    base_from_cam: pycolmap.Rigid3d,
-    odometry: Odometry | None,
-    stamp_ns: int,
-) -> Fix:
-    """Return the robot's pose, and its covariance, from that of its camera."""
-    map_from_cam, cam_from_base = localized.cam_from_world.inverse(), base_from_cam.inverse()
-    covariance = move_covariance(map_from_cam, localized.covariance, cam_from_base)
-    return Fix(stamp_ns, map_from_cam * cam_from_base, covariance, odometry)
-
-
 def map_from_odom(fix: Fix) -> pycolmap.Rigid3d | None:
     """Return what the fix says of the odometry frame (REP-105); None without odometry."""
     return None if fix.odometry is None else fix.map_from_base * fix.odometry.odom_from_base.inverse()
 
 
 def predict_fix(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: TrackingConfig) -> Fix:
-    """Return where the robot should be at another time: moved by odometry, or else anywhere it can have reached."""
+    """Return where the robot of `fix` should be at another time: moved by odometry, or else anywhere it can reach.
+
+    A heading that odometry loses on the way leads it aside: by half of what is lost in the end, if that comes evenly.
+    """
     seconds = abs(stamp_ns - fix.stamp_ns) * 1e-9
     if fix.odometry is None or odometry is None:
         moved = pycolmap.Rigid3d()
@@ -64,6 +54,8 @@ def predict_fix(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: Trac
             + config.drift_per_turn * turned
         )
     covariance = move_covariance(fix.map_from_base, fix.covariance, moved) + isotropic_covariance(std_m, std_rad)
+    aside = skew(fix.map_from_base.rotation.matrix() @ moved.translation) * (std_rad / 2)
+    covariance[:3, :3] += aside @ aside.T
     expected = Fix(stamp_ns, fix.map_from_base * moved, covariance, odometry)
     return flatten(expected) if fix.is_planar else expected  # odometry may heave and pitch
 

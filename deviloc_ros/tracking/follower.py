@@ -20,10 +20,11 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried, Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.calibration import FocalCheck
-from deviloc_ros.tracking.fix import Fix, fix_from_localized, flatten
+from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.tracking.sighting import Sighting, make_sighting, with_odometry
 from deviloc_ros.tracking.tracker import Tracker, TrackingState
-from deviloc_ros.types import Evidence, Localized, Lost, Prior
+from deviloc_ros.types import Evidence, Lost, Prior, Result
 
 OdometryAgain = Callable[[], Odometry | None]
 """Asks once more for the odometry of an image, which may have arrived while the image was localized."""
@@ -90,33 +91,33 @@ class Follower:
         result = localizer.localize(pixels, camera, prior, mask=mask)
         self._check_calibration(camera, result.evidence)
         step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, prior, dict(result.evidence.stages_ms))
-        if isinstance(result, Lost):
+        sighting = make_sighting(result, base_from_cam, odometry, stamp_ns, is_planar=self._is_planar)
+        if not sighting.found:
             with self._lock:
                 if epoch == self._tracker.epoch:
                     self._tracker.count_miss()
-            return replace(step, status=result.reason, detail=str(result))
+            return explain_step(result, step)
         if odometry is None and odometry_again is not None:
             watch = Stopwatch()
             with watch.stage("odometry"):
-                odometry = odometry_again()
+                sighting = with_odometry(sighting, odometry_again())
             step.stages_ms.update(watch.stages_ms)
-        fix = self._fix_of(result, base_from_cam, odometry, stamp_ns)
-        return self._judge(step, fix, localizer, epoch, now_ns() if callable(now_ns) else now_ns)
+        return self._judge(step, result, sighting, localizer, epoch, now_ns() if callable(now_ns) else now_ns)
 
-    def _fix_of(
-        self, localized: Localized, base_from_cam: pycolmap.Rigid3d, odometry: Odometry | None, stamp_ns: int
-    ) -> Fix:
-        fix = fix_from_localized(localized, base_from_cam, odometry, stamp_ns)
-        return flatten(fix) if self._is_planar else fix
-
-    def _judge(self, step: Step, fix: Fix, localizer: Localizer, epoch: int, now_ns: int) -> Step:
+    def _judge(
+        self, step: Step, result: Result, sighting: Sighting, localizer: Localizer, epoch: int, now_ns: int
+    ) -> Step:
         """Ask the tracker, unless the search rested on what was forgotten or replaced meanwhile."""
         with self._lock:
             if localizer is not self._localizer:
                 return replace(step, status=Status.MAP_CHANGED, detail=Status.MAP_CHANGED.sentence)
-            status = self._tracker.observe(fix, now_ns) if epoch == self._tracker.epoch else Status.OUTDATED
+            if epoch != self._tracker.epoch:
+                return replace(step, status=Status.OUTDATED, detail=Status.OUTDATED.sentence)
+            status, fix = self._tracker.judge(sighting, now_ns)
             detail = self._tracker.explain(status)
-        return replace(step, status=status, detail=detail, fix=fix if status is Status.ACCEPTED else None)
+        if status is Status.UNCONFIRMED and isinstance(result, Lost) and result.reason is not Status.AMBIGUOUS:
+            return explain_step(result, step)
+        return replace(step, status=status, detail=detail, fix=fix)
 
     def _check_calibration(self, camera: Camera, evidence: Evidence) -> None:
         if camera != self._checked_camera:
@@ -191,6 +192,11 @@ class Follower:
     def configure(self, config: Config, tracking: TrackingConfig, *, is_planar: bool) -> None:
         """Take new parameters; an image in hand may still see some of the old ones."""
         self._localizer.config, self._tracker.config, self._is_planar = config, tracking, is_planar
+
+
+def explain_step(result: Result, step: Step) -> Step:
+    """Return the step of an image that gives no pose, with the reason."""
+    return replace(step, status=result.reason, detail=str(result)) if isinstance(result, Lost) else step
 
 
 def step_not_tried(stamp_ns: int, why: NotTried) -> Step:

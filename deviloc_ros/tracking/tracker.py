@@ -14,15 +14,21 @@ import pycolmap
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.geometry import isotropic_covariance
 from deviloc_ros.status import Status
-from deviloc_ros.tracking.fix import Fix, largest_stds, mahalanobis_distance, map_from_odom, predict_fix
+from deviloc_ros.tracking.fix import Fix, largest_stds, mahalanobis_distance, map_from_odom
+from deviloc_ros.tracking.hypotheses import Hypotheses
 from deviloc_ros.tracking.odometry import CLOCK_JUMP_NS, Odometry
+from deviloc_ros.tracking.sighting import Seen, Sighting, select_comparable
 from deviloc_ros.types import Prior
+
+RIVALS_FROM_M = 2.0  # a prediction that is surer than this leaves no room for a second place
+# Of two places that fit an image, that nearer to the prediction wins if it is so many times as likely as the other.
+TIMES_AS_LIKELY = 10.0
 
 
 class TrackingState(enum.Enum):
     """Name what is known of the robot's place."""
 
-    UNLOCALIZED = "unlocalized"  # no fix yet
+    UNLOCALIZED = "unlocalized"  # no fix yet, or what was believed was seen to be wrong
     LOCALIZED = "localized"
     COASTING = "coasting"  # no recent fix: map->odom still holds, odometry carries it
     LOST = "lost"  # the last fix is too old to say anything
@@ -31,9 +37,11 @@ class TrackingState(enum.Enum):
 class Tracker:
     """Decide which fixes to believe. Not thread-safe.
 
-    A fix that agrees with the prediction is believed at once. Any other (the first; after a kidnapping; a wrong one)
-    waits until `confirmations` fixes in a row agree with each other: a glitch does not move the robot, and a robot that
-    was carried away recovers.
+    A fix that agrees with the prediction is believed at once: where odometry carries the robot is searched in every
+    image, and a place that only looks the same does not overrule it. The prediction is given up when `confirmations`
+    images do not fit it, though the map's views should show it, and fit another place. What is found elsewhere, or
+    while nothing is known, becomes hypotheses; a fix is believed when one of them is left and `confirmations` images
+    agree on it.
 
     epoch: 0, and one more with each reset and hint. What was searched for in an earlier one says nothing in this one.
     """
@@ -47,6 +55,8 @@ class Tracker:
         """Return why the fix that was just observed is not believed; empty if it is."""
         if status is Status.ACCEPTED:
             return ""
+        if status is Status.AMBIGUOUS:
+            return f"{status.sentence}: {self._rivals}"
         return f"{status.sentence}, {self.count_agreeing} so far" if status is Status.UNCONFIRMED else status.sentence
 
     def reset(self) -> None:
@@ -54,9 +64,10 @@ class Tracker:
         self.epoch += 1
         self.last: Fix | None = None  # the last fix that was believed
         self._hint: Fix | None = None
-        self._candidate: Fix | None = None
-        self._agreeing = 0
-        self._misses = 0
+        self._hypotheses = Hypotheses()
+        self._rivals = ""  # the places that the last image fits, in words
+        self._misses = 0  # images in a row that gave no pose, or none that agrees
+        self._contradictions = 0  # images in a row that fit another place than the one expected
         self._odometry_fix: Fix | None = None  # the last believed fix that had odometry
         self._map_from_odom: pycolmap.Rigid3d | None = None  # what that fix says
         self._blend_from: pycolmap.Rigid3d | None = None
@@ -76,19 +87,24 @@ class Tracker:
         return predict_fix(known, stamp_ns, odometry, self.config)
 
     def prior(self, stamp_ns: int, odometry: Odometry | None, cam_from_base: pycolmap.Rigid3d) -> Prior | None:
-        """Return where to search for the camera.
+        """Return where to search for the camera. None is the whole map: nothing is known.
 
-        None is the whole map: nothing is known, or what is known does not hold. A fix that waits for confirmation does
-        not narrow the search: it must be found again on its own merit.
+        What is expected is always searched; the whole map besides, once that has failed, or while there are hypotheses.
         """
         expected = self.expected_fix(stamp_ns, odometry)
-        if expected is None or self._candidate is not None or self._misses >= self.config.global_search_after:
+        others = self._hypotheses.expected(stamp_ns, odometry, self.config)
+        if expected is None and not others:
             return None
-        std_m, std_deg = largest_stds(expected.covariance)
+        first, *others = [*([expected] if expected is not None else []), *others]
+        std_m, std_deg = largest_stds(first.covariance)
+        reach_m = self.config.max_mahalanobis * std_m
         return Prior(
-            cam_from_base * expected.map_from_base.inverse(),
+            cam_from_base * first.map_from_base.inverse(),
             radius_m=self.config.search_radius_m + 3 * std_m,
             angle_deg=min(self.config.search_angle_deg + 3 * std_deg, 180.0),
+            others=tuple(cam_from_base * other.map_from_base.inverse() for other in others),
+            rivals_m=reach_m if reach_m > RIVALS_FROM_M else 0.0,
+            everywhere=expected is None or bool(others) or self._misses >= self.config.global_search_after,
         )
 
     def count_miss(self) -> None:
@@ -96,27 +112,62 @@ class Tracker:
         self._misses += 1
 
     def observe(self, fix: Fix, now_ns: int) -> Status:
-        """Believe the fix, keep it as a candidate, or refuse it."""
-        if self.last is not None and fix.stamp_ns <= self.last.stamp_ns:
-            if fix.stamp_ns > self.last.stamp_ns - CLOCK_JUMP_NS:
-                return Status.OUT_OF_ORDER
+        """Believe a fix of which nothing else is known, keep it as a hypothesis, or refuse it."""
+        return self.judge(Sighting(fix.stamp_ns, fix.odometry, (Seen(fix),)), now_ns)[0]
+
+    def judge(self, sighting: Sighting, now_ns: int) -> tuple[Status, Fix | None]:
+        """Return what becomes of an image that fits at least one place, and the fix that is believed."""
+        if self.last is not None and sighting.stamp_ns <= self.last.stamp_ns:
+            if sighting.stamp_ns > self.last.stamp_ns - CLOCK_JUMP_NS:
+                return Status.OUT_OF_ORDER, None
             self.reset()  # time itself went back: a recording that starts over
-        expected = self.expected_fix(fix.stamp_ns, fix.odometry)
-        if expected is not None and mahalanobis_distance(fix, expected) <= self.config.max_mahalanobis:
-            self._accept(fix, self.map_from_odom(now_ns), now_ns)
-            return Status.ACCEPTED
-        self._agreeing = self._agreeing + 1 if self._confirms_candidate(fix) else 1
-        self._candidate = fix
-        if self._agreeing < self.config.confirmations:
-            return Status.UNCONFIRMED
-        self._odometry_fix = None  # of the old place; without odometry there is no new one
-        self._accept(fix, None, now_ns)
-        return Status.ACCEPTED
+        self._rivals = "; ".join(seen.name for seen in select_comparable(sighting.found))
+        expected = self.expected_fix(sighting.stamp_ns, sighting.odometry)
+        if expected is not None:
+            near = select_expected(sighting, expected, self.config)
+            if near:
+                return self._judge_near(near, now_ns)
+        return self._judge_far(sighting, now_ns, is_expected_elsewhere=expected is not None)
+
+    def _judge_near(self, near: list[Seen], now_ns: int) -> tuple[Status, Fix | None]:
+        """Believe what was found where the robot is expected, unless there are several such places."""
+        self._contradictions = 0
+        if len(near) > 1:
+            self._rivals = "; ".join(seen.name for seen in near)
+            return Status.AMBIGUOUS, None
+        (seen,) = near
+        if not seen.passes:
+            self._misses += 1
+            return Status.UNCONFIRMED, None
+        self._accept(seen.fix, self.map_from_odom(now_ns), now_ns)
+        return Status.ACCEPTED, seen.fix
+
+    def _judge_far(self, sighting: Sighting, now_ns: int, *, is_expected_elsewhere: bool) -> tuple[Status, Fix | None]:
+        """Take what was found elsewhere as hypotheses; believe one if it is the only one left."""
+        self._misses += 1
+        self._hypotheses.update(sighting, self.config)
+        if is_expected_elsewhere:
+            self._contradictions += sighting.expected_in_sight
+            if self._contradictions < self.config.confirmations:
+                return Status.UNCONFIRMED, None
+            self._disbelieve()
+        decided = self._hypotheses.decided(sighting, self.config)
+        if decided is None:
+            is_ambiguous = len(self._hypotheses) > 1 and len(select_comparable(sighting.found)) > 1
+            return (Status.AMBIGUOUS if is_ambiguous else Status.UNCONFIRMED), None
+        self._disbelieve()  # of the old place; without odometry there is no new map->odom
+        self._accept(decided.fix, None, now_ns)
+        return Status.ACCEPTED, decided.fix
+
+    def _disbelieve(self) -> None:
+        """Forget what was believed, but not what was found since."""
+        self.last = self._hint = self._odometry_fix = None
+        self._contradictions = 0
 
     @property
     def count_agreeing(self) -> int:
-        """Return how many fixes in a row agree with each other but are not believed yet."""
-        return self._agreeing
+        """Return how many fixes agree with each other but are not believed yet."""
+        return self._hypotheses.images
 
     def state(self, now_ns: int) -> TrackingState:
         """Return what the last believed fix is worth now."""
@@ -141,18 +192,23 @@ class Tracker:
         share = 1.0 - math.exp(-max(now_ns - self._blend_start_ns, 0) * 1e-9 / self.config.smoothing_s)
         return pycolmap.Rigid3d.interpolate(self._blend_from, target, share)
 
-    def _confirms_candidate(self, fix: Fix) -> bool:
-        if self._candidate is None:
-            return False
-        seconds = (fix.stamp_ns - self._candidate.stamp_ns) * 1e-9
-        if not 0 < seconds <= self.config.confirmation_window_s:
-            return False
-        expected = predict_fix(self._candidate, fix.stamp_ns, fix.odometry, self.config)
-        return mahalanobis_distance(fix, expected) <= self.config.max_mahalanobis
-
     def _accept(self, fix: Fix, blend_from: pycolmap.Rigid3d | None, now_ns: int) -> None:
-        self.last, self._hint, self._candidate = fix, None, None
-        self._agreeing = self._misses = 0
+        self.last, self._hint = fix, None
+        self._hypotheses.clear()
+        self._misses = self._contradictions = 0
         if fix.odometry is not None:
             self._odometry_fix, self._blend_from, self._blend_start_ns = fix, blend_from, now_ns
             self._map_from_odom = map_from_odom(fix)
+
+
+def select_expected(sighting: Sighting, expected: Fix, config: TrackingConfig) -> list[Seen]:
+    """Return the places of an image where the robot is expected: one, or several that it may as well be at.
+
+    Two places lie as near as makes no difference, or the nearer is so much likelier that it is the only one.
+    """
+    sigmas = {id(seen): mahalanobis_distance(seen.fix, expected) for seen in sighting.found}
+    near = select_comparable([seen for seen in sighting.found if sigmas[id(seen)] <= config.max_mahalanobis])
+    if not near:
+        return []
+    least = min(sigmas[id(seen)] for seen in near)
+    return [seen for seen in near if sigmas[id(seen)] ** 2 - least**2 < 2 * math.log(TIMES_AS_LIKELY)]

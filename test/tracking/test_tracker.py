@@ -13,6 +13,7 @@ from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, flatten, largest_stds, mahalanobis_distance, map_from_odom, predict_fix
 from deviloc_ros.tracking.odometry import Odometer, Odometry
 from deviloc_ros.tracking.tracker import Tracker, TrackingState, isotropic_covariance
+from deviloc_ros.types import Prior
 
 CONFIG = TrackingConfig(confirmations=3)
 TIGHT = isotropic_covariance(0.01, 0.002)
@@ -276,14 +277,19 @@ def test_prior_is_the_camera_where_odometry_has_the_robot(localized):
 
 
 def test_misses_and_contradictions_widen_the_search_to_the_whole_map(localized):
-    localized.count_miss()
-    assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is not None
-    localized.count_miss()
-    assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is None
+    def prior() -> Prior:
+        return localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE)
+
+    localized.missed()
+    assert not prior().everywhere
+    localized.missed()
+    assert prior().everywhere and close(prior().cam_from_world, CAM_FROM_BASE * planar(1.0).inverse())
     assert observe(localized, 11.0, 1.0, 0.0) is Status.ACCEPTED
-    assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is not None
+    assert not prior().everywhere
     observe(localized, 11.1, 50.0, 0.0)
-    assert localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE) is None
+    assert prior().everywhere and close(prior().cam_from_world, CAM_FROM_BASE * planar(1.0).inverse())
+    (other,) = prior().others
+    assert close(other, CAM_FROM_BASE * planar(50.0).inverse())
 
 
 def test_a_hint_narrows_the_search_but_is_no_fix():

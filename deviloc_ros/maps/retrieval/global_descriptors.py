@@ -128,9 +128,16 @@ def sample_for_retrieval(features: Features) -> Features:
     """Return what a global descriptor is made of: all keypoints, or a fixed sample of the cells of a dense matcher."""
     if features.fine is None:
         return features
+    return features[rows_for_retrieval(features)]
+
+
+def rows_for_retrieval(features: Features) -> torch.Tensor:
+    """Return the numbers of the keypoints that retrieval looks at."""
+    if features.fine is None:
+        return torch.arange(len(features), device=features.keypoints.device)
     rows = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:CELLS]
     rows = rows.to(features.keypoints.device)
-    return features[rows[features.scores[rows] > 0]]  # cells that a mask hides have score 0
+    return rows[features.scores[rows] > 0]  # cells that a mask hides have score 0
 
 
 def sample_descriptors(descriptors: Iterable[torch.Tensor], views: int) -> torch.Tensor:

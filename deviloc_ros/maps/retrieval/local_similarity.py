@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
-from deviloc_ros.maps.retrieval.global_descriptors import sample_for_retrieval
+from deviloc_ros.maps.retrieval.global_descriptors import rows_for_retrieval
 from deviloc_ros.matching.neighbours import match_mutual_nearest
 from deviloc_ros.types import Features, ReferenceView
 
@@ -18,10 +18,24 @@ COMPARED = 512  # keypoints of each image
 SELECTIVITY = 8
 
 
-def select_most_similar(query: Features, views: Sequence[ReferenceView], count: int) -> list[ReferenceView]:
-    """Return the `count` views most like a query, best first."""
+def sort_by_similarity(query: Features, views: Sequence[ReferenceView]) -> list[ReferenceView]:
+    """Return the views, those most like a query first."""
     likeness = similarities_to(query, [view.features for view in views])
-    return [views[row] for row in np.argsort(-likeness, kind="stable")[:count]]
+    return [views[row] for row in np.argsort(-likeness, kind="stable")]
+
+
+def match_roughly(query: Features, view: ReferenceView) -> tuple[NDArray, NDArray]:
+    """Return (M, 2) keypoints of a query and the (M, 3) points [m] of a view's that are nearest, and they to these.
+
+    Of the best keypoints only, and without a matcher's refinement: they are right to a cell of its feature map.
+    """
+    our_rows, their_rows = rank_keypoints(query), rank_keypoints(view.features)
+    ours, theirs = best_descriptors(query), best_descriptors(view.features)
+    matched, their_matched = match_mutual_nearest(ours, theirs.to(ours))
+    keypoints = query.keypoints[our_rows[matched]].cpu().numpy().astype(float)
+    lifted = view.lifted[their_rows.cpu()[their_matched.cpu()].numpy()]
+    known = lifted.confidence > 0
+    return keypoints[known], lifted.points_in_world[known]
 
 
 def put_same_place_first(query: Features, views: Sequence[ReferenceView], count: int) -> list[ReferenceView]:
@@ -59,6 +73,10 @@ def selective_similarity(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 def best_descriptors(features: Features) -> torch.Tensor:
     """Return (at most COMPARED, C) unit descriptors, of the keypoints with the best scores."""
-    features = sample_for_retrieval(features)
-    best = features.scores.argsort(descending=True, stable=True)[:COMPARED]
-    return F.normalize(features.descriptors[best].float(), dim=1)
+    return F.normalize(features.descriptors[rank_keypoints(features)].float(), dim=1)
+
+
+def rank_keypoints(features: Features) -> torch.Tensor:
+    """Return the numbers of the (at most COMPARED) keypoints with the best scores, of those that retrieval looks at."""
+    rows = rows_for_retrieval(features)
+    return rows[features.scores[rows].argsort(descending=True, stable=True)[:COMPARED]]

@@ -1,0 +1,171 @@
+"""Drive through each scene as often as there are ways to know less, and count what was published."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from deviloc_ros.config import Config, TrackingConfig
+from deviloc_ros.evaluation.metrics import is_wrong_fix
+from deviloc_ros.evaluation.protocols.run import RememberingMatcher
+from deviloc_ros.evaluation.twins.scenes import Frame, TwinScene, load_pixels, make_twin_scenes
+from deviloc_ros.geometry import isotropic_covariance, rotation_distance_deg, translation_distance_m
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.maps.store import Map
+from deviloc_ros.matching import create_matcher
+from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.status import Status
+from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.follower import Follower, Step
+from deviloc_ros.tracking.odometry import Odometry, moved_on
+
+EVENTS = ("", "blanks", "kidnapped")
+BLANKS = (6, 7, 14, 15)  # frames of a drive that show nothing
+KIDNAPPED_AFTER = 12  # images; the drive ends there
+CARRIED_M_PER_S = 1.5  # while the camera is covered
+DRIFT = 0.01  # of odometry, by length
+HINT_ERROR_M, HINT_STD_M, HINT_STD_DEG = 0.4, 0.5, 10.0
+START_NS = 1_000_000_000
+IDENTITY = pycolmap.Rigid3d()  # the robot's base is its camera
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """An image on a drive, None where it shows nothing, and what odometry says."""
+
+    stamp_ns: int
+    frame: Frame | None
+    odometry: Odometry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is known on a drive, and what happens on it."""
+
+    hint: bool
+    odometry: bool
+    event: str
+
+    def __str__(self) -> str:
+        known = [name for name, there in (("hint", self.hint), ("odometry", self.odometry)) if there]
+        return ", ".join([*(known or ["nothing known"]), *([self.event] if self.event else [])])
+
+
+CASES = [Case(*values) for values in product((True, False), (True, False), EVENTS)]
+
+
+def evaluate_twins(data: Path, config: Config, tracking: TrackingConfig, folder: Path | None = None) -> dict[str, Any]:
+    """The counts of every case of every scene. folder: where maps are kept; those that are there are used.
+
+    Raises:
+        SourceError: the data is not there.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        matcher = RememberingMatcher(create_matcher(config.matcher), remember_matches=True)
+        cases = []
+        for scene in make_twin_scenes(data, folder or Path(temporary), Networks(config, matcher)):
+            cases += list(run_scene(scene, config, tracking, matcher))
+    return {"cases": cases}
+
+
+def run_scene(
+    scene: TwinScene, config: Config, tracking: TrackingConfig, matcher: RememberingMatcher
+) -> Iterator[dict[str, Any]]:
+    """Each case of a scene; the images are looked at once."""
+    localizer = Localizer(Map.open(scene.map_folder), config)
+    localizer.matcher = matcher
+    scene = replace(scene, drive=list(map(load_pixels, scene.drive)), elsewhere=list(map(load_pixels, scene.elsewhere)))
+    for case in tqdm(CASES, desc=scene.name, unit="case", dynamic_ncols=True):
+        yield {"name": f"{scene.name}: {case}", **run_case(scene, case, localizer, tracking)}
+
+
+def run_case(scene: TwinScene, case: Case, localizer: Localizer, tracking: TrackingConfig) -> dict[str, Any]:
+    """Drive once, and count."""
+    follower, steps = Follower(localizer, tracking), []
+    moments = list(list_moments(scene, case))
+    if case.hint:
+        follower.hint(make_hint(moments[0]))
+    for moment in moments:
+        pixels = moment.frame.load() if moment.frame else make_blank(scene)
+        stamp_ns = moment.stamp_ns
+        steps.append(follower.follow(pixels, scene.camera, IDENTITY, moment.odometry, stamp_ns, stamp_ns))
+    return count_published(moments, steps)
+
+
+def list_moments(scene: TwinScene, case: Case) -> Iterator[Moment]:
+    """The drive as the robot sees it. Odometry feels no carrying."""
+    frames: list[Frame | None] = [
+        None if case.event == "blanks" and number in BLANKS else frame for number, frame in enumerate(scene.drive)
+    ]
+    if case.event == "kidnapped":
+        frames = [*frames[:KIDNAPPED_AFTER], *[None] * count_carried_frames(scene), *scene.elsewhere]
+    rng, odometry, before = np.random.default_rng(0), Odometry(IDENTITY), frames[0]
+    for number, frame in enumerate(frames):
+        if frame is not None:
+            carried = case.event == "kidnapped" and number == KIDNAPPED_AFTER + count_carried_frames(scene)
+            if not carried:
+                odometry = moved_on(odometry, odometry.odom_from_base * feel_motion(before, frame, rng))
+            before = frame
+        stamp_ns = START_NS + round(number * 1e9 / scene.rate_hz)
+        yield Moment(stamp_ns, frame, odometry if case.odometry else None)
+
+
+def count_carried_frames(scene: TwinScene) -> int:
+    """Return how many images are taken while the robot is carried to the other place."""
+    start, end = scene.drive[KIDNAPPED_AFTER - 1].cam_from_world, scene.elsewhere[0].cam_from_world
+    return round(translation_distance_m(start, end) / CARRIED_M_PER_S * scene.rate_hz)
+
+
+def feel_motion(before: Frame, after: Frame, rng: np.random.Generator) -> pycolmap.Rigid3d:
+    """The motion between two frames as odometry has it."""
+    moved = before.cam_from_world * after.cam_from_world.inverse()
+    error = rng.normal(0, DRIFT, 3)
+    turned = moved.rotation * pycolmap.Rotation3d(error * moved.rotation.angle())
+    return pycolmap.Rigid3d(turned, moved.translation * (1 + error[0]))
+
+
+def make_hint(moment: Moment) -> Fix:
+    """Someone's word for where the robot is at the start."""
+    assert moment.frame is not None
+    truth = moment.frame.cam_from_world.inverse()
+    guess = pycolmap.Rigid3d(truth.rotation, truth.translation + np.array([HINT_ERROR_M, 0.0, 0.0]))
+    return Fix(moment.stamp_ns, guess, isotropic_covariance(HINT_STD_M, np.radians(HINT_STD_DEG)), moment.odometry)
+
+
+def make_blank(scene: TwinScene) -> NDArray:
+    """What a covered camera sees."""
+    return np.full((scene.camera.height, scene.camera.width), 40, np.uint8)
+
+
+def count_published(moments: list[Moment], steps: list[Step]) -> dict[str, Any]:
+    """usable: images that show something. first_right_s: from the start; None if no right pose was published."""
+    published = [(moment, step.fix) for moment, step in zip(moments, steps, strict=True) if step.fix is not None]
+    right = [moment for moment, fix in published if moment.frame and not is_wrong(fix.map_from_base, moment.frame)]
+    return {
+        "usable": sum(moment.frame is not None for moment in moments),
+        "published": len(published),
+        "wrong": len(published) - len(right),
+        "right": len(right),
+        "ambiguous": sum(step.status is Status.AMBIGUOUS for step in steps),
+        "first_right_s": (right[0].stamp_ns - moments[0].stamp_ns) * 1e-9 if right else None,
+        "statuses": dict(Counter(step.status.word for step in steps)),
+    }
+
+
+def is_wrong(map_from_base: pycolmap.Rigid3d, frame: Frame) -> bool:
+    """Whether a published pose is in another place, or turned."""
+    cam_from_world = map_from_base.inverse()
+    return is_wrong_fix(
+        translation_distance_m(cam_from_world, frame.cam_from_world),
+        rotation_distance_deg(cam_from_world, frame.cam_from_world),
+    )

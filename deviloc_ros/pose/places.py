@@ -1,0 +1,50 @@
+"""One image, several places: which of them it fits, whether two are one, and whether one is clearly the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.config import PoseConfig
+from deviloc_ros.geometry import isotropic_covariance, rotation_distance_deg, translation_distance_m
+from deviloc_ros.types import Localized, Place, Result
+
+ONE_PLACE_M, ONE_PLACE_DEG = 0.3, 10.0  # poses that differ by less are two solutions of one place
+# Where a place is seen from less well than its double, it has down to a sixth of its inliers, though it is the right
+# one (rendered rooms). Two places that have nothing in common share less than a fiftieth.
+CLEAR_SHARE = 0.15
+WITHHELD_STD_M, WITHHELD_STD_RAD = 0.3, 0.1  # of a pose that a gate withholds: good enough to find it again
+
+
+def place_of(result: Result, config: PoseConfig) -> Place | None:
+    """Return the place that a result speaks for, also where a gate withholds its pose; None if it fits nowhere."""
+    evidence = result.evidence
+    if evidence.cam_from_world is None or evidence.inliers < config.min_inliers:
+        return None
+    passes = isinstance(result, Localized)
+    covariance = (
+        result.covariance if isinstance(result, Localized) else isotropic_covariance(WITHHELD_STD_M, WITHHELD_STD_RAD)
+    )
+    view = evidence.references[find_main_reference(result)] if evidence.references else ""
+    return Place(evidence.cam_from_world, covariance, evidence.inliers, passes, view)
+
+
+def find_main_reference(result: Result) -> int:
+    """Return which of the references gave most inliers."""
+    evidence = result.evidence
+    of_inliers = evidence.correspondences.references[evidence.inlier_mask]
+    return int(np.bincount(of_inliers.astype(int)).argmax())
+
+
+def are_one_place(one: pycolmap.Rigid3d, other: pycolmap.Rigid3d) -> bool:
+    """Return whether two poses cam_from_world differ by no more than two solutions of one image may."""
+    near = translation_distance_m(one, other) < ONE_PLACE_M
+    return near and rotation_distance_deg(one, other) < ONE_PLACE_DEG
+
+
+def select_comparable(places: Sequence[Place]) -> list[Place]:
+    """Return the places, best first, without those that rest on clearly less than the best of them."""
+    best_first = sorted(places, key=lambda place: -place.inliers)
+    return [place for place in best_first if place.inliers >= CLEAR_SHARE * best_first[0].inliers]

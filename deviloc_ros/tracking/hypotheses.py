@@ -1,0 +1,104 @@
+"""Where the robot may be while nobody knows: places that look alike, carried along odometry until one is left. Pure.
+
+Each image is searched in the whole map and says which places it fits. A place that comes where odometry expects it is
+the same one, seen again. A place that an image does not fit, or fits clearly less than another, has lost that image;
+who has lost `confirmations` more of them than the best is given up. What several places fit equally well tells nothing
+between them, however often it is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from deviloc_ros.config import TrackingConfig
+from deviloc_ros.tracking.fix import Fix, mahalanobis, predict
+from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.tracking.sighting import Seen, Sighting, select_comparable
+
+MOST = 12  # places kept; an image names at most 9
+FAR = 1e6  # sigma: no pair
+
+
+@dataclass(slots=True, eq=False)
+class Hypothesis:
+    """A place where the robot may be.
+
+    last: as it was seen last. images: how many fit it, and may be published. lost: how many fit another clearly better.
+    """
+
+    last: Seen
+    images: int
+    lost: int
+
+
+class Hypotheses:
+    """Those that are left. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self.left: list[Hypothesis] = []
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    @property
+    def images(self) -> int:
+        """Return how many images agree on the place that most agree on."""
+        return max((hypothesis.images for hypothesis in self.left), default=0)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.left.clear()
+
+    def expected(self, stamp_ns: int, odometry: Odometry | None, config: TrackingConfig) -> list[Fix]:
+        """Return where the robot of each should be at a time."""
+        return [predict(hypothesis.last.fix, stamp_ns, odometry, config) for hypothesis in self.left]
+
+    def update(self, sighting: Sighting, config: TrackingConfig) -> None:
+        """Take one image into account, which fits at least one place."""
+        self._forget_old(sighting.stamp_ns, config)
+        before = min((hypothesis.lost for hypothesis in self.left), default=0)
+        rivals = select_comparable(sighting.found)
+        seen_again = self._assign(sighting, config)
+        for number, hypothesis in enumerate(self.left):
+            seen = seen_again.get(number)
+            hypothesis.lost += seen not in rivals
+            if seen is not None:
+                hypothesis.last, hypothesis.images = seen, hypothesis.images + seen.passes
+        known = set(map(id, seen_again.values()))
+        self.left += [Hypothesis(seen, int(seen.passes), before) for seen in rivals if id(seen) not in known]
+        least = min(hypothesis.lost for hypothesis in self.left)
+        self.left = [h for h in self.left if h.lost < least + config.confirmations]
+        self.left.sort(key=lambda hypothesis: (hypothesis.lost, -hypothesis.last.support))
+        del self.left[MOST:]
+
+    def decided(self, sighting: Sighting, config: TrackingConfig) -> Seen | None:
+        """Return the place that is the only one left and was confirmed, if this image of the whole map fits it."""
+        if len(self.left) != 1 or not sighting.everywhere:
+            return None
+        (hypothesis,) = self.left
+        fits = hypothesis.last.fix.stamp_ns == sighting.stamp_ns and hypothesis.last.passes
+        return hypothesis.last if fits and hypothesis.images >= config.confirmations else None
+
+    def _forget_old(self, stamp_ns: int, config: TrackingConfig) -> None:
+        """Drop what was not seen for too long, or was seen later than now."""
+        window_ns = config.confirmation_window_s * 1e9
+        self.left = [h for h in self.left if 0 < stamp_ns - h.last.fix.stamp_ns <= window_ns]
+
+    def _assign(self, sighting: Sighting, config: TrackingConfig) -> dict[int, Seen]:
+        """Return what was seen of each hypothesis, by its number: pairs as near to each other as can be."""
+        if not self.left:
+            return {}
+        expected = self.expected(sighting.stamp_ns, sighting.odometry, config)
+        sigmas = measure_distances(expected, [seen.fix for seen in sighting.found])
+        cost = np.where(sigmas <= config.max_mahalanobis, sigmas, FAR)
+        pairs = zip(*linear_sum_assignment(cost), strict=True)
+        return {int(row): sighting.found[column] for row, column in pairs if cost[row, column] < FAR}
+
+
+def measure_distances(expected: Sequence[Fix], found: Sequence[Fix]) -> np.ndarray:
+    """Return (E, F) how far what was found is from what was expected [sigma]."""
+    return np.array([[mahalanobis(fix, there) for fix in found] for there in expected])

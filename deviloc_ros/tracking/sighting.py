@@ -1,0 +1,84 @@
+"""What one image says of where the robot is: every place that it fits, as fixes of the robot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pycolmap
+
+from deviloc_ros.geometry import move_covariance
+from deviloc_ros.pose.places import CLEAR_SHARE
+from deviloc_ros.tracking.fix import Fix, flattened
+from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.types import Localized, Place, Result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A place that an image fits.
+
+    support: the inliers it rests on. passes: whether its pose may be published. name: for people.
+    """
+
+    fix: Fix
+    support: int = 1
+    passes: bool = True
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """What one image says.
+
+    found: the places that it fits. expected_in_sight: the map's views should show the place where the robot was
+    expected, by geometry. everywhere: places were looked for in the whole map.
+    """
+
+    stamp_ns: int
+    odometry: Odometry | None
+    found: tuple[Seen, ...]
+    expected_in_sight: bool = True
+    everywhere: bool = True
+
+
+def make_sighting(
+    result: Result,
+    base_from_cam: pycolmap.Rigid3d,
+    odometry: Odometry | None,
+    stamp_ns: int,
+    *,
+    is_planar: bool = False,
+) -> Sighting:
+    """Return what a result says of the robot, which drives on the plane z = 0 of the map if `is_planar`."""
+    evidence = result.evidence
+    places = evidence.places
+    if not places and isinstance(result, Localized):  # it was not asked for others
+        places = (Place(result.cam_from_world, result.covariance, evidence.inliers, True, ""),)
+        return Sighting(
+            stamp_ns, odometry, tuple(make_seen(p, base_from_cam, odometry, stamp_ns, is_planar) for p in places)
+        )
+    seen = tuple(make_seen(place, base_from_cam, odometry, stamp_ns, is_planar) for place in places)
+    return Sighting(stamp_ns, odometry, seen, evidence.in_sight, evidence.everywhere)
+
+
+def make_seen(
+    place: Place, base_from_cam: pycolmap.Rigid3d, odometry: Odometry | None, stamp_ns: int, is_planar: bool
+) -> Seen:
+    """Return the robot's pose, and its covariance, from that of its camera."""
+    map_from_cam, cam_from_base = place.cam_from_world.inverse(), base_from_cam.inverse()
+    covariance = move_covariance(map_from_cam, place.covariance, cam_from_base)
+    fix = Fix(stamp_ns, map_from_cam * cam_from_base, covariance, odometry)
+    return Seen(flattened(fix) if is_planar else fix, place.inliers, place.passes, str(place))
+
+
+def with_odometry(sighting: Sighting, odometry: Odometry | None) -> Sighting:
+    """Return the sighting with odometry that arrived later."""
+    found = tuple(replace(seen, fix=replace(seen.fix, odometry=odometry)) for seen in sighting.found)
+    return replace(sighting, odometry=odometry, found=found)
+
+
+def select_comparable(found: Sequence[Seen]) -> list[Seen]:
+    """Return those that do not rest on clearly less than the best of them."""
+    most = max((seen.support for seen in found), default=0)
+    return [seen for seen in found if seen.support >= CLEAR_SHARE * most]
