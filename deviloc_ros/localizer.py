@@ -39,7 +39,7 @@ from deviloc_ros.types import (
     Result,
 )
 
-SEEN_SHARE = 0.1  # a view of which a smaller share should be matched from a pose may see another place
+
 SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # a third and more of the cells where an image was localized
 MOST_RIVALS = 8  # other places looked at for one image
 LEAST_SUPPORT = 0.5  # share of the first pose's inliers; views of one place give three quarters and more
@@ -178,24 +178,15 @@ class Localizer:
         left = alike
         for _ in range(MOST_RIVALS):
             for pose in search.poses:
-                left = self.out_of_sight(left, pose, query.camera)
+                left = self.map.views_out_of_sight(left, pose, query.camera)
             if not left:
                 return
             there = left[0]
-            left = self.out_of_sight(left[1:], there.cam_from_world, query.camera)
+            left = self.map.views_out_of_sight(left[1:], there.cam_from_world, query.camera)
             with query.watch.stage("rivals"):
                 rough = solve_roughly(*match_roughly(query.features, there), query.camera, self.config.pose)
             if rough is not None:
                 search.results.append(self.localize_at(rough[0], query))
-
-    def out_of_sight(
-        self, views: list[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera
-    ) -> list[ReferenceView]:
-        """Return the views that see nothing of what is seen from a pose."""
-        if not views:
-            return []
-        seen = self.map.shown_from(views, cam_from_world, camera).sum(1)
-        return [view for view, share in zip(views, seen, strict=True) if share < SEEN_SHARE]
 
     def is_in_sight(self, views: list[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera) -> bool:
         """Return whether views should match what is seen from a pose, by geometry."""

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deviloc_ros.commands.flags.common import parse_above_zero
+
+if TYPE_CHECKING:
+    from deviloc_ros.maps.look_alikes import LookAlikes
+
+MOST_PRINTED = 5  # pairs of places that look alike
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -87,15 +94,26 @@ def run_report(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.maps.self_localization import Tolerance
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.inspect import find_problems
+    from deviloc_ros.maps.look_alikes import find_look_alikes
     from deviloc_ros.maps.store import Map
 
     if not options.output.parent.is_dir():
         raise ValueError(f"--output {options.output}: there is no folder {options.output.parent}")
     localizer = Localizer(Map.open(options.map))
     quality = inspect_views(localizer, Tolerance(options.within_m, options.within_deg))
-    options.output.write_text(make_map_report(localizer, quality, list(find_problems(options.map))))
+    look_alikes = find_look_alikes(localizer.map, localizer.config)
+    options.output.write_text(make_map_report(localizer, quality, list(find_problems(options.map)), look_alikes))
     print(f"{options.map}: {map_verdict(quality)} {options.output}")
+    print_look_alikes(look_alikes)
     return 0
+
+
+def print_look_alikes(look_alikes: Sequence[LookAlikes]) -> None:
+    """Print the pairs of places that look most alike."""
+    for pair in look_alikes[:MOST_PRINTED]:
+        print(f"places that look alike: {pair}")
+    if len(look_alikes) > MOST_PRINTED:
+        print(f"and {len(look_alikes) - MOST_PRINTED} more pairs of places that look alike")
 
 
 def run_drop(options: argparse.Namespace) -> int:

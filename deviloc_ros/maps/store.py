@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 VIEWS_IN_MEMORY, BYTES_IN_MEMORY = 512, 2 << 30
 NEARBY_PER_REFERENCE = 3  # views near the prior that are looked at for each one taken
 NEARBY_IN_SHORTLIST = 100  # of which these are chosen, by what they should show of the query
+SEEN_SHARE = 0.1  # a view of which a smaller share should be matched from a pose may see another place
 POINTS_SEEN, SEEN_IN_MEMORY = 128, 10_000  # points of a view, and views of which they are kept: 30 MB
 
 __all__ = ["Map", "MapError", "ViewRecord"]
@@ -188,6 +189,19 @@ class Map:
         assert descriptor is not None  # `describe_with` has seen to it
         rows = retrieval.nearest(descriptor.describe(gray, query), max(config.shortlist, config.references))
         return sort_by_similarity(query, [self.view(int(row)) for row in rows])
+
+    def views_out_of_sight(
+        self, views: Sequence[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera
+    ) -> list[ReferenceView]:
+        """Return those of some views that see nothing of what is seen from a pose."""
+        if not views:
+            return []
+        seen = self.shown_from(views, cam_from_world, camera).sum(1)
+        return [view for view, share in zip(views, seen, strict=True) if share < SEEN_SHARE]
+
+    def number_of(self, name: str) -> int:
+        """Return the number of a view by its name. Raises KeyError."""
+        return self._numbers[name]
 
     def shown_from(self, views: Sequence[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera) -> NDArray:
         """Return (V, cells) shares of what each view sees that should be matched from a pose: see `predict_shown`."""

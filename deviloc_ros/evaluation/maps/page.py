@@ -15,6 +15,7 @@ from deviloc_ros.evaluation.report.trajectories import outline_map
 from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.inspect import describe_map
+from deviloc_ros.maps.look_alikes import LookAlikes
 from deviloc_ros.maps.store import Map
 
 HOW = (
@@ -28,6 +29,10 @@ HARD = (
     "Views that the others do not localize well: a robot that looks the same way here will have a hard time. More "
     "images between such a view and its neighbour help (update-map)."
 )
+ALIKE = (
+    "An image of the one place fits the other as well. A robot that does not know where it is waits here until it sees "
+    "what tells them apart, or is told its pose (initialpose). Something of its own in each of them helps."
+)
 MUTUAL = "Views without a pose count as misses. The dotted line is the error up to which a view counts as localized."
 LANDMARKS = (
     "Landmarks are points triangulated from several views; the 3D points of all keypoints come from them. Few "
@@ -40,7 +45,9 @@ CONFIDENCE = (
 MOST_LISTED = figures.MOST_NUMBERS
 
 
-def make_map_report(localizer: Localizer, quality: MapQuality, problems: Sequence[str]) -> str:
+def make_map_report(
+    localizer: Localizer, quality: MapQuality, problems: Sequence[str], look_alikes: Sequence[LookAlikes]
+) -> str:
     """Make the page of one map; `problems` is what `map check` found."""
     introduction = make_paragraph(map_verdict(quality), "verdict") + make_paragraph(HOW, "soft")
     config = localizer.config
@@ -50,6 +57,7 @@ def make_map_report(localizer: Localizer, quality: MapQuality, problems: Sequenc
         make_cards(map_headline(localizer.map, quality)),
         make_section("What it covers", COVERAGE, [plan]),
         list_hard_places(quality),
+        list_look_alikes(look_alikes),
         make_section("Each view from the others", MUTUAL, [
             ("Share of views whose position was found within an error.", figures.draw_position_errors(quality)),
             ("How many matches agree with the pose, by how far the nearest other view is.",
@@ -117,6 +125,15 @@ def describe_hard_place(view: ViewQuality) -> str:
         turned = f"turned by {view.angle_deg:.0f} deg"
         beside = f"The nearest other view, {view.neighbour}, is {view.distance_m:.2f} m away and {turned}."
     return f"{view.name}: {explain_outcome(view)}, {view.inliers} inliers. It is at {where} m. {beside}"
+
+
+def list_look_alikes(look_alikes: Sequence[LookAlikes]) -> str:
+    """Make the list of places that look alike."""
+    heading = "<h2>Places that look alike</h2>"
+    if not look_alikes:
+        return heading + make_paragraph("None: no view fits where another place is seen.")
+    rows = [(f"{pair.view} and {pair.other}", f"{pair.apart_m:.2f} m", str(pair.agreeing)) for pair in look_alikes]
+    return heading + make_paragraph(ALIKE) + make_table(("views", "apart", "keypoints that agree"), rows[:MOST_LISTED])
 
 
 def name_poorest(quality: MapQuality) -> str:

@@ -9,6 +9,7 @@ from small_maps import reference_view, write_map
 
 from deviloc_ros.cli import main
 from deviloc_ros.evaluation.maps.page import make_map_report
+from deviloc_ros.maps.look_alikes import LookAlikes
 from deviloc_ros.evaluation.maps.quality import MapQuality, inspect_views
 from deviloc_ros.evaluation.maps.self_localization import Tolerance
 from deviloc_ros.localizer import Localizer
@@ -32,8 +33,8 @@ def pages(localizer, quality) -> dict[str, str]:
     assert any(view.outcome.translation_m > STRICT.translation_m for view in quality.views)
     strict = MapQuality(quality.views, STRICT)
     return {
-        "lenient": make_map_report(localizer, quality, []),
-        "strict": make_map_report(localizer, strict, ["<b>torn</b>"]),
+        "lenient": make_map_report(localizer, quality, [], []),
+        "strict": make_map_report(localizer, strict, ["<b>torn</b>"], [LookAlikes("view <a>", "view b", 120, 10.0)]),
     }
 
 

@@ -1,0 +1,76 @@
+"""Find places of one map that look alike: an image of one of them fits the other as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deviloc_ros.config import Config
+from deviloc_ros.geometry import translation_distance_m
+from deviloc_ros.maps.retrieval.local_similarity import match_roughly, sort_by_similarity
+from deviloc_ros.maps.store import Map
+from deviloc_ros.pose.solve import solve_roughly
+from deviloc_ros.types import ReferenceView
+
+
+@dataclass(frozen=True, slots=True)
+class LookAlikes:
+    """Name two views of different places that look alike.
+
+    agreeing: keypoints of the first that agree on a pose among the points of the second. apart_m: between the cameras.
+    """
+
+    view: str
+    other: str
+    agreeing: int
+    apart_m: float
+
+    def __str__(self) -> str:
+        return f"{self.view} and {self.other}, {self.apart_m:.1f} m apart ({self.agreeing} keypoints agree)"
+
+
+def find_look_alikes(reference_map: Map, config: Config) -> list[LookAlikes]:
+    """Return pairs of views of different places that look alike, most so first; each pair of places once.
+
+    A minute for some hundred views. Raises MapError if a file is damaged.
+    """
+    found = sorted(compare_all(reference_map, config), key=lambda pair: -pair.agreeing)
+    once: list[LookAlikes] = []
+    for pair in found:
+        if not any(are_same_places(reference_map, pair, other) for other in once):
+            once.append(pair)
+    return once
+
+
+def compare_all(reference_map: Map, config: Config) -> Iterator[LookAlikes]:
+    """Yield for each view those that look like it, are out of sight of it, and agree with it on a pose."""
+    retrieval = reference_map.retrieval()
+    for number in range(len(reference_map)):
+        view = reference_map.view(number)
+        rows = retrieval.nearest(retrieval.descriptors[number].float(), config.retrieval.shortlist)
+        others = [reference_map.view(int(row)) for row in rows if row != number]
+        elsewhere = reference_map.views_out_of_sight(others, view.cam_from_world, view.camera)
+        for other in sort_by_similarity(view.features, elsewhere):
+            rough = solve_roughly(*match_roughly(view.features, other), view.camera, config.pose)
+            if rough is not None:
+                yield LookAlikes(view.name, other.name, rough[1], distance_m(view, other))
+
+
+def are_same_places(reference_map: Map, pair: LookAlikes, other: LookAlikes) -> bool:
+    """Return whether two pairs of views show the same two places, in whichever order."""
+    a, b = (reference_map.view(reference_map.number_of(name)) for name in (pair.view, pair.other))
+    c, d = (reference_map.view(reference_map.number_of(name)) for name in (other.view, other.other))
+    return any(
+        is_in_sight(reference_map, one, first) and is_in_sight(reference_map, two, second)
+        for one, first, two, second in ((a, c, b, d), (a, d, b, c))
+    )
+
+
+def is_in_sight(reference_map: Map, view: ReferenceView, of: ReferenceView) -> bool:
+    """Return whether a view sees some of what another sees."""
+    return not reference_map.views_out_of_sight([view], of.cam_from_world, of.camera)
+
+
+def distance_m(one: ReferenceView, other: ReferenceView) -> float:
+    """Return the distance between two cameras [m]."""
+    return translation_distance_m(one.cam_from_world, other.cam_from_world)
