@@ -39,7 +39,6 @@ from deviloc_ros.types import (
     Result,
 )
 
-
 SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # a third and more of the cells where an image was localized
 MOST_RIVALS = 8  # other places looked at for one image
 LEAST_SUPPORT = 0.5  # share of the first pose's inliers; views of one place give three quarters and more

@@ -18,7 +18,7 @@ from deviloc_ros.commands.flags.common import (
     read_config,
     step_of,
 )
-from deviloc_ros.config import LIFTS, MATCHERS, Config, change_config
+from deviloc_ros.config import LIFTS, MATCHERS, Config, TrackingConfig, change_config
 from deviloc_ros.evaluation import (
     BODY_IN_VIEW,
     CALIBRATION_PROTOCOLS,
@@ -26,6 +26,7 @@ from deviloc_ros.evaluation import (
     PROTOCOLS,
     RETRIEVALS,
     TRUE_POSE,
+    TWINS,
 )
 
 
@@ -36,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="PROTOCOL",
         help=f"{', '.join(PROTOCOLS)}, or all (these); {', '.join(JOINED_PROTOCOLS + CALIBRATION_PROTOCOLS)}; "
-        f"{BODY_IN_VIEW}: with a part of the robot in every picture",
+        f"{BODY_IN_VIEW}: with a part of the robot in every picture; {TWINS}: among places that look alike",
     )
     add_data(parser)
     parser.add_argument(
@@ -76,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
     config = read_config(options)
     if BODY_IN_VIEW in options.protocols:
         return run_body_in_view(options, config)
+    if TWINS in options.protocols:
+        return run_twins(options, config)
     if options.references:
         config = change_config(config, retrieval={"references": options.references})
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
@@ -94,6 +97,19 @@ def run(options: argparse.Namespace) -> int:
         covariance.draw_nees(options.covariance, nees)
     if options.json:
         options.json.write_text(json.dumps(summaries if len(summaries) > 1 else summaries[0], indent=1))
+    return 0
+
+
+def run_twins(options: argparse.Namespace, config: Config) -> int:
+    """Drive through places that look alike, and count what is published. Raises ValueError: it is run by itself."""
+    from deviloc_ros.evaluation.twins.run import evaluate_twins, format_cases
+
+    if len(options.protocols) > 1:
+        raise ValueError(f"{TWINS} has a table of its own: run it by itself")
+    figures = evaluate_twins(options.data, config, TrackingConfig())
+    print(format_cases(figures))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
     return 0
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.tracking.fix import Fix, mahalanobis, predict
+from deviloc_ros.tracking.fix import Fix, mahalanobis_distance, predict_fix
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.sighting import Seen, Sighting, select_comparable
 
@@ -55,7 +55,7 @@ class Hypotheses:
 
     def expected(self, stamp_ns: int, odometry: Odometry | None, config: TrackingConfig) -> list[Fix]:
         """Return where the robot of each should be at a time."""
-        return [predict(hypothesis.last.fix, stamp_ns, odometry, config) for hypothesis in self.left]
+        return [predict_fix(hypothesis.last.fix, stamp_ns, odometry, config) for hypothesis in self.left]
 
     def update(self, sighting: Sighting, config: TrackingConfig) -> None:
         """Take one image into account, which fits at least one place."""
@@ -101,4 +101,4 @@ class Hypotheses:
 
 def measure_distances(expected: Sequence[Fix], found: Sequence[Fix]) -> np.ndarray:
     """Return (E, F) how far what was found is from what was expected [sigma]."""
-    return np.array([[mahalanobis(fix, there) for fix in found] for there in expected])
+    return np.array([[mahalanobis_distance(fix, there) for fix in found] for there in expected])

@@ -9,7 +9,7 @@ import pycolmap
 
 from deviloc_ros.geometry import move_covariance
 from deviloc_ros.pose.places import CLEAR_SHARE
-from deviloc_ros.tracking.fix import Fix, flattened
+from deviloc_ros.tracking.fix import Fix, flatten
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.types import Localized, Place, Result
 
@@ -69,7 +69,7 @@ def make_seen(
     map_from_cam, cam_from_base = place.cam_from_world.inverse(), base_from_cam.inverse()
     covariance = move_covariance(map_from_cam, place.covariance, cam_from_base)
     fix = Fix(stamp_ns, map_from_cam * cam_from_base, covariance, odometry)
-    return Seen(flattened(fix) if is_planar else fix, place.inliers, place.passes, str(place))
+    return Seen(flatten(fix) if is_planar else fix, place.inliers, place.passes, str(place))
 
 
 def with_odometry(sighting: Sighting, odometry: Odometry | None) -> Sighting:

@@ -14,7 +14,7 @@ import pycolmap
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.geometry import isotropic_covariance
 from deviloc_ros.status import Status
-from deviloc_ros.tracking.fix import Fix, largest_stds, mahalanobis_distance, map_from_odom
+from deviloc_ros.tracking.fix import Fix, largest_stds, mahalanobis_distance, map_from_odom, predict_fix
 from deviloc_ros.tracking.hypotheses import Hypotheses
 from deviloc_ros.tracking.odometry import CLOCK_JUMP_NS, Odometry
 from deviloc_ros.tracking.sighting import Seen, Sighting, select_comparable

@@ -280,9 +280,9 @@ def test_misses_and_contradictions_widen_the_search_to_the_whole_map(localized):
     def prior() -> Prior:
         return localized.prior(11 * SECOND, odometry(0), CAM_FROM_BASE)
 
-    localized.missed()
+    localized.count_miss()
     assert not prior().everywhere
-    localized.missed()
+    localized.count_miss()
     assert prior().everywhere and close(prior().cam_from_world, CAM_FROM_BASE * planar(1.0).inverse())
     assert observe(localized, 11.0, 1.0, 0.0) is Status.ACCEPTED
     assert not prior().everywhere

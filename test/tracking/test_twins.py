@@ -12,9 +12,9 @@ from deviloc_ros.config import TrackingConfig
 from deviloc_ros.geometry import isotropic_covariance, translation_distance_m
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
-from deviloc_ros.tracking.odometry import Odometry, moved_on
+from deviloc_ros.tracking.odometry import Odometry, move_straight
 from deviloc_ros.tracking.sighting import Seen, Sighting
-from deviloc_ros.tracking.tracker import State, Tracker
+from deviloc_ros.tracking.tracker import Tracker, TrackingState
 
 CONFIG = TrackingConfig()
 TIGHT = isotropic_covariance(0.01, 0.002)
@@ -76,7 +76,7 @@ class Drive:
         for _ in range(images):
             step = planar(0.08, 0.0, self.rng.uniform(-0.05, 0.05))
             self.pose = self.pose * step
-            self.odometer = moved_on(self.odometer, self.odometer.odom_from_base * step)
+            self.odometer = move_straight(self.odometer, self.odometer.odom_from_base * step)
             self.see(blank)
 
     def carry_to(self, pose, in_copy: bool, images: int) -> None:
@@ -90,7 +90,7 @@ class Drive:
         stamp_ns = (self.number + 1) * PERIOD_NS
         prior = self.tracker.prior(stamp_ns, odometry, IDENTITY)
         if blank:
-            self.tracker.missed()
+            self.tracker.count_miss()
         else:
             self.usable += 1
             sighting = self.world.look(self.number, self.pose, self.in_copy, prior, odometry)
@@ -101,7 +101,7 @@ class Drive:
                     is_right = translation_distance_m(fix.map_from_base.inverse(), self.pose.inverse()) < 0.5
                     self.right, self.wrong = self.right + is_right, self.wrong + (not is_right)
             else:
-                self.tracker.missed()
+                self.tracker.count_miss()
         self.number += 1
 
 
@@ -133,7 +133,7 @@ def test_nobody_knows_which_of_two_copies_it_is(seed, apart_m, odometry):
     robot = drive(seed, apart_m, hint=False, odometry=odometry)
     robot.go(30)
     assert robot.wrong == robot.right == 0 and set(robot.statuses) == {Status.AMBIGUOUS}
-    assert robot.tracker.state(robot.number * PERIOD_NS) is State.UNLOCALIZED
+    assert robot.tracker.state(robot.number * PERIOD_NS) is TrackingState.UNLOCALIZED
 
 
 @few

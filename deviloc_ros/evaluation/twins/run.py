@@ -18,6 +18,7 @@ from tqdm import tqdm
 from deviloc_ros.config import Config, TrackingConfig
 from deviloc_ros.evaluation.metrics import is_wrong_fix
 from deviloc_ros.evaluation.protocols.run import RememberingMatcher
+from deviloc_ros.evaluation.summary_table import align_table
 from deviloc_ros.evaluation.twins.scenes import Frame, TwinScene, load_pixels, make_twin_scenes
 from deviloc_ros.geometry import isotropic_covariance, rotation_distance_deg, translation_distance_m
 from deviloc_ros.localizer import Localizer
@@ -27,7 +28,7 @@ from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Follower, Step
-from deviloc_ros.tracking.odometry import Odometry, moved_on
+from deviloc_ros.tracking.odometry import Odometry, move_straight
 
 EVENTS = ("", "blanks", "kidnapped")
 BLANKS = (6, 7, 14, 15)  # frames of a drive that show nothing
@@ -114,7 +115,7 @@ def list_moments(scene: TwinScene, case: Case) -> Iterator[Moment]:
         if frame is not None:
             carried = case.event == "kidnapped" and number == KIDNAPPED_AFTER + count_carried_frames(scene)
             if not carried:
-                odometry = moved_on(odometry, odometry.odom_from_base * feel_motion(before, frame, rng))
+                odometry = move_straight(odometry, odometry.odom_from_base * feel_motion(before, frame, rng))
             before = frame
         stamp_ns = START_NS + round(number * 1e9 / scene.rate_hz)
         yield Moment(stamp_ns, frame, odometry if case.odometry else None)
@@ -160,6 +161,16 @@ def count_published(moments: list[Moment], steps: list[Step]) -> dict[str, Any]:
         "first_right_s": (right[0].stamp_ns - moments[0].stamp_ns) * 1e-9 if right else None,
         "statuses": dict(Counter(step.status.word for step in steps)),
     }
+
+
+def format_cases(figures: dict[str, Any]) -> str:
+    """Return a table for a terminal, a line for each case."""
+    columns = ("usable", "published", "wrong", "right", "ambiguous", "first_right_s")
+    rows = [
+        (one["name"], *(f"{one[name]:g}" if one[name] is not None else "-" for name in columns))
+        for one in figures["cases"]
+    ]
+    return align_table(("case", *columns), rows)
 
 
 def is_wrong(map_from_base: pycolmap.Rigid3d, frame: Frame) -> bool:

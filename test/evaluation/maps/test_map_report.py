@@ -9,10 +9,10 @@ from small_maps import reference_view, write_map
 
 from deviloc_ros.cli import main
 from deviloc_ros.evaluation.maps.page import make_map_report
-from deviloc_ros.maps.look_alikes import LookAlikes
 from deviloc_ros.evaluation.maps.quality import MapQuality, inspect_views
 from deviloc_ros.evaluation.maps.self_localization import Tolerance
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.maps.look_alikes import LookAlikes
 
 STRICT = Tolerance(0.004, 2.0)
 
