@@ -341,7 +341,7 @@ class TrackingConfig(Checked):
         75.0, "reference views turned less than this from the prediction are searched", low=1.0, high=180.0
     )
     global_search_after: int = param(
-        2, "frames that fail near the prediction before the whole map is searched", low=1, high=1000
+        2, "frames that fail near the prediction before the whole map is searched as well", low=1, high=1000
     )
     smoothing_s: float = param(
         0.0, "time constant that spreads small corrections of map->odom; 0 applies them at once", low=0.0, high=60.0
