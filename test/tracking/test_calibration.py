@@ -85,7 +85,7 @@ def checked(given, window=None):
 
 def test_many_images_tell_what_one_does_not():
     noise = np.random.default_rng(0).normal(0, 0.015, 40)
-    found = checked(fits(1.03 + noise)).found
+    found = checked(fits(1.03 + noise)).median_fit
     assert found.images == 40 and found.scale == pytest.approx(1.03, abs=0.01)
     assert found.std == pytest.approx(1.2533 * 0.015 / 40**0.5, rel=0.4)
     complaint = checked(fits(1.03 + noise)).complaint(0.01)
@@ -94,15 +94,15 @@ def test_many_images_tell_what_one_does_not():
 
 
 def test_few_images_and_images_from_one_place_say_nothing():
-    assert checked(fits([1.05] * (LEAST_IMAGES - 1))).found is None
-    assert checked(fits([1.05] * 100, step_m=0.001)).found is None  # together the hundred are half of five percent
-    assert checked([None] * 100).found is None
+    assert checked(fits([1.05] * (LEAST_IMAGES - 1))).median_fit is None
+    assert checked(fits([1.05] * 100, step_m=0.001)).median_fit is None  # together the hundred are half of five percent
+    assert checked([None] * 100).median_fit is None
     assert checked([]).complaint(0.0) == ""
 
 
 def test_only_the_last_images_count_and_a_new_camera_starts_anew():
     check = checked(fits([1.2] * 50 + [1.0] * 50), window=50)
-    assert check.median_fit.scale == pytest.approx(1.0) and check.found.images == 50
+    assert check.median_fit.scale == pytest.approx(1.0) and check.median_fit.images == 50
     check.clear_fits()
     assert check.median_fit is None
 

@@ -110,7 +110,7 @@ def list_moments(scene: TwinScene, case: Case) -> Iterator[Moment]:
     ]
     if case.event == "kidnapped":
         frames = [*frames[:KIDNAPPED_AFTER], *[None] * count_carried_frames(scene), *scene.elsewhere]
-    rng, odometry, before = np.random.default_rng(0), Odometry(IDENTITY), frames[0]
+    rng, odometry, before = np.random.default_rng(0), Odometry(IDENTITY), scene.drive[0]
     for number, frame in enumerate(frames):
         if frame is not None:
             carried = case.event == "kidnapped" and number == KIDNAPPED_AFTER + count_carried_frames(scene)
