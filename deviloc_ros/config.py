@@ -181,10 +181,18 @@ class AggregationConfig(Checked):
 class PoseConfig(Checked):
     """Configure how a pose is solved from 2D-3D correspondences, and when it is believed."""
 
-    max_reprojection_error_px: float = param(12.0, "RANSAC inlier threshold", low=0.5, high=50.0)
-    max_residual_px: float = param(8.0, "inlier threshold and Tukey scale of the refinement", low=0.5, high=50.0)
+    max_reprojection_error_px: float = param(
+        12.0,
+        "RANSAC inlier threshold, of xfeat in images of 640 px and more: it shrinks with smaller images and with more "
+        "exact matchers",
+        low=0.5,
+        high=50.0,
+    )
+    max_residual_px: float = param(
+        8.0, "inlier threshold and Tukey scale of the refinement, as the one above", low=0.5, high=50.0
+    )
     max_depth_discount: float = param(
-        3.0,
+        10.0,
         "how many times less a residual may count along the epipolar line, on which the uncertain depth of its point "
         "moves it; 1 takes depths as certain",
         low=1.0,
@@ -196,17 +204,21 @@ class PoseConfig(Checked):
     min_inliers: int = param(30, "fewer inliers is no pose", low=4, high=100000)
     min_inlier_ratio: float = param(0.1, "a lower share of inliers is no pose", low=0.0, high=1.0)
     min_coverage: float = param(0.1, "share of the image's grid cells that must hold an inlier", low=0.0, high=1.0)
-    max_position_std_m: float = param(
-        0.1,
-        "standard deviation of the position, along its worst axis, above which a pose is not given",
-        low=1e-4,
+    max_position_std: float = param(
+        0.04,
+        "standard deviation of the position, along its worst axis, above which a pose is not given, as a share of the "
+        "distance of what is seen",
+        low=1e-6,
         high=1e4,
     )
-    max_shift_m: float = param(
-        0.035,
-        "a pose is not given if its position moves farther than this, and than its standard deviation, without the "
-        "points in one cell of an 8 x 6 grid over the image",
-        low=1e-4,
+    required_position_std_m: float = param(
+        0.0, "the same in metres, where an application needs it; 0: no such bound", low=0.0, high=1e4
+    )
+    max_shift: float = param(
+        0.014,
+        "a pose is not given if its position moves farther than this share of the distance, and than its standard "
+        "deviation, without the points in one cell of an 8 x 6 grid over the image",
+        low=1e-6,
         high=1e4,
     )
     estimate_focal: bool = param(
@@ -225,8 +237,11 @@ class PoseConfig(Checked):
         low=1e-6,
         high=1e6,
     )
-    min_position_std_m: float = param(
-        0.001, "error of map and calibration: its variance is added to that of the position", low=0.0, high=100.0
+    min_position_std: float = param(
+        0.0004,
+        "error of map and calibration, as a share of the distance: its variance is added to that of the position",
+        low=0.0,
+        high=1.0,
     )
     min_orientation_std_deg: float = param(0.02, "the same for the orientation [deg]", low=0.0, high=180.0)
 

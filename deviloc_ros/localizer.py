@@ -27,6 +27,7 @@ from deviloc_ros.pose.standstill import drop_still_matches
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
+    USUAL_STD_PX,
     Correspondences,
     Evidence,
     Features,
@@ -227,7 +228,8 @@ class Localizer:
             query.matches.update(zip((view.name for view in unmatched), found, strict=True))
         with query.watch.stage("lift"):
             matches = drop_still_matches([query.matches[view.name] for view in references], references)
-            parts = lift_matches(matches, references, self.inference)
+            noise_px = self.matcher.noise_px * float(query.features.scales.mean())
+            parts = lift_matches(matches, references, self.inference, noise_px)
         result = self.solve_groups(parts, references, query.camera, query.watch)
         return query.watch.annotate(result, references=tuple(view.name for view in references))
 
@@ -264,12 +266,15 @@ def choose_supported(found: Localized, again: Result) -> Result:
 
 
 def lift_matches(
-    matches: list[Matches], references: list[ReferenceView], inference: OnlinePointInference | None
+    matches: list[Matches],
+    references: list[ReferenceView],
+    inference: OnlinePointInference | None,
+    noise_px: float = USUAL_STD_PX,
 ) -> list[Correspondences]:
     """Turn 2D-2D matches into 2D-3D correspondences of each reference.
 
     A look-up, since the map holds every keypoint's 3D point; only where the matcher moved the keypoints and the lifting
-    method can follow, they are lifted where they came to lie.
+    method can follow, they are lifted where they came to lie. noise_px: how well the matcher places a match.
     """
     parts = []
     for number, (match, view) in enumerate(zip(matches, references, strict=True)):
@@ -280,7 +285,9 @@ def lift_matches(
         from_here = np.full(len(keypoints), number)
         origins = np.broadcast_to(view.cam_from_world.tgt_origin_in_src(), (len(keypoints), 3))
         points = lifted.points_in_world, lifted.confidence, lifted.depths
-        parts.append(Correspondences(keypoints, *points, from_here, origins))
+        ids = np.append(view.landmarks.ids, -1)[lifted.landmark_rows]
+        stds_px = np.full(len(keypoints), noise_px)
+        parts.append(Correspondences(keypoints, *points, from_here, origins, lifted.depth_stds, stds_px, ids))
     return parts
 
 

@@ -10,9 +10,7 @@ import pycolmap
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import (
-    isotropic_covariance,
-)
+from deviloc_ros.geometry import isotropic_covariance, transform_points
 from deviloc_ros.pose.covariance import grid_cells, largest_shift_m, pose_covariance
 from deviloc_ros.pose.focal_length import contradicts_calibration, fit_focal
 from deviloc_ros.pose.refinement import (
@@ -40,17 +38,25 @@ def apply_gates(
         return Lost(Status.DEGENERATE, "the inliers leave a direction free", evidence)
     focal = fit_focal(points, camera, fitted, cam_from_world, config)
     evidence = replace(evidence, focal=focal)
-    floor = isotropic_covariance(config.min_position_std_m, math.radians(config.min_orientation_std_deg))
+    distance_m = seen_distance_m(evidence, cam_from_world)
+    floor = isotropic_covariance(config.min_position_std * distance_m, math.radians(config.min_orientation_std_deg))
     covariance = config.covariance_scale * covariance + floor
     position_std_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
-    if position_std_m > config.max_position_std_m:
-        return Lost(
-            Status.UNCERTAIN, f"position std {position_std_m:.3f} m above {config.max_position_std_m}", evidence
-        )
+    allowed_m = config.max_position_std * distance_m
+    if config.required_position_std_m > 0:
+        allowed_m = min(allowed_m, config.required_position_std_m)
+    if position_std_m > allowed_m:
+        return Lost(Status.UNCERTAIN, f"position std {position_std_m:.3g} m above {allowed_m:.3g} m", evidence)
     shift_m = largest_shift_m(equations, cells, cam_from_world)
-    if shift_m > max(config.max_shift_m, position_std_m):
-        return Lost(Status.UNSTABLE, f"it moves by {shift_m:.3f} m, position std {position_std_m:.3f} m", evidence)
+    if shift_m > max(config.max_shift * distance_m, position_std_m):
+        return Lost(Status.UNSTABLE, f"it moves by {shift_m:.3g} m, position std {position_std_m:.3g} m", evidence)
     trusted = not config.estimate_focal
     if trusted and focal is not None and contradicts_calibration(focal.scale, focal.std, config.max_focal_error):
         return Lost(Status.MISCALIBRATED, f"{focal}: is the calibration that of this camera?", evidence)
     return Localized(cam_from_world, covariance, evidence)
+
+
+def seen_distance_m(evidence: Evidence, cam_from_world: pycolmap.Rigid3d) -> float:
+    """Return the median depth [m] of the inliers: the length that errors of a position are compared with."""
+    points = evidence.correspondences.points_in_world[evidence.inlier_mask]
+    return float(np.median(transform_points(cam_from_world, points)[:, 2]))
