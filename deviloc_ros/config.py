@@ -227,23 +227,23 @@ class PoseConfig(Checked):
     max_focal_error: float = param(
         0.01,
         "a pose is not given if the image fits a focal length that differs from the camera's by more than this share, "
-        "and by seven standard deviations; not with estimate_focal",
+        "and by 8.5 standard deviations; not with estimate_focal",
         low=0.0,
         high=100.0,
     )
     covariance_scale: float = param(
-        6.0,
+        4.0,
         "factor on the pose covariance, for errors that all points share; calibrated on real images",
         low=1e-6,
         high=1e6,
     )
     min_position_std: float = param(
-        0.0004,
+        0.0001,
         "error of map and calibration, as a share of the distance: its variance is added to that of the position",
         low=0.0,
         high=1.0,
     )
-    min_orientation_std_deg: float = param(0.02, "the same for the orientation [deg]", low=0.0, high=180.0)
+    min_orientation_std_deg: float = param(0.01, "the same for the orientation [deg]", low=0.0, high=180.0)
 
 
 @dataclass(frozen=True, slots=True)
