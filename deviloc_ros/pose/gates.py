@@ -17,7 +17,9 @@ from deviloc_ros.pose.refinement import (
     build_normal_equations,
 )
 from deviloc_ros.status import Status
-from deviloc_ros.types import Evidence, Localized, Lost, Result
+from deviloc_ros.types import Correspondences, Evidence, Localized, Lost, Result
+
+TRIANGLES, LEAST_SAME_SIDE = 300, 0.5  # near all of them for a right pose, near none for that of a mirrored wall
 
 
 def apply_gates(
@@ -31,6 +33,8 @@ def apply_gates(
     if evidence.coverage < config.min_coverage:
         return Lost(Status.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
     points = evidence.correspondences
+    if same_side_share(points[evidence.inlier_mask], cam_from_world) < LEAST_SAME_SIDE:
+        return Lost(Status.NO_CONSENSUS, "it sees the points from behind: is the image mirrored?", evidence)
     equations = build_normal_equations(points, fitted, cam_from_world, config, free_focal=config.estimate_focal)
     cells = grid_cells(points.keypoints[equations.rows], camera)
     covariance = pose_covariance(equations, cells, cam_from_world)
@@ -60,3 +64,20 @@ def seen_distance_m(evidence: Evidence, cam_from_world: pycolmap.Rigid3d) -> flo
     """Return the median depth [m] of the inliers: the length that errors of a position are compared with."""
     points = evidence.correspondences.points_in_world[evidence.inlier_mask]
     return float(np.median(transform_points(cam_from_world, points)[:, 2]))
+
+
+def same_side_share(inliers: Correspondences, cam_from_world: pycolmap.Rigid3d) -> float:
+    """Return the share of triangles of inliers that the camera sees from the side that a reference saw them from.
+
+    The mirror image of a wall fits a camera behind the wall, as exactly as the image fits one before it: from there
+    corners follow each other the other way round.
+    """
+    reference = np.bincount(inliers.references).argmax()
+    of_it = inliers[inliers.references == reference]
+    corners = np.random.default_rng(0).integers(len(of_it), size=(TRIANGLES, 3))
+    points = of_it.points_in_world[corners]
+    seen, was_seen = (
+        np.linalg.det(points - centre) for centre in (cam_from_world.tgt_origin_in_src(), of_it.origins[0])
+    )
+    decided = (seen != 0) & (was_seen != 0)
+    return float((seen * was_seen > 0)[decided].mean()) if decided.any() else 1.0

@@ -139,6 +139,39 @@ def test_a_plane_is_enough():
     assert_near(solve_pnp(with_points(truth.correspondences, on_plane), PINHOLE, PoseConfig()), truth, 1e-4, 1e-3)
 
 
+def wall_beside_a_reference(seed: int, aside_m: float, relief_m: float) -> World:
+    """A wall 4 m away, as a reference saw it from aside, and the query that is the world's camera."""
+    rng = np.random.default_rng(seed)
+    truth = world(seed, count=200)
+    in_cam = PINHOLE.rays(truth.correspondences.keypoints) * rng.uniform(4.0, 4.0 + relief_m, 200)[:, None]
+    world_from_cam = truth.cam_from_world.inverse()
+    points = transform_points(world_from_cam, in_cam)
+    keypoints = PINHOLE.project(in_cam)
+    origin = transform_points(world_from_cam, np.array([[aside_m, 0.0, 0.0]]))
+    return replace(
+        truth,
+        correspondences=replace(
+            truth.correspondences,
+            keypoints=keypoints,
+            points_in_world=points,
+            origins=np.broadcast_to(origin, points.shape),
+        ),
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("aside_m", [-3.0, 0.0, 1.0, 6.0])
+@pytest.mark.parametrize("relief_m", [0.0, 0.05])
+def test_the_mirror_image_of_a_wall_is_no_pose(seed, aside_m, relief_m):
+    wall = wall_beside_a_reference(seed, aside_m, relief_m)
+    assert_near(solve_pnp(wall.correspondences, PINHOLE, PoseConfig()), wall, 1e-2, 1.0)
+    mirrored = wall.correspondences.keypoints * [-1, 1] + [PINHOLE.width - 1, 0]
+    result = solve_pnp(replace(wall.correspondences, keypoints=mirrored), PINHOLE, PoseConfig())
+    assert isinstance(result, Lost)
+    if relief_m == 0:
+        assert "mirrored" in result.detail
+
+
 FORMAL = PoseConfig(covariance_scale=1.0, min_position_std=0.0, min_orientation_std_deg=0.0)
 
 
