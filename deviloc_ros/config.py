@@ -144,6 +144,9 @@ class RetrievalConfig(Checked):
         True,
         "without a prior: a pose that was found is a prior, and the views near it are matched as well; slower",
     )
+    try_turned: bool = param(
+        True, "an image that gives no pose is tried turned by 90, 180 and 270 degrees, too; what worked is tried first"
+    )
     descriptor_file: str = param(
         "",
         "TorchScript file of a learned global descriptor, a program to be trusted; empty: VLAD, learned from the map",
