@@ -144,6 +144,9 @@ class RetrievalConfig(Checked):
         True,
         "without a prior: a pose that was found is a prior, and the views near it are matched as well; slower",
     )
+    try_turned: bool = param(
+        True, "an image that gives no pose is tried turned by 90, 180 and 270 degrees, too; what worked is tried first"
+    )
     descriptor_file: str = param(
         "",
         "TorchScript file of a learned global descriptor, a program to be trusted; empty: VLAD, learned from the map",
@@ -181,10 +184,18 @@ class AggregationConfig(Checked):
 class PoseConfig(Checked):
     """Configure how a pose is solved from 2D-3D correspondences, and when it is believed."""
 
-    max_reprojection_error_px: float = param(12.0, "RANSAC inlier threshold", low=0.5, high=50.0)
-    max_residual_px: float = param(8.0, "inlier threshold and Tukey scale of the refinement", low=0.5, high=50.0)
+    max_reprojection_error_px: float = param(
+        12.0,
+        "RANSAC inlier threshold, of xfeat in images of 640 px and more: it shrinks with smaller images and with more "
+        "exact matchers",
+        low=0.5,
+        high=50.0,
+    )
+    max_residual_px: float = param(
+        8.0, "inlier threshold and Tukey scale of the refinement, as the one above", low=0.5, high=50.0
+    )
     max_depth_discount: float = param(
-        3.0,
+        10.0,
         "how many times less a residual may count along the epipolar line, on which the uncertain depth of its point "
         "moves it; 1 takes depths as certain",
         low=1.0,
@@ -196,17 +207,21 @@ class PoseConfig(Checked):
     min_inliers: int = param(30, "fewer inliers is no pose", low=4, high=100000)
     min_inlier_ratio: float = param(0.1, "a lower share of inliers is no pose", low=0.0, high=1.0)
     min_coverage: float = param(0.1, "share of the image's grid cells that must hold an inlier", low=0.0, high=1.0)
-    max_position_std_m: float = param(
-        0.1,
-        "standard deviation of the position, along its worst axis, above which a pose is not given",
-        low=1e-4,
+    max_position_std: float = param(
+        0.04,
+        "standard deviation of the position, along its worst axis, above which a pose is not given, as a share of the "
+        "distance of what is seen",
+        low=1e-6,
         high=1e4,
     )
-    max_shift_m: float = param(
-        0.035,
-        "a pose is not given if its position moves farther than this, and than its standard deviation, without the "
-        "points in one cell of an 8 x 6 grid over the image",
-        low=1e-4,
+    required_position_std_m: float = param(
+        0.0, "the same in metres, where an application needs it; 0: no such bound", low=0.0, high=1e4
+    )
+    max_shift: float = param(
+        0.014,
+        "a pose is not given if its position moves farther than this share of the distance, and than its standard "
+        "deviation, without the points in one cell of an 8 x 6 grid over the image",
+        low=1e-6,
         high=1e4,
     )
     estimate_focal: bool = param(
@@ -215,20 +230,23 @@ class PoseConfig(Checked):
     max_focal_error: float = param(
         0.01,
         "a pose is not given if the image fits a focal length that differs from the camera's by more than this share, "
-        "and by seven standard deviations; not with estimate_focal",
+        "and by 8.5 standard deviations; not with estimate_focal",
         low=0.0,
         high=100.0,
     )
     covariance_scale: float = param(
-        6.0,
+        4.0,
         "factor on the pose covariance, for errors that all points share; calibrated on real images",
         low=1e-6,
         high=1e6,
     )
-    min_position_std_m: float = param(
-        0.001, "error of map and calibration: its variance is added to that of the position", low=0.0, high=100.0
+    min_position_std: float = param(
+        0.0001,
+        "error of map and calibration, as a share of the distance: its variance is added to that of the position",
+        low=0.0,
+        high=1.0,
     )
-    min_orientation_std_deg: float = param(0.02, "the same for the orientation [deg]", low=0.0, high=180.0)
+    min_orientation_std_deg: float = param(0.01, "the same for the orientation [deg]", low=0.0, high=180.0)
 
 
 @dataclass(frozen=True, slots=True)

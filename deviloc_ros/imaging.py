@@ -193,3 +193,15 @@ def sample_unit_features(features: Features, keypoints: NDArray) -> NDArray:
         return np.zeros((len(keypoints), 0), np.float32)
     at = torch.as_tensor(keypoints, dtype=torch.float32, device=features.dense.device)
     return torch.nn.functional.normalize(sample_map(features.dense, at, features.size), dim=1).cpu().numpy()
+
+
+def turn_image(gray: NDArray, quarter_turns: int) -> NDArray:
+    """Return the image turned counterclockwise, so many times by 90 degrees."""
+    return np.ascontiguousarray(np.rot90(gray, quarter_turns))
+
+
+def turn_pixels_back(pixels: NDArray, quarter_turns: int, size: tuple[int, int]) -> NDArray:
+    """Return where (N, 2) pixels of a turned image lie in the image of (width, height) `size` that it was made of."""
+    x, y = pixels.T
+    right, bottom = size[0] - 1, size[1] - 1
+    return np.stack([(x, y), (right - y, x), (right - x, bottom - y), (y, bottom - x)][quarter_turns % 4], 1)

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, PoseConfig
 from deviloc_ros.geometry import translation_distance_m
-from deviloc_ros.imaging import ImageError, Mask, paint_hidden, read_used, to_gray
+from deviloc_ros.imaging import (
+    ImageError,
+    Mask,
+    paint_hidden,
+    read_used,
+    to_gray,
+    turn_image,
+    turn_pixels_back,
+)
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.lifting.base import OnlinePointInference
 from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
@@ -27,6 +35,7 @@ from deviloc_ros.pose.standstill import drop_still_matches
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
+    USUAL_STD_PX,
     Correspondences,
     Evidence,
     Features,
@@ -41,6 +50,7 @@ from deviloc_ros.types import (
 
 SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # a third and more of the cells where an image was localized
 MOST_RIVALS = 8  # other places looked at for one image
+PATIENCE, RARELY = 3, 8  # images
 LEAST_SUPPORT = 0.5  # share of the first pose's inliers; views of one place give three quarters and more
 
 
@@ -51,7 +61,12 @@ class QueryState:
     features: Features
     camera: Camera
     watch: Stopwatch = field(default_factory=Stopwatch)
+    quarter_turns: int = 0
     matches: dict[str, Matches] = field(default_factory=dict)
+
+    def turn_back(self, keypoints: NDArray) -> NDArray:
+        """Return where (N, 2) pixels of its features lie in the image as it is, not turned."""
+        return turn_pixels_back(keypoints, self.quarter_turns, (self.camera.width, self.camera.height))
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +112,32 @@ class Search:
         )
 
 
+@dataclass(slots=True)
+class Turns:
+    """Remember how images have to be turned, and for how many in a row nothing helped.
+
+    A camera that is mounted sideways stays so. What fits nowhere costs four times as much when it is turned, so after
+    PATIENCE such images only one in RARELY is.
+    """
+
+    usual: int = 0
+    failures: int = 0
+
+    def to_try(self, others: bool) -> list[int]:
+        """Return the quarter turns to try for the next image, in order."""
+        if others and (self.failures < PATIENCE or self.failures % RARELY == 0):
+            return [self.usual, *(turns for turns in range(4) if turns != self.usual)]
+        return [self.usual]
+
+    def note_success(self, quarter_turns: int) -> None:
+        """Note what gave a pose."""
+        self.usual, self.failures = quarter_turns, 0
+
+    def note_failure(self) -> None:
+        """Note that nothing gave one."""
+        self.failures += 1
+
+
 class Localizer:
     """Localize images in one map. It is not thread-safe: one thread owns it."""
 
@@ -108,6 +149,7 @@ class Localizer:
         self.matcher = create_matcher(self.config.matcher)
         self.map.check_matcher(self.config.matcher, self.matcher.weights_id, self.matcher.descriptor_size)
         self.map.describe_with(load_learned_descriptor(self.config.retrieval))
+        self.turns = Turns()
         self.inference = create_online_inference(reference_map.config.lift, self.config.lift)
 
     def localize(
@@ -133,8 +175,32 @@ class Localizer:
             used = read_used(mask or self.mask, (camera.width, camera.height))
         except ImageError as error:
             return Lost(Status.BAD_IMAGE, str(error))
+        results = []
+        for quarter_turns in self.turns.to_try(self.config.retrieval.try_turned):
+            results.append(self.localize_turned(gray, used, quarter_turns, camera, prior, candidates, watch))
+            if isinstance(results[-1], Localized):
+                self.turns.note_success(quarter_turns)
+                return results[-1]
+            if results[-1].reason is Status.AMBIGUOUS:
+                return results[-1]
+        self.turns.note_failure()
+        return results[0]
+
+    def localize_turned(
+        self,
+        gray: NDArray,
+        used: NDArray | None,
+        quarter_turns: int,
+        camera: Camera,
+        prior: Prior | None,
+        candidates: Sequence[str] | None,
+        watch: Stopwatch,
+    ) -> Result:
+        """Localize an image by the features it has when it is turned; its own pixels and camera stay."""
+        gray = turn_image(gray, quarter_turns)
+        used = None if used is None else turn_image(used, quarter_turns)
         with watch.stage("extract"):
-            query = QueryState(self.matcher.extract(gray, used=used), camera, watch)
+            query = QueryState(self.matcher.extract(gray, used=used), camera, watch, quarter_turns)
         if len(query.features) < self.config.pose.min_inliers:
             return Lost(Status.NO_FEATURES, f"{len(query.features)} keypoints", Evidence(stages_ms=watch.stages_ms))
         if candidates is not None:
@@ -183,7 +249,8 @@ class Localizer:
             there = left[0]
             left = self.map.views_out_of_sight(left[1:], there.cam_from_world, query.camera)
             with query.watch.stage("rivals"):
-                rough = solve_roughly(*match_roughly(query.features, there), query.camera, self.config.pose)
+                keypoints, points = match_roughly(query.features, there)
+                rough = solve_roughly(query.turn_back(keypoints), points, query.camera, self.config.pose)
             if rough is not None:
                 search.results.append(self.localize_at(rough[0], query))
 
@@ -224,10 +291,12 @@ class Localizer:
         with query.watch.stage("match"):
             unmatched = [view for view in references if view.name not in query.matches]
             found = self.matcher.match(query.features, [view.features for view in unmatched]) if unmatched else []
+            found = [turn_matches_back(matches, query) for matches in found]
             query.matches.update(zip((view.name for view in unmatched), found, strict=True))
         with query.watch.stage("lift"):
             matches = drop_still_matches([query.matches[view.name] for view in references], references)
-            parts = lift_matches(matches, references, self.inference)
+            noise_px = self.matcher.noise_px * float(query.features.scales.mean())
+            parts = lift_matches(matches, references, self.inference, noise_px)
         result = self.solve_groups(parts, references, query.camera, query.watch)
         return query.watch.annotate(result, references=tuple(view.name for view in references))
 
@@ -252,6 +321,14 @@ def is_near(view: ReferenceView, prior: Prior) -> bool:
     return translation_distance_m(view.cam_from_world, prior.cam_from_world) <= prior.rivals_m + prior.radius_m
 
 
+def turn_matches_back(matches: Matches, query: QueryState) -> Matches:
+    """Return the matches of a turned query where they lie in the query as it is."""
+    moved = matches.moved
+    if moved is not None:
+        moved = replace(moved, query_keypoints=query.turn_back(moved.query_keypoints))
+    return replace(matches, query_keypoints=query.turn_back(matches.query_keypoints), moved=moved)
+
+
 def choose_supported(found: Localized, again: Result) -> Result:
     """Choose between a pose found without a prior and what the views near it say.
 
@@ -264,12 +341,15 @@ def choose_supported(found: Localized, again: Result) -> Result:
 
 
 def lift_matches(
-    matches: list[Matches], references: list[ReferenceView], inference: OnlinePointInference | None
+    matches: list[Matches],
+    references: list[ReferenceView],
+    inference: OnlinePointInference | None,
+    noise_px: float = USUAL_STD_PX,
 ) -> list[Correspondences]:
     """Turn 2D-2D matches into 2D-3D correspondences of each reference.
 
     A look-up, since the map holds every keypoint's 3D point; only where the matcher moved the keypoints and the lifting
-    method can follow, they are lifted where they came to lie.
+    method can follow, they are lifted where they came to lie. noise_px: how well the matcher places a match.
     """
     parts = []
     for number, (match, view) in enumerate(zip(matches, references, strict=True)):
@@ -280,7 +360,9 @@ def lift_matches(
         from_here = np.full(len(keypoints), number)
         origins = np.broadcast_to(view.cam_from_world.tgt_origin_in_src(), (len(keypoints), 3))
         points = lifted.points_in_world, lifted.confidence, lifted.depths
-        parts.append(Correspondences(keypoints, *points, from_here, origins))
+        ids = np.append(view.landmarks.ids, -1)[lifted.landmark_rows]
+        stds_px = np.full(len(keypoints), noise_px)
+        parts.append(Correspondences(keypoints, *points, from_here, origins, lifted.depth_stds, stds_px, ids))
     return parts
 
 

@@ -13,6 +13,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.geometry import STD_PER_MEDIAN
 from deviloc_ros.status import Status
 
 if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
@@ -86,7 +87,9 @@ class Correspondences:
     keypoints: (N, 2) px in the query. points_in_world: (N, 3) m. confidence: (N,) in [0, 1], as `Lifted` has it.
     depths: (N,) m, of each point in the reference it came from: the scale of its uncertainty. references: (N,) which of
     the query's references each came from. origins: (N, 3) m in world, the centre of that reference: a point's depth is
-    uncertain along the ray from there.
+    uncertain along the ray from there. depth_stds: (N,) by how much, relative to it. stds_px: (N,) px, of where a match
+    lies. landmark_ids: (N,) the landmark that a depth rests on, -1 where none is known: those of one landmark err
+    together.
     """
 
     keypoints: NDArray
@@ -95,19 +98,23 @@ class Correspondences:
     depths: NDArray
     references: NDArray
     origins: NDArray
+    depth_stds: NDArray = None  # type: ignore[assignment] # these three are filled in below
+    stds_px: NDArray = None  # type: ignore[assignment]
+    landmark_ids: NDArray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.depth_stds is None:
+            object.__setattr__(self, "depth_stds", depth_stds_from_confidence(self.confidence))
+        if self.stds_px is None:
+            object.__setattr__(self, "stds_px", np.full(len(self.keypoints), USUAL_STD_PX))
+        if self.landmark_ids is None:
+            object.__setattr__(self, "landmark_ids", np.full(len(self.keypoints), -1))
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
     def __getitem__(self, rows: NDArray | slice) -> Correspondences:
-        return Correspondences(
-            self.keypoints[rows],
-            self.points_in_world[rows],
-            self.confidence[rows],
-            self.depths[rows],
-            self.references[rows],
-            self.origins[rows],
-        )
+        return Correspondences(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     @staticmethod
     def concatenate(parts: list[Correspondences]) -> Correspondences:
@@ -116,12 +123,7 @@ class Correspondences:
             nothing, nowhere = np.zeros(0), np.zeros((0, 3))
             return Correspondences(np.zeros((0, 2)), nowhere, nothing, nothing, np.zeros(0, int), nowhere)
         return Correspondences(
-            np.concatenate([p.keypoints for p in parts]),
-            np.concatenate([p.points_in_world for p in parts]),
-            np.concatenate([p.confidence for p in parts]),
-            np.concatenate([p.depths for p in parts]),
-            np.concatenate([p.references for p in parts]),
-            np.concatenate([p.origins for p in parts]),
+            *(np.concatenate([getattr(p, column.name) for p in parts]) for column in fields(Correspondences))
         )
 
 
@@ -130,6 +132,20 @@ RIGHT_DEPTH_ERROR = 0.02
 
 UNKNOWN_DEPTH_STD = 1.0
 """Relative to the depth: what says nothing about it."""
+
+USUAL_STD_PX = 1.75
+"""Of where a keypoint is matched, in x and in y, where nobody said."""
+
+
+def depth_stds_from_confidence(confidence: NDArray) -> NDArray:
+    """Return (N,) standard deviations of depths, relative to them, that (N,) confidence amounts to.
+
+    Errors of inferred depths have heavy tails: on rendered views kept from training those of one confidence are nearly
+    distributed as Cauchy's, P(error < r) = 2 / pi atan(r / m), half of them below m, with r = RIGHT_DEPTH_ERROR. What
+    counts here is their middle, so this is the standard deviation of the normal distribution that also has half of them
+    below m.
+    """
+    return STD_PER_MEDIAN * RIGHT_DEPTH_ERROR / np.tan(np.pi / 2 * np.maximum(confidence, 1e-6))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,15 +183,30 @@ class Lifted:
     """Hold a 3D point for each keypoint of a view.
 
     points_in_world: (N, 3) m. confidence: (N,) in [0, 1], 0 for "not lifted". depths: (N,) m. Point and depth of a
-    keypoint that is not lifted are 0 and must not be used.
+    keypoint that is not lifted are 0 and must not be used. depth_stds: (N,) standard deviation along the view's ray,
+    relative to the depth. landmark_rows: (N,) of the view's landmarks the one that each rests on, -1 where none is
+    known.
     """
 
     points_in_world: NDArray
     confidence: NDArray
     depths: NDArray
+    depth_stds: NDArray = None  # type: ignore[assignment] # these two are filled in below
+    landmark_rows: NDArray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.depth_stds is None:
+            object.__setattr__(self, "depth_stds", depth_stds_from_confidence(self.confidence))
+        if self.landmark_rows is None:
+            object.__setattr__(self, "landmark_rows", np.full(len(self.confidence), -1))
 
     def __getitem__(self, rows: NDArray) -> Lifted:
-        return Lifted(self.points_in_world[rows], self.confidence[rows], self.depths[rows])
+        return Lifted(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    @staticmethod
+    def nothing(count: int) -> Lifted:
+        """Return so many keypoints, none of them lifted."""
+        return Lifted(np.zeros((count, 3)), np.zeros(count), np.zeros(count))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,8 @@ from deviloc_ros.imaging import (
     sample_unit_features,
     to_gray,
     to_tensor,
+    turn_image,
+    turn_pixels_back,
 )
 from deviloc_ros.types import Features
 
@@ -143,3 +145,14 @@ def test_gray_and_bgr_agree_with_their_camera():
 def test_other_images_are_refused_with_their_size(image, message):
     with pytest.raises(ImageError, match=message):
         to_gray(image, SMALL)
+
+
+@pytest.mark.parametrize("quarter_turns", range(4))
+@pytest.mark.parametrize("size", [(7, 4), (1, 5), (6, 6)], ids=str)
+def test_pixels_of_a_turned_image_find_back(size, quarter_turns):
+    """Each pixel holds its own number, so the turned image says which came where."""
+    numbers = np.arange(size[0] * size[1], dtype=np.uint8).reshape(size[::-1])
+    turned = turn_image(numbers, quarter_turns)
+    y, x = np.indices(turned.shape).reshape(2, -1)
+    back = turn_pixels_back(np.stack([x, y], 1), quarter_turns, size)
+    np.testing.assert_array_equal(numbers[back[:, 1], back[:, 0]], turned.ravel())

@@ -1,6 +1,7 @@
 """The whole recipe: right where it knows the place, lost with a reason where it does not."""
 
 import numpy as np
+import pycolmap
 import pytest
 from rooms import room_config
 from worlds import rigid_of
@@ -42,6 +43,30 @@ def test_views_between_the_mapped_ones_are_localized(localizer_of_each_matcher, 
     for image, pose in zip(room.queries, room.query_poses, strict=True):
         result = localizer_of_each_matcher.localize(image, room.camera, Prior(pose) if with_prior else None)
         assert_near(result, pose, 0.03, 0.5)
+
+
+@pytest.mark.parametrize("with_prior", [True, False], ids=["prior", "no prior"])
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_a_camera_mounted_sideways_or_upside_down_is_localized(room_map, room, quarter_turns, with_prior):
+    """Its image is the upright one turned; what worked for one is tried first for the next."""
+    localizer = Localizer(room_map)
+    quarter = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0, 0, -np.pi / 2 * quarter_turns])), np.zeros(3))
+    width, height, (fx, fy, cx, cy) = room.camera.width, room.camera.height, room.camera.params
+    camera = Camera("PINHOLE", height, width, (fy, fx, cy, cx)) if quarter_turns % 2 else room.camera
+    for image, pose in zip(room.queries, room.query_poses, strict=True):
+        turned = quarter * pose
+        result = localizer.localize(np.rot90(image, quarter_turns), camera, Prior(turned) if with_prior else None)
+        assert_near(result, turned, 0.03, 0.5)
+    assert localizer.turns.usual == 4 - quarter_turns
+
+
+def test_an_image_that_fits_nowhere_is_not_turned_each_time(room_map, room):
+    localizer, upright = Localizer(room_map), Localizer(room_map)
+    noise = [RNG(seed).integers(0, 255, (240, 320), np.uint8) for seed in range(5)]
+    tried = [localizer.localize(image, room.camera).evidence.stages_ms for image in noise]
+    assert len(tried) == localizer.turns.failures == 5 and localizer.turns.to_try(True) == [0]
+    upright.turns.failures = 1
+    assert upright.turns.to_try(True) == [0, 1, 2, 3] and upright.turns.to_try(False) == [0]
 
 
 def test_a_result_says_what_it_rests_on(localizer, room):

@@ -6,18 +6,25 @@ A keypoint's answer depends on its reference view alone, never on a query, so li
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pycolmap
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import transform_points
+from deviloc_ros.geometry import STD_PER_MEDIAN, transform_points
 from deviloc_ros.imaging import sample_unit_features
-from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView
+from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView, depth_stds_from_confidence
+
+SAME_PX = 0.1  # between a keypoint and a landmark that was triangulated from it: what rounding leaves
+HIDDEN_SHARE = 0.25  # of a view's landmarks, which tell how far the method is off
+OWN_WORD = 20  # hidden landmarks that what the method says of itself is worth
+FACTORS = (0.2, 20.0)  # of what it says; beyond it the landmarks are wrong, not the method
+LEAST_STD = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +77,14 @@ def to_batch(array: NDArray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, np.float32))[None]
 
 
+def nearest_landmarks(view: LiftInput, count: int) -> tuple[NDArray, NDArray]:
+    """(N, K) distances [px] and (N, K) indices of the K nearest landmarks in the image."""
+    tree = cKDTree(view.landmark_rays[:, :2])
+    count = min(count, len(view.landmark_rays))
+    distances, indices = tree.query(view.rays[:, :2], k=range(1, count + 1))
+    return distances * view.focal_px, indices
+
+
 def lift_and_prepare(
     inference: PointInference,
     features: Features,
@@ -86,7 +101,7 @@ def lift_and_prepare(
     landmark_rays, rays = camera.rays(landmarks.keypoints), camera.rays(features.keypoints.cpu().numpy())
     usable = (in_cam[:, 2] > 1e-6) & np.isfinite(landmark_rays).all(1)
     if not count or (inference.needs_landmarks and not usable.any()):
-        return Lifted(np.zeros((count, 3)), np.zeros(count), np.zeros(count)), {}
+        return Lifted.nothing(count), {}
     visible = np.isfinite(rays).all(1)
     view = LiftInput(
         in_cam[usable],
@@ -101,4 +116,65 @@ def lift_and_prepare(
     lifted = visible & (confidence > 0) & np.isfinite(depths) & (depths > 0)
     depths, confidence = np.where(lifted, depths, 0.0), np.where(lifted, confidence, 0.0)
     points = transform_points(cam_from_world.inverse(), view.rays * depths[:, None])
-    return Lifted(np.where(lifted[:, None], points, 0.0), confidence, depths), inference.prepare(view)
+    result = Lifted(np.where(lifted[:, None], points, 0.0), confidence, depths)
+    if usable.any():
+        result = with_landmarks_in_place(with_stds(result, inference, view), view, landmarks, np.flatnonzero(usable))
+    return result, inference.prepare(view)
+
+
+def with_stds(lifted: Lifted, inference: PointInference, view: LiftInput) -> Lifted:
+    """Return the same, as uncertain as the method says and landmarks that were hidden from it show."""
+    if isinstance(inference, OnlinePointInference):
+        return lifted  # the confidence of such a method is of reprojection, not of depth
+    return replace(lifted, depth_stds=hidden_landmarks_factor(inference, view) * lifted.depth_stds)
+
+
+def hidden_landmarks_factor(inference: PointInference, view: LiftInput) -> float:
+    """Return by what the standard deviations that the method states are to be multiplied in this view.
+
+    A part of the landmarks is hidden and lifted from the others: half of their errors should lie within the median of
+    what is stated. Where few are hidden, the method's own word counts.
+    """
+    order = np.random.default_rng(0).permutation(len(view.landmarks_in_cam))
+    hidden, given = np.split(order, [int(HIDDEN_SHARE * len(order))])
+    if not len(hidden):
+        return 1.0
+    depths, confidence = inference.infer(
+        LiftInput(
+            view.landmarks_in_cam[given],
+            view.landmark_rays[given],
+            view.landmark_features[given],
+            view.landmark_depth_stds[given],
+            view.landmark_rays[hidden],
+            view.landmark_features[hidden],
+            view.focal_px,
+        )
+    )
+    answered = (confidence > 0) & (depths > 0)
+    hidden, depths = hidden[answered], depths[answered]
+    if not len(hidden):
+        return 1.0
+    errors = np.abs(np.log(depths / view.landmarks_in_cam[hidden, 2]))
+    stated = np.hypot(depth_stds_from_confidence(confidence[answered]), view.landmark_depth_stds[hidden])
+    seen = STD_PER_MEDIAN * float(np.median(errors / np.maximum(stated, LEAST_STD)))
+    return float(np.exp(len(hidden) / (len(hidden) + OWN_WORD) * np.log(np.clip(seen, *FACTORS))))
+
+
+def with_landmarks_in_place(lifted: Lifted, view: LiftInput, landmarks: Landmarks, rows: NDArray) -> Lifted:
+    """Return the same, each keypoint with the landmark that it rests on, and not surer than that; what *is* one, is it.
+
+    Such a keypoint has not the landmark's depth on its own ray but the landmark's point, in which the rays of all views
+    meet. rows: (M,) of the landmarks those of `view`.
+    """
+    distances_px, nearest = nearest_landmarks(view, 1)
+    nearest = rows[nearest[:, 0]]
+    given = lifted.confidence > 0
+    itself = given & (distances_px[:, 0] < SAME_PX)
+    own = landmarks.depth_stds[nearest]
+    return Lifted(
+        np.where(itself[:, None], landmarks.points_in_world[nearest], lifted.points_in_world),
+        np.where(itself, 1.0, lifted.confidence),
+        lifted.depths,
+        np.where(itself, own, np.maximum(lifted.depth_stds, own)),
+        np.where(given, nearest, -1),
+    )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from deviloc_ros.config import LiftConfig
-from deviloc_ros.lifting.base import LiftInput, PointInference
+from deviloc_ros.lifting.base import LiftInput, PointInference, nearest_landmarks
 
 
 class LandmarksOnly(PointInference):
@@ -43,11 +42,3 @@ class Interpolation(PointInference):
         confidence = np.exp(-((spread / self.config.max_depth_spread) ** 2))
         confidence[distance_px[:, 0] > self.config.max_neighbour_distance_px] = 0
         return 1 / mean, confidence
-
-
-def nearest_landmarks(view: LiftInput, count: int) -> tuple[NDArray, NDArray]:
-    """Return (N, K) distances [px] and (N, K) indices of the K nearest landmarks in the image."""
-    tree = cKDTree(view.landmark_rays[:, :2])
-    count = min(count, len(view.landmark_rays))
-    distances, indices = tree.query(view.rays[:, :2], k=range(1, count + 1))
-    return distances * view.focal_px, indices

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.io.atomic import replace_on_success
-from deviloc_ros.lifting.base import LiftInput, PointInference, to_batch
-from deviloc_ros.lifting.interpolation import Interpolation, nearest_landmarks
+from deviloc_ros.lifting.base import LiftInput, PointInference, nearest_landmarks, to_batch
+from deviloc_ros.lifting.interpolation import Interpolation
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "pin.safetensors"
 KEYPOINTS_AT_ONCE = 1024

@@ -17,7 +17,7 @@ from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, nearest_by_pose
 from deviloc_ros.maps.store import Map
-from deviloc_ros.types import Lifted, Prior, ReferenceView
+from deviloc_ros.types import Lifted, Prior, ReferenceView, depth_stds_from_confidence
 
 VIEWS_IN_HAND = 64  # neighbours lie near each other in most orders of views
 
@@ -68,8 +68,15 @@ def check_neighbours(
             agrees, weight = compare_with(view, surroundings(other), config)
             agreed += agrees * weight
             said += weight
-        checked.append(replace(view.lifted, confidence=view.lifted.confidence * (1 + agreed) / (1 + said)))
+        checked.append(with_confidence(view.lifted, view.lifted.confidence * (1 + agreed) / (1 + said)))
     return checked
+
+
+def with_confidence(lifted: Lifted, confidence: NDArray) -> Lifted:
+    """Return the same with less confidence, and with depths as much less certain as that says."""
+    before, after = depth_stds_from_confidence(lifted.confidence), depth_stds_from_confidence(confidence)
+    less_certain = np.where(lifted.confidence < 1, after / np.maximum(before, 1e-9), 1.0)  # not what is a landmark
+    return replace(lifted, confidence=confidence, depth_stds=less_certain * lifted.depth_stds)
 
 
 def compare_with(view: ReferenceView, other: LiftedPixels, config: LiftConfig) -> tuple[NDArray, NDArray]:

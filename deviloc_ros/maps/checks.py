@@ -47,6 +47,10 @@ def check_view(arrays: Mapping[str, NDArray], camera: Camera) -> None:
     check_array(arrays, "depths", (count,), DISTANCE)
     if (lifted := arrays["depths"][arrays["confidence"] > 0]).size and not lifted.all():
         raise ValueError("depths: zero, for a keypoint that has a 3D point")
+    if "depth_stds" in arrays:  # not in maps of earlier releases
+        check_array(arrays, "depth_stds", (count,), Range(0.0, 3.4e38))
+        last = count_rows(arrays, "landmark_ids") - 1
+        check_array(arrays, "landmark_rows", (count,), Range(-1, last, "i"))
     check_array(arrays, "descriptors", (count, max(1, *arrays["descriptors"].shape[1:2])), FINITE)
     check_landmark_arrays(arrays, camera)
     for name in arrays:

@@ -46,6 +46,8 @@ def view_to_tensors(view: ReferenceView, landmarks: Landmarks) -> Tensors:
         "points_in_world": torch.from_numpy(view.lifted.points_in_world.astype(np.float32)),
         "confidence": torch.from_numpy(view.lifted.confidence.astype(np.float32)),
         "depths": torch.from_numpy(view.lifted.depths.astype(np.float32)),
+        "depth_stds": torch.from_numpy(view.lifted.depth_stds.astype(np.float32)),
+        "landmark_rows": torch.from_numpy(view.lifted.landmark_rows.astype(np.int32)),
         "landmark_ids": torch.from_numpy(landmarks.ids.astype(np.int64)),
         "landmark_keypoints": torch.from_numpy(landmarks.keypoints.astype(np.float32)),
         "landmark_points_in_world": torch.from_numpy(landmarks.points_in_world.astype(np.float32)),
@@ -116,5 +118,9 @@ def scales_in_both_directions(scales: torch.Tensor) -> torch.Tensor:
 
 
 def lifted_from_tensors(tensors: Tensors) -> Lifted:
-    """Build what the lifting method predicted for a view's keypoints."""
-    return Lifted(tensors["points_in_world"].numpy(), tensors["confidence"].numpy(), tensors["depths"].numpy())
+    """Build what the lifting method predicted for a view's keypoints.
+
+    Maps of earlier releases do not say how uncertain their points are, beyond a confidence.
+    """
+    names = ("points_in_world", "confidence", "depths", "depth_stds", "landmark_rows")
+    return Lifted(**{name: tensors[name].numpy() for name in names if name in tensors})

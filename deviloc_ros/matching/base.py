@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deviloc_ros.types import Features, Matches
+from deviloc_ros.types import USUAL_STD_PX, Features, Matches
 
 
 class Matcher(ABC):
@@ -24,6 +24,8 @@ class Matcher(ABC):
     name: str
     descriptor_size: int
     device: torch.device
+    noise_px: float = USUAL_STD_PX
+    """Standard deviation of where it places a match, in pixels of the image as the network saw it."""
     weights_id: str = ""
     """Tells weights apart that a user can choose; a map is bound to those it was built with."""
 

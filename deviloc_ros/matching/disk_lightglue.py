@@ -41,6 +41,7 @@ class DiskLightGlue(Matcher):
     """Sparse keypoints of a network that sees the whole resolution, matched by attention."""
 
     name = "disk-lightglue"
+    noise_px = 1.2
     descriptor_size = LIGHTGLUE["input_dim"]  # type: ignore[assignment]
 
     def __init__(self, config: MatcherConfig) -> None:

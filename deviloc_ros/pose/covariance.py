@@ -60,7 +60,7 @@ def clustered_covariance(equations: NormalEquations, cells: NDArray) -> NDArray 
         return None
     gradients = np.zeros((len(cells), unknowns))
     np.add.at(gradients, cell_of, equations.gradients)
-    inverse = np.linalg.inv(equations.information)
+    inverse = equations.steepness * np.linalg.inv(equations.information)
     excess = np.trace(inverse @ gradients.T @ gradients) / unknowns * len(cells) / (len(cells) - unknowns)
     return excess * inverse
 

@@ -10,16 +10,16 @@ import pycolmap
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import (
-    isotropic_covariance,
-)
+from deviloc_ros.geometry import isotropic_covariance, transform_points
 from deviloc_ros.pose.covariance import grid_cells, largest_shift_m, pose_covariance
 from deviloc_ros.pose.focal_length import contradicts_calibration, fit_focal
 from deviloc_ros.pose.refinement import (
     build_normal_equations,
 )
 from deviloc_ros.status import Status
-from deviloc_ros.types import Evidence, Localized, Lost, Result
+from deviloc_ros.types import Correspondences, Evidence, Localized, Lost, Result
+
+TRIANGLES, LEAST_SAME_SIDE = 300, 0.5  # near all of them for a right pose, near none for that of a mirrored wall
 
 
 def apply_gates(
@@ -33,6 +33,8 @@ def apply_gates(
     if evidence.coverage < config.min_coverage:
         return Lost(Status.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
     points = evidence.correspondences
+    if same_side_share(points[evidence.inlier_mask], cam_from_world) < LEAST_SAME_SIDE:
+        return Lost(Status.NO_CONSENSUS, "it sees the points from behind: is the image mirrored?", evidence)
     equations = build_normal_equations(points, fitted, cam_from_world, config, free_focal=config.estimate_focal)
     cells = grid_cells(points.keypoints[equations.rows], camera)
     covariance = pose_covariance(equations, cells, cam_from_world)
@@ -40,17 +42,42 @@ def apply_gates(
         return Lost(Status.DEGENERATE, "the inliers leave a direction free", evidence)
     focal = fit_focal(points, camera, fitted, cam_from_world, config)
     evidence = replace(evidence, focal=focal)
-    floor = isotropic_covariance(config.min_position_std_m, math.radians(config.min_orientation_std_deg))
+    distance_m = seen_distance_m(evidence, cam_from_world)
+    floor = isotropic_covariance(config.min_position_std * distance_m, math.radians(config.min_orientation_std_deg))
     covariance = config.covariance_scale * covariance + floor
     position_std_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
-    if position_std_m > config.max_position_std_m:
-        return Lost(
-            Status.UNCERTAIN, f"position std {position_std_m:.3f} m above {config.max_position_std_m}", evidence
-        )
+    allowed_m = config.max_position_std * distance_m
+    if config.required_position_std_m > 0:
+        allowed_m = min(allowed_m, config.required_position_std_m)
+    if position_std_m > allowed_m:
+        return Lost(Status.UNCERTAIN, f"position std {position_std_m:.3g} m above {allowed_m:.3g} m", evidence)
     shift_m = largest_shift_m(equations, cells, cam_from_world)
-    if shift_m > max(config.max_shift_m, position_std_m):
-        return Lost(Status.UNSTABLE, f"it moves by {shift_m:.3f} m, position std {position_std_m:.3f} m", evidence)
+    if shift_m > max(config.max_shift * distance_m, position_std_m):
+        return Lost(Status.UNSTABLE, f"it moves by {shift_m:.3g} m, position std {position_std_m:.3g} m", evidence)
     trusted = not config.estimate_focal
     if trusted and focal is not None and contradicts_calibration(focal.scale, focal.std, config.max_focal_error):
         return Lost(Status.MISCALIBRATED, f"{focal}: is the calibration that of this camera?", evidence)
     return Localized(cam_from_world, covariance, evidence)
+
+
+def seen_distance_m(evidence: Evidence, cam_from_world: pycolmap.Rigid3d) -> float:
+    """Return the median depth [m] of the inliers: the length that errors of a position are compared with."""
+    points = evidence.correspondences.points_in_world[evidence.inlier_mask]
+    return float(np.median(transform_points(cam_from_world, points)[:, 2]))
+
+
+def same_side_share(inliers: Correspondences, cam_from_world: pycolmap.Rigid3d) -> float:
+    """Return the share of triangles of inliers that the camera sees from the side that a reference saw them from.
+
+    The mirror image of a wall fits a camera behind the wall, as exactly as the image fits one before it: from there
+    corners follow each other the other way round.
+    """
+    reference = np.bincount(inliers.references).argmax()
+    of_it = inliers[inliers.references == reference]
+    corners = np.random.default_rng(0).integers(len(of_it), size=(TRIANGLES, 3))
+    points = of_it.points_in_world[corners]
+    seen, was_seen = (
+        np.linalg.det(points - centre) for centre in (cam_from_world.tgt_origin_in_src(), of_it.origins[0])
+    )
+    decided = (seen != 0) & (was_seen != 0)
+    return float((seen * was_seen > 0)[decided].mean()) if decided.any() else 1.0

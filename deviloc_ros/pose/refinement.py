@@ -18,20 +18,20 @@ WIDENINGS = (4, 2, 1)  # of the biweight's scale
 FOCAL_WIDENINGS = (2, 1)
 MAX_REFINEMENTS, STEP_TOLERANCE, FOCAL_STEP_TOLERANCE = 20, 1e-8, 1e-4
 MAX_CONDITION = 1e10
+MAX_STEEPNESS = 2.0  # more is no noise: residuals spread over the whole width of the biweight
 MAX_FOCAL_STEP = 0.5  # of its logarithm
 
 
 def refine_pose(
     correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
 ) -> tuple[pycolmap.Rigid3d, Camera]:
-    """Refine RANSAC's pose to the least weighted residuals; weights are confidence times Tukey's biweight.
+    """Refine RANSAC's pose to the least residuals, whitened (`reprojection`) and weighted by Tukey's biweight.
 
     The camera is that given, or with `estimate_focal` the one that fits best.
 
-    Residuals count less where uncertain depths explain them (`reprojection`). The biweight's scale shrinks to
-    `max_residual_px` (graduated non-convexity, Blake and Zisserman 1987), so that the end does not depend on which pose
-    RANSAC happened to find. pycolmap's refinement takes no weights and uses only the inliers of the start, and its
-    errors are larger.
+    The biweight's scale shrinks to `max_residual_px` (graduated non-convexity, Blake and Zisserman 1987), so that the
+    end does not depend on which pose RANSAC happened to find. pycolmap's refinement takes no weights and uses only the
+    inliers of the start, and its errors are larger.
     """
     for widening in WIDENINGS:
         cam_from_world, camera = minimize_residuals(
@@ -85,13 +85,15 @@ class NormalEquations:
     """Hold the normal equations of the weighted reprojection error, for the motion of `geometry.move_frame`.
 
     P is 6, or 7 with the focal length. root: (N, 2, P) Jacobian of each pixel times the root of its weight. gradients:
-    (N, P). rows: (N,) which of the correspondences have weight. information: (P, P).
+    (N, P). rows: (N,) which of the correspondences have weight. information: (P, P). steepness: by how much it
+    overstates, on average, how fast the gradients change with the pose: where a residual grows, the biweight falls.
     """
 
     root: NDArray
     gradients: NDArray
     rows: NDArray
     information: NDArray
+    steepness: float
 
 
 def condition_number(information: NDArray) -> float:
@@ -117,10 +119,13 @@ def build_normal_equations(
     lines = linearize(
         correspondences, camera, cam_from_world, config.max_depth_discount, scale_px, free_focal=free_focal
     )
-    weights = (1 - (lines.errors_px / scale_px) ** 2) ** 2 * correspondences.confidence[lines.rows]
+    within = 1 - (lines.errors_px / scale_px) ** 2
+    weights = within**2
+    slopes = within * (3 * within - 2)  # mean derivative of weight times residual, along it and across
+    steepness = float(np.clip(weights.sum() / max(slopes.sum(), 1e-9), 1.0, MAX_STEEPNESS))
     root = np.sqrt(weights)[:, None, None] * lines.jacobian
     gradients = np.einsum("nij,n,ni->nj", lines.jacobian, weights, lines.residuals)
-    return NormalEquations(root, gradients, lines.rows, sum_squares(root))
+    return NormalEquations(root, gradients, lines.rows, sum_squares(root), steepness)
 
 
 def sum_squares(root: NDArray) -> NDArray:

@@ -9,19 +9,19 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import STD_PER_MEDIAN, transform_points
-from deviloc_ros.types import RIGHT_DEPTH_ERROR, Correspondences
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.types import USUAL_STD_PX, Correspondences
 
-PIXEL_STD = 1.75  # px, of where a keypoint is matched; both matchers, measured (docs/benchmarks.md)
 RELATIVE_STEP = 1e-5  # of the distance, for derivatives: errors of 1e-9 px per px
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linearized:
-    """Hold discounted residuals at a pose and their derivatives by the motion of `geometry.move_frame`.
+    """Hold whitened residuals at a pose and their derivatives by the motion of `geometry.move_frame`.
 
-    rows: (N,) of the correspondences. residuals: (N, 2) px. errors_px: (N,) their lengths. jacobian: (N, 2, 6), or (N,
-    2, 7) where the last is the logarithm of the focal length.
+    rows: (N,) of the correspondences. residuals: (N, 2) px, as long as they would be were all matches placed as well as
+    usual, USUAL_STD_PX. errors_px: (N,) their lengths. jacobian: (N, 2, 6), or (N, 2, 7) where the last is the
+    logarithm of the focal length.
     """
 
     rows: NDArray
@@ -39,46 +39,44 @@ def linearize(
     *,
     free_focal: bool = False,
 ) -> Linearized:
-    """Return the correspondences whose discounted residual is shorter than `max_error_px`, linearized at a pose.
+    """Return the correspondences whose whitened residual is shorter than `max_error_px`, linearized at a pose.
 
-    A point that was lifted from a reference is uncertain along the reference's ray, which the query sees as an epipolar
-    line. Residuals are whitened, as by Vakhitov et al. (Uncertainty-Aware Camera Pose Estimation from Points and Lines,
-    CVPR 2021): along the epipolar line they are divided by sqrt(1 + (s / PIXEL_STD)^2), s px the standard deviation of
-    the depth as the query sees it, but by `max_discount` at most, or wrong matches would pass that lie near the line.
-    Taken as certain, such points pull the pose towards the references, where their errors cannot be seen.
+    A match has a standard deviation p [px] in any direction. A point that was lifted from a reference is uncertain
+    along the reference's ray, too, which the query sees as an epipolar line, by s px. Residuals are whitened, as by
+    Vakhitov et al. (Uncertainty-Aware Camera Pose Estimation from Points and Lines, CVPR 2021). Points that rest on one
+    landmark err together along their lines: n of them say no more than one does, so each counts as if its variance were
+    p^2 + n s^2 there, which is what their sum has. Along the line a residual counts less than across it by
+    `max_discount` at most, or wrong matches would pass that lie near the line. Taken as certain, such points pull the
+    pose towards the references, where their errors cannot be seen.
     """
     residuals = residuals_px(correspondences, camera, cam_from_world)
-    rows = np.flatnonzero(np.linalg.norm(residuals, axis=1) < max_discount * max_error_px)
+    bounds_px = max_discount * max_error_px * correspondences.stds_px / USUAL_STD_PX
+    rows = np.flatnonzero(np.linalg.norm(residuals, axis=1) < bounds_px)
     points, residuals = correspondences[rows], residuals[rows]
     in_cam = transform_points(cam_from_world, points.points_in_world)
     jacobian = projection_jacobian(in_cam, camera)
-    one_std = (in_cam - transform_points(cam_from_world, points.origins)) * depth_stds_from_confidence(
-        points.confidence
-    )[:, None]
+    one_std = (in_cam - transform_points(cam_from_world, points.origins)) * points.depth_stds[:, None]
     line = np.einsum("nij,nj->ni", jacobian[:, :, :3], one_std)  # px: how far one standard deviation moves the point
     length = np.linalg.norm(line, axis=1)
     line = line / np.maximum(length, 1e-9)[:, None]  # of unit length, the epipolar line's direction
-    explained = 1 - 1 / np.minimum(np.hypot(1, length / PIXEL_STD), max_discount)
-    discount = np.eye(2) - (explained[:, None] * line)[:, :, None] * line[:, None]
-    residuals = np.einsum("nij,nj->ni", discount, residuals)
+    together = length * np.sqrt(count_sharing(points.landmark_ids))
+    explained = 1 - 1 / np.minimum(np.hypot(1, together / points.stds_px), max_discount)
+    whitening = np.eye(2) - (explained[:, None] * line)[:, :, None] * line[:, None]
+    whitening *= (USUAL_STD_PX / points.stds_px)[:, None, None]
+    residuals = np.einsum("nij,nj->ni", whitening, residuals)
     errors_px = np.linalg.norm(residuals, axis=1)
     left = errors_px < max_error_px
     if free_focal:  # whatever the lens, the focal length stretches what it does about the principal point
         stretch = camera.project(in_cam) - camera.principal_point
         jacobian = np.concatenate([jacobian, stretch[:, :, None]], 2)
-    jacobian = np.einsum("nij,njk->nik", discount[left], jacobian[left])
+    jacobian = np.einsum("nij,njk->nik", whitening[left], jacobian[left])
     return Linearized(rows[left], residuals[left], errors_px[left], jacobian)
 
 
-def depth_stds_from_confidence(confidence: NDArray) -> NDArray:
-    """Return (N,) standard deviations of depths, relative to them, that (N,) confidence amounts to.
-
-    Errors of inferred depths have heavy tails: on rendered views kept from training those of one confidence are nearly
-    distributed as Cauchy's, P(error < r) = 2 / pi atan(r / m), half of them below m, with r = RIGHT_DEPTH_ERROR. What
-    counts here is their middle, so this is the standard deviation of the normal distribution that also has half of them
-    below m.
-    """
-    return STD_PER_MEDIAN * RIGHT_DEPTH_ERROR / np.tan(np.pi / 2 * np.maximum(confidence, 1e-6))
+def count_sharing(landmark_ids: NDArray) -> NDArray:
+    """Return (N,) how many of them rest on the same landmark; 1 where none is known."""
+    _, landmark, counts = np.unique(landmark_ids, return_inverse=True, return_counts=True)
+    return np.where(landmark_ids < 0, 1, counts[landmark.reshape(-1)])
 
 
 def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray:

@@ -20,7 +20,10 @@ from deviloc_ros.pose.refinement import (
 )
 from deviloc_ros.pose.reprojection import residuals_px
 from deviloc_ros.status import Status
-from deviloc_ros.types import Correspondences, Evidence, Lost, Result
+from deviloc_ros.types import USUAL_STD_PX, Correspondences, Evidence, Lost, Result
+
+USUAL_SIDE_PX = 640  # of images from which on bounds in pixels stay as they are
+LEAST_BOUND_PX = 0.5
 
 # Of a view of another place up to 20 of 512 keypoints agree on a pose by chance, of a double 28 and more.
 ROUGH_INLIERS, ROUGH_TRIALS = 20, 500
@@ -36,6 +39,7 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
     if len(correspondences) < config.min_inliers:
         detail = f"{len(correspondences)} of at least {config.min_inliers}"
         return Lost(Status.FEW_CORRESPONDENCES, detail, Evidence(correspondences))
+    config = with_bounds_of(camera, correspondences, config)
     of_ransac = replace(camera).colmap  # into which it writes the focal length, if it estimates that
     estimate = pycolmap.estimate_absolute_pose(
         correspondences.keypoints, correspondences.points_in_world, of_ransac, ransac_options(config)
@@ -44,7 +48,8 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
         return Lost(Status.NO_CONSENSUS, f"{len(correspondences)} correspondences", Evidence(correspondences))
     start = replace(camera, params=tuple(of_ransac.params))
     cam_from_world, fitted = refine_pose(correspondences, start, estimate["cam_from_world"], config)
-    inliers = np.linalg.norm(residuals_px(correspondences, fitted, cam_from_world), axis=1) < config.max_residual_px
+    bounds_px = config.max_residual_px * correspondences.stds_px / USUAL_STD_PX
+    inliers = np.linalg.norm(residuals_px(correspondences, fitted, cam_from_world), axis=1) < bounds_px
     covered = grid_coverage(correspondences.keypoints[inliers], camera)
     evidence = Evidence(correspondences, inliers, covered, cam_from_world=cam_from_world)
     return apply_gates(cam_from_world, evidence, camera, fitted, config)
@@ -64,6 +69,22 @@ def solve_roughly(
     if estimate is None or estimate["num_inliers"] < ROUGH_INLIERS or not is_finite(estimate["cam_from_world"]):
         return None
     return estimate["cam_from_world"], int(estimate["num_inliers"])
+
+
+def with_bounds_of(camera: Camera, correspondences: Correspondences, config: PoseConfig) -> PoseConfig:
+    """Return `config` with its bounds in pixels as this image's size and its matches ask for.
+
+    Half the pixels see half as much: a bound that a large image needs lets a small one pass what is wrong. And matches
+    that are more exact than usual need less room.
+    """
+    size = min(1.0, max(camera.width, camera.height) / USUAL_SIDE_PX)
+    exactness = float(np.median(correspondences.stds_px)) / USUAL_STD_PX
+    ransac_px, residual_px = config.max_reprojection_error_px * size * exactness, config.max_residual_px * size
+    return replace(
+        config,
+        max_reprojection_error_px=max(ransac_px, LEAST_BOUND_PX),
+        max_residual_px=max(residual_px, LEAST_BOUND_PX),
+    )
 
 
 def ransac_options(config: PoseConfig) -> pycolmap.AbsolutePoseEstimationOptions:

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.lifting.base import LiftInput, OnlinePointInference, to_batch
-from deviloc_ros.lifting.interpolation import nearest_landmarks
+from deviloc_ros.lifting.base import LiftInput, OnlinePointInference, nearest_landmarks, to_batch
 from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView
 from deviloc_ros.upstream.checkpoints import load_network
 from deviloc_ros.upstream.pin import LandmarkTower, UpstreamPin

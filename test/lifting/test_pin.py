@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from deviloc_ros.config import LiftConfig
-from deviloc_ros.lifting.base import LiftInput
-from deviloc_ros.lifting.interpolation import Interpolation, nearest_landmarks
+from deviloc_ros.lifting.base import LiftInput, nearest_landmarks
+from deviloc_ros.lifting.interpolation import Interpolation
 from deviloc_ros.lifting.pin import (
     LearnedPointInference,
     PinShape,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deviloc_ros.config import AggregationConfig
-from deviloc_ros.pose.aggregation import aggregate
+from deviloc_ros.pose.aggregation import PIXEL, aggregate
 from deviloc_ros.types import Correspondences
 
 DEPTH_TEST = AggregationConfig(cell_px=2.0, min_confidence=0.1, max_depth_difference=0.05)
@@ -31,15 +31,19 @@ def random_correspondences(seed: int, count: int = 300) -> Correspondences:
     )
 
 
+def weights_of(given: Correspondences):
+    return 1 / (PIXEL**2 + given.depth_stds**2)
+
+
 def reference_aggregation(given: Correspondences, cell_px: float, min_confidence: float):
-    """The paper's rule, spelled out: {cell: (pixel, point, confidence)}."""
+    """All points of a cell, however far apart, spelled out: {cell: (pixel, point, confidence)}."""
     cells = {}
     for row in np.flatnonzero(given.confidence > min_confidence):
         cells.setdefault(tuple(np.round(given.keypoints[row] / cell_px)), []).append(row)
     return {
         cell: (
-            np.average(given.keypoints[rows], axis=0, weights=given.confidence[rows]),
-            np.average(given.points_in_world[rows], axis=0, weights=given.confidence[rows]),
+            np.average(given.keypoints[rows], axis=0, weights=weights_of(given)[rows]),
+            np.average(given.points_in_world[rows], axis=0, weights=weights_of(given)[rows]),
             given.confidence[rows].mean(),
         )
         for cell, rows in cells.items()
@@ -53,7 +57,7 @@ def test_points_whose_depth_says_nothing_spoil_no_others(depth, left):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_without_the_depth_test_it_is_the_papers_rule(seed):
+def test_without_the_depth_test_everything_in_a_cell_merges(seed):
     config = AggregationConfig(cell_px=4.0, min_confidence=0.3, max_depth_difference=1e6)
     crowd = random_correspondences(seed)
     expected = reference_aggregation(crowd, config.cell_px, config.min_confidence)
@@ -80,10 +84,26 @@ def test_the_most_confident_speaks_first():
 
 
 def test_a_merged_point_leans_towards_the_surer():
-    merged = aggregate(correspondences((12, 12, 1.0, 0.9), (13, 12, 1.02, 0.3)), replace(DEPTH_TEST, cell_px=4.0))
-    np.testing.assert_allclose(merged.keypoints, [[12.25, 12]])
-    np.testing.assert_allclose(merged.depths, [1.005])
+    pair = correspondences((12, 12, 1.0, 0.9), (13, 12, 1.02, 0.3))
+    merged = aggregate(pair, replace(DEPTH_TEST, cell_px=4.0))
+    towards_second = weights_of(pair)[1] / weights_of(pair).sum()
+    assert towards_second < 0.05
+    np.testing.assert_allclose(merged.keypoints, [[12 + towards_second, 12]])
+    np.testing.assert_allclose(merged.depths, [1 + 0.02 * towards_second])
     np.testing.assert_allclose(merged.confidence, [0.6])
+
+
+@given(st.integers(0, 10_000), st.integers(1, 8), st.floats(0.002, 0.05))
+def test_a_landmark_stays_where_it_is_whatever_was_lifted_beside_it(seed, count, off):
+    """Its standard deviation is small beside that of what was lifted, by the errors of which the mean would be off."""
+    rng = np.random.default_rng(seed)
+    lifted = correspondences(*((10, 10, 2 * (1 + off * e), 0.9) for e in rng.uniform(-1, 1, count)))
+    landmark = correspondences((10, 10, 2.0, 1.0))
+    stds = np.concatenate([np.full(count, 10 * off + 0.05), [0.0005]])
+    pile = replace(Correspondences.concatenate([lifted, landmark]), depth_stds=stds)
+    merged = aggregate(pile, replace(DEPTH_TEST, max_depth_difference=1.0))
+    assert len(merged) == 1 and abs(merged.points_in_world[0, 2] / 2 - 1) < 0.02 * off
+    assert merged.depth_stds[0] < 0.2 * stds[0]
 
 
 def test_the_threshold_itself_is_dropped():

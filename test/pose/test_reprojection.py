@@ -9,22 +9,17 @@ from worlds import LENSES, PINHOLE, World, rigid_of, world
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import move_frame, transform_points
-from deviloc_ros.pose.reprojection import PIXEL_STD, depth_stds_from_confidence, linearize, residuals_px
+from deviloc_ros.pose.reprojection import linearize, residuals_px
 from deviloc_ros.pose.solve import solve_pnp
-from deviloc_ros.types import RIGHT_DEPTH_ERROR, Localized
+from deviloc_ros.types import RIGHT_DEPTH_ERROR, USUAL_STD_PX, Localized, depth_stds_from_confidence
 
 CERTAIN = PoseConfig(max_depth_discount=1.0)
 FAR_PX = 1e6
 
 
-def confidence_of(std):
-    """What has that standard deviation: the inverse of `depth_stds`."""
-    return 2 / np.pi * np.arctan(RIGHT_DEPTH_ERROR / (std / 1.4826))
-
-
 def seen_from_aside(seed: int, *depth_stds: float, aside_m: float = 0.4, noise_px: float = 0.5) -> World:
-    """Points lifted from one reference, wrong along its rays by one of `depth_stds` of their depth, which their
-    confidence says; the query is beside it."""
+    """Points lifted from one reference, wrong along its rays by one of `depth_stds` of their depth, as is known;
+    the query is beside it."""
     rng, reference = np.random.default_rng(seed), world(seed, count=300)
     exact = reference.correspondences
     aside = rigid_of([0, 0, 0], [-aside_m, 0, 0]) * reference.cam_from_world
@@ -35,7 +30,7 @@ def seen_from_aside(seed: int, *depth_stds: float, aside_m: float = 0.4, noise_p
         exact,
         keypoints=keypoints + noise_px * rng.standard_normal(keypoints.shape),
         points_in_world=exact.origins + (exact.points_in_world - exact.origins) * off[:, None],
-        confidence=confidence_of(stds),
+        depth_stds=stds,
     )
     return World(PINHOLE, aside, spoilt[PINHOLE.is_in_image(keypoints)])
 
@@ -52,10 +47,10 @@ def test_a_confidence_is_the_share_of_cauchy_distributed_errors_that_are_right()
     )
 
 
-@pytest.mark.parametrize("discount, confidence", [(1.0, 0.3), (3.0, 1.0)])
-def test_certain_depths_leave_the_plain_residuals_and_their_derivatives(discount, confidence):
+@pytest.mark.parametrize("discount, std", [(1.0, 0.05), (3.0, 0.0)])
+def test_certain_depths_leave_the_plain_residuals_and_their_derivatives(discount, std):
     given = seen_from_aside(0, 0.02)
-    points = replace(given.correspondences, confidence=np.full(len(given.correspondences), confidence))
+    points = replace(given.correspondences, depth_stds=np.full(len(given.correspondences), std))
     lines = linearize(points, PINHOLE, given.cam_from_world, discount, FAR_PX)
     plain = residuals_px(points, PINHOLE, given.cam_from_world)
     assert len(lines.rows) == len(points)
@@ -80,14 +75,14 @@ def test_derivatives_are_those_of_the_lens(camera):
 
 def test_a_residual_along_the_line_of_an_uncertain_depth_counts_less_and_one_across_it_does_not():
     """The query is beside the reference, so depths move points along x."""
-    given, confidence = seen_from_aside(1, 1e-9, noise_px=0.0), confidence_of(0.01)
-    points = replace(given.correspondences, confidence=np.full(len(given.correspondences), confidence))
+    given, std = seen_from_aside(1, 1e-9, noise_px=0.0), 0.01
+    points = replace(given.correspondences, depth_stds=np.full(len(given.correspondences), std))
     depths = transform_points(given.cam_from_world, points.points_in_world)[:, 2]
-    one_std_px = 0.01 * PINHOLE.focal_px * 0.4 / depths
-    for shift, left in (([5.0, 0], 5 / np.hypot(1, one_std_px / PIXEL_STD)), ([0, 5.0], np.full(len(points), 5.0))):
+    one_std_px = std * PINHOLE.focal_px * 0.4 / depths
+    for shift, left in (([5.0, 0], 5 / np.hypot(1, one_std_px / USUAL_STD_PX)), ([0, 5.0], np.full(len(points), 5.0))):
         moved = replace(points, keypoints=points.keypoints + shift)
         np.testing.assert_allclose(linearize(moved, PINHOLE, given.cam_from_world, 100, FAR_PX).errors_px, left)
-    moved = replace(points, keypoints=points.keypoints + np.array([5.0, 0]), confidence=np.full(len(points), 0.01))
+    moved = replace(points, keypoints=points.keypoints + np.array([5.0, 0]), depth_stds=np.full(len(points), 10.0))
     np.testing.assert_allclose(linearize(moved, PINHOLE, given.cam_from_world, 3, FAR_PX).errors_px, 5 / 3)
     assert len(linearize(moved, PINHOLE, given.cam_from_world, 3, 1.6).rows) == 0
 

@@ -69,7 +69,7 @@ def test_the_pose_does_not_hang_on_what_ransac_drew():
     """Few points with heavy-tailed errors: many poses pass RANSAC, and each has a local minimum near."""
     truth = world(0, count=40).correspondences
     noisy = replace(truth, keypoints=truth.keypoints + 6 * np.random.default_rng(0).standard_t(1, (40, 2)))
-    config = replace(LENIENT, max_position_std_m=100.0)
+    config = replace(LENIENT, max_position_std=100.0)
     poses = [solve_pnp(noisy, PINHOLE, replace(config, random_seed=seed)).cam_from_world for seed in range(6)]
     assert max(translation_distance_m(pose, poses[0]) for pose in poses) < 1e-6
 
@@ -139,7 +139,40 @@ def test_a_plane_is_enough():
     assert_near(solve_pnp(with_points(truth.correspondences, on_plane), PINHOLE, PoseConfig()), truth, 1e-4, 1e-3)
 
 
-FORMAL = PoseConfig(covariance_scale=1.0, min_position_std_m=0.0, min_orientation_std_deg=0.0)
+def wall_beside_a_reference(seed: int, aside_m: float, relief_m: float) -> World:
+    """A wall 4 m away, as a reference saw it from aside, and the query that is the world's camera."""
+    rng = np.random.default_rng(seed)
+    truth = world(seed, count=200)
+    in_cam = PINHOLE.rays(truth.correspondences.keypoints) * rng.uniform(4.0, 4.0 + relief_m, 200)[:, None]
+    world_from_cam = truth.cam_from_world.inverse()
+    points = transform_points(world_from_cam, in_cam)
+    keypoints = PINHOLE.project(in_cam)
+    origin = transform_points(world_from_cam, np.array([[aside_m, 0.0, 0.0]]))
+    return replace(
+        truth,
+        correspondences=replace(
+            truth.correspondences,
+            keypoints=keypoints,
+            points_in_world=points,
+            origins=np.broadcast_to(origin, points.shape),
+        ),
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("aside_m", [-3.0, 0.0, 1.0, 6.0])
+@pytest.mark.parametrize("relief_m", [0.0, 0.05])
+def test_the_mirror_image_of_a_wall_is_no_pose(seed, aside_m, relief_m):
+    wall = wall_beside_a_reference(seed, aside_m, relief_m)
+    assert_near(solve_pnp(wall.correspondences, PINHOLE, PoseConfig()), wall, 1e-2, 1.0)
+    mirrored = wall.correspondences.keypoints * [-1, 1] + [PINHOLE.width - 1, 0]
+    result = solve_pnp(replace(wall.correspondences, keypoints=mirrored), PINHOLE, PoseConfig())
+    assert isinstance(result, Lost)
+    if relief_m == 0:
+        assert "mirrored" in result.detail
+
+
+FORMAL = PoseConfig(covariance_scale=1.0, min_position_std=0.0, min_orientation_std_deg=0.0)
 
 
 @pytest.mark.parametrize("seed, camera", [(10, PINHOLE), (11, PINHOLE), (12, LENSES[-1])])
@@ -173,10 +206,10 @@ def test_the_covariance_grows_with_the_noise_and_its_scale():
 def test_a_pose_that_its_own_covariance_does_not_stand_behind_is_lost():
     truth = world(3)
     noisy = truth.with_noise(np.random.default_rng(0), 2.0)
-    strict = solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std_m=1e-4))
+    strict = solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std=1e-6))
     assert isinstance(strict, Lost) and strict.reason is Status.UNCERTAIN
     assert "position std" in strict.detail
-    assert isinstance(solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std_m=10.0)), Localized)
+    assert isinstance(solve_pnp(noisy, PINHOLE, PoseConfig(max_position_std=10.0)), Localized)
 
 
 def hanging_on_a_corner(off_m: float, seed: int) -> World:
@@ -198,16 +231,45 @@ def test_a_pose_that_one_part_of_the_image_decides_is_lost(seed):
     spoilt = hanging_on_a_corner(0.05, seed)
     lost = solve_pnp(spoilt.correspondences, PINHOLE, config)
     assert isinstance(lost, Lost) and lost.reason is Status.UNSTABLE
-    given = solve_pnp(spoilt.correspondences, PINHOLE, replace(config, max_shift_m=1.0))
+    given = solve_pnp(spoilt.correspondences, PINHOLE, replace(config, max_shift=1.0))
     error_m = translation_distance_m(given.cam_from_world, spoilt.cam_from_world)
     said_m = float(lost.detail.split()[3])
     assert error_m > 0.05 and said_m == pytest.approx(error_m, rel=0.1)  # all other points are exact
 
 
 def test_no_pose_claims_to_be_better_than_the_floor():
-    config = PoseConfig(min_position_std_m=0.01, min_orientation_std_deg=0.5)
-    result = solve_pnp(world(3).correspondences, PINHOLE, config)
-    assert np.sqrt(np.linalg.eigvalsh(result.covariance)[[0, -1]]) == pytest.approx([np.deg2rad(0.5), 0.01], rel=1e-3)
+    config, truth = PoseConfig(min_position_std=0.005, min_orientation_std_deg=0.5), world(3)
+    result = solve_pnp(truth.correspondences, PINHOLE, config)
+    distance_m = np.median(transform_points(truth.cam_from_world, truth.correspondences.points_in_world)[:, 2])
+    smallest, largest = np.sqrt(np.linalg.eigvalsh(result.covariance)[[0, -1]])
+    assert (smallest, largest) == pytest.approx((np.deg2rad(0.5), 0.005 * distance_m), rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+@pytest.mark.parametrize("noise_px, outliers", [(0.5, 0.0), (2.0, 0.5), (6.0, 0.0), (12.0, 0.3), (2.0, 0.97)])
+def test_a_scene_of_another_size_is_decided_alike(scale, noise_px, outliers):
+    """A table top and a street: whatever is given of the one is given of the other, as sure for its distance."""
+    for seed in range(4):
+        rng, truth = np.random.default_rng(seed), world(seed, count=150)
+        points = replace(truth, correspondences=truth.with_noise(rng, noise_px)).with_outliers(rng, outliers)
+        scaled = replace(
+            points,
+            points_in_world=scale * points.points_in_world,
+            depths=scale * points.depths,
+            origins=scale * points.origins,
+        )
+        here, there = (solve_pnp(given, PINHOLE, PoseConfig()) for given in (points, scaled))
+        assert type(here) is type(there) and getattr(here, "reason", None) == getattr(there, "reason", None)
+        if isinstance(here, Localized):
+            np.testing.assert_allclose(scale**2 * here.covariance[:3, :3], there.covariance[:3, :3], rtol=1e-2)
+
+
+def test_what_an_application_needs_is_asked_for_in_metres():
+    noisy = world(3).with_noise(np.random.default_rng(0), 2.0)
+    given = solve_pnp(noisy, PINHOLE, PoseConfig())
+    std_m = np.sqrt(np.linalg.eigvalsh(given.covariance[:3, :3])[-1])
+    for required_m, kind in ((1.1 * std_m, Localized), (0.9 * std_m, Lost)):
+        assert isinstance(solve_pnp(noisy, PINHOLE, PoseConfig(required_position_std_m=float(required_m))), kind)
 
 
 def test_points_that_err_together_count_for_less():

@@ -125,7 +125,7 @@ def test_a_camera_that_nobody_calibrated_is_located_with_its_focal_length(camera
 
 def test_a_pose_found_with_its_focal_length_claims_less():
     """By sampling: the covariance is that of the pose with the focal length unknown, larger than with it known."""
-    config, truth = replace(ESTIMATED, covariance_scale=1.0, min_position_std_m=0.0), world(4, count=300)
+    config, truth = replace(ESTIMATED, covariance_scale=1.0, min_position_std=0.0), world(4, count=300)
     rng = np.random.default_rng(0)
     draws = [truth.with_noise(rng, 1.0) for _ in range(100)]
     results = [solve_pnp(draw, PINHOLE.scale_focal(1.2), config) for draw in draws]

@@ -39,7 +39,7 @@ class RememberingMatcher(Matcher):
     def __init__(self, matcher: Matcher, remember_matches: bool = False) -> None:
         self.matcher = matcher
         self.name, self.descriptor_size, self.device = matcher.name, matcher.descriptor_size, matcher.device
-        self.weights_id = matcher.weights_id
+        self.weights_id, self.noise_px = matcher.weights_id, matcher.noise_px
         self.remember_matches = remember_matches
         self._features: dict[bytes, Features] = {}
         self._matches: dict[tuple[bytes, bytes], Matches] = {}

@@ -24,7 +24,7 @@ from deviloc_ros.upstream.training.megadepth import MegaDepth, MegaDepthView, Sa
 
 AUC_DEG = (5.0, 10.0, 20.0)
 REFERENCES = 3  # the first of those a query overlaps with
-SMALLEST_DEPTH, WIDE_OPEN_M, ANY_SHARE = 1e-6, 1e4, 100.0
+SMALLEST_DEPTH, WIDE_OPEN, ANY_SHARE = 1e-6, 1e4, 100.0
 
 
 class LiftingMethod(Protocol):
@@ -113,8 +113,8 @@ def open_gates(pose: PoseConfig) -> PoseConfig:
         min_inliers=4,
         min_inlier_ratio=0.0,
         min_coverage=0.0,
-        max_position_std_m=WIDE_OPEN_M,
-        max_shift_m=WIDE_OPEN_M,
+        max_position_std=WIDE_OPEN,
+        max_shift=WIDE_OPEN,
         max_focal_error=ANY_SHARE,
     )
 
