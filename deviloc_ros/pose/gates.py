@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import pycolmap
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import (
     isotropic_covariance,
+    largest_std,
 )
 from deviloc_ros.pose.covariance import grid_cells, largest_shift_m, pose_covariance
 from deviloc_ros.pose.focal_length import contradicts_calibration, fit_focal
@@ -42,7 +42,7 @@ def apply_gates(
     evidence = replace(evidence, focal=focal)
     floor = isotropic_covariance(config.min_position_std_m, math.radians(config.min_orientation_std_deg))
     covariance = config.covariance_scale * covariance + floor
-    position_std_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
+    position_std_m = largest_std(covariance[:3, :3])
     if position_std_m > config.max_position_std_m:
         return Lost(
             Status.UNCERTAIN, f"position std {position_std_m:.3f} m above {config.max_position_std_m}", evidence

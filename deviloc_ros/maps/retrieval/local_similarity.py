@@ -32,7 +32,7 @@ def match_roughly(query: Features, view: ReferenceView) -> tuple[NDArray, NDArra
     """
     our_rows, their_rows = rank_keypoints(query), rank_keypoints(view.features)
     ours, theirs = best_descriptors(query), best_descriptors(view.features)
-    matched, their_matched = match_mutual_nearest(ours, theirs.to(ours))
+    ((matched, their_matched),) = match_each_mutual_nearest(ours, [theirs.to(ours)])
     keypoints = query.keypoints[our_rows[matched]].cpu().numpy().astype(float)
     lifted = view.lifted[their_rows.cpu()[their_matched.cpu()].numpy()]
     known = lifted.confidence > 0
