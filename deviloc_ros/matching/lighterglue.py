@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import sample_map
+from deviloc_ros.matching.attention import fuse_cross_attention
 from deviloc_ros.matching.base import lie_on, no_matches, to_numpy
+from deviloc_ros.matching.threads import map_on_threads, run_on_one_thread
 from deviloc_ros.matching.xfeat import CELL_PX, XFeat, find_weights_file
 from deviloc_ros.types import Features, Matches
 
@@ -28,21 +32,23 @@ class XFeatLighterGlue(XFeat):
     """Match sparse keypoints by attention. It is slower than mutual neighbours, and far more precise."""
 
     name = "xfeat-lighterglue"
+    with_logits = True
 
     def __init__(self, config: MatcherConfig) -> None:
         super().__init__(config)
         self.glue = load_lighterglue(config.min_confidence).to(self.device)
 
+    @run_on_one_thread
     @torch.inference_mode()
     def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:
-        features, logits, reliability, mapping = self._run_backbone(image, 1.0)
+        (features, reliability, logits), mapping = self._run_backbone(image, 1.0)
         heat = to_heatmap(logits)
         peaks, values = find_peaks(heat)
         shown = lie_on(used, mapping.to_original(peaks.float()))
         peaks, values = peaks[shown], values[shown]
         corners = self.refine_peaks(heat, peaks)
         size = (heat.shape[1], heat.shape[0])
-        scores = values * sample_map(reliability[None], corners, size)[:, 0]
+        scores = values * sample_map(reliability, corners, size)[:, 0]
         scores, rows = scores.topk(min(self.config.max_keypoints, len(scores)))
         corners = corners[rows]
         descriptors = F.normalize(sample_bicubic(F.normalize(features, dim=0), corners, size), dim=1)
@@ -64,11 +70,25 @@ class XFeatLighterGlue(XFeat):
         return peaks + torch.stack([x, y], 1) / total[:, None]
 
     @torch.inference_mode()
-    def match(self, query: Features, references: list[Features]) -> list[Matches]:
-        # One by one: pruning leaves each pair with other keypoints, and on a CPU a batch of five is slower anyway.
-        return [match_pair(self.glue, query, reference.to(self.device)) for reference in references]
+    def match(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
+    ) -> list[Matches]:
+        return match_pairs(self.glue, query, [reference.to(self.device) for reference in references])
 
 
+def match_pairs(glue: torch.nn.Module, query: Features, references: list[Features]) -> list[Matches]:
+    """Return what a LightGlue network matches of a query with each reference.
+
+    One by one, since pruning leaves each pair with other keypoints and each pair stops at its own layer; several pairs
+    at a time on a CPU, which keeps all cores busy without waiting for each other.
+    """
+    if len(references) < 2 or query.keypoints.device.type != "cpu":
+        return [match_pair(glue, query, reference) for reference in references]
+    one_by_one = run_on_one_thread(map_on_threads)
+    return one_by_one(lambda reference: match_pair(glue, query, reference), references)
+
+
+@torch.inference_mode()
 def match_pair(glue: torch.nn.Module, query: Features, reference: Features) -> Matches:
     """What a LightGlue network matches of two images' keypoints."""
     if not len(query) or not len(reference):
@@ -88,7 +108,7 @@ def load_lighterglue(min_confidence: float) -> torch.nn.Module:
     weights = {to_kornia_key(key): value for key, value in released.items() if not key.startswith("extractor.")}
     weights["confidence_thresholds"] = network.state_dict()["confidence_thresholds"]  # a constant, not released
     network.load_state_dict(weights)
-    return network.eval().requires_grad_(False)
+    return fuse_cross_attention(network).eval().requires_grad_(False)
 
 
 def to_kornia_key(key: str) -> str:

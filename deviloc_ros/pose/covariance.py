@@ -16,7 +16,7 @@ from deviloc_ros.pose.refinement import (
     MAX_CONDITION,
     NormalEquations,
     condition_number,
-    sum_squares,
+    condition_numbers,
 )
 
 GRID = (8, 6)  # columns, rows
@@ -73,11 +73,13 @@ def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: 
     neighbours err together. Infinite if a cell alone holds a direction.
     """
     total = equations.gradients.sum(0)
-    largest_m = 0.0
-    for left_out in (cells == cell for cell in np.unique(cells)):
-        information = equations.information - sum_squares(equations.root[left_out])
-        if condition_number(information) > MAX_CONDITION:
-            return np.inf
-        step = np.linalg.solve(information, equations.gradients[left_out].sum(0) - total)
-        largest_m = max(largest_m, translation_distance_m(move_frame(step[:6], cam_from_world), cam_from_world))
-    return largest_m
+    numbers, cell_of = np.unique(cells, return_inverse=True)
+    order = np.argsort(cell_of, kind="stable")
+    starts = np.searchsorted(cell_of[order], np.arange(len(numbers)))
+    root = equations.root[order]
+    of_cells = np.add.reduceat(root.transpose(0, 2, 1) @ root, starts)
+    information = equations.information - of_cells
+    if not (condition_numbers(information) <= MAX_CONDITION).all():
+        return np.inf
+    steps = np.linalg.solve(information, (np.add.reduceat(equations.gradients[order], starts) - total)[:, :, None])
+    return max(translation_distance_m(move_frame(step[:6], cam_from_world), cam_from_world) for step in steps[:, :, 0])

@@ -10,7 +10,7 @@ import pycolmap
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import isotropic_covariance, transform_points
+from deviloc_ros.geometry import isotropic_covariance, largest_std, transform_points
 from deviloc_ros.pose.covariance import grid_cells, largest_shift_m, pose_covariance
 from deviloc_ros.pose.focal_length import contradicts_calibration, fit_focal
 from deviloc_ros.pose.refinement import (
@@ -45,7 +45,7 @@ def apply_gates(
     distance_m = seen_distance_m(evidence, cam_from_world)
     floor = isotropic_covariance(config.min_position_std * distance_m, math.radians(config.min_orientation_std_deg))
     covariance = config.covariance_scale * covariance + floor
-    position_std_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
+    position_std_m = largest_std(covariance[:3, :3])
     allowed_m = config.max_position_std * distance_m
     if config.required_position_std_m > 0:
         allowed_m = min(allowed_m, config.required_position_std_m)

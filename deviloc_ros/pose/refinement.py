@@ -14,9 +14,11 @@ from deviloc_ros.geometry import move_frame
 from deviloc_ros.pose.reprojection import linearize
 from deviloc_ros.types import Correspondences
 
-WIDENINGS = (4, 2, 1)  # of the biweight's scale
-FOCAL_WIDENINGS = (2, 1)
-MAX_REFINEMENTS, STEP_TOLERANCE, FOCAL_STEP_TOLERANCE = 20, 1e-8, 1e-4
+# Of the biweight's scale, with the step [of the distance, rad] after which the next one takes over: where a wide one ends is only the
+# start of a narrower one. The last one is sure of a pose to far less than a map is.
+WIDENINGS = ((4, 1e-3), (2, 1e-3), (1, 1e-6))
+FOCAL_WIDENINGS = ((2, 1e-3), (1, 1e-4))
+MAX_REFINEMENTS = 20
 MAX_CONDITION = 1e10
 MAX_STEEPNESS = 2.0  # more is no noise: residuals spread over the whole width of the biweight
 MAX_FOCAL_STEP = 0.5  # of its logarithm
@@ -33,9 +35,9 @@ def refine_pose(
     end does not depend on which pose RANSAC happened to find. pycolmap's refinement takes no weights and uses only the
     inliers of the start, and its errors are larger.
     """
-    for widening in WIDENINGS:
+    for widening, tolerance in WIDENINGS:
         cam_from_world, camera = minimize_residuals(
-            correspondences, camera, cam_from_world, config, widening, free_focal=config.estimate_focal
+            correspondences, camera, cam_from_world, config, widening, tolerance, free_focal=config.estimate_focal
         )
     return cam_from_world, camera
 
@@ -44,9 +46,9 @@ def refine_with_focal(
     correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
 ) -> tuple[pycolmap.Rigid3d, Camera]:
     """Refine a refined pose with the focal length free as well; return the pose and the camera that fit best."""
-    for widening in FOCAL_WIDENINGS:
+    for widening, tolerance in FOCAL_WIDENINGS:
         cam_from_world, camera = minimize_residuals(
-            correspondences, camera, cam_from_world, config, widening, FOCAL_STEP_TOLERANCE, free_focal=True
+            correspondences, camera, cam_from_world, config, widening, tolerance, free_focal=True
         )
     return cam_from_world, camera
 
@@ -57,7 +59,7 @@ def minimize_residuals(
     cam_from_world: pycolmap.Rigid3d,
     config: PoseConfig,
     widening: float,
-    tolerance: float = STEP_TOLERANCE,
+    tolerance: float,
     *,
     free_focal: bool = False,
 ) -> tuple[pycolmap.Rigid3d, Camera]:
@@ -65,6 +67,10 @@ def minimize_residuals(
 
     A step that is not solvable ends it, and the gates judge the rest.
     """
+    reach_m = float(
+        np.median(np.linalg.norm(correspondences.points_in_world - cam_from_world.tgt_origin_in_src(), axis=1))
+    )
+    units = np.array([reach_m] * 3 + [1.0] * (4 if free_focal else 3))  # a step by a thousandth is that in any scene
     for _ in range(MAX_REFINEMENTS):
         equations = build_normal_equations(
             correspondences, camera, cam_from_world, config, widening, free_focal=free_focal
@@ -75,7 +81,7 @@ def minimize_residuals(
         cam_from_world = move_frame(step[:6], cam_from_world)
         if free_focal:
             camera = camera.scale_focal(float(np.exp(np.clip(step[6], -MAX_FOCAL_STEP, MAX_FOCAL_STEP))))
-        if np.abs(step).max() < tolerance:
+        if np.abs(step / units).max() < tolerance:
             break
     return cam_from_world, camera
 
@@ -98,11 +104,16 @@ class NormalEquations:
 
 def condition_number(information: NDArray) -> float:
     """Return the condition number once metres and radians are brought to one scale; infinite if a direction is free."""
-    diagonal = np.diag(information)
-    if diagonal.min() <= 0:
-        return np.inf
-    scale = np.sqrt(diagonal)
-    return float(np.linalg.cond(information / np.outer(scale, scale)))
+    return float(condition_numbers(information[None])[0])
+
+
+def condition_numbers(information: NDArray) -> NDArray:
+    """Return the same of each of (C, P, P) matrices, (C,)."""
+    diagonal = np.einsum("cii->ci", information)
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    eigenvalues = np.linalg.eigvalsh(information / (scale[:, :, None] * scale[:, None]))
+    smallest = np.where((diagonal > 0).all(1), eigenvalues[:, 0], 0.0)
+    return np.where(smallest > 0, eigenvalues[:, -1] / np.where(smallest > 0, smallest, 1.0), np.inf)
 
 
 def build_normal_equations(
@@ -124,7 +135,7 @@ def build_normal_equations(
     slopes = within * (3 * within - 2)  # mean derivative of weight times residual, along it and across
     steepness = float(np.clip(weights.sum() / max(slopes.sum(), 1e-9), 1.0, MAX_STEEPNESS))
     root = np.sqrt(weights)[:, None, None] * lines.jacobian
-    gradients = np.einsum("nij,n,ni->nj", lines.jacobian, weights, lines.residuals)
+    gradients = ((weights[:, None] * lines.residuals)[:, None] @ lines.jacobian)[:, 0]
     return NormalEquations(root, gradients, lines.rows, sum_squares(root), steepness)
 
 

@@ -56,20 +56,20 @@ def linearize(
     in_cam = transform_points(cam_from_world, points.points_in_world)
     jacobian = projection_jacobian(in_cam, camera)
     one_std = (in_cam - transform_points(cam_from_world, points.origins)) * points.depth_stds[:, None]
-    line = np.einsum("nij,nj->ni", jacobian[:, :, :3], one_std)  # px: how far one standard deviation moves the point
+    line = (jacobian[:, :, :3] @ one_std[:, :, None])[:, :, 0]  # px: how far one standard deviation moves the point
     length = np.linalg.norm(line, axis=1)
     line = line / np.maximum(length, 1e-9)[:, None]  # of unit length, the epipolar line's direction
     together = length * np.sqrt(count_sharing(points.landmark_ids))
     explained = 1 - 1 / np.minimum(np.hypot(1, together / points.stds_px), max_discount)
     whitening = np.eye(2) - (explained[:, None] * line)[:, :, None] * line[:, None]
     whitening *= (USUAL_STD_PX / points.stds_px)[:, None, None]
-    residuals = np.einsum("nij,nj->ni", whitening, residuals)
+    residuals = (whitening @ residuals[:, :, None])[:, :, 0]
     errors_px = np.linalg.norm(residuals, axis=1)
     left = errors_px < max_error_px
     if free_focal:  # whatever the lens, the focal length stretches what it does about the principal point
         stretch = camera.project(in_cam) - camera.principal_point
         jacobian = np.concatenate([jacobian, stretch[:, :, None]], 2)
-    jacobian = np.einsum("nij,njk->nik", whitening[left], jacobian[left])
+    jacobian = whitening[left] @ jacobian[left]
     return Linearized(rows[left], residuals[left], errors_px[left], jacobian)
 
 
@@ -92,10 +92,10 @@ def projection_jacobian(points_in_cam: NDArray, camera: Camera) -> NDArray:
     Along its own ray a point does not move in the image, which gives the derivative by z.
     """
     step_m = RELATIVE_STEP * np.linalg.norm(points_in_cam, axis=1)[:, None]
-    by_x, by_y = (
-        (camera.project(points_in_cam + step_m * axis) - camera.project(points_in_cam - step_m * axis)) / (2 * step_m)
-        for axis in np.eye(3)[:2]
-    )
+    steps = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])[:, None] * step_m
+    right, left, down, up = camera.project((points_in_cam + steps).reshape(-1, 3)).reshape(4, -1, 2)
+    by_x, by_y = (right - left) / (2 * step_m), (down - up) / (2 * step_m)
     x, y, z = points_in_cam.T[..., None]
-    by_point = np.stack([by_x, by_y, -(x * by_x + y * by_y) / z], -1)
-    return np.concatenate([by_point, np.cross(points_in_cam[:, None], by_point)], 2)
+    by_z = -(x * by_x + y * by_y) / z
+    by_turn = (y * by_z - z * by_y, z * by_x - x * by_z, x * by_y - y * by_x)  # the point's cross product with each row
+    return np.stack([by_x, by_y, by_z, *by_turn], -1)

@@ -10,7 +10,14 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.geometry import isotropic_covariance, move_covariance, pose_difference, skew, squared_error_in_stds
+from deviloc_ros.geometry import (
+    isotropic_covariance,
+    largest_std,
+    move_covariance,
+    pose_difference,
+    skew,
+    squared_error_in_stds,
+)
 from deviloc_ros.tracking.odometry import Odometry, path_between
 
 
@@ -80,5 +87,4 @@ def flatten(fix: Fix) -> Fix:
 
 def largest_stds(covariance: NDArray) -> tuple[float, float]:
     """Return the standard deviation along the worst axis: translation [m], rotation [deg]."""
-    translation, rotation = (np.linalg.eigvalsh(covariance[s, s])[-1] for s in (slice(0, 3), slice(3, 6)))
-    return math.sqrt(max(translation, 0.0)), math.degrees(math.sqrt(max(rotation, 0.0)))
+    return largest_std(covariance[:3, :3]), math.degrees(largest_std(covariance[3:, 3:]))

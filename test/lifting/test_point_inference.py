@@ -1,6 +1,5 @@
 """Lifting against scenes whose depth is known in closed form, and what every method promises."""
 
-
 import numpy as np
 import pycolmap
 import pytest

@@ -106,6 +106,16 @@ def test_matches_are_valid_and_one_to_one(matcher):
     assert_valid(matches, query, reference)
 
 
+def test_matches_of_use_are_the_same_whatever_else_is(matcher):
+    query, reference = matcher.extract(crop(0, 0)), matcher.extract(crop(25.3, -37.1))
+    useful = RNG(0).random(len(reference)) < 0.5
+    (every,), (some,) = matcher.match(query, [reference]), matcher.match(query, [reference], [useful])
+    expected, found = (np.flatnonzero(useful[m.reference_indices]) for m in (every, some))
+    assert len(expected) > 20
+    np.testing.assert_array_equal(every.reference_indices[expected], some.reference_indices[found])
+    np.testing.assert_allclose(every.query_keypoints[expected], some.query_keypoints[found], atol=1e-2)
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (2.5, -1.25), (-13.3, 6.7)], ids=str)
 def test_matches_lie_where_the_image_moved_to(trained_matcher, shift):
     query, reference = trained_matcher.extract(crop(*shift)), trained_matcher.extract(crop(0, 0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,9 +51,11 @@ class RememberingMatcher(Matcher):
         features = self._features[key]
         return features if keep_dense else replace(features, dense=None)
 
-    def match(self, query: Features, references: list[Features]) -> list[Matches]:
+    def match(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
+    ) -> list[Matches]:
         if not self.remember_matches:
-            return self.matcher.match(query, references)
+            return self.matcher.match(query, references, useful)
         pairs = [(hash_features(query), hash_features(reference)) for reference in references]
         missing = {pair: r for pair, r in zip(pairs, references, strict=True) if pair not in self._matches}
         found = self.matcher.match(query, list(missing.values())) if missing else []

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
 from deviloc_ros.maps.retrieval.global_descriptors import rows_for_retrieval
-from deviloc_ros.matching.neighbours import match_mutual_nearest
+from deviloc_ros.matching.neighbours import match_each_mutual_nearest
+from deviloc_ros.matching.threads import run_on_one_thread
 from deviloc_ros.types import Features, ReferenceView
 
 COMPARED = 512  # keypoints of each image
@@ -31,7 +32,7 @@ def match_roughly(query: Features, view: ReferenceView) -> tuple[NDArray, NDArra
     """
     our_rows, their_rows = rank_keypoints(query), rank_keypoints(view.features)
     ours, theirs = best_descriptors(query), best_descriptors(view.features)
-    matched, their_matched = match_mutual_nearest(ours, theirs.to(ours))
+    ((matched, their_matched),) = match_each_mutual_nearest(ours, [theirs.to(ours)])
     keypoints = query.keypoints[our_rows[matched]].cpu().numpy().astype(float)
     lifted = view.lifted[their_rows.cpu()[their_matched.cpu()].numpy()]
     known = lifted.confidence > 0
@@ -52,6 +53,7 @@ def put_same_place_first(query: Features, views: Sequence[ReferenceView], count:
     return [views[row] for group in groups for row in group][:count]
 
 
+@run_on_one_thread
 def similarities_to(query: Features, references: Sequence[Features]) -> NDArray:
     """Return (R,) how much each image shares with a query.
 
@@ -60,15 +62,10 @@ def similarities_to(query: Features, references: Sequence[Features]) -> NDArray:
     looked at.
     """
     ours = best_descriptors(query)
-    return np.array([selective_similarity(ours, best_descriptors(reference)) for reference in references])
-
-
-def selective_similarity(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """Return the similarity of (N, C) and (M, C) unit descriptors; 0 where one set is empty."""
-    theirs = theirs.to(ours)
-    rows, their_rows = match_mutual_nearest(ours, theirs)
-    cosines = (ours[rows] * theirs[their_rows]).sum(1)
-    return float(cosines.clamp(min=0).pow(SELECTIVITY).sum())
+    theirs = [best_descriptors(reference).to(ours) for reference in references]
+    pairs = match_each_mutual_nearest(ours, theirs)
+    cosines = [(ours[a] * of_view[b]).sum(1) for of_view, (a, b) in zip(theirs, pairs, strict=True)]
+    return np.array([float(of_view.clamp(min=0).pow(SELECTIVITY).sum()) for of_view in cosines])
 
 
 def best_descriptors(features: Features) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 
 import cv2
@@ -70,7 +71,9 @@ class TopicFMMatcher(Matcher):
         )
 
     @torch.inference_mode()
-    def match(self, query: Features, references: list[Features]) -> list[Matches]:
+    def match(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
+    ) -> list[Matches]:
         usable = [n for n, reference in enumerate(references) if len(reference)] if len(query) else []
         images = [to_image_features(references[n], self.device) for n in usable]
         with compute_in(self.device, self.config.precision):

@@ -1,0 +1,133 @@
+"""Networks in ONNX Runtime are those of PyTorch, whatever is in the cache."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from worlds import textured_image
+
+from deviloc_ros.config import MatcherConfig
+from deviloc_ros.matching import create_matcher, engine
+from deviloc_ros.matching.engine import EngineError, Exportable, OnnxNetwork, choose_providers, create_network
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+class Convolution(torch.nn.Module):
+    """The least that has batch norms to fold and sides that vary."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU())
+
+    def forward(self, image):
+        return (self.layers(image),)
+
+
+def convolution(seed=0):
+    torch.manual_seed(seed)
+    sides = {2: "height", 3: "width"}
+    return Exportable("convolution", Convolution().eval(), torch.zeros(1, 1, 8, 8), sides, {"features": sides}, True)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEVILOC_CACHE", str(tmp_path))
+    return tmp_path / "networks"
+
+
+@pytest.fixture
+def needs_onnx():
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+
+
+def run(network, sizes=((16, 24), (8, 8), (16, 24))):
+    with torch.inference_mode():
+        return [network(torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(1)))[0] for size in sizes]
+
+
+@pytest.mark.usefixtures("needs_onnx")
+def test_outputs_are_those_of_pytorch_at_every_size():
+    network = convolution()
+    for ours, theirs in zip(run(create_network(network, "onnx", CPU)), run(network.module), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("needs_onnx")
+def test_a_network_is_exported_once(cache, monkeypatch):
+    first = run(create_network(convolution(), "onnx", CPU))
+    monkeypatch.setattr(engine, "export", None)
+    assert all(torch.equal(a, b) for a, b in zip(first, run(create_network(convolution(), "onnx", CPU)), strict=True))
+    assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.usefixtures("needs_onnx")
+def test_other_weights_are_another_file(cache):
+    run(create_network(convolution(0), "onnx", CPU)), run(create_network(convolution(1), "onnx", CPU))
+    assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.usefixtures("needs_onnx")
+@pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: b"", lambda content: b"x" + content])
+def test_a_damaged_file_is_made_again(cache, damage):
+    network = convolution()
+    run(create_network(network, "onnx", CPU))
+    (path,) = cache.iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    torch.testing.assert_close(run(create_network(network, "onnx", CPU)), run(network.module), rtol=1e-5, atol=1e-5)
+    assert [p.read_bytes() for p in cache.iterdir()] == [whole]
+
+
+@pytest.mark.usefixtures("needs_onnx")
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("DEVILOC_CACHE", str(tmp_path / "a file"))
+    network = convolution()
+    torch.testing.assert_close(run(create_network(network, "onnx", CPU)), run(network.module), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("needs_onnx")
+def test_pytorch_takes_over_where_outputs_differ(monkeypatch, caplog):
+    wrong, network = engine.export(convolution(1)), convolution(0)
+    monkeypatch.setattr(engine, "load_or_export", lambda network: wrong)
+    with caplog.at_level(logging.WARNING):
+        outputs = run(OnnxNetwork(network, ["CPUExecutionProvider"]))
+    torch.testing.assert_close(outputs, run(network.module))
+    assert "features" in caplog.text
+
+
+def test_auto_is_pytorch_where_onnx_runtime_is_not_installed(monkeypatch):
+    monkeypatch.setattr(engine, "find_spec", lambda name: None)
+    network = convolution()
+    assert create_network(network, "auto", CPU) is network.module
+    with pytest.raises(EngineError, match="pip install onnxruntime"):
+        create_network(network, "onnx", CPU)
+
+
+def test_auto_is_pytorch_on_other_devices():
+    network = convolution()
+    assert create_network(network, "auto", CUDA) is network.module
+
+
+def test_providers_are_those_of_the_device_fastest_first():
+    cpu, cuda, tensorrt = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+    assert choose_providers(CPU, [cuda, cpu]) == [cpu]
+    assert choose_providers(CUDA, [cpu, cuda, tensorrt]) == [tensorrt, cuda]
+    with pytest.raises(EngineError, match="no provider for cuda"):
+        choose_providers(CUDA, [cpu])
+
+
+@pytest.mark.usefixtures("needs_onnx")
+@pytest.mark.parametrize("name", ["xfeat", "xfeat-lighterglue"])
+@torch.inference_mode()
+def test_both_engines_compute_the_same_of_an_image(name):
+    image = textured_image(np.random.default_rng(0), 200, 144)
+    of_engine = [
+        create_matcher(MatcherConfig(name, engine=engine_name, device="cpu"))._run_backbone(image, 1.3)[0]
+        for engine_name in ("onnx", "torch")
+    ]
+    for ours, theirs in zip(*of_engine, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * float(theirs.abs().max()))
