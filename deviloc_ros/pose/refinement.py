@@ -14,8 +14,8 @@ from deviloc_ros.geometry import move_frame
 from deviloc_ros.pose.reprojection import linearize
 from deviloc_ros.types import Correspondences
 
-# Of the biweight's scale, with the step [of the distance, rad] after which the next one takes over: where a wide one ends is only the
-# start of a narrower one. The last one is sure of a pose to far less than a map is.
+# Of the biweight's scale, with the step [of the distance to the points, rad] after which the next one takes over: where
+# a wide one ends is only the start of a narrower one. The last one is sure of a pose to far less than a map is.
 WIDENINGS = ((4, 1e-3), (2, 1e-3), (1, 1e-6))
 FOCAL_WIDENINGS = ((2, 1e-3), (1, 1e-4))
 MAX_REFINEMENTS = 20
@@ -70,7 +70,9 @@ def minimize_residuals(
     reach_m = float(
         np.median(np.linalg.norm(correspondences.points_in_world - cam_from_world.tgt_origin_in_src(), axis=1))
     )
-    units = np.array([reach_m] * 3 + [1.0] * (4 if free_focal else 3))  # a step by a thousandth is that in any scene
+    units = np.array(
+        [float(np.median(away_m))] * 3 + [1.0] * (4 if free_focal else 3)
+    )  # a step by a thousandth is that in any scene
     for _ in range(MAX_REFINEMENTS):
         equations = build_normal_equations(
             correspondences, camera, cam_from_world, config, widening, free_focal=free_focal

@@ -104,11 +104,8 @@ def make_corridor(seed: int) -> Place:
     scene = Scene(light=np.array([length / 2, WIDTH_M / 2, 50.0]), ambient=0.8)  # far up: each module is lit alike
     scene.free_low, scene.free_high = np.array([1.0, 0.9, EYE_M]), np.array([length - 1.0, WIDTH_M - 0.9, EYE_M])
     add_corridor_shell(scene, rng, length)
-    things = [
-        Surface(Texture(textures.draw_text(rng)), 1.0),
-        palette.draw_surface("print"),
-        palette.draw_surface("print"),
-    ]
+    prints = [palette.draw_surface("print") for _ in range(2)]
+    things = [Surface(Texture(textures.draw_text(rng)), 1.0), *prints]
     door = Surface(Texture(textures.draw_planks(rng)), 2.0)
     for module in range(MODULES):
         for side in (0, 1):
