@@ -67,9 +67,7 @@ def minimize_residuals(
 
     A step that is not solvable ends it, and the gates judge the rest.
     """
-    reach_m = float(
-        np.median(np.linalg.norm(correspondences.points_in_world - cam_from_world.tgt_origin_in_src(), axis=1))
-    )
+    away_m = np.linalg.norm(correspondences.points_in_world - cam_from_world.tgt_origin_in_src(), axis=1)
     units = np.array(
         [float(np.median(away_m))] * 3 + [1.0] * (4 if free_focal else 3)
     )  # a step by a thousandth is that in any scene
