@@ -75,8 +75,11 @@ class Truth:
 def read_truth_file(path: Path) -> Truth:
     """Read a TUM file; raise ValueError naming file and line."""
     if not path.is_file():
-        raise ValueError(f"{path}: no such file of poses")
-    return Truth(read_tum(path))
+        raise ValueError(f"{path}: {'a folder, not a file of poses' if path.is_dir() else 'no such file of poses'}")
+    poses = read_tum(path)
+    if not poses:
+        raise ValueError(f"{path}: there are no poses in it")
+    return Truth(poses)
 
 
 def truth_from_messages(messages: list[Any], kind: str) -> Truth:

@@ -64,15 +64,16 @@ def find_images(
         SourceError: no such folder, or no usable image in it.
     """
     if not folder.is_dir():
-        raise SourceError(f"{folder}: no such folder")
+        raise SourceError(f"{folder}: {'a file, not a folder' if folder.exists() else 'no such folder'}")
     paths, unread = find_photographs(folder)
     paths = [path for path in paths if fnmatch(path.relative_to(folder).as_posix(), pattern)][::step]
     skipped = [Skipped(path.relative_to(folder).as_posix(), why) for path, why in unread.items()]
     if not paths:
+        where = "in it" if pattern == "*" else f"named like {pattern!r}"
         others = (
             f"; {len(skipped)} photographs are of other kinds: {skipped[0].name}: {skipped[0].why}" if skipped else ""
         )
-        raise SourceError(f"{folder}: no images ({', '.join(SUFFIXES)}) named like {pattern!r}{others}")
+        raise SourceError(f"{folder}: no images ({', '.join(SUFFIXES)}) {where}{others}")
     images = []
     guessed: dict[tuple[tuple[int, int], str], Camera] = {}
     for path in paths:

@@ -62,6 +62,8 @@ class Skipped:
 
 def error_for_none_left(skipped: list[Skipped]) -> SourceError:
     """Return the error that no image can be used, with a line for each; where all have one reason, with that."""
+    if not skipped:
+        return SourceError("there are no images in it")
     whys = {image.why for image in skipped}
     if len(skipped) > 1 and len(whys) == 1:
         return SourceError(f"no usable image is left of {len(skipped)}, all of one reason: {whys.pop()}")

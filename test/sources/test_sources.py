@@ -1,5 +1,8 @@
 """Folders of posed images: 7-Scenes and KITTI, whole and broken."""
 
+import re
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import random_rigid
 
+from deviloc_ros.bags.truth import truth_of_file
 from deviloc_ros.camera import Camera
+from deviloc_ros.cli import main
 from deviloc_ros.sources.base import SourceError, read_numbers
 from deviloc_ros.sources.kitti import read_kitti
 from deviloc_ros.sources.sevenscenes import read_seven_scenes
@@ -169,3 +174,51 @@ def test_any_text_is_numbers_or_an_error_that_names_the_file(tmp_path_factory, t
         assert read_numbers(path, (-1, 12)).shape[1] == 12
     except SourceError as error:
         assert "any.pose.txt" in str(error)
+
+
+def empty_model(folder):
+    for name in ("cameras", "images", "points3D"):
+        (folder / f"{name}.txt").touch()
+    return ["--colmap", folder, "--images", folder]
+
+
+def empty_file(name, flag):
+    def make(folder):
+        (folder / name).touch()
+        return [flag, folder / name]
+
+    return make
+
+
+NOTHING = {
+    "a COLMAP model": (empty_model, "there are no images in it"),
+    "a folder for a COLMAP model": (lambda folder: ["--colmap", folder, "--images", folder], "no COLMAP model"),
+    "transforms": (empty_file("t.json", "--nerfstudio"), "not JSON"),
+    "a folder of images": (lambda folder: ["--images", folder], r"no images \(.*\) in it"),
+    "an image for a folder": (empty_file("a.jpg", "--images"), "a file, not a folder"),
+    "a folder of KITTI": (lambda folder: ["--kitti", folder], "no image folder"),
+    "a folder of 7-Scenes": (lambda folder: ["--sevenscenes", folder], "not found"),
+    "a folder of TUM": (lambda folder: ["--tum", folder], "no such file of poses"),
+    "a folder of kapture": (lambda folder: ["--kapture", folder], "not found"),
+    "a folder for a bag": (lambda folder: ["--bag", folder, "--pose-topic", "/odom"], "not a bag"),
+    "a file for a bag": (lambda folder: [*empty_file("a.mcap", "--bag")(folder), "--pose-topic", "/odom"], "empty"),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_empty_files_and_folders_are_named(tmp_path, name, capsys):
+    make, says = NOTHING[name]
+    arguments = [str(word) for word in make(tmp_path)]
+    with pytest.raises(SystemExit) as ended:
+        main(["build-map", *arguments, "--output", str(tmp_path / "a.map")])
+    assert ended.value.code == 2 and re.search(says, capsys.readouterr().err)
+    assert not (tmp_path / "a.map").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"), [(Path.touch, "there are no poses in it"), (Path.mkdir, "a folder, not a file")]
+)
+def test_a_file_of_poses_without_poses_is_named(tmp_path, make, says):
+    make(tmp_path / "poses.tum")
+    with pytest.raises(ValueError, match=rf"poses\.tum: {says}"):
+        truth_of_file(tmp_path / "poses.tum")
