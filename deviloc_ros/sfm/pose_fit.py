@@ -77,7 +77,7 @@ def measure_pose_fit(keypoints: Keypoints, images: list[PosedImage], workers: Wo
             pixels_a, pixels_b = graph.keypoints[a][rows[:, 0]], graph.keypoints[b][rows[:, 1]]
             matched.append(MatchedPair(by_name[a], by_name[b], pixels_a, pixels_b, abs(places[a] - places[b])))
     fit = PoseFit.from_pairs([pair.errors_px() for pair in matched])
-    return replace(fit, advice=explain_contradiction(matched)) if fit.contradicts else fit
+    return replace(fit, advice=explain_contradiction(matched, images)) if fit.contradicts else fit
 
 
 def epipolar_errors_with_view(image: PosedImage, view: ReferenceView, matches: Matches) -> NDArray:

@@ -23,6 +23,7 @@ MAX_PAIRS, MAX_MATCHES = 40, 40  # that are looked at: a change to all images sh
 MENDS = 0.5  # of the error at most is left by what explains it
 NEARLY_AS_GOOD = 1.3  # times the least error: a simpler explanation is preferred up to there
 FOCAL_FACTORS = np.geomspace(0.7, 1.4, 57)
+TIME_SHARES = np.array([share for share in np.linspace(-1, 1, 21) if share])
 LEAST_MOUNT_DEG, LEAST_MOUNT_UNITS = 0.5, 0.01  # of a mount's error, that are worth a word
 LARGEST_MOUNT = np.array([1.0, 1.0, 1.0, 0.7, 0.7, 0.7])  # [m], [rad]; beyond, a mount would explain anything
 FIXED_PX, MOVED_PX = 1.0, 5.0  # a match stays where it was; most others do not
@@ -70,29 +71,34 @@ class Suspect:
     left_px: float
 
 
-def explain_contradiction(pairs: list[MatchedPair]) -> str:
-    """Return what explains that poses contradict the images, and what to do about it; or that nothing tried does."""
+def explain_contradiction(pairs: list[MatchedPair], images: list[PosedImage]) -> str:
+    """Return what explains that poses contradict the images, and what to do about it; or that nothing tried does.
+
+    Args:
+        images: all, in order of the path where they were taken along one.
+    """
     some = [pair.thinned() for pair in pairs[:: max(1, len(pairs) // MAX_PAIRS)]]
     given_px = median_error_px(some)
-    found = [s for s in suspects(some) if s.left_px < MENDS * given_px]
+    found = [s for s in suspects(some, images) if s.left_px < MENDS * given_px]
     if found:
         least_px = min(suspect.left_px for suspect in found)
         best = next(s for s in found if s.left_px <= NEARLY_AS_GOOD * least_px)  # they come in order of simplicity
         return f"{best.words} (then {best.left_px:.1f} px)"
-    tried = "axes, mount, lens, focal length and things fixed in view were tried and do not explain it"
+    tried = "axes, mount, lens, focal length, time offset and things fixed in view were tried and do not explain it"
     neighbours = [pair for pair in some if pair.apart == 1]
     if neighbours and len(neighbours) < len(some) and median_error_px(neighbours) < NEIGHBOURS_FIT * given_px:
         return f"neighbours fit better ({median_error_px(neighbours):.1f} px), so the poses drift: try --refine-poses"
     return f"{tried}; if the poses drift, try --refine-poses"
 
 
-def suspects(pairs: list[MatchedPair]) -> Iterator[Suspect]:
+def suspects(pairs: list[MatchedPair], images: list[PosedImage]) -> Iterator[Suspect]:
     """Yield every explanation with the error that it leaves, the simple ones first."""
     yield from fixed_in_view(pairs)
     yield from lens(pairs)
     yield from axes(pairs)
     inverse_px = median_error_px([pair.changed(with_inverse_pose) for pair in pairs])
     yield Suspect("the poses are the other way round: world in camera where camera in world was said", inverse_px)
+    yield time_offset(pairs, images)
     yield focal_length(pairs)
     yield mount(pairs)
 
@@ -164,6 +170,38 @@ def name_axes(rotation: NDArray) -> str:
         return f"the images are turned by {angle % 360} degrees against their poses"
     named = ", ".join("-" * int(row.min() < 0) + "xyz"[np.abs(row).argmax()] for row in rotation)
     return f"the cameras' axes are others: their x, y, z are what the poses call {named}"
+
+
+def time_offset(pairs: list[MatchedPair], images: list[PosedImage]) -> Suspect:
+    """Return the moment of the path, between an image and the next or the one before, whose pose fits best.
+
+    As far the other way poses must fit worse than as they are: poses that tremble get better either way.
+    """
+    errors_px = np.array([error_at_another_moment_px(pairs, images, share) for share in TIME_SHARES])
+    best = int(np.argmin(errors_px))
+    if errors_px[::-1][best] < median_error_px(pairs):
+        return Suspect("", np.inf)
+    beside = "next" if TIME_SHARES[best] > 0 else "previous"
+    words = (
+        f"the images fit poses {abs(TIME_SHARES[best]):.0%} of the way to the {beside} image: are images and poses of "
+        "one clock? For a recording give --time-offset"
+    )
+    return Suspect(words, float(errors_px[best]))
+
+
+def error_at_another_moment_px(pairs: list[MatchedPair], images: list[PosedImage], share: float) -> float:
+    """Return the median error with the poses of another moment."""
+    shifted = {image.name: image for image in at_another_moment(images, share)}
+    return median_error_px([pair.changed(lambda image: shifted[image.name]) for pair in pairs])
+
+
+def at_another_moment(images: list[PosedImage], share: float) -> Iterator[PosedImage]:
+    """Yield images with the poses that the path has at a share of the way to the next image, or if below zero back."""
+    step = 1 if share > 0 else -1
+    for place, image in enumerate(images):
+        beside = images[min(max(place + step, 0), len(images) - 1)]
+        ends = image.cam_from_world.inverse(), beside.cam_from_world.inverse()
+        yield replace(image, cam_from_world=pycolmap.Rigid3d.interpolate(*ends, abs(share)).inverse())
 
 
 def focal_length(pairs: list[MatchedPair]) -> Suspect:

@@ -111,6 +111,27 @@ def test_what_is_wrong_with_all_poses_alike_is_named(name):
     assert fit.contradicts and says in str(fit) and "--refine-poses" not in str(fit), str(fit)
 
 
+@pytest.mark.parametrize(("late", "beside"), [(0.5, "next"), (-0.4, "previous")])
+def test_poses_of_another_moment_are_told(late, beside):
+    """A robot that turns to and fro; its poses are as much too old as it takes to the `late`-th part of a step."""
+    images, keypoints = seen()
+    rng, truths = np.random.default_rng(0), []
+    points = rng.uniform([-3, -2.5, 4], [3, 2.5, 8], (POINTS, 3))
+
+    def pose_at(moment):
+        return rigid_of([0.1 * np.sin(0.4 * moment), 0.3 * np.sin(0.6 * moment), 0], [-0.15 * moment, 0, 0.1])
+
+    for number, image in enumerate(images):
+        pixels = PINHOLE.project(transform_points(pose_at(number), points)) + rng.normal(0, NOISE_PX, (POINTS, 2))
+        features = keypoints.features[image.name]
+        keypoints.features[image.name] = replace(features, keypoints=torch.from_numpy(pixels))
+        truths.append(replace(image, cam_from_world=pose_at(number)))
+        images[number] = replace(image, cam_from_world=pose_at(number - late))
+    assert not measure_pose_fit(keypoints, truths, QUIET).contradicts
+    fit = measure_pose_fit(keypoints, images, QUIET)
+    assert fit.contradicts and f"to the {beside} image" in str(fit) and "--time-offset" in str(fit), str(fit)
+
+
 def test_something_that_moves_with_the_camera_is_named():
     images, keypoints = winding()
     rng = np.random.default_rng(1)
