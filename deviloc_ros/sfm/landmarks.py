@@ -79,9 +79,13 @@ def keep_consistent(a: tuple[PosedImage, NDArray], b: tuple[PosedImage, NDArray]
 
 def epipolar_errors_px(a: PosedImage, b: PosedImage, keypoints_a: NDArray, keypoints_b: NDArray) -> NDArray:
     """Return (N,) Sampson distances [px] of matched pixels under the given poses; infinite where one has no ray."""
+    return epipolar_errors_of_rays_px(a, b, a.camera.rays(keypoints_a), b.camera.rays(keypoints_b))
+
+
+def epipolar_errors_of_rays_px(a: PosedImage, b: PosedImage, rays_a: NDArray, rays_b: NDArray) -> NDArray:
+    """Return the same of (N, 3) viewing rays with z = 1, NaN where there is none."""
     b_from_a = b.cam_from_world * a.cam_from_world.inverse()
     essential = skew(b_from_a.translation) @ b_from_a.rotation.matrix()
-    rays_a, rays_b = a.camera.rays(keypoints_a), b.camera.rays(keypoints_b)
     lines_b, lines_a = rays_a @ essential.T, rays_b @ essential
     norm = (lines_b[:, :2] ** 2).sum(1) + (lines_a[:, :2] ** 2).sum(1)
     sampson = np.abs((rays_b * lines_b).sum(1)) / np.sqrt(np.maximum(norm, 1e-24))

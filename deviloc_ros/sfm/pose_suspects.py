@@ -16,7 +16,7 @@ from scipy.optimize import least_squares
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import move_frame
-from deviloc_ros.sfm.landmarks import epipolar_errors_px
+from deviloc_ros.sfm.landmarks import epipolar_errors_of_rays_px
 from deviloc_ros.sources.base import PosedImage
 
 MAX_PAIRS, MAX_MATCHES = 40, 40  # that are looked at: a change to all images shows in any
@@ -44,10 +44,17 @@ class MatchedPair:
     pixels_a: NDArray
     pixels_b: NDArray
     apart: int  # in the order of the images
+    rays: tuple[NDArray, NDArray] | None = None  # of the pixels, once they were asked for
 
     def changed(self, change: Change) -> MatchedPair:
-        """Return the same of changed images."""
-        return replace(self, a=change(self.a), b=change(self.b))
+        """Return the same of changed images; rays, which take long, stay where the cameras do."""
+        a, b = change(self.a), change(self.b)
+        same_lenses = a.camera is self.a.camera and b.camera is self.b.camera
+        return replace(self, a=a, b=b, rays=self.rays if same_lenses else None)
+
+    def with_rays(self) -> MatchedPair:
+        """Return the same with the rays of its pixels."""
+        return replace(self, rays=(self.a.camera.rays(self.pixels_a), self.b.camera.rays(self.pixels_b)))
 
     def thinned(self) -> MatchedPair:
         """Return the same with a sample of the matches."""
@@ -56,7 +63,9 @@ class MatchedPair:
 
     def errors_px(self) -> NDArray:
         """Return (N,) distances from the epipolar lines [px]."""
-        return epipolar_errors_px(self.a, self.b, self.pixels_a, self.pixels_b)
+        if self.rays is None:
+            return self.with_rays().errors_px()
+        return epipolar_errors_of_rays_px(self.a, self.b, *self.rays)
 
     def shifts_px(self) -> NDArray:
         """Return (N,) how far each point is from where the other image has it [px]."""
@@ -77,7 +86,7 @@ def explain_contradiction(pairs: list[MatchedPair], images: list[PosedImage]) ->
     Args:
         images: all, in order of the path where they were taken along one.
     """
-    some = [pair.thinned() for pair in pairs[:: max(1, len(pairs) // MAX_PAIRS)]]
+    some = [pair.thinned().with_rays() for pair in pairs[:: max(1, len(pairs) // MAX_PAIRS)]]
     given_px = median_error_px(some)
     found = [s for s in suspects(some, images) if s.left_px < MENDS * given_px]
     if found:
@@ -119,7 +128,7 @@ def fixed_in_view(pairs: list[MatchedPair]) -> Iterator[Suspect]:
     ):
         return
     others = [
-        replace(pair, pixels_a=pair.pixels_a[shifts >= FIXED_PX], pixels_b=pair.pixels_b[shifts >= FIXED_PX])
+        replace(pair, pixels_a=pair.pixels_a[shifts >= FIXED_PX], pixels_b=pair.pixels_b[shifts >= FIXED_PX], rays=None)
         for pair, shifts in zip(pairs, shifts_px, strict=True)
         if (shifts >= FIXED_PX).any()
     ]
