@@ -28,6 +28,20 @@ def is_worth_asking(cameras: CameraBook) -> bool:
     )
 
 
+def describe_lens(cameras: CameraBook, image_topic: str) -> str:
+    """Return what images are taken for by their topic's name, where it matters and is not certain; else nothing."""
+    if not is_worth_asking(cameras):
+        return ""
+    if says_rectified(image_topic):
+        return f"{image_topic} is named like rectified images: P describes them; if they are not, give --no-rectified"
+    if any(is_suspicious(lens) for lens in cameras.lenses):
+        return (
+            "camera_info has a distortion, and P as K: rectified images with D left in, or a driver that repeats K? "
+            f"{image_topic} is taken for images as they were taken; if they are rectified, give --rectified"
+        )
+    return ""
+
+
 def is_suspicious(lens: Lenses) -> bool:
     """Return whether P repeats K beside a distortion: of a raw image P differs, unless nobody filled it in."""
     raw, rectified = lens.raw, lens.rectified

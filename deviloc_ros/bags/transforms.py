@@ -17,6 +17,7 @@ from deviloc_ros.messages.headers import stamp_ns
 
 log = logging.getLogger(__name__)
 TF, TF_STATIC = "/tf", "/tf_static"
+CIRCLE = "the transforms go round in a circle"
 SHORTEST_QUATERNION = 1e-3  # of a shorter one the digits that are left do not tell the rotation
 LARGEST_LENGTH_ERROR = 5e-3  # tf2 takes squared lengths within 0.01 of one, and refuses others
 
@@ -196,7 +197,7 @@ class TransformTree:
             if sample.parent in way:
                 names = list(way)
                 circle = [*names[names.index(sample.parent) :], sample.parent]
-                raise TransformError(f"the transforms go round in a circle: {' below '.join(circle)}")
+                raise TransformError(f"{CIRCLE}: {' below '.join(circle)}")
             way[sample.parent] = sample.parent_from_child * way[frame]
             frame = sample.parent
         return way

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.bag_plan import ReadingPlan, find_truth, read_all
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.rectified import describe_lens
 from deviloc_ros.bags.repeated import RepeatCounter
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.camera import Camera
@@ -86,6 +87,7 @@ def read_bag(
     """
     with Recording(path) as recording:
         topics, contents = read_all(recording, reading)
+        lens = "" if reading.rig.rectified is not None else describe_lens(contents.cameras, topics.image)
         kind = recording.topics.get(reading.truth.topic, "")
         times_ns = [stamp_ns(image.message()) for image in recording.messages((topics.image,))]
         offset_ns = round(time_offset_s * 1e9)
@@ -108,6 +110,9 @@ def read_bag(
     if not checked.is_good:
         log.warning("%s: %s", path, checked)
     notes = {"timing": str(checked)}
+    if lens:
+        log.warning("%s: %s", path, lens)
+        notes["lens"] = lens
     if frames.repeated.count:
         notes["repeated images"] = str(frames.repeated)
     return Source(images, frames.skipped, notes)

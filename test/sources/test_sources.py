@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import random_rigid
 
-from deviloc_ros.bags.truth import truth_of_file
+from deviloc_ros.bags.truth import read_truth_file
 from deviloc_ros.camera import Camera
 from deviloc_ros.cli import main
 from deviloc_ros.sources.base import SourceError, read_numbers
@@ -221,4 +221,4 @@ def test_empty_files_and_folders_are_named(tmp_path, name, capsys):
 def test_a_file_of_poses_without_poses_is_named(tmp_path, make, says):
     make(tmp_path / "poses.tum")
     with pytest.raises(ValueError, match=rf"poses\.tum: {says}"):
-        truth_of_file(tmp_path / "poses.tum")
+        read_truth_file(tmp_path / "poses.tum")

@@ -18,6 +18,7 @@ from deviloc_ros.bags.bag_plan import ReadingPlan, find_truth
 from deviloc_ros.bags.reader import RecordedMessage, Recording
 from deviloc_ros.bags.repeated import RepeatCounter
 from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.transforms import CIRCLE
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.config import TrackingConfig, to_dict
 from deviloc_ros.evaluation.recordings.frames import Estimate, score
@@ -130,6 +131,8 @@ def none_tried(estimates: list[Estimate], contents: Contents) -> str:
     advice = ADVICE.get(status, "")
     if status is Status.NO_EXTRINSIC:
         advice = two_clocks(contents, [e.stamp_ns for e in estimates]) or advice
+        if CIRCLE in detail:
+            advice = "who publishes one of them twice? A mount that is known can be given with --extrinsic"
     return f"no image could be tried; {count} of {len(estimates)}: {detail or status.sentence}. {advice}".rstrip(". ")
 
 

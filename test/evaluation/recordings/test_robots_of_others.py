@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -205,6 +206,23 @@ def test_a_forgotten_flag_is_made_up_for_by_the_images(tmp_path, topic, model, f
     assert lens["inliers"] == ([480, 800] if truly else [800, 480])
     surprising = lens["rectified"] != truly or lens["rectified"] != says_rectified(topic)
     assert ("if that is wrong, give" in caplog.text) == surprising
+
+
+@pytest.mark.parametrize(
+    ("topic", "flag", "says"),
+    [
+        ("/camera/image_rect", None, "P describes them; if they are not, give --no-rectified"),
+        ("/camera/image_raw", None, "P as K: .*if they are rectified, give --rectified"),
+        ("/camera/image_raw", False, ""),
+        ("/camera/image_rect", True, ""),
+    ],
+)
+def test_a_map_says_what_its_images_were_taken_for(tmp_path, topic, flag, says, caplog):
+    bag = robot(tmp_path / "bag", image_topic=topic, info=BENT)
+    reading = ReadingPlan(rig=Rig(rectified=flag), truth=TruthSource(topic=ODOM))
+    source = read_bag(bag, reading, EVERY_IMAGE, tmp_path / "frames", quiet=True)
+    assert source.images[0].camera.model == ("PINHOLE" if "rect" in topic else "OPENCV")
+    assert re.search(says, source.notes.get("lens", "")) and bool(says) == ("lens" in source.notes)
 
 
 @pytest.mark.parametrize("topic", ["/camera/image_rect", "/camera/image_raw"])
