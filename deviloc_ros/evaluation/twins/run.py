@@ -31,8 +31,8 @@ from deviloc_ros.tracking.follower import Follower, Step
 from deviloc_ros.tracking.odometry import Odometry, move_straight
 
 EVENTS = ("", "blanks", "kidnapped")
-BLANKS = (6, 7, 14, 15)  # frames of a drive that show nothing
-KIDNAPPED_AFTER = 12  # images; the drive ends there
+BLANKS = (5, 6, 11, 12)  # frames of a drive that show nothing
+KIDNAPPED_AFTER = 8  # images; the drive ends there
 CARRIED_M_PER_S = 1.5  # while the camera is covered
 DRIFT = 0.01  # of odometry, by length
 HINT_ERROR_M, HINT_STD_M, HINT_STD_DEG = 0.4, 0.5, 10.0

@@ -34,11 +34,11 @@ from deviloc_ros.workers.base import Serial
 CAMERA = Camera("PINHOLE", 320, 240, (240.0, 240.0, 159.5, 119.5))
 SEED = 3
 COPY_OFFSET_M = 10.0
-FRAMES = 24  # of a drive
-ELSEWHERE = 12  # frames of the drive that goes on in the other place
+FRAMES = 16  # of a drive
+ELSEWHERE = 8  # frames of the drive that goes on in the other place
 MAPPED = 3  # every so many-th view of a rendered path is mapped, the others are the drive
 SPAN = 0.5  # of the closed path through a room
-CORRIDOR_START_M, CORRIDOR_STEP_M = 4.0, 0.15
+CORRIDOR_START_M, CORRIDOR_ELSEWHERE_M, CORRIDOR_STEP_M = 4.0, 17.0, 0.2
 KITCHEN_RATE_HZ, RENDERED_RATE_HZ = 3.75, 5.0
 
 
@@ -117,8 +117,8 @@ def make_rendered_corridor(place: Place, folder: Path, networks: Networks) -> Tw
     sway = np.random.default_rng(SEED)
     mapped = drive_along(place, 1.0, 0.4, 52, sway)
     map_folder = build_rendered_map("equal-doors", [(place, pose) for pose in mapped], folder, networks)
-    drive = drive_along(place, CORRIDOR_START_M, 0.15, FRAMES, sway)
-    elsewhere = drive_along(place, 17.0, 0.15, ELSEWHERE, sway)
+    drive = drive_along(place, CORRIDOR_START_M, CORRIDOR_STEP_M, FRAMES, sway)
+    elsewhere = drive_along(place, CORRIDOR_ELSEWHERE_M, CORRIDOR_STEP_M, ELSEWHERE, sway)
     frames = [[frame_of_render(place, pose) for pose in poses] for poses in (drive, elsewhere)]
     return TwinScene("equal-doors", map_folder, CAMERA, RENDERED_RATE_HZ, *frames)
 
