@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 MAX_TEXT_BYTES = 1 << 28  # three million poses, or half a million frames of a transforms.json
+MAX_DEPTH = 32  # of YAML
 MAX_CONFIG_BYTES = 1 << 20  # a thousand times all parameters there are
 
 
@@ -43,6 +44,17 @@ def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
         raise ValueError("nested without end") from error
 
 
+def check_events(text: str) -> None:
+    """Raise ValueError for YAML with aliases, or nested so deep that the parser would take hours."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("aliases (*name) are not read")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested more than {MAX_DEPTH} deep")
+
+
 def read_yaml(path: Path) -> Any:
     """Read a YAML file of parameters.
 
@@ -52,8 +64,7 @@ def read_yaml(path: Path) -> Any:
     """
     text = read_text(path, MAX_CONFIG_BYTES)
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("aliases (*name) are not read")
+        check_events(text)
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from error

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pycolmap
 import pytest
-from hypothesis import given, settings
+from fuzzing import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("rclpy")
@@ -75,14 +76,14 @@ def reason_of(pipeline: Pipeline, data: bytes) -> str:
     return step.status.word
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.binary(max_size=300))
 def test_any_bytes_have_a_reason(pipeline, data):
     assert reason_of(pipeline, data) in {"undecodable", "no_camera_info", "no_stamp", "bad_image"}
     stamp_of_serialized(data)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.data())
 def test_damaged_images_are_localized_or_have_a_reason(pipeline, data):
     serialized = bytearray(whole(pipeline.parameters.node.image_transport == "compressed"))
@@ -93,7 +94,7 @@ def test_damaged_images_are_localized_or_have_a_reason(pipeline, data):
     reason_of(pipeline, bytes(serialized[:length]))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(UINT32, UINT32, UINT32, ENCODINGS, st.binary(max_size=5000), st.booleans())
 def test_images_of_any_size_and_encoding_are_decoded_or_refused(width, height, step, encoding, data, is_bigendian):
     msg = SimpleNamespace(
@@ -108,7 +109,7 @@ def test_images_of_any_size_and_encoding_are_decoded_or_refused(width, height, s
     assert pixels.shape[:2] == (height, width) and pixels.dtype == np.uint8
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(NAMES, UINT32, UINT32, NAMES, st.lists(FLOATS, max_size=15), st.lists(FLOATS, min_size=9, max_size=9), UINT32)
 def test_any_calibration_is_a_camera_or_has_a_reason(frame, width, height, model, d, k, number):
     msg = CameraInfo(width=width, height=height, distortion_model=model, d=d, k=k, binning_x=number)
@@ -134,7 +135,7 @@ TRANSFORMS = st.builds(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.lists(TRANSFORMS, max_size=8), st.booleans())
 def test_any_transforms_leave_the_buffer_answering(values, is_static):
     buffer = Buffer()
@@ -156,7 +157,7 @@ def test_any_transforms_leave_the_buffer_answering(values, is_static):
     assert len(sieve.refused) < 8
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(FLOATS, min_size=36, max_size=36), st.lists(FLOATS, min_size=7, max_size=7))
 def test_any_initial_pose_is_one_or_is_refused(covariance, pose):
     msg = PoseWithCovarianceStamped()
