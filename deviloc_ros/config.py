@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
+from deviloc_ros.io.plain_files import read_yaml
 
 
 def param(
@@ -329,12 +329,12 @@ def load_config(path: Path, config: C, section: str = "") -> C:
         ValueError: what is wrong, naming file and parameter.
     """
     try:
-        values = yaml.safe_load(path.read_text()) or {}
+        values = read_yaml(path) or {}
         if isinstance(values, dict):
             rest = {key: value for key, value in values.items() if key != TRACKING}
             values = (values.get(section) or {}) if section else rest
         return from_dict(config, values, section and f"{section}.")
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 

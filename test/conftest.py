@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from fuzzing import FUZZ_FACTOR
 from hypothesis import settings
 from ros_helpers import ros, ros_domain, ros_node
 
-# The same examples in each run, and none fails for being slow on a busy machine.
-settings.register_profile("deviloc_ros", deadline=None, derandomize=True, max_examples=60)
+# The same examples in each run, and none fails for being slow on a busy machine. FUZZ_FACTOR=100 tries more of them.
+settings.register_profile("deviloc_ros", deadline=None, derandomize=True, max_examples=60 * FUZZ_FACTOR)
 settings.load_profile("deviloc_ros")
 
 # One of several processes takes one core.

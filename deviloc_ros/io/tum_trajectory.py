@@ -12,6 +12,7 @@ from pathlib import Path
 import pycolmap
 
 from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.io.plain_files import read_text
 
 log = logging.getLogger(__name__)
 Stamped = tuple[int, pycolmap.Rigid3d]
@@ -40,7 +41,7 @@ def read_tum(path: Path) -> list[Stamped]:
     Raises:
         ValueError: naming file and line.
     """
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = read_text(path, encoding="utf-8-sig", errors="replace").splitlines()
     poses, unknown, w_first, unit = [], 0, False, None
     first = next((number for number, line in enumerate(lines, 1) if line.strip()), 0)
     for number, line in enumerate(lines, 1):

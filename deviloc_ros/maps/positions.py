@@ -10,6 +10,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import rotation_distance_deg
+from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.maps.alignment import align_poses, align_positions, camera_centres, move_points, move_pose
 from deviloc_ros.sources.base import SourceError
 
@@ -26,7 +27,7 @@ def read_positions(path: Path) -> dict[str, NDArray]:
     if not path.is_file():
         raise SourceError(f"{path}: not found")
     positions = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, *values = line.strip().rsplit(maxsplit=3)  # a name may have spaces

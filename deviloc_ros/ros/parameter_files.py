@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+from deviloc_ros.io.plain_files import read_yaml
 
 
 def use_sim_time_in(path: Path, node: str) -> bool:
@@ -18,8 +18,8 @@ def use_sim_time_in(path: Path, node: str) -> bool:
         OSError: it cannot be read.
     """
     try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        content = read_yaml(path)
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     said = [parameters["use_sim_time"] for parameters in sections(content, node) if "use_sim_time" in parameters]
     value = said[-1] if said else False

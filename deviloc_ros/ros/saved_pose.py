@@ -10,7 +10,11 @@ import numpy as np
 
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.io.atomic import replace_on_success
+from deviloc_ros.io.plain_files import read_json
+from deviloc_ros.maps.checks import MAX_LENGTH_M
 from deviloc_ros.tracking.fix import Fix
+
+MAX_BYTES = 1 << 16
 
 
 def save_pose(path: Path, map_id: str, fix: Fix) -> None:
@@ -34,14 +38,17 @@ def load_pose(path: Path, map_id: str, now_ns: int) -> Fix | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path, MAX_BYTES)
         map_from_base = rigid_from_quaternion(content["rotation_xyzw"], content["translation_m"])
         covariance = np.array(content["covariance"], float).reshape(6, 6)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        saved_map_id = content["map_id"]
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"{path}: not a saved pose: {error!r}") from error
-    if not np.isfinite(covariance).all():
+    if not np.isfinite(covariance).all() or abs(map_from_base.translation).max() > MAX_LENGTH_M:
         raise ValueError(f"{path}: its numbers are not finite")
-    if content["map_id"] != map_id:
+    if not np.allclose(covariance, covariance.T) or not 0 < np.linalg.eigvalsh(covariance)[0] < MAX_LENGTH_M:
+        raise ValueError(f"{path}: its covariance is not symmetric and positive")
+    if saved_map_id != map_id:
         raise ValueError(f"{path}: of another map")
     return Fix(now_ns, map_from_base, covariance)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.imaging import Mask
 from deviloc_ros.io.encoded_images import decode_image
+from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.sources.depth_images import DepthImage
 from deviloc_ros.types import Landmarks
 
@@ -95,7 +96,7 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> NDArray:
     if not path.is_file():
         raise SourceError(f"{path}: not found")
     try:
-        values = np.array(path.read_text().split(), float).reshape(shape)
+        values = np.array(read_text(path).split(), float).reshape(shape)
     except ValueError as error:
         raise SourceError(f"{path}: {error}") from error
     return values

@@ -6,7 +6,6 @@ first pixel centre is at (0.5, 0.5).
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_matrix
+from deviloc_ros.io.plain_files import read_json
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, read_image_size
 from deviloc_ros.sources.colmap import camera_from_colmap
 from deviloc_ros.sources.image_files import find_image, fit_to_scaled_file
@@ -51,10 +51,10 @@ def read_transforms(path: Path, axes: str = "opengl") -> Source:
     """
     path = path / "transforms.json" if path.is_dir() else path
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
     except FileNotFoundError as error:
         raise SourceError(f"{path}: not found") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SourceError(f"{path}: not JSON: {error}") from error
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames:

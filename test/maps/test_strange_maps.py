@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from fuzzing import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from small_maps import reference_view, use_everything, write_map
@@ -144,7 +145,7 @@ NUMBERS = st.sampled_from([0.0, -1.0, 1e-30, 1e8, 3e38, -3e38, float("inf"), flo
 TYPES = st.sampled_from([torch.float32, torch.float16, torch.int64, torch.uint8, torch.bool, torch.float64])
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(st.data())
 def test_whatever_tensors_a_signed_view_holds_they_are_used_or_refused(three_views, tmp_path_factory, data):
     folder = shutil.copytree(three_views, tmp_path_factory.mktemp("fuzzed") / "a.map")

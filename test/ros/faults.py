@@ -137,10 +137,21 @@ def many_triggers(robot: Robot) -> None:
 
 
 def odd_parameters(robot: Robot) -> None:
-    values = [ParameterValue(type=kind) for kind in range(0, 12)]
+    values = [ParameterValue(type=kind) for kind in range(0, 10)]
     names = ("map_path", "pose.min_inliers", "", LONG_TEXT, "a.b.c", "tracking.confirmations")
     request = SetParameters.Request(parameters=[Parameter(name=name, value=v) for name in names for v in values])
     robot.call(SetParameters, "/deviloc/set_parameters", request)
+
+
+def unknown_parameter_types(robot: Robot) -> None:
+    """rclpy raises in the service's callback, and so nobody gets an answer."""
+    client = robot.create_client(SetParameters, "/deviloc/set_parameters")
+    robot.until(client.service_is_ready)
+    for kind in (10, 11, 255):
+        parameter = Parameter(name="map_path", value=ParameterValue(type=kind))
+        client.call_async(SetParameters.Request(parameters=[parameter]))
+    robot.for_a_while(0.5)
+    robot.destroy_client(client)
 
 
 def encoded(kind: str) -> bytes:
@@ -243,6 +254,7 @@ def faults_of_poses_and_calls() -> Iterator[Fault]:
     yield Fault("initialpose of 4 bytes", bytes_on("initial_poses", bytes(4)))
     yield Fault("1500 triggers", many_triggers, long=False)
     yield Fault("odd parameters", odd_parameters)
+    yield Fault("parameters of unknown types", unknown_parameter_types, long=False)
 
 
 def faults_of_compressed_images() -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from deviloc_ros.ros.diagnostics import Health, Rates, Tally, diagnostics_msg, image_status_msg, judged, tally_values
+from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Step
@@ -20,6 +21,7 @@ from deviloc_ros.types import Evidence, FocalFit
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 ACCEPTED = Step(5, Status.ACCEPTED, fix=Fix(5, pycolmap.Rigid3d(), np.eye(6)))
+ENDED, STUCK = ThreadState("transforms", False), ThreadState("localizer", True, busy_s=99.0)
 FAILED = Step(5, Status.FEW_INLIERS, "too few inliers: 7 of at least 30")
 
 
@@ -31,6 +33,13 @@ FAILED = Step(5, Status.FEW_INLIERS, "too few inliers: 7 of at least 30")
         (Health("active", silent_s=9, image_topic="/image"), ERROR, "no image on /image for 9 s"),
         (Health("active", silent_s=9, incompatible_qos=("QoS (RELIABILITY)",)), ERROR, "QoS (RELIABILITY)"),
         (Health("active"), ERROR, "unlocalized: no image localized yet"),
+        (Health("active", state=TrackingState.LOCALIZED, threads=(ENDED,)), ERROR, "thread 'transforms' has ended"),
+        (Health("inactive", threads=(ThreadState("main", True), ENDED)), ERROR, "thread 'transforms' has ended"),
+        (
+            Health("active", state=TrackingState.LOCALIZED, threads=(STUCK,)),
+            ERROR,
+            "thread 'localizer' is stuck for 99 s",
+        ),
         (Health("active", continuous=False), OK, "waiting for ~/trigger_localization"),
         (Health("active", continuous=False, state=TrackingState.LOST, step=ACCEPTED), OK, "waiting for ~/trigger"),
         (Health("active", continuous=False, state=TrackingState.LOST, step=FAILED), ERROR, "lost: too few inliers"),
@@ -101,3 +110,18 @@ def test_what_is_known_of_missing_images_is_said_before_qos():
         "active", silent_s=9, image_topic="/image", missing_images="nobody", incompatible_qos=("x offers y",)
     )
     assert judged(health) == (ERROR, "no image on /image for 9 s: nobody; x offers y")
+
+
+def test_nodes_of_the_same_name_are_a_warning_beside_whatever_is_said():
+    for health, level in ((Health("active", state=TrackingState.LOCALIZED), WARN), (Health("active"), ERROR)):
+        status = diagnostics_msg("deviloc: localization", replace(health, namesakes=2), "abc", Time()).status[0]
+        assert status.level == level and status.message.endswith("; 2 other nodes have this node's name")
+
+
+def test_whatever_strangers_put_into_a_diagnostic_it_stays_small():
+    long = "x" * 1_000_000
+    thread = ThreadState("localizer", True, failures=3, last_failure=f"ValueError: {long}")
+    health = Health("active", threads=(thread,), values={f"tf_failures.{long}": long})
+    (status,) = diagnostics_msg("deviloc: localization", health, "abc", Time()).status
+    assert all(len(value.key) + len(value.value) <= 800 for value in status.values) and len(status.message) <= 400
+    assert "running; 3 failures" in next(value.value for value in status.values if value.key == "thread.localizer")

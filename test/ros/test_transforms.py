@@ -11,11 +11,14 @@ pytest.importorskip("rclpy")
 
 from rclpy.node import Node
 from std_srvs.srv import Empty
+from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer, StaticTransformBroadcaster, TransformBroadcaster
 
 from deviloc_ros.ros.conversions import transform_msg
 from deviloc_ros.ros.parameters import NodeConfig
+from deviloc_ros.ros.spinning_thread import ListeningThread
 from deviloc_ros.ros.transforms import Missing, Transforms
+from deviloc_ros.ros.worker import ThreadState
 
 pytestmark = pytest.mark.ros
 
@@ -127,3 +130,49 @@ def test_it_ends_also_when_told_to_just_before_it_waits(ros_node, monkeypatch):
     told.set()
     closing.join(20)
     assert not closing.is_alive()
+
+
+def test_while_nobody_listens_nothing_is_looked_up_or_sent(ros_node, monkeypatch):
+    transforms = Transforms(ros_node, NodeConfig())
+    StaticTransformBroadcaster(ros_node).sendTransform(transform_msg(at(0.2), 0, "base_link", "camera"))
+    spin_until(ros_node, lambda: not isinstance(transforms.base_from_cam("camera", SECOND, None), Missing))
+    sent = []
+    monkeypatch.setattr(transforms._broadcaster, "sendTransform", sent.append)
+    transforms.broadcast(at(1.0), "odom", SECOND)
+    assert len(sent) == 1
+    monkeypatch.setattr(transforms, "state", lambda: ThreadState("transforms", False))
+    transforms.broadcast(at(1.0), "odom", SECOND)
+    found = transforms.base_from_cam("camera", SECOND, 0.0)
+    assert len(sent) == 1 and "thread 'transforms' has ended" in found.detail
+    monkeypatch.undo()
+    transforms.close()
+
+
+def test_a_callback_that_raises_and_a_message_that_cannot_be_taken_end_nothing(ros_node, monkeypatch):
+    failures = []
+    thread = ListeningThread(ros_node, "listener", failures.append)
+    heard, raised = [], []
+
+    def hear(msg) -> None:
+        heard.append(msg)
+        if not raised:
+            raised.append(msg)
+            raise SystemExit("at the first message")
+
+    ros_node.create_subscription(TFMessage, "odd", hear, 10)
+    publisher = ros_node.create_publisher(TFMessage, "odd", 10)
+    wait_until(lambda: publisher.publish(TFMessage()) or len(heard) > 2)
+    take, refused = thread._executor._take_subscription, []
+
+    def refuse_once(subscription):
+        if not refused:
+            refused.append(subscription)
+            raise RuntimeError("cannot be taken")
+        return take(subscription)
+
+    monkeypatch.setattr(thread._executor, "_take_subscription", refuse_once)
+    wait_until(lambda: publisher.publish(TFMessage()) or refused)
+    heard.clear()
+    wait_until(lambda: publisher.publish(TFMessage()) or len(heard) > 2)
+    assert thread.state().is_alive and thread.state().failures == len(failures) == 2
+    thread.close()

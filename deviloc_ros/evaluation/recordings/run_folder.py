@@ -25,6 +25,7 @@ import pycolmap
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.evaluation.recordings.frames import Estimate, Frame
 from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.io.plain_files import read_json
 from deviloc_ros.io.tum_trajectory import write_tum
 from deviloc_ros.status import Status
 
@@ -141,8 +142,8 @@ def write_estimates(path: Path, frames: list[Frame], map_frame: str, base_frame:
 def read_run(folder: Path) -> Run:
     """A run that was written. Raises ValueError naming the file."""
     try:
-        summary = json.loads((folder / SUMMARY).read_text())
-        latency = json.loads((folder / LATENCY).read_text())
+        summary = read_json(folder / SUMMARY)
+        latency = read_json(folder / LATENCY)
         stages = read_stages(folder / STAGES)
         with (folder / FRAMES).open(newline="") as file:
             frames = [read_frame(row, stages) for row in csv.DictReader(file)]

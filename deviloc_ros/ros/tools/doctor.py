@@ -26,6 +26,7 @@ from deviloc_ros.ros.conversions import stamp_ns
 from deviloc_ros.status import Status
 
 OLD_S, SLOW_HZ = 1.0, 1.0
+SECOND_NODE = "_tf"  # that of the localizer has the name of the first, and this
 
 
 @dataclass(slots=True)
@@ -239,7 +240,7 @@ def has_tried_image(status: DiagnosticStatus | None) -> bool:
 def examine_names(nodes: list[tuple[str, str]]) -> Iterator[Finding]:
     """Whether two nodes have one name: each hears what is meant for the other, and both may send one transform."""
     for (name, namespace), count in Counter(nodes).items():
-        if count > 1:
+        if count > 1 and not name.endswith(SECOND_NODE):
             what = f"{count} nodes are named {namespace.rstrip('/')}/{name}"
             yield make_warning(what, "end all but one (a killed one is remembered for 20 s), or give them namespaces")
 

@@ -1,0 +1,64 @@
+"""Files of parameters, poses and lists: their size is looked at first, and what they hold does not grow."""
+
+import os
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deviloc_ros.config import Config, load_config
+from deviloc_ros.io.plain_files import MAX_CONFIG_BYTES, read_json, read_text, read_yaml
+
+BILLION_LAUGHS = "a: &a [x, x]\n" + "".join(
+    f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)
+)
+
+
+def sparse(path, size: int):
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+@pytest.mark.parametrize("read", [read_text, read_json])
+def test_files_larger_than_any_of_their_kind_are_not_read(tmp_path, read):
+    with pytest.raises(ValueError, match="at most"):
+        read(sparse(tmp_path / "large", 1 << 40))
+
+
+def test_files_of_parameters_are_small(tmp_path):
+    with pytest.raises(ValueError, match=f"at most {MAX_CONFIG_BYTES}"):
+        load_config(sparse(tmp_path / "large.yaml", MAX_CONFIG_BYTES + 1), Config())
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_may_never_end_is_not_read(tmp_path, kind):
+    path = tmp_path / "odd"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="not a file"):
+        read_text(path)
+
+
+@pytest.mark.parametrize("text", [BILLION_LAUGHS, "[" * 100_000, "a: [", "\x00", "!!python/object/apply:os.system [x]"])
+def test_yaml_that_grows_or_breaks_is_refused(tmp_path, text):
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError):
+        read_yaml(path)
+    with pytest.raises(ValueError, match=r"odd\.yaml"):
+        load_config(path, Config())
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("fuzzed") / "file"
+    path.write_bytes(data)
+    for read in (read_json, read_yaml, lambda path: load_config(path, Config())):
+        with suppress(ValueError):
+            read(path)
