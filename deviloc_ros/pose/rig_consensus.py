@@ -1,0 +1,146 @@
+"""Localize a rig, each camera by itself first: one that sees nothing, or something wrong, must not spoil the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.config import PoseConfig
+from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
+from deviloc_ros.pose.rig import Sighting, solve_rig
+from deviloc_ros.status import Status
+from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Prior, Result, RigImage
+
+LocalizeOne = Callable[[RigImage, Prior | None], Result]
+SUPPORT = 0.5  # of its own inliers: fewer, and a camera does not agree with the pose of another
+TOLERANCE = 3.0  # times `max_residual_px`: what the errors of another camera's pose, and of extrinsics, may add
+
+
+def localize_rig(
+    images: Sequence[RigImage], prior: Prior | None, localize_one: LocalizeOne, config: PoseConfig
+) -> Result:
+    """Return the pose of a rig, rig_from_world, from the images that its cameras took at one time.
+
+    Cameras whose own poses agree are solved as one generalized camera, together with those that are lost by themselves
+    but see what the others' pose explains. A camera that says something else is left out, if most do not say so; where
+    as many say one thing as another there is no pose. `evidence.cameras` has what became of each.
+    """
+    results = [localize_one(image, prior_of(image, prior)) for image in images]
+    rig_from_world, agrees = choose_pose(images, results, config)
+    if rig_from_world is not None and not all(agrees):  # their references may have been wrong
+        near = Prior(rig_from_world)
+        for number, image in enumerate(images):
+            if not agrees[number]:
+                again = localize_one(image, prior_of(image, near))
+                results[number] = (
+                    again if again.evidence.inliers > results[number].evidence.inliers else results[number]
+                )
+        rig_from_world, agrees = choose_pose(images, results, config)
+    if rig_from_world is None and any(isinstance(result, Localized) for result in results):
+        reports = report_cameras(images, results, None, agrees, config)
+        said = "; ".join(f"{report.name}: {report.detail}" for report in reports if report.detail)
+        evidence = replace(collect_evidence(results), cameras=reports)
+        return Lost(Status.NO_CONSENSUS, f"the cameras contradict each other: {said}", evidence)
+    used = [n for n, seen in enumerate(sightings_of(images, results)) if len(seen.correspondences) and agrees[n]]
+    joint = solve_rig([sightings_of(images, results)[n] for n in used], config)
+    pose = joint.cam_from_world if isinstance(joint, Localized) else None
+    reports = report_cameras(images, results, pose, agrees, config)
+    whole = collect_evidence(results)
+    evidence = replace(joint.evidence, references=whole.references, stages_ms=whole.stages_ms, cameras=reports)
+    return replace(joint, evidence=evidence)
+
+
+def prior_of(image: RigImage, prior: Prior | None) -> Prior | None:
+    """Return where a camera probably is, by where the rig is."""
+    return None if prior is None else replace(prior, cam_from_world=image.rig_from_cam.inverse() * prior.cam_from_world)
+
+
+def sightings_of(images: Sequence[RigImage], results: Sequence[Result]) -> list[Sighting]:
+    """Return what each camera sees of the map."""
+    return [
+        Sighting(result.evidence.correspondences, image.camera, image.rig_from_cam)
+        for image, result in zip(images, results, strict=True)
+    ]
+
+
+def choose_pose(
+    images: Sequence[RigImage], results: Sequence[Result], config: PoseConfig
+) -> tuple[pycolmap.Rigid3d | None, list[bool]]:
+    """Return the camera's opinion of the rig's pose that explains most, and which cameras agree with it.
+
+    None where no camera has an opinion (then all are to be solved together), or as many contradict it as agree.
+    """
+    opinions = [
+        image.rig_from_cam * result.cam_from_world
+        for image, result in zip(images, results, strict=True)
+        if isinstance(result, Localized)
+    ]
+    if not opinions:
+        return None, [not is_misleading(result) for result in results]
+    loose = replace(config, max_residual_px=min(TOLERANCE * config.max_residual_px, 50.0))
+    sightings = sightings_of(images, results)
+    explained = [[int(s.inliers(opinion, loose).sum()) for s in sightings] for opinion in opinions]
+    best = int(np.argmax([sum(counts) for counts in explained]))
+    agrees = [
+        not is_misleading(result) and count >= least_support(result, config)
+        for result, count in zip(results, explained[best], strict=True)
+    ]
+    localized = [isinstance(result, Localized) for result in results]
+    contradicting = sum(is_localized and not yes for is_localized, yes in zip(localized, agrees, strict=True))
+    agreeing = sum(is_localized and yes for is_localized, yes in zip(localized, agrees, strict=True))
+    return (None if contradicting >= agreeing else opinions[best]), agrees
+
+
+def is_misleading(result: Result) -> bool:
+    """Return whether what a camera sees would draw the others' pose away: its calibration is wrong."""
+    return isinstance(result, Lost) and result.reason is Status.MISCALIBRATED
+
+
+def least_support(result: Result, config: PoseConfig) -> float:
+    """Return how many of a camera's correspondences the rig's pose must explain."""
+    if isinstance(result, Localized):
+        return SUPPORT * result.evidence.inliers
+    return max(1.0, config.min_inlier_ratio * len(result.evidence.correspondences))
+
+
+def report_cameras(
+    images: Sequence[RigImage],
+    results: Sequence[Result],
+    rig_from_world: pycolmap.Rigid3d | None,
+    agrees: Sequence[bool],
+    config: PoseConfig,
+) -> tuple[CameraReport, ...]:
+    """Return what became of each camera."""
+    reports = []
+    for image, result, seen, yes in zip(images, results, sightings_of(images, results), agrees, strict=True):
+        inliers = 0 if rig_from_world is None else int(seen.inliers(rig_from_world, config).sum())
+        used = yes and rig_from_world is not None
+        if isinstance(result, Lost):
+            reports.append(CameraReport(image.name, result.reason, used, inliers, str(result)))
+            continue
+        own = image.rig_from_cam * result.cam_from_world
+        reports.append(CameraReport(image.name, Status.ACCEPTED, used, inliers, compare(own, rig_from_world, used)))
+    return tuple(reports)
+
+
+def compare(own: pycolmap.Rigid3d, rig_from_world: pycolmap.Rigid3d | None, used: bool) -> str:
+    """Return how far a camera's opinion of the rig's pose is from that of the rig; where there is none, the opinion."""
+    if rig_from_world is None:
+        x, y, z = own.tgt_origin_in_src()
+        return f"says that the rig is at {x:.2f}, {y:.2f}, {z:.2f} m"
+    apart_deg, apart_m = rotation_distance_deg(own, rig_from_world), translation_distance_m(own, rig_from_world)
+    words = f"by itself {apart_m:.3f} m and {apart_deg:.2f} deg from the rig's pose"
+    return words if used else f"{words}: is its extrinsic right, and is the image of the same time?"
+
+
+def collect_evidence(results: Sequence[Result]) -> Evidence:
+    """Return the references and times of all cameras together."""
+    references = tuple(dict.fromkeys(name for result in results for name in result.evidence.references))
+    stages_ms: dict[str, float] = {}
+    for result in results:
+        for stage, ms in result.evidence.stages_ms.items():
+            stages_ms[stage] = stages_ms.get(stage, 0.0) + ms
+    return Evidence(references=references, stages_ms=stages_ms)
