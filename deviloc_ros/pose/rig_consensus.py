@@ -44,6 +44,9 @@ def localize_rig(
         said = "; ".join(f"{report.name}: {report.detail}" for report in reports if report.detail)
         evidence = replace(collect_evidence(results), cameras=reports)
         return Lost(Status.NO_CONSENSUS, f"the cameras contradict each other: {said}", evidence)
+    if rig_from_world is None and (ambiguous := [r for r in results if is_ambiguous(r)]):
+        reports = report_cameras(images, results, None, agrees, config)
+        return Lost(Status.AMBIGUOUS, str(ambiguous[0]), replace(collect_evidence(results), cameras=reports))
     used = [n for n, seen in enumerate(sightings_of(images, results)) if len(seen.correspondences) and agrees[n]]
     joint = solve_rig([sightings_of(images, results)[n] for n in used], config)
     pose = joint.cam_from_world if isinstance(joint, Localized) else None
@@ -55,7 +58,11 @@ def localize_rig(
 
 def prior_of(image: RigImage, prior: Prior | None) -> Prior | None:
     """Return where a camera probably is, by where the rig is."""
-    return None if prior is None else replace(prior, cam_from_world=image.rig_from_cam.inverse() * prior.cam_from_world)
+    if prior is None:
+        return None
+    cam_from_rig = image.rig_from_cam.inverse()
+    others = tuple(cam_from_rig * rig_from_world for rig_from_world in prior.others)
+    return replace(prior, cam_from_world=cam_from_rig * prior.cam_from_world, others=others)
 
 
 def sightings_of(images: Sequence[RigImage], results: Sequence[Result]) -> list[Sighting]:
@@ -92,6 +99,11 @@ def choose_pose(
     contradicting = sum(is_localized and not yes for is_localized, yes in zip(localized, agrees, strict=True))
     agreeing = sum(is_localized and yes for is_localized, yes in zip(localized, agrees, strict=True))
     return (None if contradicting >= agreeing else opinions[best]), agrees
+
+
+def is_ambiguous(result: Result) -> bool:
+    """Return whether a camera sees what is in several places."""
+    return isinstance(result, Lost) and result.reason is Status.AMBIGUOUS
 
 
 def is_misleading(result: Result) -> bool:
