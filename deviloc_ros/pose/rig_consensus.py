@@ -9,14 +9,21 @@ import numpy as np
 import pycolmap
 
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
+from deviloc_ros.geometry import (
+    isotropic_covariance,
+    move_covariance,
+    pose_difference,
+    rotation_distance_deg,
+    squared_error_in_stds,
+    translation_distance_m,
+)
 from deviloc_ros.pose.rig import Sighting, solve_rig
 from deviloc_ros.status import Status
 from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Prior, Result, RigImage
 
 LocalizeOne = Callable[[RigImage, Prior | None], Result]
-SUPPORT = 0.5  # of its own inliers: fewer, and a camera does not agree with the pose of another
-TOLERANCE = 3.0  # times `max_residual_px`: what the errors of another camera's pose, and of extrinsics, may add
+MAX_MAHALANOBIS = 5.0  # as the tracker has it
+EXTRINSIC_STD_M, EXTRINSIC_STD_DEG = 0.01, 0.3  # of a rig that was calibrated
 
 
 def localize_rig(
@@ -76,29 +83,45 @@ def sightings_of(images: Sequence[RigImage], results: Sequence[Result]) -> list[
 def choose_pose(
     images: Sequence[RigImage], results: Sequence[Result], config: PoseConfig
 ) -> tuple[pycolmap.Rigid3d | None, list[bool]]:
-    """Return the camera's opinion of the rig's pose that explains most, and which cameras agree with it.
+    """Return the camera's opinion of the rig's pose that most others share, and which cameras agree with it.
 
     None where no camera has an opinion (then all are to be solved together), or as many contradict it as agree.
     """
-    opinions = [
-        image.rig_from_cam * result.cam_from_world
-        for image, result in zip(images, results, strict=True)
-        if isinstance(result, Localized)
-    ]
-    if not opinions:
+    opinions = [opinion_of(image, result) for image, result in zip(images, results, strict=True)]
+    if not any(opinions):
         return None, [not is_misleading(result) for result in results]
-    loose = replace(config, max_residual_px=min(TOLERANCE * config.max_residual_px, 50.0))
     sightings = sightings_of(images, results)
-    explained = [[int(s.inliers(opinion, loose).sum()) for s in sightings] for opinion in opinions]
-    best = int(np.argmax([sum(counts) for counts in explained]))
-    agrees = [
-        not is_misleading(result) and count >= least_support(result, config)
-        for result, count in zip(results, explained[best], strict=True)
-    ]
-    localized = [isinstance(result, Localized) for result in results]
-    contradicting = sum(is_localized and not yes for is_localized, yes in zip(localized, agrees, strict=True))
-    agreeing = sum(is_localized and yes for is_localized, yes in zip(localized, agrees, strict=True))
-    return (None if contradicting >= agreeing else opinions[best]), agrees
+    best: tuple[int, int, Localized, list[bool]] | None = None
+    for opinion in filter(None, opinions):
+        explained = [int(seen.inliers(opinion.cam_from_world, config).sum()) for seen in sightings]
+        agrees = [
+            are_compatible(own, opinion)
+            if own
+            else not is_misleading(result) and count >= least_support(result, config)
+            for own, result, count in zip(opinions, results, explained, strict=True)
+        ]
+        sharing = sum(yes for own, yes in zip(opinions, agrees, strict=True) if own)
+        if best is None or (sharing, sum(explained)) > best[:2]:
+            best = sharing, sum(explained), opinion, agrees
+    assert best is not None
+    sharing, _, opinion, agrees = best
+    contradicted = sum(own is not None for own in opinions) - sharing >= sharing
+    return (None if contradicted else opinion.cam_from_world), agrees
+
+
+def opinion_of(image: RigImage, result: Result) -> Localized | None:
+    """Return the rig's pose and its covariance by one camera alone; None where that is lost."""
+    if not isinstance(result, Localized):
+        return None
+    covariance = move_covariance(result.cam_from_world.inverse(), result.covariance, image.rig_from_cam.inverse())
+    return Localized(image.rig_from_cam * result.cam_from_world, covariance, result.evidence)
+
+
+def are_compatible(a: Localized, b: Localized) -> bool:
+    """Return whether two cameras mean one pose, by their covariances and what extrinsics may be off."""
+    covariance = a.covariance + b.covariance + isotropic_covariance(EXTRINSIC_STD_M, np.deg2rad(EXTRINSIC_STD_DEG))
+    apart = pose_difference(a.cam_from_world.inverse(), b.cam_from_world.inverse())
+    return squared_error_in_stds(apart, covariance) < MAX_MAHALANOBIS**2
 
 
 def is_ambiguous(result: Result) -> bool:
@@ -112,9 +135,7 @@ def is_misleading(result: Result) -> bool:
 
 
 def least_support(result: Result, config: PoseConfig) -> float:
-    """Return how many of a camera's correspondences the rig's pose must explain."""
-    if isinstance(result, Localized):
-        return SUPPORT * result.evidence.inliers
+    """Return how many correspondences of a camera without an opinion the rig's pose must explain."""
     return max(1.0, config.min_inlier_ratio * len(result.evidence.correspondences))
 
 
