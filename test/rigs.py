@@ -25,7 +25,8 @@ def look(rng, rig_from_cam, rig_from_world, count=200, noise_px=0.5) -> Sighting
     points = transform_points(cam_from_world.inverse(), in_cam)
     seen = keypoints + rng.normal(0, noise_px, (count, 2))
     seen[: count // 5] = rng.uniform([0, 0], [319, 239], (count // 5, 2))
-    origins = points + rng.normal(0, 1, (count, 3))
+    centre = cam_from_world.tgt_origin_in_src() + rng.normal(0, 0.2, 3)  # of the reference they are from
+    origins = np.broadcast_to(centre, points.shape)
     return Sighting(
         Correspondences(seen, points, np.full(count, 0.9), depths, np.zeros(count, int), origins), SMALL, rig_from_cam
     )

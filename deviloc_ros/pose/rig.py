@@ -13,18 +13,16 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import is_finite, move_frame, skew
 from deviloc_ros.pose.covariance import GRID_CELLS, grid_cells, grid_coverage
-from deviloc_ros.pose.gates import judge_covariance
+from deviloc_ros.pose.gates import LEAST_SAME_SIDE, judge_covariance, same_side_share, seen_distance_m
 from deviloc_ros.pose.refinement import (
     MAX_CONDITION,
     MAX_REFINEMENTS,
-    STEP_TOLERANCE,
     WIDENINGS,
     NormalEquations,
     build_normal_equations,
     condition_number,
 )
-from deviloc_ros.pose.reprojection import residuals_px
-from deviloc_ros.pose.solve import ransac_options
+from deviloc_ros.pose.solve import find_inliers, ransac_options, with_bounds_of
 from deviloc_ros.status import Status
 from deviloc_ros.types import Correspondences, Evidence, Lost, Result
 
@@ -43,8 +41,13 @@ class Sighting:
 
     def inliers(self, rig_from_world: pycolmap.Rigid3d, config: PoseConfig) -> NDArray:
         """Return (N,) bool: which correspondences the rig's pose explains."""
-        residuals = residuals_px(self.correspondences, self.camera, self.cam_from_world(rig_from_world))
-        return np.linalg.norm(residuals, axis=1) < config.max_residual_px
+        return find_inliers(
+            self.correspondences, self.camera, self.cam_from_world(rig_from_world), self.bounded(config)
+        )
+
+    def bounded(self, config: PoseConfig) -> PoseConfig:
+        """Return `config` with the bounds in pixels of this camera."""
+        return with_bounds_of(self.camera, self.correspondences, config) if len(self.correspondences) else config
 
 
 def solve_rig(sightings: Sequence[Sighting], config: PoseConfig) -> Result:
@@ -59,13 +62,14 @@ def solve_rig(sightings: Sequence[Sighting], config: PoseConfig) -> Result:
     if len(everything) < config.min_inliers:
         detail = f"{len(everything)} of at least {config.min_inliers}, of {len(sightings)} cameras"
         return Lost(Status.FEW_CORRESPONDENCES, detail, Evidence(everything))
+    widest_px = max(seen.bounded(config).max_reprojection_error_px for seen in sightings)
     estimate = pycolmap.estimate_generalized_absolute_pose(
         everything.keypoints,
         everything.points_in_world,
         np.repeat(np.arange(len(sightings)), [len(s.correspondences) for s in sightings]).tolist(),
         [s.rig_from_cam.inverse() for s in sightings],
         [s.camera.colmap for s in sightings],
-        ransac_options(config).ransac,
+        ransac_options(replace(config, max_reprojection_error_px=widest_px)).ransac,
     )
     if estimate is None or not is_finite(estimate["rig_from_world"]):
         return Lost(Status.NO_CONSENSUS, f"{len(everything)} correspondences", Evidence(everything))
@@ -74,14 +78,17 @@ def solve_rig(sightings: Sequence[Sighting], config: PoseConfig) -> Result:
 
 def refine_rig(sightings: Sequence[Sighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig) -> pycolmap.Rigid3d:
     """Refine a rig's pose to the least weighted residuals of all cameras, as `refine_pose` does of one."""
-    for widening in WIDENINGS:
+    points = np.concatenate([seen.correspondences.points_in_world for seen in sightings])
+    reach_m = float(np.median(np.linalg.norm(points - rig_from_world.tgt_origin_in_src(), axis=1)))
+    units = np.array([reach_m] * 3 + [1.0] * 3)
+    for widening, tolerance in WIDENINGS:
         for _ in range(MAX_REFINEMENTS):
             equations, _cells = build_rig_equations(sightings, rig_from_world, config, widening)
             if condition_number(equations.information) > MAX_CONDITION:
                 break
             step = -np.linalg.solve(equations.information, equations.gradients.sum(0))
             rig_from_world = move_frame(step, rig_from_world)
-            if np.abs(step).max() < STEP_TOLERANCE:
+            if np.abs(step / units).max() < tolerance:
                 break
     return rig_from_world
 
@@ -96,7 +103,8 @@ def build_rig_equations(
     parts, cells, before = [], [], 0
     for number, seen in enumerate(sightings):
         points = seen.correspondences
-        found = build_normal_equations(points, seen.camera, seen.cam_from_world(rig_from_world), config, widening)
+        pose = seen.cam_from_world(rig_from_world)
+        found = build_normal_equations(points, seen.camera, pose, seen.bounded(config), widening)
         to_cam = motion_of_camera(seen.rig_from_cam.inverse())
         cells.append(number * GRID_CELLS + grid_cells(points.keypoints[found.rows], seen.camera))
         parts.append(
@@ -115,6 +123,7 @@ def build_rig_equations(
         gradients=np.concatenate([p.gradients for p in parts]),
         rows=np.concatenate([p.rows for p in parts]),
         information=np.sum([p.information for p in parts], axis=0),
+        steepness=float(np.average([p.steepness for p in parts], weights=[len(p.rows) + 1 for p in parts])),
     )
     return joined, np.concatenate(cells)
 
@@ -133,12 +142,19 @@ def judge_rig(sightings: Sequence[Sighting], rig_from_world: pycolmap.Rigid3d, c
     masks = [s.inliers(rig_from_world, config) for s in sightings]
     covered = [grid_coverage(s.correspondences.keypoints[m], s.camera) for s, m in zip(sightings, masks, strict=True)]
     everything = Correspondences.concatenate([s.correspondences for s in sightings])
-    evidence = Evidence(everything, np.concatenate(masks), max(covered))
+    evidence = Evidence(everything, np.concatenate(masks), max(covered), cam_from_world=rig_from_world)
     if evidence.inliers < config.min_inliers:
         return Lost(Status.FEW_INLIERS, f"{evidence.inliers} of at least {config.min_inliers}", evidence)
     if evidence.inlier_ratio < config.min_inlier_ratio:
         return Lost(Status.LOW_INLIER_RATIO, f"{evidence.inlier_ratio:.3f} below {config.min_inlier_ratio}", evidence)
     if evidence.coverage < config.min_coverage:
         return Lost(Status.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
+    distances_m = []
+    for seen, mask in zip(sightings, masks, strict=True):
+        inliers, pose = seen.correspondences[mask], seen.cam_from_world(rig_from_world)
+        if len(inliers):
+            distances_m.append(seen_distance_m(inliers, pose))
+            if same_side_share(inliers, pose) < LEAST_SAME_SIDE:
+                return Lost(Status.NO_CONSENSUS, "it sees the points from behind: is an image mirrored?", evidence)
     equations, cells = build_rig_equations(sightings, rig_from_world, config)
-    return judge_covariance(equations, cells, rig_from_world, evidence, config)
+    return judge_covariance(equations, cells, rig_from_world, evidence, float(np.median(distances_m)), config)
