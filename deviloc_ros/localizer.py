@@ -30,6 +30,7 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.pose.aggregation import aggregate
 from deviloc_ros.pose.places import are_one_place, place_of, select_comparable
+from deviloc_ros.pose.rig_consensus import localize_rig
 from deviloc_ros.pose.solve import solve_pnp, solve_roughly
 from deviloc_ros.pose.standstill import drop_still_matches
 from deviloc_ros.status import Status
@@ -46,6 +47,7 @@ from deviloc_ros.types import (
     Prior,
     ReferenceView,
     Result,
+    RigImage,
 )
 
 SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # a third and more of the cells where an image was localized
@@ -282,6 +284,18 @@ class Localizer:
         if len(rivals) > 1:
             return Lost(Status.AMBIGUOUS, "; ".join(map(str, rivals)), evidence)
         return replace(best, evidence=evidence)
+
+    def localize_rig(self, images: Sequence[RigImage], prior: Prior | None = None) -> Result:
+        """Return rig_from_world, as the pose of one camera is given, from images that a rig's cameras took at one time.
+
+        Args:
+            prior: where the rig probably is.
+        """
+
+        def localize_one(image: RigImage, prior: Prior | None) -> Result:
+            return self.localize(image.pixels, image.camera, prior, mask=image.mask)
+
+        return localize_rig(images, prior, localize_one, self.config.pose)
 
     def localize_again(self, found: Localized, query: QueryState) -> Result:
         """Localize the same query by the views near what was found without a prior, as if that were one."""

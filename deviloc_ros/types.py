@@ -19,6 +19,8 @@ from deviloc_ros.status import Status
 if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
     import torch
 
+    from deviloc_ros.imaging import Mask
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
@@ -242,6 +244,32 @@ class FocalFit:
         return f"{self.scale:.3f} +- {self.std:.3f} times the camera's focal length fits"
 
 
+@dataclass(frozen=True, slots=True)
+class CameraReport:
+    """Hold what one camera of a rig says.
+
+    status: what it says by itself. used: whether it agrees with the rig's pose and takes part in it. inliers: of its
+    correspondences, those that this pose explains. detail: by how much it is off, or why it has no pose.
+    """
+
+    name: str
+    status: Status
+    used: bool
+    inliers: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RigImage:
+    """Hold the image of one camera of a rig: pixels (H, W) gray or (H, W, 3) BGR, uint8, and where the camera sits."""
+
+    name: str
+    pixels: NDArray
+    camera: Camera
+    rig_from_cam: pycolmap.Rigid3d
+    mask: Mask | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
     """Hold a place that an image fits.
@@ -270,7 +298,8 @@ class Evidence:
     everywhere: whether places were looked for in the whole map.
     focal: None where the image does not tell. cam_from_world: where the solution lies, also where a gate withholds it;
     None without a solution. places: where the image fits, best first, if it was asked whether there are others.
-    in_sight: whether the map's views should show the place that a prior names, by geometry.
+    in_sight: whether the map's views should show the place that a prior names, by geometry. cameras: of a rig, what
+    became of each.
     """
 
     correspondences: Correspondences = field(default_factory=lambda: Correspondences.concatenate([]))
@@ -283,6 +312,7 @@ class Evidence:
     places: tuple[Place, ...] = ()
     in_sight: bool = False
     everywhere: bool = False
+    cameras: tuple[CameraReport, ...] = ()
 
     @property
     def inliers(self) -> int:

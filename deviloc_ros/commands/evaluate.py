@@ -25,6 +25,7 @@ from deviloc_ros.evaluation import (
     JOINED_PROTOCOLS,
     PROTOCOLS,
     RETRIEVALS,
+    RIG_PROTOCOLS,
     TRUE_POSE,
     TWINS,
 )
@@ -36,7 +37,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "protocols",
         nargs="+",
         metavar="PROTOCOL",
-        help=f"{', '.join(PROTOCOLS)}, or all (these); {', '.join(JOINED_PROTOCOLS + CALIBRATION_PROTOCOLS)}; "
+        help=f"{', '.join(PROTOCOLS)}, or all (these); "
+        f"{', '.join(JOINED_PROTOCOLS + RIG_PROTOCOLS + CALIBRATION_PROTOCOLS)}; "
         f"{BODY_IN_VIEW}: with a part of the robot in every picture; {TWINS}: among places that look alike",
     )
     add_data(parser)

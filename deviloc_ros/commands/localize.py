@@ -42,6 +42,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     camera.add_argument(
         "--uncalibrated", action="store_true", help="estimate the focal length of each image; no lens distortion"
     )
+    camera.add_argument(
+        "--rig",
+        type=Path,
+        metavar="FILE.json",
+        help="the images were taken by the cameras of a rig, in their order: one pose for each time",
+    )
     add_mask(parser)
     add_every(parser, "image of a folder, or frame of a video")
     parser.add_argument(
@@ -70,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
     if options.uncalibrated:
         config = change_config(config, pose={"estimate_focal": True})
     localizer = Localizer(reference_map, config)
+    if options.rig:
+        return run_rig(options, localizer)
     camera = parse_camera(options.camera) if options.camera else reference_map.records[0].camera
     print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
     album = create_album(options.pictures, localizer)
@@ -87,6 +95,44 @@ def run(options: argparse.Namespace) -> int:
     if options.json and options.json != STANDARD_OUTPUT:
         options.json.write_text(json.dumps(records, indent=1))
     return 0 if records and all(record["localized"] for record in records) else 1
+
+
+def run_rig(options: argparse.Namespace, localizer: Localizer) -> int:
+    """Print a line for each time that the rig took its images, and one for each of its cameras. Raises ValueError."""
+    from deviloc_ros.imaging import read_gray
+    from deviloc_ros.sources.rigs import read_rig
+    from deviloc_ros.types import RigImage
+
+    cameras = read_rig(options.rig)
+    if options.pictures or options.mask or step_of(options) > 1:
+        raise ValueError("--rig takes no --pictures, --every or --mask: a rig's file names a mask for each camera")
+    if len(options.images) % len(cameras):
+        raise ValueError(f"--rig {options.rig}: {len(options.images)} images are not of {len(cameras)} cameras each")
+    records = []
+    for first in range(0, len(options.images), len(cameras)):
+        paths = options.images[first : first + len(cameras)]
+        images = [
+            RigImage(c.name, read_gray(path), c.camera, c.rig_from_cam, c.mask)
+            for c, path in zip(cameras, paths, strict=True)
+        ]
+        result = localizer.localize_rig(images)
+        record = {"image": " ".join(map(str, paths)), **result_to_dict(result, cameras[0].camera)}
+        if "world_from_cam" in record:
+            record["world_from_rig"] = record.pop("world_from_cam")
+        record["cameras"] = [
+            {"name": c.name, "status": c.status.word, "used": c.used, "inliers": c.inliers, "detail": c.detail}
+            for c in result.evidence.cameras
+        ]
+        records.append(record)
+        if options.json == STANDARD_OUTPUT:
+            print(json.dumps(record), flush=True)
+            continue
+        print(describe_record(record, result), flush=True)
+        for c in result.evidence.cameras:
+            print(f"  {c.name}: {c.inliers} inliers{'' if c.used else ', not used'}; {c.detail}")
+    if options.json and options.json != STANDARD_OUTPUT:
+        options.json.write_text(json.dumps(records, indent=1))
+    return 0 if all(record["localized"] for record in records) else 1
 
 
 def describe_choice(options: argparse.Namespace, camera: Camera) -> str:

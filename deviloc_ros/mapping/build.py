@@ -17,7 +17,7 @@ from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.sfm.body import BodyInView, find_body, hide_cells
 from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, triangulate_landmarks
 from deviloc_ros.sfm.map_models import Networks
-from deviloc_ros.sfm.matches import Keypoints, MatchGraph, find_keypoints
+from deviloc_ros.sfm.matches import Keypoints, MatchGraph, extract_sift_keypoints, find_keypoints
 from deviloc_ros.sfm.pose_fit import measure_pose_fit
 from deviloc_ros.sfm.refine import RefinementError, refine_poses
 from deviloc_ros.sfm.uncertainty import add_depth_stds
@@ -26,7 +26,7 @@ from deviloc_ros.types import Landmarks
 from deviloc_ros.workers.base import Serial, Workers
 
 log = logging.getLogger(__name__)
-IMAGES_LOOKED_AT = 30  # for something of the robot, where keypoints are matched for nothing else
+IMAGES_LOOKED_AT, PAIRS_LOOKED_AT = 30, 6  # for something of the robot, where keypoints are matched for nothing else
 LARGEST_GRAIN_M = 1.5e-3  # of coordinates in single precision; 16 km
 
 
@@ -77,7 +77,7 @@ class MapBuilder:
                 else:
                     graph, notes["pose fit"] = make_graph_and_judge(images, keypoints, workers)
             else:
-                body = find_body_in_sample(images, networks, workers)
+                body = find_body_in_sample(images, workers)
             if body is not None:
                 images, notes["body in view"] = hide_cells(images, body.hidden), str(body)
                 log.warning("body in view: %s", body)
@@ -131,11 +131,14 @@ def find_keypoints_and_body(
     return keypoints, find_body(keypoints, images, find_nearby_pairs(images), workers)
 
 
-def find_body_in_sample(images: list[PosedImage], networks: Networks, workers: Workers) -> BodyInView | None:
+def find_body_in_sample(images: list[PosedImage], workers: Workers) -> BodyInView | None:
     """Look for something of the robot in images that bring their landmarks: in a few, and if it is there, in all."""
-    sample = images[:: max(1, -(-len(images) // IMAGES_LOOKED_AT))]
-    body = find_keypoints_and_body(sample, networks, workers)[1]
-    return body if body is None or len(sample) == len(images) else find_keypoints_and_body(images, networks, workers)[1]
+    for some in (images[:: max(1, -(-len(images) // IMAGES_LOOKED_AT))], images):
+        keypoints = extract_sift_keypoints(some, workers)
+        body = find_body(keypoints, some, find_nearby_pairs(some, PAIRS_LOOKED_AT), workers)
+        if body is None or len(some) == len(images):
+            return body
+    return None
 
 
 def refine_if_possible(

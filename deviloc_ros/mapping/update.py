@@ -107,7 +107,7 @@ def collect_own_landmarks(
         graph = make_graph(images, networks, workers)
         own, body = triangulate_landmarks(images, graph), graph.body
     else:
-        body = find_body_in_sample(images, networks, workers)
+        body = find_body_in_sample(images, workers)
     return {name: shift_ids(landmarks, first_id) for name, landmarks in add_depth_stds(images, own).items()}, body
 
 

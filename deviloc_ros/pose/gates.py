@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pycolmap
+from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
@@ -14,6 +15,7 @@ from deviloc_ros.geometry import isotropic_covariance, largest_std, transform_po
 from deviloc_ros.pose.covariance import grid_cells, largest_shift_m, pose_covariance
 from deviloc_ros.pose.focal_length import contradicts_calibration, fit_focal
 from deviloc_ros.pose.refinement import (
+    NormalEquations,
     build_normal_equations,
 )
 from deviloc_ros.status import Status
@@ -37,12 +39,33 @@ def apply_gates(
         return Lost(Status.NO_CONSENSUS, "it sees the points from behind: is the image mirrored?", evidence)
     equations = build_normal_equations(points, fitted, cam_from_world, config, free_focal=config.estimate_focal)
     cells = grid_cells(points.keypoints[equations.rows], camera)
+    focal = fit_focal(points, camera, fitted, cam_from_world, config)
+    evidence = replace(evidence, focal=focal)
+    distance_m = seen_distance_m(points[evidence.inlier_mask], cam_from_world)
+    result = judge_covariance(equations, cells, cam_from_world, evidence, distance_m, config)
+    trusted = not config.estimate_focal and isinstance(result, Localized)
+    if trusted and focal is not None and contradicts_calibration(focal.scale, focal.std, config.max_focal_error):
+        return Lost(Status.MISCALIBRATED, f"{focal}: is the calibration that of this camera?", result.evidence)
+    return result
+
+
+def judge_covariance(
+    equations: NormalEquations,
+    cells: NDArray,
+    cam_from_world: pycolmap.Rigid3d,
+    evidence: Evidence,
+    distance_m: float,
+    config: PoseConfig,
+) -> Result:
+    """Return Localized if the equations determine the pose well enough, and no part of the image alone decides it.
+
+    Args:
+        cells: (N,) the grid cell of each row of the equations.
+        distance_m: of what is seen: the length that errors of a position are compared with.
+    """
     covariance = pose_covariance(equations, cells, cam_from_world)
     if covariance is None:
         return Lost(Status.DEGENERATE, "the inliers leave a direction free", evidence)
-    focal = fit_focal(points, camera, fitted, cam_from_world, config)
-    evidence = replace(evidence, focal=focal)
-    distance_m = seen_distance_m(evidence, cam_from_world)
     floor = isotropic_covariance(config.min_position_std * distance_m, math.radians(config.min_orientation_std_deg))
     covariance = config.covariance_scale * covariance + floor
     position_std_m = largest_std(covariance[:3, :3])
@@ -54,16 +77,12 @@ def apply_gates(
     shift_m = largest_shift_m(equations, cells, cam_from_world)
     if shift_m > max(config.max_shift * distance_m, position_std_m):
         return Lost(Status.UNSTABLE, f"it moves by {shift_m:.3g} m, position std {position_std_m:.3g} m", evidence)
-    trusted = not config.estimate_focal
-    if trusted and focal is not None and contradicts_calibration(focal.scale, focal.std, config.max_focal_error):
-        return Lost(Status.MISCALIBRATED, f"{focal}: is the calibration that of this camera?", evidence)
     return Localized(cam_from_world, covariance, evidence)
 
 
-def seen_distance_m(evidence: Evidence, cam_from_world: pycolmap.Rigid3d) -> float:
+def seen_distance_m(inliers: Correspondences, cam_from_world: pycolmap.Rigid3d) -> float:
     """Return the median depth [m] of the inliers: the length that errors of a position are compared with."""
-    points = evidence.correspondences.points_in_world[evidence.inlier_mask]
-    return float(np.median(transform_points(cam_from_world, points)[:, 2]))
+    return float(np.median(transform_points(cam_from_world, inliers.points_in_world)[:, 2]))
 
 
 def same_side_share(inliers: Correspondences, cam_from_world: pycolmap.Rigid3d) -> float:

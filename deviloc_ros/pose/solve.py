@@ -48,11 +48,18 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
         return Lost(Status.NO_CONSENSUS, f"{len(correspondences)} correspondences", Evidence(correspondences))
     start = replace(camera, params=tuple(of_ransac.params))
     cam_from_world, fitted = refine_pose(correspondences, start, estimate["cam_from_world"], config)
-    bounds_px = config.max_residual_px * correspondences.stds_px / USUAL_STD_PX
-    inliers = np.linalg.norm(residuals_px(correspondences, fitted, cam_from_world), axis=1) < bounds_px
+    inliers = find_inliers(correspondences, fitted, cam_from_world, config)
     covered = grid_coverage(correspondences.keypoints[inliers], camera)
     evidence = Evidence(correspondences, inliers, covered, cam_from_world=cam_from_world)
     return apply_gates(cam_from_world, evidence, camera, fitted, config)
+
+
+def find_inliers(
+    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
+) -> NDArray:
+    """Return (N,) bool: which correspondences a pose explains, whose bounds in pixels are those of this image."""
+    bounds_px = config.max_residual_px * correspondences.stds_px / USUAL_STD_PX
+    return np.linalg.norm(residuals_px(correspondences, camera, cam_from_world), axis=1) < bounds_px
 
 
 def solve_roughly(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import Mask
 from deviloc_ros.maps.alignment import move_points, move_pose
+from deviloc_ros.pose.standstill import stay
 from deviloc_ros.sfm.landmarks import match_nearby, triangulate_landmarks, write_database
 from deviloc_ros.sfm.matches import (
     Keypoints,
@@ -26,11 +29,12 @@ from deviloc_ros.sfm.matches import (
     match_pairs,
     silence_colmap,
 )
-from deviloc_ros.sources.base import PosedImage, Skipped, SourceError, read_image_size
+from deviloc_ros.sources.base import ImageFile, PosedImage, Skipped, SourceError, read_image_size
 from deviloc_ros.sources.colmap import build_reconstruction, camera_from_colmap
 from deviloc_ros.sources.photographs import SUFFIXES, camera_group, find_photographs
 from deviloc_ros.workers.base import Workers
 
+log = logging.getLogger(__name__)
 FOCAL_SHARE = 1.2  # of the longer side, where nothing is known, as COLMAP has it
 EXHAUSTIVE_UP_TO = 30  # images
 LOOKALIKES_PER_VIEW = 20
@@ -127,11 +131,18 @@ def structure_from_motion(
     Raises:
         SourceError: no three images hang together.
     """
-    keep = partial(keep_verified, known_focal=known_camera)
-    graph = match_pairs(keypoints, images, choose_pairs(images, keypoints), keep, workers)
-    models = reconstruct_models(images, graph, workers, known_camera)
-    model = max(models, key=lambda model: model.num_reg_images(), default=None)
-    if model is None or model.num_reg_images() < MIN_VIEWS:
+    pairs = choose_pairs(images, keypoints)
+    for keep in (keep_verified, keep_verified_moving):
+        graph = match_pairs(keypoints, images, pairs, partial(keep, known_focal=known_camera), workers)
+        models = reconstruct_models(images, graph, workers, known_camera)
+        model = max(models, key=lambda model: model.num_reg_images(), default=None)
+        if model is not None and model.num_reg_images() >= MIN_VIEWS:
+            break
+        if keep is keep_verified:
+            log.warning(
+                "no structure found; trying without matches that stay at one pixel, as a part of the robot does"
+            )
+    else:
         linked = sum(len(rows) > 0 for rows in graph.matches.values())
         raise SourceError(
             f"no structure found from {len(images)} images, {linked} pairs of which share matches; "
@@ -154,6 +165,14 @@ def structure_from_motion(
     ]
     landmarks = triangulate_landmarks(posed, match_nearby(keypoints, posed, workers))
     return [replace(image, landmarks=landmarks[image.name]) for image in posed], skipped
+
+
+def keep_verified_moving(
+    a: tuple[ImageFile, NDArray], b: tuple[ImageFile, NDArray], rows: NDArray, *, known_focal: bool
+) -> NDArray:
+    """Keep the rows that `keep_verified` keeps of those that do not stay at their pixel."""
+    stays = stay(a[1][rows[:, 0]], b[1][rows[:, 1]])
+    return keep_verified(a, b, rows[~stays], known_focal=known_focal)
 
 
 def reconstruct_models(

@@ -13,12 +13,13 @@ from deviloc_ros.evaluation.protocols.body_in_view import paste_patch, patch_reg
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.imaging import read_gray, to_gray
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.mapping.build import MapBuilder, find_keypoints_and_body
+from deviloc_ros.mapping.build import MapBuilder, find_body_in_sample, find_keypoints_and_body
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm.body import BodyInView
 from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sources.base import PosedImage, Source
 from deviloc_ros.synthetic.render import render_color
+from deviloc_ros.types import Landmarks
 
 SIZE = (320, 240)
 TURNS_RAD = ((0, 0.2, 0), (0.1, 0, 0.15), (0, -0.25, 0), (-0.1, 0, 0), (0, 0.1, -0.2), (0.15, 0.1, 0), (0, 0, 0.1))
@@ -106,3 +107,9 @@ def test_nothing_of_the_patch_gets_into_a_map_and_queries_that_show_it_are_local
                 rotation_distance_deg(found.cam_from_world, pose),
             )
             assert not is_wrong_fix(*errors) and errors[0] < 0.1
+
+
+def test_a_patch_in_images_that_bring_landmarks_is_found(views, tmp_path):
+    images = with_patch(views, tmp_path)
+    body = find_body_in_sample([replace(image, landmarks=Landmarks.empty()) for image in images], QUIET)
+    assert body is not None and set(body.hidden) == {image.name for image in images}

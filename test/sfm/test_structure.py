@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 from rooms import QUIET
-from worlds import PINHOLE, rigid_of
+from worlds import PINHOLE, SMALL, rigid_of
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.cli import main
@@ -25,6 +25,7 @@ from deviloc_ros.sfm.structure import (
     UnposedImage,
     choose_pairs,
     find_images,
+    keep_verified_moving,
     median_depth,
     move_images,
     structure_from_motion,
@@ -277,3 +278,22 @@ def test_flags_that_do_not_fit_are_named(unscaled, folder, tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
     assert build(folder, tmp_path / "a.map", "--only", "rover-*") == 2
     assert "named like 'rover-*'" in capsys.readouterr().err
+
+
+def test_matches_that_stay_at_one_pixel_can_be_left_out():
+    """As of a part of the robot, of which no motion of the camera is to be learnt."""
+    a, b = view_of_both(0), view_of_both(1)
+    world, robot = np.arange(len(a[1]) - 50), np.arange(len(a[1]) - 50, len(a[1]))
+    rows = np.repeat(np.concatenate([world, robot])[:, None], 2, axis=1)
+    kept = keep_verified_moving(a, b, rows, known_focal=True)[:, 0]
+    assert len(kept) > 0.9 * len(world) and not set(kept) & set(robot.tolist())
+
+
+def view_of_both(number: int) -> tuple[UnposedImage, np.ndarray]:
+    """An image and the (N, 2) px of 100 points of the world and of 50 that move with the camera."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform([-2, -1.5, 3], [2, 1.5, 6], (100, 3))
+    pose = rigid_of((0, 0.1 * number, 0), (0.5 * number, 0, 0))
+    pixels = SMALL.project(transform_points(pose, points))
+    robot = rng.uniform([0, 160], [320, 240], (50, 2))
+    return UnposedImage(str(number), Path(str(number)), SMALL), np.concatenate([pixels, robot])

@@ -29,7 +29,7 @@ from deviloc_ros.matching.base import Matcher
 from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sfm.matches import MatchGraph
 from deviloc_ros.sources.base import PosedImage, Source
-from deviloc_ros.types import Features, Matches, Prior
+from deviloc_ros.types import Features, Matches, Prior, RigImage
 from deviloc_ros.workers.base import Serial
 
 
@@ -186,9 +186,19 @@ class Evaluation:
     def localize_query(self, localizer: Localizer, query: PosedImage, retrieval: str) -> QueryOutcome:
         """Localize a query as `retrieval` says, and compare it to the truth."""
         prior = Prior(query.cam_from_world) if retrieval in (TRUE_POSE, PRIOR) else None
-        result = localizer.localize(read_gray(query.path), query.camera, prior)
+        others = self.protocol.beside.get(query.name)
+        if others is None:
+            result = localizer.localize(read_gray(query.path), query.camera, prior)
+        else:
+            result = localizer.localize_rig([as_rig_image(image, query) for image in (query, *others)], prior)
         scene_m = scene_distance_m(localizer.map, query) if self.protocol.relative_to_scene else 1.0
         return compare_to_truth(query.name, result, query.cam_from_world, scene_m)
+
+
+def as_rig_image(image: PosedImage, query: PosedImage) -> RigImage:
+    """Return an image as that of a camera of a rig whose frame is the query's camera."""
+    rig_from_cam = query.cam_from_world * image.cam_from_world.inverse()
+    return RigImage(image.name, read_gray(image.path), image.camera, rig_from_cam)
 
 
 def config_for_retrieval(config: Config, retrieval: str) -> Config:

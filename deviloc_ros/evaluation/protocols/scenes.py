@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS
+from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS, RIG_PROTOCOLS
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.sources.depth_images import DepthImage
@@ -17,6 +17,7 @@ from deviloc_ros.sources.kitti import read_kitti
 from deviloc_ros.sources.sevenscenes import SEVEN_SCENES_COLOR_FROM_DEPTH, SEVEN_SCENES_DEPTH_CAMERA, path_beside_color
 
 SCENES_APART_M = 100.0
+RIG_STEP = 24  # frames between the images of a rig
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,14 @@ class Fold:
 class EvaluationProtocol:
     """Hold the folds of a protocol.
 
-    relative_to_scene: translation errors are divided by the camera-to-scene distance before they are scored.
+    relative_to_scene: translation errors are divided by the camera-to-scene distance before they are scored. beside: by
+    name of a query, what the other cameras of its rig took, whose frame is that of the query.
     """
 
     name: str
     folds: list[Fold]
     relative_to_scene: bool = False
+    beside: dict[str, list[PosedImage]] = field(default_factory=dict)
 
     @property
     def images(self) -> list[PosedImage]:
@@ -52,9 +55,11 @@ def load_protocol(name: str, data: Path, every: int = 1) -> EvaluationProtocol:
     Raises:
         SourceError: the data is not there, or the name is unknown.
     """
-    known = (*PROTOCOLS, *JOINED_PROTOCOLS, *CALIBRATION_PROTOCOLS)
+    known = (*PROTOCOLS, *JOINED_PROTOCOLS, *RIG_PROTOCOLS, *CALIBRATION_PROTOCOLS)
     if name not in known:
         raise SourceError(f"unknown protocol {name!r}; known: {', '.join(known)}")
+    if name in RIG_PROTOCOLS:
+        return load_kitchen_rig(name, data / "7scenes/redkitchen", int(name[-1]), every)
     scene, variant = name.rsplit("-", 1)
     if scene == "kitchen":
         return load_kitchen(name, data / "7scenes/redkitchen", int(variant), every)
@@ -75,6 +80,20 @@ def load_kitchen(name: str, folder: Path, step: int, every: int) -> EvaluationPr
     map_images = [image for image in images if image.name.startswith("seq-01") and frame_number(image) % step == 0]
     queries = [image for image in images if image.name.startswith("seq-02") and frame_number(image) % 8 == 0]
     return EvaluationProtocol(name, [Fold(map_images, queries[::every])])
+
+
+def load_kitchen_rig(name: str, folder: Path, cameras: int, every: int) -> EvaluationProtocol:
+    """Query kitchen-72 by rigs: each query and the frames RIG_STEP and so on after it are the images of one rig."""
+    single = load_kitchen(name, folder, 72, every)
+    by_number = {
+        frame_number(image): image
+        for image in read_model(folder / "sfm_gt", folder).images
+        if image.name.startswith("seq-02")
+    }
+    numbers = {q.name: [frame_number(q) + RIG_STEP * n for n in range(1, cameras)] for q in single.folds[0].queries}
+    beside = {query: [by_number[n] for n in others if n in by_number] for query, others in numbers.items()}
+    whole = [query for query in single.folds[0].queries if len(beside[query.name]) == cameras - 1]
+    return EvaluationProtocol(name, [replace(single.folds[0], queries=whole)], beside=beside)
 
 
 def load_kitchen_back(name: str, folder: Path, step: int, every: int) -> EvaluationProtocol:

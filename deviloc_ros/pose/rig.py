@@ -1,0 +1,160 @@
+"""Solve the pose of a rig: the correspondences of all its cameras, as one generalized camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.config import PoseConfig
+from deviloc_ros.geometry import is_finite, move_frame, skew
+from deviloc_ros.pose.covariance import GRID_CELLS, grid_cells, grid_coverage
+from deviloc_ros.pose.gates import LEAST_SAME_SIDE, judge_covariance, same_side_share, seen_distance_m
+from deviloc_ros.pose.refinement import (
+    MAX_CONDITION,
+    MAX_REFINEMENTS,
+    WIDENINGS,
+    NormalEquations,
+    build_normal_equations,
+    condition_number,
+)
+from deviloc_ros.pose.solve import find_inliers, ransac_options, with_bounds_of
+from deviloc_ros.status import Status
+from deviloc_ros.types import Correspondences, Evidence, Lost, Result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """What one camera of a rig sees of the map."""
+
+    correspondences: Correspondences
+    camera: Camera
+    rig_from_cam: pycolmap.Rigid3d
+
+    def cam_from_world(self, rig_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+        """Return the camera's pose, by the rig's."""
+        return self.rig_from_cam.inverse() * rig_from_world
+
+    def inliers(self, rig_from_world: pycolmap.Rigid3d, config: PoseConfig) -> NDArray:
+        """Return (N,) bool: which correspondences the rig's pose explains."""
+        return find_inliers(
+            self.correspondences, self.camera, self.cam_from_world(rig_from_world), self.bounded(config)
+        )
+
+    def bounded(self, config: PoseConfig) -> PoseConfig:
+        """Return `config` with the bounds in pixels of this camera."""
+        return with_bounds_of(self.camera, self.correspondences, config) if len(self.correspondences) else config
+
+
+def solve_rig(sightings: Sequence[Sighting], config: PoseConfig) -> Result:
+    """Solve the pose of a rig, or say why it is not to be believed; one camera is the case of one.
+
+    Focal lengths stay as they are said to be.
+
+    Returns:
+        Localized, whose cam_from_world is rig_from_world and whose covariance is that of world_from_rig, or Lost.
+    """
+    everything = Correspondences.concatenate([s.correspondences for s in sightings])
+    if len(everything) < config.min_inliers:
+        detail = f"{len(everything)} of at least {config.min_inliers}, of {len(sightings)} cameras"
+        return Lost(Status.FEW_CORRESPONDENCES, detail, Evidence(everything))
+    widest_px = max(seen.bounded(config).max_reprojection_error_px for seen in sightings)
+    estimate = pycolmap.estimate_generalized_absolute_pose(
+        everything.keypoints,
+        everything.points_in_world,
+        np.repeat(np.arange(len(sightings)), [len(s.correspondences) for s in sightings]).tolist(),
+        [s.rig_from_cam.inverse() for s in sightings],
+        [s.camera.colmap for s in sightings],
+        ransac_options(replace(config, max_reprojection_error_px=widest_px)).ransac,
+    )
+    if estimate is None or not is_finite(estimate["rig_from_world"]):
+        return Lost(Status.NO_CONSENSUS, f"{len(everything)} correspondences", Evidence(everything))
+    return judge_rig(sightings, refine_rig(sightings, estimate["rig_from_world"], config), config)
+
+
+def refine_rig(sightings: Sequence[Sighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig) -> pycolmap.Rigid3d:
+    """Refine a rig's pose to the least weighted residuals of all cameras, as `refine_pose` does of one."""
+    points = np.concatenate([seen.correspondences.points_in_world for seen in sightings])
+    reach_m = float(np.median(np.linalg.norm(points - rig_from_world.tgt_origin_in_src(), axis=1)))
+    units = np.array([reach_m] * 3 + [1.0] * 3)
+    for widening, tolerance in WIDENINGS:
+        for _ in range(MAX_REFINEMENTS):
+            equations, _cells = build_rig_equations(sightings, rig_from_world, config, widening)
+            if condition_number(equations.information) > MAX_CONDITION:
+                break
+            step = -np.linalg.solve(equations.information, equations.gradients.sum(0))
+            rig_from_world = move_frame(step, rig_from_world)
+            if np.abs(step / units).max() < tolerance:
+                break
+    return rig_from_world
+
+
+def build_rig_equations(
+    sightings: Sequence[Sighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig, widening: float = 1
+) -> tuple[NormalEquations, NDArray]:
+    """Return the equations of all cameras for the motion of the rig, and (N,) the grid cell of each row.
+
+    Rows are those of all correspondences, camera after camera; no two cameras share a cell.
+    """
+    parts, cells, before = [], [], 0
+    for number, seen in enumerate(sightings):
+        points = seen.correspondences
+        pose = seen.cam_from_world(rig_from_world)
+        found = build_normal_equations(points, seen.camera, pose, seen.bounded(config), widening)
+        to_cam = motion_of_camera(seen.rig_from_cam.inverse())
+        cells.append(number * GRID_CELLS + grid_cells(points.keypoints[found.rows], seen.camera))
+        parts.append(
+            replace(
+                found,
+                root=found.root @ to_cam,
+                gradients=found.gradients @ to_cam,
+                rows=before + found.rows,
+                information=to_cam.T @ found.information @ to_cam,
+            )
+        )
+        before += len(points)
+    joined = replace(
+        parts[0],
+        root=np.concatenate([p.root for p in parts]),
+        gradients=np.concatenate([p.gradients for p in parts]),
+        rows=np.concatenate([p.rows for p in parts]),
+        information=np.sum([p.information for p in parts], axis=0),
+        steepness=float(np.average([p.steepness for p in parts], weights=[len(p.rows) + 1 for p in parts])),
+    )
+    return joined, np.concatenate(cells)
+
+
+def motion_of_camera(cam_from_rig: pycolmap.Rigid3d) -> NDArray:
+    """Return (6, 6): the motion of `geometry.move_frame` of a camera, by that of its rig."""
+    rotation = cam_from_rig.rotation.matrix()
+    motion = np.zeros((6, 6))
+    motion[:3, :3] = motion[3:, 3:] = rotation
+    motion[:3, 3:] = skew(cam_from_rig.translation) @ rotation
+    return motion
+
+
+def judge_rig(sightings: Sequence[Sighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig) -> Result:
+    """Return Localized if the evidence of all cameras carries the pose, else Lost."""
+    masks = [s.inliers(rig_from_world, config) for s in sightings]
+    covered = [grid_coverage(s.correspondences.keypoints[m], s.camera) for s, m in zip(sightings, masks, strict=True)]
+    everything = Correspondences.concatenate([s.correspondences for s in sightings])
+    evidence = Evidence(everything, np.concatenate(masks), max(covered), cam_from_world=rig_from_world)
+    if evidence.inliers < config.min_inliers:
+        return Lost(Status.FEW_INLIERS, f"{evidence.inliers} of at least {config.min_inliers}", evidence)
+    if evidence.inlier_ratio < config.min_inlier_ratio:
+        return Lost(Status.LOW_INLIER_RATIO, f"{evidence.inlier_ratio:.3f} below {config.min_inlier_ratio}", evidence)
+    if evidence.coverage < config.min_coverage:
+        return Lost(Status.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
+    distances_m = []
+    for seen, mask in zip(sightings, masks, strict=True):
+        inliers, pose = seen.correspondences[mask], seen.cam_from_world(rig_from_world)
+        if len(inliers):
+            distances_m.append(seen_distance_m(inliers, pose))
+            if same_side_share(inliers, pose) < LEAST_SAME_SIDE:
+                return Lost(Status.NO_CONSENSUS, "it sees the points from behind: is an image mirrored?", evidence)
+    equations, cells = build_rig_equations(sightings, rig_from_world, config)
+    return judge_covariance(equations, cells, rig_from_world, evidence, float(np.median(distances_m)), config)

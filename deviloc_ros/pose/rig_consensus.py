@@ -1,0 +1,179 @@
+"""Localize a rig, each camera by itself first: one that sees nothing, or something wrong, must not spoil the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.config import PoseConfig
+from deviloc_ros.geometry import (
+    isotropic_covariance,
+    move_covariance,
+    pose_difference,
+    rotation_distance_deg,
+    squared_error_in_stds,
+    translation_distance_m,
+)
+from deviloc_ros.pose.rig import Sighting, solve_rig
+from deviloc_ros.status import Status
+from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Prior, Result, RigImage
+
+LocalizeOne = Callable[[RigImage, Prior | None], Result]
+MAX_MAHALANOBIS = 5.0  # as the tracker has it
+EXTRINSIC_STD_M, EXTRINSIC_STD_DEG = 0.01, 0.3  # of a rig that was calibrated
+
+
+def localize_rig(
+    images: Sequence[RigImage], prior: Prior | None, localize_one: LocalizeOne, config: PoseConfig
+) -> Result:
+    """Return the pose of a rig, rig_from_world, from the images that its cameras took at one time.
+
+    Cameras whose own poses agree are solved as one generalized camera, together with those that are lost by themselves
+    but see what the others' pose explains. A camera that says something else is left out, if most do not say so; where
+    as many say one thing as another there is no pose. `evidence.cameras` has what became of each.
+    """
+    results = [localize_one(image, prior_of(image, prior)) for image in images]
+    rig_from_world, agrees = choose_pose(images, results, config)
+    if rig_from_world is not None and not all(agrees):  # their references may have been wrong
+        near = Prior(rig_from_world)
+        for number, image in enumerate(images):
+            if not agrees[number]:
+                again = localize_one(image, prior_of(image, near))
+                results[number] = (
+                    again if again.evidence.inliers > results[number].evidence.inliers else results[number]
+                )
+        rig_from_world, agrees = choose_pose(images, results, config)
+    if rig_from_world is None and any(isinstance(result, Localized) for result in results):
+        reports = report_cameras(images, results, None, agrees, config)
+        said = "; ".join(f"{report.name}: {report.detail}" for report in reports if report.detail)
+        evidence = replace(collect_evidence(results), cameras=reports)
+        return Lost(Status.NO_CONSENSUS, f"the cameras contradict each other: {said}", evidence)
+    if rig_from_world is None and (ambiguous := [r for r in results if is_ambiguous(r)]):
+        reports = report_cameras(images, results, None, agrees, config)
+        return Lost(Status.AMBIGUOUS, str(ambiguous[0]), replace(collect_evidence(results), cameras=reports))
+    used = [n for n, seen in enumerate(sightings_of(images, results)) if len(seen.correspondences) and agrees[n]]
+    joint = solve_rig([sightings_of(images, results)[n] for n in used], config)
+    pose = joint.cam_from_world if isinstance(joint, Localized) else None
+    reports = report_cameras(images, results, pose, agrees, config)
+    whole = collect_evidence(results)
+    evidence = replace(joint.evidence, references=whole.references, stages_ms=whole.stages_ms, cameras=reports)
+    return replace(joint, evidence=evidence)
+
+
+def prior_of(image: RigImage, prior: Prior | None) -> Prior | None:
+    """Return where a camera probably is, by where the rig is."""
+    if prior is None:
+        return None
+    cam_from_rig = image.rig_from_cam.inverse()
+    others = tuple(cam_from_rig * rig_from_world for rig_from_world in prior.others)
+    return replace(prior, cam_from_world=cam_from_rig * prior.cam_from_world, others=others)
+
+
+def sightings_of(images: Sequence[RigImage], results: Sequence[Result]) -> list[Sighting]:
+    """Return what each camera sees of the map."""
+    return [
+        Sighting(result.evidence.correspondences, image.camera, image.rig_from_cam)
+        for image, result in zip(images, results, strict=True)
+    ]
+
+
+def choose_pose(
+    images: Sequence[RigImage], results: Sequence[Result], config: PoseConfig
+) -> tuple[pycolmap.Rigid3d | None, list[bool]]:
+    """Return the camera's opinion of the rig's pose that most others share, and which cameras agree with it.
+
+    None where no camera has an opinion (then all are to be solved together), or as many contradict it as agree.
+    """
+    opinions = [opinion_of(image, result) for image, result in zip(images, results, strict=True)]
+    if not any(opinions):
+        return None, [not is_misleading(result) for result in results]
+    sightings = sightings_of(images, results)
+    best: tuple[int, int, Localized, list[bool]] | None = None
+    for opinion in filter(None, opinions):
+        explained = [int(seen.inliers(opinion.cam_from_world, config).sum()) for seen in sightings]
+        agrees = [
+            are_compatible(own, opinion)
+            if own
+            else not is_misleading(result) and count >= least_support(result, config)
+            for own, result, count in zip(opinions, results, explained, strict=True)
+        ]
+        sharing = sum(yes for own, yes in zip(opinions, agrees, strict=True) if own)
+        if best is None or (sharing, sum(explained)) > best[:2]:
+            best = sharing, sum(explained), opinion, agrees
+    assert best is not None
+    sharing, _, opinion, agrees = best
+    contradicted = sum(own is not None for own in opinions) - sharing >= sharing
+    return (None if contradicted else opinion.cam_from_world), agrees
+
+
+def opinion_of(image: RigImage, result: Result) -> Localized | None:
+    """Return the rig's pose and its covariance by one camera alone; None where that is lost."""
+    if not isinstance(result, Localized):
+        return None
+    covariance = move_covariance(result.cam_from_world.inverse(), result.covariance, image.rig_from_cam.inverse())
+    return Localized(image.rig_from_cam * result.cam_from_world, covariance, result.evidence)
+
+
+def are_compatible(a: Localized, b: Localized) -> bool:
+    """Return whether two cameras mean one pose, by their covariances and what extrinsics may be off."""
+    covariance = a.covariance + b.covariance + isotropic_covariance(EXTRINSIC_STD_M, np.deg2rad(EXTRINSIC_STD_DEG))
+    apart = pose_difference(a.cam_from_world.inverse(), b.cam_from_world.inverse())
+    return squared_error_in_stds(apart, covariance) < MAX_MAHALANOBIS**2
+
+
+def is_ambiguous(result: Result) -> bool:
+    """Return whether a camera sees what is in several places."""
+    return isinstance(result, Lost) and result.reason is Status.AMBIGUOUS
+
+
+def is_misleading(result: Result) -> bool:
+    """Return whether what a camera sees would draw the others' pose away: its calibration is wrong."""
+    return isinstance(result, Lost) and result.reason is Status.MISCALIBRATED
+
+
+def least_support(result: Result, config: PoseConfig) -> float:
+    """Return how many correspondences of a camera without an opinion the rig's pose must explain."""
+    return max(1.0, config.min_inlier_ratio * len(result.evidence.correspondences))
+
+
+def report_cameras(
+    images: Sequence[RigImage],
+    results: Sequence[Result],
+    rig_from_world: pycolmap.Rigid3d | None,
+    agrees: Sequence[bool],
+    config: PoseConfig,
+) -> tuple[CameraReport, ...]:
+    """Return what became of each camera."""
+    reports = []
+    for image, result, seen, yes in zip(images, results, sightings_of(images, results), agrees, strict=True):
+        inliers = 0 if rig_from_world is None else int(seen.inliers(rig_from_world, config).sum())
+        used = yes and rig_from_world is not None
+        if isinstance(result, Lost):
+            reports.append(CameraReport(image.name, result.reason, used, inliers, str(result)))
+            continue
+        own = image.rig_from_cam * result.cam_from_world
+        reports.append(CameraReport(image.name, Status.ACCEPTED, used, inliers, compare(own, rig_from_world, used)))
+    return tuple(reports)
+
+
+def compare(own: pycolmap.Rigid3d, rig_from_world: pycolmap.Rigid3d | None, used: bool) -> str:
+    """Return how far a camera's opinion of the rig's pose is from that of the rig; where there is none, the opinion."""
+    if rig_from_world is None:
+        x, y, z = own.tgt_origin_in_src()
+        return f"says that the rig is at {x:.2f}, {y:.2f}, {z:.2f} m"
+    apart_deg, apart_m = rotation_distance_deg(own, rig_from_world), translation_distance_m(own, rig_from_world)
+    words = f"by itself {apart_m:.3f} m and {apart_deg:.2f} deg from the rig's pose"
+    return words if used else f"{words}: is its extrinsic right, and is the image of the same time?"
+
+
+def collect_evidence(results: Sequence[Result]) -> Evidence:
+    """Return the references and times of all cameras together."""
+    references = tuple(dict.fromkeys(name for result in results for name in result.evidence.references))
+    stages_ms: dict[str, float] = {}
+    for result in results:
+        for stage, ms in result.evidence.stages_ms.items():
+            stages_ms[stage] = stages_ms.get(stage, 0.0) + ms
+    return Evidence(references=references, stages_ms=stages_ms)
