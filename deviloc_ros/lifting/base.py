@@ -113,12 +113,15 @@ def lift_and_prepare(
         camera.focal_px,
     )
     depths, confidence = inference.infer(view)
+    if usable.any():
+        distances_px, nearest = nearest_landmarks(view, 1)
+        depths = np.where(distances_px[:, 0] < SAME_PX, view.landmarks_in_cam[nearest[:, 0], 2], depths)
     lifted = visible & (confidence > 0) & np.isfinite(depths) & (depths > 0)
     depths, confidence = np.where(lifted, depths, 0.0), np.where(lifted, confidence, 0.0)
     points = transform_points(cam_from_world.inverse(), view.rays * depths[:, None])
     result = Lifted(np.where(lifted[:, None], points, 0.0), confidence, depths)
     if usable.any():
-        result = with_landmarks_in_place(with_stds(result, inference, view), view, landmarks, np.flatnonzero(usable))
+        result = with_landmarks(with_stds(result, inference, view), view, landmarks, np.flatnonzero(usable))
     return result, inference.prepare(view)
 
 
@@ -160,21 +163,21 @@ def hidden_landmarks_factor(inference: PointInference, view: LiftInput) -> float
     return float(np.exp(len(hidden) / (len(hidden) + OWN_WORD) * np.log(np.clip(seen, *FACTORS))))
 
 
-def with_landmarks_in_place(lifted: Lifted, view: LiftInput, landmarks: Landmarks, rows: NDArray) -> Lifted:
-    """Return the same, each keypoint with the landmark that it rests on, and not surer than that; what *is* one, is it.
+def with_landmarks(lifted: Lifted, view: LiftInput, landmarks: Landmarks, rows: NDArray) -> Lifted:
+    """Return the same, each keypoint with the landmark that it rests on, and not surer than that.
 
-    Such a keypoint has not the landmark's depth on its own ray but the landmark's point, in which the rays of all views
-    meet. rows: (M,) of the landmarks those of `view`.
+    A keypoint that *is* a landmark has its weight, and its depth, but on the keypoint's own ray: detectors err alike in
+    near views, and there errors of a place in which the rays of all views meet are larger. rows: (M,) of the landmarks
+    those of `view`.
     """
     distances_px, nearest = nearest_landmarks(view, 1)
     nearest = rows[nearest[:, 0]]
     given = lifted.confidence > 0
     itself = given & (distances_px[:, 0] < SAME_PX)
     own = landmarks.depth_stds[nearest]
-    return Lifted(
-        np.where(itself[:, None], landmarks.points_in_world[nearest], lifted.points_in_world),
-        np.where(itself, 1.0, lifted.confidence),
-        lifted.depths,
-        np.where(itself, own, np.maximum(lifted.depth_stds, own)),
-        np.where(given, nearest, -1),
+    return replace(
+        lifted,
+        confidence=np.where(itself, 1.0, lifted.confidence),
+        depth_stds=np.where(itself, own, np.maximum(lifted.depth_stds, own)),
+        landmark_rows=np.where(given, nearest, -1),
     )

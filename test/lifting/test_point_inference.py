@@ -1,5 +1,7 @@
 """Lifting against scenes whose depth is known in closed form, and what every method promises."""
 
+from dataclasses import replace
+
 import numpy as np
 import pycolmap
 import pytest
@@ -172,3 +174,15 @@ def test_landmarks_only_lifts_what_lies_on_a_landmark():
     lifted = lift(method("landmarks-only", landmark_radius_px=3.0), [[101, 102], [104, 100], [300, 300]], landmarks)
     np.testing.assert_array_equal(lifted.confidence, [1, 0, 0])
     np.testing.assert_allclose(lifted.depths, [2.5, 0, 0], rtol=1e-6)
+
+
+def test_a_keypoint_that_is_a_landmark_has_its_depth_and_its_weight(inference):
+    """Whatever lies beside it: here each second landmark is ten times as far and said to be as uncertain."""
+    at = grid(32)
+    landmarks = landmarks_at(at, np.where(np.arange(len(at)) % 2, 1.0, 10.0))
+    stds = np.where(np.arange(len(at)) % 2, 0.001, 0.01)
+    lifted = lift(inference, at, replace(landmarks, depth_stds=stds))
+    np.testing.assert_allclose(lifted.depths, np.where(np.arange(len(at)) % 2, 1.0, 10.0), rtol=1e-6)
+    np.testing.assert_array_equal(lifted.depth_stds, stds)
+    np.testing.assert_array_equal(lifted.landmark_rows, np.arange(len(at)))
+    assert (lifted.confidence == 1).all()
