@@ -24,7 +24,7 @@ help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 setup:
-	@$(if $(BOOTSTRAP_PYTHON),,$(error Python 3.10 to 3.13 is needed: apt install python3 python3-venv))\
+	@$(if $(BOOTSTRAP_PYTHON),,$(error Python 3.11 to 3.13 is needed: apt install python3 python3-venv))\
 	$(BOOTSTRAP_PYTHON) tools/setup_env.py $(if $(TORCH),--torch '$(TORCH)')
 
 test: setup

@@ -6,12 +6,13 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "deviloc_ros"
+HERE = Path(__file__).resolve().parent  # `colcon build --symlink-install` runs a link to this file elsewhere
 
 setup(
     name=NAME,
     version="0.1.0",
     description="Visual localization in a known map for ROS 2, after DeViLoc",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     maintainer="deviloc_ros maintainers",
     maintainer_email="maintainers@deviloc-ros.example",
@@ -24,7 +25,6 @@ setup(
         "Intended Audience :: Science/Research",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
-        "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
@@ -52,13 +52,13 @@ setup(
         (f"share/{NAME}/config", glob("config/*")),
         (f"lib/{NAME}", ["scripts/localizer"]),  # for `ros2 run` alone: the name is too general for a PATH
     ],
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     install_requires=[
         "PyYAML>=6",
         "argcomplete>=2",
         'backports.zstd; python_version < "3.14"',
         "faiss-cpu>=1.8",
-        "kornia>=0.8",
+        "kornia>=0.9",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "onnx>=1.16",

@@ -27,7 +27,7 @@ from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
 from deviloc_ros.maps.retrieval.global_descriptors import load_learned_descriptor
 from deviloc_ros.maps.retrieval.local_similarity import match_roughly
 from deviloc_ros.maps.store import Map
-from deviloc_ros.matching import create_matcher
+from deviloc_ros.matching import Matcher, create_matcher
 from deviloc_ros.pose.aggregation import aggregate
 from deviloc_ros.pose.places import are_one_place, place_of, select_comparable
 from deviloc_ros.pose.rig_consensus import localize_rig
@@ -141,14 +141,23 @@ class Turns:
 
 
 class Localizer:
-    """Localize images in one map. It is not thread-safe: one thread owns it."""
+    """Localize images in one map. It is not thread-safe: one thread owns it.
 
-    def __init__(self, reference_map: Map, config: Config | None = None, mask: Mask | None = None) -> None:
-        """Load what the config needs; `mask` is of the images to be localized, where they have none of their own."""
+    config: the map's, unless given. mask: of the images to be localized, where they have none of their own.
+    matcher: in place of the one the config names, for a map that was built with it.
+    """
+
+    def __init__(
+        self,
+        reference_map: Map,
+        config: Config | None = None,
+        mask: Mask | None = None,
+        matcher: Matcher | None = None,
+    ) -> None:
         self.config = config or reference_map.config
         self.map = reference_map
         self.mask = mask
-        self.matcher = create_matcher(self.config.matcher)
+        self.matcher = matcher or create_matcher(self.config.matcher)
         self.map.check_matcher(self.config.matcher, self.matcher.weights_id, self.matcher.descriptor_size)
         self.map.describe_with(load_learned_descriptor(self.config.retrieval))
         self.turns = Turns()

@@ -221,6 +221,13 @@ def test_robots_keep_the_numpy_that_their_cv_bridge_was_compiled_for():
     assert WITHOUT_ROSDEP_KEY | {"torch", "kornia", "faiss", "rosbags"} <= modules
 
 
+def test_setup_py_runs_through_a_link_from_elsewhere(tmp_path):
+    """As `colcon build --symlink-install` runs it."""
+    (tmp_path / "setup.py").symlink_to(ROOT / "setup.py")
+    run = subprocess.run([sys.executable, "setup.py", "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.stdout.split()[-1:] == [deviloc_ros.__version__], run.stderr
+
+
 def test_importing_the_package_imports_nothing_heavy():
     heavy = "torch", "numpy", "cv2", "pycolmap", "matplotlib"
     look = f"import deviloc_ros, sys; print([name for name in {heavy} if name in sys.modules])"

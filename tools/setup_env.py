@@ -25,7 +25,8 @@ STAMP = VENV / "setup.stamp"
 TORCH_CHOICE = VENV / "torch.choice"
 PYTHON_VERSION = "{}.{}".format(*sys.version_info[:2])
 SITE_PACKAGES = VENV / "lib" / f"python{PYTHON_VERSION}" / "site-packages"
-PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")  # of the ROS wheels
+# The kornia that has XFeat begins at the first, the ROS wheels end at the last.
+PYTHON_VERSIONS = ("3.11", "3.12", "3.13")
 
 DEFAULT_TORCH = "torch==2.13.0+cpu"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"

@@ -1,4 +1,4 @@
-"""Write the page docs/node-benchmarks.md: what was measured, on what, and how."""
+"""Write the page docs/research/node.md: what was measured, on what, and how."""
 
 from __future__ import annotations
 

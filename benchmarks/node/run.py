@@ -31,7 +31,7 @@ def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config:
     """Build the map unless there is one, run the node, measure.
 
     Returns:
-        The page docs/node-benchmarks.md.
+        The page docs/research/node.md.
 
     Raises:
         ValueError: the data is not there, or the node fails.

@@ -11,13 +11,13 @@ MARKER = re.compile(r"^<!-- (end of )?table (\S+) -->$", re.MULTILINE)
 
 
 def find_pages(folder: Path) -> dict[str, Path]:
-    """Find the page of each table that is marked in a folder's pages.
+    """Find the page of each table that is marked in the pages of a folder and of those below.
 
     Raises:
         ValueError: no page has a table, a table is marked twice, or a marker lacks its other half.
     """
     found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.md")):
+    for path in sorted(folder.rglob("*.md")):
         markers = MARKER.findall(path.read_text())
         for (end, name), (other_end, other) in zip(markers[::2], [*markers[1::2], ("", "")], strict=False):
             if end or not other_end or name != other:

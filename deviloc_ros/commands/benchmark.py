@@ -14,7 +14,8 @@ from deviloc_ros.upstream.presets import PAPER
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("name", choices=BENCHMARKS)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="laid out as docs/data-sets.md says")
+    laid_out = "laid out as docs/published-method.md says"
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=laid_out)
     parser.add_argument(
         "--scenes", nargs="+", default=[], metavar="SCENE", help="scenes, locations or slices; default: all"
     )

@@ -58,14 +58,14 @@ class World:
     frames: list[DriveFrame]
 
 
-def render_room(output: Path) -> World:
+def render_room(output: Path, views: int = ROOM_VIEWS, frames: int = ROOM_FRAMES) -> World:
     """Render a furnished room; the map's images are written to `output` as photographs with a COLMAP model."""
     rng = np.random.default_rng(ROOM_SEED)
     scene = make_room(rng)
     scene.free_low[2] = scene.free_high[2] = 1.1  # the robot stays on the floor
     target = (scene.free_low + scene.free_high) / 2 + [0, 0.6 * scene.free_high[1], 0]
-    map_poses = make_smooth_path(scene, rng, ROOM_VIEWS, target)
-    drive_poses = make_smooth_path(scene, rng, ROOM_FRAMES, target, span=0.6)
+    map_poses = make_smooth_path(scene, rng, views, target)
+    drive_poses = make_smooth_path(scene, rng, frames, target, span=0.6)
     map_images = []
     for number, pose in enumerate(tqdm(map_poses, desc="render the map's images", unit="view")):
         path = output / "images" / f"view-{number:04d}.png"
@@ -73,10 +73,10 @@ def render_room(output: Path) -> World:
         cv2.imwrite(str(path), take_photograph(scene, pose, number))
         map_images.append(PosedImage(path.name, path, ROOM_CAMERA, pose))
     model = output / "model"
-    model.mkdir()
+    model.mkdir(exist_ok=True)
     build_reconstruction(map_images).write_text(str(model))
-    frames = [DriveFrame(pose, partial(take_photograph, scene, pose, 1000 + n)) for n, pose in enumerate(drive_poses)]
-    return World("rendered room", ROOM_CAMERA, ROOM_RATE_HZ, False, read_model(model, output / "images").images, frames)
+    drive = [DriveFrame(pose, partial(take_photograph, scene, pose, 1000 + n)) for n, pose in enumerate(drive_poses)]
+    return World("rendered room", ROOM_CAMERA, ROOM_RATE_HZ, False, read_model(model, output / "images").images, drive)
 
 
 def take_photograph(scene: Scene, cam_from_world: pycolmap.Rigid3d, seed: int) -> NDArray:

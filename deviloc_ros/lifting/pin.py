@@ -230,7 +230,7 @@ def with_features_of_size(view: LiftInput, size: int) -> LiftInput:
     """The view as the network reads it: without features (all zero) if they are another matcher's.
 
     From geometry alone its answers are worse than with features, and far better than interpolation
-    (docs/benchmarks.md).
+    (docs/research/lifting.md).
     """
     if view.ray_features.shape[1] == size:
         return view

@@ -14,6 +14,7 @@ from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, ViewMaker, write_shared_files
 from deviloc_ros.maps.writer import MapWriter
+from deviloc_ros.matching.base import Matcher
 from deviloc_ros.sfm.body import BodyInView, find_body, hide_cells
 from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, triangulate_landmarks
 from deviloc_ros.sfm.map_models import Networks
@@ -112,14 +113,16 @@ def build_map(
     overwrite: bool = False,
     quiet: bool = False,
     refine: bool = False,
+    matcher: Matcher | None = None,
 ) -> BuildReport:
     """Build a map folder in this process, with the networks that the config names; see `MapBuilder.build`.
 
     Args:
         quiet: show no bars of progress.
+        matcher: in place of the one the config names; the localizer must be given the same.
     """
     source = source if isinstance(source, Source) else Source(source, [])
-    builder = MapBuilder(Networks(config or Config()), Serial(quiet=quiet))
+    builder = MapBuilder(Networks(config or Config(), matcher), Serial(quiet=quiet))
     return builder.build(source, Path(output), overwrite=overwrite, refine=refine)
 
 

@@ -105,7 +105,7 @@ class XFeatSemiDense(XFeat):
     cell_centre_px = (CELL_PX - 1) / 2  # what a cell describes turns and grows about its centre, not about its corner
     # The released code centres the 8 x 8 grid of offsets on 4. Images moved by known amounts show that the network
     # means 3 (an image matched with itself comes out 1 px off), and that the mean falls short by a sixth
-    # (docs/benchmarks.md).
+    # (docs/research/matching.md).
     offset_centre, offset_gain = 3, 1.2
 
     def __init__(self, config: MatcherConfig) -> None:

@@ -66,4 +66,4 @@ def test_the_page_is_whole():
     assert headings == ["# The node on real images", "## A drive", "## Idle"]
     assert "the network on\ncpu, load average 0.2 " in written and written.endswith("|\n")
     assert set("{}").isdisjoint(written)
-    assert (ROOT / "docs" / "node-benchmarks.md").read_text().splitlines()[0] == headings[0]
+    assert (ROOT / "docs" / "research" / "node.md").read_text().splitlines()[0] == headings[0]

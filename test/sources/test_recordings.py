@@ -144,7 +144,7 @@ def run(*arguments) -> int:
 
 
 def test_odometry_is_refined_unless_one_says_no(room, tmp_path, capsys):
-    """The way of docs/benchmarks.md: a drive with drift, its map, and the map moved onto the truth."""
+    """The way of docs/research/maps.md: a drive with drift, its map, and the map moved onto the truth."""
     model, drive, truth = tmp_path / "model", tmp_path / "drive", tmp_path / "truth.tum"
     model.mkdir()
     build_reconstruction(room.images).write_text(str(model))

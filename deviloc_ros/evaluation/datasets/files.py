@@ -43,7 +43,7 @@ class BenchmarkScene:
 def read_lines(path: Path) -> list[str]:
     """Return the lines with content, comments left out; raise SourceError naming the file."""
     if not path.is_file():
-        raise SourceError(f"{path}: not found; docs/data-sets.md says how to get it")
+        raise SourceError(f"{path}: not found; docs/published-method.md says how to get it")
     lines = [line.strip() for line in path.read_text().splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
 

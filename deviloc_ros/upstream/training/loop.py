@@ -70,7 +70,7 @@ def train_deviloc(
     """Train, and keep the state beside `output`: a run that was cut goes on as if it had not been.
 
     Args:
-        data: MegaDepth, laid out as docs/data-sets.md says.
+        data: MegaDepth, laid out as docs/published-method.md says.
         output: weights of both networks, for `--weights`.
         weights: of TopicFM-fast, or `random`.
         steps: stop after so many steps in all; 0 is all epochs.

@@ -54,7 +54,7 @@ def read_published(path: Path) -> Any:
     """Read the object that `numpy.save` stored; raise PublishedFileError naming the file."""
     if not path.is_file():
         raise PublishedFileError(
-            f"{path}: no such file; the authors' preprocessed data belongs there (docs/data-sets.md)"
+            f"{path}: no such file; the authors' preprocessed data belongs there (docs/published-method.md)"
         )
     try:
         with path.open("rb") as file:

@@ -216,7 +216,7 @@ def test_faulty_lists_are_named_by_line(room, tmp_path):
     (tmp_path / "cameras.txt").write_text("a PINHOLE 4 4 1 1 2 2\nb PINHOLE 4 4 1\n")
     with pytest.raises(SourceError, match=r"cameras.txt: line 2: no camera"):
         read_intrinsics(tmp_path / "cameras.txt")
-    with pytest.raises(SourceError, match=r"absent.txt: not found.*data-sets.md"):
+    with pytest.raises(SourceError, match=r"absent.txt: not found.*published-method.md"):
         read_pairs(tmp_path / "absent.txt")
     assert scale_to_file(room.images[0]) is room.images[0]
 
