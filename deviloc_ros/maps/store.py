@@ -1,4 +1,4 @@
-"""Open a map on disk: a manifest and one safetensors file per view, memory-mapped when the view is first needed.
+"""Open a map on disk: a manifest and one safetensors file per view, read as a whole when the view is first needed.
 
     kitchen.map/
       manifest.json                    version, config it was built with, views (name, camera, pose, file, hash)
@@ -9,8 +9,8 @@
       views/dense-77….safetensors …    only of matchers with a fine map
 
 Every file's SHA-256 is in the manifest and checked before the file is used, and what is used is what was checked: files
-are not mapped into memory, where another program could still cut them. Nothing in a map is executed. `writer.py` writes
-maps, `edit.py` changes them.
+are not mapped into memory, where another program could still cut them. Nothing in a map is executed. `writer.py`
+writes maps, `edit.py` changes them.
 """
 
 from __future__ import annotations

@@ -32,7 +32,13 @@ class Matcher(ABC):
 
     @abstractmethod
     def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:
-        """Extract features of a gray (H, W) uint8 image; `keep_dense` adds the feature map that PIN samples."""
+        """Extract features of a gray (H, W) uint8 image.
+
+        Args:
+            keep_dense: add the feature map that PIN samples.
+            used: (H, W) bool, where keypoints may lie; None: everywhere. A dense matcher, whose keypoints are the cells
+                of a grid, gives those elsewhere too, with score 0, and matches none of them.
+        """
 
     @abstractmethod
     def match(
