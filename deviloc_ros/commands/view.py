@@ -1,4 +1,4 @@
-"""`view`: a page to watch a map, a recording being localized in it, or a running node."""
+"""Show a page to watch a map, a recording being localized in it, or a running node: `view`."""
 
 from __future__ import annotations
 

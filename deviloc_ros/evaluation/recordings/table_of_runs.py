@@ -1,4 +1,4 @@
-"""One table over the runs of several recordings."""
+"""Write one table over the runs of several recordings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = (
 
 
 def write_table(folder: Path, runs: list[Run]) -> str:
-    """The table, which is also written into the folder. Nothing in it is measured on a clock."""
+    """Return the table, which is also written into the folder. Nothing in it is measured on a clock."""
     table = align_table(COLUMNS, make_rows(runs))
     (folder / TABLE).write_text(table + "\n")
     return table

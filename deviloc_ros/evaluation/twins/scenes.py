@@ -22,7 +22,7 @@ from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sources.base import PosedImage, Source
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.twins import (
-    Place,
+    ScenePlace,
     drive_along,
     drive_around,
     make_corridor,
@@ -43,7 +43,7 @@ KITCHEN_RATE_HZ, RENDERED_RATE_HZ = 3.75, 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class TwinFrame:
     """One image of a drive and where its camera truly was. `load` gives (H, W) or (H, W, 3) uint8 pixels."""
 
     cam_from_world: pycolmap.Rigid3d
@@ -61,8 +61,8 @@ class TwinScene:
     map_folder: Path
     camera: Camera
     rate_hz: float
-    drive: list[Frame]
-    elsewhere: list[Frame]
+    drive: list[TwinFrame]
+    elsewhere: list[TwinFrame]
 
 
 def make_twin_scenes(data: Path, folder: Path, networks: Networks) -> Iterator[TwinScene]:
@@ -87,48 +87,49 @@ def make_kitchen_and_copy(data: Path, folder: Path, networks: Networks) -> TwinS
         align_map(here, copy_from_world, copy, {})
         merge_maps([here, copy], both, prefix=True)
     queries = fold.queries
-    drive = [frame_of_kitchen(image, COPY_OFFSET_M) for image in queries[:FRAMES]]
-    elsewhere = [frame_of_kitchen(image, 0.0) for image in queries[FRAMES : FRAMES + ELSEWHERE]]
+    drive = [move_kitchen_frame(image, COPY_OFFSET_M) for image in queries[:FRAMES]]
+    elsewhere = [move_kitchen_frame(image, 0.0) for image in queries[FRAMES : FRAMES + ELSEWHERE]]
     return TwinScene("kitchen-copy", both, queries[0].camera, KITCHEN_RATE_HZ, drive, elsewhere)
 
 
-def frame_of_kitchen(image: PosedImage, offset_m: float) -> Frame:
+def move_kitchen_frame(image: PosedImage, offset_m: float) -> TwinFrame:
     """What was taken in the kitchen, as if in the one that lies so far along x."""
     world_from_copy = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-offset_m, 0.0, 0.0]))
-    return Frame(image.cam_from_world * world_from_copy, partial(read_gray, image.path))
+    return TwinFrame(image.cam_from_world * world_from_copy, partial(read_gray, image.path))
 
 
-def make_rendered_rooms(name: str, places: list[Place], folder: Path, networks: Networks) -> TwinScene:
+def make_rendered_rooms(name: str, places: list[ScenePlace], folder: Path, networks: Networks) -> TwinScene:
     """Both rooms in one map, along the same two paths; the robot drives in the second and is carried to the first."""
-    views: list[tuple[Place, pycolmap.Rigid3d]] = []
+    views: list[tuple[ScenePlace, pycolmap.Rigid3d]] = []
     count = FRAMES * MAPPED // (MAPPED - 1)
     for place, seed in product(places, (SEED, SEED + 1)):
         views += [(place, pose) for pose in drive_around(place, seed, count, SPAN)[::MAPPED]]
     drives = []
     for place, seed in zip(places[::-1], (SEED, SEED + 1), strict=True):
         poses = drive_around(place, seed, count, SPAN)
-        drives.append([frame_of_render(place, pose) for number, pose in enumerate(poses) if number % MAPPED])
+        drives.append([make_rendered_frame(place, pose) for number, pose in enumerate(poses) if number % MAPPED])
     map_folder = build_rendered_map(name, views, folder, networks)
     return TwinScene(name, map_folder, CAMERA, RENDERED_RATE_HZ, drives[0], drives[1][-ELSEWHERE:])
 
 
-def make_rendered_corridor(place: Place, folder: Path, networks: Networks) -> TwinScene:
+def make_rendered_corridor(place: ScenePlace, folder: Path, networks: Networks) -> TwinScene:
     """A drive past equal doors and one notice; the robot is carried past some of them."""
     sway = np.random.default_rng(SEED)
     mapped = drive_along(place, 1.0, 0.4, 52, sway)
     map_folder = build_rendered_map("equal-doors", [(place, pose) for pose in mapped], folder, networks)
     drive = drive_along(place, CORRIDOR_START_M, 0.15, FRAMES, sway)
     elsewhere = drive_along(place, 17.0, 0.15, ELSEWHERE, sway)
-    frames = [[frame_of_render(place, pose) for pose in poses] for poses in (drive, elsewhere)]
+    frames = [[make_rendered_frame(place, pose) for pose in poses] for poses in (drive, elsewhere)]
     return TwinScene("equal-doors", map_folder, CAMERA, RENDERED_RATE_HZ, *frames)
 
 
-def frame_of_render(place: Place, pose: pycolmap.Rigid3d) -> Frame:
-    return Frame(pose, partial(render_color, place.scene, CAMERA, place.in_place(pose)))
+def make_rendered_frame(place: ScenePlace, pose: pycolmap.Rigid3d) -> TwinFrame:
+    """Return a frame of a scene that is rendered when it is loaded."""
+    return TwinFrame(pose, partial(render_color, place.scene, CAMERA, place.in_place(pose)))
 
 
 def build_rendered_map(
-    name: str, views: list[tuple[Place, pycolmap.Rigid3d]], folder: Path, networks: Networks
+    name: str, views: list[tuple[ScenePlace, pycolmap.Rigid3d]], folder: Path, networks: Networks
 ) -> Path:
     """A map of rendered views, made unless it is there."""
     map_folder, images_folder = folder / f"{name}.map", folder / name
@@ -149,7 +150,7 @@ def build_map_of(images: list[PosedImage], folder: Path, networks: Networks) -> 
     MapBuilder(networks, Serial(quiet=True)).build(Source(images, []), folder)
 
 
-def load_pixels(frame: Frame) -> Frame:
+def load_pixels(frame: TwinFrame) -> TwinFrame:
     """The frame with its pixels at hand: it is used in many cases."""
     pixels = frame.load()
     return replace(frame, load=lambda: pixels)

@@ -237,7 +237,10 @@ def has_tried_image(status: DiagnosticStatus | None) -> bool:
 
 
 def examine_names(nodes: list[tuple[str, str]]) -> Iterator[Finding]:
-    """Whether two nodes have one name: each hears what is meant for the other, and both may send one transform."""
+    """Check that no two nodes have one name.
+
+    Each hears what is meant for the other, and both may send one transform.
+    """
     for (name, namespace), count in Counter(nodes).items():
         if count > 1:
             what = f"{count} nodes are named {namespace.rstrip('/')}/{name}"
