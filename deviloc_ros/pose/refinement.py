@@ -14,8 +14,8 @@ from deviloc_ros.geometry import move_frame
 from deviloc_ros.pose.reprojection import linearize
 from deviloc_ros.types import Correspondences
 
-# Of the biweight's scale, with the step [of the distance, rad] after which the next one takes over: where a wide one ends is only the
-# start of a narrower one. The last one is sure of a pose to far less than a map is.
+# Of the biweight's scale, with the step [of the distance, rad] after which the next one takes over: where a wide one
+# ends is only the start of a narrower one. The last one is sure of a pose to far less than a map is.
 WIDENINGS = ((4, 1e-3), (2, 1e-3), (1, 1e-6))
 FOCAL_WIDENINGS = ((2, 1e-3), (1, 1e-4))
 MAX_REFINEMENTS = 20

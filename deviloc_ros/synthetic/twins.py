@@ -30,11 +30,11 @@ class ScenePlace:
     scene: Scene
     offset_m: float
 
-    def in_place(self, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+    def to_place(self, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
         """Return the pose of a camera in the frame of the scene."""
         return cam_from_world * self._world_from_place
 
-    def in_world(self, cam_from_place: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+    def to_world(self, cam_from_place: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
         """Return the pose of a camera in the world."""
         return cam_from_place * self._world_from_place.inverse()
 
@@ -159,7 +159,7 @@ def drive_along(
         x = start_m + number * step_m
         centre = np.array([x, 0.8 + 0.1 * np.sin(phase[0] + 0.3 * number), EYE_M])
         aim = centre + np.array([0.35 + 0.15 * np.sin(phase[1] + 0.25 * number), 1.0, 0.05])
-        poses.append(place.in_world(look_at(centre, aim)))
+        poses.append(place.to_world(look_at(centre, aim)))
     return poses
 
 
@@ -168,4 +168,4 @@ def drive_around(place: ScenePlace, seed: int, count: int, span: float) -> list[
     scene = place.scene
     middle = (scene.free_low + scene.free_high) / 2
     target = middle + np.array([0, 0.6 * scene.free_high[1], 0])
-    return [place.in_world(pose) for pose in make_smooth_path(scene, np.random.default_rng(seed), count, target, span)]
+    return [place.to_world(pose) for pose in make_smooth_path(scene, np.random.default_rng(seed), count, target, span)]

@@ -110,7 +110,7 @@ def list_moments(scene: TwinScene, case: DriveCase) -> Iterator[Moment]:
     for number, frame in enumerate(frames):
         if frame is not None:
             carried = case.event == "kidnapped" and number == KIDNAPPED_AFTER + count_carried_frames(scene)
-            if not carried:
+            if not carried and before is not None:
                 odometry = move_straight(odometry, odometry.odom_from_base * feel_motion(before, frame, rng))
             before = frame
         stamp_ns = START_NS + round(number * 1e9 / scene.rate_hz)

@@ -1,4 +1,4 @@
-"""Maps of places that look alike, and drives through one of them."""
+"""Build maps of places that look alike, and drives through one of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ KITCHEN_RATE_HZ, RENDERED_RATE_HZ = 3.75, 5.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TwinFrame:
-    """One image of a drive and where its camera truly was. `load` gives (H, W) or (H, W, 3) uint8 pixels."""
+    """Hold one image of a drive and where its camera truly was. `load` gives (H, W) or (H, W, 3) uint8 pixels."""
 
     cam_from_world: pycolmap.Rigid3d
     load: Callable[[], NDArray]
@@ -52,10 +52,7 @@ class TwinFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TwinScene:
-    """A map that holds places which look alike.
-
-    drive: through one of them. elsewhere: in the other one, at another spot: where a robot is carried to.
-    """
+    """Hold a map of places which look alike, and a drive."""
 
     name: str
     map_folder: Path
@@ -66,11 +63,7 @@ class TwinScene:
 
 
 def make_twin_scenes(data: Path, folder: Path, networks: Networks) -> Iterator[TwinScene]:
-    """Each scene, its map built in `folder` when it is asked for.
-
-    Raises:
-        SourceError: the data is not there.
-    """
+    """Yield each scene, its map built in `folder` when it is asked for."""
     yield make_kitchen_and_copy(data, folder, networks)
     yield make_rendered_rooms("another-poster", make_rooms_with_another_poster(SEED), folder, networks)
     yield make_rendered_rooms("mirrored-room", make_mirrored_rooms(SEED), folder, networks)
@@ -78,7 +71,7 @@ def make_twin_scenes(data: Path, folder: Path, networks: Networks) -> Iterator[T
 
 
 def make_kitchen_and_copy(data: Path, folder: Path, networks: Networks) -> TwinScene:
-    """kitchen-12 in one map with itself, 10 m along x; the robot is in the copy."""
+    """Join kitchen-12 in one map with itself, 10 m along x; the robot is in the copy."""
     (fold,) = load_protocol("kitchen-12", data).folds
     here, copy, both = (folder / f"kitchen{suffix}.map" for suffix in ("", "-copy", "-twins"))
     copy_from_world = pycolmap.Sim3d(1.0, pycolmap.Rotation3d(), np.array([COPY_OFFSET_M, 0.0, 0.0]))
@@ -93,13 +86,13 @@ def make_kitchen_and_copy(data: Path, folder: Path, networks: Networks) -> TwinS
 
 
 def move_kitchen_frame(image: PosedImage, offset_m: float) -> TwinFrame:
-    """What was taken in the kitchen, as if in the one that lies so far along x."""
+    """Return what was taken in the kitchen, as if in the one that lies so far along x."""
     world_from_copy = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-offset_m, 0.0, 0.0]))
     return TwinFrame(image.cam_from_world * world_from_copy, partial(read_gray, image.path))
 
 
 def make_rendered_rooms(name: str, places: list[ScenePlace], folder: Path, networks: Networks) -> TwinScene:
-    """Both rooms in one map, along the same two paths; the robot drives in the second and is carried to the first."""
+    """Map both rooms along the same two paths; the robot drives in the second and is carried to the first."""
     views: list[tuple[ScenePlace, pycolmap.Rigid3d]] = []
     count = FRAMES * MAPPED // (MAPPED - 1)
     for place, seed in product(places, (SEED, SEED + 1)):
@@ -113,7 +106,7 @@ def make_rendered_rooms(name: str, places: list[ScenePlace], folder: Path, netwo
 
 
 def make_rendered_corridor(place: ScenePlace, folder: Path, networks: Networks) -> TwinScene:
-    """A drive past equal doors and one notice; the robot is carried past some of them."""
+    """Make a drive past equal doors and one notice; the robot is carried past some of them."""
     sway = np.random.default_rng(SEED)
     mapped = drive_along(place, 1.0, 0.4, 52, sway)
     map_folder = build_rendered_map("equal-doors", [(place, pose) for pose in mapped], folder, networks)
@@ -125,13 +118,13 @@ def make_rendered_corridor(place: ScenePlace, folder: Path, networks: Networks) 
 
 def make_rendered_frame(place: ScenePlace, pose: pycolmap.Rigid3d) -> TwinFrame:
     """Return a frame of a scene that is rendered when it is loaded."""
-    return TwinFrame(pose, partial(render_color, place.scene, CAMERA, place.in_place(pose)))
+    return TwinFrame(pose, partial(render_color, place.scene, CAMERA, place.to_place(pose)))
 
 
 def build_rendered_map(
     name: str, views: list[tuple[ScenePlace, pycolmap.Rigid3d]], folder: Path, networks: Networks
 ) -> Path:
-    """A map of rendered views, made unless it is there."""
+    """Build a map of rendered views, unless it is there."""
     map_folder, images_folder = folder / f"{name}.map", folder / name
     if map_folder.is_dir():
         return map_folder
@@ -139,7 +132,7 @@ def build_rendered_map(
     images = []
     for number, (place, pose) in enumerate(views):
         path = images_folder / f"view-{number:04d}.png"
-        cv2.imwrite(str(path), render_color(place.scene, CAMERA, place.in_place(pose)))
+        cv2.imwrite(str(path), render_color(place.scene, CAMERA, place.to_place(pose)))
         images.append(PosedImage(path.name, path, CAMERA, pose))
     build_map_of(images, map_folder, networks)
     return map_folder
@@ -151,6 +144,6 @@ def build_map_of(images: list[PosedImage], folder: Path, networks: Networks) -> 
 
 
 def load_pixels(frame: TwinFrame) -> TwinFrame:
-    """The frame with its pixels at hand: it is used in many cases."""
+    """Return the frame with its pixels at hand: it is used in many cases."""
     pixels = frame.load()
     return replace(frame, load=lambda: pixels)
