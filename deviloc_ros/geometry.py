@@ -70,7 +70,7 @@ def is_finite(transform: pycolmap.Rigid3d) -> bool:
 
 
 def skew(v: NDArray) -> NDArray:
-    """Return the matrix of the cross product: skew(v) @ w = v x w."""
+    """Return the matrix of the cross product with v: its product with w is v x w."""
     x, y, z = v
     return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
 

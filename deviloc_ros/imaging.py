@@ -57,11 +57,7 @@ def to_gray(image: NDArray, camera: Camera) -> NDArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask:
-    """Which pixels of an image are used.
-
-    file: white is used; None: all is. hidden: (rows, columns) bool of cells that span the image, True where something
-    of the robot was found; None: nowhere.
-    """
+    """Say which pixels of an image are used."""
 
     file: Path | None = None
     hidden: NDArray | None = None
@@ -90,7 +86,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """Masks that a user made: a file for all images, or a folder with one for each."""
+    """Read masks that a user made: a file for all images, or a folder with one for each."""
 
     path: Path
 

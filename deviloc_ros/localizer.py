@@ -72,12 +72,8 @@ class QueryState:
 
 
 @dataclass(slots=True, eq=False)
-class Search:
-    """What the search for one image has found so far.
-
-    results: of each set of views that was tried. in_sight: whether the map's views should show the prior's place.
-    everywhere: whether the whole map was searched.
-    """
+class SearchState:
+    """Hold what the search for one image has found so far."""
 
     config: PoseConfig
     results: list[Result] = field(default_factory=list)
@@ -216,14 +212,14 @@ class Localizer:
             return Lost(Status.NO_FEATURES, f"{len(query.features)} keypoints", Evidence(stages_ms=watch.stages_ms))
         if candidates is not None:
             return self.localize_among(self.map.views_named(candidates, self.config.retrieval.references), query)
-        search = self.search_near(prior, query) if prior is not None else Search(self.config.pose)
+        search = self.search_near(prior, query) if prior is not None else SearchState(self.config.pose)
         if prior is None or prior.everywhere or prior.rivals_m > 0:
             self.search_map(search, prior, query, paint_hidden(gray, used))
         return self.tell_apart(search)
 
-    def search_near(self, prior: Prior, query: QueryState) -> Search:
+    def search_near(self, prior: Prior, query: QueryState) -> SearchState:
         """Search each of the places that a prior names."""
-        search = Search(self.config.pose)
+        search = SearchState(self.config.pose)
         for number, pose in enumerate((prior.cam_from_world, *prior.others)):
             if number and any(are_one_place(pose, found) for found in search.poses):
                 continue  # two guesses that came to the same
@@ -235,7 +231,7 @@ class Localizer:
                 search.in_sight = self.is_in_sight(references, pose, query.camera)
         return search
 
-    def search_map(self, search: Search, prior: Prior | None, query: QueryState, gray: NDArray) -> None:
+    def search_map(self, search: SearchState, prior: Prior | None, query: QueryState, gray: NDArray) -> None:
         """Search the views that look alike, until no place is left that the image may fit as well."""
         with query.watch.stage("retrieve"):
             alike = self.map.alike_views(query.features, self.config.retrieval, gray)
@@ -249,7 +245,7 @@ class Localizer:
             search.results.append(first)
         self.search_rivals(search, alike, query)
 
-    def search_rivals(self, search: Search, alike: list[ReferenceView], query: QueryState) -> None:
+    def search_rivals(self, search: SearchState, alike: list[ReferenceView], query: QueryState) -> None:
         """Look for places that the image fits beside those found: among views that look alike and are out of sight."""
         left = alike
         for _ in range(MOST_RIVALS):
@@ -285,7 +281,7 @@ class Localizer:
             references = self.map.nearby_views(query.features, query.camera, prior, self.config.retrieval)
         return self.localize_with(references, query)
 
-    def tell_apart(self, search: Search) -> Result:
+    def tell_apart(self, search: SearchState) -> Result:
         """Return the pose, or that there are several places that the image fits."""
         best, places = search.best, tuple(search.places)
         evidence = replace(best.evidence, places=places, in_sight=search.in_sight, everywhere=search.everywhere)

@@ -12,12 +12,12 @@ from launch_ros.actions import Node
 from deviloc_ros.ros.launching import (
     COMMON,
     TF_REMAPPINGS,
-    declared,
+    choose_time_source,
+    declare_arguments,
     demand_packages,
-    given,
-    localization,
+    include_localization,
+    read_arguments,
     ros_arguments,
-    time_source,
 )
 from launch import LaunchContext, LaunchDescription
 
@@ -32,20 +32,20 @@ ARGUMENTS = {
 
 
 def generate_launch_description() -> LaunchDescription:
-    localizer = localization(__file__, tf_mode="none")
+    localizer = include_localization(__file__, tf_mode="none")
     steps = [OpaqueFunction(function=step) for step in (demand, ekf)]
-    return LaunchDescription([*declared(ARGUMENTS), *steps, localizer])
+    return LaunchDescription([*declare_arguments(ARGUMENTS), *steps, localizer])
 
 
 def demand(context: LaunchContext) -> list:
     """See that all is there before the first node starts."""
-    return demand_packages(given(context, ARGUMENTS), "robot_localization")
+    return demand_packages(read_arguments(context, ARGUMENTS), "robot_localization")
 
 
 def ekf(context: LaunchContext) -> list[Node]:
     """The filter in the map frame."""
-    values = given(context, ARGUMENTS)
-    overrides = {**time_source(values), "odom0": values["odom_topic"]}
+    values = read_arguments(context, ARGUMENTS)
+    overrides = {**choose_time_source(values), "odom0": values["odom_topic"]}
     return [
         Node(
             package="robot_localization",

@@ -12,13 +12,13 @@ from launch_ros.actions import Node
 from deviloc_ros.ros.launching import (
     NODE_NAME,
     TF_REMAPPINGS,
-    declared,
+    choose_time_source,
+    declare_arguments,
     demand_packages,
-    given,
     is_true,
+    read_arguments,
+    read_switches,
     ros_arguments,
-    switches,
-    time_source,
 )
 from launch import LaunchContext, LaunchDescription
 
@@ -46,18 +46,18 @@ def generate_launch_description() -> LaunchDescription:
     # Images do not fit into Fast DDS's default shared memory, and a third of them would be lost.
     profiles = SetEnvironmentVariable(FASTDDS_PROFILES, os.environ.get(FASTDDS_PROFILES, str(CONFIG / "fastdds.xml")))
     steps = [OpaqueFunction(function=step) for step in (demand, localizer, rviz)]
-    return LaunchDescription([*declared(ARGUMENTS), profiles, *steps])
+    return LaunchDescription([*declare_arguments(ARGUMENTS), profiles, *steps])
 
 
 def demand(context: LaunchContext) -> list:
     """See that all is there before the first node starts."""
-    return demand_packages(given(context, ARGUMENTS))
+    return demand_packages(read_arguments(context, ARGUMENTS))
 
 
 def localizer(context: LaunchContext) -> list[Node]:
-    values = given(context, ARGUMENTS)
+    values = read_arguments(context, ARGUMENTS)
     overrides = {name: values[name] for name in TEXTS if values[name]}
-    overrides |= switches(values, "autostart") | time_source(values)
+    overrides |= read_switches(values, "autostart") | choose_time_source(values)
     return [
         Node(
             package="deviloc_ros",
@@ -75,7 +75,7 @@ def localizer(context: LaunchContext) -> list[Node]:
 
 def rviz(context: LaunchContext) -> list[Node]:
     """RViz, if wanted: its topics are relative, so that it shows the robot of its namespace."""
-    values = given(context, ARGUMENTS)
+    values = read_arguments(context, ARGUMENTS)
     if not is_true(values["rviz"]):
         return []
     return [
@@ -83,7 +83,7 @@ def rviz(context: LaunchContext) -> list[Node]:
             package="rviz2",
             executable="rviz2",
             namespace=values["namespace"],
-            parameters=[time_source(values)],
+            parameters=[choose_time_source(values)],
             remappings=TF_REMAPPINGS,
             arguments=["-d", str(CONFIG / "deviloc.rviz")],
         )

@@ -7,7 +7,7 @@ It runs `deviloc build-map` and ends with it; no ROS node is started.
 
 from launch.actions import ExecuteProcess, OpaqueFunction, Shutdown
 
-from deviloc_ros.ros.launching import declared, given
+from deviloc_ros.ros.launching import declare_arguments, read_arguments
 from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
@@ -25,11 +25,11 @@ FLAGS = {name: f"--{name}" for name in ("colmap", "images", "sevenscenes", "kitt
 
 
 def generate_launch_description() -> LaunchDescription:
-    return LaunchDescription([*declared(ARGUMENTS), OpaqueFunction(function=mapper)])
+    return LaunchDescription([*declare_arguments(ARGUMENTS), OpaqueFunction(function=mapper)])
 
 
 def mapper(context: LaunchContext) -> list:
-    values = given(context, ARGUMENTS)
+    values = read_arguments(context, ARGUMENTS)
     command = ["ros2", "run", "deviloc_ros", "deviloc", "build-map"]
     for name, flag in FLAGS.items():
         if values[name]:

@@ -14,13 +14,13 @@ from launch_ros.actions import Node
 from deviloc_ros.ros.launching import (
     COMMON,
     NODE_NAME,
-    declared,
+    choose_time_source,
+    declare_arguments,
     demand_packages,
-    given,
+    include_localization,
     is_true,
-    localization,
+    read_arguments,
     ros_arguments,
-    time_source,
 )
 from launch import LaunchContext, LaunchDescription
 
@@ -36,21 +36,21 @@ ARGUMENTS = {
 
 def generate_launch_description() -> LaunchDescription:
     # `autostart` of the localizer is off: the manager tells it when.
-    localizer = localization(__file__, autostart="false")
+    localizer = include_localization(__file__, autostart="false")
     steps = [OpaqueFunction(function=step) for step in (demand, nav2_nodes)]
-    return LaunchDescription([*declared(ARGUMENTS), *steps, localizer])
+    return LaunchDescription([*declare_arguments(ARGUMENTS), *steps, localizer])
 
 
 def demand(context: LaunchContext) -> list:
     """See that all is there before the first node starts."""
-    values = given(context, ARGUMENTS)
+    values = read_arguments(context, ARGUMENTS)
     return demand_packages(values, "nav2_lifecycle_manager", *(["nav2_map_server"] if values["map"] else []))
 
 
 def nav2_nodes(context: LaunchContext) -> list[Node]:
     """Map server and lifecycle manager."""
-    values = given(context, ARGUMENTS)
-    use_sim_time = time_source(values)
+    values = read_arguments(context, ARGUMENTS)
+    use_sim_time = choose_time_source(values)
     common = {
         "namespace": values["namespace"],
         "arguments": ros_arguments(values["log_level"]),

@@ -9,7 +9,7 @@ All arguments of localization.launch.py are passed on.
 from launch.actions import ExecuteProcess, OpaqueFunction, RegisterEventHandler, Shutdown
 from launch.event_handlers import OnProcessExit
 
-from deviloc_ros.ros.launching import declared, demand_packages, given, localization
+from deviloc_ros.ros.launching import declare_arguments, demand_packages, include_localization, read_arguments
 from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
@@ -23,17 +23,17 @@ ARGUMENTS = {
 
 def generate_launch_description() -> LaunchDescription:
     before, after = OpaqueFunction(function=demand), OpaqueFunction(function=player)
-    return LaunchDescription([*declared(ARGUMENTS), before, localization(__file__), after])
+    return LaunchDescription([*declare_arguments(ARGUMENTS), before, include_localization(__file__), after])
 
 
 def demand(context: LaunchContext) -> list:
     """See that all is there before the first node starts."""
-    return demand_packages(given(context, ARGUMENTS), "ros2bag")
+    return demand_packages(read_arguments(context, ARGUMENTS), "ros2bag")
 
 
 def player(context: LaunchContext) -> list:
     """The recording; all ends with it."""
-    values = given(context, ARGUMENTS)
+    values = read_arguments(context, ARGUMENTS)
     command = ["ros2", "bag", "play", values["bag"], "--clock", "100", "--rate", values["rate"]]
     command += ["--delay", values["start_delay"], "--disable-keyboard-controls"]
     if values["exclude"]:

@@ -32,7 +32,7 @@ class Measurement:
     minutes: float
 
     def __str__(self) -> str:
-        """What it was made with."""
+        """Say what it was made with."""
         machine = f"{self.versions['device']}, {self.cores} cores, load average {self.load} before"
         packages = ", ".join(f"{name} {version}" for name, version in self.versions.items() if name in NAMED)
         sampling = f", every {self.every}th query" if self.every > 1 else ""

@@ -112,9 +112,9 @@ def run_speed(options: argparse.Namespace) -> int:
 
 def run_query(options: argparse.Namespace) -> int:
     """Time queries by stage."""
-    from deviloc_ros.evaluation.query_bench import Bench, measure_queries, render_report
+    from deviloc_ros.evaluation.query_bench import BenchPlan, measure_queries, render_report
 
-    bench = Bench(options.data, step_of(options), options.baseline, options.loaded, tuple(options.matchers))
+    bench = BenchPlan(options.data, step_of(options), options.baseline, options.loaded, tuple(options.matchers))
     figures = measure_queries(bench)
     print(render_report(figures))
     if options.json:

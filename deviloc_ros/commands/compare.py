@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page and print each run's headline."""
-    from deviloc_ros.evaluation.recordings.headline import headline
+    from deviloc_ros.evaluation.recordings.headline import make_headline
     from deviloc_ros.evaluation.recordings.run_folder import read_run
     from deviloc_ros.evaluation.report.page import make_comparison
     from deviloc_ros.evaluation.report.trajectories import NOWHERE, outline_map
@@ -30,6 +30,6 @@ def run(options: argparse.Namespace) -> int:
     around = outline_map(Map.open(options.map)) if options.map else NOWHERE
     options.output.write_text(make_comparison(runs, around))
     for one in runs:
-        print(f"{one.name}: " + "; ".join(f"{name} {value}" for name, value in headline(one)))
+        print(f"{one.name}: " + "; ".join(f"{name} {value}" for name, value in make_headline(one)))
     print(f"page: {options.output}")
     return 0

@@ -22,7 +22,7 @@ from deviloc_ros.commands.flags.recordings import add_real_time, add_rig, add_sa
 
 if TYPE_CHECKING:
     from deviloc_ros.config import Config, TrackingConfig
-    from deviloc_ros.evaluation.recordings.bag_run import Plan
+    from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
     from deviloc_ros.evaluation.recordings.run_folder import Run
 
 FAILED_GATE = 1
@@ -67,7 +67,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 class SharedSettings:
     """Hold what the flags say, the same for all recordings; `changes` are those of --set."""
 
-    plan: Plan
+    plan: EvaluationPlan
     tracking: TrackingConfig
     config: Config
     changes: list[str]
@@ -102,7 +102,7 @@ def prepare_outputs(options: argparse.Namespace) -> dict[Path, Path]:
 
     Raise ValueError.
     """
-    from deviloc_ros.evaluation.recordings.run_folder import prepare
+    from deviloc_ros.evaluation.recordings.run_folder import prepare_folder
 
     if not options.real_time and (options.running_node or options.rate != 1):
         raise ValueError("--rate and --running-node go with --real-time")
@@ -118,7 +118,7 @@ def prepare_outputs(options: argparse.Namespace) -> dict[Path, Path]:
     if len(folders) < len(options.bags):
         raise ValueError(f"{folders.most_common(1)[0][0]} would be of two recordings; evaluate them one by one")
     for folder in folders:
-        prepare(folder)
+        prepare_folder(folder)
     return outputs
 
 
@@ -134,7 +134,7 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
     """Evaluate one recording and write its files; raise ValueError."""
     from deviloc_ros.bags.bag_plan import read_all
     from deviloc_ros.bags.reader import Recording
-    from deviloc_ros.evaluation.recordings.bag_run import about_localizer, conclude, run_offline, truth_of_images
+    from deviloc_ros.evaluation.recordings.bag_run import describe_localizer, read_truth, run_offline, summarize_run
     from deviloc_ros.evaluation.recordings.rerun_recording import write_rerun
     from deviloc_ros.evaluation.recordings.run_folder import REPORT, write_run
     from deviloc_ros.evaluation.report.gallery import make_gallery
@@ -148,14 +148,14 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
     localizer = Localizer(reference_map, given.config)
     with Recording(bag) as recording:
         topics, contents = read_all(recording, plan)
-        truth = truth_of_images(recording, topics, contents, plan)
+        truth = read_truth(recording, topics, contents, plan)
         if options.real_time:
             as_judged = argparse.Namespace(**{**vars(options), "rectified": contents.cameras.rectified})
             estimates, about = run_in_real_time(as_judged, recording, topics, plan, given.changes)
         else:
             estimates, about = run_offline(recording, topics, contents, plan, localizer, tracking, masks)
-        about |= about_localizer(localizer, tracking)
-        result = conclude(recording, contents, plan, truth, estimates, about)
+        about |= describe_localizer(localizer, tracking)
+        result = summarize_run(recording, contents, plan, truth, estimates, about)
         write_run(output, result, plan.rig.map_frame, plan.rig.base_frame)
         pictures = make_gallery(recording, topics, contents, result.frames, localizer, masks)
         around = outline_map(reference_map)
@@ -176,9 +176,9 @@ def run_in_real_time(
     if plan.rig.camera is not None or plan.rig.odometry_topic:
         raise ValueError("--real-time takes no --camera or --odometry-topic: the node needs camera_info and /tf")
     from deviloc_ros.ros.tools.realtime import run_real_time
-    from deviloc_ros.ros.tools.realtime_node import node_running
+    from deviloc_ros.ros.tools.realtime_node import provide_node
 
-    with node_running(options, topics, changes):
+    with provide_node(options, topics, changes):
         estimates, transport = run_real_time(recording, topics, plan.rig, options.rate)
     pace = f"rate {options.rate:g}" if options.rate > 0 else "waiting for each image"
     return estimates, {"mode": f"real time over DDS, {pace}", "sampling": "every image was sent", **transport}
@@ -186,21 +186,21 @@ def run_in_real_time(
 
 def print_results(results: dict[Path, Run | str], requirements: list[Any], output: Path) -> int:
     """Print the headline or, of several recordings, a table; then what went wrong, and what does not hold."""
-    from deviloc_ros.evaluation.recordings.headline import headline, remarks
-    from deviloc_ros.evaluation.recordings.requirements import failures
+    from deviloc_ros.evaluation.recordings.headline import make_headline, make_remarks
+    from deviloc_ros.evaluation.recordings.requirements import find_failures
     from deviloc_ros.evaluation.recordings.table_of_runs import write_table
 
     runs = {bag: result for bag, result in results.items() if not isinstance(result, str)}
     if len(results) == 1:
         (only,) = runs.values()
-        print("\n".join(f"{name:<24} {value}".rstrip() for name, value in headline(only) + remarks(only)))
+        print("\n".join(f"{name:<24} {value}".rstrip() for name, value in make_headline(only) + make_remarks(only)))
     else:
         print(write_table(output, list(runs.values())))
     print(f"{'files':<24} {output}/")
     failed = [
         f"{bag.name}: {failure}" if len(results) > 1 else failure
         for bag, result in runs.items()
-        for failure in failures(requirements, result.figures)
+        for failure in find_failures(requirements, result.figures)
     ]
     for failure in failed:
         print(f"FAILED: {failure}", file=sys.stderr)

@@ -65,7 +65,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a line for each image; return 1 if one has no pose."""
+    """Print a JSON line for each image; return 1 if one has no pose."""
     from deviloc_ros.config import change_config
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map

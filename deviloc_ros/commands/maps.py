@@ -31,10 +31,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     prune.add_argument("--dry-run", action="store_true", help="say which, and change nothing")
     for action in (report, prune):
         action.add_argument(
-            "--within-m", type=parse_above_zero, default=0.05, metavar="M", help="error that counts as localized (0.05)"
+            "--within-m",
+            type=parse_above_zero,
+            default=0.05,
+            metavar="M",
+            help="error that counts as localized (%(default)s)",
         )
         action.add_argument(
-            "--within-deg", type=parse_above_zero, default=2.0, metavar="DEG", help="the same of the rotation (2)"
+            "--within-deg",
+            type=parse_above_zero,
+            default=2.0,
+            metavar="DEG",
+            help="the same of the rotation (%(default)s)",
         )
     report.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page to write, one HTML file")
     add_align(actions)

@@ -1,4 +1,4 @@
-"""`view`: a page to watch a map, a recording being localized in it, or a running node."""
+"""Show a page to watch a map, a recording being localized in it, or a running node: `view`."""
 
 from __future__ import annotations
 
@@ -40,29 +40,29 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page, or serve it until Ctrl-C."""
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.view.page import map_scene, view_page
+    from deviloc_ros.view.page import make_map_scene, make_view_page
 
     if options.output and options.node:
         raise ValueError("--output writes a page that is finished: give no --node")
     reference_map = Map.open(options.map)
-    drawn = map_scene(reference_map)
+    drawn = make_map_scene(reference_map)
     axis_m = AXIS_SHARE * drawn["radius"] / 1000
     if options.output:
         events: list[dict[str, Any]] = []
         if options.bag:
             follow_recording(options, axis_m, events.append)
-        options.output.write_text(view_page(reference_map, drawn, events, live=False))
+        options.output.write_text(make_view_page(reference_map, drawn, events, live=False))
         print(f"{options.output}: {len(events)} images")
         return 0
-    serve(options, lambda events: view_page(reference_map, drawn, events, live=True), axis_m)
+    serve(options, lambda events: make_view_page(reference_map, drawn, events, live=True), axis_m)
     return 0
 
 
 def serve(options: argparse.Namespace, page: Callable[[list[dict[str, Any]]], str], axis_m: float) -> None:
     """Serve the page and fill it, until Ctrl-C."""
-    from deviloc_ros.view.server import Server
+    from deviloc_ros.view.server import PageServer
 
-    server = Server(page, options.port)
+    server = PageServer(page, options.port)
     try:
         print(f"{server.url}  (Ctrl-C ends it)", flush=True)
         if not options.no_browser:
@@ -88,7 +88,7 @@ def follow_recording(options: argparse.Namespace, axis_m: float, send: Send) -> 
     from deviloc_ros.evaluation.recordings.bag_run import follow_images
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.view.events import event_of_step
+    from deviloc_ros.view.events import event_from_step
 
     plan, tracking, reference_map = read_plan(options), take_tracking(options), Map.open(options.map)
     localizer = Localizer(reference_map, read_config_for_map(options, reference_map.config))
@@ -100,4 +100,4 @@ def follow_recording(options: argparse.Namespace, axis_m: float, send: Send) -> 
             if options.rate > 0:
                 due_s = start_s + (image.time_ns - first_ns) * 1e-9 / options.rate
                 time.sleep(max(0.0, due_s - time.monotonic()))
-            send(event_of_step(step, state, pixels, reference_map, axis_m))
+            send(event_from_step(step, state, pixels, reference_map, axis_m))

@@ -34,8 +34,8 @@ SPIN = "while True: pass"
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What is asked for. every: queries left out. baseline: a git ref. loaded: also beside a program that spins."""
+class BenchPlan:
+    """Say what is asked for. every: queries left out. baseline: a git ref. loaded: also beside a program that spins."""
 
     data: Path | None
     every: int = 1
@@ -44,7 +44,7 @@ class Bench:
     matchers: tuple[str, ...] = ("xfeat", "xfeat-lighterglue")
 
 
-def measure_queries(bench: Bench) -> dict[str, Any]:
+def measure_queries(bench: BenchPlan) -> dict[str, Any]:
     """Measure every case; the result is what --json writes.
 
     Raises:
@@ -70,7 +70,9 @@ def measure_queries(bench: Bench) -> dict[str, Any]:
     return {"ceilings": ceilings, "cores": len(os.sched_getaffinity(0)), "baseline": bench.baseline, "cases": cases}
 
 
-def build_maps(workers: dict[str, Worker], images: list[PosedImage], folder: Path, matcher: str) -> dict[str, float]:
+def build_maps(
+    workers: dict[str, BenchWorker], images: list[PosedImage], folder: Path, matcher: str
+) -> dict[str, float]:
     """Let every version make its own map, in a folder of the matcher; return the seconds a view."""
     (folder / matcher).mkdir()
     described = [describe_image(image) | {"cam_from_world": pose_of(image), "name": image.name} for image in images]
@@ -82,7 +84,7 @@ def build_maps(workers: dict[str, Worker], images: list[PosedImage], folder: Pat
     return seconds
 
 
-def read_images(bench: Bench, folder: Path) -> tuple[list[PosedImage], list[PosedImage]]:
+def read_images(bench: BenchPlan, folder: Path) -> tuple[list[PosedImage], list[PosedImage]]:
     """Return the images of a map and the queries: of kitchen-36, or without data rendered ones."""
     if bench.data is not None:
         (fold,) = load_protocol(PROTOCOL, bench.data, bench.every).folds
@@ -93,7 +95,7 @@ def read_images(bench: Bench, folder: Path) -> tuple[list[PosedImage], list[Pose
 
 
 def measure_case(
-    workers: dict[str, Worker],
+    workers: dict[str, BenchWorker],
     spinner: Spinner | None,
     folder: Path,
     queries: list[PosedImage],
@@ -163,8 +165,8 @@ def find_floor(work: dict[str, float], ceilings: dict[str, float]) -> dict[str, 
     return work | {"operations_ms": operations_ms, "bytes_ms": bytes_ms}
 
 
-class Worker:
-    """A process that localizes with one version of the package."""
+class BenchWorker:
+    """Hold a process that localizes with one version of the package."""
 
     def __init__(self, process: subprocess.Popen[str], package: Path) -> None:
         self.process, self.package = process, package
@@ -181,7 +183,7 @@ class Worker:
 
 
 @contextmanager
-def start_worker(package: Path) -> Iterator[Worker]:
+def start_worker(package: Path) -> Iterator[BenchWorker]:
     """Start a process that imports the package of this folder."""
     script = Path(__file__).with_name("query_worker.py")
     # An editable install would fill in the modules that an older version lacks.
@@ -198,14 +200,14 @@ def start_worker(package: Path) -> Iterator[Worker]:
         env=os.environ | {"PYTHONPATH": str(package)},
     )
     try:
-        yield Worker(process, package)
+        yield BenchWorker(process, package)
     finally:
         process.kill()
         process.communicate()
 
 
 class Spinner:
-    """A process that keeps one core busy inside the `with` blocks of this object, and sleeps outside."""
+    """Keep one core busy, by a process, inside the `with` blocks of this object, and let it sleep outside."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process

@@ -129,7 +129,7 @@ def count_work(localizer: Any, gray: Any, views: list[Any]) -> dict[str, dict[st
     from deviloc_ros.matching import create_matcher
 
     class ByteCounter(TorchDispatchMode):
-        """Adds up the sizes of what operations read and write."""
+        """Add up the sizes of what operations read and write."""
 
         total = 0
 

@@ -1,4 +1,4 @@
-"""Judge confidences by reliability diagrams: is a confidence of 0.8 right in 80 % of cases?"""
+"""Judge confidences by reliability diagrams: a confidence of 0.8 is to be right in 80 % of cases."""
 
 from __future__ import annotations
 

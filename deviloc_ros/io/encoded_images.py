@@ -1,4 +1,4 @@
-"""Encoded pictures (PNG, JPEG, …): their size is read before they are decoded, for a megabyte may become a gigabyte."""
+"""Read the size of encoded pictures (PNG, JPEG, …) before they are decoded: a megabyte may become a gigabyte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text for terminals: what files and messages hold is printed as text, and never obeyed."""
+"""Print what files and messages hold as text that a terminal never obeys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def make_printable(text: str) -> str:
 
 
 class PrintableStream:
-    """Writes text to a stream as `make_printable` has it; all else is the stream's."""
+    """Write text to a stream as `make_printable` has it; all else is the stream's."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -32,7 +32,7 @@ class PrintableStream:
 
 
 class PrintableFormatter(logging.Formatter):
-    """Formats log records as printable text."""
+    """Format log records as printable text."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one record as text."""

@@ -78,7 +78,7 @@ def to_batch(array: NDArray) -> Tensor:
 
 
 def nearest_landmarks(view: LiftInput, count: int) -> tuple[NDArray, NDArray]:
-    """(N, K) distances [px] and (N, K) indices of the K nearest landmarks in the image."""
+    """Return (N, K) distances [px] and (N, K) indices of the K nearest landmarks in the image."""
     tree = cKDTree(view.landmark_rays[:, :2])
     count = min(count, len(view.landmark_rays))
     distances, indices = tree.query(view.rays[:, :2], k=range(1, count + 1))

@@ -28,6 +28,19 @@ from deviloc_ros.lifting.interpolation import Interpolation
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "pin.safetensors"
 KEYPOINTS_AT_ONCE = 1024
+PROJECTED_SIZE = 24  # of features, before they join the geometry in a token
+GEOMETRY_SIZE = 7  # numbers in a token that say where a landmark is: `describe_geometry`
+
+# The weights were trained with the numbers below: another one asks for other weights.
+DISTANCE_POWER = 2  # attention starts as the inverse square of the distance
+LEAST_DISTANCE, LEAST_NEAREST = 0.05, 0.01  # of the mean distance to the neighbours: logarithms have no zero
+MAX_CORRECTION = 0.2  # what a correction of 1 adds to an inverse depth, relative to the middle one
+LEAST_INVERSE_DEPTH = 0.05  # relative to the middle one: no point is farther than twenty times the middle depth
+LEAST_VARIANCE = 1e-8
+COARSE_GAIN, COARSE_LIMIT, FINE_GAIN = 10, 5, 100  # of inverse depths: once over all depths, once near the middle one
+LEAST_OFFSET, LEAST_STD = 1e-3, 1e-4
+STD_SCALE, STD_SHIFT = 3, 2  # bring log(std), which lies between -9 and 0, to about -1 to 2
+SIMILARITY_GAIN = 4  # brings cosines to the size of the other inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +79,9 @@ class PointInferenceNetwork(nn.Module):
         super().__init__()
         self.shape = shape
         width = shape.width
-        self.project = nn.Linear(shape.feature_size, 24)
-        self.embed = nn.Sequential(nn.Linear(7 + 2 * 24, width), nn.GELU(), nn.Linear(width, width))
+        self.project = nn.Linear(shape.feature_size, PROJECTED_SIZE)
+        token_size = GEOMETRY_SIZE + 2 * PROJECTED_SIZE
+        self.embed = nn.Sequential(nn.Linear(token_size, width), nn.GELU(), nn.Linear(width, width))
         self.summary = nn.Parameter(torch.zeros(width))
         self.embed_size = nn.Linear(1, width)
         self.layers = nn.ModuleList(
@@ -110,16 +124,17 @@ class PointInferenceNetwork(nn.Module):
         around = self.look_around(*landmarks, rays, ray_features)
         tokens, summary = self.attend(around)
         distances = around.offsets.norm(dim=-1)
-        attention = torch.softmax(self.weight(tokens)[..., 0] - 2 * torch.log(distances + 0.05), -1)  # (B, N, K)
-        values = around.inverse_depths + 0.2 * self.correct(tokens)[..., 0]
+        nearness = DISTANCE_POWER * torch.log(distances + LEAST_DISTANCE)
+        attention = torch.softmax(self.weight(tokens)[..., 0] - nearness, -1)  # (B, N, K)
+        values = around.inverse_depths + MAX_CORRECTION * self.correct(tokens)[..., 0]
         damping = F.softplus(self.slope_damping(summary)[..., 0])
         relative, residuals = plane_at_origin(around.offsets, values, attention, damping)
-        spread = ((attention * residuals**2).sum(-1) + 1e-8).sqrt()
+        spread = ((attention * residuals**2).sum(-1) + LEAST_VARIANCE).sqrt()
         nearest = distances.amin(-1)
-        uncertain = ((attention * around.stds**2).sum(-1) + 1e-8).sqrt()
-        hints = torch.stack([spread.log(), torch.log(nearest + 0.01), uncertain.log()], -1)
+        uncertain = ((attention * around.stds**2).sum(-1) + LEAST_VARIANCE).sqrt()
+        hints = torch.stack([spread.log(), torch.log(nearest + LEAST_NEAREST), uncertain.log()], -1)
         logits = self.confidence(torch.cat([summary, hints], -1))[..., 0]
-        return 1 / (around.middle[..., 0] * (1 + relative).clamp(min=0.05)), logits
+        return 1 / (around.middle[..., 0] * (1 + relative).clamp(min=LEAST_INVERSE_DEPTH)), logits
 
     def look_around(self, *inputs: Tensor) -> Neighbourhoods:
         """Return the neighbourhoods that `forward` looks at, from its arguments."""
@@ -127,24 +142,30 @@ class PointInferenceNetwork(nn.Module):
 
     def attend(self, around: Neighbourhoods) -> tuple[Tensor, Tensor]:
         """Return (B, N, K, width) tokens of the neighbours and (B, N, width) summary of each neighbourhood."""
-        similarity = (around.features * around.keypoint_features[:, :, None]).sum(-1, keepdim=True)
         mine = self.project(around.keypoint_features)[:, :, None].expand(-1, -1, around.offsets.shape[2], -1)
-        distances = around.offsets.norm(dim=-1, keepdim=True)
-        geometry = [
-            around.offsets,
-            (around.inverse_depths[..., None] * 10).clamp(-5, 5),
-            (around.inverse_depths[..., None] * 100).tanh(),
-            torch.log(distances + 1e-3),
-            torch.log(around.stds + 1e-4)[..., None] / 3 + 2,
-            similarity * 4,
-        ]
-        tokens = self.embed(torch.cat([*geometry, self.project(around.features), mine], -1))
+        tokens = self.embed(torch.cat([describe_geometry(around), self.project(around.features), mine], -1))
         summary = self.summary + self.embed_size(torch.log(around.size))  # (B, N, width)
         sequence = torch.cat([summary[:, :, None], tokens], 2).flatten(0, 1)
         for layer in self.layers:
             sequence = layer(sequence)
         sequence = sequence.unflatten(0, summary.shape[:2])
         return sequence[:, :, 1:], sequence[:, :, 0]
+
+
+def describe_geometry(around: Neighbourhoods) -> Tensor:
+    """Return (B, N, K, GEOMETRY_SIZE) where each landmark is and how like the keypoint it looks, of about unit size."""
+    inverse_depths = around.inverse_depths[..., None]
+    distances = around.offsets.norm(dim=-1, keepdim=True)
+    similarity = (around.features * around.keypoint_features[:, :, None]).sum(-1, keepdim=True)
+    columns = [
+        around.offsets,
+        (inverse_depths * COARSE_GAIN).clamp(-COARSE_LIMIT, COARSE_LIMIT),
+        (inverse_depths * FINE_GAIN).tanh(),
+        torch.log(distances + LEAST_OFFSET),
+        torch.log(around.stds + LEAST_STD)[..., None] / STD_SCALE + STD_SHIFT,
+        similarity * SIMILARITY_GAIN,
+    ]
+    return torch.cat(columns, -1)
 
 
 def find_neighbourhoods(
@@ -206,7 +227,7 @@ class LearnedPointInference(PointInference):
         self.interpolation, self.interpolate_within_px = Interpolation(config), config.interpolate_within_px
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
-        """Infer as the interface says; raise ValueError if the features are not those the network was trained on."""
+        """Infer as the interface says; features of another matcher are left out."""
         depths, confidence = self.run_network(view)
         near = nearest_landmarks(view, 1)[0][:, 0] < self.interpolate_within_px
         return np.where(near, self.interpolation.infer(view)[0], depths), confidence
@@ -214,7 +235,7 @@ class LearnedPointInference(PointInference):
     @torch.inference_mode()
     def run_network(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         """Return the network's answer for every keypoint."""
-        view = with_features_of_size(view, self.network.shape.feature_size)
+        view = drop_foreign_features(view, self.network.shape.feature_size)
         given = view.landmarks_in_cam, view.landmark_rays, view.landmark_features, view.landmark_depth_stds
         landmarks = [to_batch(array) for array in given]
         parts = []
@@ -226,8 +247,8 @@ class LearnedPointInference(PointInference):
         return depths, confidence
 
 
-def with_features_of_size(view: LiftInput, size: int) -> LiftInput:
-    """The view as the network reads it: without features (all zero) if they are another matcher's.
+def drop_foreign_features(view: LiftInput, size: int) -> LiftInput:
+    """Return the view as the network reads it: without features (all zero) if they are another matcher's.
 
     From geometry alone its answers are worse than with features, and far better than interpolation
     (docs/research/lifting.md).

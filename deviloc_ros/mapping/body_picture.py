@@ -1,4 +1,4 @@
-"""What of the robot was noticed in view, as a picture and as a mask."""
+"""Show what of the robot was noticed in view, as a picture and as a mask."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def spread(cells: NDArray, size: tuple[int, int]) -> NDArray:
 
 
 def write_image(path: Path, pixels: NDArray) -> None:
-    """Raises OSError if it cannot be written."""
+    """Write a picture; raise OSError if it cannot be written."""
     if not cv2.imwrite(str(path), pixels):
         raise OSError(f"{path}: cannot be written")

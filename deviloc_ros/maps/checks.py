@@ -1,4 +1,4 @@
-"""What the arrays of a map must be like, whoever signed it: their types, shapes and ranges."""
+"""Check what the arrays of a map must be like, whoever signed it: their types, shapes and ranges."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ HALF_EXPONENT = 0x7C00  # all of it set: infinite, or no number
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """Allowed values of an array. kind: numpy's letter for its type, f or i."""
+class AllowedValues:
+    """Bound the values of an array. kind: numpy's letter for its type, f or i."""
 
     low: float
     high: float
     kind: str = "f"
 
 
-LENGTH = Range(-MAX_LENGTH_M, MAX_LENGTH_M)
-DISTANCE = Range(0.0, MAX_LENGTH_M)
-SHARE = Range(0.0, 1.0 + MAX_ABOVE_ONE)
-IDENTIFIER = Range(0, 2**63 - 1, "i")
-FINITE = Range(-3.4e38, 3.4e38)
+LENGTH = AllowedValues(-MAX_LENGTH_M, MAX_LENGTH_M)
+DISTANCE = AllowedValues(0.0, MAX_LENGTH_M)
+SHARE = AllowedValues(0.0, 1.0 + MAX_ABOVE_ONE)
+IDENTIFIER = AllowedValues(0, 2**63 - 1, "i")
+FINITE = AllowedValues(-3.4e38, 3.4e38)
 
 
 def check_view(arrays: Mapping[str, NDArray], camera: Camera) -> None:
@@ -41,16 +41,16 @@ def check_view(arrays: Mapping[str, NDArray], camera: Camera) -> None:
     check_pixels(arrays, "keypoints", count, camera)
     check_array(arrays, "scores", (count,), FINITE)
     shape = (count, 2)[: arrays["scales"].ndim]  # one number in maps of earlier releases
-    check_array(arrays, "scales", shape, Range(1e-6, 1e6))
+    check_array(arrays, "scales", shape, AllowedValues(1e-6, 1e6))
     check_array(arrays, "points_in_world", (count, 3), LENGTH)
     check_array(arrays, "confidence", (count,), SHARE)
     check_array(arrays, "depths", (count,), DISTANCE)
     if (lifted := arrays["depths"][arrays["confidence"] > 0]).size and not lifted.all():
         raise ValueError("depths: zero, for a keypoint that has a 3D point")
     if "depth_stds" in arrays:  # not in maps of earlier releases
-        check_array(arrays, "depth_stds", (count,), Range(0.0, 3.4e38))
+        check_array(arrays, "depth_stds", (count,), AllowedValues(0.0, 3.4e38))
         last = count_rows(arrays, "landmark_ids") - 1
-        check_array(arrays, "landmark_rows", (count,), Range(-1, last, "i"))
+        check_array(arrays, "landmark_rows", (count,), AllowedValues(-1, last, "i"))
     check_array(arrays, "descriptors", (count, max(1, *arrays["descriptors"].shape[1:2])), FINITE)
     check_landmark_arrays(arrays, camera)
     for name in arrays:
@@ -65,7 +65,7 @@ def check_landmark_arrays(arrays: Mapping[str, NDArray], camera: Camera) -> None
     check_pixels(arrays, "landmark_keypoints", count, camera)
     check_array(arrays, "landmark_points_in_world", (count, 3), LENGTH)
     if "landmark_depth_stds" in arrays:  # not in maps of earlier releases
-        check_array(arrays, "landmark_depth_stds", (count,), Range(0.0, float("inf")))
+        check_array(arrays, "landmark_depth_stds", (count,), AllowedValues(0.0, float("inf")))
 
 
 def count_rows(arrays: Mapping[str, NDArray], name: str) -> int:
@@ -83,7 +83,7 @@ def check_pixels(arrays: Mapping[str, NDArray], name: str, count: int, camera: C
         raise ValueError(f"{name}: a pixel far outside of the image of {camera.width} x {camera.height} px")
 
 
-def check_array(arrays: Mapping[str, NDArray], name: str, shape: tuple[int, ...], allowed: Range) -> None:
+def check_array(arrays: Mapping[str, NDArray], name: str, shape: tuple[int, ...], allowed: AllowedValues) -> None:
     """Raise KeyError or ValueError unless an array is there, of that shape, of the allowed type and in its range."""
     array = arrays[name]
     if tuple(array.shape) != shape:

@@ -1,4 +1,4 @@
-"""Cross attention of kornia's LightGlue without its matrices."""
+"""Compute the cross attention of kornia's LightGlue without its matrices."""
 
 from __future__ import annotations
 

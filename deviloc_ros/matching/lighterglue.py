@@ -90,7 +90,7 @@ def match_pairs(glue: torch.nn.Module, query: Features, references: list[Feature
 
 @torch.inference_mode()
 def match_pair(glue: torch.nn.Module, query: Features, reference: Features) -> Matches:
-    """What a LightGlue network matches of two images' keypoints."""
+    """Return what a LightGlue network matches of two images' keypoints."""
     if not len(query) or not len(reference):
         return no_matches()
     result = glue({"image0": to_glue_input(query), "image1": to_glue_input(reference)})

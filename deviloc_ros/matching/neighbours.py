@@ -69,6 +69,6 @@ def pair_up(parts: list[Best]) -> Pairs:
 
 
 def no_pairs(like: torch.Tensor) -> Pairs:
-    """Zero pairs, on the same device."""
+    """Return zero pairs, on the same device."""
     empty = torch.zeros(0, dtype=torch.long, device=like.device)
     return empty, empty

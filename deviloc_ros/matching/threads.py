@@ -1,8 +1,4 @@
-"""Threads of matching on a CPU: at most one for each core, and none that spins while it waits.
-
-PyTorch's threads wait for their next task, and for each other, in busy loops. Where another program needs a core they
-wait for a thread that does not run, and a network takes ten times as long as without it.
-"""
+"""Bound the threads of matching on a CPU: at most one for each core, and none that spins while it waits."""
 
 from __future__ import annotations
 

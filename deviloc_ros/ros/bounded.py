@@ -1,4 +1,4 @@
-"""What strangers may fill, kept small: counters by name, and texts."""
+"""Keep small what strangers may fill: counters by name, and texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_TEXT = 400  # characters of a value in a diagnostic
 
 
 class BoundedCounter(Counter[str]):
-    """Counts by name. Once it knows MAX_NAMES names it counts all further ones together."""
+    """Count by name. Once it knows MAX_NAMES names it counts all further ones together."""
 
     def count(self, name: str) -> None:
         """Add one."""

@@ -1,4 +1,4 @@
-"""What is said before the node starts: its help, an argument it does not know, a machine without a fit ROS 2.
+"""Say what must be said before the node starts: its help, an unknown argument, a machine without a fit ROS 2.
 
 Imports nothing of ROS, or there would be a traceback where a word is needed.
 """
@@ -36,11 +36,11 @@ def check_command_line(arguments: list[str], program: str = "deviloc-node") -> N
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    if unknown := parser.parse_known_args(own_words(arguments))[1]:
+    if unknown := parser.parse_known_args(select_own_words(arguments))[1]:
         parser.error(f"unknown: {' '.join(unknown)} (parameters stand after --ros-args, as -p map_path:=kitchen.map)")
 
 
-def own_words(arguments: list[str]) -> list[str]:
+def select_own_words(arguments: list[str]) -> list[str]:
     """Return the words that are not between --ros-args and the next --."""
     words, is_own = [], True
     for word in arguments:
@@ -53,7 +53,7 @@ def own_words(arguments: list[str]) -> list[str]:
     return words
 
 
-def missing_ros() -> str:
+def explain_missing_ros() -> str:
     """Return what keeps ROS 2 from being used here and what helps, empty if nothing does."""
     if find_spec("rclpy") is None:
         return (

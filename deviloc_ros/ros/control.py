@@ -1,4 +1,4 @@
-"""What others may tell the node: to be silent, to forget, where to search."""
+"""Let others tell the node to be silent, to forget, and where to search."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, sta
 from deviloc_ros.ros.endpoints import Endpoints
 from deviloc_ros.ros.optional import SetInitialPose
 from deviloc_ros.ros.parameters import Parameters
-from deviloc_ros.ros.transforms import Missing, Transforms
+from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.odometry import Odometry
 
 
 class Control:
-    """The services, and `initialpose`.
+    """Offer the services, and listen to `initialpose`.
 
     reset: forgets where the robot was, given the reason.
     """
@@ -45,10 +45,10 @@ class Control:
         self._transforms = transforms
         self._reset = reset
         endpoints.subscribe(PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, QoSProfile(depth=1))
-        endpoints.service(SetBool, "~/enable", self._on_enable)
-        endpoints.service(Empty, "reinitialize_global_localization", self._on_reinitialize)
+        endpoints.open_service(SetBool, "~/enable", self._on_enable)
+        endpoints.open_service(Empty, "reinitialize_global_localization", self._on_reinitialize)
         if SetInitialPose:
-            endpoints.service(SetInitialPose, "~/set_initial_pose", self._on_set_initial_pose)
+            endpoints.open_service(SetInitialPose, "~/set_initial_pose", self._on_set_initial_pose)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self.enabled = request.data
@@ -75,12 +75,12 @@ class Control:
         self._log.info(f"initialpose {where} m, yaw {math.degrees(yaw):.0f} deg, waiting for an image that agrees")
 
     def _on_set_initial_pose(self, request: Any, response: Any) -> Any:
-        """The same as a service; it has no word for no, so a refusal is in the log alone."""
+        """Do the same as a service; it has no word for no, so a refusal is in the log alone."""
         self._on_initial_pose(request.pose)
         return response
 
     def _time_of_guess(self, msg: PoseWithCovarianceStamped) -> int:
-        """Its stamp [ns], now without one. Raises ValueError if the pose would be forgotten at once."""
+        """Return its stamp [ns], now without one; raise ValueError if the pose would be forgotten at once."""
         now_ns, limit_s = self._node.get_clock().now().nanoseconds, self.parameters.tracking.lost_after_s
         time_ns = stamp_ns(msg.header.stamp) or now_ns
         age_s = (now_ns - time_ns) * 1e-9
@@ -90,8 +90,8 @@ class Control:
         return time_ns
 
     def _odometry_near(self, time_ns: int) -> Odometry | None:
-        """The odometry at a time, or the newest if that is not here yet, as for an initial pose given just now."""
+        """Return the odometry at a time, or the newest if that is not here yet, as with a pose given just now."""
         if not self.parameters.node.uses_odometry:
             return None
         found = self._transforms.odometry(time_ns, None)
-        return self._transforms.latest_odometry(time_ns) if isinstance(found, Missing) else found
+        return self._transforms.latest_odometry(time_ns) if isinstance(found, MissingTransform) else found

@@ -1,4 +1,4 @@
-"""ROS messages to the core's types and back. Nothing here keeps state."""
+"""Convert ROS messages to the core's types and back. Nothing here keeps state."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ BRIDGED = frozenset({f"{name}8" for name in ("mono", "bgr", "rgb", "bgra", "rgba
 
 
 def stamp_ns(stamp: Time) -> int:
-    """Nanoseconds of a header's stamp."""
+    """Return the nanoseconds of a header's stamp."""
     return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def time_msg(time_ns: int) -> Time:
-    """The stamp of a time in nanoseconds."""
+    """Return the stamp of a time in nanoseconds."""
     sec, nanosec = divmod(time_ns, 1_000_000_000)
     return Time(sec=sec, nanosec=nanosec)
 
 
 def image_from_serialized(serialized: bytes, compressed: bool) -> tuple[Header, Image | CompressedImage]:
-    """Header and message of a serialized Image or CompressedImage; pixels are decoded by `ImageDecoder`.
+    """Return header and message of a serialized Image or CompressedImage; pixels are decoded by `ImageDecoder`.
 
     Raises:
         ValueError: the bytes are no such message.
@@ -51,10 +51,10 @@ def image_from_serialized(serialized: bytes, compressed: bool) -> tuple[Header, 
     return msg.header, msg
 
 
-def stamp_of_serialized(serialized: bytes) -> int:
-    """Stamp [ns] of a serialized message that begins with a Header, without reading the rest; 0 if it is too short.
+def read_serialized_stamp(serialized: bytes) -> int:
+    """Return the stamp [ns] of a serialized message that begins with a Header, without reading the rest.
 
-    CDR (OMG DDS-XTypes 1.3, 7.4): four bytes of which the second tells the byte order, then the fields.
+    0 if too short. CDR (OMG DDS-XTypes 1.3, 7.4): four bytes of which the second tells the byte order, then the fields.
     """
     if len(serialized) < STAMP_END:
         return 0
@@ -78,7 +78,7 @@ def pixels_from_msg(msg: Image | CompressedImage, bridge: Any = None) -> NDArray
 
 
 def image_msg(pixels: NDArray, header: Header) -> Image:
-    """Message of a (H, W, 3) BGR picture, uint8."""
+    """Return the message of a (H, W, 3) BGR picture, uint8."""
     height, width = pixels.shape[:2]
     msg = Image(header=header, height=height, width=width, encoding="bgr8", step=3 * width)
     msg.data = byte_array(pixels)
@@ -86,14 +86,14 @@ def image_msg(pixels: NDArray, header: Header) -> Image:
 
 
 def byte_array(values: NDArray) -> array:
-    """The bytes of an array, for a message: rclpy checks any other sequence byte by byte, which may take minutes."""
+    """Return an array's bytes for a message: rclpy checks any other sequence byte by byte, which may take minutes."""
     data = array("B")
     data.frombytes(np.ascontiguousarray(values).tobytes())
     return data
 
 
 def rigid_from_msg(msg: Transform | Pose) -> pycolmap.Rigid3d:
-    """`parent_from_child` of a Transform or Pose.
+    """Return `parent_from_child` of a Transform or Pose.
 
     Raises:
         ValueError: a number is not finite, or the quaternion does not have about unit length.
@@ -102,7 +102,7 @@ def rigid_from_msg(msg: Transform | Pose) -> pycolmap.Rigid3d:
 
 
 def pose_msg(parent_from_child: pycolmap.Rigid3d) -> Pose:
-    """Pose of the child in its parent."""
+    """Return the pose of the child in its parent."""
     msg = Pose()
     msg.position.x, msg.position.y, msg.position.z = map(float, parent_from_child.translation)
     q = msg.orientation
@@ -111,14 +111,17 @@ def pose_msg(parent_from_child: pycolmap.Rigid3d) -> Pose:
 
 
 def pose_stamped_msg(parent_from_child: pycolmap.Rigid3d, time_ns: int, parent: str) -> PoseStamped:
-    """Pose at a time, in the frame `parent`."""
+    """Return the pose at a time, in the frame `parent`."""
     return PoseStamped(header=Header(stamp=time_msg(time_ns), frame_id=parent), pose=pose_msg(parent_from_child))
 
 
 def pose_with_covariance_msg(
     parent_from_child: pycolmap.Rigid3d, covariance: NDArray, time_ns: int, parent: str
 ) -> PoseWithCovarianceStamped:
-    """The same with its (6, 6) covariance: translation [m], then rotation [rad], both about the parent's axes."""
+    """Return the pose with its (6, 6) covariance.
+
+    Translation [m], then rotation [rad], both about the parent's axes.
+    """
     msg = PoseWithCovarianceStamped(header=Header(stamp=time_msg(time_ns), frame_id=parent))
     msg.pose.pose = pose_msg(parent_from_child)
     msg.pose.covariance = covariance.reshape(36)
@@ -126,7 +129,7 @@ def pose_with_covariance_msg(
 
 
 def covariance_from_msg(msg: PoseWithCovarianceStamped) -> NDArray:
-    """(6, 6); axes without a positive variance (RViz leaves z, roll and pitch at zero) become unknown.
+    """Return (6, 6); axes without a positive variance (RViz leaves z, roll and pitch at zero) become unknown.
 
     Raises:
         ValueError: a number is not finite, or the matrix is not symmetric and positive.
@@ -143,7 +146,7 @@ def covariance_from_msg(msg: PoseWithCovarianceStamped) -> NDArray:
 
 
 def transform_msg(parent_from_child: pycolmap.Rigid3d, time_ns: int, parent: str, child: str) -> TransformStamped:
-    """A transform for /tf."""
+    """Return a transform for /tf."""
     msg = TransformStamped(header=Header(stamp=time_msg(time_ns), frame_id=parent), child_frame_id=child)
     t, q = msg.transform.translation, msg.transform.rotation
     t.x, t.y, t.z = map(float, parent_from_child.translation)

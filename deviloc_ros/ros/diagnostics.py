@@ -1,4 +1,4 @@
-"""What the node says of itself in /diagnostics. docs/interface.md explains every key."""
+"""Say of the node in /diagnostics how it is. docs/interface.md explains every key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SILENT_AFTER_S = 3.0  # a camera that sends nothing for this long is reported
 
 @dataclass(slots=True)
 class Tally:
-    """Counts since the node was configured."""
+    """Count what happened since the node was configured."""
 
     received: int = 0
     processed: int = 0
@@ -33,7 +33,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One look at the node."""
+    """Hold one look at the node."""
 
     phase: str = "unconfigured"  # lifecycle state
     threads: tuple[ThreadState, ...] = ()
@@ -53,8 +53,8 @@ class Health:
     values: dict[str, str] = field(default_factory=dict)
 
 
-def judged(health: Health) -> tuple[bytes, str]:
-    """Level and message: the first thing that is wrong, and what to do about it."""
+def judge_health(health: Health) -> tuple[bytes, str]:
+    """Return level and message: the first thing that is wrong, and what to do about it."""
     if complaint := next((thread.complaint for thread in health.threads if thread.complaint), ""):
         return DiagnosticStatus.ERROR, f"{complaint}: start the node again"
     if health.phase != "active":
@@ -77,19 +77,19 @@ def judged(health: Health) -> tuple[bytes, str]:
     if not health.continuous and not last_failed:
         return DiagnosticStatus.OK, "waiting for ~/trigger_localization"
     level = DiagnosticStatus.WARN if health.state is TrackingState.COASTING else DiagnosticStatus.ERROR
-    return level, f"{health.state.value}: {shortcoming(health.step)}"
+    return level, f"{health.state.value}: {describe_shortcoming(health.step)}"
 
 
-def shortcoming(step: Step | None) -> str:
-    """What was wrong with the last image; if nothing was, that none came after it."""
+def describe_shortcoming(step: Step | None) -> str:
+    """Say what was wrong with the last image; if nothing was, that none came after it."""
     if step is None:
         return "no image localized yet"
     return "no newer image was localized" if step.fix is not None else step.detail or step.status.word
 
 
 def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) -> DiagnosticArray:
-    """The message for /diagnostics."""
-    level, message = judged(health)
+    """Return the message for /diagnostics."""
+    level, message = judge_health(health)
     if health.namesakes:
         message += f"; {health.namesakes} other node{'s have' if health.namesakes > 1 else ' has'} this node's name"
         level = max(level, DiagnosticStatus.WARN)
@@ -106,7 +106,7 @@ def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) ->
 
 
 def image_status_msg(name: str, step: Step) -> DiagnosticStatus:
-    """What became of one image, for ~/status."""
+    """Return what became of one image, for ~/status."""
     level = DiagnosticStatus.OK if step.fix is not None else DiagnosticStatus.WARN
     message = shorten(step.detail or step.status.word)
     values = key_values(step_values(step))
@@ -119,7 +119,7 @@ def key_values(values: dict[str, str]) -> list[KeyValue]:
 
 
 def step_values(step: Step) -> dict[str, str]:
-    """What the last image gave."""
+    """Return what the last image gave."""
     evidence = step.evidence
     values = {
         "reason": step.status.word,
@@ -139,7 +139,7 @@ def step_values(step: Step) -> dict[str, str]:
 
 
 class Rates:
-    """Counts per second, over windows that are not shorter than asked for."""
+    """Count per second, over windows that are not shorter than asked for."""
 
     def __init__(self, window_s: float, now_s: float) -> None:
         self._window_s = window_s
@@ -148,7 +148,7 @@ class Rates:
         self._rates: dict[str, float] = {}
 
     def update(self, counts: dict[str, int], now_s: float) -> dict[str, float]:
-        """The rates [1/s] of the last whole window."""
+        """Return the rates [1/s] of the last whole window."""
         seconds = now_s - self._start_s
         if seconds >= self._window_s:
             self._rates = {name: (count - self._start_counts.get(name, 0)) / seconds for name, count in counts.items()}
@@ -157,7 +157,7 @@ class Rates:
 
 
 def tally_values(tally: Tally, rates: Rates, now_s: float) -> dict[str, str]:
-    """Totals and rates."""
+    """Return totals and rates."""
     counts = {f"images_{name}": getattr(tally, name) for name in ("received", "processed", "published")}
     values = {name: str(count) for name, count in counts.items()}
     values |= {f"{name}_hz": f"{rate:.2f}" for name, rate in rates.update(counts, now_s).items()}
@@ -165,7 +165,7 @@ def tally_values(tally: Tally, rates: Rates, now_s: float) -> dict[str, str]:
 
 
 def localizer_values(localizer: Localizer) -> dict[str, str]:
-    """Which map and which network answer."""
+    """Return which map and which network answer."""
     reference_map, device = localizer.map, localizer.matcher.device
     return {
         "map": str(reference_map.folder),
@@ -177,7 +177,7 @@ def localizer_values(localizer: Localizer) -> dict[str, str]:
 
 
 def gpu_values(device: torch.device) -> dict[str, str]:
-    """Memory that the network and the views in use take now."""
+    """Return the memory that the network and the views in use take now."""
     if device.type != "cuda":
         return {}
     return {"gpu_memory_mb": f"{torch.cuda.memory_allocated(device) / 2**20:.0f}"}

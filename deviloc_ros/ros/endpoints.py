@@ -1,4 +1,4 @@
-"""What a node opens and closes together, and how its topics are offered."""
+"""Open and close together what a node offers, and say how its topics are offered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 
 class Endpoints:
-    """Opens publishers, subscriptions and services that are destroyed when a stack unwinds.
+    """Open publishers, subscriptions and services that are destroyed when a stack unwinds.
 
     incompatible_qos: what does not fit, by topic; filled by the middleware's events.
     """
@@ -23,20 +23,20 @@ class Endpoints:
         self._until = until
         self._incompatible_qos = incompatible_qos
 
-    def publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
-        """A publisher that is silent until the node is active."""
+    def open_publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
+        """Open a publisher that is silent until the node is active."""
         publisher: Any = self._node.create_lifecycle_publisher(
             kind,
             topic,
             qos,
             event_callbacks=PublisherEventCallbacks(incompatible_qos=self._noting(f"a subscriber of {topic} asks for")),
-            qos_overriding_options=overridable(),
+            qos_overriding_options=overridable_qos(),
         )
         self._until.callback(self._node.destroy_lifecycle_publisher, publisher)
         return publisher
 
-    def on_demand(self, kind: type, topic: str, qos: QoSProfile, send: Callable[[], None]) -> Any:
-        """A publisher for something that is made when someone subscribes, active or not."""
+    def open_on_demand(self, kind: type, topic: str, qos: QoSProfile, send: Callable[[], None]) -> Any:
+        """Open a publisher for something that is made when someone subscribes, active or not."""
 
         def on_matched(event: Any) -> None:
             if event.current_count_change > 0:
@@ -47,8 +47,8 @@ class Endpoints:
         self._until.callback(self._node.destroy_publisher, publisher)
         return publisher
 
-    def service(self, kind: type, name: str, callback: Callable, **options: Any) -> None:
-        """Answer calls."""
+    def open_service(self, kind: type, name: str, callback: Callable, **options: Any) -> None:
+        """Open a service."""
         self._until.callback(self._node.destroy_service, self._node.create_service(kind, name, callback, **options))
 
     def subscribe(self, kind: type, topic: str, callback: Callable, qos: QoSProfile, **options: Any) -> None:
@@ -59,7 +59,7 @@ class Endpoints:
             callback,
             qos,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._noting(f"a publisher of {topic} offers")),
-            qos_overriding_options=overridable(),
+            qos_overriding_options=overridable_qos(),
             **options,
         )
         self._until.callback(self._node.destroy_subscription, subscription)
@@ -73,16 +73,16 @@ class Endpoints:
         return on_incompatible_qos
 
 
-def newest_only() -> QoSProfile:
-    """Hears reliable and best-effort publishers alike, and never lags behind."""
+def newest_only_qos() -> QoSProfile:
+    """Return the profile that hears reliable and best-effort publishers alike, and never lags behind."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def latched() -> QoSProfile:
-    """Who subscribes late gets the last message."""
+def latched_qos() -> QoSProfile:
+    """Return the profile with which who subscribes late gets the last message."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-def overridable() -> QoSOverridingOptions:
-    """Lets users set `qos_overrides.<topic>...` parameters."""
+def overridable_qos() -> QoSOverridingOptions:
+    """Let users set `qos_overrides.<topic>...` parameters."""
     return QoSOverridingOptions.with_default_policies()

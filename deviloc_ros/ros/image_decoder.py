@@ -1,4 +1,4 @@
-"""Decoding of image messages: by cv_bridge where that works, else by the code that reads recordings."""
+"""Decode image messages: by cv_bridge where that works, else by the code that reads recordings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deviloc_ros.ros.conversions import pixels_from_msg
 
 
 class ImageDecoder:
-    """Decodes images. Until it is known whether cv_bridge works, and if it does not, without it."""
+    """Decode images; until it is known that cv_bridge works, and if it does not, without it."""
 
     def __init__(self, log: Any) -> None:
         self._log = log

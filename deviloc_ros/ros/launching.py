@@ -1,4 +1,4 @@
-"""What the launch files share. They import it from the installed package, which `ros2 launch` has on its path."""
+"""Share what the launch files need, which import it from the installed package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from launch.launch_context import LaunchContext
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from deviloc_ros.ros.parameter_files import use_sim_time_in
+from deviloc_ros.ros.parameter_files import read_use_sim_time
 
 Arguments = Mapping[str, tuple[str | None, str]]  # default and description by name; None: it must be given
 
@@ -28,42 +28,42 @@ COMMON: Arguments = {
 TF_REMAPPINGS = [("/tf", "tf"), ("/tf_static", "tf_static")]
 
 
-def declared(arguments: Arguments) -> list[DeclareLaunchArgument]:
-    """The actions that declare a launch file's arguments."""
+def declare_arguments(arguments: Arguments) -> list[DeclareLaunchArgument]:
+    """Return the actions that declare a launch file's arguments."""
     return [
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in arguments.items()
     ]
 
 
-def given(context: LaunchContext, arguments: Arguments) -> dict[str, str]:
-    """What the user gave, or else the defaults."""
+def read_arguments(context: LaunchContext, arguments: Arguments) -> dict[str, str]:
+    """Return what the user gave, or else the defaults."""
     return {name: LaunchConfiguration(name).perform(context) for name in arguments}
 
 
 def is_true(text: str) -> bool:
-    """What people write for yes."""
+    """Return whether a text is what people write for yes."""
     return text.strip().lower() in ("true", "1", "yes", "on")
 
 
-def switches(values: Mapping[str, str], *names: str) -> dict[str, bool]:
-    """The parameters of these names that were given: those left empty keep what the parameter file says."""
+def read_switches(values: Mapping[str, str], *names: str) -> dict[str, bool]:
+    """Return the parameters of these names that were given: those left empty keep what the parameter file says."""
     return {name: is_true(values[name]) for name in names if values[name]}
 
 
-def time_source(values: Mapping[str, str]) -> dict[str, bool]:
-    """`use_sim_time` of every node of a launch file: as its argument says, else as the localizer's parameter file.
+def choose_time_source(values: Mapping[str, str]) -> dict[str, bool]:
+    """Return `use_sim_time` of every node of a launch file: as its argument says, else as the localizer's file.
 
     Nodes that disagree on the time find each other's transforms too old or in the future.
     """
     if values["use_sim_time"]:
-        return switches(values, "use_sim_time")
+        return read_switches(values, "use_sim_time")
     localizer = Path("/", values["namespace"], NODE_NAME)
-    return {"use_sim_time": use_sim_time_in(Path(values["params_file"]), str(localizer))}
+    return {"use_sim_time": read_use_sim_time(Path(values["params_file"]), str(localizer))}
 
 
 def ros_arguments(log_level: str) -> list[str]:
-    """The command line of every node."""
+    """Return the command line of every node."""
     return ["--ros-args", "--log-level", log_level]
 
 
@@ -88,7 +88,7 @@ def is_installed(package: str) -> bool:
     return True
 
 
-def localization(launch_file: str, **settings: str) -> IncludeLaunchDescription:
-    """localization.launch.py, which stands beside `launch_file`, with some of its arguments set."""
+def include_localization(launch_file: str, **settings: str) -> IncludeLaunchDescription:
+    """Include localization.launch.py, which stands beside `launch_file`, with some of its arguments set."""
     path = Path(launch_file).resolve().parent / "localization.launch.py"
     return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(path)), launch_arguments=settings.items())

@@ -1,4 +1,4 @@
-"""Why no image comes: who publishes what, as far as this node can see."""
+"""Explain why no image comes: who publishes what, as far as this node can see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lifecycle node `deviloc`: its states and parameters. `session.py` has what it does while configured."""
+"""Run the lifecycle node `deviloc`: its states and parameters. `session.py` has what it does while configured."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from deviloc_ros.localizer import Localizer, warm_up
-from deviloc_ros.ros.diagnostics import SILENT_AFTER_S, Health, diagnostics_msg, judged
+from deviloc_ros.ros.diagnostics import SILENT_AFTER_S, Health, diagnostics_msg, judge_health
 from deviloc_ros.ros.optional import LoadMap
-from deviloc_ros.ros.parameters import Parameters, all_parameters, changed, declare
+from deviloc_ros.ros.parameters import Parameters, all_parameters, change_parameters, declare_parameters
 from deviloc_ros.ros.pipeline import open_localizer
 from deviloc_ros.ros.session import Session
 from deviloc_ros.ros.signals import are_taken, call_on_signal, take_signals
@@ -36,8 +36,8 @@ MAX_CALLS = 2000  # that come at once and are all answered
 OpenLocalizer = Callable[[Parameters], Localizer]
 
 
-def transition(method: Callable[[DevilocNode], None]) -> Callable:
-    """A lifecycle transition that fails aloud: rclpy drops what a transition raises, without a word."""
+def fail_aloud(method: Callable[[DevilocNode], None]) -> Callable:
+    """Make a lifecycle transition fail aloud: rclpy drops what a transition raises, without a word."""
 
     @functools.wraps(method)
     def callback(self: DevilocNode, state: LifecycleState) -> TransitionCallbackReturn:
@@ -55,7 +55,7 @@ def transition(method: Callable[[DevilocNode], None]) -> Callable:
 
 
 class DevilocNode(LifecycleNode):
-    """Localizes a robot in a map.
+    """Localize a robot in a map.
 
     Raises:
         ValueError: it was started with a parameter that is unknown or has an impossible value; the message names it.
@@ -68,7 +68,7 @@ class DevilocNode(LifecycleNode):
         self._complained = False
         self._session: Session | None = None
         self._next: Localizer | None = None  # of a new map_path, between its check and its use
-        self._values = declare(self)
+        self._values = declare_parameters(self)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -87,7 +87,7 @@ class DevilocNode(LifecycleNode):
         self._jump_handle = self.get_clock().create_jump_callback(back, post_callback=self._on_time_jump)
 
     def start(self) -> bool:
-        """Configure and activate, if the node is to do so by itself. False if that failed."""
+        """Configure and activate, if the node is to do so by itself; return False if that failed."""
         if not self._values.node.autostart:
             return True
         success = TransitionCallbackReturn.SUCCESS
@@ -103,7 +103,7 @@ class DevilocNode(LifecycleNode):
         if session is not None:
             session.close()
 
-    @transition
+    @fail_aloud
     def on_configure(self) -> None:
         """Load map and network, open what is not bound to images."""
         self._report_timer.timer_period_ns = round(self._values.node.diagnostics_period_s * 1e9)
@@ -112,27 +112,27 @@ class DevilocNode(LifecycleNode):
         self._phase = "inactive"
         self._say_map()
 
-    @transition
+    @fail_aloud
     def on_activate(self) -> None:
         """Listen to images."""
         assert self._session is not None
         self._session.start()
         self._phase = "active"
 
-    @transition
+    @fail_aloud
     def on_deactivate(self) -> None:
         """Listen no more; the map stays loaded."""
         assert self._session is not None
         self._session.stop()
         self._phase = "inactive"
 
-    @transition
+    @fail_aloud
     def on_cleanup(self) -> None:
         """Free map and network."""
         self.close()
         self._phase = "unconfigured"
 
-    @transition
+    @fail_aloud
     def on_shutdown(self) -> None:
         """Free all, from any state."""
         self.close()
@@ -153,7 +153,7 @@ class DevilocNode(LifecycleNode):
         """Say in the log too what keeps an active node from localizing, now and then, and when that is over."""
         if health.step is None and health.silent_s <= SILENT_AFTER_S:
             return  # it has just begun
-        level, message = judged(health)
+        level, message = judge_health(health)
         if health.phase == "active" and level != DiagnosticStatus.OK:
             self._complained = True
             self.get_logger().warning(message, throttle_duration_sec=COMPLAINT_EVERY_S)
@@ -182,9 +182,9 @@ class DevilocNode(LifecycleNode):
             if self._session is not None and not is_live and value != current:
                 return SetParametersResult(reason=f"{name} can be changed only while the node is unconfigured")
         try:
-            values = changed(self._values, wanted)
+            values = change_parameters(self._values, wanted)
             if self._session is not None and "map_path" in wanted:
-                self._next = self._newer(values)
+                self._next = self._open_newer(values)
         except Exception as error:  # a file or a device can fail in any way; raised here, it would end the node
             self.get_logger().debug(traceback.format_exc())
             return SetParametersResult(reason=str(error) or type(error).__name__)
@@ -192,7 +192,7 @@ class DevilocNode(LifecycleNode):
 
     def _apply_parameters(self, parameters: Sequence[Parameter]) -> None:
         known = {name for name, _, _ in all_parameters(self._values)}
-        self._values = changed(self._values, {p.name: p.value for p in parameters if p.name in known})
+        self._values = change_parameters(self._values, {p.name: p.value for p in parameters if p.name in known})
         if self._session is not None:
             self._session.apply(self._values)
             if self._next is not None:
@@ -218,8 +218,8 @@ class DevilocNode(LifecycleNode):
             self.get_logger().error(f"map not loaded: {result.reason}")
         return response
 
-    def _newer(self, values: Parameters) -> Localizer | None:
-        """The localizer of the map at map_path; None if that is the map in use: then all stays as it is."""
+    def _open_newer(self, values: Parameters) -> Localizer | None:
+        """Return the localizer of the map at map_path; None if that is the map in use: then all stays as it is."""
         assert self._session is not None
         localizer = self._open_localizer(values)
         is_same_path = values.node.map_path == self._values.node.map_path
@@ -242,7 +242,7 @@ class DevilocNode(LifecycleNode):
 
 
 def main(arguments: list[str] | None = None, open_localizer: OpenLocalizer = open_localizer) -> int:
-    """Run the node until it is told to stop. Returns 1 if it could not start, else 0."""
+    """Run the node until it is told to stop; return 1 if it could not start, else 0."""
     rclpy.init(
         args=arguments, signal_handler_options=SignalHandlerOptions.NO if are_taken() else SignalHandlerOptions.ALL
     )

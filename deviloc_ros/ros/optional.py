@@ -1,4 +1,4 @@
-"""Interfaces that are offered only where their package is installed. The one place that asks."""
+"""Import interfaces that are offered only where their package is installed. This is the one place that asks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a parameter file says to a node, as rcl reads it. Launch files ask, before any node runs."""
+"""Read what a parameter file says to a node, as rcl does. Launch files ask, before any node runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from deviloc_ros.io.plain_files import read_yaml
 
 
-def use_sim_time_in(path: Path, node: str) -> bool:
-    """What the file says of `use_sim_time` to the node of this full name (`/robot1/deviloc`); false if nothing.
+def read_use_sim_time(path: Path, node: str) -> bool:
+    """Return what the file says of `use_sim_time` to the node of this full name (`/robot1/deviloc`); false if nothing.
 
     Raises:
         ValueError: the file is no YAML, or says neither true nor false.
@@ -21,23 +21,23 @@ def use_sim_time_in(path: Path, node: str) -> bool:
         content = read_yaml(path)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    said = [parameters["use_sim_time"] for parameters in sections(content, node) if "use_sim_time" in parameters]
+    said = [parameters["use_sim_time"] for parameters in find_sections(content, node) if "use_sim_time" in parameters]
     value = said[-1] if said else False
     if not isinstance(value, bool):
         raise ValueError(f"{path}: use_sim_time must be true or false, not {value!r}")
     return value
 
 
-def sections(content: Any, node: str, place: str = "") -> Iterator[dict[str, Any]]:
-    """The `ros__parameters` that hold for a node, in the order of the file: the later ones count."""
+def find_sections(content: Any, node: str, place: str = "") -> Iterator[dict[str, Any]]:
+    """Yield the `ros__parameters` that hold for a node, in the order of the file: the later ones count."""
     for key, value in content.items() if isinstance(content, dict) else ():
         if key != "ros__parameters":
-            yield from sections(value, node, f"{place}/{str(key).strip('/')}")
+            yield from find_sections(value, node, f"{place}/{str(key).strip('/')}")
         elif isinstance(value, dict) and is_meant(node, place):
             yield value
 
 
 def is_meant(node: str, place: str) -> bool:
-    """Whether `place` names the node: `*` stands for one name, `**` for any number of them."""
+    """Return whether `place` names the node: `*` stands for one name, `**` for any number of them."""
     pattern = place.replace("/**", r"(/\w+)*").replace("/*", r"/\w+")
     return re.fullmatch(pattern, node) is not None

@@ -1,4 +1,4 @@
-"""ROS parameters from the config dataclasses: declared, checked and documented from one place.
+"""Declare, check and document ROS parameters from the config dataclasses.
 
 A parameter's name is the dotted name of its field. Those that take effect when the node configures can be changed only
 while it is unconfigured, the others (live) at any time.
@@ -25,7 +25,7 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig(Checked):
-    """What only the node needs to know: topics, frames, transforms and rates."""
+    """Configure what only the node needs to know: topics, frames, transforms and rates."""
 
     map_path: str = param("", "folder of the map, made by `python -m deviloc_ros build-map`; a change loads it at once")
     mask_path: str = param(
@@ -101,7 +101,7 @@ class NodeConfig(Checked):
 
     @property
     def uses_odometry(self) -> bool:
-        """With map_to_base the robot's parent is the map, so odometry cannot be its parent as well."""
+        """Return whether odometry is used: with map_to_base the robot's parent is the map, so odometry cannot be."""
         return bool(self.odom_frame) and self.tf_mode != "map_to_base"
 
 
@@ -119,7 +119,7 @@ FIXED_BY_MAP = ("matcher.name", "lift")
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """All parameters of the node."""
+    """Hold all parameters of the node."""
 
     node: NodeConfig = field(default_factory=NodeConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
@@ -130,36 +130,36 @@ class Parameters:
 PREFIXES = {"node": "", "tracking": "tracking.", "localizer": ""}
 
 
-def walk(config: Any, prefix: str = "", skip: tuple[str, ...] = FIXED_BY_MAP) -> Iterator[tuple[str, Any, Any]]:
-    """Dotted name, dataclass field and value of every parameter in a tree of configs."""
+def walk_fields(config: Any, prefix: str = "", skip: tuple[str, ...] = FIXED_BY_MAP) -> Iterator[tuple[str, Any, Any]]:
+    """Yield dotted name, dataclass field and value of every parameter in a tree of configs."""
     for f in fields(config):
         value = getattr(config, f.name)
         if prefix + f.name in skip:
             continue
         if is_dataclass(value):
-            yield from walk(value, f"{prefix}{f.name}.", skip)
+            yield from walk_fields(value, f"{prefix}{f.name}.", skip)
         else:
             yield prefix + f.name, f, value
 
 
 def all_fields(parameters: Parameters) -> Iterator[tuple[str, Any, Any]]:
-    """Dotted name, dataclass field and value of every parameter of the node."""
+    """Yield dotted name, dataclass field and value of every parameter of the node."""
     for part, prefix in PREFIXES.items():
-        yield from walk(getattr(parameters, part), prefix)
+        yield from walk_fields(getattr(parameters, part), prefix)
 
 
 def all_parameters(parameters: Parameters) -> Iterator[tuple[str, bool, Any]]:
-    """Dotted name, whether it is live, and value of every parameter of the node."""
+    """Yield dotted name, whether it is live, and value of every parameter of the node."""
     for name, f, value in all_fields(parameters):
         yield name, is_live(f), value
 
 
 def is_live(f: Any) -> bool:
-    """Whether a change of a dataclass field takes effect at once."""
+    """Return whether a change of a dataclass field takes effect at once."""
     return not f.metadata["read_only"]
 
 
-def declare(node: Node) -> Parameters:
+def declare_parameters(node: Node) -> Parameters:
     """Declare every parameter and return the values the node was started with.
 
     Raises:
@@ -168,14 +168,14 @@ def declare(node: Node) -> Parameters:
     values = {}
     for name, f, default in all_fields(Parameters()):
         try:
-            values[name] = node.declare_parameter(name, default, descriptor(name, f)).value
+            values[name] = node.declare_parameter(name, default, make_descriptor(name, f)).value
         except InvalidParameterTypeException as error:
             hint = "; write 5.0, not 5" if isinstance(default, float) else ""
             raise ValueError(f"parameter {name} must be {type(default).__name__}{hint}: {error}") from error
         except InvalidParameterValueException as error:
             raise ValueError(f"parameter {name}: {error}") from error
     refuse_unknown(node)
-    return changed(Parameters(), values)
+    return change_parameters(Parameters(), values)
 
 
 def refuse_unknown(node: Node) -> None:
@@ -187,26 +187,26 @@ def refuse_unknown(node: Node) -> None:
         raise ValueError(f"unknown parameter {', '.join(said)}")
 
 
-def changed(parameters: Parameters, values: Mapping[str, Any]) -> Parameters:
-    """`parameters` with the named values replaced, checked as a whole.
+def change_parameters(parameters: Parameters, values: Mapping[str, Any]) -> Parameters:
+    """Return `parameters` with the named values replaced, checked as a whole.
 
     Raises:
         ValueError: naming the parameter.
     """
     by_part: dict[str, dict[str, Any]] = {part: {} for part in PREFIXES}
     for name, value in values.items():
-        nest(by_part[part_of(name)], name.removeprefix("tracking."), value)
+        put_nested(by_part[find_part(name)], name.removeprefix("tracking."), value)
     return Parameters(**{part: from_dict(getattr(parameters, part), nested) for part, nested in by_part.items()})
 
 
-def part_of(name: str) -> str:
-    """Which field of `Parameters` holds the parameter of this dotted name."""
+def find_part(name: str) -> str:
+    """Return which field of `Parameters` holds the parameter of this dotted name."""
     if name.startswith("tracking."):
         return "tracking"
     return "localizer" if "." in name else "node"
 
 
-def nest(tree: dict[str, Any], dotted: str, value: Any) -> None:
+def put_nested(tree: dict[str, Any], dotted: str, value: Any) -> None:
     """Put a value at a dotted name into nested dicts."""
     *parents, leaf = dotted.split(".")
     for parent in parents:
@@ -214,8 +214,8 @@ def nest(tree: dict[str, Any], dotted: str, value: Any) -> None:
     tree[leaf] = value
 
 
-def descriptor(name: str, f: Any) -> ParameterDescriptor:
-    """What `ros2 param describe` and rqt show of a field, and the range that rclpy enforces."""
+def make_descriptor(name: str, f: Any) -> ParameterDescriptor:
+    """Return what `ros2 param describe` and rqt show of a field, and the range that rclpy enforces."""
     about = f.metadata
     rules = [f"one of {', '.join(about['choices'])}"] if about["choices"] else []
     if not is_live(f):
@@ -230,9 +230,9 @@ def descriptor(name: str, f: Any) -> ParameterDescriptor:
     return result
 
 
-def markdown() -> str:
-    """The page docs/parameters.md."""
-    settled = [row for row in walk(Config(), skip=()) if row[0].startswith(FIXED_BY_MAP)]
+def make_parameters_page() -> str:
+    """Return the page docs/parameters.md."""
+    settled = [row for row in walk_fields(Config(), skip=()) if row[0].startswith(FIXED_BY_MAP)]
     return "\n".join(
         [
             "# Parameters",
@@ -240,18 +240,18 @@ def markdown() -> str:
             "Made by `python -m deviloc_ros.ros.parameters > docs/parameters.md`; a test keeps it current.",
             "Live parameters take effect at once, the others when the node configures.",
             "",
-            *table((name, f, default, is_live(f)) for name, f, default in all_fields(Parameters())),
+            *make_rows((name, f, default, is_live(f)) for name, f, default in all_fields(Parameters())),
             "",
             "The node takes these from the map; `build-map` and the other commands set them:",
             "",
-            *table((*row, False) for row in settled),
+            *make_rows((*row, False) for row in settled),
             "",
         ]
     )
 
 
-def table(rows: Iterable[tuple[str, Any, Any, bool]]) -> Iterator[str]:
-    """Lines of a table with the parameters of these names, fields, defaults, and whether they are live."""
+def make_rows(rows: Iterable[tuple[str, Any, Any, bool]]) -> Iterator[str]:
+    """Yield the lines of a table with the parameters of these names, fields, defaults, and whether they are live."""
     yield "| parameter | default | range | live | meaning |"
     yield "|---|---|---|---|---|"
     for name, f, default, live in rows:
@@ -262,4 +262,4 @@ def table(rows: Iterable[tuple[str, Any, Any, bool]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(markdown(), end="")
+    print(make_parameters_page(), end="")

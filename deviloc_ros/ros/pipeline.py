@@ -1,4 +1,4 @@
-"""From one image message to a step: converts, asks for transforms, follows. Runs in the worker thread."""
+"""Turn one image message into a step: convert, ask for transforms, follow. Runs in the worker thread."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.images import pixels_of, stated_size
-from deviloc_ros.ros.conversions import image_from_serialized, stamp_of_serialized
+from deviloc_ros.ros.conversions import image_from_serialized, read_serialized_stamp
 from deviloc_ros.ros.parameters import Parameters
-from deviloc_ros.ros.transforms import Missing, Transforms
+from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.follower import Follower, Step, step_not_tried
@@ -39,7 +39,7 @@ def open_localizer(parameters: Parameters) -> Localizer:
 
 
 class Pipeline:
-    """Turns serialized images into steps.
+    """Turn serialized images into steps.
 
     `process` belongs to the worker thread; all else may be called from the executor's thread meanwhile.
 
@@ -66,7 +66,7 @@ class Pipeline:
         """Localize one serialized image."""
         watch = Stopwatch()
         self.pixels = None
-        time_ns = stamp_of_serialized(serialized)
+        time_ns = read_serialized_stamp(serialized)
         try:
             with not_tried_if_refused(Status.UNDECODABLE):
                 header, msg = image_from_serialized(serialized, self.parameters.node.image_transport == "compressed")
@@ -112,7 +112,7 @@ class Pipeline:
 
     def _base_from_cam(self, frame: str, time_ns: int) -> pycolmap.Rigid3d:
         found = self._transforms.base_from_cam(frame, time_ns, self.parameters.node.transform_timeout)
-        if isinstance(found, Missing):
+        if isinstance(found, MissingTransform):
             raise NotTried(Status.NO_EXTRINSIC, found.detail)
         return found
 
@@ -120,4 +120,4 @@ class Pipeline:
         if not self.parameters.node.uses_odometry:
             return None
         found = self._transforms.odometry(time_ns, wait_s)
-        return None if isinstance(found, Missing) else found
+        return None if isinstance(found, MissingTransform) else found

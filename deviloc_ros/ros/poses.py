@@ -1,4 +1,4 @@
-"""Where accepted poses go: `~/pose`, `~/pose_stamped`, `~/path`, and TF if they are its edge to the map."""
+"""Publish accepted poses: `~/pose`, `~/pose_stamped`, `~/path`, and TF if they are its edge to the map."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from nav_msgs.msg import Path
 from rclpy.qos import QoSProfile
 
 from deviloc_ros.ros.conversions import pose_stamped_msg, pose_with_covariance_msg
-from deviloc_ros.ros.endpoints import Endpoints, latched
+from deviloc_ros.ros.endpoints import Endpoints, latched_qos
 from deviloc_ros.ros.parameters import NodeConfig
 from deviloc_ros.ros.transforms import Transforms
 from deviloc_ros.tracking.fix import Fix
 
 
-class Poses:
-    """Publishes poses at the stamps of their images. Nothing in `config` that it reads is live."""
+class PosePublisher:
+    """Publish poses at the stamps of their images. Nothing in `config` that it reads is live."""
 
     def __init__(self, endpoints: Endpoints, transforms: Transforms, config: NodeConfig) -> None:
         self._transforms = transforms
         self._config = config
         self._so_far: deque[PoseStamped] = deque(maxlen=config.path_length)
-        self._pose = endpoints.publisher(PoseWithCovarianceStamped, "~/pose", latched())
-        self._pose_stamped = endpoints.publisher(PoseStamped, "~/pose_stamped", QoSProfile(depth=1))
-        self._path = endpoints.publisher(Path, "~/path", QoSProfile(depth=1))
+        self._pose = endpoints.open_publisher(PoseWithCovarianceStamped, "~/pose", latched_qos())
+        self._pose_stamped = endpoints.open_publisher(PoseStamped, "~/pose_stamped", QoSProfile(depth=1))
+        self._path = endpoints.open_publisher(Path, "~/path", QoSProfile(depth=1))
 
     def publish(self, fix: Fix) -> None:
-        """Tell everyone."""
+        """Publish a fix to everyone."""
         frame = self._config.map_frame
         self._pose.publish(pose_with_covariance_msg(fix.map_from_base, fix.covariance, fix.stamp_ns, frame))
         pose = pose_stamped_msg(fix.map_from_base, fix.stamp_ns, frame)

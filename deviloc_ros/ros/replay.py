@@ -1,4 +1,4 @@
-"""`python -m deviloc_ros.ros.replay`: the earlier name of `deviloc_ros.ros.tools.replay`."""
+"""Replay a bag under the earlier name of `deviloc_ros.ros.tools.replay`: `python -m deviloc_ros.ros.replay`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The last pose, kept over a restart. It belongs to one map, and only tells where to search first."""
+"""Keep the last pose over a restart. It belongs to one map, and only tells where to search first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_BYTES = 1 << 16
 
 
 def save_pose(path: Path, map_id: str, fix: Fix) -> None:
-    """Write the pose beside its place and move it there, so that the file is whole at any time. Raises OSError."""
+    """Write the pose beside its place and move it there, so that the file is complete at any time; raise OSError."""
     content = {
         "map_id": map_id,
         "translation_m": fix.map_from_base.translation.tolist(),
@@ -30,7 +30,7 @@ def save_pose(path: Path, map_id: str, fix: Fix) -> None:
 
 
 def load_pose(path: Path, map_id: str, now_ns: int) -> Fix | None:
-    """The saved pose as a fix of now, None if nothing was saved yet.
+    """Return the saved pose as a fix of now, None if nothing was saved yet.
 
     Raises:
         ValueError: the file is damaged, or of another map.
@@ -54,7 +54,7 @@ def load_pose(path: Path, map_id: str, now_ns: int) -> Fix | None:
 
 
 class PoseKeeper:
-    """Keeps the last pose in a file; without a file it keeps nothing."""
+    """Keep the last pose in a file; without a file keep nothing."""
 
     def __init__(self, file: str, log: Any) -> None:
         self._path = Path(file).expanduser() if file else None
@@ -62,7 +62,7 @@ class PoseKeeper:
         self._kept: Fix | None = None
 
     def load(self, map_id: str, now_ns: int) -> Fix | None:
-        """The pose as a fix of now, if there is one of this map."""
+        """Return the pose as a fix of now, if there is one of this map."""
         if self._path is None:
             return None
         try:

@@ -1,4 +1,4 @@
-"""What lives from configure to cleanup: images come in, poses and transforms go out, health is told.
+"""Hold what lives from configure to cleanup: images come in, poses and transforms go out, health is told.
 
 Callbacks only pass things on, so that one single-threaded executor keeps up. Images go to a worker thread, newest first
 and only; it alone uses the localizer, and it alone waits for transforms.
@@ -20,24 +20,24 @@ from deviloc_ros.config import bind_to_map
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.ros.bounded import shorten
 from deviloc_ros.ros.control import Control
-from deviloc_ros.ros.conversions import stamp_of_serialized
+from deviloc_ros.ros.conversions import read_serialized_stamp
 from deviloc_ros.ros.diagnostics import (
     SILENT_AFTER_S,
     Health,
     Rates,
     Tally,
+    describe_shortcoming,
     gpu_values,
     image_status_msg,
     localizer_values,
-    shortcoming,
     tally_values,
 )
-from deviloc_ros.ros.endpoints import Endpoints, newest_only
+from deviloc_ros.ros.endpoints import Endpoints, newest_only_qos
 from deviloc_ros.ros.image_decoder import ImageDecoder
 from deviloc_ros.ros.missing_images import explain_missing_images
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Pipeline
-from deviloc_ros.ros.poses import Poses
+from deviloc_ros.ros.poses import PosePublisher
 from deviloc_ros.ros.saved_pose import PoseKeeper
 from deviloc_ros.ros.transforms import LOG_EVERY_S, Transforms
 from deviloc_ros.ros.visualization import Visualization
@@ -48,7 +48,7 @@ from deviloc_ros.tracking.follower import Follower, Step
 
 
 class Session:
-    """Open from construction to `close`, at work from `start` to `stop`.
+    """Open from construction to `close`, and work from `start` to `stop`.
 
     report: called when the last image's result differs in kind from the one before, from any thread.
     """
@@ -84,8 +84,8 @@ class Session:
             self._follower = Follower(localizer, parameters.tracking, is_planar=parameters.node.two_d_mode)
             opened.callback(self._follower.release)
             self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns, decoder.pixels)
-            self._poses = Poses(endpoints, self._transforms, parameters.node)
-            self._status = endpoints.publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
+            self._poses = PosePublisher(endpoints, self._transforms, parameters.node)
+            self._status = endpoints.open_publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
             self._visualization = Visualization(node, endpoints, localizer.map, parameters.node.map_frame)
             self._control = Control(node, endpoints, self._follower, self._transforms, parameters, self.reset_tracking)
             self._opened = opened.pop_all()
@@ -105,8 +105,8 @@ class Session:
             topic = self._node.resolve_topic_name(config.image_topic) + ("/compressed" if compressed else "")
             # Raw, because deserializing an image in this thread would keep all other callbacks waiting.
             kind = CompressedImage if compressed else Image
-            endpoints.subscribe(kind, topic, self._on_image, newest_only(), raw=True)
-            endpoints.subscribe(CameraInfo, config.camera_info_topic, self._on_camera_info, newest_only())
+            endpoints.subscribe(kind, topic, self._on_image, newest_only_qos(), raw=True)
+            endpoints.subscribe(CameraInfo, config.camera_info_topic, self._on_camera_info, newest_only_qos())
             if config.tf_mode == "map_to_odom":
                 period_s = 1 / config.tf_publish_rate_hz
                 self._repeat(running, "broadcast", period_s, self._broadcast_map_from_odom)
@@ -157,9 +157,9 @@ class Session:
         self._visualization.show_map(localizer.map)
 
     async def trigger(self) -> str:
-        """Wait until a pose is published. Returns why none was in time; empty: one was."""
+        """Wait until a pose is published; return why none was in time, empty if one was."""
         limit_s, asked_s = self._parameters.node.trigger_timeout_s, time.monotonic()
-        return await self._triggers.wait(limit_s, lambda: f"not localized in time: {self._why_not(asked_s)}")
+        return await self._triggers.wait(limit_s, lambda: f"not localized in time: {self._explain_no_pose(asked_s)}")
 
     def reset_tracking(self, why: str) -> None:
         """Forget where the robot was: the next image searches the whole map."""
@@ -168,7 +168,7 @@ class Session:
         self._log.info(f"tracking starts anew: {why}")
 
     def health(self, phase: str) -> Health:
-        """How things are, for /diagnostics."""
+        """Return how things are, for /diagnostics."""
         now_ns, now_s, config = self._now_ns(), time.monotonic(), self._parameters.node
         state, last = self._follower.state(now_ns), self._follower.last_fix
         failures = {f"tf_failures.{name}": str(count) for name, count in dict(self._transforms.failures).items()}
@@ -180,7 +180,7 @@ class Session:
             threads=tuple(state() for state in self._threads),
             enabled=self._control.enabled,
             continuous=config.continuous,
-            rests=self._rests(self._parameters.tracking.coasting_after_s),
+            rests=self._is_resting(self._parameters.tracking.coasting_after_s),
             state=state,
             step=self._step,
             last_fix_age_s=None if last is None else (now_ns - last.stamp_ns) * 1e-9,
@@ -201,18 +201,18 @@ class Session:
         self._tally.received += 1
         self._tally.last_received_s = time.monotonic()
         self._incompatible_qos.clear()  # it kept no image away
-        drop = self._unwanted()
+        drop = self._refuse_image()
         if drop is None:
             self._last_taken_s = time.monotonic()
-            replaced = self._worker.hand(serialized)
+            replaced = self._worker.hand_over(serialized)
             if replaced is None:
                 return
             drop, serialized = Status.REPLACED, replaced
         self._tally.dropped[drop] += 1
-        self._tell(Step(stamp_of_serialized(serialized), drop, drop.sentence))
+        self._publish_status(Step(read_serialized_stamp(serialized), drop, drop.sentence))
 
-    def _unwanted(self) -> Status | None:
-        """Why an image that arrives now is not looked at."""
+    def _refuse_image(self) -> Status | None:
+        """Return why an image that arrives now is not looked at."""
         config = self._parameters.node
         if not self._control.enabled:
             return Status.DISABLED
@@ -220,10 +220,10 @@ class Session:
             return None
         if not config.continuous:
             return Status.NOT_ASKED
-        return Status.RATE_LIMITED if self._rests(0.0) else None
+        return Status.RATE_LIMITED if self._is_resting(0.0) else None
 
-    def _rests(self, slack_s: float) -> bool:
-        """Whether max_rate_hz lets no image pass now, or did not so until `slack_s` ago."""
+    def _is_resting(self, slack_s: float) -> bool:
+        """Return whether max_rate_hz lets no image pass now, or did not so until `slack_s` ago."""
         max_rate_hz = self._parameters.node.max_rate_hz
         return max_rate_hz > 0 and time.monotonic() - self._last_taken_s < 1 / max_rate_hz + slack_s
 
@@ -270,29 +270,29 @@ class Session:
 
     def _note(self, step: Step) -> None:
         before, self._step = self._step, step
-        self._tell(step)
+        self._publish_status(step)
         if before is None or before.status is not step.status:
             self._report()
 
-    def _tell(self, step: Step) -> None:
-        """What became of one image, to those who want to know of each; from any thread."""
+    def _publish_status(self, step: Step) -> None:
+        """Tell what became of one image to those who want to know of each; from any thread."""
         if self._status.get_subscription_count():
             self._status.publish(image_status_msg(self._node.get_name(), step))
 
-    def _why_not(self, since_s: float) -> str:
-        """What kept the node from publishing a pose since a (monotonic) time."""
+    def _explain_no_pose(self, since_s: float) -> str:
+        """Return what kept the node from publishing a pose since a (monotonic) time."""
         if not self._control.enabled:
             return "disabled by ~/enable"
         if (self._tally.last_received_s or since_s) <= since_s:
             return f"no image on {self._image_topic}"
-        return shortcoming(self._step)
+        return describe_shortcoming(self._step)
 
     def _on_worker_error(self, serialized: bytes, error: BaseException) -> None:
         if not self._node.context.ok():
             return  # shut down while an image was in hand: nothing can be published any more
         self._tally.dropped[Status.INTERNAL_ERROR] += 1
         self._log.error("".join(traceback.format_exception(error)), throttle_duration_sec=LOG_EVERY_S)
-        self._note(Step(stamp_of_serialized(serialized), Status.INTERNAL_ERROR, describe_failure(error)))
+        self._note(Step(read_serialized_stamp(serialized), Status.INTERNAL_ERROR, describe_failure(error)))
 
     # ---- the pose over a restart
 

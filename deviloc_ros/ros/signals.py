@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: any number of them, at any moment, end the process quietly with status 0. Imports little."""
+"""Let any number of SIGINT and SIGTERM, at any moment, end the process quietly with status 0. Imports little."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATIENCE_S = 4.0  # for an orderly end; ros2 launch asks more loudly after five
 
 
 class SignalTaker:
-    """Takes the signals that end a process out of everybody's hands, and gives them to one thread.
+    """Take the signals that end a process out of everybody's hands, and give them to one thread.
 
     Python would raise KeyboardInterrupt wherever it stands, glog in pycolmap answers SIGTERM with a stack trace from
     its import on, and rclpy shuts down and then calls both. Blocked in this thread and in all that it starts later, a
@@ -54,7 +54,7 @@ def take_signals() -> None:
 
 
 def are_taken() -> bool:
-    """Whether `take_signals` was called in this process."""
+    """Return whether `take_signals` was called in this process."""
     return _taker is not None
 
 

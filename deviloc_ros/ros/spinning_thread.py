@@ -1,4 +1,4 @@
-"""Receiving, in the main thread or in one of its own, so that no message and no callback ends it."""
+"""Receive messages, in the main thread or in one of its own, so that no message and no callback ends it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAUSE_S = 0.1  # after a wait for messages that failed: the next one may fail at
 
 
 class EnduringExecutor(SingleThreadedExecutor):
-    """Calls callbacks until its context is shut down or `end` is called; what they raise is counted and reported.
+    """Call callbacks until its context is shut down or `end` is called; count and report what they raise.
 
     rclpy's own ends with the first callback that raises. And when *taking* a message raises, it leaves the callback
     group marked as busy, so that none of its callbacks is ever called again.
@@ -71,7 +71,7 @@ class EnduringExecutor(SingleThreadedExecutor):
 
 
 class ListeningThread:
-    """Calls a node's callbacks until it is closed."""
+    """Call a node's callbacks until it is closed."""
 
     def __init__(self, node: Node, name: str, report: Callable[[BaseException], object]) -> None:
         self._executor = EnduringExecutor(name, report, node.context)
@@ -80,7 +80,7 @@ class ListeningThread:
         self._thread.start()
 
     def close(self) -> None:
-        """Returns when the last callback has."""
+        """Return when the last callback has."""
         self._executor.end()
         self._thread.join()
         self._executor.shutdown()

@@ -1,4 +1,4 @@
-"""Which of the transforms that anyone may send reach tf2's buffer."""
+"""Choose which of the transforms that anyone may send reach tf2's buffer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_QUATERNION = 2.0  # of a component; tf2 itself looks at the length
 
 
 class TransformSieve:
-    """Stands before a tf2 buffer and keeps out what would break it, or fill it, or make it forget the present.
+    """Stand before a tf2 buffer and keep out what would break it, fill it, or make it forget the present.
 
     A transform dated further ahead than the buffer is long makes tf2 forget all that is true now, and refuse all that
     comes until that date. `refused`: how many were kept out, by reason.
@@ -60,7 +60,7 @@ class TransformSieve:
 
 
 def is_bounded(transform: Any) -> bool:
-    """Whether all numbers of a geometry_msgs/Transform are finite and of a possible size."""
+    """Return whether all numbers of a geometry_msgs/Transform are finite and of a possible size."""
     t, q = transform.translation, transform.rotation
     small = all(math.isfinite(value) and abs(value) <= MAX_QUATERNION for value in (q.x, q.y, q.z, q.w))
     return small and all(math.isfinite(value) and abs(value) <= MAX_TRANSLATION_M for value in (t.x, t.y, t.z))

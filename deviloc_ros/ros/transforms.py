@@ -1,4 +1,4 @@
-"""The transforms the node asks for and the one it sends."""
+"""Look up the transforms the node asks for, and send the one it gives."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ BUFFER_S = 30.0  # longer than any image waits to be localized, with room for re
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """No transform, and tf2's word on why."""
+class MissingTransform:
+    """Say that there is no transform, with tf2's word on why."""
 
     detail: str
 
 
 class Transforms:
-    """Looks up the camera and the odometry, and broadcasts what was localized.
+    """Look up the camera and the odometry, and broadcast what was localized.
 
-    It listens in a thread and with a node of its own, `<name>_tf`: they arrive most often, rclpy looks at all that
-    a node has each time that anything arrives, and they must arrive while the node proper is busy. The waits of the
+    It listens in a thread and with a node of its own, `<name>_tf`: they arrive most often, rclpy looks at all that a
+    node has each time that anything arrives, and they must arrive while the node proper is busy. The waits of the
     look-ups are for the worker thread; with None for a wait they are only a question, and no failure.
     """
 
@@ -46,7 +46,7 @@ class Transforms:
         self._node = Node(
             f"{node.get_name()}_tf",
             context=node.context,
-            cli_args=remapped_as(node),
+            cli_args=remap_arguments(node),
             enable_rosout=False,
             start_parameter_services=False,
         )
@@ -55,7 +55,7 @@ class Transforms:
         self._sieve = TransformSieve(self._buffer, BUFFER_S, lambda: node.get_clock().now().nanoseconds)
         self._listener = tf2_ros.TransformListener(self._sieve, self._node)
         self._broadcaster = tf2_ros.TransformBroadcaster(self._node)
-        self._odometer = Odometer(lambda time_ns: known(self._odom_from_base(time_ns, None)))
+        self._odometer = Odometer(lambda time_ns: or_none(self._odom_from_base(time_ns, None)))
         self.failures = BoundedCounter()  # by the transform that was missing
         self._sent: pycolmap.Rigid3d | None = None
         self._msg = TransformStamped()
@@ -67,7 +67,7 @@ class Transforms:
 
     @property
     def refused(self) -> dict[str, int]:
-        """How many transforms were not taken, by reason."""
+        """Return how many transforms were not taken, by reason."""
         return dict(self._sieve.refused)
 
     def close(self) -> None:
@@ -78,21 +78,23 @@ class Transforms:
             self._parent.destroy_service(service)
         self._node.destroy_node()
 
-    def base_from_cam(self, image_frame: str, time_ns: int, wait_s: float | None) -> pycolmap.Rigid3d | Missing:
-        """The camera on the robot when the image was taken: the parameter if given, else TF."""
+    def base_from_cam(
+        self, image_frame: str, time_ns: int, wait_s: float | None
+    ) -> pycolmap.Rigid3d | MissingTransform:
+        """Return the camera on the robot when the image was taken: the parameter if given, else TF."""
         if self._config.base_from_camera:
             return parse_rigid(self._config.base_from_camera)
         camera_frame = self._config.camera_frame or image_frame.removeprefix("/")  # as tf2 names frames
         return self._lookup(self._config.base_frame, camera_frame, time_ns, wait_s)
 
-    def odometry(self, time_ns: int, wait_s: float | None) -> Odometry | Missing:
-        """The odometry at a time."""
+    def odometry(self, time_ns: int, wait_s: float | None) -> Odometry | MissingTransform:
+        """Return the odometry at a time."""
         found = self._odom_from_base(time_ns, wait_s)
-        return found if isinstance(found, Missing) else self._odometer.read_at(time_ns, found)
+        return found if isinstance(found, MissingTransform) else self._odometer.read_at(time_ns, found)
 
     def latest_odometry(self, time_ns: int) -> Odometry | None:
-        """The newest odometry there is, without a wait, taken for that of a time it has not reached."""
-        found = known(self._odom_from_base(0, None))
+        """Return the newest odometry there is, without a wait, taken for that of a time it has not reached."""
+        found = or_none(self._odom_from_base(0, None))
         return None if found is None else self._odometer.read_at(time_ns, found)
 
     def broadcast(self, map_from_child: pycolmap.Rigid3d, child: str, time_ns: int) -> None:
@@ -108,10 +110,12 @@ class Transforms:
         self._msg.header.stamp = time_msg(time_ns)
         self._broadcaster.sendTransform(self._msg)
 
-    def _odom_from_base(self, time_ns: int, wait_s: float | None) -> pycolmap.Rigid3d | Missing:
+    def _odom_from_base(self, time_ns: int, wait_s: float | None) -> pycolmap.Rigid3d | MissingTransform:
         return self._lookup(self._config.odom_frame, self._config.base_frame, time_ns, wait_s)
 
-    def _lookup(self, target: str, source: str, time_ns: int, wait_s: float | None) -> pycolmap.Rigid3d | Missing:
+    def _lookup(
+        self, target: str, source: str, time_ns: int, wait_s: float | None
+    ) -> pycolmap.Rigid3d | MissingTransform:
         if complaint := self.state().complaint:  # what the buffer holds is as old as the complaint
             return self._missing(target, source, complaint, wait_s)
         try:
@@ -122,23 +126,26 @@ class Transforms:
         except (tf2_ros.TransformException, ValueError) as error:
             return self._missing(target, source, str(error), wait_s)
 
-    def _missing(self, target: str, source: str, why: str, wait_s: float | None) -> Missing:
+    def _missing(self, target: str, source: str, why: str, wait_s: float | None) -> MissingTransform:
         if wait_s is not None:  # an image goes without its transform
             self.failures.count(f"{target} <- {source}")
-        return Missing(f"no transform {target} <- {source}: {why}")
+        return MissingTransform(f"no transform {target} <- {source}: {why}")
 
     def _on_error(self, error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
         self._node.get_logger().error(text, throttle_duration_sec=LOG_EVERY_S)
 
 
-def known(found: pycolmap.Rigid3d | Missing) -> pycolmap.Rigid3d | None:
-    """The transform, None if it is missing."""
-    return None if isinstance(found, Missing) else found
+def or_none(found: pycolmap.Rigid3d | MissingTransform) -> pycolmap.Rigid3d | None:
+    """Return the transform, None if it is missing."""
+    return None if isinstance(found, MissingTransform) else found
 
 
-def remapped_as(node: Node) -> list[str]:
-    """The command line of a node `<name>_tf` in the place of `node`: rules that name `node` would not hold for it."""
+def remap_arguments(node: Node) -> list[str]:
+    """Return the command line of a node `<name>_tf` in the place of `node`.
+
+    Rules that name `node` would not hold for it.
+    """
     places = {"__node": f"{node.get_name()}_tf", "__ns": node.get_namespace()}
     places |= {topic: node.resolve_topic_name(topic) for topic in ("/tf", "/tf_static")}
     return ["--ros-args", *(word for name, place in places.items() for word in ("-r", f"{name}:={place}"))]

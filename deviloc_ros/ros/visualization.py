@@ -1,4 +1,4 @@
-"""What RViz and Foxglove show of the map and of the last image; each topic is filled only when someone subscribes."""
+"""Publish what RViz and Foxglove show of the map and of the last image; each topic only when someone subscribes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.io.match_pictures import best_reference, draw_matches
 from deviloc_ros.maps.store import Map
 from deviloc_ros.ros.conversions import byte_array, image_msg, time_msg
-from deviloc_ros.ros.endpoints import Endpoints, latched
+from deviloc_ros.ros.endpoints import Endpoints, latched_qos
 from deviloc_ros.types import Evidence
 
 FRUSTUM_DEPTH_M = 0.15
@@ -27,16 +27,16 @@ KEYFRAME_COLOR, CANDIDATE_COLOR = ColorRGBA(r=0.3, g=0.6, b=1.0, a=0.6), ColorRG
 
 
 class Visualization:
-    """Topics to look at. The map's are latched, the last image's are volatile."""
+    """Offer topics to look at. The map's are latched, the last image's are volatile."""
 
     def __init__(self, node: LifecycleNode, endpoints: Endpoints, reference_map: Map, map_frame: str) -> None:
         self._frame = map_frame
         self._log = node.get_logger()
         self._now: Callable[[], int] = lambda: node.get_clock().now().nanoseconds
-        self._candidates = endpoints.publisher(Marker, "~/candidates", QoSProfile(depth=1))
-        self._matches = endpoints.publisher(Image, "~/matches", QoSProfile(depth=1))
-        self._keyframes = endpoints.on_demand(Marker, "~/keyframes", latched(), self._send_keyframes)
-        self._landmarks = endpoints.on_demand(PointCloud2, "~/landmarks", latched(), self._send_landmarks)
+        self._candidates = endpoints.open_publisher(Marker, "~/candidates", QoSProfile(depth=1))
+        self._matches = endpoints.open_publisher(Image, "~/matches", QoSProfile(depth=1))
+        self._keyframes = endpoints.open_on_demand(Marker, "~/keyframes", latched_qos(), self._send_keyframes)
+        self._landmarks = endpoints.open_on_demand(PointCloud2, "~/landmarks", latched_qos(), self._send_landmarks)
         self.show_map(reference_map)
 
     def show_map(self, reference_map: Map) -> None:
@@ -61,14 +61,14 @@ class Visualization:
     def _show_candidates(self, header: Header, numbers: list[int]) -> None:
         if self._candidates.get_subscription_count():
             views = [self._map.records[number] for number in numbers]
-            lines = frusta((view.camera, view.cam_from_world) for view in views)
-            self._candidates.publish(lines_marker(header, lines, CANDIDATE_COLOR, 0.02))
+            lines = frustum_lines((view.camera, view.cam_from_world) for view in views)
+            self._candidates.publish(make_lines_marker(header, lines, CANDIDATE_COLOR, 0.02))
 
     def _send_keyframes(self) -> None:
         with self._for_people("keyframes"):
             header = Header(stamp=time_msg(self._now()), frame_id=self._frame)
-            lines = frusta((record.camera, record.cam_from_world) for record in self._map.records)
-            self._keyframes.publish(lines_marker(header, lines, KEYFRAME_COLOR, 0.005))
+            lines = frustum_lines((record.camera, record.cam_from_world) for record in self._map.records)
+            self._keyframes.publish(make_lines_marker(header, lines, KEYFRAME_COLOR, 0.005))
 
     def _send_landmarks(self) -> None:
         with self._for_people("landmarks"):
@@ -84,19 +84,21 @@ class Visualization:
             self._log.error(f"~/{topic} not shown: {error}", throttle_duration_sec=5.0)
 
 
-def frusta(cameras: Iterable[tuple[Camera, pycolmap.Rigid3d]]) -> NDArray:
-    """(N, 3) ends of line segments, two by two: eight for each camera."""
-    parts = [frustum(camera) @ rigid.rotation.matrix().T + rigid.translation for camera, rigid in inverted(cameras)]
+def frustum_lines(cameras: Iterable[tuple[Camera, pycolmap.Rigid3d]]) -> NDArray:
+    """Return (N, 3) ends of line segments, two by two: eight for each camera."""
+    parts = [
+        frustum_edges(camera) @ rigid.rotation.matrix().T + rigid.translation for camera, rigid in invert_poses(cameras)
+    ]
     return np.concatenate(parts) if parts else np.zeros((0, 3))
 
 
-def inverted(cameras: Iterable[tuple[Camera, pycolmap.Rigid3d]]) -> Iterable[tuple[Camera, pycolmap.Rigid3d]]:
-    """With world_from_cam in the place of cam_from_world."""
+def invert_poses(cameras: Iterable[tuple[Camera, pycolmap.Rigid3d]]) -> Iterable[tuple[Camera, pycolmap.Rigid3d]]:
+    """Yield cameras with world_from_cam in the place of cam_from_world."""
     return ((camera, cam_from_world.inverse()) for camera, cam_from_world in cameras)
 
 
-def frustum(camera: Camera) -> NDArray:
-    """(16, 3) ends of the eight edges of what a camera sees, in its own frame."""
+def frustum_edges(camera: Camera) -> NDArray:
+    """Return (16, 3) ends of the eight edges of what a camera sees, in its own frame."""
     width, height = camera.width - 1, camera.height - 1
     corners = FRUSTUM_DEPTH_M * camera.rays(np.array([[0, 0], [width, 0], [width, height], [0, height]], float))
     centre = np.zeros(3)
@@ -104,8 +106,8 @@ def frustum(camera: Camera) -> NDArray:
     return np.array(edges)
 
 
-def lines_marker(header: Header, ends: NDArray, color: ColorRGBA, width_m: float) -> Marker:
-    """One marker for all lines: RViz becomes slow with thousands of markers."""
+def make_lines_marker(header: Header, ends: NDArray, color: ColorRGBA, width_m: float) -> Marker:
+    """Return one marker for all lines: RViz becomes slow with thousands of markers."""
     marker = Marker(header=header, ns="deviloc", type=Marker.LINE_LIST, color=color)
     marker.action = Marker.ADD if len(ends) else Marker.DELETE
     marker.pose.orientation.w = 1.0
@@ -115,7 +117,7 @@ def lines_marker(header: Header, ends: NDArray, color: ColorRGBA, width_m: float
 
 
 def cloud_msg(header: Header, points: NDArray) -> PointCloud2:
-    """(N, 3) points [m] as x, y, z."""
+    """Return (N, 3) points [m] as x, y, z."""
     data = byte_array(points.astype("<f4"))
     fields = [
         PointField(name=name, offset=4 * number, datatype=PointField.FLOAT32, count=1)

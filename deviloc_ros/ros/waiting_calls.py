@@ -1,4 +1,4 @@
-"""Calls of a service that wait for something to happen."""
+"""Let calls of a service wait for something to happen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_WAITING = 32  # rclpy looks at each call that waits whenever anything happen
 
 
 class WaitingCalls:
-    """Each waits for the next `answer`, but no longer than its own limit."""
+    """Wait for the next `answer`, each call no longer than its own limit."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -25,7 +25,7 @@ class WaitingCalls:
         return bool(self._waiting)
 
     async def wait(self, limit_s: float, give_up: Callable[[], str]) -> str:
-        """What `answer` was given, or `give_up` once time is up. In the executor's thread."""
+        """Return what `answer` was given, or `give_up` once time is up. In the executor's thread."""
         if len(self._waiting) >= MAX_WAITING:
             return f"{MAX_WAITING} calls wait already"
         future: Future[str] = Future(executor=self._node.executor)

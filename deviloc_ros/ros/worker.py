@@ -1,4 +1,4 @@
-"""Threads that nothing ends: one works on the newest item and never queues, one repeats a call. Nothing of ROS here."""
+"""Run threads that nothing ends: one works on the newest item and never queues, one repeats a call. Nothing of ROS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ThreadState:
-    """How a thread is. busy_s: how long it has been at one piece of work. failures: how often its work raised."""
+    """Say how a thread is. busy_s: how long it has been at one piece of work. failures: how often its work raised."""
 
     name: str
     is_alive: bool
@@ -27,7 +27,7 @@ class ThreadState:
 
     @property
     def complaint(self) -> str:
-        """What is wrong with the thread, empty if it works."""
+        """Return what is wrong with the thread, empty if it works."""
         if not self.is_alive:
             return f"thread {self.name!r} has ended"
         return f"thread {self.name!r} is stuck for {self.busy_s:.0f} s" if self.busy_s > STUCK_AFTER_S else ""
@@ -38,7 +38,7 @@ class ThreadState:
 
 
 class Pulse:
-    """Keeps whatever a thread's work raises inside, counts it, and knows how long the thread has been at work.
+    """Keep whatever a thread's work raises inside, count it, and know how long the thread has been at work.
 
     report: told of each exception; what it raises itself is counted, too, and goes to the log.
     """
@@ -99,7 +99,7 @@ def describe_failure(error: BaseException) -> str:
 
 
 class Mailbox(Generic[T]):
-    """Holds one item; a newer one replaces it."""
+    """Hold one item; a newer one replaces it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -107,7 +107,7 @@ class Mailbox(Generic[T]):
         self._closed = False
 
     def put(self, item: T) -> T | None:
-        """Leave an item. Gives back the one that it replaced, which nobody had taken."""
+        """Leave an item; return the one that it replaced, which nobody had taken."""
         with self._changed:
             replaced, self._item = self._item, item
             self._changed.notify()
@@ -128,7 +128,7 @@ class Mailbox(Generic[T]):
 
 
 class Worker(Generic[T]):
-    """A thread that handles the newest item handed to it. An exception is reported and the next item handled."""
+    """Run a thread that handles the newest item handed to it; an exception is reported and the next item handled."""
 
     def __init__(self, handle: Callable[[T], None], on_error: Callable[[T, BaseException], None]) -> None:
         self._handle = handle
@@ -138,8 +138,8 @@ class Worker(Generic[T]):
         self._thread = threading.Thread(target=self._run, name="localizer", daemon=True)
         self._thread.start()
 
-    def hand(self, item: T) -> T | None:
-        """Leave an item for the thread. Gives back the one that it replaced, which the thread had not begun."""
+    def hand_over(self, item: T) -> T | None:
+        """Leave an item for the thread; return the one that it replaced, which the thread had not begun."""
         return self._mailbox.put(item)
 
     def join(self) -> None:
@@ -160,7 +160,7 @@ class Worker(Generic[T]):
 
 
 class Repeater:
-    """A thread that calls something every `period_s` of wall time; calls that are late are not made up for.
+    """Run a thread that calls something every `period_s` of wall time; calls that are late are not made up for.
 
     A timer of rclpy would cost several times what it calls: the executor looks at all that a node has each time.
     """

@@ -1,4 +1,4 @@
-"""Something of the robot in view of its camera, noticed in matches that stay at one pixel while the poses move."""
+"""Notice something of the robot in view of its camera, by matches that stay at one pixel while the poses move."""
 
 from __future__ import annotations
 
@@ -31,11 +31,7 @@ MAX_SHARE = 0.7  # of what has texture: where all of it stays, it is the poses t
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BodyInView:
-    """What of the robot is in view.
-
-    hidden: by image name, (rows, columns) bool of cells that span the image, for images in which there is something.
-    judged: how many images were looked at.
-    """
+    """Say what of the robot is in view."""
 
     hidden: dict[str, NDArray]
     judged: int
@@ -144,7 +140,7 @@ def grown(cells: NDArray, by: int) -> NDArray:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Square cells over an image of `size` (w, h) px; shape: (rows, columns)."""
+    """Divide an image of `size` (w, h) px into square cells; shape: (rows, columns)."""
 
     size: tuple[int, int]
     shape: tuple[int, int]

@@ -1,7 +1,4 @@
-"""What may be wrong with poses that contradict the images: axes, mount, lens, a thing fixed in view. Each is tried.
-
-Every suspect is one change to all images alike. The matches, which do not depend on poses, tell whether it mends them.
-"""
+"""Explain poses that contradict the images by trying each suspect: axes, mount, lens, a thing fixed in view."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ Change = Callable[[PosedImage], PosedImage]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchedPair:
-    """Two images and the pixels, (N, 2) each, that show the same points."""
+    """Hold two images and the pixels, (N, 2) each, that show the same points."""
 
     a: PosedImage
     b: PosedImage
@@ -46,7 +43,7 @@ class MatchedPair:
     apart: int  # in the order of the images
     rays: tuple[NDArray, NDArray] | None = None  # of the pixels, once they were asked for
 
-    def changed(self, change: Change) -> MatchedPair:
+    def apply_change(self, change: Change) -> MatchedPair:
         """Return the same of changed images; rays, which take long, stay where the cameras do."""
         a, b = change(self.a), change(self.b)
         same_lenses = a.camera is self.a.camera and b.camera is self.b.camera
@@ -56,7 +53,7 @@ class MatchedPair:
         """Return the same with the rays of its pixels."""
         return replace(self, rays=(self.a.camera.rays(self.pixels_a), self.b.camera.rays(self.pixels_b)))
 
-    def thinned(self) -> MatchedPair:
+    def thin_matches(self) -> MatchedPair:
         """Return the same with a sample of the matches."""
         rows = np.linspace(0, len(self.pixels_a) - 1, min(len(self.pixels_a), MAX_MATCHES)).astype(int)
         return replace(self, pixels_a=self.pixels_a[rows], pixels_b=self.pixels_b[rows])
@@ -74,7 +71,7 @@ class MatchedPair:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """An explanation: what it says, and the error that it leaves [px]."""
+    """Hold an explanation: what it says, and the error that it leaves [px]."""
 
     words: str
     left_px: float
@@ -86,7 +83,7 @@ def explain_contradiction(pairs: list[MatchedPair], images: list[PosedImage]) ->
     Args:
         images: all, in order of the path where they were taken along one.
     """
-    some = [pair.thinned().with_rays() for pair in pairs[:: max(1, len(pairs) // MAX_PAIRS)]]
+    some = [pair.thin_matches().with_rays() for pair in pairs[:: max(1, len(pairs) // MAX_PAIRS)]]
     given_px = median_error_px(some)
     found = [s for s in suspects(some, images) if s.left_px < MENDS * given_px]
     if found:
@@ -102,10 +99,10 @@ def explain_contradiction(pairs: list[MatchedPair], images: list[PosedImage]) ->
 
 def suspects(pairs: list[MatchedPair], images: list[PosedImage]) -> Iterator[Suspect]:
     """Yield every explanation with the error that it leaves, the simple ones first."""
-    yield from fixed_in_view(pairs)
+    yield from find_fixed_in_view(pairs)
     yield from lens(pairs)
     yield from axes(pairs)
-    inverse_px = median_error_px([pair.changed(with_inverse_pose) for pair in pairs])
+    inverse_px = median_error_px([pair.apply_change(invert_pose) for pair in pairs])
     yield Suspect("the poses are the other way round: world in camera where camera in world was said", inverse_px)
     yield time_offset(pairs, images)
     yield focal_length(pairs)
@@ -117,7 +114,7 @@ def median_error_px(pairs: list[MatchedPair]) -> float:
     return float(np.median([np.median(pair.errors_px()) for pair in pairs])) if pairs else np.inf
 
 
-def fixed_in_view(pairs: list[MatchedPair]) -> Iterator[Suspect]:
+def find_fixed_in_view(pairs: list[MatchedPair]) -> Iterator[Suspect]:
     """Yield that something moves with the camera: a part of the robot, a caption, dirt on the lens."""
     shifts_px = [pair.shifts_px() for pair in pairs]
     everywhere = np.concatenate(shifts_px)
@@ -140,20 +137,20 @@ def fixed_in_view(pairs: list[MatchedPair]) -> Iterator[Suspect]:
 
 def lens(pairs: list[MatchedPair]) -> Iterator[Suspect]:
     """Yield that the images are rectified already, where the camera has a distortion."""
-    if any(without_distortion(pair.a.camera) != pair.a.camera for pair in pairs):
-        left_px = median_error_px([pair.changed(rectified) for pair in pairs])
+    if any(drop_distortion(pair.a.camera) != pair.a.camera for pair in pairs):
+        left_px = median_error_px([pair.apply_change(rectify) for pair in pairs])
         yield Suspect("the images have no distortion, are they rectified? --rectified, or a PINHOLE camera", left_px)
 
 
 def axes(pairs: list[MatchedPair]) -> Iterator[Suspect]:
     """Yield each way in which the axes of all cameras can be mistaken for others, the usual ones first."""
     for rotation in sorted(axis_rotations(), key=lambda r: not is_usual(r)):
-        left_px = median_error_px([pair.changed(turned_by(rotation)) for pair in pairs])
+        left_px = median_error_px([pair.apply_change(turn_by(rotation)) for pair in pairs])
         yield Suspect(name_axes(rotation), left_px)
 
 
 def is_usual(rotation: NDArray) -> bool:
-    """Whether it turns between two conventions that are in use."""
+    """Return whether it turns between two conventions that are in use."""
     return any(np.allclose(rotation, known) for known in (OPENGL, BODY, BODY.T))
 
 
@@ -201,7 +198,7 @@ def time_offset(pairs: list[MatchedPair], images: list[PosedImage]) -> Suspect:
 def error_at_another_moment_px(pairs: list[MatchedPair], images: list[PosedImage], share: float) -> float:
     """Return the median error with the poses of another moment."""
     shifted = {image.name: image for image in at_another_moment(images, share)}
-    return median_error_px([pair.changed(lambda image: shifted[image.name]) for pair in pairs])
+    return median_error_px([pair.apply_change(lambda image: shifted[image.name]) for pair in pairs])
 
 
 def at_another_moment(images: list[PosedImage], share: float) -> Iterator[PosedImage]:
@@ -215,7 +212,7 @@ def at_another_moment(images: list[PosedImage], share: float) -> Iterator[PosedI
 
 def focal_length(pairs: list[MatchedPair]) -> Suspect:
     """Return the focal length that fits best, as a factor."""
-    errors_px = [median_error_px([pair.changed(scaled_by(factor)) for pair in pairs]) for factor in FOCAL_FACTORS]
+    errors_px = [median_error_px([pair.apply_change(scale_by(factor)) for pair in pairs]) for factor in FOCAL_FACTORS]
     best = int(np.argmin(errors_px))
     words = (
         f"the focal length is {FOCAL_FACTORS[best]:.2f} times what the calibration says: is it of this camera and size?"
@@ -227,7 +224,7 @@ def mount(pairs: list[MatchedPair]) -> Suspect:
     """Return the common motion of all cameras on the robot that fits best; what nothing shows stays as it is."""
 
     def residuals(motion: NDArray) -> NDArray:
-        errors_px = np.concatenate([pair.changed(moved_by(motion)).errors_px() for pair in pairs])
+        errors_px = np.concatenate([pair.apply_change(move_by(motion)).errors_px() for pair in pairs])
         return np.concatenate([np.minimum(errors_px, 1e3), 0.1 * motion])
 
     motion = least_squares(
@@ -243,36 +240,36 @@ def mount(pairs: list[MatchedPair]) -> Suspect:
         f"the cameras sit otherwise than said, {' and '.join(parts) or 'a little'}: is the mount right (--extrinsic, "
         "TF), and are the poses those of the frame it starts from?"
     )
-    return Suspect(words, median_error_px([pair.changed(moved_by(motion)) for pair in pairs]))
+    return Suspect(words, median_error_px([pair.apply_change(move_by(motion)) for pair in pairs]))
 
 
-def with_inverse_pose(image: PosedImage) -> PosedImage:
+def invert_pose(image: PosedImage) -> PosedImage:
     """Return an image whose pose was written the other way round."""
     return replace(image, cam_from_world=image.cam_from_world.inverse())
 
 
-def turned_by(rotation: NDArray) -> Change:
+def turn_by(rotation: NDArray) -> Change:
     """Return the change to other axes of the camera."""
     new_from_cam = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), np.zeros(3))
     return lambda image: replace(image, cam_from_world=new_from_cam * image.cam_from_world)
 
 
-def moved_by(motion: NDArray) -> Change:
+def move_by(motion: NDArray) -> Change:
     """Return the change to another mount: (6,) shift, turn."""
     return lambda image: replace(image, cam_from_world=move_frame(motion, image.cam_from_world))
 
 
-def scaled_by(factor: float) -> Change:
+def scale_by(factor: float) -> Change:
     """Return the change to another focal length."""
     return lambda image: replace(image, camera=image.camera.scale_focal(factor))
 
 
-def rectified(image: PosedImage) -> PosedImage:
+def rectify(image: PosedImage) -> PosedImage:
     """Return an image as taken by a camera without distortion."""
-    return replace(image, camera=without_distortion(image.camera))
+    return replace(image, camera=drop_distortion(image.camera))
 
 
-def without_distortion(camera: Camera) -> Camera:
+def drop_distortion(camera: Camera) -> Camera:
     """Return the pinhole camera of the same focal lengths and principal point."""
     colmap = camera.colmap
     params = (colmap.focal_length_x, colmap.focal_length_y, colmap.principal_point_x, colmap.principal_point_y)

@@ -104,6 +104,7 @@ def meaningful_lines(data: bytes) -> Iterator[tuple[int, str]]:
 
 
 def decode_text(data: bytes) -> str:
+    """Decode a file's bytes, whatever is no UTF-8 replaced."""
     return data.decode(errors="replace")
 
 

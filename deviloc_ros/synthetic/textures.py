@@ -88,10 +88,12 @@ def draw_cells(rng: Generator, rows: int, columns: int, shift: float, gap_px: in
 
 
 def draw_bricks(rng: Generator) -> NDArray:
+    """Draw a wall of bricks, each row shifted by half a brick."""
     return draw_cells(rng, 16, 8, 0.5, int(rng.integers(2, 6)))
 
 
 def draw_tiles(rng: Generator) -> NDArray:
+    """Draw square tiles."""
     count = int(rng.choice([2, 4, 8]))
     return draw_cells(rng, count, count, 0.0, int(rng.integers(1, 6)))
 

@@ -1,4 +1,4 @@
-"""Places that look alike: two rooms of one furniture, a room and its mirror image, a corridor of equal doors."""
+"""Make places that look alike: two rooms of one furniture, a room and its mirror image, a corridor of equal doors."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ WIDTH_M, HEIGHT_M = 2.4, 2.6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Place:
-    """A scene in its own frame, which lies `offset_m` along x in the world."""
+class ScenePlace:
+    """Hold a scene in its own frame, which lies `offset_m` along x in the world."""
 
     scene: Scene
     offset_m: float
 
-    def in_place(self, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
-        """The pose of a camera in the frame of the scene."""
+    def to_place(self, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+        """Return the pose of a camera in the frame of the scene."""
         return cam_from_world * self._world_from_place
 
-    def in_world(self, cam_from_place: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
-        """The pose of a camera in the world."""
+    def to_world(self, cam_from_place: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+        """Return the pose of a camera in the world."""
         return cam_from_place * self._world_from_place.inverse()
 
     @property
@@ -43,25 +43,25 @@ class Place:
         return pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([self.offset_m, 0.0, 0.0]))
 
 
-def make_rooms_with_another_poster(seed: int) -> list[Place]:
-    """Two rooms of one furniture; on one wall hang different posters."""
+def make_rooms_with_another_poster(seed: int) -> list[ScenePlace]:
+    """Make two rooms of one furniture; on one wall hang different posters."""
     places = []
     for number in range(2):
         scene = make_furnished_room(seed)
         poster = Texture(textures.draw_poster(np.random.default_rng([seed, number])))
         hang_poster(scene, poster, share_along=0.85)
-        places.append(Place(scene, number * APART_M))
+        places.append(ScenePlace(scene, number * APART_M))
     return places
 
 
-def make_mirrored_rooms(seed: int) -> list[Place]:
-    """A room and its mirror image, as flats on two sides of a staircase are: pictures in it are not mirrored."""
+def make_mirrored_rooms(seed: int) -> list[ScenePlace]:
+    """Make a room and its mirror image, as flats on two sides of a staircase; pictures in it are not mirrored."""
     scene = make_furnished_room(seed)
-    return [Place(scene, 0.0), Place(mirror_scene(scene), APART_M + scene.free_high[0])]
+    return [ScenePlace(scene, 0.0), ScenePlace(mirror_scene(scene), APART_M + scene.free_high[0])]
 
 
 def make_furnished_room(seed: int) -> Scene:
-    """A room with cameras at the height of a robot's."""
+    """Make a room with cameras at the height of a robot's."""
     scene = make_room(np.random.default_rng(seed))
     scene.free_low[2] = scene.free_high[2] = EYE_M
     return scene
@@ -75,12 +75,12 @@ def hang_poster(scene: Scene, poster: Texture, share_along: float, size_m: Seque
 
 
 def wall_y(scene: Scene) -> float:
-    """Where the wall at the far end in y stands, by what margin `make_room` leaves before it."""
+    """Return where the wall at the far end in y stands, by the margin that `make_room` leaves before it."""
     return float(scene.free_high[1] + 0.3)
 
 
 def mirror_scene(scene: Scene) -> Scene:
-    """The scene with x turned round. Pictures stay readable."""
+    """Return the scene with x turned round. Pictures stay readable."""
     flip = np.array([-1.0, 1.0, 1.0])
     low, high = scene.free_low * flip, scene.free_high * flip
     twin = replace(scene, quads=[mirror_quad(quad, flip) for quad in scene.quads], light=scene.light * flip)
@@ -90,14 +90,14 @@ def mirror_scene(scene: Scene) -> Scene:
 
 
 def mirror_quad(quad: Quad, flip: NDArray) -> Quad:
-    """It begins at what was its other end, so that it still faces who looks at it."""
+    """Return a quad that begins at what was its other end, so that it still faces who looks at it."""
     return replace(
         quad, origin=(quad.origin + quad.edge_u) * flip, edge_u=-quad.edge_u * flip, edge_v=quad.edge_v * flip
     )
 
 
-def make_corridor(seed: int) -> Place:
-    """A corridor along x: door after door the same on both sides, its ends different, one notice in the middle."""
+def make_corridor(seed: int) -> ScenePlace:
+    """Make a corridor along x: the same doors on both sides, its ends different, one notice in the middle."""
     rng = np.random.default_rng(seed)
     palette = Palette(rng)
     length = MODULE_M * MODULES
@@ -115,11 +115,11 @@ def make_corridor(seed: int) -> Place:
         scene.add_quad(corner, WIDTH_M * right, -HEIGHT_M * Z, Surface(Texture(textures.draw_shapes(rng)), 2.5))
     notice = Surface(Texture(textures.draw_poster(rng)), 1.0)
     scene.add_quad((MODULE_M * 5 - 1.3, WIDTH_M - 0.02, 2.0), 1.0 * X, -1.0 * Z, notice, repeats=(1.0, 1.0))
-    return Place(scene, 0.0)
+    return ScenePlace(scene, 0.0)
 
 
 def add_corridor_shell(scene: Scene, rng: Generator, length: float) -> None:
-    """Floor, ceiling and walls whose pattern comes again with each module."""
+    """Add floor, ceiling and walls whose pattern comes again with each module."""
     floor, ceiling, wall = (
         Surface(Texture(maker(rng)), MODULE_M)
         for maker in (textures.draw_tiles, textures.draw_paint, textures.draw_noise)
@@ -131,7 +131,7 @@ def add_corridor_shell(scene: Scene, rng: Generator, length: float) -> None:
 
 
 def add_module(scene: Scene, module: int, side: int, door: Surface, things: list[Surface]) -> None:
-    """A door with its frame, its number plate and two things beside it, on the left wall (side 1) or the right."""
+    """Add a door with its frame, its number plate and two things beside it, on the left wall (side 1) or the right."""
     right = X if side else -X
     start = np.array([MODULE_M * module, WIDTH_M, 0.0]) if side else np.array([MODULE_M * (module + 1), 0.0, 0.0])
     inward = Y * (-1 if side else 1)
@@ -147,20 +147,22 @@ def add_module(scene: Scene, module: int, side: int, door: Surface, things: list
         scene.quads[number] = replace(scene.quads[number], texture_origin=(0.1 * (number - quads), 0.0))
 
 
-def drive_along(place: Place, start_m: float, step_m: float, count: int, sway: Generator) -> list[pycolmap.Rigid3d]:
-    """Poses in the world of a camera that is driven along a corridor, looking ahead and to the left."""
+def drive_along(
+    place: ScenePlace, start_m: float, step_m: float, count: int, sway: Generator
+) -> list[pycolmap.Rigid3d]:
+    """Return poses in the world of a camera that is driven along a corridor, looking ahead and to the left."""
     phase, poses = sway.uniform(0, 2 * np.pi, 2), []
     for number in range(count):
         x = start_m + number * step_m
         centre = np.array([x, 0.8 + 0.1 * np.sin(phase[0] + 0.3 * number), EYE_M])
         aim = centre + np.array([0.35 + 0.15 * np.sin(phase[1] + 0.25 * number), 1.0, 0.05])
-        poses.append(place.in_world(look_at(centre, aim)))
+        poses.append(place.to_world(look_at(centre, aim)))
     return poses
 
 
-def drive_around(place: Place, seed: int, count: int, span: float) -> list[pycolmap.Rigid3d]:
-    """Poses in the world along a smooth path through a room, looking at what hangs on the wall at the far end in y."""
+def drive_around(place: ScenePlace, seed: int, count: int, span: float) -> list[pycolmap.Rigid3d]:
+    """Return poses in the world along a smooth path through a room, looking at the wall at the far end in y."""
     scene = place.scene
     middle = (scene.free_low + scene.free_high) / 2
     target = middle + np.array([0, 0.6 * scene.free_high[1], 0])
-    return [place.in_world(pose) for pose in make_smooth_path(scene, np.random.default_rng(seed), count, target, span)]
+    return [place.to_world(pose) for pose in make_smooth_path(scene, np.random.default_rng(seed), count, target, span)]

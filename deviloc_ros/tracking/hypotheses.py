@@ -1,10 +1,4 @@
-"""Where the robot may be while nobody knows: places that look alike, carried along odometry until one is left. Pure.
-
-Each image is searched in the whole map and says which places it fits. A place that comes where odometry expects it is
-the same one, seen again. A place that an image does not fit, or fits clearly less than another, has lost that image;
-who has lost `confirmations` more of them than the best is given up. What several places fit equally well tells nothing
-between them, however often it is seen.
-"""
+"""Track where the robot may be while nobody knows: places that look alike, until odometry leaves one. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.tracking.fix import Fix, mahalanobis_distance, predict_fix
 from deviloc_ros.tracking.odometry import Odometry
-from deviloc_ros.tracking.sighting import Seen, Sighting, select_comparable
+from deviloc_ros.tracking.sighting import SeenPlace, Sighting, select_comparable
 
 MOST = 12  # places kept; an image names at most 9
 FAR = 1e6  # sigma: no pair
@@ -25,18 +19,15 @@ FAR = 1e6  # sigma: no pair
 
 @dataclass(slots=True, eq=False)
 class Hypothesis:
-    """A place where the robot may be.
+    """Hold a place where the robot may be."""
 
-    last: as it was seen last. images: how many fit it, and may be published. lost: how many fit another clearly better.
-    """
-
-    last: Seen
+    last: SeenPlace
     images: int
     lost: int
 
 
 class Hypotheses:
-    """Those that are left. Not thread-safe."""
+    """Hold those that are left. Not thread-safe."""
 
     def __init__(self) -> None:
         self.left: list[Hypothesis] = []
@@ -75,7 +66,7 @@ class Hypotheses:
         self.left.sort(key=lambda hypothesis: (hypothesis.lost, -hypothesis.last.support))
         del self.left[MOST:]
 
-    def decided(self, sighting: Sighting, config: TrackingConfig) -> Seen | None:
+    def decided(self, sighting: Sighting, config: TrackingConfig) -> SeenPlace | None:
         """Return the place that is the only one left and was confirmed, if this image of the whole map fits it."""
         if len(self.left) != 1 or not sighting.everywhere:
             return None
@@ -88,7 +79,7 @@ class Hypotheses:
         window_ns = config.confirmation_window_s * 1e9
         self.left = [h for h in self.left if 0 < stamp_ns - h.last.fix.stamp_ns <= window_ns]
 
-    def _assign(self, sighting: Sighting, config: TrackingConfig) -> dict[int, Seen]:
+    def _assign(self, sighting: Sighting, config: TrackingConfig) -> dict[int, SeenPlace]:
         """Return what was seen of each hypothesis, by its number: pairs as near to each other as can be."""
         if not self.left:
             return {}

@@ -1,4 +1,4 @@
-"""What one image says of where the robot is: every place that it fits, as fixes of the robot."""
+"""Say what one image tells of where the robot is: every place that it fits, as fixes of the robot."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ from deviloc_ros.types import Localized, Place, Result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """A place that an image fits.
-
-    support: the inliers it rests on. passes: whether its pose may be published. name: for people.
-    """
+class SeenPlace:
+    """Hold a place that an image fits."""
 
     fix: Fix
     support: int = 1
@@ -29,15 +26,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
-    """What one image says.
-
-    found: the places that it fits. expected_in_sight: the map's views should show the place where the robot was
-    expected, by geometry. everywhere: places were looked for in the whole map.
-    """
+    """Hold all places that one image fits."""
 
     stamp_ns: int
     odometry: Odometry | None
-    found: tuple[Seen, ...]
+    found: tuple[SeenPlace, ...]
     expected_in_sight: bool = True
     everywhere: bool = True
 
@@ -64,12 +57,12 @@ def make_sighting(
 
 def make_seen(
     place: Place, base_from_cam: pycolmap.Rigid3d, odometry: Odometry | None, stamp_ns: int, is_planar: bool
-) -> Seen:
+) -> SeenPlace:
     """Return the robot's pose, and its covariance, from that of its camera."""
     map_from_cam, cam_from_base = place.cam_from_world.inverse(), base_from_cam.inverse()
     covariance = move_covariance(map_from_cam, place.covariance, cam_from_base)
     fix = Fix(stamp_ns, map_from_cam * cam_from_base, covariance, odometry)
-    return Seen(flatten(fix) if is_planar else fix, place.inliers, place.passes, str(place))
+    return SeenPlace(flatten(fix) if is_planar else fix, place.inliers, place.passes, str(place))
 
 
 def with_odometry(sighting: Sighting, odometry: Odometry | None) -> Sighting:
@@ -78,7 +71,7 @@ def with_odometry(sighting: Sighting, odometry: Odometry | None) -> Sighting:
     return replace(sighting, odometry=odometry, found=found)
 
 
-def select_comparable(found: Sequence[Seen]) -> list[Seen]:
+def select_comparable(found: Sequence[SeenPlace]) -> list[SeenPlace]:
     """Return those that do not rest on clearly less than the best of them."""
     most = max((seen.support for seen in found), default=0)
     return [seen for seen in found if seen.support >= CLEAR_SHARE * most]

@@ -17,7 +17,7 @@ from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, largest_stds, mahalanobis_distance, map_from_odom, predict_fix
 from deviloc_ros.tracking.hypotheses import Hypotheses
 from deviloc_ros.tracking.odometry import CLOCK_JUMP_NS, Odometry
-from deviloc_ros.tracking.sighting import Seen, Sighting, select_comparable
+from deviloc_ros.tracking.sighting import SeenPlace, Sighting, select_comparable
 from deviloc_ros.types import Prior
 
 RIVALS_FROM_M = 2.0  # a prediction that is surer than this leaves no room for a second place
@@ -57,7 +57,7 @@ class Tracker:
             return ""
         if status is Status.AMBIGUOUS:
             return f"{status.sentence}: {self._rivals}"
-        return f"{status.sentence}, {self.count_agreeing} so far" if status is Status.UNCONFIRMED else status.sentence
+        return f"{status.sentence}, {self.agreeing_count} so far" if status is Status.UNCONFIRMED else status.sentence
 
     def reset(self) -> None:
         """Forget everything: the next frame searches the whole map."""
@@ -113,7 +113,7 @@ class Tracker:
 
     def observe(self, fix: Fix, now_ns: int) -> Status:
         """Believe a fix of which nothing else is known, keep it as a hypothesis, or refuse it."""
-        return self.judge(Sighting(fix.stamp_ns, fix.odometry, (Seen(fix),)), now_ns)[0]
+        return self.judge(Sighting(fix.stamp_ns, fix.odometry, (SeenPlace(fix),)), now_ns)[0]
 
     def judge(self, sighting: Sighting, now_ns: int) -> tuple[Status, Fix | None]:
         """Return what becomes of an image that fits at least one place, and the fix that is believed."""
@@ -129,7 +129,7 @@ class Tracker:
                 return self._judge_near(near, now_ns)
         return self._judge_far(sighting, now_ns, is_expected_elsewhere=expected is not None)
 
-    def _judge_near(self, near: list[Seen], now_ns: int) -> tuple[Status, Fix | None]:
+    def _judge_near(self, near: list[SeenPlace], now_ns: int) -> tuple[Status, Fix | None]:
         """Believe what was found where the robot is expected, unless there are several such places."""
         self._contradictions = 0
         if len(near) > 1:
@@ -165,7 +165,7 @@ class Tracker:
         self._contradictions = 0
 
     @property
-    def count_agreeing(self) -> int:
+    def agreeing_count(self) -> int:
         """Return how many fixes agree with each other but are not believed yet."""
         return self._hypotheses.images
 
@@ -201,7 +201,7 @@ class Tracker:
             self._map_from_odom = map_from_odom(fix)
 
 
-def select_expected(sighting: Sighting, expected: Fix, config: TrackingConfig) -> list[Seen]:
+def select_expected(sighting: Sighting, expected: Fix, config: TrackingConfig) -> list[SeenPlace]:
     """Return the places of an image where the robot is expected: one, or several that it may as well be at.
 
     Two places lie as near as makes no difference, or the nearer is so much likelier that it is the only one.

@@ -1,1 +1,1 @@
-"""A page to watch a robot: the map, the pose with its ellipsoid, the matches, the state and its reason."""
+"""Show a page to watch a robot: the map, the pose with its ellipsoid, the matches, the state and its reason."""

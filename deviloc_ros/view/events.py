@@ -1,4 +1,4 @@
-"""What the page shows of one image, as plain values for JSON."""
+"""Turn what the page shows of one image into plain values for JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ CIRCLE_POINTS = 24
 STATUS_KEYS = ("reason", "detail", "inliers", "references", "latency_ms.stamp_to_result")
 
 
-def event_of_step(step: Step, state: str, pixels: NDArray | None, reference_map: Map, axis_m: float) -> dict[str, Any]:
+def event_from_step(
+    step: Step, state: str, pixels: NDArray | None, reference_map: Map, axis_m: float
+) -> dict[str, Any]:
     """Return what became of one image.
 
     Args:
@@ -41,13 +43,13 @@ def event_of_step(step: Step, state: str, pixels: NDArray | None, reference_map:
         "latency_ms": round(sum(step.stages_ms.values())),
     }
     if pixels is not None:
-        event["picture"] = jpeg_uri(draw_best_match(pixels, step.evidence, reference_map.view_named))
+        event["picture"] = small_jpeg_uri(draw_best_match(pixels, step.evidence, reference_map.view_named))
     if step.fix is not None:
-        event |= event_of_pose(step.fix.map_from_base, step.fix.covariance, axis_m)
+        event |= pose_to_event(step.fix.map_from_base, step.fix.covariance, axis_m)
     return event
 
 
-def event_of_status(values: dict[str, str], time_ns: int) -> dict[str, Any]:
+def event_from_status(values: dict[str, str], time_ns: int) -> dict[str, Any]:
     """Return the same from the values of a node's ~/status."""
     word = values.get("reason", "")
     known = word.upper() in Status.__members__
@@ -61,19 +63,21 @@ def event_of_status(values: dict[str, str], time_ns: int) -> dict[str, Any]:
     }
 
 
-def event_of_pose(map_from_base: pycolmap.Rigid3d, covariance: NDArray, axis_m: float) -> dict[str, Any]:
+def pose_to_event(map_from_base: pycolmap.Rigid3d, covariance: NDArray, axis_m: float) -> dict[str, Any]:
     """Return the robot's place, its axes and the 3-sigma ellipsoid of its position [mm], and how sure they are."""
     tips = transform_points(map_from_base, axis_m * np.eye(3))
     std_m, std_deg = largest_stds(covariance)
     return {
         "position": to_millimetres(map_from_base.translation[None]),
         "axes": [to_millimetres(np.stack([map_from_base.translation, tip])) for tip in tips],
-        "ellipsoid": [to_millimetres(circle) for circle in ellipsoid(map_from_base.translation, covariance[:3, :3])],
+        "ellipsoid": [
+            to_millimetres(circle) for circle in draw_ellipsoid(map_from_base.translation, covariance[:3, :3])
+        ],
         "std": f"{100 * std_m:.2f} cm, {std_deg:.2f} deg",
     }
 
 
-def ellipsoid(centre: NDArray, covariance: NDArray) -> list[NDArray]:
+def draw_ellipsoid(centre: NDArray, covariance: NDArray) -> list[NDArray]:
     """Return three closed lines (N, 3) [m] on the ellipsoid of ELLIPSOID_STDS standard deviations."""
     variances, axes = np.linalg.eigh(covariance)
     half_axes = ELLIPSOID_STDS * np.sqrt(np.maximum(variances, 0)) * axes
@@ -82,7 +86,7 @@ def ellipsoid(centre: NDArray, covariance: NDArray) -> list[NDArray]:
     return [centre + np.cos(angle) * half_axes[:, a] + np.sin(angle) * half_axes[:, b] for a, b in pairs]
 
 
-def jpeg_uri(pixels: NDArray) -> str:
+def small_jpeg_uri(pixels: NDArray) -> str:
     """Return a picture as a data URI, no side longer than PICTURE_SIDE_PX."""
     shrink = min(1.0, PICTURE_SIDE_PX / max(pixels.shape[:2]))
     small = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""The page: one file that asks nothing of the network but, live, the events of its own server."""
+"""Make the page: one file that asks nothing of the network but, live, the events of its own server."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from deviloc_ros.evaluation.report.trajectories import outline_map
 from deviloc_ros.maps.store import Map
 
 
-def map_scene(reference_map: Map) -> dict[str, Any]:
+def make_map_scene(reference_map: Map) -> dict[str, Any]:
     """Return the map as `space.js` draws it: landmarks and keyframes [mm] about `middle` [mm]."""
     return json.loads(make_scene([], outline_map(reference_map)))
 
 
-def view_page(reference_map: Map, drawn: dict[str, Any], events: Sequence[dict[str, Any]], *, live: bool) -> str:
+def make_view_page(reference_map: Map, drawn: dict[str, Any], events: Sequence[dict[str, Any]], *, live: bool) -> str:
     """Return the page of a map and of what became of the images so far.
 
     Args:

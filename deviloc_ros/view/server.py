@@ -1,4 +1,4 @@
-"""Serves the page and its events to browsers on this machine."""
+"""Serve the page and its events to browsers on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PULSE_S = 5.0  # a comment in the stream, so that a browser that is gone is noti
 
 
 class Broadcast:
-    """Hands each event to every browser that listens, and keeps the last ones. Thread-safe."""
+    """Hand each event to every browser that listens, and keep the last ones. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -51,8 +51,8 @@ class Broadcast:
             self._listeners.remove(waiting)
 
 
-class Server:
-    """Answers on the loopback interface alone, from construction to `close`.
+class PageServer:
+    """Answer on the loopback interface alone, from construction to `close`.
 
     page: makes the page with the events so far. port: 0 takes a free one.
 

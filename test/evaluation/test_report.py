@@ -12,7 +12,13 @@ from ros.stand_in import StandInLocalizer
 from deviloc_ros.bags.bag_plan import TruthSource, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.evaluation.recordings.bag_run import Plan, about_localizer, conclude, run_offline, truth_of_images
+from deviloc_ros.evaluation.recordings.bag_run import (
+    EvaluationPlan,
+    describe_localizer,
+    read_truth,
+    run_offline,
+    summarize_run,
+)
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report.gallery import make_gallery
 from deviloc_ros.evaluation.report.page import make_comparison, make_report
@@ -24,13 +30,17 @@ from deviloc_ros.evaluation.report.trajectories import MapOutline, outline_map
 def made(tmp_path_factory) -> tuple[Run, str]:
     """A run with a stretch of lost images and a jump, and its page."""
     bag = drive(tmp_path_factory.mktemp("bag") / "bag", (*range(10, 20), 40, 41, 42, 43), lost=(5, 6))
-    plan = Plan(truth=TruthSource(topic=TRUTH))
+    plan = EvaluationPlan(truth=TruthSource(topic=TRUTH))
     localizer = StandInLocalizer()
     with Recording(bag) as recording:
         topics, contents = read_all(recording, plan)
         estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())[0]
-        about = {"mode": "offline", "sampling": plan.sampling, **about_localizer(localizer, TrackingConfig())}
-        run = conclude(recording, contents, plan, truth_of_images(recording, topics, contents, plan), estimates, about)
+        about = {
+            "mode": "offline",
+            "sampling": plan.describe_sampling,
+            **describe_localizer(localizer, TrackingConfig()),
+        }
+        run = summarize_run(recording, contents, plan, read_truth(recording, topics, contents, plan), estimates, about)
         pictures = list(make_gallery(recording, topics, contents, run.frames, localizer))
     return run, make_report(run, outline_map(localizer.map), pictures)
 

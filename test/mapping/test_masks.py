@@ -92,8 +92,8 @@ def test_commands_name_the_mask_and_the_image(room, room_folder, tmp_path, capsy
 
 def write_model(room, folder) -> str:
     """The room's images as a COLMAP model without points."""
-    from deviloc_ros.sources.colmap import reconstruction_of
+    from deviloc_ros.sources.colmap import build_reconstruction
 
     folder.mkdir()
-    reconstruction_of(room.images).write_text(str(folder))
+    build_reconstruction(room.images).write_text(str(folder))
     return str(folder)

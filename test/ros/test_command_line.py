@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from deviloc_ros.ros import command_line
-from deviloc_ros.ros.command_line import check_command_line, missing_ros, own_words
+from deviloc_ros.ros.command_line import check_command_line, explain_missing_ros, select_own_words
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from deviloc_ros.ros.command_line import check_command_line, missing_ros, own_wo
     ],
 )
 def test_what_is_ros_s_own_is_left_to_it(arguments, own):
-    assert own_words(arguments) == own
+    assert select_own_words(arguments) == own
 
 
 def test_launch_files_and_users_arguments_pass():
@@ -48,4 +48,4 @@ def test_a_machine_without_a_fit_ros_is_told_what_helps(absent, word, monkeypatc
     find = importlib.util.find_spec
     monkeypatch.setattr(command_line, "find_spec", lambda name: None if name == absent else find("sys"))
     monkeypatch.setenv("ROS_DISTRO", "humble")
-    assert word in missing_ros()
+    assert word in explain_missing_ros()

@@ -22,9 +22,9 @@ from deviloc_ros.ros.conversions import (
     pixels_from_msg,
     pose_msg,
     pose_with_covariance_msg,
+    read_serialized_stamp,
     rigid_from_msg,
     stamp_ns,
-    stamp_of_serialized,
     time_msg,
     transform_msg,
 )
@@ -60,8 +60,8 @@ def transform() -> pycolmap.Rigid3d:
 def test_the_stamp_is_read_off_the_bytes(kind):
     msg = kind()
     msg.header.stamp, msg.header.frame_id = time_msg(1_700_000_000_123_456_789), "camera"
-    assert stamp_of_serialized(serialize_message(msg)) == 1_700_000_000_123_456_789
-    assert stamp_of_serialized(bytes.fromhex("000000000000000200000003")) == 2_000_000_003  # big-endian
+    assert read_serialized_stamp(serialize_message(msg)) == 1_700_000_000_123_456_789
+    assert read_serialized_stamp(bytes.fromhex("000000000000000200000003")) == 2_000_000_003  # big-endian
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,15 @@ pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from deviloc_ros.ros.diagnostics import Health, Rates, Tally, diagnostics_msg, image_status_msg, judged, tally_values
+from deviloc_ros.ros.diagnostics import (
+    Health,
+    Rates,
+    Tally,
+    diagnostics_msg,
+    image_status_msg,
+    judge_health,
+    tally_values,
+)
 from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
@@ -65,7 +73,7 @@ FAILED = Step(5, Status.FEW_INLIERS, "too few inliers: 7 of at least 30")
     ],
 )
 def test_level_and_message_name_the_first_thing_wrong(health, level, says):
-    assert judged(health)[0] == level and says in judged(health)[1]
+    assert judge_health(health)[0] == level and says in judge_health(health)[1]
 
 
 def test_the_message_holds_the_last_image_and_the_hardware():
@@ -109,7 +117,7 @@ def test_what_is_known_of_missing_images_is_said_before_qos():
     health = Health(
         "active", silent_s=9, image_topic="/image", missing_images="nobody", incompatible_qos=("x offers y",)
     )
-    assert judged(health) == (ERROR, "no image on /image for 9 s: nobody; x offers y")
+    assert judge_health(health) == (ERROR, "no image on /image for 9 s: nobody; x offers y")
 
 
 def test_nodes_of_the_same_name_are_a_warning_beside_whatever_is_said():

@@ -6,7 +6,7 @@ pytest.importorskip("rclpy")
 
 from rclpy.node import Node
 
-from deviloc_ros.ros.parameter_files import use_sim_time_in
+from deviloc_ros.ros.parameter_files import read_use_sim_time
 
 PLACES = [
     "/**",
@@ -48,7 +48,7 @@ def test_places_mean_the_nodes_that_they_mean_to_rclpy(ros, tmp_path, namespace)
     for number, place in enumerate(PLACES):
         file = tmp_path / f"{number}.yaml"
         file.write_text(said((place, "true")))
-        assert use_sim_time_in(file, node) == rclpy_says(file, namespace), place
+        assert read_use_sim_time(file, node) == rclpy_says(file, namespace), place
 
 
 @pytest.mark.ros
@@ -65,7 +65,7 @@ def test_places_mean_the_nodes_that_they_mean_to_rclpy(ros, tmp_path, namespace)
 def test_of_several_places_the_last_counts(ros, tmp_path, content):
     file = tmp_path / "params.yaml"
     file.write_text(content)
-    assert use_sim_time_in(file, "/deviloc") == rclpy_says(file, "/")
+    assert read_use_sim_time(file, "/deviloc") == rclpy_says(file, "/")
 
 
 @pytest.mark.parametrize("value", ["1", "'true'", "maybe"])
@@ -73,11 +73,11 @@ def test_what_is_neither_true_nor_false_is_refused_with_the_file(tmp_path, value
     file = tmp_path / "params.yaml"
     file.write_text(said(("/**", value)))
     with pytest.raises(ValueError, match=r"params\.yaml: use_sim_time must be true or false"):
-        use_sim_time_in(file, "/deviloc")
+        read_use_sim_time(file, "/deviloc")
 
 
 def test_a_file_that_is_no_yaml_is_named(tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text("/**: [")
     with pytest.raises(ValueError, match=r"params\.yaml"):
-        use_sim_time_in(file, "/deviloc")
+        read_use_sim_time(file, "/deviloc")

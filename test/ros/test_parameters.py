@@ -18,9 +18,9 @@ from deviloc_ros.ros.parameters import (
     Parameters,
     all_fields,
     all_parameters,
-    changed,
-    markdown,
-    part_of,
+    change_parameters,
+    find_part,
+    make_parameters_page,
 )
 
 pytestmark = pytest.mark.ros
@@ -63,12 +63,12 @@ def test_ranges_and_rules_are_described(node):
 
 
 def test_dotted_names_find_their_config():
-    assert [part_of(name) for name in ("map_path", "tracking.smoothing_s", "pose.min_inliers")] == [
+    assert [find_part(name) for name in ("map_path", "tracking.smoothing_s", "pose.min_inliers")] == [
         "node",
         "tracking",
         "localizer",
     ]
-    values = changed(Parameters(), {"tf_mode": "none", "tracking.smoothing_s": 1.0, "pose.min_inliers": 40})
+    values = change_parameters(Parameters(), {"tf_mode": "none", "tracking.smoothing_s": 1.0, "pose.min_inliers": 40})
     assert (values.node.tf_mode, values.tracking.smoothing_s, values.localizer.pose.min_inliers) == ("none", 1.0, 40)
 
 
@@ -144,7 +144,7 @@ def flat(tree: dict, prefix: str = "") -> dict:
 
 def test_the_documented_parameters_are_current():
     documented = (ROOT / "docs" / "parameters.md").read_text()
-    assert documented == markdown(), "run `python -m deviloc_ros.ros.parameters > docs/parameters.md`"
+    assert documented == make_parameters_page(), "run `python -m deviloc_ros.ros.parameters > docs/parameters.md`"
 
 
 def test_units_are_in_the_names_but_for_names_that_users_know_from_elsewhere():

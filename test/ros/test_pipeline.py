@@ -13,9 +13,9 @@ from sensor_msgs.msg import CameraInfo
 
 from deviloc_ros.geometry import move_covariance
 from deviloc_ros.ros.conversions import time_msg
-from deviloc_ros.ros.parameters import Parameters, changed
+from deviloc_ros.ros.parameters import Parameters, change_parameters
 from deviloc_ros.ros.pipeline import Pipeline
-from deviloc_ros.ros.transforms import Missing
+from deviloc_ros.ros.transforms import MissingTransform
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.odometry import Odometry
@@ -34,10 +34,10 @@ class StandInTransforms:
         self.known = known
 
     def base_from_cam(self, frame: str, time_ns: int, wait_s: float):
-        return self.known.get("camera", Missing("no transform base_link <- camera"))
+        return self.known.get("camera", MissingTransform("no transform base_link <- camera"))
 
     def odometry(self, time_ns: int, wait_s: float | None):
-        missing = Missing("no transform odom <- base_link")
+        missing = MissingTransform("no transform odom <- base_link")
         return self.known.get("odometry", missing) if wait_s is not None or self.known.get("early") else missing
 
 
@@ -46,7 +46,7 @@ class Bench:
 
     def __init__(self, transforms=None, **parameters) -> None:
         self.localizer = StandInLocalizer()
-        self.parameters = changed(Parameters(), {"tracking.confirmations": 1, **parameters})
+        self.parameters = change_parameters(Parameters(), {"tracking.confirmations": 1, **parameters})
         transforms = transforms or StandInTransforms(camera=BASE_FROM_CAM, odometry=ODOMETRY)
         follower = Follower(self.localizer, self.parameters.tracking)
         self.pipeline = Pipeline(follower, transforms, self.parameters, lambda: NOW_NS)

@@ -17,7 +17,7 @@ from tf2_ros import Buffer, StaticTransformBroadcaster, TransformBroadcaster
 from deviloc_ros.ros.conversions import transform_msg
 from deviloc_ros.ros.parameters import NodeConfig
 from deviloc_ros.ros.spinning_thread import ListeningThread
-from deviloc_ros.ros.transforms import Missing, Transforms
+from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.ros.worker import ThreadState
 
 pytestmark = pytest.mark.ros
@@ -38,7 +38,7 @@ def test_odometry_is_interpolated_at_the_stamp_and_the_mount_is_static(ros_node)
         moving.sendTransform([transform_msg(at(1.0), 10 * SECOND, "odom", "base_link")])
         moving.sendTransform([transform_msg(at(2.0), 11 * SECOND, "odom", "base_link")])
         found = (transforms.odometry(11 * SECOND, None), transforms.base_from_cam("camera", 5, None))
-        return not any(isinstance(each, Missing) for each in found)
+        return not any(isinstance(each, MissingTransform) for each in found)
 
     spin_until(ros_node, arrived)
     between = transforms.odometry(10 * SECOND + SECOND // 4, None)
@@ -55,11 +55,11 @@ def test_the_way_of_odometry_is_counted_between_images_too(ros_node):
     def arrived() -> bool:
         sent = [transform_msg(at(x / 10), 10 * SECOND + i * SECOND // 10, "odom", "base_link") for i, x in there]
         moving.sendTransform(sent)
-        return not isinstance(transforms.odometry(10 * SECOND, None), Missing)
+        return not isinstance(transforms.odometry(10 * SECOND, None), MissingTransform)
 
     there = list(enumerate(there_and_back))
     spin_until(ros_node, arrived)
-    wait_until(lambda: not isinstance(transforms._odom_from_base(12 * SECOND, None), Missing))
+    wait_until(lambda: not isinstance(transforms._odom_from_base(12 * SECOND, None), MissingTransform))
     back = transforms.odometry(12 * SECOND, None)
     assert np.allclose(back.odom_from_base.translation, 0.0) and back.travelled_m == pytest.approx(2.0)
     transforms.close()
@@ -69,7 +69,9 @@ def test_the_way_of_odometry_is_counted_between_images_too(ros_node):
 def test_what_is_missing_is_named_and_counted_once_waited_for(ros_node, wait_s):
     transforms = Transforms(ros_node, NodeConfig(camera_frame="front_optical"))
     asked = transforms.base_from_cam("camera", SECOND, None)
-    assert isinstance(asked, Missing) and "base_link <- front_optical" in asked.detail and not transforms.failures
+    assert (
+        isinstance(asked, MissingTransform) and "base_link <- front_optical" in asked.detail and not transforms.failures
+    )
     transforms.base_from_cam("camera", SECOND, wait_s)
     assert transforms.failures == {"base_link <- front_optical": 1}
     transforms.close()
@@ -84,7 +86,7 @@ def test_a_given_extrinsic_needs_no_tf(ros_node):
 def test_frames_of_images_may_begin_with_a_slash_as_they_did_in_ros_1(ros_node):
     transforms = Transforms(ros_node, NodeConfig())
     StaticTransformBroadcaster(ros_node).sendTransform(transform_msg(at(0.2), 0, "base_link", "camera"))
-    spin_until(ros_node, lambda: not isinstance(transforms.base_from_cam("camera", SECOND, None), Missing))
+    spin_until(ros_node, lambda: not isinstance(transforms.base_from_cam("camera", SECOND, None), MissingTransform))
     assert transforms.base_from_cam("/camera", SECOND, None).translation[0] == pytest.approx(0.2)
     transforms.close()
 
@@ -135,7 +137,7 @@ def test_it_ends_also_when_told_to_just_before_it_waits(ros_node, monkeypatch):
 def test_while_nobody_listens_nothing_is_looked_up_or_sent(ros_node, monkeypatch):
     transforms = Transforms(ros_node, NodeConfig())
     StaticTransformBroadcaster(ros_node).sendTransform(transform_msg(at(0.2), 0, "base_link", "camera"))
-    spin_until(ros_node, lambda: not isinstance(transforms.base_from_cam("camera", SECOND, None), Missing))
+    spin_until(ros_node, lambda: not isinstance(transforms.base_from_cam("camera", SECOND, None), MissingTransform))
     sent = []
     monkeypatch.setattr(transforms._broadcaster, "sendTransform", sent.append)
     transforms.broadcast(at(1.0), "odom", SECOND)

@@ -17,9 +17,9 @@ from visualization_msgs.msg import Marker
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.maps.manifest import MapError
-from deviloc_ros.ros.endpoints import latched
+from deviloc_ros.ros.endpoints import latched_qos
 from deviloc_ros.ros.node import DevilocNode
-from deviloc_ros.ros.visualization import best_reference, cloud_msg, draw_matches, frusta, lines_marker
+from deviloc_ros.ros.visualization import best_reference, cloud_msg, draw_matches, frustum_lines, make_lines_marker
 from deviloc_ros.types import Correspondences, Evidence
 
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
@@ -35,15 +35,17 @@ def seen(references: list[int], inlier: list[bool]) -> Evidence:
 
 def test_a_frustum_opens_where_its_camera_looks():
     moved = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0.0, 0.0, -5.0]))  # the camera is at z = 5
-    ends = frusta([(CAMERA, moved), (CAMERA, moved)])
+    ends = frustum_lines([(CAMERA, moved), (CAMERA, moved)])
     assert ends.shape == (32, 3)
     assert ends[:, 2].min() == pytest.approx(5.0) and ends[:, 2].max() == pytest.approx(5.15)
 
 
 def test_all_keyframes_are_one_marker_and_none_removes_it():
-    marker = lines_marker(Header(frame_id="map"), frusta([(CAMERA, pycolmap.Rigid3d())]), Marker().color, 0.01)
+    marker = make_lines_marker(
+        Header(frame_id="map"), frustum_lines([(CAMERA, pycolmap.Rigid3d())]), Marker().color, 0.01
+    )
     assert marker.type == Marker.LINE_LIST and len(marker.points) == 16 and marker.header.frame_id == "map"
-    assert lines_marker(Header(), frusta([]), Marker().color, 0.01).action == Marker.DELETE
+    assert make_lines_marker(Header(), frustum_lines([]), Marker().color, 0.01).action == Marker.DELETE
 
 
 def test_a_cloud_holds_its_points():
@@ -81,7 +83,7 @@ def test_a_map_whose_landmarks_are_lost_is_still_localized_in(ros_node, monkeypa
     monkeypatch.setattr(StandInMap, "landmarks", landmarks)
     node = DevilocNode(open_stand_in)
     assert node.start()
-    ros_node.create_subscription(PointCloud2, "/deviloc/landmarks", lambda msg: None, latched())
+    ros_node.create_subscription(PointCloud2, "/deviloc/landmarks", lambda msg: None, latched_qos())
     spin_until([node, ros_node], lambda: asked)
     node._session.take_map(open_stand_in(node._values))
     assert len(asked) == 2 and node._phase == "active"

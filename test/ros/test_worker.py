@@ -36,9 +36,9 @@ def test_the_worker_takes_the_newest_and_survives_errors():
         done.set()
 
     worker = Worker(handle, lambda _, error: errors.append(error))
-    worker.hand(1)
+    worker.hand_over(1)
     assert begun.wait(10)
-    assert worker.hand(2) is None and worker.hand(3) == 2
+    assert worker.hand_over(2) is None and worker.hand_over(3) == 2
     proceed.set()
     assert done.wait(10)
     worker.join()
@@ -92,9 +92,9 @@ def test_whatever_the_work_and_its_error_handler_raise_the_threads_go_on(error, 
             raise second
 
     worker = Worker(handle, report)
-    worker.hand(1)
+    worker.hand_over(1)
     wait_until(lambda: worker.state().failures > 0)
-    worker.hand(2)
+    worker.hand_over(2)
     assert done.wait(10)
     state = worker.state()
     assert state.is_alive and not state.complaint and state.failures == (1 if second is None else 2)
@@ -112,7 +112,7 @@ def test_a_thread_that_has_ended_or_is_stuck_is_told_so(monkeypatch):
     begun, proceed = threading.Event(), threading.Event()
     worker = Worker(lambda item: (begun.set(), proceed.wait(10))[0], lambda item, error: None)
     assert str(worker.state()) == "running"
-    worker.hand(1)
+    worker.hand_over(1)
     assert begun.wait(10)
     wait_until(lambda: "is stuck" in worker.state().complaint)
     proceed.set()

@@ -184,7 +184,7 @@ def test_a_glitch_does_not_move_the_robot(localized):
     assert observe(localized, 10.1, 8.0, 0.0) is Status.UNCONFIRMED
     assert close(localized.map_from_odom(round(10.1 * SECOND)), planar(1.0))
     assert observe(localized, 10.2, 1.0, 0.0) is Status.ACCEPTED
-    assert localized.count_agreeing == 0
+    assert localized.agreeing_count == 0
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.4])

@@ -13,7 +13,7 @@ from deviloc_ros.geometry import isotropic_covariance, translation_distance_m
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.odometry import Odometry, move_straight
-from deviloc_ros.tracking.sighting import Seen, Sighting
+from deviloc_ros.tracking.sighting import SeenPlace, Sighting
 from deviloc_ros.tracking.tracker import Tracker, TrackingState
 
 CONFIG = TrackingConfig()
@@ -45,7 +45,7 @@ class TwinWorld:
             is_weak = pose is not truth and number >= self.landmark_at
             if everywhere or self.is_reached(pose, prior):
                 support = int(self.rng.uniform(300, 1000) * (WEAK if is_weak else 1))
-                found.append(Seen(Fix(stamp_ns, pose, TIGHT, odometry), support, True, str(pose.translation)))
+                found.append(SeenPlace(Fix(stamp_ns, pose, TIGHT, odometry), support, True, str(pose.translation)))
         return Sighting(stamp_ns, odometry, tuple(found), True, everywhere)
 
     def is_reached(self, pose, prior) -> bool:
@@ -175,7 +175,7 @@ def test_a_far_place_overrules_odometry_only_where_the_place_expected_was_seen_t
     tracker.hint(Fix(PERIOD_NS, planar(0.0), isotropic_covariance(0.5, 0.2), odometry))
     for number in range(2, 10):
         x = 0.0 if number < 4 else 8.0
-        seen = Seen(Fix(number * PERIOD_NS, planar(x), TIGHT, odometry), 400)
+        seen = SeenPlace(Fix(number * PERIOD_NS, planar(x), TIGHT, odometry), 400)
         sighting = Sighting(number * PERIOD_NS, odometry, (seen,), expected_in_sight=in_sight)
         tracker.judge(sighting, number * PERIOD_NS)
     assert bool(tracker.last is not None and tracker.last.map_from_base.translation[0] > 4) is believed

@@ -16,9 +16,9 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Step
-from deviloc_ros.view.events import ellipsoid, event_of_status, event_of_step
-from deviloc_ros.view.page import map_scene, view_page
-from deviloc_ros.view.server import MAX_KEPT, MAX_WAITING, Broadcast, Server, next_message
+from deviloc_ros.view.events import draw_ellipsoid, event_from_status, event_from_step
+from deviloc_ros.view.page import make_map_scene, make_view_page
+from deviloc_ros.view.server import MAX_KEPT, MAX_WAITING, Broadcast, PageServer, next_message
 
 FIX = Fix(5, pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([1.0, 2.0, 3.0])), np.diag([1e-4, 4e-4, 9e-4, 1, 1, 1]))
 
@@ -33,7 +33,7 @@ def events_of(small_map, count=3):
     pixels = np.full((48, 64, 3), 90, np.uint8)
     given = Step(10**18 + 1, Status.ACCEPTED, fix=FIX)
     lost = Step(10**18 + 2, Status.FEW_INLIERS, "too few inliers: 7 </script> of 30")
-    return [event_of_step(step, "localized", pixels, small_map, 0.5) for step in (given, lost, given)[:count]]
+    return [event_from_step(step, "localized", pixels, small_map, 0.5) for step in (given, lost, given)[:count]]
 
 
 def test_a_step_says_where_the_robot_is_and_how_sure(small_map):
@@ -48,16 +48,16 @@ def test_the_ellipsoid_has_three_standard_deviations():
     rng = np.random.default_rng(0)
     root = rng.normal(size=(3, 3))
     covariance = root @ root.T
-    for circle in ellipsoid(FIX.map_from_base.translation, covariance):
+    for circle in draw_ellipsoid(FIX.map_from_base.translation, covariance):
         offset = circle - FIX.map_from_base.translation
         assert np.allclose(np.einsum("ni,ij,nj->n", offset, np.linalg.inv(covariance), offset), 9.0)
         assert np.allclose(circle[0], circle[-1])
 
 
 def test_the_words_of_another_version_of_the_node_are_shown_as_they_are():
-    assert event_of_status({"reason": "few_inliers"}, 7)["sentence"] == Status.FEW_INLIERS.sentence
-    assert event_of_status({"reason": "unheard_of"}, 7)["sentence"] == "unheard_of"
-    assert event_of_status({}, 7)["references"] == []
+    assert event_from_status({"reason": "few_inliers"}, 7)["sentence"] == Status.FEW_INLIERS.sentence
+    assert event_from_status({"reason": "unheard_of"}, 7)["sentence"] == "unheard_of"
+    assert event_from_status({}, 7)["references"] == []
 
 
 def test_who_listens_gets_the_newest_and_who_is_slow_misses_the_oldest():
@@ -79,7 +79,7 @@ def test_a_message_of_the_stream():
 
 
 def test_the_server_gives_the_page_and_then_events_as_they_come():
-    server = Server(lambda events: f"page of {len(events)}")
+    server = PageServer(lambda events: f"page of {len(events)}")
     try:
         server.events.send({"number": 1})
         host = server.url.removeprefix("http://").rstrip("/")
@@ -101,15 +101,15 @@ def test_the_server_gives_the_page_and_then_events_as_they_come():
 
 
 def test_the_page_needs_nothing_but_itself_and_no_text_becomes_code(small_map):
-    page = view_page(small_map, map_scene(small_map), events_of(small_map), live=False)
+    page = make_view_page(small_map, make_map_scene(small_map), events_of(small_map), live=False)
     assert_needs_nothing_but_itself(page, 1)
     assert page.count("</script>") == 1 and "connect-src 'none'" in page
-    assert "connect-src 'self'" in view_page(small_map, map_scene(small_map), [], live=True)
+    assert "connect-src 'self'" in make_view_page(small_map, make_map_scene(small_map), [], live=True)
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_draws_it(small_map, tmp_path, width):
-    page = view_page(small_map, map_scene(small_map), events_of(small_map), live=False)
+    page = make_view_page(small_map, make_map_scene(small_map), events_of(small_map), live=False)
     turned = assert_a_browser_draws_it(page, tmp_path, width, 0)
     assert turned["colours"] > 5 and len(set(turned["views"])) > 3
 
@@ -129,11 +129,11 @@ def test_a_recording_is_followed_image_by_image(tmp_path):
     from deviloc_ros.bags.bag_plan import read_all
     from deviloc_ros.bags.reader import Recording
     from deviloc_ros.config import TrackingConfig
-    from deviloc_ros.evaluation.recordings.bag_run import Plan, follow_images
+    from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, follow_images
 
     with Recording(drive(tmp_path / "bag")) as recording:
-        topics, contents = read_all(recording, Plan())
-        steps = list(follow_images(recording, topics, contents, Plan(), StandInLocalizer(), TrackingConfig()))
+        topics, contents = read_all(recording, EvaluationPlan())
+        steps = list(follow_images(recording, topics, contents, EvaluationPlan(), StandInLocalizer(), TrackingConfig()))
     states = [state for *_, state in steps]
     assert states[:3] == ["unlocalized", "unlocalized", "localized"] and len(steps) == 12
     assert all(pixels is not None for _, pixels, _, _ in steps)

@@ -1,4 +1,4 @@
-"""--mask: which pixels of images are used; and what is shown where something of the robot was noticed in view."""
+"""Define --mask, which pixels of images are used, and show where something of the robot was noticed in view."""
 
 from __future__ import annotations
 

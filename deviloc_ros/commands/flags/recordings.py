@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from deviloc_ros.commands.flags.common import add_every, parse_camera, parse_zero_or_more, step_of
 
 if TYPE_CHECKING:
-    from deviloc_ros.evaluation.recordings.bag_run import Plan
+    from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
 
 
 def add_truth(group: argparse._ArgumentGroup) -> None:
@@ -87,11 +87,11 @@ def add_real_time(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--running-node", action="store_true", help="to the node that runs; default: one is started")
 
 
-def read_plan(options: argparse.Namespace) -> Plan:
+def read_plan(options: argparse.Namespace) -> EvaluationPlan:
     """Return what the flags say; raise ValueError naming the flag."""
     from deviloc_ros.bags.bag_index import Rig
     from deviloc_ros.bags.bag_plan import TruthSource
-    from deviloc_ros.evaluation.recordings.bag_run import Plan
+    from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
     from deviloc_ros.evaluation.recordings.run_folder import read_run
     from deviloc_ros.messages.headers import parse_rigid
 
@@ -116,7 +116,7 @@ def read_plan(options: argparse.Namespace) -> Plan:
     only = None
     if options.images_of:
         only = frozenset(f.estimate.stamp_ns for f in read_run(options.images_of).frames if f.estimate.tried)
-    return Plan(
+    return EvaluationPlan(
         options.image_topic,
         options.camera_info_topic,
         rig,

@@ -119,10 +119,14 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
     )
     add_lens(group)
     group.add_argument(
-        "--keyframe-m", type=parse_zero_or_more, default=0.25, metavar="M", help="way from view to view (0.25)"
+        "--keyframe-m", type=parse_zero_or_more, default=0.25, metavar="M", help="way from view to view (%(default)s)"
     )
     group.add_argument(
-        "--keyframe-deg", type=parse_zero_or_more, default=10.0, metavar="DEG", help="or turn from view to view (10)"
+        "--keyframe-deg",
+        type=parse_zero_or_more,
+        default=10.0,
+        metavar="DEG",
+        help="or turn from view to view (%(default)s)",
     )
     group.add_argument("--keyframes", type=Path, metavar="DIR", help="keep the chosen images here")
 

@@ -9,7 +9,7 @@ import numpy as np
 from deviloc_ros.evaluation.maps import figures as figures
 from deviloc_ros.evaluation.maps.quality import MapQuality, ViewQuality, explain_outcome
 from deviloc_ros.evaluation.metrics import median_errors
-from deviloc_ros.evaluation.recordings.headline import NOTHING, length
+from deviloc_ros.evaluation.recordings.headline import NOTHING, format_length
 from deviloc_ros.evaluation.report.html import fill_page, make_cards, make_paragraph, make_section, make_table
 from deviloc_ros.evaluation.report.trajectories import outline_map
 from deviloc_ros.evaluation.versions import collect_versions
@@ -97,7 +97,11 @@ def map_headline(reference_map: Map, quality: MapQuality) -> Iterator[tuple[str,
     yield "hard places", str(len(quality.hard)), "bad" if quality.hard else "good"
     yield "wrong poses", str(wrong), "bad" if wrong else "good"
     position_m, rotation_deg = median_errors([view.outcome for view in views])
-    yield "median error", f"{length(position_m)}, {rotation_deg:.2f} deg" if np.isfinite(position_m) else NOTHING, ""
+    yield (
+        "median error",
+        f"{format_length(position_m)}, {rotation_deg:.2f} deg" if np.isfinite(position_m) else NOTHING,
+        "",
+    )
     yield "landmarks per view", f"{np.median([view.landmarks for view in views]):.0f} (median)", ""
     errors = np.concatenate([view.reprojection_px for view in views])
     yield "reprojection error", f"{np.median(errors):.2f} px (median)" if len(errors) else NOTHING, ""

@@ -1,4 +1,4 @@
-"""A part of the robot in view: at one place of every image, of the map and of the queries, whatever the camera does."""
+"""Put a part of the robot in view: at one place of every image, of the map and of the queries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLATE_GRAY = 110
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What of the robot is in view. every: of how many images one shows it. masked: it is said where."""
+    """Say what of the robot is in view. every: of how many images one shows it. masked: it is said where."""
 
     name: str
     textured: bool = True
@@ -65,14 +65,14 @@ def localize_with_body(
     case: Case, map_images: list[PosedImage], queries: list[PosedImage], config: Config, folder: Path
 ) -> list[QueryOutcome]:
     """Map and localize copies of the images that show the body."""
-    mapped, asked = (with_body(images, case, folder) for images in (map_images, queries))
+    mapped, asked = (add_body(images, case, folder) for images in (map_images, queries))
     build_map(mapped, folder / "map", config, quiet=True)
     localizer = Localizer(Map.open(folder / "map"), mask=asked[0].mask)
     results = [localizer.localize(read_gray(query.path), query.camera) for query in asked]
     return [compare_to_truth(q.name, result, q.cam_from_world) for q, result in zip(asked, results, strict=True)]
 
 
-def with_body(images: list[PosedImage], case: Case, folder: Path) -> list[PosedImage]:
+def add_body(images: list[PosedImage], case: Case, folder: Path) -> list[PosedImage]:
     """Write copies of the images, those that the case says with the body in view."""
     copies = []
     for number, image in enumerate(images):

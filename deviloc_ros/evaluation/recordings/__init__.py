@@ -1,1 +1,1 @@
-"""Recordings against a map: every image localized as the node would, scored, summed up."""
+"""Evaluate recordings against a map: every image localized as the node would, scored, summed up."""

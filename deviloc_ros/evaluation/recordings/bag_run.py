@@ -1,4 +1,4 @@
-"""One recording against one map: which images, which truth, what is said about it."""
+"""Evaluate one recording against one map: which images, which truth, what is said about it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.transforms import CIRCLE
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.config import TrackingConfig, to_dict
-from deviloc_ros.evaluation.recordings.frames import Estimate, score
+from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimates
 from deviloc_ros.evaluation.recordings.lens import choose_lens
-from deviloc_ros.evaluation.recordings.odometry import about_odometry, two_clocks
+from deviloc_ros.evaluation.recordings.odometry import detect_two_clocks, summarize_odometry
 from deviloc_ros.evaluation.recordings.offline import OfflineRun
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.evaluation.recordings.sampling import Sampled, all_of, every_kth, within_budget
+from deviloc_ros.evaluation.recordings.sampling import Sampled, take_every_kth, try_all, try_within_budget
 from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
 from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.imaging import Masks
@@ -49,11 +49,11 @@ ALIGNED = "all poses moved rigidly to fit the truth best (no scale): errors comm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan(ReadingPlan):
-    """What to do with a recording.
+class EvaluationPlan(ReadingPlan):
+    """Say what to do with a recording.
 
-    every: only each k-th image. budget_ms: simulate a machine that needs this long per image; 0: all are tried.
-    only: stamps [ns] of the images to try, None for all.
+    every: only each k-th image. budget_ms: simulate a machine that needs this long per image; 0: all are tried. only:
+    stamps [ns] of the images to try, None for all.
     """
 
     align: bool = False
@@ -63,7 +63,7 @@ class Plan(ReadingPlan):
 
     @property
     def sampling(self) -> str:
-        """In words."""
+        """Say in words which images are tried."""
         parts = ["every image" if self.every == 1 else f"every {self.every}th image"]
         if self.only is not None:
             parts = [f"the {len(self.only)} images that another run tried"]
@@ -72,22 +72,22 @@ class Plan(ReadingPlan):
         return ", ".join(parts)
 
 
-def images_of(recording: Recording, topics: Topics, plan: Plan, repeated: RepeatCounter) -> Sampled:
+def select_images(recording: Recording, topics: Topics, plan: EvaluationPlan, repeated: RepeatCounter) -> Sampled:
     """Yield the images that the plan lets through, with a bar of progress; `repeated` counts those that come again."""
     total = recording.count(topics.image)
     bar = tqdm(recording.messages((topics.image,)), total=total, unit="image", desc="localize", dynamic_ncols=True)
     images: Iterable[RecordedMessage] = repeated.first_only(bar)
     if plan.only is not None:
         images = (image for image in images if stamp_ns(image.message()) in plan.only)
-    images = every_kth(images, plan.every)
-    return within_budget(images, round(plan.budget_ms * 1e6)) if plan.budget_ms > 0 else all_of(images)
+    images = take_every_kth(images, plan.every)
+    return try_within_budget(images, round(plan.budget_ms * 1e6)) if plan.budget_ms > 0 else try_all(images)
 
 
 def run_offline(
     recording: Recording,
     topics: Topics,
     contents: Contents,
-    plan: Plan,
+    plan: EvaluationPlan,
     localizer: Localizer,
     tracking: TrackingConfig,
     masks: Masks | None = None,
@@ -100,9 +100,9 @@ def run_offline(
     warm_up(localizer)
     lens = choose_lens(recording, topics, contents, localizer)
     repeated = RepeatCounter()
-    estimates = OfflineRun(localizer, contents, tracking, masks).run(images_of(recording, topics, plan, repeated))
+    estimates = OfflineRun(localizer, contents, tracking, masks).run(select_images(recording, topics, plan, repeated))
     if not any(estimate.tried for estimate in estimates):
-        raise ValueError(f"{recording.path}: {none_tried(estimates, contents)}")
+        raise ValueError(f"{recording.path}: {explain_none_tried(estimates, contents)}")
     if repeated.count:
         log.warning("%s: %s", recording.path, repeated)
     about = {"mode": "offline", "sampling": plan.sampling, "lens": lens}
@@ -110,19 +110,24 @@ def run_offline(
 
 
 def follow_images(
-    recording: Recording, topics: Topics, contents: Contents, plan: Plan, localizer: Localizer, tracking: TrackingConfig
+    recording: Recording,
+    topics: Topics,
+    contents: Contents,
+    plan: EvaluationPlan,
+    localizer: Localizer,
+    tracking: TrackingConfig,
 ) -> Iterator[tuple[RecordedMessage, NDArray | None, Step, str]]:
     """Yield each image that is tried with its pixels, what the node would make of it, and the state it then is in."""
     warm_up(localizer)
     choose_lens(recording, topics, contents, localizer)
     run = OfflineRun(localizer, contents, tracking)
-    for image, tried in images_of(recording, topics, plan, RepeatCounter()):
+    for image, tried in select_images(recording, topics, plan, RepeatCounter()):
         if tried:
             pixels, step = run.follow(image)
             yield image, pixels, step, run.state_after(step)
 
 
-def none_tried(estimates: list[Estimate], contents: Contents) -> str:
+def explain_none_tried(estimates: list[Estimate], contents: Contents) -> str:
     """Return why not one image could be tried."""
     if not estimates:
         return "no image is left to try"
@@ -130,20 +135,20 @@ def none_tried(estimates: list[Estimate], contents: Contents) -> str:
     detail = next(e.detail for e in estimates if e.status == status)
     advice = ADVICE.get(status, "")
     if status is Status.NO_EXTRINSIC:
-        advice = two_clocks(contents, [e.stamp_ns for e in estimates]) or advice
+        advice = detect_two_clocks(contents, [e.stamp_ns for e in estimates]) or advice
         if CIRCLE in detail:
             advice = "who publishes one of them twice? A mount that is known can be given with --extrinsic"
     return f"no image could be tried; {count} of {len(estimates)}: {detail or status.sentence}. {advice}".rstrip(". ")
 
 
-def truth_of_images(recording: Recording, topics: Topics, contents: Contents, plan: Plan) -> Truth | None:
-    """What estimates are to be compared with, before there are any: a mistake is said before hours of work.
+def read_truth(recording: Recording, topics: Topics, contents: Contents, plan: EvaluationPlan) -> Truth | None:
+    """Return what estimates are to be compared with, before there are any: a mistake is said before hours of work.
 
     Raises:
         ValueError: it is not to be had, or none was named and `align` needs it.
     """
     needed = None if plan.truth.transform else 1  # transforms are looked up at every image
-    times_ns = list(islice(stamps_of(recording, topics.image), needed))
+    times_ns = list(islice(read_stamps(recording, topics.image), needed))
     if not times_ns:
         return None  # nothing to compare
     kind = recording.topics.get(plan.truth.topic, "")
@@ -153,24 +158,24 @@ def truth_of_images(recording: Recording, topics: Topics, contents: Contents, pl
     return truth
 
 
-def stamps_of(recording: Recording, topic: str) -> Iterator[int]:
-    """Times [ns] of a topic's messages with a header; damaged ones are named when they are tried."""
+def read_stamps(recording: Recording, topic: str) -> Iterator[int]:
+    """Yield the times [ns] of a topic's messages with a header; damaged ones are named when they are tried."""
     for recorded in recording.messages((topic,)):
         with suppress(ValueError):
             yield stamp_ns(recorded.message())
 
 
-def conclude(
+def summarize_run(
     recording: Recording,
     contents: Contents,
-    plan: Plan,
+    plan: EvaluationPlan,
     truth: Truth | None,
     estimates: list[Estimate],
     about: dict[str, Any],
 ) -> Run:
     """Score and sum up. `about` says how the estimates came to be."""
-    frames = score(estimates, truth, plan.align)
-    odometry = about_odometry(contents, [e.stamp_ns for e in estimates if e.tried])
+    frames = judge_estimates(estimates, truth, plan.align)
+    odometry = summarize_odometry(contents, [e.stamp_ns for e in estimates if e.tried])
     summary = {
         "bag": recording.path.resolve().name,
         **about,
@@ -185,8 +190,8 @@ def conclude(
     return Run(recording.path.stem, summary, summarize_latency(frames), frames)
 
 
-def about_localizer(localizer: Localizer, tracking: TrackingConfig) -> dict[str, Any]:
-    """Which map and which parameters."""
+def describe_localizer(localizer: Localizer, tracking: TrackingConfig) -> dict[str, Any]:
+    """Return which map and which parameters were used."""
     return {
         "map": {
             "name": localizer.map.folder.resolve().name,

@@ -1,4 +1,4 @@
-"""Which figures a run has, known before there is one: a requirement's name is checked before hours of work."""
+"""Check the figures that requirements name before hours of work: which a run has is known before there is one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import fields
 import numpy as np
 import pycolmap
 
-from deviloc_ros.evaluation.recordings.frames import Estimate, compared
-from deviloc_ros.evaluation.recordings.requirements import Requirement, figures
+from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimate
+from deviloc_ros.evaluation.recordings.requirements import Requirement, list_figures
 from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.calibration import MedianFocal
@@ -20,21 +20,21 @@ OF_FOCAL_LENGTH = tuple(f"focal_length.{field.name}" for field in fields(MedianF
 EXAMPLES = 40  # images, more than it takes for every figure to have something to say
 
 
-def known_figures() -> list[str]:
+def list_known_figures() -> list[str]:
     """Return the dotted names of a run's figures, of an invented run in which everything that can be is known."""
     pose, covariance = pycolmap.Rigid3d(), np.eye(6)
     estimates = [
         Estimate(n, n, Status.ACCEPTED, "", pose, covariance, 50, 0.5, 0.5, stages_ms={"match": 1.0})
         for n in range(1, EXAMPLES)
     ]
-    frames = [compared(estimate, pose) for estimate in estimates]
+    frames = [judge_estimate(estimate, pose) for estimate in estimates]
     summary = summarize_frames(frames) | {"latency_ms": summarize_latency(frames)}
-    return [name for name in (*figures(summary), *BESIDE, *OF_FOCAL_LENGTH) if not name.startswith(OF_CASES)]
+    return [name for name in (*list_figures(summary), *BESIDE, *OF_FOCAL_LENGTH) if not name.startswith(OF_CASES)]
 
 
 def check_names(requirements: list[Requirement]) -> None:
     """Raise ValueError for a requirement on what no run has, with the nearest name that there is."""
-    known = known_figures() if requirements else []
+    known = list_known_figures() if requirements else []
     for requirement in requirements:
         name = requirement.name
         if name in known or name.startswith(OF_CASES):

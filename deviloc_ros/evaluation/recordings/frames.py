@@ -1,4 +1,4 @@
-"""What became of each image of a recording, and how far off it was."""
+"""Say what became of each image of a recording, and how far off it was."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from deviloc_ros.types import FocalFit, Prior
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
-    """One image and what was made of it.
+    """Hold one image and what was made of it.
 
-    map_from_base, covariance: (6, 6) as in tracking.Fix; None without a pose.
-    prior: where its camera was searched for. focal: what its image says of the focal length.
-    stages_ms: by stage, in order; measured, so not the same in two runs.
+    map_from_base, covariance: (6, 6) as in tracking.Fix; None without a pose. prior: where its camera was searched for.
+    focal: what its image says of the focal length. stages_ms: by stage, in order; measured, so not the same in two
+    runs.
     """
 
     received_ns: int
@@ -42,20 +42,23 @@ class Estimate:
 
     @property
     def tried(self) -> bool:
+        """Return whether the image reached the localizer."""
         return self.status.tried
 
     @property
     def localized(self) -> bool:
+        """Return whether there is a pose."""
         return self.status is Status.ACCEPTED
 
     @property
     def latency_ms(self) -> float:
+        """Return the milliseconds of all stages together."""
         return sum(self.stages_ms.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """An estimate beside the truth. Errors are NaN without a pose, or without a truth.
+class JudgedFrame:
+    """Hold an estimate beside the truth. Errors are NaN without a pose, or without a truth.
 
     map_from_base: of the estimate, aligned if that was asked for. nees: normalised estimation error squared, expected
     to be 6 on average where the covariance is right.
@@ -73,18 +76,21 @@ class Frame:
 
     @property
     def localized(self) -> bool:
+        """Return whether there is a pose."""
         return self.estimate.localized
 
     @property
     def has_truth(self) -> bool:
+        """Return whether the true pose is known."""
         return self.true_map_from_base is not None
 
     @property
     def is_wrong_fix(self) -> bool:
+        """Return whether the pose is far off."""
         return is_wrong_fix(self.translation_m, self.rotation_deg)
 
 
-def score(estimates: list[Estimate], truth: Truth | None, align: bool) -> list[Frame]:
+def judge_estimates(estimates: list[Estimate], truth: Truth | None, align: bool) -> list[JudgedFrame]:
     """Compare estimates with the truth; `align` moves all of them rigidly to fit it best, and so hides a common error.
 
     Raises:
@@ -106,24 +112,24 @@ def score(estimates: list[Estimate], truth: Truth | None, align: bool) -> list[F
         except ValueError as error:
             raise ValueError(f"--align: of localized frames with ground truth, {error}") from error
         true_from_map = pycolmap.Rigid3d(found.rotation, found.translation)
-    return [compared(e, true, true_from_map) for e, true in zip(estimates, true_from_base, strict=True)]
+    return [judge_estimate(e, true, true_from_map) for e, true in zip(estimates, true_from_base, strict=True)]
 
 
-def compared(
+def judge_estimate(
     estimate: Estimate, true_from_base: pycolmap.Rigid3d | None, true_from_map: pycolmap.Rigid3d | None = None
-) -> Frame:
-    """One estimate beside the truth, moved by `true_from_map` before."""
+) -> JudgedFrame:
+    """Put one estimate beside the truth, moved by `true_from_map` before."""
     estimated_from_base, covariance = estimate.map_from_base, estimate.covariance
     if estimated_from_base is None:
-        return Frame(estimate, None, true_from_base, np.nan, np.nan, np.nan, np.nan, np.nan)
+        return JudgedFrame(estimate, None, true_from_base, np.nan, np.nan, np.nan, np.nan, np.nan)
     if true_from_map is not None:
         estimated_from_base = true_from_map * estimated_from_base
-        covariance = turned(covariance, true_from_map)
+        covariance = turn_covariance(covariance, true_from_map)
     std_m, std_deg = largest_stds(covariance) if covariance is not None else (np.nan, np.nan)
     if true_from_base is None:
-        return Frame(estimate, estimated_from_base, None, np.nan, np.nan, std_m, std_deg, np.nan)
+        return JudgedFrame(estimate, estimated_from_base, None, np.nan, np.nan, std_m, std_deg, np.nan)
     difference = pose_difference(estimated_from_base, true_from_base)
-    return Frame(
+    return JudgedFrame(
         estimate,
         estimated_from_base,
         true_from_base,
@@ -131,20 +137,20 @@ def compared(
         rotation_distance_deg(estimated_from_base, true_from_base),
         std_m,
         std_deg,
-        normalised(difference, covariance),
+        normalise_error(difference, covariance),
     )
 
 
-def turned(covariance: NDArray | None, true_from_map: pycolmap.Rigid3d) -> NDArray | None:
-    """(6, 6) in the axes of another frame."""
+def turn_covariance(covariance: NDArray | None, true_from_map: pycolmap.Rigid3d) -> NDArray | None:
+    """Return (6, 6) in the axes of another frame."""
     if covariance is None:
         return None
     rotation = np.kron(np.eye(2), true_from_map.rotation.matrix())
     return rotation @ covariance @ rotation.T
 
 
-def normalised(error: NDArray, covariance: NDArray | None) -> float:
-    """NEES: error^T covariance^-1 error; NaN without a covariance."""
+def normalise_error(error: NDArray, covariance: NDArray | None) -> float:
+    """Return the NEES: error^T covariance^-1 error; NaN without a covariance."""
     if covariance is None or not covariance.any():
         return np.nan
     return squared_error_in_stds(error, covariance + isotropic_covariance(1e-12, 1e-12))

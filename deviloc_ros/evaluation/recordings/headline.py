@@ -1,4 +1,4 @@
-"""The figures that are read first, in words."""
+"""Put the figures that are read first into words."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from deviloc_ros.tracking.calibration import MedianFocal
 NOTHING = "none"
 
 
-def headline(run: Run) -> list[tuple[str, str]]:
-    """Name and value, most important first."""
+def make_headline(run: Run) -> list[tuple[str, str]]:
+    """Return name and value, most important first."""
     summary, latency = run.summary, run.latency
     rate = summary["success_rate"]
     share = f" ({rate:.1%})" if rate is not None else ""
     dropped = summary["images"] - summary["tried"]
     lines = [
         ("localized", f"{summary['localized']} of {summary['tried']} images{share}"),
-        ("wrong fixes", wrong_fixes(summary)),
-        ("median error", errors(summary, "median")),
-        ("95th percentile error", errors(summary, "p95")),
-        ("time to first fix", seconds(summary["time_to_first_fix_s"])),
-        ("longest gap", seconds(summary["longest_gap_s"])),
+        ("wrong fixes", describe_wrong_fixes(summary)),
+        ("median error", describe_errors(summary, "median")),
+        ("95th percentile error", describe_errors(summary, "p95")),
+        ("time to first fix", format_seconds(summary["time_to_first_fix_s"])),
+        ("longest gap", format_seconds(summary["longest_gap_s"])),
     ]
     if focal := summary.get("focal_length"):
         lines.append(("focal length", str(MedianFocal(**focal))))
@@ -40,12 +40,12 @@ def headline(run: Run) -> list[tuple[str, str]]:
     return lines
 
 
-def remarks(run: Run) -> list[tuple[str, str]]:
+def make_remarks(run: Run) -> list[tuple[str, str]]:
     """Return what went wrong, counted by reason, and what was assumed: a name may come several times."""
-    return why_without_pose(run) + why_without_odometry(run.summary) + lens(run.summary)
+    return explain_missing_poses(run) + explain_missing_odometry(run.summary) + describe_lens(run.summary)
 
 
-def why_without_pose(run: Run) -> list[tuple[str, str]]:
+def explain_missing_poses(run: Run) -> list[tuple[str, str]]:
     """Return a line for each reason why images have no pose, with the detail of the first such image."""
     first = {f.estimate.status: f.estimate.detail for f in reversed(run.frames)}
     counts = Counter(f.estimate.status for f in run.frames if not f.localized)
@@ -57,14 +57,14 @@ def why_without_pose(run: Run) -> list[tuple[str, str]]:
     return lines
 
 
-def why_without_odometry(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def explain_missing_odometry(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Return why images have no odometry, and what would help."""
     about = summary.get("odometry") or {"reasons": {}, "hint": ""}
     lines = [("without odometry", f"{count}: {reason}") for reason, count in about["reasons"].items()]
     return lines + ([("", about["hint"])] if about["hint"] else [])
 
 
-def lens(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def describe_lens(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what the images were taken for where that is not what camera_info says of raw images."""
     about = summary.get("lens")
     if not about or not about["rectified"]:
@@ -73,25 +73,25 @@ def lens(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return [("images are rectified", f"by {because}: P of camera_info; set the node's parameter `rectified`, too")]
 
 
-def wrong_fixes(summary: dict[str, Any]) -> str:
-    """How many, and what counts as one."""
+def describe_wrong_fixes(summary: dict[str, Any]) -> str:
+    """Say how many fixes are wrong, and what counts as one."""
     if summary["wrong_fixes"] is None:
         return "unknown: no ground truth"
     return f"{summary['wrong_fixes']} (over {WRONG_FIX_M} m or {WRONG_FIX_DEG:.0f} deg)"
 
 
-def errors(summary: dict[str, Any], which: str) -> str:
-    """Of the images that were localized."""
+def describe_errors(summary: dict[str, Any], which: str) -> str:
+    """Say how far off the images that were localized are."""
     if summary["translation_m"] is None:
         return NOTHING
-    return f"{length(summary['translation_m'][which])}, {summary['rotation_deg'][which]:.2f} deg"
+    return f"{format_length(summary['translation_m'][which])}, {summary['rotation_deg'][which]:.2f} deg"
 
 
-def length(metres: float) -> str:
-    """Centimetres up to a metre."""
+def format_length(metres: float) -> str:
+    """Format a length in centimetres up to a metre."""
     return f"{100 * metres:.2f} cm" if metres < 1 else f"{metres:.2f} m"
 
 
-def seconds(value: float | None) -> str:
-    """Or that there is none."""
+def format_seconds(value: float | None) -> str:
+    """Format seconds, or say that there are none."""
     return "never" if value is None else f"{value:.2f} s"

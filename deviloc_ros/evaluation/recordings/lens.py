@@ -1,4 +1,4 @@
-"""Are the images of a recording rectified? Asked of the flags, of the topic's name, and of the images themselves."""
+"""Find out whether the images of a recording are rectified: by flags, by the topic's name, by the images themselves."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def choose_lens(recording: Recording, topics: Topics, contents: Contents, locali
     decided, because = (named, "topic") if given is None else (given, "flag")
     inliers = None
     if is_worth_asking(cameras):
-        inliers = count_inliers(sampled(recording, topics), contents, localizer)
-        shown = clearly_better(inliers)
+        inliers = count_inliers(sample_images(recording, topics), contents, localizer)
+        shown = choose_clearly_better(inliers)
         if shown is not None and given is None:
             decided, because = shown, "images"
         about = {NAMES[rectified]: count for rectified, count in inliers.items()}
@@ -48,7 +48,7 @@ def choose_lens(recording: Recording, topics: Topics, contents: Contents, locali
     return {"rectified": decided, "because": because, "inliers": inliers and list(inliers.values())}
 
 
-def sampled(recording: Recording, topics: Topics) -> Iterator[RecordedMessage]:
+def sample_images(recording: Recording, topics: Topics) -> Iterator[RecordedMessage]:
     """Yield a few images, evenly spread over the first of the recording."""
     count = min(recording.count(topics.image), AMONG_FIRST)
     numbers = {count * number // ASKED_IMAGES for number in range(ASKED_IMAGES)}
@@ -67,7 +67,7 @@ def count_inliers(images: Iterator[RecordedMessage], contents: Contents, localiz
             message = image.message()
             pixels = pixels_of(message)
             for rectified in counts:
-                counts[rectified] += inliers_with(
+                counts[rectified] += count_inliers_with(
                     pixels, message.header.frame_id, image, contents, localizer, rectified
                 )
         except (ValueError, NotTried):
@@ -75,7 +75,7 @@ def count_inliers(images: Iterator[RecordedMessage], contents: Contents, localiz
     return counts
 
 
-def inliers_with(
+def count_inliers_with(
     pixels: NDArray, frame: str, image: RecordedMessage, contents: Contents, localizer: Localizer, rectified: bool
 ) -> int:
     """Return the inliers of one image with one of the two lenses. Raises NotTried."""
@@ -83,7 +83,7 @@ def inliers_with(
     return localizer.localize(pixels, contents.camera(frame, image.time_ns)).evidence.inliers
 
 
-def clearly_better(inliers: dict[bool, int]) -> bool | None:
+def choose_clearly_better(inliers: dict[bool, int]) -> bool | None:
     """Return which lens the images clearly prefer; None where they do not tell."""
     if inliers[True] > CLEARLY_MORE * inliers[False]:
         return True

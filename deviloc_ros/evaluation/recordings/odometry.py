@@ -1,4 +1,4 @@
-"""How many images of a recording have odometry, and why the others have none."""
+"""Count how many images of a recording have odometry, and explain why the others have none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.transforms import TransformError
 
 
-def about_odometry(contents: Contents, times_ns: Sequence[int]) -> dict[str, Any]:
+def summarize_odometry(contents: Contents, times_ns: Sequence[int]) -> dict[str, Any]:
     """Return for the summary: `images` with odometry, and the `reasons` why others have none, with their counts."""
     reasons: Counter[str] = Counter()
     for time_ns in times_ns:
@@ -19,13 +19,13 @@ def about_odometry(contents: Contents, times_ns: Sequence[int]) -> dict[str, Any
         except TransformError as error:
             reasons[error.reason] += 1
     with_odometry = len(times_ns) - reasons.total()
-    hint = "" if with_odometry or not times_ns else why_none(contents, times_ns)
+    hint = "" if with_odometry or not times_ns else explain_none(contents, times_ns)
     return {"images": with_odometry, "reasons": dict(reasons.most_common()), "hint": hint}
 
 
-def why_none(contents: Contents, times_ns: Sequence[int]) -> str:
+def explain_none(contents: Contents, times_ns: Sequence[int]) -> str:
     """Return what would help where no image has odometry; empty where nothing is known to."""
-    if clocks := two_clocks(contents, times_ns):
+    if clocks := detect_two_clocks(contents, times_ns):
         return clocks
     transforms, rig = contents.transforms, contents.rig
     if rig.odometry_topic or rig.odom_frame in transforms.frames:
@@ -39,7 +39,7 @@ def why_none(contents: Contents, times_ns: Sequence[int]) -> str:
     return "no odometry was recorded in /tf; a topic of it can be given with --odometry-topic"
 
 
-def two_clocks(contents: Contents, times_ns: Sequence[int]) -> str:
+def detect_two_clocks(contents: Contents, times_ns: Sequence[int]) -> str:
     """Return that images and moving transforms share no moment; empty if they do."""
     span_ns = contents.transforms.span_ns
     if span_ns is None or not times_ns:

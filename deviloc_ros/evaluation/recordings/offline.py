@@ -1,4 +1,4 @@
-"""Localizes the images of a recording as the node would, without ROS and without a clock: the same every time."""
+"""Localize the images of a recording as the node would, without ROS and without a clock: the same every time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from deviloc_ros.types import Evidence, Prior
 
 
 class OfflineRun:
-    """One pass over a recording: decodes, follows, records, in order of receipt."""
+    """Pass over a recording once: decode, follow, record, in order of receipt."""
 
     def __init__(
         self, localizer: Localizer, contents: Contents, tracking: TrackingConfig, masks: Masks | None = None
@@ -35,11 +35,11 @@ class OfflineRun:
 
     def run(self, images: Iterable[tuple[RecordedMessage, bool]]) -> list[Estimate]:
         """Return what becomes of each image; the second of a pair says whether it is tried."""
-        return [self.localize(image) if tried else estimate_of_skipped(image) for image, tried in images]
+        return [self.localize(image) if tried else estimate_skipped(image) for image, tried in images]
 
     def localize(self, image: RecordedMessage) -> Estimate:
         """Return the record of what the node would make of one image."""
-        return estimate_of(image, self.follow(image)[1])
+        return to_estimate(image, self.follow(image)[1])
 
     def follow(self, image: RecordedMessage) -> tuple[NDArray | None, Step]:
         """Return the pixels of one image, None where they cannot be had, and what the node would make of it."""
@@ -68,7 +68,7 @@ class OfflineRun:
         return None if odom_from_base is None else self._odometer.read_at(time_ns, odom_from_base)
 
 
-def estimate_of(image: RecordedMessage, step: Step) -> Estimate:
+def to_estimate(image: RecordedMessage, step: Step) -> Estimate:
     """Return the record of a step."""
     evidence, fix = step.evidence, step.fix
     return Estimate(
@@ -88,7 +88,7 @@ def estimate_of(image: RecordedMessage, step: Step) -> Estimate:
     )
 
 
-def estimate_of_skipped(image: RecordedMessage) -> Estimate:
+def estimate_skipped(image: RecordedMessage) -> Estimate:
     """Return the record of an image that the machine had no time for."""
     return Estimate(image.time_ns, stamp_ns(image.message()), Status.REPLACED)
 

@@ -1,4 +1,4 @@
-"""Requirements such as `wrong_fixes<=0` on the figures of a run: a gate for other people's CI."""
+"""Check requirements such as `wrong_fixes<=0` on the figures of a run: a gate for other people's CI."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ GRAMMAR = re.compile(r"\s*([\w.]+)\s*(<=|>=|==|<|>)\s*(\S+)\s*")
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A dotted name of a figure in summary.json or latency.json, and what it has to be."""
+    """Hold a dotted name of a figure in summary.json or latency.json, and what it has to be."""
 
     name: str
     comparison: str
     limit: float
 
-    def failure(self, summary: dict[str, Any]) -> str:
-        """What is wrong, empty if nothing is.
+    def find_failure(self, summary: dict[str, Any]) -> str:
+        """Return what is wrong, empty if nothing is.
 
         Raises:
             ValueError: the summary has no figure of this name.
         """
-        value = figure(summary, self.name)
+        value = find_figure(summary, self.name)
         if value is not None and COMPARISONS[self.comparison](value, self.limit):
             return ""
         shown = "there is none" if value is None else f"it is {value:g}"
@@ -34,7 +34,7 @@ class Requirement:
 
 
 def parse_requirement(text: str) -> Requirement:
-    """Raises ValueError for what is no requirement."""
+    """Parse a requirement; raise ValueError for what is none."""
     match = GRAMMAR.fullmatch(text)
     try:
         name, comparison, limit = match.groups() if match else ("", "", "nan")
@@ -46,8 +46,8 @@ def parse_requirement(text: str) -> Requirement:
     return Requirement(name, comparison, value)
 
 
-def figure(summary: dict[str, Any], name: str) -> float | None:
-    """The figure of a dotted name; None where the run has nothing to say about it.
+def find_figure(summary: dict[str, Any], name: str) -> float | None:
+    """Return the figure of a dotted name; None where the run has nothing to say about it.
 
     Raises:
         ValueError: no such figure; the message lists those that there are.
@@ -59,24 +59,24 @@ def figure(summary: dict[str, Any], name: str) -> float | None:
         if name.partition(".")[0] == "outcomes" and isinstance(value, dict) and value is not summary:
             return value.get(part, 0)  # of what became of no image there are none
         if not isinstance(value, dict) or part not in value:
-            raise ValueError(f"no figure {name!r} in the summary; there are {', '.join(figures(summary))}")
+            raise ValueError(f"no figure {name!r} in the summary; there are {', '.join(list_figures(summary))}")
         value = value[part]
     if value is None or isinstance(value, (int, float)):
         return value
-    raise ValueError(f"{name!r} is not one figure; there are {', '.join(figures(summary))}")
+    raise ValueError(f"{name!r} is not one figure; there are {', '.join(list_figures(summary))}")
 
 
-def figures(summary: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of all numbers in a summary."""
+def list_figures(summary: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return the dotted names of all numbers in a summary."""
     names = []
     for key, value in summary.items():
         if isinstance(value, dict):
-            names += figures(value, f"{prefix}{key}.")
+            names += list_figures(value, f"{prefix}{key}.")
         elif isinstance(value, (int, float)):
             names.append(prefix + key)
     return names
 
 
-def failures(requirements: list[Requirement], summary: dict[str, Any]) -> list[str]:
-    """What is wrong with a run, one line each."""
-    return [failure for requirement in requirements if (failure := requirement.failure(summary))]
+def find_failures(requirements: list[Requirement], summary: dict[str, Any]) -> list[str]:
+    """Return what is wrong with a run, one line each."""
+    return [failure for requirement in requirements if (failure := requirement.find_failure(summary))]

@@ -1,4 +1,7 @@
-"""A run for the Rerun viewer: map, poses, truth, errors and small pictures on one time line. Needs extra `rerun`."""
+"""Write a run for the Rerun viewer: map, poses, truth, errors and small pictures on one time line.
+
+Needs extra `rerun`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
-from deviloc_ros.evaluation.recordings.frames import Frame
+from deviloc_ros.evaluation.recordings.frames import JudgedFrame
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report.trajectories import MapOutline, origins_of
 from deviloc_ros.messages.headers import stamp_ns
@@ -26,13 +29,13 @@ ARROW_M = 0.1
 
 
 def check_rerun() -> None:
-    """Raises ValueError, naming the extra, where Rerun is not installed."""
+    """Raise ValueError, naming the extra, where Rerun is not installed."""
     if find_spec("rerun") is None:
         raise ValueError("--rerun needs the extra `rerun`: pip install rerun-sdk, or deviloc_ros[rerun]")
 
 
 def write_rerun(path: Path, run: Run, around: MapOutline, recording: Recording, topics: Topics) -> None:
-    """The whole run as one file.
+    """Write the whole run as one file.
 
     Raises:
         ValueError: Rerun is not installed.
@@ -55,7 +58,7 @@ def write_rerun(path: Path, run: Run, around: MapOutline, recording: Recording, 
 
 
 def log_map(stream: Any, around: MapOutline) -> None:
-    """Landmarks, and where reference views were and looked."""
+    """Log landmarks, and where reference views were and looked."""
     import rerun
 
     stream.log("map/landmarks", rerun.Points3D(around.thin_landmarks(), colors=[GREY]), static=True)
@@ -65,8 +68,8 @@ def log_map(stream: Any, around: MapOutline) -> None:
         stream.log("map/views", arrows, static=True)
 
 
-def log_frame(stream: Any, frame: Frame) -> None:
-    """What became of one image."""
+def log_frame(stream: Any, frame: JudgedFrame) -> None:
+    """Log what became of one image."""
     import rerun
 
     estimate = frame.estimate
@@ -84,7 +87,7 @@ def log_frame(stream: Any, frame: Frame) -> None:
 
 
 def log_pose(stream: Any, name: str, map_from_base: pycolmap.Rigid3d, color: tuple[int, int, int]) -> None:
-    """An arrow along the robot's x axis."""
+    """Log an arrow along the robot's x axis."""
     import rerun
 
     ahead = map_from_base.rotation.matrix()[:, 0]
@@ -92,7 +95,7 @@ def log_pose(stream: Any, name: str, map_from_base: pycolmap.Rigid3d, color: tup
 
 
 def log_image(stream: Any, message: Any) -> None:
-    """The picture, small; nothing for one that cannot be decoded."""
+    """Log the picture, small; nothing for one that cannot be decoded."""
     import rerun
 
     try:
@@ -100,11 +103,11 @@ def log_image(stream: Any, message: Any) -> None:
     except ValueError:
         return
     stream.set_time(TIME, timestamp=np.datetime64(stamp_ns(message), "ns"))
-    stream.log("camera", rerun.EncodedImage(contents=as_jpeg(pixels), media_type="image/jpeg"))
+    stream.log("camera", rerun.EncodedImage(contents=encode_small_jpeg(pixels), media_type="image/jpeg"))
 
 
-def as_jpeg(pixels: NDArray) -> bytes:
-    """No side longer than IMAGE_SIDE_PX."""
+def encode_small_jpeg(pixels: NDArray) -> bytes:
+    """Encode a picture with no side longer than IMAGE_SIDE_PX."""
     scale = min(1.0, IMAGE_SIDE_PX / max(pixels.shape[:2]))
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()

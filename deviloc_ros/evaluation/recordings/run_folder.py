@@ -1,12 +1,9 @@
-"""The files of a run: written by the evaluation, read by `compare`.
+"""Write and read the files of a run: written by the evaluation, read by `compare`.
 
-summary.json    figures, the same in two runs
-frames.csv      one image a line, the same in two runs
-estimated.tum   poses given, truth.tum true poses of all images: for evo and rpg_trajectory_evaluation
-estimates/      poses, path and truth as a bag (mcap), for RViz and Foxglove
-latency.json    measured: figures of latency.csv
-latency.csv     measured: milliseconds by stage, one image a line
-report.html     all of it to look at
+summary.json    figures, the same in two runs frames.csv      one image a line, the same in two runs estimated.tum
+poses given, truth.tum true poses of all images: for evo and rpg_trajectory_evaluation estimates/      poses, path and
+truth as a bag (mcap), for RViz and Foxglove latency.json    measured: figures of latency.csv latency.csv     measured:
+milliseconds by stage, one image a line report.html     all of it to look at
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ import numpy as np
 import pycolmap
 
 from deviloc_ros.bags.writer import BagWriter
-from deviloc_ros.evaluation.recordings.frames import Estimate, Frame
+from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.io.plain_files import read_json
 from deviloc_ros.io.tum_trajectory import write_tum
@@ -38,21 +35,21 @@ NUMBERS = ("translation_m", "rotation_deg", "std_m", "std_deg", "nees")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """A run as it is reported. summary and latency as in the files; name is what it is called in comparisons."""
+    """Hold a run as it is reported; summary and latency are as in the files, name is what comparisons call it."""
 
     name: str
     summary: dict[str, Any]
     latency: dict[str, Any] | None
-    frames: list[Frame]
+    frames: list[JudgedFrame]
 
     @property
     def figures(self) -> dict[str, Any]:
-        """What requirements are put on."""
+        """Return what requirements are put on."""
         return self.summary | {"latency_ms": self.latency}
 
 
-def prepare(folder: Path) -> None:
-    """An empty place for a run; an earlier run there is replaced.
+def prepare_folder(folder: Path) -> None:
+    """Make an empty place for a run; an earlier run there is replaced.
 
     Raises:
         ValueError: there is something else.
@@ -65,7 +62,7 @@ def prepare(folder: Path) -> None:
 
 
 def write_run(folder: Path, run: Run, map_frame: str, base_frame: str) -> None:
-    """All files but the report, in place of an earlier run's. The summary comes last: with it the run is whole."""
+    """Write all files but the report, in place of an earlier run's; the summary last: with it the run is complete."""
     (folder / SUMMARY).unlink(missing_ok=True)
     shutil.rmtree(folder / ESTIMATES, ignore_errors=True)
     estimated = [(f.estimate.stamp_ns, f.map_from_base) for f in run.frames if f.localized and f.map_from_base]
@@ -79,8 +76,8 @@ def write_run(folder: Path, run: Run, map_frame: str, base_frame: str) -> None:
     (folder / SUMMARY).write_text(json.dumps(run.summary, indent=1) + "\n")
 
 
-def write_frames(path: Path, frames: list[Frame]) -> None:
-    """Empty cells are what is not known."""
+def write_frames(path: Path, frames: list[JudgedFrame]) -> None:
+    """Write a line per image; empty cells are what is not known."""
     with path.open("w", newline="") as file:
         table = csv.writer(file)
         true_columns = [f"true_{name}" for name in POSE_COLUMNS]
@@ -95,28 +92,28 @@ def write_frames(path: Path, frames: list[Frame]) -> None:
                     e.stamp_ns,
                     e.status.word,
                     e.detail,
-                    *cells(f.map_from_base),
-                    *cells(f.true_map_from_base),
+                    *pose_to_cells(f.map_from_base),
+                    *pose_to_cells(f.true_map_from_base),
                 ]
-                + [number(getattr(f, name)) for name in NUMBERS]
-                + [e.inliers, number(e.inlier_ratio), number(e.coverage), "|".join(e.references)]
+                + [format_cell(getattr(f, name)) for name in NUMBERS]
+                + [e.inliers, format_cell(e.inlier_ratio), format_cell(e.coverage), "|".join(e.references)]
             )
 
 
-def cells(pose: pycolmap.Rigid3d | None) -> list[str]:
-    """Seven cells of a pose."""
+def pose_to_cells(pose: pycolmap.Rigid3d | None) -> list[str]:
+    """Return the seven cells of a pose."""
     if pose is None:
         return [""] * len(POSE_COLUMNS)
     return [f"{value:.9f}" for value in (*pose.translation, *pose.rotation.quat)]
 
 
-def number(value: float) -> str:
-    """A cell; empty for NaN."""
+def format_cell(value: float) -> str:
+    """Return a cell; empty for NaN."""
     return "" if math.isnan(value) else f"{value:.9g}"
 
 
-def write_stages(path: Path, frames: list[Frame]) -> None:
-    """Milliseconds, a column a stage."""
+def write_stages(path: Path, frames: list[JudgedFrame]) -> None:
+    """Write milliseconds, a column a stage."""
     names = list(dict.fromkeys(name for f in frames for name in f.estimate.stages_ms))
     with path.open("w", newline="") as file:
         table = csv.writer(file)
@@ -126,8 +123,8 @@ def write_stages(path: Path, frames: list[Frame]) -> None:
             table.writerow([f.estimate.stamp_ns, *(f"{stages[n]:.3f}" if n in stages else "" for n in names)])
 
 
-def write_estimates(path: Path, frames: list[Frame], map_frame: str, base_frame: str) -> None:
-    """A bag: poses with covariance, truth, and base_frame in /tf under a name of its own."""
+def write_estimates(path: Path, frames: list[JudgedFrame], map_frame: str, base_frame: str) -> None:
+    """Write a bag: poses with covariance, truth, and base_frame in /tf under a name of its own."""
     with BagWriter(path) as bag:
         for f in frames:
             time_ns = f.estimate.stamp_ns
@@ -140,7 +137,7 @@ def write_estimates(path: Path, frames: list[Frame], map_frame: str, base_frame:
 
 
 def read_run(folder: Path) -> Run:
-    """A run that was written. Raises ValueError naming the file."""
+    """Read a run that was written; raise ValueError naming the file."""
     try:
         summary = read_json(folder / SUMMARY)
         latency = read_json(folder / LATENCY)
@@ -155,34 +152,34 @@ def read_run(folder: Path) -> Run:
 
 
 def read_stages(path: Path) -> dict[int, dict[str, float]]:
-    """Milliseconds by stage, by stamp."""
+    """Read milliseconds by stage, by stamp."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {int(row.pop("stamp_ns")): {name: float(ms) for name, ms in row.items() if ms} for row in rows}
 
 
-def read_frame(row: dict[str, str], stages: dict[int, dict[str, float]]) -> Frame:
-    """One line of frames.csv; the covariance is not there, what was made of it is."""
+def read_frame(row: dict[str, str], stages: dict[int, dict[str, float]]) -> JudgedFrame:
+    """Read one line of frames.csv; the covariance is not there, what was made of it is."""
     stamp_ns = int(row["stamp_ns"])
     estimate = Estimate(
         int(row["received_ns"]),
         stamp_ns,
         Status.from_word(row["status"]),
         row["detail"],
-        pose_of_cells([row[name] for name in POSE_COLUMNS]),
+        pose_from_cells([row[name] for name in POSE_COLUMNS]),
         inliers=int(row["inliers"]),
         inlier_ratio=float(row["inlier_ratio"]),
         coverage=float(row["coverage"]),
         references=tuple(filter(None, row["references"].split("|"))),
         stages_ms=stages.get(stamp_ns, {}),
     )
-    true_from_base = pose_of_cells([row[f"true_{name}"] for name in POSE_COLUMNS])
+    true_from_base = pose_from_cells([row[f"true_{name}"] for name in POSE_COLUMNS])
     numbers = {name: float(row[name]) if row[name] else math.nan for name in NUMBERS}
-    return Frame(estimate, estimate.map_from_base, true_from_base, **numbers)
+    return JudgedFrame(estimate, estimate.map_from_base, true_from_base, **numbers)
 
 
-def pose_of_cells(values: list[str]) -> pycolmap.Rigid3d | None:
-    """The way back from `cells`."""
+def pose_from_cells(values: list[str]) -> pycolmap.Rigid3d | None:
+    """Return the pose that `pose_to_cells` wrote."""
     if not values[0]:
         return None
     numbers = [float(value) for value in values]

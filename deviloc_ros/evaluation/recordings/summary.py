@@ -1,4 +1,4 @@
-"""The figures of a run over a recording. What was measured on a clock is apart: it is not the same in two runs."""
+"""Summarize a run over a recording. What was measured on a clock is apart: it is not the same in two runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ import numpy as np
 
 from deviloc_ros.evaluation.covariance import measure_consistency
 from deviloc_ros.evaluation.metrics import recall_by_threshold
-from deviloc_ros.evaluation.recordings.frames import Frame
+from deviloc_ros.evaluation.recordings.frames import JudgedFrame
 from deviloc_ros.tracking.calibration import FocalCheck
 
 PERCENTILES = (50, 95, 99)
 
 
-def summarize_frames(frames: list[Frame]) -> dict[str, Any]:
-    """Counts, times without a pose, errors, recall and consistency. None stands for "there is nothing to say"."""
+def summarize_frames(frames: list[JudgedFrame]) -> dict[str, Any]:
+    """Return counts, times without a pose, errors, recall and consistency.
+
+    None stands for "there is nothing to say".
+    """
     tried = [f for f in frames if f.estimate.tried]
     localized = [f for f in tried if f.localized]
     judged = [f for f in tried if f.has_truth]
@@ -33,26 +36,26 @@ def summarize_frames(frames: list[Frame]) -> dict[str, Any]:
         "wrong_fixes": sum(f.is_wrong_fix for f in fixes) if judged else None,
         "with_ground_truth": len(judged),
         "outcomes": dict(sorted(statuses.items())),
-        "translation_m": spread([f.translation_m for f in fixes]),
-        "rotation_deg": spread([f.rotation_deg for f in fixes]),
+        "translation_m": summarize_spread([f.translation_m for f in fixes]),
+        "rotation_deg": summarize_spread([f.rotation_deg for f in fixes]),
         "recall": recall_by_threshold(judged) if judged else None,
-        **times_without_pose(frames),
+        **measure_times_without_pose(frames),
         "covariance": measure_consistency(nees) if (nees := [f.nees for f in fixes if np.isfinite(f.nees)]) else None,
-        "inliers": spread([f.estimate.inliers for f in localized], low=True),
-        "focal_length": focal_length(frames),
+        "inliers": summarize_spread([f.estimate.inliers for f in localized], low=True),
+        "focal_length": summarize_focal_length(frames),
     }
 
 
-def focal_length(frames: list[Frame]) -> dict[str, Any] | None:
-    """Which one fits all images, times the calibration's; None where too few tell."""
+def summarize_focal_length(frames: list[JudgedFrame]) -> dict[str, Any] | None:
+    """Return the focal length that fits all images, times the calibration's; None where too few tell."""
     check = FocalCheck(window=None)
     for frame in frames:
         check.add_fit(frame.estimate.focal)
     return None if check.median_fit is None else asdict(check.median_fit)
 
 
-def times_without_pose(frames: list[Frame]) -> dict[str, float | None]:
-    """Seconds from the first image to the first pose, and the longest time after that between poses or to the end."""
+def measure_times_without_pose(frames: list[JudgedFrame]) -> dict[str, float | None]:
+    """Return seconds from the first image to the first pose, and the longest time after that without one."""
     times_ns = sorted(f.estimate.stamp_ns for f in frames)
     poses_ns = sorted(f.estimate.stamp_ns for f in frames if f.localized)
     if not poses_ns:
@@ -64,8 +67,8 @@ def times_without_pose(frames: list[Frame]) -> dict[str, float | None]:
     }
 
 
-def spread(values: Sequence[float], low: bool = False) -> dict[str, float] | None:
-    """Median, 95th percentile (or 5th where low is bad), root mean square and worst; None without values."""
+def summarize_spread(values: Sequence[float], low: bool = False) -> dict[str, float] | None:
+    """Return median, 95th percentile (or 5th where low is bad), root mean square and worst; None without values."""
     if not len(values):
         return None
     if low:
@@ -78,8 +81,8 @@ def spread(values: Sequence[float], low: bool = False) -> dict[str, float] | Non
     }
 
 
-def summarize_latency(frames: list[Frame]) -> dict[str, Any] | None:
-    """Milliseconds per image that was tried, in all and by stage; None where nothing was measured."""
+def summarize_latency(frames: list[JudgedFrame]) -> dict[str, Any] | None:
+    """Return milliseconds per image that was tried, in all and by stage; None where nothing was measured."""
     tried = [f.estimate.stages_ms for f in frames if f.estimate.tried and f.estimate.stages_ms]
     if not tried:
         return None

@@ -1,11 +1,11 @@
-"""One table over the runs of several recordings."""
+"""Write one table over the runs of several recordings."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from deviloc_ros.evaluation.recordings.headline import errors, seconds
+from deviloc_ros.evaluation.recordings.headline import describe_errors, format_seconds
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.recordings.summary import summarize_frames
 from deviloc_ros.evaluation.summary_table import align_table
@@ -17,31 +17,31 @@ COLUMNS = (
 
 
 def write_table(folder: Path, runs: list[Run]) -> str:
-    """The table, which is also written into the folder. Nothing in it is measured on a clock."""
-    table = align_table(COLUMNS, recordings(runs))
+    """Return the table, which is also written into the folder. Nothing in it is measured on a clock."""
+    table = align_table(COLUMNS, make_rows(runs))
     (folder / TABLE).write_text(table + "\n")
     return table
 
 
-def recordings(runs: list[Run]) -> list[tuple[str, ...]]:
-    """A row for each run, and one over the images of all."""
-    rows = [(run.name, *figures(run.summary), *times(run.summary)) for run in runs]
+def make_rows(runs: list[Run]) -> list[tuple[str, ...]]:
+    """Return a row for each run, and one over the images of all."""
+    rows = [(run.name, *figure_cells(run.summary), *time_cells(run.summary)) for run in runs]
     together = summarize_frames([frame for run in runs for frame in run.frames])
-    return [*rows, ("all", *figures(together), "", "")]
+    return [*rows, ("all", *figure_cells(together), "", "")]
 
 
-def figures(summary: dict[str, Any]) -> tuple[str, ...]:
-    """Cells that images of several recordings have together as well."""
+def figure_cells(summary: dict[str, Any]) -> tuple[str, ...]:
+    """Return cells that images of several recordings have together as well."""
     wrong, recall = summary["wrong_fixes"], summary["recall"]
     return (
         f"{summary['localized']} / {summary['tried']}",
         "" if wrong is None else str(wrong),
-        errors(summary, "median"),
-        errors(summary, "p95"),
+        describe_errors(summary, "median"),
+        describe_errors(summary, "p95"),
         f"{recall['5cm_5deg']:.2f}" if recall else "",
     )
 
 
-def times(summary: dict[str, Any]) -> tuple[str, ...]:
-    """Cells that only one recording has."""
-    return seconds(summary["time_to_first_fix_s"]), seconds(summary["longest_gap_s"])
+def time_cells(summary: dict[str, Any]) -> tuple[str, ...]:
+    """Return cells that only one recording has."""
+    return format_seconds(summary["time_to_first_fix_s"]), format_seconds(summary["longest_gap_s"])

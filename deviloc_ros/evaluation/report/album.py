@@ -1,4 +1,4 @@
-"""Pictures of localized images: what each was matched with, its points by depth, and all of them in the map."""
+"""Draw localized images: what each was matched with, its points by depth, and all of them in the map."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOCALIZED_COLOR = "#1e7d4f"
 
 
 class Album:
-    """Writes pictures into a folder: `NAME.matches.jpg` and `NAME.depth.jpg` an image, and `map.svg`."""
+    """Write pictures into a folder: `NAME.matches.jpg` and `NAME.depth.jpg` an image, and `map.svg`."""
 
     def __init__(self, folder: Path, reference_map: Map) -> None:
         folder.mkdir(parents=True, exist_ok=True)

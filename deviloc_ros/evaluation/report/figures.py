@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.covariance import EXPECTED
 from deviloc_ros.evaluation.metrics import RECALL_THRESHOLDS, WRONG_FIX_M
-from deviloc_ros.evaluation.recordings.frames import Frame
+from deviloc_ros.evaluation.recordings.frames import JudgedFrame
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.status import Status
 
@@ -89,7 +89,7 @@ def plot_share_at_most(axes: Axes, values: Sequence[float], of: int, color: str,
         axes.step(np.sort(values), shares, where="post", color=color, label=label)
 
 
-def seconds_since_start(run: Run, frames: Sequence[Frame]) -> NDArray:
+def seconds_since_start(run: Run, frames: Sequence[JudgedFrame]) -> NDArray:
     """Return (N,) seconds after the run's first image."""
     start_ns = min(f.estimate.stamp_ns for f in run.frames)
     return np.array([(f.estimate.stamp_ns - start_ns) * 1e-9 for f in frames])

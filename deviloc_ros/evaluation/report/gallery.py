@@ -12,8 +12,8 @@ import cv2
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
-from deviloc_ros.evaluation.recordings.frames import Frame
-from deviloc_ros.evaluation.recordings.headline import length
+from deviloc_ros.evaluation.recordings.frames import JudgedFrame
+from deviloc_ros.evaluation.recordings.headline import format_length
 from deviloc_ros.evaluation.recordings.offline import localize_again
 from deviloc_ros.imaging import Masks
 from deviloc_ros.io.match_pictures import best_reference, draw_matches
@@ -33,7 +33,7 @@ class Picture:
     text: str
 
 
-def select_worst(frames: list[Frame]) -> list[Frame]:
+def select_worst(frames: list[JudgedFrame]) -> list[JudgedFrame]:
     """Return wrong fixes, then the largest errors, then the middle of each of the longest stretches without a pose."""
     fixes = [f for f in frames if f.localized and f.has_truth]
     fixes.sort(key=lambda f: (not f.is_wrong_fix, -f.translation_m))
@@ -47,7 +47,7 @@ def make_gallery(
     recording: Recording,
     topics: Topics,
     contents: Contents,
-    frames: list[Frame],
+    frames: list[JudgedFrame],
     localizer: Localizer,
     masks: Masks | None = None,
 ) -> Iterator[Picture]:
@@ -71,18 +71,18 @@ def make_gallery(
             break
 
 
-def frame_verdict(frame: Frame) -> str:
+def frame_verdict(frame: JudgedFrame) -> str:
     """Say in half a line what became of an image."""
     if not frame.localized:
         return f"no pose ({frame.estimate.status.sentence})"
     wrong = "WRONG FIX, " if frame.is_wrong_fix else ""
-    return f"{wrong}{length(frame.translation_m)} and {frame.rotation_deg:.2f} deg off"
+    return f"{wrong}{format_length(frame.translation_m)} and {frame.rotation_deg:.2f} deg off"
 
 
-def describe_frame(frame: Frame, view: str) -> str:
+def describe_frame(frame: JudgedFrame, view: str) -> str:
     """Name the inliers, what the pose itself claims, and the view beside it."""
     e = frame.estimate
-    claim = f", one standard deviation claimed {length(frame.std_m)}" if frame.std_m == frame.std_m else ""
+    claim = f", one standard deviation claimed {format_length(frame.std_m)}" if frame.std_m == frame.std_m else ""
     return f"{e.inliers} inliers ({e.inlier_ratio:.0%}) over {e.coverage:.0%} of the image{claim}. Beside it {view}."
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
-from deviloc_ros.evaluation.recordings.headline import headline, remarks
+from deviloc_ros.evaluation.recordings.headline import make_headline, make_remarks
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report import figures, space, trajectories
 from deviloc_ros.evaluation.report.gallery import Picture
@@ -57,7 +57,7 @@ def make_report(run: Run, around: trajectories.MapOutline, pictures: Iterable[Pi
     title = f"Localization of {summary['bag']} in {summary['map']['name']}"
     introduction = make_paragraph(run_verdict(run), "verdict") + make_paragraph(describe_circumstances(run), "soft")
     body = [
-        make_cards((name, value, card_kind(run, name)) for name, value in headline(run)),
+        make_cards((name, value, card_kind(run, name)) for name, value in make_headline(run)),
         *(make_section(*part) for part in make_sections([run], around)),
         make_outcome_table(run),
         make_node_table(run),
@@ -126,7 +126,7 @@ def make_outcome_table(run: Run) -> str:
     rows = [(str(count), explain_word(s)) for s, count in counts.items()]
     rows.sort(key=lambda row: -int(row[0]))
     found = "<h2>What became of the images</h2>" + make_table(("images", "outcome"), rows)
-    said = remarks(run)
+    said = make_remarks(run)
     return found + (make_table(("remark", ""), said) if said else "")
 
 
@@ -141,8 +141,8 @@ def make_node_table(run: Run) -> str:
 
 def make_headline_table(runs: Sequence[Run]) -> str:
     """Tabulate the runs' headlines as columns."""
-    names = list(dict.fromkeys(name for run in runs for name, _ in headline(run)))
-    columns = [dict(headline(run)) for run in runs]
+    names = list(dict.fromkeys(name for run in runs for name, _ in make_headline(run)))
+    columns = [dict(make_headline(run)) for run in runs]
     rows = [(name, *(column.get(name, "") for column in columns)) for name in names]
     keys = [f'<span class="key" style="background:{color}"></span>' for _, color in figures.assign_colors(runs)]
     head = "".join(f"<th>{key}{escape(run.name)}</th>" for key, run in zip(keys, runs, strict=True))

@@ -1,1 +1,1 @@
-"""Is the robot ever told that it is in a place that only looks like the one it is in? Scenes, drives and the counts."""
+"""Count how often the robot is told that it is in a place that only looks like the one it is in."""

@@ -19,7 +19,7 @@ from deviloc_ros.config import Config, TrackingConfig
 from deviloc_ros.evaluation.metrics import is_wrong_fix
 from deviloc_ros.evaluation.protocols.run import RememberingMatcher
 from deviloc_ros.evaluation.summary_table import align_table
-from deviloc_ros.evaluation.twins.scenes import Frame, TwinScene, load_pixels, make_twin_scenes
+from deviloc_ros.evaluation.twins.scenes import TwinFrame, TwinScene, load_pixels, make_twin_scenes
 from deviloc_ros.geometry import isotropic_covariance, rotation_distance_deg, translation_distance_m
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
@@ -42,16 +42,16 @@ IDENTITY = pycolmap.Rigid3d()  # the robot's base is its camera
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """An image on a drive, None where it shows nothing, and what odometry says."""
+    """Hold an image on a drive, None where it shows nothing, and what odometry says."""
 
     stamp_ns: int
-    frame: Frame | None
+    frame: TwinFrame | None
     odometry: Odometry | None
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """What is known on a drive, and what happens on it."""
+class DriveCase:
+    """Say what is known on a drive, and what happens on it."""
 
     hint: bool
     odometry: bool
@@ -62,15 +62,11 @@ class Case:
         return ", ".join([*(known or ["nothing known"]), *([self.event] if self.event else [])])
 
 
-CASES = [Case(*values) for values in product((True, False), (True, False), EVENTS)]
+CASES = [DriveCase(*values) for values in product((True, False), (True, False), EVENTS)]
 
 
 def evaluate_twins(data: Path, config: Config, tracking: TrackingConfig, folder: Path | None = None) -> dict[str, Any]:
-    """The counts of every case of every scene. folder: where maps are kept; those that are there are used.
-
-    Raises:
-        SourceError: the data is not there.
-    """
+    """Return the counts of every case of every scene. folder: where maps are kept; those that are there are used."""
     with tempfile.TemporaryDirectory() as temporary:
         matcher = RememberingMatcher(create_matcher(config.matcher), remember_matches=True)
         cases = []
@@ -82,7 +78,7 @@ def evaluate_twins(data: Path, config: Config, tracking: TrackingConfig, folder:
 def run_scene(
     scene: TwinScene, config: Config, tracking: TrackingConfig, matcher: RememberingMatcher
 ) -> Iterator[dict[str, Any]]:
-    """Each case of a scene; the images are looked at once."""
+    """Run each case of a scene; the images are looked at once."""
     localizer = Localizer(Map.open(scene.map_folder), config)
     localizer.matcher = matcher
     scene = replace(scene, drive=list(map(load_pixels, scene.drive)), elsewhere=list(map(load_pixels, scene.elsewhere)))
@@ -90,7 +86,7 @@ def run_scene(
         yield {"name": f"{scene.name}: {case}", **run_case(scene, case, localizer, tracking)}
 
 
-def run_case(scene: TwinScene, case: Case, localizer: Localizer, tracking: TrackingConfig) -> dict[str, Any]:
+def run_case(scene: TwinScene, case: DriveCase, localizer: Localizer, tracking: TrackingConfig) -> dict[str, Any]:
     """Drive once, and count."""
     follower, steps = Follower(localizer, tracking), []
     moments = list(list_moments(scene, case))
@@ -103,9 +99,9 @@ def run_case(scene: TwinScene, case: Case, localizer: Localizer, tracking: Track
     return count_published(moments, steps)
 
 
-def list_moments(scene: TwinScene, case: Case) -> Iterator[Moment]:
-    """The drive as the robot sees it. Odometry feels no carrying."""
-    frames: list[Frame | None] = [
+def list_moments(scene: TwinScene, case: DriveCase) -> Iterator[Moment]:
+    """Return the drive as the robot sees it. Odometry feels no carrying."""
+    frames: list[TwinFrame | None] = [
         None if case.event == "blanks" and number in BLANKS else frame for number, frame in enumerate(scene.drive)
     ]
     if case.event == "kidnapped":
@@ -114,7 +110,7 @@ def list_moments(scene: TwinScene, case: Case) -> Iterator[Moment]:
     for number, frame in enumerate(frames):
         if frame is not None:
             carried = case.event == "kidnapped" and number == KIDNAPPED_AFTER + count_carried_frames(scene)
-            if not carried:
+            if not carried and before is not None:
                 odometry = move_straight(odometry, odometry.odom_from_base * feel_motion(before, frame, rng))
             before = frame
         stamp_ns = START_NS + round(number * 1e9 / scene.rate_hz)
@@ -127,8 +123,8 @@ def count_carried_frames(scene: TwinScene) -> int:
     return round(translation_distance_m(start, end) / CARRIED_M_PER_S * scene.rate_hz)
 
 
-def feel_motion(before: Frame, after: Frame, rng: np.random.Generator) -> pycolmap.Rigid3d:
-    """The motion between two frames as odometry has it."""
+def feel_motion(before: TwinFrame, after: TwinFrame, rng: np.random.Generator) -> pycolmap.Rigid3d:
+    """Return the motion between two frames as odometry has it."""
     moved = before.cam_from_world * after.cam_from_world.inverse()
     error = rng.normal(0, DRIFT, 3)
     turned = moved.rotation * pycolmap.Rotation3d(error * moved.rotation.angle())
@@ -136,7 +132,7 @@ def feel_motion(before: Frame, after: Frame, rng: np.random.Generator) -> pycolm
 
 
 def make_hint(moment: Moment) -> Fix:
-    """Someone's word for where the robot is at the start."""
+    """Make someone's word for where the robot is at the start."""
     assert moment.frame is not None
     truth = moment.frame.cam_from_world.inverse()
     guess = pycolmap.Rigid3d(truth.rotation, truth.translation + np.array([HINT_ERROR_M, 0.0, 0.0]))
@@ -144,12 +140,15 @@ def make_hint(moment: Moment) -> Fix:
 
 
 def make_blank(scene: TwinScene) -> NDArray:
-    """What a covered camera sees."""
+    """Return what a covered camera sees."""
     return np.full((scene.camera.height, scene.camera.width), 40, np.uint8)
 
 
 def count_published(moments: list[Moment], steps: list[Step]) -> dict[str, Any]:
-    """usable: images that show something. first_right_s: from the start; None if no right pose was published."""
+    """Count what was published, right and wrong.
+
+    usable: images that show something. first_right_s: from the start; None if no right pose was published.
+    """
     published = [(moment, step.fix) for moment, step in zip(moments, steps, strict=True) if step.fix is not None]
     right = [moment for moment, fix in published if moment.frame and not is_wrong(fix.map_from_base, moment.frame)]
     return {
@@ -173,8 +172,8 @@ def format_cases(figures: dict[str, Any]) -> str:
     return align_table(("case", *columns), rows)
 
 
-def is_wrong(map_from_base: pycolmap.Rigid3d, frame: Frame) -> bool:
-    """Whether a published pose is in another place, or turned."""
+def is_wrong(map_from_base: pycolmap.Rigid3d, frame: TwinFrame) -> bool:
+    """Return whether a published pose is in another place, or turned."""
     cam_from_world = map_from_base.inverse()
     return is_wrong_fix(
         translation_distance_m(cam_from_world, frame.cam_from_world),

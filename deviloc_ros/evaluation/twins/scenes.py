@@ -1,4 +1,4 @@
-"""Maps of places that look alike, and drives through one of them."""
+"""Build maps of places that look alike, and drives through one of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from deviloc_ros.sfm.map_models import Networks
 from deviloc_ros.sources.base import PosedImage, Source
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.twins import (
-    Place,
+    ScenePlace,
     drive_along,
     drive_around,
     make_corridor,
@@ -43,8 +43,8 @@ KITCHEN_RATE_HZ, RENDERED_RATE_HZ = 3.75, 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """One image of a drive and where its camera truly was. `load` gives (H, W) or (H, W, 3) uint8 pixels."""
+class TwinFrame:
+    """Hold one image of a drive and where its camera truly was. `load` gives (H, W) or (H, W, 3) uint8 pixels."""
 
     cam_from_world: pycolmap.Rigid3d
     load: Callable[[], NDArray]
@@ -52,25 +52,18 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TwinScene:
-    """A map that holds places which look alike.
-
-    drive: through one of them. elsewhere: in the other one, at another spot: where a robot is carried to.
-    """
+    """Hold a map of places which look alike, and a drive."""
 
     name: str
     map_folder: Path
     camera: Camera
     rate_hz: float
-    drive: list[Frame]
-    elsewhere: list[Frame]
+    drive: list[TwinFrame]
+    elsewhere: list[TwinFrame]
 
 
 def make_twin_scenes(data: Path, folder: Path, networks: Networks) -> Iterator[TwinScene]:
-    """Each scene, its map built in `folder` when it is asked for.
-
-    Raises:
-        SourceError: the data is not there.
-    """
+    """Yield each scene, its map built in `folder` when it is asked for."""
     yield make_kitchen_and_copy(data, folder, networks)
     yield make_rendered_rooms("another-poster", make_rooms_with_another_poster(SEED), folder, networks)
     yield make_rendered_rooms("mirrored-room", make_mirrored_rooms(SEED), folder, networks)
@@ -78,7 +71,7 @@ def make_twin_scenes(data: Path, folder: Path, networks: Networks) -> Iterator[T
 
 
 def make_kitchen_and_copy(data: Path, folder: Path, networks: Networks) -> TwinScene:
-    """kitchen-12 in one map with itself, 10 m along x; the robot is in the copy."""
+    """Join kitchen-12 in one map with itself, 10 m along x; the robot is in the copy."""
     (fold,) = load_protocol("kitchen-12", data).folds
     here, copy, both = (folder / f"kitchen{suffix}.map" for suffix in ("", "-copy", "-twins"))
     copy_from_world = pycolmap.Sim3d(1.0, pycolmap.Rotation3d(), np.array([COPY_OFFSET_M, 0.0, 0.0]))
@@ -87,50 +80,51 @@ def make_kitchen_and_copy(data: Path, folder: Path, networks: Networks) -> TwinS
         align_map(here, copy_from_world, copy, {})
         merge_maps([here, copy], both, prefix=True)
     queries = fold.queries
-    drive = [frame_of_kitchen(image, COPY_OFFSET_M) for image in queries[:FRAMES]]
-    elsewhere = [frame_of_kitchen(image, 0.0) for image in queries[FRAMES : FRAMES + ELSEWHERE]]
+    drive = [move_kitchen_frame(image, COPY_OFFSET_M) for image in queries[:FRAMES]]
+    elsewhere = [move_kitchen_frame(image, 0.0) for image in queries[FRAMES : FRAMES + ELSEWHERE]]
     return TwinScene("kitchen-copy", both, queries[0].camera, KITCHEN_RATE_HZ, drive, elsewhere)
 
 
-def frame_of_kitchen(image: PosedImage, offset_m: float) -> Frame:
-    """What was taken in the kitchen, as if in the one that lies so far along x."""
+def move_kitchen_frame(image: PosedImage, offset_m: float) -> TwinFrame:
+    """Return what was taken in the kitchen, as if in the one that lies so far along x."""
     world_from_copy = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-offset_m, 0.0, 0.0]))
-    return Frame(image.cam_from_world * world_from_copy, partial(read_gray, image.path))
+    return TwinFrame(image.cam_from_world * world_from_copy, partial(read_gray, image.path))
 
 
-def make_rendered_rooms(name: str, places: list[Place], folder: Path, networks: Networks) -> TwinScene:
-    """Both rooms in one map, along the same two paths; the robot drives in the second and is carried to the first."""
-    views: list[tuple[Place, pycolmap.Rigid3d]] = []
+def make_rendered_rooms(name: str, places: list[ScenePlace], folder: Path, networks: Networks) -> TwinScene:
+    """Map both rooms along the same two paths; the robot drives in the second and is carried to the first."""
+    views: list[tuple[ScenePlace, pycolmap.Rigid3d]] = []
     count = FRAMES * MAPPED // (MAPPED - 1)
     for place, seed in product(places, (SEED, SEED + 1)):
         views += [(place, pose) for pose in drive_around(place, seed, count, SPAN)[::MAPPED]]
     drives = []
     for place, seed in zip(places[::-1], (SEED, SEED + 1), strict=True):
         poses = drive_around(place, seed, count, SPAN)
-        drives.append([frame_of_render(place, pose) for number, pose in enumerate(poses) if number % MAPPED])
+        drives.append([make_rendered_frame(place, pose) for number, pose in enumerate(poses) if number % MAPPED])
     map_folder = build_rendered_map(name, views, folder, networks)
     return TwinScene(name, map_folder, CAMERA, RENDERED_RATE_HZ, drives[0], drives[1][-ELSEWHERE:])
 
 
-def make_rendered_corridor(place: Place, folder: Path, networks: Networks) -> TwinScene:
-    """A drive past equal doors and one notice; the robot is carried past some of them."""
+def make_rendered_corridor(place: ScenePlace, folder: Path, networks: Networks) -> TwinScene:
+    """Make a drive past equal doors and one notice; the robot is carried past some of them."""
     sway = np.random.default_rng(SEED)
     mapped = drive_along(place, 1.0, 0.4, 52, sway)
     map_folder = build_rendered_map("equal-doors", [(place, pose) for pose in mapped], folder, networks)
     drive = drive_along(place, CORRIDOR_START_M, CORRIDOR_STEP_M, FRAMES, sway)
     elsewhere = drive_along(place, CORRIDOR_ELSEWHERE_M, CORRIDOR_STEP_M, ELSEWHERE, sway)
-    frames = [[frame_of_render(place, pose) for pose in poses] for poses in (drive, elsewhere)]
+    frames = [[make_rendered_frame(place, pose) for pose in poses] for poses in (drive, elsewhere)]
     return TwinScene("equal-doors", map_folder, CAMERA, RENDERED_RATE_HZ, *frames)
 
 
-def frame_of_render(place: Place, pose: pycolmap.Rigid3d) -> Frame:
-    return Frame(pose, partial(render_color, place.scene, CAMERA, place.in_place(pose)))
+def make_rendered_frame(place: ScenePlace, pose: pycolmap.Rigid3d) -> TwinFrame:
+    """Return a frame of a scene that is rendered when it is loaded."""
+    return TwinFrame(pose, partial(render_color, place.scene, CAMERA, place.to_place(pose)))
 
 
 def build_rendered_map(
-    name: str, views: list[tuple[Place, pycolmap.Rigid3d]], folder: Path, networks: Networks
+    name: str, views: list[tuple[ScenePlace, pycolmap.Rigid3d]], folder: Path, networks: Networks
 ) -> Path:
-    """A map of rendered views, made unless it is there."""
+    """Build a map of rendered views, unless it is there."""
     map_folder, images_folder = folder / f"{name}.map", folder / name
     if map_folder.is_dir():
         return map_folder
@@ -138,7 +132,7 @@ def build_rendered_map(
     images = []
     for number, (place, pose) in enumerate(views):
         path = images_folder / f"view-{number:04d}.png"
-        cv2.imwrite(str(path), render_color(place.scene, CAMERA, place.in_place(pose)))
+        cv2.imwrite(str(path), render_color(place.scene, CAMERA, place.to_place(pose)))
         images.append(PosedImage(path.name, path, CAMERA, pose))
     build_map_of(images, map_folder, networks)
     return map_folder
@@ -149,7 +143,7 @@ def build_map_of(images: list[PosedImage], folder: Path, networks: Networks) -> 
     MapBuilder(networks, Serial(quiet=True)).build(Source(images, []), folder)
 
 
-def load_pixels(frame: Frame) -> Frame:
-    """The frame with its pixels at hand: it is used in many cases."""
+def load_pixels(frame: TwinFrame) -> TwinFrame:
+    """Return the frame with its pixels at hand: it is used in many cases."""
     pixels = frame.load()
     return replace(frame, load=lambda: pixels)

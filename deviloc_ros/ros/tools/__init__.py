@@ -1,1 +1,1 @@
-"""Programs around the node: the doctor, replay, evaluation in real time."""
+"""Hold programs around the node: the doctor, replay, evaluation in real time."""

@@ -1,4 +1,4 @@
-"""What keeps a running robot from being localized: its topics, transforms, clocks and the node itself."""
+"""Find what keeps a running robot from being localized: its topics, transforms, clocks and the node itself."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SECOND_NODE = "_tf"  # that of the localizer has the name of the first, and this
 
 
 @dataclass(slots=True)
-class Heard:
-    """What came on a topic within the time of listening."""
+class TopicTraffic:
+    """Hold what came on a topic within the time of listening."""
 
     topic: str
     publishers: list[str] = field(default_factory=list)  # their node and QoS
@@ -43,7 +43,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What is asked of the robot."""
+    """Hold what is asked of the robot."""
 
     image_topic: str
     camera_info_topic: str
@@ -54,12 +54,12 @@ class Questions:
 
 
 class Listener(Node):
-    """Listens to everything that the localizer needs."""
+    """Listen to everything that the localizer needs."""
 
     def __init__(self, asked: Questions) -> None:
         super().__init__("deviloc_doctor")
         self.asked = asked
-        self.heard: dict[str, Heard] = {}
+        self.heard: dict[str, TopicTraffic] = {}
         self.status: DiagnosticStatus | None = None
         self.buffer = tf2_ros.Buffer(node=self)
         self._listener = tf2_ros.TransformListener(self.buffer, self)
@@ -84,8 +84,8 @@ class Listener(Node):
                 for info in self.get_publishers_info_by_topic(self.resolve_topic_name(heard.topic))
             ]
 
-    def missing_transform(self, target: str, source: str) -> str:
-        """tf2's word on why there is no transform; empty if there is one."""
+    def explain_missing_transform(self, target: str, source: str) -> str:
+        """Return tf2's word on why there is no transform; empty if there is one."""
         try:
             self.buffer.lookup_transform(target, source, Time())
         except tf2_ros.TransformException as error:
@@ -93,7 +93,7 @@ class Listener(Node):
         return ""
 
     def _listen(self, topic: str, kind: type) -> None:
-        heard = self.heard[topic] = Heard(topic)
+        heard = self.heard[topic] = TopicTraffic(topic)
 
         def note(msg: Any) -> None:
             heard.count += 1
@@ -109,8 +109,8 @@ class Listener(Node):
 
 
 @contextmanager
-def listening(asked: Questions) -> Iterator[Listener]:
-    """A node that has listened for as long as was asked."""
+def listen_to_robot(asked: Questions) -> Iterator[Listener]:
+    """Yield a node that has listened for as long as was asked."""
     rclpy.init()
     node = Listener(asked)
     try:
@@ -122,8 +122,8 @@ def listening(asked: Questions) -> Iterator[Listener]:
 
 
 def examine_robot(asked: Questions) -> tuple[list[Finding], tuple[Camera, ...]]:
-    """Findings about the running robot, and the camera it has."""
-    with listening(asked) as node:
+    """Return findings about the running robot, and the camera it has."""
+    with listen_to_robot(asked) as node:
         raw, compressed, infos = node.heard.values()
         images = compressed if compressed.count > raw.count else raw
         findings = [examine_environment(), examine_topic(images), *examine_image(images, compressed is images)]
@@ -135,7 +135,7 @@ def examine_robot(asked: Questions) -> tuple[list[Finding], tuple[Camera, ...]]:
 
 
 def examine_environment() -> Finding:
-    """Where this program looks for the robot."""
+    """Say where this program looks for the robot."""
     names = ("ROS_DISTRO", "ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE")
     given = ", ".join(f"{name}={os.environ[name]}" for name in names if os.environ.get(name))
     rmw = rclpy.get_rmw_implementation_identifier()
@@ -145,8 +145,8 @@ def examine_environment() -> Finding:
     return make_ok(what)
 
 
-def examine_topic(heard: Heard) -> Finding:
-    """Whether a topic is offered and filled."""
+def examine_topic(heard: TopicTraffic) -> Finding:
+    """Check that a topic is offered and filled."""
     rate_hz = heard.count / heard.seconds
     if not heard.publishers:
         advice = "start the camera, or name its topic; compare ROS_DOMAIN_ID and namespaces with `ros2 topic list`"
@@ -160,8 +160,8 @@ def examine_topic(heard: Heard) -> Finding:
     return make_ok(what) if rate_hz >= SLOW_HZ else make_warning(what, "a slow camera leaves long gaps to odometry")
 
 
-def examine_image(heard: Heard, compressed: bool) -> Iterator[Finding]:
-    """Its stamps and, for the node, its transport."""
+def examine_image(heard: TopicTraffic, compressed: bool) -> Iterator[Finding]:
+    """Check an image's stamps and, for the node, its transport."""
     if heard.last is None:
         return
     if compressed:
@@ -175,8 +175,8 @@ def examine_image(heard: Heard, compressed: bool) -> Iterator[Finding]:
         yield make_ok(f"images are {1000 * heard.age_s:.0f} ms old when they come")
 
 
-def examine_info(heard: Heard, images: Heard) -> tuple[Camera | None, Finding]:
-    """Whether the calibration can be used, and is that of the images."""
+def examine_info(heard: TopicTraffic, images: TopicTraffic) -> tuple[Camera | None, Finding]:
+    """Check that the calibration can be used, and is that of the images."""
     info: CameraInfo = heard.last
     if info is None:
         return None, make_failure("no calibration", "publish sensor_msgs/CameraInfo beside the images")
@@ -189,7 +189,7 @@ def examine_info(heard: Heard, images: Heard) -> tuple[Camera | None, Finding]:
     if images.last is not None and images.last.header.frame_id != info.header.frame_id:
         what = f"image is of frame {images.last.header.frame_id!r}, camera_info of {info.header.frame_id!r}"
         return camera, make_failure(what, "let the driver give both the frame of the optical frame")
-    size = decoded_size(images.last) if images.last is not None else None
+    size = decode_size(images.last) if images.last is not None else None
     if size is not None and size != (camera.width, camera.height):
         what = f"image of {size[0]} x {size[1]}, camera_info of {camera.width} x {camera.height}"
         return camera, make_failure(what, "publish the calibration of the size that is sent")
@@ -198,8 +198,8 @@ def examine_info(heard: Heard, images: Heard) -> tuple[Camera | None, Finding]:
     return camera, make_ok(f"calibration of {info.header.frame_id!r}: {camera.model}, {camera.width} x {camera.height}")
 
 
-def decoded_size(msg: Image | CompressedImage) -> tuple[int, int] | None:
-    """Width and height [px] of a picture, None if it cannot be decoded."""
+def decode_size(msg: Image | CompressedImage) -> tuple[int, int] | None:
+    """Return width and height [px] of a picture, None if it cannot be decoded."""
     try:
         height, width = pixels_of(msg).shape[:2]
     except ValueError:
@@ -208,11 +208,11 @@ def decoded_size(msg: Image | CompressedImage) -> tuple[int, int] | None:
 
 
 def examine_transforms(node: Listener, image: Any) -> Iterator[Finding]:
-    """Whether the frames hang together."""
+    """Check that the frames hang together."""
     asked = node.asked
     if image is not None:
         optical = image.header.frame_id
-        why = node.missing_transform(asked.base_frame, optical)
+        why = node.explain_missing_transform(asked.base_frame, optical)
         what = f"transform {asked.base_frame} <- {optical}"
         advice = "publish where the camera is (static_transform_publisher, URDF), or set base_from_camera"
         if why and has_tried_image(node.status):
@@ -220,11 +220,11 @@ def examine_transforms(node: Listener, image: Any) -> Iterator[Finding]:
         else:
             yield make_failure(f"no {what}: {why}", advice) if why else make_ok(what)
     if asked.odom_frame:
-        why = node.missing_transform(asked.odom_frame, asked.base_frame)
+        why = node.explain_missing_transform(asked.odom_frame, asked.base_frame)
         what = f"transform {asked.odom_frame} <- {asked.base_frame}"
         advice = "start the odometry; without any, set odom_frame: '' and tf_mode: map_to_base"
         yield make_warning(f"no {what}: {why}", advice) if why else make_ok(what)
-    why = node.missing_transform(asked.map_frame, asked.base_frame)
+    why = node.explain_missing_transform(asked.map_frame, asked.base_frame)
     what = f"transform {asked.map_frame} <- {asked.base_frame}"
     yield (
         make_warning(f"no {what}: {why}", "comes with the first pose, unless tf_mode is none") if why else make_ok(what)
@@ -232,13 +232,16 @@ def examine_transforms(node: Listener, image: Any) -> Iterator[Finding]:
 
 
 def has_tried_image(status: DiagnosticStatus | None) -> bool:
-    """Whether a localizer knows all it needs to localize an image, also the place of its camera."""
+    """Return whether a localizer knows all it needs to localize an image, also the place of its camera."""
     reasons = [value.value for value in status.values if value.key == "reason"] if status else []
     return any(Status.from_word(reason).tried for reason in reasons if reason)
 
 
 def examine_names(nodes: list[tuple[str, str]]) -> Iterator[Finding]:
-    """Whether two nodes have one name: each hears what is meant for the other, and both may send one transform."""
+    """Check that no two nodes have one name.
+
+    Each hears what is meant for the other, and both may send one transform.
+    """
     for (name, namespace), count in Counter(nodes).items():
         if count > 1 and not name.endswith(SECOND_NODE):
             what = f"{count} nodes are named {namespace.rstrip('/')}/{name}"
@@ -246,7 +249,7 @@ def examine_names(nodes: list[tuple[str, str]]) -> Iterator[Finding]:
 
 
 def examine_node(status: DiagnosticStatus | None) -> Finding:
-    """What the localizer says of itself."""
+    """Report what the localizer says of itself."""
     if status is None:
         return make_warning(
             "no localizer reports on /diagnostics", "start it: ros2 launch deviloc_ros localization.launch.py"

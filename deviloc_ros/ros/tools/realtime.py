@@ -1,4 +1,4 @@
-"""A recording replayed over DDS to a node, as a robot lives through it; what comes back becomes estimates."""
+"""Replay a recording over DDS to a node, as a robot lives through it; what comes back becomes estimates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from deviloc_ros.bags.transforms import TF, TF_STATIC
 from deviloc_ros.evaluation.recordings.frames import Estimate
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.ros.conversions import rigid_from_msg
-from deviloc_ros.ros.tools.replay import Replay, Sent, refuse_ros1
+from deviloc_ros.ros.tools.replay import Replay, SentImage, refuse_ros1
 from deviloc_ros.status import Status
 
 POSE_TOPIC, STATUS_TOPIC = "/deviloc/pose", "/deviloc/status"
@@ -31,8 +31,8 @@ COUNTS = ("images_received", "images_processed", "images_published")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pose:
-    """A pose as it arrived: wall time [ns], map_from_base, (6, 6) covariance."""
+class ReceivedPose:
+    """Hold a pose as it arrived: wall time [ns], map_from_base, (6, 6) covariance."""
 
     arrival_ns: int
     map_from_base: Any
@@ -40,26 +40,26 @@ class Pose:
 
 
 @dataclass(slots=True, eq=False)
-class Heard:
-    """What a node said.
+class NodeReplies:
+    """Hold what a node said.
 
     outcomes: its word on each image, by stamp [ns]: the keys of docs/interface.md. status: its last word on itself.
     transforms: arrival and stamp of each map -> odom, and the recording's time then [ns].
     """
 
-    poses: dict[int, Pose] = field(default_factory=dict)
+    poses: dict[int, ReceivedPose] = field(default_factory=dict)
     outcomes: dict[int, dict[str, str]] = field(default_factory=dict)
     transforms: list[tuple[int, int, int]] = field(default_factory=list)
     status: dict[str, str] = field(default_factory=dict)
 
 
-class Listening(Replay):
-    """A replay that writes down everything the node says."""
+class ListeningReplay(Replay):
+    """Write down everything the node says during a replay."""
 
     def __init__(self, image_topic: str, rig: Rig) -> None:
         own = frozenset({(rig.map_frame, rig.odom_frame), (rig.map_frame, rig.base_frame)})
         super().__init__(POSE_TOPIC, image_topic, lambda *_: None, own)
-        self.heard = Heard()
+        self.heard = NodeReplies()
         self._map_frame = rig.map_frame
         self.create_subscription(PoseWithCovarianceStamped, POSE_TOPIC, self._on_pose_msg, QoSProfile(depth=10))
         self.create_subscription(TFMessage, "/tf", self._on_tf, QoSProfile(depth=100))
@@ -73,13 +73,13 @@ class Listening(Replay):
             raise TimeoutError("the node publishes no /diagnostics")
 
     def is_done(self, time_ns: int) -> bool:
-        """Whether the node has finished an image: its pose is there, or the reason why there is none."""
+        """Return whether the node has finished an image: its pose is there, or the reason why there is none."""
         accepted = Status.ACCEPTED.word  # then a pose is on its way
         return time_ns in self.heard.poses or self.heard.outcomes.get(time_ns, {}).get("reason", accepted) != accepted
 
     def _on_pose_msg(self, msg: PoseWithCovarianceStamped) -> None:
         covariance = np.array(msg.pose.covariance).reshape(6, 6)
-        pose = Pose(time.monotonic_ns(), rigid_from_msg(msg.pose.pose), covariance)
+        pose = ReceivedPose(time.monotonic_ns(), rigid_from_msg(msg.pose.pose), covariance)
         self.heard.poses[stamp_ns(msg)] = pose
 
     def _on_tf(self, msg: TFMessage) -> None:
@@ -100,7 +100,7 @@ class Listening(Replay):
 
 
 def run_real_time(recording: Recording, topics: Topics, rig: Rig, rate: float) -> tuple[list[Estimate], dict[str, Any]]:
-    """Replay to the node that listens, and what came back, with figures of the transport.
+    """Replay to the node that listens, and return what came back, with figures of the transport.
 
     Args:
         rate: speed of the recording; 0 waits for each image.
@@ -111,25 +111,28 @@ def run_real_time(recording: Recording, topics: Topics, rig: Rig, rate: float) -
     refuse_ros1(recording)
     rclpy.init()
     try:
-        node = Listening(topics.image, rig)
+        node = ListeningReplay(topics.image, rig)
         needed = (topics.image, topics.camera_info, TF, TF_STATIC)  # another topic might be the node's own
         played = {topic: kind for topic, kind in recording.topics.items() if topic in needed}
-        node.offer(played)
+        node.create_publishers(played)
         node.begin()
         node.play(recording.messages(tuple(played)), rate, PATIENCE_S, LAST_WORDS_S, node.is_done)
-        return estimates_of(node.sent, node.heard), transport_figures(node.heard, in_time=rate > 0)
+        return collect_estimates(node.sent, node.heard), transport_figures(node.heard, in_time=rate > 0)
     finally:
         rclpy.try_shutdown()
 
 
-def estimates_of(sent: dict[int, Sent], heard: Heard) -> list[Estimate]:
-    """One for each image that was sent, in that order. Latency is from sending an image to receiving its pose."""
+def collect_estimates(sent: dict[int, SentImage], heard: NodeReplies) -> list[Estimate]:
+    """Return one estimate for each image sent, in that order.
+
+    Latency is from sending an image to receiving its pose.
+    """
     known = [number for number, time_ns in enumerate(sent) if time_ns in heard.poses or time_ns in heard.outcomes]
     last = known[-1] if known else -1
     result = []
     for number, (time_ns, (received_ns, sent_ns)) in enumerate(sent.items()):
         outcome = heard.outcomes.get(time_ns)
-        about = about_outcome(outcome) if outcome else {}
+        about = read_outcome(outcome) if outcome else {}
         if pose := heard.poses.get(time_ns):
             about |= {"map_from_base": pose.map_from_base, "covariance": pose.covariance}
             about["stages_ms"] = {"image sent to pose received": (pose.arrival_ns - sent_ns) * 1e-6}
@@ -143,8 +146,8 @@ def estimates_of(sent: dict[int, Sent], heard: Heard) -> list[Estimate]:
     return result
 
 
-def about_outcome(outcome: dict[str, str]) -> dict[str, Any]:
-    """The numbers of an estimate that the node gives with each image."""
+def read_outcome(outcome: dict[str, str]) -> dict[str, Any]:
+    """Return the numbers of an estimate that the node gives with each image."""
     return {
         "inliers": int(outcome["inliers"]),
         "inlier_ratio": float(outcome["inlier_ratio"]),
@@ -153,19 +156,20 @@ def about_outcome(outcome: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def transport_figures(heard: Heard, in_time: bool) -> dict[str, Any]:
-    """The node's own counts, and how fresh map -> odom was: its stamp against the recording's time as it arrived.
+def transport_figures(heard: NodeReplies, in_time: bool) -> dict[str, Any]:
+    """Return the node's own counts, and how fresh map -> odom was.
 
-    in_time: time went on all the while; else the node rightly had nothing new to say while it stood still.
+    Its stamp against the recording's time as it arrived. in_time: time went on all the while; else the node rightly had
+    nothing new to say while it stood still.
     """
     counts = {key: int(v) for key, v in heard.status.items() if key in COUNTS or key.startswith("dropped.")}
     arrivals = [arrival for arrival, _, _ in heard.transforms]
     ahead_s = [(stamp - clock) * 1e-9 for _, stamp, clock in heard.transforms if clock]
-    return {"node": counts, "map_to_odom": freshness(arrivals, ahead_s) if in_time else None}
+    return {"node": counts, "map_to_odom": measure_freshness(arrivals, ahead_s) if in_time else None}
 
 
-def freshness(arrivals_ns: Sequence[int], ahead_s: Sequence[float]) -> dict[str, float] | None:
-    """Rate and gaps of the broadcast as received; None where nothing was."""
+def measure_freshness(arrivals_ns: Sequence[int], ahead_s: Sequence[float]) -> dict[str, float] | None:
+    """Return rate and gaps of the broadcast as received; None where nothing was."""
     if len(arrivals_ns) < 2:
         return None
     gaps_s = np.diff(arrivals_ns) * 1e-9

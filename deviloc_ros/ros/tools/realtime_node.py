@@ -1,4 +1,4 @@
-"""The node that a recording is replayed to: one that runs, or one that is started for it."""
+"""Provide the node that a recording is replayed to: one that runs, or one that is started for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WITHOUT_ODOMETRY = {"odom_frame": "''", "tf_mode": "map_to_base"}
 
 
 @contextmanager
-def node_running(options: argparse.Namespace, topics: Topics, changes: list[str]) -> Iterator[None]:
+def provide_node(options: argparse.Namespace, topics: Topics, changes: list[str]) -> Iterator[None]:
     """Start a node in a ROS domain of its own unless one is said to run.
 
     Args:
@@ -46,7 +46,7 @@ def node_running(options: argparse.Namespace, topics: Topics, changes: list[str]
 
 
 def node_arguments(options: argparse.Namespace, topics: Topics, changes: list[str]) -> list[str]:
-    """The node's parameters: what the flags say in the node's own words."""
+    """Return the node's parameters: what the flags say in the node's own words."""
     values = {
         "use_sim_time": "true",
         "map_path": str(options.map.resolve()),

@@ -1,4 +1,4 @@
-"""Plays a bag to a localizer over DDS and writes down the poses that come back.
+"""Play a bag to a localizer over DDS and write down the poses that come back.
 
 `python -m deviloc_ros.ros.tools.replay BAG --image TOPIC [--poses FILE]`, with the node running on `use_sim_time`.
 
@@ -39,25 +39,25 @@ CLOCK_TOPIC = "/clock"
 OWN_TRANSFORMS = frozenset({("map", "odom"), ("map", "base_link")})
 
 
-def never() -> bool:
-    """A condition to spin for when only time is to pass."""
+def never_true() -> bool:
+    """Return a condition to spin for when only time is to pass."""
     return False
 
 
-def message_class(kind: str) -> type:
-    """`sensor_msgs/msg/Image` -> the class."""
+def load_message_class(kind: str) -> type:
+    """Return the class of `sensor_msgs/msg/Image`."""
     package, _, name = kind.split("/")
     return getattr(importlib.import_module(f"{package}.msg"), name)
 
 
 def refuse_ros1(bag: Recording) -> None:
-    """Raises ValueError: rclpy cannot publish the bytes of ROS 1."""
+    """Raise ValueError: rclpy cannot publish the bytes of ROS 1."""
     if bag.is_ros1:
         raise ValueError(f"{bag.path}: a ROS 1 bag cannot be replayed; `rosbags-convert` makes one of ROS 2 of it")
 
 
-def playable(topics: dict[str, str], pose_topic: str) -> dict[str, str]:
-    """Of a bag's topics, with their types, those that may be sent.
+def select_playable(topics: dict[str, str], pose_topic: str) -> dict[str, str]:
+    """Return of a bag's topics, with their types, those that may be sent.
 
     Not the clock, which is this node's own, nor poses that would be taken for the localizer's answer; types that are
     not installed are named on stderr.
@@ -67,7 +67,7 @@ def playable(topics: dict[str, str], pose_topic: str) -> dict[str, str]:
         if topic in (CLOCK_TOPIC, pose_topic):
             continue
         try:
-            message_class(kind)
+            load_message_class(kind)
         except (ImportError, AttributeError):
             print(f"replay: {topic} is left out, its type {kind} is not installed", file=sys.stderr)
             continue
@@ -75,26 +75,28 @@ def playable(topics: dict[str, str], pose_topic: str) -> dict[str, str]:
     return played
 
 
-def offered(topic: str) -> QoSProfile:
-    """Reliable; static transforms are kept for who comes late, all of them, since each is a message of its own."""
+def replay_qos(topic: str) -> QoSProfile:
+    """Return a reliable profile.
+
+    Static transforms are kept for who comes late, all, as each is a message of its own.
+    """
     latched = topic == TF_STATIC
     durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
     return QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
 
 
-class Sent(NamedTuple):
-    """When an image was received by the recorder, and when it was sent again [ns of the monotonic clock]."""
+class SentImage(NamedTuple):
+    """Hold when an image was received by the recorder, and when it was sent again [ns of the monotonic clock]."""
 
     received_ns: int
     monotonic_ns: int
 
 
 class Replay(Node):
-    """Publishes a bag's messages as they were recorded, and collects the localizer's poses by their stamp.
+    """Publish a bag's messages as they were recorded, and collect the localizer's poses by their stamp.
 
-    on_pose: called with time [ns] and map_from_base as each pose arrives.
-    left_out: transforms (parent, child) of the recording that would contradict the localizer's own.
-    sent: the images, by their stamps.
+    on_pose: called with time [ns] and map_from_base as each pose arrives. left_out: transforms (parent, child) of the
+    recording that would contradict the localizer's own. sent: the images, by their stamps.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class Replay(Node):
     ) -> None:
         super().__init__("deviloc_replay")
         self.poses: dict[int, Any] = {}
-        self.sent: dict[int, Sent] = {}
+        self.sent: dict[int, SentImage] = {}
         self.clock_ns = 0
         self._left_out = left_out
         self._image_topic = image_topic
@@ -120,19 +122,19 @@ class Replay(Node):
         self.poses[time_ns] = rigid_from_msg(msg.pose.pose)
         self._on_pose(time_ns, self.poses[time_ns])
 
-    def offer(self, topics: dict[str, str]) -> None:
-        """Create the publishers of topics, given with their types. Raises ValueError if the images lack."""
+    def create_publishers(self, topics: dict[str, str]) -> None:
+        """Create the publishers of topics, given with their types; raise ValueError if the images lack."""
         if self._image_topic not in topics:
             raise ValueError(f"the bag has no topic {self._image_topic}, only {', '.join(sorted(topics))}")
         for topic, kind in topics.items():
-            self._publishers_by_topic[topic] = self.create_publisher(message_class(kind), topic, offered(topic))
+            self._publishers_by_topic[topic] = self.create_publisher(load_message_class(kind), topic, replay_qos(topic))
 
     def wait_for_listener(self, limit_s: float = STARTUP_LIMIT_S) -> None:
-        """Wait until somebody subscribes to the images. Raises TimeoutError if nobody does within the limit."""
+        """Wait until somebody subscribes to the images; raise TimeoutError if nobody does within the limit."""
         images = self._publishers_by_topic[self._image_topic]
         if not self._spin_until(lambda: images.get_subscription_count() > 0, limit_s):
             raise TimeoutError(f"nobody subscribed to {self._image_topic} within {limit_s:.0f} s")
-        self._spin_until(never, 1.0)  # its other subscriptions and its publisher are matched a little later
+        self._spin_until(never_true, 1.0)  # its other subscriptions and its publisher are matched a little later
 
     def play(
         self,
@@ -153,24 +155,24 @@ class Replay(Node):
             first_ns = recorded.time_ns if first_ns is None else first_ns
             if rate > 0:
                 due_s = started_s + (recorded.time_ns - first_ns) * 1e-9 / rate
-                self._spin_until(never, due_s - time.monotonic())
+                self._spin_until(never_true, due_s - time.monotonic())
             self.clock_ns = recorded.time_ns
             self._clock_publisher.publish(Clock(clock=time_msg(recorded.time_ns)))
-            data = self._without_own(recorded) if recorded.topic in (TF, TF_STATIC) else recorded.data
+            data = self._strip_own_transforms(recorded) if recorded.topic in (TF, TF_STATIC) else recorded.data
             if recorded.topic == self._image_topic:
                 if rate <= 0:
-                    self._spin_until(never, SETTLING_S)
+                    self._spin_until(never_true, SETTLING_S)
                 time_ns = stamp_of(recorded.message())
-                self.sent[time_ns] = Sent(recorded.time_ns, time.monotonic_ns())
+                self.sent[time_ns] = SentImage(recorded.time_ns, time.monotonic_ns())
                 self._publishers_by_topic[recorded.topic].publish(data)
                 if rate <= 0:
                     self._spin_until(partial(done, time_ns), patience_s)
             elif data:
                 self._publishers_by_topic[recorded.topic].publish(data)
-        self._spin_until(never, last_words_s)  # the last poses are still on their way
+        self._spin_until(never_true, last_words_s)  # the last poses are still on their way
 
-    def _without_own(self, recorded: RecordedMessage) -> bytes:
-        """A TFMessage without the transforms that the localizer sends itself; empty if nothing is left."""
+    def _strip_own_transforms(self, recorded: RecordedMessage) -> bytes:
+        """Return a TFMessage without the transforms that the localizer sends itself; empty if nothing is left."""
         message = recorded.message()
         kept = [t for t in message.transforms if (t.header.frame_id, t.child_frame_id) not in self._left_out]
         if len(kept) == len(message.transforms):
@@ -187,8 +189,8 @@ class Replay(Node):
         return True
 
 
-def show(time_ns: int, map_from_base: Any) -> None:
-    """One line per pose."""
+def print_pose(time_ns: int, map_from_base: Any) -> None:
+    """Print one line per pose."""
     x, y, z = map_from_base.translation
     qx, qy, qz, qw = map_from_base.rotation.quat
     print(
@@ -197,8 +199,8 @@ def show(time_ns: int, map_from_base: Any) -> None:
     )
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
     root = argparse.ArgumentParser(prog="python -m deviloc_ros.ros.tools.replay", description=__doc__.splitlines()[0])
     root.add_argument("bag", type=Path, help="rosbag2 folder")
     root.add_argument("--image", required=True, metavar="TOPIC", help="topic of the images")
@@ -210,15 +212,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Play a bag. Returns 1 if nobody listened."""
-    options = parser().parse_args(arguments)
+    """Play a bag; return 1 if nobody listened."""
+    options = make_parser().parse_args(arguments)
     rclpy.init()
-    node = Replay(options.pose, options.image, show)
+    node = Replay(options.pose, options.image, print_pose)
     try:
         with Recording(options.bag) as bag:
             refuse_ros1(bag)
-            played = playable(bag.topics, options.pose)
-            node.offer(played)
+            played = select_playable(bag.topics, options.pose)
+            node.create_publishers(played)
             node.wait_for_listener()
             node.play(bag.messages(tuple(played)), options.rate, options.patience)
         print(f"sent {len(node.sent)} images, got {len(node.poses)} poses", flush=True)

@@ -1,4 +1,4 @@
-"""A running node, as the page of `view` shows it: its ~/status, ~/pose and ~/matches become events."""
+"""Show a running node on the page of `view`: its ~/status, ~/pose and ~/matches become events."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sensor_msgs.msg import Image
 
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, stamp_ns
-from deviloc_ros.view.events import event_of_pose, event_of_status, jpeg_uri
+from deviloc_ros.view.events import event_from_status, pose_to_event, small_jpeg_uri
 
 NAME = "deviloc"  # of the localizer's node
 
 
 class WatchedNode(Node):
-    """Sends an event for each message about an image.
+    """Send an event for each message about an image.
 
     axis_m: length of the axes drawn at the robot.
     """
@@ -35,14 +35,14 @@ class WatchedNode(Node):
     def _on_status(self, msg: DiagnosticStatus) -> None:
         values = {value.key: value.value for value in msg.values}
         seconds, _, nanoseconds = values.get("image_stamp", "0.0").partition(".")
-        self._send(event_of_status(values, int(seconds) * 10**9 + int(nanoseconds or 0)))
+        self._send(event_from_status(values, int(seconds) * 10**9 + int(nanoseconds or 0)))
 
     def _on_pose(self, msg: PoseWithCovarianceStamped) -> None:
-        pose = event_of_pose(rigid_from_msg(msg.pose.pose), covariance_from_msg(msg), self._axis_m)
+        pose = pose_to_event(rigid_from_msg(msg.pose.pose), covariance_from_msg(msg), self._axis_m)
         self._send({"time_ns": str(stamp_ns(msg.header.stamp)), **pose})
 
     def _on_matches(self, msg: Image) -> None:
-        self._send({"time_ns": str(stamp_ns(msg.header.stamp)), "picture": jpeg_uri(pixels_of(msg))})
+        self._send({"time_ns": str(stamp_ns(msg.header.stamp)), "picture": small_jpeg_uri(pixels_of(msg))})
 
 
 def watch_node(axis_m: float, send: Callable[[dict[str, Any]], None]) -> None:

@@ -45,18 +45,22 @@ class ChannelNorm(nn.Module):
 
 
 def make_conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
+    """Make a convolution of single pixels."""
     return nn.Conv2d(inputs, outputs, 1, bias=False)
 
 
 def make_head(inputs: int, outputs: int) -> nn.Sequential:
+    """Make the two convolutions that end a level of the pyramid."""
     return nn.Sequential(ConvBlock(inputs, outputs), nn.Conv2d(outputs, outputs, 3, padding=1, bias=False))
 
 
 def make_stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """Make two convolutions, of which the first has the stride."""
     return nn.Sequential(ConvBlock(inputs, outputs, stride), ConvBlock(outputs, outputs))
 
 
 def double_size(x: Tensor) -> Tensor:
+    """Enlarge a feature map to twice its size, bilinearly."""
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
 
 

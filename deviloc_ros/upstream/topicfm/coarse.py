@@ -80,6 +80,7 @@ class EncoderLayer(nn.Module):
 
 
 def split_by_head(projection: nn.Linear) -> Tensor:
+    """Return a projection's weights head by head."""
     return projection.weight.view(HEADS, HEAD_SIZE, -1)
 
 

@@ -30,19 +30,19 @@ from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.truth import truth_from_messages
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.evaluation.recordings.bag_run import Plan, conclude, run_offline, truth_of_images
+from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
 
 UNCONFIRMED = 2  # the first poses wait until three agree
 
 
 def evaluate(path, **plan):
     """Frames of a run with the stand-in."""
-    plan = Plan(**{"truth": TruthSource(topic=TRUTH)} | plan)
+    plan = EvaluationPlan(**{"truth": TruthSource(topic=TRUTH)} | plan)
     with Recording(path) as recording:
         topics, contents = read_all(recording, plan)
         localizer = StandInLocalizer()
         estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())[0]
-        return conclude(recording, contents, plan, truth_of_images(recording, topics, contents, plan), estimates, {})
+        return summarize_run(recording, contents, plan, read_truth(recording, topics, contents, plan), estimates, {})
 
 
 def statuses(run):

@@ -3,14 +3,14 @@
 import pytest
 
 from deviloc_ros.evaluation.recordings.figure_names import check_names
-from deviloc_ros.evaluation.recordings.requirements import failures, parse_requirement
+from deviloc_ros.evaluation.recordings.requirements import find_failures, parse_requirement
 
 SUMMARY = {"wrong_fixes": 1, "recall": {"5cm_5deg": 0.94}, "translation_m": None, "bag": "drive"}
 
 
 @pytest.mark.parametrize("text", ["wrong_fixes<=1", "recall.5cm_5deg >= 0.9", "wrong_fixes==1", "recall.5cm_5deg<1"])
 def test_what_holds_passes(text):
-    assert failures([parse_requirement(text)], SUMMARY) == []
+    assert find_failures([parse_requirement(text)], SUMMARY) == []
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_what_holds_passes(text):
     ],
 )
 def test_what_does_not_hold_is_named(text, says):
-    assert failures([parse_requirement(text)], SUMMARY) == [says]
+    assert find_failures([parse_requirement(text)], SUMMARY) == [says]
 
 
 @pytest.mark.parametrize("text", ["wrong_fixes", "wrong_fixes=<0", "<=0", "a<=b", "a<=nan"])
@@ -39,8 +39,8 @@ def test_names_are_checked_before_a_run():
 
 
 def test_an_outcome_that_no_image_had_was_had_by_none():
-    assert failures([parse_requirement("outcomes.few_inliers<=0")], {"outcomes": {"accepted": 3}}) == []
-    assert failures([parse_requirement("outcomes.accepted<=2")], {"outcomes": {"accepted": 3}})
+    assert find_failures([parse_requirement("outcomes.few_inliers<=0")], {"outcomes": {"accepted": 3}}) == []
+    assert find_failures([parse_requirement("outcomes.accepted<=2")], {"outcomes": {"accepted": 3}})
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_a_misspelt_name_is_refused_with_the_nearest(name, meant):
 @pytest.mark.parametrize("text", ["wrong_fixs<=0", "recall.3cm<=0", "recall<=1", "bag==1"])
 def test_a_figure_that_there_is_not_lists_those_that_there_are(text):
     with pytest.raises(ValueError, match=r"wrong_fixes, recall\.5cm_5deg"):
-        failures([parse_requirement(text)], SUMMARY)
+        find_failures([parse_requirement(text)], SUMMARY)

@@ -19,8 +19,8 @@ from deviloc_ros.bags.rectified import says_rectified
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.evaluation.recordings.bag_run import Plan, conclude, run_offline, truth_of_images
-from deviloc_ros.evaluation.recordings.headline import headline, remarks
+from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
+from deviloc_ros.evaluation.recordings.headline import make_headline, make_remarks
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.sources.keyframes import Spacing
 from deviloc_ros.sources.recordings import read_bag
@@ -73,17 +73,17 @@ def robot(
 
 
 def run(path, truth: TruthSource | None = None, localizer=None, **plan) -> Run:
-    plan = Plan(truth=truth or TruthSource(), **plan)
+    plan = EvaluationPlan(truth=truth or TruthSource(), **plan)
     with Recording(path) as recording:
         topics, contents = read_all(recording, plan)
-        true = truth_of_images(recording, topics, contents, plan)
+        true = read_truth(recording, topics, contents, plan)
         tracking = TrackingConfig(confirmations=1)
         estimates, about = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), tracking)
-        return conclude(recording, contents, plan, true, estimates, about)
+        return summarize_run(recording, contents, plan, true, estimates, about)
 
 
 def said(found: Run) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in headline(found) + remarks(found))
+    return "\n".join(f"{name}: {value}" for name, value in make_headline(found) + make_remarks(found))
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -14,15 +14,15 @@ from deviloc_ros.bags.bag_plan import TruthSource, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.evaluation.recordings.bag_run import Plan, conclude, run_offline, truth_of_images
-from deviloc_ros.evaluation.recordings.frames import Estimate, score
-from deviloc_ros.evaluation.recordings.headline import headline
+from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
+from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimates
+from deviloc_ros.evaluation.recordings.headline import make_headline
 from deviloc_ros.evaluation.recordings.run_folder import (
     ESTIMATED,
     ESTIMATES,
     FRAMES,
     SUMMARY,
-    prepare,
+    prepare_folder,
     read_run,
     write_run,
 )
@@ -42,16 +42,16 @@ def bag(tmp_path_factory) -> Path:
 
 
 def run_to(folder: Path, bag: Path, localizer: StandInLocalizer | None = None, **plan):
-    plan = Plan(**{"truth": TruthSource(topic=TRUTH)} | plan)
-    prepare(folder)
+    plan = EvaluationPlan(**{"truth": TruthSource(topic=TRUTH)} | plan)
+    prepare_folder(folder)
     with Recording(bag) as recording:
         topics, contents = read_all(recording, plan)
         estimates = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), TrackingConfig())[0]
-        result = conclude(
+        result = summarize_run(
             recording,
             contents,
             plan,
-            truth_of_images(recording, topics, contents, plan),
+            read_truth(recording, topics, contents, plan),
             estimates,
             {"mode": "offline"},
         )
@@ -78,11 +78,11 @@ def test_lost_images_are_counted_and_timed(bag, tmp_path):
 def test_the_focal_length_that_fits_all_images_is_in_the_summary(tmp_path):
     bag, localizer = drive(tmp_path / "bag"), StandInLocalizer()
     silent = run_to(tmp_path / "silent", bag)
-    assert silent.summary["focal_length"] is None and "focal length" not in dict(headline(silent))
+    assert silent.summary["focal_length"] is None and "focal length" not in dict(make_headline(silent))
     localizer.true_focal_px = 63.0
     run = run_to(tmp_path / "run", bag, localizer)
     assert run.summary["focal_length"] == {"scale": pytest.approx(1.05), "std": pytest.approx(0.0), "images": 12}
-    assert dict(headline(run))["focal length"].startswith("1.050")
+    assert dict(make_headline(run))["focal length"].startswith("1.050")
 
 
 def test_a_slow_machine_tries_fewer_images(bag, tmp_path):
@@ -120,7 +120,7 @@ def test_the_bag_of_estimates_holds_poses_with_covariance_and_truth(bag, tmp_pat
 def test_what_is_not_a_run_is_left_alone_and_named(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match="holds no earlier run"):
-        prepare(tmp_path)
+        prepare_folder(tmp_path)
     with pytest.raises(ValueError, match=r"not the output of evaluate-bag: .*summary\.json is missing"):
         read_run(tmp_path)
 
@@ -133,7 +133,7 @@ def noisy_frames(rng, align: bool, true_from_map=None):
     for time_ns, pose in true:
         noise = random_rigid(rng, angle=0.01, reach=0.02)
         estimates.append(Estimate(time_ns, time_ns, Status.ACCEPTED, "", offset * pose * noise, 1e-4 * np.eye(6)))
-    return true, score(estimates, Truth(true), align)
+    return true, judge_estimates(estimates, Truth(true), align)
 
 
 def test_alignment_takes_a_common_offset_away_and_nothing_else():
@@ -155,7 +155,7 @@ def test_poses_on_one_line_cannot_be_aligned():
         ]
         estimates = [Estimate(t, t, Status.ACCEPTED, "", pose) for (t, _), pose in zip(poses, moved, strict=True)]
         with pytest.raises(ValueError, match=r"--align: .* not on one line"):
-            score(estimates, Truth(poses), align=True)
+            judge_estimates(estimates, Truth(poses), align=True)
 
 
 @pytest.mark.parametrize("align", [False, True])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deviloc_ros.evaluation.recordings.sampling import all_of, every_kth, within_budget
+from deviloc_ros.evaluation.recordings.sampling import take_every_kth, try_all, try_within_budget
 
 
 def images(*times):
@@ -13,13 +13,13 @@ def images(*times):
 
 
 def tried(times, budget):
-    return [image.time_ns for image, done in within_budget(images(*times), budget) if done]
+    return [image.time_ns for image, done in try_within_budget(images(*times), budget) if done]
 
 
 def test_a_fast_machine_tries_all_and_every_kth_keeps_the_first():
     assert tried([0, 10, 20], 5) == [0, 10, 20]
-    assert [i.time_ns for i in every_kth(images(*range(7)), 3)] == [0, 3, 6]
-    assert all(done for _, done in all_of(images(1, 2)))
+    assert [i.time_ns for i in take_every_kth(images(*range(7)), 3)] == [0, 3, 6]
+    assert all(done for _, done in try_all(images(1, 2)))
 
 
 def test_while_it_is_busy_the_newest_waits():
@@ -31,7 +31,7 @@ def test_while_it_is_busy_the_newest_waits():
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=30), st.integers(1, 200))
 def test_every_image_comes_back_once_and_no_two_are_done_at_once(gaps, budget):
     times = [sum(gaps[: n + 1]) for n in range(len(gaps))]
-    result = list(within_budget(images(*times), budget))
+    result = list(try_within_budget(images(*times), budget))
     assert [image.time_ns for image, _ in result] == times and result[0][1] and result[-1][1]
     free = 0
     for image, done in result:

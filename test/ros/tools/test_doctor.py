@@ -16,8 +16,8 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.doctor.checks import Level
 from deviloc_ros.ros.conversions import transform_msg
 from deviloc_ros.ros.tools.doctor import (
-    Heard,
     Questions,
+    TopicTraffic,
     examine_info,
     examine_robot,
     examine_topic,
@@ -29,19 +29,19 @@ CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
 
 
 def test_a_topic_that_nobody_fills_is_a_fail():
-    assert examine_topic(Heard("image")).level is Level.FAIL
-    assert examine_topic(Heard("image", publishers=["camera (best_effort, depth 5)"])).level is Level.FAIL
-    heard = Heard("image", publishers=["camera (best_effort, depth 5)"], count=30, seconds=3.0)
+    assert examine_topic(TopicTraffic("image")).level is Level.FAIL
+    assert examine_topic(TopicTraffic("image", publishers=["camera (best_effort, depth 5)"])).level is Level.FAIL
+    heard = TopicTraffic("image", publishers=["camera (best_effort, depth 5)"], count=30, seconds=3.0)
     assert examine_topic(heard).level is Level.OK and "10.0 Hz" in examine_topic(heard).what
 
 
 def test_a_calibration_must_be_usable_and_of_the_image():
     image = Image(width=64, height=48, encoding="mono8", step=64, data=bytes(64 * 48))
     image.header.frame_id = "camera"
-    images = Heard("image", last=image)
+    images = TopicTraffic("image", last=image)
 
     def level(info: CameraInfo | None) -> Level:
-        return examine_info(Heard("camera_info", last=info), images)[1].level
+        return examine_info(TopicTraffic("camera_info", last=info), images)[1].level
 
     assert level(make_info_msg(CAMERA, "camera")) is Level.OK
     assert level(make_info_msg(CAMERA, "other")) is Level.FAIL

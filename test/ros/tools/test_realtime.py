@@ -19,17 +19,23 @@ from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.config import TrackingConfig
-from deviloc_ros.evaluation.recordings.bag_run import Plan, conclude, run_offline, truth_of_images
-from deviloc_ros.ros.tools.realtime import Heard, Pose, estimates_of, freshness, run_real_time
+from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
+from deviloc_ros.ros.tools.realtime import (
+    NodeReplies,
+    ReceivedPose,
+    collect_estimates,
+    measure_freshness,
+    run_real_time,
+)
 from deviloc_ros.ros.tools.realtime_node import node_arguments
-from deviloc_ros.ros.tools.replay import Replay, Sent
+from deviloc_ros.ros.tools.replay import Replay, SentImage
 
 pytestmark = pytest.mark.ros
 
 
 def test_the_same_images_give_the_same_poses_as_offline(ros_domain, tmp_path):
     bag = drive(tmp_path / "bag", lost=(6,))
-    plan = Plan(truth=TruthSource(topic=TRUTH))
+    plan = EvaluationPlan(truth=TruthSource(topic=TRUTH))
     parameters = {"use_sim_time": "true", "map_path": "stand-in", "image_topic": IMAGE, "camera_info_topic": INFO}
     arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     with Recording(bag) as recording:
@@ -37,7 +43,7 @@ def test_the_same_images_give_the_same_poses_as_offline(ros_domain, tmp_path):
         offline = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())[0]
         with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
             live, transport = run_real_time(recording, topics, Rig(), rate=0)
-        run = conclude(recording, contents, plan, truth_of_images(recording, topics, contents, plan), live, transport)
+        run = summarize_run(recording, contents, plan, read_truth(recording, topics, contents, plan), live, transport)
     assert [e.stamp_ns for e in live] == [e.stamp_ns for e in offline]
     assert [e.localized for e in live] == [e.localized for e in offline]
     for one, other in zip(live, offline, strict=True):
@@ -55,12 +61,12 @@ def test_every_image_without_a_pose_has_a_reason():
     word = {"detail": "", "inliers": "0", "inlier_ratio": "0.000", "coverage": "0.000", "references": ""}
     lost = {**word, "detail": "too few inliers: 7", "inliers": "7", "inlier_ratio": "0.250", "references": "a, b"}
     said = {1: "accepted", 2: "replaced", 3: "few_inliers", 5: "accepted", 6: "unconfirmed"}
-    heard = Heard(
-        poses={1: Pose(4_000_000, pycolmap.Rigid3d(), np.eye(6))},
+    heard = NodeReplies(
+        poses={1: ReceivedPose(4_000_000, pycolmap.Rigid3d(), np.eye(6))},
         outcomes={stamp: (lost if stamp == 3 else word) | {"reason": reason} for stamp, reason in said.items()},
     )
-    sent = {stamp: Sent(10 * stamp, 1_000_000) for stamp in range(1, 9)}
-    estimates = estimates_of(sent, heard)
+    sent = {stamp: SentImage(10 * stamp, 1_000_000) for stamp in range(1, 9)}
+    estimates = collect_estimates(sent, heard)
     assert [e.status.word for e in estimates] == [
         *("accepted", "replaced", "few_inliers", "not_received", "not_published", "unconfirmed"),
         *("unfinished", "unfinished"),
@@ -69,7 +75,7 @@ def test_every_image_without_a_pose_has_a_reason():
     assert estimates[0].latency_ms == 3.0 and estimates[0].received_ns == 10
     few = estimates[2]
     assert (few.detail, few.inliers, few.inlier_ratio, few.references) == ("too few inliers: 7", 7, 0.25, ("a", "b"))
-    assert {e.status.word for e in estimates_of(sent, Heard())} == {"unfinished"}
+    assert {e.status.word for e in collect_estimates(sent, NodeReplies())} == {"unfinished"}
 
 
 def test_a_busy_node_replaces_images_and_says_which(ros_domain, tmp_path):
@@ -77,7 +83,7 @@ def test_a_busy_node_replaces_images_and_says_which(ros_domain, tmp_path):
     parameters = {"use_sim_time": "true", "map_path": "slow", "image_topic": IMAGE, "camera_info_topic": INFO}
     arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     with Recording(bag) as recording:
-        topics, _ = read_all(recording, Plan())
+        topics, _ = read_all(recording, EvaluationPlan())
         with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
             live, transport = run_real_time(recording, topics, Rig(), rate=3)
     counts = Counter(e.status.word for e in live)
@@ -93,7 +99,7 @@ def test_a_recorded_map_to_odom_is_left_out_and_the_rest_stays(ros, tmp_path):
             writer.write_transform(START_NS, parent, child, pose)
     node = Replay("/pose", IMAGE, lambda *_: None)
     with Recording(tmp_path / "bag") as recording:
-        kept = [bool(node._without_own(recorded)) for recorded in recording.messages()]
+        kept = [bool(node._strip_own_transforms(recorded)) for recorded in recording.messages()]
     node.destroy_node()
     assert kept == [False, True, True]
 
@@ -105,9 +111,9 @@ def test_a_bag_of_ros1_is_refused_with_the_way_out(tmp_path):
 
 
 def test_freshness_tells_rate_and_gap():
-    figures = freshness([0, 50_000_000, 150_000_000], [0.2, 0.1, 0.15])
+    figures = measure_freshness([0, 50_000_000, 150_000_000], [0.2, 0.1, 0.15])
     assert figures["rate_hz"] == pytest.approx(2 / 0.15) and figures["largest_gap_s"] == pytest.approx(0.1)
-    assert figures["stamp_ahead_min_s"] == pytest.approx(0.1) and freshness([1], []) is None
+    assert figures["stamp_ahead_min_s"] == pytest.approx(0.1) and measure_freshness([1], []) is None
 
 
 def test_the_node_is_told_what_the_flags_say(tmp_path):

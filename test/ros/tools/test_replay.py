@@ -13,7 +13,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.demo.recording import CAMERA_FRAME, IMAGE_TOPIC, INFO_TOPIC, write_bag
 from deviloc_ros.demo.worlds import DriveFrame, World
 from deviloc_ros.io.tum_trajectory import read_tum
-from deviloc_ros.ros.tools.replay import playable
+from deviloc_ros.ros.tools.replay import select_playable
 
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
 # The stand-in reads x = brightness / 10 off the image.
@@ -58,7 +58,7 @@ def test_only_what_may_be_sent_is_played(capsys):
         "/deviloc/pose": "geometry_msgs/msg/PoseWithCovarianceStamped",
         "/wheels": "carmaker_msgs/msg/Wheels",
     }
-    assert list(playable(topics, "/deviloc/pose")) == ["/image"]
+    assert list(select_playable(topics, "/deviloc/pose")) == ["/image"]
     assert "/wheels is left out, its type carmaker_msgs/msg/Wheels is not installed" in capsys.readouterr().err
 
 
