@@ -107,7 +107,7 @@ def draw_lifted_matches(path: Path, world: World, localizer: Localizer) -> None:
     space: Any = figure.add_subplot(133, projection="3d")
     show(left, query, f"query: {len(starts)} inliers with this view")
     show(middle, read_gray(image_of(world, view.name)), "reference view of the map")
-    dots = {"c": depths, "cmap": DEPTHS, "s": 4}
+    dots: dict[str, Any] = {"c": depths, "cmap": DEPTHS, "s": 4}
     left.scatter(*starts.T, **dots)
     colored = middle.scatter(*ends.T, **dots)
     draw_lines(figure, (left, middle), starts, ends, colored.to_rgba(depths))

@@ -29,6 +29,7 @@ from deviloc_ros.maps.retrieval.local_similarity import match_roughly
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import Matcher, create_matcher
 from deviloc_ros.pose.aggregation import aggregate
+from deviloc_ros.pose.gates import seen_distance_m
 from deviloc_ros.pose.places import are_one_place, place_of, select_comparable
 from deviloc_ros.pose.rig_consensus import localize_rig
 from deviloc_ros.pose.solve import solve_pnp, solve_roughly
@@ -323,8 +324,10 @@ class Localizer:
 
     def is_sure(self, result: Result) -> bool:
         """Return whether more references could hardly make the pose more precise."""
-        enough_m = self.config.retrieval.sure_std_m
-        return isinstance(result, Localized) and largest_std(result.covariance[:3, :3]) <= enough_m
+        if not isinstance(result, Localized):
+            return False
+        enough_m = self.config.retrieval.sure_std * seen_distance_m(result.evidence, result.cam_from_world)
+        return largest_std(result.covariance[:3, :3]) <= enough_m
 
     def localize_with(self, references: list[ReferenceView], query: QueryState) -> Result:
         """Localize a query by its matches with these views."""

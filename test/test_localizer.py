@@ -157,14 +157,12 @@ def test_what_was_found_without_a_prior_is_a_prior(room_map, room, monkeypatch, 
     localizer = Localizer(room_map, from_dict(room_map.config, {"retrieval": {"refine": refine, "few": 5}}))
     match = localizer.matcher.match
 
-    def near(query, camera, prior, *_):
-        return views[:3] if prior is None else views[2:]
-
     def noting(query, references, useful=None):
         calls.append(len(references))
         return match(query, references, useful)
 
-    monkeypatch.setattr(room_map, "nearby_views", near)
+    monkeypatch.setattr(room_map, "alike_views", lambda *_: views[:3])
+    monkeypatch.setattr(room_map, "nearby_views", lambda *_: views[2:])
     monkeypatch.setattr(localizer.matcher, "match", noting)
     result = localizer.localize(room.queries[1], room.camera)
     assert_near(result, room.query_poses[1], 0.03, 0.5)
@@ -175,9 +173,9 @@ def test_what_was_found_without_a_prior_is_a_prior(room_map, room, monkeypatch, 
     assert calls == [3, 1]  # with a prior, or views that were named, once
 
 
-@pytest.mark.parametrize(("sure_std_m", "matched"), [(1.0, [2]), (0.0, [2, 3])])
-def test_more_views_are_matched_only_where_few_leave_doubt(room_map, room, monkeypatch, sure_std_m, matched):
-    localizer, calls = Localizer(room_map, from_dict(room_map.config, {"retrieval": {"sure_std_m": sure_std_m}})), []
+@pytest.mark.parametrize(("sure_std", "matched"), [(1.0, [2]), (0.0, [2, 3])])
+def test_more_views_are_matched_only_where_few_leave_doubt(room_map, room, monkeypatch, sure_std, matched):
+    localizer, calls = Localizer(room_map, from_dict(room_map.config, {"retrieval": {"sure_std": sure_std}})), []
     match = localizer.matcher.match
 
     def noting(query, references, useful=None):
