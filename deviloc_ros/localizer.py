@@ -326,7 +326,8 @@ class Localizer:
         """Return whether more references could hardly make the pose more precise."""
         if not isinstance(result, Localized):
             return False
-        enough_m = self.config.retrieval.sure_std * seen_distance_m(result.evidence, result.cam_from_world)
+        inliers = result.evidence.correspondences[result.evidence.inlier_mask]
+        enough_m = self.config.retrieval.sure_std * seen_distance_m(inliers, result.cam_from_world)
         return largest_std(result.covariance[:3, :3]) <= enough_m
 
     def localize_with(self, references: list[ReferenceView], query: QueryState) -> Result:
