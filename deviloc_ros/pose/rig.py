@@ -28,8 +28,8 @@ from deviloc_ros.types import Correspondences, Evidence, Lost, Result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sighting:
-    """What one camera of a rig sees of the map."""
+class CameraSighting:
+    """Hold what one camera of a rig sees of the map."""
 
     correspondences: Correspondences
     camera: Camera
@@ -50,7 +50,7 @@ class Sighting:
         return with_bounds_of(self.camera, self.correspondences, config) if len(self.correspondences) else config
 
 
-def solve_rig(sightings: Sequence[Sighting], config: PoseConfig) -> Result:
+def solve_rig(sightings: Sequence[CameraSighting], config: PoseConfig) -> Result:
     """Solve the pose of a rig, or say why it is not to be believed; one camera is the case of one.
 
     Focal lengths stay as they are said to be.
@@ -76,7 +76,9 @@ def solve_rig(sightings: Sequence[Sighting], config: PoseConfig) -> Result:
     return judge_rig(sightings, refine_rig(sightings, estimate["rig_from_world"], config), config)
 
 
-def refine_rig(sightings: Sequence[Sighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig) -> pycolmap.Rigid3d:
+def refine_rig(
+    sightings: Sequence[CameraSighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig
+) -> pycolmap.Rigid3d:
     """Refine a rig's pose to the least weighted residuals of all cameras, as `refine_pose` does of one."""
     points = np.concatenate([seen.correspondences.points_in_world for seen in sightings])
     reach_m = float(np.median(np.linalg.norm(points - rig_from_world.tgt_origin_in_src(), axis=1)))
@@ -94,7 +96,7 @@ def refine_rig(sightings: Sequence[Sighting], rig_from_world: pycolmap.Rigid3d, 
 
 
 def build_rig_equations(
-    sightings: Sequence[Sighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig, widening: float = 1
+    sightings: Sequence[CameraSighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig, widening: float = 1
 ) -> tuple[NormalEquations, NDArray]:
     """Return the equations of all cameras for the motion of the rig, and (N,) the grid cell of each row.
 
@@ -137,7 +139,7 @@ def motion_of_camera(cam_from_rig: pycolmap.Rigid3d) -> NDArray:
     return motion
 
 
-def judge_rig(sightings: Sequence[Sighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig) -> Result:
+def judge_rig(sightings: Sequence[CameraSighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig) -> Result:
     """Return Localized if the evidence of all cameras carries the pose, else Lost."""
     masks = [s.inliers(rig_from_world, config) for s in sightings]
     covered = [grid_coverage(s.correspondences.keypoints[m], s.camera) for s, m in zip(sightings, masks, strict=True)]

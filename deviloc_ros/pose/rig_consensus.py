@@ -17,7 +17,7 @@ from deviloc_ros.geometry import (
     squared_error_in_stds,
     translation_distance_m,
 )
-from deviloc_ros.pose.rig import Sighting, solve_rig
+from deviloc_ros.pose.rig import CameraSighting, solve_rig
 from deviloc_ros.status import Status
 from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Prior, Result, RigImage
 
@@ -72,10 +72,10 @@ def prior_of(image: RigImage, prior: Prior | None) -> Prior | None:
     return replace(prior, cam_from_world=cam_from_rig * prior.cam_from_world, others=others)
 
 
-def sightings_of(images: Sequence[RigImage], results: Sequence[Result]) -> list[Sighting]:
+def sightings_of(images: Sequence[RigImage], results: Sequence[Result]) -> list[CameraSighting]:
     """Return what each camera sees of the map."""
     return [
-        Sighting(result.evidence.correspondences, image.camera, image.rig_from_cam)
+        CameraSighting(result.evidence.correspondences, image.camera, image.rig_from_cam)
         for image, result in zip(images, results, strict=True)
     ]
 

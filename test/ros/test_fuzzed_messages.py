@@ -23,8 +23,8 @@ from tf2_ros import Buffer, TransformException
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.images import PICTURES, pixels_of, stated_size
 from deviloc_ros.ros.bounded import MAX_NAMES, MAX_TEXT, BoundedCounter, shorten
-from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, stamp_of_serialized, time_msg
-from deviloc_ros.ros.parameters import Parameters, changed
+from deviloc_ros.ros.conversions import covariance_from_msg, read_serialized_stamp, rigid_from_msg, time_msg
+from deviloc_ros.ros.parameters import Parameters, change_parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transform_sieve import TransformSieve
 from deviloc_ros.status import NotTried
@@ -48,7 +48,7 @@ class NoTransforms:
 @pytest.fixture(scope="module", params=["raw", "compressed"])
 def pipeline(request) -> Pipeline:
     values = {"image_transport": request.param, "tf_mode": "none", "odom_frame": "", "max_image_age_s": 0.0}
-    parameters = changed(Parameters(), values)
+    parameters = change_parameters(Parameters(), values)
     pipeline = Pipeline(Follower(StandInLocalizer(), parameters.tracking), NoTransforms(), parameters, lambda: NOW_NS)
     msg = CameraInfo(width=64, height=48, k=[60.0, 0, 31.5, 0, 60, 23.5, 0, 0, 1])
     msg.header.frame_id = "camera"
@@ -80,7 +80,7 @@ def reason_of(pipeline: Pipeline, data: bytes) -> str:
 @given(st.binary(max_size=300))
 def test_any_bytes_have_a_reason(pipeline, data):
     assert reason_of(pipeline, data) in {"undecodable", "no_camera_info", "no_stamp", "bad_image"}
-    stamp_of_serialized(data)
+    read_serialized_stamp(data)
 
 
 @examples(300)

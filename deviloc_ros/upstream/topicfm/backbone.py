@@ -64,7 +64,7 @@ def double_size(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
 
 
-class Backbone(nn.Module):
+class TopicBackbone(nn.Module):
     """Build a feature pyramid of plain convolutions."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deviloc_ros.upstream.topicfm.backbone import COARSE_SIZE, Backbone, ConvBlock
+from deviloc_ros.upstream.topicfm.backbone import COARSE_SIZE, ConvBlock, TopicBackbone
 from deviloc_ros.upstream.topicfm.coarse import CellMatches, TopicTransformer, is_inside_border, match_cells
 from deviloc_ros.upstream.topicfm.fine import STRIDE, FineNetwork, cut_windows
 
@@ -54,7 +54,7 @@ class TopicFM(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = Backbone()
+        self.backbone = TopicBackbone()
         self.coarse_net = TopicTransformer()
         self.fine_net = FineNetwork()
 
