@@ -22,7 +22,7 @@ def read_encoded_size(data: Any) -> tuple[int, int]:
         ValueError: not a picture of a known format, or one too large to be a camera's.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS decides
+        warnings.simplefilter("ignore")  # of sizes, which MAX_PIXELS decides, and of damage
         try:
             with Image.open(io.BytesIO(memoryview(data)), formats=FORMATS) as picture:
                 width, height = picture.size
