@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from deviloc_ros import Localizer, Map, build_map, read_gray
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.matching.neighbours import match_mutual_nearest
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.types import Features, Matches
 
@@ -29,9 +28,9 @@ class SiftMatcher(Matcher):
     def __init__(self, keypoints: int = 2048) -> None:
         self.sift = cv2.SIFT_create(keypoints)
 
-    def extract(self, image: NDArray, *, keep_dense: bool = False) -> Features:
+    def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:
         """Return keypoints (N, 2) px and descriptors (N, 128) of unit length, as RootSIFT has them."""
-        found, descriptors = self.sift.detectAndCompute(image, None)
+        found, descriptors = self.sift.detectAndCompute(image, None if used is None else used.astype(np.uint8))
         descriptors = np.zeros((0, 128), np.float32) if descriptors is None else descriptors
         root = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-9))
         places = torch.tensor([point.pt for point in found], dtype=torch.float32).reshape(-1, 2)
@@ -39,15 +38,18 @@ class SiftMatcher(Matcher):
         size = (image.shape[1], image.shape[0])
         return Features(places, torch.from_numpy(root), scores, torch.ones(len(places), 2), size)
 
-    def match(self, query: Features, references: list[Features]) -> list[Matches]:
+    def match(self, query: Features, references: list[Features], useful: object = None) -> list[Matches]:
         """Return the matches with each reference; a confidence is how alike two descriptors are."""
         matches = []
         for reference in references:
-            rows, columns = match_mutual_nearest(query.descriptors, reference.descriptors)
-            alike = (query.descriptors[rows] * reference.descriptors[columns]).sum(1)
-            sure = alike > self.min_similarity
-            keypoints = query.keypoints[rows][sure].numpy()
-            matches.append(Matches(keypoints, columns[sure].numpy(), alike[sure].clamp(0, 1).numpy()))
+            similarity = query.descriptors.numpy() @ reference.descriptors.numpy().T
+            if not similarity.size:
+                matches.append(Matches(np.zeros((0, 2), np.float32), np.zeros(0, int), np.zeros(0, np.float32)))
+                continue
+            nearest, alike = similarity.argmax(1), similarity.max(1)
+            is_mutual = similarity.argmax(0)[nearest] == np.arange(len(nearest))
+            rows = np.flatnonzero(is_mutual & (alike > self.min_similarity))
+            matches.append(Matches(query.keypoints.numpy()[rows], nearest[rows], alike[rows].clip(0, 1)))
         return matches
 
 
