@@ -233,7 +233,11 @@ class PoseConfig(Checked):
         high=1e4,
     )
     required_position_std_m: float = param(
-        0.0, "the same in metres, where an application needs it; 0: no such bound", low=0.0, high=1e4
+        0.1,
+        "the same in metres, as the application needs it; a pose of a far scene can be right in proportion and too far "
+        "off to drive by. 0: no such bound, and scenes of any size are judged alike",
+        low=0.0,
+        high=1e4,
     )
     max_shift: float = param(
         0.014,

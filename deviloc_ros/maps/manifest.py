@@ -23,6 +23,11 @@ from deviloc_ros.config import Config, change_config, from_dict, to_dict
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.maps.checks import MAX_LENGTH_M
 
+METRIC_GATE = "max_position_std_m"  # a parameter of maps made before gates were relative
+KEPT_OF_METRIC_GATES = {
+    *("confidence", "max_trials", "random_seed", "min_inliers", "min_inlier_ratio", "min_coverage"),
+    *("estimate_focal", "max_focal_error"),
+}
 FORMAT, VERSION = "deviloc-map", 2
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 29  # a view takes about 400 bytes
@@ -144,7 +149,7 @@ def parse_manifest(content: dict[str, Any]) -> Manifest:
     if len({view.name for view in views}) != len(views):
         raise ValueError("field 'views': two views have one name")
     return Manifest(
-        strip_programs(from_dict(Config(), content["config"])),
+        strip_programs(from_dict(Config(), upgrade_config(content["config"]))),
         views,
         parse_file(content["landmarks"]),
         parse_file(content["retrieval"]),
@@ -184,6 +189,18 @@ def parse_file(stored: dict[str, Any]) -> StoredFile:
     if not isinstance(sha256, str):
         raise ValueError(f"{file}: field 'sha256' is {sha256!r}")
     return StoredFile(file, sha256)
+
+
+def upgrade_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a map's config with the parameters that this release has.
+
+    Gates were in metres once, and weights and covariances were others: what depends on these takes its default.
+    """
+    pose = config.get("pose") if isinstance(config, dict) else None
+    if not isinstance(pose, dict) or METRIC_GATE not in pose:
+        return config
+    kept = {key: value for key, value in pose.items() if key in KEPT_OF_METRIC_GATES}
+    return {**config, "pose": kept | {"required_position_std_m": pose[METRIC_GATE]}}
 
 
 def upgrade_from_v1(content: dict[str, Any]) -> dict[str, Any]:

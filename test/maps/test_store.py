@@ -13,7 +13,7 @@ from rooms import room_config
 from safetensors.torch import load_file, save_file
 from small_maps import CONFIG, reference_view, use_everything, write_map
 
-from deviloc_ros.config import Config, MatcherConfig, from_dict
+from deviloc_ros.config import Config, MatcherConfig, PoseConfig, from_dict
 from deviloc_ros.maps.checks import check_view
 from deviloc_ros.maps.files import hash_file
 from deviloc_ros.maps.manifest import hash_manifest
@@ -207,6 +207,19 @@ def test_opening_a_map_reads_its_manifest_alone(room_folder, monkeypatch):
     monkeypatch.setattr("deviloc_ros.maps.store.read_arrays", read)
     monkeypatch.setattr("deviloc_ros.maps.tensors.read_content", read)
     assert len(Map.open(room_folder)) == 7
+
+
+@pytest.mark.parametrize("old_m", [0.1, 0.25])
+def test_a_map_made_when_gates_were_in_metres_is_read(tmp_path, old_m):
+    write_map(tmp_path / "a.map", [reference_view(0)])
+    path = tmp_path / "a.map" / "manifest.json"
+    content = json.loads(path.read_text())
+    old = {"max_position_std_m": old_m, "max_shift_m": 0.035, "covariance_scale": 6.0, "min_inliers": 55}
+    content["config"]["pose"] = old
+    path.write_text(json.dumps(content | {"sha256": hash_manifest(content)}))
+    pose = Map.open(tmp_path / "a.map").config.pose
+    assert (pose.min_inliers, pose.required_position_std_m) == (55, old_m)
+    assert pose.covariance_scale == PoseConfig().covariance_scale
 
 
 def test_a_map_of_version_1_is_read(room_folder, tmp_path):
