@@ -12,9 +12,10 @@ from deviloc_ros.evaluation.covariance import measure_consistency
 from deviloc_ros.evaluation.metrics import normalised_error_squared
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.imaging import read_gray
-from deviloc_ros.localizer import Localizer, choose_supported
+from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.search.places import choose_supported
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.status import Status
 from deviloc_ros.types import Evidence, Localized, Lost, Prior

@@ -9,8 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_truth
-from deviloc_ros.localizer import Localizer, QueryState
+from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
+from deviloc_ros.search.query import QueryState
 from deviloc_ros.types import Localized, Prior
 
 LEAST_SHARE = 0.02
@@ -83,7 +84,7 @@ def localize_view(localizer: Localizer, number: int, left_out: frozenset[str] = 
     records = reference_map.records
     near = [row for row in order.tolist() if row != number and records[row].name not in left_out]
     references = [reference_map.view(row) for row in near[: config.references]]
-    result = localizer.localize_among(references, QueryState(view.features, view.camera))
+    result = localizer.localize_views(references, QueryState(view.features, view.camera))
     names = result.evidence.references
     helped: frozenset[str] = frozenset()
     if isinstance(result, Localized):

@@ -1,0 +1,205 @@
+"""Search the places that an image may show: near a prior, among views that look alike, and wherever else it fits.
+
+A place that only looks the same fits as well as the right one. So whatever is found, other places are sought too, and
+where several fit the answer is that, not one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.config import Config, PoseConfig
+from deviloc_ros.geometry import translation_distance_m
+from deviloc_ros.maps.retrieval.local_similarity import match_roughly
+from deviloc_ros.maps.store import Map
+from deviloc_ros.pose.places import are_one_place, place_of, select_comparable
+from deviloc_ros.pose.solve import solve_roughly
+from deviloc_ros.search.query import QueryState
+from deviloc_ros.status import Status
+from deviloc_ros.types import Localized, Lost, Place, Prior, ReferenceView, Result
+
+SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # a third and more of the cells where an image was localized
+MOST_RIVALS = 8  # other places looked at for one image
+LEAST_SUPPORT = 0.5  # share of the first pose's inliers; views of one place give three quarters and more
+
+SolveViews = Callable[[list[ReferenceView], QueryState], Result]
+"""Localizes a query by all of these views."""
+
+
+class LocalizeViews(Protocol):
+    """Localize a query by the first few of these views where these make the pose sure, else by all of them."""
+
+    def __call__(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result: ...
+
+
+@dataclass(slots=True, eq=False)
+class SearchState:
+    """Hold what the search for one image has found so far."""
+
+    config: PoseConfig
+    results: list[Result] = field(default_factory=list)
+    in_sight: bool = False
+    everywhere: bool = False
+
+    @property
+    def places(self) -> list[Place]:
+        """Return where the image fits, each place once, those with most inliers first."""
+        found = [place for result in self.results if (place := place_of(result, self.config)) is not None]
+        found.sort(key=lambda place: (-place.passes, -place.inliers))
+        once: list[Place] = []
+        for place in found:
+            if not any(are_one_place(place.cam_from_world, other.cam_from_world) for other in once):
+                once.append(place)
+        return sorted(once, key=lambda place: -place.inliers)
+
+    @property
+    def poses(self) -> list[pycolmap.Rigid3d]:
+        """Return the poses cam_from_world of these places."""
+        return [place.cam_from_world for place in self.places]
+
+    @property
+    def best(self) -> Result:
+        """Return the pose with most inliers, or why there is none, as the views that were tried first say it."""
+        if not self.results:
+            return Lost(Status.NO_REFERENCES)
+        return max(
+            self.results,
+            key=lambda result: (
+                isinstance(result, Localized),
+                result.evidence.inliers if isinstance(result, Localized) else 0,
+            ),
+        )
+
+
+class PlaceSearch:
+    """Search one map for the places that one image fits."""
+
+    def __init__(
+        self, reference_map: Map, config: Config, localize_views: LocalizeViews, solve_views: SolveViews
+    ) -> None:
+        self._map = reference_map
+        self._config = config
+        self._localize_views = localize_views
+        self._solve_views = solve_views
+
+    def search(self, query: QueryState, prior: Prior | None, gray: NDArray) -> Result:
+        """Return the pose in the one place that the image fits, or that there is none, or several.
+
+        Args:
+            gray: the image as its features were extracted from it, for views that look alike as a whole.
+        """
+        search = self._search_near(prior, query) if prior is not None else SearchState(self._config.pose)
+        if prior is None or prior.everywhere or prior.rivals_m > 0:
+            self._search_map(search, prior, query, gray)
+        return tell_apart(search)
+
+    def _search_near(self, prior: Prior, query: QueryState) -> SearchState:
+        """Search each of the places that a prior names."""
+        search = SearchState(self._config.pose)
+        for number, pose in enumerate((prior.cam_from_world, *prior.others)):
+            if number and any(are_one_place(pose, found) for found in search.poses):
+                continue  # two guesses that came to the same
+            there = replace(prior, cam_from_world=pose)
+            with query.watch.stage("retrieve"):
+                references = self._map.nearby_views(query.features, query.camera, there, self._config.retrieval)
+            search.results.append(self._localize_views(references, query))
+            if not number and references:
+                search.in_sight = self._is_in_sight(references, pose, query.camera)
+        return search
+
+    def _search_map(self, search: SearchState, prior: Prior | None, query: QueryState, gray: NDArray) -> None:
+        """Search the views that look alike, until no place is left that the image may fit as well."""
+        with query.watch.stage("retrieve"):
+            alike = self._map.alike_views(query.features, self._config.retrieval, gray)
+            if prior is not None and not prior.everywhere:
+                alike = [view for view in alike if is_near(view, prior)]
+        search.everywhere = prior is None or prior.everywhere
+        if alike and not any(isinstance(result, Localized) for result in search.results):
+            first = self._localize_views(alike[: self._config.retrieval.references], query)
+            if self._config.retrieval.refine and isinstance(first, Localized):
+                first = self._localize_again(first, query)
+            search.results.append(first)
+        self._search_rivals(search, alike, query)
+
+    def _search_rivals(self, search: SearchState, alike: list[ReferenceView], query: QueryState) -> None:
+        """Look for places that the image fits beside those found: among views that look alike and are out of sight."""
+        left = alike
+        for _ in range(MOST_RIVALS):
+            for pose in search.poses:
+                left = self._map.views_out_of_sight(left, pose, query.camera)
+            if not left:
+                return
+            there = left[0]
+            left = self._map.views_out_of_sight(left[1:], there.cam_from_world, query.camera)
+            with query.watch.stage("rivals"):
+                keypoints, points = match_roughly(query.features, there)
+                rough = solve_roughly(query.turn_back(keypoints), points, query.camera, self._config.pose)
+            if rough is not None:
+                search.results = [self._match_with_more(result, query) for result in search.results]
+                search.results.append(self._localize_at(rough[0], query))
+
+    def _is_in_sight(self, views: list[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera) -> bool:
+        """Return whether views should match what is seen from a pose, by geometry."""
+        shown = self._map.shown_from(views, cam_from_world, camera).sum(0)
+        return float((shown > SHOWN_IN_CELL).mean()) > IN_SIGHT_CELLS
+
+    def _match_with_more(self, result: Result, query: QueryState) -> Result:
+        """Return what all views near a pose say that a few made sure: places are compared by their inliers."""
+        if not isinstance(result, Localized) or len(result.evidence.references) > self._config.retrieval.few:
+            return result
+        again = self._localize_at(result.cam_from_world, query)
+        return again if isinstance(again, Localized) else result
+
+    def _localize_at(self, cam_from_world: pycolmap.Rigid3d, query: QueryState) -> Result:
+        """Return what all views near a pose say."""
+        with query.watch.stage("retrieve"):
+            prior = Prior(cam_from_world)
+            references = self._map.nearby_views(query.features, query.camera, prior, self._config.retrieval)
+        return self._solve_views(references, query)
+
+    def _localize_again(self, found: Localized, query: QueryState) -> Result:
+        """Localize the same query by the views near what was found without a prior, as if that were one."""
+        with query.watch.stage("retrieve"):
+            prior = Prior(found.cam_from_world)
+            references = self._map.nearby_views(query.features, query.camera, prior, self._config.retrieval)
+        names, matched = [view.name for view in references], set(found.evidence.references)
+        if matched in (set(names), set(names[: self._config.retrieval.few])):
+            return found
+        return choose_supported(found, self._localize_views(references, query, least_support(found)))
+
+
+def tell_apart(search: SearchState) -> Result:
+    """Return the pose, or that there are several places that the image fits."""
+    best, places = search.best, tuple(search.places)
+    evidence = replace(best.evidence, places=places, in_sight=search.in_sight, everywhere=search.everywhere)
+    rivals = select_comparable(places)
+    if len(rivals) > 1:
+        return Lost(Status.AMBIGUOUS, "; ".join(map(str, rivals)), evidence)
+    return replace(best, evidence=evidence)
+
+
+def is_near(view: ReferenceView, prior: Prior) -> bool:
+    """Return whether a view may see what is seen from where a prior's rivals can be."""
+    return translation_distance_m(view.cam_from_world, prior.cam_from_world) <= prior.rivals_m + prior.radius_m
+
+
+def choose_supported(found: Localized, again: Result) -> Result:
+    """Choose between a pose found without a prior and what the views near it say.
+
+    Those are the more precise, even with fewer inliers: what looks most alike may have been taken from one side. But
+    they may see another place, as around a corner. So what they say does not count if it is no pose, or one that rests
+    on far less than the first, which the gates let pass too.
+    """
+    supported = again.evidence.inliers >= least_support(found)
+    return again if isinstance(again, Localized) and supported else found
+
+
+def least_support(found: Localized) -> float:
+    """Return the inliers below which another pose does not take the place of this one."""
+    return LEAST_SUPPORT * found.evidence.inliers

@@ -1,0 +1,63 @@
+"""Hold an image on its way through the recipe, and remember which way round images are to be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.imaging import turn_pixels_back
+from deviloc_ros.stopwatch import Stopwatch
+from deviloc_ros.types import Features, Matches
+
+PATIENCE, RARELY = 3, 8  # images
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryState:
+    """Hold what was extracted from an image, and its matches with each view it was matched with, by name."""
+
+    features: Features
+    camera: Camera
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    quarter_turns: int = 0
+    matches: dict[str, Matches] = field(default_factory=dict)
+
+    def turn_back(self, keypoints: NDArray) -> NDArray:
+        """Return where (N, 2) pixels of its features lie in the image as it is, not turned."""
+        return turn_pixels_back(keypoints, self.quarter_turns, (self.camera.width, self.camera.height))
+
+
+def turn_matches_back(matches: Matches, query: QueryState) -> Matches:
+    """Return the matches of a turned query where they lie in the query as it is."""
+    moved = matches.moved
+    if moved is not None:
+        moved = replace(moved, query_keypoints=query.turn_back(moved.query_keypoints))
+    return replace(matches, query_keypoints=query.turn_back(matches.query_keypoints), moved=moved)
+
+
+@dataclass(slots=True)
+class Turns:
+    """Remember how images have to be turned, and for how many in a row nothing helped.
+
+    A camera that is mounted sideways stays so. What fits nowhere costs four times as much when it is turned, so after
+    PATIENCE such images only one in RARELY is.
+    """
+
+    usual: int = 0
+    failures: int = 0
+
+    def to_try(self, others: bool) -> list[int]:
+        """Return the quarter turns to try for the next image, in order."""
+        if others and (self.failures < PATIENCE or self.failures % RARELY == 0):
+            return [self.usual, *(turns for turns in range(4) if turns != self.usual)]
+        return [self.usual]
+
+    def note_success(self, quarter_turns: int) -> None:
+        """Note what gave a pose."""
+        self.usual, self.failures = quarter_turns, 0
+
+    def note_failure(self) -> None:
+        """Note that nothing gave one."""
+        self.failures += 1
