@@ -267,6 +267,8 @@ def test_a_shell_completes_commands_and_flags(line, proposals, tmp_path):
 
 
 def test_a_bench_of_the_repository_is_missed_with_a_word(monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "benchmarks", None)
     assert status_of("lab", "bench", "map-sources") == 2
     assert_one_line(capsys, "benchmarks/", "repository")

@@ -37,7 +37,7 @@ def made(tmp_path_factory) -> tuple[Run, str]:
         estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())[0]
         about = {
             "mode": "offline",
-            "sampling": plan.describe_sampling,
+            "sampling": plan.sampling,
             **describe_localizer(localizer, TrackingConfig()),
         }
         run = summarize_run(recording, contents, plan, read_truth(recording, topics, contents, plan), estimates, about)

@@ -18,7 +18,7 @@ from deviloc_ros.synthetic.twins import (
 
 
 def show(place, cam_from_world) -> np.ndarray:
-    return render_color(place.scene, SMALL, place.in_place(cam_from_world)).astype(int)
+    return render_color(place.scene, SMALL, place.to_place(cam_from_world)).astype(int)
 
 
 @pytest.mark.parametrize("seed", [3, 5])
@@ -26,7 +26,7 @@ def test_two_rooms_differ_by_one_poster(seed):
     rooms = make_rooms_with_another_poster(seed)
     different = 0
     for pose in drive_around(rooms[0], seed, 4, 0.5):
-        there = rooms[1].in_world(rooms[0].in_place(pose))
+        there = rooms[1].to_world(rooms[0].to_place(pose))
         changed = np.abs(show(rooms[0], pose) - show(rooms[1], there)).max(-1) > 8
         assert changed.mean() < 0.35
         different += changed.any()

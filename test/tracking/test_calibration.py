@@ -131,7 +131,7 @@ def test_a_pose_found_with_its_focal_length_claims_less():
     results = [solve_pnp(draw, PINHOLE.scale_focal(1.2), config) for draw in draws]
     errors = [translation_distance_m(result.cam_from_world, truth.cam_from_world) for result in results]
     claimed = [np.trace(result.covariance[:3, :3]) for result in results]
-    assert np.mean(np.square(errors)) == pytest.approx(np.mean(claimed), rel=0.3)
+    assert 0.6 < np.mean(np.square(errors)) / np.mean(claimed) < 1.1  # on the safe side, by a fifth of the deviation
     known = solve_pnp(draws[0], PINHOLE, replace(config, estimate_focal=False))
     assert np.mean(claimed) > 4 * np.trace(known.covariance[:3, :3])
 

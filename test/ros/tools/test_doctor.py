@@ -55,7 +55,9 @@ def test_a_calibration_must_be_usable_and_of_the_image():
 )
 def test_a_camera_that_is_not_in_tf_is_a_fail_unless_the_localizer_knows_its_place(reason, level):
     status = DiagnosticStatus(values=[KeyValue(key="reason", value=reason)]) if reason else None
-    robot = SimpleNamespace(asked=ASKED, status=status, missing_transform=lambda target, source: "unknown frame")
+    robot = SimpleNamespace(
+        asked=ASKED, status=status, explain_missing_transform=lambda target, source: "unknown frame"
+    )
     image = Image()
     image.header.frame_id = "camera"
     camera, odometry, _ = examine_transforms(robot, image)
