@@ -17,30 +17,39 @@ class SignalTaker:
 
     Python would raise KeyboardInterrupt wherever it stands, glog in pycolmap answers SIGTERM with a stack trace from
     its import on, and rclpy shuts down and then calls both. Blocked in this thread and in all that it starts later, a
-    signal reaches none of them.
+    signal reaches none of them. A library's thread that was there before can still be given it: its handler then only
+    writes to a pipe.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._end: Callable[[], object] | None = None
+        self._has_begun = False
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        threading.Thread(target=self._wait, name="signals", daemon=True).start()
+        self._pipe, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for sign in ENDING:
+            signal.signal(sign, lambda number, frame: None)
+        for wait in (lambda: signal.sigwait(ENDING), lambda: os.read(self._pipe, 1)):
+            threading.Thread(target=self._end_after, args=(wait,), name="signals", daemon=True).start()
 
     def hand_over(self, end: Callable[[], object]) -> None:
         """Let the first signal call `end` instead of ending the process at once."""
         with self._lock:
             self._end = end
 
-    def _wait(self) -> None:
-        signal.sigwait(ENDING)
+    def _end_after(self, wait: Callable[[], object]) -> None:
+        """End the process once `wait` returns, unless the other way of waiting has begun with it."""
+        wait()
         with self._lock:
-            end = self._end
-        if end is None:
-            os._exit(0)
-        deadline_s = time.monotonic() + PATIENCE_S
-        threading.Thread(target=end, name="ending", daemon=True).start()  # which may wait, as for a lock
-        while (left_s := deadline_s - time.monotonic()) > 0:
-            signal.sigtimedwait(ENDING, left_s)
+            end, has_begun, self._has_begun = self._end, self._has_begun, True
+        if has_begun:
+            return
+        if end is not None:
+            ending = threading.Thread(target=end, name="ending", daemon=True)  # which may wait, as for a lock
+            ending.start()
+            time.sleep(PATIENCE_S)
         os._exit(0)  # the image in hand is not worth more
 
 
