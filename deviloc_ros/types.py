@@ -136,7 +136,7 @@ UNKNOWN_DEPTH_STD = 1.0
 """Relative to the depth: what says nothing about it."""
 
 USUAL_STD_PX = 1.75
-"""Of where a keypoint is matched, in x and in y, where nobody said."""
+"""Take this standard deviation [px], in x and in y, for matched keypoints where the matcher states none."""
 
 
 def depth_stds_from_confidence(confidence: NDArray) -> NDArray:

@@ -49,7 +49,7 @@ class PointInference(ABC):
     """Infer the depth of keypoints along their rays, and how sure it is."""
 
     needs_landmarks = True
-    """Whether a view without landmarks is not worth asking about."""
+    """Say whether a view without landmarks cannot be lifted by this method."""
 
     @abstractmethod
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:

@@ -67,7 +67,7 @@ class XFeat(Matcher):
 
     descriptor_size = 64
     with_logits = False
-    """Whether keypoint logits are computed."""
+    """Say whether the backbone computes keypoint logits, which only sparse keypoints need."""
 
     def __init__(self, config: MatcherConfig) -> None:
         from kornia.feature.xfeat import XFeatModel

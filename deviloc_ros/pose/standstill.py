@@ -23,7 +23,7 @@ DEPTHS = 200  # that are tried: steps of 4 % between baselines of one size
 AROUND_PX = 32.0  # what is of the robot is larger than one keypoint
 
 Posed = tuple[Camera, pycolmap.Rigid3d]
-"""A camera and its cam_from_world."""
+"""Pair a camera with its cam_from_world."""
 
 
 def count_contradictions(base: Posed, others: Sequence[Posed], pixels: NDArray, stays: NDArray) -> NDArray:

@@ -33,7 +33,7 @@ MAX_VERIFICATION_ERROR_PX = 4.0
 Pair = tuple[str, str]
 Match = Callable[[Features, Features], NDArray]
 Keep = Callable[..., NDArray]
-"""Of two images, each with (N, 2) px of its keypoints, and matched rows (M, 2), the rows that agree."""
+"""Return which matched rows (M, 2) of two images, each with its (N, 2) keypoints [px], agree with one motion."""
 IsUsed = Callable[[str, NDArray], NDArray]
 """(N,) bool, which of (N, 2) px of the image of that name are used."""
 

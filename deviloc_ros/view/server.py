@@ -104,7 +104,7 @@ class PageServer:
 
             def _stream(self) -> None:
                 waiting = events.listen()
-                try:
+                try:  # until the browser is gone
                     self.send_response(200)
                     self.send_header("Content-Type", "text/event-stream")
                     self.send_header("Cache-Control", "no-store")
