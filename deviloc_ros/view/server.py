@@ -6,6 +6,7 @@ import json
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -104,16 +105,15 @@ class PageServer:
 
             def _stream(self) -> None:
                 waiting = events.listen()
-                try:  # until the browser is gone
-                    self.send_response(200)
-                    self.send_header("Content-Type", "text/event-stream")
-                    self.send_header("Cache-Control", "no-store")
-                    self.end_headers()
-                    while not ended.is_set():
-                        self.wfile.write(next_message(waiting))
-                        self.wfile.flush()
-                except (BrokenPipeError, ConnectionResetError):
-                    pass  # the browser is gone
+                try:
+                    with suppress(BrokenPipeError, ConnectionResetError):  # the browser is gone
+                        self.send_response(200)
+                        self.send_header("Content-Type", "text/event-stream")
+                        self.send_header("Cache-Control", "no-store")
+                        self.end_headers()
+                        while not ended.is_set():
+                            self.wfile.write(next_message(waiting))
+                            self.wfile.flush()
                 finally:
                     events.forget(waiting)
 
