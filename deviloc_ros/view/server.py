@@ -58,13 +58,16 @@ class PageServer:
     page: makes the page with the events so far. port: 0 takes a free one.
 
     Raises:
-        OSError: the port is taken.
+        ValueError: naming a port that is taken, not allowed or no port number.
     """
 
     def __init__(self, page: Callable[[list[dict[str, Any]]], str], port: int = 0) -> None:
         self.events = Broadcast()
         self._ended = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler(page))
+        try:
+            self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler(page))
+        except (OSError, OverflowError) as error:  # taken, not allowed, or no port number at all
+            raise ValueError(f"port {port} cannot be served: {error}") from error
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="view server", daemon=True)
         self._thread.start()

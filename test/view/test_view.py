@@ -100,6 +100,17 @@ def test_the_server_gives_the_page_and_then_events_as_they_come():
         server.close()
 
 
+@pytest.mark.parametrize("port", ["taken", 70000, -1])
+def test_a_port_that_cannot_be_served_is_named(port):
+    server = Server(lambda events: "")
+    port = int(server.url.rstrip("/").rpartition(":")[2]) if port == "taken" else port
+    try:
+        with pytest.raises(ValueError, match=f"port {port} cannot be served"):
+            Server(lambda events: "", port)
+    finally:
+        server.close()
+
+
 def test_the_page_needs_nothing_but_itself_and_no_text_becomes_code(small_map):
     page = make_view_page(small_map, make_map_scene(small_map), events_of(small_map), live=False)
     assert_needs_nothing_but_itself(page, 1)
