@@ -57,7 +57,7 @@ _taker: SignalTaker | None = None
 
 
 def take_signals() -> None:
-    """Take them from now on. For the process's first statements: a library must never have its thread before."""
+    """Take them from now on. For the first statements of a process: what is imported before would see them first."""
     global _taker
     _taker = _taker or SignalTaker()
 

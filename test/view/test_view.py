@@ -102,11 +102,11 @@ def test_the_server_gives_the_page_and_then_events_as_they_come():
 
 @pytest.mark.parametrize("port", ["taken", 70000, -1])
 def test_a_port_that_cannot_be_served_is_named(port):
-    server = Server(lambda events: "")
+    server = PageServer(lambda events: "")
     port = int(server.url.rstrip("/").rpartition(":")[2]) if port == "taken" else port
     try:
         with pytest.raises(ValueError, match=f"port {port} cannot be served"):
-            Server(lambda events: "", port)
+            PageServer(lambda events: "", port)
     finally:
         server.close()
 
