@@ -13,6 +13,7 @@ from worlds import rigid_of
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, from_dict
 from deviloc_ros.maps.edit import merge_maps
+from deviloc_ros.maps.provenance import Provenance
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map
@@ -87,7 +88,7 @@ def add_and_finish(
         writer.add_view(view, landmarks)
         points |= dict(zip(landmarks.ids.tolist(), landmarks.points_in_world, strict=True))
     retrieval = Retrieval(torch.zeros(len(writer.records), 128), Vlad(torch.zeros(2, 64)))
-    writer.finish(points, retrieval, {"made_by": "a test"} | (notes or {}))
+    writer.finish(points, retrieval, Provenance(notes={"made_by": "a test"} | (notes or {})))
 
 
 def use_everything(folder: Path) -> Map:

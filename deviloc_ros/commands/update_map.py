@@ -46,7 +46,7 @@ def check_frame(options: argparse.Namespace) -> None:
             "--odom-topic: odometry begins anew with each drive and drifts, so it is not in the map's frame; give the "
             "robot's poses in the map by --pose-topic, --tf or --poses"
         )
-    if not Map.open(options.map).manifest.is_metric and not options.same_unit:
+    if not Map.open(options.map).manifest.provenance.is_metric and not options.same_unit:
         raise ValueError(
             f"{options.map}: its scale is arbitrary, so poses in metres do not fit it; `map align` it first, or say by "
             "--same-unit that the poses are in its unit"

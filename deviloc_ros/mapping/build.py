@@ -13,6 +13,7 @@ from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, ViewMaker, write_shared_files
+from deviloc_ros.maps.provenance import POSE_FIT
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.sfm.body import BodyInView, find_body, hide_cells
@@ -76,7 +77,7 @@ class MapBuilder:
                 if refine:
                     images, notes["poses"] = refine_if_possible(images, keypoints, workers)
                 else:
-                    graph, notes["pose fit"] = make_graph_and_judge(images, keypoints, workers)
+                    graph, notes[POSE_FIT] = make_graph_and_judge(images, keypoints, workers)
             else:
                 body = find_body_in_sample(images, workers)
             if body is not None:

@@ -14,7 +14,8 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import find_body_in_sample, make_graph, split_readable
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, Observation, ViewMaker
-from deviloc_ros.maps.edit import open_for_change, points_by_id, record_change, shift_ids
+from deviloc_ros.maps.edit import open_for_change, points_by_id, shift_ids
+from deviloc_ros.maps.provenance import POSE_FIT
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching.base import Matcher
@@ -82,17 +83,10 @@ def update_map(
         if fit.contradicts:
             log.warning("pose fit: %s", fit)
         added = len(new.views)
-        provenance = record_change(reference_map, added=added) | {
-            "pose fit": extend_pose_fit_note(reference_map, added, fit)
-        }
+        provenance = reference_map.manifest.provenance.add_change(added=added).add_notes(notes)
+        provenance = provenance.append_pose_fit(f"{added} added: {fit}")
         writer.finish(points | new.points_by_id(), retrieval, provenance)
-    return replace(new.to_report(skipped, {"pose fit": str(fit), **notes}), body=body)
-
-
-def extend_pose_fit_note(reference_map: Map, added: int, fit: PoseFit) -> str:
-    """Return what a map is to say of its pose fit: that of its build, if it was looked at, and of each addition."""
-    before = reference_map.manifest.provenance.get("pose fit", "")
-    return f"{before}; {added} added: {fit}".removeprefix("; ")
+    return replace(new.to_report(skipped, {POSE_FIT: str(fit), **notes}), body=body)
 
 
 def collect_own_landmarks(

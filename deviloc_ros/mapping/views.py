@@ -15,6 +15,7 @@ from deviloc_ros.lifting.base import lift_and_prepare
 from deviloc_ros.lifting.sensor_depth import DepthCorrection, SensorDepth
 from deviloc_ros.mapping.neighbour_check import check_neighbours
 from deviloc_ros.mapping.sensor_correction import DepthOfViews
+from deviloc_ros.maps.provenance import DEPTH, Provenance
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors, sample_for_retrieval
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map
@@ -218,13 +219,12 @@ def write_shared_files(writer: MapWriter, new: NewViews, networks: Networks, not
     vlad, network = None, networks.global_descriptor
     if network is None:
         vlad = Vlad.learn(sample_descriptors((f.descriptors for f in new.features), len(new.features)))
-    provenance = {
-        "deviloc_ros": __version__,
-        "landmarks_per_view": float(np.mean(new.landmark_counts)),
-        "weights_id": networks.matcher.weights_id,
-        "descriptor_id": network.identity if network else "",
-        **notes,
-    }
-    if new.depth.used:
-        provenance["depth"] = {"views": new.depth.used, **asdict(new.depth.correction)}
+    depth = {DEPTH: {"views": new.depth.used, **asdict(new.depth.correction)}} if new.depth.used else {}
+    provenance = Provenance(
+        __version__,
+        networks.matcher.weights_id,
+        network.identity if network else "",
+        float(np.mean(new.landmark_counts)),
+        notes={**notes, **depth},
+    )
     writer.finish(new.points_by_id(), Retrieval.learn(new.describe_all(vlad), vlad), provenance)

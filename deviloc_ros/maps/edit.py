@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pycolmap
 import torch
 from numpy.typing import NDArray
 
-from deviloc_ros import __version__
 from deviloc_ros.maps.alignment import move_points, move_pose
-from deviloc_ros.maps.manifest import ARBITRARY_SCALE
+from deviloc_ros.maps.provenance import join_provenances
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors, sample_for_retrieval
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map, MapError
@@ -23,7 +21,6 @@ from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.types import Landmarks, ReferenceView
 
 log = logging.getLogger(__name__)
-NO_NOTES = ("deviloc_ros", "landmarks_per_view", "weights_id", "descriptor_id", "changes", "merged")  # of provenance
 
 
 @contextmanager
@@ -56,9 +53,8 @@ def drop_views(folder: Path, names: Iterable[str]) -> None:
             writer.keep_view(reference_map.records[number])
         observed = {id_ for number in kept for id_ in reference_map.landmarks_of(number).ids.tolist()}
         points = {id_: point for id_, point in points_by_id(reference_map).items() if id_ in observed}
-        writer.finish(
-            points, reference_map.retrieval().keep_rows(kept), record_change(reference_map, dropped=len(dropped))
-        )
+        provenance = reference_map.manifest.provenance.add_change(dropped=len(dropped))
+        writer.finish(points, reference_map.retrieval().keep_rows(kept), provenance)
 
 
 def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overwrite: bool = False) -> int:
@@ -87,12 +83,10 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
                 name = f"{reference_map.folder.stem}/{view.name}" if prefix else view.name
                 writer.add_view(replace(view, name=name, features=features), shift_ids(view.landmarks, first_id))
             points |= {first_id + id_: point for id_, point in points_by_id(reference_map).items()}
-        provenance = {
-            "deviloc_ros": __version__,
-            **network_identities(maps[0]),
-            **join_notes(maps),
-            "merged": [{"identity": m.identity, "views": len(m)} for m in maps],
-        }
+        provenance = join_provenances(
+            [(m.folder.stem, m.manifest.provenance) for m in maps],
+            [{"identity": m.identity, "views": len(m)} for m in maps],
+        )
         writer.finish(points, join_retrieval(maps), provenance)
     return sum(len(reference_map) for reference_map in maps)
 
@@ -118,9 +112,8 @@ def align_map(
             writer.add_view(replace(view, features=features), view.landmarks)
         ids, points = reference_map.landmarks_and_ids()
         moved = dict(zip(ids.tolist(), move_points(new_from_world, points), strict=True))
-        writer.finish(
-            moved, reference_map.retrieval(), record_change(reference_map, aligned=len(reference_map)) | notes
-        )
+        provenance = reference_map.manifest.provenance.add_change(aligned=len(reference_map)).add_notes(notes)
+        writer.finish(moved, reference_map.retrieval(), provenance)
 
 
 def move_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceView:
@@ -141,8 +134,8 @@ def move_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceV
 
 def check_compatible(one: Map, other: Map) -> None:
     """Raise MapError unless queries can be matched with both maps at once."""
-    other.check_matcher(one.config.matcher, one.manifest.provenance.get("weights_id", ""))
-    if network_identities(one) != network_identities(other):
+    other.check_matcher(one.config.matcher, one.manifest.provenance.weights_id)
+    if one.manifest.provenance.networks != other.manifest.provenance.networks:
         raise MapError(f"{other.folder}: its views are described by another network than those of {one.folder}")
     if other.config.lift.method != one.config.lift.method:
         raise MapError(
@@ -153,34 +146,16 @@ def check_compatible(one: Map, other: Map) -> None:
 
 def check_scales(maps: list[Map]) -> None:
     """Raise MapError if only some maps are in metres; warn where each may have a unit of its own."""
-    arbitrary = [reference_map for reference_map in maps if not reference_map.manifest.is_metric]
+    arbitrary = [reference_map for reference_map in maps if not reference_map.manifest.provenance.is_metric]
     if 0 < len(arbitrary) < len(maps):
         raise MapError(f"{arbitrary[0].folder}: its scale is arbitrary, that of others is metres; `map align` it first")
     if len(arbitrary) > 1:
         log.warning("the scale of each map is arbitrary: joined they are right only if they come from one structure")
 
 
-def join_notes(maps: list[Map]) -> dict[str, Any]:
-    """Return what maps say of poses, scale and depth, by subject; where they differ, each note with its map's name."""
-    subjects = dict.fromkeys(name for m in maps for name in m.manifest.provenance if name not in NO_NOTES)
-    notes = {}
-    for subject in subjects:
-        said = [(m.folder.stem, m.manifest.provenance[subject]) for m in maps if subject in m.manifest.provenance]
-        alike = len(said) == len(maps) and all(note == said[0][1] for _, note in said)
-        notes[subject] = said[0][1] if alike else "; ".join(f"{name}: {note}" for name, note in said)
-    if not maps[0].manifest.is_metric:
-        notes["scale"] = ARBITRARY_SCALE
-    return notes
-
-
-def network_identities(reference_map: Map) -> dict[str, str]:
-    """Return the weights of a map's matcher and the network that described its views: it works with no others."""
-    return {name: reference_map.manifest.provenance.get(name, "") for name in ("weights_id", "descriptor_id")}
-
-
 def join_retrieval(maps: list[Map]) -> Retrieval:
     """Build the retrieval of joined maps: VLAD over a new codebook, or a network's descriptors as they are."""
-    if network_identities(maps[0])["descriptor_id"]:
+    if maps[0].manifest.provenance.descriptor_id:
         return Retrieval.learn(torch.cat([reference_map.retrieval().descriptors for reference_map in maps]), None)
 
     def features() -> Iterator:
@@ -200,9 +175,3 @@ def points_by_id(reference_map: Map) -> dict[int, NDArray]:
 def shift_ids(landmarks: Landmarks, by: int) -> Landmarks:
     """Return the same landmarks under ids that are `by` higher."""
     return replace(landmarks, ids=landmarks.ids + by)
-
-
-def record_change(reference_map: Map, **change: int) -> dict:
-    """Return the map's provenance with a change appended to it."""
-    provenance = reference_map.manifest.provenance
-    return provenance | {"changes": [*provenance.get("changes", []), {"deviloc_ros": __version__, **change}]}

@@ -22,6 +22,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, change_config, from_dict, to_dict
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.maps.checks import MAX_LENGTH_M
+from deviloc_ros.maps.provenance import Provenance
 
 METRIC_GATE = "max_position_std_m"  # a parameter of maps made before gates were relative
 KEPT_OF_METRIC_GATES = {
@@ -31,7 +32,6 @@ KEPT_OF_METRIC_GATES = {
 FORMAT, VERSION = "deviloc-map", 2
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 29  # a view takes about 400 bytes
-ARBITRARY_SCALE = "arbitrary: lengths are not metres; see `map align`, --known-distance"
 FILE_NAME = re.compile(r"(views/)?[\w.-]+\.safetensors")
 
 
@@ -79,13 +79,8 @@ class Manifest:
     landmarks: StoredFile
     retrieval: StoredFile
     index: StoredFile | None = None
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     identity: str = ""
-
-    @property
-    def is_metric(self) -> bool:
-        """Return whether lengths are metres, as far as it is known."""
-        return not str(self.provenance.get("scale", "")).startswith("arbitrary")
 
     @property
     def files(self) -> dict[str, str]:
@@ -144,8 +139,6 @@ def parse_manifest(content: dict[str, Any]) -> Manifest:
     """
     cameras = [Camera(c["model"], c["width"], c["height"], tuple(c["params"])) for c in content["cameras"]]
     views = [parse_view(view, cameras) for view in content["views"]]
-    if not isinstance(content["provenance"], dict) or not isinstance(content["provenance"].get("changes", []), list):
-        raise ValueError("field 'provenance' is not what it should be")
     if len({view.name for view in views}) != len(views):
         raise ValueError("field 'views': two views have one name")
     return Manifest(
@@ -154,7 +147,7 @@ def parse_manifest(content: dict[str, Any]) -> Manifest:
         parse_file(content["landmarks"]),
         parse_file(content["retrieval"]),
         parse_file(content["index"]) if "index" in content else None,
-        dict(content["provenance"]),
+        Provenance.from_dict(content["provenance"]),
         content["sha256"],
     )
 
@@ -233,7 +226,7 @@ def manifest_to_dict(manifest: Manifest) -> dict[str, Any]:
         "views": [view_to_dict(view, cameras[view.camera]) for view in manifest.views],
         "landmarks": file_to_dict(manifest.landmarks),
         "retrieval": file_to_dict(manifest.retrieval),
-        "provenance": manifest.provenance,
+        "provenance": manifest.provenance.to_dict(),
     }
     if manifest.index is not None:
         content["index"] = file_to_dict(manifest.index)

@@ -100,7 +100,7 @@ class Map:
             raise MapError(
                 f"{self.folder}: built with matcher {self.config.matcher.name!r}, asked to match with {matcher.name!r}"
             )
-        if weights_id != self.manifest.provenance.get("weights_id", ""):
+        if weights_id != self.manifest.provenance.weights_id:
             raise MapError(f"{self.folder}: built with other weights than those it is used with; build it again")
         self._descriptor_size = descriptor_size or self._descriptor_size
 
@@ -110,7 +110,7 @@ class Map:
         Raises:
             MapError: the views were described otherwise.
         """
-        known, given = self.manifest.provenance.get("descriptor_id", ""), learned.identity if learned else ""
+        known, given = self.manifest.provenance.descriptor_id, learned.identity if learned else ""
         if known and not given:
             raise MapError(
                 f"{self.folder}: its views are described by a network (SHA-256 {known}); "

@@ -13,7 +13,6 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +29,7 @@ from deviloc_ros.maps.manifest import (
     manifest_to_dict,
     read_manifest,
 )
+from deviloc_ros.maps.provenance import Provenance
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.tensors import Tensors, dense_to_tensors, view_to_tensors, write_tensors
 from deviloc_ros.types import Features, Landmarks, ReferenceView
@@ -108,7 +108,7 @@ class MapWriter:
         dense = self._dense.get(len(self.records))
         self.keep_view(ViewRecord(view.name, stored, view.camera, view.cam_from_world, dense))
 
-    def finish(self, landmarks: dict[int, NDArray], retrieval: Retrieval, provenance: dict[str, Any]) -> None:
+    def finish(self, landmarks: dict[int, NDArray], retrieval: Retrieval, provenance: Provenance) -> None:
         """Write what belongs to the whole map and move everything into place.
 
         Args:

@@ -17,7 +17,7 @@ from deviloc_ros.mapping.update import update_map
 from deviloc_ros.maps.edit import drop_views, merge_maps
 from deviloc_ros.maps.export import export_colmap, export_ply
 from deviloc_ros.maps.inspect import describe_map, find_problems
-from deviloc_ros.maps.manifest import ARBITRARY_SCALE
+from deviloc_ros.maps.provenance import ARBITRARY_SCALE
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.sources.base import Source, SourceError
 from deviloc_ros.sources.colmap import read_model
@@ -52,7 +52,7 @@ def test_new_views_share_landmarks_with_the_old(grown):
     reference_map = use_everything(grown)
     observed = [set(reference_map.landmarks_of(number).ids.tolist()) for number in range(7)]
     assert len(observed[4] & observed[3]) > 20
-    assert reference_map.manifest.provenance["changes"][0]["added"] == 3
+    assert reference_map.manifest.provenance.changes[0]["added"] == 3
     assert list(find_problems(grown)) == []
 
 
@@ -60,7 +60,7 @@ def test_added_poses_are_held_against_those_of_the_map(room, grown, tmp_path, ca
     """What was built and what was added are told apart; poses of another frame are warned of."""
     assert "3 added: matches lie 0." in dict(describe_map(Map.open(grown)))["pose fit"]
     room.build(tmp_path / "a.map", images=room.images[:4], graph=None)
-    built = Map.open(tmp_path / "a.map").manifest.provenance["pose fit"]
+    built = Map.open(tmp_path / "a.map").manifest.provenance.notes["pose fit"]
     caplog.clear()
     turn = rigid_of([0.0, 0.0, 0.05], [0, 0, 0])
     elsewhere = [replace(image, cam_from_world=turn * image.cam_from_world) for image in room.images[4:]]
@@ -171,7 +171,8 @@ def test_a_merged_map_is_no_more_metric_than_its_parts(tmp_path, caplog):
     info = dict(describe_map(Map.open(tmp_path / "one")))
     assert info["scale"] == ARBITRARY_SCALE and info["camera positions"].endswith("(arbitrary unit)")
     merge_maps([tmp_path / "a", tmp_path / "b"], tmp_path / "ab")
-    assert not Map.open(tmp_path / "ab").manifest.is_metric and "only if they come from one structure" in caplog.text
+    assert not Map.open(tmp_path / "ab").manifest.provenance.is_metric
+    assert "only if they come from one structure" in caplog.text
 
 
 def test_a_view_is_localized_from_the_others(room_map):

@@ -17,6 +17,7 @@ from deviloc_ros.config import Config, MatcherConfig, PoseConfig, from_dict
 from deviloc_ros.maps.checks import check_view
 from deviloc_ros.maps.files import hash_file
 from deviloc_ros.maps.manifest import hash_manifest
+from deviloc_ros.maps.provenance import Provenance
 from deviloc_ros.maps.retrieval import index as view_index
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad
 from deviloc_ros.maps.store import Map, MapError
@@ -42,7 +43,7 @@ def test_a_map_gives_back_what_was_written(tmp_path):
     write_map(tmp_path / "a.map", views)
     reference_map = Map.open(tmp_path / "a.map")
     assert len(reference_map) == 3 and reference_map.config == CONFIG
-    assert reference_map.manifest.provenance == {"made_by": "a test"}
+    assert reference_map.manifest.provenance == Provenance(notes={"made_by": "a test"})
     for number, (view, landmarks) in enumerate(views):
         again = reference_map.view(number)
         assert (again.name, again.camera, again.features.size) == (view.name, view.camera, view.features.size)
@@ -329,7 +330,7 @@ def test_a_map_of_many_views_stores_its_index_and_checks_it(tmp_path, monkeypatc
         writer.add_view(*reference_view(0))
         for number in range(1, 300):  # all in one file
             writer.keep_view(replace(writer.records[0], name=str(number)))
-        writer.finish({}, retrieval, {})
+        writer.finish({}, retrieval, Provenance())
     opened = Map.open(folder)
     assert opened._retrieval is None  # until a query without a prior comes
     query = retrieval.descriptors[70].float()

@@ -85,7 +85,7 @@ def test_views_that_share_nothing_are_not_refined_and_the_map_says_so(room, tmp_
         refine_poses(room.images[:2], extract_sift_keypoints(room.images[:2], QUIET), QUIET)
     report = room.build(tmp_path / "a.map", images=room.images[:2], refine=True, graph=None)
     assert report.notes["poses"].startswith("as given, they could not be refined: only 2 of 2 views")
-    assert Map.open(tmp_path / "a.map").manifest.provenance["poses"] == report.notes["poses"]
+    assert Map.open(tmp_path / "a.map").manifest.provenance.notes["poses"] == report.notes["poses"]
 
 
 def test_images_of_nothing_link_nothing(room, tmp_path):

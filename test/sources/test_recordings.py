@@ -154,7 +154,7 @@ def test_odometry_is_refined_unless_one_says_no(room, tmp_path, capsys):
         options = ("--keyframe-m", 0, "--set", "matcher.max_keypoints=512", *more)
         assert run("build-map", "--bag", drive, "--odom-topic", "/odom", "--output", tmp_path / name, *options) == 0
         assert ("poses: 7 of 7 refined over" in capsys.readouterr().out) == (name == "refined")
-    assert "7 of 7 refined" in Map.open(tmp_path / "refined").manifest.provenance["poses"]
+    assert "7 of 7 refined" in Map.open(tmp_path / "refined").manifest.provenance.notes["poses"]
     assert run("map", "align", tmp_path / "refined", "--poses", truth, "--rigid") == 0
     refined, given = (
         [

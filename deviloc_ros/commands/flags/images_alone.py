@@ -123,8 +123,8 @@ def find_metric_scale(
     import pycolmap
 
     from deviloc_ros.geometry import translation_distance_m
-    from deviloc_ros.maps.manifest import ARBITRARY_SCALE
     from deviloc_ros.maps.positions import fit_positions
+    from deviloc_ros.maps.provenance import ARBITRARY_SCALE
     from deviloc_ros.sfm.structure import DEPTH_OF_ARBITRARY_SCALE, median_depth
 
     poses = {image.name: image.cam_from_world for image in images}

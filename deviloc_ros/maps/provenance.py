@@ -1,0 +1,112 @@
+"""Keep what a map says of its origin: the program and networks that made it, later changes, what is known of poses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from deviloc_ros import __version__
+
+ARBITRARY_SCALE = "arbitrary: lengths are not metres; see `map align`, --known-distance"
+SCALE, POSE_FIT, DEPTH = "scale", "pose fit", "depth"  # subjects of notes
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Hold a map's origin.
+
+    program: the version of deviloc_ros that built it. weights_id: the matcher's weights. descriptor_id: the network
+    that described the views, if one did. landmarks_per_view: on average. changes: since it was built, oldest first.
+    merged: the maps it was joined from. notes: what is known of its poses, scale, timing, …, by subject.
+    """
+
+    program: str = ""
+    weights_id: str = ""
+    descriptor_id: str = ""
+    landmarks_per_view: float | None = None
+    changes: tuple[Mapping[str, Any], ...] = ()
+    merged: tuple[Mapping[str, Any], ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_metric(self) -> bool:
+        """Return whether lengths are metres, as far as it is known."""
+        return not str(self.notes.get(SCALE, "")).startswith("arbitrary")
+
+    @property
+    def networks(self) -> tuple[str, str]:
+        """Return the identities of the networks that must be used with the map: matcher and global descriptor."""
+        return self.weights_id, self.descriptor_id
+
+    def add_change(self, **change: int) -> Provenance:
+        """Return this provenance with one more change, which this program made."""
+        return replace(self, changes=(*self.changes, {"deviloc_ros": __version__, **change}))
+
+    def add_notes(self, notes: Mapping[str, Any]) -> Provenance:
+        """Return this provenance with notes that replace those of the same subjects."""
+        return replace(self, notes={**self.notes, **notes})
+
+    def append_pose_fit(self, fit: str) -> Provenance:
+        """Return this provenance with one more sentence on how well poses fit: each addition to a map has its own."""
+        said = self.notes.get(POSE_FIT)
+        return self.add_notes({POSE_FIT: f"{said}; {fit}" if said else fit})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the manifest holds: fields that say something, then the notes, all under one roof."""
+        fields = {
+            "deviloc_ros": self.program,
+            "landmarks_per_view": self.landmarks_per_view,
+            "weights_id": self.weights_id,
+            "descriptor_id": self.descriptor_id,
+            "changes": [dict(change) for change in self.changes],
+            "merged": [dict(part) for part in self.merged],
+        }
+        return {key: value for key, value in fields.items() if value not in (None, "", [])} | dict(self.notes)
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Provenance:
+        """Parse what a manifest holds.
+
+        Raises:
+            ValueError: it is not what it should be.
+        """
+        if not isinstance(content, dict):
+            raise ValueError("field 'provenance' is not what it should be")
+        notes = dict(content)
+        program, weights_id, descriptor_id = (
+            take_value(notes, key, str, "") for key in ("deviloc_ros", "weights_id", "descriptor_id")
+        )
+        landmarks_per_view = take_value(notes, "landmarks_per_view", (int, float), None)
+        changes, merged = (take_value(notes, key, list, []) for key in ("changes", "merged"))
+        if not all(isinstance(entry, dict) for entry in (*changes, *merged)):
+            raise ValueError("field 'provenance' is not what it should be: an entry is no object")
+        return cls(program, weights_id, descriptor_id, landmarks_per_view, tuple(changes), tuple(merged), notes)
+
+
+def take_value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], default: Any) -> Any:
+    """Take a value out of a dictionary; raise ValueError naming its key if it is of another kind."""
+    value = content.pop(key, default)
+    if value is not default and not isinstance(value, kind):
+        raise ValueError(f"field 'provenance': {key!r} is {value!r}")
+    return value
+
+
+def join_provenances(named: Sequence[tuple[str, Provenance]], merged: Sequence[Mapping[str, Any]]) -> Provenance:
+    """Return the provenance of maps that are joined, all made by the same networks.
+
+    Where their notes on a subject differ, each is kept with its map's name.
+
+    Args:
+        named: name and provenance of each map.
+        merged: what is to be said of each.
+    """
+    first = named[0][1]
+    notes = {}
+    for subject in dict.fromkeys(subject for _, one in named for subject in one.notes):
+        said = [(name, one.notes[subject]) for name, one in named if subject in one.notes]
+        alike = len(said) == len(named) and all(note == said[0][1] for _, note in said)
+        notes[subject] = said[0][1] if alike else "; ".join(f"{name}: {note}" for name, note in said)
+    if not first.is_metric:
+        notes[SCALE] = ARBITRARY_SCALE
+    return Provenance(__version__, first.weights_id, first.descriptor_id, None, (), tuple(merged), notes)
