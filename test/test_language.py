@@ -1,0 +1,80 @@
+"""Hold what can be held of the language: docstrings begin with a verb, one class name has one meaning."""
+
+import ast
+import importlib
+import importlib.util
+
+import pytest
+from source_code import PACKAGE, ROOT, SOURCES, module_name
+
+import deviloc_ros
+from deviloc_ros.status import Status
+
+# What a docstring does not begin with: it says what something does, in a sentence. Most other nouns and participles are
+# told by their endings.
+FRAGMENTS = """
+A All An And As At Both By Depth Distance Each Every Everything For From Given Half How If In Its Mean Median No Nothing
+Of On One Only Or Some That The Their These This Those To Two What When Where Whether Which Who Why With Without
+""".split()  # noqa: SIM905 - as a list it would fill the screen
+VERBS_LIKE_THEM = ("Bring", "Embed", "Feed", "Focus", "Need")
+ENDINGS = ("s", "ed", "ing")
+
+
+def test_public_names_are_there_and_type_checkers_know_them():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    told = {alias.asname: node.module for node in block.body for alias in node.names}
+    assert sorted(told) == deviloc_ros.__all__
+    for name, module in told.items():
+        assert getattr(deviloc_ros, name) is getattr(importlib.import_module(module), name)
+    with pytest.raises(AttributeError, match="nothing_of_that_name"):
+        _ = deviloc_ros.nothing_of_that_name
+
+
+def test_every_reason_of_an_image_without_a_pose_is_explained():
+    page = (ROOT / "docs/interface.md").read_text()
+    said_of_the_node = set(Status) - {Status.ACCEPTED, Status.NOT_PUBLISHED, Status.NOT_RECEIVED, Status.UNFINISHED}
+    assert sorted(status.word for status in said_of_the_node if f"`{status.word}`" not in page) == []
+
+
+def documented(tree):
+    """Modules, classes and functions of a file that have a docstring, with its first word."""
+    for node in ast.walk(tree):
+        documents = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documents and (text := ast.get_docstring(node)):
+            yield getattr(node, "name", "the module"), text.split()[0].rstrip(",.:;")
+
+
+def is_fragment(word):
+    """Whether a docstring that begins with this word is no sentence that begins with a verb."""
+    if word in VERBS_LIKE_THEM or word.endswith("ss"):
+        return False
+    return not word.replace("-", "").isalpha() or not word[0].isupper() or word in FRAGMENTS or word.endswith(ENDINGS)
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "benchmarks").rglob("*.py"))], ids=module_name)
+def test_docstrings_begin_with_a_verb(path):
+    tree = ast.parse(path.read_text())
+    assert [f"{name}: {word}" for name, word in documented(tree) if is_fragment(word)] == []
+
+
+@pytest.mark.parametrize(
+    "word", ["The", "(N,", "Keypoints", "Given", "Reading", "`name`", "one", "Of", "Writes", "Whether"]
+)
+def test_fragments_are_seen(word):
+    assert is_fragment(word)
+
+
+@pytest.mark.parametrize("word", ["Return", "Write", "Bring", "Pass", "Share", "Embed", "Keep"])
+def test_verbs_are_no_fragments(word):
+    assert not is_fragment(word)
+
+
+def test_no_two_classes_share_a_name():
+    names = [
+        node.name
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
