@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import threading
 import time
@@ -29,7 +30,7 @@ def simulate_descriptors(views: int, size: int, path: Path) -> torch.Tensor:
     rng = np.random.default_rng(0)
     mixing = (rng.standard_normal((LATENT, size)) / LATENT**0.5).astype(np.float32)
     stored = np.memmap(path, np.float16, "w+", shape=(views, size))
-    places = -(-views // VIEWS_PER_PLACE)
+    places = math.ceil(views / VIEWS_PER_PLACE)
     step = BATCH // VIEWS_PER_PLACE
     for first in tqdm(range(0, places, step), desc="simulating views", unit="batch", dynamic_ncols=True):
         centres = rng.standard_normal((min(step, places - first), LATENT), np.float32).repeat(VIEWS_PER_PLACE, 0)

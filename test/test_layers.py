@@ -8,7 +8,7 @@ import pytest
 from source_code import PACKAGE, ROOT, ROS_NAMES, SOURCES, imported, module_name
 
 LAYERS = (
-    {"config", "types", "camera", "geometry", "imaging", "stopwatch", "status", "io"},
+    {"config", "types", "camera", "geometry", "imaging", "sampling", "stopwatch", "status", "io"},
     {"messages", "workers", "matching", "lifting", "pose", "synthetic"},
     {"bags"},
     {"sources"},

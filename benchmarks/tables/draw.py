@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def draw_recall(path: Path, results: list[Any]) -> None:
     for summary in all_summaries(results):
         by_protocol.setdefault(summary["protocol"], []).append(summary)
     columns = min(len(by_protocol), 4)
-    rows = -(-len(by_protocol) // columns)
+    rows = math.ceil(len(by_protocol) / columns)
     figure = Figure((2.6 * columns, 2.4 * rows + 0.4), layout="constrained")
     grid: Any = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, (protocol, summaries) in zip(grid.flat, by_protocol.items(), strict=False):

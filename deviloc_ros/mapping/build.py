@@ -16,6 +16,7 @@ from deviloc_ros.mapping.views import BuildReport, ViewMaker, write_shared_files
 from deviloc_ros.maps.provenance import POSE_FIT
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.matching.base import Matcher
+from deviloc_ros.sampling import thin_evenly
 from deviloc_ros.sfm.body import BodyInView, find_body, hide_cells
 from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, triangulate_landmarks
 from deviloc_ros.sfm.map_models import Networks
@@ -137,7 +138,7 @@ def find_keypoints_and_body(
 
 def find_body_in_sample(images: list[PosedImage], workers: Workers) -> BodyInView | None:
     """Look for something of the robot in images that bring their landmarks: in a few, and if it is there, in all."""
-    for some in (images[:: max(1, -(-len(images) // IMAGES_LOOKED_AT))], images):
+    for some in (thin_evenly(images, IMAGES_LOOKED_AT), images):
         keypoints = extract_sift_keypoints(some, workers)
         body = find_body(keypoints, some, find_nearby_pairs(some, PAIRS_LOOKED_AT), workers)
         if body is None or len(some) == len(images):

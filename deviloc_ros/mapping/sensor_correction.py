@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.lifting.sensor_depth import LEAST_PAIRS, DepthCorrection, fit_correction, sense_depths
+from deviloc_ros.sampling import thin_evenly
 from deviloc_ros.sources.base import PosedImage, Skipped
 from deviloc_ros.sources.depth_images import DepthError, read_depth_points
 from deviloc_ros.types import Landmarks
@@ -51,8 +52,7 @@ def fit_depth_correction(images: list[PosedImage], landmarks: dict[str, Landmark
 
 def sample_with_depth(images: list[PosedImage]) -> list[PosedImage]:
     """Return at most COMPARED_VIEWS of the images with depth, evenly spread."""
-    with_depth = [image for image in images if image.depth is not None]
-    return with_depth[:: max(1, -(-len(with_depth) // COMPARED_VIEWS))]
+    return thin_evenly([image for image in images if image.depth is not None], COMPARED_VIEWS)
 
 
 def depths_at_landmarks(image: PosedImage, landmarks: Landmarks) -> Iterator[tuple[NDArray, NDArray, NDArray]]:

@@ -33,6 +33,7 @@ from deviloc_ros.maps.files import Arrays, read_arrays, read_landmarks
 from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, name_in_errors, read_manifest
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, nearest_by_pose
 from deviloc_ros.maps.retrieval.complementary import choose_complementary, predict_shown
+from deviloc_ros.sampling import thin_evenly
 from deviloc_ros.types import Features, Landmarks, Prior, ReferenceView
 
 if TYPE_CHECKING:
@@ -219,9 +220,9 @@ class Map:
 
     def _sample_points_seen(self, number: int) -> NDArray:
         """Return (at most POINTS_SEEN, 3) landmarks [m, world] that stand for what a view sees."""
-        points = self.landmarks_of(number).points_in_world
-        every = max(1, -(-len(points) // POINTS_SEEN))
-        return points[::every].copy()  # not a part of the whole file
+        return thin_evenly(
+            self.landmarks_of(number).points_in_world, POINTS_SEEN
+        ).copy()  # not a part of the whole file
 
     def view_named(self, name: str) -> ReferenceView:
         """Return the view of a name. Raises KeyError: the map has none."""

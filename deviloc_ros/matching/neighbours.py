@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -26,7 +27,7 @@ def match_each_mutual_nearest(a: torch.Tensor, others: Sequence[torch.Tensor]) -
     if a.device.type != "cpu":
         return [pair_up([find_best(a, b)]) if len(a) and len(b) else no_pairs(a) for b in others]
     compared = [number for number, b in enumerate(others) if len(a) and len(b)]
-    parts = -(-TASKS_PER_THREAD * count_threads() // max(len(compared), 1))
+    parts = math.ceil(TASKS_PER_THREAD * count_threads() / max(len(compared), 1))
     rows = [part for part in a.tensor_split(parts) if len(part)] if len(a) else []
     found = map_on_threads(lambda task: find_best(*task), [(part, others[n]) for n in compared for part in rows])
     pairs = [no_pairs(a) for _ in others]

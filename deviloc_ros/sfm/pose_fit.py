@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deviloc_ros.sampling import thin_evenly
 from deviloc_ros.sfm.landmarks import MAX_EPIPOLAR_ERROR_PX, epipolar_errors_px, find_nearby_pairs
 from deviloc_ros.sfm.matches import Keypoints, keep_verified, match_pairs
 from deviloc_ros.sfm.pose_suspects import MatchedPair, explain_contradiction
@@ -68,8 +69,7 @@ class PoseFit:
 def measure_pose_fit(keypoints: Keypoints, images: list[PosedImage], workers: Workers) -> PoseFit:
     """Measure the fit over a sample of nearby pairs of views; those whose matches obey no one motion say nothing."""
     by_name, pairs = {image.name: image for image in images}, find_nearby_pairs(images)
-    sample = pairs[:: max(1, -(-len(pairs) // MAX_PAIRS))]
-    graph = match_pairs(keypoints, images, sample, keep_verified, workers)
+    graph = match_pairs(keypoints, images, thin_evenly(pairs, MAX_PAIRS), keep_verified, workers)
     places = {name: place for place, name in enumerate(by_name)}
     matched = []
     for (a, b), rows in graph.matches.items():

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from itertools import combinations, islice
 from itertools import count as count_from
@@ -190,7 +191,7 @@ def make_views(seed: int, count: int, shard: int = 0) -> Iterator[TrainingView]:
 
 def make_shards(folder: Path, views: int, seed: int) -> None:
     """Write shards until `folder` holds `views` views; shards that are there already stay as they are."""
-    shards = range(-(-views // VIEWS_PER_SHARD))
+    shards = range(math.ceil(views / VIEWS_PER_SHARD))
     finished = {path.name for path in shard_paths(folder)}
     with tqdm(total=len(shards) * VIEWS_PER_SHARD, desc="training views", unit="view", mininterval=5) as bar:
         for shard in shards:

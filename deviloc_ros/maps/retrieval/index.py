@@ -15,6 +15,7 @@ from deviloc_ros.maps.checks import FINITE, check_array
 from deviloc_ros.maps.files import check_shape
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad
 from deviloc_ros.maps.tensors import Tensors
+from deviloc_ros.sampling import thin_evenly
 
 if TYPE_CHECKING:
     import faiss
@@ -121,9 +122,9 @@ class ViewIndex:
 
         size = min(PROJECTED, descriptors.shape[1])
         lists = int(LISTS_PER_ROOT * len(descriptors) ** 0.5)
-        projection, offset = principal_axes(sample_rows(descriptors, PROJECTION_SAMPLE), size)
+        projection, offset = principal_axes(thin_evenly(descriptors, PROJECTION_SAMPLE), size)
         trained = build_inverted_file(lists, size, min(CODE_BYTES, size))
-        trained.train(project_descriptors(sample_rows(descriptors, LIST_SAMPLE * lists), projection, offset))
+        trained.train(project_descriptors(thin_evenly(descriptors, LIST_SAMPLE * lists), projection, offset))
         centroids = torch.from_numpy(trained.quantizer.reconstruct_n(0, lists))
         codebooks = torch.tensor(faiss.vector_to_array(trained.pq.centroids)).view(trained.pq.M, 256, -1)
         nothing = torch.zeros(0, trained.sa_code_size(), dtype=torch.uint8)
@@ -223,8 +224,3 @@ def build_inverted_file(lists: int, size: int, parts: int) -> faiss.IndexIVFPQ:
     import faiss
 
     return faiss.IndexIVFPQ(faiss.IndexFlatL2(size), size, lists, parts, 8)
-
-
-def sample_rows(descriptors: torch.Tensor, count: int) -> torch.Tensor:
-    """Return at most `count` rows, spread evenly over all of them."""
-    return descriptors[:: -(-len(descriptors) // count)]

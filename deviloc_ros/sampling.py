@@ -1,0 +1,22 @@
+"""Take a few of many, always the same few."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol, TypeVar
+
+
+class Sliceable(Protocol):
+    """Describe what has a length and can be sliced: lists, arrays, tensors."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+Items = TypeVar("Items", bound=Sliceable)
+
+
+def thin_evenly(items: Items, most: int) -> Items:
+    """Return at most `most` of the items, spread evenly over their order; of an array, of its first axis."""
+    return items[:: max(1, math.ceil(len(items) / most))]
