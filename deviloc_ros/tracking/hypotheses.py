@@ -48,6 +48,12 @@ class Hypotheses:
         """Return where the robot of each should be at a time."""
         return [predict_fix(hypothesis.last.fix, stamp_ns, odometry, config) for hypothesis in self.left]
 
+    def has_seen(self, seen: SeenPlace, config: TrackingConfig) -> bool:
+        """Return whether a place that an image fits is one that is held already, moved on by odometry."""
+        self._forget_old(seen.fix.stamp_ns, config)
+        expected = self.expected(seen.fix.stamp_ns, seen.fix.odometry, config)
+        return any(mahalanobis_distance(seen.fix, there) <= config.max_mahalanobis for there in expected)
+
     def update(self, sighting: Sighting, config: TrackingConfig) -> None:
         """Take one image into account, which fits at least one place."""
         self._forget_old(sighting.stamp_ns, config)

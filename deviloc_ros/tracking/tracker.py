@@ -41,7 +41,7 @@ class Tracker:
     image, and a place that only looks the same does not overrule it. The prediction is given up when `confirmations`
     images do not fit it, though the map's views should show it, and fit another place. What is found elsewhere, or
     while nothing is known, becomes hypotheses; a fix is believed when one of them is left and `confirmations` images
-    agree on it.
+    agree on it. What was found elsewhere stays elsewhere: a prediction that widens with time does not take it in.
 
     epoch: 0, and one more with each reset and hint. What was searched for in an earlier one says nothing in this one.
     """
@@ -125,7 +125,7 @@ class Tracker:
         expected = self.expected_fix(sighting.stamp_ns, sighting.odometry)
         if expected is not None:
             near = select_expected(sighting, expected, self.config)
-            if near:
+            if near and not any(self._hypotheses.has_seen(seen, self.config) for seen in near):
                 return self._judge_near(near, now_ns)
         return self._judge_far(sighting, now_ns, is_expected_elsewhere=expected is not None)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deviloc_ros.config import TrackingConfig
@@ -160,6 +160,21 @@ def test_a_robot_carried_to_the_other_copy_is_told_nothing_until_it_is_told_wher
         robot.tracker.hint(Fix(robot.number * PERIOD_NS, robot.pose, isotropic_covariance(0.5, 0.2), robot.odometer))
         robot.go(10)
         assert robot.wrong == 0 and robot.right >= published + 9
+
+
+@few
+@given(**known, ahead=st.floats(-1.2, 1.2), yaw=st.floats(-0.4, 0.4), images=st.integers(5, 60))
+def test_a_place_that_was_seen_to_be_another_stays_so_however_far_the_prediction_widens(
+    seed, apart_m, ahead, yaw, images
+):
+    """The double of where the robot stands now lies near the prediction, but not where that says."""
+    robot = drive(seed, apart_m, hint=True, odometry=True)
+    robot.go(8)
+    before = len(robot.statuses)
+    robot.carry_to(planar(-apart_m) * robot.pose * planar(ahead, 0.0, yaw), in_copy=False, images=images)
+    robot.go(25)
+    assume(robot.statuses[before] is not Status.ACCEPTED)  # else nothing tells
+    assert robot.wrong == 0
 
 
 def test_both_places_are_named():
