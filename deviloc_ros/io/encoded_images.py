@@ -1,22 +1,70 @@
-"""Read the size of encoded pictures (PNG, JPEG, …) before they are decoded: a megabyte may become a gigabyte."""
+"""Decode pictures, of which the size is read first: a megabyte may become a gigabyte.
+
+Messages hold what OpenCV decodes. Files may also be photographs as phones keep them, which Pillow decodes: AVIF, and
+HEIC where pillow-heif is installed (the extra `heic`).
+"""
 
 from __future__ import annotations
 
+import importlib
 import io
 import warnings
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 MAX_PIXELS = 160_000_000  # the largest sensors on sale have 151 million
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")  # of those that OpenCV decodes
+HEIC_SUFFIXES, AVIF_SUFFIXES = (".heic", ".heif"), (".avif",)
+FORMAT_BY_SUFFIX = dict.fromkeys(HEIC_SUFFIXES, "HEIF") | dict.fromkeys(AVIF_SUFFIXES, "AVIF")
 
 
-def read_encoded_size(data: Any) -> tuple[int, int]:
+def can_decode(suffix: str) -> bool:
+    """Return whether a library that decodes files of this lower-case suffix, one of FORMAT_BY_SUFFIX, is installed."""
+    if suffix in AVIF_SUFFIXES:
+        return bool(features.check("avif"))
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        return False
+    return True
+
+
+def read_picture_file(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray:
+    """Return the pixels of an image file, as OpenCV gives them.
+
+    Args:
+        flags: of cv2.imdecode.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: not a picture, of a kind that no installed library decodes, or too large.
+    """
+    data = np.fromfile(path, np.uint8)
+    kind = FORMAT_BY_SUFFIX.get(path.suffix.lower())
+    if kind is None:
+        return decode_image(data, flags)
+    if not can_decode(path.suffix.lower()):
+        raise ValueError(f"nothing that is installed decodes {path.suffix}")
+    read_encoded_size(data, (kind,))
+    try:
+        with Image.open(path, formats=(kind,)) as picture:
+            rgb = np.asarray(picture.convert("RGB"))
+    except Exception as error:  # any kind, as above
+        raise ValueError("not an image, or truncated") from error
+    is_gray = flags != cv2.IMREAD_UNCHANGED and not flags & cv2.IMREAD_COLOR
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY if is_gray else cv2.COLOR_RGB2BGR)
+
+
+def read_encoded_size(data: Any, formats: tuple[str, ...] = FORMATS) -> tuple[int, int]:
     """Return width and height [px] as the header of a picture states them, without decoding it.
+
+    Args:
+        formats: by Pillow's names.
 
     Raises:
         ValueError: not a picture of a known format, or one too large to be a camera's.
@@ -24,7 +72,7 @@ def read_encoded_size(data: Any) -> tuple[int, int]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sizes, which MAX_PIXELS decides, and of damage
         try:
-            with Image.open(io.BytesIO(memoryview(data)), formats=FORMATS) as picture:
+            with Image.open(io.BytesIO(memoryview(data)), formats=formats) as picture:
                 width, height = picture.size
         except Image.DecompressionBombError as error:
             raise ValueError(f"too large: {error}") from error

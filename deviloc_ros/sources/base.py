@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.imaging import Mask
-from deviloc_ros.io.encoded_images import decode_image
+from deviloc_ros.io.encoded_images import read_picture_file
 from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.sources.depth_images import DepthImage
 from deviloc_ros.types import Landmarks
@@ -105,7 +105,7 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> NDArray:
 def read_image_size(path: Path) -> tuple[int, int]:
     """Return (width, height); raise SourceError if the file is not an image."""
     try:
-        height, width = decode_image(path.read_bytes()).shape[:2]  # and so it is known to be whole
+        height, width = read_picture_file(path).shape[:2]  # and so it is known to be whole
     except ValueError as error:
         raise SourceError(f"{path}: {error}") from error
     return width, height

@@ -6,9 +6,15 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from deviloc_ros.io.encoded_images import AVIF_SUFFIXES, HEIC_SUFFIXES, can_decode
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+TO_INSTALL = {  # photographs that are read where a library is installed
+    **dict.fromkeys(HEIC_SUFFIXES, "install pillow-heif, or convert it to JPEG"),
+    **dict.fromkeys(AVIF_SUFFIXES, "install a newer pillow, or convert it to JPEG"),
+}
 UNREAD = {  # photographs that are not read, and what to do
-    **dict.fromkeys((".heic", ".heif", ".avif", ".jxl"), "convert it to JPEG"),
+    ".jxl": "convert it to JPEG",
     **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"), "develop it to JPEG or PNG"),
     **dict.fromkeys((".gif", ".jp2", ".exr", ".hdr"), "convert it to PNG"),
 }
@@ -27,12 +33,16 @@ PER = ("lens", "folder", "image")
 def find_photographs(folder: Path) -> tuple[list[Path], dict[Path, str]]:
     """Return the photographs below a folder in order of their names, and why others are not read."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    unread = {
-        path: f"{path.suffix} is not read: {UNREAD[path.suffix.lower()]}"
-        for path in files
-        if path.suffix.lower() in UNREAD
-    }
-    return [path for path in files if path.suffix.lower() in SUFFIXES], unread
+    unread = {path: why for path in files if (why := explain_unread(path))}
+    known = (*SUFFIXES, *TO_INSTALL)
+    return [path for path in files if path.suffix.lower() in known and path not in unread], unread
+
+
+def explain_unread(path: Path) -> str:
+    """Return why a photograph of this kind is not read, and what to do; empty if it is, or is no photograph."""
+    suffix = path.suffix.lower()
+    advice = TO_INSTALL[suffix] if suffix in TO_INSTALL and not can_decode(suffix) else UNREAD.get(suffix)
+    return f"{path.suffix} is not read: {advice}" if advice else ""
 
 
 def read_lens(path: Path) -> str:

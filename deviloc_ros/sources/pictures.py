@@ -10,7 +10,7 @@ import cv2
 from numpy.typing import NDArray
 
 from deviloc_ros.imaging import ImageError, read_gray
-from deviloc_ros.sources.photographs import UNREAD, find_photographs
+from deviloc_ros.sources.photographs import explain_unread, find_photographs
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
@@ -56,8 +56,8 @@ def read_folder(folder: Path, step: int) -> Iterator[QueryPicture]:
 
 def read_picture(path: Path) -> QueryPicture:
     """Return the picture of a file."""
-    if path.is_file() and (advice := UNREAD.get(path.suffix.lower())):
-        return QueryPicture(str(path), path, None, f"{path}: {path.suffix} is not read: {advice}")
+    if path.is_file() and (why := explain_unread(path)):
+        return QueryPicture(str(path), path, None, f"{path}: {why}")
     try:
         return QueryPicture(str(path), path, read_gray(path))
     except ImageError as error:
