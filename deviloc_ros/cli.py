@@ -71,6 +71,7 @@ RESEARCH = {
     "train": Command("train", "train a Point Inference Network"),
     "bench": Command("bench", "measure speed and dependability"),
     "benchmark": Command("benchmark", "score a public data set, or write its submission file"),
+    "export-onnx": Command("export_onnx", "write a matcher's networks for TensorRT and other runtimes"),
     "fetch-weights": Command("fetch_weights", "download the released weights of DeViLoc or TopicFM-fast"),
     "import-descriptor": Command(
         "import_descriptor", "make a global descriptor's file from a torch-hub folder, whose code it runs"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deviloc_ros.matching.engine import Exportable
 from deviloc_ros.types import USUAL_STD_PX, Features, Matches
 
 
@@ -51,6 +52,10 @@ class Matcher(ABC):
                 others may be left out, but for those that lie where they do in the reference, which tell what moves
                 with the camera. All compete for the query's keypoints.
         """
+
+    def describe_networks(self) -> list[Exportable]:
+        """Return the networks that other runtimes can run."""
+        return []
 
 
 def resolve_device(name: str) -> torch.device:

@@ -61,8 +61,7 @@ def create_network(network: Exportable, engine: str, device: torch.device) -> Ne
     """
     if engine == "torch" or (engine == "auto" and (device.type != "cpu" or not is_installed())):
         return network.module
-    if not is_installed():
-        raise EngineError("matcher.engine onnx: pip install onnxruntime onnx")
+    check_exports()
     import onnxruntime
 
     providers = choose_providers(device, onnxruntime.get_available_providers())
@@ -72,6 +71,12 @@ def create_network(network: Exportable, engine: str, device: torch.device) -> Ne
 def is_installed() -> bool:
     """Return whether networks can be exported and run."""
     return find_spec("onnxruntime") is not None and find_spec("onnx") is not None
+
+
+def check_exports() -> None:
+    """Raise EngineError unless networks can be exported and run."""
+    if not is_installed():
+        raise EngineError("networks are exported and run with `pip install onnxruntime onnx`")
 
 
 def choose_providers(device: torch.device, available: Sequence[str]) -> list[str]:

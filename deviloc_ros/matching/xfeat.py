@@ -91,6 +91,9 @@ class XFeat(Matcher):
             fixed_by_size=True,
         )
 
+    def describe_networks(self) -> list[Exportable]:
+        return [self.describe_backbone()]
+
     def _run_backbone(self, gray: NDArray, scale: float) -> tuple[list[torch.Tensor], PixelMapping]:
         """Return feature map (64, h, w), reliability (1, h, w), perhaps logits (65, h, w); and mapping to pixels."""
         fit = min(1.0, self.config.max_image_side_px / max(gray.shape))
@@ -117,6 +120,9 @@ class XFeatSemiDense(XFeat):
         pairs = torch.zeros(2, 2 * self.descriptor_size, device=self.device)
         fine_matcher = OneOutput(self.network.fine_matcher).eval()
         return Exportable("xfeat-offsets", fine_matcher, pairs, {0: "pairs"}, {"logits": {0: "pairs"}})
+
+    def describe_networks(self) -> list[Exportable]:
+        return [self.describe_backbone(), self.describe_fine_matcher()]
 
     @run_on_one_thread
     @torch.inference_mode()

@@ -1,6 +1,7 @@
 """Networks in ONNX Runtime are those of PyTorch, whatever is in the cache."""
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -131,3 +132,32 @@ def test_both_engines_compute_the_same_of_an_image(name):
     ]
     for ours, theirs in zip(*of_engine, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * float(theirs.abs().max()))
+
+
+@pytest.mark.usefixtures("needs_onnx")
+@torch.inference_mode()
+def test_exported_files_are_read_elsewhere_and_compute_what_pytorch_does(tmp_path, capsys):
+    import onnxruntime
+
+    from deviloc_ros.cli import run_command
+
+    assert run_command(["export-onnx", str(tmp_path), "--matcher", "xfeat"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    matcher = create_matcher(MatcherConfig("xfeat", engine="torch", device="cpu"))
+    assert len(said) == len(matcher.describe_networks()) == len(list(tmp_path.iterdir()))
+    for network, line in zip(matcher.describe_networks(), said, strict=True):
+        session = onnxruntime.InferenceSession(tmp_path / f"{network.name}.onnx", providers=["CPUExecutionProvider"])
+        given = torch.rand(network.example.shape, generator=torch.Generator().manual_seed(0))
+        expected = network.module(given)
+        ours = session.run(None, {"input": given.numpy()})
+        for name, a, b in zip(network.outputs, ours, expected, strict=True):
+            assert name in line
+            torch.testing.assert_close(torch.from_numpy(a), b, rtol=1e-3, atol=1e-4)
+
+
+def test_a_matcher_that_runs_in_pytorch_alone_says_so(tmp_path, capsys, monkeypatch):
+    from deviloc_ros.cli import run_command
+
+    monkeypatch.setattr("deviloc_ros.matching.create_matcher", lambda config: SimpleNamespace(describe_networks=list))
+    assert run_command(["export-onnx", str(tmp_path), "--matcher", "topicfm"]) == 2
+    assert "topicfm" in capsys.readouterr().err
