@@ -22,6 +22,7 @@ from deviloc_ros.config import LIFTS, MATCHERS, Config, TrackingConfig, change_c
 from deviloc_ros.evaluation import (
     BODY_IN_VIEW,
     CALIBRATION_PROTOCOLS,
+    HARD,
     JOINED_PROTOCOLS,
     PROTOCOLS,
     RETRIEVALS,
@@ -39,7 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="PROTOCOL",
         help=f"{', '.join(PROTOCOLS)}, or all (these); "
         f"{', '.join(JOINED_PROTOCOLS + RIG_PROTOCOLS + CALIBRATION_PROTOCOLS)}; "
-        f"{BODY_IN_VIEW}: with a part of the robot in every picture; {TWINS}: among places that look alike",
+        f"{HARD}: bad light, bad cameras, turned and mirrored; {BODY_IN_VIEW}: with a part of the robot in every picture; {TWINS}: among places that look alike",
     )
     add_data(parser)
     parser.add_argument(
@@ -130,6 +131,7 @@ def run_body_in_view(options: argparse.Namespace, config: Config) -> int:
 
 def evaluate_protocol(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:
     """Return the summaries of one protocol: one for each matcher, lift, kind of map and of retrieval asked for."""
+    from deviloc_ros.evaluation.protocols.hard import run_conditions
     from deviloc_ros.evaluation.protocols.run import Evaluation
     from deviloc_ros.evaluation.protocols.scenes import add_kitchen_depth, load_protocol
     from deviloc_ros.evaluation.summary_table import format_stages
@@ -138,6 +140,8 @@ def evaluate_protocol(options: argparse.Namespace, config: Config, name: str) ->
     protocol = load_protocol(name, options.data, step_of(options))
     if options.map:
         evaluation, reference_map = Evaluation(protocol, config), Map.open(options.map)
+        if name == HARD:
+            return [s for r in options.retrieval for s in run_conditions(evaluation, config, r, reference_map)]
         return [evaluation.run_in_map(reference_map, config, retrieval) for retrieval in options.retrieval]
     summaries = []
     for matcher in options.matchers or [config.matcher.name]:
@@ -147,6 +151,9 @@ def evaluate_protocol(options: argparse.Namespace, config: Config, name: str) ->
         lifts = options.lifts or [config.lift.method]
         for lift, (suffix, change), retrieval in product(lifts, changes.items(), options.retrieval):
             lifting = change_config(config, lift={"method": lift})
+            if name == HARD:
+                summaries += run_conditions(evaluation, lifting, retrieval)
+                continue
             summary = evaluation.run(lifting, retrieval, change=change)
             summaries.append({**summary, "lift": lift + suffix})
             print(f"{name} {matcher} {lift}{suffix}: {format_stages(summaries[-1])} ms", flush=True)

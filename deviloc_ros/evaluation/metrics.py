@@ -84,6 +84,12 @@ def compare_to_truth(
     )
 
 
+def compare_to_nothing(name: str, result: Result) -> QueryOutcome:
+    """Judge the result of an image that shows nothing of the map: whatever pose is given is infinitely far off."""
+    errors = [np.inf if isinstance(result, Localized) else np.nan] * 3
+    return QueryOutcome(name, result, *errors)
+
+
 def normalised_error_squared(result: Localized, true_cam_from_world: pycolmap.Rigid3d) -> float:
     """Return the error of world_from_cam by its own covariance.
 

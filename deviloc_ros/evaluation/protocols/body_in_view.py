@@ -21,11 +21,10 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.synthetic.degradations import PLATE_GRAY, paint_rectangles
 
 PROTOCOL, EVERY, QUERIES = "kitchen-36", 4, 12
 PATCH_SHARE = 0.26  # of the picture: a bumper, a gripper or a mirror
-RECTANGLES, SIDES_PX, BLUR_PX = 3000, (4, 40), 0.7  # on the patch: something for every kind of keypoint
-PLATE_GRAY = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +104,8 @@ def patch_region(size: tuple[int, int]) -> tuple[slice, slice]:
 def paste_patch(gray: NDArray, *, textured: bool) -> None:
     """Paint the patch into an image, the same into each of one size."""
     region = patch_region((gray.shape[1], gray.shape[0]))
-    gray[region] = texture(gray[region].shape) if textured else PLATE_GRAY
-
-
-def texture(shape: tuple[int, int]) -> NDArray:
-    """Return (H, W) uint8 of seeded rectangles of all sizes, one over the other: corners everywhere."""
-    rng = np.random.default_rng(0)
-    height, width = shape
-    painted = np.full(shape, PLATE_GRAY, np.uint8)
-    for _ in range(RECTANGLES):
-        x, y = rng.integers(0, [width, height])
-        across, up = rng.integers(*SIDES_PX, 2)
-        painted[y : y + up, x : x + across] = rng.integers(0, 256)
-    return cv2.GaussianBlur(painted, (0, 0), BLUR_PX)  # as a lens does
+    shape = gray[region].shape
+    gray[region] = paint_rectangles(shape, np.random.default_rng(0)) if textured else PLATE_GRAY
 
 
 def format_cases(figures: dict[str, Any]) -> str:

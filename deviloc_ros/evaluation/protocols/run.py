@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from deviloc_ros.config import Config, bind_to_map, change_config
 from deviloc_ros.evaluation import GLOBAL_ONCE, PRIOR, TRUE_POSE
-from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_truth, summarize
+from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_nothing, compare_to_truth, summarize
 from deviloc_ros.evaluation.protocols.overlap import has_found_overlap, overlap_recall
 from deviloc_ros.evaluation.protocols.scenes import EvaluationProtocol
 from deviloc_ros.geometry import transform_points
@@ -191,6 +191,8 @@ class Evaluation:
             result = localizer.localize(read_gray(query.path), query.camera, prior)
         else:
             result = localizer.localize_rig([as_rig_image(image, query) for image in (query, *others)], prior)
+        if self.protocol.unknown:
+            return compare_to_nothing(query.name, result)
         scene_m = scene_distance_m(localizer.map, query) if self.protocol.relative_to_scene else 1.0
         return compare_to_truth(query.name, result, query.cam_from_world, scene_m)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, JOINED_PROTOCOLS, PROTOCOLS, RIG_PROTOCOLS
+from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, HARD, JOINED_PROTOCOLS, PROTOCOLS, RIG_PROTOCOLS
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.sources.depth_images import DepthImage
@@ -34,13 +34,15 @@ class EvaluationProtocol:
     """Hold the folds of a protocol.
 
     relative_to_scene: translation errors are divided by the camera-to-scene distance before they are scored. beside: by
-    name of a query, what the other cameras of its rig took, whose frame is that of the query.
+    name of a query, what the other cameras of its rig took, whose frame is that of the query. unknown: no query shows
+    what a map does, and whatever pose is given is wrong.
     """
 
     name: str
     folds: list[Fold]
     relative_to_scene: bool = False
     beside: dict[str, list[PosedImage]] = field(default_factory=dict)
+    unknown: bool = False
 
     @property
     def images(self) -> list[PosedImage]:
@@ -55,11 +57,13 @@ def load_protocol(name: str, data: Path, every: int = 1) -> EvaluationProtocol:
     Raises:
         SourceError: the data is not there, or the name is unknown.
     """
-    known = (*PROTOCOLS, *JOINED_PROTOCOLS, *RIG_PROTOCOLS, *CALIBRATION_PROTOCOLS)
+    known = (*PROTOCOLS, *JOINED_PROTOCOLS, *RIG_PROTOCOLS, HARD, *CALIBRATION_PROTOCOLS)
     if name not in known:
         raise SourceError(f"unknown protocol {name!r}; known: {', '.join(known)}")
     if name in RIG_PROTOCOLS:
         return load_kitchen_rig(name, data / "7scenes/redkitchen", int(name[-1]), every)
+    if name == HARD:
+        return load_kitchen(name, data / "7scenes/redkitchen", 12, every)
     scene, variant = name.rsplit("-", 1)
     if scene == "kitchen":
         return load_kitchen(name, data / "7scenes/redkitchen", int(variant), every)
