@@ -22,6 +22,7 @@ from deviloc_ros.config import LIFTS, MATCHERS, Config, TrackingConfig, change_c
 from deviloc_ros.evaluation import (
     BODY_IN_VIEW,
     CALIBRATION_PROTOCOLS,
+    COURT_PROTOCOLS,
     HARD,
     JOINED_PROTOCOLS,
     PROTOCOLS,
@@ -39,8 +40,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="PROTOCOL",
         help=f"{', '.join(PROTOCOLS)}, or all (these); "
-        f"{', '.join(JOINED_PROTOCOLS + RIG_PROTOCOLS + CALIBRATION_PROTOCOLS)}; "
-        f"{HARD}: bad light, bad cameras, turned and mirrored; {BODY_IN_VIEW}: with a part of the robot in every picture; {TWINS}: among places that look alike",
+        f"{', '.join(JOINED_PROTOCOLS + RIG_PROTOCOLS + COURT_PROTOCOLS + CALIBRATION_PROTOCOLS)}; "
+        f"{HARD}: in bad light, by bad cameras, turned and mirrored; "
+        f"{BODY_IN_VIEW}: with a part of the robot in every picture; {TWINS}: among places that look alike",
     )
     add_data(parser)
     parser.add_argument(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from deviloc_ros.io.atomic import replace_on_success
+from deviloc_ros.io.cache import cache_folder
 from deviloc_ros.matching.threads import count_threads
 
 if TYPE_CHECKING:
@@ -150,14 +150,14 @@ def create_session(content: bytes, providers: list[str], lengths: dict[str, int]
 def load_or_export(network: Exportable) -> bytes:
     """Return the network as an ONNX model, from the cache or else exported into it. A damaged file is replaced."""
     name = f"{network.name}-{identify(network)}"
-    for path in sorted(cache_folder().glob(f"{name}-*.onnx")):
+    for path in sorted(cache_folder("networks").glob(f"{name}-*.onnx")):
         content = path.read_bytes()
         if path.stem == f"{name}-{shorten_hash(content)}":
             return content
         log.warning("%s: damaged, it is made again", path)
         path.unlink(missing_ok=True)
     content = export(network)
-    path = cache_folder() / f"{name}-{shorten_hash(content)}.onnx"
+    path = cache_folder("networks") / f"{name}-{shorten_hash(content)}.onnx"
     try:
         with replace_on_success(path) as partial:
             partial.write_bytes(content)
@@ -197,9 +197,3 @@ def identify(network: Exportable) -> str:
         state.update(name.encode())
         state.update(tensor.cpu().contiguous().numpy().tobytes())
     return state.hexdigest()[:16]
-
-
-def cache_folder() -> Path:
-    """Return where exported networks are kept: $DEVILOC_CACHE, else the user's cache."""
-    cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("DEVILOC_CACHE") or Path(cache_home) / "deviloc_ros") / "networks"

@@ -13,11 +13,19 @@ from deviloc_ros.synthetic.scene import Surface, Texture
 class Palette:
     """Draw surfaces from a handful of textures per use, as one building uses few materials."""
 
-    def __init__(self, rng: Generator, walls: Sequence[textures.Maker] = textures.WALLS, per_use: int = 3) -> None:
+    def __init__(
+        self,
+        rng: Generator,
+        walls: Sequence[textures.Maker] = textures.WALLS,
+        per_use: int = 3,
+        photographs: bool = True,
+    ) -> None:
+        """Draw the textures. photographs: also such as look otherwise where scikit-image is not installed."""
         self.rng = rng
         self.textures: dict[str, list[Texture]] = {}
         makers = {"wall": walls, "floor": textures.FLOORS, "object": textures.OBJECTS, "print": textures.PRINTS}
         for use, family in makers.items():
+            family = family if photographs else [maker for maker in family if maker not in textures.WITH_PHOTOGRAPHS]
             for _ in range(per_use + (use in ("object", "print"))):
                 self.add_texture(use, family[int(rng.integers(len(family)))])
 

@@ -54,9 +54,9 @@ class Surface:
 class Quad:
     """Hold a rectangle `origin + u edge_u + v edge_v`, u and v in [0, 1].
 
-    It hangs like a picture: edge_u right, edge_v down. It hangs like a picture: edge_u right, edge_v down. So edge_u x
-    edge_v points away from who looks at it; from behind it is invisible unless `two_sided`. The texture starts at
-    `texture_origin` and repeats `repeats` times along the two edges.
+    It hangs like a picture: edge_u right, edge_v down. So edge_u x edge_v points away from who looks at it; from
+    behind it is invisible unless `two_sided`. The texture starts at `texture_origin` and repeats `repeats` times along
+    the two edges.
     """
 
     origin: NDArray
@@ -99,6 +99,10 @@ class Scene:
         vectors = np.array([(quad.origin, quad.edge_u, quad.edge_v) for quad in self.quads]).reshape(-1, 3, 3)
         return vectors[:, 0], vectors[:, 1], vectors[:, 2]
 
+    def forget_frames(self) -> None:
+        """Forget the cached `frames`, which lack a rectangle that was added."""
+        self.__dict__.pop("frames", None)
+
     def add_quad(
         self,
         origin: NDArray | tuple,
@@ -119,7 +123,7 @@ class Scene:
         if min(lengths) < 1e-6 or abs(edge_u @ edge_v) > 1e-6 * lengths[0] * lengths[1]:
             raise ValueError(f"edges {edge_u} and {edge_v} do not span a rectangle")
         repeats = repeats or (float(lengths[0]) / surface.meters, float(lengths[1]) / surface.meters)
-        self.__dict__.pop("frames", None)  # the cached one lacks the new rectangle
+        self.forget_frames()
         self.quads.append(Quad(origin, edge_u, edge_v, surface, texture_origin, repeats, two_sided))
 
     def add_box(
@@ -152,8 +156,13 @@ class Scene:
 def random_rotation(rng: Generator, upright: bool = False) -> NDArray:
     """Return a (3, 3) uniform rotation, or one about z alone."""
     if upright:
-        cos, sin = np.cos(angle := rng.uniform(0, 2 * np.pi)), np.sin(angle)
-        return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        return rotation_about_z(rng.uniform(0, 2 * np.pi))
     q, r = np.linalg.qr(rng.standard_normal((3, 3)))
     q = q * np.sign(np.diag(r))
     return q * np.sign(np.linalg.det(q))
+
+
+def rotation_about_z(angle_rad: float) -> NDArray:
+    """Return the (3, 3) rotation about the vertical, counterclockwise as seen from above."""
+    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])

@@ -227,3 +227,4 @@ OBJECTS: tuple[Maker, ...] = (
 )
 PRINTS: tuple[Maker, ...] = (draw_poster, draw_text, draw_shapes, crop_photograph)
 FACADES: tuple[Maker, ...] = (draw_bricks, draw_bricks, draw_paint, draw_noise, draw_tiles, crop_photograph)
+WITH_PHOTOGRAPHS: tuple[Maker, ...] = (draw_poster, crop_photograph)  # look otherwise without scikit-image

@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from deviloc_ros.evaluation import CALIBRATION_PROTOCOLS, HARD, JOINED_PROTOCOLS, PROTOCOLS, RIG_PROTOCOLS
+from deviloc_ros.evaluation import (
+    CALIBRATION_PROTOCOLS,
+    COURT_PROTOCOLS,
+    HARD,
+    JOINED_PROTOCOLS,
+    PROTOCOLS,
+    RIG_PROTOCOLS,
+)
+from deviloc_ros.evaluation.protocols.court import render_court
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.sources.depth_images import DepthImage
@@ -57,11 +65,13 @@ def load_protocol(name: str, data: Path, every: int = 1) -> EvaluationProtocol:
     Raises:
         SourceError: the data is not there, or the name is unknown.
     """
-    known = (*PROTOCOLS, *JOINED_PROTOCOLS, *RIG_PROTOCOLS, HARD, *CALIBRATION_PROTOCOLS)
+    known = (*PROTOCOLS, *JOINED_PROTOCOLS, *RIG_PROTOCOLS, *COURT_PROTOCOLS, HARD, *CALIBRATION_PROTOCOLS)
     if name not in known:
         raise SourceError(f"unknown protocol {name!r}; known: {', '.join(known)}")
     if name in RIG_PROTOCOLS:
         return load_kitchen_rig(name, data / "7scenes/redkitchen", int(name[-1]), every)
+    if name in COURT_PROTOCOLS:
+        return load_court(name, every)
     if name == HARD:
         return load_kitchen(name, data / "7scenes/redkitchen", 12, every)
     scene, variant = name.rsplit("-", 1)
@@ -137,10 +147,21 @@ def frame_number(image: PosedImage) -> int:
     return int(image.name.rsplit("frame-", 1)[1].split(".")[0])
 
 
-def leave_one_out(name: str, images: list[PosedImage], every: int) -> EvaluationProtocol:
+def leave_one_out(
+    name: str, images: list[PosedImage], every: int, relative_to_scene: bool = True
+) -> EvaluationProtocol:
     """Localize each image in a map of the others."""
     folds = [Fold([other for other in images if other is not query], [query]) for query in images[::every]]
-    return EvaluationProtocol(name, folds, relative_to_scene=True)
+    return EvaluationProtocol(name, folds, relative_to_scene)
+
+
+def load_court(name: str, every: int) -> EvaluationProtocol:
+    """Localize each photograph of a rendered court in a map of the others, or those between in one of every third."""
+    images = render_court()
+    if name == "court":
+        return leave_one_out(name, images, every, relative_to_scene=False)
+    queries = [image for number, image in enumerate(images) if number % 3]
+    return EvaluationProtocol(name, [Fold(images[::3], queries[::every])])
 
 
 def load_other_places(data: Path, every: int = 1) -> list[PosedImage]:
