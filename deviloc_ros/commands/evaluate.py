@@ -145,7 +145,7 @@ def evaluate_protocol(options: argparse.Namespace, config: Config, name: str) ->
         if name == HARD:
             return [s for r in options.retrieval for s in run_conditions(evaluation, config, r, reference_map)]
         return [evaluation.run_in_map(reference_map, config, retrieval) for retrieval in options.retrieval]
-    summaries = []
+    summaries: list[dict[str, Any]] = []
     for matcher in options.matchers or [config.matcher.name]:
         config = change_config(config, matcher={"name": matcher})
         evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)

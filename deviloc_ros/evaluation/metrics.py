@@ -21,6 +21,7 @@ RECALL_THRESHOLDS = {
     "10cm_5deg": (0.10, 5.0),
 }
 WRONG_FIX_M, WRONG_FIX_DEG = 0.5, 10.0
+DRAWS = 10_000  # of a bootstrap: shares are then known to half a percent
 INTERVAL = 0.95  # how often the interval of a median holds that of all queries one might have asked
 
 
@@ -130,6 +131,18 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[outside], ordered[-1 - outside]
 
 
+def share_not_worse(errors: Sequence[float], baseline: Sequence[float]) -> float:
+    """Return how often, of DRAWS random sets of the same queries, the median error is no larger than that of a baseline.
+
+    A paired bootstrap (Efron and Tibshirani 1993): both are of the same queries, in one order; lost ones are infinite.
+    """
+    one, other = np.asarray(errors, float), np.asarray(baseline, float)
+    if one.shape != other.shape:
+        raise ValueError(f"{len(one)} and {len(other)} errors are not of the same queries")
+    drawn = np.random.default_rng(0).integers(len(one), size=(DRAWS, len(one)))
+    return float((np.median(one[drawn], axis=1) <= np.median(other[drawn], axis=1)).mean())
+
+
 def summarize(outcomes: list[QueryOutcome]) -> dict[str, object]:
     """Return the figures every report carries."""
     translation, rotation = median_errors(outcomes)
@@ -143,6 +156,7 @@ def summarize(outcomes: list[QueryOutcome]) -> dict[str, object]:
         "median_translation_m": translation,
         "median_translation_interval_m": median_interval(translation_errors(outcomes)),
         "median_rotation_deg": rotation,
+        "translations_m": translation_errors(outcomes),
         "recall": recall_by_threshold(outcomes),
         "covariance": measure_consistency([o.nees for o in localized]),
         "median_inliers": float(np.median([o.result.evidence.inliers for o in localized])) if localized else 0.0,

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +93,7 @@ class Evaluation:
 
     def run(
         self, config: Config, retrieval: str, *, inference: PointInference | None = None, change: Change | None = None
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         """Return the summary, with what it is a summary of.
 
         Args:
@@ -120,7 +121,7 @@ class Evaluation:
             bar.close()
         return self.summarize_run(config, retrieval, outcomes, sizes) | overlap_recall(found)
 
-    def run_in_map(self, reference_map: Map, config: Config, retrieval: str) -> dict[str, object]:
+    def run_in_map(self, reference_map: Map, config: Config, retrieval: str) -> dict[str, Any]:
         """Return the summary of the protocol's queries in a map that is there, in the frame of their poses.
 
         Raises:
@@ -136,7 +137,7 @@ class Evaluation:
 
     def summarize_run(
         self, config: Config, retrieval: str, outcomes: list[QueryOutcome], sizes: list[tuple[int, int]]
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         """Summarize what became of the queries; `sizes` are views and bytes of each map."""
         return {
             "protocol": self.protocol.name,
