@@ -87,6 +87,8 @@ def run(options: argparse.Namespace) -> int:
     if options.references:
         config = change_config(config, retrieval={"references": options.references})
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
+    if HARD in names and options.depth:
+        raise ValueError(f"{HARD} has no map with depth: leave out --depth")
     if options.map and (options.matchers or options.lifts or options.remember_matches or options.depth):
         raise ValueError("--map is built already: give no --matchers, --lifts, --depth, --remember-matches")
     with create_workers(options.ray) as workers:

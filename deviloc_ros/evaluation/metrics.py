@@ -132,7 +132,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def share_not_worse(errors: Sequence[float], baseline: Sequence[float]) -> float:
-    """Return how often, of DRAWS random sets of the same queries, the median error is no larger than that of a baseline.
+    """Return in which share of DRAWS random sets of the queries the median error is no larger than a baseline's.
 
     A paired bootstrap (Efron and Tibshirani 1993): both are of the same queries, in one order; lost ones are infinite.
     """

@@ -27,6 +27,7 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic import degradations
 
+ROUND_LENSES = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV_FISHEYE")  # alike in all directions
 Degrade = Callable[[NDArray, Generator], NDArray]
 
 
@@ -97,33 +98,28 @@ def degrade_query(query: PosedImage, condition: Condition, folder: Path) -> Pose
 
 def scale_camera(camera: Camera, size: tuple[int, int]) -> Camera:
     """Return the camera of an image that was scaled to `size` (w, h) by one factor."""
-    scaled = pycolmap.Camera(model=camera.model, width=camera.width, height=camera.height, params=list(camera.params))
-    shift_principal_point(scaled, 0.5)  # COLMAP scales about the corner of the image
-    scaled.rescale(*size)
-    shift_principal_point(scaled, -0.5)
-    return Camera(camera.model, *size, tuple(scaled.params))
-
-
-def shift_principal_point(camera: pycolmap.Camera, by_px: float) -> None:
-    """Move the principal point by so much along both axes."""
-    camera.principal_point_x += by_px
-    camera.principal_point_y += by_px
+    factor, params = size[0] / camera.width, np.array(camera.params)
+    params[list(camera.colmap.focal_length_idxs())] *= factor
+    params[list(camera.colmap.principal_point_idxs())] = (camera.principal_point + 0.5) * factor - 0.5
+    return Camera(camera.model, *size, tuple(params.tolist()))
 
 
 def turn_camera(camera: Camera, quarter_turns: int) -> Camera:
     """Return the camera whose image is that of `camera`, turned counterclockwise so many times by 90 degrees.
 
     Raises:
-        ValueError: the lens is distorted other than around the principal point, or has two focal lengths to exchange.
+        ValueError: the lens is distorted other than around the principal point.
     """
-    turned = pycolmap.Camera(model=camera.model, width=camera.width, height=camera.height, params=list(camera.params))
-    if quarter_turns and not camera.model.startswith(("SIMPLE_", "RADIAL")):
-        raise ValueError(f"cameras of the model {camera.model} are not turned here")
+    if quarter_turns and camera.model not in ROUND_LENSES:
+        raise ValueError(f"a lens of the model {camera.model} is not turned; {', '.join(ROUND_LENSES)} are")
     for _ in range(quarter_turns):
-        x, y = turned.principal_point_x, turned.principal_point_y
-        turned.principal_point_x, turned.principal_point_y = y, turned.width - 1 - x
-        turned.width, turned.height = turned.height, turned.width
-    return Camera(camera.model, turned.width, turned.height, tuple(turned.params))
+        params = np.array(camera.params)
+        focal = list(camera.colmap.focal_length_idxs())
+        params[focal] = params[focal[::-1]]
+        x, y = camera.principal_point
+        params[list(camera.colmap.principal_point_idxs())] = y, camera.width - 1 - x
+        camera = Camera(camera.model, camera.height, camera.width, tuple(params.tolist()))
+    return camera
 
 
 def turned_from_upright(quarter_turns: int) -> pycolmap.Rigid3d:
