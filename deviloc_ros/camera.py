@@ -68,6 +68,15 @@ class Camera:
         params = tuple(p * factor if index in focal else p for index, p in enumerate(self.params))
         return replace(self, params=params)
 
+    def mirror(self) -> Camera:
+        """Return the camera of the image with left and right exchanged; decentred distortion stays, as if it were none.
+
+        That is a part of a pixel, far below what tells a mirrored image from one that is not.
+        """
+        params = np.array(self.params)
+        params[self.colmap.principal_point_idxs()[0]] = self.width - 1 - self.principal_point[0]
+        return replace(self, params=tuple(params.tolist()))
+
     def project(self, points_in_cam: NDArray) -> NDArray:
         """Project (N, 3) points [m] to (N, 2) distorted pixels; NaN where a point is not in front of the camera."""
         points = np.atleast_2d(np.asarray(points_in_cam, float))

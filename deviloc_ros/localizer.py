@@ -40,6 +40,9 @@ from deviloc_ros.types import (
 )
 
 
+WHOLE_COVERAGE = 0.3  # of a pose that is not that of one thing in the image
+
+
 class Localizer:
     """Localize images in one map. It is not thread-safe: one thread owns it.
 
@@ -111,6 +114,9 @@ class Localizer:
 
             # A pose, or several places, ends it
             if isinstance(result, Localized):
+                if self.fits_mirrored(result, turned, turned_used, query):
+                    detail = "its mirror image fits better: is the image mirrored?"
+                    return Lost(Status.NO_CONSENSUS, detail, result.evidence)
                 self.turns.note_success(quarter_turns)
                 return result
             if result.reason is Status.AMBIGUOUS:
@@ -118,6 +124,25 @@ class Localizer:
             results.append(result)
         self.turns.note_failure()
         return results[0]
+
+    def fits_mirrored(self, result: Localized, turned: NDArray, used: NDArray | None, query: QueryState) -> bool:
+        """Return whether a pose rests on a small part of the image, and the mirror image fits the same views better.
+
+        Things that are alike on their left and right look the same in a mirrored image, as if seen from elsewhere; the
+        rest of it fits nothing.
+
+        Args:
+            turned: (H, W) gray as the query's features were extracted. used: (H, W) which of its pixels count.
+        """
+        if result.evidence.coverage >= WHOLE_COVERAGE:
+            return False
+        with query.watch.stage("mirror"):
+            mirrored_used = None if used is None else np.ascontiguousarray(used[:, ::-1])
+            features = self.matcher.extract(np.ascontiguousarray(turned[:, ::-1]), used=mirrored_used)
+            # A mirrored image that is turned one way is the turned image, turned the other way and mirrored
+            mirrored = QueryState(features, query.camera.mirror(), quarter_turns=-query.quarter_turns)
+            views = self.map.views_named(result.evidence.references, self.config.retrieval.references)
+            return self.solve_views(views, mirrored).evidence.inliers > result.evidence.inliers
 
     def localize_views(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
         """Localize a query by the first few of these views where these make the pose sure, else by all of them."""

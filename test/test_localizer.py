@@ -6,6 +6,7 @@ import pytest
 from rooms import room_config
 from worlds import rigid_of
 
+from deviloc_ros import localizer as localizer_module
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import from_dict
 from deviloc_ros.evaluation.covariance import measure_consistency
@@ -59,6 +60,26 @@ def test_a_camera_mounted_sideways_or_upside_down_is_localized(room_map, room, q
         result = localizer.localize(np.rot90(image, quarter_turns), camera, Prior(turned) if with_prior else None)
         assert_near(result, turned, 0.03, 0.5)
     assert localizer.turns.usual == 4 - quarter_turns
+
+
+@pytest.mark.parametrize("with_prior", [True, False], ids=["prior", "no prior"])
+@pytest.mark.parametrize("quarter_turns", range(4))
+def test_a_mirrored_image_of_the_place_is_no_pose(room_map, room, quarter_turns, with_prior):
+    """Some things of the room are alike on their left and right: they look the same in it."""
+    width, height, (fx, fy, cx, cy) = room.camera.width, room.camera.height, room.camera.params
+    camera = Camera("PINHOLE", height, width, (fy, fx, cy, cx)) if quarter_turns % 2 else room.camera
+    for image, pose in zip(room.queries, room.query_poses, strict=True):
+        mirrored = np.rot90(image[:, ::-1], quarter_turns)
+        result = Localizer(room_map).localize(mirrored, camera, Prior(pose) if with_prior else None)
+        assert isinstance(result, Lost)
+
+
+def test_the_image_of_one_thing_is_a_pose_if_its_mirror_image_fits_no_better(room_map, room, monkeypatch):
+    monkeypatch.setattr(localizer_module, "WHOLE_COVERAGE", 1.1)
+    for image, pose in zip(room.queries, room.query_poses, strict=True):
+        result = Localizer(room_map).localize(image, room.camera)
+        assert_near(result, pose, 0.03, 0.5)
+        assert "mirror" in result.evidence.stages_ms
 
 
 def test_an_image_that_fits_nowhere_is_not_turned_each_time(room_map, room):
