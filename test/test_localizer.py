@@ -74,8 +74,8 @@ def test_a_mirrored_image_of_the_place_is_no_pose(room_map, room, quarter_turns,
         assert isinstance(result, Lost)
 
 
-def test_the_image_of_one_thing_is_a_pose_if_its_mirror_image_fits_no_better(room_map, room, monkeypatch):
-    monkeypatch.setattr(localizer_module, "WHOLE_COVERAGE", 1.1)
+def test_an_image_that_fits_in_part_is_a_pose_if_its_mirror_image_fits_no_better(room_map, room, monkeypatch):
+    monkeypatch.setattr(localizer_module, "SURE_RATIO", 1.1)
     for image, pose in zip(room.queries, room.query_poses, strict=True):
         result = Localizer(room_map).localize(image, room.camera)
         assert_near(result, pose, 0.03, 0.5)
