@@ -196,6 +196,11 @@ def turn_image(gray: NDArray, quarter_turns: int) -> NDArray:
     return np.ascontiguousarray(np.rot90(gray, quarter_turns))
 
 
+def mirror_image(gray: NDArray) -> NDArray:
+    """Return the image with left and right exchanged."""
+    return np.ascontiguousarray(gray[:, ::-1])
+
+
 def turn_pixels_back(pixels: NDArray, quarter_turns: int, size: tuple[int, int]) -> NDArray:
     """Return where (N, 2) pixels of a turned image lie in the image of (width, height) `size` that it was made of."""
     x, y = pixels.T

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.geometry import largest_std
-from deviloc_ros.imaging import ImageError, Mask, paint_hidden, read_used, to_gray, turn_image
+from deviloc_ros.imaging import ImageError, Mask, paint_hidden, read_used, to_gray
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.lifting.base import OnlinePointInference
 from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
@@ -23,7 +23,7 @@ from deviloc_ros.pose.rig_consensus import localize_rig
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.pose.standstill import drop_still_matches
 from deviloc_ros.search.places import PlaceSearch
-from deviloc_ros.search.query import QueryState, Turns, turn_matches_back
+from deviloc_ros.search.query import QueryImage, QueryState, Turns, turn_matches_back
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
@@ -38,7 +38,6 @@ from deviloc_ros.types import (
     Result,
     RigImage,
 )
-
 
 # Share of inliers from which on an image is not mirrored: of a fountain alike on its left and right, mirrored images
 # reach 0.46 and right ones 0.8 and more.
@@ -94,29 +93,13 @@ class Localizer:
         except ImageError as error:
             return Lost(Status.BAD_IMAGE, str(error))
 
+        asked = QueryImage(gray, used, camera, prior, candidates)
         results = []
         for quarter_turns in self.turns.to_try(self.config.retrieval.try_turned):
-            # Features, of the image the way round that cameras mounted like this one were seen to take it
-            turned = turn_image(gray, quarter_turns)
-            turned_used = None if used is None else turn_image(used, quarter_turns)
-            with watch.stage("extract"):
-                features = self.matcher.extract(turned, used=turned_used)
-            query = QueryState(features, camera, watch, quarter_turns)
-
-            # References: those named, or those of each place that the image may show; each is solved by `solve_views`
-            if len(features) < self.config.pose.min_inliers:
-                detail = f"{len(features)} keypoints"
-                result: Result = Lost(Status.NO_FEATURES, detail, Evidence(stages_ms=watch.stages_ms))
-            elif candidates is not None:
-                named = self.map.views_named(candidates, self.config.retrieval.references)
-                result = self.localize_views(named, query)
-            else:
-                places = PlaceSearch(self.map, self.config, self.localize_views, self.solve_views)
-                result = places.search(query, prior, paint_hidden(turned, turned_used))
-
-            # A pose, or several places, ends it
+            # The way round that cameras mounted like this one were seen to take it; a pose, or several places, ends it
+            result = self.localize_turned(asked, quarter_turns, watch)
             if isinstance(result, Localized):
-                if self.fits_mirrored(result, turned, turned_used, query):
+                if self.fits_mirrored(result, asked, quarter_turns, watch):
                     detail = "its mirror image fits better: is the image mirrored?"
                     return Lost(Status.NO_CONSENSUS, detail, result.evidence)
                 self.turns.note_success(quarter_turns)
@@ -127,24 +110,33 @@ class Localizer:
         self.turns.note_failure()
         return results[0]
 
-    def fits_mirrored(self, result: Localized, turned: NDArray, used: NDArray | None, query: QueryState) -> bool:
-        """Return whether a pose rests on a part of the matches, and the mirror image fits the same views better.
+    def localize_turned(self, asked: QueryImage, quarter_turns: int, watch: Stopwatch) -> Result:
+        """Return the pose of an image that is looked at turned counterclockwise, so many times by 90 degrees."""
+        # Features
+        turned, used = asked.turn_pixels(quarter_turns)
+        with watch.stage("extract"):
+            features = self.matcher.extract(turned, used=used)
+        if len(features) < self.config.pose.min_inliers:
+            detail = f"{len(features)} keypoints"
+            return Lost(Status.NO_FEATURES, detail, Evidence(stages_ms=watch.stages_ms))
+        query = QueryState(features, asked.camera, watch, quarter_turns)
 
-        Things that are alike on their left and right look the same in a mirrored image, as if seen from elsewhere; the
-        rest of it fits nothing.
+        # References: those named, or those of each place that the image may show; each is solved by `solve_views`
+        if asked.candidates is not None:
+            return self.localize_views(self.map.views_named(asked.candidates, self.config.retrieval.references), query)
+        places = PlaceSearch(self.map, self.config, self.localize_views, self.solve_views)
+        return places.search(query, asked.prior, paint_hidden(turned, used))
 
-        Args:
-            turned: (H, W) gray as the query's features were extracted. used: (H, W) which of its pixels count.
+    def fits_mirrored(self, result: Localized, asked: QueryImage, quarter_turns: int, watch: Stopwatch) -> bool:
+        """Return whether a pose rests on a part of the matches, and the image fits better mirrored.
+
+        What is alike on its left and right looks the same in a mirrored image, as if seen from elsewhere.
         """
         if result.evidence.inlier_ratio >= SURE_RATIO:
             return False
-        with query.watch.stage("mirror"):
-            mirrored_used = None if used is None else np.ascontiguousarray(used[:, ::-1])
-            features = self.matcher.extract(np.ascontiguousarray(turned[:, ::-1]), used=mirrored_used)
-            # A mirrored image that is turned one way is the turned image, turned the other way and mirrored
-            mirrored = QueryState(features, query.camera.mirror(), quarter_turns=-query.quarter_turns)
-            views = self.map.views_named(result.evidence.references, self.config.retrieval.references)
-            return self.solve_views(views, mirrored).evidence.inliers > result.evidence.inliers
+        with watch.stage("mirror"):  # mirrored, what is turned one way is turned the other way
+            other = self.localize_turned(asked.mirror(), -quarter_turns, Stopwatch())
+        return other.evidence.inliers > result.evidence.inliers
 
     def localize_views(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
         """Localize a query by the first few of these views where these make the pose sure, else by all of them."""

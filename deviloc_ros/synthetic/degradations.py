@@ -7,6 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from deviloc_ros.imaging import mirror_image
 from deviloc_ros.synthetic.photo import add_noise, blur_motion, compress
 
 GAMMA = 2.2  # of sRGB, nearly: a pixel's value is light ** (1 / GAMMA)
@@ -99,4 +100,4 @@ def soil_lens(gray: NDArray, rng: Generator) -> NDArray:
 
 def mirror(gray: NDArray, rng: Generator) -> NDArray:
     """Return the picture with left and right exchanged."""
-    return np.ascontiguousarray(gray[:, ::-1])
+    return mirror_image(gray)
