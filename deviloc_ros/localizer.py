@@ -23,7 +23,7 @@ from deviloc_ros.pose.rig_consensus import localize_rig
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.pose.standstill import drop_still_matches
 from deviloc_ros.search.places import PlaceSearch
-from deviloc_ros.search.query import QueryImage, QueryState, Turns, turn_matches_back
+from deviloc_ros.search.query import Mirroring, QueryImage, QueryState, Turns, turn_matches_back
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
@@ -38,10 +38,6 @@ from deviloc_ros.types import (
     Result,
     RigImage,
 )
-
-# Share of inliers from which on an image is not mirrored: of a fountain alike on its left and right, mirrored images
-# reach 0.46 and right ones 0.8 and more.
-SURE_RATIO = 0.6
 
 
 class Localizer:
@@ -65,6 +61,7 @@ class Localizer:
         self.map.check_matcher(self.config.matcher, self.matcher.weights_id, self.matcher.descriptor_size)
         self.map.describe_with(load_learned_descriptor(self.config.retrieval))
         self.turns = Turns()
+        self.mirroring = Mirroring()
         self.inference = create_online_inference(reference_map.config.lift, self.config.lift)
 
     def localize(
@@ -132,11 +129,14 @@ class Localizer:
 
         What is alike on its left and right looks the same in a mirrored image, as if seen from elsewhere.
         """
-        if result.evidence.inlier_ratio >= SURE_RATIO:
-            return False
-        with watch.stage("mirror"):  # mirrored, what is turned one way is turned the other way
-            other = self.localize_turned(asked.mirror(), -quarter_turns, Stopwatch())
-        return other.evidence.inliers > result.evidence.inliers
+        over = asked.mirror()
+        with watch.stage("mirror"):
+            mirrored = any(
+                self.localize_turned(over, turns, Stopwatch()).evidence.inliers > result.evidence.inliers
+                for turns in self.mirroring.turns_to_try(result.evidence.inlier_ratio, quarter_turns)
+            )
+        self.mirroring.note(mirrored)
+        return mirrored
 
     def localize_views(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
         """Localize a query by the first few of these views where these make the pose sure, else by all of them."""

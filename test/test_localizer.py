@@ -6,7 +6,6 @@ import pytest
 from rooms import room_config
 from worlds import rigid_of
 
-from deviloc_ros import localizer as localizer_module
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import from_dict
 from deviloc_ros.evaluation.covariance import measure_consistency
@@ -16,6 +15,7 @@ from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.search import query as search_query
 from deviloc_ros.search.places import choose_supported
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.status import Status
@@ -74,8 +74,23 @@ def test_a_mirrored_image_of_the_place_is_no_pose(room_map, room, quarter_turns,
         assert isinstance(result, Lost)
 
 
+def test_a_camera_that_does_not_mirror_is_not_asked_again_unless_an_image_hardly_fits():
+    mirroring, fits, fits_in_part, hardly_fits = search_query.Mirroring(), 0.9, 0.4, 0.1
+    assert mirroring.turns_to_try(fits, 1) == [] and mirroring.turns_to_try(fits_in_part, 1) == [-1]
+    for _ in range(search_query.PATIENCE):
+        mirroring.note(mirrored=False)
+    assert mirroring.turns_to_try(fits_in_part, 0) == [] and mirroring.turns_to_try(hardly_fits, 1) == [0, 1, 2, 3]
+    asked = []
+    for _ in range(3 * search_query.RARELY):
+        mirroring.note(mirrored=False)
+        asked += mirroring.turns_to_try(fits_in_part, 0)
+    assert len(asked) == 3
+    mirroring.note(mirrored=True)
+    assert mirroring.turns_to_try(fits_in_part, 0) == [0]
+
+
 def test_an_image_that_fits_in_part_is_a_pose_if_its_mirror_image_fits_no_better(room_map, room, monkeypatch):
-    monkeypatch.setattr(localizer_module, "SURE_RATIO", 1.1)
+    monkeypatch.setattr(search_query, "UNMIRRORED_RATIO", 1.1)
     for image, pose in zip(room.queries, room.query_poses, strict=True):
         result = Localizer(room_map).localize(image, room.camera)
         assert_near(result, pose, 0.03, 0.5)
