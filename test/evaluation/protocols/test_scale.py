@@ -36,6 +36,7 @@ def localize_between(images: list[PosedImage], scale: float) -> dict:
     return Evaluation(protocol, OF_ANY_SIZE).run(OF_ANY_SIZE, "true-pose")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.01, 100.0])
 def test_a_court_of_another_size_is_localized_alike(photographs, scale):
     here, there = (localize_between(photographs, by) for by in (1.0, scale))
