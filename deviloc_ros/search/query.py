@@ -15,7 +15,7 @@ from deviloc_ros.types import Features, Matches, Prior
 PATIENCE, RARELY = 3, 8  # images
 # Shares of inliers: of a fountain that is alike on its left and right, mirrored images reach 0.58 and right ones 0.8
 # and more; of a kitchen, mirrored images 0.28. The map was in part made of the same images.
-UNMIRRORED_RATIO, DOUBTFUL_RATIO = 0.6, 0.2
+UNMIRRORED_RATIO, DOUBTFUL_RATIO = 0.6, 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,12 +105,12 @@ class Mirroring:
     def turns_to_try(self, inlier_ratio: float, quarter_turns: int) -> list[int]:
         """Return the quarter turns by which an image is to be looked at mirrored, too, that gave a pose turned.
 
-        What hardly fits may fit by chance, any way round; else, mirrored, what is turned one way is turned the other.
+        A mirrored image that fits hardly, or turned, may be the place the other way round; most fit as they are turned.
         """
-        if inlier_ratio < DOUBTFUL_RATIO:
-            return list(range(4))
         known = self.unmirrored >= PATIENCE and self.unmirrored % RARELY > 0
-        return [] if known or inlier_ratio >= UNMIRRORED_RATIO else [-quarter_turns]
+        if inlier_ratio >= (DOUBTFUL_RATIO if known else UNMIRRORED_RATIO):
+            return []
+        return list(range(4)) if quarter_turns or inlier_ratio < DOUBTFUL_RATIO else [0]
 
     def note(self, mirrored: bool) -> None:
         """Note what an image that gave a pose was found to be."""
