@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import SMALL, textured_image
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.imaging import (
     ImageError,
     PixelMapping,
+    mirror_image,
     read_gray,
     sample_map,
     sample_unit_features,
@@ -156,3 +158,15 @@ def test_pixels_of_a_turned_image_find_back(size, quarter_turns):
     y, x = np.indices(turned.shape).reshape(2, -1)
     back = turn_pixels_back(np.stack([x, y], 1), quarter_turns, size)
     np.testing.assert_array_equal(numbers[back[:, 1], back[:, 0]], turned.ravel())
+
+
+def test_a_mirrored_image_is_that_of_a_mirrored_camera():
+    """What is seen in a pixel is seen mirrored in the pixel that comes to lie there."""
+    camera = Camera("OPENCV", 7, 4, (5.0, 6.0, 2.5, 1.0, 0.1, 0.01, 0.0, 0.0))
+    numbers = np.arange(28, dtype=np.uint8).reshape(4, 7)
+    points = np.random.default_rng(0).uniform([-0.3, -0.2, 1], [0.3, 0.2, 2], (20, 3))
+    pixels, mirrored = camera.project(points), camera.mirror().project(points * [-1, 1, 1])
+    np.testing.assert_allclose(mirrored, [6, 0] + pixels * [-1, 1], atol=1e-9)
+    rounded = pixels.round().astype(int)
+    seen = mirror_image(numbers)[rounded[:, 1], 6 - rounded[:, 0]]
+    np.testing.assert_array_equal(seen, numbers[rounded[:, 1], rounded[:, 0]])
