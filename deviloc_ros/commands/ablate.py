@@ -14,6 +14,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("protocol", choices=PROTOCOLS, metavar="PROTOCOL", help=", ".join(PROTOCOLS))
     parser.add_argument("--robustness", action="store_true", help="with fewer and noisier landmarks instead")
+    parser.add_argument(
+        "--disturbance",
+        nargs=2,
+        type=float,
+        action="append",
+        metavar=("SHARE", "NOISE"),
+        help="with --robustness: only this share of the landmarks, moved along their rays by this share of their "
+        "depth; may be given several times (default: eight such pairs)",
+    )
     add_every(parser, "query")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summaries there")
     add_data(parser)
@@ -23,7 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Localize the protocol's queries with parts left out, and print a line for each variant."""
-    from deviloc_ros.evaluation.protocols.ablation import run_ablation, run_robustness
+    from deviloc_ros.evaluation.protocols.ablation import DISTURBANCES, run_ablation, run_robustness
     from deviloc_ros.evaluation.protocols.run import Evaluation
     from deviloc_ros.evaluation.protocols.scenes import load_protocol
     from deviloc_ros.evaluation.summary_table import format_summaries
@@ -31,8 +40,10 @@ def run(options: argparse.Namespace) -> int:
     config = read_config(options)
     protocol = load_protocol(options.protocol, options.data, step_of(options))
     evaluation = Evaluation(protocol, config, remember_matches=True)
-    table = run_robustness if options.robustness else run_ablation
-    summaries = list(table(evaluation, config, "true-pose"))
+    if options.robustness:
+        summaries = list(run_robustness(evaluation, config, "true-pose", options.disturbance or DISTURBANCES))
+    else:
+        summaries = list(run_ablation(evaluation, config, "true-pose"))
     print(format_summaries(summaries))
     for summary in summaries if options.robustness else []:
         print(f"{summary['lift']}: no larger median than landmarks-only in {summary['not_worse']:.1%} of resamplings")

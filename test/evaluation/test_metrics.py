@@ -9,6 +9,7 @@ from deviloc_ros.evaluation.metrics import (
     median_errors,
     median_interval,
     recall_by_threshold,
+    share_not_worse,
     summarize,
 )
 from deviloc_ros.evaluation.summary_table import COLUMNS, format_stages, format_summaries
@@ -103,3 +104,22 @@ def test_the_table_has_a_row_per_summary_in_line():
     assert len(lines) == 4 and len({len(line) for line in lines}) == 1
     assert lines[0].count("|") == len(COLUMNS) + 1 and "1.23 cm" in lines[2] and "2 / 2" in lines[2]
     assert format_stages(summary).startswith("extract 10.0")
+
+
+def test_the_same_errors_are_never_worse_and_larger_ones_always():
+    errors = np.random.default_rng(0).uniform(0.01, 0.1, 40)
+    assert share_not_worse(errors, errors) == 1.0
+    assert share_not_worse(errors * 1.01, errors) == 0.0 and share_not_worse(errors * 0.99, errors) == 1.0
+    with pytest.raises(ValueError, match="39 and 40"):
+        share_not_worse(errors[1:], errors)
+
+
+def test_differences_that_only_some_queries_make_are_uncertain():
+    rng = np.random.default_rng(1)
+    baseline = rng.uniform(0.01, 0.1, 40)
+    other = rng.permutation(baseline)
+    assert 0.1 < share_not_worse(other, baseline) < 1.0
+
+
+def test_a_lost_query_is_worse_than_any_error():
+    assert share_not_worse([np.inf] * 3, [1.0] * 3) == 0.0 and share_not_worse([1.0] * 3, [np.inf] * 3) == 1.0

@@ -5,7 +5,7 @@ Parts left out, and fewer and worse landmarks, for the same queries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -93,12 +93,18 @@ def run_ablation(evaluation: Evaluation, config: Config, retrieval: str) -> Iter
         yield {**summary, "lift": variant.name}
 
 
-def run_robustness(evaluation: Evaluation, config: Config, retrieval: str) -> Iterator[dict[str, Any]]:
+def run_robustness(
+    evaluation: Evaluation, config: Config, retrieval: str, disturbances: Sequence[Sequence[float]] = DISTURBANCES
+) -> Iterator[dict[str, Any]]:
     """Yield a summary per disturbance and lift: the experiment of the paper, section 4.4, with its main claim.
 
     `not_worse`: how sure the lift's median error is no larger than that of the first lift, by a paired bootstrap.
+
+    Args:
+        disturbances: share of the landmarks that are kept, and noise of their depths as a share of these.
+        retrieval: as in `Evaluation.run`.
     """
-    for share, noise in DISTURBANCES:
+    for share, noise in disturbances:
         baseline_m: list[float] = []
         for lift in LIFTS:
             change = make_disturbance(share, noise, config.pose.random_seed)

@@ -5,7 +5,7 @@ import pytest
 from rooms import room_config
 
 from deviloc_ros.config import change_config
-from deviloc_ros.evaluation.protocols.ablation import make_disturbance, make_variants, run_ablation
+from deviloc_ros.evaluation.protocols.ablation import make_disturbance, make_variants, run_ablation, run_robustness
 from deviloc_ros.evaluation.protocols.run import Evaluation
 from deviloc_ros.evaluation.protocols.scenes import EvaluationProtocol, Fold
 from deviloc_ros.geometry import transform_points
@@ -31,6 +31,14 @@ def test_every_variant_is_measured_and_matches_only_once(evaluation):
     inliers = {s["lift"]: s["median_inliers"] for s in summaries}
     assert inliers["pin"] > inliers["landmarks-only"]
     assert len({inliers[name] for name in inliers if name.startswith("pin")}) > 3
+
+
+def test_each_lift_is_compared_with_landmarks_alone_where_landmarks_are_bad(evaluation):
+    alone, interpolated, pin = run_robustness(evaluation, room_config(), "true-pose", [(0.5, 0.05)])
+    assert [s["lift"].split(",")[0] for s in (alone, interpolated, pin)] == ["landmarks-only", "interpolate", "pin"]
+    assert alone["lift"].endswith("50% of landmarks, 5% noise") and alone["not_worse"] == 1.0
+    for summary in (interpolated, pin):
+        assert summary["not_worse"] == (summary["translations_m"] <= alone["translations_m"])  # there is one query
 
 
 def test_landmarks_are_thinned_alike_in_all_views_and_moved_along_their_rays(evaluation, room):
