@@ -133,7 +133,7 @@ class Localizer:
         with watch.stage("mirror"):
             mirrored = any(
                 self.localize_turned(over, turns, Stopwatch()).evidence.inliers > result.evidence.inliers
-                for turns in self.mirroring.turns_to_try(result.evidence.inlier_ratio, quarter_turns)
+                for turns in self.mirroring.turns_to_try(result.evidence.inlier_ratio, quarter_turns, self.turns.usual)
             )
         self.mirroring.note(mirrored)
         return mirrored

@@ -76,18 +76,19 @@ def test_a_mirrored_image_of_the_place_is_no_pose(room_map, room, quarter_turns,
 
 def test_a_camera_that_does_not_mirror_is_not_asked_again_unless_an_image_hardly_fits():
     mirroring, fits, fits_in_part, hardly_fits = search_query.Mirroring(), 0.9, 0.4, 0.1
-    assert mirroring.turns_to_try(fits, 1) == [] and mirroring.turns_to_try(fits_in_part, 0) == [0]
-    assert mirroring.turns_to_try(fits_in_part, 1) == mirroring.turns_to_try(hardly_fits, 0) == [0, 1, 2, 3]
+    assert mirroring.turns_to_try(fits, 0, 0) == [] and mirroring.turns_to_try(fits_in_part, 0, 0) == [0]
+    assert mirroring.turns_to_try(fits_in_part, 1, 1) == [-1]
+    assert mirroring.turns_to_try(fits_in_part, 2, 0) == [0, 1, 2, 3]
     for _ in range(search_query.PATIENCE):
         mirroring.note(mirrored=False)
-    assert mirroring.turns_to_try(fits_in_part, 0) == [] and mirroring.turns_to_try(hardly_fits, 0) == [0, 1, 2, 3]
+    assert mirroring.turns_to_try(fits_in_part, 0, 0) == [] and mirroring.turns_to_try(hardly_fits, 0, 0) == [0]
     asked = []
     for _ in range(3 * search_query.RARELY):
         mirroring.note(mirrored=False)
-        asked += mirroring.turns_to_try(fits_in_part, 0)
+        asked += mirroring.turns_to_try(fits_in_part, 0, 0)
     assert len(asked) == 3
     mirroring.note(mirrored=True)
-    assert mirroring.turns_to_try(fits_in_part, 0) == [0]
+    assert mirroring.turns_to_try(fits_in_part, 0, 0) == [0]
 
 
 def test_an_image_that_fits_in_part_is_a_pose_if_its_mirror_image_fits_no_better(room_map, room, monkeypatch):

@@ -102,15 +102,16 @@ class Mirroring:
 
     unmirrored: int = 0
 
-    def turns_to_try(self, inlier_ratio: float, quarter_turns: int) -> list[int]:
+    def turns_to_try(self, inlier_ratio: float, quarter_turns: int, usual: int) -> list[int]:
         """Return the quarter turns by which an image is to be looked at mirrored, too, that gave a pose turned.
 
-        A mirrored image that fits hardly, or turned, may be the place the other way round; most fit as they are turned.
+        Mirrored, what is turned one way is turned the other. But what fits otherwise than the camera's images usually
+        do may fit by chance, as a thing that is alike at its top and bottom does.
         """
         known = self.unmirrored >= PATIENCE and self.unmirrored % RARELY > 0
         if inlier_ratio >= (DOUBTFUL_RATIO if known else UNMIRRORED_RATIO):
             return []
-        return list(range(4)) if quarter_turns or inlier_ratio < DOUBTFUL_RATIO else [0]
+        return [-quarter_turns] if quarter_turns == usual else list(range(4))
 
     def note(self, mirrored: bool) -> None:
         """Note what an image that gave a pose was found to be."""
