@@ -75,13 +75,14 @@ def test_a_mirrored_image_of_the_place_is_no_pose(room_map, room, quarter_turns,
 
 
 def test_a_camera_that_does_not_mirror_is_not_asked_again_unless_an_image_hardly_fits():
-    mirroring, fits, fits_in_part, hardly_fits = search_query.Mirroring(), 0.9, 0.4, 0.1
+    mirroring, fits, fits_in_part, doubtful, by_chance = search_query.Mirroring(), 0.9, 0.4, 0.25, 0.1
     assert mirroring.turns_to_try(fits, 0, 0) == [] and mirroring.turns_to_try(fits_in_part, 0, 0) == [0]
     assert mirroring.turns_to_try(fits_in_part, 1, 1) == [-1]
-    assert mirroring.turns_to_try(fits_in_part, 2, 0) == [0, 1, 2, 3]
+    assert mirroring.turns_to_try(fits_in_part, 2, 0) == mirroring.turns_to_try(by_chance, 0, 0) == [0, 1, 2, 3]
     for _ in range(search_query.PATIENCE):
         mirroring.note(mirrored=False)
-    assert mirroring.turns_to_try(fits_in_part, 0, 0) == [] and mirroring.turns_to_try(hardly_fits, 0, 0) == [0]
+    assert mirroring.turns_to_try(fits_in_part, 0, 0) == [] and mirroring.turns_to_try(doubtful, 0, 0) == [0]
+    assert len(mirroring.turns_to_try(by_chance, 0, 0)) == len(mirroring.turns_to_try(fits_in_part, 1, 0)) == 4
     asked = []
     for _ in range(3 * search_query.RARELY):
         mirroring.note(mirrored=False)

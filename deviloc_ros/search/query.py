@@ -15,7 +15,7 @@ from deviloc_ros.types import Features, Matches, Prior
 PATIENCE, RARELY = 3, 8  # images
 # Shares of inliers: of a fountain that is alike on its left and right, mirrored images reach 0.58 and right ones 0.8
 # and more; of a kitchen, mirrored images 0.28. The map was in part made of the same images.
-UNMIRRORED_RATIO, DOUBTFUL_RATIO = 0.6, 0.3
+UNMIRRORED_RATIO, DOUBTFUL_RATIO, CHANCE_RATIO = 0.6, 0.3, 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,13 +105,15 @@ class Mirroring:
     def turns_to_try(self, inlier_ratio: float, quarter_turns: int, usual: int) -> list[int]:
         """Return the quarter turns by which an image is to be looked at mirrored, too, that gave a pose turned.
 
-        Mirrored, what is turned one way is turned the other. But what fits otherwise than the camera's images usually
-        do may fit by chance, as a thing that is alike at its top and bottom does.
+        Mirrored, what is turned one way is turned the other. But what hardly fits, or otherwise than the camera's images
+        usually do, may fit by chance, as a thing that is alike at its top and bottom does.
         """
-        known = self.unmirrored >= PATIENCE and self.unmirrored % RARELY > 0
-        if inlier_ratio >= (DOUBTFUL_RATIO if known else UNMIRRORED_RATIO):
+        if inlier_ratio >= UNMIRRORED_RATIO:
             return []
-        return [-quarter_turns] if quarter_turns == usual else list(range(4))
+        if quarter_turns != usual or inlier_ratio < CHANCE_RATIO:
+            return list(range(4))
+        known = self.unmirrored >= PATIENCE and self.unmirrored % RARELY > 0
+        return [] if known and inlier_ratio >= DOUBTFUL_RATIO else [-quarter_turns]
 
     def note(self, mirrored: bool) -> None:
         """Note what an image that gave a pose was found to be."""
