@@ -105,8 +105,8 @@ class Mirroring:
     def turns_to_try(self, inlier_ratio: float, quarter_turns: int, usual: int) -> list[int]:
         """Return the quarter turns by which an image is to be looked at mirrored, too, that gave a pose turned.
 
-        Mirrored, what is turned one way is turned the other. But what hardly fits, or otherwise than the camera's images
-        usually do, may fit by chance, as a thing that is alike at its top and bottom does.
+        Mirrored, what is turned one way is turned the other. But what hardly fits, or otherwise than images of the
+        camera usually do, may fit by chance, as a thing that is alike at its top and bottom does.
         """
         if inlier_ratio >= UNMIRRORED_RATIO:
             return []
