@@ -8,6 +8,7 @@ from worlds import LENSES, PINHOLE, World, rigid_of, world
 
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import pose_difference, rotation_distance_deg, transform_points, translation_distance_m
+from deviloc_ros.pose import solve
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.status import Status
 from deviloc_ros.types import Correspondences, Localized, Lost
@@ -170,6 +171,22 @@ def test_the_mirror_image_of_a_wall_is_no_pose(seed, aside_m, relief_m):
     assert isinstance(result, Lost)
     if relief_m == 0:
         assert "mirrored" in result.detail
+
+
+@pytest.mark.parametrize("bound", ["wide", "narrow"])
+def test_of_two_poses_the_one_is_taken_that_the_points_agree_on_closely(monkeypatch, bound):
+    """The other has all residuals below the bound, too: what is repeated on a front far away fits a pose beside it."""
+    truth = world(0)
+    aside = rigid_of([0, 0, 0], [0.01, 0, 0]) * truth.cam_from_world
+    config = PoseConfig()
+
+    def find_either(correspondences, camera, given):
+        is_wide = given.max_reprojection_error_px == config.max_reprojection_error_px
+        return (truth.cam_from_world if is_wide == (bound == "wide") else aside), camera
+
+    monkeypatch.setattr(solve, "run_ransac", find_either)
+    start, _ = solve.find_start(truth.correspondences, PINHOLE, config)
+    assert translation_distance_m(start, truth.cam_from_world) < 1e-9
 
 
 FORMAL = PoseConfig(covariance_scale=1.0, min_position_std=0.0, min_orientation_std_deg=0.0)
