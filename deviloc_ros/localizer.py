@@ -129,14 +129,14 @@ class Localizer:
 
         What is alike on its left and right looks the same in a mirrored image, as if seen from elsewhere.
         """
-        over = asked.mirror()
-        with watch.stage("mirror"):
-            mirrored = any(
-                self.localize_turned(over, turns, Stopwatch()).evidence.inliers > result.evidence.inliers
-                for turns in self.mirroring.turns_to_try(result.evidence.inlier_ratio, quarter_turns, self.turns.usual)
-            )
-        self.mirroring.note(mirrored)
-        return mirrored
+        for turns in self.mirroring.turns_to_try(result.evidence.inlier_ratio, quarter_turns, self.turns.usual):
+            with watch.stage("mirror"):
+                other = self.localize_turned(asked.mirror(), turns, Stopwatch())
+            if other.evidence.inliers > result.evidence.inliers:
+                self.mirroring.note(mirrored=True)
+                return True
+        self.mirroring.note(mirrored=False)
+        return False
 
     def localize_views(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
         """Localize a query by the first few of these views where these make the pose sure, else by all of them."""
