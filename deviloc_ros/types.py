@@ -312,11 +312,10 @@ class Evidence:
 
     coverage: share of the image's grid cells that hold an inlier. references: names of the views matched, best first.
     stages_ms: milliseconds by stage, in order. inlier_mask: (N,) over correspondences, the merged correspondences.
-    everywhere: whether places were looked for in the whole map.
-    intrinsics: None where the image says nothing of them. cam_from_world: where the solution lies, also where a gate withholds it;
-    None without a solution. places: where the image fits, best first, if it was asked whether there are others.
-    in_sight: whether the map's views should show the place that a prior names, by geometry. cameras: of a rig, what
-    became of each.
+    everywhere: whether places were looked for in the whole map. intrinsics: None where the image says nothing of them.
+    cam_from_world: where the solution lies, also where a gate withholds it; None without a solution. places: where the
+    image fits, best first, if it was asked whether there are others. in_sight: whether the map's views should show the
+    place that a prior names, by geometry. cameras: of a rig, what became of each.
     """
 
     correspondences: Correspondences = field(default_factory=lambda: Correspondences.concatenate([]))

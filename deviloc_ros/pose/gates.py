@@ -41,9 +41,9 @@ def apply_gates(
     distance_m = seen_distance_m(points[evidence.inlier_mask], cam_from_world)
     unknowns = 7 if config.estimate_focal else 6
     result = judge_covariance(equations, unknowns, cells, cam_from_world, evidence, distance_m, config)
-    if not config.estimate_focal and isinstance(result, Localized) and fit is not None:
-        if complaint := find_contradiction(fit, camera, config):
-            return Lost(Status.MISCALIBRATED, f"{complaint}: is the calibration that of this camera?", result.evidence)
+    trusted = not config.estimate_focal and isinstance(result, Localized)
+    if trusted and fit is not None and (complaint := find_contradiction(fit, camera, config)):
+        return Lost(Status.MISCALIBRATED, f"{complaint}: is the calibration that of this camera?", result.evidence)
     return result
 
 

@@ -122,9 +122,10 @@ def reach_of(camera: Camera) -> NDArray:
 class NormalEquations:
     """Hold the normal equations of the weighted reprojection error, for the motion of `geometry.move_frame`.
 
-    P is 6, and as many more as intrinsics are unknown. root: (N, 2, P) Jacobian of each pixel times the root of its weight. gradients:
-    (N, P). rows: (N,) which of the correspondences have weight. information: (P, P). steepness: by how much it
-    overstates, on average, how fast the gradients change with the pose: where a residual grows, the biweight falls.
+    P is 6, and as many more as intrinsics are unknown. root: (N, 2, P) Jacobian of each pixel times the root of its
+    weight. gradients: (N, P). rows: (N,) which of the correspondences have weight. information: (P, P). steepness: by
+    how much it overstates, on average, how fast the gradients change with the pose: where a residual grows, the
+    biweight falls.
     """
 
     root: NDArray

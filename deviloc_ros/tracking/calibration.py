@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config, PoseConfig
+from deviloc_ros.config import Config, PoseConfig, change_config
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.pose.intrinsics import describe_change, select_contradicting
+from deviloc_ros.pose.refinement import intrinsics_units
 from deviloc_ros.tracking.pooling import pool_estimates
 from deviloc_ros.types import IntrinsicsFit
 
 WINDOW = 50
 LEAST_IMAGES = 10
 MOVED_SHARE, MOVED_DEG = 0.05, 5.0  # of the distance to what is seen: images from one place err together
-# Standard deviations of a focal length (as a share), a principal point (as a share of that) and a k1 of which nothing
-# is known: only what images say counts.
-REACH = np.array([0.5, 0.2, 0.2, 0.5])
+# Standard deviation of a focal length (as a share), a principal point (as a share of that) and a k1 of which nothing is
+# known: only what images say counts.
+REACH = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +69,7 @@ class IntrinsicsCheck:
         if self._pooled is None:
             informations = np.array([fit.information for fit in self._fits])
             vectors = np.array([fit.vector for fit in self._fits])
-            found = pool_estimates(informations, vectors, REACH * [1.0, camera.focal_px, camera.focal_px, 1.0])
+            found = pool_estimates(informations, vectors, REACH * intrinsics_units(camera))
             self._pooled = PooledIntrinsics(found.values, found.stds, len(self._fits))
         return self._pooled
 
@@ -77,7 +78,7 @@ class IntrinsicsCheck:
         pooled = self.pool(camera)
         if pooled is None:
             return ""
-        wrong = np.flatnonzero(select_contradicting(pooled.change, pooled.stds, camera, config))
+        wrong = np.flatnonzero(select_contradicting(pooled.change, pooled.stds, camera, config)).tolist()
         said = [describe_change(number, pooled.change[number], pooled.stds[number]) for number in wrong]
         return f"{'; '.join(said)} ({pooled.images} images): calibrate the camera" if said else ""
 
@@ -88,9 +89,9 @@ class IntrinsicsCheck:
             return config
         wrong = select_contradicting(pooled.change, pooled.stds, camera, config.pose)
         off = np.where(wrong, np.hypot(pooled.change, pooled.stds), 0.0)
-        focal, x, y, k1 = np.hypot(config.pose.intrinsics_stds, off)
+        focal, x, y, k1 = np.hypot(config.pose.intrinsics_stds, off).tolist()
         stds = {"focal_std": min(focal, 1.0), "principal_point_std_px": max(x, y), "distortion_std": k1}
-        return replace(config, pose=replace(config.pose, **{name: float(std) for name, std in stds.items()}))
+        return change_config(config, pose=stds)
 
 
 def has_moved(fit: IntrinsicsFit, before: IntrinsicsFit) -> bool:

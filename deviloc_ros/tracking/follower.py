@@ -36,7 +36,8 @@ class Step:
     """Hold what became of one image.
 
     fix: the robot's pose where it is believed, else None. detail: why not, with numbers. prior: where was searched.
-    stages_ms: milliseconds by stage, in order. seen: where the image has the robot, believed or not. camera: the image's.
+    stages_ms: milliseconds by stage, in order. seen: where the image has the robot, believed or not. camera: that of
+    the image.
     """
 
     stamp_ns: int
@@ -158,7 +159,7 @@ class Follower:
 
     @property
     def calibration_complaint(self) -> str:
-        """Return what many images say against the camera's calibration, its stamps and its mounting; empty if nothing."""
+        """Return what many images say against the camera's calibration, stamps and mounting; empty if nothing."""
         pose = self._config.pose
         with self._check_lock:
             found = [self._motion_check.complaint()]

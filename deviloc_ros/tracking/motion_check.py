@@ -21,7 +21,7 @@ MAX_GAP_NS = 1_000_000_000  # between them: odometry drifts, and how it moved me
 SPEED_OVER_NS = 50_000_000  # before and after: images come less often than this
 ITERATIONS = 3  # of the time offset, along the odometry
 DRIFT = 0.02  # of odometry, by length and by angle: how a step with much of it compares with one of little
-# Standard deviations that are believed without any image: a time offset [s], a shift [m] and a turn [rad] of the camera.
+# Standard deviations without any image: of a time offset [s], of a shift [m] and a turn [rad] of the camera.
 REACH = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5])
 SURE_STDS = 6.0
 LEAST_OFFSET_S, LEAST_SHIFT_M, LEAST_TURN_RAD = 0.02, 0.05, math.radians(1.0)  # less is no matter of concern
@@ -50,7 +50,7 @@ class MotionFit:
     def complaint(self) -> str:
         """Return what is wrong beyond doubt and by how much, empty if nothing is to be seen."""
         least = np.array([LEAST_OFFSET_S, *[LEAST_SHIFT_M] * 3, *[LEAST_TURN_RAD] * 3])
-        wrong = np.flatnonzero(np.abs(self.change) > np.maximum(least, SURE_STDS * self.stds))
+        wrong = np.flatnonzero(np.abs(self.change) > np.maximum(least, SURE_STDS * self.stds)).tolist()
         return "; ".join(describe_motion_error(number, self.change[number], self.stds[number]) for number in wrong)
 
 
@@ -62,9 +62,8 @@ def describe_motion_error(number: int, change: float, std: float) -> str:
     axis = f"the base's {'xyz'[(number - 1) % 3]}"
     if number < 4:
         return f"the camera sits {change:+.2f} +- {std:.2f} m off base_from_cam along {axis}"
-    return (
-        f"the camera is turned by {np.rad2deg(change):+.1f} +- {np.rad2deg(std):.1f} deg off base_from_cam about {axis}"
-    )
+    turn, std_deg = math.degrees(change), math.degrees(std)
+    return f"the camera is turned by {turn:+.1f} +- {std_deg:.1f} deg off base_from_cam about {axis}"
 
 
 class MotionCheck:
