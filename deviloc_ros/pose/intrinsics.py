@@ -12,11 +12,19 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.pose.covariance import design_effect, grid_cells
-from deviloc_ros.pose.refinement import ALL_INTRINSICS, build_normal_equations, reach_of, refine_with_intrinsics
+from deviloc_ros.pose.refinement import (
+    ALL_INTRINSICS,
+    build_normal_equations,
+    intrinsics_units,
+    reach_of,
+    refine_with_intrinsics,
+)
 from deviloc_ros.types import Correspondences, IntrinsicsFit
 
 SURE_STDS = 8.5  # of 1900 right poses with the right focal length the farthest off is so by 8.2
 TRUSTED_STDS = 3.0  # of what the configuration says of a calibration: less is no contradiction
+UNKNOWN = 0.5  # standard deviation of a focal length and a principal point, as shares of it, and a k1 nobody knows
+LEAST_EXCESS = 1e-9  # images that are computed have no noise
 LEAST_DISTORTION = 2.0  # a k1 as wrong as that moves pixels 37 degrees off the axis by 0.8 times as much as the others
 
 
@@ -47,11 +55,17 @@ def fit_intrinsics(
         return None
     information, gradient = equations.information, equations.gradients.sum(0)
     by_pose = np.linalg.solve(information[:6, :6], information[:6, 6:]).T
-    scale = config.covariance_scale * excess
-    told = (information[6:, 6:] - by_pose @ information[:6, 6:]) / scale
+    scale = config.covariance_scale * max(excess, LEAST_EXCESS)
+    told = make_semidefinite(information[6:, 6:] - by_pose @ information[:6, 6:]) / scale
     vector = told @ change - (gradient[6:] - by_pose @ gradient[:6]) / scale
     depths_m = transform_points(pose, correspondences.points_in_world[equations.rows])[:, 2]
     return IntrinsicsFit(told, vector, pose, float(np.median(depths_m)))
+
+
+def make_semidefinite(information: NDArray) -> NDArray:
+    """Return a symmetric matrix without the negative eigenvalues that rounding gives to what is not known."""
+    values, vectors = np.linalg.eigh((information + information.T) / 2)
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T
 
 
 def find_contradiction(fit: IntrinsicsFit, camera: Camera, config: PoseConfig) -> str:
@@ -63,7 +77,9 @@ def find_contradiction(fit: IntrinsicsFit, camera: Camera, config: PoseConfig) -
     stds = np.array(config.intrinsics_stds)
     tried = []
     for number in ALL_INTRINSICS:
-        change, covariance = fit.estimate(np.where(np.arange(len(stds)) == number, np.inf, stds))
+        change, covariance = fit.estimate(
+            np.where(np.arange(len(stds)) == number, UNKNOWN * intrinsics_units(camera), stds)
+        )
         tried.append((abs(change[number]) / math.sqrt(covariance[number, number]), number, change, covariance))
     _, number, change, covariance = max(tried, key=lambda one: one[0])
     deviations = np.sqrt(np.diag(covariance))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, PoseConfig, change_config
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
-from deviloc_ros.pose.intrinsics import describe_change, select_contradicting
+from deviloc_ros.pose.intrinsics import UNKNOWN, describe_change, select_contradicting
 from deviloc_ros.pose.refinement import intrinsics_units
 from deviloc_ros.tracking.pooling import pool_estimates
 from deviloc_ros.types import IntrinsicsFit
@@ -19,9 +19,6 @@ from deviloc_ros.types import IntrinsicsFit
 WINDOW = 50
 LEAST_IMAGES = 10
 MOVED_SHARE, MOVED_DEG = 0.05, 5.0  # of the distance to what is seen: images from one place err together
-# Standard deviation of a focal length (as a share), a principal point (as a share of that) and a k1 of which nothing is
-# known: only what images say counts.
-REACH = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +66,7 @@ class IntrinsicsCheck:
         if self._pooled is None:
             informations = np.array([fit.information for fit in self._fits])
             vectors = np.array([fit.vector for fit in self._fits])
-            found = pool_estimates(informations, vectors, REACH * intrinsics_units(camera))
+            found = pool_estimates(informations, vectors, UNKNOWN * intrinsics_units(camera))
             self._pooled = PooledIntrinsics(found.values, found.stds, len(self._fits))
         return self._pooled
 
