@@ -252,8 +252,8 @@ class PoseConfig(Checked):
     max_focal_error: float = param(
         0.01,
         "a pose is not given if the image fits intrinsics beyond what the deviations below say that differ by 8.5 "
-        "standard deviations, and by more than this: a share of the focal length, the principal point as a share of "
-        "it, twice this in k1; not with estimate_focal",
+        "standard deviations, and by more than this: the focal length as a share of it, the principal point by half of "
+        "that share, k1 by twice as much; not with estimate_focal",
         low=0.0,
         high=100.0,
     )

@@ -25,7 +25,9 @@ SURE_STDS = 8.5  # of 1900 right poses with the right focal length the farthest 
 TRUSTED_STDS = 3.0  # of what the configuration says of a calibration: less is no contradiction
 UNKNOWN = 0.5  # standard deviation of a focal length and a principal point, as shares of it, and a k1 nobody knows
 LEAST_EXCESS = 1e-9  # images that are computed have no noise
-LEAST_DISTORTION = 2.0  # a k1 as wrong as that moves pixels 37 degrees off the axis by 0.8 times as much as the others
+# Of `max_focal_error`, what is tolerated of each of INTRINSICS. A principal point that is off turns the pose, by what
+# is half as long at the edge of the image; a k1 moves pixels 37 degrees off the axis by 0.4 of itself.
+LEAST = np.array([1.0, 0.5, 0.5, 2.0])
 
 
 def fit_intrinsics(
@@ -88,16 +90,18 @@ def find_contradiction(fit: IntrinsicsFit, camera: Camera, config: PoseConfig) -
     return describe_change(number, change[number], deviations[number])
 
 
-def select_contradicting(change: NDArray, stds: NDArray, camera: Camera, config: PoseConfig) -> NDArray:
+def select_contradicting(
+    change: NDArray, stds: NDArray, camera: Camera, config: PoseConfig, sure_stds: float = SURE_STDS
+) -> NDArray:
     """Return (4,) bool: which changes of intrinsics are beyond what the calibration is trusted to, and beyond doubt.
 
     Args:
         change: (4,) of `Camera.change_intrinsics`.
         stds: (4,) its standard deviations.
     """
-    least = config.max_focal_error * np.array([1.0, camera.focal_px, camera.focal_px, LEAST_DISTORTION])
+    least = config.max_focal_error * LEAST * intrinsics_units(camera)
     trusted = TRUSTED_STDS * np.array(config.intrinsics_stds)
-    return np.abs(change) > np.maximum(np.maximum(least, trusted), SURE_STDS * stds)
+    return np.abs(change) > np.maximum(np.maximum(least, trusted), sure_stds * stds)
 
 
 def describe_change(number: int, change: float, std: float) -> str:

@@ -113,7 +113,7 @@ def fit_motion(fixes: Sequence[Fix]) -> MotionFit | None:
         steps = len(vectors)
         if steps < LEAST_STEPS:
             return None
-        pooled = pool_estimates(informations, vectors, REACH)
+        pooled = pool_estimates(informations, vectors, REACH, differences=True)
         change, stds = pooled.values, pooled.stds
     return MotionFit(change, stds, steps)
 

@@ -7,31 +7,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-ITERATIONS = 15
+ITERATIONS = 8
 OUTLIER_SCALE = 2.0  # images that say something else by so many times as much as usual count half
-LEAST_SHARE = 0.1  # of a variance remains where neighbours seem to make up for each other
+LEAST_SHARE = 0.1  # of a variance remains where neighbours make up for each other
 USUAL_DISTANCE = 0.9  # median of the root of chi-squared per degree of freedom, of four to seven
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pooled:
-    """Hold (P,) unknowns and their (P,) standard deviations."""
+    """Hold (P,) unknowns and their (P,) standard deviations; claimed_stds: (P,) as the images claim them."""
 
     values: NDArray
     stds: NDArray
+    claimed_stds: NDArray
 
 
-def pool_estimates(informations: NDArray, vectors: NDArray, prior_stds: NDArray) -> Pooled:
+def pool_estimates(
+    informations: NDArray, vectors: NDArray, prior_stds: NDArray, *, differences: bool = False
+) -> Pooled:
     """Return what images say together of unknowns that are near 0 but for what they say.
 
     The sum of all normal equations, where an image counts less the less it agrees with the others (Cauchy's weight),
-    since some rest on wrong matches. The deviation is that of the images among themselves, what a single one claims may
-    be too little; neighbours are related, by the map they see or by a fix that two differences share.
+    since some rest on wrong matches. The deviation is that of the images among themselves, neighbours taken as related
+    if that makes it larger, and not less than they claim: few that agree by chance make nothing sure.
 
     Args:
         informations: (N, P, P) of each image, in order; singular ones are welcome.
         vectors: (N, P) the information times what fits that image best.
         prior_stds: (P,) deviations of the unknowns without any image.
+        differences: neighbours share a measurement, with opposite signs, and make up for each other's errors.
     """
     prior = np.diag(prior_stds**-2.0)
     claimed = np.linalg.inv(informations + prior)
@@ -50,4 +54,6 @@ def pool_estimates(informations: NDArray, vectors: NDArray, prior_stds: NDArray)
         np.diag(covariance @ (scale * spread + prior) @ covariance)
         for spread in (scores.T @ scores, scores.T @ scores + beside + beside.T)
     )
-    return Pooled(values, np.sqrt(np.maximum(related, LEAST_SHARE * apart)))
+    claimed_variances = np.diag(covariance)
+    least = LEAST_SHARE * apart if differences else np.maximum(apart, claimed_variances)
+    return Pooled(values, np.sqrt(np.maximum(related, least)), np.sqrt(claimed_variances))

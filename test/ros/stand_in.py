@@ -45,7 +45,7 @@ class StandInLocalizer:
         if self.true_camera:
             change = np.log(self.true_camera.focal_px / camera.focal_px)
             change = np.array([change, *(self.true_camera.principal_point - camera.principal_point), 0.0])
-            information = np.diag(np.array([0.02, 5.0, 5.0, 0.1]) ** -2.0)
+            information = np.diag(np.array([0.005, 1.0, 1.0, 0.02]) ** -2.0)
             fit = IntrinsicsFit(information, information @ change, cam_from_map(brightness), 1.0)
             evidence = replace(evidence, intrinsics=fit)
         return Localized(cam_from_map(brightness), np.diag([1e-4] * 3 + [1e-5] * 3), evidence)

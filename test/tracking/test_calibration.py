@@ -112,7 +112,7 @@ def pooled(fits, camera, window=None):
     check = IntrinsicsCheck(window)
     for fit in fits:
         check.add_fit(fit)
-    return check, check.pool(camera)
+    return check, check.pool(camera, PoseConfig())
 
 
 @pytest.mark.parametrize("camera", LENSES, ids=lambda camera: camera.model)
@@ -172,7 +172,7 @@ def test_few_images_and_images_from_one_place_say_nothing():
     check, found = pooled(fits, calibration)
     assert found is not None and "focal" in check.complaint(calibration, PoseConfig())
     check.clear_fits()
-    assert check.pool(calibration) is None and check.complaint(calibration, PoseConfig()) == ""
+    assert check.pool(calibration, PoseConfig()) is None and check.complaint(calibration, PoseConfig()) == ""
 
 
 def test_only_the_last_images_count():

@@ -57,7 +57,7 @@ def summarize_calibration(frames: list[JudgedFrame]) -> dict[str, Any] | None:
     for frame in frames:
         if frame.estimate.camera == cameras[-1]:
             check.add_fit(frame.estimate.intrinsics)
-    pooled = check.pool(cameras[-1])
+    pooled = check.pool(cameras[-1], PoseConfig())
     return None if pooled is None else pooled.figures() | {"complaint": check.complaint(cameras[-1], PoseConfig())}
 
 
