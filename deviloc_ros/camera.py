@@ -16,6 +16,18 @@ if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens 
 
 LEADS_BACK_PX = 0.01  # undistortion is iterative; far below what a keypoint is known to
 
+INTRINSICS = ("focal length", "principal point in x", "principal point in y", "radial distortion k1")
+"""Name what `Camera.change_intrinsics` changes, in its order: what calibrations of any lens have."""
+
+RADIAL_PARAMETERS = ("k", "k1", "k0")  # COLMAP's names of the coefficient of the lowest order, by model
+RADIAL_STEP = 1e-4  # for derivatives: projections are linear in the coefficient, or nearly
+WITH_DISTORTION = {  # the model that is the same lens, with coefficients, and how many
+    "SIMPLE_PINHOLE": ("SIMPLE_RADIAL", 1),
+    "PINHOLE": ("OPENCV", 4),
+    "SIMPLE_FISHEYE": ("SIMPLE_RADIAL_FISHEYE", 1),
+    "FISHEYE": ("OPENCV_FISHEYE", 4),
+}
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -76,6 +88,47 @@ class Camera:
         params = np.array(self.params)
         params[self.colmap.principal_point_idxs()[0]] = self.width - 1 - self.principal_point[0]
         return replace(self, params=tuple(params.tolist()))
+
+    def change_intrinsics(self, change: NDArray) -> Camera:
+        """Return the camera with other intrinsics.
+
+        Args:
+            change: (4,) by INTRINSICS: what is added to the logarithm of the focal lengths, to the principal point [px]
+                and to the coefficient of radial distortion; the last is left out where the lens model has none.
+        """
+        lens = self.with_distortion() if change[3] else self
+        params = np.array(lens.params)
+        params[lens.colmap.focal_length_idxs()] *= np.exp(change[0])
+        params[lens.colmap.principal_point_idxs()] += change[1:3]
+        if lens._radial_index is not None:
+            params[lens._radial_index] += change[3]
+        return replace(lens, params=tuple(params.tolist()))
+
+    def with_distortion(self) -> Camera:
+        """Return the same lens by a model that has coefficients of distortion, where its own has none."""
+        if self.model not in WITH_DISTORTION:
+            return self
+        model, coefficients = WITH_DISTORTION[self.model]
+        return replace(self, model=model, params=(*self.params, *[0.0] * coefficients))
+
+    def intrinsics_jacobian(self, points_in_cam: NDArray, pixels: NDArray) -> NDArray:
+        """Return (N, 2, 4) d(pixel) / d(change) of `change_intrinsics`.
+
+        Args:
+            points_in_cam: (N, 3) in front of the camera.
+            pixels: (N, 2) their projections.
+        """
+        jacobian = np.zeros((len(pixels), 2, len(INTRINSICS)))
+        jacobian[:, :, 0] = pixels - self.principal_point  # whatever the lens, it stretches what that does about it
+        jacobian[:, :, 1:3] = np.eye(2)
+        more_distorted = self.change_intrinsics(np.array([0, 0, 0, RADIAL_STEP]))
+        jacobian[:, :, 3] = (more_distorted.project(points_in_cam) - pixels) / RADIAL_STEP
+        return jacobian
+
+    @cached_property
+    def _radial_index(self) -> int | None:
+        names = self.colmap.params_info.split(", ")
+        return next((names.index(name) for name in RADIAL_PARAMETERS if name in names), None)
 
     def project(self, points_in_cam: NDArray) -> NDArray:
         """Project (N, 3) points [m] to (N, 2) distorted pixels; NaN where a point is not in front of the camera."""

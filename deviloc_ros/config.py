@@ -251,10 +251,24 @@ class PoseConfig(Checked):
     )
     max_focal_error: float = param(
         0.01,
-        "a pose is not given if the image fits a focal length that differs from the camera's by more than this share, "
-        "and by 8.5 standard deviations; not with estimate_focal",
+        "a pose is not given if the image fits intrinsics beyond what the deviations below say that differ by 8.5 "
+        "standard deviations, and by more than this: the focal length as a share of it, the principal point by half of "
+        "that share, k1 by twice as much; not with estimate_focal",
         low=0.0,
         high=100.0,
+    )
+    focal_std: float = param(
+        0.0005,
+        "standard deviation of the calibrated focal length, relative to it: what that makes of a pose is part of its "
+        "covariance. Of this and the next two, what remains if map and queries are of one camera; more for another",
+        low=1e-6,
+        high=1.0,
+    )
+    principal_point_std_px: float = param(
+        0.25, "the same of the calibrated principal point [px], in x and in y", low=1e-6, high=1e4
+    )
+    distortion_std: float = param(
+        0.0005, "the same of the calibrated coefficient of radial distortion, k1", low=1e-6, high=10.0
     )
     covariance_scale: float = param(
         4.0,
@@ -269,6 +283,11 @@ class PoseConfig(Checked):
         high=1.0,
     )
     min_orientation_std_deg: float = param(0.01, "the same for the orientation [deg]", low=0.0, high=180.0)
+
+    @property
+    def intrinsics_stds(self) -> tuple[float, float, float, float]:
+        """Return the standard deviations of a calibration, in the order of `camera.INTRINSICS`."""
+        return (self.focal_std, self.principal_point_std_px, self.principal_point_std_px, self.distortion_std)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Status(enum.Enum):
     DEGENERATE = "pose not determined by its inliers"
     UNCERTAIN = "pose too uncertain"
     UNSTABLE = "pose hangs on one part of the image"
-    MISCALIBRATED = "another focal length fits the image"
+    MISCALIBRATED = "the image does not fit the calibration"
     AMBIGUOUS = "several places look like this one"
 
     # The image gives a pose that is not believed yet, or no longer of use.

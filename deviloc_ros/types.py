@@ -228,20 +228,37 @@ class ReferenceView:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FocalFit:
-    """Hold the focal length with which an image fits the map best.
+class IntrinsicsFit:
+    """Hold what an image says of its camera's intrinsics, as changes of `Camera.change_intrinsics` to the calibration.
 
-    scale: times the camera's, 1.1 where a tenth more fits. std: its standard deviation. cam_from_world: the pose that
-    goes with it. depth_m: median depth of the points from there.
+    information: (4, 4), the inverse of their covariance, whatever the pose is; what the image does not tell is 0 there.
+    vector: (4,), the information times the change that fits best. cam_from_world: the pose that goes with it. depth_m:
+    median depth of the points from there.
     """
 
-    scale: float
-    std: float
+    information: NDArray
+    vector: NDArray
     cam_from_world: pycolmap.Rigid3d
     depth_m: float
 
-    def __str__(self) -> str:
-        return f"{self.scale:.3f} +- {self.std:.3f} times the camera's focal length fits"
+    @property
+    def focal_scale(self) -> float:
+        """Return the focal length that fits, times the camera's, with the other intrinsics as they are."""
+        return float(np.exp(self.vector[0] / max(self.information[0, 0], 1e-9)))
+
+    @property
+    def focal_std(self) -> float:
+        """Return the standard deviation of `focal_scale`."""
+        return self.focal_scale / float(np.sqrt(max(self.information[0, 0], 1e-9)))
+
+    def estimate(self, prior_stds: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the (4,) change that fits best and its (4, 4) covariance.
+
+        Args:
+            prior_stds: (4,) standard deviations of the calibration; infinite where the image alone is to tell.
+        """
+        covariance = np.linalg.inv(self.information + np.diag(prior_stds**-2.0))
+        return covariance @ self.vector, covariance
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,11 +312,10 @@ class Evidence:
 
     coverage: share of the image's grid cells that hold an inlier. references: names of the views matched, best first.
     stages_ms: milliseconds by stage, in order. inlier_mask: (N,) over correspondences, the merged correspondences.
-    everywhere: whether places were looked for in the whole map.
-    focal: None where the image does not tell. cam_from_world: where the solution lies, also where a gate withholds it;
-    None without a solution. places: where the image fits, best first, if it was asked whether there are others.
-    in_sight: whether the map's views should show the place that a prior names, by geometry. cameras: of a rig, what
-    became of each.
+    everywhere: whether places were looked for in the whole map. intrinsics: None where the image says nothing of them.
+    cam_from_world: where the solution lies, also where a gate withholds it; None without a solution. places: where the
+    image fits, best first, if it was asked whether there are others. in_sight: whether the map's views should show the
+    place that a prior names, by geometry. cameras: of a rig, what became of each.
     """
 
     correspondences: Correspondences = field(default_factory=lambda: Correspondences.concatenate([]))
@@ -307,7 +323,7 @@ class Evidence:
     coverage: float = 0.0
     references: tuple[str, ...] = ()
     stages_ms: dict[str, float] = field(default_factory=dict)
-    focal: FocalFit | None = None
+    intrinsics: IntrinsicsFit | None = None
     cam_from_world: pycolmap.Rigid3d | None = None
     places: tuple[Place, ...] = ()
     in_sight: bool = False

@@ -126,7 +126,7 @@ def test_a_wrong_focal_length_is_noticed(localizer, room, factor):
     assert all(isinstance(result, Localized) for result in right)
     assert [result.reason for result in wrong] == [Status.MISCALIBRATED] * len(wrong)
     for result in wrong:
-        assert result.evidence.focal.scale == pytest.approx(1 / factor, abs=0.02)
+        assert result.evidence.intrinsics.focal_scale == pytest.approx(1 / factor, abs=0.02)
 
 
 def test_the_same_image_gives_the_same_pose(localizer, room):

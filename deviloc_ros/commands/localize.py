@@ -194,8 +194,8 @@ def result_to_dict(result: Result, camera: Camera) -> dict[str, object]:
         "inlier_ratio": round(evidence.inlier_ratio, 4),
         "coverage": evidence.coverage,
     }
-    if focal := evidence.focal:
-        focal_px, std_px = camera.focal_px * focal.scale, camera.focal_px * focal.std
+    if fit := evidence.intrinsics:
+        focal_px, std_px = camera.focal_px * fit.focal_scale, camera.focal_px * fit.focal_std
         numbers |= {"focal_px": round(focal_px, 2), "focal_std_px": round(std_px, 2)}
     if not isinstance(result, Localized):
         return {"localized": False, "reason": result.reason.word, "detail": result.detail, **numbers}

@@ -6,9 +6,9 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from deviloc_ros.camera import Camera
+from deviloc_ros.camera import INTRINSICS, Camera
+from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import (
-    covariance_in_world,
     move_frame,
     translation_distance_m,
 )
@@ -36,14 +36,18 @@ def grid_coverage(keypoints: NDArray, camera: Camera) -> float:
     return len(np.unique(grid_cells(keypoints, camera))) / GRID_CELLS
 
 
-def pose_covariance(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> NDArray | None:
-    """Return the (6, 6) covariance of world_from_cam from the residuals; None if they do not determine the pose."""
-    covariance = clustered_covariance(equations, cells)
-    return None if covariance is None else covariance_in_world(cam_from_world, covariance[:6, :6])
-
-
 def clustered_covariance(equations: NormalEquations, cells: NDArray) -> NDArray | None:
     """Return the (P, P) covariance of what the equations solve for; None if the residuals do not determine it.
+
+    Args:
+        cells: (N,) the grid cell of each row.
+    """
+    excess = design_effect(equations, cells, equations.information)
+    return None if excess is None else excess * np.linalg.inv(equations.information)
+
+
+def design_effect(equations: NormalEquations, cells: NDArray, information: NDArray) -> float | None:
+    """Return how many times the (P, P) inverse of the information the covariance is; None if that has none.
 
     Were residuals independent, of 1 px, it would be H^-1, H the information; so pycolmap computes it. But neighbours
     err together, since they share landmarks: a thousand do not carry a thousand times the information. The gradients of
@@ -53,16 +57,32 @@ def clustered_covariance(equations: NormalEquations, cells: NDArray) -> NDArray 
 
     Args:
         cells: (N,) the grid cell of each row.
+        information: (P, P) of the equations, and of what else is known.
     """
     cells, cell_of = np.unique(cells, return_inverse=True)
-    unknowns = len(equations.information)
-    if len(cells) <= unknowns or condition_number(equations.information) > MAX_CONDITION:
+    unknowns = len(information)
+    if len(cells) <= unknowns or condition_number(information) > MAX_CONDITION:
         return None
     gradients = np.zeros((len(cells), unknowns))
     np.add.at(gradients, cell_of, equations.gradients)
-    inverse = equations.steepness * np.linalg.inv(equations.information)
+    inverse = equations.steepness * np.linalg.inv(information)
     excess = np.trace(inverse @ gradients.T @ gradients) / unknowns * len(cells) / (len(cells) - unknowns)
-    return excess * inverse
+    return float(equations.steepness * excess)
+
+
+def calibration_covariance(information: NDArray, unknowns: int, config: PoseConfig) -> NDArray:
+    """Return the (U, U) covariance that uncertain calibrations give the unknowns, which were solved with them as known.
+
+    To first order the minimum moves by -H_uu^-1 H_uc when the intrinsics c change.
+
+    Args:
+        information: (P, P) of the unknowns, and then of the intrinsics of each camera that are not among them.
+    """
+    cameras = (len(information) - 6) // len(INTRINSICS)
+    stds = np.tile(config.intrinsics_stds, cameras)
+    effect = np.linalg.solve(information[:unknowns, :unknowns], information[:unknowns, unknowns:])
+    effect *= stds[unknowns - 6 :]
+    return effect @ effect.T
 
 
 def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> float:

@@ -1,14 +1,14 @@
-"""Minimize weighted residuals: from RANSAC's pose to the one that fits best, and then to the focal length that does."""
+"""Minimize weighted residuals: from RANSAC's pose to the one that fits best, and then to the intrinsics that do."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from deviloc_ros.camera import Camera
+from deviloc_ros.camera import INTRINSICS, Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import move_frame
 from deviloc_ros.pose.reprojection import linearize
@@ -17,11 +17,15 @@ from deviloc_ros.types import Correspondences
 # Of the biweight's scale, with the step [of the distance to the points, rad] after which the next one takes over: where
 # a wide one ends is only the start of a narrower one. The last one is sure of a pose to far less than a map is.
 WIDENINGS = ((4, 1e-3), (2, 1e-3), (1, 1e-6))
-FOCAL_WIDENINGS = ((2, 1e-3), (1, 1e-4))
+INTRINSICS_WIDENINGS = ((2, 1e-2), (1, 1e-3))
 MAX_REFINEMENTS = 20
 MAX_CONDITION = 1e10
 MAX_STEEPNESS = 2.0  # more is no noise: residuals spread over the whole width of the biweight
-MAX_FOCAL_STEP = 0.5  # of its logarithm
+FOCAL, ALL_INTRINSICS = (0,), (0, 1, 2, 3)  # which of INTRINSICS are unknown beside a pose
+# Of each of INTRINSICS, the principal point as a share of the focal length: the largest step, and how far off the
+# calibration they are looked for: standard deviations, beside those of matches, of what an image does not tell.
+MAX_STEP = np.array([0.5, 0.4, 0.4, 0.5])
+REACH = np.array([0.02, 0.006, 0.006, 0.02])
 
 
 def refine_pose(
@@ -35,22 +39,32 @@ def refine_pose(
     end does not depend on which pose RANSAC happened to find. pycolmap's refinement takes no weights and uses only the
     inliers of the start, and its errors are larger.
     """
+    free = FOCAL if config.estimate_focal else ()
     for widening, tolerance in WIDENINGS:
-        cam_from_world, camera = minimize_residuals(
-            correspondences, camera, cam_from_world, config, widening, tolerance, free_focal=config.estimate_focal
+        cam_from_world, change = minimize_residuals(
+            correspondences, camera, cam_from_world, config, widening, tolerance, free=free
         )
+        camera = camera.change_intrinsics(change)
     return cam_from_world, camera
 
 
-def refine_with_focal(
-    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
-) -> tuple[pycolmap.Rigid3d, Camera]:
-    """Refine a refined pose with the focal length free as well; return the pose and the camera that fit best."""
-    for widening, tolerance in FOCAL_WIDENINGS:
-        cam_from_world, camera = minimize_residuals(
-            correspondences, camera, cam_from_world, config, widening, tolerance, free_focal=True
+def refine_with_intrinsics(
+    correspondences: Correspondences,
+    camera: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+    config: PoseConfig,
+    change: NDArray,
+) -> tuple[pycolmap.Rigid3d, NDArray]:
+    """Refine a refined pose with the intrinsics free as well; return the pose and the (4,) change that fit best.
+
+    Args:
+        change: (4,) of the camera's intrinsics, to start from.
+    """
+    for widening, tolerance in INTRINSICS_WIDENINGS:
+        cam_from_world, change = minimize_residuals(
+            correspondences, camera, cam_from_world, config, widening, tolerance, free=ALL_INTRINSICS, change=change
         )
-    return cam_from_world, camera
+    return cam_from_world, change
 
 
 def minimize_residuals(
@@ -61,38 +75,57 @@ def minimize_residuals(
     widening: float,
     tolerance: float,
     *,
-    free_focal: bool = False,
-) -> tuple[pycolmap.Rigid3d, Camera]:
-    """Step to the nearest minimum by Gauss-Newton.
+    free: tuple[int, ...] = (),
+    change: NDArray | None = None,
+) -> tuple[pycolmap.Rigid3d, NDArray]:
+    """Step to the nearest minimum by Gauss-Newton; return the pose and the (4,) change of the camera's intrinsics.
 
     A step that is not solvable ends it, and the gates judge the rest.
+
+    Args:
+        free: which of INTRINSICS are unknown as well; where several are, REACH holds them where the image does not.
+        change: of the intrinsics, to start from.
     """
     away_m = np.linalg.norm(correspondences.points_in_world - cam_from_world.tgt_origin_in_src(), axis=1)
-    units = np.array(
-        [float(np.median(away_m))] * 3 + [1.0] * (4 if free_focal else 3)
-    )  # a step by a thousandth is that in any scene
+    columns = np.array(free, int)
+    # a step by a thousandth is that in any scene
+    units = np.concatenate([np.full(3, np.median(away_m)), np.ones(3), intrinsics_units(camera)[columns]])
+    change = np.zeros(len(INTRINSICS)) if change is None else change.copy()
+    held = np.concatenate([np.zeros(6), reach_of(camera)[columns] ** -2.0 if len(free) > 1 else np.zeros(len(free))])
+    largest = (MAX_STEP * intrinsics_units(camera))[columns]
     for _ in range(MAX_REFINEMENTS):
-        equations = build_normal_equations(
-            correspondences, camera, cam_from_world, config, widening, free_focal=free_focal
-        )
-        if condition_number(equations.information) > MAX_CONDITION:
+        changed = camera.change_intrinsics(change) if free else camera
+        equations = build_normal_equations(correspondences, changed, cam_from_world, config, widening, free=free)
+        information = equations.information + np.diag(held)
+        if condition_number(information) > MAX_CONDITION:
             break
-        step = -np.linalg.solve(equations.information, equations.gradients.sum(0))
+        gradient = equations.gradients.sum(0) + held * np.concatenate([np.zeros(6), change[columns]])
+        step = -np.linalg.solve(information, gradient)
         cam_from_world = move_frame(step[:6], cam_from_world)
-        if free_focal:
-            camera = camera.scale_focal(float(np.exp(np.clip(step[6], -MAX_FOCAL_STEP, MAX_FOCAL_STEP))))
+        change[columns] += np.clip(step[6:], -largest, largest)
         if np.abs(step / units).max() < tolerance:
             break
-    return cam_from_world, camera
+    return cam_from_world, change
+
+
+def intrinsics_units(camera: Camera) -> NDArray:
+    """Return (4,) steps of INTRINSICS as large as one of the pose by its distance or a radian."""
+    return np.array([1.0, camera.focal_px, camera.focal_px, 1.0])
+
+
+def reach_of(camera: Camera) -> NDArray:
+    """Return (4,) standard deviations within which the intrinsics are looked for, beside matches of 1 px."""
+    return REACH * intrinsics_units(camera)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NormalEquations:
     """Hold the normal equations of the weighted reprojection error, for the motion of `geometry.move_frame`.
 
-    P is 6, or 7 with the focal length. root: (N, 2, P) Jacobian of each pixel times the root of its weight. gradients:
-    (N, P). rows: (N,) which of the correspondences have weight. information: (P, P). steepness: by how much it
-    overstates, on average, how fast the gradients change with the pose: where a residual grows, the biweight falls.
+    P is 6, and as many more as intrinsics are unknown. root: (N, 2, P) Jacobian of each pixel times the root of its
+    weight. gradients: (N, P). rows: (N,) which of the correspondences have weight. information: (P, P). steepness: by
+    how much it overstates, on average, how fast the gradients change with the pose: where a residual grows, the
+    biweight falls.
     """
 
     root: NDArray
@@ -100,6 +133,15 @@ class NormalEquations:
     rows: NDArray
     information: NDArray
     steepness: float
+
+    def of_unknowns(self, unknowns: NDArray) -> NormalEquations:
+        """Return the equations of some of the unknowns, the others taken as known."""
+        return replace(
+            self,
+            root=self.root[:, :, unknowns],
+            gradients=self.gradients[:, unknowns],
+            information=self.information[np.ix_(unknowns, unknowns)],
+        )
 
 
 def condition_number(information: NDArray) -> float:
@@ -123,19 +165,24 @@ def build_normal_equations(
     config: PoseConfig,
     widening: float = 1,
     *,
-    free_focal: bool = False,
+    free: tuple[int, ...] = (),
 ) -> NormalEquations:
-    """Build the equations at a pose, with the biweight's scale `widening` times what it is in the end."""
+    """Build the equations at a pose, with the biweight's scale `widening` times what it is in the end.
+
+    Args:
+        free: which of INTRINSICS are unknown beside the pose.
+    """
     scale_px = widening * config.max_residual_px
     lines = linearize(
-        correspondences, camera, cam_from_world, config.max_depth_discount, scale_px, free_focal=free_focal
+        correspondences, camera, cam_from_world, config.max_depth_discount, scale_px, intrinsics=bool(free)
     )
+    jacobian = lines.jacobian[:, :, [*range(6), *(6 + number for number in free)]] if free else lines.jacobian
     within = 1 - (lines.errors_px / scale_px) ** 2
     weights = within**2
     slopes = within * (3 * within - 2)  # mean derivative of weight times residual, along it and across
     steepness = float(np.clip(weights.sum() / max(slopes.sum(), 1e-9), 1.0, MAX_STEEPNESS))
-    root = np.sqrt(weights)[:, None, None] * lines.jacobian
-    gradients = ((weights[:, None] * lines.residuals)[:, None] @ lines.jacobian)[:, 0]
+    root = np.sqrt(weights)[:, None, None] * jacobian
+    gradients = ((weights[:, None] * lines.residuals)[:, None] @ jacobian)[:, 0]
     return NormalEquations(root, gradients, lines.rows, sum_squares(root), steepness)
 
 

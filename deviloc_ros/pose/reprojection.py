@@ -20,8 +20,8 @@ class Linearized:
     """Hold whitened residuals at a pose and their derivatives by the motion of `geometry.move_frame`.
 
     rows: (N,) of the correspondences. residuals: (N, 2) px, as long as they would be were all matches placed as well as
-    usual, USUAL_STD_PX. errors_px: (N,) their lengths. jacobian: (N, 2, 6), or (N, 2, 7) where the last is the
-    logarithm of the focal length.
+    usual, USUAL_STD_PX. errors_px: (N,) their lengths. jacobian: (N, 2, 6), or (N, 2, 10) where the last four are the
+    changes of `Camera.change_intrinsics`.
     """
 
     rows: NDArray
@@ -37,7 +37,7 @@ def linearize(
     max_discount: float,
     max_error_px: float,
     *,
-    free_focal: bool = False,
+    intrinsics: bool = False,
 ) -> Linearized:
     """Return the correspondences whose whitened residual is shorter than `max_error_px`, linearized at a pose.
 
@@ -55,6 +55,9 @@ def linearize(
     points, residuals = correspondences[rows], residuals[rows]
     in_cam = transform_points(cam_from_world, points.points_in_world)
     jacobian = projection_jacobian(in_cam, camera)
+    if intrinsics:
+        by_intrinsics = camera.intrinsics_jacobian(in_cam, points.keypoints + residuals)
+        jacobian = np.concatenate([jacobian, by_intrinsics], 2)
     one_std = (in_cam - transform_points(cam_from_world, points.origins)) * points.depth_stds[:, None]
     line = (jacobian[:, :, :3] @ one_std[:, :, None])[:, :, 0]  # px: how far one standard deviation moves the point
     length = np.linalg.norm(line, axis=1)
@@ -66,9 +69,6 @@ def linearize(
     residuals = (whitening @ residuals[:, :, None])[:, :, 0]
     errors_px = np.linalg.norm(residuals, axis=1)
     left = errors_px < max_error_px
-    if free_focal:  # whatever the lens, the focal length stretches what it does about the principal point
-        stretch = camera.project(in_cam) - camera.principal_point
-        jacobian = np.concatenate([jacobian, stretch[:, :, None]], 2)
     jacobian = whitening[left] @ jacobian[left]
     return Linearized(rows[left], residuals[left], errors_px[left], jacobian)
 

@@ -9,12 +9,13 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from deviloc_ros.camera import Camera
+from deviloc_ros.camera import INTRINSICS, Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import is_finite, move_frame, skew
 from deviloc_ros.pose.covariance import GRID_CELLS, grid_cells, grid_coverage
 from deviloc_ros.pose.gates import LEAST_SAME_SIDE, judge_covariance, same_side_share, seen_distance_m
 from deviloc_ros.pose.refinement import (
+    ALL_INTRINSICS,
     MAX_CONDITION,
     MAX_REFINEMENTS,
     WIDENINGS,
@@ -96,18 +97,31 @@ def refine_rig(
 
 
 def build_rig_equations(
-    sightings: Sequence[CameraSighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig, widening: float = 1
+    sightings: Sequence[CameraSighting],
+    rig_from_world: pycolmap.Rigid3d,
+    config: PoseConfig,
+    widening: float = 1,
+    *,
+    intrinsics: bool = False,
 ) -> tuple[NormalEquations, NDArray]:
     """Return the equations of all cameras for the motion of the rig, and (N,) the grid cell of each row.
 
     Rows are those of all correspondences, camera after camera; no two cameras share a cell.
+
+    Args:
+        intrinsics: those of each camera are unknowns, too, camera after camera.
     """
     parts, cells, before = [], [], 0
     for number, seen in enumerate(sightings):
         points = seen.correspondences
         pose = seen.cam_from_world(rig_from_world)
-        found = build_normal_equations(points, seen.camera, pose, seen.bounded(config), widening)
+        bounded = seen.bounded(config)
+        found = build_normal_equations(
+            points, seen.camera, pose, bounded, widening, free=ALL_INTRINSICS if intrinsics else ()
+        )
         to_cam = motion_of_camera(seen.rig_from_cam.inverse())
+        if intrinsics:
+            to_cam = join_intrinsics(to_cam, number, len(sightings))
         cells.append(number * GRID_CELLS + grid_cells(points.keypoints[found.rows], seen.camera))
         parts.append(
             replace(
@@ -139,6 +153,15 @@ def motion_of_camera(cam_from_rig: pycolmap.Rigid3d) -> NDArray:
     return motion
 
 
+def join_intrinsics(to_cam: NDArray, number: int, cameras: int) -> NDArray:
+    """Return (10, 6 + 4 C): the motion and the intrinsics of one of C cameras, by the rig's and those of all."""
+    count = len(INTRINSICS)
+    joined = np.zeros((6 + count, 6 + count * cameras))
+    joined[:6, :6] = to_cam
+    joined[6:, 6 + count * number : 6 + count * (number + 1)] = np.eye(count)
+    return joined
+
+
 def judge_rig(sightings: Sequence[CameraSighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig) -> Result:
     """Return Localized if the evidence of all cameras carries the pose, else Lost."""
     masks = [s.inliers(rig_from_world, config) for s in sightings]
@@ -158,5 +181,5 @@ def judge_rig(sightings: Sequence[CameraSighting], rig_from_world: pycolmap.Rigi
             distances_m.append(seen_distance_m(inliers, pose))
             if same_side_share(inliers, pose) < LEAST_SAME_SIDE:
                 return Lost(Status.NO_CONSENSUS, "it sees the points from behind: is an image mirrored?", evidence)
-    equations, cells = build_rig_equations(sightings, rig_from_world, config)
-    return judge_covariance(equations, cells, rig_from_world, evidence, float(np.median(distances_m)), config)
+    equations, cells = build_rig_equations(sightings, rig_from_world, config, intrinsics=True)
+    return judge_covariance(equations, 6, cells, rig_from_world, evidence, float(np.median(distances_m)), config)

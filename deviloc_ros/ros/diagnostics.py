@@ -72,7 +72,7 @@ def judge_health(health: Health) -> tuple[bytes, str]:
         if health.missing_odometry:
             return DiagnosticStatus.WARN, "localized, but no odometry at the image's stamp: map->odom is not updated"
         if health.calibration_complaint:
-            return DiagnosticStatus.WARN, f"localized, but a focal length {health.calibration_complaint}"
+            return DiagnosticStatus.WARN, f"localized, but {health.calibration_complaint}"
         return DiagnosticStatus.OK, "localized"
     if not health.continuous and not last_failed:
         return DiagnosticStatus.OK, "waiting for ~/trigger_localization"
@@ -130,8 +130,8 @@ def step_values(step: Step) -> dict[str, str]:
         "coverage": f"{evidence.coverage:.3f}",
         "references": ", ".join(evidence.references),
     }
-    if evidence.focal is not None:
-        values |= {"focal_scale": f"{evidence.focal.scale:.4f}", "focal_scale_std": f"{evidence.focal.std:.4f}"}
+    if (fit := evidence.intrinsics) is not None:
+        values |= {"focal_scale": f"{fit.focal_scale:.4f}", "focal_scale_std": f"{fit.focal_std:.4f}"}
     if step.fix is not None:
         std_m, std_deg = largest_stds(step.fix.covariance)
         values |= {"position_std_m": f"{std_m:.4f}", "orientation_std_deg": f"{std_deg:.3f}"}

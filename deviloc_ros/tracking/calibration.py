@@ -1,71 +1,122 @@
-"""Judge a camera's focal length by many images: one tells it to a few percent, many to a fraction."""
+"""Judge a camera's intrinsics by many images: one tells little of them, many a good deal."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from deviloc_ros.geometry import robust_std, rotation_distance_deg, translation_distance_m
-from deviloc_ros.pose.focal_length import contradicts_calibration
-from deviloc_ros.types import FocalFit
+from deviloc_ros.camera import Camera
+from deviloc_ros.config import Config, PoseConfig, change_config
+from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
+from deviloc_ros.pose.intrinsics import UNKNOWN, describe_change, select_contradicting
+from deviloc_ros.pose.refinement import ALL_INTRINSICS, intrinsics_units
+from deviloc_ros.tracking.pooling import Pooled, pool_estimates
+from deviloc_ros.types import IntrinsicsFit
 
 WINDOW = 50
 LEAST_IMAGES = 10
+POOL_AGAIN_AFTER = 5  # more: pooling takes milliseconds
+POOLED_STDS = 7.0  # of windows of ten and more images of seven maps, rightly calibrated, the farthest off is so by 5.0
 MOVED_SHARE, MOVED_DEG = 0.05, 5.0  # of the distance to what is seen: images from one place err together
 
 
-@dataclass(frozen=True, slots=True)
-class MedianFocal:
-    """Hold the median focal length. scale: times the camera's. std: its standard error.
+@dataclass(frozen=True, slots=True, eq=False)
+class PooledIntrinsics:
+    """Hold what many images say of a calibration: the (4,) change of `Camera.change_intrinsics` that fits, its stds.
 
-    Images: how many it rests on.
+    images: how many it rests on. wrong: which of INTRINSICS explain the images, with their change and its deviation,
+    the others taken as calibrated; none where the calibration does.
     """
 
-    scale: float
-    std: float
+    change: NDArray
+    stds: NDArray
     images: int
+    wrong: dict[int, tuple[float, float]] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        return f"{self.scale:.3f} +- {self.std:.3f} times the calibration's fits ({self.images} images)"
+    def figures(self) -> dict[str, float]:
+        """Return by how much the calibration is off: the focal length that fits as a multiple of it, the rest added."""
+        scale, (_, x, y, k1) = float(np.exp(self.change[0])), -self.change
+        values = {"focal_scale": scale, "principal_point_x_px": x, "principal_point_y_px": y, "k1": k1}
+        stds = dict(zip(values, [scale * self.stds[0], *self.stds[1:]], strict=True))
+        figures = {name: float(value) for name, value in values.items()}
+        return figures | {f"{name}_std": float(std) for name, std in stds.items()} | {"images": self.images}
 
 
-class FocalCheck:
-    """Collect the fits of one camera's images, in order; the last `window` count."""
+class IntrinsicsCheck:
+    """Collect what one camera's images say of its intrinsics, in order; the last `window` count."""
 
     def __init__(self, window: int | None = WINDOW) -> None:
-        self._fits: deque[FocalFit] = deque(maxlen=window)
+        self._fits: deque[IntrinsicsFit] = deque(maxlen=window)
+        self._pooled: PooledIntrinsics | None = None
+        self._added = 0  # since they were pooled
 
     def clear_fits(self) -> None:
         """Begin anew: another camera, or another map."""
         self._fits.clear()
+        self._pooled, self._added = None, 0
 
-    def add_fit(self, fit: FocalFit | None) -> None:
+    def add_fit(self, fit: IntrinsicsFit | None) -> None:
         """Take a fit into account, unless the camera has hardly moved since the last one."""
         if fit is not None and (not self._fits or has_moved(fit, self._fits[-1])):
             self._fits.append(fit)
+            self._added += 1
 
-    @property
-    def median_fit(self) -> MedianFocal | None:
-        """Return the median over the fits; None while there are too few images."""
-        if len(self._fits) < LEAST_IMAGES:
-            return None
-        scales = np.array([fit.scale for fit in self._fits])
-        median = float(np.median(scales))
-        spread = robust_std(scales - median)
-        return MedianFocal(median, spread * math.sqrt(math.pi / 2 / len(scales)), len(scales))  # of a median
+    def pool(self, camera: Camera, config: PoseConfig) -> PooledIntrinsics | None:
+        """Return what the images say together, beside what a calibration is worth; None while there are too few."""
+        if len(self._fits) >= LEAST_IMAGES and self._added >= (1 if self._pooled is None else POOL_AGAIN_AFTER):
+            self._pooled, self._added = pool_fits(self._fits, camera, config), 0
+        return self._pooled
 
-    def complaint(self, tolerance: float) -> str:
-        """Return what is wrong with the calibration, empty if nothing is to be seen."""
-        found = self.median_fit
-        if found is None or not contradicts_calibration(found.scale, found.std, tolerance):
+    def complaint(self, camera: Camera, config: PoseConfig) -> str:
+        """Return what is wrong with the calibration and by how much, empty if nothing is to be seen."""
+        pooled = self.pool(camera, config)
+        if pooled is None or not pooled.wrong:
             return ""
-        return f"{found}: calibrate the camera"
+        said = "; ".join(describe_change(number, *found) for number, found in sorted(pooled.wrong.items()))
+        return f"{said} ({pooled.images} images): calibrate the camera"
+
+    def widen(self, camera: Camera, config: Config) -> Config:
+        """Return `config` with a calibration that is known to be wrong taken as no better than it is."""
+        pooled = self.pool(camera, config.pose)
+        if pooled is None or not pooled.wrong:
+            return config
+        off = [math.hypot(*pooled.wrong.get(number, (0.0, 0.0))) for number in ALL_INTRINSICS]
+        focal, x, y, k1 = np.hypot(config.pose.intrinsics_stds, off).tolist()
+        stds = {"focal_std": min(focal, 1.0), "principal_point_std_px": max(x, y), "distortion_std": k1}
+        return change_config(config, pose=stds)
 
 
-def has_moved(fit: FocalFit, before: FocalFit) -> bool:
+def pool_fits(fits: Sequence[IntrinsicsFit], camera: Camera, config: PoseConfig) -> PooledIntrinsics:
+    """Return what images say together of all intrinsics, and which few of them being wrong explains it.
+
+    In one place a focal length, a principal point and a distortion can look much alike, so all of them together are
+    known badly. Mostly one is wrong: as long as one is in doubt, the surest of them is let go (forward selection).
+    """
+    informations, vectors = np.array([fit.information for fit in fits]), np.array([fit.vector for fit in fits])
+    unknown, calibrated = UNKNOWN * intrinsics_units(camera), np.array(config.intrinsics_stds)
+
+    def pool(free: list[int]) -> Pooled:
+        return pool_estimates(informations, vectors, np.where(np.isin(ALL_INTRINSICS, free), unknown, calibrated))
+
+    wrong: list[int] = []
+    while left := [number for number in ALL_INTRINSICS if number not in wrong]:
+        tried = {number: pool([*wrong, number]) for number in left}
+        surest = max(tried, key=lambda number: abs(tried[number].values[number]) / tried[number].claimed_stds[number])
+        found = tried[surest]
+        if not select_contradicting(found.values, found.stds, camera, config, POOLED_STDS)[surest]:
+            break
+        wrong.append(surest)
+    everything, explained = pool([*ALL_INTRINSICS]), pool(wrong)
+    named = {number: (float(explained.values[number]), float(explained.stds[number])) for number in wrong}
+    return PooledIntrinsics(everything.values, everything.stds, len(fits), named)
+
+
+def has_moved(fit: IntrinsicsFit, before: IntrinsicsFit) -> bool:
     """Return whether two images were taken from places, or in directions, that differ."""
     moved_m = translation_distance_m(fit.cam_from_world, before.cam_from_world)
     return moved_m > MOVED_SHARE * fit.depth_m or (

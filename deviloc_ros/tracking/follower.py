@@ -19,8 +19,9 @@ from deviloc_ros.imaging import Mask
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried, Status
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.tracking.calibration import FocalCheck
+from deviloc_ros.tracking.calibration import IntrinsicsCheck
 from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.motion_check import MotionCheck
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.sighting import Sighting, make_sighting, with_odometry
 from deviloc_ros.tracking.tracker import Tracker, TrackingState
@@ -35,7 +36,8 @@ class Step:
     """Hold what became of one image.
 
     fix: the robot's pose where it is believed, else None. detail: why not, with numbers. prior: where was searched.
-    stages_ms: milliseconds by stage, in order.
+    stages_ms: milliseconds by stage, in order. seen: where the image has the robot, believed or not. camera: that of
+    the image.
     """
 
     stamp_ns: int
@@ -45,6 +47,8 @@ class Step:
     evidence: Evidence = field(default_factory=Evidence)
     prior: Prior | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
+    seen: Fix | None = None
+    camera: Camera | None = None
 
 
 class Follower:
@@ -59,8 +63,10 @@ class Follower:
         self._localizer = localizer
         self._tracker = Tracker(tracking)
         self._is_planar = is_planar
-        self._focal_check = FocalCheck()
+        self._config = localizer.config  # the localizer's own may take a calibration as less sure
+        self._intrinsics_check, self._motion_check = IntrinsicsCheck(), MotionCheck()
         self._checked_camera: Camera | None = None
+        self._check_lock = threading.Lock()
         self._lock = threading.Lock()
 
     # ---- one image
@@ -90,7 +96,8 @@ class Follower:
             prior = self._tracker.prior(stamp_ns, odometry, base_from_cam.inverse())
         result = localizer.localize(pixels, camera, prior, mask=mask)
         self._check_calibration(camera, result.evidence)
-        step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, prior, dict(result.evidence.stages_ms))
+        stages_ms = dict(result.evidence.stages_ms)
+        step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, prior, stages_ms, camera=camera)
         sighting = make_sighting(result, base_from_cam, odometry, stamp_ns, is_planar=self._is_planar)
         if not sighting.found:
             with self._lock:
@@ -102,6 +109,7 @@ class Follower:
             with watch.stage("odometry"):
                 sighting = with_odometry(sighting, odometry_again())
             step.stages_ms.update(watch.stages_ms)
+        step = replace(step, seen=self._check_motion(sighting))
         return self._judge(step, result, sighting, localizer, epoch, now_ns() if callable(now_ns) else now_ns)
 
     def _judge(
@@ -115,15 +123,32 @@ class Follower:
                 return replace(step, status=Status.OUTDATED, detail=Status.OUTDATED.sentence)
             status, fix = self._tracker.judge(sighting, now_ns)
             detail = self._tracker.explain(status)
+        if status is Status.UNCONFIRMED and (complaint := self.calibration_complaint):
+            detail = f"{detail}; {complaint}"
         if status is Status.UNCONFIRMED and isinstance(result, Lost) and result.reason is not Status.AMBIGUOUS:
             return explain_step(result, step)
         return replace(step, status=status, detail=detail, fix=fix)
 
     def _check_calibration(self, camera: Camera, evidence: Evidence) -> None:
-        if camera != self._checked_camera:
-            self._focal_check.clear_fits()
-            self._checked_camera = camera
-        self._focal_check.add_fit(evidence.focal)
+        """Take into account what the image says of its camera; localize the next one by what all have said."""
+        with self._check_lock:
+            if camera != self._checked_camera:
+                self._intrinsics_check.clear_fits()
+                self._motion_check.clear_fixes()
+                self._checked_camera = camera
+            self._intrinsics_check.add_fit(evidence.intrinsics)
+            if not self._config.pose.estimate_focal:
+                self._localizer.config = self._intrinsics_check.widen(camera, self._config)
+
+    def _check_motion(self, sighting: Sighting) -> Fix | None:
+        """Take into account how the robot moved; return where the image has it, by the place that fits best."""
+        passing = [place for place in sighting.found if place.passes]
+        if not passing:
+            return None
+        seen = max(passing, key=lambda place: place.support).fix
+        with self._check_lock:
+            self._motion_check.add_fix(seen)
+        return seen
 
     # ---- what is known
 
@@ -134,9 +159,13 @@ class Follower:
 
     @property
     def calibration_complaint(self) -> str:
-        """Return what many images say against the camera's calibration, empty if nothing."""
-        pose = self._localizer.config.pose
-        return "" if pose.estimate_focal else self._focal_check.complaint(pose.max_focal_error)
+        """Return what many images say against the camera's calibration, stamps and mounting; empty if nothing."""
+        pose = self._config.pose
+        with self._check_lock:
+            found = [self._motion_check.complaint()]
+            if self._checked_camera is not None and not pose.estimate_focal:
+                found.insert(0, self._intrinsics_check.complaint(self._checked_camera, pose))
+        return "; ".join(filter(None, found))
 
     @property
     def last_fix(self) -> Fix | None:
@@ -179,7 +208,7 @@ class Follower:
     def use_map(self, localizer: Localizer) -> None:
         """Go on in another map: where the robot was in the old one says nothing of the new."""
         with self._lock:
-            self._localizer = localizer
+            self._localizer, self._config = localizer, localizer.config
             self._tracker.reset()
         self._checked_camera = None
 
@@ -191,7 +220,8 @@ class Follower:
 
     def configure(self, config: Config, tracking: TrackingConfig, *, is_planar: bool) -> None:
         """Take new parameters; an image in hand may still see some of the old ones."""
-        self._localizer.config, self._tracker.config, self._is_planar = config, tracking, is_planar
+        self._config = self._localizer.config = config
+        self._tracker.config, self._is_planar = tracking, is_planar
 
 
 def explain_step(result: Result, step: Step) -> Step:

@@ -14,7 +14,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.maps.manifest import StoredFile, ViewRecord
 from deviloc_ros.status import Status
-from deviloc_ros.types import Evidence, Features, FocalFit, Lifted, Localized, Lost, ReferenceView, Result
+from deviloc_ros.types import Evidence, Features, IntrinsicsFit, Lifted, Localized, Lost, ReferenceView, Result
 
 BLACK, WHITE = 0, 255  # an image without features, and one that breaks the localizer
 CAMERA_SIZE = (64, 48)
@@ -28,7 +28,7 @@ class StandInLocalizer:
         self.map = StandInMap(map_path)
         self.matcher = SimpleNamespace(device=torch.device("cpu"))
         self.priors: list = []
-        self.true_focal_px = 0.0  # that images are taken with; 0: they do not tell
+        self.true_camera: Camera | None = None  # that images are taken with; None: they do not tell
         self.slowness_s = 0.15 if map_path == "slow" else 0.0  # per image, on a machine that cannot keep up
 
     def localize(self, image: np.ndarray, camera: Camera, prior=None, mask=None) -> Result:
@@ -42,9 +42,12 @@ class StandInLocalizer:
         if brightness == WHITE:
             raise RuntimeError("white")
         evidence = replace(Evidence(), coverage=0.5, references=("stand-in",), stages_ms={"match": 1.0})
-        if self.true_focal_px:
-            focal = FocalFit(self.true_focal_px / camera.focal_px, 0.02, cam_from_map(brightness), 1.0)
-            evidence = replace(evidence, focal=focal)
+        if self.true_camera:
+            change = np.log(self.true_camera.focal_px / camera.focal_px)
+            change = np.array([change, *(self.true_camera.principal_point - camera.principal_point), 0.0])
+            information = np.diag(np.array([0.005, 1.0, 1.0, 0.02]) ** -2.0)
+            fit = IntrinsicsFit(information, information @ change, cam_from_map(brightness), 1.0)
+            evidence = replace(evidence, intrinsics=fit)
         return Localized(cam_from_map(brightness), np.diag([1e-4] * 3 + [1e-5] * 3), evidence)
 
 

@@ -25,7 +25,7 @@ from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Step
 from deviloc_ros.tracking.tracker import TrackingState
-from deviloc_ros.types import Evidence, FocalFit
+from deviloc_ros.types import Evidence, IntrinsicsFit
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 ACCEPTED = Step(5, Status.ACCEPTED, fix=Fix(5, pycolmap.Rigid3d(), np.eye(6)))
@@ -68,7 +68,7 @@ FAILED = Step(5, Status.FEW_INLIERS, "too few inliers: 7 of at least 30")
         (
             Health("active", state=TrackingState.LOCALIZED, calibration_complaint="1.050 fits"),
             WARN,
-            "focal length 1.050 fits",
+            "localized, but 1.050 fits",
         ),
     ],
 )
@@ -85,10 +85,12 @@ def test_the_message_holds_the_last_image_and_the_hardware():
 
 
 def test_what_the_last_image_says_of_the_focal_length_is_told():
-    evidence = Evidence(focal=FocalFit(1.05, 0.002, pycolmap.Rigid3d(), 4.0))
+    information = np.diag(np.array([0.002, 1.0, 1.0, 0.01]) ** -2.0)
+    fit = IntrinsicsFit(information, information @ [np.log(1.05), 0, 0, 0], pycolmap.Rigid3d(), 4.0)
+    evidence = Evidence(intrinsics=fit)
     msg = image_status_msg("deviloc", replace(FAILED, evidence=evidence))
     values = {value.key: value.value for value in msg.values}
-    assert (values["focal_scale"], values["focal_scale_std"]) == ("1.0500", "0.0020")
+    assert (values["focal_scale"], values["focal_scale_std"]) == ("1.0500", "0.0021")
 
 
 def test_every_image_has_a_reason_on_its_own_topic():

@@ -1,33 +1,54 @@
-"""A wrong focal length: what one image says of it, what many say, and that what hides it is not taken for certainty."""
+"""Wrong intrinsics: what one image says of them, what many say, and what they make of a pose's covariance."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from worlds import LENSES, PINHOLE, rigid_of, world
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from worlds import LENSES, PINHOLE, world
 
-from deviloc_ros.config import PoseConfig
+from deviloc_ros.config import Config, PoseConfig
+from deviloc_ros.evaluation.covariance import EXPECTED_MEDIAN
+from deviloc_ros.evaluation.metrics import normalised_error_squared
 from deviloc_ros.geometry import transform_points, translation_distance_m
-from deviloc_ros.pose.focal_length import fit_focal
+from deviloc_ros.pose.intrinsics import fit_intrinsics
 from deviloc_ros.pose.reprojection import linearize, residuals_px
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.status import Status
-from deviloc_ros.tracking.calibration import LEAST_IMAGES, FocalCheck
-from deviloc_ros.types import FocalFit, Localized, Lost
+from deviloc_ros.tracking.calibration import LEAST_IMAGES, IntrinsicsCheck
+from deviloc_ros.types import Localized, Lost
 
 UNCHECKED = PoseConfig(max_focal_error=100.0)
 
 
+CHANGES = {  # of `Camera.change_intrinsics`
+    "focal length": [0.03, 0.0, 0.0, 0.0],
+    "principal point in x": [0.0, 15.0, 0.0, 0.0],
+    "principal point in y": [0.0, 0.0, -15.0, 0.0],
+    "far principal point": [0.0, 50.0, 0.0, 0.0],
+    "k1": [0.0, 0.0, 0.0, 0.1],
+    "all": [-0.02, 6.0, -4.0, 0.03],
+}
+
+
 @pytest.mark.parametrize("camera", LENSES, ids=lambda camera: camera.model)
-def test_a_longer_focal_length_stretches_the_image_about_the_principal_point(camera):
+def test_pixels_move_with_the_intrinsics_as_their_derivatives_say(camera):
     truth = world(0, camera=camera)
-    points = truth.correspondences
-    lines = linearize(points, camera, truth.cam_from_world, 1.0, 1e6, free_focal=True)
-    longer, shorter = (
-        residuals_px(points, camera.scale_focal(np.exp(step)), truth.cam_from_world) for step in (1e-6, -1e-6)
-    )
-    assert lines.jacobian.shape == (len(points), 2, 7)
-    np.testing.assert_allclose((longer - shorter) / 2e-6, lines.jacobian[:, :, 6], atol=1e-3)
+    points, pose = truth.correspondences, truth.cam_from_world
+    lines = linearize(points, camera, pose, 1.0, 1e6, intrinsics=True)
+    assert lines.jacobian.shape == (len(points), 2, 10)
+    for number, step in enumerate([1e-6, 1e-3, 1e-3, 1e-6]):
+        change = step * np.eye(4)[number]
+        more, less = (residuals_px(points, camera.change_intrinsics(sign * change), pose) for sign in (1, -1))
+        np.testing.assert_allclose((more - less) / (2 * step), lines.jacobian[:, :, 6 + number], atol=0.05)
+
+
+@given(change=st.tuples(*(st.floats(-limit, limit) for limit in (0.3, 50.0, 50.0, 0.3))), lens=st.sampled_from(LENSES))
+def test_a_change_of_the_intrinsics_and_back_is_the_same_lens(change, lens):
+    points = transform_points(world(1, 20, lens).cam_from_world, world(1, 20, lens).correspondences.points_in_world)
+    back = lens.change_intrinsics(np.array(change)).change_intrinsics(-np.array(change))
+    np.testing.assert_allclose(back.project(points), lens.project(points), atol=1e-6)
 
 
 @pytest.mark.parametrize("camera", LENSES, ids=lambda camera: camera.model)
@@ -37,10 +58,10 @@ def test_the_focal_length_that_an_image_was_taken_with_is_found(camera, factor):
     wrong = camera.scale_focal(factor)
     result = solve_pnp(truth.correspondences, wrong, PoseConfig())
     assert isinstance(result, Lost) and result.reason is Status.MISCALIBRATED, result
-    focal = result.evidence.focal
-    assert focal.scale == pytest.approx(1 / factor, rel=1e-3)
-    assert translation_distance_m(focal.cam_from_world, truth.cam_from_world) < 0.01
-    assert f"{focal.scale:.3f}" in result.detail
+    fit = result.evidence.intrinsics
+    assert fit.focal_scale == pytest.approx(1 / factor, rel=5e-3)
+    assert translation_distance_m(fit.cam_from_world, truth.cam_from_world) < 0.02
+    assert f"{1 / factor:.3f}" in result.detail and "focal length" in result.detail
     off = solve_pnp(truth.correspondences, wrong, UNCHECKED)
     assert isinstance(off, Localized) and translation_distance_m(off.cam_from_world, truth.cam_from_world) > 0.05
 
@@ -54,7 +75,8 @@ def test_the_right_focal_length_is_not_doubted():
         for _ in range(20):
             result = solve_pnp(truth.with_noise(rng, 1.0), PINHOLE, config)
             assert isinstance(result, Localized), result
-            errors.append((result.evidence.focal.scale - 1) / result.evidence.focal.std)
+            fit = result.evidence.intrinsics
+            errors.append((fit.focal_scale - 1) / fit.focal_std)
     assert 0.85 < np.std(errors) < 1.2 and abs(np.mean(errors)) < 0.2
 
 
@@ -67,44 +89,141 @@ def test_a_wall_seen_from_the_front_says_nothing_of_the_focal_length():
     wall = replace(truth.correspondences, points_in_world=points, keypoints=truth.correspondences.keypoints + noise)
     given = solve_pnp(wall, PINHOLE.scale_focal(1.1), UNCHECKED)
     assert translation_distance_m(given.cam_from_world, truth.cam_from_world) > 0.2
-    focal = fit_focal(wall, PINHOLE, PINHOLE, truth.cam_from_world, PoseConfig())
-    assert focal is None or focal.std > 0.05
+    fit = fit_intrinsics(wall, PINHOLE, PINHOLE, truth.cam_from_world, PoseConfig())
+    assert fit is None or fit.focal_std > 0.05
     assert isinstance(solve_pnp(wall, PINHOLE, PoseConfig()), Localized)
 
 
-def fits(scales, std=0.02, step_m=0.5):
-    return [FocalFit(s, std, rigid_of([0, 0, 0], [n * step_m, 0, 0]), 4.0) for n, s in enumerate(scales)]
+def look_around(camera, count, seed=0, noise_px=1.0, points=200):
+    """Return what a camera that takes images as `camera` says of other intrinsics: `(calibration) -> fits`."""
+    rng = np.random.default_rng(seed)
+    worlds = [world(100 * seed + number, points, camera) for number in range(count)]
+    seen = [(one, one.with_noise(rng, noise_px)) for one in worlds]
+    config = replace(PoseConfig(), covariance_scale=1.0)
+
+    def fit_all(calibration):
+        results = [solve_pnp(points, calibration, config) for _, points in seen]
+        return [result.evidence.intrinsics for result in results]
+
+    return fit_all
 
 
-def checked(given, window=None):
-    check = FocalCheck(window)
-    for fit in given:
+def pooled(fits, camera, window=None):
+    check = IntrinsicsCheck(window)
+    for fit in fits:
         check.add_fit(fit)
-    return check
+    return check, check.pool(camera, PoseConfig())
 
 
-def test_many_images_tell_what_one_does_not():
-    noise = np.random.default_rng(0).normal(0, 0.015, 40)
-    found = checked(fits(1.03 + noise)).median_fit
-    assert found.images == 40 and found.scale == pytest.approx(1.03, abs=0.01)
-    assert found.std == pytest.approx(1.2533 * 0.015 / 40**0.5, rel=0.4)
-    complaint = checked(fits(1.03 + noise)).complaint(0.01)
-    assert complaint.startswith(f"{found.scale:.3f}") and "40 images" in complaint
-    assert checked(fits(1.03 + noise)).complaint(0.1) == "" == checked(fits(1.0 + noise)).complaint(0.01)
+@pytest.mark.parametrize("camera", LENSES, ids=lambda camera: camera.model)
+@pytest.mark.parametrize("name", CHANGES)
+def test_many_images_tell_which_of_the_intrinsics_is_off_and_by_how_much(camera, name):
+    change = np.array(CHANGES[name])
+    calibration = camera.change_intrinsics(-change)
+    check, found = pooled(look_around(camera, 20)(calibration), calibration)
+    assert found.images == 20
+    assert (np.abs(found.change - change) < 4 * found.stds + [1e-3, 0.3, 0.3, 1e-3]).all(), (found.change, found.stds)
+    said = check.complaint(calibration, PoseConfig())
+    for words, wrong in (("focal", change[0]), ("px in x", change[1]), ("px in y", change[2]), ("k1", change[3])):
+        assert (words in said) == bool(abs(wrong) > 0) or name == "all", said
+    assert "20 images" in said
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    change=st.tuples(*(st.floats(-limit, limit) for limit in (0.05, 30.0, 30.0, 0.1))),
+    seed=st.integers(0, 50),
+)
+def test_intrinsics_of_any_error_are_found_within_their_deviations(change, seed):
+    calibration = PINHOLE.change_intrinsics(-np.array(change))
+    _, found = pooled(look_around(PINHOLE, 15, seed)(calibration), calibration)
+    assert (np.abs(found.change - change) < 5 * found.stds + [1e-3, 0.3, 0.3, 1e-3]).all(), (found.change, found.stds)
+
+
+def test_the_deviations_that_many_images_claim_are_those_there_are():
+    errors = []
+    for seed in range(20):
+        _, found = pooled(look_around(PINHOLE, 14, seed, points=80)(PINHOLE), PINHOLE)
+        errors.append(found.change / found.stds)
+    assert (np.std(errors, axis=0) < 1.7).all() and (np.std(errors, axis=0) > 0.5).all(), np.std(errors, axis=0)
+
+
+def test_a_right_calibration_is_not_complained_of():
+    for seed in range(8):
+        check, _ = pooled(look_around(PINHOLE, 12, seed, points=80)(PINHOLE), PINHOLE)
+        assert check.complaint(PINHOLE, PoseConfig()) == ""
+        assert check.widen(PINHOLE, Config()) == Config()
+
+
+def test_images_that_rest_on_wrong_matches_are_outvoted():
+    calibration = PINHOLE.change_intrinsics(np.array([0.0, -15.0, 0.0, 0.0]))
+    fits = look_around(PINHOLE, 20)(calibration)
+    mad = [replace(fit, vector=fit.information @ [0.2, -60.0, 80.0, 0.3]) for fit in fits[:3]]
+    _, found = pooled(fits[3:] + mad, calibration)
+    assert found.change[1] == pytest.approx(15.0, abs=2.0)
 
 
 def test_few_images_and_images_from_one_place_say_nothing():
-    assert checked(fits([1.05] * (LEAST_IMAGES - 1))).median_fit is None
-    assert checked(fits([1.05] * 100, step_m=0.001)).median_fit is None  # together the hundred are half of five percent
-    assert checked([None] * 100).median_fit is None
-    assert checked([]).complaint(0.0) == ""
-
-
-def test_only_the_last_images_count_and_a_new_camera_starts_anew():
-    check = checked(fits([1.2] * 50 + [1.0] * 50), window=50)
-    assert check.median_fit.scale == pytest.approx(1.0) and check.median_fit.images == 50
+    calibration = PINHOLE.scale_focal(1.1)
+    fits = look_around(PINHOLE, LEAST_IMAGES)(calibration)
+    assert pooled(fits[:-1], calibration)[1] is None
+    assert pooled([fits[0]] * 100, calibration)[1] is None
+    assert pooled([None] * 100, calibration)[1] is None
+    check, found = pooled(fits, calibration)
+    assert found is not None and "focal" in check.complaint(calibration, PoseConfig())
     check.clear_fits()
-    assert check.median_fit is None
+    assert check.pool(calibration, PoseConfig()) is None and check.complaint(calibration, PoseConfig()) == ""
+
+
+def test_only_the_last_images_count():
+    calibration = PINHOLE.scale_focal(1.1)
+    look = look_around(PINHOLE, 20)
+    _, found = pooled(look(calibration) + look(PINHOLE), PINHOLE, window=20)
+    assert found.images == 20 and found.change[0] == pytest.approx(0.0, abs=0.005)
+
+
+def test_a_calibration_known_to_be_wrong_is_taken_as_no_better_than_it_is():
+    calibration = PINHOLE.change_intrinsics(np.array([0.0, -15.0, 0.0, 0.0]))
+    check, found = pooled(look_around(PINHOLE, 20)(calibration), calibration)
+    wider = check.widen(calibration, Config()).pose
+    assert wider.principal_point_std_px == pytest.approx(float(np.hypot(found.change[1], found.stds[1])), rel=0.01)
+    assert (wider.focal_std, wider.distortion_std) == (PoseConfig().focal_std, PoseConfig().distortion_std)
+
+
+def test_an_error_beyond_what_a_calibration_says_is_withheld():
+    config = PoseConfig(principal_point_std_px=5.0, covariance_scale=1.0)
+    for off_px, reason in ((10.0, None), (40.0, Status.MISCALIBRATED)):
+        truth = world(1, 400)
+        wrong = PINHOLE.change_intrinsics(np.array([0.0, off_px, 0.0, 0.0]))
+        result = solve_pnp(truth.with_noise(np.random.default_rng(0), 1.0), wrong, config)
+        assert getattr(result, "reason", None) is reason, result
+
+
+@pytest.mark.parametrize(
+    "stds", [(0.02, 1e-6, 1e-6), (1e-6, 15.0, 1e-6), (1e-6, 1e-6, 0.05), (0.01, 5.0, 0.02)], ids=str
+)
+def test_errors_of_a_calibration_as_large_as_it_says_are_in_the_covariance(stds):
+    """By sampling: the error squared by its covariance is as the chi-squared law has it."""
+    config = PoseConfig(
+        covariance_scale=1.0,
+        min_position_std=0.0,
+        min_orientation_std_deg=0.0,
+        focal_std=stds[0],
+        principal_point_std_px=stds[1],
+        distortion_std=stds[2],
+        max_position_std=10.0,
+        required_position_std_m=0.0,
+        max_shift=10.0,
+        max_focal_error=100.0,
+    )
+    nees = []
+    for seed in range(60):
+        rng, truth = np.random.default_rng(seed), world(seed, 150)
+        change = rng.normal(0, [stds[0], stds[1], stds[1], stds[2]])
+        result = solve_pnp(truth.with_noise(rng, 1.0), PINHOLE.change_intrinsics(change), config)
+        assert isinstance(result, Localized), result
+        nees.append(normalised_error_squared(result, truth.cam_from_world))
+    assert 0.5 < np.median(nees) / EXPECTED_MEDIAN < 2.0, np.median(nees)
 
 
 ESTIMATED = PoseConfig(estimate_focal=True)
@@ -118,14 +237,16 @@ def test_a_camera_that_nobody_calibrated_is_located_with_its_focal_length(camera
     result = solve_pnp(spoilt, wrong, ESTIMATED)
     assert isinstance(result, Localized), result
     assert translation_distance_m(result.cam_from_world, truth.cam_from_world) < 0.01
-    assert result.evidence.focal.scale == pytest.approx(1 / factor, rel=5e-3)
+    assert result.evidence.intrinsics.focal_scale == pytest.approx(1 / factor, rel=5e-3)
     assert result.evidence.inlier_ratio > 0.6
     assert wrong == camera.scale_focal(factor)  # RANSAC writes into what it is given
 
 
 def test_a_pose_found_with_its_focal_length_claims_less():
     """By sampling: the covariance is that of the pose with the focal length unknown, larger than with it known."""
-    config, truth = replace(ESTIMATED, covariance_scale=1.0, min_position_std=0.0), world(4, count=300)
+    exact = {"principal_point_std_px": 1e-6, "distortion_std": 1e-6, "focal_std": 1e-6}
+    config = replace(ESTIMATED, covariance_scale=1.0, min_position_std=0.0, **exact)
+    truth = world(4, count=300)
     rng = np.random.default_rng(0)
     draws = [truth.with_noise(rng, 1.0) for _ in range(100)]
     results = [solve_pnp(draw, PINHOLE.scale_focal(1.2), config) for draw in draws]

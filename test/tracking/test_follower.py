@@ -121,23 +121,50 @@ def test_a_remembered_pose_is_a_hint_only_while_nothing_else_is_known():
 def test_a_calibration_that_many_images_contradict_is_complained_of():
     robot = Robot()
     assert robot.drive_by() == ""  # images that do not tell
-    robot.localizer.true_focal_px = 63.0
-    assert robot.drive_by().startswith("1.050 +- 0.000 times the calibration's fits (20 images)")
-    calibrated = Camera("PINHOLE", 64, 48, (63.0, 63.0, 31.5, 23.5))
+    robot.localizer.true_camera = calibrated = Camera("PINHOLE", 64, 48, (63.0, 63.0, 31.5, 23.5))
+    assert robot.drive_by() == (
+        "1.050 +- 0.001 times the calibration's focal length fits (20 images): calibrate the camera"
+    )
     robot.see(50, NOW_NS, calibrated)
     assert robot.follower.calibration_complaint == "" == robot.drive_by(calibrated)
+
+
+def test_a_calibration_that_is_known_to_be_wrong_is_trusted_no_more_than_that():
+    robot = Robot()
+    robot.localizer.true_camera = CAMERA.change_intrinsics(np.array([0.0, 5.0, 0.0, 0.0]))
+    assert robot.drive_by().startswith("the principal point is off by about -5.0 +- 0.2 px in x (20 images)")
+    assert robot.localizer.config.pose.principal_point_std_px == pytest.approx(5.0, abs=0.1)
+    robot.see(50, NOW_NS, robot.localizer.true_camera)
+    assert robot.localizer.config == Config()
+
+
+def test_images_stamped_late_are_named_and_why_their_fixes_are_not_believed():
+    """The robot speeds up and slows down; an image that shows it at a time is stamped 133 ms later."""
+    robot, late_s = Robot(confirmations=3, drift_m_per_s=0.0, drift_m_per_m=0.0), 0.133
+    steps = 1 + np.round(4 * np.sin(0.4 * np.arange(30)) ** 2).astype(int)  # tenths of a metre per image
+    brightness, seconds = 10 + np.cumsum(steps), np.arange(30) / 7.5
+    details = []
+    for number in range(29):
+        x = np.interp(seconds[number] + late_s, seconds, brightness / 10)
+        odom_from_base = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([x, 0.0, 0.0])) * BASE_FROM_CAM.inverse()
+        robot.odometry = Odometry(odom_from_base)
+        step = robot.see(int(brightness[number]), NOW_NS + round(1e9 * (seconds[number] + late_s)))
+        details.append(step.detail)
+    assert "images are stamped 133" in robot.follower.calibration_complaint
+    assert "ms after the odometry" in robot.follower.calibration_complaint
+    assert any("images are stamped" in detail for detail in details)
 
 
 def test_a_calibration_that_does_not_matter_is_not_complained_of():
     robot = Robot()
     robot.follower.configure(Config(pose=PoseConfig(estimate_focal=True)), robot.tracking, is_planar=False)
-    robot.localizer.true_focal_px = 63.0
+    robot.localizer.true_camera = CAMERA.scale_focal(1.05)
     assert robot.drive_by() == ""
 
 
 def test_what_images_of_another_map_said_of_the_calibration_is_forgotten():
     robot = Robot()
-    robot.localizer.true_focal_px = 63.0
+    robot.localizer.true_camera = CAMERA.scale_focal(1.05)
     assert robot.drive_by()
     robot.follower.use_map(StandInLocalizer())
     robot.see()

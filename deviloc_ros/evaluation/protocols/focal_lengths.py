@@ -59,8 +59,8 @@ def summarize_factor(
     for word, config in (("unchecked", unchecked), ("checked", checked)):
         localizer.config = config
         outcomes[word] = [evaluation.localize_query(localizer, query, TRUE_POSE) for query in wrong]
-    fits = [o.result.evidence.focal for o in outcomes["checked"] if o.result.evidence.focal]
-    scales = np.percentile([fit.scale for fit in fits], (5, 50, 95)).tolist() if fits else None
+    fits = [o.result.evidence.intrinsics for o in outcomes["checked"] if o.result.evidence.intrinsics]
+    scales = np.percentile([fit.focal_scale for fit in fits], (5, 50, 95)).tolist() if fits else None
     reasons = [getattr(o.result, "reason", None) for o in outcomes["checked"]]
     return {
         "factor": factor,

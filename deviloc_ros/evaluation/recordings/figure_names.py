@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import fields
 
 import numpy as np
 import pycolmap
@@ -12,11 +11,13 @@ from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimate
 from deviloc_ros.evaluation.recordings.requirements import Requirement, list_figures
 from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
 from deviloc_ros.status import Status
-from deviloc_ros.tracking.calibration import MedianFocal
+from deviloc_ros.tracking.calibration import PooledIntrinsics
+from deviloc_ros.tracking.motion_check import MotionFit
 
 OF_CASES = ("outcomes.", "node.", "map_to_odom.", "latency_ms.stages.", "odometry.reasons.")  # names vary by run
 BESIDE = ("frames_out_of_order", "repeated_images", "laps", "odometry.images", "map.views")
-OF_FOCAL_LENGTH = tuple(f"focal_length.{field.name}" for field in fields(MedianFocal))
+OF_CALIBRATION = tuple(f"calibration.{name}" for name in PooledIntrinsics(np.zeros(4), np.zeros(4), 0).figures())
+OF_MOTION = tuple(f"motion.{name}" for name in MotionFit(np.zeros(7), np.zeros(7), 0).figures())
 EXAMPLES = 40  # images, more than it takes for every figure to have something to say
 
 
@@ -29,7 +30,8 @@ def list_known_figures() -> list[str]:
     ]
     frames = [judge_estimate(estimate, pose) for estimate in estimates]
     summary = summarize_frames(frames) | {"latency_ms": summarize_latency(frames)}
-    return [name for name in (*list_figures(summary), *BESIDE, *OF_FOCAL_LENGTH) if not name.startswith(OF_CASES)]
+    names = (*list_figures(summary), *BESIDE, *OF_CALIBRATION, *OF_MOTION)
+    return [name for name in names if not name.startswith(OF_CASES)]
 
 
 def check_names(requirements: list[Requirement]) -> None:

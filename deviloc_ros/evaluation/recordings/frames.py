@@ -9,12 +9,13 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.bags.truth import Truth
+from deviloc_ros.camera import Camera
 from deviloc_ros.evaluation.metrics import is_wrong_fix
 from deviloc_ros.geometry import isotropic_covariance, pose_difference, rotation_distance_deg, squared_error_in_stds
 from deviloc_ros.maps.alignment import align_positions
 from deviloc_ros.status import Status
-from deviloc_ros.tracking.fix import largest_stds
-from deviloc_ros.types import FocalFit, Prior
+from deviloc_ros.tracking.fix import Fix, largest_stds
+from deviloc_ros.types import IntrinsicsFit, Prior
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,8 +23,8 @@ class Estimate:
     """Hold one image and what was made of it.
 
     map_from_base, covariance: (6, 6) as in tracking.Fix; None without a pose. prior: where its camera was searched for.
-    focal: what its image says of the focal length. stages_ms: by stage, in order; measured, so not the same in two
-    runs.
+    intrinsics: what its image says of those of its camera. seen: where the image has the robot, believed or not.
+    stages_ms: by stage, in order; measured, so not the same in two runs.
     """
 
     received_ns: int
@@ -37,7 +38,9 @@ class Estimate:
     coverage: float = 0.0
     references: tuple[str, ...] = ()
     prior: Prior | None = None
-    focal: FocalFit | None = None
+    intrinsics: IntrinsicsFit | None = None
+    camera: Camera | None = None
+    seen: Fix | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -7,7 +7,6 @@ from typing import Any
 
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.tracking.calibration import MedianFocal
 
 NOTHING = "none"
 
@@ -26,8 +25,11 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
         ("time to first fix", format_seconds(summary["time_to_first_fix_s"])),
         ("longest gap", format_seconds(summary["longest_gap_s"])),
     ]
-    if focal := summary.get("focal_length"):
-        lines.append(("focal length", str(MedianFocal(**focal))))
+    if found := summary.get("calibration"):
+        lines.append(("calibration", describe_calibration(found)))
+    if found := summary.get("motion"):
+        offset, std = (1000 * found[name] for name in ("time_offset_s", "time_offset_s_std"))
+        lines.append(("stamps", f"{offset:+.0f} +- {std:.0f} ms to odometry's time"))
     if latency:
         lines.append(("latency p50 / p95 / p99", " / ".join(f"{latency[f'p{p}']:.0f}" for p in (50, 95, 99)) + " ms"))
     if dropped:
@@ -42,7 +44,9 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
 
 def make_remarks(run: Run) -> list[tuple[str, str]]:
     """Return what went wrong, counted by reason, and what was assumed: a name may come several times."""
-    return explain_missing_poses(run) + explain_missing_odometry(run.summary) + describe_lens(run.summary)
+    said = [run.summary[name]["complaint"] for name in ("calibration", "motion") if run.summary.get(name)]
+    complaints = [("calibration", complaint) for complaint in said if complaint]
+    return complaints + explain_missing_poses(run) + explain_missing_odometry(run.summary) + describe_lens(run.summary)
 
 
 def explain_missing_poses(run: Run) -> list[tuple[str, str]]:
@@ -71,6 +75,22 @@ def describe_lens(summary: dict[str, Any]) -> list[tuple[str, str]]:
         return []
     because = {"flag": "--rectified", "topic": "the topic's name", "images": "the images"}[about["because"]]
     return [("images are rectified", f"by {because}: P of camera_info; set the node's parameter `rectified`, too")]
+
+
+def describe_calibration(found: dict[str, Any]) -> str:
+    """Say which intrinsics fit all images, beside those of the calibration."""
+    focal, x, y, k1 = (
+        f"{found[name]:{form}} +- {found[f'{name}_std']:{form.lstrip('+')}}"
+        for name, form in (
+            ("focal_scale", ".3f"),
+            ("principal_point_x_px", "+.1f"),
+            ("principal_point_y_px", "+.1f"),
+            ("k1", "+.3f"),
+        )
+    )
+    return (
+        f"focal length {focal} times; off by {x}, {y} px in the principal point, {k1} in k1 ({found['images']} images)"
+    )
 
 
 def describe_wrong_fixes(summary: dict[str, Any]) -> str:

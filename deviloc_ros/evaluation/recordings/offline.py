@@ -83,7 +83,9 @@ def to_estimate(image: RecordedMessage, step: Step) -> Estimate:
         coverage=evidence.coverage,
         references=evidence.references,
         prior=step.prior,
-        focal=evidence.focal,
+        intrinsics=evidence.intrinsics,
+        camera=step.camera,
+        seen=step.seen,
         stages_ms=step.stages_ms,
     )
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from deviloc_ros.config import PoseConfig
 from deviloc_ros.evaluation.covariance import measure_consistency
 from deviloc_ros.evaluation.metrics import recall_by_threshold
 from deviloc_ros.evaluation.recordings.frames import JudgedFrame
-from deviloc_ros.tracking.calibration import FocalCheck
+from deviloc_ros.tracking.calibration import IntrinsicsCheck
+from deviloc_ros.tracking.motion_check import MotionCheck
 
 PERCENTILES = (50, 95, 99)
 
@@ -42,16 +43,32 @@ def summarize_frames(frames: list[JudgedFrame]) -> dict[str, Any]:
         **measure_times_without_pose(frames),
         "covariance": measure_consistency(nees) if (nees := [f.nees for f in fixes if np.isfinite(f.nees)]) else None,
         "inliers": summarize_spread([f.estimate.inliers for f in localized], low=True),
-        "focal_length": summarize_focal_length(frames),
+        "calibration": summarize_calibration(frames),
+        "motion": summarize_motion(frames),
     }
 
 
-def summarize_focal_length(frames: list[JudgedFrame]) -> dict[str, Any] | None:
-    """Return the focal length that fits all images, times the calibration's; None where too few tell."""
-    check = FocalCheck(window=None)
+def summarize_calibration(frames: list[JudgedFrame]) -> dict[str, Any] | None:
+    """Return by how much the calibration is off, by all images of the last camera; None where too few tell."""
+    cameras = [frame.estimate.camera for frame in frames if frame.estimate.camera is not None]
+    if not cameras:
+        return None
+    check = IntrinsicsCheck(window=None)
     for frame in frames:
-        check.add_fit(frame.estimate.focal)
-    return None if check.median_fit is None else asdict(check.median_fit)
+        if frame.estimate.camera == cameras[-1]:
+            check.add_fit(frame.estimate.intrinsics)
+    pooled = check.pool(cameras[-1], PoseConfig())
+    return None if pooled is None else pooled.figures() | {"complaint": check.complaint(cameras[-1], PoseConfig())}
+
+
+def summarize_motion(frames: list[JudgedFrame]) -> dict[str, Any] | None:
+    """Return the time offset and the mounting that make all fixes move as odometry does; None where too few tell."""
+    check = MotionCheck(window=None)
+    for frame in frames:
+        if frame.estimate.seen is not None:
+            check.add_fix(frame.estimate.seen)
+    found = check.fit()
+    return None if found is None else found.figures() | {"complaint": found.complaint()}
 
 
 def measure_times_without_pose(frames: list[JudgedFrame]) -> dict[str, float | None]:

@@ -33,7 +33,13 @@ def test_what_is_no_requirement_is_refused(text):
 
 def test_names_are_checked_before_a_run():
     good = ["wrong_fixes<=0", "recall.5cm_5deg>=0.9", "translation_m.p95<=0.1", "longest_gap_s<=2", "localized>=1"]
-    good += ["latency_ms.p95<=100", "outcomes.few_inliers<=3", "odometry.images>=1", "focal_length.scale<=1.1"]
+    good += [
+        "latency_ms.p95<=100",
+        "outcomes.few_inliers<=3",
+        "odometry.images>=1",
+        "calibration.focal_scale<=1.1",
+        "motion.time_offset_s<=0.1",
+    ]
     check_names([parse_requirement(text) for text in good])
     check_names([])
 

@@ -13,10 +13,11 @@ from worlds import random_rigid
 from deviloc_ros.bags.bag_plan import TruthSource, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.truth import Truth
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
 from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimates
-from deviloc_ros.evaluation.recordings.headline import make_headline
+from deviloc_ros.evaluation.recordings.headline import make_headline, make_remarks
 from deviloc_ros.evaluation.recordings.run_folder import (
     ESTIMATED,
     ESTIMATES,
@@ -75,14 +76,17 @@ def test_lost_images_are_counted_and_timed(bag, tmp_path):
     assert summary["recall"]["1cm_1deg"] == pytest.approx(7 / 12)
 
 
-def test_the_focal_length_that_fits_all_images_is_in_the_summary(tmp_path):
+def test_the_intrinsics_that_fit_all_images_are_in_the_summary(tmp_path):
     bag, localizer = drive(tmp_path / "bag"), StandInLocalizer()
     silent = run_to(tmp_path / "silent", bag)
-    assert silent.summary["focal_length"] is None and "focal length" not in dict(make_headline(silent))
-    localizer.true_focal_px = 63.0
+    assert silent.summary["calibration"] is None and "calibration" not in dict(make_headline(silent))
+    localizer.true_camera = Camera("PINHOLE", 64, 48, (63.0, 63.0, 36.5, 23.5))
     run = run_to(tmp_path / "run", bag, localizer)
-    assert run.summary["focal_length"] == {"scale": pytest.approx(1.05), "std": pytest.approx(0.0), "images": 12}
-    assert dict(make_headline(run))["focal length"].startswith("1.050")
+    found = run.summary["calibration"]
+    assert (found["focal_scale"], found["principal_point_x_px"]) == pytest.approx((1.05, -5.0), abs=0.01)
+    assert found["images"] == 12 and "off by about -5.0" in found["complaint"]
+    assert dict(make_headline(run))["calibration"].startswith("focal length 1.050 +- 0.00")
+    assert dict(make_remarks(run))["calibration"] == found["complaint"]
 
 
 def test_a_slow_machine_tries_fewer_images(bag, tmp_path):

@@ -1,0 +1,114 @@
+"""Find the intrinsics that fit an image best, and what it can say of them at all."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.config import PoseConfig
+from deviloc_ros.geometry import transform_points
+from deviloc_ros.pose.covariance import design_effect, grid_cells
+from deviloc_ros.pose.refinement import (
+    ALL_INTRINSICS,
+    build_normal_equations,
+    intrinsics_units,
+    reach_of,
+    refine_with_intrinsics,
+)
+from deviloc_ros.types import Correspondences, IntrinsicsFit
+
+SURE_STDS = 8.5  # of 1900 right poses with the right focal length the farthest off is so by 8.2
+TRUSTED_STDS = 3.0  # of what the configuration says of a calibration: less is no contradiction
+UNKNOWN = 0.5  # standard deviation of a focal length and a principal point, as shares of it, and a k1 nobody knows
+LEAST_EXCESS = 1e-9  # images that are computed have no noise
+# Of `max_focal_error`, what is tolerated of each of INTRINSICS. A principal point that is off turns the pose, by what
+# is half as long at the edge of the image; a k1 moves pixels 37 degrees off the axis by 0.4 of itself.
+LEAST = np.array([1.0, 0.5, 0.5, 2.0])
+
+
+def fit_intrinsics(
+    correspondences: Correspondences,
+    camera: Camera,
+    fitted: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+    config: PoseConfig,
+) -> IntrinsicsFit | None:
+    """Return what an image says of its camera's intrinsics; None where it says nothing.
+
+    It starts from a refined pose and the camera that goes with it, another than that of the calibration where the focal
+    length is estimated.
+
+    Wrong ones move and turn the camera, and residuals stay small: a pose can be far off and look good. Where depths
+    vary the image tells the two apart. The pose is eliminated from the normal equations (Schur complement), which
+    leaves what the image says of the intrinsics whatever the pose is.
+    """
+    start = np.array([np.log(fitted.focal_px / camera.focal_px), 0.0, 0.0, 0.0])
+    pose, change = refine_with_intrinsics(correspondences, camera, cam_from_world, config, start)
+    fitted = camera.change_intrinsics(change)
+    equations = build_normal_equations(correspondences, fitted, pose, config, free=ALL_INTRINSICS)
+    held = np.diag(np.concatenate([np.zeros(6), reach_of(camera) ** -2.0]))
+    cells = grid_cells(correspondences.keypoints[equations.rows], camera)
+    excess = design_effect(equations, cells, equations.information + held)
+    if excess is None:
+        return None
+    information, gradient = equations.information, equations.gradients.sum(0)
+    by_pose = np.linalg.solve(information[:6, :6], information[:6, 6:]).T
+    scale = config.covariance_scale * max(excess, LEAST_EXCESS)
+    told = make_semidefinite(information[6:, 6:] - by_pose @ information[:6, 6:]) / scale
+    vector = told @ change - (gradient[6:] - by_pose @ gradient[:6]) / scale
+    depths_m = transform_points(pose, correspondences.points_in_world[equations.rows])[:, 2]
+    return IntrinsicsFit(told, vector, pose, float(np.median(depths_m)))
+
+
+def make_semidefinite(information: NDArray) -> NDArray:
+    """Return a symmetric matrix without the negative eigenvalues that rounding gives to what is not known."""
+    values, vectors = np.linalg.eigh((information + information.T) / 2)
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T
+
+
+def find_contradiction(fit: IntrinsicsFit, camera: Camera, config: PoseConfig) -> str:
+    """Return which of the intrinsics is wrong beyond doubt, in words; empty if none is.
+
+    An image can tell one wrong number, not four: each is tried with the others as sure as the calibration makes them,
+    and the one that explains most is named.
+    """
+    stds = np.array(config.intrinsics_stds)
+    tried = []
+    for number in ALL_INTRINSICS:
+        change, covariance = fit.estimate(
+            np.where(np.arange(len(stds)) == number, UNKNOWN * intrinsics_units(camera), stds)
+        )
+        tried.append((abs(change[number]) / math.sqrt(covariance[number, number]), number, change, covariance))
+    _, number, change, covariance = max(tried, key=lambda one: one[0])
+    deviations = np.sqrt(np.diag(covariance))
+    if not select_contradicting(change, deviations, camera, config)[number]:
+        return ""
+    return describe_change(number, change[number], deviations[number])
+
+
+def select_contradicting(
+    change: NDArray, stds: NDArray, camera: Camera, config: PoseConfig, sure_stds: float = SURE_STDS
+) -> NDArray:
+    """Return (4,) bool: which changes of intrinsics are beyond what the calibration is trusted to, and beyond doubt.
+
+    Args:
+        change: (4,) of `Camera.change_intrinsics`.
+        stds: (4,) its standard deviations.
+    """
+    least = config.max_focal_error * LEAST * intrinsics_units(camera)
+    trusted = TRUSTED_STDS * np.array(config.intrinsics_stds)
+    return np.abs(change) > np.maximum(np.maximum(least, trusted), sure_stds * stds)
+
+
+def describe_change(number: int, change: float, std: float) -> str:
+    """Say what is wrong with one of INTRINSICS, of which another value fits."""
+    if number == 0:
+        scale = math.exp(change)
+        return f"{scale:.3f} +- {scale * std:.3f} times the calibration's focal length fits"
+    if number == 3:
+        return f"k1, the radial distortion, is off by about {-change:+.3f} +- {std:.3f}"
+    return f"the principal point is off by about {-change:+.1f} +- {std:.1f} px in {'xy'[number - 1]}"
