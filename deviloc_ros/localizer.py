@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,7 +61,7 @@ class Localizer:
         self.matcher = matcher or create_matcher(self.config.matcher)
         self.map.check_matcher(self.config.matcher, self.matcher.weights_id, self.matcher.descriptor_size)
         self.map.describe_with(load_learned_descriptor(self.config.retrieval))
-        self.turns = Turns()
+        self.turns: defaultdict[str, Turns] = defaultdict(Turns)  # by the name of a rig's camera; of a single one: ""
         self.inference = create_online_inference(reference_map.config.lift, self.config.lift)
 
     def localize(
@@ -70,6 +71,7 @@ class Localizer:
         prior: Prior | None = None,
         candidates: Sequence[str] | None = None,
         mask: Mask | None = None,
+        name: str = "",
     ) -> Result:
         """Return the pose of the camera in the map, or why there is none.
 
@@ -79,6 +81,7 @@ class Localizer:
             prior: where the camera probably is; None searches the whole map, and then again near what was found.
             candidates: names of the views to match with, best first, where retrieval was done before.
             mask: which of its pixels are used; None: the localizer's.
+            name: of the camera, where there are several: each may be mounted another way round.
         """
         watch = Stopwatch()
 
@@ -89,8 +92,8 @@ class Localizer:
         except ImageError as error:
             return Lost(Status.BAD_IMAGE, str(error))
 
-        results = []
-        for quarter_turns in self.turns.to_try(self.config.retrieval.try_turned):
+        turns, results = self.turns[name], []
+        for quarter_turns in turns.to_try(self.config.retrieval.try_turned):
             # Features, of the image the way round that cameras mounted like this one were seen to take it
             turned = turn_image(gray, quarter_turns)
             turned_used = None if used is None else turn_image(used, quarter_turns)
@@ -111,12 +114,12 @@ class Localizer:
 
             # A pose, or several places, ends it
             if isinstance(result, Localized):
-                self.turns.note_success(quarter_turns)
+                turns.note_success(quarter_turns)
                 return result
             if result.reason is Status.AMBIGUOUS:
                 return result
             results.append(result)
-        self.turns.note_failure()
+        turns.note_failure()
         return results[0]
 
     def localize_views(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
@@ -193,7 +196,7 @@ class Localizer:
         """
 
         def localize_one(image: RigImage, prior: Prior | None) -> Result:
-            return self.localize(image.pixels, image.camera, prior, mask=image.mask)
+            return self.localize(image.pixels, image.camera, prior, mask=image.mask, name=image.name)
 
         return localize_rig(images, prior, localize_one, self.config.pose)
 

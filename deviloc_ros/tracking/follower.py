@@ -6,36 +6,33 @@ The node converts, follows, publishes; the offline evaluation decodes, follows, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pycolmap
 import torch
-from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config, TrackingConfig
-from deviloc_ros.imaging import Mask
+from deviloc_ros.config import Config, RigConfig, TrackingConfig
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried, Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.calibration import FocalCheck
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.tracking.rig_check import RigCheck
+from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, bring_to_time
 from deviloc_ros.tracking.sighting import Sighting, make_sighting, with_odometry
 from deviloc_ros.tracking.tracker import Tracker, TrackingState
-from deviloc_ros.types import Evidence, Lost, Prior, Result
-
-OdometryAgain = Callable[[], Odometry | None]
-"""Asks once more for the odometry of an image, which may have arrived while the image was localized."""
+from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Prior, Result, RigImage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """Hold what became of one image.
+    """Hold what became of one image, or of the images of a rig: then the stamp is that of the newest.
 
-    fix: the robot's pose where it is believed, else None. detail: why not, with numbers. prior: where was searched.
-    stages_ms: milliseconds by stage, in order.
+    fix: the robot's pose where it is believed, else None. detail: why not, with numbers. prior: where was searched, for
+    the camera or, where there are several, for the robot. stages_ms: milliseconds by stage, in order.
     """
 
     stamp_ns: int
@@ -52,55 +49,63 @@ class Follower:
 
     `follow` belongs to one thread at a time; everything else may be called from any thread meanwhile.
 
-    is_planar: the robot drives on the plane z = 0 of the map.
+    is_planar: the robot drives on the plane z = 0 of the map. rig: which images of several cameras go together.
     """
 
-    def __init__(self, localizer: Localizer, tracking: TrackingConfig, *, is_planar: bool = False) -> None:
+    def __init__(
+        self,
+        localizer: Localizer,
+        tracking: TrackingConfig,
+        *,
+        is_planar: bool = False,
+        rig: RigConfig = RigConfig(),
+    ) -> None:
         self._localizer = localizer
         self._tracker = Tracker(tracking)
         self._is_planar = is_planar
-        self._focal_check = FocalCheck()
-        self._checked_camera: Camera | None = None
+        self._rig = rig
+        self._rig_check = RigCheck()
+        self._focal_checks: dict[str, tuple[Camera, FocalCheck]] = {}  # by the camera's name
         self._lock = threading.Lock()
 
-    # ---- one image
+    # ---- one image, or those of a rig
 
     def follow(
-        self,
-        pixels: NDArray,
-        camera: Camera,
-        base_from_cam: pycolmap.Rigid3d,
-        odometry: Odometry | None,
-        stamp_ns: int,
-        now_ns: int | Callable[[], int],
-        odometry_again: OdometryAgain | None = None,
-        mask: Mask | None = None,
+        self, images: Sequence[StampedImage], odometry_at: OdometryAt, now_ns: int | Callable[[], int]
     ) -> Step:
-        """Localize one image near where the robot should be, and decide whether to believe what comes of it.
+        """Localize near where the robot should be, and decide whether to believe what comes of it.
 
         Args:
-            pixels: (H, W) gray or (H, W, 3) BGR, uint8.
-            odometry: at the image's time, None where it is not known (yet).
+            images: that of the only camera, or one of each of several: where the robot was when the newest was taken.
+            odometry_at: waits only for what is needed: of images of several times before they are localized, else of a
+                pose that was found without.
             now_ns: the time when the decision falls, or a clock to read then.
-            odometry_again: asked for the odometry of a pose that was found without.
-            mask: which pixels are used; None: as the localizer has it.
         """
+        stamp_ns = max(image.stamp_ns for image in images)
+        watch = Stopwatch()
+        with watch.stage("odometry"):
+            odometry = odometry_at(stamp_ns, any(image.stamp_ns != stamp_ns for image in images))
+            views, left_out = bring_to_time(
+                images, stamp_ns, odometry, odometry_at, self._rig, self._tracker.config
+            )
+        # One camera has the pose of the camera, several that of the robot.
+        base_from_seen = views[0].rig_from_cam if len(views) == 1 else pycolmap.Rigid3d()
         with self._lock:
             localizer, epoch = self._localizer, self._tracker.epoch
-            prior = self._tracker.prior(stamp_ns, odometry, base_from_cam.inverse())
-        result = localizer.localize(pixels, camera, prior, mask=mask)
-        self._check_calibration(camera, result.evidence)
-        step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, prior, dict(result.evidence.stages_ms))
-        sighting = make_sighting(result, base_from_cam, odometry, stamp_ns, is_planar=self._is_planar)
+            prior = self._tracker.prior(stamp_ns, odometry, base_from_seen.inverse())
+        result = localize_views(localizer, views, prior, left_out)
+        self._check_rig(views, result.evidence)
+        stages_ms = (watch.stages_ms if len(images) > 1 else {}) | result.evidence.stages_ms
+        step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, prior, stages_ms)
+        sighting = make_sighting(result, base_from_seen, odometry, stamp_ns, is_planar=self._is_planar)
         if not sighting.found:
             with self._lock:
                 if epoch == self._tracker.epoch:
                     self._tracker.count_miss()
             return explain_step(result, step)
-        if odometry is None and odometry_again is not None:
-            watch = Stopwatch()
+        if odometry is None:
             with watch.stage("odometry"):
-                sighting = with_odometry(sighting, odometry_again())
+                sighting = with_odometry(sighting, odometry_at(stamp_ns, True))
             step.stages_ms.update(watch.stages_ms)
         return self._judge(step, result, sighting, localizer, epoch, now_ns() if callable(now_ns) else now_ns)
 
@@ -119,11 +124,17 @@ class Follower:
             return explain_step(result, step)
         return replace(step, status=status, detail=detail, fix=fix)
 
-    def _check_calibration(self, camera: Camera, evidence: Evidence) -> None:
-        if camera != self._checked_camera:
-            self._focal_check.clear_fits()
-            self._checked_camera = camera
-        self._focal_check.add_fit(evidence.focal)
+    def _check_rig(self, views: Sequence[RigImage], evidence: Evidence) -> None:
+        """Collect what is said of the focal length of each camera, and of several cameras of where they sit."""
+        by_camera = {report.name: report.evidence for report in evidence.cameras}
+        for view in views:
+            camera, check = self._focal_checks.get(view.name, (None, FocalCheck()))
+            if camera != view.camera:
+                check = FocalCheck()
+                self._focal_checks[view.name] = view.camera, check
+            own = by_camera.get(view.name) or evidence
+            check.add_fit(own.focal)
+        self._rig_check.add_images(evidence.cameras)
 
     # ---- what is known
 
@@ -134,9 +145,17 @@ class Follower:
 
     @property
     def calibration_complaint(self) -> str:
-        """Return what many images say against the camera's calibration, empty if nothing."""
+        """Return what many images say against a camera's calibration, empty if nothing."""
         pose = self._localizer.config.pose
-        return "" if pose.estimate_focal else self._focal_check.complaint(pose.max_focal_error)
+        if pose.estimate_focal:
+            return ""
+        complaints = {n: check.complaint(pose.max_focal_error) for n, (_, check) in list(self._focal_checks.items())}
+        return "; ".join(f"{said}, {name}" if name else said for name, said in complaints.items() if said)
+
+    @property
+    def camera_complaints(self) -> dict[str, str]:
+        """Return what many images say against the place of a camera on the robot, by its name; empty if nothing."""
+        return self._rig_check.complaints
 
     @property
     def last_fix(self) -> Fix | None:
@@ -181,7 +200,8 @@ class Follower:
         with self._lock:
             self._localizer = localizer
             self._tracker.reset()
-        self._checked_camera = None
+        self._focal_checks.clear()
+        self._rig_check.clear()
 
     def release(self) -> None:
         """Let the localizer go, and give its GPU memory back. Nothing may follow."""
@@ -192,6 +212,30 @@ class Follower:
     def configure(self, config: Config, tracking: TrackingConfig, *, is_planar: bool) -> None:
         """Take new parameters; an image in hand may still see some of the old ones."""
         self._localizer.config, self._tracker.config, self._is_planar = config, tracking, is_planar
+
+
+def localize_views(
+    localizer: Localizer, views: Sequence[RigImage], prior: Prior | None, left_out: Sequence[CameraReport]
+) -> Result:
+    """Return the pose of the only camera that there is an image of, or of the rig of several.
+
+    Where there is a rig, its evidence says what became of each camera, of those left out before, too.
+    """
+    if len(views) > 1:
+        result = localizer.localize_rig(views, prior)
+        cameras = result.evidence.cameras
+    else:
+        (view,) = views
+        result = localizer.localize(view.pixels, view.camera, prior, mask=view.mask, name=view.name)
+        cameras = (report_alone(view, result),) if view.name else ()
+    return replace(result, evidence=replace(result.evidence, cameras=(*cameras, *left_out)))
+
+
+def report_alone(view: RigImage, result: Result) -> CameraReport:
+    """Return what became of the only camera of a rig that has an image."""
+    if isinstance(result, Localized):
+        return CameraReport(view.name, Status.ACCEPTED, True, result.evidence.inliers, evidence=result.evidence)
+    return CameraReport(view.name, result.reason, False, 0, str(result), evidence=result.evidence)
 
 
 def explain_step(result: Result, step: Step) -> Step:
