@@ -50,15 +50,13 @@ class CameraSighting:
         return with_bounds_of(self.camera, self.correspondences, config) if len(self.correspondences) else config
 
 
-def solve_rig(
-    sightings: Sequence[CameraSighting], config: PoseConfig, start: pycolmap.Rigid3d | None = None
-) -> Result:
+def solve_rig(sightings: Sequence[CameraSighting], config: PoseConfig, start: pycolmap.Rigid3d | None = None) -> Result:
     """Solve the pose of a rig, or say why it is not to be believed; one camera is the case of one.
 
     Focal lengths stay as they are said to be.
 
     Args:
-        start: rig_from_world as one of the cameras found it: it is refined, and RANSAC asked only if that leads nowhere.
+        start: rig_from_world as one of the cameras found it; it is refined, and if that fails RANSAC is asked.
 
     Returns:
         Localized, whose cam_from_world is rig_from_world and whose covariance is that of world_from_rig, or Lost.

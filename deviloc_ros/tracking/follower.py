@@ -6,8 +6,9 @@ The node converts, follows, publishes; the offline evaluation decodes, follows, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import pycolmap
 import torch
@@ -19,12 +20,15 @@ from deviloc_ros.status import NotTried, Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.calibration import FocalCheck
 from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.grouping import Group, GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_check import RigCheck
 from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, bring_to_time
 from deviloc_ros.tracking.sighting import Sighting, make_sighting, with_odometry
 from deviloc_ros.tracking.tracker import Tracker, TrackingState
 from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Prior, Result, RigImage
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,21 +62,48 @@ class Follower:
         tracking: TrackingConfig,
         *,
         is_planar: bool = False,
-        rig: RigConfig = RigConfig(),
+        rig: RigConfig | None = None,
     ) -> None:
         self._localizer = localizer
         self._tracker = Tracker(tracking)
         self._is_planar = is_planar
-        self._rig = rig
+        self._rig = rig or RigConfig()
         self._rig_check = RigCheck()
         self._focal_checks: dict[str, tuple[Camera, FocalCheck]] = {}  # by the camera's name
         self._lock = threading.Lock()
 
     # ---- one image, or those of a rig
 
-    def follow(
-        self, images: Sequence[StampedImage], odometry_at: OdometryAt, now_ns: int | Callable[[], int]
+    def follow_group(
+        self,
+        group: Group[T],
+        read: Callable[[GroupedImage[T]], StampedImage],
+        odometry_at: OdometryAt,
+        now_ns: int | Callable[[], int],
     ) -> Step:
+        """Follow with the images of one time, as far as they can be read; the others stay out, and it is said why.
+
+        Args:
+            read: raises NotTried for an image that cannot be localized, whatever it shows.
+        """
+        images, refused = [], []
+        for given in group:
+            try:
+                images.append(read(given))
+            except NotTried as why:
+                refused.append((given, why))
+        if images:
+            step = self.follow(images, odometry_at, now_ns)
+        else:
+            step = step_not_tried(group[-1].stamp_ns, refused[-1][1])
+        left_out = [
+            CameraReport(given.camera, why.status, False, 0, str(why), stamp_ns=given.stamp_ns)
+            for given, why in refused
+            if given.camera
+        ]
+        return replace(step, evidence=replace(step.evidence, cameras=(*step.evidence.cameras, *left_out)))
+
+    def follow(self, images: Sequence[StampedImage], odometry_at: OdometryAt, now_ns: int | Callable[[], int]) -> Step:
         """Localize near where the robot should be, and decide whether to believe what comes of it.
 
         Args:
@@ -85,15 +116,13 @@ class Follower:
         watch = Stopwatch()
         with watch.stage("odometry"):
             odometry = odometry_at(stamp_ns, any(image.stamp_ns != stamp_ns for image in images))
-            views, left_out = bring_to_time(
-                images, stamp_ns, odometry, odometry_at, self._rig, self._tracker.config
-            )
+            views, left_out = bring_to_time(images, stamp_ns, odometry, odometry_at, self._rig, self._tracker.config)
         # One camera has the pose of the camera, several that of the robot.
         base_from_seen = views[0].rig_from_cam if len(views) == 1 else pycolmap.Rigid3d()
         with self._lock:
             localizer, epoch = self._localizer, self._tracker.epoch
             prior = self._tracker.prior(stamp_ns, odometry, base_from_seen.inverse())
-        result = localize_views(localizer, views, prior, left_out)
+        result = localize_views(localizer, views, prior, left_out, {i.name: i.stamp_ns for i in images})
         self._check_rig(views, result.evidence)
         stages_ms = (watch.stages_ms if len(images) > 1 else {}) | result.evidence.stages_ms
         step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, prior, stages_ms)
@@ -215,11 +244,16 @@ class Follower:
 
 
 def localize_views(
-    localizer: Localizer, views: Sequence[RigImage], prior: Prior | None, left_out: Sequence[CameraReport]
+    localizer: Localizer,
+    views: Sequence[RigImage],
+    prior: Prior | None,
+    left_out: Sequence[CameraReport],
+    stamps_ns: Mapping[str, int],
 ) -> Result:
     """Return the pose of the only camera that there is an image of, or of the rig of several.
 
-    Where there is a rig, its evidence says what became of each camera, of those left out before, too.
+    Where there is a rig, its evidence says what became of each camera, of those left out before, too, and when its
+    image was taken.
     """
     if len(views) > 1:
         result = localizer.localize_rig(views, prior)
@@ -228,7 +262,8 @@ def localize_views(
         (view,) = views
         result = localizer.localize(view.pixels, view.camera, prior, mask=view.mask, name=view.name)
         cameras = (report_alone(view, result),) if view.name else ()
-    return replace(result, evidence=replace(result.evidence, cameras=(*cameras, *left_out)))
+    dated = tuple(replace(report, stamp_ns=stamps_ns[report.name]) for report in (*cameras, *left_out))
+    return replace(result, evidence=replace(result.evidence, cameras=dated))
 
 
 def report_alone(view: RigImage, result: Result) -> CameraReport:
@@ -241,6 +276,16 @@ def report_alone(view: RigImage, result: Result) -> CameraReport:
 def explain_step(result: Result, step: Step) -> Step:
     """Return the step of an image that gives no pose, with the reason."""
     return replace(step, status=result.reason, detail=str(result)) if isinstance(result, Lost) else step
+
+
+def group_not_tried(group: Group, status: Status) -> Step:
+    """Return the step of images that never reached the localizer, all for one reason."""
+    cameras = tuple(
+        CameraReport(image.camera, status, False, 0, status.sentence, stamp_ns=image.stamp_ns)
+        for image in group
+        if image.camera
+    )
+    return Step(group[-1].stamp_ns, status, status.sentence, evidence=Evidence(cameras=cameras))
 
 
 def step_not_tried(stamp_ns: int, why: NotTried) -> Step:

@@ -42,8 +42,9 @@ class CameraRecord:
         before, self.last = self.last, rig_from_world
         if before is None:
             return True
-        moved_m, moved_deg = translation_distance_m(before, rig_from_world), rotation_distance_deg(before, rig_from_world)
-        if moved_m > MOVED_M or moved_deg > MOVED_DEG:
+        if translation_distance_m(before, rig_from_world) > MOVED_M:
+            return True
+        if rotation_distance_deg(before, rig_from_world) > MOVED_DEG:
             return True
         self.last = before
         return False

@@ -13,11 +13,12 @@ from sensor_msgs.msg import CameraInfo
 
 from deviloc_ros.geometry import move_covariance
 from deviloc_ros.ros.conversions import time_msg
-from deviloc_ros.ros.parameters import Parameters, change_parameters
+from deviloc_ros.ros.parameters import CameraConfig, Parameters, change_parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transforms import MissingTransform
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.follower import Follower
+from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
 
 pytestmark = pytest.mark.ros
@@ -33,7 +34,7 @@ class StandInTransforms:
     def __init__(self, **known) -> None:
         self.known = known
 
-    def base_from_cam(self, frame: str, time_ns: int, wait_s: float):
+    def base_from_cam(self, camera: CameraConfig, frame: str, time_ns: int, wait_s: float):
         return self.known.get("camera", MissingTransform("no transform base_link <- camera"))
 
     def odometry(self, time_ns: int, wait_s: float | None):
@@ -50,12 +51,19 @@ class Bench:
         transforms = transforms or StandInTransforms(camera=BASE_FROM_CAM, odometry=ODOMETRY)
         follower = Follower(self.localizer, self.parameters.tracking)
         self.pipeline = Pipeline(follower, transforms, self.parameters, lambda: NOW_NS)
-        self.pipeline.cameras.note(camera_info())
+        for name, calibrations in self.pipeline.calibrations.items():
+            calibrations.note(camera_info(frame=name or "camera"))
 
-    def process(self, brightness: int = 50, time_ns: int = NOW_NS - 100_000_000, frame: str = "camera", size=(64, 48)):
-        msg = CvBridge().cv2_to_imgmsg(np.full(size[::-1], brightness, np.uint8), "mono8")
-        msg.header.frame_id, msg.header.stamp = frame, time_msg(time_ns)
-        return self.pipeline.process(serialize_message(msg))
+    def process(self, *images, **image):
+        return self.pipeline.process([grouped(**one) for one in images] or [grouped(**image)])
+
+
+def grouped(
+    brightness: int = 50, time_ns: int = NOW_NS - 100_000_000, frame: str = "camera", size=(64, 48), camera: str = ""
+) -> GroupedImage:
+    msg = CvBridge().cv2_to_imgmsg(np.full(size[::-1], brightness, np.uint8), "mono8")
+    msg.header.frame_id, msg.header.stamp = frame, time_msg(time_ns)
+    return GroupedImage(camera, time_ns, NOW_NS, serialize_message(msg))
 
 
 def camera_info(focal: float = 60.0, frame: str = "camera") -> CameraInfo:
@@ -66,7 +74,7 @@ def camera_info(focal: float = 60.0, frame: str = "camera") -> CameraInfo:
 
 
 def test_the_fix_is_of_the_robot_not_of_the_camera():
-    step = Bench().process(50)
+    step = Bench().process(brightness=50)
     map_from_cam = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([5.0, 0.0, 0.0]))
     assert step.status is Status.ACCEPTED
     assert np.allclose(step.fix.map_from_base.matrix(), (map_from_cam * BASE_FROM_CAM.inverse()).matrix())
@@ -117,18 +125,19 @@ def test_an_undecodable_image_gives_no_pose():
     bench = Bench()
     msg = CvBridge().cv2_to_imgmsg(np.zeros((48, 64), np.uint8), "mono8")
     msg.header.frame_id, msg.header.stamp, msg.encoding = "camera", time_msg(NOW_NS), "unheard_of"
-    assert bench.pipeline.process(serialize_message(msg)).status is Status.UNDECODABLE
+    step = bench.pipeline.process([GroupedImage("", NOW_NS, NOW_NS, serialize_message(msg))])
+    assert step.status is Status.UNDECODABLE
 
 
 def test_an_uncalibrated_camera_gives_no_pose():
     bench = Bench()
-    bench.pipeline.cameras.note(camera_info(focal=0.0))
+    bench.pipeline.calibrations[""].note(camera_info(focal=0.0))
     step = bench.process()
     assert step.status.word == "bad_camera_info" and "all zero" in step.detail
 
 
 def test_calibration_is_converted_again_only_when_it_changes():
-    cameras = Bench().pipeline.cameras
+    cameras = Bench().pipeline.calibrations[""]
     camera = cameras.camera("camera")
     assert not cameras.note(camera_info()) and cameras.camera("camera") is camera
     assert cameras.note(camera_info(focal=70.0)) and cameras.camera("camera").focal_px == 70.0
@@ -136,7 +145,7 @@ def test_calibration_is_converted_again_only_when_it_changes():
 
 
 def test_a_calibration_with_nan_where_nobody_looks_does_not_change_all_the_time():
-    info, cameras = camera_info(focal=80.0), Bench().pipeline.cameras
+    info, cameras = camera_info(focal=80.0), Bench().pipeline.calibrations[""]
     info.p = [float("nan")] * 12
     assert cameras.note(info)
     copied = deserialize_message(serialize_message(info), CameraInfo)
@@ -145,4 +154,4 @@ def test_a_calibration_with_nan_where_nobody_looks_does_not_change_all_the_time(
 
 def test_an_error_of_the_localizer_is_not_swallowed():
     with pytest.raises(RuntimeError, match="white"):
-        Bench().process(WHITE)
+        Bench().process(brightness=WHITE)

@@ -37,9 +37,7 @@ class Robot:
         """again: answers for odometry that may be waited for."""
         pixels = np.full((48, 64), brightness, np.uint8)
         image = StampedImage(stamp_ns, pixels, camera, BASE_FROM_CAM)
-        return self.follower.follow(
-            [image], lambda _, wait: again() if again and wait else self.odometry, stamp_ns
-        )
+        return self.follower.follow([image], lambda _, wait: again() if again and wait else self.odometry, stamp_ns)
 
     def drive_by(self, camera=CAMERA) -> str:
         """Twenty images from places half a metre apart; what is said of the calibration after them."""

@@ -14,7 +14,7 @@ from deviloc_ros.geometry import isotropic_covariance, pose_difference, rotation
 from deviloc_ros.maps.alignment import align_positions
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
-from deviloc_ros.types import FocalFit, Prior
+from deviloc_ros.types import CameraReport, FocalFit, Prior
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +23,7 @@ class Estimate:
 
     map_from_base, covariance: (6, 6) as in tracking.Fix; None without a pose. prior: where its camera was searched for.
     focal: what its image says of the focal length. stages_ms: by stage, in order; measured, so not the same in two
-    runs.
+    runs. cameras: of a rig, what became of each.
     """
 
     received_ns: int
@@ -39,6 +39,7 @@ class Estimate:
     prior: Prior | None = None
     focal: FocalFit | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
+    cameras: tuple[CameraReport, ...] = ()
 
     @property
     def tried(self) -> bool:

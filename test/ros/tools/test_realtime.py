@@ -97,7 +97,7 @@ def test_a_recorded_map_to_odom_is_left_out_and_the_rest_stays(ros, tmp_path):
     with BagWriter(tmp_path / "bag") as writer:
         for parent, child in (("map", "odom"), ("odom", "base_link"), ("map", "shelf")):
             writer.write_transform(START_NS, parent, child, pose)
-    node = Replay("/pose", IMAGE, lambda *_: None)
+    node = Replay("/pose", [IMAGE], lambda *_: None)
     with Recording(tmp_path / "bag") as recording:
         kept = [bool(node._strip_own_transforms(recorded)) for recorded in recording.messages()]
     node.destroy_node()
