@@ -33,7 +33,7 @@ def events_of(small_map, count=3):
     pixels = np.full((48, 64, 3), 90, np.uint8)
     given = Step(10**18 + 1, Status.ACCEPTED, fix=FIX)
     lost = Step(10**18 + 2, Status.FEW_INLIERS, "too few inliers: 7 </script> of 30")
-    return [event_from_step(step, "localized", pixels, small_map, 0.5) for step in (given, lost, given)[:count]]
+    return [event_from_step(step, "localized", {"": pixels}, small_map, 0.5) for step in (given, lost, given)[:count]]
 
 
 def test_a_step_says_where_the_robot_is_and_how_sure(small_map):

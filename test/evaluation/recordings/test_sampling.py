@@ -31,9 +31,9 @@ def test_while_it_is_busy_the_newest_waits():
 def test_every_image_comes_back_once_and_no_two_are_done_at_once(gaps, budget):
     times = [sum(gaps[: n + 1]) for n in range(len(gaps))]
     result = list(try_within_budget(images(*times), budget))
-    assert [image.time_ns for image, _ in result] == times and result[0][1] and result[-1][1]
+    assert [group[0].received_ns for group, _ in result] == times and result[0][1] and result[-1][1]
     free = 0
-    for image, done in result:
+    for group, done in result:
         if done:
-            free = max(free, image.time_ns) + budget
-            assert free <= image.time_ns + 2 * budget  # none waits longer than one image takes
+            free = max(free, group[0].received_ns) + budget
+            assert free <= group[0].received_ns + 2 * budget  # none waits longer than one image takes
