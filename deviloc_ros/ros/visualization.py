@@ -20,7 +20,7 @@ from deviloc_ros.io.match_pictures import draw_best_matches
 from deviloc_ros.maps.store import Map
 from deviloc_ros.ros.conversions import byte_array, image_msg, time_msg
 from deviloc_ros.ros.endpoints import Endpoints, latched_qos
-from deviloc_ros.types import Evidence, ReferenceView
+from deviloc_ros.types import Evidence
 
 FRUSTUM_DEPTH_M = 0.15
 KEYFRAME_COLOR, CANDIDATE_COLOR = ColorRGBA(r=0.3, g=0.6, b=1.0, a=0.6), ColorRGBA(r=1.0, g=0.6, b=0.0, a=1.0)
@@ -57,11 +57,8 @@ class Visualization:
             numbers = [self._records[name] for name in evidence.references if name in self._records]
             self._show_candidates(header, numbers)
             if self._matches.get_subscription_count() and numbers:
-                picture = draw_best_matches(pixels, evidence, self._view_named)
+                picture = draw_best_matches(pixels, evidence, self._map.view_named)
                 self._matches.publish(image_msg(picture, header))
-
-    def _view_named(self, name: str) -> ReferenceView:
-        return self._map.view(self._records[name])
 
     def _show_candidates(self, header: Header, numbers: list[int]) -> None:
         if self._candidates.get_subscription_count():

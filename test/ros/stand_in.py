@@ -93,6 +93,9 @@ class StandInMap:
     def landmarks(self) -> np.ndarray:
         return np.arange(12, dtype=np.float32).reshape(4, 3)
 
+    def view_named(self, name: str) -> ReferenceView:
+        return self.view([record.name for record in self.records].index(name))
+
     def view(self, number: int) -> ReferenceView:
         record = self.records[number]
         features = Features(torch.tensor([[5.0, 5.0]]), torch.zeros(1, 4), torch.ones(1), torch.ones(1, 2), CAMERA_SIZE)

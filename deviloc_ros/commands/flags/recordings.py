@@ -163,9 +163,7 @@ def check_cameras(options: argparse.Namespace) -> None:
     cameras = max(len(options.image_topic), 1)
     for flag, given in (("--camera-info-topic", options.camera_info_topic), ("--extrinsic", options.extrinsic)):
         if given and len(given) != cameras:
-            raise ValueError(
-                f"{flag} is given {len(given)} times: one for each of {cameras} --image-topic, or none"
-            )
+            raise ValueError(f"{flag} is given {len(given)} times: one for each of {cameras} --image-topic, or none")
     if cameras > 1:
         for flag in ("camera", "camera_frame", "camera_info_frame"):
             if getattr(options, flag):

@@ -26,6 +26,7 @@ from deviloc_ros.types import Evidence
 FIXES, LOST = 4, 2
 LONGEST_GROUP_NS = 10_000_000_000  # `rig.window_s` at most
 JPEG_QUALITY = 80
+NOTHING_MATCHED = "No reference view was matched."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def make_gallery(
         except NotTried:
             continue
         title = f"{(e.stamp_ns - start_ns) * 1e-9:.2f} s: {frame_verdict(frame)}"
-        text = describe_frame(frame, name_best_view(evidence)) if evidence.references else "No view was matched."
+        text = describe_frame(frame, name_best_view(evidence)) if evidence.references else NOTHING_MATCHED
         yield Picture(jpeg_uri(draw_best_matches(pixels, evidence, localizer.map.view_named)), title, text)
 
 
