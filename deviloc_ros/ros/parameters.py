@@ -46,6 +46,12 @@ class CameraConfig(Checked):
     mask_path: str = param(
         "", "image of the camera's size, white where its images are used; empty: everywhere", read_only=True
     )
+    mask_topic: str = param(
+        "",
+        "sensor_msgs/Image, mono8, of the stamp of each image: white where it is used, as masks of people are made "
+        "elsewhere; an image waits transform_timeout for its own. empty: there are none",
+        read_only=True,
+    )
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)

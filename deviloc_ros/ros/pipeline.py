@@ -12,12 +12,12 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import bind_to_map
-from deviloc_ros.imaging import Mask
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.images import pixels_of, stated_size
 from deviloc_ros.ros.conversions import image_from_serialized
+from deviloc_ros.ros.mask_book import MaskBook
 from deviloc_ros.ros.parameters import CameraConfig, Parameters
 from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
@@ -33,17 +33,7 @@ def open_localizer(parameters: Parameters) -> Localizer:
     if not parameters.node.map_path:
         raise ValueError("parameter map_path is empty: it must name the folder of a map")
     reference_map = Map.open(Path(parameters.node.map_path).expanduser())
-    masks = {name: open_mask(camera) for name, camera in parameters.cameras.items()}
-    return Localizer(reference_map, bind_to_map(parameters.localizer, reference_map.config), masks.get(""))
-
-
-def open_mask(camera: CameraConfig) -> Mask | None:
-    """Return the mask of a camera's images, None without one. Raises ImageError naming what is wrong with its file."""
-    if not camera.mask_path:
-        return None
-    mask = Mask(Path(camera.mask_path).expanduser())
-    mask.check_file()
-    return mask
+    return Localizer(reference_map, bind_to_map(parameters.localizer, reference_map.config))
 
 
 class Pipeline:
@@ -65,8 +55,7 @@ class Pipeline:
         self.pixels: dict[str, NDArray] = {}
         self.calibrations = {name: CameraBook(camera.rectified) for name, camera in parameters.cameras.items()}
         self.parameters = parameters
-        # That of a single camera is the localizer's.
-        self._masks = {name: open_mask(camera) if name else None for name, camera in parameters.cameras.items()}
+        self.masks = {name: MaskBook(camera) for name, camera in parameters.cameras.items()}
         self._follower = follower
         self._transforms = transforms
         self._decode = decode
@@ -92,7 +81,9 @@ class Pipeline:
             base_from_cam = self._base_from_cam(config, header.frame_id, time_ns)
         with watch.stage("decode"):
             pixels = self.pixels[given.camera] = self._pixels(msg, camera)
-        return StampedImage(time_ns, pixels, camera, base_from_cam, self._masks[given.camera], given.camera)
+        with watch.stage("mask"):
+            mask = self.masks[given.camera].find(time_ns, camera, self.parameters.node.transform_timeout)
+        return StampedImage(time_ns, pixels, camera, base_from_cam, mask, given.camera)
 
     def _pixels(self, msg: Image | CompressedImage, camera: Camera) -> NDArray:
         """Return the pixels of an image of the camera's size. Raise NotTried for any other, before memory is taken."""

@@ -135,6 +135,8 @@ class Session:
         endpoints.subscribe(kind, topic, partial(self._on_image, name), newest_only_qos(), raw=True)
         on_info = partial(self._on_camera_info, name)
         endpoints.subscribe(CameraInfo, camera.camera_info_topic, on_info, newest_only_qos())
+        if camera.mask_topic:
+            endpoints.subscribe(Image, camera.mask_topic, self._pipeline.masks[name].note, newest_only_qos(), raw=True)
         self._image_topics[name] = topic
         self._camera_tallies[name].last_received_s = time.monotonic()
 
@@ -198,6 +200,11 @@ class Session:
         now_ns, now_s, config = self._now_ns(), time.monotonic(), self._parameters.node
         state, last = self._follower.state(now_ns), self._follower.last_fix
         failures = {f"tf_failures.{name}": str(count) for name, count in dict(self._transforms.failures).items()}
+        failures |= {
+            "masks_missing" if not name else f"camera.{name}.masks_missing": str(book.missing)
+            for name, book in self._pipeline.masks.items()
+            if book.missing
+        }
         failures |= {f"tf_refused.{name}": str(count) for name, count in self._transforms.refused.items()}
         silent_s = now_s - (self._tally.last_received_s or now_s)
         listens = phase == "active"

@@ -42,12 +42,13 @@ class StandInLocalizer:
         self.map = StandInMap(map_path)
         self.matcher = SimpleNamespace(device=torch.device("cpu"))
         self.priors: list = []
+        self.masks: list = []
         self.true_focal_px = 0.0  # that images are taken with; 0: they do not tell
         self.slowness_s = 0.15 if map_path == "slow" else 0.0  # per image, on a machine that cannot keep up
 
     def localize_rig(self, images: Sequence[RigImage], prior: Prior | None = None) -> Result:
         """As the localizer does, without correspondences: those that agree with the first that has a pose are used."""
-        results = [self.localize(i.pixels, i.camera, prior_of(i, prior), name=i.name) for i in images]
+        results = [self.localize(i.pixels, i.camera, prior_of(i, prior), i.mask, i.name) for i in images]
         opinions = [opinion_of(image, result) for image, result in zip(images, results, strict=True)]
         best = next(filter(None, opinions), None)
         reports = []
@@ -62,6 +63,7 @@ class StandInLocalizer:
 
     def localize(self, image: np.ndarray, camera: Camera, prior=None, mask=None, name="") -> Result:
         self.priors.append(prior)
+        self.masks.append(mask)
         time.sleep(self.slowness_s)
         brightness = round(float(image.mean()))
         if (image.shape[1], image.shape[0]) != (camera.width, camera.height):

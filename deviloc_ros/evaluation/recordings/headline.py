@@ -30,6 +30,8 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
         lines.append(("focal length", str(MedianFocal(**focal))))
     if latency:
         lines.append(("latency p50 / p95 / p99", " / ".join(f"{latency[f'p{p}']:.0f}" for p in (50, 95, 99)) + " ms"))
+    for name, camera in (summary.get("cameras") or {}).items():
+        lines.append((f"camera {name}", f"in {camera['used']} poses, of {camera['images']} images"))
     if dropped:
         lines.append(("images not tried", f"{dropped} of {summary['images']}"))
     if repeated := summary.get("repeated_images"):
@@ -42,7 +44,8 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
 
 def make_remarks(run: Run) -> list[tuple[str, str]]:
     """Return what went wrong, counted by reason, and what was assumed: a name may come several times."""
-    return explain_missing_poses(run) + explain_missing_odometry(run.summary) + describe_lens(run.summary)
+    cameras = [(f"camera {name}", said) for name, said in (run.summary.get("camera_complaints") or {}).items()]
+    return explain_missing_poses(run) + explain_missing_odometry(run.summary) + cameras + describe_lens(run.summary)
 
 
 def explain_missing_poses(run: Run) -> list[tuple[str, str]]:
