@@ -1,6 +1,6 @@
-"""Measure a rig of four cameras in a rendered room, and what a rig of two costs against one camera.
+"""Measure a rig of four cameras in rendered rooms, and what a rig of two costs against one camera.
 
-python -m benchmarks.rig [--folder DIR] [--data DATA]: a robot drives through the room; its cameras look ahead, left,
+python -m benchmarks.rig [--folder DIR] [--data DATA]: a robot drives through each room; its cameras look ahead, left,
 back and right. The same drive is recorded with images of one time, with images up to 60 ms apart, and with one camera
 that dies in the middle; each recording is evaluated as `evaluate-bag` does. With --data, images of the kitchen are
 localized one by one and by two.
@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ import cv2
 import numpy as np
 import pycolmap
 
-from deviloc_ros.bags.bag_index import Rig
 from deviloc_ros.bags.bag_plan import TruthSource, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.writer import BagWriter
@@ -30,6 +30,7 @@ from deviloc_ros.demo.worlds import BASE_FROM_CAM
 from deviloc_ros.evaluation.protocols.run import Evaluation, as_rig_image
 from deviloc_ros.evaluation.protocols.scenes import load_protocol
 from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
+from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.geometry import move_frame
 from deviloc_ros.io.tum_trajectory import Stamped
 from deviloc_ros.localizer import Localizer
@@ -47,9 +48,9 @@ CAMERA = Camera("PINHOLE", 320, 240, (262.0, 262.0, 159.5, 119.5))
 TURNS_DEG = {"front": 0.0, "left": 90.0, "back": 180.0, "right": 270.0}  # of each camera about the robot's z
 EARLIER_NS = {"front": 60_000_000, "left": 40_000_000, "back": 20_000_000, "right": 0}  # where they are not of one time
 PERIOD_NS, ODOMETRY_NS = 100_000_000, 20_000_000
-PLACES, IMAGES, SPAN = 16, 50, 0.5  # of the map, of the drive, and the drive's share of a closed path
+ROOMS = 3
+PLACES, IMAGES, SPAN = 16, 30, 0.15  # of the map, of the drive, and its share of a closed path: as fast as in the demo
 DEAD = "left"
-SEED = 0
 
 
 def mount_of(name: str) -> pycolmap.Rigid3d:
@@ -61,7 +62,7 @@ def mount_of(name: str) -> pycolmap.Rigid3d:
 class Drive:
     """Hold the room, and where the robot is in it at any time of its drive."""
 
-    def __init__(self, seed: int = SEED) -> None:
+    def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.scene: Scene = make_room(self.rng)
         self.scene.free_low[2] = self.scene.free_high[2] = 1.1  # the robot stays on the floor
@@ -116,24 +117,33 @@ class Drive:
                 bag.write_image(f"/{name}/image", time_ns, f"{name}_optical", pixels)
 
 
-def evaluate(bag: Path, localizer: Localizer, names: tuple[str, ...] = tuple(TURNS_DEG)) -> dict[str, Any]:
-    """Return the summary of a recording, localized by the cameras of these names."""
+def evaluate(bag: Path, localizer: Localizer, names: tuple[str, ...] = tuple(TURNS_DEG)) -> Run:
+    """Return what becomes of a recording, localized by the cameras of these names."""
     first, *beside = (f"/{name}/image" for name in names)
-    plan = EvaluationPlan(image_topic=first, beside=tuple(beside), rig=Rig(), truth=TruthSource(topic="/ground_truth"))
+    plan = EvaluationPlan(image_topic=first, beside=tuple(beside), truth=TruthSource(topic="/ground_truth"))
     with Recording(bag) as recording:
         topics, contents = read_all(recording, plan)
         truth = read_truth(recording, topics, contents, plan)
         estimates, about = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())
-        return summarize_run(recording, contents, plan, truth, estimates, about).summary
+        return summarize_run(recording, contents, plan, truth, estimates, about)
 
 
-def measure_drives(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the summaries of the recordings, by name. folder: where map and recordings are kept and found again."""
-    drive = Drive()
+def measure_drives(folder: Path, rooms: int = ROOMS) -> dict[str, list[Run]]:
+    """Return what becomes of the recordings of each room. folder: maps and recordings are kept there."""
+    runs: dict[str, list[Run]] = {}
+    for seed in range(rooms):
+        for name, run in measure_room(folder / f"room-{seed}", Drive(seed)):
+            runs.setdefault(name, []).append(run)
+            print(f"room {seed}: {describe(name, [run])}", flush=True)
+    return runs
+
+
+def measure_room(folder: Path, drive: Drive) -> Iterator[tuple[str, Run]]:
+    """Yield the name of each recording of a room, and what becomes of it."""
     if not (folder / "room.map").exists():
         (folder / "images").mkdir(parents=True, exist_ok=True)
         config = change_config(Config(), matcher={"max_keypoints": 1024})
-        build_map(drive.map_images(folder / "images"), folder / "room.map", config)
+        build_map(drive.map_images(folder / "images"), folder / "room.map", config, quiet=True)
     localizer = Localizer(Map.open(folder / "room.map"))
     together = dict.fromkeys(TURNS_DEG, 0)
     recordings: dict[str, dict[str, Any]] = {
@@ -142,14 +152,12 @@ def measure_drives(folder: Path) -> dict[str, dict[str, Any]]:
         "apart, one dies": {"earlier_ns": EARLIER_NS, "dead": DEAD},
         "apart, one turned by 3 deg": {"earlier_ns": EARLIER_NS, "turned": {DEAD: 3.0}},
     }
-    summaries = {}
     for name, options in recordings.items():
         bag = folder / name.replace(" ", "-").replace(",", "")
         if not bag.exists():
             drive.record(bag, **options)
-        summaries[name] = evaluate(bag, localizer)
-    summaries["front alone"] = evaluate(folder / "apart", localizer, ("front",))
-    return summaries
+        yield name, evaluate(bag, localizer)
+    yield "front alone", evaluate(folder / "synchronized", localizer, ("front",))
 
 
 def measure_latency(data: Path) -> dict[str, float]:
@@ -178,14 +186,17 @@ def measure_latency(data: Path) -> dict[str, float]:
     return {"one_ms": one, "two_ms": two, "ratio": two / one}
 
 
-def describe(name: str, summary: Mapping[str, Any]) -> str:
-    """Return a line of the table."""
-    errors = summary["translation_m"] or {"median": float("nan"), "max": float("nan")}
-    used = ", ".join(f"{camera} {said['used']}/{said['images']}" for camera, said in summary.get("cameras", {}).items())
-    line = f"| {name} | {summary['localized']} / {summary['tried']} | {summary['wrong_fixes']} | "
-    line += f"{100 * errors['median']:.2f} cm | {100 * errors['max']:.2f} cm | {used} |"
-    complaints = "; ".join(f"{camera}: {said}" for camera, said in summary.get("camera_complaints", {}).items())
-    return f"{line}\n  {complaints}" if complaints else line
+def describe(name: str, runs: Sequence[Run]) -> str:
+    """Return a line of the table, of all rooms together."""
+    frames = [frame for run in runs for frame in run.frames if frame.estimate.tried]
+    errors_m = [frame.translation_m for frame in frames if frame.localized]
+    used: Counter[str] = Counter()
+    for report in (report for frame in frames for report in frame.estimate.cameras):
+        used[report.name] += report.used
+    wrong, shares = sum(frame.is_wrong_fix for frame in frames), ", ".join(f"{n} {count}" for n, count in used.items())
+    line = f"| {name} | {len(errors_m)} / {len(frames)} | {wrong} | {100 * np.median(errors_m):.2f} cm | {shares} |"
+    said = [f"{c}: {text}" for run in runs for c, text in run.summary.get("camera_complaints", {}).items()]
+    return "\n  ".join([line, *said])
 
 
 def main() -> None:
@@ -202,9 +213,10 @@ def main() -> None:
         )
         return
     with tempfile.TemporaryDirectory() as temporary:
-        print("| recording | localized | wrong | median | largest | cameras used |\n|---|---|---|---|---|---|")
-        for name, summary in measure_drives(options.folder or Path(temporary)).items():
-            print(describe(name, summary), flush=True)
+        runs = measure_drives(options.folder or Path(temporary))
+    print("| recording | localized | wrong | median | cameras used |\n|---|---|---|---|---|")
+    for name, of_rooms in runs.items():
+        print(describe(name, of_rooms))
 
 
 if __name__ == "__main__":
