@@ -1,55 +1,22 @@
 """A recording of several cameras is localized as the node would: grouped by the same code, as one rig."""
 
-import numpy as np
 import pytest
-from bags_of_others import CAMERA, IMAGE, START_NS, TRUTH, map_from_base
+from bags_of_others import IMAGE, TRUTH
+from bags_of_rigs import MOUNTS, TOPICS, drive_two
 from ros.stand_in import StandInLocalizer
-from worlds import rigid_of
 
 from deviloc_ros.bags.bag_plan import TruthSource, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import name_cameras
-from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import parse
 from deviloc_ros.commands.flags.recordings import read_plan
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
 from deviloc_ros.evaluation.report.gallery import make_gallery
 
-PERIOD_NS, LATER_NS = 100_000_000, 40_000_000
-TOPICS = ("/front/image", "/left/image")
-# The left camera sits half a metre beside the front one, and so sees what is five brighter.
-BASE_FROM_FRONT = rigid_of([0, 0, 0], [0.1, 0.0, 0.2])
-MOUNTS = {"front": BASE_FROM_FRONT, "left": BASE_FROM_FRONT * rigid_of([0, 0, 0], [0.5, 0, 0])}
-BESIDE = {"front": 0, "left": 5}
-
-
-def drive(path, count: int = 12, dead_from: int = 99, tf: bool = True, odometry: bool = True, wrong: int = 0):
-    """A robot that moves 10 cm in 40 ms, between the images of its two cameras, and stands for 60.
-
-    dead_from: number of the first image that the left camera does not send. wrong: how much brighter it sees.
-    """
-    with BagWriter(path) as bag:
-        if tf:
-            for name, mount in MOUNTS.items():
-                bag.write_transform(START_NS, "base_link", name, mount, static=True)
-        for number in range(count):
-            start_ns = START_NS + number * PERIOD_NS
-            for name, time_ns, place in (("front", start_ns, 10 + number), ("left", start_ns + LATER_NS, 11 + number)):
-                if odometry:
-                    bag.write_transform(time_ns, "odom", "base_link", map_from_base(place - 10))
-                bag.write_pose(TRUTH, time_ns, "map", map_from_base(place))
-                bag.write_camera_info(f"/{name}/camera_info", time_ns, name, CAMERA)
-                if name == "front" or number < dead_from:
-                    brightness = place + BESIDE[name] + (wrong if name == "left" else 0)
-                    bag.write_image(f"/{name}/image", time_ns, name, np.full((48, 64), brightness, np.uint8))
-    return path
-
 
 def evaluate(bag, topics=TOPICS, **plan):
-    plan = EvaluationPlan(
-        **{"image_topic": topics[0], "beside": topics[1:], "truth": TruthSource(topic=TRUTH)} | plan
-    )
+    plan = EvaluationPlan(**{"image_topic": topics[0], "beside": topics[1:], "truth": TruthSource(topic=TRUTH)} | plan)
     localizer = StandInLocalizer()
     with Recording(bag) as recording:
         chosen, contents = read_all(recording, plan)
@@ -61,7 +28,7 @@ def evaluate(bag, topics=TOPICS, **plan):
 
 
 def test_images_of_different_times_are_one_rig_where_there_is_odometry(tmp_path):
-    run = evaluate(drive(tmp_path / "bag"))
+    run = evaluate(drive_two(tmp_path / "bag"))
     together = [f.estimate for f in run.frames if len(f.estimate.cameras) == 2]
     assert len(together) >= 11 and all(report.used for e in together for report in e.cameras)
     assert run.summary["translation_m"]["max"] < 1e-6 and run.summary["wrong_fixes"] == 0
@@ -69,23 +36,23 @@ def test_images_of_different_times_are_one_rig_where_there_is_odometry(tmp_path)
 
 
 def test_a_camera_that_dies_leaves_the_other(tmp_path):
-    run = evaluate(drive(tmp_path / "bag", dead_from=6))
+    run = evaluate(drive_two(tmp_path / "bag", dead_from=6))
     assert run.summary["cameras"]["left"]["images"] == 6 and run.summary["cameras"]["front"]["images"] == 12
     assert run.frames[-1].localized and run.summary["translation_m"]["max"] < 1e-6
 
 
 def test_without_odometry_each_camera_is_localized_by_itself(tmp_path):
-    run = evaluate(drive(tmp_path / "bag", odometry=False))
+    run = evaluate(drive_two(tmp_path / "bag", odometry=False))
     assert all(sum(report.used for report in f.estimate.cameras) <= 1 for f in run.frames)
 
 
 def test_a_camera_that_is_off_is_named(tmp_path):
-    run = evaluate(drive(tmp_path / "bag", count=30, wrong=3))
+    run = evaluate(drive_two(tmp_path / "bag", count=30, wrong=3))
     assert "0.300 m" in run.summary["camera_complaints"]["left"]
 
 
 def test_a_missing_extrinsic_is_said_and_one_that_is_given_counts(tmp_path):
-    bag = drive(tmp_path / "bag", tf=False)
+    bag = drive_two(tmp_path / "bag", tf=False)
     with pytest.raises(ValueError, match="no frame 'front'"):
         evaluate(bag)
     texts = [" ".join(map(str, (*mount.translation, *mount.rotation.quat))) for mount in MOUNTS.values()]
@@ -114,7 +81,7 @@ def test_flags_that_do_not_fit_several_cameras_are_named(flags, says):
 
 
 def test_topics_that_are_wrong_are_named(tmp_path):
-    bag = drive(tmp_path / "bag")
+    bag = drive_two(tmp_path / "bag")
     with pytest.raises(ValueError, match="one topic twice"):
         evaluate(bag, ("/front/image", "/front/image"))
     with pytest.raises(ValueError, match="/right/image is not in the recording"):
