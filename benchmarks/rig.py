@@ -128,36 +128,39 @@ def evaluate(bag: Path, localizer: Localizer, names: tuple[str, ...] = tuple(TUR
         return summarize_run(recording, contents, plan, truth, estimates, about)
 
 
-def measure_drives(folder: Path, rooms: int = ROOMS) -> dict[str, list[Run]]:
-    """Return what becomes of the recordings of each room. folder: maps and recordings are kept there."""
-    runs: dict[str, list[Run]] = {}
-    for seed in range(rooms):
-        for name, run in measure_room(folder / f"room-{seed}", Drive(seed)):
-            runs.setdefault(name, []).append(run)
-            print(f"room {seed}: {describe(name, [run])}", flush=True)
-    return runs
+RECORDINGS: dict[str, dict[str, Any]] = {
+    "synchronized": {"earlier_ns": dict.fromkeys(TURNS_DEG, 0)},
+    "apart": {"earlier_ns": EARLIER_NS},
+    "apart, one dies": {"earlier_ns": EARLIER_NS, "dead": DEAD},
+    "apart, one turned by 3 deg": {"earlier_ns": EARLIER_NS, "turned": {DEAD: 3.0}},
+}
 
 
-def measure_room(folder: Path, drive: Drive) -> Iterator[tuple[str, Run]]:
-    """Yield the name of each recording of a room, and what becomes of it."""
-    if not (folder / "room.map").exists():
+def measure_drives(folder: Path, rooms: int) -> Iterator[tuple[str, list[Run]]]:
+    """Yield the name of each recording, and what becomes of it in each room. folder: maps and recordings are kept."""
+    folders = [folder / f"room-{seed}" for seed in range(rooms)]
+    localizers = [Localizer(open_map(path, Drive(seed))) for seed, path in enumerate(folders)]
+    for name, options in RECORDINGS.items():
+        bags = [path / name.replace(" ", "-").replace(",", "") for path in folders]
+        for seed, bag in enumerate(bags):
+            if not bag.exists():
+                Drive(seed).record(bag, **options)
+        yield name, [evaluate(bag, localizer) for bag, localizer in zip(bags, localizers, strict=True)]
+    alone = [
+        evaluate(path / "synchronized", localizer, ("front",))
+        for path, localizer in zip(folders, localizers, strict=True)
+    ]
+    yield "front alone", alone
+
+
+def open_map(folder: Path, drive: Drive) -> Map:
+    """Return the map of a room, made unless it is there."""
+    path = folder / "room.map"
+    if not path.exists():
         (folder / "images").mkdir(parents=True, exist_ok=True)
         config = change_config(Config(), matcher={"max_keypoints": 1024})
-        build_map(drive.map_images(folder / "images"), folder / "room.map", config, quiet=True)
-    localizer = Localizer(Map.open(folder / "room.map"))
-    together = dict.fromkeys(TURNS_DEG, 0)
-    recordings: dict[str, dict[str, Any]] = {
-        "synchronized": {"earlier_ns": together},
-        "apart": {"earlier_ns": EARLIER_NS},
-        "apart, one dies": {"earlier_ns": EARLIER_NS, "dead": DEAD},
-        "apart, one turned by 3 deg": {"earlier_ns": EARLIER_NS, "turned": {DEAD: 3.0}},
-    }
-    for name, options in recordings.items():
-        bag = folder / name.replace(" ", "-").replace(",", "")
-        if not bag.exists():
-            drive.record(bag, **options)
-        yield name, evaluate(bag, localizer)
-    yield "front alone", evaluate(folder / "synchronized", localizer, ("front",))
+        build_map(drive.map_images(folder / "images"), path, config, quiet=True)
+    return Map.open(path)
 
 
 def measure_latency(data: Path) -> dict[str, float]:
@@ -203,6 +206,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rig", description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, help="keep map and recordings there")
+    parser.add_argument("--rooms", type=int, default=ROOMS, help="default: %(default)s")
     parser.add_argument("--data", type=Path, help="folder of the data sets; then latency is measured")
     options = parser.parse_args()
     if options.data:
@@ -212,11 +216,10 @@ def main() -> None:
             )
         )
         return
+    print("| recording | localized | wrong | median | cameras used |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
-        runs = measure_drives(options.folder or Path(temporary))
-    print("| recording | localized | wrong | median | cameras used |\n|---|---|---|---|---|")
-    for name, of_rooms in runs.items():
-        print(describe(name, of_rooms))
+        for name, runs in measure_drives(options.folder or Path(temporary), options.rooms):
+            print(describe(name, runs), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pycolmap
@@ -20,7 +21,7 @@ from deviloc_ros.geometry import (
     translation_distance_m,
 )
 from deviloc_ros.matching.threads import count_threads
-from deviloc_ros.pose.places import place_of
+from deviloc_ros.pose.places import are_one_place, place_of
 from deviloc_ros.pose.rig import CameraSighting, solve_rig
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
@@ -91,24 +92,32 @@ def localize_cameras(
 ) -> tuple[list[Result], list[bool], pycolmap.Rigid3d | None]:
     """Return what each camera says by itself, which of them agree with the pose that most share, and that pose.
 
-    Each is asked on a thread of its own, as far as there are cores: while RANSAC keeps one busy, the others match.
+    Each is asked on a thread of its own, as far as there are cores: while RANSAC keeps one busy, the others match. One
+    that does not agree is asked again near that pose, where it was not searched for there: its references were others.
     """
-    with ThreadPoolExecutor(min(len(images), count_threads()), "camera") as threads:
 
-        def ask(asked: Sequence[RigImage], near: Prior | None) -> list[Result]:
-            return list(threads.map(lambda image: localize_one(image, prior_of(image, near)), asked))
+    def ask(asked: Sequence[RigImage], near: Prior | None) -> list[Result]:
+        return list(_camera_threads().map(lambda image: localize_one(image, prior_of(image, near)), asked))
 
-        results = ask(images, prior)
-        rig_from_world, agrees = choose_pose(images, results, config)
-        if rig_from_world is None or all(agrees):
-            return results, agrees, rig_from_world
-        # The references of those that do not agree may have been wrong.
-        numbers = [number for number, yes in enumerate(agrees) if not yes]
-        for number, again in zip(numbers, ask([images[n] for n in numbers], Prior(rig_from_world)), strict=True):
-            if again.evidence.inliers > results[number].evidence.inliers:
-                results[number] = again
+    results = ask(images, prior)
+    rig_from_world, agrees = choose_pose(images, results, config)
+    if rig_from_world is None:
+        return results, agrees, rig_from_world
+    was_near = prior is not None and are_one_place(prior.cam_from_world, rig_from_world)
+    numbers = [n for n, yes in enumerate(agrees) if not yes and not (was_near and not is_ambiguous(results[n]))]
+    if not numbers:
+        return results, agrees, rig_from_world
+    for number, again in zip(numbers, ask([images[n] for n in numbers], Prior(rig_from_world)), strict=True):
+        if again.evidence.inliers > results[number].evidence.inliers:
+            results[number] = again
     rig_from_world, agrees = choose_pose(images, results, config)
     return results, agrees, rig_from_world
+
+
+@cache
+def _camera_threads() -> ThreadPoolExecutor:
+    """Return threads of their own: those that match are waited for by these."""
+    return ThreadPoolExecutor(count_threads(), "camera")
 
 
 def prior_of(image: RigImage, prior: Prior | None) -> Prior | None:
