@@ -34,6 +34,7 @@ from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.tracking.follower import Follower, Step
 from deviloc_ros.tracking.odometry import Odometry, move_straight
+from deviloc_ros.tracking.rig_images import StampedImage
 
 PROTOCOL = "kitchen-36"
 FRAME_NS = 33_333_333  # 7-Scenes was taken at 30 Hz
@@ -120,7 +121,8 @@ def drive(follower: Follower, images: list[PosedImage], late_ns: int) -> Iterato
         stamp_ns = time_ns + late_ns
         pose = pose_at(images, times_ns, stamp_ns)
         odometry = Odometry(pose) if odometry is None else move_straight(odometry, pose)
-        yield follower.follow(read_gray(image.path), image.camera, pycolmap.Rigid3d(), odometry, stamp_ns, stamp_ns)
+        stamped = StampedImage(stamp_ns, read_gray(image.path), image.camera, pycolmap.Rigid3d())
+        yield follower.follow([stamped], lambda *_, now=odometry: now, stamp_ns)
 
 
 def pose_at(images: list[PosedImage], times_ns: list[int], time_ns: int) -> pycolmap.Rigid3d:

@@ -32,6 +32,7 @@ from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
 from deviloc_ros.tracking.follower import Follower, Step
 from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.tracking.rig_images import StampedImage
 from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import Localized, ReferenceView
 
@@ -88,8 +89,8 @@ def follow_drive(world: World, localizer: Localizer) -> Drive:
         stamp_ns, odom_from_base = odometry[number]
         pixels = np.zeros((480, 640), np.uint8) if number in COVERED else frame.load()
         assert isinstance(pixels, np.ndarray)
-        read = Odometry(odom_from_base)
-        steps.append(follower.follow(pixels, world.camera, BASE_FROM_CAM, read, stamp_ns, stamp_ns))
+        image = StampedImage(stamp_ns, pixels, world.camera, BASE_FROM_CAM)
+        steps.append(follower.follow([image], lambda *_, at=odom_from_base: Odometry(at), stamp_ns))
         states.append(follower.state(stamp_ns))
     return Drive(steps, states, odometry)
 

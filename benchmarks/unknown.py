@@ -48,6 +48,7 @@ from deviloc_ros.synthetic.street import make_street
 from deviloc_ros.synthetic.trajectory import sample_views_of_a_place
 from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.tracking.rig_images import StampedImage
 from deviloc_ros.types import Lost
 from deviloc_ros.workers.base import Serial
 
@@ -339,9 +340,8 @@ def follow_wrong_fixes(
             for number, picture in enumerate(around):
                 gray, camera = show(Question(picture, row["change"], (asked.scene,), row["inside"]), pictures)
                 stamp_ns = 1_000_000_000 + number * RATE_NS
-                step = follower.follow(
-                    gray, camera, pycolmap.Rigid3d(), Odometry(pycolmap.Rigid3d()), stamp_ns, stamp_ns
-                )
+                image = StampedImage(stamp_ns, gray, camera, pycolmap.Rigid3d())
+                step = follower.follow([image], lambda *_: Odometry(pycolmap.Rigid3d()), stamp_ns)
                 published += step.fix is not None
             said.append({**row, "images": len(around), "published": published})
     return said

@@ -315,7 +315,7 @@ def change_config(config: C, **sections: dict[str, Any]) -> C:
     return replace(config, **changed)  # type: ignore[type-var]
 
 
-TRACKING = "tracking"  # `TrackingConfig`, beside those of the localizer
+TRACKING, RIG = "tracking", "rig"  # `TrackingConfig` and `RigConfig`, beside those of the localizer
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -346,7 +346,7 @@ def from_dict(config: C, values: dict[str, Any], prefix: str = "") -> C:
 
 
 def load_config(path: Path, config: C, section: str = "") -> C:
-    """Return `config` with the values of a YAML file, or of one section; that of tracking is read only by name.
+    """Return `config` with the values of a YAML file, or of one section; those beside the localizer's only by name.
 
     Raises:
         ValueError: what is wrong, naming file and parameter.
@@ -354,7 +354,7 @@ def load_config(path: Path, config: C, section: str = "") -> C:
     try:
         values = read_yaml(path) or {}
         if isinstance(values, dict):
-            rest = {key: value for key, value in values.items() if key != TRACKING}
+            rest = {key: value for key, value in values.items() if key not in (TRACKING, RIG)}
             values = (values.get(section) or {}) if section else rest
         return from_dict(config, values, section and f"{section}.")
     except ValueError as error:
@@ -407,3 +407,24 @@ class TrackingConfig(Checked):
     )
     hint_std_m: float = param(1.0, "an initial pose is taken to be no better than this", low=0.01, high=1000.0)
     hint_std_deg: float = param(20.0, "an initial pose is taken to be no better than this [deg]", low=0.1, high=180.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RigConfig(Checked):
+    """Configure which images of several cameras are localized together."""
+
+    window_s: float = param(
+        0.1,
+        "images of several cameras that are taken within this time are localized together, brought to the time of the "
+        "newest by odometry; an image waits no longer for the others",
+        low=0.0,
+        high=10.0,
+        read_only=True,
+    )
+    tolerance_s: float = param(
+        0.005,
+        "without odometry only images whose times differ by no more are localized together",
+        low=0.0,
+        high=10.0,
+        read_only=True,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ from deviloc_ros.pose.rig_consensus import localize_rig
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.pose.standstill import drop_still_matches
 from deviloc_ros.search.places import PlaceSearch
-from deviloc_ros.search.query import Mirroring, QueryImage, QueryState, Turns, turn_matches_back
+from deviloc_ros.search.query import CameraHabits, QueryImage, QueryState, turn_matches_back
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
@@ -60,8 +61,7 @@ class Localizer:
         self.matcher = matcher or create_matcher(self.config.matcher)
         self.map.check_matcher(self.config.matcher, self.matcher.weights_id, self.matcher.descriptor_size)
         self.map.describe_with(load_learned_descriptor(self.config.retrieval))
-        self.turns = Turns()
-        self.mirroring = Mirroring()
+        self.habits: defaultdict[str, CameraHabits] = defaultdict(CameraHabits)  # by a rig's camera; of one alone: ""
         self.inference = create_online_inference(reference_map.config.lift, self.config.lift)
 
     def localize(
@@ -71,6 +71,7 @@ class Localizer:
         prior: Prior | None = None,
         candidates: Sequence[str] | None = None,
         mask: Mask | None = None,
+        name: str = "",
     ) -> Result:
         """Return the pose of the camera in the map, or why there is none.
 
@@ -80,6 +81,7 @@ class Localizer:
             prior: where the camera probably is; None searches the whole map, and then again near what was found.
             candidates: names of the views to match with, best first, where retrieval was done before.
             mask: which of its pixels are used; None: the localizer's.
+            name: of the camera, where there are several: each may be mounted another way round.
         """
         watch = Stopwatch()
 
@@ -90,21 +92,20 @@ class Localizer:
         except ImageError as error:
             return Lost(Status.BAD_IMAGE, str(error))
 
-        asked = QueryImage(gray, used, camera, prior, candidates)
-        results = []
-        for quarter_turns in self.turns.to_try(self.config.retrieval.try_turned):
+        asked, habits, results = QueryImage(gray, used, camera, prior, candidates), self.habits[name], []
+        for quarter_turns in habits.turns.to_try(self.config.retrieval.try_turned):
             # The way round that cameras mounted like this one were seen to take it; a pose, or several places, ends it
             result = self.localize_turned(asked, quarter_turns, watch)
             if isinstance(result, Localized):
-                if self.fits_mirrored(result, asked, quarter_turns, watch):
+                if self.fits_mirrored(result, asked, quarter_turns, watch, habits):
                     detail = "its mirror image fits better: is the image mirrored?"
                     return Lost(Status.NO_CONSENSUS, detail, result.evidence)
-                self.turns.note_success(quarter_turns)
+                habits.turns.note_success(quarter_turns)
                 return result
             if result.reason is Status.AMBIGUOUS:
                 return result
             results.append(result)
-        self.turns.note_failure()
+        habits.turns.note_failure()
         return results[0]
 
     def localize_turned(self, asked: QueryImage, quarter_turns: int, watch: Stopwatch) -> Result:
@@ -124,18 +125,20 @@ class Localizer:
         places = PlaceSearch(self.map, self.config, self.localize_views, self.solve_views)
         return places.search(query, asked.prior, paint_hidden(turned, used))
 
-    def fits_mirrored(self, result: Localized, asked: QueryImage, quarter_turns: int, watch: Stopwatch) -> bool:
+    def fits_mirrored(
+        self, result: Localized, asked: QueryImage, quarter_turns: int, watch: Stopwatch, habits: CameraHabits
+    ) -> bool:
         """Return whether a pose rests on a part of the matches, and the image fits better mirrored.
 
         What is alike on its left and right looks the same in a mirrored image, as if seen from elsewhere.
         """
-        for turns in self.mirroring.turns_to_try(result.evidence.inlier_ratio, quarter_turns, self.turns.usual):
+        for turns in habits.mirroring.turns_to_try(result.evidence.inlier_ratio, quarter_turns, habits.turns.usual):
             with watch.stage("mirror"):
                 other = self.localize_turned(asked.mirror(), turns, Stopwatch())
             if other.evidence.inliers > result.evidence.inliers:
-                self.mirroring.note(mirrored=True)
+                habits.mirroring.note(mirrored=True)
                 return True
-        self.mirroring.note(mirrored=False)
+        habits.mirroring.note(mirrored=False)
         return False
 
     def localize_views(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
@@ -212,7 +215,7 @@ class Localizer:
         """
 
         def localize_one(image: RigImage, prior: Prior | None) -> Result:
-            return self.localize(image.pixels, image.camera, prior, mask=image.mask)
+            return self.localize(image.pixels, image.camera, prior, mask=image.mask, name=image.name)
 
         return localize_rig(images, prior, localize_one, self.config.pose)
 

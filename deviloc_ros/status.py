@@ -45,6 +45,7 @@ class Status(enum.Enum):
     NO_CAMERA_INFO = "no camera_info for the image's frame"
     BAD_CAMERA_INFO = "camera_info unusable"
     NO_EXTRINSIC = "the camera's place on the robot is unknown"
+    NO_ODOMETRY = "no odometry brings the image to the time of the rig's"
     MAP_CHANGED = "another map was loaded meanwhile"
     INTERNAL_ERROR = "internal error, see the log"
 
@@ -90,6 +91,7 @@ NOT_TRIED = frozenset(
         Status.NO_CAMERA_INFO,
         Status.BAD_CAMERA_INFO,
         Status.NO_EXTRINSIC,
+        Status.NO_ODOMETRY,
         Status.MAP_CHANGED,
         Status.INTERNAL_ERROR,
         Status.NOT_RECEIVED,

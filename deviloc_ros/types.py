@@ -261,30 +261,21 @@ class IntrinsicsFit:
         return covariance @ self.vector, covariance
 
 
-@dataclass(frozen=True, slots=True)
-class CameraReport:
-    """Hold what one camera of a rig says.
-
-    status: what it says by itself. used: whether it agrees with the rig's pose and takes part in it. inliers: of its
-    correspondences, those that this pose explains. detail: by how much it is off, or why it has no pose.
-    """
-
-    name: str
-    status: Status
-    used: bool
-    inliers: int
-    detail: str = ""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class RigImage:
-    """Hold the image of one camera of a rig: pixels (H, W) gray or (H, W, 3) BGR, uint8, and where the camera sits."""
+    """Hold the image of one camera of a rig: pixels (H, W) gray or (H, W, 3) BGR, uint8, and where the camera sits.
+
+    std_m, std_rad: of where it sits, in each axis, beside the error of its calibration: it is what odometry says of an
+    image that was taken at another time.
+    """
 
     name: str
     pixels: NDArray
     camera: Camera
     rig_from_cam: pycolmap.Rigid3d
     mask: Mask | None = None
+    std_m: float = 0.0
+    std_rad: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -339,6 +330,26 @@ class Evidence:
     def inlier_ratio(self) -> float:
         """Return the share of correspondences that agree with the pose; 0 if there are none."""
         return self.inliers / max(len(self.inlier_mask), 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraReport:
+    """Hold what one camera of a rig says.
+
+    status: what it says by itself. used: whether it agrees with the rig's pose and takes part in it. inliers: of its
+    correspondences, those that this pose explains. detail: by how much it is off, or why it has no pose.
+    rig_from_world: the rig's pose by this camera alone, None where it has none. evidence: what that rests on. stamp_ns:
+    of its image, 0 where nobody said.
+    """
+
+    name: str
+    status: Status
+    used: bool
+    inliers: int
+    detail: str = ""
+    rig_from_world: pycolmap.Rigid3d | None = None
+    evidence: Evidence | None = None
+    stamp_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

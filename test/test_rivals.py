@@ -13,6 +13,7 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Follower
+from deviloc_ros.tracking.rig_images import StampedImage
 from deviloc_ros.types import Localized, Lost, Prior
 
 APART_M = 10.0
@@ -89,7 +90,8 @@ def test_a_robot_told_that_it_is_in_the_copy_stays_there_through_blank_images(lo
     steps = []
     for number, shown in enumerate([0, None, None, 0, None, 0, 0]):
         pixels, stamp_ns = blank if shown is None else room.queries[shown], (number + 1) * PERIOD_NS
-        steps.append(follower.follow(pixels, room.camera, IDENTITY, None, stamp_ns, stamp_ns))
+        image = StampedImage(stamp_ns, pixels, room.camera, IDENTITY)
+        steps.append(follower.follow([image], lambda *_: None, stamp_ns))
     fixes = [step.fix for step in steps if step.fix is not None]
     assert len(fixes) == (4 if hint else 0)
     assert all(np.linalg.norm(fix.map_from_base.translation - truths[0].translation) < 0.05 for fix in fixes)

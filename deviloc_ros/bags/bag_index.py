@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 class Rig:
     """Describe how the robot is named and built.
 
-    camera_frame, base_from_cam, camera: where given they replace what the recording says. camera_info_frame: take the
+    camera_frame, base_from_cam, camera: where given they replace what the recording says, of the only camera.
+    mounts: base_from_cam of several, by their topics of images. camera_info_frame: take the
     calibration of this frame for images of any. rectified: whether the images are; None: as `rectified.judge_topic`
     finds. odometry_topic: nav_msgs/Odometry, for recordings without its transform.
     """
@@ -38,6 +39,7 @@ class Rig:
     rectified: bool | None = None
     two_d: bool = False
     odometry_topic: str = ""
+    mounts: dict[str, pycolmap.Rigid3d] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -51,22 +53,28 @@ class OdometryPoses:
 
 @dataclass(slots=True, eq=False)
 class Contents:
-    """Hold all of a recording but its images; small enough to be kept."""
+    """Hold all of a recording but its images; small enough to be kept.
+
+    cameras: calibrations of the first camera. beside: of the others of a rig, by their topics of images.
+    """
 
     rig: Rig
     cameras: CameraBook
+    beside: dict[str, CameraBook] = field(default_factory=dict)
     transforms: TransformTree = field(default_factory=TransformTree)
     truth: list[Any] = field(default_factory=list)  # messages of the topic of ground truth
     odometry: OdometryPoses = field(default_factory=OdometryPoses)
 
-    def camera(self, frame: str, received_ns: int) -> Camera:
-        """Return the calibration of an image. Raises NotTried."""
-        return self.rig.camera or self.cameras.camera(self.rig.camera_info_frame or frame, received_ns)
+    def camera(self, frame: str, received_ns: int, topic: str = "") -> Camera:
+        """Return the calibration of an image; of several cameras that of its topic. Raises NotTried."""
+        book = self.beside.get(topic, self.cameras)
+        return self.rig.camera or book.camera(self.rig.camera_info_frame or frame, received_ns)
 
-    def base_from_cam(self, frame: str, time_ns: int) -> pycolmap.Rigid3d:
-        """Return where the camera sits on the robot. Raises NotTried."""
-        if self.rig.base_from_cam is not None:
-            return self.rig.base_from_cam
+    def base_from_cam(self, frame: str, time_ns: int, topic: str = "") -> pycolmap.Rigid3d:
+        """Return where the camera sits on the robot; of several cameras that of a topic. Raises NotTried."""
+        given = self.rig.mounts.get(topic, self.rig.base_from_cam)
+        if given is not None:
+            return given
         try:
             return self.transforms.lookup(self.rig.base_frame, self.rig.camera_frame or frame.lstrip("/"), time_ns)
         except TransformError as error:
@@ -108,8 +116,9 @@ def read_contents(recording: Recording, topics: Topics, rig: Rig, truth_topic: s
             the robot's and nothing says where one is in the other.
     """
     contents = Contents(rig, CameraBook(bool(rig.rectified), history=True))
+    contents.beside = {each.image: CameraBook(bool(rig.rectified), history=True) for each in topics.beside}
     optional = [topic for topic in (TF, TF_STATIC) if topic in recording.topics]
-    asked = [topic for topic in (topics.camera_info, truth_topic, rig.odometry_topic) if topic]
+    asked = [topic for topic in (*topics.camera_infos, truth_topic, rig.odometry_topic) if topic]
     for recorded in recording.messages((*optional, *dict.fromkeys(asked))):
         store_message(contents, recorded, topics, truth_topic)
     if contents.odometry.unusable:
@@ -144,6 +153,9 @@ def store_message(contents: Contents, recorded: RecordedMessage, topics: Topics,
         contents.transforms.add(message, static=recorded.topic == TF_STATIC)
     if recorded.topic == topics.camera_info:
         contents.cameras.note(message, recorded.time_ns)
+    for each in topics.beside:
+        if recorded.topic == each.camera_info:
+            contents.beside[each.image].note(message, recorded.time_ns)
     if recorded.topic == truth_topic:
         contents.truth.append(message)
     if recorded.topic == contents.rig.odometry_topic:

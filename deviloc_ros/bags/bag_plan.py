@@ -8,7 +8,7 @@ from pathlib import Path
 from deviloc_ros.bags.bag_index import Contents, Rig, read_contents
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import says_rectified
-from deviloc_ros.bags.topics import Topics, choose_topics
+from deviloc_ros.bags.topics import Topics, choose_rig_topics, choose_topics
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.bags.truth import (
     Truth,
@@ -41,12 +41,17 @@ class TruthSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadingPlan:
-    """Say which topics are read; those that are empty are chosen where there is only one."""
+    """Say which topics are read; those that are empty are chosen where there is only one.
+
+    beside: the topics of images of the other cameras of a rig. beside_infos: their calibrations, or none of them.
+    """
 
     image_topic: str = ""
     camera_info_topic: str = ""
     rig: Rig = field(default_factory=Rig)
     truth: TruthSource = field(default_factory=TruthSource)
+    beside: tuple[str, ...] = ()
+    beside_infos: tuple[str, ...] = ()
 
 
 def read_all(recording: Recording, reading: ReadingPlan) -> tuple[Topics, Contents]:
@@ -55,10 +60,16 @@ def read_all(recording: Recording, reading: ReadingPlan) -> tuple[Topics, Conten
     Raises:
         ValueError: something that is asked for is missing.
     """
-    topics = choose_topics(recording, reading.image_topic, reading.camera_info_topic, reading.rig.camera is not None)
+    image, info = reading.image_topic, reading.camera_info_topic
+    if reading.beside:
+        topics = choose_rig_topics(recording, (image, *reading.beside), (info, *reading.beside_infos) if info else ())
+    else:
+        topics = choose_topics(recording, image, info, reading.rig.camera is not None)
     contents = read_contents(recording, topics, reading.rig, reading.truth.topic)
     if reading.rig.rectified is None:
         contents.cameras.rectified = says_rectified(topics.image)
+        for each in topics.beside:
+            contents.beside[each.image].rectified = says_rectified(each.image)
     return topics, contents
 
 

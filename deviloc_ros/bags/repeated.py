@@ -15,7 +15,7 @@ class RepeatCounter:
 
     count: int = 0
     laps: int = 0
-    _seen: dict[int, None] = field(default_factory=dict)
+    _seen: dict[tuple[str, int], None] = field(default_factory=dict)  # topic and stamp
 
     def first_only(self, images: Iterable[RecordedMessage]) -> Iterator[RecordedMessage]:
         """Yield each image whose stamp is new; those without a stamp all, for they say nothing of each other."""
@@ -25,12 +25,13 @@ class RepeatCounter:
             except ValueError:  # damaged: whoever tries it says so
                 yield image
                 continue
-            if time_ns == 0 or time_ns not in self._seen:
-                self._seen[time_ns] = None
+            key = image.topic, time_ns
+            if time_ns == 0 or key not in self._seen:
+                self._seen[key] = None
                 yield image
                 continue
             self.count += 1
-            self.laps += len(self._seen) > 1 and time_ns == next(iter(self._seen))
+            self.laps += len(self._seen) > 1 and key == next(iter(self._seen))
 
     def __str__(self) -> str:
         words = f"{self.count} images have the stamp of an earlier one and were left out"

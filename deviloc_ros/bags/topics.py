@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from deviloc_ros.bags.reader import Recording
 
@@ -14,11 +16,61 @@ INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 class Topics:
     """Name the topics in use. image: Image or CompressedImage.
 
-    Camera_info: empty where the camera was given otherwise.
+    camera_info: empty where the camera was given otherwise. beside: those of the other cameras of a rig. camera: its
+    name, empty where it is the only one.
     """
 
     image: str
     camera_info: str
+    beside: tuple[Topics, ...] = ()
+    camera: str = ""
+
+    @property
+    def cameras(self) -> tuple[Topics, ...]:
+        """Return those of each camera."""
+        return (self, *self.beside)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Return the topics of images of all cameras."""
+        return tuple(each.image for each in self.cameras)
+
+    @property
+    def camera_infos(self) -> tuple[str, ...]:
+        """Return the topics of calibrations of all cameras, each once."""
+        return tuple(dict.fromkeys(each.camera_info for each in self.cameras if each.camera_info))
+
+    def camera_of(self, topic: str) -> str:
+        """Return the name of the camera whose images are on a topic."""
+        return next(each.camera for each in self.cameras if each.image == topic)
+
+
+def choose_rig_topics(recording: Recording, images: Sequence[str], camera_infos: Sequence[str]) -> Topics:
+    """Return the topics of several cameras, named in order; camera_infos of none or of all of them are given.
+
+    Raises:
+        ValueError: as `choose_topics` does, or one topic was named twice, or too few calibrations.
+    """
+    if len(set(images)) < len(images):
+        raise ValueError(f"--image-topic names one topic twice: {', '.join(images)}")
+    if camera_infos and len(camera_infos) != len(images):
+        raise ValueError(f"{len(images)} of --image-topic need as many of --camera-info-topic, or none")
+    chosen = [
+        choose_topics(recording, image, info, camera_given=False)
+        for image, info in zip(images, camera_infos or [""] * len(images), strict=True)
+    ]
+    named = [replace(topics, camera=name) for topics, name in zip(chosen, name_cameras(images), strict=True)]
+    return replace(named[0], beside=tuple(named[1:]))
+
+
+def name_cameras(images: Sequence[str]) -> list[str]:
+    """Return a name for the camera of each topic: the parts in which the topics differ, else numbers."""
+    paths = [image.removesuffix("/compressed").strip("/").split("/") for image in images]
+    common = set.intersection(*map(set, paths))
+    names = [re.sub(r"\W+", "_", "_".join(part for part in path if part not in common)) for path in paths]
+    if len(set(names)) < len(names) or not all(re.fullmatch(r"[A-Za-z]\w*", name) for name in names):
+        return [f"camera_{number}" for number in range(len(images))]
+    return names
 
 
 def choose_topics(recording: Recording, image: str, camera_info: str, camera_given: bool) -> Topics:

@@ -12,8 +12,16 @@ from deviloc_ros.commands.flags.common import parse_above_zero
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--map", type=Path, metavar="MAP", help="folder of the map")
-    parser.add_argument("--image-topic", default="image", metavar="TOPIC")
-    parser.add_argument("--camera-info-topic", default="camera_info", metavar="TOPIC")
+    parser.add_argument(
+        "--image-topic", action="append", default=[], metavar="TOPIC", help="default: image; several: those of a rig"
+    )
+    parser.add_argument(
+        "--camera-info-topic",
+        action="append",
+        default=[],
+        metavar="TOPIC",
+        help="default: camera_info; of a rig one for each --image-topic, or those beside them",
+    )
     parser.add_argument("--map-frame", default="map", metavar="FRAME")
     parser.add_argument("--odom-frame", default="odom", metavar="FRAME", help="empty: there is no odometry")
     parser.add_argument("--base-frame", default="base_link", metavar="FRAME")
@@ -34,6 +42,16 @@ def run(options: argparse.Namespace) -> int:
     return 1 if Level.FAIL in levels else 0
 
 
+def pair_topics(images: list[str], infos: list[str]) -> tuple[tuple[str, str], ...]:
+    """Return the topics of images and calibrations of each camera. Raises ValueError: too few or too many of them."""
+    if len(images) > 1:
+        infos = infos or [f"{image.rpartition('/')[0]}/camera_info" for image in images]
+    infos = infos or ["camera_info"]
+    if len(infos) != len(images):
+        raise ValueError(f"--camera-info-topic is given {len(infos)} times for {len(images)} of --image-topic")
+    return tuple(zip(images, infos, strict=True))
+
+
 def find_all(options: argparse.Namespace) -> Iterator:
     """Yield all findings in the order in which one would mend them."""
     from deviloc_ros.doctor.checks import examine_machine, examine_map, make_failure
@@ -46,8 +64,7 @@ def find_all(options: argparse.Namespace) -> Iterator:
         yield make_failure(f"ROS cannot be imported: {error}", "source the setup file of ROS 2, or run `make setup`")
     else:
         asked = Questions(
-            options.image_topic,
-            options.camera_info_topic,
+            pair_topics(options.image_topic or ["image"], options.camera_info_topic),
             options.map_frame,
             options.odom_frame,
             options.base_frame,

@@ -18,7 +18,7 @@ from deviloc_ros.commands.flags.common import (
     take_tracking,
 )
 from deviloc_ros.commands.flags.masks import add_mask, find_masks
-from deviloc_ros.commands.flags.recordings import add_real_time, add_rig, add_sampling, add_truth, read_plan
+from deviloc_ros.commands.flags.recordings import add_real_time, add_rig, add_sampling, add_topics, add_truth, read_plan
 
 if TYPE_CHECKING:
     from deviloc_ros.config import Config, TrackingConfig
@@ -39,8 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="DIR", help="default: %(default)s")
     add_ray(parser)
     add_mask(parser)
-    parser.add_argument("--image-topic", default="", metavar="TOPIC", help="default: the only one of images")
-    parser.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="default: that beside the images")
+    add_topics(parser)
     add_truth(parser.add_argument_group("ground truth"))
     add_rig(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
@@ -179,7 +178,7 @@ def run_in_real_time(
     from deviloc_ros.ros.tools.realtime_node import provide_node
 
     with provide_node(options, topics, changes):
-        estimates, transport = run_real_time(recording, topics, plan.rig, options.rate)
+        estimates, transport = run_real_time(recording, topics, plan.rig, options.rate, plan.grouping)
     pace = f"rate {options.rate:g}" if options.rate > 0 else "waiting for each image"
     return estimates, {"mode": f"real time over DDS, {pace}", "sampling": "every image was sent", **transport}
 

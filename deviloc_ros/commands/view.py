@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deviloc_ros.commands.flags.common import add_config, parse_zero_or_more, read_config_for_map, take_tracking
-from deviloc_ros.commands.flags.recordings import add_rig, add_sampling, add_truth, read_plan
+from deviloc_ros.commands.flags.recordings import add_rig, add_sampling, add_topics, add_truth, read_plan
 
 Send = Callable[[dict[str, Any]], None]
 AXIS_SHARE = 0.08  # length of the robot's axes, of the radius of what is drawn
@@ -28,8 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate", type=parse_zero_or_more, default=0.0, help="speed of the recording; 0: as fast as it goes"
     )
-    parser.add_argument("--image-topic", default="", metavar="TOPIC", help="default: the only one of images")
-    parser.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="default: that beside the images")
+    add_topics(parser)
     add_truth(parser.add_argument_group("ground truth (not shown)"))
     add_rig(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
@@ -95,9 +94,10 @@ def follow_recording(options: argparse.Namespace, axis_m: float, send: Send) -> 
     with Recording(options.bag) as recording:
         topics, contents = read_all(recording, plan)
         start_s, first_ns = time.monotonic(), None
-        for image, pixels, step, state in follow_images(recording, topics, contents, plan, localizer, tracking):
-            first_ns = image.time_ns if first_ns is None else first_ns
+        for images, pixels, step, state in follow_images(recording, topics, contents, plan, localizer, tracking):
+            time_ns = images[-1].received_ns
+            first_ns = time_ns if first_ns is None else first_ns
             if options.rate > 0:
-                due_s = start_s + (image.time_ns - first_ns) * 1e-9 / options.rate
+                due_s = start_s + (time_ns - first_ns) * 1e-9 / options.rate
                 time.sleep(max(0.0, due_s - time.monotonic()))
             send(event_from_step(step, state, pixels, reference_map, axis_m))

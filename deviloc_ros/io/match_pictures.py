@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -31,6 +31,30 @@ def draw_best_match(pixels: NDArray, evidence: Evidence, read_view: Callable[[st
         return pixels
     best = best_reference(evidence)
     return draw_matches(pixels, read_view(evidence.references[best]), evidence, best)
+
+
+def draw_best_matches(
+    pixels: Mapping[str, NDArray], evidence: Evidence, read_view: Callable[[str], ReferenceView]
+) -> NDArray:
+    """Draw the image of each camera, by its name, beside its best reference, one below the other.
+
+    evidence: of the rig, if there are several.
+    """
+    own = {report.name: report.evidence for report in evidence.cameras if report.evidence}
+    return stack_pictures(
+        [
+            draw_best_match(picture, own.get(name, Evidence()) if evidence.cameras else evidence, read_view)
+            for name, picture in pixels.items()
+        ]
+    )
+
+
+def stack_pictures(pictures: Sequence[NDArray]) -> NDArray:
+    """Return pictures, gray or BGR, one below the other, the narrower ones beside nothing."""
+    width = max(picture.shape[1] for picture in pictures)
+    colored = [cv2.cvtColor(p, cv2.COLOR_GRAY2BGR) if p.ndim == 2 else p for p in pictures]
+    wide = [cv2.copyMakeBorder(p, 0, 0, 0, width - p.shape[1], cv2.BORDER_CONSTANT, value=CANVAS_BGR) for p in colored]
+    return np.concatenate(wide)
 
 
 def draw_depths(pixels: NDArray, localized: Localized) -> NDArray:

@@ -15,6 +15,7 @@ writes maps, `edit.py` changes them.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -60,6 +61,7 @@ class Map:
         self.centres, self.axes = centres_and_axes([record.cam_from_world for record in self.records])
         self._views: OrderedDict[int, ReferenceView] = OrderedDict()
         self._view_bytes: dict[int, int] = {}
+        self._views_lock = threading.Lock()  # the cameras of a rig are localized at the same time
         # By a weak reference: a map that holds a method of its own is freed by the garbage collector alone.
         itself = weakref.proxy(self)
         self._seen = lru_cache(SEEN_IN_MEMORY)(lambda number: itself._sample_points_seen(number))
@@ -127,6 +129,10 @@ class Map:
         Raises:
             MapError: a file of it is missing or damaged.
         """
+        with self._views_lock:
+            return self._read_view(number)
+
+    def _read_view(self, number: int) -> ReferenceView:
         if number in self._views:
             self._views.move_to_end(number)
             return self._views[number]

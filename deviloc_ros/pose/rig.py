@@ -25,7 +25,7 @@ from deviloc_ros.pose.refinement import (
 )
 from deviloc_ros.pose.solve import find_inliers, ransac_options, with_bounds_of
 from deviloc_ros.status import Status
-from deviloc_ros.types import Correspondences, Evidence, Lost, Result
+from deviloc_ros.types import Correspondences, Evidence, Localized, Lost, Result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,10 +51,13 @@ class CameraSighting:
         return with_bounds_of(self.camera, self.correspondences, config) if len(self.correspondences) else config
 
 
-def solve_rig(sightings: Sequence[CameraSighting], config: PoseConfig) -> Result:
+def solve_rig(sightings: Sequence[CameraSighting], config: PoseConfig, start: pycolmap.Rigid3d | None = None) -> Result:
     """Solve the pose of a rig, or say why it is not to be believed; one camera is the case of one.
 
     Focal lengths stay as they are said to be.
+
+    Args:
+        start: rig_from_world as one of the cameras found it; it is refined, and if that fails RANSAC is asked.
 
     Returns:
         Localized, whose cam_from_world is rig_from_world and whose covariance is that of world_from_rig, or Lost.
@@ -63,6 +66,10 @@ def solve_rig(sightings: Sequence[CameraSighting], config: PoseConfig) -> Result
     if len(everything) < config.min_inliers:
         detail = f"{len(everything)} of at least {config.min_inliers}, of {len(sightings)} cameras"
         return Lost(Status.FEW_CORRESPONDENCES, detail, Evidence(everything))
+    if start is not None:
+        refined = judge_rig(sightings, refine_rig(sightings, start, config), config)
+        if isinstance(refined, Localized):
+            return refined
     widest_px = max(seen.bounded(config).max_reprojection_error_px for seen in sightings)
     estimate = pycolmap.estimate_generalized_absolute_pose(
         everything.keypoints,

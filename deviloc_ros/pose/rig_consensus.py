@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pycolmap
+from numpy.typing import NDArray
 
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import (
@@ -17,9 +20,12 @@ from deviloc_ros.geometry import (
     squared_error_in_stds,
     translation_distance_m,
 )
+from deviloc_ros.matching.threads import count_threads
+from deviloc_ros.pose.places import are_one_place, place_of
 from deviloc_ros.pose.rig import CameraSighting, solve_rig
 from deviloc_ros.status import Status
-from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Prior, Result, RigImage
+from deviloc_ros.stopwatch import Stopwatch
+from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Place, Prior, Result, RigImage
 
 LocalizeOne = Callable[[RigImage, Prior | None], Result]
 MAX_MAHALANOBIS = 5.0  # as the tracker has it
@@ -35,32 +41,83 @@ def localize_rig(
     but see what the others' pose explains. A camera that says something else is left out, if most do not say so; where
     as many say one thing as another there is no pose. `evidence.cameras` has what became of each.
     """
-    results = [localize_one(image, prior_of(image, prior)) for image in images]
-    rig_from_world, agrees = choose_pose(images, results, config)
-    if rig_from_world is not None and not all(agrees):  # their references may have been wrong
-        near = Prior(rig_from_world)
-        for number, image in enumerate(images):
-            if not agrees[number]:
-                again = localize_one(image, prior_of(image, near))
-                results[number] = (
-                    again if again.evidence.inliers > results[number].evidence.inliers else results[number]
-                )
-        rig_from_world, agrees = choose_pose(images, results, config)
+    watch = Stopwatch()
+    with watch.stage("cameras"):
+        results, agrees, rig_from_world = localize_cameras(images, prior, localize_one, config)
     if rig_from_world is None and any(isinstance(result, Localized) for result in results):
         reports = report_cameras(images, results, None, agrees, config)
         said = "; ".join(f"{report.name}: {report.detail}" for report in reports if report.detail)
-        evidence = replace(collect_evidence(results), cameras=reports)
+        whole = collect_evidence(images, results)
+        evidence = replace(whole, cameras=reports, places=(), stages_ms=watch.stages_ms)
         return Lost(Status.NO_CONSENSUS, f"the cameras contradict each other: {said}", evidence)
-    if rig_from_world is None and (ambiguous := [r for r in results if is_ambiguous(r)]):
+    if rig_from_world is None and (ambiguous := list(filter(is_ambiguous, results))):
         reports = report_cameras(images, results, None, agrees, config)
-        return Lost(Status.AMBIGUOUS, str(ambiguous[0]), replace(collect_evidence(results), cameras=reports))
-    used = [n for n, seen in enumerate(sightings_of(images, results)) if len(seen.correspondences) and agrees[n]]
-    joint = solve_rig([sightings_of(images, results)[n] for n in used], config)
+        evidence = replace(collect_evidence(images, results), cameras=reports, stages_ms=watch.stages_ms)
+        return Lost(Status.AMBIGUOUS, str(ambiguous[0]), evidence)
+    with watch.stage("rig"):
+        sightings = sightings_of(images, results)
+        used = [n for n, seen in enumerate(sightings) if len(seen.correspondences) and agrees[n]]
+        joint = solve_rig([sightings[n] for n in used], config, rig_from_world)
     pose = joint.cam_from_world if isinstance(joint, Localized) else None
     reports = report_cameras(images, results, pose, agrees, config)
-    whole = collect_evidence(results)
-    evidence = replace(joint.evidence, references=whole.references, stages_ms=whole.stages_ms, cameras=reports)
-    return replace(joint, evidence=evidence)
+    if isinstance(joint, Localized):
+        joint = replace(joint, covariance=joint.covariance + covariance_of_mounts(images, reports))
+    whole = collect_evidence(images, results)
+    evidence = replace(
+        joint.evidence,
+        references=whole.references,
+        stages_ms=watch.stages_ms,
+        in_sight=whole.in_sight,
+        everywhere=whole.everywhere,
+        cameras=reports,
+    )
+    place = place_of(replace(joint, evidence=replace(evidence, references=())), config)
+    return replace(joint, evidence=replace(evidence, places=(place,) if place else ()))
+
+
+def covariance_of_mounts(images: Sequence[RigImage], reports: Sequence[CameraReport]) -> NDArray:
+    """Return (6, 6): what a rig's pose is uncertain by because of where its images were taken from.
+
+    Each image draws the pose after it by its share of the inliers.
+    """
+    inliers = np.array([report.inliers * report.used for report in reports], float)
+    shares = inliers / max(inliers.sum(), 1.0)
+    stds = np.array([[image.std_m, image.std_rad] for image in images])
+    std_m, std_rad = np.sqrt(((shares[:, None] * stds) ** 2).sum(0))
+    return isotropic_covariance(float(std_m), float(std_rad))
+
+
+def localize_cameras(
+    images: Sequence[RigImage], prior: Prior | None, localize_one: LocalizeOne, config: PoseConfig
+) -> tuple[list[Result], list[bool], pycolmap.Rigid3d | None]:
+    """Return what each camera says by itself, which of them agree with the pose that most share, and that pose.
+
+    Each is asked on a thread of its own, as far as there are cores: while RANSAC keeps one busy, the others match. One
+    that does not agree is asked again near that pose, where it was not searched for there: its references were others.
+    """
+
+    def ask(asked: Sequence[RigImage], near: Prior | None) -> list[Result]:
+        return list(_camera_threads().map(lambda image: localize_one(image, prior_of(image, near)), asked))
+
+    results = ask(images, prior)
+    rig_from_world, agrees = choose_pose(images, results, config)
+    if rig_from_world is None:
+        return results, agrees, rig_from_world
+    was_near = prior is not None and are_one_place(prior.cam_from_world, rig_from_world)
+    numbers = [n for n, yes in enumerate(agrees) if not yes and not (was_near and not is_ambiguous(results[n]))]
+    if not numbers:
+        return results, agrees, rig_from_world
+    for number, again in zip(numbers, ask([images[n] for n in numbers], Prior(rig_from_world)), strict=True):
+        if again.evidence.inliers > results[number].evidence.inliers:
+            results[number] = again
+    rig_from_world, agrees = choose_pose(images, results, config)
+    return results, agrees, rig_from_world
+
+
+@cache
+def _camera_threads() -> ThreadPoolExecutor:
+    """Return threads of their own: those that match are waited for by these."""
+    return ThreadPoolExecutor(count_threads(), "camera")
 
 
 def prior_of(image: RigImage, prior: Prior | None) -> Prior | None:
@@ -114,6 +171,7 @@ def opinion_of(image: RigImage, result: Result) -> Localized | None:
     if not isinstance(result, Localized):
         return None
     covariance = move_covariance(result.cam_from_world.inverse(), result.covariance, image.rig_from_cam.inverse())
+    covariance = covariance + isotropic_covariance(image.std_m, image.std_rad)
     return Localized(image.rig_from_cam * result.cam_from_world, covariance, result.evidence)
 
 
@@ -152,10 +210,13 @@ def report_cameras(
         inliers = 0 if rig_from_world is None else int(seen.inliers(rig_from_world, config).sum())
         used = yes and rig_from_world is not None
         if isinstance(result, Lost):
-            reports.append(CameraReport(image.name, result.reason, used, inliers, str(result)))
+            reports.append(
+                CameraReport(image.name, result.reason, used, inliers, str(result), evidence=result.evidence)
+            )
             continue
         own = image.rig_from_cam * result.cam_from_world
-        reports.append(CameraReport(image.name, Status.ACCEPTED, used, inliers, compare(own, rig_from_world, used)))
+        words = compare(own, rig_from_world, used)
+        reports.append(CameraReport(image.name, Status.ACCEPTED, used, inliers, words, own, result.evidence))
     return tuple(reports)
 
 
@@ -169,11 +230,23 @@ def compare(own: pycolmap.Rigid3d, rig_from_world: pycolmap.Rigid3d | None, used
     return words if used else f"{words}: is its extrinsic right, and is the image of the same time?"
 
 
-def collect_evidence(results: Sequence[Result]) -> Evidence:
-    """Return the references and times of all cameras together."""
+def collect_evidence(images: Sequence[RigImage], results: Sequence[Result]) -> Evidence:
+    """Return the references of all cameras together, and what they say of places.
+
+    The places are those of the camera that knows best: the one of which fewest are left.
+    """
     references = tuple(dict.fromkeys(name for result in results for name in result.evidence.references))
-    stages_ms: dict[str, float] = {}
-    for result in results:
-        for stage, ms in result.evidence.stages_ms.items():
-            stages_ms[stage] = stages_ms.get(stage, 0.0) + ms
-    return Evidence(references=references, stages_ms=stages_ms)
+    ambiguous = [(image, r.evidence.places) for image, r in zip(images, results, strict=True) if is_ambiguous(r)]
+    image, places = min(ambiguous, key=lambda pair: len(pair[1]), default=(images[0], ()))
+    return Evidence(
+        references=references,
+        places=tuple(move_place(place, image) for place in places),
+        in_sight=any(result.evidence.in_sight for result in results),
+        everywhere=any(result.evidence.everywhere for result in results),
+    )
+
+
+def move_place(place: Place, image: RigImage) -> Place:
+    """Return a place of a camera as one of its rig."""
+    covariance = move_covariance(place.cam_from_world.inverse(), place.covariance, image.rig_from_cam.inverse())
+    return replace(place, cam_from_world=image.rig_from_cam * place.cam_from_world, covariance=covariance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +17,7 @@ from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
 from deviloc_ros.tracking.follower import Step
 from deviloc_ros.tracking.tracker import TrackingState
+from deviloc_ros.types import CameraReport
 
 SILENT_AFTER_S = 3.0  # a camera that sends nothing for this long is reported
 
@@ -50,6 +52,7 @@ class Health:
     incompatible_qos: tuple[str, ...] = ()
     missing_odometry: bool = False  # the last fix could not move map->odom
     calibration_complaint: str = ""  # what is wrong with it, by many images
+    camera_complaints: tuple[str, ...] = ()  # what is wrong with cameras of a rig while others do their work
     values: dict[str, str] = field(default_factory=dict)
 
 
@@ -90,6 +93,9 @@ def describe_shortcoming(step: Step | None) -> str:
 def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) -> DiagnosticArray:
     """Return the message for /diagnostics."""
     level, message = judge_health(health)
+    if health.camera_complaints and health.phase == "active":
+        message = "; ".join([message, *health.camera_complaints])
+        level = max(level, DiagnosticStatus.WARN)
     if health.namesakes:
         message += f"; {health.namesakes} other node{'s have' if health.namesakes > 1 else ' has'} this node's name"
         level = max(level, DiagnosticStatus.WARN)
@@ -124,7 +130,7 @@ def step_values(step: Step) -> dict[str, str]:
     values = {
         "reason": step.status.word,
         "detail": step.detail,
-        "image_stamp": f"{step.stamp_ns // 10**9}.{step.stamp_ns % 10**9:09d}",
+        "image_stamp": format_stamp(step.stamp_ns),
         "inliers": str(evidence.inliers),
         "inlier_ratio": f"{evidence.inlier_ratio:.3f}",
         "coverage": f"{evidence.coverage:.3f}",
@@ -135,7 +141,26 @@ def step_values(step: Step) -> dict[str, str]:
     if step.fix is not None:
         std_m, std_deg = largest_stds(step.fix.covariance)
         values |= {"position_std_m": f"{std_m:.4f}", "orientation_std_deg": f"{std_deg:.3f}"}
+    for report in evidence.cameras:
+        values |= report_values(report)
     return values | {f"latency_ms.{stage}": f"{ms:.1f}" for stage, ms in step.stages_ms.items()}
+
+
+def report_values(report: CameraReport) -> dict[str, str]:
+    """Return what one camera of a rig gave to the last pose."""
+    values = {
+        "reason": report.status.word,
+        "detail": report.detail,
+        "image_stamp": format_stamp(report.stamp_ns),
+        "used": str(report.used),
+        "inliers": str(report.inliers),
+    }
+    return {f"camera.{report.name}.{key}": value for key, value in values.items()}
+
+
+def format_stamp(stamp_ns: int) -> str:
+    """Return seconds and nanoseconds of a stamp."""
+    return f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}"
 
 
 class Rates:
@@ -162,6 +187,17 @@ def tally_values(tally: Tally, rates: Rates, now_s: float) -> dict[str, str]:
     values = {name: str(count) for name, count in counts.items()}
     values |= {f"{name}_hz": f"{rate:.2f}" for name, rate in rates.update(counts, now_s).items()}
     return values | {f"dropped.{drop.word}": str(count) for drop, count in list(tally.dropped.items())}
+
+
+def camera_values(tallies: Mapping[str, Tally], now_s: float) -> dict[str, str]:
+    """Return what came from each camera of a rig; nothing for a single one, of which all else is said."""
+    values = {}
+    for name, tally in tallies.items():
+        if name:
+            values[f"camera.{name}.images_received"] = str(tally.received)
+            age_s = "never" if not tally.received else f"{now_s - (tally.last_received_s or now_s):.3f}"
+            values[f"camera.{name}.last_image_age_s"] = age_s
+    return values
 
 
 def localizer_values(localizer: Localizer) -> dict[str, str]:

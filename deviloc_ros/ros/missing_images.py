@@ -7,9 +7,9 @@ from rclpy.node import Node
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
-def explain_missing_images(node: Node, topic: str) -> str:
-    """Return what is known of a topic on which no image comes, and where there are images of others."""
-    if count := node.count_publishers(topic):
+def explain_missing_images(node: Node, *topics: str) -> str:
+    """Return what is known of topics on which no image comes, and where there are images of others."""
+    if count := sum(map(node.count_publishers, topics)):
         return f"{count} {'publishes' if count == 1 else 'publish'} it, and no image came through"
     own = node.get_fully_qualified_name() + "/"
     others = [

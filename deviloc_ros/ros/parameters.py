@@ -7,15 +7,17 @@ while it is unconfigured, the others (live) at any time.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
-from deviloc_ros.config import Checked, Config, TrackingConfig, from_dict, param
+from deviloc_ros.config import RIG, TRACKING, Checked, Config, RigConfig, TrackingConfig, from_dict, param
 from deviloc_ros.messages.headers import parse_rigid
 
 TF_MODES = ("map_to_odom", "map_to_base", "none")
@@ -24,16 +26,9 @@ C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
-class NodeConfig(Checked):
-    """Configure what only the node needs to know: topics, frames, transforms and rates."""
+class CameraConfig(Checked):
+    """Configure one camera: its topics, where it sits, and what of its images is used."""
 
-    map_path: str = param("", "folder of the map, made by `python -m deviloc_ros build-map`; a change loads it at once")
-    mask_path: str = param(
-        "", "image of the camera's size, white where its images are used; empty: everywhere", read_only=True
-    )
-    autostart: bool = param(
-        True, "configure and activate without being told; false under a lifecycle manager", read_only=True
-    )
     image_topic: str = param(
         "image", "images; with image_transport compressed, /compressed is appended", read_only=True
     )
@@ -44,13 +39,58 @@ class NodeConfig(Checked):
     rectified: bool = param(
         False, "the images are rectified: they are described by P, without distortion", read_only=True
     )
-    map_frame: str = param("map", "frame of the map", read_only=True)
-    odom_frame: str = param("odom", "frame of the odometry; empty: there is none", read_only=True)
-    base_frame: str = param("base_link", "frame of the robot, whose pose is published", read_only=True)
     camera_frame: str = param("", "optical frame of the camera; empty: the image's frame_id", read_only=True)
     base_from_camera: str = param(
         "", "x y z qx qy qz qw of the optical frame in base_frame; empty: from TF", read_only=True
     )
+    mask_path: str = param(
+        "", "image of the camera's size, white where its images are used; empty: everywhere", read_only=True
+    )
+    mask_topic: str = param(
+        "",
+        "sensor_msgs/Image, mono8, of the stamp of each image: white where it is used, as masks of people are made "
+        "elsewhere; an image waits transform_timeout for its own. empty: there are none",
+        read_only=True,
+    )
+
+    def __post_init__(self) -> None:
+        Checked.__post_init__(self)
+        for name in ("image_topic", "camera_info_topic"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must not be empty")
+        if self.camera_frame.startswith("/"):
+            raise ValueError(f"frames have no leading slash, got {self.camera_frame}")
+        if self.base_from_camera:
+            try:
+                parse_rigid(self.base_from_camera)
+            except ValueError as error:
+                raise ValueError(f"base_from_camera: {error}") from error
+
+    @property
+    def subscribed_topic(self) -> str:
+        """Return where the images come: the suffix is added as image_transport does."""
+        return self.image_topic + ("/compressed" if self.image_transport == "compressed" else "")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig(CameraConfig):
+    """Configure what only the node needs to know: topics, frames, transforms and rates.
+
+    What it has as a `CameraConfig` is of the only camera, and unused where several are named.
+    """
+
+    map_path: str = param("", "folder of the map, made by `python -m deviloc_ros build-map`; a change loads it at once")
+    cameras: tuple[str, ...] = param(
+        (),
+        "names of several cameras, each with parameters of its own, as front.image_topic; empty: one camera",
+        read_only=True,
+    )
+    autostart: bool = param(
+        True, "configure and activate without being told; false under a lifecycle manager", read_only=True
+    )
+    map_frame: str = param("map", "frame of the map", read_only=True)
+    odom_frame: str = param("odom", "frame of the odometry; empty: there is none", read_only=True)
+    base_frame: str = param("base_link", "frame of the robot, whose pose is published", read_only=True)
     tf_mode: str = param("map_to_odom", "the transform to broadcast", choices=TF_MODES, read_only=True)
     tf_publish_rate_hz: float = param(
         20.0, "map->odom is broadcast this often, of wall time", low=0.1, high=1000.0, read_only=True
@@ -82,22 +122,18 @@ class NodeConfig(Checked):
     )
 
     def __post_init__(self) -> None:
-        Checked.__post_init__(self)
-        for name in ("map_frame", "base_frame", "image_topic", "camera_info_topic"):
+        CameraConfig.__post_init__(self)
+        for name in ("map_frame", "base_frame"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must not be empty")
         named = [frame for frame in (self.map_frame, self.odom_frame, self.base_frame) if frame]
         if len(set(named)) < len(named):
             raise ValueError(f"map_frame, odom_frame and base_frame must differ, got {', '.join(named)}")
-        if any(frame.startswith("/") for frame in (*named, self.camera_frame)):
-            raise ValueError(f"frames have no leading slash, got {', '.join((*named, self.camera_frame))}")
+        if any(frame.startswith("/") for frame in named):
+            raise ValueError(f"frames have no leading slash, got {', '.join(named)}")
         if self.tf_mode == "map_to_odom" and not self.odom_frame:
             raise ValueError("tf_mode map_to_odom needs an odom_frame")
-        if self.base_from_camera:
-            try:
-                parse_rigid(self.base_from_camera)
-            except ValueError as error:
-                raise ValueError(f"base_from_camera: {error}") from error
+        check_camera_names(self.cameras)
 
     @property
     def uses_odometry(self) -> bool:
@@ -117,17 +153,62 @@ RENAMED = {
 FIXED_BY_MAP = ("matcher.name", "lift")
 
 
+OF_CAMERAS = tuple(f.name for f in fields(CameraConfig))
+
+
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Hold all parameters of the node."""
+    """Hold all parameters of the node.
+
+    named_cameras: of the node's `cameras`, by name.
+
+    Raises:
+        ValueError: two cameras have one topic, or what is of a single camera is set beside `cameras`.
+    """
 
     node: NodeConfig = field(default_factory=NodeConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    rig: RigConfig = field(default_factory=RigConfig)
     localizer: Config = field(default_factory=Config)
+    named_cameras: dict[str, CameraConfig] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.node.cameras:
+            return
+        for name in OF_CAMERAS:
+            if getattr(self.node, name) != getattr(NodeConfig(), name):
+                first = self.node.cameras[0]
+                raise ValueError(f"{name} is of a single camera: with cameras, set {first}.{name} and so on")
+        users: dict[str, str] = {}
+        for name, camera in self.named_cameras.items():
+            if (other := users.setdefault(camera.subscribed_topic, name)) != name:
+                raise ValueError(f"cameras {other} and {name} have one image_topic, {camera.subscribed_topic}")
+
+    @property
+    def cameras(self) -> dict[str, CameraConfig]:
+        """Return the cameras by name; a single one has none."""
+        return self.named_cameras if self.node.cameras else {"": self.node}
 
 
 # `node.map_path` would say nothing more than `map_path`.
-PREFIXES = {"node": "", "tracking": "tracking.", "localizer": ""}
+PREFIXES = {"node": "", "tracking": "tracking.", "rig": "rig.", "localizer": ""}
+
+
+def check_camera_names(names: Sequence[str]) -> None:
+    """Raise ValueError unless each name is one of its own, fit to begin the names of parameters."""
+    taken = {f.name for f in fields(Config)} | {TRACKING, RIG, "qos_overrides"}
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z]\w*", name):
+            raise ValueError(f"cameras: {name!r} is no name of a camera: letters, digits and _")
+        if name in taken:
+            raise ValueError(f"cameras: {name!r} begins the names of other parameters")
+        if names.count(name) > 1:
+            raise ValueError(f"cameras: {name!r} is named twice")
+
+
+def default_camera(name: str) -> CameraConfig:
+    """Return a named camera as it is before anything is said of it."""
+    return CameraConfig(image_topic=f"{name}/image", camera_info_topic=f"{name}/camera_info")
 
 
 def walk_fields(config: Any, prefix: str = "", skip: tuple[str, ...] = FIXED_BY_MAP) -> Iterator[tuple[str, Any, Any]]:
@@ -146,6 +227,8 @@ def all_fields(parameters: Parameters) -> Iterator[tuple[str, Any, Any]]:
     """Yield dotted name, dataclass field and value of every parameter of the node."""
     for part, prefix in PREFIXES.items():
         yield from walk_fields(getattr(parameters, part), prefix)
+    for name, camera in parameters.named_cameras.items():
+        yield from walk_fields(camera, f"{name}.")
 
 
 def all_parameters(parameters: Parameters) -> Iterator[tuple[str, bool, Any]]:
@@ -165,26 +248,40 @@ def declare_parameters(node: Node) -> Parameters:
     Raises:
         ValueError: a value of the wrong type or out of bounds, or a parameter nobody knows; the message names it.
     """
-    values = {}
-    for name, f, default in all_fields(Parameters()):
+    values = dict(declare_fields(node, all_fields(Parameters())))
+    check_camera_names(values["cameras"])
+    cameras = {name: default_camera(name) for name in values["cameras"]}
+    for name, camera in cameras.items():
+        values |= declare_fields(node, walk_fields(camera, f"{name}."))
+    refuse_unknown(node, cameras)
+    return change_parameters(Parameters(named_cameras=cameras), values)
+
+
+def declare_fields(node: Node, declared: Iterable[tuple[str, Any, Any]]) -> Iterator[tuple[str, Any]]:
+    """Declare parameters of these names, fields and defaults; yield their names and values. Raises ValueError."""
+    for name, f, default in declared:
+        # A list without entries has no type of its own: it is declared by its type, and not set.
+        given = Parameter.Type.STRING_ARRAY if default == () else default
         try:
-            values[name] = node.declare_parameter(name, default, make_descriptor(name, f)).value
+            value = node.declare_parameter(name, given, make_descriptor(name, f)).value
         except InvalidParameterTypeException as error:
             hint = "; write 5.0, not 5" if isinstance(default, float) else ""
-            raise ValueError(f"parameter {name} must be {type(default).__name__}{hint}: {error}") from error
+            kind = "a list of names" if default == () else type(default).__name__
+            raise ValueError(f"parameter {name} must be {kind}{hint}: {error}") from error
         except InvalidParameterValueException as error:
             raise ValueError(f"parameter {name}: {error}") from error
-    refuse_unknown(node)
-    return change_parameters(Parameters(), values)
+        yield name, tuple(value or ()) if isinstance(default, tuple) else value
 
 
-def refuse_unknown(node: Node) -> None:
+def refuse_unknown(node: Node, cameras: Iterable[str]) -> None:
     """Raise ValueError if the node was given a parameter that it does not have: a misspelt one would do nothing."""
     given = node._parameter_overrides  # rclpy has no public name for it
     unknown = [name for name in given if not node.has_parameter(name) and not name.startswith("qos_overrides.")]
     if unknown:
         said = [f"{name} (it is {RENAMED[name]} now)" if name in RENAMED else name for name in sorted(unknown)]
-        raise ValueError(f"unknown parameter {', '.join(said)}")
+        of_cameras = any(name.rpartition(".")[2] in OF_CAMERAS for name in unknown)
+        known = f"; cameras: {', '.join(cameras) or 'none is named'}" if of_cameras else ""
+        raise ValueError(f"unknown parameter {', '.join(said)}{known}")
 
 
 def change_parameters(parameters: Parameters, values: Mapping[str, Any]) -> Parameters:
@@ -194,16 +291,30 @@ def change_parameters(parameters: Parameters, values: Mapping[str, Any]) -> Para
         ValueError: naming the parameter.
     """
     by_part: dict[str, dict[str, Any]] = {part: {} for part in PREFIXES}
+    of_cameras: dict[str, dict[str, Any]] = {name: {} for name in parameters.named_cameras}
     for name, value in values.items():
-        put_nested(by_part[find_part(name)], name.removeprefix("tracking."), value)
-    return Parameters(**{part: from_dict(getattr(parameters, part), nested) for part, nested in by_part.items()})
+        first, _, rest = name.partition(".")
+        if first in of_cameras:
+            of_cameras[first][rest] = value
+        else:
+            part = find_part(name)
+            value = tuple(value) if isinstance(value, list) else value
+            put_nested(by_part[part], name.removeprefix(PREFIXES[part]), value)
+    parts = {part: from_dict(getattr(parameters, part), nested) for part, nested in by_part.items()}
+    cameras = {
+        name: from_dict(camera, of_cameras[name], f"{name}.") for name, camera in parameters.named_cameras.items()
+    }
+    if tuple(cameras) != parts["node"].cameras:
+        raise ValueError("cameras are named when the node starts")
+    return Parameters(**parts, named_cameras=cameras)
 
 
 def find_part(name: str) -> str:
     """Return which field of `Parameters` holds the parameter of this dotted name."""
-    if name.startswith("tracking."):
-        return "tracking"
-    return "localizer" if "." in name else "node"
+    first, dot, _ = name.partition(".")
+    if first in (TRACKING, RIG) and dot:
+        return first
+    return "localizer" if dot else "node"
 
 
 def put_nested(tree: dict[str, Any], dotted: str, value: Any) -> None:
@@ -241,6 +352,12 @@ def make_parameters_page() -> str:
             "Live parameters take effect at once, the others when the node configures.",
             "",
             *make_rows((name, f, default, is_live(f)) for name, f, default in all_fields(Parameters())),
+            "",
+            "Each camera that `cameras` names has these (`front.image_topic`), in the place of those above:",
+            "",
+            *make_rows(
+                (name, f, default, is_live(f)) for name, f, default in walk_fields(default_camera("<name>"), "<name>.")
+            ),
             "",
             "The node takes these from the map; `build-map` and the other commands set them:",
             "",

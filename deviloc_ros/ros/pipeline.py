@@ -1,4 +1,4 @@
-"""Turn one image message into a step: convert, ask for transforms, follow. Runs in the worker thread."""
+"""Turn image messages into a step: convert, ask for transforms, follow. Runs in the worker thread."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import bind_to_map
-from deviloc_ros.imaging import Mask
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.images import pixels_of, stated_size
-from deviloc_ros.ros.conversions import image_from_serialized, read_serialized_stamp
-from deviloc_ros.ros.parameters import Parameters
+from deviloc_ros.ros.conversions import image_from_serialized
+from deviloc_ros.ros.mask_book import MaskBook
+from deviloc_ros.ros.parameters import CameraConfig, Parameters
 from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.tracking.follower import Follower, Step, step_not_tried
+from deviloc_ros.tracking.follower import Follower, Step
+from deviloc_ros.tracking.grouping import Group, GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.tracking.rig_images import StampedImage
 
 
 def open_localizer(parameters: Parameters) -> Localizer:
@@ -31,11 +33,7 @@ def open_localizer(parameters: Parameters) -> Localizer:
     if not parameters.node.map_path:
         raise ValueError("parameter map_path is empty: it must name the folder of a map")
     reference_map = Map.open(Path(parameters.node.map_path).expanduser())
-    mask = None
-    if parameters.node.mask_path:
-        mask = Mask(Path(parameters.node.mask_path).expanduser())
-        mask.check_file()
-    return Localizer(reference_map, bind_to_map(parameters.localizer, reference_map.config), mask)
+    return Localizer(reference_map, bind_to_map(parameters.localizer, reference_map.config))
 
 
 class Pipeline:
@@ -43,7 +41,7 @@ class Pipeline:
 
     `process` belongs to the worker thread; all else may be called from the executor's thread meanwhile.
 
-    pixels: of the last image, None if it was not decoded.
+    pixels: of the last image of each camera, by its name; of those that were decoded.
     """
 
     def __init__(
@@ -54,40 +52,38 @@ class Pipeline:
         now_ns: Callable[[], int],
         decode: Callable[[Image | CompressedImage], NDArray] = pixels_of,
     ) -> None:
-        self.pixels: NDArray | None = None
-        self.cameras = CameraBook(parameters.node.rectified)
+        self.pixels: dict[str, NDArray] = {}
+        self.calibrations = {name: CameraBook(camera.rectified) for name, camera in parameters.cameras.items()}
         self.parameters = parameters
+        self.masks = {name: MaskBook(camera) for name, camera in parameters.cameras.items()}
         self._follower = follower
         self._transforms = transforms
         self._decode = decode
         self._now_ns = now_ns
 
-    def process(self, serialized: bytes) -> Step:
-        """Localize one serialized image."""
+    def process(self, group: Group[bytes]) -> Step:
+        """Localize a serialized image, or those of several cameras together; those that cannot be used stay out."""
         watch = Stopwatch()
-        self.pixels = None
-        time_ns = read_serialized_stamp(serialized)
-        try:
-            with not_tried_if_refused(Status.UNDECODABLE):
-                header, msg = image_from_serialized(serialized, self.parameters.node.image_transport == "compressed")
-            self._check_stamp(time_ns)
-            step = self._follow(msg, header.frame_id, time_ns, watch)
-        except NotTried as why:
-            step = step_not_tried(time_ns, why)
-        total_ms = (self._now_ns() - time_ns) * 1e-6 if time_ns else 0.0
-        return replace(step, stages_ms={**watch.stages_ms, **step.stages_ms, "stamp_to_result": total_ms})
+        self.pixels = {}
+        step = self._follower.follow_group(group, lambda given: self._read(given, watch), self._odometry, self._now_ns)
+        total_ms = (self._now_ns() - step.stamp_ns) * 1e-6 if step.stamp_ns else 0.0
+        stages_ms = {**watch.stages_ms, **step.stages_ms, "stamp_to_result": total_ms}
+        return replace(step, stages_ms=stages_ms)
 
-    def _follow(self, msg: Image | CompressedImage, frame: str, time_ns: int, watch: Stopwatch) -> Step:
-        camera = self.cameras.camera(frame)
+    def _read(self, given: GroupedImage[bytes], watch: Stopwatch) -> StampedImage:
+        """Return an image with all that must be known to localize it. Raises NotTried."""
+        config, time_ns = self.parameters.cameras[given.camera], given.stamp_ns
+        with not_tried_if_refused(Status.UNDECODABLE):
+            header, msg = image_from_serialized(given.image, config.image_transport == "compressed")
+        self._check_stamp(time_ns)
+        camera = self.calibrations[given.camera].camera(header.frame_id)
         with watch.stage("extrinsic"):
-            base_from_cam = self._base_from_cam(frame, time_ns)
+            base_from_cam = self._base_from_cam(config, header.frame_id, time_ns)
         with watch.stage("decode"):
-            pixels = self.pixels = self._pixels(msg, camera)
-        odometry = self._odometry(time_ns, wait_s=None)
-        wait_s = self.parameters.node.transform_timeout
-        return self._follower.follow(
-            pixels, camera, base_from_cam, odometry, time_ns, self._now_ns, lambda: self._odometry(time_ns, wait_s)
-        )
+            pixels = self.pixels[given.camera] = self._pixels(msg, camera)
+        with watch.stage("mask"):
+            mask = self.masks[given.camera].find(time_ns, camera, self.parameters.node.transform_timeout)
+        return StampedImage(time_ns, pixels, camera, base_from_cam, mask, given.camera)
 
     def _pixels(self, msg: Image | CompressedImage, camera: Camera) -> NDArray:
         """Return the pixels of an image of the camera's size. Raise NotTried for any other, before memory is taken."""
@@ -110,14 +106,14 @@ class Pipeline:
         if limit_s > 0 and age_s < -limit_s:
             raise NotTried(Status.FROM_FUTURE, f"the image's stamp is {-age_s:.3f} s in the future")
 
-    def _base_from_cam(self, frame: str, time_ns: int) -> pycolmap.Rigid3d:
-        found = self._transforms.base_from_cam(frame, time_ns, self.parameters.node.transform_timeout)
+    def _base_from_cam(self, camera: CameraConfig, frame: str, time_ns: int) -> pycolmap.Rigid3d:
+        found = self._transforms.base_from_cam(camera, frame, time_ns, self.parameters.node.transform_timeout)
         if isinstance(found, MissingTransform):
             raise NotTried(Status.NO_EXTRINSIC, found.detail)
         return found
 
-    def _odometry(self, time_ns: int, wait_s: float | None) -> Odometry | None:
+    def _odometry(self, time_ns: int, may_wait: bool) -> Odometry | None:
         if not self.parameters.node.uses_odometry:
             return None
-        found = self._transforms.odometry(time_ns, wait_s)
+        found = self._transforms.odometry(time_ns, self.parameters.node.transform_timeout if may_wait else None)
         return None if isinstance(found, MissingTransform) else found

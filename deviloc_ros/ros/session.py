@@ -6,10 +6,12 @@ and only; it alone uses the localizer, and it alone waits for transforms.
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
@@ -26,6 +28,7 @@ from deviloc_ros.ros.diagnostics import (
     Health,
     Rates,
     Tally,
+    camera_values,
     describe_shortcoming,
     gpu_values,
     image_status_msg,
@@ -35,7 +38,7 @@ from deviloc_ros.ros.diagnostics import (
 from deviloc_ros.ros.endpoints import Endpoints, newest_only_qos
 from deviloc_ros.ros.image_decoder import ImageDecoder
 from deviloc_ros.ros.missing_images import explain_missing_images
-from deviloc_ros.ros.parameters import Parameters
+from deviloc_ros.ros.parameters import CameraConfig, Parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.poses import PosePublisher
 from deviloc_ros.ros.saved_pose import PoseKeeper
@@ -44,7 +47,10 @@ from deviloc_ros.ros.visualization import Visualization
 from deviloc_ros.ros.waiting_calls import WaitingCalls
 from deviloc_ros.ros.worker import Repeater, ThreadState, Worker, describe_failure
 from deviloc_ros.status import Status
-from deviloc_ros.tracking.follower import Follower, Step
+from deviloc_ros.tracking.follower import Follower, Step, group_not_tried
+from deviloc_ros.tracking.grouping import Group, ImageGrouper
+
+LEAST_REST_S = 0.01  # between two looks at whether images wait in vain
 
 
 class Session:
@@ -61,6 +67,9 @@ class Session:
         self._parameters = parameters
         self._report = report
         self._tally = Tally()
+        self._camera_tallies = {name: Tally() for name in parameters.cameras}
+        self._image_topics: dict[str, str] = {}  # by camera
+        self._grouper_lock = threading.Lock()
         self._rates = Rates(parameters.node.diagnostics_period_s, time.monotonic())
         self._incompatible_qos: dict[str, str] = {}
         self._step: Step | None = None  # of the last image
@@ -81,7 +90,9 @@ class Session:
             self._threads.append(self._transforms.state)
             decoder = ImageDecoder(self._log)
             opened.callback(decoder.close)
-            self._follower = Follower(localizer, parameters.tracking, is_planar=parameters.node.two_d_mode)
+            self._follower = Follower(
+                localizer, parameters.tracking, is_planar=parameters.node.two_d_mode, rig=parameters.rig
+            )
             opened.callback(self._follower.release)
             self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns, decoder.pixels)
             self._poses = PosePublisher(endpoints, self._transforms, parameters.node)
@@ -97,29 +108,46 @@ class Session:
         with ExitStack() as running:
             endpoints = Endpoints(self._node, running, self._incompatible_qos)
             running.callback(self._save_pose)
-            self._worker: Worker[bytes] = Worker(self._on_frame, self._on_worker_error)
+            self._worker: Worker[Group[bytes]] = Worker(self._on_group, self._on_worker_error)
             running.callback(self._worker.join)
             self._threads = [self._worker.state, self._transforms.state]
-            compressed = config.image_transport == "compressed"
-            # Remapped first and the suffix added then, as image_transport does.
-            topic = self._node.resolve_topic_name(config.image_topic) + ("/compressed" if compressed else "")
-            # Raw, because deserializing an image in this thread would keep all other callbacks waiting.
-            kind = CompressedImage if compressed else Image
-            endpoints.subscribe(kind, topic, self._on_image, newest_only_qos(), raw=True)
-            endpoints.subscribe(CameraInfo, config.camera_info_topic, self._on_camera_info, newest_only_qos())
+            self._grouper = create_grouper(self._parameters)
+            for name, camera in self._parameters.cameras.items():
+                self._listen_to_camera(endpoints, name, camera)
+            if len(self._parameters.cameras) > 1:
+                period_s = max(self._parameters.rig.window_s / 2, LEAST_REST_S)
+                self._repeat(running, "rig", period_s, self._hand_over_overdue)
             if config.tf_mode == "map_to_odom":
                 period_s = 1 / config.tf_publish_rate_hz
                 self._repeat(running, "broadcast", period_s, self._broadcast_map_from_odom)
             if config.save_pose_path and config.save_pose_rate > 0:
                 self._repeat(running, "save_pose", 1 / config.save_pose_rate, self._save_pose)
-            self._image_topic = topic
             self._running = running.pop_all()
-        self._say_topics(config.image_transport)
+        self._say_topics()
 
-    def _say_topics(self, transport: str) -> None:
+    def _listen_to_camera(self, endpoints: Endpoints, name: str, camera: CameraConfig) -> None:
+        """Subscribe to the images of a camera, and to its calibration."""
+        compressed = camera.image_transport == "compressed"
+        # Remapped first and the suffix added then, as image_transport does.
+        topic = self._node.resolve_topic_name(camera.image_topic) + ("/compressed" if compressed else "")
+        # Raw, because deserializing an image in this thread would keep all other callbacks waiting.
+        kind = CompressedImage if compressed else Image
+        endpoints.subscribe(kind, topic, partial(self._on_image, name), newest_only_qos(), raw=True)
+        on_info = partial(self._on_camera_info, name)
+        endpoints.subscribe(CameraInfo, camera.camera_info_topic, on_info, newest_only_qos())
+        if camera.mask_topic:
+            endpoints.subscribe(Image, camera.mask_topic, self._pipeline.masks[name].note, newest_only_qos(), raw=True)
+        self._image_topics[name] = topic
+        self._camera_tallies[name].last_received_s = time.monotonic()
+
+    def _say_topics(self) -> None:
         """Log what is listened to and what is given, so that a wrong name is seen before it is missed."""
         config, resolve = self._parameters.node, self._node.resolve_topic_name
-        listens = f"images on {self._image_topic} ({transport}), calibration on {resolve(config.camera_info_topic)}"
+        listens = "; ".join(
+            f"{name and name + ': '}images on {self._image_topics[name]} ({camera.image_transport}), "
+            f"calibration on {resolve(camera.camera_info_topic)}"
+            for name, camera in self._parameters.cameras.items()
+        )
         odometry = f", odometry {config.odom_frame} -> {config.base_frame} on TF" if config.uses_odometry else ""
         transforms = {"map_to_odom": config.odom_frame, "map_to_base": config.base_frame}
         child = transforms.get(config.tf_mode)
@@ -172,6 +200,11 @@ class Session:
         now_ns, now_s, config = self._now_ns(), time.monotonic(), self._parameters.node
         state, last = self._follower.state(now_ns), self._follower.last_fix
         failures = {f"tf_failures.{name}": str(count) for name, count in dict(self._transforms.failures).items()}
+        failures |= {
+            "masks_missing" if not name else f"camera.{name}.masks_missing": str(book.missing)
+            for name, book in self._pipeline.masks.items()
+            if book.missing
+        }
         failures |= {f"tf_refused.{name}": str(count) for name, count in self._transforms.refused.items()}
         silent_s = now_s - (self._tally.last_received_s or now_s)
         listens = phase == "active"
@@ -185,34 +218,64 @@ class Session:
             step=self._step,
             last_fix_age_s=None if last is None else (now_ns - last.stamp_ns) * 1e-9,
             silent_s=silent_s,
-            image_topic=self._image_topic if listens else "",
-            missing_images=explain_missing_images(self._node, self._image_topic)
+            image_topic=", ".join(self._image_topics.values()) if listens else "",
+            missing_images=explain_missing_images(self._node, *self._image_topics.values())
             if listens and silent_s > SILENT_AFTER_S
             else "",
             incompatible_qos=tuple(self._incompatible_qos.values()),
             calibration_complaint=self._follower.calibration_complaint,
+            camera_complaints=self._complaints_of_cameras(now_s) if listens else (),
             missing_odometry=config.uses_odometry and last is not None and last.odometry is None,
-            values=self.about | gpu_values(self._device) | tally_values(self._tally, self._rates, now_s) | failures,
+            values=self.about
+            | gpu_values(self._device)
+            | tally_values(self._tally, self._rates, now_s)
+            | camera_values(self._camera_tallies, now_s)
+            | failures,
         )
+
+    def _complaints_of_cameras(self, now_s: float) -> tuple[str, ...]:
+        """Return what is wrong with cameras of a rig while others do their work."""
+        complaints = []
+        for name, tally in self._camera_tallies.items() if len(self._camera_tallies) > 1 else ():
+            topic, silent_s = self._image_topics[name], now_s - (tally.last_received_s or now_s)
+            if silent_s > SILENT_AFTER_S:
+                why = explain_missing_images(self._node, topic)
+                complaints.append(f"camera {name}: no image on {topic} for {silent_s:.0f} s: {why}")
+        said = self._follower.camera_complaints
+        return (*complaints, *(f"camera {name}: {what}" for name, what in said.items()))
 
     # ---- callbacks of the executor
 
-    def _on_image(self, serialized: bytes) -> None:
-        self._tally.received += 1
-        self._tally.last_received_s = time.monotonic()
+    def _on_image(self, camera: str, serialized: bytes) -> None:
+        for tally in (self._tally, self._camera_tallies[camera]):
+            tally.received += 1
+            tally.last_received_s = time.monotonic()
         self._incompatible_qos.clear()  # it kept no image away
-        drop = self._refuse_image()
+        stamp_ns = read_serialized_stamp(serialized)
+        with self._grouper_lock:
+            for group in self._grouper.add(camera, stamp_ns, self._now_ns(), serialized):
+                self._hand_over(group)
+
+    def _hand_over_overdue(self) -> None:
+        """Let the worker have what has waited long enough for the images of cameras that send none."""
+        with self._grouper_lock:
+            for group in self._grouper.close_overdue(self._now_ns()):
+                self._hand_over(group)
+
+    def _hand_over(self, group: Group[bytes]) -> None:
+        """Let the worker have the images of one time; a single camera's image is alone."""
+        drop = self._refuse_images()
         if drop is None:
             self._last_taken_s = time.monotonic()
-            replaced = self._worker.hand_over(serialized)
+            replaced = self._worker.hand_over(group)
             if replaced is None:
                 return
-            drop, serialized = Status.REPLACED, replaced
-        self._tally.dropped[drop] += 1
-        self._publish_status(Step(read_serialized_stamp(serialized), drop, drop.sentence))
+            drop, group = Status.REPLACED, replaced
+        self._tally.dropped[drop] += len(group)
+        self._publish_status(group_not_tried(group, drop))
 
-    def _refuse_image(self) -> Status | None:
-        """Return why an image that arrives now is not looked at."""
+    def _refuse_images(self) -> Status | None:
+        """Return why images that are there now are not looked at."""
         config = self._parameters.node
         if not self._control.enabled:
             return Status.DISABLED
@@ -227,8 +290,8 @@ class Session:
         max_rate_hz = self._parameters.node.max_rate_hz
         return max_rate_hz > 0 and time.monotonic() - self._last_taken_s < 1 / max_rate_hz + slack_s
 
-    def _on_camera_info(self, msg: CameraInfo) -> None:
-        if self._pipeline.cameras.note(msg):
+    def _on_camera_info(self, camera: str, msg: CameraInfo) -> None:
+        if self._pipeline.calibrations[camera].note(msg):
             about = f"{shorten(msg.header.frame_id)!r}: {msg.width} x {msg.height} px"
             self._log.info(f"camera_info of {about}", throttle_duration_sec=1.0)
 
@@ -251,21 +314,21 @@ class Session:
 
     # ---- the worker thread
 
-    def _on_frame(self, serialized: bytes) -> None:
-        """Localize one image; publish its pose at the image's own stamp, or report why there is none."""
+    def _on_group(self, group: Group[bytes]) -> None:
+        """Localize the images of one time; publish the pose at the newest's stamp, or report why there is none."""
         if self._pose_awaits_clock and self._now_ns() > 0:  # simulated time starts with the first /clock
             self._pose_awaits_clock = False
             self._remember_pose()
-        step = self._pipeline.process(serialized)
-        self._tally.processed += 1
+        step = self._pipeline.process(group)
+        self._tally.processed += len(group)
         if not step.status.tried:
-            self._tally.dropped[step.status] += 1
+            self._tally.dropped[step.status] += len(group)
         if step.fix is not None and self._control.enabled:
             self._poses.publish(step.fix)
             self._tally.published += 1
             self._triggers.answer("")
         self._note(step)
-        if self._pipeline.pixels is not None:
+        if self._pipeline.pixels:
             self._visualization.show_query(self._pipeline.pixels, step.evidence, step.stamp_ns)
 
     def _note(self, step: Step) -> None:
@@ -284,15 +347,15 @@ class Session:
         if not self._control.enabled:
             return "disabled by ~/enable"
         if (self._tally.last_received_s or since_s) <= since_s:
-            return f"no image on {self._image_topic}"
+            return f"no image on {', '.join(self._image_topics.values())}"
         return describe_shortcoming(self._step)
 
-    def _on_worker_error(self, serialized: bytes, error: BaseException) -> None:
+    def _on_worker_error(self, group: Group[bytes], error: BaseException) -> None:
         if not self._node.context.ok():
             return  # shut down while an image was in hand: nothing can be published any more
-        self._tally.dropped[Status.INTERNAL_ERROR] += 1
+        self._tally.dropped[Status.INTERNAL_ERROR] += len(group)
         self._log.error("".join(traceback.format_exception(error)), throttle_duration_sec=LOG_EVERY_S)
-        self._note(Step(read_serialized_stamp(serialized), Status.INTERNAL_ERROR, describe_failure(error)))
+        self._note(Step(group[-1].stamp_ns, Status.INTERNAL_ERROR, describe_failure(error)))
 
     # ---- the pose over a restart
 
@@ -305,3 +368,10 @@ class Session:
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds
+
+
+def create_grouper(parameters: Parameters) -> ImageGrouper[bytes]:
+    """Return what puts the images of the cameras together; without odometry, only those of nearly one time."""
+    rig = parameters.rig
+    span_s = rig.window_s if parameters.node.uses_odometry else rig.tolerance_s
+    return ImageGrouper(tuple(parameters.cameras), round(1e9 * rig.window_s), round(1e9 * span_s))

@@ -15,7 +15,7 @@ from rclpy.time import Time
 from deviloc_ros.messages.headers import parse_rigid
 from deviloc_ros.ros.bounded import BoundedCounter
 from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
-from deviloc_ros.ros.parameters import NodeConfig
+from deviloc_ros.ros.parameters import CameraConfig, NodeConfig
 from deviloc_ros.ros.spinning_thread import ListeningThread
 from deviloc_ros.ros.transform_sieve import TransformSieve
 from deviloc_ros.ros.worker import ThreadState
@@ -79,12 +79,12 @@ class Transforms:
         self._node.destroy_node()
 
     def base_from_cam(
-        self, image_frame: str, time_ns: int, wait_s: float | None
+        self, camera: CameraConfig, image_frame: str, time_ns: int, wait_s: float | None
     ) -> pycolmap.Rigid3d | MissingTransform:
         """Return the camera on the robot when the image was taken: the parameter if given, else TF."""
-        if self._config.base_from_camera:
-            return parse_rigid(self._config.base_from_camera)
-        camera_frame = self._config.camera_frame or image_frame.removeprefix("/")  # as tf2 names frames
+        if camera.base_from_camera:
+            return parse_rigid(camera.base_from_camera)
+        camera_frame = camera.camera_frame or image_frame.removeprefix("/")  # as tf2 names frames
         return self._lookup(self._config.base_frame, camera_frame, time_ns, wait_s)
 
     def odometry(self, time_ns: int, wait_s: float | None) -> Odometry | MissingTransform:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,7 +16,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.io.match_pictures import best_reference, draw_matches
+from deviloc_ros.io.match_pictures import draw_best_matches
 from deviloc_ros.maps.store import Map
 from deviloc_ros.ros.conversions import byte_array, image_msg, time_msg
 from deviloc_ros.ros.endpoints import Endpoints, latched_qos
@@ -47,15 +47,17 @@ class Visualization:
             if publisher.get_subscription_count():
                 send()
 
-    def show_query(self, pixels: NDArray, evidence: Evidence, time_ns: int) -> None:
-        """Show what one image was matched with."""
+    def show_query(self, pixels: Mapping[str, NDArray], evidence: Evidence, time_ns: int) -> None:
+        """Show what one image was matched with, or the images of several cameras, by their names, one below the other.
+
+        evidence: of the rig, if there are several.
+        """
         with self._for_people("candidates and matches"):
             header = Header(stamp=time_msg(time_ns), frame_id=self._frame)
             numbers = [self._records[name] for name in evidence.references if name in self._records]
             self._show_candidates(header, numbers)
             if self._matches.get_subscription_count() and numbers:
-                best = best_reference(evidence)
-                picture = draw_matches(pixels, self._map.view(numbers[best]), evidence, best)
+                picture = draw_best_matches(pixels, evidence, self._map.view_named)
                 self._matches.publish(image_msg(picture, header))
 
     def _show_candidates(self, header: Header, numbers: list[int]) -> None:

@@ -118,3 +118,11 @@ class Mirroring:
     def note(self, mirrored: bool) -> None:
         """Note what an image that gave a pose was found to be."""
         self.unmirrored = 0 if mirrored else self.unmirrored + 1
+
+
+@dataclass(slots=True)
+class CameraHabits:
+    """Remember of one camera which way round its images are, by what gave poses."""
+
+    turns: Turns = field(default_factory=Turns)
+    mirroring: Mirroring = field(default_factory=Mirroring)

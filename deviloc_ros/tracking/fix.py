@@ -54,17 +54,20 @@ def predict_fix(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: Trac
         std_rad = math.radians(config.max_turn_deg_per_s * seconds)
     else:
         moved = fix.odometry.odom_from_base.inverse() * odometry.odom_from_base
-        metres, turned = path_between(fix.odometry, odometry)
-        std_m = config.drift_m_per_m * metres + config.drift_m_per_s * seconds
-        std_rad = (
-            math.radians(config.drift_deg_per_m * metres + config.drift_deg_per_s * seconds)
-            + config.drift_per_turn * turned
-        )
+        std_m, std_rad = predict_drift(fix.odometry, odometry, seconds, config)
     covariance = move_covariance(fix.map_from_base, fix.covariance, moved) + isotropic_covariance(std_m, std_rad)
     aside = skew(fix.map_from_base.rotation.matrix() @ moved.translation) * (std_rad / 2)
     covariance[:3, :3] += aside @ aside.T
     expected = Fix(stamp_ns, fix.map_from_base * moved, covariance, odometry)
     return flatten(expected) if fix.is_planar else expected  # odometry may heave and pitch
+
+
+def predict_drift(before: Odometry, after: Odometry, seconds: float, config: TrackingConfig) -> tuple[float, float]:
+    """Return the standard deviations [m, rad], in each axis, of what odometry says of the motion between two times."""
+    metres, turned = path_between(before, after)
+    std_m = config.drift_m_per_m * metres + config.drift_m_per_s * seconds
+    std_deg = config.drift_deg_per_m * metres + config.drift_deg_per_s * seconds
+    return std_m, math.radians(std_deg) + config.drift_per_turn * turned
 
 
 def mahalanobis_distance(a: Fix, b: Fix) -> float:

@@ -6,38 +6,37 @@ The node converts, follows, publishes; the offline evaluation decodes, follows, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import pycolmap
 import torch
-from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config, TrackingConfig
-from deviloc_ros.imaging import Mask
+from deviloc_ros.config import Config, RigConfig, TrackingConfig
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried, Status
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.tracking.calibration import IntrinsicsCheck
+from deviloc_ros.tracking.camera_checks import CameraChecks
 from deviloc_ros.tracking.fix import Fix
-from deviloc_ros.tracking.motion_check import MotionCheck
+from deviloc_ros.tracking.grouping import Group, GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, bring_to_time
 from deviloc_ros.tracking.sighting import Sighting, make_sighting, with_odometry
 from deviloc_ros.tracking.tracker import Tracker, TrackingState
-from deviloc_ros.types import Evidence, Lost, Prior, Result
+from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Prior, Result, RigImage
 
-OdometryAgain = Callable[[], Odometry | None]
-"""Asks once more for the odometry of an image, which may have arrived while the image was localized."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """Hold what became of one image.
+    """Hold what became of one image, or of the images of a rig: then the stamp is that of the newest.
 
-    fix: the robot's pose where it is believed, else None. detail: why not, with numbers. prior: where was searched.
-    stages_ms: milliseconds by stage, in order. seen: where the image has the robot, believed or not. camera: that of
-    the image.
+    fix: the robot's pose where it is believed, else None. detail: why not, with numbers. prior: where was searched, for
+    the camera or, where there are several, for the robot. stages_ms: milliseconds by stage, in order. seen: where the
+    image has the robot, believed or not. camera: that of the image, where there is one.
     """
 
     stamp_ns: int
@@ -56,60 +55,92 @@ class Follower:
 
     `follow` belongs to one thread at a time; everything else may be called from any thread meanwhile.
 
-    is_planar: the robot drives on the plane z = 0 of the map.
+    is_planar: the robot drives on the plane z = 0 of the map. rig: which images of several cameras go together.
     """
 
-    def __init__(self, localizer: Localizer, tracking: TrackingConfig, *, is_planar: bool = False) -> None:
+    def __init__(
+        self,
+        localizer: Localizer,
+        tracking: TrackingConfig,
+        *,
+        is_planar: bool = False,
+        rig: RigConfig | None = None,
+    ) -> None:
         self._localizer = localizer
         self._tracker = Tracker(tracking)
         self._is_planar = is_planar
         self._config = localizer.config  # the localizer's own may take a calibration as less sure
-        self._intrinsics_check, self._motion_check = IntrinsicsCheck(), MotionCheck()
-        self._checked_camera: Camera | None = None
-        self._check_lock = threading.Lock()
+        self._rig = rig or RigConfig()
+        self._checks = CameraChecks()
         self._lock = threading.Lock()
 
-    # ---- one image
+    # ---- one image, or those of a rig
 
-    def follow(
+    def follow_group(
         self,
-        pixels: NDArray,
-        camera: Camera,
-        base_from_cam: pycolmap.Rigid3d,
-        odometry: Odometry | None,
-        stamp_ns: int,
+        group: Group[T],
+        read: Callable[[GroupedImage[T]], StampedImage],
+        odometry_at: OdometryAt,
         now_ns: int | Callable[[], int],
-        odometry_again: OdometryAgain | None = None,
-        mask: Mask | None = None,
     ) -> Step:
-        """Localize one image near where the robot should be, and decide whether to believe what comes of it.
+        """Follow with the images of one time, as far as they can be read; the others stay out, and it is said why.
 
         Args:
-            pixels: (H, W) gray or (H, W, 3) BGR, uint8.
-            odometry: at the image's time, None where it is not known (yet).
-            now_ns: the time when the decision falls, or a clock to read then.
-            odometry_again: asked for the odometry of a pose that was found without.
-            mask: which pixels are used; None: as the localizer has it.
+            read: raises NotTried for an image that cannot be localized, whatever it shows.
         """
+        images, refused = [], []
+        for given in group:
+            try:
+                images.append(read(given))
+            except NotTried as why:
+                refused.append((given, why))
+        if images:
+            step = self.follow(images, odometry_at, now_ns)
+        else:
+            step = step_not_tried(group[-1].stamp_ns, refused[-1][1])
+        left_out = [
+            CameraReport(given.camera, why.status, False, 0, str(why), stamp_ns=given.stamp_ns)
+            for given, why in refused
+            if given.camera
+        ]
+        return replace(step, evidence=replace(step.evidence, cameras=(*step.evidence.cameras, *left_out)))
+
+    def follow(self, images: Sequence[StampedImage], odometry_at: OdometryAt, now_ns: int | Callable[[], int]) -> Step:
+        """Localize near where the robot should be, and decide whether to believe what comes of it.
+
+        Args:
+            images: that of the only camera, or one of each of several: where the robot was when the newest was taken.
+            odometry_at: waits only for what is needed: of images of several times before they are localized, else of a
+                pose that was found without.
+            now_ns: the time when the decision falls, or a clock to read then.
+        """
+        stamp_ns = max(image.stamp_ns for image in images)
+        watch = Stopwatch()
+        with watch.stage("odometry"):
+            odometry = odometry_at(stamp_ns, any(image.stamp_ns != stamp_ns for image in images))
+            views, left_out = bring_to_time(images, stamp_ns, odometry, odometry_at, self._rig, self._tracker.config)
+        # One camera has the pose of the camera, several that of the robot.
+        base_from_seen = views[0].rig_from_cam if len(views) == 1 else pycolmap.Rigid3d()
         with self._lock:
             localizer, epoch = self._localizer, self._tracker.epoch
-            prior = self._tracker.prior(stamp_ns, odometry, base_from_cam.inverse())
-        result = localizer.localize(pixels, camera, prior, mask=mask)
-        self._check_calibration(camera, result.evidence)
-        stages_ms = dict(result.evidence.stages_ms)
+            prior = self._tracker.prior(stamp_ns, odometry, base_from_seen.inverse())
+        result = localize_views(localizer, views, prior, left_out, {i.name: i.stamp_ns for i in images})
+        self._checks.add_images(views, result.evidence)
+        self._localizer.config = self._checks.widen(self._config)  # of the next image, by what all have said
+        stages_ms = (watch.stages_ms if len(images) > 1 else {}) | result.evidence.stages_ms
+        camera = views[0].camera if len(views) == 1 else None
         step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, prior, stages_ms, camera=camera)
-        sighting = make_sighting(result, base_from_cam, odometry, stamp_ns, is_planar=self._is_planar)
+        sighting = make_sighting(result, base_from_seen, odometry, stamp_ns, is_planar=self._is_planar)
         if not sighting.found:
             with self._lock:
                 if epoch == self._tracker.epoch:
                     self._tracker.count_miss()
             return explain_step(result, step)
-        if odometry is None and odometry_again is not None:
-            watch = Stopwatch()
+        if odometry is None:
             with watch.stage("odometry"):
-                sighting = with_odometry(sighting, odometry_again())
+                sighting = with_odometry(sighting, odometry_at(stamp_ns, True))
             step.stages_ms.update(watch.stages_ms)
-        step = replace(step, seen=self._check_motion(sighting))
+        step = replace(step, seen=self._checks.add_sighting(sighting))
         return self._judge(step, result, sighting, localizer, epoch, now_ns() if callable(now_ns) else now_ns)
 
     def _judge(
@@ -129,27 +160,6 @@ class Follower:
             return explain_step(result, step)
         return replace(step, status=status, detail=detail, fix=fix)
 
-    def _check_calibration(self, camera: Camera, evidence: Evidence) -> None:
-        """Take into account what the image says of its camera; localize the next one by what all have said."""
-        with self._check_lock:
-            if camera != self._checked_camera:
-                self._intrinsics_check.clear_fits()
-                self._motion_check.clear_fixes()
-                self._checked_camera = camera
-            self._intrinsics_check.add_fit(evidence.intrinsics)
-            if not self._config.pose.estimate_focal:
-                self._localizer.config = self._intrinsics_check.widen(camera, self._config)
-
-    def _check_motion(self, sighting: Sighting) -> Fix | None:
-        """Take into account how the robot moved; return where the image has it, by the place that fits best."""
-        passing = [place for place in sighting.found if place.passes]
-        if not passing:
-            return None
-        seen = max(passing, key=lambda place: place.support).fix
-        with self._check_lock:
-            self._motion_check.add_fix(seen)
-        return seen
-
     # ---- what is known
 
     @property
@@ -159,13 +169,13 @@ class Follower:
 
     @property
     def calibration_complaint(self) -> str:
-        """Return what many images say against the camera's calibration, stamps and mounting; empty if nothing."""
-        pose = self._config.pose
-        with self._check_lock:
-            found = [self._motion_check.complaint()]
-            if self._checked_camera is not None and not pose.estimate_focal:
-                found.insert(0, self._intrinsics_check.complaint(self._checked_camera, pose))
-        return "; ".join(filter(None, found))
+        """Return what many images say against calibrations, stamps and mounting; empty if nothing."""
+        return self._checks.calibration_complaint(self._config.pose)
+
+    @property
+    def camera_complaints(self) -> dict[str, str]:
+        """Return what many images say against the place of a camera on the robot, by its name; empty if nothing."""
+        return self._checks.camera_complaints
 
     @property
     def last_fix(self) -> Fix | None:
@@ -210,7 +220,7 @@ class Follower:
         with self._lock:
             self._localizer, self._config = localizer, localizer.config
             self._tracker.reset()
-        self._checked_camera = None
+        self._checks.clear()
 
     def release(self) -> None:
         """Let the localizer go, and give its GPU memory back. Nothing may follow."""
@@ -224,9 +234,49 @@ class Follower:
         self._tracker.config, self._is_planar = tracking, is_planar
 
 
+def localize_views(
+    localizer: Localizer,
+    views: Sequence[RigImage],
+    prior: Prior | None,
+    left_out: Sequence[CameraReport],
+    stamps_ns: Mapping[str, int],
+) -> Result:
+    """Return the pose of the only camera that there is an image of, or of the rig of several.
+
+    Where there is a rig, its evidence says what became of each camera, of those left out before, too, and when its
+    image was taken.
+    """
+    if len(views) > 1:
+        result = localizer.localize_rig(views, prior)
+        cameras = result.evidence.cameras
+    else:
+        (view,) = views
+        result = localizer.localize(view.pixels, view.camera, prior, mask=view.mask, name=view.name)
+        cameras = (report_alone(view, result),) if view.name else ()
+    dated = tuple(replace(report, stamp_ns=stamps_ns[report.name]) for report in (*cameras, *left_out))
+    return replace(result, evidence=replace(result.evidence, cameras=dated))
+
+
+def report_alone(view: RigImage, result: Result) -> CameraReport:
+    """Return what became of the only camera of a rig that has an image."""
+    if isinstance(result, Localized):
+        return CameraReport(view.name, Status.ACCEPTED, True, result.evidence.inliers, evidence=result.evidence)
+    return CameraReport(view.name, result.reason, False, 0, str(result), evidence=result.evidence)
+
+
 def explain_step(result: Result, step: Step) -> Step:
     """Return the step of an image that gives no pose, with the reason."""
     return replace(step, status=result.reason, detail=str(result)) if isinstance(result, Lost) else step
+
+
+def group_not_tried(group: Group, status: Status) -> Step:
+    """Return the step of images that never reached the localizer, all for one reason."""
+    cameras = tuple(
+        CameraReport(image.camera, status, False, 0, status.sentence, stamp_ns=image.stamp_ns)
+        for image in group
+        if image.camera
+    )
+    return Step(group[-1].stamp_ns, status, status.sentence, evidence=Evidence(cameras=cameras))
 
 
 def step_not_tried(stamp_ns: int, why: NotTried) -> Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.report.space import to_millimetres
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.io.match_pictures import draw_best_match
+from deviloc_ros.io.match_pictures import draw_best_matches
 from deviloc_ros.maps.store import Map
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
@@ -25,12 +26,13 @@ STATUS_KEYS = ("reason", "detail", "inliers", "references", "latency_ms.stamp_to
 
 
 def event_from_step(
-    step: Step, state: str, pixels: NDArray | None, reference_map: Map, axis_m: float
+    step: Step, state: str, pixels: Mapping[str, NDArray], reference_map: Map, axis_m: float
 ) -> dict[str, Any]:
     """Return what became of one image.
 
     Args:
         state: what is known of the robot's place after it.
+        pixels: of its image, or of those of several cameras, by their names.
         axis_m: length of the axes drawn at the robot.
     """
     event = {
@@ -42,8 +44,8 @@ def event_from_step(
         "references": list(step.evidence.references),
         "latency_ms": round(sum(step.stages_ms.values())),
     }
-    if pixels is not None:
-        event["picture"] = small_jpeg_uri(draw_best_match(pixels, step.evidence, reference_map.view_named))
+    if pixels:
+        event["picture"] = small_jpeg_uri(draw_best_matches(pixels, step.evidence, reference_map.view_named))
     if step.fix is not None:
         event |= pose_to_event(step.fix.map_from_base, step.fix.covariance, axis_m)
     return event

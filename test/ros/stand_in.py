@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,21 @@ import torch
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.maps.manifest import StoredFile, ViewRecord
+from deviloc_ros.pose.rig_consensus import are_compatible, opinion_of, prior_of
 from deviloc_ros.status import Status
-from deviloc_ros.types import Evidence, Features, IntrinsicsFit, Lifted, Localized, Lost, ReferenceView, Result
+from deviloc_ros.types import (
+    CameraReport,
+    Evidence,
+    Features,
+    IntrinsicsFit,
+    Lifted,
+    Localized,
+    Lost,
+    Prior,
+    ReferenceView,
+    Result,
+    RigImage,
+)
 
 BLACK, WHITE = 0, 255  # an image without features, and one that breaks the localizer
 CAMERA_SIZE = (64, 48)
@@ -28,11 +42,28 @@ class StandInLocalizer:
         self.map = StandInMap(map_path)
         self.matcher = SimpleNamespace(device=torch.device("cpu"))
         self.priors: list = []
+        self.masks: list = []
         self.true_camera: Camera | None = None  # that images are taken with; None: they do not tell
         self.slowness_s = 0.15 if map_path == "slow" else 0.0  # per image, on a machine that cannot keep up
 
-    def localize(self, image: np.ndarray, camera: Camera, prior=None, mask=None) -> Result:
+    def localize_rig(self, images: Sequence[RigImage], prior: Prior | None = None) -> Result:
+        """As the localizer does, without correspondences: those that agree with the first that has a pose are used."""
+        results = [self.localize(i.pixels, i.camera, prior_of(i, prior), i.mask, i.name) for i in images]
+        opinions = [opinion_of(image, result) for image, result in zip(images, results, strict=True)]
+        best = next(filter(None, opinions), None)
+        reports = []
+        for image, result, own in zip(images, results, opinions, strict=True):
+            used = own is not None and are_compatible(own, best)
+            detail = "" if used else "it says something else" if own else str(result)
+            status = Status.ACCEPTED if own else result.reason
+            pose = own.cam_from_world if own else None
+            reports.append(CameraReport(image.name, status, used, int(used), detail, pose, result.evidence))
+        evidence = replace(Evidence(), coverage=0.5, references=("stand-in",), cameras=tuple(reports))
+        return replace(best or results[0], evidence=evidence)
+
+    def localize(self, image: np.ndarray, camera: Camera, prior=None, mask=None, name="") -> Result:
         self.priors.append(prior)
+        self.masks.append(mask)
         time.sleep(self.slowness_s)
         brightness = round(float(image.mean()))
         if (image.shape[1], image.shape[0]) != (camera.width, camera.height):
@@ -66,6 +97,9 @@ class StandInMap:
 
     def landmarks(self) -> np.ndarray:
         return np.arange(12, dtype=np.float32).reshape(4, 3)
+
+    def view_named(self, name: str) -> ReferenceView:
+        return self.view([record.name for record in self.records].index(name))
 
     def view(self, number: int) -> ReferenceView:
         record = self.records[number]

@@ -17,6 +17,7 @@ from deviloc_ros.ros.node import DevilocNode
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Step
+from deviloc_ros.tracking.grouping import GroupedImage
 
 RESULTS = {"RESULT_SUCCESS": 0, "RESULT_INVALID_MAP_METADATA": 3}
 
@@ -101,5 +102,5 @@ def test_a_pose_that_is_kept_back_answers_no_trigger(node, monkeypatch, is_enabl
     monkeypatch.setattr(session._pipeline, "process", lambda serialized: accepted)
     monkeypatch.setattr(session._triggers, "answer", answers.append)
     session._control.enabled, session._pose_awaits_clock = is_enabled, False
-    session._on_frame(b"")
+    session._on_group([GroupedImage("", 5, 5, b"")])
     assert answers == ([""] if is_enabled else [])

@@ -29,6 +29,7 @@ from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transform_sieve import TransformSieve
 from deviloc_ros.status import NotTried
 from deviloc_ros.tracking.follower import Follower
+from deviloc_ros.tracking.grouping import GroupedImage
 
 pytestmark = pytest.mark.ros
 
@@ -41,7 +42,7 @@ ENCODINGS = st.one_of(st.sampled_from([*PICTURES, "32FC1", "16UC1", "8UC9", ""])
 
 
 class NoTransforms:
-    def base_from_cam(self, frame: str, time_ns: int, wait_s: float | None) -> pycolmap.Rigid3d:
+    def base_from_cam(self, camera, frame: str, time_ns: int, wait_s: float | None) -> pycolmap.Rigid3d:
         return pycolmap.Rigid3d()
 
 
@@ -52,7 +53,7 @@ def pipeline(request) -> Pipeline:
     pipeline = Pipeline(Follower(StandInLocalizer(), parameters.tracking), NoTransforms(), parameters, lambda: NOW_NS)
     msg = CameraInfo(width=64, height=48, k=[60.0, 0, 31.5, 0, 60, 23.5, 0, 0, 1])
     msg.header.frame_id = "camera"
-    pipeline.cameras.note(msg)
+    pipeline.calibrations[""].note(msg)
     return pipeline
 
 
@@ -70,7 +71,7 @@ def whole(compressed: bool) -> bytes:
 
 
 def reason_of(pipeline: Pipeline, data: bytes) -> str:
-    step = pipeline.process(data)
+    step = pipeline.process([GroupedImage("", read_serialized_stamp(data), NOW_NS, data)])
     assert step.detail or step.fix is not None
     assert isinstance(step.stamp_ns, int) and all(math.isfinite(ms) for ms in step.stages_ms.values())
     return step.status.word

@@ -14,7 +14,7 @@ from ros_helpers import ROOT
 pytest.importorskip("rclpy")
 
 from deviloc_ros.cli import parse
-from deviloc_ros.ros.parameters import Parameters, all_parameters
+from deviloc_ros.ros.parameters import NodeConfig, Parameters, all_parameters, change_parameters, default_camera
 
 STAND_INS = {
     "launch": ["LaunchContext", "LaunchDescription"],
@@ -154,6 +154,17 @@ def test_a_recording_is_played_and_all_ends_with_it(opened):
     assert arguments.defaults["use_sim_time"] == "true" and included(arguments) == {}
 
 
+def test_two_cameras_are_described_by_a_file_that_the_node_takes(opened):
+    arguments = described(opened("two_cameras"))
+    assert included(arguments) == {}  # params_file is passed on as it is declared
+    (section,) = yaml.safe_load(Path(arguments.defaults["params_file"]).read_text()).values()
+    given = section["ros__parameters"]
+    cameras = {name: default_camera(name) for name in given.pop("cameras")}
+    values = {f"{part}.{name}": value for part in (*cameras, "rig") for name, value in given.pop(part).items()}
+    parameters = Parameters(NodeConfig(cameras=tuple(cameras)), named_cameras=cameras)
+    assert change_parameters(parameters, values | given).cameras["left"].base_from_camera
+
+
 def test_a_map_is_built_with_a_command_line_that_exists(opened):
     launch_file = opened("mapping")
     given = {**described(launch_file).defaults, "colmap": "/model", "images": "/images", "output": "/maps/a"}
@@ -254,7 +265,7 @@ def test_a_robot_takes_the_time_that_the_file_gives_to_its_namespace(launch_file
     assert times(launch_file.localizer(given)) == [used]
 
 
-@pytest.mark.parametrize("name", ["replay", "nav2", "fusion"])
+@pytest.mark.parametrize("name", ["replay", "nav2", "fusion", "two_cameras"])
 def test_the_names_that_nav2_users_know_are_passed_on(opened, name):
     known = {"params_file", "namespace", "use_sim_time", "autostart", "log_level"}
     assert known <= set(described(opened(name)).defaults) | set(described(opened("localization")).defaults)

@@ -50,7 +50,10 @@ def set_parameter(node: DevilocNode, name: str, value) -> tuple[bool, str]:
 
 def test_every_field_is_declared_with_its_default_and_its_description(node):
     for name, _, default in all_parameters(Parameters()):
-        assert node.get_parameter(name).value == default, name
+        if default == ():  # a list without entries has no type: it is not set
+            assert node.get_parameter_or(name).value is None
+        else:
+            assert node.get_parameter(name).value == default, name
         assert node.describe_parameter(name).description, name
 
 
@@ -86,6 +89,25 @@ def test_dotted_names_find_their_config():
         ({"base_from_camera": "1 2 3"}, "base_from_camera"),
         ({"mapp_path": "typo"}, "unknown parameter mapp_path"),
         ({"matcher__name": "xfeat"}, "unknown parameter matcher.name"),
+        ({"cameras": "front"}, "cameras must be a list of names"),
+        ({"cameras": ["front", "front"]}, "'front' is named twice"),
+        ({"cameras": ["front", "to the left"]}, "'to the left' is no name of a camera"),
+        ({"cameras": ["front", "pose"]}, "'pose' begins the names of other parameters"),
+        (
+            {"cameras": ["front", "left"], "lfet__image_topic": "a"},
+            "unknown parameter lfet.image_topic; cameras: front, left",
+        ),
+        ({"front__image_topic": "a"}, "unknown parameter front.image_topic; cameras: none is named"),
+        (
+            {"cameras": ["front", "left"], "left__image_topic": "front/image"},
+            "front and left have one image_topic, front/image",
+        ),
+        (
+            {"cameras": ["front"], "image_topic": "a"},
+            "image_topic is of a single camera: with cameras, set front.image_topic",
+        ),
+        ({"cameras": ["front"], "front__base_from_camera": "1 2 3"}, "base_from_camera: '1 2 3' is not seven numbers"),
+        ({"cameras": ["front"], "front__image_transport": "pigeon"}, "CameraConfig.image_transport"),
         ({"max_image_age": 1.0}, r"unknown parameter max_image_age \(it is max_image_age_s now\)"),
     ],
 )
@@ -96,6 +118,27 @@ def test_a_node_does_not_start_with_an_impossible_parameter(ros, values, says):
 
 def test_use_sim_time_and_qos_overrides_are_no_unknown_parameters(ros):
     start_with(use_sim_time=True, **{"qos_overrides./image__subscription__reliability": "reliable"})
+
+
+def test_each_camera_has_the_parameters_that_a_single_one_has(ros):
+    values = {"cameras": ["front", "left"], "left.image_topic": "/left/rect", "front.rectified": True}
+    node = DevilocNode(
+        lambda parameters: StandInLocalizer(parameters.localizer),
+        parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
+    )
+    cameras = node._values.cameras
+    assert list(cameras) == ["front", "left"] and cameras["front"].rectified
+    assert [camera.image_topic for camera in cameras.values()] == ["front/image", "/left/rect"]
+    assert cameras["left"].camera_info_topic == "left/camera_info"
+    assert set_parameter(node, "left.image_transport", "compressed")[0]
+    assert node._values.cameras["left"].subscribed_topic == "/left/rect/compressed"
+    assert "named when the node starts" in set_parameter(node, "cameras", ["front"])[1]
+    node.destroy_node()
+
+
+def test_a_single_camera_is_the_case_of_one():
+    (name, camera), *_ = Parameters().cameras.items()
+    assert name == "" and camera is not None and camera.image_topic == "image"
 
 
 def test_a_change_is_checked_before_it_is_applied(node):

@@ -1,5 +1,6 @@
 """One image to a fix or a reason, with a stand-in for the localizer and for TF."""
 
+import cv2
 import numpy as np
 import pycolmap
 import pytest
@@ -12,12 +13,15 @@ from ros.stand_in import BLACK, WHITE, StandInLocalizer
 from sensor_msgs.msg import CameraInfo
 
 from deviloc_ros.geometry import move_covariance
+from deviloc_ros.imaging import ImageError
 from deviloc_ros.ros.conversions import time_msg
-from deviloc_ros.ros.parameters import Parameters, change_parameters
+from deviloc_ros.ros.mask_book import KEPT
+from deviloc_ros.ros.parameters import CameraConfig, NodeConfig, Parameters, change_parameters, default_camera
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transforms import MissingTransform
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.follower import Follower
+from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
 
 pytestmark = pytest.mark.ros
@@ -33,7 +37,7 @@ class StandInTransforms:
     def __init__(self, **known) -> None:
         self.known = known
 
-    def base_from_cam(self, frame: str, time_ns: int, wait_s: float):
+    def base_from_cam(self, camera: CameraConfig, frame: str, time_ns: int, wait_s: float):
         return self.known.get("camera", MissingTransform("no transform base_link <- camera"))
 
     def odometry(self, time_ns: int, wait_s: float | None):
@@ -44,18 +48,27 @@ class StandInTransforms:
 class Bench:
     """A pipeline with known inputs."""
 
-    def __init__(self, transforms=None, **parameters) -> None:
+    def __init__(self, transforms=None, cameras=(), **parameters) -> None:
         self.localizer = StandInLocalizer()
-        self.parameters = change_parameters(Parameters(), {"tracking.confirmations": 1, **parameters})
+        values = {"tracking.confirmations": 1, "cameras": cameras, **parameters}
+        known = Parameters(NodeConfig(cameras=cameras), named_cameras={name: default_camera(name) for name in cameras})
+        self.parameters = change_parameters(known, values)
         transforms = transforms or StandInTransforms(camera=BASE_FROM_CAM, odometry=ODOMETRY)
         follower = Follower(self.localizer, self.parameters.tracking)
         self.pipeline = Pipeline(follower, transforms, self.parameters, lambda: NOW_NS)
-        self.pipeline.cameras.note(camera_info())
+        for name, calibrations in self.pipeline.calibrations.items():
+            calibrations.note(camera_info(frame=name or "camera"))
 
-    def process(self, brightness: int = 50, time_ns: int = NOW_NS - 100_000_000, frame: str = "camera", size=(64, 48)):
-        msg = CvBridge().cv2_to_imgmsg(np.full(size[::-1], brightness, np.uint8), "mono8")
-        msg.header.frame_id, msg.header.stamp = frame, time_msg(time_ns)
-        return self.pipeline.process(serialize_message(msg))
+    def process(self, *images, **image):
+        return self.pipeline.process([grouped(**one) for one in images] or [grouped(**image)])
+
+
+def grouped(
+    brightness: int = 50, time_ns: int = NOW_NS - 100_000_000, frame: str = "camera", size=(64, 48), camera: str = ""
+) -> GroupedImage:
+    msg = CvBridge().cv2_to_imgmsg(np.full(size[::-1], brightness, np.uint8), "mono8")
+    msg.header.frame_id, msg.header.stamp = frame, time_msg(time_ns)
+    return GroupedImage(camera, time_ns, NOW_NS, serialize_message(msg))
 
 
 def camera_info(focal: float = 60.0, frame: str = "camera") -> CameraInfo:
@@ -66,7 +79,7 @@ def camera_info(focal: float = 60.0, frame: str = "camera") -> CameraInfo:
 
 
 def test_the_fix_is_of_the_robot_not_of_the_camera():
-    step = Bench().process(50)
+    step = Bench().process(brightness=50)
     map_from_cam = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([5.0, 0.0, 0.0]))
     assert step.status is Status.ACCEPTED
     assert np.allclose(step.fix.map_from_base.matrix(), (map_from_cam * BASE_FROM_CAM.inverse()).matrix())
@@ -117,18 +130,19 @@ def test_an_undecodable_image_gives_no_pose():
     bench = Bench()
     msg = CvBridge().cv2_to_imgmsg(np.zeros((48, 64), np.uint8), "mono8")
     msg.header.frame_id, msg.header.stamp, msg.encoding = "camera", time_msg(NOW_NS), "unheard_of"
-    assert bench.pipeline.process(serialize_message(msg)).status is Status.UNDECODABLE
+    step = bench.pipeline.process([GroupedImage("", NOW_NS, NOW_NS, serialize_message(msg))])
+    assert step.status is Status.UNDECODABLE
 
 
 def test_an_uncalibrated_camera_gives_no_pose():
     bench = Bench()
-    bench.pipeline.cameras.note(camera_info(focal=0.0))
+    bench.pipeline.calibrations[""].note(camera_info(focal=0.0))
     step = bench.process()
     assert step.status.word == "bad_camera_info" and "all zero" in step.detail
 
 
 def test_calibration_is_converted_again_only_when_it_changes():
-    cameras = Bench().pipeline.cameras
+    cameras = Bench().pipeline.calibrations[""]
     camera = cameras.camera("camera")
     assert not cameras.note(camera_info()) and cameras.camera("camera") is camera
     assert cameras.note(camera_info(focal=70.0)) and cameras.camera("camera").focal_px == 70.0
@@ -136,7 +150,7 @@ def test_calibration_is_converted_again_only_when_it_changes():
 
 
 def test_a_calibration_with_nan_where_nobody_looks_does_not_change_all_the_time():
-    info, cameras = camera_info(focal=80.0), Bench().pipeline.cameras
+    info, cameras = camera_info(focal=80.0), Bench().pipeline.calibrations[""]
     info.p = [float("nan")] * 12
     assert cameras.note(info)
     copied = deserialize_message(serialize_message(info), CameraInfo)
@@ -145,4 +159,103 @@ def test_a_calibration_with_nan_where_nobody_looks_does_not_change_all_the_time(
 
 def test_an_error_of_the_localizer_is_not_swallowed():
     with pytest.raises(RuntimeError, match="white"):
-        Bench().process(WHITE)
+        Bench().process(brightness=WHITE)
+
+
+# ---- several cameras
+
+EARLIER_NS = NOW_NS - 140_000_000  # than the other images, by 40 ms
+
+
+def reports(step) -> dict[str, tuple[str, bool]]:
+    return {report.name: (report.status.word, report.used) for report in step.evidence.cameras}
+
+
+def test_images_of_several_cameras_give_one_step_of_the_newest_s_time():
+    transforms = StandInTransforms(camera=BASE_FROM_CAM, odometry=ODOMETRY, early=True)
+    bench = Bench(transforms, cameras=("front", "left"))
+    step = bench.process(
+        {"camera": "front", "frame": "front", "time_ns": EARLIER_NS}, {"camera": "left", "frame": "left"}
+    )
+    assert step.status is Status.ACCEPTED and step.fix.stamp_ns == NOW_NS - 100_000_000
+    assert reports(step) == {"front": ("accepted", True), "left": ("accepted", True)}
+    assert [report.stamp_ns for report in step.evidence.cameras] == [EARLIER_NS, NOW_NS - 100_000_000]
+    assert set(bench.pipeline.pixels) == {"front", "left"}
+
+
+def test_without_odometry_the_newest_camera_is_alone():
+    bench = Bench(StandInTransforms(camera=BASE_FROM_CAM), cameras=("front", "left"))
+    step = bench.process(
+        {"camera": "front", "frame": "front", "time_ns": EARLIER_NS}, {"camera": "left", "frame": "left"}
+    )
+    assert step.fix is not None and step.fix.odometry is None
+    assert reports(step) == {"left": ("accepted", True), "front": ("no_odometry", False)}
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        ({"frame": "other"}, "no_camera_info"),
+        ({"size": (32, 24)}, "bad_image"),
+        ({"time_ns": NOW_NS - 2_000_000_000}, "too_old"),
+        ({"brightness": BLACK}, "no_features"),
+    ],
+)
+def test_an_image_that_is_of_no_use_keeps_no_other_from_being_used(image, reason):
+    bench = Bench(cameras=("front", "left"))
+    step = bench.process({"camera": "front", "frame": "front", **image}, {"camera": "left", "frame": "left"})
+    assert step.fix is not None
+    assert reports(step) == {"front": (reason, False), "left": ("accepted", True)}
+
+
+def test_where_no_image_is_of_use_the_step_says_why():
+    bench = Bench(StandInTransforms(odometry=ODOMETRY), cameras=("front", "left"))
+    step = bench.process({"camera": "front", "frame": "front"}, {"camera": "left", "frame": "left"})
+    assert step.fix is None and step.status is Status.NO_EXTRINSIC
+    assert reports(step) == dict.fromkeys(("front", "left"), ("no_extrinsic", False))
+
+
+# ---- masks that are made for each image
+
+
+def mask_bytes(hidden_rows: int = 10, time_ns: int = NOW_NS - 100_000_000, size=(64, 48)) -> bytes:
+    pixels = np.full(size[::-1], 255, np.uint8)
+    pixels[:hidden_rows] = 0
+    msg = CvBridge().cv2_to_imgmsg(pixels, "mono8")
+    msg.header.stamp = time_msg(time_ns)
+    return serialize_message(msg)
+
+
+def test_a_mask_belongs_to_the_image_of_its_stamp():
+    bench = Bench(mask_topic="people", transform_timeout=0.0)
+    bench.pipeline.masks[""].note(mask_bytes())
+    assert bench.process().fix is not None
+    used = bench.localizer.masks[-1].read((64, 48))
+    assert not used[:10].any() and used[-10:].all()
+    bench.pipeline.masks[""].note(mask_bytes(time_ns=NOW_NS - 90_000_000))
+    assert bench.process().status.tried and bench.localizer.masks[-1] is None
+    assert bench.pipeline.masks[""].missing == 1
+
+
+def test_a_mask_of_another_size_is_refused():
+    bench = Bench(mask_topic="people", transform_timeout=0.0)
+    bench.pipeline.masks[""].note(mask_bytes(size=(32, 24)))
+    step = bench.process()
+    assert step.status is Status.BAD_IMAGE and "mask is 32 x 24 px, the image is 64 x 48" in step.detail
+
+
+def test_masks_that_no_image_comes_for_do_not_fill_the_memory():
+    bench = Bench(mask_topic="people", transform_timeout=0.0)
+    for number in range(100):
+        bench.pipeline.masks[""].note(mask_bytes(time_ns=NOW_NS + number))
+    assert len(bench.pipeline.masks[""]._by_stamp) <= KEPT
+
+
+def test_each_camera_has_a_mask_of_its_own(tmp_path):
+    path = tmp_path / "front.png"
+    path.write_bytes(cv2.imencode(".png", np.full((48, 64), 255, np.uint8))[1].tobytes())
+    bench = Bench(cameras=("front", "left"), **{"front.mask_path": str(path)})
+    bench.process({"camera": "front", "frame": "front"}, {"camera": "left", "frame": "left"})
+    assert [mask and mask.file for mask in bench.localizer.masks] == [path, None]
+    with pytest.raises(ImageError, match=r"nowhere\.png: no such image"):
+        Bench(cameras=("front",), **{"front.mask_path": str(tmp_path / "nowhere.png")})

@@ -15,7 +15,7 @@ from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer, StaticTransformBroadcaster, TransformBroadcaster
 
 from deviloc_ros.ros.conversions import transform_msg
-from deviloc_ros.ros.parameters import NodeConfig
+from deviloc_ros.ros.parameters import CameraConfig, NodeConfig
 from deviloc_ros.ros.spinning_thread import ListeningThread
 from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.ros.worker import ThreadState
@@ -29,6 +29,10 @@ def at(x: float) -> pycolmap.Rigid3d:
     return pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([x, 0.0, 0.0]))
 
 
+def is_mounted(transforms: Transforms) -> bool:
+    return not isinstance(transforms.base_from_cam(CameraConfig(), "camera", SECOND, None), MissingTransform)
+
+
 def test_odometry_is_interpolated_at_the_stamp_and_the_mount_is_static(ros_node):
     transforms = Transforms(ros_node, NodeConfig())
     StaticTransformBroadcaster(ros_node).sendTransform(transform_msg(at(0.2), 0, "base_link", "camera"))
@@ -37,14 +41,14 @@ def test_odometry_is_interpolated_at_the_stamp_and_the_mount_is_static(ros_node)
     def arrived() -> bool:
         moving.sendTransform([transform_msg(at(1.0), 10 * SECOND, "odom", "base_link")])
         moving.sendTransform([transform_msg(at(2.0), 11 * SECOND, "odom", "base_link")])
-        found = (transforms.odometry(11 * SECOND, None), transforms.base_from_cam("camera", 5, None))
+        found = (transforms.odometry(11 * SECOND, None), transforms.base_from_cam(CameraConfig(), "camera", 5, None))
         return not any(isinstance(each, MissingTransform) for each in found)
 
     spin_until(ros_node, arrived)
     between = transforms.odometry(10 * SECOND + SECOND // 4, None)
     assert between.odom_from_base.translation[0] == pytest.approx(1.25)
     assert transforms.latest_odometry(12 * SECOND).odom_from_base.translation[0] == pytest.approx(2.0)
-    assert transforms.base_from_cam("camera", 10 * SECOND, None).translation[0] == pytest.approx(0.2)
+    assert transforms.base_from_cam(CameraConfig(), "camera", 10 * SECOND, None).translation[0] == pytest.approx(0.2)
     transforms.close()
 
 
@@ -67,27 +71,33 @@ def test_the_way_of_odometry_is_counted_between_images_too(ros_node):
 
 @pytest.mark.parametrize("wait_s", [0.05, 0.0])
 def test_what_is_missing_is_named_and_counted_once_waited_for(ros_node, wait_s):
-    transforms = Transforms(ros_node, NodeConfig(camera_frame="front_optical"))
-    asked = transforms.base_from_cam("camera", SECOND, None)
+    transforms, camera = Transforms(ros_node, NodeConfig()), CameraConfig(camera_frame="front_optical")
+    asked = transforms.base_from_cam(camera, "camera", SECOND, None)
     assert (
         isinstance(asked, MissingTransform) and "base_link <- front_optical" in asked.detail and not transforms.failures
     )
-    transforms.base_from_cam("camera", SECOND, wait_s)
+    transforms.base_from_cam(camera, "camera", SECOND, wait_s)
     assert transforms.failures == {"base_link <- front_optical": 1}
     transforms.close()
 
 
 def test_a_given_extrinsic_needs_no_tf(ros_node):
-    transforms = Transforms(ros_node, NodeConfig(base_from_camera="0.1 0 0.3 -0.5 0.5 -0.5 0.5"))
-    assert transforms.base_from_cam("camera", SECOND, None).translation.tolist() == [0.1, 0.0, 0.3]
+    transforms, camera = (
+        Transforms(ros_node, NodeConfig()),
+        CameraConfig(base_from_camera="0.1 0 0.3 -0.5 0.5 -0.5 0.5"),
+    )
+    assert transforms.base_from_cam(camera, "camera", SECOND, None).translation.tolist() == [0.1, 0.0, 0.3]
     transforms.close()
 
 
 def test_frames_of_images_may_begin_with_a_slash_as_they_did_in_ros_1(ros_node):
     transforms = Transforms(ros_node, NodeConfig())
     StaticTransformBroadcaster(ros_node).sendTransform(transform_msg(at(0.2), 0, "base_link", "camera"))
-    spin_until(ros_node, lambda: not isinstance(transforms.base_from_cam("camera", SECOND, None), MissingTransform))
-    assert transforms.base_from_cam("/camera", SECOND, None).translation[0] == pytest.approx(0.2)
+    spin_until(
+        ros_node,
+        lambda: not isinstance(transforms.base_from_cam(CameraConfig(), "camera", SECOND, None), MissingTransform),
+    )
+    assert transforms.base_from_cam(CameraConfig(), "/camera", SECOND, None).translation[0] == pytest.approx(0.2)
     transforms.close()
 
 
@@ -137,14 +147,17 @@ def test_it_ends_also_when_told_to_just_before_it_waits(ros_node, monkeypatch):
 def test_while_nobody_listens_nothing_is_looked_up_or_sent(ros_node, monkeypatch):
     transforms = Transforms(ros_node, NodeConfig())
     StaticTransformBroadcaster(ros_node).sendTransform(transform_msg(at(0.2), 0, "base_link", "camera"))
-    spin_until(ros_node, lambda: not isinstance(transforms.base_from_cam("camera", SECOND, None), MissingTransform))
+    spin_until(
+        ros_node,
+        lambda: not isinstance(transforms.base_from_cam(CameraConfig(), "camera", SECOND, None), MissingTransform),
+    )
     sent = []
     monkeypatch.setattr(transforms._broadcaster, "sendTransform", sent.append)
     transforms.broadcast(at(1.0), "odom", SECOND)
     assert len(sent) == 1
     monkeypatch.setattr(transforms, "state", lambda: ThreadState("transforms", False))
     transforms.broadcast(at(1.0), "odom", SECOND)
-    found = transforms.base_from_cam("camera", SECOND, 0.0)
+    found = transforms.base_from_cam(CameraConfig(), "camera", SECOND, 0.0)
     assert len(sent) == 1 and "thread 'transforms' has ended" in found.detail
     monkeypatch.undo()
     transforms.close()

@@ -16,10 +16,11 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.match_pictures import best_reference, draw_matches
 from deviloc_ros.maps.manifest import MapError
 from deviloc_ros.ros.endpoints import latched_qos
 from deviloc_ros.ros.node import DevilocNode
-from deviloc_ros.ros.visualization import best_reference, cloud_msg, draw_matches, frustum_lines, make_lines_marker
+from deviloc_ros.ros.visualization import cloud_msg, frustum_lines, make_lines_marker
 from deviloc_ros.types import Correspondences, Evidence
 
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))

@@ -16,6 +16,7 @@ from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.tracking.rig_images import StampedImage
 
 NOW_NS = 1_700_000_000_000_000_000
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
@@ -33,8 +34,10 @@ class Robot:
         self.follower = Follower(self.localizer, self.tracking, is_planar=is_planar)
 
     def see(self, brightness=50, stamp_ns=NOW_NS, camera=CAMERA, again=None):
+        """again: answers for odometry that may be waited for."""
         pixels = np.full((48, 64), brightness, np.uint8)
-        return self.follower.follow(pixels, camera, BASE_FROM_CAM, self.odometry, stamp_ns, stamp_ns, again)
+        image = StampedImage(stamp_ns, pixels, camera, BASE_FROM_CAM)
+        return self.follower.follow([image], lambda _, wait: again() if again and wait else self.odometry, stamp_ns)
 
     def drive_by(self, camera=CAMERA) -> str:
         """Twenty images from places half a metre apart; what is said of the calibration after them."""

@@ -15,7 +15,9 @@ from deviloc_ros.config import (
     LANDMARK_SOURCES,
     LIFTS,
     MATCHERS,
+    RIG,
     TRACKING,
+    C,
     Config,
     bind_to_map,
     change_config,
@@ -26,7 +28,7 @@ from deviloc_ros.upstream.presets import PRESETS, apply_preset
 
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
-    from deviloc_ros.config import TrackingConfig
+    from deviloc_ros.config import RigConfig, TrackingConfig
     from deviloc_ros.workers.base import Workers
 
 
@@ -212,13 +214,25 @@ def take_tracking(options: argparse.Namespace) -> TrackingConfig:
     """
     from deviloc_ros.config import TrackingConfig
 
-    config = TrackingConfig()
+    return take_section(options, TRACKING, TrackingConfig())
+
+
+def take_rig(options: argparse.Namespace) -> RigConfig:
+    """Return what --config and --set say of a rig, as `take_tracking` does."""
+    from deviloc_ros.config import RigConfig
+
+    return take_section(options, RIG, RigConfig())
+
+
+def take_section(options: argparse.Namespace, name: str, config: C) -> C:
+    """Return what --config and --set say of a section, which is taken out of the changes. Raises ValueError."""
     if options.config:
-        config = load_config(options.config, config, TRACKING)
+        config = load_config(options.config, config, name)
+    prefix = f"{name}."
     for change in options.changes:
-        if change.startswith("tracking."):
-            config = from_dict(config, parse_change(change.removeprefix("tracking.")), "tracking.")
-    options.changes = [change for change in options.changes if not change.startswith("tracking.")]
+        if change.startswith(prefix):
+            config = from_dict(config, parse_change(change.removeprefix(prefix)), prefix)
+    options.changes = [change for change in options.changes if not change.startswith(prefix)]
     return config
 
 

@@ -6,10 +6,28 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.flags.common import add_every, parse_camera, parse_zero_or_more, step_of
+from deviloc_ros.commands.flags.common import add_every, parse_camera, parse_zero_or_more, step_of, take_rig
 
 if TYPE_CHECKING:
     from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
+
+
+def add_topics(parser: argparse.ArgumentParser) -> None:
+    """Add where the images and their calibrations are; given several times, they are those of a rig's cameras."""
+    parser.add_argument(
+        "--image-topic",
+        action="append",
+        default=[],
+        metavar="TOPIC",
+        help="default: the only one of images; given several times: the cameras of a rig, localized together",
+    )
+    parser.add_argument(
+        "--camera-info-topic",
+        action="append",
+        default=[],
+        metavar="TOPIC",
+        help="default: that beside the images; of a rig one for each --image-topic, in that order",
+    )
 
 
 def add_truth(group: argparse._ArgumentGroup) -> None:
@@ -39,7 +57,11 @@ def add_rig(group: argparse._ArgumentGroup) -> None:
             f"--{name}-frame", default=default, metavar="FRAME", help=f"default: {default or 'that of the images'}"
         )
     group.add_argument(
-        "--extrinsic", default="", metavar="'X Y Z QX QY QZ QW'", help="the camera in the base frame; default: from TF"
+        "--extrinsic",
+        action="append",
+        default=[],
+        metavar="'X Y Z QX QY QZ QW'",
+        help="the camera in the base frame, of a rig one for each --image-topic; default: from TF",
     )
     group.add_argument("--camera", metavar="MODEL,W,H,PARAMS", help="calibration; default: from camera_info")
     add_lens(group)
@@ -95,17 +117,20 @@ def read_plan(options: argparse.Namespace) -> EvaluationPlan:
     from deviloc_ros.evaluation.recordings.run_folder import read_run
     from deviloc_ros.messages.headers import parse_rigid
 
+    check_cameras(options)
+    mounts = [parse_rigid(text) for text in options.extrinsic]
     rig = Rig(
         map_frame=options.map_frame,
         odom_frame=options.odom_frame,
         base_frame=options.base_frame,
         camera_frame=options.camera_frame,
-        base_from_cam=parse_rigid(options.extrinsic) if options.extrinsic else None,
+        base_from_cam=mounts[0] if len(mounts) == 1 else None,
         camera=parse_camera(options.camera) if options.camera else None,
         camera_info_frame=options.camera_info_frame,
         rectified=options.rectified,
         two_d=options.two_d,
         odometry_topic=options.odometry_topic,
+        mounts=dict(zip(options.image_topic, mounts, strict=True)) if len(mounts) > 1 else {},
     )
     truth = TruthSource(
         options.ground_truth,
@@ -116,13 +141,30 @@ def read_plan(options: argparse.Namespace) -> EvaluationPlan:
     only = None
     if options.images_of:
         only = frozenset(f.estimate.stamp_ns for f in read_run(options.images_of).frames if f.estimate.tried)
+    first, *beside = options.image_topic or [""]
+    first_info, *beside_infos = options.camera_info_topic or [""]
     return EvaluationPlan(
-        options.image_topic,
-        options.camera_info_topic,
-        rig,
-        truth,
-        options.align,
-        step_of(options),
-        options.budget_ms,
-        only,
+        image_topic=first,
+        camera_info_topic=first_info,
+        rig=rig,
+        truth=truth,
+        beside=tuple(beside),
+        beside_infos=tuple(beside_infos),
+        align=options.align,
+        every=step_of(options),
+        budget_ms=options.budget_ms,
+        only=only,
+        grouping=take_rig(options),
     )
+
+
+def check_cameras(options: argparse.Namespace) -> None:
+    """Raise ValueError, naming the flag, if flags are not of as many cameras as there are topics of images."""
+    cameras = max(len(options.image_topic), 1)
+    for flag, given in (("--camera-info-topic", options.camera_info_topic), ("--extrinsic", options.extrinsic)):
+        if given and len(given) != cameras:
+            raise ValueError(f"{flag} is given {len(given)} times: one for each of {cameras} --image-topic, or none")
+    if cameras > 1:
+        for flag in ("camera", "camera_frame", "camera_info_frame"):
+            if getattr(options, flag):
+                raise ValueError(f"--{flag.replace('_', '-')} is of a single camera: several are described by topics")

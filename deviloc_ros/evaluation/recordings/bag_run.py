@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
 
@@ -15,19 +15,26 @@ from tqdm import tqdm
 
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.bag_plan import ReadingPlan, find_truth
-from deviloc_ros.bags.reader import RecordedMessage, Recording
+from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.repeated import RepeatCounter
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.transforms import CIRCLE
 from deviloc_ros.bags.truth import Truth
-from deviloc_ros.config import TrackingConfig, to_dict
+from deviloc_ros.config import RigConfig, TrackingConfig, to_dict
 from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimates
 from deviloc_ros.evaluation.recordings.lens import choose_lens
 from deviloc_ros.evaluation.recordings.odometry import detect_two_clocks, summarize_odometry
 from deviloc_ros.evaluation.recordings.offline import OfflineRun
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.evaluation.recordings.sampling import Sampled, take_every_kth, try_all, try_within_budget
-from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
+from deviloc_ros.evaluation.recordings.sampling import (
+    Images,
+    Sampled,
+    group_images,
+    take_every_kth,
+    try_all,
+    try_within_budget,
+)
+from deviloc_ros.evaluation.recordings.summary import summarize_cameras, summarize_frames, summarize_latency
 from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.imaging import Masks
 from deviloc_ros.localizer import Localizer, warm_up
@@ -60,6 +67,7 @@ class EvaluationPlan(ReadingPlan):
     every: int = 1
     budget_ms: float = 0.0
     only: frozenset[int] | None = None
+    grouping: RigConfig = field(default_factory=RigConfig)
 
     @property
     def sampling(self) -> str:
@@ -72,13 +80,16 @@ class EvaluationPlan(ReadingPlan):
         return ", ".join(parts)
 
 
-def select_images(recording: Recording, topics: Topics, plan: EvaluationPlan, repeated: RepeatCounter) -> Sampled:
+def select_images(
+    recording: Recording, topics: Topics, contents: Contents, plan: EvaluationPlan, repeated: RepeatCounter
+) -> Sampled:
     """Yield the images that the plan lets through, with a bar of progress; `repeated` counts those that come again."""
-    total = recording.count(topics.image)
-    bar = tqdm(recording.messages((topics.image,)), total=total, unit="image", desc="localize", dynamic_ncols=True)
-    images: Iterable[RecordedMessage] = repeated.first_only(bar)
+    total = sum(map(recording.count, topics.images))
+    bar = tqdm(recording.messages(topics.images), total=total, unit="image", desc="localize", dynamic_ncols=True)
+    has_odometry = bool(contents.rig.odom_frame or contents.rig.odometry_topic)
+    images: Iterable[Images] = group_images(repeated.first_only(bar), topics, plan.grouping, has_odometry=has_odometry)
     if plan.only is not None:
-        images = (image for image in images if stamp_ns(image.message()) in plan.only)
+        images = (group for group in images if group[-1].stamp_ns in plan.only)
     images = take_every_kth(images, plan.every)
     return try_within_budget(images, round(plan.budget_ms * 1e6)) if plan.budget_ms > 0 else try_all(images)
 
@@ -100,12 +111,15 @@ def run_offline(
     warm_up(localizer)
     lens = choose_lens(recording, topics, contents, localizer)
     repeated = RepeatCounter()
-    estimates = OfflineRun(localizer, contents, tracking, masks).run(select_images(recording, topics, plan, repeated))
+    run = OfflineRun(localizer, contents, tracking, masks, plan.grouping)
+    estimates = run.run(select_images(recording, topics, contents, plan, repeated))
     if not any(estimate.tried for estimate in estimates):
         raise ValueError(f"{recording.path}: {explain_none_tried(estimates, contents)}")
     if repeated.count:
         log.warning("%s: %s", recording.path, repeated)
     about = {"mode": "offline", "sampling": plan.sampling, "lens": lens}
+    if topics.beside:
+        about["camera_complaints"] = run.camera_complaints
     return estimates, about | {"repeated_images": repeated.count, "laps": repeated.laps + 1}
 
 
@@ -116,15 +130,15 @@ def follow_images(
     plan: EvaluationPlan,
     localizer: Localizer,
     tracking: TrackingConfig,
-) -> Iterator[tuple[RecordedMessage, NDArray | None, Step, str]]:
-    """Yield each image that is tried with its pixels, what the node would make of it, and the state it then is in."""
+) -> Iterator[tuple[Images, dict[str, NDArray], Step, str]]:
+    """Yield images that are tried, their pixels by camera, what the node would make of them, and its state then."""
     warm_up(localizer)
     choose_lens(recording, topics, contents, localizer)
-    run = OfflineRun(localizer, contents, tracking)
-    for image, tried in select_images(recording, topics, plan, RepeatCounter()):
+    run = OfflineRun(localizer, contents, tracking, rig=plan.grouping)
+    for group, tried in select_images(recording, topics, contents, plan, RepeatCounter()):
         if tried:
-            pixels, step = run.follow(image)
-            yield image, pixels, step, run.state_after(step)
+            pixels, step = run.follow(group)
+            yield group, pixels, step, run.state_after(step)
 
 
 def explain_none_tried(estimates: list[Estimate], contents: Contents) -> str:
@@ -148,7 +162,7 @@ def read_truth(recording: Recording, topics: Topics, contents: Contents, plan: E
         ValueError: it is not to be had, or none was named and `align` needs it.
     """
     needed = None if plan.truth.transform else 1  # transforms are looked up at every image
-    times_ns = list(islice(read_stamps(recording, topics.image), needed))
+    times_ns = list(islice(read_stamps(recording, topics.images), needed))
     if not times_ns:
         return None  # nothing to compare
     kind = recording.topics.get(plan.truth.topic, "")
@@ -158,9 +172,9 @@ def read_truth(recording: Recording, topics: Topics, contents: Contents, plan: E
     return truth
 
 
-def read_stamps(recording: Recording, topic: str) -> Iterator[int]:
-    """Yield the times [ns] of a topic's messages with a header; damaged ones are named when they are tried."""
-    for recorded in recording.messages((topic,)):
+def read_stamps(recording: Recording, topics: tuple[str, ...]) -> Iterator[int]:
+    """Yield the times [ns] of messages with a header; damaged ones are named when they are tried."""
+    for recorded in recording.messages(topics):
         with suppress(ValueError):
             yield stamp_ns(recorded.message())
 
@@ -184,6 +198,7 @@ def summarize_run(
         "alignment": ALIGNED if plan.align else AS_PUBLISHED,
         **summarize_frames(frames),
         "odometry": odometry,
+        **summarize_cameras(estimates),
         "frames_out_of_order": sum(b.stamp_ns < a.stamp_ns for a, b in pairwise(estimates)),
         "versions": collect_versions(),
     }

@@ -15,7 +15,7 @@ from deviloc_ros.geometry import isotropic_covariance, pose_difference, rotation
 from deviloc_ros.maps.alignment import align_positions
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, largest_stds
-from deviloc_ros.types import IntrinsicsFit, Prior
+from deviloc_ros.types import CameraReport, IntrinsicsFit, Prior
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +24,7 @@ class Estimate:
 
     map_from_base, covariance: (6, 6) as in tracking.Fix; None without a pose. prior: where its camera was searched for.
     intrinsics: what its image says of those of its camera. seen: where the image has the robot, believed or not.
-    stages_ms: by stage, in order; measured, so not the same in two runs.
+    stages_ms: by stage, in order; measured, so not the same in two runs. cameras: of a rig, what became of each.
     """
 
     received_ns: int
@@ -42,6 +42,7 @@ class Estimate:
     camera: Camera | None = None
     seen: Fix | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
+    cameras: tuple[CameraReport, ...] = ()
 
     @property
     def tried(self) -> bool:

@@ -32,6 +32,8 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
         lines.append(("stamps", f"{offset:+.0f} +- {std:.0f} ms to odometry's time"))
     if latency:
         lines.append(("latency p50 / p95 / p99", " / ".join(f"{latency[f'p{p}']:.0f}" for p in (50, 95, 99)) + " ms"))
+    for name, camera in (summary.get("cameras") or {}).items():
+        lines.append((f"camera {name}", f"in {camera['used']} poses, of {camera['images']} images"))
     if dropped:
         lines.append(("images not tried", f"{dropped} of {summary['images']}"))
     if repeated := summary.get("repeated_images"):
@@ -46,6 +48,7 @@ def make_remarks(run: Run) -> list[tuple[str, str]]:
     """Return what went wrong, counted by reason, and what was assumed: a name may come several times."""
     said = [run.summary[name]["complaint"] for name in ("calibration", "motion") if run.summary.get(name)]
     complaints = [("calibration", complaint) for complaint in said if complaint]
+    complaints += [(f"camera {name}", said) for name, said in (run.summary.get("camera_complaints") or {}).items()]
     return complaints + explain_missing_poses(run) + explain_missing_odometry(run.summary) + describe_lens(run.summary)
 
 

@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import RecordedMessage
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import TrackingConfig
+from deviloc_ros.config import RigConfig, TrackingConfig
 from deviloc_ros.evaluation.recordings.frames import Estimate
+from deviloc_ros.evaluation.recordings.sampling import Images, received_ns
 from deviloc_ros.imaging import Mask, Masks
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.tracking.follower import Follower, Step, step_not_tried
+from deviloc_ros.tracking.follower import Follower, Step, group_not_tried, localize_views
+from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.tracking.odometry import Odometer, Odometry
+from deviloc_ros.tracking.rig_images import StampedImage, bring_to_time
 from deviloc_ros.types import Evidence, Prior
 
 
@@ -27,52 +30,73 @@ class OfflineRun:
     """Pass over a recording once: decode, follow, record, in order of receipt."""
 
     def __init__(
-        self, localizer: Localizer, contents: Contents, tracking: TrackingConfig, masks: Masks | None = None
+        self,
+        localizer: Localizer,
+        contents: Contents,
+        tracking: TrackingConfig,
+        masks: Masks | None = None,
+        rig: RigConfig | None = None,
     ) -> None:
         self._contents, self._masks = contents, masks
-        self._follower = Follower(localizer, tracking, is_planar=contents.rig.two_d)
+        self._follower = Follower(localizer, tracking, is_planar=contents.rig.two_d, rig=rig)
         self._odometer = Odometer(contents.odom_from_base)
 
-    def run(self, images: Iterable[tuple[RecordedMessage, bool]]) -> list[Estimate]:
-        """Return what becomes of each image; the second of a pair says whether it is tried."""
-        return [self.localize(image) if tried else estimate_skipped(image) for image, tried in images]
+    def run(self, images: Iterable[tuple[Images, bool]]) -> list[Estimate]:
+        """Return what becomes of the images of each time; the second of a pair says whether they are tried."""
+        return [self.localize(group) if tried else estimate_skipped(group) for group, tried in images]
 
-    def localize(self, image: RecordedMessage) -> Estimate:
-        """Return the record of what the node would make of one image."""
-        return to_estimate(image, self.follow(image)[1])
+    def localize(self, group: Images) -> Estimate:
+        """Return the record of what the node would make of the images of one time."""
+        return to_estimate(group, self.follow(group)[1])
 
-    def follow(self, image: RecordedMessage) -> tuple[NDArray | None, Step]:
-        """Return the pixels of one image, None where they cannot be had, and what the node would make of it."""
-        watch, message = Stopwatch(), image.message()
-        time_ns, frame = stamp_ns(message), message.header.frame_id
-        try:
-            if time_ns == 0:
-                raise NotTried(Status.NO_STAMP)
-            camera = self._contents.camera(frame, image.time_ns)
-            base_from_cam = self._contents.base_from_cam(frame, time_ns)
-            with watch.stage("decode"), not_tried_if_refused(Status.UNDECODABLE):
-                pixels = pixels_of(message)
-        except NotTried as why:
-            return None, step_not_tried(time_ns, why)
-        odometry = self._odometry(time_ns)
-        mask = find_mask(self._masks, time_ns, camera)
-        step = self._follower.follow(pixels, camera, base_from_cam, odometry, time_ns, time_ns, mask=mask)
-        return pixels, replace(step, stages_ms=watch.stages_ms | step.stages_ms)
+    def follow(self, group: Images) -> tuple[dict[str, NDArray], Step]:
+        """Return the pixels of the image of each camera that can be had, and what the node would make of them."""
+        watch = Stopwatch()
+        pixels: dict[str, NDArray] = {}
+
+        def read(given: GroupedImage[RecordedMessage]) -> StampedImage:
+            with watch.stage("decode"):
+                image = read_image(self._contents, given, self._masks)
+            pixels[given.camera] = image.pixels
+            return image
+
+        odometry_at = self._odometry
+        step = self._follower.follow_group(group, read, lambda time_ns, _: odometry_at(time_ns), group[-1].stamp_ns)
+        return pixels, replace(step, stages_ms=(watch.stages_ms if pixels else {}) | step.stages_ms)
 
     def state_after(self, step: Step) -> str:
         """Return what is known of the robot's place at the time of a step."""
         return self._follower.state(step.stamp_ns).value
+
+    @property
+    def camera_complaints(self) -> dict[str, str]:
+        """Return what all images say against the place of a camera on the robot, by its name."""
+        return self._follower.camera_complaints
 
     def _odometry(self, time_ns: int) -> Odometry | None:
         odom_from_base = self._contents.odom_from_base(time_ns)
         return None if odom_from_base is None else self._odometer.read_at(time_ns, odom_from_base)
 
 
-def to_estimate(image: RecordedMessage, step: Step) -> Estimate:
+def read_image(contents: Contents, given: GroupedImage[RecordedMessage], masks: Masks | None) -> StampedImage:
+    """Return a recorded image with all that must be known to localize it. Raises NotTried."""
+    recorded, message = given.image, given.image.message()
+    time_ns, frame = stamp_ns(message), message.header.frame_id
+    if time_ns == 0:
+        raise NotTried(Status.NO_STAMP)
+    camera = contents.camera(frame, recorded.time_ns, recorded.topic)
+    base_from_cam = contents.base_from_cam(frame, time_ns, recorded.topic)
+    with not_tried_if_refused(Status.UNDECODABLE):
+        pixels = pixels_of(message)
+    mask = find_mask(masks, given.camera or str(time_ns), camera)
+    return StampedImage(time_ns, pixels, camera, base_from_cam, mask, given.camera)
+
+
+def to_estimate(group: Images, step: Step) -> Estimate:
     """Return the record of a step."""
     evidence, fix = step.evidence, step.fix
     return Estimate(
-        image.time_ns,
+        received_ns(group),
         step.stamp_ns,
         step.status,
         step.detail,
@@ -87,26 +111,35 @@ def to_estimate(image: RecordedMessage, step: Step) -> Estimate:
         camera=step.camera,
         seen=step.seen,
         stages_ms=step.stages_ms,
+        cameras=tuple(replace(report, evidence=None) for report in evidence.cameras),
     )
 
 
-def estimate_skipped(image: RecordedMessage) -> Estimate:
-    """Return the record of an image that the machine had no time for."""
-    return Estimate(image.time_ns, stamp_ns(image.message()), Status.REPLACED)
+def estimate_skipped(group: Images) -> Estimate:
+    """Return the record of images that the machine had no time for."""
+    return replace(to_estimate(group, group_not_tried(group, Status.REPLACED)), detail="")
 
 
-def find_mask(masks: Masks | None, time_ns: int, camera: Camera) -> Mask | None:
-    """Return the mask of an image, in a folder by the name that `build-map` gives it. Raises ImageError naming it."""
-    return masks.check(f"{time_ns}.png", (camera.width, camera.height)) if masks else None
+def find_mask(masks: Masks | None, name: str, camera: Camera) -> Mask | None:
+    """Return the mask of an image, in a folder that of the camera where there are several, else that of its time.
+
+    Raises ImageError naming it.
+    """
+    return masks.check(f"{name}.png", (camera.width, camera.height)) if masks else None
 
 
 def localize_again(
-    localizer: Localizer, contents: Contents, image: RecordedMessage, prior: Prior | None, masks: Masks | None = None
-) -> tuple[NDArray, Evidence]:
-    """Return the pixels of an image, and what its result rests on, with the prior it had. Raises NotTried."""
-    message = image.message()
-    with not_tried_if_refused(Status.UNDECODABLE):
-        pixels = pixels_of(message)
-    camera = contents.camera(message.header.frame_id, image.time_ns)
-    mask = find_mask(masks, stamp_ns(message), camera)
-    return pixels, localizer.localize(pixels, camera, prior, mask=mask).evidence
+    localizer: Localizer, contents: Contents, group: Images, prior: Prior | None, masks: Masks | None = None
+) -> tuple[dict[str, NDArray], Evidence]:
+    """Return the pixels of images of one time, and what their result rests on, with its prior. Raises NotTried."""
+
+    def odometry_at(time_ns: int, _: bool) -> Odometry | None:
+        odom_from_base = contents.odom_from_base(time_ns)
+        return None if odom_from_base is None else Odometry(odom_from_base)
+
+    images = [read_image(contents, given, masks) for given in group]
+    now_ns = max(image.stamp_ns for image in images)
+    now = odometry_at(now_ns, False)
+    views, left_out = bring_to_time(images, now_ns, now, odometry_at, RigConfig(), TrackingConfig())
+    result = localize_views(localizer, views, prior, left_out, {image.name: image.stamp_ns for image in images})
+    return {image.name: image.pixels for image in images}, result.evidence

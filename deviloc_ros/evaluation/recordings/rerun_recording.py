@@ -52,8 +52,8 @@ def write_rerun(path: Path, run: Run, around: MapOutline, recording: Recording, 
         true = origins_of([f.true_map_from_base for f in run.frames if f.true_map_from_base])
         if len(true):
             stream.log("map/truth", rerun.LineStrips3D([true], colors=[BLACK]), static=True)
-        for image in recording.messages((topics.image,)):
-            log_image(stream, image.message())
+        for image in recording.messages(topics.images):
+            log_image(stream, image.message(), "/".join(filter(None, ["camera", topics.camera_of(image.topic)])))
         stream.flush()
 
 
@@ -94,7 +94,7 @@ def log_pose(stream: Any, name: str, map_from_base: pycolmap.Rigid3d, color: tup
     stream.log(name, rerun.Arrows3D(vectors=[3 * ARROW_M * ahead], origins=[map_from_base.translation], colors=[color]))
 
 
-def log_image(stream: Any, message: Any) -> None:
+def log_image(stream: Any, message: Any, name: str) -> None:
     """Log the picture, small; nothing for one that cannot be decoded."""
     import rerun
 
@@ -103,7 +103,7 @@ def log_image(stream: Any, message: Any) -> None:
     except ValueError:
         return
     stream.set_time(TIME, timestamp=np.datetime64(stamp_ns(message), "ns"))
-    stream.log("camera", rerun.EncodedImage(contents=encode_small_jpeg(pixels), media_type="image/jpeg"))
+    stream.log(name, rerun.EncodedImage(contents=encode_small_jpeg(pixels), media_type="image/jpeg"))
 
 
 def encode_small_jpeg(pixels: NDArray) -> bytes:

@@ -1,25 +1,58 @@
-"""Choose which images of a recording are tried: all, every k-th, or those a machine of a given speed would get to."""
+"""Choose which images of a recording are tried: all, every k-th, or those a machine of a given speed would get to.
+
+An image of a single camera is a group of one; the images of a rig that are of one time are tried together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from deviloc_ros.bags.reader import RecordedMessage
+from deviloc_ros.bags.topics import Topics
+from deviloc_ros.config import RigConfig
+from deviloc_ros.messages.headers import stamp_ns
+from deviloc_ros.tracking.grouping import Group, ImageGrouper
 
-Sampled = Iterator[tuple[RecordedMessage, bool]]  # an image, and whether it is tried
+Images = Group[RecordedMessage]
+Sampled = Iterator[tuple[Images, bool]]  # images, and whether they are tried
 
 
-def take_every_kth(images: Iterable[RecordedMessage], k: int) -> Iterator[RecordedMessage]:
+def group_images(
+    messages: Iterable[RecordedMessage], topics: Topics, rig: RigConfig, *, has_odometry: bool
+) -> Iterator[Images]:
+    """Yield the images of each time, as the node groups them; without odometry only those of nearly one time."""
+    span_s = rig.window_s if has_odometry else rig.tolerance_s
+    names = tuple(each.camera for each in topics.cameras)
+    grouper: ImageGrouper[RecordedMessage] = ImageGrouper(names, round(1e9 * rig.window_s), round(1e9 * span_s))
+    for message in messages:
+        yield from grouper.add(topics.camera_of(message.topic), read_stamp(message), message.time_ns, message)
+    yield from grouper.close()
+
+
+def read_stamp(message: RecordedMessage) -> int:
+    """Return the time [ns] of an image, 0 of a damaged one: whoever tries it says so."""
+    try:
+        return stamp_ns(message.message())
+    except ValueError:
+        return 0
+
+
+def received_ns(images: Images) -> int:
+    """Return when the last of some images was received [ns]."""
+    return max(image.received_ns for image in images)
+
+
+def take_every_kth(images: Iterable[Images], k: int) -> Iterator[Images]:
     """Yield the first image, and each k-th after it; the others are as though they had not been recorded."""
     return (image for number, image in enumerate(images) if number % k == 0)
 
 
-def try_all(images: Iterable[RecordedMessage]) -> Sampled:
+def try_all(images: Iterable[Images]) -> Sampled:
     """Yield every image to be tried."""
     return ((image, True) for image in images)
 
 
-def try_within_budget(images: Iterable[RecordedMessage], budget_ns: int) -> Sampled:
+def try_within_budget(images: Iterable[Images], budget_ns: int) -> Sampled:
     """Choose as the node does where an image takes `budget_ns`.
 
     One waits while it is busy, and a newer one replaces it. The images come in order of receipt, and each is given back
@@ -28,8 +61,8 @@ def try_within_budget(images: Iterable[RecordedMessage], budget_ns: int) -> Samp
     free_ns, waiting = -(2**63), None
     for image in images:
         if waiting is not None:
-            start_ns = max(free_ns, waiting.time_ns)
-            tried = start_ns <= image.time_ns
+            start_ns = max(free_ns, received_ns(waiting))
+            tried = start_ns <= received_ns(image)
             if tried:
                 free_ns = start_ns + budget_ns
             yield waiting, tried

@@ -12,7 +12,7 @@ import numpy as np
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.evaluation.covariance import measure_consistency
 from deviloc_ros.evaluation.metrics import recall_by_threshold
-from deviloc_ros.evaluation.recordings.frames import JudgedFrame
+from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame
 from deviloc_ros.tracking.calibration import IntrinsicsCheck
 from deviloc_ros.tracking.motion_check import MotionCheck
 
@@ -46,6 +46,19 @@ def summarize_frames(frames: list[JudgedFrame]) -> dict[str, Any]:
         "calibration": summarize_calibration(frames),
         "motion": summarize_motion(frames),
     }
+
+
+def summarize_cameras(estimates: Sequence[Estimate]) -> dict[str, Any]:
+    """Return of each camera of a rig how often it had an image, took part in a pose, and what became of its images."""
+    cameras: dict[str, dict[str, Any]] = {}
+    for report in (report for estimate in estimates for report in estimate.cameras):
+        camera = cameras.setdefault(report.name, {"images": 0, "used": 0, "outcomes": Counter()})
+        camera["images"] += 1
+        camera["used"] += report.used
+        camera["outcomes"][report.status.word] += 1
+    for camera in cameras.values():
+        camera["outcomes"] = dict(sorted(camera["outcomes"].items()))
+    return {"cameras": cameras} if cameras else {}
 
 
 def summarize_calibration(frames: list[JudgedFrame]) -> dict[str, Any] | None:

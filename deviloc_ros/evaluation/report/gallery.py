@@ -12,16 +12,21 @@ import cv2
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
-from deviloc_ros.evaluation.recordings.frames import JudgedFrame
+from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame
 from deviloc_ros.evaluation.recordings.headline import format_length
 from deviloc_ros.evaluation.recordings.offline import localize_again
+from deviloc_ros.evaluation.recordings.sampling import Images, read_stamp
 from deviloc_ros.imaging import Masks
-from deviloc_ros.io.match_pictures import best_reference, draw_matches
+from deviloc_ros.io.match_pictures import best_reference, draw_best_matches
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried
+from deviloc_ros.tracking.grouping import GroupedImage
+from deviloc_ros.types import Evidence
 
 FIXES, LOST = 4, 2
+LONGEST_GROUP_NS = 10_000_000_000  # `rig.window_s` at most
 JPEG_QUALITY = 80
+NOTHING_MATCHED = "No reference view was matched."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +60,34 @@ def make_gallery(
     start_ns = min((f.estimate.stamp_ns for f in frames), default=0)
     for frame in select_worst(frames):
         e = frame.estimate
-        for image in recording.messages((topics.image,), e.received_ns, e.received_ns + 1):
-            try:
-                pixels, evidence = localize_again(localizer, contents, image, e.prior, masks)
-            except NotTried:
-                continue
-            title = f"{(e.stamp_ns - start_ns) * 1e-9:.2f} s: {frame_verdict(frame)}"
-            numbers = {name: number for number, name in enumerate(r.name for r in localizer.map.records)}
-            if not evidence.references:
-                yield Picture(jpeg_uri(pixels), title, "No reference view was matched.")
-                continue
-            best = best_reference(evidence)
-            view = localizer.map.view(numbers[evidence.references[best]])
-            yield Picture(jpeg_uri(draw_matches(pixels, view, evidence, best)), title, describe_frame(frame, view.name))
-            break
+        group = find_images(recording, topics, e)
+        if not group:
+            continue
+        try:
+            pixels, evidence = localize_again(localizer, contents, group, e.prior, masks)
+        except NotTried:
+            continue
+        title = f"{(e.stamp_ns - start_ns) * 1e-9:.2f} s: {frame_verdict(frame)}"
+        text = describe_frame(frame, name_best_view(evidence)) if evidence.references else NOTHING_MATCHED
+        yield Picture(jpeg_uri(draw_best_matches(pixels, evidence, localizer.map.view_named)), title, text)
+
+
+def find_images(recording: Recording, topics: Topics, estimate: Estimate) -> Images:
+    """Return the images that an estimate is of: that received with it, or those of a rig, which came before."""
+    stamps = {(report.name, report.stamp_ns) for report in estimate.cameras}
+    start_ns = estimate.received_ns - (LONGEST_GROUP_NS if stamps else 0)
+    found = []
+    for message in recording.messages(topics.images, start_ns, estimate.received_ns + 1):
+        camera, time_ns = topics.camera_of(message.topic), read_stamp(message)
+        if not stamps or (camera, time_ns) in stamps:
+            found.append(GroupedImage(camera, time_ns, message.time_ns, message))
+    return sorted(found, key=lambda image: image.stamp_ns) if stamps else found[:1]
+
+
+def name_best_view(evidence: Evidence) -> str:
+    """Return the names of the views that gave most inliers, one for each camera."""
+    own = [report.evidence for report in evidence.cameras if report.evidence] or [evidence]
+    return ", ".join(each.references[best_reference(each)] for each in own if each.references)
 
 
 def frame_verdict(frame: JudgedFrame) -> str:

@@ -29,6 +29,7 @@ from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Follower, Step
 from deviloc_ros.tracking.odometry import Odometry, move_straight
+from deviloc_ros.tracking.rig_images import StampedImage
 
 EVENTS = ("", "blanks", "kidnapped")
 BLANKS = (5, 6, 11, 12)  # frames of a drive that show nothing
@@ -95,7 +96,8 @@ def run_case(scene: TwinScene, case: DriveCase, localizer: Localizer, tracking: 
     for moment in moments:
         pixels = moment.frame.load() if moment.frame else make_blank(scene)
         stamp_ns = moment.stamp_ns
-        steps.append(follower.follow(pixels, scene.camera, IDENTITY, moment.odometry, stamp_ns, stamp_ns))
+        image = StampedImage(stamp_ns, pixels, scene.camera, IDENTITY)
+        steps.append(follower.follow([image], lambda *_, odometry=moment.odometry: odometry, stamp_ns))
     return count_published(moments, steps)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,10 +43,9 @@ class TopicTraffic:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Hold what is asked of the robot."""
+    """Hold what is asked of the robot. cameras: the topics of images and of calibrations of each."""
 
-    image_topic: str
-    camera_info_topic: str
+    cameras: tuple[tuple[str, str], ...]
     map_frame: str
     odom_frame: str
     base_frame: str
@@ -63,13 +62,9 @@ class Listener(Node):
         self.status: DiagnosticStatus | None = None
         self.buffer = tf2_ros.Buffer(node=self)
         self._listener = tf2_ros.TransformListener(self.buffer, self)
-        compressed = f"{asked.image_topic}/compressed"
-        for name, kind in (
-            (asked.image_topic, Image),
-            (compressed, CompressedImage),
-            (asked.camera_info_topic, CameraInfo),
-        ):
-            self._listen(name, kind)
+        for images, infos in asked.cameras:
+            for name, kind in ((images, Image), (f"{images}/compressed", CompressedImage), (infos, CameraInfo)):
+                self._listen(name, kind)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def listen(self) -> None:
@@ -122,16 +117,21 @@ def listen_to_robot(asked: Questions) -> Iterator[Listener]:
 
 
 def examine_robot(asked: Questions) -> tuple[list[Finding], tuple[Camera, ...]]:
-    """Return findings about the running robot, and the camera it has."""
+    """Return findings about the running robot, and the cameras it has."""
+    cameras, lasts = [], []
     with listen_to_robot(asked) as node:
-        raw, compressed, infos = node.heard.values()
-        images = compressed if compressed.count > raw.count else raw
-        findings = [examine_environment(), examine_topic(images), *examine_image(images, compressed is images)]
-        findings.append(examine_topic(infos))
-        camera, calibration = examine_info(infos, images)
-        findings += [calibration, *examine_transforms(node, images.last), examine_node(node.status)]
+        findings = [examine_environment()]
+        for topic, info_topic in asked.cameras:
+            raw, compressed, infos = (node.heard[name] for name in (topic, f"{topic}/compressed", info_topic))
+            images = compressed if compressed.count > raw.count else raw
+            findings += [examine_topic(images), *examine_image(images, compressed is images), examine_topic(infos)]
+            camera, calibration = examine_info(infos, images)
+            findings.append(calibration)
+            cameras.append(camera)
+            lasts.append(images.last)
+        findings += [*examine_transforms(node, lasts), examine_node(node.status)]
         findings += examine_names(node.get_node_names_and_namespaces())
-    return findings, (camera,) if camera else ()
+    return findings, tuple(filter(None, cameras))
 
 
 def examine_environment() -> Finding:
@@ -207,10 +207,10 @@ def decode_size(msg: Image | CompressedImage) -> tuple[int, int] | None:
     return width, height
 
 
-def examine_transforms(node: Listener, image: Any) -> Iterator[Finding]:
-    """Check that the frames hang together."""
+def examine_transforms(node: Listener, images: Sequence[Any]) -> Iterator[Finding]:
+    """Check that the frames hang together. images: the last of each camera, None where none came."""
     asked = node.asked
-    if image is not None:
+    for image in filter(None, images):
         optical = image.header.frame_id
         why = node.explain_missing_transform(asked.base_frame, optical)
         what = f"transform {asked.base_frame} <- {optical}"

@@ -18,11 +18,13 @@ from deviloc_ros.bags.bag_index import Rig
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.transforms import TF, TF_STATIC
+from deviloc_ros.config import RigConfig
 from deviloc_ros.evaluation.recordings.frames import Estimate
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.ros.conversions import rigid_from_msg
 from deviloc_ros.ros.tools.replay import Replay, SentImage, refuse_ros1
 from deviloc_ros.status import Status
+from deviloc_ros.types import CameraReport
 
 POSE_TOPIC, STATUS_TOPIC = "/deviloc/pose", "/deviloc/status"
 PATIENCE_S = 60.0  # for one image, on a machine that is busy with other things
@@ -56,9 +58,9 @@ class NodeReplies:
 class ListeningReplay(Replay):
     """Write down everything the node says during a replay."""
 
-    def __init__(self, image_topic: str, rig: Rig) -> None:
+    def __init__(self, image_topics: Sequence[str], rig: Rig, grouping: RigConfig) -> None:
         own = frozenset({(rig.map_frame, rig.odom_frame), (rig.map_frame, rig.base_frame)})
-        super().__init__(POSE_TOPIC, image_topic, lambda *_: None, own)
+        super().__init__(POSE_TOPIC, image_topics, lambda *_: None, own, grouping)
         self.heard = NodeReplies()
         self._map_frame = rig.map_frame
         self.create_subscription(PoseWithCovarianceStamped, POSE_TOPIC, self._on_pose_msg, QoSProfile(depth=10))
@@ -90,8 +92,7 @@ class ListeningReplay(Replay):
 
     def _on_outcome(self, msg: DiagnosticStatus) -> None:
         outcome = {value.key: value.value for value in msg.values}
-        seconds, nanoseconds = outcome["image_stamp"].split(".")
-        self.heard.outcomes[int(seconds) * 10**9 + int(nanoseconds)] = outcome
+        self.heard.outcomes[parse_stamp(outcome["image_stamp"])] = outcome
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
@@ -99,11 +100,14 @@ class ListeningReplay(Replay):
                 self.heard.status = {value.key: value.value for value in status.values}
 
 
-def run_real_time(recording: Recording, topics: Topics, rig: Rig, rate: float) -> tuple[list[Estimate], dict[str, Any]]:
+def run_real_time(
+    recording: Recording, topics: Topics, rig: Rig, rate: float, grouping: RigConfig | None = None
+) -> tuple[list[Estimate], dict[str, Any]]:
     """Replay to the node that listens, and return what came back, with figures of the transport.
 
     Args:
         rate: speed of the recording; 0 waits for each image.
+        grouping: how the node puts the images of several cameras together.
 
     Raises:
         TimeoutError: nobody listens. ValueError: a ROS 1 recording, which rclpy cannot publish.
@@ -111,8 +115,8 @@ def run_real_time(recording: Recording, topics: Topics, rig: Rig, rate: float) -
     refuse_ros1(recording)
     rclpy.init()
     try:
-        node = ListeningReplay(topics.image, rig)
-        needed = (topics.image, topics.camera_info, TF, TF_STATIC)  # another topic might be the node's own
+        node = ListeningReplay(topics.images, rig, grouping or RigConfig())
+        needed = (*topics.images, *topics.camera_infos, TF, TF_STATIC)  # another topic might be the node's own
         played = {topic: kind for topic, kind in recording.topics.items() if topic in needed}
         node.create_publishers(played)
         node.begin()
@@ -123,14 +127,18 @@ def run_real_time(recording: Recording, topics: Topics, rig: Rig, rate: float) -
 
 
 def collect_estimates(sent: dict[int, SentImage], heard: NodeReplies) -> list[Estimate]:
-    """Return one estimate for each image sent, in that order.
+    """Return one estimate for each image sent, in that order; of those of a rig that are of one time, for the newest.
 
     Latency is from sending an image to receiving its pose.
     """
     known = [number for number, time_ns in enumerate(sent) if time_ns in heard.poses or time_ns in heard.outcomes]
     last = known[-1] if known else -1
+    # What was localized together with a newer image is told of with that.
+    beside = {time_ns for said in heard.outcomes.values() for time_ns in list_stamps(said)} - {*heard.outcomes}
     result = []
     for number, (time_ns, (received_ns, sent_ns)) in enumerate(sent.items()):
+        if time_ns in beside:
+            continue
         outcome = heard.outcomes.get(time_ns)
         about = read_outcome(outcome) if outcome else {}
         if pose := heard.poses.get(time_ns):
@@ -153,7 +161,32 @@ def read_outcome(outcome: dict[str, str]) -> dict[str, Any]:
         "inlier_ratio": float(outcome["inlier_ratio"]),
         "coverage": float(outcome["coverage"]),
         "references": tuple(filter(None, outcome["references"].split(", "))),
+        "cameras": tuple(read_camera_report(outcome, name) for name in list_cameras(outcome)),
     }
+
+
+def list_cameras(outcome: dict[str, str]) -> list[str]:
+    """Return the names of a rig's cameras of which the node says something."""
+    return [key.split(".")[1] for key in outcome if key.startswith("camera.") and key.endswith(".reason")]
+
+
+def list_stamps(outcome: dict[str, str]) -> list[int]:
+    """Return the stamps [ns] of all images that were localized together."""
+    return [read_camera_report(outcome, name).stamp_ns for name in list_cameras(outcome)]
+
+
+def read_camera_report(outcome: dict[str, str], name: str) -> CameraReport:
+    """Return what the node says of one camera of a rig."""
+    said = {key: outcome[f"camera.{name}.{key}"] for key in ("reason", "used", "inliers", "detail", "image_stamp")}
+    status, stamp_ns = Status.from_word(said["reason"]), parse_stamp(said["image_stamp"])
+    used = said["used"] == str(True)
+    return CameraReport(name, status, used, int(said["inliers"]), said["detail"], stamp_ns=stamp_ns)
+
+
+def parse_stamp(text: str) -> int:
+    """Return the nanoseconds of a stamp as the node writes it."""
+    seconds, nanoseconds = text.split(".")
+    return int(seconds) * 10**9 + int(nanoseconds)
 
 
 def transport_figures(heard: NodeReplies, in_time: bool) -> dict[str, Any]:

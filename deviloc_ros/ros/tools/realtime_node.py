@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 from deviloc_ros.bags.topics import Topics
@@ -50,22 +51,30 @@ def node_arguments(options: argparse.Namespace, topics: Topics, changes: list[st
     values = {
         "use_sim_time": "true",
         "map_path": str(options.map.resolve()),
-        "image_topic": topics.image.removesuffix(COMPRESSED),
-        "image_transport": "compressed" if topics.image.endswith(COMPRESSED) else "raw",
-        "camera_info_topic": topics.camera_info,
         "map_frame": options.map_frame,
         "base_frame": options.base_frame,
-        "rectified": str(bool(options.rectified)).lower(),
         "two_d_mode": str(options.two_d).lower(),
     }
     values |= {"odom_frame": options.odom_frame} if options.odom_frame else WITHOUT_ODOMETRY
-    optional = {
-        "camera_frame": options.camera_frame,
-        "base_from_camera": options.extrinsic,
-    }
-    values |= {name: value for name, value in optional.items() if value}
+    values |= {"camera_frame": options.camera_frame} if options.camera_frame else {}
+    if topics.beside:
+        values["cameras"] = f"[{', '.join(each.camera for each in topics.cameras)}]"
+    for each, mount in zip_longest(topics.cameras, options.extrinsic):
+        prefix = f"{each.camera}." if each.camera else ""
+        values |= {prefix + name: value for name, value in camera_arguments(options, each, mount).items()}
     values |= dict(change.partition("=")[::2] for change in changes)
     arguments = ["--ros-args"]
     for name, value in values.items():
         arguments += ["-p", f"{name}:={value}"]
     return arguments
+
+
+def camera_arguments(options: argparse.Namespace, topics: Topics, mount: str | None) -> dict[str, str]:
+    """Return the parameters of one camera; mount: x y z qx qy qz qw on the robot, where it was given."""
+    values = {
+        "image_topic": topics.image.removesuffix(COMPRESSED),
+        "image_transport": "compressed" if topics.image.endswith(COMPRESSED) else "raw",
+        "camera_info_topic": topics.camera_info,
+        "rectified": str(bool(options.rectified)).lower(),
+    }
+    return values | ({"base_from_camera": mount} if mount else {})

@@ -13,7 +13,7 @@ import argparse
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,11 @@ from rosgraph_msgs.msg import Clock
 
 from deviloc_ros.bags.reader import TYPES, RecordedMessage, Recording
 from deviloc_ros.bags.transforms import TF, TF_STATIC
+from deviloc_ros.config import RigConfig
 from deviloc_ros.io.tum_trajectory import write_tum
 from deviloc_ros.messages.headers import stamp_ns as stamp_of
 from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg
+from deviloc_ros.tracking.grouping import ImageGrouper
 
 STARTUP_LIMIT_S = 90.0
 # Topics overtake each other on their way; where time stands still, an image finds all that was recorded before it.
@@ -42,6 +44,16 @@ OWN_TRANSFORMS = frozenset({("map", "odom"), ("map", "base_link")})
 def never_true() -> bool:
     """Return a condition to spin for when only time is to pass."""
     return False
+
+
+def has_subscriber(publisher: Any) -> bool:
+    """Return whether somebody listens."""
+    return publisher.get_subscription_count() > 0
+
+
+def any_done(done: Callable[[int], bool], stamps_ns: Sequence[int]) -> bool:
+    """Return whether one of several images is done: those that belong together are told of by the stamp of one."""
+    return any(map(done, stamps_ns))
 
 
 def load_message_class(kind: str) -> type:
@@ -102,17 +114,20 @@ class Replay(Node):
     def __init__(
         self,
         pose_topic: str,
-        image_topic: str,
+        image_topics: Sequence[str],
         on_pose: Callable[[int, Any], None],
         left_out: frozenset[tuple[str, str]] = OWN_TRANSFORMS,
+        rig: RigConfig | None = None,
     ) -> None:
         super().__init__("deviloc_replay")
         self.poses: dict[int, Any] = {}
         self.sent: dict[int, SentImage] = {}
         self.clock_ns = 0
         self._left_out = left_out
-        self._image_topic = image_topic
+        self._image_topics = tuple(image_topics)
         self._on_pose = on_pose
+        window_ns = round(1e9 * (rig or RigConfig()).window_s)
+        self._grouper: ImageGrouper[None] = ImageGrouper(self._image_topics, window_ns)  # as the node has it
         self._publishers_by_topic: dict[str, Any] = {}
         self._clock_publisher = self.create_publisher(Clock, CLOCK_TOPIC, QoSProfile(depth=1))
         self.create_subscription(PoseWithCovarianceStamped, pose_topic, self._note_pose, QoSProfile(depth=10))
@@ -124,16 +139,17 @@ class Replay(Node):
 
     def create_publishers(self, topics: dict[str, str]) -> None:
         """Create the publishers of topics, given with their types; raise ValueError if the images lack."""
-        if self._image_topic not in topics:
-            raise ValueError(f"the bag has no topic {self._image_topic}, only {', '.join(sorted(topics))}")
+        if missing := [topic for topic in self._image_topics if topic not in topics]:
+            raise ValueError(f"the bag has no topic {', '.join(missing)}, only {', '.join(sorted(topics))}")
         for topic, kind in topics.items():
             self._publishers_by_topic[topic] = self.create_publisher(load_message_class(kind), topic, replay_qos(topic))
 
     def wait_for_listener(self, limit_s: float = STARTUP_LIMIT_S) -> None:
         """Wait until somebody subscribes to the images; raise TimeoutError if nobody does within the limit."""
-        images = self._publishers_by_topic[self._image_topic]
-        if not self._spin_until(lambda: images.get_subscription_count() > 0, limit_s):
-            raise TimeoutError(f"nobody subscribed to {self._image_topic} within {limit_s:.0f} s")
+        for topic in self._image_topics:
+            images = self._publishers_by_topic[topic]
+            if not self._spin_until(partial(has_subscriber, images), limit_s):
+                raise TimeoutError(f"nobody subscribed to {topic} within {limit_s:.0f} s")
         self._spin_until(never_true, 1.0)  # its other subscriptions and its publisher are matched a little later
 
     def play(
@@ -144,7 +160,7 @@ class Replay(Node):
         last_words_s: float = 1.5,
         done: Callable[[int], bool] | None = None,
     ) -> None:
-        """Publish messages in order: at `rate` times their speed, or one image at a time if it is 0.
+        """Publish messages in order: at `rate` times their speed, or if it is 0 one image, or rig of them, at a time.
 
         patience_s: for one image, if rate is 0. last_words_s: for what is on its way at the end.
         done: tells by the stamp of an image whether to go on to the next; default: its pose has come.
@@ -159,14 +175,16 @@ class Replay(Node):
             self.clock_ns = recorded.time_ns
             self._clock_publisher.publish(Clock(clock=time_msg(recorded.time_ns)))
             data = self._strip_own_transforms(recorded) if recorded.topic in (TF, TF_STATIC) else recorded.data
-            if recorded.topic == self._image_topic:
+            if recorded.topic in self._image_topics:
                 if rate <= 0:
                     self._spin_until(never_true, SETTLING_S)
                 time_ns = stamp_of(recorded.message())
                 self.sent[time_ns] = SentImage(recorded.time_ns, time.monotonic_ns())
                 self._publishers_by_topic[recorded.topic].publish(data)
-                if rate <= 0:
-                    self._spin_until(partial(done, time_ns), patience_s)
+                groups = self._grouper.add(recorded.topic, time_ns, recorded.time_ns, None)
+                for group in groups if rate <= 0 else ():
+                    stamps_ns = [image.stamp_ns for image in group]
+                    self._spin_until(partial(any_done, done, stamps_ns), patience_s)
             elif data:
                 self._publishers_by_topic[recorded.topic].publish(data)
         self._spin_until(never_true, last_words_s)  # the last poses are still on their way
@@ -203,7 +221,9 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     root = argparse.ArgumentParser(prog="python -m deviloc_ros.ros.tools.replay", description=__doc__.splitlines()[0])
     root.add_argument("bag", type=Path, help="rosbag2 folder")
-    root.add_argument("--image", required=True, metavar="TOPIC", help="topic of the images")
+    root.add_argument(
+        "--image", required=True, action="append", metavar="TOPIC", help="topic of the images; or several, of a rig"
+    )
     root.add_argument("--pose", default="/deviloc/pose", metavar="TOPIC", help="topic of the localizer's poses")
     root.add_argument("--poses", type=Path, metavar="FILE", help="write the poses here, as a TUM trajectory")
     root.add_argument("--rate", type=float, default=0.0, help="speed of the bag; 0: wait for each image's pose")

@@ -188,7 +188,7 @@ class OneLens(StandInLocalizer):
         super().__init__()
         self.model = model
 
-    def localize(self, image, camera, prior=None, mask=None):
+    def localize(self, image, camera, prior=None, mask=None, name=""):
         found = super().localize(image, camera, prior)
         inliers = np.ones(200 if camera.model == self.model else 120, bool)
         return replace(found, evidence=replace(found.evidence, inlier_mask=inliers))

@@ -1,24 +1,23 @@
 """Which images are tried: a machine that is too slow drops what the node's mailbox drops."""
 
-from types import SimpleNamespace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deviloc_ros.evaluation.recordings.sampling import take_every_kth, try_all, try_within_budget
+from deviloc_ros.tracking.grouping import GroupedImage
 
 
 def images(*times):
-    return [SimpleNamespace(time_ns=t) for t in times]
+    return [[GroupedImage("", t, t, None)] for t in times]
 
 
 def tried(times, budget):
-    return [image.time_ns for image, done in try_within_budget(images(*times), budget) if done]
+    return [group[0].received_ns for group, done in try_within_budget(images(*times), budget) if done]
 
 
 def test_a_fast_machine_tries_all_and_every_kth_keeps_the_first():
     assert tried([0, 10, 20], 5) == [0, 10, 20]
-    assert [i.time_ns for i in take_every_kth(images(*range(7)), 3)] == [0, 3, 6]
+    assert [group[0].received_ns for group in take_every_kth(images(*range(7)), 3)] == [0, 3, 6]
     assert all(done for _, done in try_all(images(1, 2)))
 
 
@@ -32,9 +31,9 @@ def test_while_it_is_busy_the_newest_waits():
 def test_every_image_comes_back_once_and_no_two_are_done_at_once(gaps, budget):
     times = [sum(gaps[: n + 1]) for n in range(len(gaps))]
     result = list(try_within_budget(images(*times), budget))
-    assert [image.time_ns for image, _ in result] == times and result[0][1] and result[-1][1]
+    assert [group[0].received_ns for group, _ in result] == times and result[0][1] and result[-1][1]
     free = 0
-    for image, done in result:
+    for group, done in result:
         if done:
-            free = max(free, image.time_ns) + budget
-            assert free <= image.time_ns + 2 * budget  # none waits longer than one image takes
+            free = max(free, group[0].received_ns) + budget
+            assert free <= group[0].received_ns + 2 * budget  # none waits longer than one image takes

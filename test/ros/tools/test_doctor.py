@@ -1,6 +1,7 @@
 """What the doctor finds on a robot."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -24,7 +25,7 @@ from deviloc_ros.ros.tools.doctor import (
     examine_transforms,
 )
 
-ASKED = Questions("image", "camera_info", "map", "odom", "base_link", 4.0)
+ASKED = Questions((("image", "camera_info"),), "map", "odom", "base_link", 4.0)
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
 
 
@@ -60,7 +61,7 @@ def test_a_camera_that_is_not_in_tf_is_a_fail_unless_the_localizer_knows_its_pla
     )
     image = Image()
     image.header.frame_id = "camera"
-    camera, odometry, _ = examine_transforms(robot, image)
+    camera, odometry, _ = examine_transforms(robot, [image])
     assert camera.level is level and odometry.level is Level.WARN
 
 
@@ -95,3 +96,12 @@ def test_a_robot_is_examined_over_dds(ros_domain):
     assert not fails and len(cameras) == 1
     assert "transform base_link <- camera" in said and "transform odom <- base_link" in said
     assert "no localizer reports" in said and "no transform map <- base_link" in said
+
+
+@pytest.mark.ros
+def test_each_camera_of_a_rig_is_examined(ros_domain):
+    cameras = (("front/image", "front/camera_info"), ("left/image", "left/camera_info"))
+    findings, found = examine_robot(replace(ASKED, cameras=cameras, seconds=0.5))
+    silent = [finding.what for finding in findings if "nobody publishes it" in finding.what]
+    assert [what.partition(":")[0] for what in silent] == [topic for camera in cameras for topic in camera]
+    assert found == ()

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from bags_of_others import BRIGHTNESSES, IMAGE, INFO, START_NS, TRUTH, drive, of_ros1
+from bags_of_rigs import TOPICS, drive_two
 from ros.stand_in import StandInLocalizer
 from ros_helpers import python_process
 
@@ -57,6 +58,29 @@ def test_the_same_images_give_the_same_poses_as_offline(ros_domain, tmp_path):
     assert run.summary["outcomes"] == {"accepted": 9, "no_features": 1, "unconfirmed": 2}
 
 
+def test_two_cameras_are_one_rig_over_dds_as_they_are_offline(ros_domain, tmp_path):
+    first, second = TOPICS
+    plan = EvaluationPlan(image_topic=first, beside=(second,), truth=TruthSource(topic=TRUTH))
+    options = argparse.Namespace(map=tmp_path, extrinsic=[], rectified=False, two_d=False, camera_frame="")
+    options.map_frame, options.base_frame, options.odom_frame = "map", "base_link", "odom"
+    with Recording(drive_two(tmp_path / "bag")) as recording:
+        topics, contents = read_all(recording, plan)
+        offline = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())[0]
+        with python_process("test/ros/stand_in.py", *node_arguments(options, topics, ["map_path=stand-in"])):
+            live, transport = run_real_time(recording, topics, Rig(), rate=0)
+        run = summarize_run(recording, contents, plan, read_truth(recording, topics, contents, plan), live, transport)
+    assert [e.stamp_ns for e in live] == [e.stamp_ns for e in offline]
+    assert [e.status for e in live] == [e.status for e in offline]
+    for one, other in zip(live, offline, strict=True):
+        assert [(c.name, c.used, c.stamp_ns) for c in one.cameras] == [
+            (c.name, c.used, c.stamp_ns) for c in other.cameras
+        ]
+        if one.localized:
+            np.testing.assert_allclose(one.map_from_base.matrix(), other.map_from_base.matrix(), atol=1e-6)
+    assert transport["node"]["images_processed"] == 24 and run.summary["wrong_fixes"] == 0
+    assert run.summary["cameras"]["left"]["used"] >= 10
+
+
 def test_every_image_without_a_pose_has_a_reason():
     word = {"detail": "", "inliers": "0", "inlier_ratio": "0.000", "coverage": "0.000", "references": ""}
     lost = {**word, "detail": "too few inliers: 7", "inliers": "7", "inlier_ratio": "0.250", "references": "a, b"}
@@ -97,7 +121,7 @@ def test_a_recorded_map_to_odom_is_left_out_and_the_rest_stays(ros, tmp_path):
     with BagWriter(tmp_path / "bag") as writer:
         for parent, child in (("map", "odom"), ("odom", "base_link"), ("map", "shelf")):
             writer.write_transform(START_NS, parent, child, pose)
-    node = Replay("/pose", IMAGE, lambda *_: None)
+    node = Replay("/pose", [IMAGE], lambda *_: None)
     with Recording(tmp_path / "bag") as recording:
         kept = [bool(node._strip_own_transforms(recorded)) for recorded in recording.messages()]
     node.destroy_node()
@@ -118,7 +142,7 @@ def test_freshness_tells_rate_and_gap():
 
 def test_the_node_is_told_what_the_flags_say(tmp_path):
     flags = {"map": tmp_path, "map_frame": "map", "base_frame": "base", "odom_frame": "", "camera_frame": ""}
-    options = argparse.Namespace(**flags, extrinsic="0 0 0 0 0 0 1", rectified=True, two_d=False)
+    options = argparse.Namespace(**flags, extrinsic=["0 0 0 0 0 0 1"], rectified=True, two_d=False)
     arguments = node_arguments(options, Topics("/cam/image/compressed", "/cam/info"), ["pose.min_inliers=40"])
     expected = ["image_topic:=/cam/image", "image_transport:=compressed", "rectified:=true", "tf_mode:=map_to_base"]
     for argument in (*expected, "base_from_camera:=0 0 0 0 0 0 1", "pose.min_inliers:=40"):

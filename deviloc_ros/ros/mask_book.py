@@ -1,0 +1,68 @@
+"""Find the mask of each image: that of the camera's file, and what someone else hides in this image, by its stamp."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.imaging import WHITE, Mask
+from deviloc_ros.messages.images import pixels_of
+from deviloc_ros.ros.conversions import image_from_serialized, read_serialized_stamp
+from deviloc_ros.ros.parameters import CameraConfig
+from deviloc_ros.status import NotTried, Status, not_tried_if_refused
+
+KEPT = 8  # masks, of images that are still on their way
+
+
+class MaskBook:
+    """Hold the masks of one camera.
+
+    `note` may be called from any thread, `find` waits and is for the worker thread. missing: images that went without.
+    """
+
+    def __init__(self, config: CameraConfig) -> None:
+        """Read the camera's own mask. Raises ImageError naming what is wrong with its file."""
+        self.missing = 0
+        self._own = Mask(Path(config.mask_path).expanduser()) if config.mask_path else None
+        if self._own is not None:
+            self._own.check_file()
+        self._listens = bool(config.mask_topic)
+        self._changed = threading.Condition()
+        self._by_stamp: OrderedDict[int, bytes] = OrderedDict()
+
+    def note(self, serialized: bytes) -> None:
+        """Keep a serialized mask for the image of its stamp."""
+        with self._changed:
+            self._by_stamp[read_serialized_stamp(serialized)] = serialized
+            if len(self._by_stamp) > KEPT:
+                self._by_stamp.popitem(last=False)
+            self._changed.notify_all()
+
+    def find(self, time_ns: int, camera: Camera, wait_s: float) -> Mask | None:
+        """Return the mask of an image; what was made for it is waited for, and if it does not come goes missing.
+
+        Raises:
+            NotTried: the mask that came is not an image of one channel, of the camera's size.
+        """
+        if not self._listens:
+            return self._own
+        with self._changed:
+            self._changed.wait_for(lambda: time_ns in self._by_stamp, wait_s)
+            serialized = self._by_stamp.pop(time_ns, None)
+        if serialized is None:
+            self.missing += 1
+            return self._own
+        with not_tried_if_refused(Status.BAD_IMAGE):
+            pixels = pixels_of(image_from_serialized(serialized, compressed=False)[1])
+        if pixels.shape != (camera.height, camera.width):
+            size = " x ".join(map(str, reversed(pixels.shape[:2])))
+            kind = "" if pixels.ndim == 2 else ", and not mono8"
+            raise NotTried(
+                Status.BAD_IMAGE, f"its mask is {size} px{kind}, the image is {camera.width} x {camera.height}"
+            )
+        hidden = np.asarray(pixels < WHITE)
+        return Mask(self._own.file if self._own else None, hidden)

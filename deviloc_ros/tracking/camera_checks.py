@@ -1,0 +1,78 @@
+"""Collect over many images what speaks against cameras: their calibrations, their stamps, where they are mounted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.config import Config, PoseConfig
+from deviloc_ros.tracking.calibration import IntrinsicsCheck
+from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.motion_check import MotionCheck
+from deviloc_ros.tracking.rig_check import RigCheck
+from deviloc_ros.tracking.sighting import Sighting
+from deviloc_ros.types import Evidence, RigImage
+
+
+class CameraChecks:
+    """Hold the checks of the cameras of one robot. Images come from one thread, questions from any."""
+
+    def __init__(self) -> None:
+        self._intrinsics: dict[str, tuple[Camera, IntrinsicsCheck]] = {}  # by the camera's name
+        self._motion, self._rig = MotionCheck(), RigCheck()
+        self._lock = threading.Lock()
+
+    def clear(self) -> None:
+        """Begin anew: another map says nothing of what was seen in the one before."""
+        with self._lock:
+            self._intrinsics.clear()
+            self._motion, self._rig = MotionCheck(), RigCheck()
+
+    def add_images(self, views: Sequence[RigImage], evidence: Evidence) -> None:
+        """Take into account what images of one time say of their cameras, and of where these sit on the robot."""
+        by_camera = {report.name: report.evidence for report in evidence.cameras}
+        with self._lock:
+            for view in views:
+                camera, check = self._intrinsics.get(view.name, (None, IntrinsicsCheck()))
+                if camera != view.camera:
+                    check = IntrinsicsCheck()
+                    self._intrinsics[view.name] = view.camera, check
+                    self._motion.clear_fixes()
+                check.add_fit((by_camera.get(view.name) or evidence).intrinsics)
+            self._rig.add_images(evidence.cameras)
+
+    def add_sighting(self, sighting: Sighting) -> Fix | None:
+        """Take into account how the robot moved; return where the image has it, by the place that fits best."""
+        passing = [place for place in sighting.found if place.passes]
+        if not passing:
+            return None
+        seen = max(passing, key=lambda place: place.support).fix
+        with self._lock:
+            self._motion.add_fix(seen)
+        return seen
+
+    def widen(self, config: Config) -> Config:
+        """Return `config` with calibrations that are known to be wrong taken as no better than they are."""
+        if config.pose.estimate_focal:
+            return config
+        with self._lock:
+            for camera, check in self._intrinsics.values():
+                config = check.widen(camera, config)
+        return config
+
+    def calibration_complaint(self, pose: PoseConfig) -> str:
+        """Return what is said against calibrations, stamps and mounting; empty if nothing."""
+        said = []
+        with self._lock:
+            if not pose.estimate_focal:
+                found = {name: check.complaint(camera, pose) for name, (camera, check) in self._intrinsics.items()}
+                said = [f"{complaint}, {name}" if name else complaint for name, complaint in found.items() if complaint]
+            motion = self._motion.complaint()
+        return "; ".join(said + ([motion] if motion else []))
+
+    @property
+    def camera_complaints(self) -> dict[str, str]:
+        """Return what is said against the place of a camera on the robot, by its name; empty if nothing."""
+        with self._lock:
+            return self._rig.complaints

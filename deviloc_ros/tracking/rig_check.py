@@ -1,0 +1,128 @@
+"""Judge the cameras of a rig by many images: which of them contradicts the others, and by how much it is off."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.geometry import robust_std, rotation_distance_deg, rotation_vector, translation_distance_m
+from deviloc_ros.status import Status
+from deviloc_ros.types import CameraReport
+
+WINDOW = 30
+LEAST_IMAGES = 10
+LEAST_CONTRADICTIONS, CONTRADICTS = 3, 0.5  # images, and their share among those in which a camera had a say
+# What a pose of centimetres notices: several times what a calibration is good for.
+MAX_EXTRINSIC_M, MAX_EXTRINSIC_DEG = 0.03, 0.8
+MOVED_M, MOVED_DEG = 0.1, 5.0  # images from one place err together
+SURE_STDS = 5.0  # of the median: what is off by fewer of them may be chance
+
+
+@dataclass(slots=True, eq=False)
+class CameraRecord:
+    """Hold what the last images of one camera said of it.
+
+    agreed: whether it took part in the rig's pose, of images that gave it a pose of its own. offsets: (6,) each, where
+    its own pose has the rig, seen from where the other camera that is nearest has it: translation [m] then rotation
+    vector [rad], in axes of the rig.
+    """
+
+    agreed: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    offsets: deque[NDArray] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    said: str = ""
+    last: pycolmap.Rigid3d | None = None
+
+    def has_moved(self, rig_from_world: pycolmap.Rigid3d) -> bool:
+        """Return whether the rig is elsewhere than at the last image that counted."""
+        before, self.last = self.last, rig_from_world
+        if before is None:
+            return True
+        if translation_distance_m(before, rig_from_world) > MOVED_M:
+            return True
+        if rotation_distance_deg(before, rig_from_world) > MOVED_DEG:
+            return True
+        self.last = before
+        return False
+
+    @property
+    def contradicts(self) -> bool:
+        """Return whether it says something else than the rig, most of the time."""
+        count = len(self.agreed) - sum(self.agreed)
+        return count >= LEAST_CONTRADICTIONS and count > CONTRADICTS * len(self.agreed)
+
+    @property
+    def offset(self) -> NDArray | None:
+        """Return (6,) by how much its place on the robot is off, None where nothing is to be seen."""
+        if len(self.offsets) < LEAST_IMAGES:
+            return None
+        offsets = np.array(self.offsets)
+        median = np.median(offsets, axis=0)
+        spread = np.array([robust_std(column) for column in (offsets - median).T])
+        sure = np.abs(median) > SURE_STDS * spread / np.sqrt(len(offsets))
+        off_m, off_deg = np.linalg.norm(median[:3]), np.rad2deg(np.linalg.norm(median[3:]))
+        far = (off_m > MAX_EXTRINSIC_M and sure[:3].any()) or (off_deg > MAX_EXTRINSIC_DEG and sure[3:].any())
+        return median if far else None
+
+
+class RigCheck:
+    """Collect what the cameras of a rig say of each other, image by image; the last `WINDOW` count."""
+
+    def __init__(self) -> None:
+        self._cameras: dict[str, CameraRecord] = {}
+
+    def add_images(self, reports: Sequence[CameraReport]) -> None:
+        """Take what the images of one moment gave into account."""
+        own = {r.name: r.rig_from_world for r in reports if r.status is Status.ACCEPTED and r.rig_from_world}
+        if len(own) < 2:
+            return  # nobody to compare with
+        for report in reports:
+            if report.name not in own:
+                continue
+            record = self._cameras.setdefault(report.name, CameraRecord())
+            record.agreed.append(report.used)
+            if record.has_moved(own[report.name]):
+                others = [pose for name, pose in own.items() if name != report.name]
+                offsets = [measure_offset(own[report.name], other) for other in others]
+                record.offsets.append(min(offsets, key=lambda offset: float(np.linalg.norm(offset))))
+            if not report.used:
+                record.said = report.detail
+
+    def clear(self) -> None:
+        """Begin anew: another map, or another calibration."""
+        self._cameras.clear()
+
+    @property
+    def complaints(self) -> dict[str, str]:
+        """Return what is wrong, by camera; nothing where all agree."""
+        found = {}
+        off = {name: record.offset for name, record in self._cameras.items()}
+        for name, record in self._cameras.items():
+            offset = off[name]
+            if offset is not None:
+                other = "" if len(self._cameras) > 2 else " (or the other camera's)"
+                found[name] = f"its extrinsic{other} is off by {describe_offset(offset)} ({len(record.offsets)} images)"
+            elif record.contradicts:
+                found[name] = f"it contradicts the others: {record.said}"
+        return found
+
+
+def measure_offset(own: pycolmap.Rigid3d, other: pycolmap.Rigid3d) -> NDArray:
+    """Return (6,) from rig_from_world by one camera and by another: translation [m], rotation vector [rad], rig axes.
+
+    It is the same wherever the rig is: that by which base_from_cam of the one is off, if that of the other is right.
+    """
+    off_from_right = own * other.inverse()
+    return np.concatenate([off_from_right.translation, rotation_vector(off_from_right.rotation)])
+
+
+def describe_offset(offset: NDArray) -> str:
+    """Say by how much (6,) a camera is off, and about which axes of the robot."""
+    metres, degrees = offset[:3], np.rad2deg(offset[3:])
+    x, y, z = (f"{value:+.3f}" for value in metres)
+    rx, ry, rz = (f"{value:+.1f}" for value in degrees)
+    return f"{np.linalg.norm(metres):.3f} m ({x}, {y}, {z}) and {np.linalg.norm(degrees):.1f} deg ({rx}, {ry}, {rz})"
