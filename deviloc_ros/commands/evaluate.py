@@ -21,6 +21,7 @@ from deviloc_ros.commands.flags.common import (
 from deviloc_ros.config import LIFTS, MATCHERS, Config, TrackingConfig, change_config
 from deviloc_ros.evaluation import (
     BODY_IN_VIEW,
+    BUILDING,
     CALIBRATION_PROTOCOLS,
     COURT_PROTOCOLS,
     HARD,
@@ -32,6 +33,8 @@ from deviloc_ros.evaluation import (
     TWINS,
 )
 
+ALONE = (BODY_IN_VIEW, TWINS, BUILDING)  # each has a table of its own
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
@@ -42,7 +45,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(PROTOCOLS)}, or all (these); "
         f"{', '.join(JOINED_PROTOCOLS + RIG_PROTOCOLS + COURT_PROTOCOLS + CALIBRATION_PROTOCOLS)}; "
         f"{HARD}: in bad light, by bad cameras, turned and mirrored; "
-        f"{BODY_IN_VIEW}: with a part of the robot in every picture; {TWINS}: among places that look alike",
+        f"{BODY_IN_VIEW}: with a part of the robot in every picture; {TWINS}: among places that look alike; "
+        f"{BUILDING}: among a thousand views of doors and offices that look alike",
     )
     add_data(parser)
     parser.add_argument(
@@ -80,10 +84,9 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.summary_table import format_summaries
 
     config = read_config(options)
-    if BODY_IN_VIEW in options.protocols:
-        return run_body_in_view(options, config)
-    if TWINS in options.protocols:
-        return run_twins(options, config)
+    for name in ALONE:
+        if name in options.protocols:
+            return run_alone(name, options, config)
     if options.references:
         config = change_config(config, retrieval={"references": options.references})
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
@@ -107,27 +110,25 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_twins(options: argparse.Namespace, config: Config) -> int:
-    """Drive through places that look alike, and count what is published. Raises ValueError: it is run by itself."""
-    from deviloc_ros.evaluation.twins.run import evaluate_twins, format_cases
+def run_alone(name: str, options: argparse.Namespace, config: Config) -> int:
+    """Run what has figures and a table of its own. Raises ValueError: it is run by itself."""
+    from deviloc_ros.evaluation.protocols import body_in_view
+    from deviloc_ros.evaluation.twins import building
+    from deviloc_ros.evaluation.twins import run as twins
+    from deviloc_ros.io.cache import cache_folder
 
     if len(options.protocols) > 1:
-        raise ValueError(f"{TWINS} has a table of its own: run it by itself")
-    figures = evaluate_twins(options.data, config, TrackingConfig())
-    print(format_cases(figures))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
-    return 0
-
-
-def run_body_in_view(options: argparse.Namespace, config: Config) -> int:
-    """Evaluate the kitchen with something of the robot in view. Raises ValueError: it is run by itself."""
-    from deviloc_ros.evaluation.protocols.body_in_view import evaluate_body_in_view, format_cases
-
-    if len(options.protocols) > 1:
-        raise ValueError(f"{BODY_IN_VIEW} has a table of its own: run it by itself")
-    figures = evaluate_body_in_view(options.data, config)
-    print(format_cases(figures))
+        raise ValueError(f"{name} has a table of its own: run it by itself")
+    if name == TWINS:
+        figures = twins.evaluate_twins(options.data, config, TrackingConfig())
+        table = twins.format_cases(figures)
+    elif name == BUILDING:
+        figures = building.evaluate_building(config, TrackingConfig(), cache_folder("rendered") / BUILDING)
+        table = building.format_figures(figures)
+    else:
+        figures = body_in_view.evaluate_body_in_view(options.data, config)
+        table = body_in_view.format_cases(figures)
+    print(table)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
     return 0

@@ -3,6 +3,7 @@
 PROTOCOLS = ("kitchen-12", "kitchen-36", "kitchen-72", "fountain-loo", "entry-loo", "drive-even", "drive-sparse")
 RIG_PROTOCOLS = ("kitchen-72-rig2", "kitchen-72-rig3")  # two and three frames of the kitchen as one rig
 TWINS = "twins"  # places that look alike
+BUILDING = "building"  # a thousand rendered views of doors and offices that look alike
 COURT_PROTOCOLS = ("court", "court-third")  # rendered: a court of house fronts; every third photograph maps it
 HARD = "hard"  # kitchen-12 in bad light, by bad cameras
 BODY_IN_VIEW = "body-in-view"

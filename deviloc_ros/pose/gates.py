@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pycolmap
@@ -12,77 +15,178 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import covariance_in_world, isotropic_covariance, largest_std, transform_points
-from deviloc_ros.pose.covariance import calibration_covariance, clustered_covariance, grid_cells, largest_shift_m
-from deviloc_ros.pose.intrinsics import find_contradiction, fit_intrinsics
-from deviloc_ros.pose.refinement import ALL_INTRINSICS, NormalEquations, build_normal_equations
+from deviloc_ros.pose.covariance import calibration_covariance, clustered_covariance, largest_shift_m
+from deviloc_ros.pose.intrinsics import find_contradiction
+from deviloc_ros.pose.refinement import NormalEquations
 from deviloc_ros.status import Status
-from deviloc_ros.types import Correspondences, Evidence, Localized, Lost, Result
+from deviloc_ros.types import Correspondences, Evidence, IntrinsicsFit, Localized, Lost, Result
 
 TRIANGLES, LEAST_SAME_SIDE = 300, 0.5  # near all of them for a right pose, near none for that of a mirrored wall
 
 
-def apply_gates(
-    cam_from_world: pycolmap.Rigid3d, evidence: Evidence, camera: Camera, fitted: Camera, config: PoseConfig
-) -> Result:
-    """Return Localized if the evidence carries the pose, which goes with the `fitted` camera, else Lost."""
-    if evidence.inliers < config.min_inliers:
-        return Lost(Status.FEW_INLIERS, f"{evidence.inliers} of at least {config.min_inliers}", evidence)
-    if evidence.inlier_ratio < config.min_inlier_ratio:
-        return Lost(Status.LOW_INLIER_RATIO, f"{evidence.inlier_ratio:.3f} below {config.min_inlier_ratio}", evidence)
-    if evidence.coverage < config.min_coverage:
-        return Lost(Status.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
-    points = evidence.correspondences
-    if same_side_share(points[evidence.inlier_mask], cam_from_world) < LEAST_SAME_SIDE:
-        return Lost(Status.NO_CONSENSUS, "it sees the points from behind: is the image mirrored?", evidence)
-    equations = build_normal_equations(points, fitted, cam_from_world, config, free=ALL_INTRINSICS)
-    cells = grid_cells(points.keypoints[equations.rows], camera)
-    fit = fit_intrinsics(points, camera, fitted, cam_from_world, config)
-    evidence = replace(evidence, intrinsics=fit)
-    distance_m = seen_distance_m(points[evidence.inlier_mask], cam_from_world)
-    unknowns = 7 if config.estimate_focal else 6
-    result = judge_covariance(equations, unknowns, cells, cam_from_world, evidence, distance_m, config)
-    trusted = not config.estimate_focal and isinstance(result, Localized)
-    if trusted and fit is not None and (complaint := find_contradiction(fit, camera, config)):
-        return Lost(Status.MISCALIBRATED, f"{complaint}: is the calibration that of this camera?", result.evidence)
-    return result
+class SeenPoints(NamedTuple):
+    """Hold the inliers of one camera and its pose."""
+
+    inliers: Correspondences
+    cam_from_world: pycolmap.Rigid3d
 
 
-def judge_covariance(
-    equations: NormalEquations,
-    unknowns: int,
-    cells: NDArray,
-    cam_from_world: pycolmap.Rigid3d,
-    evidence: Evidence,
-    distance_m: float,
-    config: PoseConfig,
-) -> Result:
-    """Return Localized if the equations determine the pose well enough, and no part of the image alone decides it.
+@dataclass(eq=False)
+class SolvedPose:
+    """Hold a pose, of a camera or of a rig, and measure what gates judge it by, each when a gate first asks for it.
 
-    Args:
-        equations: of the pose and the intrinsics of its cameras, four each.
-        unknowns: how many of these are solved for, the first ones; the others are as the calibrations say.
-        cells: (N,) the grid cell of each row of the equations.
-        distance_m: of what is seen: the length that errors of a position are compared with.
+    cam_from_world: of a rig, rig_from_world. evidence: what it rests on. seen: by each camera that sees inliers.
+    build_equations: gives the equations of the pose and then the intrinsics of each camera, four each, and (N,) the
+    grid cell of each row. fit_intrinsics: gives what the image says of a calibration. camera: of that calibration.
     """
-    solved = equations.of_unknowns(np.arange(unknowns))
-    by_residuals = clustered_covariance(solved, cells)
-    if by_residuals is None:
-        return Lost(Status.DEGENERATE, "the inliers leave a direction free", evidence)
-    floor = isotropic_covariance(config.min_position_std * distance_m, math.radians(config.min_orientation_std_deg))
-    covariance = config.covariance_scale * covariance_in_world(cam_from_world, by_residuals[:6, :6]) + floor
-    residual_std_m = largest_std(covariance[:3, :3])
-    of_calibration = calibration_covariance(equations.information, unknowns, config)
-    covariance += covariance_in_world(cam_from_world, of_calibration[:6, :6])
-    position_std_m = largest_std(covariance[:3, :3])
-    allowed_m = config.max_position_std * distance_m
-    if config.required_position_std_m > 0:
-        allowed_m = min(allowed_m, config.required_position_std_m)
-    if position_std_m > allowed_m:
-        return Lost(Status.UNCERTAIN, f"position std {position_std_m:.3g} m above {allowed_m:.3g} m", evidence)
-    shift_m = largest_shift_m(solved, cells, cam_from_world)
-    if shift_m > max(config.max_shift * distance_m, residual_std_m):
-        return Lost(Status.UNSTABLE, f"it moves by {shift_m:.3g} m, position std {residual_std_m:.3g} m", evidence)
-    return Localized(cam_from_world, covariance, evidence)
+
+    cam_from_world: pycolmap.Rigid3d
+    evidence: Evidence
+    seen: Sequence[SeenPoints]
+    config: PoseConfig
+    camera: Camera
+    build_equations: Callable[[], tuple[NormalEquations, NDArray]]
+    fit_intrinsics: Callable[[], IntrinsicsFit | None] = lambda: None
+
+    @property
+    def unknowns(self) -> int:
+        """Return how many of the unknowns were solved for, the first ones; the others are as calibrations say."""
+        return 7 if self.config.estimate_focal else 6
+
+    @cached_property
+    def distance_m(self) -> float:
+        """Return how far away is what is seen, the median over cameras: what errors of a position compare with."""
+        return float(np.median([seen_distance_m(*seen) for seen in self.seen]))
+
+    @cached_property
+    def equations(self) -> tuple[NormalEquations, NDArray]:
+        """Return the equations with all intrinsics, and (N,) the grid cell of each row."""
+        return self.build_equations()
+
+    @cached_property
+    def solved(self) -> NormalEquations:
+        """Return the equations of what was solved for."""
+        return self.equations[0].of_unknowns(np.arange(self.unknowns))
+
+    @cached_property
+    def residual_covariance(self) -> NDArray | None:
+        """Return (6, 6) the covariance that residuals give the pose, in the world; None: a direction is free."""
+        by_residuals = clustered_covariance(self.solved, self.equations[1])
+        if by_residuals is None:
+            return None
+        std_m, std_rad = (
+            self.config.min_position_std * self.distance_m,
+            math.radians(self.config.min_orientation_std_deg),
+        )
+        in_world = covariance_in_world(self.cam_from_world, by_residuals[:6, :6])
+        return self.config.covariance_scale * in_world + isotropic_covariance(std_m, std_rad)
+
+    @cached_property
+    def covariance(self) -> NDArray:
+        """Return (6, 6) the covariance of the pose, that of the calibration included; the residuals must give one."""
+        assert self.residual_covariance is not None
+        of_calibration = calibration_covariance(self.equations[0].information, self.unknowns, self.config)
+        return self.residual_covariance + covariance_in_world(self.cam_from_world, of_calibration[:6, :6])
+
+
+def apply_gates(pose: SolvedPose) -> Result:
+    """Return Localized if no gate objects, else Lost with the reason of the first that does."""
+    if lost := find_objection(pose, GATES_BY_COUNT):
+        return lost
+    pose.evidence = replace(pose.evidence, intrinsics=pose.fit_intrinsics())
+    if lost := find_objection(pose, GATES_BY_PRECISION):
+        return lost
+    return Localized(pose.cam_from_world, pose.covariance, pose.evidence)
+
+
+def find_objection(pose: SolvedPose, gates: Sequence[Gate]) -> Lost | None:
+    """Return the reason of the first gate that objects to a pose."""
+    for gate in gates:
+        if objection := gate.object_to(pose):
+            return Lost(gate.reason, objection, pose.evidence)
+    return None
+
+
+# ---- gates: each returns in words what speaks against a pose, and nothing if nothing does
+
+
+def object_to_few_inliers(pose: SolvedPose) -> str:
+    """Object to a pose that few correspondences agree on."""
+    least = pose.config.min_inliers
+    return f"{pose.evidence.inliers} of at least {least}" if pose.evidence.inliers < least else ""
+
+
+def object_to_low_ratio(pose: SolvedPose) -> str:
+    """Object to a pose that most correspondences contradict."""
+    ratio, least = pose.evidence.inlier_ratio, pose.config.min_inlier_ratio
+    return f"{ratio:.3f} below {least}" if ratio < least else ""
+
+
+def object_to_low_coverage(pose: SolvedPose) -> str:
+    """Object to a pose whose inliers lie in one part of the image."""
+    coverage, least = pose.evidence.coverage, pose.config.min_coverage
+    return f"{coverage:.2f} below {least}" if coverage < least else ""
+
+
+def object_to_wrong_side(pose: SolvedPose) -> str:
+    """Object to a pose from which what is seen lies the other way round."""
+    mirrored = any(same_side_share(*seen) < LEAST_SAME_SIDE for seen in pose.seen)
+    return "it sees the points from behind: is the image mirrored?" if mirrored else ""
+
+
+def object_to_free_direction(pose: SolvedPose) -> str:
+    """Object to a pose that residuals do not determine."""
+    return "the inliers leave a direction free" if pose.residual_covariance is None else ""
+
+
+def object_to_uncertainty(pose: SolvedPose) -> str:
+    """Object to a position that is less sure than the scene allows, or the application needs."""
+    config, std_m = pose.config, largest_std(pose.covariance[:3, :3])
+    allowed_m = min(config.max_position_std * pose.distance_m, config.required_position_std_m or math.inf)
+    return f"position std {std_m:.3g} m above {allowed_m:.3g} m" if std_m > allowed_m else ""
+
+
+def object_to_instability(pose: SolvedPose) -> str:
+    """Object to a position that one part of the image decides: without it, it moves by more than is unsure."""
+    assert pose.residual_covariance is not None
+    std_m = largest_std(pose.residual_covariance[:3, :3])
+    shift_m = largest_shift_m(pose.solved, pose.equations[1], pose.cam_from_world)
+    unstable = shift_m > max(pose.config.max_shift * pose.distance_m, std_m)
+    return f"it moves by {shift_m:.3g} m, position std {std_m:.3g} m" if unstable else ""
+
+
+def object_to_calibration(pose: SolvedPose) -> str:
+    """Object to a pose whose image contradicts the calibration beyond doubt."""
+    fit = pose.evidence.intrinsics
+    if pose.config.estimate_focal or fit is None:
+        return ""
+    contradiction = find_contradiction(fit, pose.camera, pose.config)
+    return f"{contradiction}: is the calibration that of this camera?" if contradiction else ""
+
+
+class Gate(NamedTuple):
+    """Hold a reason to withhold a pose, and what says in words why it applies."""
+
+    reason: Status
+    object_to: Callable[[SolvedPose], str]
+
+
+GATES_BY_COUNT = (
+    Gate(Status.FEW_INLIERS, object_to_few_inliers),
+    Gate(Status.LOW_INLIER_RATIO, object_to_low_ratio),
+    Gate(Status.LOW_COVERAGE, object_to_low_coverage),
+    Gate(Status.NO_CONSENSUS, object_to_wrong_side),
+)
+# The first makes sure that the others have a covariance. What a calibration is accused of needs a sure pose.
+GATES_BY_PRECISION = (
+    Gate(Status.DEGENERATE, object_to_free_direction),
+    Gate(Status.UNCERTAIN, object_to_uncertainty),
+    Gate(Status.UNSTABLE, object_to_instability),
+    Gate(Status.MISCALIBRATED, object_to_calibration),
+)
+
+
+# ---- measures
 
 
 def seen_distance_m(inliers: Correspondences, cam_from_world: pycolmap.Rigid3d) -> float:

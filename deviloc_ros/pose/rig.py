@@ -13,7 +13,7 @@ from deviloc_ros.camera import INTRINSICS, Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import is_finite, move_frame, skew
 from deviloc_ros.pose.covariance import GRID_CELLS, grid_cells, grid_coverage
-from deviloc_ros.pose.gates import LEAST_SAME_SIDE, judge_covariance, same_side_share, seen_distance_m
+from deviloc_ros.pose.gates import SeenPoints, SolvedPose, apply_gates
 from deviloc_ros.pose.refinement import (
     ALL_INTRINSICS,
     MAX_CONDITION,
@@ -175,18 +175,15 @@ def judge_rig(sightings: Sequence[CameraSighting], rig_from_world: pycolmap.Rigi
     covered = [grid_coverage(s.correspondences.keypoints[m], s.camera) for s, m in zip(sightings, masks, strict=True)]
     everything = Correspondences.concatenate([s.correspondences for s in sightings])
     evidence = Evidence(everything, np.concatenate(masks), max(covered), cam_from_world=rig_from_world)
-    if evidence.inliers < config.min_inliers:
-        return Lost(Status.FEW_INLIERS, f"{evidence.inliers} of at least {config.min_inliers}", evidence)
-    if evidence.inlier_ratio < config.min_inlier_ratio:
-        return Lost(Status.LOW_INLIER_RATIO, f"{evidence.inlier_ratio:.3f} below {config.min_inlier_ratio}", evidence)
-    if evidence.coverage < config.min_coverage:
-        return Lost(Status.LOW_COVERAGE, f"{evidence.coverage:.2f} below {config.min_coverage}", evidence)
-    distances_m = []
-    for seen, mask in zip(sightings, masks, strict=True):
-        inliers, pose = seen.correspondences[mask], seen.cam_from_world(rig_from_world)
-        if len(inliers):
-            distances_m.append(seen_distance_m(inliers, pose))
-            if same_side_share(inliers, pose) < LEAST_SAME_SIDE:
-                return Lost(Status.NO_CONSENSUS, "it sees the points from behind: is an image mirrored?", evidence)
-    equations, cells = build_rig_equations(sightings, rig_from_world, config, intrinsics=True)
-    return judge_covariance(equations, 6, cells, rig_from_world, evidence, float(np.median(distances_m)), config)
+    poses = [seen.cam_from_world(rig_from_world) for seen in sightings]
+    inliers = [seen.correspondences[mask] for seen, mask in zip(sightings, masks, strict=True)]
+    return apply_gates(
+        SolvedPose(
+            rig_from_world,
+            evidence,
+            [SeenPoints(*seen) for seen in zip(inliers, poses, strict=True) if len(seen[0])],
+            replace(config, estimate_focal=False),
+            sightings[0].camera,
+            lambda: build_rig_equations(sightings, rig_from_world, config, intrinsics=True),
+        )
+    )

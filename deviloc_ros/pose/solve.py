@@ -10,14 +10,11 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import (
-    is_finite,
-)
-from deviloc_ros.pose.covariance import grid_coverage
-from deviloc_ros.pose.gates import apply_gates
-from deviloc_ros.pose.refinement import (
-    refine_pose,
-)
+from deviloc_ros.geometry import is_finite
+from deviloc_ros.pose.covariance import grid_cells, grid_coverage
+from deviloc_ros.pose.gates import SeenPoints, SolvedPose, apply_gates
+from deviloc_ros.pose.intrinsics import fit_intrinsics
+from deviloc_ros.pose.refinement import ALL_INTRINSICS, NormalEquations, build_normal_equations, refine_pose
 from deviloc_ros.pose.reprojection import residuals_px
 from deviloc_ros.status import Status
 from deviloc_ros.types import USUAL_STD_PX, Correspondences, Evidence, Lost, Result
@@ -51,7 +48,17 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
     inliers = find_inliers(correspondences, fitted, cam_from_world, config)
     covered = grid_coverage(correspondences.keypoints[inliers], camera)
     evidence = Evidence(correspondences, inliers, covered, cam_from_world=cam_from_world)
-    return apply_gates(cam_from_world, evidence, camera, fitted, config)
+    return apply_gates(
+        SolvedPose(
+            cam_from_world,
+            evidence,
+            [SeenPoints(correspondences[inliers], cam_from_world)],
+            config,
+            camera,
+            lambda: build_celled_equations(correspondences, fitted, cam_from_world, config),
+            lambda: fit_intrinsics(correspondences, camera, fitted, cam_from_world, config),
+        )
+    )
 
 
 def find_start(
@@ -95,6 +102,14 @@ def measure_agreement(
     errors_px = np.linalg.norm(residuals_px(correspondences, camera, cam_from_world), axis=1)
     shares = np.minimum(errors_px / residual_bounds_px(correspondences, config), 1)
     return float(((1 - shares**2) ** 2).sum())
+
+
+def build_celled_equations(
+    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
+) -> tuple[NormalEquations, NDArray]:
+    """Return the equations of the pose and the intrinsics, and (N,) the grid cell of each row."""
+    equations = build_normal_equations(correspondences, camera, cam_from_world, config, free=ALL_INTRINSICS)
+    return equations, grid_cells(correspondences.keypoints[equations.rows], camera)
 
 
 def find_inliers(

@@ -25,10 +25,10 @@ WIDTH_M, HEIGHT_M = 2.4, 2.6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScenePlace:
-    """Hold a scene in its own frame, which lies `offset_m` along x in the world."""
+    """Hold a scene in its own frame, whose origin lies at `origin_m` in the world."""
 
     scene: Scene
-    offset_m: float
+    origin_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def to_place(self, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
         """Return the pose of a camera in the frame of the scene."""
@@ -40,7 +40,7 @@ class ScenePlace:
 
     @property
     def _world_from_place(self) -> pycolmap.Rigid3d:
-        return pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([self.offset_m, 0.0, 0.0]))
+        return pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array(self.origin_m))
 
 
 def make_rooms_with_another_poster(seed: int) -> list[ScenePlace]:
@@ -50,14 +50,15 @@ def make_rooms_with_another_poster(seed: int) -> list[ScenePlace]:
         scene = make_furnished_room(seed)
         poster = Texture(textures.draw_poster(np.random.default_rng([seed, number])))
         hang_poster(scene, poster, share_along=0.85)
-        places.append(ScenePlace(scene, number * APART_M))
+        places.append(ScenePlace(scene, (number * APART_M, 0.0, 0.0)))
     return places
 
 
 def make_mirrored_rooms(seed: int) -> list[ScenePlace]:
     """Make a room and its mirror image, as flats on two sides of a staircase; pictures in it are not mirrored."""
     scene = make_furnished_room(seed)
-    return [ScenePlace(scene, 0.0), ScenePlace(mirror_scene(scene), APART_M + scene.free_high[0])]
+    mirrored_at_m = (APART_M + float(scene.free_high[0]), 0.0, 0.0)
+    return [ScenePlace(scene), ScenePlace(mirror_scene(scene), mirrored_at_m)]
 
 
 def make_furnished_room(seed: int) -> Scene:
@@ -96,26 +97,35 @@ def mirror_quad(quad: Quad, flip: NDArray) -> Quad:
     )
 
 
-def make_corridor(seed: int) -> ScenePlace:
-    """Make a corridor along x: the same doors on both sides, its ends different, one notice in the middle."""
+def make_corridor(
+    seed: int, modules: int = MODULES, notices: Sequence[int] = (5,), details: Generator | None = None
+) -> Scene:
+    """Make a corridor along x: the same doors on both sides, its ends different, notices at a few of the doors.
+
+    Args:
+        notices: the doors before which one hangs.
+        details: draws the ends and the notices, so that corridors of one seed differ in these; None: the seed does.
+    """
     rng = np.random.default_rng(seed)
     palette = Palette(rng)
-    length = MODULE_M * MODULES
+    length = MODULE_M * modules
     scene = Scene(light=np.array([length / 2, WIDTH_M / 2, 50.0]), ambient=0.8)  # far up: each module is lit alike
     scene.free_low, scene.free_high = np.array([1.0, 0.9, EYE_M]), np.array([length - 1.0, WIDTH_M - 0.9, EYE_M])
     add_corridor_shell(scene, rng, length)
     prints = [palette.draw_surface("print") for _ in range(2)]
     things = [Surface(Texture(textures.draw_text(rng)), 1.0), *prints]
     door = Surface(Texture(textures.draw_planks(rng)), 2.0)
-    for module in range(MODULES):
+    for module in range(modules):
         for side in (0, 1):
             add_module(scene, module, side, door, things)
+    rng = details or rng
     for x, right in ((0.004, Y), (length - 0.004, -Y)):  # the ends
         corner = np.array([x, 0.0 if right[1] > 0 else WIDTH_M, HEIGHT_M])
         scene.add_quad(corner, WIDTH_M * right, -HEIGHT_M * Z, Surface(Texture(textures.draw_shapes(rng)), 2.5))
-    notice = Surface(Texture(textures.draw_poster(rng)), 1.0)
-    scene.add_quad((MODULE_M * 5 - 1.3, WIDTH_M - 0.02, 2.0), 1.0 * X, -1.0 * Z, notice, repeats=(1.0, 1.0))
-    return ScenePlace(scene, 0.0)
+    for module in notices:
+        notice = Surface(Texture(textures.draw_poster(rng)), 1.0)
+        scene.add_quad((MODULE_M * module - 1.3, WIDTH_M - 0.02, 2.0), 1.0 * X, -1.0 * Z, notice, repeats=(1.0, 1.0))
+    return scene
 
 
 def add_corridor_shell(scene: Scene, rng: Generator, length: float) -> None:
@@ -150,12 +160,17 @@ def add_module(scene: Scene, module: int, side: int, door: Surface, things: list
 def drive_along(
     place: ScenePlace, start_m: float, step_m: float, count: int, sway: Generator
 ) -> list[pycolmap.Rigid3d]:
-    """Return poses in the world of a camera that is driven along a corridor, looking ahead and to the left."""
+    """Return poses in the world of a camera that is driven along a corridor, looking ahead and to the left.
+
+    Args:
+        step_m: negative: the robot drives back, and sees the other wall.
+    """
+    forth = np.sign(step_m)
     phase, poses = sway.uniform(0, 2 * np.pi, 2), []
     for number in range(count):
-        x = start_m + number * step_m
-        centre = np.array([x, 0.8 + 0.1 * np.sin(phase[0] + 0.3 * number), EYE_M])
-        aim = centre + np.array([0.35 + 0.15 * np.sin(phase[1] + 0.25 * number), 1.0, 0.05])
+        aside, turned = 0.4 - 0.1 * np.sin(phase[0] + 0.3 * number), 0.15 * np.sin(phase[1] + 0.25 * number)
+        centre = np.array([start_m + number * step_m, WIDTH_M / 2 - forth * aside, EYE_M])
+        aim = centre + np.array([forth * (0.35 + turned), forth, 0.05])
         poses.append(place.to_world(look_at(centre, aim)))
     return poses
 

@@ -8,6 +8,7 @@ from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.twins import (
     APART_M,
     MODULE_M,
+    ScenePlace,
     drive_along,
     drive_around,
     look_at,
@@ -49,7 +50,7 @@ def test_a_mirrored_room_has_its_furniture_on_the_other_side_and_readable_pictur
 
 
 def test_the_doors_of_a_corridor_are_equal_but_where_the_notice_hangs():
-    place = make_corridor(3)
+    place = ScenePlace(make_corridor(3))
     centre, aim = np.array([4.0, 0.8, 1.1]), np.array([4.2, 1.8, 1.1])
     first = show(place, look_at(centre, aim))
     for doors, same in ((1, True), (2, True), (3, False)):

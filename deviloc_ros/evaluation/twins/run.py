@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pycolmap
-from numpy.typing import NDArray
 from tqdm import tqdm
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, TrackingConfig
 from deviloc_ros.evaluation.metrics import is_wrong_fix
 from deviloc_ros.evaluation.protocols.run import RememberingMatcher
@@ -37,6 +37,7 @@ KIDNAPPED_AFTER = 8  # images; the drive ends there
 CARRIED_M_PER_S = 1.5  # while the camera is covered
 DRIFT = 0.01  # of odometry, by length
 HINT_ERROR_M, HINT_STD_M, HINT_STD_DEG = 0.4, 0.5, 10.0
+COVERED = 40  # gray value of what a covered camera sees
 START_NS = 1_000_000_000
 IDENTITY = pycolmap.Rigid3d()  # the robot's base is its camera
 
@@ -48,6 +49,14 @@ class Moment:
     stamp_ns: int
     frame: TwinFrame | None
     odometry: Odometry | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leg:
+    """Hold a part of a drive, None where an image shows nothing. Odometry does not feel how a robot is carried."""
+
+    frames: list[TwinFrame | None]
+    is_carried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,33 +99,42 @@ def run_scene(
 def run_case(scene: TwinScene, case: DriveCase, localizer: Localizer, tracking: TrackingConfig) -> dict[str, Any]:
     """Drive once, and count."""
     follower, steps = Follower(localizer, tracking), []
-    moments = list(list_moments(scene, case))
+    moments = list(list_moments(list_legs(scene, case.event), scene.rate_hz, odometry=case.odometry))
     if case.hint:
         follower.hint(make_hint(moments[0]))
     for moment in moments:
-        pixels = moment.frame.load() if moment.frame else make_blank(scene)
-        stamp_ns = moment.stamp_ns
-        image = StampedImage(stamp_ns, pixels, scene.camera, IDENTITY)
-        steps.append(follower.follow([image], lambda *_, odometry=moment.odometry: odometry, stamp_ns))
+        steps.append(take_step(follower, moment, scene.camera))
     return count_published(moments, steps)
 
 
-def list_moments(scene: TwinScene, case: DriveCase) -> Iterator[Moment]:
-    """Return the drive as the robot sees it. Odometry feels no carrying."""
-    frames: list[TwinFrame | None] = [
-        None if case.event == "blanks" and number in BLANKS else frame for number, frame in enumerate(scene.drive)
-    ]
-    if case.event == "kidnapped":
-        frames = [*frames[:KIDNAPPED_AFTER], *[None] * count_carried_frames(scene), *scene.elsewhere]
-    rng, odometry, before = np.random.default_rng(0), Odometry(IDENTITY), scene.drive[0]
-    for number, frame in enumerate(frames):
-        if frame is not None:
-            carried = case.event == "kidnapped" and number == KIDNAPPED_AFTER + count_carried_frames(scene)
-            if not carried and before is not None:
-                odometry = move_straight(odometry, odometry.odom_from_base * feel_motion(before, frame, rng))
-            before = frame
-        stamp_ns = START_NS + round(number * 1e9 / scene.rate_hz)
-        yield Moment(stamp_ns, frame, odometry if case.odometry else None)
+def take_step(follower: Follower, moment: Moment, camera: Camera) -> Step:
+    """Let the robot look once; the decision falls at the time of the image."""
+    pixels = moment.frame.load() if moment.frame else np.full((camera.height, camera.width), COVERED, np.uint8)
+    image = StampedImage(moment.stamp_ns, pixels, camera, IDENTITY)
+    return follower.follow([image], lambda *_: moment.odometry, moment.stamp_ns)
+
+
+def list_legs(scene: TwinScene, event: str) -> list[Leg]:
+    """Return the drive through a scene as an event makes it."""
+    if event != "kidnapped":
+        hidden = BLANKS if event == "blanks" else ()
+        return [Leg([None if number in hidden else frame for number, frame in enumerate(scene.drive)])]
+    covered = [None] * count_carried_frames(scene)
+    return [Leg([*scene.drive[:KIDNAPPED_AFTER]]), Leg([*covered, *scene.elsewhere], is_carried=True)]
+
+
+def list_moments(legs: list[Leg], rate_hz: float, *, odometry: bool) -> Iterator[Moment]:
+    """Yield a drive as the robot sees it."""
+    rng, travelled, before, number = np.random.default_rng(0), Odometry(IDENTITY), None, 0
+    for leg in legs:
+        felt = not leg.is_carried
+        for frame in leg.frames:
+            if frame is not None:
+                if felt and before is not None:
+                    travelled = move_straight(travelled, travelled.odom_from_base * feel_motion(before, frame, rng))
+                before, felt = frame, True
+            yield Moment(START_NS + round(number * 1e9 / rate_hz), frame, travelled if odometry else None)
+            number += 1
 
 
 def count_carried_frames(scene: TwinScene) -> int:
@@ -139,11 +157,6 @@ def make_hint(moment: Moment) -> Fix:
     truth = moment.frame.cam_from_world.inverse()
     guess = pycolmap.Rigid3d(truth.rotation, truth.translation + np.array([HINT_ERROR_M, 0.0, 0.0]))
     return Fix(moment.stamp_ns, guess, isotropic_covariance(HINT_STD_M, np.radians(HINT_STD_DEG)), moment.odometry)
-
-
-def make_blank(scene: TwinScene) -> NDArray:
-    """Return what a covered camera sees."""
-    return np.full((scene.camera.height, scene.camera.width), 40, np.uint8)
 
 
 def count_published(moments: list[Moment], steps: list[Step]) -> dict[str, Any]:

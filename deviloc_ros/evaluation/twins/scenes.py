@@ -67,7 +67,7 @@ def make_twin_scenes(data: Path, folder: Path, networks: Networks) -> Iterator[T
     yield make_kitchen_and_copy(data, folder, networks)
     yield make_rendered_rooms("another-poster", make_rooms_with_another_poster(SEED), folder, networks)
     yield make_rendered_rooms("mirrored-room", make_mirrored_rooms(SEED), folder, networks)
-    yield make_rendered_corridor(make_corridor(SEED), folder, networks)
+    yield make_rendered_corridor(ScenePlace(make_corridor(SEED)), folder, networks)
 
 
 def make_kitchen_and_copy(data: Path, folder: Path, networks: Networks) -> TwinScene:
