@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,11 @@ MAX_FOCAL_STEP = 0.5  # of its logarithm
 
 
 def refine_pose(
-    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
+    correspondences: Correspondences,
+    camera: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+    config: PoseConfig,
+    widenings: Sequence[tuple[float, float]] = WIDENINGS,
 ) -> tuple[pycolmap.Rigid3d, Camera]:
     """Refine RANSAC's pose to the least residuals, whitened (`reprojection`) and weighted by Tukey's biweight.
 
@@ -35,7 +40,7 @@ def refine_pose(
     end does not depend on which pose RANSAC happened to find. pycolmap's refinement takes no weights and uses only the
     inliers of the start, and its errors are larger.
     """
-    for widening, tolerance in WIDENINGS:
+    for widening, tolerance in widenings:
         cam_from_world, camera = minimize_residuals(
             correspondences, camera, cam_from_world, config, widening, tolerance, free_focal=config.estimate_focal
         )
