@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +30,11 @@ REACH = np.array([0.02, 0.006, 0.006, 0.02])
 
 
 def refine_pose(
-    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
+    correspondences: Correspondences,
+    camera: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+    config: PoseConfig,
+    widenings: Sequence[tuple[float, float]] = WIDENINGS,
 ) -> tuple[pycolmap.Rigid3d, Camera]:
     """Refine RANSAC's pose to the least residuals, whitened (`reprojection`) and weighted by Tukey's biweight.
 
@@ -40,7 +45,7 @@ def refine_pose(
     inliers of the start, and its errors are larger.
     """
     free = FOCAL if config.estimate_focal else ()
-    for widening, tolerance in WIDENINGS:
+    for widening, tolerance in widenings:
         cam_from_world, change = minimize_residuals(
             correspondences, camera, cam_from_world, config, widening, tolerance, free=free
         )
