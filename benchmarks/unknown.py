@@ -35,7 +35,7 @@ from deviloc_ros.mapping.build import MapBuilder
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import PosedImage, Source
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.sources.image_files import scale_camera

@@ -22,7 +22,7 @@ from deviloc_ros.pose.aggregation import aggregate
 from deviloc_ros.pose.gates import seen_distance_m
 from deviloc_ros.pose.rig_consensus import localize_rig
 from deviloc_ros.pose.solve import solve_pnp
-from deviloc_ros.pose.standstill import drop_still_matches
+from deviloc_ros.pose.still_matches import drop_still_matches
 from deviloc_ros.search.places import PlaceSearch
 from deviloc_ros.search.query import CameraHabits, QueryImage, QueryState, turn_matches_back
 from deviloc_ros.status import Status

@@ -15,7 +15,7 @@ from deviloc_ros.mapping.build import MapBuilder, make_graph
 from deviloc_ros.mapping.views import BuildReport
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sfm.matches import MatchGraph
 from deviloc_ros.sources.base import PosedImage, Source
 from deviloc_ros.synthetic.render import render_color, render_depth

@@ -172,7 +172,7 @@ def run_retrieval(options: argparse.Namespace) -> int:
 
 def run_offsets(options: argparse.Namespace) -> int:
     """Match images moved by known amounts, and print the offsets' errors."""
-    from benchmarks.offsets import measure_offsets
+    from benchmarks.keypoint_offsets import measure_offsets
     from benchmarks.tables import render
 
     figures = measure_offsets(options.data, step_of(options))

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Build the map and print what became of the images."""
     from deviloc_ros.mapping.build import MapBuilder
     from deviloc_ros.maps.writer import check_destination
-    from deviloc_ros.sfm.map_models import Networks
+    from deviloc_ros.sfm.map_networks import Networks
 
     if options.bag and options.ray not in (None, "local") and not options.keyframes:
         raise ValueError(f"--ray {options.ray}: give --keyframes DIR, a folder that all its machines reach")

@@ -156,8 +156,8 @@ def run_align(options: argparse.Namespace) -> int:
     """Move a map into the frame in which cameras of its views are known."""
     from deviloc_ros.bags.truth import read_truth_file
     from deviloc_ros.maps.edit import align_map
-    from deviloc_ros.maps.markers import fit_markers, read_survey
-    from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions
+    from deviloc_ros.maps.fiducial_markers import fit_markers, read_survey
+    from deviloc_ros.maps.known_positions import fit_poses, fit_positions, read_positions
     from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.colmap import read_model
 

@@ -69,7 +69,7 @@ def serve(options: argparse.Namespace, page: Callable[[list[dict[str, Any]]], st
         if options.bag:
             follow_recording(options, axis_m, server.events.send)
         if options.node:
-            from deviloc_ros.ros.tools.watched_node import watch_node
+            from deviloc_ros.ros.tools.node_events import watch_node
 
             watch_node(axis_m, server.events.send)
         while True:

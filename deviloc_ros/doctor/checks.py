@@ -13,7 +13,7 @@ import torch
 from deviloc_ros.camera import Camera
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.matching import create_matcher
-from deviloc_ros.messages.bridge_probe import BridgeProbe
+from deviloc_ros.messages.cv_bridge_probe import BridgeProbe
 
 FOCAL_FACTOR = 2.0  # a camera whose focal length (per image width) differs more than this sees things at another scale
 

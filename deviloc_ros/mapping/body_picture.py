@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.imaging import read_gray
-from deviloc_ros.sfm.body import BodyInView
+from deviloc_ros.sfm.body_in_view import BodyInView
 from deviloc_ros.sources.base import PosedImage
 
 VIEWS_SHOWN = 3

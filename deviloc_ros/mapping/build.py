@@ -17,9 +17,9 @@ from deviloc_ros.maps.provenance import POSE_FIT
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.sampling import thin_evenly
-from deviloc_ros.sfm.body import BodyInView, find_body, hide_cells
+from deviloc_ros.sfm.body_in_view import BodyInView, find_body, hide_cells
 from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, triangulate_landmarks
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sfm.matches import Keypoints, MatchGraph, extract_sift_keypoints, find_keypoints
 from deviloc_ros.sfm.pose_fit import measure_pose_fit
 from deviloc_ros.sfm.refine import RefinementError, refine_poses

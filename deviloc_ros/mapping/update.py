@@ -19,9 +19,9 @@ from deviloc_ros.maps.provenance import POSE_FIT
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.sfm.body import BodyInView, hide_cells
+from deviloc_ros.sfm.body_in_view import BodyInView, hide_cells
 from deviloc_ros.sfm.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate_landmarks
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sfm.pose_fit import PoseFit, epipolar_errors_with_view
 from deviloc_ros.sfm.uncertainty import add_depth_stds
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, check_names, error_for_none_left

@@ -20,8 +20,8 @@ from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descripto
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.writer import MapWriter
-from deviloc_ros.sfm.body import BodyInView, is_used
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.body_in_view import BodyInView, is_used
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import PosedImage, Skipped, SourceError
 from deviloc_ros.sources.depth_images import DepthError, read_depth_points
 from deviloc_ros.types import Features, Landmarks, ReferenceView

@@ -33,7 +33,7 @@ from deviloc_ros.maps.checks import IDENTIFIER, LENGTH, check_array, check_landm
 from deviloc_ros.maps.files import Arrays, read_arrays, read_landmarks
 from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, name_in_errors, read_manifest
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, nearest_by_pose
-from deviloc_ros.maps.retrieval.complementary import choose_complementary, predict_shown
+from deviloc_ros.maps.retrieval.complementary_views import choose_complementary, predict_shown
 from deviloc_ros.sampling import thin_evenly
 from deviloc_ros.types import Features, Landmarks, Prior, ReferenceView
 

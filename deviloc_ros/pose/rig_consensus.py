@@ -21,7 +21,7 @@ from deviloc_ros.geometry import (
     translation_distance_m,
 )
 from deviloc_ros.matching.threads import count_threads
-from deviloc_ros.pose.places import are_one_place, place_of
+from deviloc_ros.pose.distinct_places import are_one_place, place_of
 from deviloc_ros.pose.rig import CameraSighting, solve_rig
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch

@@ -14,7 +14,7 @@ from tf_transformations import euler_from_quaternion
 
 from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, stamp_ns
 from deviloc_ros.ros.endpoints import Endpoints
-from deviloc_ros.ros.optional import SetInitialPose
+from deviloc_ros.ros.optional_interfaces import SetInitialPose
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.tracking.fix import Fix

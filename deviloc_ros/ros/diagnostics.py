@@ -11,7 +11,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.ros.bounded import shorten
+from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
-from deviloc_ros.messages.bridge_probe import BridgeProbe
+from deviloc_ros.messages.cv_bridge_probe import BridgeProbe
 from deviloc_ros.ros.conversions import pixels_from_msg
 
 

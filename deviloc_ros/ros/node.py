@@ -23,7 +23,7 @@ from std_srvs.srv import Trigger
 
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.ros.diagnostics import SILENT_AFTER_S, Health, diagnostics_msg, judge_health
-from deviloc_ros.ros.optional import LoadMap
+from deviloc_ros.ros.optional_interfaces import LoadMap
 from deviloc_ros.ros.parameters import Parameters, all_parameters, change_parameters, declare_parameters
 from deviloc_ros.ros.pipeline import open_localizer
 from deviloc_ros.ros.session import Session

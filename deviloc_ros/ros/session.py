@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from deviloc_ros.config import bind_to_map
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.ros.bounded import shorten
+from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.control import Control
 from deviloc_ros.ros.conversions import read_serialized_stamp
 from deviloc_ros.ros.diagnostics import (

@@ -18,7 +18,7 @@ from deviloc_ros.config import Config, PoseConfig
 from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.maps.retrieval.local_similarity import match_roughly
 from deviloc_ros.maps.store import Map
-from deviloc_ros.pose.places import are_one_place, place_of, select_comparable
+from deviloc_ros.pose.distinct_places import are_one_place, place_of, select_comparable
 from deviloc_ros.pose.solve import solve_roughly
 from deviloc_ros.search.query import QueryState
 from deviloc_ros.status import Status

@@ -18,8 +18,8 @@ from scipy.spatial import cKDTree
 from deviloc_ros.imaging import Mask, paint_hidden, read_gray, read_used
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors
 from deviloc_ros.matching.base import lie_on, to_numpy
-from deviloc_ros.sfm.body import BodyInView
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.body_in_view import BodyInView
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import ImageFile
 from deviloc_ros.sources.colmap import camera_to_colmap, pixels_from_colmap, pixels_to_colmap
 from deviloc_ros.types import Features

@@ -14,7 +14,7 @@ from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.bag_plan import ReadingPlan, find_truth, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import describe_lens
-from deviloc_ros.bags.repeated import RepeatCounter
+from deviloc_ros.bags.repeated_images import RepeatCounter
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.headers import stamp_ns

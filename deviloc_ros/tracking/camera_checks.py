@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, PoseConfig
-from deviloc_ros.tracking.calibration import IntrinsicsCheck
+from deviloc_ros.tracking.calibration_check import IntrinsicsCheck
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.motion_check import MotionCheck
 from deviloc_ros.tracking.rig_check import RigCheck

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pycolmap
 
 from deviloc_ros.geometry import move_covariance
-from deviloc_ros.pose.places import CLEAR_SHARE
+from deviloc_ros.pose.distinct_places import CLEAR_SHARE
 from deviloc_ros.tracking.fix import Fix, flatten
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.types import Localized, Place, Result

@@ -13,7 +13,7 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, match_sift, triangulate_landmarks
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sfm.matches import extract_matcher_keypoints
 from deviloc_ros.sources.base import Skipped, Source, SourceError
 from deviloc_ros.types import Landmarks

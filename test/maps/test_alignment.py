@@ -18,7 +18,7 @@ from deviloc_ros.maps.alignment import (
     move_pose,
     travelled_distances_m,
 )
-from deviloc_ros.maps.positions import fit_poses, fit_positions, read_positions
+from deviloc_ros.maps.known_positions import fit_poses, fit_positions, read_positions
 from deviloc_ros.sources.base import SourceError
 
 RNG = np.random.default_rng(0)

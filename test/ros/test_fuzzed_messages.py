@@ -22,11 +22,11 @@ from tf2_ros import Buffer, TransformException
 
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.images import PICTURES, pixels_of, stated_size
-from deviloc_ros.ros.bounded import MAX_NAMES, MAX_TEXT, BoundedCounter, shorten
+from deviloc_ros.ros.bounded_counter import MAX_NAMES, MAX_TEXT, BoundedCounter, shorten
 from deviloc_ros.ros.conversions import covariance_from_msg, read_serialized_stamp, rigid_from_msg, time_msg
 from deviloc_ros.ros.parameters import Parameters, change_parameters
 from deviloc_ros.ros.pipeline import Pipeline
-from deviloc_ros.ros.transform_sieve import TransformSieve
+from deviloc_ros.ros.transform_checks import TransformSieve
 from deviloc_ros.status import NotTried
 from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.grouping import GroupedImage

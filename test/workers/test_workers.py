@@ -18,7 +18,7 @@ from deviloc_ros.commands.flags.common import create_workers
 from deviloc_ros.config import from_dict
 from deviloc_ros.mapping.build import MapBuilder
 from deviloc_ros.maps.store import Map
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import Source
 from deviloc_ros.workers.base import Serial, WorkError
 from deviloc_ros.workers.ray_cluster import RETRIES, RayWorkers, gpu_share

@@ -85,8 +85,8 @@ def open_images(options: argparse.Namespace, config: Config, workers: Workers) -
 
 def pose_images_alone(options: argparse.Namespace, config: Config, workers: Workers) -> Source:
     """Pose images by structure from motion, at the scale that the flags give or an arbitrary one."""
-    from deviloc_ros.maps.positions import check_positions, read_positions
-    from deviloc_ros.sfm.map_models import Networks
+    from deviloc_ros.maps.known_positions import check_positions, read_positions
+    from deviloc_ros.sfm.map_networks import Networks
     from deviloc_ros.sfm.matches import find_keypoints
     from deviloc_ros.sfm.structure import find_images, move_images, structure_from_motion
     from deviloc_ros.sources.base import Source
@@ -123,7 +123,7 @@ def find_metric_scale(
     import pycolmap
 
     from deviloc_ros.geometry import translation_distance_m
-    from deviloc_ros.maps.positions import fit_positions
+    from deviloc_ros.maps.known_positions import fit_positions
     from deviloc_ros.maps.provenance import ARBITRARY_SCALE
     from deviloc_ros.sfm.structure import DEPTH_OF_ARBITRARY_SCALE, median_depth
 

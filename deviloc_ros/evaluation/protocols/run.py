@@ -27,7 +27,7 @@ from deviloc_ros.maps.edit import merge_maps
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sfm.matches import MatchGraph
 from deviloc_ros.sources.base import PosedImage, Source
 from deviloc_ros.types import Features, Matches, Prior, RigImage

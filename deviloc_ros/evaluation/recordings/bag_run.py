@@ -16,17 +16,12 @@ from tqdm import tqdm
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.bag_plan import ReadingPlan, find_truth
 from deviloc_ros.bags.reader import Recording
-from deviloc_ros.bags.repeated import RepeatCounter
+from deviloc_ros.bags.repeated_images import RepeatCounter
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.transforms import CIRCLE
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.config import RigConfig, TrackingConfig, to_dict
-from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimates
-from deviloc_ros.evaluation.recordings.lens import choose_lens
-from deviloc_ros.evaluation.recordings.odometry import detect_two_clocks, summarize_odometry
-from deviloc_ros.evaluation.recordings.offline import OfflineRun
-from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.evaluation.recordings.sampling import (
+from deviloc_ros.evaluation.recordings.chosen_images import (
     Images,
     Sampled,
     group_images,
@@ -34,6 +29,11 @@ from deviloc_ros.evaluation.recordings.sampling import (
     try_all,
     try_within_budget,
 )
+from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimates
+from deviloc_ros.evaluation.recordings.lens import choose_lens
+from deviloc_ros.evaluation.recordings.odometry import detect_two_clocks, summarize_odometry
+from deviloc_ros.evaluation.recordings.offline import OfflineRun
+from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.recordings.summary import summarize_cameras, summarize_frames, summarize_latency
 from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.imaging import Masks

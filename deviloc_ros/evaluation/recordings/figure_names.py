@@ -11,7 +11,7 @@ from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimate
 from deviloc_ros.evaluation.recordings.requirements import Requirement, list_figures
 from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
 from deviloc_ros.status import Status
-from deviloc_ros.tracking.calibration import PooledIntrinsics
+from deviloc_ros.tracking.calibration_check import PooledIntrinsics
 from deviloc_ros.tracking.motion_check import MotionFit
 
 OF_CASES = ("outcomes.", "node.", "map_to_odom.", "latency_ms.stages.", "odometry.reasons.")  # names vary by run

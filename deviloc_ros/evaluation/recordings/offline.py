@@ -11,8 +11,8 @@ from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import RecordedMessage
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import RigConfig, TrackingConfig
+from deviloc_ros.evaluation.recordings.chosen_images import Images, received_ns
 from deviloc_ros.evaluation.recordings.frames import Estimate
-from deviloc_ros.evaluation.recordings.sampling import Images, received_ns
 from deviloc_ros.imaging import Mask, Masks
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.messages.headers import stamp_ns

@@ -13,7 +13,7 @@ from deviloc_ros.config import PoseConfig
 from deviloc_ros.evaluation.covariance import measure_consistency
 from deviloc_ros.evaluation.metrics import recall_by_threshold
 from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame
-from deviloc_ros.tracking.calibration import IntrinsicsCheck
+from deviloc_ros.tracking.calibration_check import IntrinsicsCheck
 from deviloc_ros.tracking.motion_check import MotionCheck
 
 PERCENTILES = (50, 95, 99)

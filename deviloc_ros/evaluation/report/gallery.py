@@ -12,10 +12,10 @@ import cv2
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
+from deviloc_ros.evaluation.recordings.chosen_images import Images, read_stamp
 from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame
 from deviloc_ros.evaluation.recordings.headline import format_length
 from deviloc_ros.evaluation.recordings.offline import localize_again
-from deviloc_ros.evaluation.recordings.sampling import Images, read_stamp
 from deviloc_ros.imaging import Masks
 from deviloc_ros.io.match_pictures import best_reference, draw_best_matches
 from deviloc_ros.localizer import Localizer

@@ -38,7 +38,7 @@ from deviloc_ros.evaluation.twins.scenes import (
 from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.synthetic.building import Building, BuildingPlan, make_building
 from deviloc_ros.synthetic.twins import MODULE_M, ScenePlace, drive_along
 from deviloc_ros.tracking.follower import Follower, Step

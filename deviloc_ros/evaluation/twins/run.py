@@ -24,7 +24,7 @@ from deviloc_ros.geometry import isotropic_covariance, rotation_distance_deg, tr
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import create_matcher
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Follower, Step

@@ -18,7 +18,7 @@ from deviloc_ros.evaluation.protocols.scenes import load_protocol
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.mapping.build import MapBuilder
 from deviloc_ros.maps.edit import align_map, merge_maps
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import PosedImage, Source
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.twins import (

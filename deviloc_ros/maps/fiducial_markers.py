@@ -19,7 +19,7 @@ from tqdm import tqdm
 from deviloc_ros.geometry import rigid_from_quaternion, transform_points
 from deviloc_ros.imaging import ImageError, read_gray
 from deviloc_ros.maps.alignment import align_positions, move_points
-from deviloc_ros.maps.positions import describe_fit
+from deviloc_ros.maps.known_positions import describe_fit
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.base import SourceError
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deviloc_ros.evaluation.recordings.sampling import take_every_kth, try_all, try_within_budget
+from deviloc_ros.evaluation.recordings.chosen_images import take_every_kth, try_all, try_within_budget
 from deviloc_ros.tracking.grouping import GroupedImage
 
 

@@ -15,8 +15,8 @@ from deviloc_ros.imaging import read_gray, to_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import MapBuilder, find_body_in_sample, find_keypoints_and_body
 from deviloc_ros.maps.store import Map
-from deviloc_ros.sfm.body import BodyInView
-from deviloc_ros.sfm.map_models import Networks
+from deviloc_ros.sfm.body_in_view import BodyInView
+from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import PosedImage, Source
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.types import Landmarks

@@ -16,7 +16,7 @@ from deviloc_ros.pose.intrinsics import fit_intrinsics
 from deviloc_ros.pose.reprojection import linearize, residuals_px
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.status import Status
-from deviloc_ros.tracking.calibration import LEAST_IMAGES, IntrinsicsCheck
+from deviloc_ros.tracking.calibration_check import LEAST_IMAGES, IntrinsicsCheck
 from deviloc_ros.types import Localized, Lost
 
 UNCHECKED = PoseConfig(max_focal_error=100.0)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.imaging import Mask, read_used
 from deviloc_ros.matching.base import lie_on
-from deviloc_ros.pose.standstill import count_contradictions, stay
+from deviloc_ros.pose.still_matches import count_contradictions, stay
 from deviloc_ros.sources.base import PosedImage
 
 if TYPE_CHECKING:  # whose graphs say what was found

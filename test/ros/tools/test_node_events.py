@@ -7,7 +7,7 @@ from ros_helpers import ROOT, python_process
 pytest.importorskip("rclpy")
 
 from deviloc_ros.ros.spinning_thread import ListeningThread
-from deviloc_ros.ros.tools.watched_node import WatchedNode
+from deviloc_ros.ros.tools.node_events import WatchedNode
 
 pytestmark = pytest.mark.ros
 

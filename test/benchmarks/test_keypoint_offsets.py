@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.offsets import SEMI_DENSE, SPARSE, match_errors_px
+from benchmarks.keypoint_offsets import SEMI_DENSE, SPARSE, match_errors_px
 from deviloc_ros.config import MatcherConfig
 
 

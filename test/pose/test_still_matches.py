@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from worlds import SMALL, random_rigid, rigid_of
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.pose.standstill import MUST_MOVE_DEG, count_contradictions, drop_still_matches, unit
+from deviloc_ros.pose.still_matches import MUST_MOVE_DEG, count_contradictions, drop_still_matches, unit
 from deviloc_ros.types import Features, Lifted, Matches, ReferenceView
 
 FISHEYE = Camera("OPENCV_FISHEYE", 320, 240, (160.0, 160.0, 159.5, 119.5, 0.02, -0.01, 0.0, 0.0))

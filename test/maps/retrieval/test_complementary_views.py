@@ -9,7 +9,7 @@ from small_maps import CAMERAS, features_of, names, view_at, write_map
 from worlds import rigid_of
 
 from deviloc_ros.config import RetrievalConfig
-from deviloc_ros.maps.retrieval.complementary import TURN_DEG, ZOOM, choose_complementary, predict_shown
+from deviloc_ros.maps.retrieval.complementary_views import TURN_DEG, ZOOM, choose_complementary, predict_shown
 from deviloc_ros.maps.store import Map
 from deviloc_ros.types import Landmarks, Prior
 
