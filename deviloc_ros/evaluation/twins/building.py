@@ -86,7 +86,7 @@ def map_building(building: Building, folder: Path, networks: Networks) -> dict[s
     figures = folder / FIGURES
     if not figures.is_file():
         before = time.monotonic()
-        build_rendered_map("building", list(building.list_views()), folder, networks)
+        build_rendered_map("building", list(building.list_views()), folder, networks, quiet=False)
         figures.write_text(json.dumps({"build_s": time.monotonic() - before}))
     return json.loads(figures.read_text())
 

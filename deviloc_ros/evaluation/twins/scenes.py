@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.evaluation.protocols.scenes import load_protocol
@@ -122,7 +123,7 @@ def make_rendered_frame(place: ScenePlace, pose: pycolmap.Rigid3d) -> TwinFrame:
 
 
 def build_rendered_map(
-    name: str, views: list[tuple[ScenePlace, pycolmap.Rigid3d]], folder: Path, networks: Networks
+    name: str, views: list[tuple[ScenePlace, pycolmap.Rigid3d]], folder: Path, networks: Networks, *, quiet: bool = True
 ) -> Path:
     """Build a map of rendered views, unless it is there."""
     map_folder, images_folder = folder / f"{name}.map", folder / name
@@ -130,17 +131,17 @@ def build_rendered_map(
         return map_folder
     images_folder.mkdir(parents=True, exist_ok=True)
     images = []
-    for number, (place, pose) in enumerate(views):
+    for number, (place, pose) in enumerate(tqdm(views, desc="rendering", unit="view", disable=quiet or None)):
         path = images_folder / f"view-{number:04d}.png"
         cv2.imwrite(str(path), render_color(place.scene, CAMERA, place.to_place(pose)))
         images.append(PosedImage(path.name, path, CAMERA, pose))
-    build_map_of(images, map_folder, networks)
+    build_map_of(images, map_folder, networks, quiet=quiet)
     return map_folder
 
 
-def build_map_of(images: list[PosedImage], folder: Path, networks: Networks) -> None:
+def build_map_of(images: list[PosedImage], folder: Path, networks: Networks, *, quiet: bool = True) -> None:
     """Build a map."""
-    MapBuilder(networks, Serial(quiet=True)).build(Source(images, []), folder)
+    MapBuilder(networks, Serial(quiet=quiet)).build(Source(images, []), folder)
 
 
 def load_pixels(frame: TwinFrame) -> TwinFrame:
