@@ -59,7 +59,7 @@ def test_a_camera_mounted_sideways_or_upside_down_is_localized(room_map, room, q
         turned = quarter * pose
         result = localizer.localize(np.rot90(image, quarter_turns), camera, Prior(turned) if with_prior else None)
         assert_near(result, turned, 0.03, 0.5)
-    assert localizer.turns[""].usual == 4 - quarter_turns
+    assert localizer.habits[""].turns.usual == 4 - quarter_turns
 
 
 @pytest.mark.parametrize("with_prior", [True, False], ids=["prior", "no prior"])
@@ -104,9 +104,9 @@ def test_an_image_that_fits_nowhere_is_not_turned_each_time(room_map, room):
     localizer, upright = Localizer(room_map), Localizer(room_map)
     noise = [RNG(seed).integers(0, 255, (240, 320), np.uint8) for seed in range(5)]
     tried = [localizer.localize(image, room.camera).evidence.stages_ms for image in noise]
-    assert len(tried) == localizer.turns[""].failures == 5 and localizer.turns[""].to_try(True) == [0]
-    upright.turns[""].failures = 1
-    assert upright.turns[""].to_try(True) == [0, 1, 2, 3] and upright.turns[""].to_try(False) == [0]
+    assert len(tried) == localizer.habits[""].turns.failures == 5 and localizer.habits[""].turns.to_try(True) == [0]
+    upright.habits[""].turns.failures = 1
+    assert upright.habits[""].turns.to_try(True) == [0, 1, 2, 3] and upright.habits[""].turns.to_try(False) == [0]
 
 
 def test_a_result_says_what_it_rests_on(localizer, room):

@@ -183,6 +183,10 @@ class Map:
         rows = self._number_near(camera, prior, config, count)
         return put_same_place_first(query, [self.view(int(row)) for row in rows], config.references)
 
+    def views_by_pose(self, camera: Camera, prior: Prior, config: RetrievalConfig) -> list[ReferenceView]:
+        """Return the views near a prior, nearest first, whatever the query looks like."""
+        return [self.view(int(row)) for row in self._number_near(camera, prior, config, config.references)]
+
     def alike_views(self, query: Features, config: RetrievalConfig, gray: NDArray | None = None) -> list[ReferenceView]:
         """Return the views of the whole map that look like a query's image, best first.
 
@@ -226,9 +230,8 @@ class Map:
 
     def _sample_points_seen(self, number: int) -> NDArray:
         """Return (at most POINTS_SEEN, 3) landmarks [m, world] that stand for what a view sees."""
-        return thin_evenly(
-            self.landmarks_of(number).points_in_world, POINTS_SEEN
-        ).copy()  # not a part of the whole file
+        points = thin_evenly(self.landmarks_of(number).points_in_world, POINTS_SEEN)
+        return points.copy()  # not a part of the whole file
 
     def view_named(self, name: str) -> ReferenceView:
         """Return the view of a name. Raises KeyError: the map has none."""

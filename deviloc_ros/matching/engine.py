@@ -17,7 +17,7 @@ from torch import nn
 
 from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.io.cache import cache_folder
-from deviloc_ros.matching.threads import count_threads
+from deviloc_ros.threads import count_threads
 
 if TYPE_CHECKING:
     import onnxruntime

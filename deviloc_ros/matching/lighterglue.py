@@ -12,8 +12,8 @@ from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import sample_map
 from deviloc_ros.matching.attention import fuse_cross_attention
 from deviloc_ros.matching.base import lie_on, no_matches, to_numpy
-from deviloc_ros.matching.threads import map_on_threads, run_on_one_thread
 from deviloc_ros.matching.xfeat import CELL_PX, XFeat, find_weights_file
+from deviloc_ros.threads import map_on_threads, run_on_one_thread
 from deviloc_ros.types import Features, Matches
 
 MIN_SCORE = 0.05  # keypoint heat a keypoint must exceed; the paper's code

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from deviloc_ros.matching.threads import count_threads, map_on_threads, run_on_one_thread
+from deviloc_ros.threads import count_threads, map_on_threads, run_on_one_thread
 
 BLOCK_ROWS = 128  # with 2048 columns 1 MB of products: they are still in the cache when their maxima are sought
 TASKS_PER_THREAD = 4  # so that a thread on a busy core holds up little

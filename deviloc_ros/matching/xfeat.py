@@ -20,7 +20,7 @@ from deviloc_ros.imaging import PixelMapping, to_tensor
 from deviloc_ros.matching.base import Matcher, find_package_file, lie_on, no_matches, resolve_device, to_numpy
 from deviloc_ros.matching.engine import Exportable, create_network
 from deviloc_ros.matching.neighbours import Pairs, match_each_mutual_nearest
-from deviloc_ros.matching.threads import run_on_one_thread
+from deviloc_ros.threads import run_on_one_thread
 from deviloc_ros.types import Features, Matches
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from deviloc_ros.geometry import (
     squared_error_in_stds,
     translation_distance_m,
 )
-from deviloc_ros.matching.threads import count_threads
 from deviloc_ros.pose.distinct_places import are_one_place, place_of
 from deviloc_ros.pose.rig import CameraSighting, solve_rig
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
+from deviloc_ros.threads import count_threads
 from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Place, Prior, Result, RigImage
 
 LocalizeOne = Callable[[RigImage, Prior | None], Result]

@@ -83,7 +83,7 @@ def find_pose(
     refined = refine_pose(correspondences, wide[1], wide[0], config)
     narrower = replace(
         config,
-        max_reprojection_error_px=NARROW_BOUND * config.max_reprojection_error_px,
+        max_reprojection_error_px=max(NARROW_BOUND * config.max_reprojection_error_px, LEAST_BOUND_PX),
         max_trials=min(NARROW_TRIALS, config.max_trials),
     )
     narrow = run_ransac(correspondences, camera, narrower)

@@ -108,9 +108,14 @@ class PlaceSearch:
             there = replace(prior, cam_from_world=pose)
             with query.watch.stage("retrieve"):
                 references = self._map.nearby_views(query.features, query.camera, there, self._config.retrieval)
-            search.results.append(self._localize_views(references, query))
+            result = self._localize_views(references, query)
+            search.results.append(result)
             if not number and references:
                 search.in_sight = self._is_in_sight(references, pose, query.camera)
+            if not is_at(result, pose):  # near views that look more alike may be of a double
+                by_pose = self._map.views_by_pose(query.camera, there, self._config.retrieval)
+                if {view.name for view in by_pose} != {view.name for view in references}:
+                    search.results.append(self._localize_views(by_pose, query))
         return search
 
     def _search_map(self, search: SearchState, prior: Prior | None, query: QueryState, gray: NDArray) -> None:
@@ -182,6 +187,11 @@ def tell_apart(search: SearchState) -> Result:
     if len(rivals) > 1:
         return Lost(Status.AMBIGUOUS, "; ".join(map(str, rivals)), evidence)
     return replace(best, evidence=evidence)
+
+
+def is_at(result: Result, cam_from_world: pycolmap.Rigid3d) -> bool:
+    """Return whether an image was localized where it was expected."""
+    return isinstance(result, Localized) and are_one_place(result.cam_from_world, cam_from_world)
 
 
 def is_near(view: ReferenceView, prior: Prior) -> bool:

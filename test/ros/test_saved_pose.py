@@ -68,7 +68,7 @@ def test_it_is_searched_first_unless_someone_knows_better(ros, tmp_path, told):
     for change in (lambda: None, node.trigger_deactivate, node.trigger_activate):
         change()
         image = CvBridge().cv2_to_imgmsg(np.zeros((48, 64), np.uint8), "mono8")
-        session._on_frame(serialize_message(image))
+        session._on_image("", serialize_message(image))
     known = follower.expected(now_ns, None)
     node.close()
     node.destroy_node()

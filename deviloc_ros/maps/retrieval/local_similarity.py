@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
 from deviloc_ros.maps.retrieval.global_descriptors import rows_for_retrieval
 from deviloc_ros.matching.neighbours import match_each_mutual_nearest
-from deviloc_ros.matching.threads import run_on_one_thread
+from deviloc_ros.threads import run_on_one_thread
 from deviloc_ros.types import Features, ReferenceView
 
 COMPARED = 512  # keypoints of each image

@@ -1,4 +1,4 @@
-"""Bound the threads of matching on a CPU: at most one for each core, and none that spins while it waits."""
+"""Bound the threads of one process on a CPU: at most one for each core, and none that spins while it waits."""
 
 from __future__ import annotations
 
