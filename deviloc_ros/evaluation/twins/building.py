@@ -62,11 +62,9 @@ def evaluate_building(
         moments = list(list_moments(legs, RENDERED_RATE_HZ, odometry=case.odometry))
         if case.hint:
             follower.hint(make_hint(moments[0]))
-        steps, took_ms = [], []
-        for moment in tqdm(moments, desc=str(case), unit="image", dynamic_ncols=True):
-            before = time.perf_counter()
-            steps.append(take_step(follower, moment, CAMERA))
-            took_ms += [1e3 * (time.perf_counter() - before)] if moment.frame else []
+        progress = tqdm(moments, desc=str(case), unit="image", dynamic_ncols=True)
+        steps = [take_step(follower, moment, CAMERA) for moment in progress]
+        took_ms = [sum(s.stages_ms.values()) for m, s in zip(moments, steps, strict=True) if m.frame]
         found_after_s = measure_recovery(legs, moments, steps)
         cases.append(
             {
