@@ -69,7 +69,7 @@ class Rig:
             self.robot.for_a_while(0.1)
 
         self.robot.until(lambda: condition() or send(), limit_s=60.0)
-        return sent[-1]
+        return sent[-1] if sent else self.robot.now_ns()
 
 
 def start_node(*parameters: str):
@@ -94,7 +94,7 @@ def says(robot, key: str, value: str) -> bool:
 def test_all_cameras_give_one_pose(rig, robot):
     rig.see_until(lambda: robot.poses and all(says(robot, f"camera.{name}.used", "True") for name in BESIDE))
     assert np.allclose(rigid_from_msg(robot.poses[-1].pose.pose).matrix(), expected_base(50).matrix(), atol=1e-6)
-    robot.until(lambda: says(robot, "message", "localized") and says(robot, "level", "0"))
+    rig.see_until(lambda: says(robot, "message", "localized") and says(robot, "level", "0"))
     assert all(int(robot.status[f"camera.{name}.images_received"]) > 2 for name in BESIDE)
     assert len(robot.outcomes) < sum(int(robot.status[f"camera.{name}.images_received"]) for name in BESIDE)
 
