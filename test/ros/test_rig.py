@@ -92,7 +92,7 @@ def says(robot, key: str, value: str) -> bool:
 
 
 def nothing_is_said_of_cameras(robot) -> bool:
-    """Whether it is localized and complains of none. Of nodes that other tests killed it may: DDS counts them a while."""
+    """Whether it is localized and complains of none. Nodes that other tests killed may be named: DDS counts them on."""
     return robot.status["message"].startswith("localized") and "camera" not in robot.status["message"]
 
 
