@@ -283,9 +283,9 @@ def describe_building(case: dict[str, Any]) -> str:
 
 def describe_floor(floor: dict[str, float] | None, median_ms: float) -> str:
     """Return how far a stage is from what the machine could do; empty where nothing was counted."""
-    if floor is None:
+    if floor is None or not floor["operations_ms"]:
         return ""
-    times = median_ms / max(floor["operations_ms"], 1e-9)
+    times = median_ms / floor["operations_ms"]
     return (
         f"   floor {floor['operations_ms']:.1f} ms of {floor['operations'] / 1e9:.2f} GFLOP ({times:.1f} x), "
         f"{floor['bytes_ms']:.1f} ms of {floor['bytes'] / 1e6:.0f} MB"
