@@ -31,7 +31,6 @@ LEAST_BOUND_PX = 0.5
 # off: a quarter of the bound finds the right ones with ten of ten seeds, half of it with four and ten.
 NARROW_BOUND = 0.25
 CLEARLY_STDS = 2.0  # of a count, its root: what is less comes of which points there are; on the court 2.6 and 12
-CLOSE_SHARE = 0.5  # of the correspondences, weighted by closeness: no other pose can have clearly more
 NARROW_TRIALS = 1000  # enough where three in ten matches are right; what fewer agree on stays as it was found
 
 # Of a view of another place up to 20 of 512 keypoints agree on a pose by chance, of a double 28 and more.
@@ -76,16 +75,12 @@ def find_pose(
 
     A front seen from afar nearly fits poses beside the right one, and what is repeated on it agrees with these: below a
     wide bound they may have more residuals than the right one, and a refinement that begins wide is led to them. Below
-    a narrow bound they have far fewer. So unless most correspondences agree closely, a pose is sought with such a
-    bound, too, and taken if it clearly fits better.
+    a narrow bound they have far fewer. So a pose is sought with such a bound, too, and taken if it clearly fits better.
     """
     wide = run_ransac(correspondences, camera, config)
     if wide is None:
         return None
     refined = refine_pose(correspondences, wide[1], wide[0], config)
-    agreement = measure_agreement(correspondences, refined[1], refined[0], config)
-    if agreement >= CLOSE_SHARE * len(correspondences):
-        return refined
     narrower = replace(
         config,
         max_reprojection_error_px=max(NARROW_BOUND * config.max_reprojection_error_px, LEAST_BOUND_PX),
@@ -95,7 +90,9 @@ def find_pose(
     if narrow is None:
         return refined
     closer = refine_pose(correspondences, narrow[1], narrow[0], config, WIDENINGS[-1:])
-    closer_agreement = measure_agreement(correspondences, closer[1], closer[0], config)
+    agreement, closer_agreement = (
+        measure_agreement(correspondences, fitted, pose, config) for pose, fitted in (refined, closer)
+    )
     return closer if closer_agreement > agreement + CLEARLY_STDS * agreement**0.5 else refined
 
 
