@@ -369,7 +369,11 @@ class TrackingConfig(Checked):
         3, "fixes that must agree before a first or a large correction is believed", low=1, high=100
     )
     confirmation_window_s: float = param(
-        5.0, "fixes farther apart than this do not confirm each other", low=0.01, high=600.0
+        5.0,
+        "fixes farther apart than this do not confirm each other, and after so long without one odometry decides no more "
+        "between places that look alike",
+        low=0.01,
+        high=600.0,
     )
     max_mahalanobis: float = param(
         5.0, "a fix farther [sigma] than this from its prediction needs confirmation", low=1.0, high=1e6

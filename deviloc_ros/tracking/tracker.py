@@ -42,6 +42,7 @@ class Tracker:
     images do not fit it, though the map's views should show it, and fit another place. What is found elsewhere, or
     while nothing is known, becomes hypotheses; a fix is believed when one of them is left and `confirmations` images
     agree on it. What was found elsewhere stays elsewhere: a prediction that widens with time does not take it in.
+    After `confirmation_window_s` without a fix odometry alone decides between doubles no more.
 
     epoch: 0, and one more with each reset and hint. What was searched for in an earlier one says nothing in this one.
     """
@@ -124,10 +125,19 @@ class Tracker:
         self._rivals = "; ".join(seen.name for seen in select_comparable(sighting.found))
         expected = self.expected_fix(sighting.stamp_ns, sighting.odometry)
         if expected is not None:
-            near = select_expected(sighting, expected, self.config)
+            near = [] if self._was_blind(sighting) else select_expected(sighting, expected, self.config)
             if near and not any(self._hypotheses.has_seen(seen, self.config) for seen in near):
                 return self._judge_near(near, now_ns)
         return self._judge_far(sighting, now_ns, is_expected_elsewhere=expected is not None)
+
+    def _was_blind(self, sighting: Sighting) -> bool:
+        """Return whether odometry cannot tell the doubles of an image apart: it was long without a fix to confirm it.
+
+        A robot that is carried with its camera covered may be set down where a double looks as odometry predicts.
+        """
+        if self._hint is not None or self.last is None or len(select_comparable(sighting.found)) < 2:
+            return False
+        return sighting.stamp_ns - self.last.stamp_ns > self.config.confirmation_window_s * 1e9
 
     def _judge_near(self, near: list[SeenPlace], now_ns: int) -> tuple[Status, Fix | None]:
         """Believe what was found where the robot is expected, unless there are several such places."""
