@@ -370,8 +370,8 @@ class TrackingConfig(Checked):
     )
     confirmation_window_s: float = param(
         5.0,
-        "fixes farther apart than this do not confirm each other, and after so long without one odometry decides no more "
-        "between places that look alike",
+        "fixes farther apart than this do not confirm each other, and after so long without one odometry does not "
+        "decide between places that look alike",
         low=0.01,
         high=600.0,
     )
