@@ -126,7 +126,9 @@ class Follower:
             prior = self._tracker.prior(stamp_ns, odometry, base_from_seen.inverse())
         result = localize_views(localizer, views, prior, left_out, {i.name: i.stamp_ns for i in images})
         self._checks.add_images(views, result.evidence)
-        self._localizer.config = self._checks.widen(self._config)  # of the next image, by what all have said
+        with self._lock:
+            if localizer is self._localizer:
+                localizer.config = self._checks.widen(self._config)  # of the next image, by what all have said
         stages_ms = (watch.stages_ms if len(images) > 1 else {}) | result.evidence.stages_ms
         camera = views[0].camera if len(views) == 1 else None
         step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, prior, stages_ms, camera=camera)

@@ -50,9 +50,10 @@ class Hypotheses:
 
     def has_seen(self, seen: SeenPlace, config: TrackingConfig) -> bool:
         """Return whether a place that an image fits is one that is held already, moved on by odometry."""
-        self._forget_old(seen.fix.stamp_ns, config)
-        expected = self.expected(seen.fix.stamp_ns, seen.fix.odometry, config)
-        return any(mahalanobis_distance(seen.fix, there) <= config.max_mahalanobis for there in expected)
+        fix = seen.fix
+        recent = [h.last.fix for h in self.left if is_recent(h, fix.stamp_ns, config)]
+        expected = [predict_fix(last, fix.stamp_ns, fix.odometry, config) for last in recent]
+        return any(mahalanobis_distance(fix, there) <= config.max_mahalanobis for there in expected)
 
     def update(self, sighting: Sighting, config: TrackingConfig) -> None:
         """Take one image into account, which fits at least one place."""
@@ -82,8 +83,7 @@ class Hypotheses:
 
     def _forget_old(self, stamp_ns: int, config: TrackingConfig) -> None:
         """Drop what was not seen for too long, or was seen later than now."""
-        window_ns = config.confirmation_window_s * 1e9
-        self.left = [h for h in self.left if 0 < stamp_ns - h.last.fix.stamp_ns <= window_ns]
+        self.left = [h for h in self.left if is_recent(h, stamp_ns, config)]
 
     def _assign(self, sighting: Sighting, config: TrackingConfig) -> dict[int, SeenPlace]:
         """Return what was seen of each hypothesis, by its number: pairs as near to each other as can be."""
@@ -94,6 +94,11 @@ class Hypotheses:
         cost = np.where(sigmas <= config.max_mahalanobis, sigmas, FAR)
         pairs = zip(*linear_sum_assignment(cost), strict=True)
         return {int(row): sighting.found[column] for row, column in pairs if cost[row, column] < FAR}
+
+
+def is_recent(hypothesis: Hypothesis, stamp_ns: int, config: TrackingConfig) -> bool:
+    """Return whether a hypothesis was seen within the confirmation window before a time."""
+    return 0 < stamp_ns - hypothesis.last.fix.stamp_ns <= config.confirmation_window_s * 1e9
 
 
 def measure_distances(expected: Sequence[Fix], found: Sequence[Fix]) -> np.ndarray:
