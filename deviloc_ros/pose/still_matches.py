@@ -19,7 +19,7 @@ from deviloc_ros.types import Matches, ReferenceView
 STAYS_PX = 2.0  # a match no longer than this: what keypoints are off by, and what of a robot shakes
 MUST_MOVE_DEG = 1.5  # beyond errors of poses and calibrations; 14 px of a focal length of 525 px
 FARTHEST = 100.0  # in units of the longest baseline: as good as infinitely far
-DEPTHS = 200  # that are tried: steps of 4 % between baselines of one size
+DEPTHS = 400  # that are tried: steps of 1 % between baselines of one size
 AROUND_PX = 32.0  # what is of the robot is larger than one keypoint
 
 Posed = tuple[Camera, pycolmap.Rigid3d]
@@ -44,9 +44,16 @@ def count_contradictions(base: Posed, others: Sequence[Posed], pixels: NDArray, 
         rows = np.flatnonzero(looked_at)
         far = rays[rows] @ other_from_base.rotation.matrix().T
         shown = unit(far[:, None] + inverse_depths[:, None] * other_from_base.translation)
-        cosine = (shown * unit(other.rays(pixels[rows]))[:, None]).sum(2)
-        contradicting[rows] += cosine < np.cos(np.deg2rad(MUST_MOVE_DEG))  # NaN is not
+        angles = angles_between(shown, unit(other.rays(pixels[rows]))[:, None])
+        # What lies between one depth and the next is shown between where these are: that far near another camera.
+        steps = np.pad(angles_between(shown[:, :-1], shown[:, 1:]), [(0, 0), (0, 1)])
+        contradicting[rows] += angles > np.deg2rad(MUST_MOVE_DEG) + steps  # NaN is not
     return contradicting.min(1)
+
+
+def angles_between(a: NDArray, b: NDArray) -> NDArray:
+    """Return the angles between unit vectors [rad], of the last axis; exact for small ones, too."""
+    return 2 * np.arcsin(np.clip(np.linalg.norm(a - b, axis=-1) / 2, 0.0, 1.0))
 
 
 def inverse_depths_of(baselines_m: Sequence[float]) -> NDArray:

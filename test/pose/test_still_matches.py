@@ -4,7 +4,7 @@ import numpy as np
 import pycolmap
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from worlds import SMALL, random_rigid, rigid_of
 
@@ -20,6 +20,7 @@ def elsewhere(base, others, pixels) -> np.ndarray:
     return count_contradictions(base, others, pixels, np.ones((len(others), len(pixels)), bool))
 
 
+@example(1440, 1.0, 2, SMALL)  # near one of the other cameras
 @given(st.integers(0, 10_000), st.floats(1.0, 1000.0), st.integers(1, 4), st.sampled_from([SMALL, FISHEYE]))
 def test_a_point_of_the_world_that_stays_at_its_pixel_is_known_to_be_able_to(seed, baselines, count, camera):
     """The other cameras are anywhere, but turned so that they see the point at the same pixel."""
