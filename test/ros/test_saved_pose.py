@@ -10,6 +10,7 @@ from cv_bridge import CvBridge
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from ros.stand_in import StandInMap, open_stand_in
+from ros_helpers import wait_until
 
 from deviloc_ros.ros.node import DevilocNode
 from deviloc_ros.ros.saved_pose import load_pose, save_pose
@@ -69,6 +70,7 @@ def test_it_is_searched_first_unless_someone_knows_better(ros, tmp_path, told):
         change()
         image = CvBridge().cv2_to_imgmsg(np.zeros((48, 64), np.uint8), "mono8")
         session._on_image("", serialize_message(image))
+    wait_until(lambda: session._tally.processed > 0)  # the worker loads the pose with the first image
     known = follower.expected(now_ns, None)
     node.close()
     node.destroy_node()
