@@ -133,8 +133,10 @@ class Camera:
     def project(self, points_in_cam: NDArray) -> NDArray:
         """Project (N, 3) points [m] to (N, 2) distorted pixels; NaN where a point is not in front of the camera."""
         points = np.atleast_2d(np.asarray(points_in_cam, float))
-        pixels = np.full((len(points), 2), np.nan)
         front = points[:, 2] > 1e-9
+        if len(points) and front.all():
+            return np.asarray(self.colmap.img_from_cam(points))  # the usual case without copies
+        pixels = np.full((len(points), 2), np.nan)
         if front.any():
             pixels[front] = self.colmap.img_from_cam(points[front])
         return pixels

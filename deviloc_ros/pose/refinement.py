@@ -17,7 +17,7 @@ from deviloc_ros.types import Correspondences
 
 # Of the biweight's scale, with the step [of the distance to the points, rad] after which the next one takes over: where
 # a wide one ends is only the start of a narrower one. The last one is sure of a pose to far less than a map is.
-WIDENINGS = ((4, 1e-3), (2, 1e-3), (1, 1e-6))
+WIDENINGS = ((4, 1e-3), (2, 1e-3), (1, 1e-5))
 INTRINSICS_WIDENINGS = ((2, 1e-2), (1, 1e-3))
 MAX_REFINEMENTS = 20
 MAX_CONDITION = 1e10
@@ -83,7 +83,7 @@ def minimize_residuals(
     free: tuple[int, ...] = (),
     change: NDArray | None = None,
 ) -> tuple[pycolmap.Rigid3d, NDArray]:
-    """Step to the nearest minimum by Gauss-Newton; return the pose and the (4,) change of the camera's intrinsics.
+    """Step to the nearest minimum by Newton's method; return the pose and the (4,) change of the camera's intrinsics.
 
     A step that is not solvable ends it, and the gates judge the rest.
 
@@ -101,7 +101,7 @@ def minimize_residuals(
     for _ in range(MAX_REFINEMENTS):
         changed = camera.change_intrinsics(change) if free else camera
         equations = build_normal_equations(correspondences, changed, cam_from_world, config, widening, free=free)
-        information = equations.information + np.diag(held)
+        information = equations.newton_information + np.diag(held)
         if condition_number(information) > MAX_CONDITION:
             break
         gradient = equations.gradients.sum(0) + held * np.concatenate([np.zeros(6), change[columns]])
@@ -128,16 +128,27 @@ class NormalEquations:
     """Hold the normal equations of the weighted reprojection error, for the motion of `geometry.move_frame`.
 
     P is 6, and as many more as intrinsics are unknown. root: (N, 2, P) Jacobian of each pixel times the root of its
-    weight. gradients: (N, P). rows: (N,) which of the correspondences have weight. information: (P, P). steepness: by
-    how much it overstates, on average, how fast the gradients change with the pose: where a residual grows, the
-    biweight falls.
+    weight. gradients: (N, P). rows: (N,) which of the correspondences have weight. information: (P, P) with weights as
+    they are. falling: (P, P) what is to be taken off it, as the biweight falls where a residual grows. steepness: by
+    how much the information overstates therefore, on average, how fast the gradients change with the pose.
     """
 
     root: NDArray
     gradients: NDArray
     rows: NDArray
     information: NDArray
+    falling: NDArray
     steepness: float
+
+    @property
+    def newton_information(self) -> NDArray:
+        """Return the (P, P) second derivatives, or the information where these might lead up instead of down.
+
+        The information bounds the cost from above, so that a step by it leads down, and so does one by a matrix that is
+        more than half of it.
+        """
+        leads_down = condition_number(self.information - 2 * self.falling) < np.inf
+        return self.information - self.falling if leads_down else self.information
 
     def of_unknowns(self, unknowns: NDArray) -> NormalEquations:
         """Return the equations of some of the unknowns, the others taken as known."""
@@ -146,6 +157,18 @@ class NormalEquations:
             root=self.root[:, :, unknowns],
             gradients=self.gradients[:, unknowns],
             information=self.information[np.ix_(unknowns, unknowns)],
+            falling=self.falling[np.ix_(unknowns, unknowns)],
+        )
+
+    def of_motion(self, motion: NDArray, before: int) -> NormalEquations:
+        """Return the equations for other unknowns, of which (P, Q) makes these; their rows come after so many."""
+        return replace(
+            self,
+            root=self.root @ motion,
+            gradients=self.gradients @ motion,
+            rows=before + self.rows,
+            information=motion.T @ self.information @ motion,
+            falling=motion.T @ self.falling @ motion,
         )
 
 
@@ -186,12 +209,13 @@ def build_normal_equations(
     weights = within**2
     slopes = within * (3 * within - 2)  # mean derivative of weight times residual, along it and across
     steepness = float(np.clip(weights.sum() / max(slopes.sum(), 1e-9), 1.0, MAX_STEEPNESS))
-    root = np.sqrt(weights)[:, None, None] * jacobian
-    gradients = ((weights[:, None] * lines.residuals)[:, None] @ jacobian)[:, 0]
-    return NormalEquations(root, gradients, lines.rows, sum_squares(root), steepness)
+    root = within[:, None, None] * jacobian
+    unweighted = (lines.residuals[:, None] @ jacobian)[:, 0]
+    falling = sum_squares(2 / scale_px * np.sqrt(within)[:, None] * unweighted)
+    return NormalEquations(root, weights[:, None] * unweighted, lines.rows, sum_squares(root), falling, steepness)
 
 
 def sum_squares(root: NDArray) -> NDArray:
-    """Return (P, P), the sum of J^T J over (N, 2, P)."""
-    flat = root.reshape(-1, root.shape[2])
+    """Return (P, P), the sum of J^T J over (N, P) or (N, 2, P)."""
+    flat = root.reshape(-1, root.shape[-1])
     return flat.T @ flat

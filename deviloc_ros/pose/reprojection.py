@@ -97,5 +97,9 @@ def projection_jacobian(points_in_cam: NDArray, camera: Camera) -> NDArray:
     by_x, by_y = (right - left) / (2 * step_m), (down - up) / (2 * step_m)
     x, y, z = points_in_cam.T[..., None]
     by_z = -(x * by_x + y * by_y) / z
-    by_turn = (y * by_z - z * by_y, z * by_x - x * by_z, x * by_y - y * by_x)  # the point's cross product with each row
-    return np.stack([by_x, by_y, by_z, *by_turn], -1)
+    jacobian = np.empty((len(points_in_cam), 2, 6))
+    for column, values in enumerate(
+        (by_x, by_y, by_z, y * by_z - z * by_y, z * by_x - x * by_z, x * by_y - y * by_x)
+    ):  # the last three: the point's cross product with each row
+        jacobian[:, :, column] = values
+    return jacobian

@@ -94,9 +94,10 @@ def refine_rig(
     for widening, tolerance in WIDENINGS:
         for _ in range(MAX_REFINEMENTS):
             equations, _cells = build_rig_equations(sightings, rig_from_world, config, widening)
-            if condition_number(equations.information) > MAX_CONDITION:
+            information = equations.newton_information
+            if condition_number(information) > MAX_CONDITION:
                 break
-            step = -np.linalg.solve(equations.information, equations.gradients.sum(0))
+            step = -np.linalg.solve(information, equations.gradients.sum(0))
             rig_from_world = move_frame(step, rig_from_world)
             if np.abs(step / units).max() < tolerance:
                 break
@@ -130,15 +131,7 @@ def build_rig_equations(
         if intrinsics:
             to_cam = join_intrinsics(to_cam, number, len(sightings))
         cells.append(number * GRID_CELLS + grid_cells(points.keypoints[found.rows], seen.camera))
-        parts.append(
-            replace(
-                found,
-                root=found.root @ to_cam,
-                gradients=found.gradients @ to_cam,
-                rows=before + found.rows,
-                information=to_cam.T @ found.information @ to_cam,
-            )
-        )
+        parts.append(found.of_motion(to_cam, before))
         before += len(points)
     joined = replace(
         parts[0],
@@ -146,6 +139,7 @@ def build_rig_equations(
         gradients=np.concatenate([p.gradients for p in parts]),
         rows=np.concatenate([p.rows for p in parts]),
         information=np.sum([p.information for p in parts], axis=0),
+        falling=np.sum([p.falling for p in parts], axis=0),
         steepness=float(np.average([p.steepness for p in parts], weights=[len(p.rows) + 1 for p in parts])),
     )
     return joined, np.concatenate(cells)

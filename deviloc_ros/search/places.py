@@ -145,9 +145,12 @@ class PlaceSearch:
             with query.watch.stage("rivals"):
                 keypoints, points = match_roughly(query.features, there)
                 rough = solve_roughly(query.turn_back(keypoints), points, query.camera, self._config.pose)
-            if rough is not None:
+            if rough is None or any(are_one_place(rough[0], pose) for pose in search.poses):
+                continue
+            rival = self._localize_at(rough[0], query)
+            if place_of(rival, search.config) is not None:
                 search.results = [self._match_with_more(result, query) for result in search.results]
-                search.results.append(self._localize_at(rough[0], query))
+            search.results.append(rival)
 
     def _is_in_sight(self, views: list[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera) -> bool:
         """Return whether views should match what is seen from a pose, by geometry."""
