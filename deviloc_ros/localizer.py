@@ -151,10 +151,12 @@ class Localizer:
         return self.solve_views(references, query)
 
     def solve_views(self, references: list[ReferenceView], query: QueryState) -> Result:
-        """Solve the pose of a query by these views: match, lift, merge, PnP."""
-        watch = query.watch
+        """Solve the pose of a query by these views, once for each set of them: match, lift, merge, PnP."""
+        watch, names = query.watch, tuple(view.name for view in references)
         if not references:
             return Lost(Status.NO_REFERENCES, evidence=Evidence(stages_ms=watch.stages_ms))
+        if (known := query.results.get(frozenset(names))) is not None:
+            return known
 
         # 2D-2D matches with each view, once for each; those that stay at their pixel are of the robot itself
         with watch.stage("match"):
@@ -176,7 +178,7 @@ class Localizer:
             with watch.stage("pose"):
                 results.append(solve_pnp(merged, query.camera, self.config.pose))
         best = max(results, key=lambda result: (isinstance(result, Localized), result.evidence.inliers))
-        return watch.annotate(best, references=tuple(view.name for view in references))
+        return query.results.setdefault(frozenset(names), watch.annotate(best, references=names))
 
     def match_views(self, references: list[ReferenceView], query: QueryState) -> None:
         """Match with the views that the query was not matched with yet.

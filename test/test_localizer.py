@@ -16,7 +16,7 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.search import query as search_query
-from deviloc_ros.search.places import choose_supported
+from deviloc_ros.search.places import is_supported
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.status import Status
 from deviloc_ros.types import Evidence, Localized, Lost, Prior
@@ -234,8 +234,8 @@ def test_what_the_views_near_it_say_counts_unless_it_is_nothing_or_rests_on_far_
 
     found, fewer, far_fewer = pose_of(100), pose_of(50), pose_of(49)
     lost = Lost(Status.LOW_COVERAGE, evidence=pose_of(200).evidence)
-    assert choose_supported(found, fewer) is fewer
-    assert choose_supported(found, far_fewer) is found and choose_supported(found, lost) is found
+    assert is_supported(fewer, found)
+    assert not is_supported(far_fewer, found) and not is_supported(lost, found)
 
 
 def test_another_matcher_than_the_maps_is_refused_at_once(room_map):

@@ -126,11 +126,26 @@ class PlaceSearch:
                 alike = [view for view in alike if is_near(view, prior)]
         search.everywhere = prior is None or prior.everywhere
         if alike and not any(isinstance(result, Localized) for result in search.results):
-            first = self._localize_views(alike[: self._config.retrieval.references], query)
-            if self._config.retrieval.refine and isinstance(first, Localized):
-                first = self._localize_again(first, query)
-            search.results.append(first)
+            search.results.append(self._localize_by_alike(alike[: self._config.retrieval.references], query))
         self._search_rivals(search, alike, query)
+
+    def _localize_by_alike(self, alike: list[ReferenceView], query: QueryState) -> Result:
+        """Localize by views that look alike and then, with `refine`, by those near the pose that they give.
+
+        These see more of what the query sees. So a pose that a few give is enough to begin with; all are asked only
+        where nothing comes of it.
+        """
+        if not self._config.retrieval.refine:
+            return self._localize_views(alike, query)
+        found: Result = Lost(Status.NO_REFERENCES)
+        for references in (alike[: self._config.retrieval.few], alike):
+            found = self._solve_views(references, query)
+            if isinstance(found, Localized):
+                near = self._views_near(found.cam_from_world, query)
+                again = self._localize_views(near, query, least_support(found))
+                if is_supported(again, found):
+                    return again
+        return found
 
     def _search_rivals(self, search: SearchState, alike: list[ReferenceView], query: QueryState) -> None:
         """Look for places that the image fits beside those found: among views that look alike and are out of sight."""
@@ -166,20 +181,13 @@ class PlaceSearch:
 
     def _localize_at(self, cam_from_world: pycolmap.Rigid3d, query: QueryState) -> Result:
         """Return what all views near a pose say."""
+        return self._solve_views(self._views_near(cam_from_world, query), query)
+
+    def _views_near(self, cam_from_world: pycolmap.Rigid3d, query: QueryState) -> list[ReferenceView]:
+        """Return the views to match with from a pose, as if that were a prior, best first."""
         with query.watch.stage("retrieve"):
             prior = Prior(cam_from_world)
-            references = self._map.nearby_views(query.features, query.camera, prior, self._config.retrieval)
-        return self._solve_views(references, query)
-
-    def _localize_again(self, found: Localized, query: QueryState) -> Result:
-        """Localize the same query by the views near what was found without a prior, as if that were one."""
-        with query.watch.stage("retrieve"):
-            prior = Prior(found.cam_from_world)
-            references = self._map.nearby_views(query.features, query.camera, prior, self._config.retrieval)
-        names, matched = [view.name for view in references], set(found.evidence.references)
-        if matched in (set(names), set(names[: self._config.retrieval.few])):
-            return found
-        return choose_supported(found, self._localize_views(references, query, least_support(found)))
+            return self._map.nearby_views(query.features, query.camera, prior, self._config.retrieval)
 
 
 def tell_apart(search: SearchState) -> Result:
@@ -202,15 +210,13 @@ def is_near(view: ReferenceView, prior: Prior) -> bool:
     return translation_distance_m(view.cam_from_world, prior.cam_from_world) <= prior.rivals_m + prior.radius_m
 
 
-def choose_supported(found: Localized, again: Result) -> Result:
-    """Choose between a pose found without a prior and what the views near it say.
+def is_supported(again: Result, found: Localized) -> bool:
+    """Return whether what the views near a pose say takes its place.
 
-    Those are the more precise, even with fewer inliers: what looks most alike may have been taken from one side. But
-    they may see another place, as around a corner. So what they say does not count if it is no pose, or one that rests
-    on far less than the first, which the gates let pass too.
+    It is the more precise, even with fewer inliers: what looks most alike may have been taken from one side. But these
+    views may see another place, as around a corner, and then it rests on far less, which the gates let pass.
     """
-    supported = again.evidence.inliers >= least_support(found)
-    return again if isinstance(again, Localized) and supported else found
+    return isinstance(again, Localized) and again.evidence.inliers >= least_support(found)
 
 
 def least_support(found: Localized) -> float:

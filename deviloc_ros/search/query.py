@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.imaging import mirror_image, turn_image, turn_pixels_back
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.types import Features, Matches, Prior
+from deviloc_ros.types import Features, Matches, Prior, Result
 
 PATIENCE, RARELY = 3, 8  # images
 # Shares of inliers: of a fountain that is alike on its left and right, mirrored images reach 0.58 and right ones 0.8
@@ -45,13 +45,14 @@ class QueryImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryState:
-    """Hold what was extracted from an image, and its matches with each view it was matched with, by name."""
+    """Hold what was extracted from an image, its matches with each view by name, and what sets of views gave."""
 
     features: Features
     camera: Camera
     watch: Stopwatch = field(default_factory=Stopwatch)
     quarter_turns: int = 0
     matches: dict[str, Matches] = field(default_factory=dict)
+    results: dict[frozenset[str], Result] = field(default_factory=dict)
 
     def turn_back(self, keypoints: NDArray) -> NDArray:
         """Return where (N, 2) pixels of its features lie in the image as it is, not turned."""
