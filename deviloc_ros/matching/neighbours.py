@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -13,45 +14,65 @@ BLOCK_ROWS = 128  # with 2048 columns 1 MB of products: they are still in the ca
 TASKS_PER_THREAD = 4  # so that a thread on a busy core holds up little
 
 Pairs = tuple[torch.Tensor, torch.Tensor]
-Best = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class Best(NamedTuple):
+    """Hold what was found of some rows of a, all of them against b.
+
+    highest: (N,) the highest product of each row of a with one of b. columns: (N,) the row of b that it is with.
+    second: (N,) the highest product with another, -inf if there is none; `highest` where nobody asked. of_b: (M,) of
+    each row of b the highest product with one of these rows of a.
+    """
+
+    highest: torch.Tensor
+    columns: torch.Tensor
+    second: torch.Tensor
+    of_b: torch.Tensor
 
 
 @run_on_one_thread
 @torch.inference_mode()
-def match_each_mutual_nearest(a: torch.Tensor, others: Sequence[torch.Tensor]) -> list[Pairs]:
+def match_each_mutual_nearest(
+    a: torch.Tensor, others: Sequence[torch.Tensor], ratio: float | None = None
+) -> list[Pairs]:
     """Return for each b (M, C) of `others` the rows of a (N, C) and of b that are each other's best by dot product.
 
     No row is in two pairs, even if several are equally good.
+
+    Args:
+        ratio: only rows of a, of unit length as all, whose best is nearer than so many times their second best (Lowe).
     """
     others = [b.to(a) for b in others]
-    if a.device.type != "cpu":
-        return [pair_up([find_best(a, b)]) if len(a) and len(b) else no_pairs(a) for b in others]
     compared = [number for number, b in enumerate(others) if len(a) and len(b)]
-    parts = math.ceil(TASKS_PER_THREAD * count_threads() / max(len(compared), 1))
+    parts = math.ceil(TASKS_PER_THREAD * count_threads() / max(len(compared), 1)) if a.device.type == "cpu" else 1
     rows = [part for part in a.tensor_split(parts) if len(part)] if len(a) else []
-    found = map_on_threads(lambda task: find_best(*task), [(part, others[n]) for n in compared for part in rows])
+    tasks = [(part, others[number], ratio is not None) for number in compared for part in rows]
+    find = map_on_threads if a.device.type == "cpu" else map
+    found = list(find(lambda task: find_best(*task), tasks))
     pairs = [no_pairs(a) for _ in others]
     for place, number in enumerate(compared):
-        pairs[number] = pair_up(found[place * len(rows) : (place + 1) * len(rows)])
+        pairs[number] = pair_up(found[place * len(rows) : (place + 1) * len(rows)], ratio)
     return pairs
 
 
 @torch.inference_mode()
-def find_best(a: torch.Tensor, b: torch.Tensor) -> Best:
-    """Return of each row of a (N, C) the highest product with a row of b (M, C) and where; of each of b the highest.
+def find_best(a: torch.Tensor, b: torch.Tensor, with_second: bool = False) -> Best:
+    """Compare each row of a (N, C) with each of b (M, C), by dot product.
 
     The products are made in blocks, each used both ways before the next one takes its place.
     """
     block_rows = BLOCK_ROWS if a.device.type == "cpu" else len(a)
     products = a.new_empty(min(block_rows, len(a)), len(b))
     of_b = torch.full_like(b[:, 0], -torch.inf)
-    values, columns = [], []
+    highest, columns, second = [], [], []
     for rows in a.split(block_rows):
         block = torch.mm(rows, b.T, out=products[: len(rows)])
-        columns.append(find_columns(block))
-        values.append(block.gather(1, columns[-1][:, None])[:, 0])
         torch.maximum(of_b, block.amax(0), out=of_b)
-    return torch.cat(values), torch.cat(columns), of_b
+        column = find_columns(block)[:, None]
+        columns.append(column[:, 0])
+        highest.append(block.gather(1, column)[:, 0])
+        second.append(block.scatter_(1, column, -torch.inf).amax(1) if with_second else highest[-1])
+    return Best(torch.cat(highest), torch.cat(columns), torch.cat(second), of_b)
 
 
 def find_columns(block: torch.Tensor) -> torch.Tensor:
@@ -59,20 +80,27 @@ def find_columns(block: torch.Tensor) -> torch.Tensor:
     return block.argmax(1) if block.device.type != "cpu" else torch.from_numpy(block.numpy().argmax(1))
 
 
-def pair_up(parts: list[Best]) -> Pairs:
+def pair_up(parts: list[Best], ratio: float | None) -> Pairs:
     """Return the mutual best of all rows of a, from what was found of its parts in the same b.
 
     A row's best is mutual where no row has more in that column. Columns need no place of their best for that, which
     takes longer to find than the product.
     """
-    highest = torch.cat([part[0] for part in parts])
-    columns = torch.cat([part[1] for part in parts])
-    of_columns = torch.stack([part[2] for part in parts]).amax(0)
-    rows = torch.nonzero(highest >= of_columns[columns])[:, 0]
+    highest, columns, second = (torch.cat(column) for column in list(zip(*parts, strict=True))[:3])
+    of_columns = torch.stack([part.of_b for part in parts]).amax(0)
+    is_best = highest >= of_columns[columns]
+    if ratio is not None:
+        is_best &= (distance_of(highest) < ratio * distance_of(second)) & second.isfinite()
+    rows = torch.nonzero(is_best)[:, 0]
     first = torch.full_like(of_columns, len(columns), dtype=torch.long)
     first.scatter_reduce_(0, columns[rows], rows, "amin")  # several rows can be equally good
     rows = rows[first[columns[rows]] == rows]
     return rows, columns[rows]
+
+
+def distance_of(products: torch.Tensor) -> torch.Tensor:
+    """Return how far apart vectors of unit length are, by their dot product."""
+    return (2 - 2 * products).clamp(min=0).sqrt()
 
 
 def no_pairs(like: torch.Tensor) -> Pairs:

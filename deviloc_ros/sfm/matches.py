@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from deviloc_ros.imaging import Mask, paint_hidden, read_gray, read_used
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors
 from deviloc_ros.matching.base import lie_on, to_numpy
+from deviloc_ros.matching.neighbours import match_each_mutual_nearest
 from deviloc_ros.sfm.body_in_view import BodyInView
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import ImageFile
@@ -143,7 +144,13 @@ def create_sift_extractor() -> pycolmap.Sift:
 
 def match_sift_features(a: Features, b: Features) -> NDArray:
     """Return (M, 2) rows of matched keypoints."""
-    return match_mutually_with_ratio(a.descriptors, b.descriptors, SIFT_RATIO)
+    return match_sift_descriptors(a.descriptors, b.descriptors)
+
+
+def match_sift_descriptors(a: torch.Tensor, b: torch.Tensor) -> NDArray:
+    """Return (M, 2) rows: mutual nearest neighbours of unit descriptors whose second neighbour is clearly farther."""
+    (pairs,) = match_each_mutual_nearest(a, [b], SIFT_RATIO)
+    return torch.stack(pairs, 1).numpy()
 
 
 def extract_matcher_keypoints(networks: Networks, images: Sequence[ImageFile], workers: Workers) -> Keypoints:
@@ -239,18 +246,6 @@ def to_colmap(image: ImageFile, pixels: NDArray, known_focal: bool) -> tuple[pyc
 def nearest_rows(keypoints: NDArray, moved: NDArray) -> NDArray:
     """Return the row of `keypoints` nearest to each of `moved`: a matcher may shift a keypoint, tracks need its row."""
     return cKDTree(keypoints).query(moved)[1] if len(moved) else np.zeros(0, int)
-
-
-def match_mutually_with_ratio(a: torch.Tensor, b: torch.Tensor, ratio: float) -> NDArray:
-    """Return (M, 2) rows: mutual nearest neighbours of unit descriptors whose second neighbour is clearly farther."""
-    if len(a) < 2 or len(b) < 2:
-        return np.zeros((0, 2), int)
-    similarity = a @ b.T
-    best, rows_b = similarity.topk(2, dim=1)
-    distance = (2 - 2 * best).clamp(min=0).sqrt()
-    rows_a = torch.arange(len(a))
-    keep = (similarity.argmax(0)[rows_b[:, 0]] == rows_a) & (distance[:, 0] < ratio * distance[:, 1])
-    return torch.stack([rows_a[keep], rows_b[keep, 0]], 1).numpy()
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.sfm.landmarks import keep_consistent, triangulate_landmarks
-from deviloc_ros.sfm.matches import SIFT_RATIO, MatchGraph, match_mutually_with_ratio
+from deviloc_ros.sfm.matches import MatchGraph, match_sift_descriptors
 from deviloc_ros.sfm.uncertainty import add_depth_stds
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.facade import make_facade
@@ -82,7 +82,7 @@ def reconstruct_landmarks(camera: Camera, poses: list[pycolmap.Rigid3d], files: 
         graph.keypoints[image.name], found = detect_sift(decode_image(file, cv2.IMREAD_GRAYSCALE))
         descriptors.append(found)
     for a, b in combinations(range(len(images)), 2):
-        rows = match_mutually_with_ratio(descriptors[a], descriptors[b], SIFT_RATIO)
+        rows = match_sift_descriptors(descriptors[a], descriptors[b])
         seen_a, seen_b = ((images[number], graph.keypoints[str(number)]) for number in (a, b))
         graph.matches[str(a), str(b)] = keep_consistent(seen_a, seen_b, rows)
     landmarks = add_depth_stds(images, triangulate_landmarks(images, graph))

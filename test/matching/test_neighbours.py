@@ -43,3 +43,19 @@ def test_pairs_do_not_depend_on_blocks_and_threads(monkeypatch, threads, block_r
     monkeypatch.setattr(neighbours, "BLOCK_ROWS", block_rows)
     ((rows, columns),) = match_each_mutual_nearest(a, [b])
     assert rows.tolist() == expected and columns.tolist() == best[rows].tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), SIZES, SIZES, st.floats(0.5, 1.0))
+def test_with_a_ratio_the_second_best_is_clearly_farther(seed, size, other, ratio):
+    rng = np.random.default_rng(seed)
+    a, b = (torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(n, 4))), dim=1) for n in (size, other))
+    ((rows, columns),) = match_each_mutual_nearest(a, [b], ratio)
+    distances = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+    expected = []
+    for row in range(size if other > 1 else 0):
+        first, second = distances[row].sort().values[:2]
+        column = int(distances[row].argmin())
+        if distances[:, column].argmin() == row and first < ratio * second:
+            expected.append((row, column))
+    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == expected
