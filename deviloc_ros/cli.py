@@ -97,12 +97,15 @@ def main(arguments: list[str] | None = None) -> None:
 def run_command(arguments: list[str]) -> int:
     """Run a command and return its exit status. What it prints is made printable: names in files are anyone's text."""
     options = parse(arguments)
+    from deviloc_ros.commands.flags.common import check_outputs
+
     with terminations_held():
         importlib.import_module("pycolmap")  # which every command needs
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, handlers=[handler])
     try:
+        check_outputs(options)  # before minutes of work
         with redirect_stdout(cast("TextIO", PrintableStream(sys.stdout))):
             return options.run(options)
     except (ValueError, OSError) as error:

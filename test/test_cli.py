@@ -65,7 +65,7 @@ def test_build_map_reports_what_it_built(model, room, tmp_path, capsys):
     reference_map = Map.open(tmp_path / "a.map")
     assert len(reference_map) == 7 and reference_map.config.matcher.max_keypoints == 512
     assert status_of("build-map", *arguments) == 2
-    assert_one_line(capsys, "a.map", "exists already")
+    assert_one_line(capsys, "a.map is there; --overwrite replaces it")
     assert status_of("build-map", *arguments, "--overwrite", "--every", 2) == 0
     assert len(Map.open(tmp_path / "a.map")) == 4
 
@@ -172,7 +172,7 @@ def test_localize_draws_what_it_found(room_folder, query_files, tmp_path, capsys
         (("--landmark-source", "matcher"), ("lift.landmark_source 'matcher'", "the map was built with 'sift'")),
         (("--set", "lift.check_views=1"), ("lift.check_views 1", "the map was built with")),
         (("--set", "matcher.device=nothing"), ("matcher.device 'nothing'",)),
-        (("--json", "."), (".: Is a directory",)),
+        (("--json", "."), (". is a folder; name a file",)),
     ],
 )
 def test_a_flag_that_makes_no_sense_is_one_line(room_folder, query_files, capsys, arguments, words):

@@ -210,7 +210,7 @@ def correct_wheel_paths() -> None:
 
 def check_imports() -> None:
     """Import what needs system libraries or was compiled here now, where the message can say which one is missing."""
-    step("check of cv2, rclpy and tf2_ros", run, [str(PYTHON), "-c", "import cv2, rclpy, tf2_msgs.msg, tf2_ros"])
+    step("check of cv2, rclpy and tf2_ros", run, [str(PYTHON), "-c", "import cv2, rclpy, tf2_msgs.action, tf2_ros"])
 
 
 def importable_outside_venv(module: str) -> bool:

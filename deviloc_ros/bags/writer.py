@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from deviloc_ros.bags.reader import TYPES
+from deviloc_ros.bags.reader import METADATA, TYPES
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.outputs import refuse_folder
 
 ENCODINGS = {"uint8": "mono8", "uint16": "16UC1", "float32": "32FC1"}  # of images of one channel
 FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for "no limit"
@@ -58,18 +59,19 @@ def distortion_to_ros(camera: Camera) -> tuple[str, list[float]]:
 
 
 class BagWriter:
-    """Write messages in the order of the calls, as a context; the folder must not exist.
+    """Write messages in the order of the calls, as a context; an earlier bag is replaced with `overwrite` only.
 
     The folder appears when the context ends well, whole; of one that ends with an error nothing stays. Every message is
     stored at its own stamp, as if it had been received when it was made, or `late_ns` after.
 
     Raises:
-        FileExistsError: there is something at `path`.
+        OSError: there is something at `path`, or with `overwrite` something that is no bag.
     """
 
-    def __init__(self, path: Path) -> None:
-        if path.exists():
-            raise FileExistsError(f"{path} exists already")
+    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+        refuse_folder(path, overwrite=overwrite)
+        if path.is_dir() and any(path.iterdir()) and not (path / METADATA).is_file():
+            raise FileExistsError(f"{path} is there and is no bag, so it is not overwritten")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.late_ns = 0
         self._path = path
@@ -88,6 +90,7 @@ class BagWriter:
         try:
             self._writer.close()
             if error is None:
+                shutil.rmtree(self._path, ignore_errors=True)
                 (self._unfinished / self._path.name).rename(self._path)
         finally:
             shutil.rmtree(self._unfinished, ignore_errors=True)

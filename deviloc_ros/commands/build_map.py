@@ -6,10 +6,18 @@ import argparse
 import time
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_config, add_preset, add_ray, create_workers, read_config
+from deviloc_ros.commands.flags.common import (
+    add_config,
+    add_overwrite,
+    add_preset,
+    add_ray,
+    create_workers,
+    read_config,
+)
 from deviloc_ros.commands.flags.images_alone import add_images_alone, open_images
-from deviloc_ros.commands.flags.masks import add_mask, show_body
+from deviloc_ros.commands.flags.masks import add_mask, mask_beside, show_body
 from deviloc_ros.commands.flags.sources import add_source, print_report
+from deviloc_ros.io.outputs import refuse_file
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "The images are in order of the way",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
-    parser.add_argument("--overwrite", action="store_true", help="replace a map that is there")
+    add_overwrite(parser, folders=["output", "keyframes"])
     add_ray(parser)
     add_config(parser)
     add_preset(parser)
@@ -47,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
     config = read_config(options)
     refine = bool(options.odom_topic) if options.refine_poses is None else options.refine_poses
     check_destination(options.output, overwrite=options.overwrite)  # before minutes of work
+    if options.auto_mask:
+        refuse_file(mask_beside(options.output), overwrite=options.overwrite)
     start = time.monotonic()
     with create_workers(options.ray) as workers, open_images(options, config, workers) as source:
         builder = MapBuilder(Networks(config), workers)

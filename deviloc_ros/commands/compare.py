@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deviloc_ros.commands.flags.common import add_overwrite
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
@@ -13,6 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("comparison.html"), metavar="FILE", help="default: %(default)s"
     )
+    add_overwrite(parser, files=["output"])
     parser.set_defaults(run=run)
 
 

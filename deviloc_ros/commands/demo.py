@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deviloc_ros.commands.flags.common import add_overwrite
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
@@ -12,6 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where bag, map and picture go"
     )
+    add_overwrite(parser, folders=["output"])
     parser.set_defaults(run=run)
 
 

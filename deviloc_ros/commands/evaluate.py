@@ -12,6 +12,7 @@ from deviloc_ros.commands.flags.common import (
     add_config,
     add_data,
     add_every,
+    add_overwrite,
     add_preset,
     add_ray,
     create_workers,
@@ -75,6 +76,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_ray(parser)
     add_config(parser)
     add_preset(parser)
+    add_overwrite(parser, files=["json", "covariance"])
     parser.set_defaults(run=run)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deviloc_ros.commands.flags.common import (
     add_config,
+    add_overwrite,
     add_ray,
     create_workers,
     read_config_for_map,
@@ -59,6 +60,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "several may be given",
     )
     add_config(parser)
+    add_overwrite(parser, files=["rerun"], folders=["output"])
     parser.set_defaults(run=run)
 
 

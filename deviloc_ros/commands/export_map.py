@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deviloc_ros.commands.flags.common import add_overwrite
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
@@ -12,6 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--colmap", type=Path, metavar="DIR", help="folder for cameras, images and points3D")
     parser.add_argument("--text", action="store_true", help="COLMAP's text files instead of binary ones")
     parser.add_argument("--ply", type=Path, metavar="FILE", help="cloud of the landmarks")
+    add_overwrite(parser, files=["ply"], folders=["colmap"])
     parser.set_defaults(run=run)
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deviloc_ros.commands.flags.common import (
+    STANDARD_OUTPUT,
     add_config,
     add_every,
+    add_overwrite,
     add_preset,
     parse_camera,
     read_config_for_map,
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.sources.pictures import QueryPicture
     from deviloc_ros.types import Result
-
-STANDARD_OUTPUT = Path("-")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +61,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_config(parser)
     add_preset(parser)
+    add_overwrite(parser, files=["json"], folders=["pictures"])
     parser.set_defaults(run=run)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.flags.common import parse_above_zero
+from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero
 
 if TYPE_CHECKING:
     from deviloc_ros.maps.look_alikes import LookAlikes
@@ -45,11 +45,12 @@ def add(parser: argparse.ArgumentParser) -> None:
             help="the same of the rotation (%(default)s)",
         )
     report.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page to write, one HTML file")
+    add_overwrite(report, files=["output"])
     add_align(actions)
     merge = actions.add_parser("merge", help="join maps that share a world frame")
     merge.add_argument("maps", type=Path, nargs="+", metavar="MAP", help="the maps to join")
     merge.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
-    merge.add_argument("--overwrite", action="store_true", help="replace a map that is there")
+    add_overwrite(merge, folders=["output"])
     merge.add_argument("--prefix", action="store_true", help="put each map's name in front of its views' names")
     merge.set_defaults(run=run_merge)
 
@@ -70,7 +71,7 @@ def add_align(actions: argparse._SubParsersAction) -> None:
     align.add_argument("--images", type=Path, metavar="DIR", help="--tags: the folder where names of views begin")
     align.add_argument("--rigid", action="store_true", help="keep the scale")
     align.add_argument("--output", type=Path, metavar="MAP", help="the map folder to make; default: MAP is replaced")
-    align.add_argument("--overwrite", action="store_true", help="replace a map that is there")
+    add_overwrite(align, folders=["output"])
     align.set_defaults(run=run_align)
 
 

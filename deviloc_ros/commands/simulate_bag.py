@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import parse_above_zero, parse_zero_or_more
+from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero, parse_zero_or_more
 from deviloc_ros.commands.flags.sources import add_source, open_posed_images
 
 
@@ -21,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drift (%(default)s)")
     parser.add_argument("--truth", type=Path, metavar="FILE.tum", help="write the camera's true poses there")
+    add_overwrite(parser, files=["truth"], folders=["output", "keyframes"])
     parser.set_defaults(run=run)
 
 
@@ -36,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
         world = world_from_images(source.images, options.rate_hz)
         truth = list_true_poses(world)
         rng = np.random.default_rng(options.seed)
-        write_bag(world, options.output, simulate_odometry(interpolate_poses(truth), rng, options.drift, truth[0][1]))
+        odometry = simulate_odometry(interpolate_poses(truth), rng, options.drift, truth[0][1])
+        write_bag(world, options.output, odometry, overwrite=options.overwrite)
     if options.truth:
         cameras = (frame.cam_from_world.inverse() for frame in world.frames)
         write_tum(options.truth, zip((time_ns for time_ns, _ in truth), cameras, strict=True))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deviloc_ros.io.outputs import refuse_file
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
@@ -17,6 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="pin: made by `-m deviloc_ros.training.data`; deviloc: MegaDepth",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="weights, as safetensors")
+    parser.add_argument("--overwrite", action="store_true", help="begin anew; without, a training that was cut goes on")
     parser.add_argument("--steps", type=int, metavar="N")
     parser.add_argument("--seed", type=int, metavar="S")
     parser.add_argument("--weights", default="", metavar="FILE", help="deviloc: of TopicFM-fast; random: untrained")
@@ -33,7 +36,17 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train the network that was named."""
+    prepare_output(options.output, overwrite=options.overwrite)
     return run_deviloc(options) if options.what == "deviloc" else run_pin(options)
+
+
+def prepare_output(output: Path, *, overwrite: bool) -> None:
+    """Raise FileExistsError if weights are there that no training goes on with, unless they are to be replaced."""
+    checkpoint = output.with_suffix(".checkpoint")
+    if overwrite:
+        checkpoint.unlink(missing_ok=True)
+    if not checkpoint.is_file():
+        refuse_file(output, overwrite=overwrite)
 
 
 def run_deviloc(options: argparse.Namespace) -> int:

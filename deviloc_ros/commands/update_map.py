@@ -6,6 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
+from deviloc_ros.commands.flags.common import add_overwrite
 from deviloc_ros.commands.flags.masks import add_mask, show_body
 from deviloc_ros.commands.flags.sources import add_source, open_posed_images, print_report
 
@@ -21,6 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--same-unit", action="store_true", help="the poses are in the unit of the map, though its scale is arbitrary"
     )
+    add_overwrite(parser, folders=["keyframes"])
     parser.set_defaults(run=run)
 
 

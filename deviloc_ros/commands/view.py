@@ -9,7 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deviloc_ros.commands.flags.common import add_config, parse_zero_or_more, read_config_for_map, take_tracking
+from deviloc_ros.commands.flags.common import (
+    add_config,
+    add_overwrite,
+    parse_zero_or_more,
+    read_config_for_map,
+    take_tracking,
+)
 from deviloc_ros.commands.flags.recordings import add_rig, add_sampling, add_topics, add_truth, read_plan
 
 Send = Callable[[dict[str, Any]], None]
@@ -33,6 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_rig(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
     add_config(parser)
+    add_overwrite(parser, files=["output"])
     parser.set_defaults(run=run)
 
 

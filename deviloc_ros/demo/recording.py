@@ -26,15 +26,18 @@ def list_true_poses(world: World) -> list[Stamped]:
     return [(START_NS + number * period_ns, frame.map_from_base) for number, frame in enumerate(world.frames)]
 
 
-def write_bag(world: World, bag: Path, odometry: list[Stamped] | None = None) -> list[Stamped]:
+def write_bag(
+    world: World, bag: Path, odometry: list[Stamped] | None = None, *, overwrite: bool = False
+) -> list[Stamped]:
     """Write images, calibration, odometry, extrinsic and truth; return the truth: (time [ns], map_from_base).
 
     Args:
         odometry: odom_from_base in order of time; by default one that drifts by a percent.
+        overwrite: a bag that is there is replaced.
     """
     truth = list_true_poses(world)
     odometry = list(odometry or simulate_odometry(interpolate_poses(truth), np.random.default_rng(0)))
-    with BagWriter(bag) as writer:
+    with BagWriter(bag, overwrite=overwrite) as writer:
         writer.write_transform(START_NS, "base_link", CAMERA_FRAME, BASE_FROM_CAM, static=True)
         frames = tqdm(world.frames, desc="record the bag", unit="frame")
         for frame, (time_ns, map_from_base) in zip(frames, truth, strict=True):

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros.config import Config
+from deviloc_ros.io.outputs import refuse_folder
 from deviloc_ros.maps.files import OWN_NAME, find_unnamed_files, sync_folder, write_durably
 from deviloc_ros.maps.manifest import (
     MANIFEST,
@@ -151,9 +152,11 @@ class MapWriter:
 def check_destination(folder: Path, *, overwrite: bool) -> None:
     """Raise MapError if a map may not be written to a folder."""
     destination = folder.resolve()
-    if destination.exists() and not overwrite:
-        raise MapError(f"{destination}: exists already")
-    if destination.exists() and not (destination / MANIFEST).is_file():
+    try:
+        refuse_folder(folder, overwrite=overwrite)
+    except OSError as error:
+        raise MapError(str(error)) from None
+    if destination.is_dir() and any(destination.iterdir()) and not (destination / MANIFEST).is_file():
         raise MapError(f"{destination}: exists and is not a map, so it is not overwritten")
     if (destination / "views").is_symlink():
         raise MapError(f"{destination}: its views are a link, to files of others, so it is not changed")

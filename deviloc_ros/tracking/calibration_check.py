@@ -116,6 +116,13 @@ def pool_fits(fits: Sequence[IntrinsicsFit], camera: Camera, config: PoseConfig)
     return PooledIntrinsics(everything.values, everything.stds, len(fits), named)
 
 
+def measure_contradiction(fits: Sequence[IntrinsicsFit], camera: Camera) -> float:
+    """Return by how many of its standard deviations one of the intrinsics is off, at most, by images together."""
+    informations, vectors = np.array([fit.information for fit in fits]), np.array([fit.vector for fit in fits])
+    pooled = pool_estimates(informations, vectors, UNKNOWN * intrinsics_units(camera))
+    return float(np.max(np.abs(pooled.values) / pooled.stds))
+
+
 def has_moved(fit: IntrinsicsFit, before: IntrinsicsFit) -> bool:
     """Return whether two images were taken from places, or in directions, that differ."""
     moved_m = translation_distance_m(fit.cam_from_world, before.cam_from_world)

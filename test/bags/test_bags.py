@@ -94,10 +94,26 @@ def test_a_camera_ros_cannot_describe_is_refused():
 
 
 def test_an_existing_bag_is_not_overwritten_and_a_missing_one_is_named(bag, tmp_path):
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match="is there; --overwrite replaces it"):
         BagWriter(bag[0])
     with pytest.raises(ValueError, match="nowhere"):
         Recording(tmp_path / "nowhere")
+
+
+def test_an_earlier_bag_is_replaced_when_the_new_one_is_whole_and_nothing_else_ever(bag, tmp_path):
+    before = sorted(bag[0].rglob("*"))
+    with pytest.raises(RuntimeError), BagWriter(bag[0], overwrite=True) as writer:
+        writer.write_image("/camera/image", 1, "camera", np.zeros((2, 2), np.uint8))
+        raise RuntimeError
+    assert sorted(bag[0].rglob("*")) == before
+    with BagWriter(bag[0], overwrite=True) as writer:
+        writer.write_image("/other", 1, "camera", np.zeros((2, 2), np.uint8))
+    with Recording(bag[0]) as recording:
+        assert list(recording.topics) == ["/other"]
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "text").write_text("mine")
+    with pytest.raises(FileExistsError, match="no bag"):
+        BagWriter(tmp_path / "thesis", overwrite=True)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", ""])

@@ -147,7 +147,7 @@ def test_an_error_while_writing_leaves_nothing(tmp_path):
 
 def test_a_map_that_is_there_survives_a_failed_build(copy, room):
     identity = Map.open(copy).identity
-    with pytest.raises(MapError, match="exists already"):
+    with pytest.raises(MapError, match="is there; --overwrite"):
         room.build(copy)
     with pytest.raises(SourceError):
         room.build(copy, images=room.images[:1], overwrite=True)  # one view has no landmarks

@@ -275,7 +275,7 @@ def test_flags_that_do_not_fit_are_named(unscaled, folder, tmp_path, capsys):
         assert run(*arguments) == 2
         assert word in capsys.readouterr().err
     assert build(folder, unscaled) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "is there; --overwrite replaces it" in capsys.readouterr().err
     assert build(folder, tmp_path / "a.map", "--only", "rover-*") == 2
     assert "named like 'rover-*'" in capsys.readouterr().err
 

@@ -4,17 +4,37 @@ Each row: transforms in the order of arrival, a question, and the answer. Where 
 is asked of it.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
+from ros_helpers import spin_until
 
 pytest.importorskip("rclpy")
 
+import rclpy
 from geometry_msgs.msg import TransformStamped
+from rclpy.action import ActionServer
 from rclpy.clock import ClockType
 from rclpy.duration import Duration
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.time import Time
-from tf2_ros import Buffer, ConnectivityException, ExtrapolationException, InvalidArgumentException, LookupException
+from tf2_msgs.action import LookupTransform
+from tf2_msgs.msg import TF2Error
+from tf2_msgs.srv import FrameGraph
+from tf2_ros import (
+    Buffer,
+    BufferClient,
+    ConnectivityException,
+    ExtrapolationException,
+    InvalidArgumentException,
+    LookupException,
+    TimeoutException,
+    TransformException,
+)
 
 LATEST = 0.0
 
@@ -138,3 +158,100 @@ def test_frames_are_listed():
     ]
     assert "base: \n  parent: 'odom'\n  broadcaster: 'test'\n  rate: 1.250" in buffer.all_frames_as_yaml()
     assert filled([]).all_frames_as_yaml() == "[]"
+
+
+@pytest.mark.ros
+def test_the_service_lists_frames_as_the_buffer_does(ros_node):
+    buffer = Buffer(node=ros_node)
+    buffer.set_transform(stamped(Sent("a", "b", 1.0, 1.0)), "test")
+    client = ros_node.create_client(FrameGraph, "tf2_frames")
+    spin_until(ros_node, client.service_is_ready)
+    future = client.call_async(FrameGraph.Request())
+    spin_until(ros_node, future.done)
+    assert future.result().frame_yaml == buffer.all_frames_as_yaml() and "parent: 'a'" in future.result().frame_yaml
+
+
+ERRORS = {
+    LookupException: TF2Error.LOOKUP_ERROR,
+    ConnectivityException: TF2Error.CONNECTIVITY_ERROR,
+    ExtrapolationException: TF2Error.EXTRAPOLATION_ERROR,
+    InvalidArgumentException: TF2Error.INVALID_ARGUMENT_ERROR,
+}
+
+
+class Server:
+    """A buffer server, as `ros2 run tf2_ros buffer_server`; `buffer` is the one that is asked, `hangs` answers none."""
+
+    def __init__(self, node: Node):
+        self.buffer, self.let_go = Buffer(), threading.Event()
+        self.let_go.set()
+        self.action = ActionServer(node, LookupTransform, "tf2_buffer_server", self.answer)
+
+    def answer(self, handle) -> LookupTransform.Result:
+        self.let_go.wait(20)
+        goal, result = handle.request, LookupTransform.Result()
+        time, target_time = Time.from_msg(goal.source_time), Time.from_msg(goal.target_time)
+        try:
+            if goal.advanced:
+                ends = (goal.target_frame, target_time, goal.source_frame, time)
+                result.transform = self.buffer.lookup_transform_full(*ends, goal.fixed_frame)
+            else:
+                result.transform = self.buffer.lookup_transform(goal.target_frame, goal.source_frame, time)
+        except TransformException as error:
+            result.error.error, result.error.error_string = ERRORS[type(error)], str(error)
+        handle.succeed()
+        return result
+
+
+@contextmanager
+def spun(node: Node) -> Iterator[None]:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    yield
+    executor.shutdown()
+    thread.join()
+
+
+@pytest.mark.ros
+def test_a_client_gives_the_recorded_answers_of_a_buffer_elsewhere(ros_node):
+    server_node = rclpy.create_node("buffer_server")
+    server, client = Server(server_node), BufferClient(ros_node, "tf2_buffer_server")
+    spin_until([ros_node, server_node], client.action_client.server_is_ready)
+    with spun(ros_node), spun(server_node):
+        for name, (sent, (target, source, time_s), expected) in ANSWERS.items():
+            server.buffer, time = filled(sent), Time(nanoseconds=round(time_s * 1e9))
+            assert client.can_transform(target, source, time) == isinstance(expected, float), name
+            if isinstance(expected, float):
+                answer = client.lookup_transform(target, source, time)
+                assert answer.transform.translation.x == pytest.approx(expected), name
+            else:
+                with pytest.raises(expected):
+                    client.lookup_transform(target, source, time)
+        server.buffer = filled(SECONDS)
+        two_apart = client.lookup_transform_full(
+            "base", Time(nanoseconds=10**9), "base", Time(nanoseconds=3 * 10**9), "odom"
+        )
+        assert two_apart.transform.translation.x == pytest.approx(2.0)
+    server.action.destroy()
+    client.destroy()
+    server_node.destroy_node()
+
+
+@pytest.mark.ros
+def test_a_server_that_is_not_there_or_does_not_answer_is_told(ros_node):
+    client = BufferClient(ros_node, "tf2_buffer_server", timeout_padding=Duration(nanoseconds=1))
+    with pytest.raises(TimeoutException, match="not available"):
+        client.lookup_transform("a", "b", Time())
+    server_node = rclpy.create_node("buffer_server")
+    server = Server(server_node)
+    spin_until([ros_node, server_node], client.action_client.server_is_ready)
+    server.let_go.clear()
+    with spun(ros_node), spun(server_node):
+        with pytest.raises(TimeoutException, match="did not come back"):
+            client.lookup_transform("a", "b", Time())
+        server.let_go.set()
+    server.action.destroy()
+    client.destroy()
+    server_node.destroy_node()

@@ -128,9 +128,9 @@ def test_a_browser_draws_it(small_map, tmp_path, width):
 def test_a_map_alone_can_be_viewed_and_flags_that_do_not_fit_are_named(small_map, tmp_path, capsys):
     assert status_of("view", small_map.folder, "--output", tmp_path / "view.html") == 0
     assert "0 images" in capsys.readouterr().out and (tmp_path / "view.html").is_file()
-    assert status_of("view", small_map.folder, "--node", "--output", tmp_path / "view.html") == 2
+    assert status_of("view", small_map.folder, "--node", "--output", tmp_path / "of_node.html") == 2
     assert_one_line(capsys, "--node")
-    assert status_of("view", tmp_path / "nowhere", "--output", tmp_path / "view.html") == 2
+    assert status_of("view", tmp_path / "nowhere", "--output", tmp_path / "other.html") == 2
     assert_one_line(capsys, "nowhere")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,12 +25,30 @@ from deviloc_ros.config import (
     from_dict,
     load_config,
 )
+from deviloc_ros.io.outputs import refuse_file, refuse_folder
 from deviloc_ros.upstream.presets import PRESETS, apply_preset
 
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
     from deviloc_ros.config import RigConfig, TrackingConfig
     from deviloc_ros.workers.base import Workers
+
+
+STANDARD_OUTPUT = Path("-")
+
+
+def add_overwrite(parser: argparse.ArgumentParser, files: Sequence[str] = (), folders: Sequence[str] = ()) -> None:
+    """Add --overwrite; `files` and `folders` name the options that say what is written."""
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.set_defaults(files=files, folders=folders)
+
+
+def check_outputs(options: argparse.Namespace) -> None:
+    """Raise OSError if what a command would write is there, unless --overwrite is given."""
+    for check, kind in ((refuse_file, "files"), (refuse_folder, "folders")):
+        for path in (getattr(options, name) for name in getattr(options, kind, ())):
+            if path not in (None, STANDARD_OUTPUT):
+                check(path, overwrite=options.overwrite)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

@@ -47,6 +47,11 @@ def attach_masks(images: Sequence[Masked], options: argparse.Namespace) -> list[
     return [replace(i, mask=masks.check(i.name, (i.camera.width, i.camera.height))) for i in images]
 
 
+def mask_beside(output: Path) -> Path:
+    """Return where --auto-mask writes the mask of a map."""
+    return output.with_name(f"{output.name}-mask.png")
+
+
 def show_body(report: BuildReport, images: Sequence[PosedImage], output: Path, *, write_mask: bool = False) -> None:
     """Say where to see what of the robot was noticed in view: a picture beside the map, and a mask if it is wanted."""
     from deviloc_ros.mapping.body_picture import draw_body, draw_mask, write_image
@@ -59,6 +64,6 @@ def show_body(report: BuildReport, images: Sequence[PosedImage], output: Path, *
     write_image(picture, draw_body(images, report.body))
     print(f"body in view: {picture} shows what is not used")
     if write_mask:
-        mask = output.with_name(f"{output.name}-mask.png")
+        mask = mask_beside(output)
         write_image(mask, draw_mask(images[0].camera, report.body))
         print(f"body in view: {mask} is a mask of it, for --mask")

@@ -4,24 +4,43 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import Any, NamedTuple
 
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import RecordedMessage, Recording
 from deviloc_ros.bags.rectified import is_worth_asking, says_rectified
 from deviloc_ros.bags.topics import Topics
+from deviloc_ros.camera import Camera
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.status import NotTried
+from deviloc_ros.tracking.calibration_check import POOLED_STDS, measure_contradiction
+from deviloc_ros.types import Evidence
 
 log = logging.getLogger(__name__)
 ASKED_IMAGES = 4
 AMONG_FIRST = 400  # images of a recording, so that not all of a long one is read twice
 CLEARLY_MORE = 1.15  # times the inliers, with one lens as with the other
-NAMES = {False: "as taken (K, D)", True: "rectified (P)"}
+CLEARLY_BETTER = POOLED_STDS  # standard deviations by which one lens contradicts the images more than the other
+NAMES = {False: "raw (K, D)", True: "rectified (P)"}
 FLAGS = {False: "--no-rectified", True: "--rectified"}
+
+
+class LensTrial(NamedTuple):
+    """Hold what a few images say of a lens.
+
+    inliers: how many they have in the map. contradiction: by how many standard deviations one of the lens's numbers is
+    off for them; None where they do not tell.
+    """
+
+    inliers: int
+    contradiction: float | None
+
+    def describe(self) -> str:
+        """Say both in words."""
+        if self.contradiction is None:
+            return f"{self.inliers} inliers"
+        return f"{self.inliers} inliers, off by {self.contradiction:.0f} standard deviations"
 
 
 def choose_lens(recording: Recording, topics: Topics, contents: Contents, localizer: Localizer) -> dict[str, Any]:
@@ -34,18 +53,19 @@ def choose_lens(recording: Recording, topics: Topics, contents: Contents, locali
     cameras, given = contents.cameras, contents.rig.rectified
     named = says_rectified(topics.image)
     decided, because = (named, "topic") if given is None else (given, "flag")
-    inliers = None
+    trials = None
     if is_worth_asking(cameras):
-        inliers = count_inliers(sample_images(recording, topics), contents, localizer)
-        shown = choose_clearly_better(inliers)
+        trials = try_lenses(sample_images(recording, topics), contents, localizer)
+        shown = choose_clearly_better(trials)
         if shown is not None and given is None:
             decided, because = shown, "images"
-        about = {NAMES[rectified]: count for rectified, count in inliers.items()}
         if decided != named or (shown is not None and shown != decided):
-            what = "%s: images taken for %s, by the %s; inliers in the map: %s; if that is wrong, give %s"
+            about = "; ".join(f"{NAMES[rectified]}: {trial.describe()}" for rectified, trial in trials.items())
+            what = "%s: images taken for %s, by the %s (%s); if that is wrong, give %s"
             log.warning(what, topics.image, NAMES[decided], because, about, FLAGS[not decided])
     cameras.rectified = decided
-    return {"rectified": decided, "because": because, "inliers": inliers and list(inliers.values())}
+    inliers = trials and [trial.inliers for trial in trials.values()]
+    return {"rectified": decided, "because": because, "inliers": inliers}
 
 
 def sample_images(recording: Recording, topics: Topics) -> Iterator[RecordedMessage]:
@@ -59,34 +79,35 @@ def sample_images(recording: Recording, topics: Topics) -> Iterator[RecordedMess
             return
 
 
-def count_inliers(images: Iterator[RecordedMessage], contents: Contents, localizer: Localizer) -> dict[bool, int]:
-    """Return the inliers of the images in the map with the lens of K and D (False), and with that of P (True)."""
-    counts = {False: 0, True: 0}
+def try_lenses(images: Iterator[RecordedMessage], contents: Contents, localizer: Localizer) -> dict[bool, LensTrial]:
+    """Return what the images say in the map of the lens of K and D (False), and of that of P (True)."""
+    found: dict[bool, list[tuple[Camera, Evidence]]] = {False: [], True: []}
     for image in images:
         try:
             message = image.message()
             pixels = pixels_of(message)
-            for rectified in counts:
-                counts[rectified] += count_inliers_with(
-                    pixels, message.header.frame_id, image, contents, localizer, rectified
-                )
+            for rectified, seen in found.items():
+                contents.cameras.rectified = rectified
+                camera = contents.camera(message.header.frame_id, image.time_ns)
+                seen.append((camera, localizer.localize(pixels, camera).evidence))
         except (ValueError, NotTried):
             continue  # whoever tries it says so
-    return counts
+    return {rectified: judge_lens(seen) for rectified, seen in found.items()}
 
 
-def count_inliers_with(
-    pixels: NDArray, frame: str, image: RecordedMessage, contents: Contents, localizer: Localizer, rectified: bool
-) -> int:
-    """Return the inliers of one image with one of the two lenses. Raises NotTried."""
-    contents.cameras.rectified = rectified
-    return localizer.localize(pixels, contents.camera(frame, image.time_ns)).evidence.inliers
+def judge_lens(seen: list[tuple[Camera, Evidence]]) -> LensTrial:
+    """Return how well images fit the lens that they were localized with."""
+    fits = [(camera, evidence.intrinsics) for camera, evidence in seen if evidence.intrinsics is not None]
+    contradiction = measure_contradiction([fit for _, fit in fits], fits[0][0]) if fits else None
+    return LensTrial(sum(evidence.inliers for _, evidence in seen), contradiction)
 
 
-def choose_clearly_better(inliers: dict[bool, int]) -> bool | None:
+def choose_clearly_better(trials: dict[bool, LensTrial]) -> bool | None:
     """Return which lens the images clearly prefer; None where they do not tell."""
-    if inliers[True] > CLEARLY_MORE * inliers[False]:
-        return True
-    if inliers[False] > CLEARLY_MORE * inliers[True]:
-        return False
-    return None
+    for this, other in ((True, False), (False, True)):
+        if trials[this].inliers > CLEARLY_MORE * trials[other].inliers:
+            return this
+    left, right = trials[False].contradiction, trials[True].contradiction
+    if left is None or right is None or abs(left - right) < CLEARLY_BETTER:
+        return None
+    return right < left

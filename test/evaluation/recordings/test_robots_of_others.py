@@ -24,6 +24,7 @@ from deviloc_ros.evaluation.recordings.headline import make_headline, make_remar
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.sources.keyframes import Spacing
 from deviloc_ros.sources.recordings import read_bag
+from deviloc_ros.types import IntrinsicsFit
 
 ODOM = "/camera/odom/sample"
 BODIES = {
@@ -206,6 +207,32 @@ def test_a_forgotten_flag_is_made_up_for_by_the_images(tmp_path, topic, model, f
     assert lens["inliers"] == ([480, 800] if truly else [800, 480])
     surprising = lens["rectified"] != truly or lens["rectified"] != says_rectified(topic)
     assert ("if that is wrong, give" in caplog.text) == surprising
+
+
+class LensThatFits(StandInLocalizer):
+    """Finds as many inliers with either lens; with the one that did not take the images k1 is off."""
+
+    def __init__(self, model: str, k1: float) -> None:
+        super().__init__()
+        self.off = {True: 0.01, False: k1}
+        self.model = model
+
+    def localize(self, image, camera, prior=None, mask=None, name=""):
+        found = super().localize(image, camera, prior)
+        information = np.diag(np.array([0.01, 1.0, 1.0, 0.01]) ** -2.0)
+        vector = information @ [0.0, 0.0, 0.0, self.off[camera.model == self.model]]
+        fit = IntrinsicsFit(information, vector, found.cam_from_world, 1.0)
+        return replace(found, evidence=replace(found.evidence, intrinsics=fit))
+
+
+@pytest.mark.parametrize("topic", ["/camera/image_rect", "/camera/image_raw"])
+@pytest.mark.parametrize("model", ["PINHOLE", "OPENCV"])
+@pytest.mark.parametrize(("k1", "told"), [(-0.2, True), (0.2, True), (0.02, False)])
+def test_the_lens_that_images_contradict_less_is_taken(tmp_path, topic, model, k1, told):
+    bag = robot(tmp_path / "bag", image_topic=topic, info=BENT)
+    lens = run(bag, localizer=LensThatFits(model, k1)).summary["lens"]
+    assert lens["because"] == ("images" if told else "topic")
+    assert lens["rectified"] == (model == "PINHOLE" if told else says_rectified(topic))
 
 
 @pytest.mark.parametrize(

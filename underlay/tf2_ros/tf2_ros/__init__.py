@@ -2,6 +2,7 @@
 
 from tf2_ros.broadcasters import StaticTransformBroadcaster, TransformBroadcaster
 from tf2_ros.buffer import Buffer
+from tf2_ros.buffer_client import BufferClient
 from tf2_ros.exceptions import (
     ConnectivityException,
     ExtrapolationException,
@@ -14,6 +15,7 @@ from tf2_ros.transform_listener import TransformListener
 
 __all__ = [
     "Buffer",
+    "BufferClient",
     "ConnectivityException",
     "ExtrapolationException",
     "InvalidArgumentException",

@@ -13,6 +13,7 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.time import Time
+from tf2_msgs.srv import FrameGraph
 
 from tf2_ros.algebra import IDENTITY, Transform, compose, inverse, normalized
 from tf2_ros.exceptions import (
@@ -35,7 +36,7 @@ class Buffer:
     """Thread-safe store of transforms with interpolation in time.
 
     With a node, its clock is watched, and moving frames are forgotten when that clock jumps back (a bag that starts
-    over). Static transforms survive.
+    over). Static transforms survive. The node offers the service `tf2_frames`, `self.srv`, as long as it lives.
     """
 
     def __init__(self, cache_time: Duration | None = None, node: Node | None = None):
@@ -48,6 +49,8 @@ class Buffer:
         clock = node.get_clock() if node is not None else Clock()
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1), on_clock_change=True)
         self._jump_handle = clock.create_jump_callback(threshold, post_callback=self._on_time_jump)
+        if node is not None:
+            self.srv = node.create_service(FrameGraph, "tf2_frames", self._on_frames_asked)
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
         """Add one sample of a moving frame. What is malformed or too old is left out with a line in the log."""
@@ -271,6 +274,10 @@ class Buffer:
             self._waiters = [waiter for waiter in self._waiters if waiter not in ready and not waiter[3].cancelled()]
         for *_, future in ready:  # outside the lock: a done callback may well ask the buffer
             future.set_result(True)
+
+    def _on_frames_asked(self, request: FrameGraph.Request, response: FrameGraph.Response) -> FrameGraph.Response:
+        response.frame_yaml = self.all_frames_as_yaml()
+        return response
 
     def _on_time_jump(self, jump: TimeJump) -> None:
         self.clear()

@@ -1,0 +1,29 @@
+"""Refuse to write over what is there, with one message for all that is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def describe_existing(path: Path) -> str:
+    """Return what is said of a file or folder that is there and may not be replaced."""
+    return f"{path} is there; --overwrite replaces it"
+
+
+def refuse_file(path: Path, *, overwrite: bool = False) -> None:
+    """Raise OSError if no file is to be written at `path`: one is there and may not be replaced, or it is a folder."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file")
+    if not overwrite and (path.exists() or path.is_symlink()):
+        raise FileExistsError(describe_existing(path))
+
+
+def refuse_folder(path: Path, *, overwrite: bool = False) -> None:
+    """Raise OSError if no folder is to be written at `path`: something is in it, or it is a file.
+
+    With `overwrite` it may hold something; whoever writes decides whether that is of its kind.
+    """
+    if path.is_file():
+        raise NotADirectoryError(f"{path} is a file; name a folder")
+    if not overwrite and (path.is_symlink() if not path.is_dir() else any(path.iterdir())):
+        raise FileExistsError(describe_existing(path))
