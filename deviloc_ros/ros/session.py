@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
@@ -47,6 +48,7 @@ from deviloc_ros.ros.visualization import Visualization
 from deviloc_ros.ros.waiting_calls import WaitingCalls
 from deviloc_ros.ros.worker import Repeater, ThreadState, Worker, describe_failure
 from deviloc_ros.status import Status
+from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.follower import Follower, Step, group_not_tried
 from deviloc_ros.tracking.grouping import Group, ImageGrouper
 
@@ -91,7 +93,11 @@ class Session:
             decoder = ImageDecoder(self._log)
             opened.callback(decoder.close)
             self._follower = Follower(
-                localizer, parameters.tracking, is_planar=parameters.node.two_d_mode, rig=parameters.rig
+                localizer,
+                parameters.tracking,
+                is_planar=parameters.node.two_d_mode,
+                rig=parameters.rig,
+                contributor=open_contributor(parameters),
             )
             opened.callback(self._follower.release)
             self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns, decoder.pixels)
@@ -224,17 +230,18 @@ class Session:
             else "",
             incompatible_qos=tuple(self._incompatible_qos.values()),
             calibration_complaint=self._follower.calibration_complaint,
-            camera_complaints=self._complaints_of_cameras(now_s) if listens else (),
+            complaints=self._list_complaints(now_s) if listens else (),
             missing_odometry=config.uses_odometry and last is not None and last.odometry is None,
             values=self.about
             | gpu_values(self._device)
             | tally_values(self._tally, self._rates, now_s)
             | camera_values(self._camera_tallies, now_s)
+            | ({"contributed": kept} if (kept := self._follower.contributed) else {})
             | failures,
         )
 
-    def _complaints_of_cameras(self, now_s: float) -> tuple[str, ...]:
-        """Return what is wrong with cameras of a rig while others do their work."""
+    def _list_complaints(self, now_s: float) -> tuple[str, ...]:
+        """Return what is wrong with cameras of a rig while others do their work, or with keeping images."""
         complaints = []
         for name, tally in self._camera_tallies.items() if len(self._camera_tallies) > 1 else ():
             topic, silent_s = self._image_topics[name], now_s - (tally.last_received_s or now_s)
@@ -242,7 +249,8 @@ class Session:
                 why = explain_missing_images(self._node, topic)
                 complaints.append(f"camera {name}: no image on {topic} for {silent_s:.0f} s: {why}")
         said = self._follower.camera_complaints
-        return (*complaints, *(f"camera {name}: {what}" for name, what in said.items()))
+        complaints += [f"camera {name}: {what}" for name, what in said.items()]
+        return (*complaints, *filter(None, [self._follower.contribution_problem]))
 
     # ---- callbacks of the executor
 
@@ -368,6 +376,12 @@ class Session:
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds
+
+
+def open_contributor(parameters: Parameters) -> Contributor | None:
+    """Return what keeps images for the map, if it is asked for. Raises ValueError if its folder cannot be written."""
+    path = parameters.node.contribute_path
+    return Contributor(Path(path).expanduser(), parameters.contribute) if path else None
 
 
 def create_grouper(parameters: Parameters) -> ImageGrouper[bytes]:

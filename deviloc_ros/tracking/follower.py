@@ -19,6 +19,7 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried, Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.camera_checks import CameraChecks
+from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.grouping import Group, GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
@@ -56,6 +57,7 @@ class Follower:
     `follow` belongs to one thread at a time; everything else may be called from any thread meanwhile.
 
     is_planar: the robot drives on the plane z = 0 of the map. rig: which images of several cameras go together.
+    contributor: keeps images that the map could use; None: none are kept.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Follower:
         *,
         is_planar: bool = False,
         rig: RigConfig | None = None,
+        contributor: Contributor | None = None,
     ) -> None:
         self._localizer = localizer
         self._tracker = Tracker(tracking)
@@ -72,6 +75,7 @@ class Follower:
         self._config = localizer.config  # the localizer's own may take a calibration as less sure
         self._rig = rig or RigConfig()
         self._checks = CameraChecks()
+        self._contributor = contributor
         self._lock = threading.Lock()
 
     # ---- one image, or those of a rig
@@ -143,7 +147,12 @@ class Follower:
                 sighting = with_odometry(sighting, odometry_at(stamp_ns, True))
             step.stages_ms.update(watch.stages_ms)
         step = replace(step, seen=self._checks.add_sighting(sighting))
-        return self._judge(step, result, sighting, localizer, epoch, now_ns() if callable(now_ns) else now_ns)
+        step = self._judge(step, result, sighting, localizer, epoch, now_ns() if callable(now_ns) else now_ns)
+        if self._contributor and step.fix is not None and isinstance(result, Localized):
+            with watch.stage("contribute"):
+                self._contributor.offer(localizer.map, images, views, result, localizer.mask)
+            step.stages_ms["contribute"] = watch.stages_ms["contribute"]
+        return step
 
     def _judge(
         self, step: Step, result: Result, sighting: Sighting, localizer: Localizer, epoch: int, now_ns: int
@@ -178,6 +187,16 @@ class Follower:
     def camera_complaints(self) -> dict[str, str]:
         """Return what many images say against the place of a camera on the robot, by its name; empty if nothing."""
         return self._checks.camera_complaints
+
+    @property
+    def contributed(self) -> str:
+        """Say what is kept for the map to grow by; empty if nothing is to be."""
+        return self._contributor.summary if self._contributor else ""
+
+    @property
+    def contribution_problem(self) -> str:
+        """Return why images that the map could use are not kept; empty if they are."""
+        return self._contributor.problem if self._contributor else ""
 
     @property
     def last_fix(self) -> Fix | None:

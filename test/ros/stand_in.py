@@ -14,6 +14,7 @@ import torch
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.maps.manifest import StoredFile, ViewRecord
+from deviloc_ros.maps.retrieval.by_pose import centres_and_axes
 from deviloc_ros.pose.rig_consensus import are_compatible, opinion_of, prior_of
 from deviloc_ros.status import Status
 from deviloc_ros.types import (
@@ -39,6 +40,7 @@ class StandInLocalizer:
 
     def __init__(self, config: Config | None = None, map_path: str = "") -> None:
         self.config = config or Config()
+        self.mask = None
         self.map = StandInMap(map_path)
         self.matcher = SimpleNamespace(device=torch.device("cpu"))
         self.priors: list = []
@@ -88,6 +90,7 @@ class StandInMap:
     identity = "0123456789abcdef"
     camera = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
     records = (ViewRecord("stand-in", StoredFile("", ""), camera, pycolmap.Rigid3d()),)
+    centres, axes = centres_and_axes([record.cam_from_world for record in records])
 
     def __init__(self, path: str) -> None:
         self.folder = Path(path or "stand-in")

@@ -21,6 +21,7 @@ from sensor_msgs.msg import Image
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.node import main
 from deviloc_ros.ros.saved_pose import load_pose
+from deviloc_ros.sources.contributions import read_contributions
 
 pytestmark = pytest.mark.ros
 
@@ -238,3 +239,17 @@ def test_any_number_of_signals_at_any_moment_ends_it_quietly(robot, tmp_path, mo
             process.kill()
     noise = [line for line in output.read_text()[before:].splitlines() if "[INFO]" not in line]
     assert noise == []
+
+
+def test_images_that_the_map_could_use_are_kept(robot, tmp_path):
+    with stand_in(f"contribute_path:={tmp_path / 'kept'}", "contribute.spacing_m:=1.0", "diagnostics_period_s:=0.2"):
+        robot.localized(50)
+        robot.until(lambda: robot.status.get("contributed", "").startswith("1 images"))
+    ((entry,), _) = read_contributions(tmp_path / "kept")
+    assert entry.map_id == "0123456789abcdef" and entry.cam_from_world.translation[0] == pytest.approx(-5.0)
+
+
+def test_a_folder_that_cannot_be_written_keeps_it_from_starting(robot, tmp_path):
+    (tmp_path / "file").touch()
+    with stand_in(f"contribute_path:={tmp_path / 'file'}") as process:
+        assert process.wait(timeout=60) == 1
