@@ -141,6 +141,8 @@ def step_values(step: Step) -> dict[str, str]:
     if step.fix is not None:
         std_m, std_deg = largest_stds(step.fix.covariance)
         values |= {"position_std_m": f"{std_m:.4f}", "orientation_std_deg": f"{std_deg:.3f}"}
+    if step.map_name:
+        values["image_map"] = step.map_name
     for report in evidence.cameras:
         values |= report_values(report)
     return values | {f"latency_ms.{stage}": f"{ms:.1f}" for stage, ms in step.stages_ms.items()}

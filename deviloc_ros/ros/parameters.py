@@ -88,7 +88,9 @@ class NodeConfig(CameraConfig):
     What it has as a `CameraConfig` is of the only camera, and unused where several are named.
     """
 
-    map_path: str = param("", "folder of the map, made by `python -m deviloc_ros build-map`; a change loads it at once")
+    map_path: str = param(
+        "", "folder of the map, made by `python -m deviloc_ros build-map`, or of several; a change loads it at once"
+    )
     cameras: tuple[str, ...] = param(
         (),
         "names of several cameras, each with parameters of its own, as front.image_topic; empty: one camera",
