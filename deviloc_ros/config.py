@@ -315,7 +315,8 @@ def change_config(config: C, **sections: dict[str, Any]) -> C:
     return replace(config, **changed)  # type: ignore[type-var]
 
 
-TRACKING, RIG = "tracking", "rig"  # `TrackingConfig` and `RigConfig`, beside those of the localizer
+# `TrackingConfig`, `RigConfig` and `ContributeConfig`, beside those of the localizer
+BESIDE_LOCALIZER = TRACKING, RIG, CONTRIBUTE = "tracking", "rig", "contribute"
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -354,7 +355,7 @@ def load_config(path: Path, config: C, section: str = "") -> C:
     try:
         values = read_yaml(path) or {}
         if isinstance(values, dict):
-            rest = {key: value for key, value in values.items() if key not in (TRACKING, RIG)}
+            rest = {key: value for key, value in values.items() if key not in BESIDE_LOCALIZER}
             values = (values.get(section) or {}) if section else rest
         return from_dict(config, values, section and f"{section}.")
     except ValueError as error:
@@ -431,4 +432,39 @@ class RigConfig(Checked):
         low=0.0,
         high=10.0,
         read_only=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ContributeConfig(Checked):
+    """Configure which images a robot keeps for its map to grow by."""
+
+    budget_mb: float = param(
+        200.0,
+        "size of the folder of kept images; when it is full, what the map knows least takes the place of what it knows "
+        "best",
+        low=1e-3,
+        high=1e6,
+        read_only=True,
+    )
+    max_position_std_m: float = param(
+        0.03,
+        "an image is kept if its position, along its worst axis, has no larger standard deviation",
+        low=1e-4,
+        high=1e3,
+        read_only=True,
+    )
+    few_inliers: int = param(
+        250, "and if the pose rests on fewer inliers than this: the map is thin here, or looks different", low=0,
+        high=100000, read_only=True,
+    )  # fmt: skip
+    far_view_m: float = param(
+        0.5,
+        "or if the nearest view of the map is farther than this; a radian between optical axes counts as a metre",
+        low=0.0,
+        high=1e6,
+        read_only=True,
+    )
+    spacing_m: float = param(
+        0.25, "and if no image was kept nearer than this, measured likewise", low=0.0, high=1e6, read_only=True
     )

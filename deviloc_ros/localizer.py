@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config
+from deviloc_ros.config import Config, MatcherConfig
 from deviloc_ros.geometry import largest_std
 from deviloc_ros.imaging import ImageError, Mask, paint_hidden, read_used, to_gray
 from deviloc_ros.lifting import create_online_inference
@@ -246,6 +246,16 @@ def lift_matches(
         stds_px = np.full(len(keypoints), noise_px)
         parts.append(Correspondences(keypoints, *points, from_here, origins, lifted.depth_stds, stds_px, ids))
     return parts
+
+
+def create_localizers(maps: Sequence[Map], configs: Sequence[Config]) -> list[Localizer]:
+    """Return a localizer of each map; those whose configs agree on a matcher share its network."""
+    matchers: dict[MatcherConfig, Matcher] = {}
+    localizers = []
+    for reference_map, config in zip(maps, configs, strict=True):
+        localizers.append(Localizer(reference_map, config, matcher=matchers.get(config.matcher)))
+        matchers[config.matcher] = localizers[-1].matcher
+    return localizers
 
 
 def warm_up(localizer: Localizer) -> None:

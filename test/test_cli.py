@@ -2,17 +2,24 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
+from worlds import SMALL
 
 from deviloc_ros import __version__
 from deviloc_ros.cli import main
+from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
+from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.sources.colmap import build_reconstruction
+from deviloc_ros.synthetic.render import render_color
+from deviloc_ros.synthetic.room import make_room
+from deviloc_ros.synthetic.trajectory import make_smooth_path
 
 SUMMARY_KEYS = {
     "protocol", "matcher", "lift", "references", "retrieval", "queries", "localized", "wrong_fixes",
@@ -115,6 +122,44 @@ def test_localize_takes_a_camera_and_succeeds_when_all_are_found(room_folder, qu
     assert status_of("localize", room_folder, query_files / "here.png", "--camera", camera, "--json", "-") == 0
     translation = json.loads(capsys.readouterr().out)["world_from_cam"]["translation_m"]
     np.testing.assert_allclose(translation, room.query_poses[0].tgt_origin_in_src(), atol=0.03)
+
+
+@pytest.fixture(scope="module")
+def floors(room_folder, tmp_path_factory):
+    """A folder of two maps: the room, and one that looks otherwise."""
+    folder, rng = tmp_path_factory.mktemp("floors"), np.random.default_rng(7)
+    shutil.copytree(room_folder, folder / "first.map")
+    scene, images = make_room(rng), []
+    for number, pose in enumerate(make_smooth_path(scene, rng, 3, (scene.free_low + scene.free_high) / 2, span=0.2)):
+        path = folder / f"{number}.png"
+        cv2.imwrite(str(path), render_color(scene, SMALL, pose))
+        images.append(PosedImage(path.name, path, SMALL, pose))
+    build_map(images, folder / "second.map", Map.open(room_folder).config, quiet=True)
+    return folder
+
+
+def test_localize_names_the_map_of_a_folder(floors, query_files, room, capsys):
+    given = query_files / "here.png", floors / "1.png"
+    assert status_of("localize", floors, *given, "--json", "-") == 0
+    here, there = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (here["map"], there["map"]) == ("first.map", "second.map")
+    assert status_of("localize", floors, *given) == 0
+    assert "here.png: in first.map at" in capsys.readouterr().out
+    assert status_of("localize", floors, *given, "--pictures", floors / "album") == 2
+    assert_one_line(capsys, "--pictures draws one map")
+
+
+def test_localize_gives_no_pose_where_two_maps_answer(floors, query_files, tmp_path, capsys):
+    shutil.copytree(floors / "first.map", tmp_path / "a.map")
+    shutil.copytree(floors / "first.map", tmp_path / "b.map")
+    assert status_of("localize", tmp_path, query_files / "here.png", "--json", "-") == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["reason"] == "ambiguous" and "a.map: " in said["detail"] and "b.map: " in said["detail"]
+
+
+def test_what_needs_one_map_names_those_of_a_folder(floors, capsys):
+    assert status_of("map", "info", floors) == 2
+    assert_one_line(capsys, "a folder of maps; give one of them: first.map, second.map")
 
 
 def write_video(path, frames):

@@ -27,6 +27,7 @@ from deviloc_ros.evaluation import (
     COURT_PROTOCOLS,
     HARD,
     JOINED_PROTOCOLS,
+    LIVING_MAP,
     PROTOCOLS,
     RETRIEVALS,
     RIG_PROTOCOLS,
@@ -34,7 +35,7 @@ from deviloc_ros.evaluation import (
     TWINS,
 )
 
-ALONE = (BODY_IN_VIEW, TWINS, BUILDING)  # each has a table of its own
+ALONE = (BODY_IN_VIEW, LIVING_MAP, TWINS, BUILDING)  # each has a table of its own
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(PROTOCOLS)}, or all (these); "
         f"{', '.join(JOINED_PROTOCOLS + RIG_PROTOCOLS + COURT_PROTOCOLS + CALIBRATION_PROTOCOLS)}; "
         f"{HARD}: in bad light, by bad cameras, turned and mirrored; "
-        f"{BODY_IN_VIEW}: with a part of the robot in every picture; {TWINS}: among places that look alike; "
+        f"{BODY_IN_VIEW}: with a part of the robot in every picture; "
+        f"{LIVING_MAP}: before and after a map grew by what a robot kept; {TWINS}: among places that look alike; "
         f"{BUILDING}: among a thousand views of doors and offices that look alike",
     )
     add_data(parser)
@@ -114,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
 
 def run_alone(name: str, options: argparse.Namespace, config: Config) -> int:
     """Run what has figures and a table of its own. Raises ValueError: it is run by itself."""
-    from deviloc_ros.evaluation.protocols import body_in_view
+    from deviloc_ros.evaluation.protocols import body_in_view, living_map
     from deviloc_ros.evaluation.twins import building
     from deviloc_ros.evaluation.twins import run as twins
     from deviloc_ros.io.cache import cache_folder
@@ -127,6 +129,9 @@ def run_alone(name: str, options: argparse.Namespace, config: Config) -> int:
     elif name == BUILDING:
         figures = building.evaluate_building(config, TrackingConfig(), cache_folder("rendered") / BUILDING)
         table = building.format_figures(figures)
+    elif name == LIVING_MAP:
+        figures = living_map.evaluate_living_map(options.data, config)
+        table = living_map.format_cases(figures)
     else:
         figures = body_in_view.evaluate_body_in_view(options.data, config)
         table = body_in_view.format_cases(figures)

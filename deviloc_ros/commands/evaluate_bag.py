@@ -16,13 +16,14 @@ from deviloc_ros.commands.flags.common import (
     create_workers,
     read_config_for_map,
     step_of,
+    take_contribute,
     take_tracking,
 )
 from deviloc_ros.commands.flags.masks import add_mask, find_masks
 from deviloc_ros.commands.flags.recordings import add_real_time, add_rig, add_sampling, add_topics, add_truth, read_plan
 
 if TYPE_CHECKING:
-    from deviloc_ros.config import Config, TrackingConfig
+    from deviloc_ros.config import Config, ContributeConfig, TrackingConfig
     from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
     from deviloc_ros.evaluation.recordings.run_folder import Run
 
@@ -44,6 +45,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_truth(parser.add_argument_group("ground truth"))
     add_rig(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
+    parser.add_argument(
+        "--contribute",
+        type=Path,
+        metavar="FOLDER",
+        help="keep images for the map to grow by, as the node's contribute_path does: see update-map --contributed",
+    )
     add_real_time(parser.add_argument_group("in real time (needs ROS 2)"))
     parser.add_argument(
         "--rerun",
@@ -71,6 +78,7 @@ class SharedSettings:
     plan: EvaluationPlan
     tracking: TrackingConfig
     config: Config
+    contribute: ContributeConfig
     changes: list[str]
 
 
@@ -86,9 +94,9 @@ def run(options: argparse.Namespace) -> int:
     requirements = [parse_requirement(text) for text in options.require]
     check_names(requirements)
     changes = list(options.changes)
-    plan, tracking = read_plan(options), take_tracking(options)
+    plan, tracking, contribute = read_plan(options), take_tracking(options), take_contribute(options)
     config = read_config_for_map(options, Map.open(options.map).config)
-    given = SharedSettings(plan, tracking, config, changes)
+    given = SharedSettings(plan, tracking, config, contribute, changes)
     outputs = prepare_outputs(options)
     with create_workers(options.ray) as workers:
         function = evaluate_recording if len(outputs) == 1 else evaluate_or_explain
@@ -113,8 +121,9 @@ def prepare_outputs(options: argparse.Namespace) -> dict[Path, Path]:
         outputs = {options.bags[0]: options.output}
     else:
         outputs = {bag: options.output / bag.resolve().stem for bag in options.bags}
-    if options.rerun and len(outputs) > 1:
-        raise ValueError("--rerun is for one recording")
+    for flag, value in (("--rerun", options.rerun), ("--contribute", options.contribute)):
+        if value and len(outputs) > 1:
+            raise ValueError(f"{flag} is for one recording")
     folders = Counter(outputs.values())
     if len(folders) < len(options.bags):
         raise ValueError(f"{folders.most_common(1)[0][0]} would be of two recordings; evaluate them one by one")
@@ -143,6 +152,7 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
     from deviloc_ros.evaluation.report.trajectories import outline_map
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
+    from deviloc_ros.tracking.contributor import Contributor
 
     plan, tracking, masks = given.plan, given.tracking, find_masks(options)
     reference_map = Map.open(options.map)
@@ -154,7 +164,8 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
             as_judged = argparse.Namespace(**{**vars(options), "rectified": contents.cameras.rectified})
             estimates, about = run_in_real_time(as_judged, recording, topics, plan, given.changes)
         else:
-            estimates, about = run_offline(recording, topics, contents, plan, localizer, tracking, masks)
+            kept = Contributor(options.contribute, given.contribute) if options.contribute else None
+            estimates, about = run_offline(recording, topics, contents, plan, localizer, tracking, masks, kept)
         about |= describe_localizer(localizer, tracking)
         result = summarize_run(recording, contents, plan, truth, estimates, about)
         write_run(output, result, plan.rig.map_frame, plan.rig.base_frame)
@@ -170,6 +181,8 @@ def run_in_real_time(
     options: argparse.Namespace, recording: Any, topics: Any, plan: Any, changes: list[str]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return what a node makes of the recording, and how that was measured; raise ValueError if flags do not fit."""
+    if options.contribute:
+        raise ValueError("--real-time takes no --contribute: give the node its parameter contribute_path")
     if options.mask:
         raise ValueError("--real-time takes no --mask: give the node its parameter mask_path")
     if options.config or options.matcher or options.lift or step_of(options) > 1 or plan.budget_ms or plan.only:

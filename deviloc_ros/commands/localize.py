@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    parser.add_argument("map", type=Path, metavar="MAP")
+    parser.add_argument("map", type=Path, metavar="MAP", help="a map, or a folder of several: all are searched")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="files, folders, or videos")
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
@@ -68,25 +70,26 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a JSON line for each image; return 1 if one has no pose."""
     from deviloc_ros.config import change_config
-    from deviloc_ros.localizer import Localizer
+    from deviloc_ros.localizer import create_localizers
+    from deviloc_ros.maps.manifest import find_maps
     from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.pictures import read_pictures
 
-    reference_map = Map.open(options.map)
-    config = read_config_for_map(options, reference_map.config, reference_map.config)
+    maps = [Map.open(folder) for folder in find_maps(options.map)]
+    configs = [read_config_for_map(options, one.config, one.config) for one in maps]
     if options.uncalibrated:
-        config = change_config(config, pose={"estimate_focal": True})
-    localizer = Localizer(reference_map, config)
+        configs = [change_config(config, pose={"estimate_focal": True}) for config in configs]
+    localizers = create_localizers(maps, configs)
     if options.rig:
-        return run_rig(options, localizer)
-    camera = parse_camera(options.camera) if options.camera else reference_map.records[0].camera
+        return run_rig(options, localizers)
+    camera = parse_camera(options.camera) if options.camera else maps[0].records[0].camera
     print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
-    album = create_album(options.pictures, localizer)
+    album = create_album(options.pictures, localizers)
     masks = find_masks(options)
     records = []
     for picture in read_pictures(options.images, step_of(options)):
-        used, result = localize_picture(localizer, picture, camera, masks, guess=options.uncalibrated)
-        record = {"image": picture.name, **result_to_dict(result, used)}
+        used, name, result = localize_picture(localizers, picture, camera, masks, guess=options.uncalibrated)
+        record = {"image": picture.name, **({"map": name} if name else {}), **result_to_dict(result, used)}
         records.append(record)
         print(json.dumps(record) if options.json == STANDARD_OUTPUT else describe_record(record, result), flush=True)
         if album is not None and picture.gray is not None:
@@ -98,9 +101,10 @@ def run(options: argparse.Namespace) -> int:
     return 0 if records and all(record["localized"] for record in records) else 1
 
 
-def run_rig(options: argparse.Namespace, localizer: Localizer) -> int:
+def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
     """Print a line for each time that the rig took its images, and one for each of its cameras. Raises ValueError."""
     from deviloc_ros.imaging import read_gray
+    from deviloc_ros.localizer import Localizer
     from deviloc_ros.sources.rigs import read_rig
     from deviloc_ros.types import RigImage
 
@@ -116,8 +120,9 @@ def run_rig(options: argparse.Namespace, localizer: Localizer) -> int:
             RigImage(c.name, read_gray(path), c.camera, c.rig_from_cam, c.mask)
             for c, path in zip(cameras, paths, strict=True)
         ]
-        result = localizer.localize_rig(images)
-        record = {"image": " ".join(map(str, paths)), **result_to_dict(result, cameras[0].camera)}
+        name, result = ask_maps(localizers, partial(Localizer.localize_rig, images=images))
+        named = {"map": name} if name else {}
+        record = {"image": " ".join(map(str, paths)), **named, **result_to_dict(result, cameras[0].camera)}
         if "world_from_cam" in record:
             record["world_from_rig"] = record.pop("world_from_cam")
         record["cameras"] = [
@@ -146,29 +151,43 @@ def describe_choice(options: argparse.Namespace, camera: Camera) -> str:
     )
 
 
-def create_album(folder: Path | None, localizer: Localizer) -> Any:
-    """Return where pictures go; None where none are asked for."""
+def ask_maps(localizers: list[Localizer], ask: Callable[[Localizer], Result]) -> tuple[str, Result]:
+    """Return what a map says, with its name if there are several."""
+    from deviloc_ros.tracking.several_maps import choose_map
+
+    results = {localizer.map.folder.name: ask(localizer) for localizer in localizers}
+    return choose_map(results) if len(results) > 1 else ("", next(iter(results.values())))
+
+
+def create_album(folder: Path | None, localizers: list[Localizer]) -> Any:
+    """Return where pictures go; None where none are asked for. Raises ValueError: they are of one map."""
     if folder is None:
         return None
+    if len(localizers) > 1:
+        raise ValueError("--pictures draws one map: name one of the folder")
     from deviloc_ros.evaluation.report.album import Album
 
-    return Album(folder, localizer.map)
+    return Album(folder, localizers[0].map)
 
 
 def localize_picture(
-    localizer: Localizer, picture: QueryPicture, camera: Camera, masks: Masks | None, *, guess: bool
-) -> tuple[Camera, Result]:
-    """Return the camera that was used and what became of a picture. Raises ImageError naming an unusable mask."""
+    localizers: list[Localizer], picture: QueryPicture, camera: Camera, masks: Masks | None, *, guess: bool
+) -> tuple[Camera, str, Result]:
+    """Return the camera that was used, of several maps the one that a picture shows, and what became of the picture.
+
+    Raises ImageError naming an unusable mask.
+    """
     from deviloc_ros.sfm.structure import guess_camera
     from deviloc_ros.status import Status
     from deviloc_ros.types import Lost
 
     if picture.gray is None:
-        return camera, Lost(Status.BAD_IMAGE, picture.problem)
+        return camera, "", Lost(Status.BAD_IMAGE, picture.problem)
     if guess:
         camera = guess_camera(picture.path, (picture.gray.shape[1], picture.gray.shape[0]))
     mask = masks.check(Path(picture.name).name, (camera.width, camera.height)) if masks else None
-    return camera, localizer.localize(picture.gray, camera, mask=mask)
+    gray = picture.gray
+    return camera, *ask_maps(localizers, lambda localizer: localizer.localize(gray, camera, mask=mask))
 
 
 def describe_record(record: dict[str, Any], result: Result) -> str:
@@ -181,7 +200,8 @@ def describe_record(record: dict[str, Any], result: Result) -> str:
     x, y, z = result.cam_from_world.inverse().translation
     std_m, std_deg = largest_stds(result.covariance)
     looks = ", ".join(f"{value:.2f}" for value in result.cam_from_world.inverse().rotation.matrix()[:, 2])
-    where = f"at {x:.3f}, {y:.3f}, {z:.3f} m, looking along {looks}"
+    inside = f"in {record['map']} " if "map" in record else ""
+    where = f"{inside}at {x:.3f}, {y:.3f}, {z:.3f} m, looking along {looks}"
     return f"{record['image']}: {where}; +- {100 * std_m:.1f} cm, {std_deg:.2f} deg; {record['inliers']} inliers"
 
 

@@ -8,13 +8,19 @@ from pathlib import Path
 
 from deviloc_ros.commands.flags.common import add_overwrite
 from deviloc_ros.commands.flags.masks import add_mask, show_body
-from deviloc_ros.commands.flags.sources import add_source, open_posed_images, print_report
+from deviloc_ros.commands.flags.sources import LAYOUTS, add_source, open_posed_images, print_report
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("map", type=Path, help="the map folder")
     add_source(parser)
+    parser.add_argument(
+        "--contributed",
+        type=Path,
+        metavar="FOLDER",
+        help="images that robots kept (contribute_path), in the place of a source: those whose pose the map confirms",
+    )
     add_mask(parser)
     parser.add_argument(
         "--descriptor", default="", metavar="FILE", help="the network that described the map's views, if one did"
@@ -30,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
     """Add the images and print what became of them."""
     from deviloc_ros.mapping.update import update_map
 
+    if options.contributed:
+        return run_contributed(options)
     check_frame(options)
     with open_posed_images(options) as source:
         start = time.monotonic()
@@ -37,6 +45,33 @@ def run(options: argparse.Namespace) -> int:
         show_body(report, source.images, options.map)
     print_report(report, f"{options.map}: added", time.monotonic() - start)
     return 0
+
+
+def run_contributed(options: argparse.Namespace) -> int:
+    """Add what robots kept, as far as the map confirms it, and print what became of it."""
+    from deviloc_ros.mapping.contributed import add_contributions
+
+    check_alone(options)
+    start = time.monotonic()
+    growth = add_contributions(options.map, options.contributed, descriptor_file=options.descriptor)
+    for report in growth.rounds:
+        print_report(report, f"{options.map}: added", time.monotonic() - start)
+    for what, entries in (("refused", growth.refused), ("not needed", growth.needless)):
+        if entries:
+            print(f"{len(entries)} contributions {what}:")
+        for entry in entries:
+            print(f"  {entry.name}: {entry.why}")
+    print(f"{options.map}: {growth.added} contributions added")
+    return 0
+
+
+def check_alone(options: argparse.Namespace) -> None:
+    """Raise ValueError if --contributed, which brings cameras, poses and masks, is given with another source."""
+    given = [layout for layout in LAYOUTS if getattr(options, layout)]
+    given += [name for name in ("images", "only", "mask", "same_unit") if getattr(options, name)]
+    if given or options.every != 1:
+        flag = (given or ["every"])[0].replace("_", "-")
+        raise ValueError(f"--{flag} does not go with --contributed, which brings cameras, poses and masks")
 
 
 def check_frame(options: argparse.Namespace) -> None:

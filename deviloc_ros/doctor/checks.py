@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.maps.manifest import find_maps
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.messages.cv_bridge_probe import BridgeProbe
@@ -79,12 +80,18 @@ def examine_cv_bridge() -> Finding:
 
 
 def examine_map(folder: Path | None, cameras: tuple[Camera, ...] = ()) -> Iterator[Finding]:
-    """Yield findings of the map's files and its network, and whether cameras fit it."""
+    """Yield findings of the files and the network of a map, or of each of several, and whether cameras fit it."""
     if folder is None:
         yield make_warning("no map was examined", "give --map MAP")
         return
+    for one in find_maps(folder.expanduser()):
+        yield from examine_one_map(one, cameras)
+
+
+def examine_one_map(folder: Path, cameras: tuple[Camera, ...]) -> Iterator[Finding]:
+    """Yield findings of one map, as `examine_map` does of one or of several."""
     try:
-        reference_map = Map.open(folder.expanduser())
+        reference_map = Map.open(folder)
         for number in range(len(reference_map)):
             reference_map.view(number)
         landmarks = len(reference_map.landmarks())

@@ -7,6 +7,7 @@ BUILDING = "building"  # a thousand rendered views of doors and offices that loo
 COURT_PROTOCOLS = ("court", "court-third")  # rendered: a court of house fronts; every third photograph maps it
 HARD = "hard"  # kitchen-12 in bad light, by bad cameras
 BODY_IN_VIEW = "body-in-view"
+LIVING_MAP = "living-map"  # kitchen-72 before and after it grew by what a robot kept on another drive
 JOINED_PROTOCOLS = ("joined-12",)  # what is reported of retrieval in a map of several scenes
 # Nothing is reported on these: covariances (kitchen-back), retrieval (joined-back) and depth were settled on them.
 CALIBRATION_PROTOCOLS = (

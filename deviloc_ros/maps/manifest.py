@@ -105,6 +105,24 @@ def name_in_errors(path: Path) -> Iterator[None]:
         raise MapError(f"{path}: {error}") from error
 
 
+def find_maps(path: Path) -> list[Path]:
+    """Return the map at a path, or those right below it, by name; the path itself where there is none.
+
+    Opening that says what is wrong.
+    """
+    if (path / MANIFEST).is_file():
+        return [path]
+    return list(list_maps_below(path)) or [path]
+
+
+def list_maps_below(folder: Path) -> Iterator[Path]:
+    """Yield the maps right below a folder; what a writer is at work on has a name that begins with a dot."""
+    if folder.is_dir():
+        for below in sorted(folder.iterdir()):
+            if not below.name.startswith(".") and (below / MANIFEST).is_file():
+                yield below
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a map of any format version this program knows.
 
@@ -113,7 +131,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise MapError(f"{folder}: not a map, {MANIFEST} not found")
+        several = ", ".join(below.name for below in list_maps_below(folder))
+        hint = f", but a folder of maps; give one of them: {several}" if several else f", {MANIFEST} not found"
+        raise MapError(f"{folder}: not a map{hint}")
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise MapError(f"{path}: damaged: {path.stat().st_size} bytes, a manifest has at most {MAX_MANIFEST_BYTES}")
     try:

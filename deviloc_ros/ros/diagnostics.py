@@ -52,7 +52,7 @@ class Health:
     incompatible_qos: tuple[str, ...] = ()
     missing_odometry: bool = False  # the last fix could not move map->odom
     calibration_complaint: str = ""  # what is wrong with it, by many images
-    camera_complaints: tuple[str, ...] = ()  # what is wrong with cameras of a rig while others do their work
+    complaints: tuple[str, ...] = ()  # what is wrong beside that, as with cameras of a rig while others do their work
     values: dict[str, str] = field(default_factory=dict)
 
 
@@ -93,8 +93,8 @@ def describe_shortcoming(step: Step | None) -> str:
 def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) -> DiagnosticArray:
     """Return the message for /diagnostics."""
     level, message = judge_health(health)
-    if health.camera_complaints and health.phase == "active":
-        message = "; ".join([message, *health.camera_complaints])
+    if health.complaints and health.phase == "active":
+        message = "; ".join([message, *health.complaints])
         level = max(level, DiagnosticStatus.WARN)
     if health.namesakes:
         message += f"; {health.namesakes} other node{'s have' if health.namesakes > 1 else ' has'} this node's name"
@@ -141,6 +141,8 @@ def step_values(step: Step) -> dict[str, str]:
     if step.fix is not None:
         std_m, std_deg = largest_stds(step.fix.covariance)
         values |= {"position_std_m": f"{std_m:.4f}", "orientation_std_deg": f"{std_deg:.3f}"}
+    if step.map_name:
+        values["image_map"] = step.map_name
     for report in evidence.cameras:
         values |= report_values(report)
     return values | {f"latency_ms.{stage}": f"{ms:.1f}" for stage, ms in step.stages_ms.items()}

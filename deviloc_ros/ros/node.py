@@ -25,7 +25,7 @@ from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.ros.diagnostics import SILENT_AFTER_S, Health, diagnostics_msg, judge_health
 from deviloc_ros.ros.optional_interfaces import LoadMap
 from deviloc_ros.ros.parameters import Parameters, all_parameters, change_parameters, declare_parameters
-from deviloc_ros.ros.pipeline import open_localizer
+from deviloc_ros.ros.pipeline import open_localizers
 from deviloc_ros.ros.session import Session
 from deviloc_ros.ros.signals import are_taken, call_on_signal, take_signals
 from deviloc_ros.ros.spinning_thread import EnduringExecutor
@@ -33,7 +33,7 @@ from deviloc_ros.ros.transforms import LOG_EVERY_S
 
 COMPLAINT_EVERY_S = 10.0  # of what is wrong, for whoever reads the log; /diagnostics has it every second
 MAX_CALLS = 2000  # that come at once and are all answered
-OpenLocalizer = Callable[[Parameters], Localizer]
+OpenLocalizers = Callable[[Parameters], Sequence[Localizer]]
 
 
 def fail_aloud(method: Callable[[DevilocNode], None]) -> Callable:
@@ -61,13 +61,13 @@ class DevilocNode(LifecycleNode):
         ValueError: it was started with a parameter that is unknown or has an impossible value; the message names it.
     """
 
-    def __init__(self, open_localizer: OpenLocalizer = open_localizer, **node_options) -> None:
+    def __init__(self, open_localizers: OpenLocalizers = open_localizers, **node_options) -> None:
         super().__init__("deviloc", **node_options)
-        self._open_localizer = open_localizer
+        self._open_localizers = open_localizers
         self._phase = "unconfigured"
         self._complained = False
         self._session: Session | None = None
-        self._next: Localizer | None = None  # of a new map_path, between its check and its use
+        self._next: Sequence[Localizer] | None = None  # of a new map_path, between its check and its use
         self._values = declare_parameters(self)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
@@ -196,7 +196,7 @@ class DevilocNode(LifecycleNode):
         if self._session is not None:
             self._session.apply(self._values)
             if self._next is not None:
-                self._session.take_map(self._next)
+                self._session.take_maps(self._next)
                 self._next = None
                 self._say_map()
 
@@ -218,30 +218,32 @@ class DevilocNode(LifecycleNode):
             self.get_logger().error(f"map not loaded: {result.reason}")
         return response
 
-    def _open_newer(self, values: Parameters) -> Localizer | None:
-        """Return the localizer of the map at map_path; None if that is the map in use: then all stays as it is."""
+    def _open_newer(self, values: Parameters) -> Sequence[Localizer] | None:
+        """Return the localizers of the maps at map_path; None if these are in use: then all stays as it is."""
         assert self._session is not None
-        localizer = self._open_localizer(values)
+        localizers = self._open_localizers(values)
         is_same_path = values.node.map_path == self._values.node.map_path
-        if is_same_path and localizer.map.identity == self._session.map_id:
+        if is_same_path and tuple(one.map.identity for one in localizers) == self._session.map_ids:
             return None
-        warm_up(localizer)
-        return localizer
+        for localizer in localizers:
+            warm_up(localizer)
+        return localizers
 
-    def _loaded(self, values: Parameters) -> Localizer:
-        localizer = self._open_localizer(values)
-        warm_up(localizer)
-        return localizer
+    def _loaded(self, values: Parameters) -> Sequence[Localizer]:
+        localizers = self._open_localizers(values)
+        for localizer in localizers:
+            warm_up(localizer)
+        return localizers
 
     def _say_map(self) -> None:
         assert self._session is not None
-        about = self._session.about
-        self.get_logger().info(
-            f"map {about['map']}: {about['map_views']} views, {about['matcher']} on {about['device']}"
-        )
+        for about in self._session.describe_maps():
+            self.get_logger().info(
+                f"map {about['map']}: {about['map_views']} views, {about['matcher']} on {about['device']}"
+            )
 
 
-def main(arguments: list[str] | None = None, open_localizer: OpenLocalizer = open_localizer) -> int:
+def main(arguments: list[str] | None = None, open_localizers: OpenLocalizers = open_localizers) -> int:
     """Run the node until it is told to stop; return 1 if it could not start, else 0."""
     rclpy.init(
         args=arguments, signal_handler_options=SignalHandlerOptions.NO if are_taken() else SignalHandlerOptions.ALL
@@ -249,7 +251,7 @@ def main(arguments: list[str] | None = None, open_localizer: OpenLocalizer = ope
     call_on_signal(rclpy.try_shutdown)
     node = None
     try:
-        node = DevilocNode(open_localizer)
+        node = DevilocNode(open_localizers)
         executor = EnduringExecutor("main", node.report_failure)
         executor.add_node(node)
         if node.start():

@@ -17,7 +17,16 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from deviloc_ros.config import RIG, TRACKING, Checked, Config, RigConfig, TrackingConfig, from_dict, param
+from deviloc_ros.config import (
+    BESIDE_LOCALIZER,
+    Checked,
+    Config,
+    ContributeConfig,
+    RigConfig,
+    TrackingConfig,
+    from_dict,
+    param,
+)
 from deviloc_ros.messages.headers import parse_rigid
 
 TF_MODES = ("map_to_odom", "map_to_base", "none")
@@ -79,7 +88,9 @@ class NodeConfig(CameraConfig):
     What it has as a `CameraConfig` is of the only camera, and unused where several are named.
     """
 
-    map_path: str = param("", "folder of the map, made by `python -m deviloc_ros build-map`; a change loads it at once")
+    map_path: str = param(
+        "", "folder of the map, made by `python -m deviloc_ros build-map`, or of several; a change loads it at once"
+    )
     cameras: tuple[str, ...] = param(
         (),
         "names of several cameras, each with parameters of its own, as front.image_topic; empty: one camera",
@@ -115,6 +126,11 @@ class NodeConfig(CameraConfig):
         "the last pose is written this often [Hz of wall time]; 0: only at the end",
         low=0.0,
         high=100.0,
+        read_only=True,
+    )
+    contribute_path: str = param(
+        "",
+        "folder of images kept for the map to grow by, see `update-map --contributed`; empty: none are kept",
         read_only=True,
     )
     diagnostics_period_s: float = param(
@@ -169,6 +185,7 @@ class Parameters:
     node: NodeConfig = field(default_factory=NodeConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     rig: RigConfig = field(default_factory=RigConfig)
+    contribute: ContributeConfig = field(default_factory=ContributeConfig)
     localizer: Config = field(default_factory=Config)
     named_cameras: dict[str, CameraConfig] = field(default_factory=dict)
 
@@ -191,12 +208,12 @@ class Parameters:
 
 
 # `node.map_path` would say nothing more than `map_path`.
-PREFIXES = {"node": "", "tracking": "tracking.", "rig": "rig.", "localizer": ""}
+PREFIXES = {"node": "", "tracking": "tracking.", "rig": "rig.", "contribute": "contribute.", "localizer": ""}
 
 
 def check_camera_names(names: Sequence[str]) -> None:
     """Raise ValueError unless each name is one of its own, fit to begin the names of parameters."""
-    taken = {f.name for f in fields(Config)} | {TRACKING, RIG, "qos_overrides"}
+    taken = {f.name for f in fields(Config)} | {*BESIDE_LOCALIZER, "qos_overrides"}
     for name in names:
         if not re.fullmatch(r"[A-Za-z]\w*", name):
             raise ValueError(f"cameras: {name!r} is no name of a camera: letters, digits and _")
@@ -312,7 +329,7 @@ def change_parameters(parameters: Parameters, values: Mapping[str, Any]) -> Para
 def find_part(name: str) -> str:
     """Return which field of `Parameters` holds the parameter of this dotted name."""
     first, dot, _ = name.partition(".")
-    if first in (TRACKING, RIG) and dot:
+    if first in BESIDE_LOCALIZER and dot:
         return first
     return "localizer" if dot else "node"
 

@@ -12,7 +12,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import bind_to_map
-from deviloc_ros.localizer import Localizer
+from deviloc_ros.localizer import Localizer, create_localizers
+from deviloc_ros.maps.manifest import find_maps
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.images import pixels_of, stated_size
@@ -28,12 +29,12 @@ from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_images import StampedImage
 
 
-def open_localizer(parameters: Parameters) -> Localizer:
-    """Return the localizer of the map at `map_path`. Raises MapError or ImageError naming what is wrong with a file."""
+def open_localizers(parameters: Parameters) -> list[Localizer]:
+    """Return the localizer of each map at `map_path`: one, or those right below it. Raises MapError naming a file."""
     if not parameters.node.map_path:
-        raise ValueError("parameter map_path is empty: it must name the folder of a map")
-    reference_map = Map.open(Path(parameters.node.map_path).expanduser())
-    return Localizer(reference_map, bind_to_map(parameters.localizer, reference_map.config))
+        raise ValueError("parameter map_path is empty: it must name the folder of a map, or of several")
+    maps = [Map.open(folder) for folder in find_maps(Path(parameters.node.map_path).expanduser())]
+    return create_localizers(maps, [bind_to_map(parameters.localizer, one.config) for one in maps])
 
 
 class Pipeline:

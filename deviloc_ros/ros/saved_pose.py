@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,11 @@ def save_pose(path: Path, map_id: str, fix: Fix) -> None:
         beside.write_text(json.dumps(content))
 
 
-def load_pose(path: Path, map_id: str, now_ns: int) -> Fix | None:
-    """Return the saved pose as a fix of now, None if nothing was saved yet.
+def load_pose(path: Path, map_ids: Collection[str], now_ns: int) -> tuple[str, Fix] | None:
+    """Return the identity of the map that a pose was saved of, and the pose as a fix of now; None if there is none.
 
     Raises:
-        ValueError: the file is damaged, or of another map.
+        ValueError: the file is damaged, or of none of the maps.
     """
     if not path.exists():
         return None
@@ -48,9 +49,9 @@ def load_pose(path: Path, map_id: str, now_ns: int) -> Fix | None:
         raise ValueError(f"{path}: its numbers are not finite")
     if not np.allclose(covariance, covariance.T) or not 0 < np.linalg.eigvalsh(covariance)[0] < MAX_LENGTH_M:
         raise ValueError(f"{path}: its covariance is not symmetric and positive")
-    if saved_map_id != map_id:
+    if saved_map_id not in map_ids:
         raise ValueError(f"{path}: of another map")
-    return Fix(now_ns, map_from_base, covariance)
+    return saved_map_id, Fix(now_ns, map_from_base, covariance)
 
 
 class PoseKeeper:
@@ -61,17 +62,17 @@ class PoseKeeper:
         self._log = log
         self._kept: Fix | None = None
 
-    def load(self, map_id: str, now_ns: int) -> Fix | None:
-        """Return the pose as a fix of now, if there is one of this map."""
+    def load(self, map_ids: Collection[str], now_ns: int) -> tuple[str, Fix] | None:
+        """Return a map's identity and the pose in it as a fix of now, if there is one of these maps."""
         if self._path is None:
             return None
         try:
-            saved = load_pose(self._path, map_id, now_ns)
+            saved = load_pose(self._path, map_ids, now_ns)
         except ValueError as error:
             self._log.warning(f"saved pose not used: {error}")
             return None
         if saved is not None:
-            self._log.info(f"saved pose {saved.map_from_base.translation.round(2).tolist()} m is searched first")
+            self._log.info(f"saved pose {saved[1].map_from_base.translation.round(2).tolist()} m is searched first")
         return saved
 
     def save(self, map_id: str, fix: Fix | None) -> None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import String
 
-from deviloc_ros.config import bind_to_map
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.control import Control
@@ -35,7 +36,7 @@ from deviloc_ros.ros.diagnostics import (
     localizer_values,
     tally_values,
 )
-from deviloc_ros.ros.endpoints import Endpoints, newest_only_qos
+from deviloc_ros.ros.endpoints import Endpoints, latched_qos, newest_only_qos
 from deviloc_ros.ros.image_decoder import ImageDecoder
 from deviloc_ros.ros.missing_images import explain_missing_images
 from deviloc_ros.ros.parameters import CameraConfig, Parameters
@@ -47,6 +48,7 @@ from deviloc_ros.ros.visualization import Visualization
 from deviloc_ros.ros.waiting_calls import WaitingCalls
 from deviloc_ros.ros.worker import Repeater, ThreadState, Worker, describe_failure
 from deviloc_ros.status import Status
+from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.follower import Follower, Step, group_not_tried
 from deviloc_ros.tracking.grouping import Group, ImageGrouper
 
@@ -60,7 +62,11 @@ class Session:
     """
 
     def __init__(
-        self, node: LifecycleNode, localizer: Localizer, parameters: Parameters, report: Callable[[], None]
+        self,
+        node: LifecycleNode,
+        localizers: Sequence[Localizer],
+        parameters: Parameters,
+        report: Callable[[], None],
     ) -> None:
         self._node = node
         self._log = node.get_logger()
@@ -76,9 +82,8 @@ class Session:
         self._last_taken_s = -float("inf")
         self._broadcast_ns = -1
         self._pose_awaits_clock = True
-        self.map_id = localizer.map.identity
-        self.about = localizer_values(localizer)
-        self._device = localizer.matcher.device
+        self.about = localizer_values(localizers[0])
+        self._device = localizers[0].matcher.device
         self._triggers = WaitingCalls(node)
         self._running = ExitStack()
         self._threads: list[Callable[[], ThreadState]] = []
@@ -91,13 +96,20 @@ class Session:
             decoder = ImageDecoder(self._log)
             opened.callback(decoder.close)
             self._follower = Follower(
-                localizer, parameters.tracking, is_planar=parameters.node.two_d_mode, rig=parameters.rig
+                localizers,
+                parameters.tracking,
+                is_planar=parameters.node.two_d_mode,
+                rig=parameters.rig,
+                contributor=open_contributor(parameters),
             )
             opened.callback(self._follower.release)
+            self.map_ids = self._follower.map_ids
             self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns, decoder.pixels)
             self._poses = PosePublisher(endpoints, self._transforms, parameters.node)
             self._status = endpoints.open_publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
-            self._visualization = Visualization(node, endpoints, localizer.map, parameters.node.map_frame)
+            self._map_name = endpoints.open_publisher(String, "~/map_name", latched_qos())
+            self._visualization = Visualization(node, endpoints, localizers[0].map, parameters.node.map_frame)
+            self._shown = localizers[0]
             self._control = Control(node, endpoints, self._follower, self._transforms, parameters, self.reset_tracking)
             self._opened = opened.pop_all()
 
@@ -105,6 +117,7 @@ class Session:
         """Listen to images and broadcast the transform."""
         config = self._parameters.node
         self._tally.last_received_s = time.monotonic()
+        self._say_map_name()
         with ExitStack() as running:
             endpoints = Endpoints(self._node, running, self._incompatible_qos)
             running.callback(self._save_pose)
@@ -174,15 +187,29 @@ class Session:
     def apply(self, parameters: Parameters) -> None:
         """Take new values of the live parameters."""
         self._parameters = self._control.parameters = self._pipeline.parameters = parameters
-        config = bind_to_map(parameters.localizer, self._follower.localizer.config)
-        self._follower.configure(config, parameters.tracking, is_planar=parameters.node.two_d_mode)
+        self._follower.configure(parameters.localizer, parameters.tracking, is_planar=parameters.node.two_d_mode)
 
-    def take_map(self, localizer: Localizer) -> None:
-        """Go on in another map. Images are awaited as before."""
-        self._follower.use_map(localizer)
-        self.map_id, self.about = localizer.map.identity, localizer_values(localizer)
+    def take_maps(self, localizers: Sequence[Localizer]) -> None:
+        """Go on in another map, or in others. Images are awaited as before."""
+        self._follower.use_maps(localizers)
+        self.map_ids = self._follower.map_ids
+        self._show_map(localizers[0])
+
+    def describe_maps(self) -> list[dict[str, str]]:
+        """Return which maps and which networks answer."""
+        return [localizer_values(localizer) for localizer in self._follower.localizers]
+
+    def _show_map(self, localizer: Localizer) -> None:
+        """Tell of the map that poses are in from now on: of several, the robot came into another."""
+        self._shown, self.about = localizer, localizer_values(localizer)
         self._poses.forget()
         self._visualization.show_map(localizer.map)
+        self._say_map_name()
+
+    def _say_map_name(self) -> None:
+        """Publish the name of the map that poses are in, if it is known."""
+        if name := self._follower.map_name:
+            self._map_name.publish(String(data=name))
 
     async def trigger(self) -> str:
         """Wait until a pose is published; return why none was in time, empty if one was."""
@@ -224,17 +251,18 @@ class Session:
             else "",
             incompatible_qos=tuple(self._incompatible_qos.values()),
             calibration_complaint=self._follower.calibration_complaint,
-            camera_complaints=self._complaints_of_cameras(now_s) if listens else (),
+            complaints=self._list_complaints(now_s) if listens else (),
             missing_odometry=config.uses_odometry and last is not None and last.odometry is None,
             values=self.about
             | gpu_values(self._device)
             | tally_values(self._tally, self._rates, now_s)
             | camera_values(self._camera_tallies, now_s)
+            | ({"contributed": kept} if (kept := self._follower.contributed) else {})
             | failures,
         )
 
-    def _complaints_of_cameras(self, now_s: float) -> tuple[str, ...]:
-        """Return what is wrong with cameras of a rig while others do their work."""
+    def _list_complaints(self, now_s: float) -> tuple[str, ...]:
+        """Return what is wrong with cameras of a rig while others do their work, or with keeping images."""
         complaints = []
         for name, tally in self._camera_tallies.items() if len(self._camera_tallies) > 1 else ():
             topic, silent_s = self._image_topics[name], now_s - (tally.last_received_s or now_s)
@@ -242,7 +270,8 @@ class Session:
                 why = explain_missing_images(self._node, topic)
                 complaints.append(f"camera {name}: no image on {topic} for {silent_s:.0f} s: {why}")
         said = self._follower.camera_complaints
-        return (*complaints, *(f"camera {name}: {what}" for name, what in said.items()))
+        complaints += [f"camera {name}: {what}" for name, what in said.items()]
+        return (*complaints, *filter(None, [self._follower.contribution_problem]))
 
     # ---- callbacks of the executor
 
@@ -320,6 +349,11 @@ class Session:
             self._pose_awaits_clock = False
             self._remember_pose()
         step = self._pipeline.process(group)
+        if step.fix is not None and self._follower.localizer is not self._shown:
+            self._log.info(f"the robot is in map {self._follower.map_name}")
+            self._show_map(self._follower.localizer)
+        elif step.fix is not None and not self._tally.published:
+            self._say_map_name()
         self._tally.processed += len(group)
         if not step.status.tried:
             self._tally.dropped[step.status] += len(group)
@@ -361,13 +395,19 @@ class Session:
 
     def _remember_pose(self) -> None:
         """Search first where the robot was when it was switched off, unless something newer is known."""
-        self._follower.hint_if_untouched(lambda: self._keeper.load(self.map_id, self._now_ns()))
+        self._follower.hint_if_untouched(lambda: self._keeper.load(self.map_ids, self._now_ns()))
 
     def _save_pose(self) -> None:
-        self._keeper.save(self.map_id, self._follower.last_fix)
+        self._keeper.save(self._follower.localizer.map.identity, self._follower.last_fix)
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds
+
+
+def open_contributor(parameters: Parameters) -> Contributor | None:
+    """Return what keeps images for the map, if it is asked for. Raises ValueError if its folder cannot be written."""
+    path = parameters.node.contribute_path
+    return Contributor(Path(path).expanduser(), parameters.contribute) if path else None
 
 
 def create_grouper(parameters: Parameters) -> ImageGrouper[bytes]:

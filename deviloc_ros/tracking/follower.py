@@ -19,12 +19,14 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried, Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.camera_checks import CameraChecks
+from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.grouping import Group, GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, bring_to_time
+from deviloc_ros.tracking.several_maps import Answer, MapsInUse
 from deviloc_ros.tracking.sighting import Sighting, make_sighting, with_odometry
-from deviloc_ros.tracking.tracker import Tracker, TrackingState
+from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Prior, Result, RigImage
 
 T = TypeVar("T")
@@ -36,7 +38,8 @@ class Step:
 
     fix: the robot's pose where it is believed, else None. detail: why not, with numbers. prior: where was searched, for
     the camera or, where there are several, for the robot. stages_ms: milliseconds by stage, in order. seen: where the
-    image has the robot, believed or not. camera: that of the image, where there is one.
+    image has the robot, believed or not. camera: that of the image, where there is one. map_name: of several maps the
+    one that the image shows.
     """
 
     stamp_ns: int
@@ -48,30 +51,33 @@ class Step:
     stages_ms: dict[str, float] = field(default_factory=dict)
     seen: Fix | None = None
     camera: Camera | None = None
+    map_name: str = ""
 
 
 class Follower:
-    """Follow one robot through a map, image by image.
+    """Follow one robot through a map, or through several as of floors, image by image.
 
     `follow` belongs to one thread at a time; everything else may be called from any thread meanwhile.
 
     is_planar: the robot drives on the plane z = 0 of the map. rig: which images of several cameras go together.
+    contributor: keeps images that the map could use; None: none are kept.
     """
 
     def __init__(
         self,
-        localizer: Localizer,
+        localizers: Localizer | Sequence[Localizer],
         tracking: TrackingConfig,
         *,
         is_planar: bool = False,
         rig: RigConfig | None = None,
+        contributor: Contributor | None = None,
     ) -> None:
-        self._localizer = localizer
-        self._tracker = Tracker(tracking)
+        self._maps = MapsInUse(as_sequence(localizers), tracking)
+        self._tracking = tracking
         self._is_planar = is_planar
-        self._config = localizer.config  # the localizer's own may take a calibration as less sure
         self._rig = rig or RigConfig()
         self._checks = CameraChecks()
+        self._contributor = contributor
         self._lock = threading.Lock()
 
     # ---- one image, or those of a rig
@@ -118,44 +124,58 @@ class Follower:
         watch = Stopwatch()
         with watch.stage("odometry"):
             odometry = odometry_at(stamp_ns, any(image.stamp_ns != stamp_ns for image in images))
-            views, left_out = bring_to_time(images, stamp_ns, odometry, odometry_at, self._rig, self._tracker.config)
+            views, left_out = bring_to_time(images, stamp_ns, odometry, odometry_at, self._rig, self._tracking)
         # One camera has the pose of the camera, several that of the robot.
         base_from_seen = views[0].rig_from_cam if len(views) == 1 else pycolmap.Rigid3d()
         with self._lock:
-            localizer, epoch = self._localizer, self._tracker.epoch
-            prior = self._tracker.prior(stamp_ns, odometry, base_from_seen.inverse())
-        result = localize_views(localizer, views, prior, left_out, {i.name: i.stamp_ns for i in images})
+            maps = self._maps
+            searches = maps.plan(stamp_ns, odometry, base_from_seen.inverse())
+        stamps_ns = {image.name: image.stamp_ns for image in images}
+        answers = []
+        for search in searches:
+            result = localize_views(search.where.localizer, views, search.prior, left_out, stamps_ns)
+            sighting = make_sighting(result, base_from_seen, odometry, stamp_ns, is_planar=self._is_planar)
+            answers.append(Answer(search, result, sighting))
+        with self._lock:
+            answer, rivals = maps.choose(answers)
+        result, sighting = answer.result, answer.sighting
         self._checks.add_images(views, result.evidence)
         with self._lock:
-            if localizer is self._localizer:
-                localizer.config = self._checks.widen(self._config)  # of the next image, by what all have said
+            maps.change_configs(self._checks.widen)  # of the next image, by what all have said
         stages_ms = (watch.stages_ms if len(images) > 1 else {}) | result.evidence.stages_ms
         camera = views[0].camera if len(views) == 1 else None
-        step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, prior, stages_ms, camera=camera)
-        sighting = make_sighting(result, base_from_seen, odometry, stamp_ns, is_planar=self._is_planar)
-        if not sighting.found:
+        step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, answer.search.prior, stages_ms, camera=camera)
+        if not sighting.found or rivals:
             with self._lock:
-                if epoch == self._tracker.epoch:
-                    self._tracker.count_miss()
-            return explain_step(result, step)
+                maps.note_missed([a for a in answers if a.search.epoch == a.where.tracker.epoch])
+            return explain_rivals(answer, rivals, step) if rivals else explain_step(result, step)
         if odometry is None:
             with watch.stage("odometry"):
                 sighting = with_odometry(sighting, odometry_at(stamp_ns, True))
             step.stages_ms.update(watch.stages_ms)
-        step = replace(step, seen=self._checks.add_sighting(sighting))
-        return self._judge(step, result, sighting, localizer, epoch, now_ns() if callable(now_ns) else now_ns)
+        step = replace(step, seen=self._checks.add_sighting(sighting), map_name=maps.are_several * answer.where.name)
+        step = self._judge(step, answer, sighting, answers, now_ns() if callable(now_ns) else now_ns)
+        if self._contributor and step.fix is not None and isinstance(result, Localized):
+            with watch.stage("contribute"):
+                localizer = answer.where.localizer
+                self._contributor.offer(localizer.map, images, views, result, localizer.mask)
+            step.stages_ms["contribute"] = watch.stages_ms["contribute"]
+        return step
 
-    def _judge(
-        self, step: Step, result: Result, sighting: Sighting, localizer: Localizer, epoch: int, now_ns: int
-    ) -> Step:
-        """Ask the tracker, unless the search rested on what was forgotten or replaced meanwhile."""
+    def _judge(self, step: Step, answer: Answer, sighting: Sighting, answers: Sequence[Answer], now_ns: int) -> Step:
+        """Ask the map's tracker, unless the search rested on what was forgotten or replaced meanwhile."""
+        where, result, is_new = answer.where, answer.result, False
         with self._lock:
-            if localizer is not self._localizer:
+            if where not in self._maps.all:
                 return replace(step, status=Status.MAP_CHANGED, detail=Status.MAP_CHANGED.sentence)
-            if epoch != self._tracker.epoch:
+            if answer.search.epoch != where.tracker.epoch:
                 return replace(step, status=Status.OUTDATED, detail=Status.OUTDATED.sentence)
-            status, fix = self._tracker.judge(sighting, now_ns)
-            detail = self._tracker.explain(status)
+            status, fix = where.tracker.judge(sighting, now_ns)
+            detail = where.tracker.explain(status)
+            self._maps.note_missed(answers, but=where)
+            is_new = fix is not None and self._maps.enter(where)
+        if is_new:
+            self._checks.clear()  # what was seen in another map says nothing in this one
         if status is Status.UNCONFIRMED and (complaint := self.calibration_complaint):
             detail = f"{detail}; {complaint}"
         if status is Status.UNCONFIRMED and isinstance(result, Lost) and result.reason is not Status.AMBIGUOUS:
@@ -166,13 +186,28 @@ class Follower:
 
     @property
     def localizer(self) -> Localizer:
-        """Return the localizer of the present map."""
-        return self._localizer
+        """Return the localizer of the map that the robot is in; while nobody knows, of the first."""
+        return self._maps.shown.localizer
+
+    @property
+    def localizers(self) -> list[Localizer]:
+        """Return those of all maps."""
+        return [where.localizer for where in self._maps.all]
+
+    @property
+    def map_name(self) -> str:
+        """Return the name of the map that the robot is in, empty while nobody knows."""
+        return self._maps.present.name if self._maps.present else ""
+
+    @property
+    def map_ids(self) -> tuple[str, ...]:
+        """Return the identities of all maps."""
+        return tuple(where.localizer.map.identity for where in self._maps.all)
 
     @property
     def calibration_complaint(self) -> str:
         """Return what many images say against calibrations, stamps and mounting; empty if nothing."""
-        return self._checks.calibration_complaint(self._config.pose)
+        return self._checks.calibration_complaint(self._maps.shown.config.pose)
 
     @property
     def camera_complaints(self) -> dict[str, str]:
@@ -180,60 +215,80 @@ class Follower:
         return self._checks.camera_complaints
 
     @property
+    def contributed(self) -> str:
+        """Say what is kept for the map to grow by; empty if nothing is to be."""
+        return self._contributor.summary if self._contributor else ""
+
+    @property
+    def contribution_problem(self) -> str:
+        """Return why images that the map could use are not kept; empty if they are."""
+        return self._contributor.problem if self._contributor else ""
+
+    @property
     def last_fix(self) -> Fix | None:
         """Return the last fix that was believed."""
-        return self._tracker.last
+        return self._maps.shown.tracker.last
 
     def state(self, now_ns: int) -> TrackingState:
         """Return what the last believed fix is worth now."""
         with self._lock:
-            return self._tracker.state(now_ns)
+            return self._maps.shown.tracker.state(now_ns)
 
     def map_from_odom(self, now_ns: int) -> pycolmap.Rigid3d | None:
         """Return the correction of the odometry, None where there is none that holds."""
         with self._lock:
-            return self._tracker.map_from_odom(now_ns)
+            return self._maps.shown.tracker.map_from_odom(now_ns)
 
     def expected(self, stamp_ns: int, odometry: Odometry | None) -> Fix | None:
         """Return where the robot should be, None where the last word on it is too old."""
         with self._lock:
-            return self._tracker.expected_fix(stamp_ns, odometry)
+            return self._maps.shown.tracker.expected_fix(stamp_ns, odometry)
 
     # ---- what others say
 
     def hint(self, guess: Fix) -> None:
-        """Search near a guess from now on. It is not a fix: the first image that agrees with it gives one."""
-        with self._lock:
-            self._tracker.hint(guess)
+        """Search near a guess from now on. It is not a fix: the first image that agrees with it gives one.
 
-    def hint_if_untouched(self, recall: Callable[[], Fix | None]) -> None:
-        """Take a remembered pose as a hint, unless a fix, a hint or a reset came before it."""
+        It is of the map that the robot is in; while nobody knows, it is looked for in all of them.
+        """
         with self._lock:
-            if self._tracker.epoch == 0 and self._tracker.last is None and (guess := recall()) is not None:
-                self._tracker.hint(guess)
+            self._maps.hint(guess)
+
+    def hint_if_untouched(self, recall: Callable[[], tuple[str, Fix] | None]) -> None:
+        """Take a remembered pose, with its map's identity, as a hint, unless a fix, a hint or a reset came before."""
+        with self._lock:
+            untouched = all(where.tracker.epoch == 0 and where.tracker.last is None for where in self._maps.all)
+            if untouched and (remembered := recall()) is not None:
+                map_id, guess = remembered
+                self._maps.hint(guess, map_id)
 
     def forget(self) -> None:
         """Forget where the robot was: the next image searches the whole map."""
         with self._lock:
-            self._tracker.reset()
+            self._maps.forget()
 
-    def use_map(self, localizer: Localizer) -> None:
-        """Go on in another map: where the robot was in the old one says nothing of the new."""
+    def use_maps(self, localizers: Localizer | Sequence[Localizer]) -> None:
+        """Go on in another map, or in others: where the robot was in the old one says nothing of the new."""
         with self._lock:
-            self._localizer, self._config = localizer, localizer.config
-            self._tracker.reset()
+            self._maps = MapsInUse(as_sequence(localizers), self._tracking)
+            self._maps.forget()  # a pose that is remembered is of the map before
         self._checks.clear()
 
     def release(self) -> None:
-        """Let the localizer go, and give its GPU memory back. Nothing may follow."""
-        del self._localizer
+        """Let the localizers go, and give their GPU memory back. Nothing may follow."""
+        del self._maps
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def configure(self, config: Config, tracking: TrackingConfig, *, is_planar: bool) -> None:
         """Take new parameters; an image in hand may still see some of the old ones."""
-        self._config = self._localizer.config = config
-        self._tracker.config, self._is_planar = tracking, is_planar
+        self._maps.configure(config, tracking)
+        self._tracking, self._is_planar = tracking, is_planar
+
+
+def as_sequence(localizers: Localizer | Sequence[Localizer]) -> Sequence[Localizer]:
+    """Return the localizers of several maps, or the one that is given."""
+    return localizers if isinstance(localizers, Sequence) else (localizers,)
 
 
 def localize_views(
@@ -269,6 +324,12 @@ def report_alone(view: RigImage, result: Result) -> CameraReport:
 def explain_step(result: Result, step: Step) -> Step:
     """Return the step of an image that gives no pose, with the reason."""
     return replace(step, status=result.reason, detail=str(result)) if isinstance(result, Lost) else step
+
+
+def explain_rivals(answer: Answer, rivals: Sequence[Answer], step: Step) -> Step:
+    """Return the step of an image that several maps answer about as well."""
+    named = "; ".join(str(one) for one in (answer, *rivals))
+    return replace(step, status=Status.AMBIGUOUS, detail=f"{Status.AMBIGUOUS.sentence}: {named}")
 
 
 def group_not_tried(group: Group, status: Status) -> Step:

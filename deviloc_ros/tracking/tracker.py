@@ -108,6 +108,17 @@ class Tracker:
             everywhere=expected is None or bool(others) or self._misses >= self.config.global_search_after,
         )
 
+    def is_where_expected(self, sighting: Sighting) -> bool:
+        """Return whether an image fits the place where the robot should be, and that was confirmed not long ago."""
+        expected = self.expected_fix(sighting.stamp_ns, sighting.odometry)
+        if expected is None or (self._hint is None and self._is_unconfirmed(sighting.stamp_ns)):
+            return False
+        return bool(select_expected(sighting, expected, self.config))
+
+    def drop_hypotheses(self) -> None:
+        """Give up where the robot may be while nobody knows: it was seen elsewhere."""
+        self._hypotheses.clear()
+
     def count_miss(self) -> None:
         """Count a frame that gave no pose."""
         self._misses += 1
@@ -137,7 +148,11 @@ class Tracker:
         """
         if self._hint is not None or self.last is None or len(select_comparable(sighting.found)) < 2:
             return False
-        return sighting.stamp_ns - self.last.stamp_ns > self.config.confirmation_window_s * 1e9
+        return self._is_unconfirmed(sighting.stamp_ns)
+
+    def _is_unconfirmed(self, stamp_ns: int) -> bool:
+        """Return whether the last fix was long ago, so that odometry alone has the robot where it should be."""
+        return self.last is None or stamp_ns - self.last.stamp_ns > self.config.confirmation_window_s * 1e9
 
     def _judge_near(self, near: list[SeenPlace], now_ns: int) -> tuple[Status, Fix | None]:
         """Believe what was found where the robot is expected, unless there are several such places."""

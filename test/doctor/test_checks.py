@@ -1,6 +1,7 @@
 """What the doctor finds without ROS."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,18 @@ def test_a_map_that_is_not_there_is_a_fail_and_none_given_a_warning(tmp_path):
     assert [finding.level for finding in examine_map(None)] == [Level.WARN]
     (finding,) = examine_map(tmp_path)
     assert finding.level is Level.FAIL and "manifest.json" in finding.what and finding.advice
+
+
+def test_each_map_of_a_folder_is_examined(room_folder, tmp_path):
+    for name in ("first.map", "second.map"):
+        shutil.copytree(room_folder, tmp_path / name)
+    (tmp_path / "second.map" / "manifest.json").write_text("{}")
+    found = list(examine_map(tmp_path))
+    assert [(f.level, "first.map" in f.what, "second.map" in f.what) for f in found] == [
+        (Level.OK, True, False),
+        (Level.OK, False, False),
+        (Level.FAIL, False, True),
+    ]
 
 
 def fault_of_bridge(folder: Path, source: str, monkeypatch) -> str:

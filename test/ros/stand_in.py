@@ -14,6 +14,7 @@ import torch
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.maps.manifest import StoredFile, ViewRecord
+from deviloc_ros.maps.retrieval.by_pose import centres_and_axes
 from deviloc_ros.pose.rig_consensus import are_compatible, opinion_of, prior_of
 from deviloc_ros.status import Status
 from deviloc_ros.types import (
@@ -32,6 +33,7 @@ from deviloc_ros.types import (
 
 BLACK, WHITE = 0, 255  # an image without features, and one that breaks the localizer
 CAMERA_SIZE = (64, 48)
+FLOORS = {"dim": (0, 100), "bright": (100, WHITE)}  # names of maps that show only what is of such brightness
 
 
 class StandInLocalizer:
@@ -39,8 +41,10 @@ class StandInLocalizer:
 
     def __init__(self, config: Config | None = None, map_path: str = "") -> None:
         self.config = config or Config()
+        self.mask = None
         self.map = StandInMap(map_path)
         self.matcher = SimpleNamespace(device=torch.device("cpu"))
+        self.shows = FLOORS.get(self.map.folder.name, (0, WHITE))
         self.priors: list = []
         self.masks: list = []
         self.true_camera: Camera | None = None  # that images are taken with; None: they do not tell
@@ -72,6 +76,8 @@ class StandInLocalizer:
             return Lost(Status.NO_FEATURES, "black")
         if brightness == WHITE:
             raise RuntimeError("white")
+        if not self.shows[0] <= brightness < self.shows[1]:
+            return Lost(Status.NO_CONSENSUS, "of another floor")
         evidence = replace(Evidence(), coverage=0.5, references=("stand-in",), stages_ms={"match": 1.0})
         if self.true_camera:
             change = np.log(self.true_camera.focal_px / camera.focal_px)
@@ -85,12 +91,15 @@ class StandInLocalizer:
 class StandInMap:
     """What diagnostics ask of a map."""
 
-    identity = "0123456789abcdef"
+    identity = "0123456789abcdef"  # of each but the floors
     camera = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
     records = (ViewRecord("stand-in", StoredFile("", ""), camera, pycolmap.Rigid3d()),)
+    centres, axes = centres_and_axes([record.cam_from_world for record in records])
 
     def __init__(self, path: str) -> None:
         self.folder = Path(path or "stand-in")
+        if self.folder.name in FLOORS:
+            self.identity = self.folder.name
 
     def __len__(self) -> int:
         return 1
@@ -112,10 +121,11 @@ def cam_from_map(brightness: int) -> pycolmap.Rigid3d:
     return pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-brightness / 10, 0, 0]))
 
 
-def open_stand_in(parameters) -> StandInLocalizer:
+def open_stand_in(parameters) -> list[StandInLocalizer]:
+    """Several where map_path has a comma: "a,b"."""
     if parameters.node.map_path == "broken":
         raise ValueError("broken: not a map")
-    return StandInLocalizer(parameters.localizer, parameters.node.map_path)
+    return [StandInLocalizer(parameters.localizer, path) for path in parameters.node.map_path.split(",")]
 
 
 if __name__ == "__main__":
@@ -124,4 +134,4 @@ if __name__ == "__main__":
 
     take_signals()
 
-    sys.exit(main(open_localizer=open_stand_in))
+    sys.exit(main(open_localizers=open_stand_in))

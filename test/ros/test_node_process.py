@@ -12,15 +12,17 @@ from ros_helpers import ROOT, python_process, wait_until
 
 pytest.importorskip("rclpy")
 
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from ros.robot import pose_time_ns
 from ros.stand_in import StandInLocalizer
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
+from std_msgs.msg import String
 
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.node import main
 from deviloc_ros.ros.saved_pose import load_pose
+from deviloc_ros.sources.contributions import read_contributions
 
 pytestmark = pytest.mark.ros
 
@@ -102,7 +104,7 @@ def test_the_last_pose_is_kept_while_it_runs(robot, tmp_path):
         robot.until(file.is_file)
         process.kill()  # as when the battery is pulled
         process.wait()
-    assert load_pose(file, "0123456789abcdef", 5).stamp_ns == 5
+    assert load_pose(file, ["0123456789abcdef"], 5)[1].stamp_ns == 5
 
 
 def test_publishers_whose_qos_does_not_fit_are_named(robot):
@@ -180,7 +182,7 @@ def test_it_does_not_run_with_what_cannot_work(ros_domain, arguments, capfd):
     def refuse(parameters) -> StandInLocalizer:
         raise ValueError(f"no map at {parameters.node.map_path}")
 
-    assert main(["--ros-args", *arguments], open_localizer=refuse) == 1
+    assert main(["--ros-args", *arguments], open_localizers=refuse) == 1
     said = capfd.readouterr().err
     assert arguments[1].partition(":=")[0] in said or "no map at x" in said
 
@@ -238,3 +240,35 @@ def test_any_number_of_signals_at_any_moment_ends_it_quietly(robot, tmp_path, mo
             process.kill()
     noise = [line for line in output.read_text()[before:].splitlines() if "[INFO]" not in line]
     assert noise == []
+
+
+def test_images_that_the_map_could_use_are_kept(robot, tmp_path):
+    with stand_in(f"contribute_path:={tmp_path / 'kept'}", "contribute.spacing_m:=1.0", "diagnostics_period_s:=0.2"):
+        robot.localized(50)
+        robot.until(lambda: robot.status.get("contributed", "").startswith("1 images"))
+    ((entry,), _) = read_contributions(tmp_path / "kept")
+    assert entry.map_id == "0123456789abcdef" and entry.cam_from_world.translation[0] == pytest.approx(-5.0)
+
+
+def test_a_folder_that_cannot_be_written_keeps_it_from_starting(robot, tmp_path):
+    (tmp_path / "file").touch()
+    with stand_in(f"contribute_path:={tmp_path / 'file'}") as process:
+        assert process.wait(timeout=60) == 1
+
+
+def test_among_several_maps_the_one_the_robot_is_in_is_named(robot):
+    """Images of less brightness than 100 are of the map "dim", the others of "bright"."""
+    names: list[str] = []
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    robot.create_subscription(String, "/deviloc/map_name", lambda msg: names.append(msg.data), latched)
+    with stand_in("map_path:=dim,bright", "diagnostics_period_s:=0.2"):
+        robot.until(lambda: robot.status.get("state") == "unlocalized")
+        assert names == []
+        robot.localized(50)
+        robot.until(lambda: names == ["dim"] and robot.status["map"] == "dim")
+        robot.localized(150)
+        robot.until(lambda: names == ["dim", "bright"] and robot.status["map"] == "bright")
+        assert robot.status["map_id"] == "bright" and robot.status["image_map"] == "bright"
+        assert robot.set_parameters(map_path="dim") == ""  # as ~/load_map does: from now on this one alone
+        robot.localized(50)
+        robot.until(lambda: names[-1] == "dim")

@@ -32,7 +32,7 @@ NAMES = [name for name, _, _ in all_parameters(Parameters())]
 
 @pytest.fixture
 def node(ros):
-    node = DevilocNode(lambda parameters: StandInLocalizer(parameters.localizer))
+    node = DevilocNode(lambda parameters: [StandInLocalizer(parameters.localizer)])
     yield node
     node.close()
     node.destroy_node()
@@ -123,7 +123,7 @@ def test_use_sim_time_and_qos_overrides_are_no_unknown_parameters(ros):
 def test_each_camera_has_the_parameters_that_a_single_one_has(ros):
     values = {"cameras": ["front", "left"], "left.image_topic": "/left/rect", "front.rectified": True}
     node = DevilocNode(
-        lambda parameters: StandInLocalizer(parameters.localizer),
+        lambda parameters: [StandInLocalizer(parameters.localizer)],
         parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
     )
     cameras = node._values.cameras

@@ -23,33 +23,34 @@ FIX = Fix(
 
 def test_it_comes_back_for_the_same_map_with_the_time_of_now(tmp_path):
     save_pose(tmp_path / "last.json", "abc", FIX)
-    loaded = load_pose(tmp_path / "last.json", "abc", 99)
+    map_id, loaded = load_pose(tmp_path / "last.json", ["abd", "abc"], 99)
+    assert map_id == "abc"
     assert loaded.stamp_ns == 99 and loaded.odometry is None
     assert np.allclose(loaded.map_from_base.matrix(), FIX.map_from_base.matrix())
     assert np.allclose(loaded.covariance, FIX.covariance)
 
 
 def test_nothing_saved_is_nothing_known(tmp_path):
-    assert load_pose(tmp_path / "last.json", "abc", 0) is None
+    assert load_pose(tmp_path / "last.json", ["abc"], 0) is None
 
 
 def test_that_of_another_map_is_refused(tmp_path):
     save_pose(tmp_path / "last.json", "abc", FIX)
     with pytest.raises(ValueError, match="another map"):
-        load_pose(tmp_path / "last.json", "abd", 0)
+        load_pose(tmp_path / "last.json", ["abd", "abe"], 0)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"map_id": "abc", "translation_m": ["x"]}', "null"])
 def test_a_damaged_file_is_refused(tmp_path, text):
     (tmp_path / "last.json").write_text(text)
     with pytest.raises(ValueError, match=r"last\.json"):
-        load_pose(tmp_path / "last.json", "abc", 0)
+        load_pose(tmp_path / "last.json", ["abc"], 0)
 
 
 def test_numbers_that_are_none_are_refused(tmp_path):
     save_pose(tmp_path / "last.json", "abc", Fix(5, FIX.map_from_base, np.full((6, 6), np.nan)))
     with pytest.raises(ValueError, match="finite"):
-        load_pose(tmp_path / "last.json", "abc", 0)
+        load_pose(tmp_path / "last.json", ["abc"], 0)
 
 
 @pytest.mark.ros

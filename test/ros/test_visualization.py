@@ -86,7 +86,7 @@ def test_a_map_whose_landmarks_are_lost_is_still_localized_in(ros_node, monkeypa
     assert node.start()
     ros_node.create_subscription(PointCloud2, "/deviloc/landmarks", lambda msg: None, latched_qos())
     spin_until([node, ros_node], lambda: asked)
-    node._session.take_map(open_stand_in(node._values))
+    node._session.take_maps(open_stand_in(node._values))
     assert len(asked) == 2 and node._phase == "active"
     node.close()
     node.destroy_node()

@@ -91,14 +91,14 @@ def test_a_first_fix_waits_for_confirmation():
 
 
 @pytest.mark.parametrize("brightness", [50, BLACK])
-@pytest.mark.parametrize("interruption", ["hint", "forget", "use_map"])
+@pytest.mark.parametrize("interruption", ["hint", "forget", "use_maps"])
 def test_what_was_searched_for_before_someone_spoke_is_not_believed(brightness, interruption):
     robot = Robot(global_search_after=1)
     follower, localize = robot.follower, robot.localizer.localize
     says = {
         "hint": (lambda: follower.hint(Fix(NOW_NS, ELSEWHERE, np.eye(6), ODOMETRY)), Status.OUTDATED),
         "forget": (follower.forget, Status.OUTDATED),
-        "use_map": (lambda: follower.use_map(StandInLocalizer()), Status.MAP_CHANGED),
+        "use_maps": (lambda: follower.use_maps(StandInLocalizer()), Status.MAP_CHANGED),
     }
     interrupt, status = says[interruption]
 
@@ -117,7 +117,7 @@ def test_a_remembered_pose_is_a_hint_only_while_nothing_else_is_known():
     fresh, told = Robot().follower, Robot().follower
     told.forget()
     for follower in (fresh, told):
-        follower.hint_if_untouched(lambda: remembered)
+        follower.hint_if_untouched(lambda: ("", remembered))
     assert fresh.expected(NOW_NS, ODOMETRY) is not None and told.expected(NOW_NS, ODOMETRY) is None
 
 
@@ -169,7 +169,7 @@ def test_what_images_of_another_map_said_of_the_calibration_is_forgotten():
     robot = Robot()
     robot.localizer.true_camera = CAMERA.scale_focal(1.05)
     assert robot.drive_by()
-    robot.follower.use_map(StandInLocalizer())
+    robot.follower.use_maps(StandInLocalizer())
     robot.see()
     assert robot.follower.calibration_complaint == ""
 

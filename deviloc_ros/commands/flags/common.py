@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from deviloc_ros.config import (
+    CONTRIBUTE,
     LANDMARK_SOURCES,
     LIFTS,
     MATCHERS,
@@ -30,7 +31,7 @@ from deviloc_ros.upstream.presets import PRESETS, apply_preset
 
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
-    from deviloc_ros.config import RigConfig, TrackingConfig
+    from deviloc_ros.config import ContributeConfig, RigConfig, TrackingConfig
     from deviloc_ros.workers.base import Workers
 
 
@@ -241,6 +242,13 @@ def take_rig(options: argparse.Namespace) -> RigConfig:
     from deviloc_ros.config import RigConfig
 
     return take_section(options, RIG, RigConfig())
+
+
+def take_contribute(options: argparse.Namespace) -> ContributeConfig:
+    """Return what --config and --set say of images that are kept, as `take_tracking` does."""
+    from deviloc_ros.config import ContributeConfig
+
+    return take_section(options, CONTRIBUTE, ContributeConfig())
 
 
 def take_section(options: argparse.Namespace, name: str, config: C) -> C:

@@ -40,6 +40,7 @@ from deviloc_ros.imaging import Masks
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
+from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.follower import Step
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ def run_offline(
     localizer: Localizer,
     tracking: TrackingConfig,
     masks: Masks | None = None,
+    contributor: Contributor | None = None,
 ) -> tuple[list[Estimate], dict[str, Any]]:
     """Localize every image that the plan lets through as the node would, and say how.
 
@@ -111,13 +113,15 @@ def run_offline(
     warm_up(localizer)
     lens = choose_lens(recording, topics, contents, localizer)
     repeated = RepeatCounter()
-    run = OfflineRun(localizer, contents, tracking, masks, plan.grouping)
+    run = OfflineRun(localizer, contents, tracking, masks, plan.grouping, contributor)
     estimates = run.run(select_images(recording, topics, contents, plan, repeated))
     if not any(estimate.tried for estimate in estimates):
         raise ValueError(f"{recording.path}: {explain_none_tried(estimates, contents)}")
     if repeated.count:
         log.warning("%s: %s", recording.path, repeated)
     about = {"mode": "offline", "sampling": plan.sampling, "lens": lens}
+    if contributor:
+        about["contributed"] = run.contributed
     if topics.beside:
         about["camera_complaints"] = run.camera_complaints
     return estimates, about | {"repeated_images": repeated.count, "laps": repeated.laps + 1}

@@ -39,6 +39,8 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
     if repeated := summary.get("repeated_images"):
         laps = f", of {summary['laps']} laps" if summary["laps"] > 1 else ""
         lines.append(("repeated images", f"{repeated} left out{laps}"))
+    if contributed := summary.get("contributed"):
+        lines.append(("kept for the map", contributed))
     if odometry := summary.get("odometry"):
         lines.append(("with odometry", f"{odometry['images']} of {summary['tried']} images"))
     return lines

@@ -19,6 +19,7 @@ from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
+from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.follower import Follower, Step, group_not_tried, localize_views
 from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.tracking.odometry import Odometer, Odometry
@@ -36,9 +37,11 @@ class OfflineRun:
         tracking: TrackingConfig,
         masks: Masks | None = None,
         rig: RigConfig | None = None,
+        contributor: Contributor | None = None,
     ) -> None:
         self._contents, self._masks = contents, masks
-        self._follower = Follower(localizer, tracking, is_planar=contents.rig.two_d, rig=rig)
+        is_planar = contents.rig.two_d
+        self._follower = Follower(localizer, tracking, is_planar=is_planar, rig=rig, contributor=contributor)
         self._odometer = Odometer(contents.odom_from_base)
 
     def run(self, images: Iterable[tuple[Images, bool]]) -> list[Estimate]:
@@ -67,6 +70,11 @@ class OfflineRun:
     def state_after(self, step: Step) -> str:
         """Return what is known of the robot's place at the time of a step."""
         return self._follower.state(step.stamp_ns).value
+
+    @property
+    def contributed(self) -> str:
+        """Say what was kept for the map to grow by, and why not more; empty if nothing was to be."""
+        return "; ".join(filter(None, [self._follower.contributed, self._follower.contribution_problem]))
 
     @property
     def camera_complaints(self) -> dict[str, str]:

@@ -24,6 +24,13 @@ def distances_and_angles(centres: NDArray, axes: NDArray, centre: NDArray, axis:
     return np.linalg.norm(centres - centre, axis=1), angles
 
 
+def distance_to_nearest(centres: NDArray, axes: NDArray, cam_from_world: pycolmap.Rigid3d) -> float:
+    """Return how far the nearest of V poses is [m], a radian between optical axes counting as a metre; inf for none."""
+    (centre,), (axis,) = centres_and_axes([cam_from_world])
+    distances, angles = distances_and_angles(centres, axes, centre, axis)
+    return float((distances + angles).min(initial=np.inf))
+
+
 def nearest_by_pose(centres: NDArray, axes: NDArray, prior: Prior, count: int, meters_per_radian: float) -> NDArray:
     """Return the numbers of views within the prior's bounds, nearest first.
 

@@ -1,0 +1,147 @@
+"""Let a map grow by images that robots kept: those whose pose is what the images themselves say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from deviloc_ros.config import ContributeConfig, change_config
+from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_error_in_stds, translation_distance_m
+from deviloc_ros.imaging import ImageError, read_gray
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.mapping.update import update_map
+from deviloc_ros.mapping.views import BuildReport
+from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, distance_to_nearest
+from deviloc_ros.maps.store import Map
+from deviloc_ros.sources.base import Skipped, Source
+from deviloc_ros.sources.contributions import Contribution, read_contributions
+from deviloc_ros.types import Localized, Prior, Result
+
+MAX_SIGMAS = 5.0  # between the pose that is stated and that which the image has in the map
+MAX_OFF_M, MAX_OFF_DEG = 0.1, 2.0  # whatever the covariances say
+ALWAYS_NEAR_M, ALWAYS_NEAR_DEG = 0.01, 0.2  # the same of poses that agree
+SEARCH_M, SEARCH_DEG = 5.0, 75.0  # around the stated pose
+
+
+@dataclass(slots=True)
+class Growth:
+    """Hold what became of contributions.
+
+    rounds: the reports of those that were added; what is added may show the place of others, which are tried again.
+    refused: those whose pose is not what their image says, or that nothing confirms. needless: those that show what the
+    map has.
+    """
+
+    rounds: list[BuildReport] = field(default_factory=list)
+    refused: list[Skipped] = field(default_factory=list)
+    needless: list[Skipped] = field(default_factory=list)
+
+    @property
+    def added(self) -> int:
+        """Return how many views the map has more."""
+        return sum(report.views for report in self.rounds)
+
+
+def add_contributions(
+    folder: Path,
+    kept_in: Path,
+    wanted: ContributeConfig | None = None,
+    *,
+    quiet: bool = False,
+    descriptor_file: str = "",
+) -> Growth:
+    """Add to a map the contributions of a folder that it confirms, those first that it confirms as it is.
+
+    Args:
+        wanted: what a map needs; by default as robots have it.
+        descriptor_file: the network that described the map's views, if one did.
+
+    Raises:
+        SourceError: there are no contributions.
+        MapError: no map there, another process is writing it, or its views were described by another network.
+    """
+    left, damaged = read_contributions(kept_in)
+    growth, matcher, wanted = Growth(refused=damaged), None, wanted or ContributeConfig()
+    while left:
+        reference_map = Map.open(folder)
+        config = change_config(reference_map.config, retrieval={"descriptor_file": descriptor_file})
+        localizer = Localizer(reference_map, config, matcher=matcher)
+        matcher = localizer.matcher
+        agreed, open_, refused = check_round(localizer, left, wanted, growth.needless, quiet=quiet)
+        growth.refused += refused
+        if not agreed:
+            growth.refused += [Skipped(entry.name, why) for entry, why in open_]
+            break
+        source = Source([entry.to_posed_image() for entry in agreed], [])
+        growth.rounds.append(update_map(source, folder, quiet=quiet, matcher=matcher, descriptor_file=descriptor_file))
+        left = [entry for entry, _ in open_]
+    return growth
+
+
+def check_round(
+    localizer: Localizer,
+    entries: Sequence[Contribution],
+    wanted: ContributeConfig,
+    needless: list[Skipped],
+    *,
+    quiet: bool,
+) -> tuple[list[Contribution], list[tuple[Contribution, str]], list[Skipped]]:
+    """Return the contributions that a map confirms, those it does not show, with the reason, and those it contradicts.
+
+    Args:
+        needless: those that add nothing are appended.
+    """
+    agreed: list[Contribution] = []
+    open_, refused = [], []
+    for entry in tqdm(entries, desc="contributions", unit="image", disable=quiet):
+        if entry.path.name in localizer.map:
+            needless.append(Skipped(entry.name, "the map has a view of this name"))
+            continue
+        try:
+            result = localize_entry(localizer, entry)
+        except ImageError as error:
+            refused.append(Skipped(entry.name, str(error)))
+            continue
+        if not isinstance(result, Localized):
+            open_.append((entry, f"nothing confirms its pose: in the map it gives none ({result})"))
+        elif why := "; ".join(find_contradictions(entry, result)):
+            refused.append(Skipped(entry.name, why))
+        elif why := explain_needless(entry, result.evidence.inliers, localizer.map, agreed, wanted):
+            needless.append(Skipped(entry.name, why))
+        else:
+            agreed.append(entry)
+    return agreed, open_, refused
+
+
+def localize_entry(localizer: Localizer, entry: Contribution) -> Result:
+    """Return what the map says of a contribution's pose, looked for around where it is stated. Raises ImageError."""
+    prior = Prior(entry.cam_from_world, radius_m=SEARCH_M, angle_deg=SEARCH_DEG)
+    return localizer.localize(read_gray(entry.path), entry.camera, prior, mask=entry.mask)
+
+
+def find_contradictions(entry: Contribution, found: Localized) -> Iterator[str]:
+    """Yield why the stated pose is not the one that the image has in the map."""
+    off_m = translation_distance_m(entry.cam_from_world, found.cam_from_world)
+    off_deg = rotation_distance_deg(entry.cam_from_world, found.cam_from_world)
+    if off_m <= ALWAYS_NEAR_M and off_deg <= ALWAYS_NEAR_DEG:
+        return
+    error = pose_difference(entry.cam_from_world.inverse(), found.cam_from_world.inverse())
+    sigmas = squared_error_in_stds(error, entry.covariance + found.covariance) ** 0.5
+    if off_m > MAX_OFF_M or off_deg > MAX_OFF_DEG or sigmas > MAX_SIGMAS:
+        yield f"its pose is {off_m:.3f} m and {off_deg:.2f} deg ({sigmas:.0f} sigma) off what its image says in the map"
+
+
+def explain_needless(
+    entry: Contribution, inliers: int, reference_map: Map, agreed: Sequence[Contribution], wanted: ContributeConfig
+) -> str:
+    """Return why a contribution adds nothing to a map and to those that are added already; empty if it does."""
+    to_view_m = distance_to_nearest(reference_map.centres, reference_map.axes, entry.cam_from_world)
+    if to_view_m < wanted.spacing_m and inliers >= wanted.few_inliers:
+        return f"the map shows it: a view {to_view_m:.2f} m away, {inliers} inliers"
+    among = centres_and_axes([other.cam_from_world for other in agreed])
+    if (apart_m := distance_to_nearest(*among, entry.cam_from_world)) < wanted.spacing_m:
+        return f"another contribution is {apart_m:.2f} m away"
+    return ""

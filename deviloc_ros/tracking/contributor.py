@@ -1,0 +1,149 @@
+"""Keep images for the map to grow by: where the robot is sure, and the map is thin or looks different. No ROS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deviloc_ros.config import ContributeConfig
+from deviloc_ros.geometry import isotropic_covariance, largest_std, move_covariance
+from deviloc_ros.imaging import Mask, read_used, to_gray
+from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, distance_to_nearest
+from deviloc_ros.maps.store import Map
+from deviloc_ros.sources.contributions import (
+    Contribution,
+    delete_contribution,
+    measure_contribution,
+    pack_contribution,
+    read_contributions,
+    write_contribution,
+)
+from deviloc_ros.tracking.rig_images import StampedImage
+from deviloc_ros.types import Localized, RigImage
+
+BYTES_PER_MB = 1e6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """Hold what must be known of an entry of the folder while others come."""
+
+    entry: Contribution
+    size_bytes: int
+
+
+class Contributor:
+    """Keep images in a folder of bounded size. It belongs to the thread that follows.
+
+    problem: why the last image that was to be kept is not; empty if it is.
+
+    Raises:
+        ValueError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: Path, config: ContributeConfig) -> None:
+        self._folder, self._config = folder, config
+        self.problem = ""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / ".probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ValueError(f"contribute_path {folder}: cannot be written to: {error.strerror or error}") from error
+        there = read_contributions(folder)[0] if any(folder.glob("*.json")) else []
+        self._kept = {entry.name: Kept(entry, measure_contribution(folder, entry.name)) for entry in there}
+
+    @property
+    def summary(self) -> str:
+        """Say how much is kept."""
+        return f"{len(self._kept)} images, {self._size_bytes / BYTES_PER_MB:.1f} MB"
+
+    @property
+    def _size_bytes(self) -> int:
+        return sum(kept.size_bytes for kept in list(self._kept.values()))
+
+    def offer(
+        self,
+        reference_map: Map,
+        images: Sequence[StampedImage],
+        views: Sequence[RigImage],
+        result: Localized,
+        mask: Mask | None = None,
+    ) -> None:
+        """Keep those images of one time that a believed pose rests on and that the map could use.
+
+        Args:
+            views: the images as the localizer had them.
+            mask: of an image that has none of its own.
+        """
+        by_name = {image.name: image for image in images}
+        for view, entry in make_entries(views, result, by_name, reference_map.identity):
+            if self._is_wanted(entry, reference_map):
+                self._keep(entry, view, view.mask or mask)
+
+    def _is_wanted(self, entry: Contribution, reference_map: Map) -> bool:
+        """Return whether an entry is sure, where the map is thin or far, and unlike what is kept of this map."""
+        config, pose = self._config, entry.cam_from_world
+        if largest_std(entry.covariance[:3, :3]) > config.max_position_std_m:
+            return False
+        is_far = distance_to_nearest(reference_map.centres, reference_map.axes, pose) > config.far_view_m
+        if entry.inliers >= config.few_inliers and not is_far:
+            return False
+        kept = [k.entry.cam_from_world for k in self._kept.values() if k.entry.map_id == entry.map_id]
+        return distance_to_nearest(*centres_and_axes(kept), pose) >= config.spacing_m
+
+    def _keep(self, entry: Contribution, view: RigImage, mask: Mask | None) -> None:
+        """Write an entry if there is room for it, or if it needs the room of another more."""
+        used = read_used(mask, (view.camera.width, view.camera.height))
+        files = pack_contribution(entry, to_gray(view.pixels, view.camera), used)
+        size_bytes = sum(map(len, files.values()))
+        try:
+            if self._make_room(entry, size_bytes):
+                write_contribution(self._folder, entry.name, files)
+                self._kept[entry.name] = Kept(entry, size_bytes)
+            self.problem = ""
+        except OSError as error:
+            self.problem = f"contribute_path {self._folder}: {error.strerror or error}"
+
+    def _make_room(self, entry: Contribution, size_bytes: int) -> bool:
+        """Delete what the map knows best, as long as the folder is full; return whether there is room then."""
+        while self._size_bytes + size_bytes > self._config.budget_mb * BYTES_PER_MB:
+            known_best = max((k.entry for k in self._kept.values()), key=lambda e: e.inliers, default=entry)
+            if known_best.inliers <= entry.inliers:
+                return False
+            delete_contribution(self._folder, known_best.name)
+            del self._kept[known_best.name]
+        return True
+
+
+def make_entries(
+    views: Sequence[RigImage], result: Localized, images: dict[str, StampedImage], map_id: str
+) -> Iterator[tuple[RigImage, Contribution]]:
+    """Yield each image that takes part in a pose, with its own pose: that of the only camera, or by the rig's."""
+    reports = {report.name: report for report in result.evidence.cameras if report.used}
+    for view in views:
+        name = entry_name(images[view.name].stamp_ns, view.name)
+        camera, evidence = images[view.name].camera, result.evidence
+        blank = Contribution(name, Path(), camera, result.cam_from_world, result.covariance, evidence.inliers, map_id)
+        if len(views) == 1:
+            yield view, blank
+        elif view.name in reports:
+            yield view, place_on_rig(blank, view, result, reports[view.name].inliers)
+
+
+def place_on_rig(entry: Contribution, view: RigImage, result: Localized, inliers: int) -> Contribution:
+    """Return the entry of one camera of a rig whose pose was found; odometry's errors on the way add to it."""
+    world_from_rig = result.cam_from_world.inverse()
+    covariance = move_covariance(world_from_rig, result.covariance, view.rig_from_cam)
+    covariance = covariance + isotropic_covariance(view.std_m, view.std_rad)
+    cam_from_world = view.rig_from_cam.inverse() * result.cam_from_world
+    return replace(entry, cam_from_world=cam_from_world, covariance=covariance, inliers=inliers)
+
+
+def entry_name(stamp_ns: int, camera: str) -> str:
+    """Return the name of an entry; a camera of a recording is named by its topic."""
+    plain = re.sub(r"\W+", "_", camera).strip("_")
+    return f"{stamp_ns}-{plain}" if plain else str(stamp_ns)

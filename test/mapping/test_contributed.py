@@ -1,0 +1,111 @@
+"""A map takes what robots kept where the images say the same as the poses, and names what it refuses."""
+
+import re
+from pathlib import Path
+from shutil import copytree
+
+import cv2
+import numpy as np
+import pytest
+from worlds import rigid_of, textured_image
+
+from deviloc_ros.cli import run_command
+from deviloc_ros.config import ContributeConfig
+from deviloc_ros.imaging import read_gray
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.mapping.contributed import add_contributions
+from deviloc_ros.maps.store import Map
+from deviloc_ros.sources.base import SourceError
+from deviloc_ros.sources.contributions import Contribution, pack_contribution, write_contribution
+from deviloc_ros.types import Localized, Prior
+
+WANTED = ContributeConfig(few_inliers=1200, spacing_m=0.05)  # views of the room stand 5 cm apart
+COVARIANCE = np.diag([1e-4] * 3 + [1e-6] * 3)
+
+
+@pytest.fixture(scope="module")
+def sparse_map(room, tmp_path_factory) -> Path:
+    """Every second view of the room."""
+    folder = tmp_path_factory.mktemp("sparse") / "a.map"
+    room.build(folder, images=room.images[::2])
+    return folder
+
+
+def keep(folder: Path, room, number: int, name: str = "", pose=None, gray=None) -> None:
+    """Keep the room's image of that number, with the pose it has."""
+    image = room.images[number]
+    folder.mkdir(exist_ok=True)
+    pose = pose or image.cam_from_world
+    entry = Contribution(name or str(number), Path(), image.camera, pose, COVARIANCE, 100, "")
+    gray = read_gray(image.path) if gray is None else gray
+    write_contribution(folder, entry.name, pack_contribution(entry, gray, None))
+
+
+def test_contributions_that_agree_are_added_and_a_disturbed_one_is_named(sparse_map, room, tmp_path):
+    folder = copytree(sparse_map, tmp_path / "a.map")
+    keep(tmp_path / "kept", room, 1)
+    keep(tmp_path / "kept", room, 3, "off by 20 cm", room.images[3].cam_from_world * rigid_of((0, 0, 0), (0.2, 0, 0)))
+    keep(tmp_path / "kept", room, 3, "turned", rigid_of((0, 0.05, 0), (0, 0, 0)) * room.images[3].cam_from_world)
+    keep(tmp_path / "kept", room, 3, "of elsewhere", gray=textured_image(np.random.default_rng(0)))
+    growth = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    refused = {entry.name: entry.why for entry in growth.refused}
+    assert growth.added == 1 and sorted(refused) == ["of elsewhere", "off by 20 cm", "turned"]
+    assert re.search(r"pose is 0\.(19|2)", refused["off by 20 cm"]) and "off what its image says" in refused["turned"]
+    assert "nothing confirms its pose" in refused["of elsewhere"]
+    grown = Map.open(folder)
+    assert "1.jpg" in grown and len(grown) == len(Map.open(sparse_map)) + 1
+    result = Localizer(grown).localize(
+        read_gray(room.images[1].path), room.camera, Prior(room.images[1].cam_from_world)
+    )
+    assert isinstance(result, Localized) and "1.jpg" in result.evidence.references
+
+
+def test_what_is_added_twice_or_shown_already_is_not_needed(sparse_map, room, tmp_path):
+    folder = copytree(sparse_map, tmp_path / "a.map")
+    keep(tmp_path / "kept", room, 1)
+    keep(tmp_path / "kept", room, 1, "once more")
+    keep(tmp_path / "kept", room, 0, "of a view")
+    growth = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    assert growth.added == 1 and {entry.name for entry in growth.needless} == {"once more", "of a view"}
+    again = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    assert "a view of this name" in {entry.name: entry.why for entry in again.needless}["1"]
+
+
+def test_a_contribution_without_its_picture_is_named(sparse_map, room, tmp_path):
+    folder = copytree(sparse_map, tmp_path / "a.map")
+    keep(tmp_path / "kept", room, 1)
+    (tmp_path / "kept" / "1.jpg").write_bytes(b"no picture")
+    keep(tmp_path / "kept", room, 3)
+    cv2.imwrite(str(tmp_path / "kept" / "3.jpg"), np.zeros((10, 10), np.uint8))
+    growth = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    refused = {entry.name: entry.why for entry in growth.refused}
+    assert growth.added == 0 and "1.jpg" in refused["1"] and "10 x 10" in refused["3"]
+
+
+def test_the_command_says_what_became_of_each(sparse_map, room, tmp_path, capsys):
+    folder = copytree(sparse_map, tmp_path / "a.map")
+    keep(tmp_path / "kept", room, 1)
+    keep(tmp_path / "kept", room, 3, "off", room.images[3].cam_from_world * rigid_of((0, 0, 0), (0.2, 0, 0)))
+    assert run_command(["update-map", str(folder), "--contributed", str(tmp_path / "kept")]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"1 contributions refused:\n  off: its pose is 0\.[12]", said)
+    assert "1 contributions not needed:\n  1: the map shows it" in said and "0 contributions added" in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--every", "2"], "--every does not go with --contributed"),
+        (["--kitti", "somewhere"], "--kitti does not go with --contributed"),
+        (["--mask", "some.png"], "--mask does not go with --contributed"),
+        ([], "nowhere: no such folder"),
+    ],
+)
+def test_flags_that_say_nothing_of_contributions_are_named(sparse_map, tmp_path, capsys, flags, says):
+    assert run_command(["update-map", str(sparse_map), "--contributed", str(tmp_path / "nowhere"), *flags]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_an_empty_folder_is_named(sparse_map, tmp_path):
+    with pytest.raises(SourceError, match="holds no contribution"):
+        add_contributions(sparse_map, tmp_path, quiet=True)
