@@ -83,7 +83,9 @@ def minimize_residuals(
     free: tuple[int, ...] = (),
     change: NDArray | None = None,
 ) -> tuple[pycolmap.Rigid3d, NDArray]:
-    """Step to the nearest minimum by Newton's method; return the pose and the (4,) change of the camera's intrinsics.
+    """Step to the nearest minimum; return the pose and the (4,) change of the camera's intrinsics.
+
+    By Newton's method for the pose, by Gauss-Newton's with intrinsics, which an image may hardly tell.
 
     A step that is not solvable ends it, and the gates judge the rest.
 
@@ -101,7 +103,7 @@ def minimize_residuals(
     for _ in range(MAX_REFINEMENTS):
         changed = camera.change_intrinsics(change) if free else camera
         equations = build_normal_equations(correspondences, changed, cam_from_world, config, widening, free=free)
-        information = equations.newton_information + np.diag(held)
+        information = equations.information + np.diag(held) if free else equations.newton_information
         if condition_number(information) > MAX_CONDITION:
             break
         gradient = equations.gradients.sum(0) + held * np.concatenate([np.zeros(6), change[columns]])
