@@ -105,6 +105,8 @@ def test_localize_estimates_the_focal_length_of_an_uncalibrated_camera(room_fold
         here["world_from_cam"]["translation_m"], room.query_poses[0].tgt_origin_in_src(), atol=0.1
     )
     assert here["focal_px"] == pytest.approx(262, rel=0.03)
+    assert status_of("localize", room_folder, query_files / "here.png", "--uncalibrated") == 0
+    assert f"; focal length {here['focal_px']:.0f} +- " in capsys.readouterr().out
     camera = ("--camera", "PINHOLE,320,240,384,384,159.5,119.5")  # as such a camera is guessed to be
     assert status_of("localize", room_folder, query_files / "here.png", *camera, "--json", "-") == 1
     assert json.loads(capsys.readouterr().out)["reason"] in ("miscalibrated", "unstable", "few_inliers")

@@ -88,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
         used, result = localize_picture(localizer, picture, camera, masks, guess=options.uncalibrated)
         record = {"image": picture.name, **result_to_dict(result, used)}
         records.append(record)
-        print(json.dumps(record) if options.json == STANDARD_OUTPUT else describe_record(record, result), flush=True)
+        line = describe_record(record, result, focal=options.uncalibrated)
+        print(json.dumps(record) if options.json == STANDARD_OUTPUT else line, flush=True)
         if album is not None and picture.gray is not None:
             album.add(picture.name, picture.gray, result)
     if album is not None:
@@ -171,8 +172,8 @@ def localize_picture(
     return camera, localizer.localize(picture.gray, camera, mask=mask)
 
 
-def describe_record(record: dict[str, Any], result: Result) -> str:
-    """Return a line for people."""
+def describe_record(record: dict[str, Any], result: Result, *, focal: bool = False) -> str:
+    """Return a line for people; focal: with the focal length that was found."""
     from deviloc_ros.tracking.fix import largest_stds
     from deviloc_ros.types import Localized
 
@@ -182,7 +183,10 @@ def describe_record(record: dict[str, Any], result: Result) -> str:
     std_m, std_deg = largest_stds(result.covariance)
     looks = ", ".join(f"{value:.2f}" for value in result.cam_from_world.inverse().rotation.matrix()[:, 2])
     where = f"at {x:.3f}, {y:.3f}, {z:.3f} m, looking along {looks}"
-    return f"{record['image']}: {where}; +- {100 * std_m:.1f} cm, {std_deg:.2f} deg; {record['inliers']} inliers"
+    line = f"{record['image']}: {where}; +- {100 * std_m:.1f} cm, {std_deg:.2f} deg; {record['inliers']} inliers"
+    if focal and "focal_px" in record:
+        line += f"; focal length {record['focal_px']:.0f} +- {record['focal_std_px']:.0f} px"
+    return line
 
 
 def result_to_dict(result: Result, camera: Camera) -> dict[str, object]:

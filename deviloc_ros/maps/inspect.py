@@ -29,7 +29,7 @@ def describe_map(reference_map: Map) -> Iterator[tuple[str, str]]:
     yield "lifting", f"{config.lift.method}, landmarks from {config.lift.landmark_source}"
     yield "size", f"{reference_map.size_bytes / 1e6:.1f} MB"
     for name, value in reference_map.manifest.provenance.to_dict().items():
-        yield name, str(value)
+        yield name.replace("_", " "), f"{value:.1f}" if isinstance(value, float) else str(value)
     yield "identity", reference_map.identity
 
 

@@ -72,6 +72,13 @@ def error_for_none_left(skipped: list[Skipped]) -> SourceError:
     return SourceError(f"no usable image is left of {len(skipped)}{listing}")
 
 
+def count_reasons(skipped: list[Skipped]) -> str:
+    """Return why images were left out, the commonest reason first, each with how many and the first of them."""
+    first = {image.why: image.name for image in reversed(skipped)}
+    counts = Counter(image.why for image in skipped)
+    return "; ".join(f"{why} ({count}: {first[why]}{' …' if count > 1 else ''})" for why, count in counts.most_common())
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Hold what a reader found: the usable images in a stable order, and those it had to leave out.
