@@ -44,10 +44,15 @@ def find_running_node(asker: Node, patience_s: float = PATIENCE_S) -> RunningNod
 
 
 def list_localizers(asker: Node) -> list[tuple[str, str]]:
-    """Return name and namespace of each node that has the service of a localizer."""
+    """Return name and namespace of each node that has the service of a localizer.
+
+    A node's services can be known before the node itself is.
+    """
+    known = set(asker.get_node_names_and_namespaces())
     suffix = f"/{TELLTALE}"
     services = [name.removesuffix(suffix) for name, _ in asker.get_service_names_and_types() if name.endswith(suffix)]
-    return [(name.rpartition("/")[2], name.rpartition("/")[0] or "/") for name in services]
+    nodes = [(name.rpartition("/")[2], name.rpartition("/")[0] or "/") for name in services]
+    return [node for node in nodes if node in known]
 
 
 def pair_subscriptions(heard: list[tuple[str, list[str]]]) -> tuple[tuple[str, str], ...]:

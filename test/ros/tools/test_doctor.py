@@ -25,7 +25,7 @@ from deviloc_ros.ros.tools.doctor import (
     examine_topic,
     examine_transforms,
 )
-from deviloc_ros.ros.tools.running_node import RunningNode, find_running_node, pair_subscriptions
+from deviloc_ros.ros.tools.running_node import RunningNode, find_running_node, list_localizers, pair_subscriptions
 
 ASKED = Questions()
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
@@ -124,6 +124,17 @@ def test_topics_and_frames_are_those_of_the_node_that_runs(ros):
     frames = {"map_frame": "floor", "odom_frame": "", "base_frame": "robot/base"}
     assert found == RunningNode("/robot/finder", (("/front/color", "/front/camera_info"),), frames)
     assert Questions(**found.describe()).odom_frame == ""
+
+
+def test_a_node_whose_services_are_known_before_it_is_does_not_count_yet():
+    services = [("/robot/finder/trigger_localization", ["std_srvs/srv/Trigger"]), ("/other", [])]
+    known = [("doctor", "/")]
+    asker = SimpleNamespace(
+        get_service_names_and_types=lambda: services, get_node_names_and_namespaces=lambda: iter(known)
+    )
+    assert list_localizers(asker) == []
+    known.append(("finder", "/robot"))
+    assert list_localizers(asker) == [("finder", "/robot")]
 
 
 @pytest.mark.parametrize(
