@@ -14,6 +14,7 @@ import rclpy
 import tf2_ros
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -23,7 +24,7 @@ from deviloc_ros.doctor.checks import Finding, make_failure, make_ok, make_warni
 from deviloc_ros.messages.cameras import camera_from_info
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.ros.conversions import stamp_ns
-from deviloc_ros.ros.tools.running_node import PATIENCE_S, RunningNode, find_running_node
+from deviloc_ros.ros.tools.running_node import PATIENCE_S, SIM_TIME, RunningNode, find_running_node
 from deviloc_ros.status import Status
 
 OLD_S, SLOW_HZ = 1.0, 1.0
@@ -62,6 +63,8 @@ class Listener(Node):
     def __init__(self, given: Mapping[str, Any]) -> None:
         super().__init__("deviloc_doctor")
         self.localizer = find_running_node(self, min(given.get("seconds", PATIENCE_S), PATIENCE_S))
+        if self.localizer is not None and self.localizer.sim_time:  # ages are then those by its clock
+            self.set_parameters([Parameter(SIM_TIME, value=True)])
         as_it_has = self.localizer.describe() if self.localizer else {}
         self.asked = asked = Questions(**{**as_it_has, **given})
         self.heard: dict[str, TopicTraffic] = {}

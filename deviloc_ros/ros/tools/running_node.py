@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import rclpy
+from rcl_interfaces.msg import ParameterValue
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 
 TELLTALE = "trigger_localization"  # a service that only a localizer has
 COMPRESSED = "/compressed"
+SIM_TIME = "use_sim_time"
 FRAMES = ("map_frame", "odom_frame", "base_frame")
 PATIENCE_S = 3.0  # discovery of a node that runs has been seen to take as long
 T = TypeVar("T")
@@ -21,11 +23,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RunningNode:
-    """Hold a localizer's name; cameras: topics of images and of calibrations of each; frames: by parameter."""
+    """Hold a localizer's name.
+
+    cameras: topics of images and of calibrations of each. frames: by parameter. sim_time: its clock is that of /clock.
+    """
 
     name: str
     cameras: tuple[tuple[str, str], ...]
     frames: dict[str, str] = field(default_factory=dict)
+    sim_time: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return cameras and frames by name, without what is not known."""
@@ -40,7 +46,10 @@ def find_running_node(asker: Node, patience_s: float = PATIENCE_S) -> RunningNod
     name, namespace = found[0]
     full_name = f"{namespace.rstrip('/')}/{name}"
     heard = asker.get_subscriber_names_and_types_by_node(name, namespace)
-    return RunningNode(full_name, pair_subscriptions(heard), ask_frames(asker, full_name, patience_s))
+    values = ask_parameters(asker, full_name, (*FRAMES, SIM_TIME), patience_s)
+    frames = {name: values[name].string_value for name in FRAMES if name in values}
+    sim_time = SIM_TIME in values and values[SIM_TIME].bool_value
+    return RunningNode(full_name, pair_subscriptions(heard), frames, sim_time)
 
 
 def list_localizers(asker: Node) -> list[tuple[str, str]]:
@@ -75,18 +84,17 @@ def pair_subscriptions(heard: list[tuple[str, list[str]]]) -> tuple[tuple[str, s
     )
 
 
-def ask_frames(asker: Node, full_name: str, patience_s: float) -> dict[str, str]:
-    """Return the node's names of frames; empty where it does not answer."""
+def ask_parameters(asker: Node, full_name: str, names: Sequence[str], patience_s: float) -> dict[str, ParameterValue]:
+    """Return the values of a node's parameters; empty where it does not answer, or does not know one of them."""
     client: Any = asker.create_client(GetParameters, f"{full_name}/get_parameters")
     try:
         if not spin_for(asker, client.service_is_ready, patience_s):
             return {}
-        future = client.call_async(GetParameters.Request(names=list(FRAMES)))
+        future = client.call_async(GetParameters.Request(names=list(names)))
         if not spin_for(asker, future.done, patience_s):
             return {}
         answer: Any = future.result()
-        values = [value.string_value for value in answer.values]
-        return dict(zip(FRAMES, values, strict=True)) if len(values) == len(FRAMES) else {}
+        return dict(zip(names, answer.values, strict=True)) if len(answer.values) == len(names) else {}
     finally:
         asker.destroy_client(client)
 

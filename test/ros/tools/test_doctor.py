@@ -104,7 +104,7 @@ def test_a_robot_is_examined_over_dds(ros_domain):
 def test_topics_and_frames_are_those_of_the_node_that_runs(ros):
     import rclpy
 
-    rules = ["--ros-args", "-r", "image:=/front/color", "-r", "__ns:=/robot"]
+    rules = ["--ros-args", "-r", "image:=/front/color", "-r", "__ns:=/robot", "-p", "use_sim_time:=true"]
     node = rclpy.create_node("finder", cli_args=rules)
     for name, value in {"map_frame": "floor", "odom_frame": "", "base_frame": "robot/base"}.items():
         node.declare_parameter(name, value)
@@ -122,7 +122,7 @@ def test_topics_and_frames_are_those_of_the_node_that_runs(ros):
     doctor.destroy_node()
     node.destroy_node()
     frames = {"map_frame": "floor", "odom_frame": "", "base_frame": "robot/base"}
-    assert found == RunningNode("/robot/finder", (("/front/color", "/front/camera_info"),), frames)
+    assert found == RunningNode("/robot/finder", (("/front/color", "/front/camera_info"),), frames, sim_time=True)
     assert Questions(**found.describe()).odom_frame == ""
 
 
