@@ -21,6 +21,7 @@ import safetensors
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, change_config, from_dict, to_dict
 from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.io.suggestions import suggest
 from deviloc_ros.maps.checks import MAX_LENGTH_M
 from deviloc_ros.maps.provenance import Provenance
 
@@ -105,6 +106,21 @@ def name_in_errors(path: Path) -> Iterator[None]:
         raise MapError(f"{path}: {error}") from error
 
 
+def describe_no_map(folder: Path) -> str:
+    """Return that a path leads to no map, and which one may have been meant."""
+
+    def list_maps(above: Path) -> list[str]:
+        return sorted(path.parent.name for path in above.glob(f"*/{MANIFEST}"))
+
+    if folder.is_file():
+        return f"{folder}: a file; a map is a folder"
+    if folder.is_dir():
+        inside = list_maps(folder)
+        meant = f"; did you mean {folder / inside[0]}?" if inside else ""
+        return f"{folder}: not a map, {MANIFEST} not found{meant}"
+    return f"{folder}: no such map{suggest(folder.name, list_maps(folder.parent))}"
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a map of any format version this program knows.
 
@@ -113,7 +129,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise MapError(f"{folder}: not a map, {MANIFEST} not found")
+        raise MapError(describe_no_map(folder))
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise MapError(f"{path}: damaged: {path.stat().st_size} bytes, a manifest has at most {MAX_MANIFEST_BYTES}")
     try:

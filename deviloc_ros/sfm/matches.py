@@ -255,9 +255,9 @@ def match_mutually_with_ratio(a: torch.Tensor, b: torch.Tensor, ratio: float) ->
 
 @contextmanager
 def silence_colmap() -> Iterator[None]:
-    """Silence COLMAP's line about each image and its warning that it finds none to read colours from; errors stay."""
+    """Silence COLMAP's log lines, one about each image; what fails is said by whoever called it."""
     level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
+    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.FATAL)
     try:
         yield
     finally:

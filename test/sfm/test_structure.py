@@ -274,6 +274,12 @@ def test_many_estimated_cameras_are_said_in_one_line(room, count, said):
     assert re.search(said, describe_cameras(cameras))
 
 
+def test_a_map_of_arbitrary_unit_gives_no_metres(unscaled, folder, room, capsys):
+    run("localize", unscaled, folder / room.images[0].name)
+    line = capsys.readouterr().out
+    assert "arbitrary unit" in line and " m," not in line and " cm" not in line
+
+
 def test_flags_that_do_not_fit_are_named(unscaled, folder, tmp_path, capsys):
     for arguments, word in (
         (("build-map", "--output", tmp_path / "a.map"), "give one of --colmap"),

@@ -228,3 +228,9 @@ def test_why_images_were_left_out_is_said_once_a_reason():
     skipped = [Skipped(f"{number}.png", "no pose" if number % 3 else "empty file") for number in range(7)]
     assert count_reasons(skipped) == "no pose (4: 1.png …); empty file (3: 0.png …)"
     assert count_reasons(skipped[:1]) == "empty file (1: 0.png)"
+
+
+def test_reasons_that_name_their_image_are_one_reason_and_many_are_cut():
+    unreadable = [Skipped(f"{number}.png", f"/photos/{number}.png: not an image") for number in range(5)]
+    assert count_reasons(unreadable) == "not an image (5: 0.png …)"
+    assert count_reasons([Skipped("a", f"reason {number}") for number in range(9)]).endswith("; and 6 more reasons")
