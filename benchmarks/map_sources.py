@@ -91,8 +91,8 @@ def measure_recipes(data: Path, every: int, recipes: tuple[Recipe, ...] = RECIPE
                 if words[0] == "build-map":
                     spent = {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_gb": usage.ru_maxrss / 1e6}
             written = folder / "summary.json"
-            query = ["evaluate", PROTOCOL, "--map", recipe.map, "--data", str(data), "--json", written.name]
-            run_command([*query, "--every", str(every)], folder)
+            query = ["evaluate", PROTOCOL, "--map", recipe.map, "--data", str(data), "--every", str(every)]
+            run_command([*query, "--json", written.name, "--overwrite"], folder)
             summaries.append({"source": recipe.name, **spent, **json.loads(written.read_text())})
     return summaries
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import logging
 import os
@@ -12,9 +11,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import NamedTuple, TextIO, cast
+from typing import NamedTuple, NoReturn, TextIO, cast
 
 from deviloc_ros import __version__
+from deviloc_ros.io.suggestions import suggest
 from deviloc_ros.io.terminal import PrintableFormatter, PrintableStream, make_printable
 
 PROGRAM = "deviloc"
@@ -77,6 +77,24 @@ RESEARCH = {
         "import_descriptor", "make a global descriptor's file from a torch-hub folder, whose code it runs"
     ),
 }
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Say what is wrong with a command line in one line, and which flag may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and exit with status 2."""
+        words = message.partition("unrecognized arguments: ")[2]
+        if words:
+            flag = words.split()[0].partition("=")[0]
+            message += suggest(flag, self.list_flags()) if flag.startswith("-") else ""
+        self.exit(2, f"{self.prog}: error: {message}\n`{self.prog} --help` lists what it takes\n")
+
+    def list_flags(self) -> list[str]:
+        """Return its flags, and those of its actions."""
+        inner = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        below = [flag for parsers in inner for parser in parsers.values() for flag in parser.list_flags()]
+        return [*self._option_string_actions, *below]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -160,11 +178,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         root.print_help(sys.stderr)
         sys.exit(2)
     if given.command not in known:
-        root.error(f"there is no command {given.command!r}{suggest(given.command, known)}")
+        root.error(f"there is no command {given.command!r}{suggest_command(given.command, known)}")
     command = known[given.command]
-    parser = argparse.ArgumentParser(
-        prog=f"{root.prog} {given.command}", description=command.description or command.about
-    )
+    parser = CommandParser(prog=f"{root.prog} {given.command}", description=command.description or command.about)
     add_flags(parser, command)
     return parser.parse_args(given.words, argparse.Namespace(verbose=verbose))
 
@@ -208,10 +224,9 @@ def all_commands() -> dict[str, Command]:
     return {**RESEARCH, **{name: command for group in GROUPS.values() for name, command in group.items()}}
 
 
-def suggest(name: str, commands: dict[str, Command]) -> str:
-    """Return "; did you mean ...?" where a command has a similar name."""
-    similar = difflib.get_close_matches(name, commands, 1)
-    return f"; did you mean {similar[0]!r}?" if similar else f"; see {PROGRAM} --help"
+def suggest_command(name: str, commands: dict[str, Command]) -> str:
+    """Return which command of a similar name there is, or where they are listed."""
+    return suggest(name, commands) or f"; see {PROGRAM} --help"
 
 
 def root_parser() -> argparse.ArgumentParser:

@@ -363,6 +363,10 @@ class Localized:
     covariance: NDArray
     evidence: Evidence
 
+    def __str__(self) -> str:
+        x, y, z = self.cam_from_world.tgt_origin_in_src()
+        return f"at {x:.3f}, {y:.3f}, {z:.3f}; {self.evidence.inliers} inliers"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lost:

@@ -112,6 +112,8 @@ def test_localize_estimates_the_focal_length_of_an_uncalibrated_camera(room_fold
         here["world_from_cam"]["translation_m"], room.query_poses[0].tgt_origin_in_src(), atol=0.1
     )
     assert here["focal_px"] == pytest.approx(262, rel=0.03)
+    assert status_of("localize", room_folder, query_files / "here.png", "--uncalibrated") == 0
+    assert f"; focal length {here['focal_px']:.0f} +- " in capsys.readouterr().out
     camera = ("--camera", "PINHOLE,320,240,384,384,159.5,119.5")  # as such a camera is guessed to be
     assert status_of("localize", room_folder, query_files / "here.png", *camera, "--json", "-") == 1
     assert json.loads(capsys.readouterr().out)["reason"] in ("miscalibrated", "unstable", "few_inliers")
@@ -242,7 +244,7 @@ def test_a_flag_that_makes_no_sense_is_one_line(room_folder, query_files, capsys
             ("--time-offset goes with --bag",),
         ),
         (("build-map", "--kitti", "nowhere", "--output", __file__ + "/x.map"), ("test_cli.py/x.map: cannot be made",)),
-        (("localize", "nowhere.map", "a.png"), ("nowhere.map", "manifest.json")),
+        (("localize", "nowhere.map", "a.png"), ("nowhere.map", "no such map")),
         (("evaluate", "kitchen-99"), ("kitchen-99",)),
         (("evaluate", "kitchen-12", "--every", "0"), ("--every 0",)),
         (("ablate", "kitchen-12", "--every", "-1"), ("--every -1",)),
@@ -317,3 +319,52 @@ def test_a_bench_of_the_repository_is_missed_with_a_word(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "benchmarks", None)
     assert status_of("lab", "bench", "map-sources") == 2
     assert_one_line(capsys, "benchmarks/", "repository")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("localize", "a.map", "b.png", "--camra", "X"), "unrecognized arguments: --camra X; did you mean '--camera'?"),
+        (("localize", "a.map", "b.png", "--evry=3"), "did you mean '--every'?"),
+        (("map", "report", "a.map", "--output", "b", "--within-metres", "1"), "did you mean '--within-m'?"),
+        (("localize", "a.map", "b.png", "--zzz"), "unrecognized arguments: --zzz"),
+        (("map", "inf", "a.map"), "invalid choice: 'inf'"),
+    ],
+)
+def test_a_misspelt_flag_is_one_sentence_with_the_nearest(words, says, capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        main(list(words))
+    error = capsys.readouterr().err
+    assert exit_status.value.code == 2 and says in error and "usage:" not in error and len(error.splitlines()) == 2
+
+
+def test_map_alone_lists_what_there_is(capsys):
+    assert status_of("map") == 2
+    assert "how good a map is" in capsys.readouterr().out
+
+
+def test_a_map_that_is_not_there_is_told_from_what_is_none(room_folder, tmp_path, capsys):
+    (tmp_path / "above").mkdir()
+    (tmp_path / "above" / "kitchen.map").symlink_to(room_folder)
+    (tmp_path / "file").touch()
+    for path, says in (
+        ("above/kichen.map", "above/kichen.map: no such map; did you mean 'kitchen.map'?"),
+        ("above", f"above: not a map, manifest.json not found; did you mean {tmp_path / 'above' / 'kitchen.map'}?"),
+        ("file", "file: a file; a map is a folder"),
+        ("nowhere/at/all.map", "all.map: no such map"),
+    ):
+        assert status_of("map", "info", tmp_path / path) == 2
+        assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("metadata.yaml", "evaluate-bag localizes its images"), ("walk.MP4", "ffmpeg -i ")]
+)
+def test_what_is_no_folder_of_photographs_is_told_with_what_to_do(room_folder, tmp_path, capsys, name, says):
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive" / name).touch()
+    assert status_of("localize", room_folder, tmp_path / "drive") == 1
+    assert says in capsys.readouterr().out
+    for images in (tmp_path / "drive", tmp_path / "drive" / name):
+        assert status_of("build-map", "--images", images, "--output", tmp_path / "a.map") == 2
+        assert says in capsys.readouterr().err

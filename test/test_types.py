@@ -1,13 +1,14 @@
 """Cameras refuse nonsense by name; pixels and rays are inverse to each other."""
 
 import numpy as np
+import pycolmap
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from worlds import PINHOLE
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.types import Correspondences, Evidence
+from deviloc_ros.types import Correspondences, Evidence, Localized
 
 CAMERAS = [
     PINHOLE,
@@ -103,3 +104,9 @@ def test_an_image_reaches_to_the_borders_of_its_outer_pixels():
     outside = [[-0.6, 10], [319.5, 10], [10, -0.6], [10, 239.5], [np.nan, np.nan]]
     assert camera.is_in_image(np.array(inside + outside)).tolist() == [True] * 3 + [False] * 5
     assert camera.is_in_image(np.zeros((0, 2))).tolist() == []
+
+
+def test_a_result_prints_as_one_line():
+    off = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-1.0, -2.0, -3.0]))
+    found = Localized(off, np.eye(6), Evidence(inlier_mask=np.ones(40, bool)))
+    assert str(found) == "at 1.000, 2.000, 3.000; 40 inliers"

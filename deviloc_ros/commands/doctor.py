@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from deviloc_ros.commands.flags.common import parse_above_zero
 
@@ -13,18 +14,22 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--map", type=Path, metavar="MAP", help="folder of the map")
     parser.add_argument(
-        "--image-topic", action="append", default=[], metavar="TOPIC", help="default: image; several: those of a rig"
+        "--image-topic",
+        action="append",
+        default=[],
+        metavar="TOPIC",
+        help="default: those of the node that runs, else image; several: those of a rig",
     )
     parser.add_argument(
         "--camera-info-topic",
         action="append",
         default=[],
         metavar="TOPIC",
-        help="default: camera_info; of a rig one for each --image-topic, or those beside them",
+        help="of each --image-topic; default: camera_info, of a rig those beside the images",
     )
-    parser.add_argument("--map-frame", default="map", metavar="FRAME")
-    parser.add_argument("--odom-frame", default="odom", metavar="FRAME", help="empty: there is no odometry")
-    parser.add_argument("--base-frame", default="base_link", metavar="FRAME")
+    parser.add_argument("--map-frame", metavar="FRAME", help="frames: default: those of the node that runs")
+    parser.add_argument("--odom-frame", metavar="FRAME", help="empty: there is no odometry")
+    parser.add_argument("--base-frame", metavar="FRAME")
     parser.add_argument(
         "--seconds", type=parse_above_zero, default=5.0, metavar="S", help="how long topics are listened to"
     )
@@ -43,13 +48,26 @@ def run(options: argparse.Namespace) -> int:
 
 
 def pair_topics(images: list[str], infos: list[str]) -> tuple[tuple[str, str], ...]:
-    """Return the topics of images and calibrations of each camera. Raises ValueError: too few or too many of them."""
+    """Return the topics of images and calibrations of each camera; nothing where none is given.
+
+    Raises ValueError: too few or too many of them.
+    """
+    if not images and not infos:
+        return ()
+    images = images or ["image"]
     if len(images) > 1:
         infos = infos or [f"{image.rpartition('/')[0]}/camera_info" for image in images]
     infos = infos or ["camera_info"]
     if len(infos) != len(images):
         raise ValueError(f"--camera-info-topic is given {len(infos)} times for {len(images)} of --image-topic")
     return tuple(zip(images, infos, strict=True))
+
+
+def list_given(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the flags say of the robot, by the names of `Questions`. Raises ValueError."""
+    given = {name: getattr(options, name) for name in ("map_frame", "odom_frame", "base_frame", "seconds")}
+    given["cameras"] = pair_topics(options.image_topic, options.camera_info_topic) or None
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def find_all(options: argparse.Namespace) -> Iterator:
@@ -59,17 +77,10 @@ def find_all(options: argparse.Namespace) -> Iterator:
     yield from examine_machine()
     cameras: tuple = ()
     try:
-        from deviloc_ros.ros.tools.doctor import Questions, examine_robot
+        from deviloc_ros.ros.tools.doctor import examine_robot
     except ImportError as error:
         yield make_failure(f"ROS cannot be imported: {error}", "source the setup file of ROS 2, or run `make setup`")
     else:
-        asked = Questions(
-            pair_topics(options.image_topic or ["image"], options.camera_info_topic),
-            options.map_frame,
-            options.odom_frame,
-            options.base_frame,
-            options.seconds,
-        )
-        of_robot, cameras = examine_robot(asked)
+        of_robot, cameras = examine_robot(list_given(options))
         yield from of_robot
     yield from examine_map(options.map, cameras)

@@ -86,12 +86,13 @@ def run(options: argparse.Namespace) -> int:
     print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
     album = create_album(options.pictures, localizers)
     masks = find_masks(options)
-    records = []
+    records, metric = [], all(one.manifest.provenance.is_metric for one in maps)
     for picture in read_pictures(options.images, step_of(options)):
         used, name, result = localize_picture(localizers, picture, camera, masks, guess=options.uncalibrated)
         record = {"image": picture.name, **({"map": name} if name else {}), **result_to_dict(result, used)}
         records.append(record)
-        print(json.dumps(record) if options.json == STANDARD_OUTPUT else describe_record(record, result), flush=True)
+        line = describe_record(record, result, metric=metric, focal=options.uncalibrated)
+        print(json.dumps(record) if options.json == STANDARD_OUTPUT else line, flush=True)
         if album is not None and picture.gray is not None:
             album.add(picture.name, picture.gray, result)
     if album is not None:
@@ -113,7 +114,7 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
         raise ValueError("--rig takes no --pictures, --every or --mask: a rig's file names a mask for each camera")
     if len(options.images) % len(cameras):
         raise ValueError(f"--rig {options.rig}: {len(options.images)} images are not of {len(cameras)} cameras each")
-    records = []
+    records, metric = [], localizer.map.manifest.provenance.is_metric
     for first in range(0, len(options.images), len(cameras)):
         paths = options.images[first : first + len(cameras)]
         images = [
@@ -133,7 +134,7 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
         if options.json == STANDARD_OUTPUT:
             print(json.dumps(record), flush=True)
             continue
-        print(describe_record(record, result), flush=True)
+        print(describe_record(record, result, metric=metric), flush=True)
         for c in result.evidence.cameras:
             print(f"  {c.name}: {c.inliers} inliers{'' if c.used else ', not used'}; {c.detail}")
     if options.json and options.json != STANDARD_OUTPUT:
@@ -190,8 +191,8 @@ def localize_picture(
     return camera, *ask_maps(localizers, lambda localizer: localizer.localize(gray, camera, mask=mask))
 
 
-def describe_record(record: dict[str, Any], result: Result) -> str:
-    """Return a line for people."""
+def describe_record(record: dict[str, Any], result: Result, *, metric: bool, focal: bool = False) -> str:
+    """Return a line for people; metric: the map's unit is a metre; focal: with the focal length that was found."""
     from deviloc_ros.tracking.fix import largest_stds
     from deviloc_ros.types import Localized
 
@@ -201,8 +202,12 @@ def describe_record(record: dict[str, Any], result: Result) -> str:
     std_m, std_deg = largest_stds(result.covariance)
     looks = ", ".join(f"{value:.2f}" for value in result.cam_from_world.inverse().rotation.matrix()[:, 2])
     inside = f"in {record['map']} " if "map" in record else ""
-    where = f"{inside}at {x:.3f}, {y:.3f}, {z:.3f} m, looking along {looks}"
-    return f"{record['image']}: {where}; +- {100 * std_m:.1f} cm, {std_deg:.2f} deg; {record['inliers']} inliers"
+    where = f"{inside}at {x:.3f}, {y:.3f}, {z:.3f}{' m' if metric else ''}, looking along {looks}"
+    std = f"{100 * std_m:.1f} cm" if metric else f"{std_m:.4f} of the map's arbitrary unit"
+    line = f"{record['image']}: {where}; +- {std}, {std_deg:.2f} deg; {record['inliers']} inliers"
+    if focal and "focal_px" in record:
+        line += f"; focal length {record['focal_px']:.0f} +- {record['focal_std_px']:.0f} px"
+    return line
 
 
 def result_to_dict(result: Result, camera: Camera) -> dict[str, object]:

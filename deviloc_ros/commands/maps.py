@@ -17,7 +17,8 @@ MOST_PRINTED = 5  # pairs of places that look alike
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions = parser.add_subparsers(metavar="ACTION")
+    parser.set_defaults(run=lambda _: show_help(parser))
     info = actions.add_parser("info", help="what is in a map")
     check = actions.add_parser("check", help="read all of a map and say what is wrong; exit status 1 if something is")
     report = actions.add_parser("report", help="how good a map is, as a page: where it covers, where it will be hard")
@@ -53,6 +54,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_overwrite(merge, folders=["output"])
     merge.add_argument("--prefix", action="store_true", help="put each map's name in front of its views' names")
     merge.set_defaults(run=run_merge)
+
+
+def show_help(parser: argparse.ArgumentParser) -> int:
+    """Print what there is to choose from; return the status of a line that chose nothing."""
+    parser.print_help()
+    return 2
 
 
 def add_align(actions: argparse._SubParsersAction) -> None:

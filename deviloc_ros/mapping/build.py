@@ -24,7 +24,15 @@ from deviloc_ros.sfm.matches import Keypoints, MatchGraph, extract_sift_keypoint
 from deviloc_ros.sfm.pose_fit import measure_pose_fit
 from deviloc_ros.sfm.refine import RefinementError, refine_poses
 from deviloc_ros.sfm.uncertainty import add_depth_stds
-from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, check_names, error_for_none_left
+from deviloc_ros.sources.base import (
+    PosedImage,
+    Skipped,
+    Source,
+    SourceError,
+    check_names,
+    count_reasons,
+    error_for_none_left,
+)
 from deviloc_ros.types import Landmarks
 from deviloc_ros.workers.base import Serial, Workers
 
@@ -95,14 +103,14 @@ class MapBuilder:
         return replace(views.to_report(skipped, notes), body=body)
 
     def _select_images(self, source: Source) -> tuple[list[PosedImage], list[Skipped]]:
-        """Return the usable images and those left out, with a warning for each; raise SourceError if none is left."""
+        """Return the usable images and those left out, with a warning; raise SourceError if none is left."""
         check_names(image.name for image in source.images)
         images, unreadable = split_readable(source.images, self.workers)
         skipped = [*source.skipped, *unreadable]
-        for image in skipped:
-            log.warning("skipped %s: %s", image.name, image.why)
         if not images:
             raise error_for_none_left(skipped)
+        if skipped:
+            log.warning("%d images skipped: %s", len(skipped), count_reasons(skipped))
         warn_if_far(images)
         return images, skipped
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,19 @@ def describe_map(reference_map: Map) -> Iterator[tuple[str, str]]:
     yield "lifting", f"{config.lift.method}, landmarks from {config.lift.landmark_source}"
     yield "size", f"{reference_map.size_bytes / 1e6:.1f} MB"
     for name, value in reference_map.manifest.provenance.to_dict().items():
-        yield name, str(value)
+        yield name.replace("_", " "), describe_value(value)
     yield "identity", reference_map.identity
+
+
+def describe_value(value: Any) -> str:
+    """Return a note of a map's provenance as one reads it."""
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {describe_value(of_it)}" for name, of_it in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(map(describe_value, value))
+    return str(value)
 
 
 def find_problems(folder: Path) -> Iterator[str]:

@@ -21,6 +21,7 @@ import safetensors
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, change_config, from_dict, to_dict
 from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.io.suggestions import suggest
 from deviloc_ros.maps.checks import MAX_LENGTH_M
 from deviloc_ros.maps.provenance import Provenance
 
@@ -123,6 +124,17 @@ def list_maps_below(folder: Path) -> Iterator[Path]:
                 yield below
 
 
+def describe_no_map(folder: Path) -> str:
+    """Return that a path leads to no map, and which one may have been meant."""
+    if folder.is_file():
+        return f"{folder}: a file; a map is a folder"
+    if folder.is_dir():
+        several = ", ".join(below.name for below in list_maps_below(folder))
+        hint = f", but a folder of maps; give one of them: {several}" if several else f", {MANIFEST} not found"
+        return f"{folder}: not a map{hint}"
+    return f"{folder}: no such map{suggest(folder.name, [other.name for other in list_maps_below(folder.parent)])}"
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a map of any format version this program knows.
 
@@ -131,9 +143,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        several = ", ".join(below.name for below in list_maps_below(folder))
-        hint = f", but a folder of maps; give one of them: {several}" if several else f", {MANIFEST} not found"
-        raise MapError(f"{folder}: not a map{hint}")
+        raise MapError(describe_no_map(folder))
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise MapError(f"{path}: damaged: {path.stat().st_size} bytes, a manifest has at most {MAX_MANIFEST_BYTES}")
     try:

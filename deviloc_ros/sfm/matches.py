@@ -250,9 +250,9 @@ def nearest_rows(keypoints: NDArray, moved: NDArray) -> NDArray:
 
 @contextmanager
 def silence_colmap() -> Iterator[None]:
-    """Silence COLMAP's line about each image and its warning that it finds none to read colours from; errors stay."""
+    """Silence COLMAP's log lines, one about each image; what fails is said by whoever called it."""
     level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
+    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.FATAL)
     try:
         yield
     finally:

@@ -31,7 +31,7 @@ from deviloc_ros.sfm.matches import (
 )
 from deviloc_ros.sources.base import ImageFile, PosedImage, Skipped, SourceError, read_image_size
 from deviloc_ros.sources.colmap import build_reconstruction, camera_from_colmap
-from deviloc_ros.sources.photographs import SUFFIXES, camera_group, find_photographs
+from deviloc_ros.sources.photographs import SUFFIXES, camera_group, explain_no_photographs, find_photographs
 from deviloc_ros.workers.base import Workers
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,8 @@ def find_images(
         SourceError: no such folder, or no usable image in it.
     """
     if not folder.is_dir():
-        raise SourceError(f"{folder}: {'a file, not a folder' if folder.exists() else 'no such folder'}")
+        what = f"a file, not a folder{explain_no_photographs(folder)}" if folder.exists() else "no such folder"
+        raise SourceError(f"{folder}: {what}")
     paths, unread = find_photographs(folder)
     paths = [path for path in paths if fnmatch(path.relative_to(folder).as_posix(), pattern)][::step]
     skipped = [Skipped(path.relative_to(folder).as_posix(), why) for path, why in unread.items()]
@@ -77,6 +78,7 @@ def find_images(
         others = (
             f"; {len(skipped)} photographs are of other kinds: {skipped[0].name}: {skipped[0].why}" if skipped else ""
         )
+        others += explain_no_photographs(folder)
         raise SourceError(f"{folder}: no images ({', '.join(SUFFIXES)}) {where}{others}")
     images = []
     guessed: dict[tuple[tuple[int, int], str], Camera] = {}

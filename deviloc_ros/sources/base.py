@@ -19,6 +19,8 @@ from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.sources.depth_images import DepthImage
 from deviloc_ros.types import Landmarks
 
+MOST_REASONS = 3  # that are said in one line
+
 
 class SourceError(ValueError):
     """Raise when posed images cannot be read; the message names file and field."""
@@ -70,6 +72,15 @@ def error_for_none_left(skipped: list[Skipped]) -> SourceError:
         return SourceError(f"no usable image is left of {len(skipped)}, all of one reason: {whys.pop()}")
     listing = "".join(f"\n  {image.name}: {image.why}" for image in skipped)
     return SourceError(f"no usable image is left of {len(skipped)}{listing}")
+
+
+def count_reasons(skipped: list[Skipped]) -> str:
+    """Return why images were left out, the commonest reason first, each with how many and the first of them."""
+    whys = [image.why.rpartition(f"{image.name}: ")[2] for image in skipped]
+    first = {why: image.name for why, image in reversed(list(zip(whys, skipped, strict=True)))}
+    counts = Counter(whys).most_common()
+    said = [f"{why} ({count}: {first[why]}{' …' if count > 1 else ''})" for why, count in counts[:MOST_REASONS]]
+    return "; ".join(said) + (f"; and {len(counts) - MOST_REASONS} more reasons" if len(counts) > MOST_REASONS else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.suggestions import suggest
 from deviloc_ros.sources.base import PosedImage, SourceError, read_image_size
 from deviloc_ros.sources.photographs import SUFFIXES
 
@@ -56,8 +56,7 @@ def suggest_nearest(path: Path) -> str:
     """Return "; did you mean ...?" where the folder has a file of a similar name, or that there is no such folder."""
     if not path.parent.is_dir():
         return f", nor a folder {path.parent}"
-    similar = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], 1)
-    return f"; did you mean {similar[0]!r}?" if similar else ""
+    return suggest(path.name, [other.name for other in path.parent.iterdir()])
 
 
 def fit_to_scaled_file(camera: Camera, path: Path) -> Camera:

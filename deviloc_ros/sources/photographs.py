@@ -8,6 +8,8 @@ from PIL import Image, UnidentifiedImageError
 
 from deviloc_ros.io.encoded_images import AVIF_SUFFIXES, HEIC_SUFFIXES, can_decode
 
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+RECORDINGS = (".mcap", ".db3", ".bag")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 TO_INSTALL = {  # photographs that are read where a library is installed
     **dict.fromkeys(HEIC_SUFFIXES, "install pillow-heif, or convert it to JPEG"),
@@ -36,6 +38,16 @@ def find_photographs(folder: Path) -> tuple[list[Path], dict[Path, str]]:
     unread = {path: why for path in files if (why := explain_unread(path))}
     known = (*SUFFIXES, *TO_INSTALL)
     return [path for path in files if path.suffix.lower() in known and path not in unread], unread
+
+
+def explain_no_photographs(path: Path) -> str:
+    """Return what a file or folder is that holds no photographs, and what to do with it; empty if nobody knows."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    if any(file.name == "metadata.yaml" or file.suffix in RECORDINGS for file in files):
+        return "; it is a recording: build-map --bag maps it, evaluate-bag localizes its images"
+    if videos := [file for file in files if file.suffix.lower() in VIDEOS]:
+        return f"; take frames out of the video: ffmpeg -i {videos[0]} -vf fps=2 FOLDER/%06d.jpg"
+    return ""
 
 
 def explain_unread(path: Path) -> str:

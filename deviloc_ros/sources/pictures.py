@@ -10,9 +10,7 @@ import cv2
 from numpy.typing import NDArray
 
 from deviloc_ros.imaging import ImageError, read_gray
-from deviloc_ros.sources.photographs import explain_unread, find_photographs
-
-VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+from deviloc_ros.sources.photographs import VIDEOS, explain_no_photographs, explain_unread, find_photographs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +49,8 @@ def read_folder(folder: Path, step: int) -> Iterator[QueryPicture]:
     for path, why in unread.items():
         yield QueryPicture(str(path), path, None, why)
     if not photographs and not unread:
-        yield QueryPicture(str(folder), folder, None, "there are no images in this folder")
+        why = f"there are no images in this folder{explain_no_photographs(folder)}"
+        yield QueryPicture(str(folder), folder, None, why)
 
 
 def read_picture(path: Path) -> QueryPicture:

@@ -13,6 +13,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.imaging import Mask
 from deviloc_ros.sources.base import SourceError
+from deviloc_ros.sources.image_files import suggest_nearest
 
 FIELDS = {"name", "camera", "rig_from_cam", "mask"}
 
@@ -33,6 +34,8 @@ def read_rig(path: Path) -> list[RigCamera]:
     Raises:
         SourceError: the message names file, camera and field.
     """
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file{suggest_nearest(path)}")
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:

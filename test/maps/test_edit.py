@@ -95,7 +95,7 @@ def test_an_update_without_a_new_image_changes_nothing(room, copy):
     with pytest.raises(SourceError, match="left of 7, all of one reason: the map has a view of this name"):
         update_map(Source(room.images, []), copy, quiet=True)
     assert use_everything(copy).identity == identity
-    with pytest.raises(MapError, match="not a map"):
+    with pytest.raises(MapError, match="no such map"):
         update_map(Source(room.images, []), copy / "nowhere", quiet=True)
     with pytest.raises(SourceError, match=r"image name 'view-0\.png' occurs more than once"):
         update_map(Source(room.images[:1] * 2, []), copy, quiet=True)

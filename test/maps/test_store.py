@@ -132,9 +132,9 @@ def test_a_manifest_without_a_field_names_it(copy, key):
         use_everything(copy)
 
 
-@pytest.mark.parametrize("name", ["nowhere", "."])
-def test_what_is_no_map_is_an_error_by_name(tmp_path, name):
-    with pytest.raises(MapError, match=r"not a map, manifest\.json not found"):
+@pytest.mark.parametrize(("name", "says"), [("nowhere", "no such map"), (".", r"not a map, manifest\.json not found")])
+def test_what_is_no_map_is_an_error_by_name(tmp_path, name, says):
+    with pytest.raises(MapError, match=says):
         Map.open(tmp_path / name)
 
 

@@ -16,7 +16,7 @@ from worlds import PINHOLE, SMALL, rigid_of
 from deviloc_ros.camera import Camera
 from deviloc_ros.cli import main
 from deviloc_ros.commands.flags.common import parse_camera
-from deviloc_ros.commands.flags.images_alone import KnownDistance, find_metric_scale, format_camera
+from deviloc_ros.commands.flags.images_alone import KnownDistance, describe_cameras, find_metric_scale, format_camera
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.maps.alignment import align_poses
 from deviloc_ros.maps.store import Map
@@ -263,6 +263,21 @@ def test_cameras_at_one_place_give_no_scale():
 def test_an_estimated_camera_is_said_as_the_flag_takes_it(room, capsys):
     text = format_camera(room.camera)
     assert text == CAMERA and parse_camera(text) == room.camera
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, f"^{CAMERA}$"), (3, " and .* and "), (9, "^9 cameras, focal lengths from .* to .* px; the first is ")],
+)
+def test_many_estimated_cameras_are_said_in_one_line(room, count, said):
+    cameras = [room.camera.scale_focal(1 + number / 100) for number in range(count)]
+    assert re.search(said, describe_cameras(cameras))
+
+
+def test_a_map_of_arbitrary_unit_gives_no_metres(unscaled, folder, room, capsys):
+    run("localize", unscaled, folder / room.images[0].name)
+    line = capsys.readouterr().out
+    assert "arbitrary unit" in line and " m," not in line and " cm" not in line
 
 
 def test_flags_that_do_not_fit_are_named(unscaled, folder, tmp_path, capsys):

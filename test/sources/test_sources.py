@@ -13,7 +13,7 @@ from worlds import random_rigid
 from deviloc_ros.bags.truth import read_truth_file
 from deviloc_ros.camera import Camera
 from deviloc_ros.cli import main
-from deviloc_ros.sources.base import SourceError, read_numbers
+from deviloc_ros.sources.base import Skipped, SourceError, count_reasons, read_numbers
 from deviloc_ros.sources.kitti import read_kitti
 from deviloc_ros.sources.sevenscenes import read_seven_scenes
 
@@ -222,3 +222,15 @@ def test_a_file_of_poses_without_poses_is_named(tmp_path, make, says):
     make(tmp_path / "poses.tum")
     with pytest.raises(ValueError, match=rf"poses\.tum: {says}"):
         read_truth_file(tmp_path / "poses.tum")
+
+
+def test_why_images_were_left_out_is_said_once_a_reason():
+    skipped = [Skipped(f"{number}.png", "no pose" if number % 3 else "empty file") for number in range(7)]
+    assert count_reasons(skipped) == "no pose (4: 1.png …); empty file (3: 0.png …)"
+    assert count_reasons(skipped[:1]) == "empty file (1: 0.png)"
+
+
+def test_reasons_that_name_their_image_are_one_reason_and_many_are_cut():
+    unreadable = [Skipped(f"{number}.png", f"/photos/{number}.png: not an image") for number in range(5)]
+    assert count_reasons(unreadable) == "not an image (5: 0.png …)"
+    assert count_reasons([Skipped("a", f"reason {number}") for number in range(9)]).endswith("; and 6 more reasons")

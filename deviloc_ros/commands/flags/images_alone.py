@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 LEAST_BASELINE = 1e-3  # of the median depth: cameras that are nearer to each other give no scale
+MOST_PRINTED = 3  # cameras
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,17 @@ def pose_images_alone(options: argparse.Namespace, config: Config, workers: Work
     notes = {"poses": f"structure from motion, {len(posed)} of {len(images)} images", "scale": scale}
     if camera is None:
         estimated = {image.camera: None for image in posed}
-        notes["camera"] = "estimated: " + " and ".join(format_camera(camera) for camera in estimated)
+        notes["camera"] = f"estimated: {describe_cameras(list(estimated))}"
     return Source(move_images(posed, metric_from_model), unreadable + skipped, notes)
+
+
+def describe_cameras(cameras: list[Camera]) -> str:
+    """Return cameras as the flag takes them; of many the first, and in which range the focal lengths are."""
+    if len(cameras) <= MOST_PRINTED:
+        return " and ".join(format_camera(camera) for camera in cameras)
+    focals_px = [camera.focal_px for camera in cameras]
+    between = f"focal lengths from {min(focals_px):.1f} to {max(focals_px):.1f} px"
+    return f"{len(cameras)} cameras, {between}; the first is {format_camera(cameras[0])}"
 
 
 def find_metric_scale(

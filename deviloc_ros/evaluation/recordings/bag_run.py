@@ -35,6 +35,7 @@ from deviloc_ros.evaluation.recordings.odometry import detect_two_clocks, summar
 from deviloc_ros.evaluation.recordings.offline import OfflineRun
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.recordings.summary import summarize_cameras, summarize_frames, summarize_latency
+from deviloc_ros.evaluation.recordings.truth_frame import explain_common_offset
 from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.imaging import Masks
 from deviloc_ros.localizer import Localizer, warm_up
@@ -193,12 +194,14 @@ def summarize_run(
 ) -> Run:
     """Score and sum up. `about` says how the estimates came to be."""
     frames = judge_estimates(estimates, truth, plan.align)
+    base = plan.rig.base_frame
     odometry = summarize_odometry(contents, [e.stamp_ns for e in estimates if e.tried])
     summary = {
         "bag": recording.path.resolve().name,
         **about,
         "ground_truth": str(plan.truth),
         "ground_truth_frame": truth.frame if truth else "",
+        "ground_truth_complaint": "" if plan.align else explain_common_offset(frames, contents.transforms, base),
         "alignment": ALIGNED if plan.align else AS_PUBLISHED,
         **summarize_frames(frames),
         "odometry": odometry,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
 import pycolmap
 
 from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimate
 from deviloc_ros.evaluation.recordings.requirements import Requirement, list_figures
 from deviloc_ros.evaluation.recordings.summary import summarize_frames, summarize_latency
+from deviloc_ros.io.suggestions import suggest
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.calibration_check import PooledIntrinsics
 from deviloc_ros.tracking.motion_check import MotionFit
@@ -41,6 +40,6 @@ def check_names(requirements: list[Requirement]) -> None:
         name = requirement.name
         if name in known or name.startswith(OF_CASES):
             continue
-        similar = difflib.get_close_matches(name, known, 1)
-        meant = f"; did you mean {similar[0]!r}?" if similar else ""
-        raise ValueError(f"--require {name!r}: no run has such a figure{meant or '.'} There are {', '.join(known)}")
+        raise ValueError(
+            f"--require {name!r}: no run has such a figure{suggest(name, known) or '.'} There are {', '.join(known)}"
+        )

@@ -49,7 +49,9 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
 def make_remarks(run: Run) -> list[tuple[str, str]]:
     """Return what went wrong, counted by reason, and what was assumed: a name may come several times."""
     said = [run.summary[name]["complaint"] for name in ("calibration", "motion") if run.summary.get(name)]
-    complaints = [("calibration", complaint) for complaint in said if complaint]
+    truth = run.summary.get("ground_truth_complaint")
+    complaints = [("ground truth", truth)] if truth else []
+    complaints += [("calibration", complaint) for complaint in said if complaint]
     complaints += [(f"camera {name}", said) for name, said in (run.summary.get("camera_complaints") or {}).items()]
     return complaints + explain_missing_poses(run) + explain_missing_odometry(run.summary) + describe_lens(run.summary)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ import rclpy
 import tf2_ros
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -23,6 +24,7 @@ from deviloc_ros.doctor.checks import Finding, make_failure, make_ok, make_warni
 from deviloc_ros.messages.cameras import camera_from_info
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.ros.conversions import stamp_ns
+from deviloc_ros.ros.tools.running_node import PATIENCE_S, SIM_TIME, RunningNode, find_running_node
 from deviloc_ros.status import Status
 
 OLD_S, SLOW_HZ = 1.0, 1.0
@@ -45,19 +47,26 @@ class TopicTraffic:
 class Questions:
     """Hold what is asked of the robot. cameras: the topics of images and of calibrations of each."""
 
-    cameras: tuple[tuple[str, str], ...]
-    map_frame: str
-    odom_frame: str
-    base_frame: str
-    seconds: float
+    cameras: tuple[tuple[str, str], ...] = (("image", "camera_info"),)
+    map_frame: str = "map"
+    odom_frame: str = "odom"
+    base_frame: str = "base_link"
+    seconds: float = 5.0
 
 
 class Listener(Node):
-    """Listen to everything that the localizer needs."""
+    """Listen to everything that the localizer needs.
 
-    def __init__(self, asked: Questions) -> None:
+    given: what is asked otherwise than the running localizer has it, or one has it by default; as `Questions` names it.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
         super().__init__("deviloc_doctor")
-        self.asked = asked
+        self.localizer = find_running_node(self, min(given.get("seconds", PATIENCE_S), PATIENCE_S))
+        if self.localizer is not None and self.localizer.sim_time:  # ages are then those by its clock
+            self.set_parameters([Parameter(SIM_TIME, value=True)])
+        as_it_has = self.localizer.describe() if self.localizer else {}
+        self.asked = asked = Questions(**{**as_it_has, **given})
         self.heard: dict[str, TopicTraffic] = {}
         self.status: DiagnosticStatus | None = None
         self.buffer = tf2_ros.Buffer(node=self)
@@ -104,10 +113,10 @@ class Listener(Node):
 
 
 @contextmanager
-def listen_to_robot(asked: Questions) -> Iterator[Listener]:
+def listen_to_robot(given: Mapping[str, Any]) -> Iterator[Listener]:
     """Yield a node that has listened for as long as was asked."""
     rclpy.init()
-    node = Listener(asked)
+    node = Listener(given)
     try:
         node.listen()
         yield node
@@ -116,12 +125,12 @@ def listen_to_robot(asked: Questions) -> Iterator[Listener]:
         rclpy.try_shutdown()
 
 
-def examine_robot(asked: Questions) -> tuple[list[Finding], tuple[Camera, ...]]:
-    """Return findings about the running robot, and the cameras it has."""
+def examine_robot(given: Mapping[str, Any]) -> tuple[list[Finding], tuple[Camera, ...]]:
+    """Return findings about the running robot, and the cameras it has; `given` as `Listener` takes it."""
     cameras, lasts = [], []
-    with listen_to_robot(asked) as node:
-        findings = [examine_environment()]
-        for topic, info_topic in asked.cameras:
+    with listen_to_robot(given) as node:
+        findings = [examine_environment(), *introduce(node.localizer)]
+        for topic, info_topic in node.asked.cameras:
             raw, compressed, infos = (node.heard[name] for name in (topic, f"{topic}/compressed", info_topic))
             images = compressed if compressed.count > raw.count else raw
             findings += [examine_topic(images), *examine_image(images, compressed is images), examine_topic(infos)]
@@ -132,6 +141,13 @@ def examine_robot(asked: Questions) -> tuple[list[Finding], tuple[Camera, ...]]:
         findings += [*examine_transforms(node, lasts), examine_node(node.status)]
         findings += examine_names(node.get_node_names_and_namespaces())
     return findings, tuple(filter(None, cameras))
+
+
+def introduce(localizer: RunningNode | None) -> Iterator[Finding]:
+    """Say whose topics and frames are looked at."""
+    if localizer is not None:
+        topics = ", ".join(f"{image} with {info}" for image, info in localizer.cameras)
+        yield make_ok(f"{localizer.name} runs, and listens to {topics or 'no camera'}")
 
 
 def examine_environment() -> Finding:
@@ -258,4 +274,11 @@ def examine_node(status: DiagnosticStatus | None) -> Finding:
     what = f"{status.name.partition(':')[0]} says: {status.message}"
     if status.level == DiagnosticStatus.OK:
         return make_ok(what)
-    return make_warning(what, f"reason {values.get('reason', 'none yet')}: see Diagnostics in docs/interface.md")
+    return make_warning(what, explain_reason(values.get("reason", "")))
+
+
+def explain_reason(word: str) -> str:
+    """Return what to do about the reason of the last image."""
+    if not word:
+        return "no image has been tried yet; what is missing stands above"
+    return f"reason {word}: see Diagnostics in docs/interface.md"

@@ -8,6 +8,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
@@ -46,11 +47,13 @@ class WatchedNode(Node):
 
 
 def watch_node(axis_m: float, send: Callable[[dict[str, Any]], None]) -> None:
-    """Send what the localizer's node says of each image, until Ctrl-C."""
+    """Send what the localizer's node says of each image, until Ctrl-C or a SIGTERM: both are a KeyboardInterrupt."""
     rclpy.init()
     node = WatchedNode(axis_m, send)
     try:
         rclpy.spin(node)
+    except ExternalShutdownException:
+        raise KeyboardInterrupt from None
     finally:
         node.destroy_node()
         rclpy.try_shutdown()

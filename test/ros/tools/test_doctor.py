@@ -1,7 +1,6 @@
 """What the doctor finds on a robot."""
 
 import threading
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +8,10 @@ import pytest
 pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.executors import SingleThreadedExecutor
 from ros.robot import BASE_FROM_CAM, Robot
 from sensor_msgs.msg import CameraInfo, Image
+from std_srvs.srv import Trigger
 
 from benchmarks.node.live_robot import make_info_msg
 from deviloc_ros.camera import Camera
@@ -24,8 +25,9 @@ from deviloc_ros.ros.tools.doctor import (
     examine_topic,
     examine_transforms,
 )
+from deviloc_ros.ros.tools.running_node import RunningNode, find_running_node, list_localizers, pair_subscriptions
 
-ASKED = Questions((("image", "camera_info"),), "map", "odom", "base_link", 4.0)
+ASKED = Questions()
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
 
 
@@ -85,7 +87,7 @@ def test_a_robot_is_examined_over_dds(ros_domain):
     driver = threading.Thread(target=drive)
     driver.start()
     try:
-        findings, cameras = examine_robot(ASKED)
+        findings, cameras = examine_robot({"seconds": 4.0})
     finally:
         ended.set()
         driver.join()
@@ -99,9 +101,65 @@ def test_a_robot_is_examined_over_dds(ros_domain):
 
 
 @pytest.mark.ros
+def test_topics_and_frames_are_those_of_the_node_that_runs(ros):
+    import rclpy
+
+    rules = ["--ros-args", "-r", "image:=/front/color", "-r", "__ns:=/robot", "-p", "use_sim_time:=true"]
+    node = rclpy.create_node("finder", cli_args=rules)
+    for name, value in {"map_frame": "floor", "odom_frame": "", "base_frame": "robot/base"}.items():
+        node.declare_parameter(name, value)
+    node.create_service(Trigger, "~/trigger_localization", lambda request, response: response)
+    for kind, topic in ((Image, "image"), (Image, "mask"), (CameraInfo, "/front/camera_info"), (Image, "/rear/image")):
+        node.create_subscription(kind, topic, print, 1)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    spinning = threading.Thread(target=executor.spin)
+    spinning.start()
+    doctor = rclpy.create_node("doctor")
+    found = find_running_node(doctor, 20.0)
+    executor.shutdown()
+    spinning.join()
+    doctor.destroy_node()
+    node.destroy_node()
+    frames = {"map_frame": "floor", "odom_frame": "", "base_frame": "robot/base"}
+    assert found == RunningNode("/robot/finder", (("/front/color", "/front/camera_info"),), frames, sim_time=True)
+    assert Questions(**found.describe()).odom_frame == ""
+
+
+def test_a_node_whose_services_are_known_before_it_is_does_not_count_yet():
+    services = [("/robot/finder/trigger_localization", ["std_srvs/srv/Trigger"]), ("/other", [])]
+    known = [("doctor", "/")]
+    asker = SimpleNamespace(
+        get_service_names_and_types=lambda: services, get_node_names_and_namespaces=lambda: iter(known)
+    )
+    assert list_localizers(asker) == []
+    known.append(("finder", "/robot"))
+    assert list_localizers(asker) == [("finder", "/robot")]
+
+
+@pytest.mark.parametrize(
+    ("images", "infos", "cameras"),
+    [
+        ([], ["/camera_info"], ()),
+        (["/image"], ["/camera_info"], (("/image", "/camera_info"),)),
+        (["/a/image/compressed"], ["/a/camera_info"], (("/a/image", "/a/camera_info"),)),
+        (["/b/i", "/a/i"], ["/a/c", "/b/c"], (("/a/i", "/a/c"), ("/b/i", "/b/c"))),
+        (["/a/i", "/people/mask"], ["/a/c"], (("/a/i", "/a/c"),)),
+    ],
+)
+def test_a_calibration_goes_with_the_images_beside_it(images, infos, cameras):
+    def kind_of(topic: str) -> str:
+        return "sensor_msgs/msg/CompressedImage" if topic.endswith("compressed") else "sensor_msgs/msg/Image"
+
+    heard = [(topic, [kind_of(topic)]) for topic in images]
+    heard += [(topic, ["sensor_msgs/msg/CameraInfo"]) for topic in infos]
+    assert pair_subscriptions(heard) == cameras
+
+
+@pytest.mark.ros
 def test_each_camera_of_a_rig_is_examined(ros_domain):
     cameras = (("front/image", "front/camera_info"), ("left/image", "left/camera_info"))
-    findings, found = examine_robot(replace(ASKED, cameras=cameras, seconds=0.5))
+    findings, found = examine_robot({"cameras": cameras, "seconds": 0.5})
     silent = [finding.what for finding in findings if "nobody publishes it" in finding.what]
     assert [what.partition(":")[0] for what in silent] == [topic for camera in cameras for topic in camera]
     assert found == ()

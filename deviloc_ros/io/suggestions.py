@@ -1,0 +1,12 @@
+"""Name what somebody may have meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean ...?" where one of the known words is similar; else nothing."""
+    similar = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
