@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deviloc_ros.commands.flags.common import parse_above_zero
 
@@ -68,6 +68,12 @@ def add_align(actions: argparse._SubParsersAction) -> None:
         "--tags", type=Path, metavar="FILE.yaml", help="surveyed AprilTag or ArUco markers, looked for in --images"
     )
     align.add_argument("--images", type=Path, metavar="DIR", help="--tags: the folder where names of views begin")
+    align.add_argument(
+        "--geographic",
+        action="store_true",
+        help="--positions are lines `NAME LATITUDE LONGITUDE [ALTITUDE]` [deg, m]: x east, y north, z up of the first, "
+        "and the map knows where on Earth it lies",
+    )
     align.add_argument("--rigid", action="store_true", help="keep the scale")
     align.add_argument("--output", type=Path, metavar="MAP", help="the map folder to make; default: MAP is replaced")
     align.add_argument("--overwrite", action="store_true", help="replace a map that is there")
@@ -157,11 +163,19 @@ def run_align(options: argparse.Namespace) -> int:
     from deviloc_ros.bags.truth import read_truth_file
     from deviloc_ros.maps.edit import align_map
     from deviloc_ros.maps.fiducial_markers import fit_markers, read_survey
-    from deviloc_ros.maps.known_positions import fit_poses, fit_positions, read_positions
+    from deviloc_ros.maps.georeference import GEOREFERENCE
+    from deviloc_ros.maps.known_positions import (
+        fit_poses,
+        fit_positions,
+        read_geographic_positions,
+        read_positions,
+    )
     from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.colmap import read_model
 
-    reference_map = Map.open(options.map)
+    if options.geographic and not options.positions:
+        raise ValueError("--geographic says how --positions is to be read: give it")
+    reference_map, on_earth = Map.open(options.map), None
     poses = {record.name: record.cam_from_world for record in reference_map.records}
     if options.tags:
         if not options.images:
@@ -169,6 +183,9 @@ def run_align(options: argparse.Namespace) -> int:
         wanted_from_world, note = fit_markers(
             reference_map, options.images, read_survey(options.tags), rigid=options.rigid
         )
+    elif options.geographic:
+        positions, on_earth = read_geographic_positions(options.positions)
+        wanted_from_world, note = fit_positions(poses, positions, rigid=options.rigid)
     elif options.positions:
         wanted_from_world, note = fit_positions(poses, read_positions(options.positions), rigid=options.rigid)
     elif options.colmap:
@@ -180,9 +197,12 @@ def run_align(options: argparse.Namespace) -> int:
         known = {name: world_from_cam.inverse() for name, world_from_cam in stamped.items() if world_from_cam}
         wanted_from_world, note = fit_poses(poses, known, rigid=options.rigid)
     output = options.output or options.map
-    notes = {"frame": note} if options.rigid else {"frame": note, "scale": "metres, by `map align`"}
+    notes: dict[str, Any] = {"frame": note} | ({} if options.rigid else {"scale": "metres, by `map align`"})
+    notes |= {GEOREFERENCE: on_earth.to_note()} if on_earth else {}
     align_map(options.map, wanted_from_world, output, notes, overwrite=options.overwrite or options.output is None)
     print(f"{output}: {note}")
+    if reference_map.georeference and not Map.open(output).georeference:
+        print(f"{output}: its scale has changed, so it is no longer known where on Earth it lies")
     return 0
 
 

@@ -39,6 +39,9 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
     if repeated := summary.get("repeated_images"):
         laps = f", of {summary['laps']} laps" if summary["laps"] > 1 else ""
         lines.append(("repeated images", f"{repeated} left out{laps}"))
+    if gnss := summary.get("gnss"):
+        why = "".join(f", {count} {reason}" for reason, count in gnss["refused"].items())
+        lines.append(("receiver", f"{gnss['taken']} positions taken{why}"))
     if contributed := summary.get("contributed"):
         lines.append(("kept for the map", contributed))
     if odometry := summary.get("odometry"):
@@ -50,6 +53,8 @@ def make_remarks(run: Run) -> list[tuple[str, str]]:
     """Return what went wrong, counted by reason, and what was assumed: a name may come several times."""
     said = [run.summary[name]["complaint"] for name in ("calibration", "motion") if run.summary.get(name)]
     complaints = [("calibration", complaint) for complaint in said if complaint]
+    if contradiction := (run.summary.get("gnss") or {}).get("complaint"):
+        complaints.append(("receiver", contradiction))
     complaints += [(f"camera {name}", said) for name, said in (run.summary.get("camera_complaints") or {}).items()]
     return complaints + explain_missing_poses(run) + explain_missing_odometry(run.summary) + describe_lens(run.summary)
 
