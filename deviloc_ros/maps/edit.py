@@ -55,7 +55,7 @@ def drop_views(folder: Path, names: Iterable[str]) -> None:
             writer.keep_view(reference_map.records[number])
         observed = {id_ for number in kept for id_ in reference_map.landmarks_of(number).ids.tolist()}
         points = {id_: point for id_, point in points_by_id(reference_map).items() if id_ in observed}
-        provenance = reference_map.manifest.provenance.add_change(dropped=len(dropped))
+        provenance = reference_map.manifest.provenance.add_change(reference_map.identity, dropped=len(dropped))
         writer.finish(points, reference_map.retrieval().keep_rows(kept), provenance)
 
 
@@ -114,7 +114,7 @@ def align_map(
             writer.add_view(replace(view, features=features), view.landmarks)
         ids, points = reference_map.landmarks_and_ids()
         moved = dict(zip(ids.tolist(), move_points(new_from_world, points), strict=True))
-        provenance = reference_map.manifest.provenance.add_change(aligned=len(reference_map))
+        provenance = reference_map.manifest.provenance.add_change(reference_map.identity, aligned=len(reference_map))
         provenance = replace(provenance, notes=move_note(provenance.notes, new_from_world)).add_notes(notes)
         writer.finish(moved, reference_map.retrieval(), provenance)
 
