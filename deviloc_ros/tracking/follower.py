@@ -149,8 +149,7 @@ class Follower:
             result = localize_views(search.where.localizer, views, search.prior, left_out, stamps_ns)
             sighting = make_sighting(result, base_from_seen, odometry, stamp_ns, is_planar=self._is_planar)
             answers.append(Answer(search, result, sighting))
-        if gnss is not None:
-            answers = drop_contradicted(answers, gnss, self._tracking.max_mahalanobis)
+        answers = self._drop_contradicted(answers, gnss)
         with self._lock:
             answer, rivals = maps.choose(answers)
         result, sighting = answer.result, answer.sighting
@@ -170,15 +169,29 @@ class Follower:
             step.stages_ms.update(watch.stages_ms)
         step = replace(step, seen=self._checks.add_sighting(sighting), map_name=maps.are_several * answer.where.name)
         step = self._judge(step, answer, sighting, answers, now_ns() if callable(now_ns) else now_ns)
-        if step.fix is not None and gnss is not None:
-            georeference = answer.where.localizer.map.georeference
+        if step.fix is not None:
+            georeference = answer.where.localizer.map.georeference if gnss else None
             self._gnss.compare(step.fix, gnss, georeference, self._tracking.max_mahalanobis)
-        if self._contributor and step.fix is not None and isinstance(result, Localized):
-            with watch.stage("contribute"):
-                localizer = answer.where.localizer
-                self._contributor.offer(localizer.map, images, views, result, localizer.mask)
-            step.stages_ms["contribute"] = watch.stages_ms["contribute"]
+            self._contribute(step, answer, images, views)
         return step
+
+    def _drop_contradicted(self, answers: list[Answer], gnss: GnssFix | None) -> list[Answer]:
+        """Return answers without places where a receiver does not have the robot, as long as it has it at another."""
+        if gnss is None:
+            return answers
+        sightings, places = zip(*((a.sighting, a.where.localizer.map.georeference) for a in answers), strict=True)
+        agreeing = select_agreeing(sightings, gnss, places, self._tracking.max_mahalanobis)
+        return [replace(answer, sighting=sighting) for answer, sighting in zip(answers, agreeing, strict=True)]
+
+    def _contribute(
+        self, step: Step, answer: Answer, images: Sequence[StampedImage], views: Sequence[RigImage]
+    ) -> None:
+        """Keep what a believed pose rests on, if the map could use it, and say how long that took."""
+        if self._contributor and isinstance(answer.result, Localized):
+            watch, localizer = Stopwatch(), answer.where.localizer
+            with watch.stage("contribute"):
+                self._contributor.offer(localizer.map, images, views, answer.result, localizer.mask)
+            step.stages_ms.update(watch.stages_ms)
 
     def _judge(self, step: Step, answer: Answer, sighting: Sighting, answers: Sequence[Answer], now_ns: int) -> Step:
         """Ask the map's tracker, unless the search rested on what was forgotten or replaced meanwhile."""
@@ -352,13 +365,6 @@ def report_alone(view: RigImage, result: Result) -> CameraReport:
 def explain_step(result: Result, step: Step) -> Step:
     """Return the step of an image that gives no pose, with the reason."""
     return replace(step, status=result.reason, detail=str(result)) if isinstance(result, Lost) else step
-
-
-def drop_contradicted(answers: Sequence[Answer], gnss: GnssFix, sigmas: float) -> list[Answer]:
-    """Return answers without places where a receiver does not have the robot, as long as it has it at another."""
-    georeferences = [answer.where.localizer.map.georeference for answer in answers]
-    sightings = select_agreeing([answer.sighting for answer in answers], gnss, georeferences, sigmas)
-    return [replace(answer, sighting=sighting) for answer, sighting in zip(answers, sightings, strict=True)]
 
 
 def explain_rivals(answer: Answer, rivals: Sequence[Answer], step: Step) -> Step:
