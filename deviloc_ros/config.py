@@ -315,8 +315,8 @@ def change_config(config: C, **sections: dict[str, Any]) -> C:
     return replace(config, **changed)  # type: ignore[type-var]
 
 
-# `TrackingConfig`, `RigConfig` and `ContributeConfig`, beside those of the localizer
-BESIDE_LOCALIZER = TRACKING, RIG, CONTRIBUTE = "tracking", "rig", "contribute"
+# `TrackingConfig`, `RigConfig`, `ContributeConfig` and `GnssConfig`, beside those of the localizer
+BESIDE_LOCALIZER = TRACKING, RIG, CONTRIBUTE, GNSS = "tracking", "rig", "contribute", "gnss"
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -467,4 +467,30 @@ class ContributeConfig(Checked):
     )
     spacing_m: float = param(
         0.25, "and if no image was kept nearer than this, measured likewise", low=0.0, high=1e6, read_only=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GnssConfig(Checked):
+    """Configure what positions of a satellite receiver are worth."""
+
+    min_std_m: float = param(
+        3.0,
+        "a position is taken to be no better than this, in each direction: reflections, and where the antenna sits",
+        low=0.01,
+        high=1e4,
+        read_only=True,
+    )
+    std_m: float = param(
+        0.0, "standard deviation of positions that state none; 0: they are not taken", low=0.0, high=1e4, read_only=True
+    )
+    max_std_m: float = param(
+        50.0, "positions that state a larger standard deviation are not taken", low=0.01, high=1e5, read_only=True
+    )
+    max_age_s: float = param(
+        2.0,
+        "an image is held against a position that is no farther from it in time",
+        low=0.01,
+        high=60.0,
+        read_only=True,
     )

@@ -29,6 +29,7 @@ from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
     USUAL_STD_PX,
+    Area,
     Correspondences,
     Evidence,
     Localized,
@@ -68,7 +69,7 @@ class Localizer:
         self,
         image: NDArray,
         camera: Camera,
-        prior: Prior | None = None,
+        prior: Prior | Area | None = None,
         candidates: Sequence[str] | None = None,
         mask: Mask | None = None,
         name: str = "",
@@ -78,7 +79,8 @@ class Localizer:
         Args:
             image: (H, W) gray or (H, W, 3) BGR, uint8, of the size `camera` says.
             camera: intrinsics of this image.
-            prior: where the camera probably is; None searches the whole map, and then again near what was found.
+            prior: where the camera probably is; None searches the whole map, and an area all of it, and then again near
+                what was found.
             candidates: names of the views to match with, best first, where retrieval was done before.
             mask: which of its pixels are used; None: the localizer's.
             name: of the camera, where there are several: each may be mounted another way round.
@@ -209,14 +211,14 @@ class Localizer:
         enough_m = self.config.retrieval.sure_std * seen_distance_m(inliers, result.cam_from_world)
         return largest_std(result.covariance[:3, :3]) <= enough_m
 
-    def localize_rig(self, images: Sequence[RigImage], prior: Prior | None = None) -> Result:
+    def localize_rig(self, images: Sequence[RigImage], prior: Prior | Area | None = None) -> Result:
         """Return rig_from_world, as the pose of one camera is given, from images that a rig's cameras took at one time.
 
         Args:
             prior: where the rig probably is.
         """
 
-        def localize_one(image: RigImage, prior: Prior | None) -> Result:
+        def localize_one(image: RigImage, prior: Prior | Area | None) -> Result:
             return self.localize(image.pixels, image.camera, prior, mask=image.mask, name=image.name)
 
         return localize_rig(images, prior, localize_one, self.config.pose)

@@ -388,7 +388,7 @@ class Prior:
     """Say where the camera probably is; views beyond `radius_m` or turned more than `angle_deg` are not searched.
 
     others: where it may be as well; each is searched apart, in the same bounds. rivals_m: other places so near are
-    looked for as well, wherever the image fits. everywhere: they are looked for in the whole map.
+    looked for as well, wherever the image fits. everywhere: they are looked for in the whole map, or in the area.
     """
 
     cam_from_world: pycolmap.Rigid3d
@@ -397,3 +397,32 @@ class Prior:
     others: tuple[pycolmap.Rigid3d, ...] = ()
     rivals_m: float = 0.0
     everywhere: bool = False
+    area: Area | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Area:
+    """Say where the camera probably is, whichever way it looks: within `radius_m` of an upright line in world.
+
+    point: (3,) m, on that line. up: (3,), of unit length.
+    """
+
+    point: NDArray
+    up: NDArray
+    radius_m: float
+
+    def holds(self, points_in_world: NDArray) -> NDArray:
+        """Return (N,) whether points lie within."""
+        apart = points_in_world - self.point
+        level = apart - np.outer(apart @ self.up, self.up)
+        return np.linalg.norm(level, axis=1) <= self.radius_m
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GnssFix:
+    """Hold where on Earth a receiver was: WGS 84 [deg]. covariance: (2, 2) m^2, east and north."""
+
+    stamp_ns: int
+    latitude: float
+    longitude: float
+    covariance: NDArray

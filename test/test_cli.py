@@ -349,7 +349,7 @@ def test_a_map_that_is_not_there_is_told_from_what_is_none(room_folder, tmp_path
     (tmp_path / "file").touch()
     for path, says in (
         ("above/kichen.map", "above/kichen.map: no such map; did you mean 'kitchen.map'?"),
-        ("above", f"above: not a map, manifest.json not found; did you mean {tmp_path / 'above' / 'kitchen.map'}?"),
+        ("above", "above: not a map, but a folder of maps; give one of them: kitchen.map"),
         ("file", "file: a file; a map is a folder"),
         ("nowhere/at/all.map", "all.map: no such map"),
     ):

@@ -183,6 +183,8 @@ def run_in_real_time(
     """Return what a node makes of the recording, and how that was measured; raise ValueError if flags do not fit."""
     if options.contribute:
         raise ValueError("--real-time takes no --contribute: give the node its parameter contribute_path")
+    if plan.gnss_topic:
+        raise ValueError("--real-time takes no --gnss-topic: give the node its parameter gnss_topic")
     if options.mask:
         raise ValueError("--real-time takes no --mask: give the node its parameter mask_path")
     if options.config or options.matcher or options.lift or step_of(options) > 1 or plan.budget_ms or plan.only:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
     from deviloc_ros.imaging import Masks
     from deviloc_ros.localizer import Localizer
+    from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.pictures import QueryPicture
     from deviloc_ros.types import Result
 
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
     album = create_album(options.pictures, localizers)
     masks = find_masks(options)
-    records, metric = [], all(one.manifest.provenance.is_metric for one in maps)
+    records, metric = [], are_metric(maps)
     for picture in read_pictures(options.images, step_of(options)):
         used, name, result = localize_picture(localizers, picture, camera, masks, guess=options.uncalibrated)
         record = {"image": picture.name, **({"map": name} if name else {}), **result_to_dict(result, used)}
@@ -102,10 +103,16 @@ def run(options: argparse.Namespace) -> int:
     return 0 if records and all(record["localized"] for record in records) else 1
 
 
+def are_metric(maps: Sequence[Map]) -> bool:
+    """Return whether the unit of all maps is a metre."""
+    return all(one.manifest.provenance.is_metric for one in maps)
+
+
 def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
     """Print a line for each time that the rig took its images, and one for each of its cameras. Raises ValueError."""
     from deviloc_ros.imaging import read_gray
     from deviloc_ros.localizer import Localizer
+    from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.rigs import read_rig
     from deviloc_ros.types import RigImage
 
@@ -114,7 +121,7 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
         raise ValueError("--rig takes no --pictures, --every or --mask: a rig's file names a mask for each camera")
     if len(options.images) % len(cameras):
         raise ValueError(f"--rig {options.rig}: {len(options.images)} images are not of {len(cameras)} cameras each")
-    records, metric = [], localizer.map.manifest.provenance.is_metric
+    records, metric = [], are_metric([localizer.map for localizer in localizers])
     for first in range(0, len(options.images), len(cameras)):
         paths = options.images[first : first + len(cameras)]
         images = [

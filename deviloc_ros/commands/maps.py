@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero
 
 if TYPE_CHECKING:
+    from deviloc_ros.maps.floor_plan import Alignment
     from deviloc_ros.maps.look_alikes import LookAlikes
+    from deviloc_ros.maps.store import Map
 
 MOST_PRINTED = 5  # pairs of places that look alike
 
@@ -75,7 +77,30 @@ def add_align(actions: argparse._SubParsersAction) -> None:
     known.add_argument(
         "--tags", type=Path, metavar="FILE.yaml", help="surveyed AprilTag or ArUco markers, looked for in --images"
     )
+    known.add_argument(
+        "--occupancy", type=Path, metavar="FLOOR.yaml", help="a floor plan as Nav2's map server reads it; see the next"
+    )
+    floor = align.add_argument_group("on a floor plan (--occupancy)")
+    floor.add_argument(
+        "--page", type=Path, metavar="FILE.html", help="write the page to click pairs of points on; alone: nothing else"
+    )
+    floor.add_argument("--pairs", type=Path, metavar="FILE.json", help="align by these, which the page saves")
+    floor.add_argument(
+        "--walls", action="store_true", help="align what stands upright with walls, near --pairs if given"
+    )
+    floor.add_argument(
+        "--camera-height",
+        type=parse_above_zero,
+        metavar="M",
+        help="of the cameras; default: from the floor's landmarks",
+    )
     align.add_argument("--images", type=Path, metavar="DIR", help="--tags: the folder where names of views begin")
+    align.add_argument(
+        "--geographic",
+        action="store_true",
+        help="--positions are lines `NAME LATITUDE LONGITUDE [ALTITUDE]` [deg, m]: x east, y north, z up of the first, "
+        "and the map knows where on Earth it lies",
+    )
     align.add_argument("--rigid", action="store_true", help="keep the scale")
     align.add_argument("--output", type=Path, metavar="MAP", help="the map folder to make; default: MAP is replaced")
     add_overwrite(align, folders=["output"])
@@ -165,11 +190,22 @@ def run_align(options: argparse.Namespace) -> int:
     from deviloc_ros.bags.truth import read_truth_file
     from deviloc_ros.maps.edit import align_map
     from deviloc_ros.maps.fiducial_markers import fit_markers, read_survey
-    from deviloc_ros.maps.known_positions import fit_poses, fit_positions, read_positions
+    from deviloc_ros.maps.georeference import GEOREFERENCE
+    from deviloc_ros.maps.known_positions import (
+        fit_poses,
+        fit_positions,
+        read_geographic_positions,
+        read_positions,
+    )
     from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.colmap import read_model
 
-    reference_map = Map.open(options.map)
+    check_floor(options)
+    if options.page and not (options.pairs or options.walls):
+        return write_floor_page(options)
+    if options.geographic and not options.positions:
+        raise ValueError("--geographic says how --positions is to be read: give it")
+    reference_map, on_earth = Map.open(options.map), None
     poses = {record.name: record.cam_from_world for record in reference_map.records}
     if options.tags:
         if not options.images:
@@ -177,8 +213,14 @@ def run_align(options: argparse.Namespace) -> int:
         wanted_from_world, note = fit_markers(
             reference_map, options.images, read_survey(options.tags), rigid=options.rigid
         )
+    elif options.geographic:
+        positions, on_earth = read_geographic_positions(options.positions)
+        wanted_from_world, note = fit_positions(poses, positions, rigid=options.rigid)
     elif options.positions:
         wanted_from_world, note = fit_positions(poses, read_positions(options.positions), rigid=options.rigid)
+    elif options.occupancy:
+        found = fit_floor(options, reference_map)
+        wanted_from_world, note = found.grid_from_map, found.note
     elif options.colmap:
         known = {image.name: image.cam_from_world for image in read_model(options.colmap, Path()).images}
         wanted_from_world, note = fit_poses(poses, known, rigid=options.rigid)
@@ -188,10 +230,58 @@ def run_align(options: argparse.Namespace) -> int:
         known = {name: world_from_cam.inverse() for name, world_from_cam in stamped.items() if world_from_cam}
         wanted_from_world, note = fit_poses(poses, known, rigid=options.rigid)
     output = options.output or options.map
-    notes = {"frame": note} if options.rigid else {"frame": note, "scale": "metres, by `map align`"}
+    notes: dict[str, Any] = {"frame": note} | ({} if options.rigid else {"scale": "metres, by `map align`"})
+    notes |= {GEOREFERENCE: on_earth.to_note()} if on_earth else {}
     align_map(options.map, wanted_from_world, output, notes, overwrite=options.overwrite or options.output is None)
     print(f"{output}: {note}")
+    if reference_map.georeference and not Map.open(output).georeference:
+        print(f"{output}: its scale has changed, so it is no longer known where on Earth it lies")
     return 0
+
+
+def check_floor(options: argparse.Namespace) -> None:
+    """Raise ValueError, naming a flag, if flags of a floor plan are given without one, or it without any."""
+    flags = {name: getattr(options, name) for name in ("page", "pairs", "walls", "camera_height")}
+    if given := [f"--{name.replace('_', '-')}" for name, value in flags.items() if value]:
+        if not options.occupancy:
+            raise ValueError(f"{given[0]} goes with --occupancy, a floor plan")
+    elif options.occupancy:
+        raise ValueError("--occupancy: say how: --page FILE.html to click pairs of points, --pairs FILE.json, --walls")
+
+
+def write_floor_page(options: argparse.Namespace) -> int:
+    """Write the page to click pairs on, and change nothing."""
+    from deviloc_ros.maps.occupancy import read_occupancy
+    from deviloc_ros.maps.store import Map
+    from deviloc_ros.view.floor import make_floor_page
+
+    if not options.page.parent.is_dir():
+        raise ValueError(f"--page {options.page}: there is no folder {options.page.parent}")
+    command = pairs_command(options)
+    options.page.write_text(make_floor_page(Map.open(options.map), read_occupancy(options.occupancy), command))
+    print(f"{options.page}: open it, click pairs of points, and save them; then")
+    print(command)
+    return 0
+
+
+def pairs_command(options: argparse.Namespace) -> str:
+    """Return what takes the pairs of the page."""
+    return f"python -m deviloc_ros map align {options.map} --occupancy {options.occupancy} --pairs pairs.json --walls"
+
+
+def fit_floor(options: argparse.Namespace, reference_map: Map) -> Alignment:
+    """Return how a map lies on the floor plan, and show it on --page."""
+    from deviloc_ros.maps.floor_plan import align_to_grid, read_pairs
+    from deviloc_ros.maps.occupancy import read_occupancy
+    from deviloc_ros.view.floor import make_floor_page
+
+    grid, pairs = read_occupancy(options.occupancy), read_pairs(options.pairs) if options.pairs else None
+    height_m, by_walls = options.camera_height, options.walls
+    found = align_to_grid(reference_map, grid, pairs, by_walls=by_walls, rigid=options.rigid, camera_height_m=height_m)
+    if options.page:
+        options.page.write_text(make_floor_page(reference_map, grid, pairs_command(options), pairs, found))
+        print(f"{options.page}: shows the map on the floor plan")
+    return found
 
 
 def run_merge(options: argparse.Namespace) -> int:

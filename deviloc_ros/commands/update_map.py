@@ -21,6 +21,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="images that robots kept (contribute_path), in the place of a source: those whose pose the map confirms",
     )
+    parser.add_argument(
+        "--of-any-map", action="store_true", help="--contributed: also what was kept with another map of the same frame"
+    )
     add_mask(parser)
     parser.add_argument(
         "--descriptor", default="", metavar="FILE", help="the network that described the map's views, if one did"
@@ -53,7 +56,9 @@ def run_contributed(options: argparse.Namespace) -> int:
 
     check_alone(options)
     start = time.monotonic()
-    growth = add_contributions(options.map, options.contributed, descriptor_file=options.descriptor)
+    growth = add_contributions(
+        options.map, options.contributed, of_any_map=options.of_any_map, descriptor_file=options.descriptor
+    )
     for report in growth.rounds:
         print_report(report, f"{options.map}: added", time.monotonic() - start)
     for what, entries in (("refused", growth.refused), ("not needed", growth.needless)):

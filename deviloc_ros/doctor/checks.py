@@ -94,11 +94,13 @@ def examine_one_map(folder: Path, cameras: tuple[Camera, ...]) -> Iterator[Findi
         reference_map = Map.open(folder)
         for number in range(len(reference_map)):
             reference_map.view(number)
-        landmarks = len(reference_map.landmarks())
+        landmarks, _ = len(reference_map.landmarks()), reference_map.georeference
     except MapError as error:
         yield make_failure(f"map: {error}", "copy the map again, or make it with `python -m deviloc_ros build-map`")
         return
     about = f"{len(reference_map)} views, {landmarks} landmarks, id {reference_map.identity[:16]}"
+    if place := reference_map.georeference:
+        about += f", at latitude {place.latitude:.5f}, longitude {place.longitude:.5f}"
     yield make_ok(f"map {folder}: {about}; all hashes agree")
     yield examine_matcher(reference_map)
     for camera in cameras:

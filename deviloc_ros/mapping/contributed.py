@@ -50,6 +50,7 @@ def add_contributions(
     kept_in: Path,
     wanted: ContributeConfig | None = None,
     *,
+    of_any_map: bool = False,
     quiet: bool = False,
     descriptor_file: str = "",
 ) -> Growth:
@@ -57,6 +58,8 @@ def add_contributions(
 
     Args:
         wanted: what a map needs; by default as robots have it.
+        of_any_map: also what was kept with another map, in the frame of this one; else its images are refused: floors
+            may look alike, and each has a frame of its own.
         descriptor_file: the network that described the map's views, if one did.
 
     Raises:
@@ -65,6 +68,9 @@ def add_contributions(
     """
     left, damaged = read_contributions(kept_in)
     growth, matcher, wanted = Growth(refused=damaged), None, wanted or ContributeConfig()
+    if not of_any_map:
+        left, others = split_by_map(Map.open(folder), left)
+        growth.refused += others
     while left:
         reference_map = Map.open(folder)
         config = change_config(reference_map.config, retrieval={"descriptor_file": descriptor_file})
@@ -79,6 +85,14 @@ def add_contributions(
         growth.rounds.append(update_map(source, folder, quiet=quiet, matcher=matcher, descriptor_file=descriptor_file))
         left = [entry for entry, _ in open_]
     return growth
+
+
+def split_by_map(reference_map: Map, entries: Sequence[Contribution]) -> tuple[list[Contribution], list[Skipped]]:
+    """Return the contributions that were kept with a map, or with what it was before it changed, and the others."""
+    provenance = reference_map.manifest.provenance
+    own = [e for e in entries if e.map_id == reference_map.identity or provenance.is_of(e.map_id)]
+    why = "kept with another map ({}), not with this one or what it was before; --of-any-map takes it all the same"
+    return own, [Skipped(e.name, why.format(e.map_id[:16] or "unknown")) for e in entries if e not in own]
 
 
 def check_round(

@@ -83,7 +83,7 @@ def update_map(
         if fit.contradicts:
             log.warning("pose fit: %s", fit)
         added = len(new.views)
-        provenance = reference_map.manifest.provenance.add_change(added=added).add_notes(notes)
+        provenance = reference_map.manifest.provenance.add_change(reference_map.identity, added=added).add_notes(notes)
         provenance = provenance.append_pose_fit(f"{added} added: {fit}")
         writer.finish(points | new.points_by_id(), retrieval, provenance)
     return replace(new.to_report(skipped, {POSE_FIT: str(fit), **notes}), body=body)

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pycolmap
 import torch
 from numpy.typing import NDArray
 
 from deviloc_ros.maps.alignment import move_points, move_pose
+from deviloc_ros.maps.georeference import move_note
 from deviloc_ros.maps.provenance import join_provenances
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors, sample_for_retrieval
 from deviloc_ros.maps.retrieval.index import Retrieval
@@ -53,7 +55,7 @@ def drop_views(folder: Path, names: Iterable[str]) -> None:
             writer.keep_view(reference_map.records[number])
         observed = {id_ for number in kept for id_ in reference_map.landmarks_of(number).ids.tolist()}
         points = {id_: point for id_, point in points_by_id(reference_map).items() if id_ in observed}
-        provenance = reference_map.manifest.provenance.add_change(dropped=len(dropped))
+        provenance = reference_map.manifest.provenance.add_change(reference_map.identity, dropped=len(dropped))
         writer.finish(points, reference_map.retrieval().keep_rows(kept), provenance)
 
 
@@ -92,7 +94,7 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
 
 
 def align_map(
-    folder: Path, new_from_world: pycolmap.Sim3d, output: Path, notes: dict[str, str], *, overwrite: bool = False
+    folder: Path, new_from_world: pycolmap.Sim3d, output: Path, notes: dict[str, Any], *, overwrite: bool = False
 ) -> None:
     """Write a copy of a map in another frame, with scale `new_from_world.scale`.
 
@@ -112,7 +114,8 @@ def align_map(
             writer.add_view(replace(view, features=features), view.landmarks)
         ids, points = reference_map.landmarks_and_ids()
         moved = dict(zip(ids.tolist(), move_points(new_from_world, points), strict=True))
-        provenance = reference_map.manifest.provenance.add_change(aligned=len(reference_map)).add_notes(notes)
+        provenance = reference_map.manifest.provenance.add_change(reference_map.identity, aligned=len(reference_map))
+        provenance = replace(provenance, notes=move_note(provenance.notes, new_from_world)).add_notes(notes)
         writer.finish(moved, reference_map.retrieval(), provenance)
 
 

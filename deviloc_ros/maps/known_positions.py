@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deviloc_ros.geometry import rotation_distance_deg
 from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.maps.alignment import align_poses, align_positions, camera_centres, move_points, move_pose
+from deviloc_ros.maps.georeference import Georeference, check_coordinates, to_enu
 from deviloc_ros.sources.base import SourceError
 
 Poses = Mapping[str, pycolmap.Rigid3d]
@@ -41,6 +42,58 @@ def read_positions(path: Path) -> dict[str, NDArray]:
             raise SourceError(f"{path}:{number}: the second position of {name!r}")
         positions[name] = position
     return positions
+
+
+def read_geographic_positions(path: Path) -> tuple[dict[str, NDArray], Georeference]:
+    """Read lines `NAME LATITUDE LONGITUDE [ALTITUDE]`; return metres east, north and up of the first, and it as origin.
+
+    Without altitudes all are at one height.
+
+    Raises:
+        SourceError: naming file and line.
+    """
+    if not path.is_file():
+        raise SourceError(f"{path}: not found")
+    found: dict[str, NDArray] = {}
+    counts = set()
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            name, coordinates, count = parse_line(line)
+        except ValueError as error:
+            raise SourceError(f"{path}:{number}: {error}") from error
+        if name in found:
+            raise SourceError(f"{path}:{number}: the second position of {name!r}")
+        found[name] = coordinates
+        counts.add(count)
+    if not found:
+        raise SourceError(f"{path}: holds no line NAME LATITUDE LONGITUDE [ALTITUDE]")
+    if len(counts) > 1:
+        raise SourceError(f"{path}: some lines have an altitude and some have none")
+    latitude, longitude, altitude = map(float, next(iter(found.values())))
+    origin = Georeference(latitude, longitude, altitude, pycolmap.Rigid3d())
+    return dict(zip(found, to_enu(origin, list(found.values())), strict=True)), origin
+
+
+def parse_line(line: str) -> tuple[str, NDArray, int]:
+    """Return name, (3,) coordinates and how many of them were given. Raises ValueError: a name may have spaces."""
+    words = line.split()
+    numbers = [value for word in words[-3:] if (value := to_number(word)) is not None]
+    count = 3 if len(words) > 3 and len(numbers) == 3 else 2
+    if len(words) <= count or to_number(words[-1]) is None or to_number(words[-2]) is None:
+        raise ValueError(f"expected NAME LATITUDE LONGITUDE [ALTITUDE], got {line[:80]!r}")
+    coordinates = np.array([*map(float, words[-count:]), 0.0][:3])
+    check_coordinates(coordinates)
+    return line.strip().rsplit(maxsplit=count)[0], coordinates, count
+
+
+def to_number(word: str) -> float | None:
+    """Return a word's number, None if it is none."""
+    try:
+        return float(word)
+    except ValueError:
+        return None
 
 
 def check_positions(names: Collection[str], positions: Mapping[str, NDArray]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from deviloc_ros import __version__
 
 ARBITRARY_SCALE = "arbitrary: lengths are not metres; see `map align`, --known-distance"
+ID_LENGTH = 16  # of what is kept of a map's identity
 SCALE, POSE_FIT, DEPTH = "scale", "pose fit", "depth"  # subjects of notes
 
 
@@ -39,9 +40,19 @@ class Provenance:
         """Return the identities of the networks that must be used with the map: matcher and global descriptor."""
         return self.weights_id, self.descriptor_id
 
-    def add_change(self, **change: int) -> Provenance:
-        """Return this provenance with one more change, which this program made."""
-        return replace(self, changes=(*self.changes, {"deviloc_ros": __version__, **change}))
+    def add_change(self, before: str = "", **change: int) -> Provenance:
+        """Return this provenance with one more change, which this program made.
+
+        Args:
+            before: the map's identity until then.
+        """
+        what = {"deviloc_ros": __version__, **change} | ({"before": before[:ID_LENGTH]} if before else {})
+        return replace(self, changes=(*self.changes, what))
+
+    def is_of(self, identity: str) -> bool:
+        """Return whether a map of this identity became this one, by changes or by being joined to others."""
+        earlier = [change.get("before") for change in self.changes] + [part.get("identity") for part in self.merged]
+        return identity[:ID_LENGTH] in {str(one)[:ID_LENGTH] for one in earlier if one}
 
     def add_notes(self, notes: Mapping[str, Any]) -> Provenance:
         """Return this provenance with notes that replace those of the same subjects."""

@@ -20,10 +20,11 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
@@ -31,11 +32,20 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import MatcherConfig, RetrievalConfig
 from deviloc_ros.maps.checks import IDENTIFIER, LENGTH, check_array, check_landmark_arrays
 from deviloc_ros.maps.files import Arrays, read_arrays, read_landmarks
-from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, ViewRecord, name_in_errors, read_manifest
+from deviloc_ros.maps.georeference import GEOREFERENCE, Georeference
+from deviloc_ros.maps.manifest import (
+    MANIFEST,
+    Manifest,
+    MapError,
+    StoredFile,
+    ViewRecord,
+    name_in_errors,
+    read_manifest,
+)
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, nearest_by_pose
 from deviloc_ros.maps.retrieval.complementary_views import choose_complementary, predict_shown
 from deviloc_ros.sampling import thin_evenly
-from deviloc_ros.types import Features, Landmarks, Prior, ReferenceView
+from deviloc_ros.types import Area, Features, Landmarks, Prior, ReferenceView
 
 if TYPE_CHECKING:
     from deviloc_ros.maps.retrieval.global_descriptors import LearnedDescriptor
@@ -88,6 +98,14 @@ class Map:
     def identity(self) -> str:
         """Return the hash of everything in the map."""
         return self.manifest.identity
+
+    @cached_property
+    def georeference(self) -> Georeference | None:
+        """Return where on Earth the map lies, None where nobody said. Raises MapError: its manifest's note is none."""
+        try:
+            return Georeference.from_note(self.manifest.provenance.notes.get(GEOREFERENCE))
+        except ValueError as error:
+            raise MapError(f"{self.folder / MANIFEST}: {error}") from error
 
     @property
     def size_bytes(self) -> int:
@@ -187,8 +205,10 @@ class Map:
         """Return the views near a prior, nearest first, whatever the query looks like."""
         return [self.view(int(row)) for row in self._number_near(camera, prior, config, config.references)]
 
-    def alike_views(self, query: Features, config: RetrievalConfig, gray: NDArray | None = None) -> list[ReferenceView]:
-        """Return the views of the whole map that look like a query's image, best first.
+    def alike_views(
+        self, query: Features, config: RetrievalConfig, gray: NDArray | None = None, area: Area | None = None
+    ) -> list[ReferenceView]:
+        """Return the views of the whole map, or of an area, that look like a query's image, best first.
 
         Args:
             gray: that image, which only a learned global descriptor looks at.
@@ -198,7 +218,9 @@ class Map:
         retrieval = self.retrieval()
         descriptor = self._learned or retrieval.vlad
         assert descriptor is not None  # `describe_with` has seen to it
-        rows = retrieval.nearest(descriptor.describe(gray, query), max(config.shortlist, config.references))
+        among = None if area is None else np.flatnonzero(area.holds(self.centres))
+        count = max(config.shortlist, config.references)
+        rows = retrieval.nearest(descriptor.describe(gray, query), count, among)
         return sort_by_similarity(query, [self.view(int(row)) for row in rows])
 
     def views_out_of_sight(

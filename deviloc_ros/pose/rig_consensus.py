@@ -25,15 +25,15 @@ from deviloc_ros.pose.rig import CameraSighting, solve_rig
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.threads import count_threads
-from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Place, Prior, Result, RigImage
+from deviloc_ros.types import Area, CameraReport, Evidence, Localized, Lost, Place, Prior, Result, RigImage
 
-LocalizeOne = Callable[[RigImage, Prior | None], Result]
+LocalizeOne = Callable[[RigImage, Prior | Area | None], Result]
 MAX_MAHALANOBIS = 5.0  # as the tracker has it
 EXTRINSIC_STD_M, EXTRINSIC_STD_DEG = 0.01, 0.3  # of a rig that was calibrated
 
 
 def localize_rig(
-    images: Sequence[RigImage], prior: Prior | None, localize_one: LocalizeOne, config: PoseConfig
+    images: Sequence[RigImage], prior: Prior | Area | None, localize_one: LocalizeOne, config: PoseConfig
 ) -> Result:
     """Return the pose of a rig, rig_from_world, from the images that its cameras took at one time.
 
@@ -88,7 +88,7 @@ def covariance_of_mounts(images: Sequence[RigImage], reports: Sequence[CameraRep
 
 
 def localize_cameras(
-    images: Sequence[RigImage], prior: Prior | None, localize_one: LocalizeOne, config: PoseConfig
+    images: Sequence[RigImage], prior: Prior | Area | None, localize_one: LocalizeOne, config: PoseConfig
 ) -> tuple[list[Result], list[bool], pycolmap.Rigid3d | None]:
     """Return what each camera says by itself, which of them agree with the pose that most share, and that pose.
 
@@ -96,14 +96,14 @@ def localize_cameras(
     that does not agree is asked again near that pose, where it was not searched for there: its references were others.
     """
 
-    def ask(asked: Sequence[RigImage], near: Prior | None) -> list[Result]:
+    def ask(asked: Sequence[RigImage], near: Prior | Area | None) -> list[Result]:
         return list(_camera_threads().map(lambda image: localize_one(image, prior_of(image, near)), asked))
 
     results = ask(images, prior)
     rig_from_world, agrees = choose_pose(images, results, config)
     if rig_from_world is None:
         return results, agrees, rig_from_world
-    was_near = prior is not None and are_one_place(prior.cam_from_world, rig_from_world)
+    was_near = isinstance(prior, Prior) and are_one_place(prior.cam_from_world, rig_from_world)
     numbers = [n for n, yes in enumerate(agrees) if not yes and not (was_near and not is_ambiguous(results[n]))]
     if not numbers:
         return results, agrees, rig_from_world
@@ -120,10 +120,10 @@ def _camera_threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count_threads(), "camera")
 
 
-def prior_of(image: RigImage, prior: Prior | None) -> Prior | None:
-    """Return where a camera probably is, by where the rig is."""
-    if prior is None:
-        return None
+def prior_of(image: RigImage, prior: Prior | Area | None) -> Prior | Area | None:
+    """Return where a camera probably is, by where the rig is; an area is that of all of them."""
+    if not isinstance(prior, Prior):
+        return prior
     cam_from_rig = image.rig_from_cam.inverse()
     others = tuple(cam_from_rig * rig_from_world for rig_from_world in prior.others)
     return replace(prior, cam_from_world=cam_from_rig * prior.cam_from_world, others=others)

@@ -22,6 +22,7 @@ from deviloc_ros.config import (
     Checked,
     Config,
     ContributeConfig,
+    GnssConfig,
     RigConfig,
     TrackingConfig,
     from_dict,
@@ -128,6 +129,12 @@ class NodeConfig(CameraConfig):
         high=100.0,
         read_only=True,
     )
+    gnss_topic: str = param(
+        "",
+        "sensor_msgs/NavSatFix of a receiver on the robot, where the map is aligned to coordinates: narrows the "
+        "search, and decides between places that look alike; empty: there is none",
+        read_only=True,
+    )
     contribute_path: str = param(
         "",
         "folder of images kept for the map to grow by, see `update-map --contributed`; empty: none are kept",
@@ -186,6 +193,7 @@ class Parameters:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     rig: RigConfig = field(default_factory=RigConfig)
     contribute: ContributeConfig = field(default_factory=ContributeConfig)
+    gnss: GnssConfig = field(default_factory=GnssConfig)
     localizer: Config = field(default_factory=Config)
     named_cameras: dict[str, CameraConfig] = field(default_factory=dict)
 
@@ -208,7 +216,7 @@ class Parameters:
 
 
 # `node.map_path` would say nothing more than `map_path`.
-PREFIXES = {"node": "", "tracking": "tracking.", "rig": "rig.", "contribute": "contribute.", "localizer": ""}
+PREFIXES = {"node": ""} | {name: f"{name}." for name in BESIDE_LOCALIZER} | {"localizer": ""}
 
 
 def check_camera_names(names: Sequence[str]) -> None:

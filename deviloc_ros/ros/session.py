@@ -17,10 +17,11 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix
 from std_msgs.msg import String
 
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.messages.gnss import GnssRefused, read_gnss
 from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.control import Control
 from deviloc_ros.ros.conversions import read_serialized_stamp
@@ -31,6 +32,7 @@ from deviloc_ros.ros.diagnostics import (
     Tally,
     camera_values,
     describe_shortcoming,
+    gnss_values,
     gpu_values,
     image_status_msg,
     localizer_values,
@@ -50,6 +52,7 @@ from deviloc_ros.ros.worker import Repeater, ThreadState, Worker, describe_failu
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.follower import Follower, Step, group_not_tried
+from deviloc_ros.tracking.gnss import GnssBook
 from deviloc_ros.tracking.grouping import Group, ImageGrouper
 
 LEAST_REST_S = 0.01  # between two looks at whether images wait in vain
@@ -84,6 +87,7 @@ class Session:
         self._pose_awaits_clock = True
         self.about = localizer_values(localizers[0])
         self._device = localizers[0].matcher.device
+        self._gnss = GnssBook(parameters.gnss)
         self._triggers = WaitingCalls(node)
         self._running = ExitStack()
         self._threads: list[Callable[[], ThreadState]] = []
@@ -101,6 +105,7 @@ class Session:
                 is_planar=parameters.node.two_d_mode,
                 rig=parameters.rig,
                 contributor=open_contributor(parameters),
+                gnss=self._gnss,
             )
             opened.callback(self._follower.release)
             self.map_ids = self._follower.map_ids
@@ -127,6 +132,8 @@ class Session:
             self._grouper = create_grouper(self._parameters)
             for name, camera in self._parameters.cameras.items():
                 self._listen_to_camera(endpoints, name, camera)
+            if config.gnss_topic:
+                endpoints.subscribe(NavSatFix, config.gnss_topic, self._on_gnss, newest_only_qos())
             if len(self._parameters.cameras) > 1:
                 period_s = max(self._parameters.rig.window_s / 2, LEAST_REST_S)
                 self._repeat(running, "rig", period_s, self._hand_over_overdue)
@@ -257,12 +264,13 @@ class Session:
             | gpu_values(self._device)
             | tally_values(self._tally, self._rates, now_s)
             | camera_values(self._camera_tallies, now_s)
+            | (gnss_values(self._gnss) if config.gnss_topic else {})
             | ({"contributed": kept} if (kept := self._follower.contributed) else {})
             | failures,
         )
 
     def _list_complaints(self, now_s: float) -> tuple[str, ...]:
-        """Return what is wrong with cameras of a rig while others do their work, or with keeping images."""
+        """Return what is wrong with cameras of a rig while others work, with keeping images, or with a receiver."""
         complaints = []
         for name, tally in self._camera_tallies.items() if len(self._camera_tallies) > 1 else ():
             topic, silent_s = self._image_topics[name], now_s - (tally.last_received_s or now_s)
@@ -271,7 +279,7 @@ class Session:
                 complaints.append(f"camera {name}: no image on {topic} for {silent_s:.0f} s: {why}")
         said = self._follower.camera_complaints
         complaints += [f"camera {name}: {what}" for name, what in said.items()]
-        return (*complaints, *filter(None, [self._follower.contribution_problem]))
+        return (*complaints, *filter(None, [self._follower.contribution_problem, self._follower.gnss_complaint]))
 
     # ---- callbacks of the executor
 
@@ -318,6 +326,12 @@ class Session:
         """Return whether max_rate_hz lets no image pass now, or did not so until `slack_s` ago."""
         max_rate_hz = self._parameters.node.max_rate_hz
         return max_rate_hz > 0 and time.monotonic() - self._last_taken_s < 1 / max_rate_hz + slack_s
+
+    def _on_gnss(self, msg: NavSatFix) -> None:
+        try:
+            self._gnss.note(read_gnss(msg, self._parameters.gnss))
+        except GnssRefused as why:
+            self._gnss.refuse(str(why))
 
     def _on_camera_info(self, camera: str, msg: CameraInfo) -> None:
         if self._pipeline.calibrations[camera].note(msg):

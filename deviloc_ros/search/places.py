@@ -22,7 +22,7 @@ from deviloc_ros.pose.distinct_places import are_one_place, place_of, select_com
 from deviloc_ros.pose.solve import solve_roughly
 from deviloc_ros.search.query import QueryState
 from deviloc_ros.status import Status
-from deviloc_ros.types import Localized, Lost, Place, Prior, ReferenceView, Result
+from deviloc_ros.types import Area, Localized, Lost, Place, Prior, ReferenceView, Result
 
 SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # a third and more of the cells where an image was localized
 MOST_RIVALS = 8  # other places looked at for one image
@@ -88,14 +88,16 @@ class PlaceSearch:
         self._localize_views = localize_views
         self._solve_views = solve_views
 
-    def search(self, query: QueryState, prior: Prior | None, gray: NDArray) -> Result:
+    def search(self, query: QueryState, prior: Prior | Area | None, gray: NDArray) -> Result:
         """Return the pose in the one place that the image fits, or that there is none, or several.
 
         Args:
             gray: the image as its features were extracted from it, for views that look alike as a whole.
         """
-        search = self._search_near(prior, query) if prior is not None else SearchState(self._config.pose)
-        if prior is None or prior.everywhere or prior.rivals_m > 0:
+        search = SearchState(self._config.pose)
+        if isinstance(prior, Prior):
+            search = self._search_near(prior, query)
+        if not isinstance(prior, Prior) or prior.everywhere or prior.rivals_m > 0:
             self._search_map(search, prior, query, gray)
         return tell_apart(search)
 
@@ -118,13 +120,14 @@ class PlaceSearch:
                     search.results.append(self._localize_views(by_pose, query))
         return search
 
-    def _search_map(self, search: SearchState, prior: Prior | None, query: QueryState, gray: NDArray) -> None:
+    def _search_map(self, search: SearchState, prior: Prior | Area | None, query: QueryState, gray: NDArray) -> None:
         """Search the views that look alike, until no place is left that the image may fit as well."""
+        area = prior.area if isinstance(prior, Prior) else prior
+        search.everywhere = not isinstance(prior, Prior) or prior.everywhere  # all that is possible
         with query.watch.stage("retrieve"):
-            alike = self._map.alike_views(query.features, self._config.retrieval, gray)
-            if prior is not None and not prior.everywhere:
+            alike = self._map.alike_views(query.features, self._config.retrieval, gray, area)
+            if isinstance(prior, Prior) and not prior.everywhere:
                 alike = [view for view in alike if is_near(view, prior)]
-        search.everywhere = prior is None or prior.everywhere
         if alike and not any(isinstance(result, Localized) for result in search.results):
             search.results.append(self._localize_by_alike(alike[: self._config.retrieval.references], query))
         self._search_rivals(search, alike, query)

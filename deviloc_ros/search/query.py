@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.imaging import mirror_image, turn_image, turn_pixels_back
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.types import Features, Matches, Prior, Result
+from deviloc_ros.types import Area, Features, Matches, Prior, Result
 
 PATIENCE, RARELY = 3, 8  # images
 # Shares of inliers: of a fountain that is alike on its left and right, mirrored images reach 0.58 and right ones 0.8
@@ -29,7 +29,7 @@ class QueryImage:
     gray: NDArray
     used: NDArray | None
     camera: Camera
-    prior: Prior | None = None
+    prior: Prior | Area | None = None
     candidates: Sequence[str] | None = None
 
     def turn_pixels(self, quarter_turns: int) -> tuple[NDArray, NDArray | None]:

@@ -21,13 +21,24 @@ from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.camera_checks import CameraChecks
 from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.gnss import GnssBook, select_agreeing
 from deviloc_ros.tracking.grouping import Group, GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, bring_to_time
 from deviloc_ros.tracking.several_maps import Answer, MapsInUse
 from deviloc_ros.tracking.sighting import Sighting, make_sighting, with_odometry
 from deviloc_ros.tracking.tracker import TrackingState
-from deviloc_ros.types import CameraReport, Evidence, Localized, Lost, Prior, Result, RigImage
+from deviloc_ros.types import (
+    Area,
+    CameraReport,
+    Evidence,
+    GnssFix,
+    Localized,
+    Lost,
+    Prior,
+    Result,
+    RigImage,
+)
 
 T = TypeVar("T")
 
@@ -47,7 +58,7 @@ class Step:
     detail: str = ""
     fix: Fix | None = None
     evidence: Evidence = field(default_factory=Evidence)
-    prior: Prior | None = None
+    prior: Prior | Area | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
     seen: Fix | None = None
     camera: Camera | None = None
@@ -60,7 +71,7 @@ class Follower:
     `follow` belongs to one thread at a time; everything else may be called from any thread meanwhile.
 
     is_planar: the robot drives on the plane z = 0 of the map. rig: which images of several cameras go together.
-    contributor: keeps images that the map could use; None: none are kept.
+    contributor: keeps images that the map could use; None: none are kept. gnss: where a receiver has the robot.
     """
 
     def __init__(
@@ -71,6 +82,7 @@ class Follower:
         is_planar: bool = False,
         rig: RigConfig | None = None,
         contributor: Contributor | None = None,
+        gnss: GnssBook | None = None,
     ) -> None:
         self._maps = MapsInUse(as_sequence(localizers), tracking)
         self._tracking = tracking
@@ -78,6 +90,7 @@ class Follower:
         self._rig = rig or RigConfig()
         self._checks = CameraChecks()
         self._contributor = contributor
+        self._gnss = gnss or GnssBook()
         self._lock = threading.Lock()
 
     # ---- one image, or those of a rig
@@ -128,14 +141,15 @@ class Follower:
         # One camera has the pose of the camera, several that of the robot.
         base_from_seen = views[0].rig_from_cam if len(views) == 1 else pycolmap.Rigid3d()
         with self._lock:
-            maps = self._maps
-            searches = maps.plan(stamp_ns, odometry, base_from_seen.inverse())
+            maps, gnss = self._maps, self._gnss.near(stamp_ns, self._tracking)
+            searches = maps.plan(stamp_ns, odometry, base_from_seen.inverse(), gnss)
         stamps_ns = {image.name: image.stamp_ns for image in images}
         answers = []
         for search in searches:
             result = localize_views(search.where.localizer, views, search.prior, left_out, stamps_ns)
             sighting = make_sighting(result, base_from_seen, odometry, stamp_ns, is_planar=self._is_planar)
             answers.append(Answer(search, result, sighting))
+        answers = self._drop_contradicted(answers, gnss)
         with self._lock:
             answer, rivals = maps.choose(answers)
         result, sighting = answer.result, answer.sighting
@@ -155,12 +169,29 @@ class Follower:
             step.stages_ms.update(watch.stages_ms)
         step = replace(step, seen=self._checks.add_sighting(sighting), map_name=maps.are_several * answer.where.name)
         step = self._judge(step, answer, sighting, answers, now_ns() if callable(now_ns) else now_ns)
-        if self._contributor and step.fix is not None and isinstance(result, Localized):
-            with watch.stage("contribute"):
-                localizer = answer.where.localizer
-                self._contributor.offer(localizer.map, images, views, result, localizer.mask)
-            step.stages_ms["contribute"] = watch.stages_ms["contribute"]
+        if step.fix is not None:
+            georeference = answer.where.localizer.map.georeference if gnss else None
+            self._gnss.compare(step.fix, gnss, georeference, self._tracking.max_mahalanobis)
+            self._contribute(step, answer, images, views)
         return step
+
+    def _drop_contradicted(self, answers: list[Answer], gnss: GnssFix | None) -> list[Answer]:
+        """Return answers without places where a receiver does not have the robot, as long as it has it at another."""
+        if gnss is None:
+            return answers
+        sightings, places = zip(*((a.sighting, a.where.localizer.map.georeference) for a in answers), strict=True)
+        agreeing = select_agreeing(sightings, gnss, places, self._tracking.max_mahalanobis)
+        return [replace(answer, sighting=sighting) for answer, sighting in zip(answers, agreeing, strict=True)]
+
+    def _contribute(
+        self, step: Step, answer: Answer, images: Sequence[StampedImage], views: Sequence[RigImage]
+    ) -> None:
+        """Keep what a believed pose rests on, if the map could use it, and say how long that took."""
+        if self._contributor and isinstance(answer.result, Localized):
+            watch, localizer = Stopwatch(), answer.where.localizer
+            with watch.stage("contribute"):
+                self._contributor.offer(localizer.map, images, views, answer.result, localizer.mask)
+            step.stages_ms.update(watch.stages_ms)
 
     def _judge(self, step: Step, answer: Answer, sighting: Sighting, answers: Sequence[Answer], now_ns: int) -> Step:
         """Ask the map's tracker, unless the search rested on what was forgotten or replaced meanwhile."""
@@ -223,6 +254,16 @@ class Follower:
     def contribution_problem(self) -> str:
         """Return why images that the map could use are not kept; empty if they are."""
         return self._contributor.problem if self._contributor else ""
+
+    @property
+    def gnss_complaint(self) -> str:
+        """Return what is wrong with the receiver's positions, or with where the map is said to lie; empty if nothing.
+
+        Only positions that came can be complained of.
+        """
+        if self._gnss.taken and not any(localizer.map.georeference for localizer in self.localizers):
+            return "the receiver's positions are of no use: no map is aligned to coordinates (map align --geographic)"
+        return self._gnss.complaint
 
     @property
     def last_fix(self) -> Fix | None:
@@ -294,7 +335,7 @@ def as_sequence(localizers: Localizer | Sequence[Localizer]) -> Sequence[Localiz
 def localize_views(
     localizer: Localizer,
     views: Sequence[RigImage],
-    prior: Prior | None,
+    prior: Prior | Area | None,
     left_out: Sequence[CameraReport],
     stamps_ns: Mapping[str, int],
 ) -> Result:

@@ -8,7 +8,7 @@ believes it; an image that several maps answer about as well tells nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pycolmap
 
@@ -17,10 +17,11 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.pose.distinct_places import CLEAR_SHARE
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.gnss import make_area
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.sighting import Sighting, make_sighting
 from deviloc_ros.tracking.tracker import Tracker
-from deviloc_ros.types import Lost, Prior, Result
+from deviloc_ros.types import Area, GnssFix, Lost, Prior, Result
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +40,14 @@ class MapInUse:
         """Return the name of the map's folder."""
         return self.localizer.map.folder.resolve().name
 
+    def narrow(self, prior: Prior | None, gnss: GnssFix | None) -> Prior | Area | None:
+        """Return a prior that is of no more of the map than where a receiver has the robot, if both are known."""
+        georeference = None if gnss is None else self.localizer.map.georeference
+        if gnss is None or georeference is None or not self.tracker.is_found_near:
+            return prior
+        area = make_area(gnss, georeference, self.tracker.config)
+        return area if prior is None else replace(prior, area=area)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
@@ -46,7 +55,14 @@ class Search:
 
     where: MapInUse
     epoch: int
-    prior: Prior | None
+    prior: Prior | Area | None
+
+    @property
+    def has_views(self) -> bool:
+        """Return whether the map has views where is searched, as far as an area says."""
+        if not isinstance(self.prior, Area):
+            return True
+        return bool(self.prior.holds(self.where.localizer.map.centres).any())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,17 +130,24 @@ class MapsInUse:
         """Return whether there is more than one map."""
         return len(self.all) > 1
 
-    def plan(self, stamp_ns: int, odometry: Odometry | None, cam_from_base: pycolmap.Rigid3d) -> list[Search]:
-        """Return where to search: in the present map alone, as long as the robot is where it should be."""
+    def plan(
+        self, stamp_ns: int, odometry: Odometry | None, cam_from_base: pycolmap.Rigid3d, gnss: GnssFix | None = None
+    ) -> list[Search]:
+        """Return where to search: in the present map alone, as long as the robot is where it should be.
+
+        Where that is not known, where a satellite receiver has the robot, as long as something is found there.
+        """
 
         def search(where: MapInUse) -> Search:
-            return Search(where, where.tracker.epoch, where.tracker.prior(stamp_ns, odometry, cam_from_base))
+            prior = where.tracker.prior(stamp_ns, odometry, cam_from_base)
+            return Search(where, where.tracker.epoch, where.narrow(prior, gnss))
 
         if self.present is not None:
             there = search(self.present)
-            if not self.are_several or (there.prior is not None and not there.prior.everywhere):
+            if not self.are_several or (isinstance(there.prior, Prior) and not there.prior.everywhere):
                 return [there]
-        return [search(where) for where in self.all]
+        searches = [search(where) for where in self.all]
+        return [one for one in searches if one.has_views] or searches
 
     def choose(self, answers: Sequence[Answer]) -> tuple[Answer, list[Answer]]:
         """Return the answer that counts, and the others that are about as good: then none of them counts.

@@ -119,6 +119,11 @@ class Tracker:
         """Give up where the robot may be while nobody knows: it was seen elsewhere."""
         self._hypotheses.clear()
 
+    @property
+    def is_found_near(self) -> bool:
+        """Return whether images still give poses where they were searched for."""
+        return self._misses < self.config.global_search_after
+
     def count_miss(self) -> None:
         """Count a frame that gave no pose."""
         self._misses += 1

@@ -4,12 +4,15 @@ import os
 import shutil
 from pathlib import Path
 
+import pycolmap
 import pytest
 from ros_helpers import ROOT
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.doctor import checks
 from deviloc_ros.doctor.checks import Level, examine_camera, examine_cv_bridge, examine_machine, examine_map
+from deviloc_ros.maps.edit import align_map
+from deviloc_ros.maps.georeference import Georeference
 
 MAPPED = {Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5))}
 
@@ -42,6 +45,15 @@ def test_each_map_of_a_folder_is_examined(room_folder, tmp_path):
         (Level.OK, False, False),
         (Level.FAIL, False, True),
     ]
+
+
+def test_a_map_on_earth_says_where_and_one_that_is_no_place_is_named(room_folder, tmp_path):
+    place = Georeference(48.137, 11.575, 0.0, pycolmap.Rigid3d())
+    for name, note in (("a.map", place.to_note()), ("b.map", {"latitude": 500})):
+        align_map(room_folder, pycolmap.Sim3d(), tmp_path / name, {"georeference": note})
+    assert "latitude 48.13700, longitude 11.57500" in next(examine_map(tmp_path / "a.map")).what
+    damaged = next(examine_map(tmp_path / "b.map"))
+    assert damaged.level is Level.FAIL and "georeference" in damaged.what
 
 
 def fault_of_bridge(folder: Path, source: str, monkeypatch) -> str:

@@ -14,12 +14,14 @@ from deviloc_ros.config import ContributeConfig
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.contributed import add_contributions
+from deviloc_ros.maps.edit import drop_views
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.sources.contributions import Contribution, pack_contribution, write_contribution
 from deviloc_ros.types import Localized, Prior
 
 WANTED = ContributeConfig(few_inliers=1200, spacing_m=0.05)  # views of the room stand 5 cm apart
+MAP_ID = [""]  # of the map below
 COVARIANCE = np.diag([1e-4] * 3 + [1e-6] * 3)
 
 
@@ -28,15 +30,18 @@ def sparse_map(room, tmp_path_factory) -> Path:
     """Every second view of the room."""
     folder = tmp_path_factory.mktemp("sparse") / "a.map"
     room.build(folder, images=room.images[::2])
+    MAP_ID[0] = Map.open(folder).identity
     return folder
 
 
-def keep(folder: Path, room, number: int, name: str = "", pose=None, gray=None) -> None:
+def keep(folder: Path, room, number: int, name: str = "", pose=None, gray=None, map_id: str | None = None) -> None:
     """Keep the room's image of that number, with the pose it has."""
     image = room.images[number]
     folder.mkdir(exist_ok=True)
     pose = pose or image.cam_from_world
-    entry = Contribution(name or str(number), Path(), image.camera, pose, COVARIANCE, 100, "")
+    entry = Contribution(
+        name or str(number), Path(), image.camera, pose, COVARIANCE, 100, MAP_ID[0] if map_id is None else map_id
+    )
     gray = read_gray(image.path) if gray is None else gray
     write_contribution(folder, entry.name, pack_contribution(entry, gray, None))
 
@@ -69,6 +74,20 @@ def test_what_is_added_twice_or_shown_already_is_not_needed(sparse_map, room, tm
     assert growth.added == 1 and {entry.name for entry in growth.needless} == {"once more", "of a view"}
     again = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
     assert "a view of this name" in {entry.name: entry.why for entry in again.needless}["1"]
+
+
+def test_what_was_kept_with_another_map_is_refused_and_with_an_earlier_state_of_this_one_taken(
+    sparse_map, room, tmp_path
+):
+    folder = copytree(sparse_map, tmp_path / "a.map")
+    drop_views(folder, [room.images[6].name])
+    keep(tmp_path / "kept", room, 1)
+    keep(tmp_path / "kept", room, 3, "of another floor", map_id="0123456789abcdef")
+    growth = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    (refused,) = growth.refused
+    assert growth.added == 1 and refused.name == "of another floor"
+    assert "kept with another map (0123456789abcdef)" in refused.why
+    assert add_contributions(folder, tmp_path / "kept", WANTED, of_any_map=True, quiet=True).added == 1
 
 
 def test_a_contribution_without_its_picture_is_named(sparse_map, room, tmp_path):

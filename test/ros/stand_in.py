@@ -97,6 +97,7 @@ class StandInMap:
     centres, axes = centres_and_axes([record.cam_from_world for record in records])
 
     def __init__(self, path: str) -> None:
+        self.georeference = None
         self.folder = Path(path or "stand-in")
         if self.folder.name in FLOORS:
             self.identity = self.folder.name

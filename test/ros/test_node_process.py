@@ -16,7 +16,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from ros.robot import pose_time_ns
 from ros.stand_in import StandInLocalizer
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, NavSatFix
 from std_msgs.msg import String
 
 from deviloc_ros.ros.conversions import time_msg
@@ -272,3 +272,21 @@ def test_among_several_maps_the_one_the_robot_is_in_is_named(robot):
         assert robot.set_parameters(map_path="dim") == ""  # as ~/load_map does: from now on this one alone
         robot.localized(50)
         robot.until(lambda: names[-1] == "dim")
+
+
+def test_positions_of_a_receiver_are_taken_or_counted_and_a_map_without_a_place_is_said(robot):
+    positions = robot.create_publisher(NavSatFix, "/gnss/fix", qos_profile_sensor_data)
+
+    def send(latitude: float) -> None:
+        msg = NavSatFix(latitude=latitude, longitude=11.0, position_covariance_type=2)
+        msg.status.status = 0
+        msg.position_covariance = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+        msg.header.stamp = time_msg(robot.now_ns())
+        positions.publish(msg)
+        robot.for_a_while(0.05)
+
+    with stand_in("gnss_topic:=gnss/fix", "diagnostics_period_s:=0.2"):
+        robot.until(lambda: int(robot.status.get("gnss.taken", 0)) > 2 or send(48.0))
+        robot.until(lambda: int(robot.status.get("gnss.refused.no_position", 0)) > 2 or send(float("nan")))
+        robot.localized(50)
+        robot.until(lambda: "no map is aligned to coordinates" in robot.status["message"])

@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.flags.common import add_every, parse_camera, parse_zero_or_more, step_of, take_rig
+from deviloc_ros.commands.flags.common import (
+    add_every,
+    parse_camera,
+    parse_zero_or_more,
+    step_of,
+    take_rig,
+    take_section,
+)
+from deviloc_ros.config import GNSS, GnssConfig
 
 if TYPE_CHECKING:
     from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
@@ -66,6 +74,9 @@ def add_rig(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--camera", metavar="MODEL,W,H,PARAMS", help="calibration; default: from camera_info")
     add_lens(group)
     group.add_argument("--two-d", action="store_true", help="the robot moves on the plane z = 0 of the map")
+    group.add_argument(
+        "--gnss-topic", default="", metavar="TOPIC", help="sensor_msgs/NavSatFix, for maps aligned to coordinates"
+    )
     group.add_argument("--odometry-topic", default="", metavar="TOPIC", help="nav_msgs/Odometry, where TF has none")
 
 
@@ -155,6 +166,8 @@ def read_plan(options: argparse.Namespace) -> EvaluationPlan:
         budget_ms=options.budget_ms,
         only=only,
         grouping=take_rig(options),
+        gnss_topic=options.gnss_topic,
+        gnss=take_section(options, GNSS, GnssConfig()),
     )
 
 

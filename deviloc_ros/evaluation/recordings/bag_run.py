@@ -20,7 +20,7 @@ from deviloc_ros.bags.repeated_images import RepeatCounter
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.transforms import CIRCLE
 from deviloc_ros.bags.truth import Truth
-from deviloc_ros.config import RigConfig, TrackingConfig, to_dict
+from deviloc_ros.config import GnssConfig, RigConfig, TrackingConfig, to_dict
 from deviloc_ros.evaluation.recordings.chosen_images import (
     Images,
     Sampled,
@@ -39,10 +39,12 @@ from deviloc_ros.evaluation.recordings.truth_frame import explain_common_offset
 from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.imaging import Masks
 from deviloc_ros.localizer import Localizer, warm_up
+from deviloc_ros.messages.gnss import GnssRefused, read_gnss
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.follower import Step
+from deviloc_ros.types import GnssFix
 
 log = logging.getLogger(__name__)
 ADVICE = {
@@ -70,6 +72,8 @@ class EvaluationPlan(ReadingPlan):
     budget_ms: float = 0.0
     only: frozenset[int] | None = None
     grouping: RigConfig = field(default_factory=RigConfig)
+    gnss_topic: str = ""
+    gnss: GnssConfig = field(default_factory=GnssConfig)
 
     @property
     def sampling(self) -> str:
@@ -114,18 +118,44 @@ def run_offline(
     warm_up(localizer)
     lens = choose_lens(recording, topics, contents, localizer)
     repeated = RepeatCounter()
-    run = OfflineRun(localizer, contents, tracking, masks, plan.grouping, contributor)
+    positions, refused = read_positions(recording, plan)
+    run = OfflineRun(localizer, contents, tracking, masks, plan.grouping, contributor, positions, plan.gnss)
     estimates = run.run(select_images(recording, topics, contents, plan, repeated))
     if not any(estimate.tried for estimate in estimates):
         raise ValueError(f"{recording.path}: {explain_none_tried(estimates, contents)}")
     if repeated.count:
         log.warning("%s: %s", recording.path, repeated)
     about = {"mode": "offline", "sampling": plan.sampling, "lens": lens}
+    if plan.gnss_topic:
+        about["gnss"] = {"taken": len(positions), "refused": dict(refused), "complaint": run.gnss_complaint}
     if contributor:
         about["contributed"] = run.contributed
     if topics.beside:
         about["camera_complaints"] = run.camera_complaints
     return estimates, about | {"repeated_images": repeated.count, "laps": repeated.laps + 1}
+
+
+def read_positions(recording: Recording, plan: EvaluationPlan) -> tuple[list[tuple[int, GnssFix]], Counter[str]]:
+    """Return when a receiver's positions were received [ns], and the positions; and how many are not taken, by why.
+
+    Raises:
+        ValueError: the recording has no such topic, or it is of something else.
+    """
+    taken: list[tuple[int, GnssFix]] = []
+    refused: Counter[str] = Counter()
+    if not plan.gnss_topic:
+        return taken, refused
+    kind = recording.topics.get(plan.gnss_topic, "")
+    if kind and not kind.endswith("/NavSatFix"):
+        raise ValueError(f"--gnss-topic {plan.gnss_topic} is of {kind}, not of sensor_msgs/NavSatFix")
+    for recorded in recording.messages((plan.gnss_topic,)):
+        try:
+            taken.append((recorded.time_ns, read_gnss(recorded.message(), plan.gnss)))
+        except GnssRefused as why:
+            refused[str(why)] += 1
+        except ValueError:
+            refused["damaged"] += 1
+    return taken, refused
 
 
 def follow_images(

@@ -15,7 +15,7 @@ from deviloc_ros.geometry import isotropic_covariance, pose_difference, rotation
 from deviloc_ros.maps.alignment import align_positions
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, largest_stds
-from deviloc_ros.types import CameraReport, IntrinsicsFit, Prior
+from deviloc_ros.types import Area, CameraReport, IntrinsicsFit, Prior
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +37,7 @@ class Estimate:
     inlier_ratio: float = 0.0
     coverage: float = 0.0
     references: tuple[str, ...] = ()
-    prior: Prior | None = None
+    prior: Prior | Area | None = None
     intrinsics: IntrinsicsFit | None = None
     camera: Camera | None = None
     seen: Fix | None = None

@@ -39,6 +39,9 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
     if repeated := summary.get("repeated_images"):
         laps = f", of {summary['laps']} laps" if summary["laps"] > 1 else ""
         lines.append(("repeated images", f"{repeated} left out{laps}"))
+    if gnss := summary.get("gnss"):
+        why = "".join(f", {count} {reason}" for reason, count in gnss["refused"].items())
+        lines.append(("receiver", f"{gnss['taken']} positions taken{why}"))
     if contributed := summary.get("contributed"):
         lines.append(("kept for the map", contributed))
     if odometry := summary.get("odometry"):
@@ -52,6 +55,8 @@ def make_remarks(run: Run) -> list[tuple[str, str]]:
     truth = run.summary.get("ground_truth_complaint")
     complaints = [("ground truth", truth)] if truth else []
     complaints += [("calibration", complaint) for complaint in said if complaint]
+    if contradiction := (run.summary.get("gnss") or {}).get("complaint"):
+        complaints.append(("receiver", contradiction))
     complaints += [(f"camera {name}", said) for name, said in (run.summary.get("camera_complaints") or {}).items()]
     return complaints + explain_missing_poses(run) + explain_missing_odometry(run.summary) + describe_lens(run.summary)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import RecordedMessage
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import RigConfig, TrackingConfig
+from deviloc_ros.config import GnssConfig, RigConfig, TrackingConfig
 from deviloc_ros.evaluation.recordings.chosen_images import Images, received_ns
 from deviloc_ros.evaluation.recordings.frames import Estimate
 from deviloc_ros.imaging import Mask, Masks
@@ -21,14 +22,18 @@ from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.follower import Follower, Step, group_not_tried, localize_views
+from deviloc_ros.tracking.gnss import GnssBook
 from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.tracking.odometry import Odometer, Odometry
 from deviloc_ros.tracking.rig_images import StampedImage, bring_to_time
-from deviloc_ros.types import Evidence, Prior
+from deviloc_ros.types import Area, Evidence, GnssFix, Prior
 
 
 class OfflineRun:
-    """Pass over a recording once: decode, follow, record, in order of receipt."""
+    """Pass over a recording once: decode, follow, record, in order of receipt.
+
+    gnss: when each position of a receiver was received [ns], and the position.
+    """
 
     def __init__(
         self,
@@ -38,10 +43,15 @@ class OfflineRun:
         masks: Masks | None = None,
         rig: RigConfig | None = None,
         contributor: Contributor | None = None,
+        gnss: Sequence[tuple[int, GnssFix]] = (),
+        gnss_config: GnssConfig | None = None,
     ) -> None:
         self._contents, self._masks = contents, masks
         is_planar = contents.rig.two_d
-        self._follower = Follower(localizer, tracking, is_planar=is_planar, rig=rig, contributor=contributor)
+        self._gnss, self._gnss_book = deque(gnss), GnssBook(gnss_config)
+        self._follower = Follower(
+            localizer, tracking, is_planar=is_planar, rig=rig, contributor=contributor, gnss=self._gnss_book
+        )
         self._odometer = Odometer(contents.odom_from_base)
 
     def run(self, images: Iterable[tuple[Images, bool]]) -> list[Estimate]:
@@ -54,6 +64,8 @@ class OfflineRun:
 
     def follow(self, group: Images) -> tuple[dict[str, NDArray], Step]:
         """Return the pixels of the image of each camera that can be had, and what the node would make of them."""
+        while self._gnss and self._gnss[0][0] <= received_ns(group):
+            self._gnss_book.note(self._gnss.popleft()[1])
         watch = Stopwatch()
         pixels: dict[str, NDArray] = {}
 
@@ -75,6 +87,11 @@ class OfflineRun:
     def contributed(self) -> str:
         """Say what was kept for the map to grow by, and why not more; empty if nothing was to be."""
         return "; ".join(filter(None, [self._follower.contributed, self._follower.contribution_problem]))
+
+    @property
+    def gnss_complaint(self) -> str:
+        """Return what is wrong with a receiver's positions; empty if nothing."""
+        return self._follower.gnss_complaint
 
     @property
     def camera_complaints(self) -> dict[str, str]:
@@ -137,7 +154,7 @@ def find_mask(masks: Masks | None, name: str, camera: Camera) -> Mask | None:
 
 
 def localize_again(
-    localizer: Localizer, contents: Contents, group: Images, prior: Prior | None, masks: Masks | None = None
+    localizer: Localizer, contents: Contents, group: Images, prior: Prior | Area | None, masks: Masks | None = None
 ) -> tuple[dict[str, NDArray], Evidence]:
     """Return the pixels of images of one time, and what their result rests on, with its prior. Raises NotTried."""
 

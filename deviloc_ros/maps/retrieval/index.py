@@ -79,8 +79,10 @@ class Retrieval:
             return Retrieval.learn(torch.cat([self.descriptors, more]), self.vlad)
         return Retrieval(torch.cat([self.descriptors, more]), self.vlad, self.index.extend(more))
 
-    def nearest(self, query: torch.Tensor, count: int) -> NDArray:
-        """Return rows of the views most similar to a (D,) descriptor, best first."""
+    def nearest(self, query: torch.Tensor, count: int, among: NDArray | None = None) -> NDArray:
+        """Return rows of the views most similar to a (D,) descriptor, best first; of all, or among (N,) rows alone."""
+        if among is not None:
+            return among[best_rows(self.descriptors[among].float().numpy() @ query.numpy(), count)]
         if self.index is None:
             return best_rows(self._all @ query.numpy(), count)
         candidates = self.index.candidates(query, max(CHECKED, count))

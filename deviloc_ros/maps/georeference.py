@@ -1,0 +1,98 @@
+"""Say where on Earth a map lies: latitude, longitude and altitude of an origin, and the map beside east, north and up.
+
+Coordinates are those of WGS 84, in degrees and metres above the ellipsoid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pycolmap
+from numpy.typing import ArrayLike, NDArray
+
+from deviloc_ros.geometry import rigid_from_quaternion
+
+GEOREFERENCE = "georeference"  # subject of the note in a map's provenance
+SAME_SCALE = 1e-6
+EARTH = pycolmap.GPSTransform()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Georeference:
+    """Hold an origin on Earth, and enu_from_map: east, north and up [m] there."""
+
+    latitude: float
+    longitude: float
+    altitude: float
+    enu_from_map: pycolmap.Rigid3d
+
+    def __post_init__(self) -> None:
+        check_coordinates(np.array([self.latitude, self.longitude, self.altitude]))
+
+    @property
+    def map_from_enu(self) -> pycolmap.Rigid3d:
+        """Return what brings points [m] east, north and up of the origin into the map."""
+        return self.enu_from_map.inverse()
+
+    def locate(self, latitude: float, longitude: float) -> NDArray:
+        """Return (3,) where on the map's ground level a place is; heights of receivers are too bad to be used."""
+        return self.map_from_enu * to_enu(self, [[latitude, longitude, self.altitude]])[0]
+
+    def move(self, new_from_map: pycolmap.Sim3d) -> Georeference | None:
+        """Return it for a map that is moved; None if its scale changes, for then it was of another unit."""
+        if abs(new_from_map.scale - 1) > SAME_SCALE:
+            return None
+        rigid = pycolmap.Rigid3d(new_from_map.rotation, new_from_map.translation)
+        return replace(self, enu_from_map=self.enu_from_map * rigid.inverse())
+
+    def to_note(self) -> dict[str, Any]:
+        """Return what a map's manifest holds."""
+        pose = self.enu_from_map
+        return {
+            "latitude": self.latitude,
+            "longitude": self.longitude,
+            "altitude": self.altitude,
+            "rotation_xyzw": pose.rotation.quat.tolist(),
+            "translation_m": pose.translation.tolist(),
+        }
+
+    @staticmethod
+    def from_note(note: Any) -> Georeference | None:
+        """Return what a manifest's note says; None without one, or where joined maps have notes that differ.
+
+        Raises:
+            ValueError: naming the note, if its numbers are none or impossible.
+        """
+        if note is None or isinstance(note, str):
+            return None
+        try:
+            pose = rigid_from_quaternion(note["rotation_xyzw"], note["translation_m"])
+            latitude, longitude, altitude = (float(note[name]) for name in ("latitude", "longitude", "altitude"))
+            return Georeference(latitude, longitude, altitude, pose)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{GEOREFERENCE}: {error!r}") from error
+
+
+def check_coordinates(coordinates: NDArray) -> None:
+    """Raise ValueError unless (3,) latitude and longitude [deg] and altitude [m] are those of a place on Earth."""
+    latitude, longitude, altitude = coordinates
+    if not np.isfinite(coordinates).all():
+        raise ValueError(f"latitude {latitude}, longitude {longitude}, altitude {altitude}: not all finite")
+    if abs(latitude) > 90 or abs(longitude) > 180 or abs(altitude) > 1e5:
+        raise ValueError(f"latitude {latitude}, longitude {longitude}, altitude {altitude}: no place on Earth")
+
+
+def to_enu(origin: Georeference, coordinates: ArrayLike) -> NDArray:
+    """Return (N, 3) metres east, north and up of an origin of (N, 3) latitude, longitude and altitude."""
+    return EARTH.ellipsoid_to_enu(np.asarray(coordinates, float), origin.latitude, origin.longitude, origin.altitude)
+
+
+def move_note(notes: Mapping[str, Any], new_from_map: pycolmap.Sim3d) -> dict[str, Any]:
+    """Return the notes of a map that is moved: its georeference moves with it, or is gone if the scale changes."""
+    known = Georeference.from_note(notes.get(GEOREFERENCE))
+    rest = {subject: note for subject, note in notes.items() if subject != GEOREFERENCE}
+    moved = known.move(new_from_map) if known else None
+    return rest | ({GEOREFERENCE: moved.to_note()} if moved else {})

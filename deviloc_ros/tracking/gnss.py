@@ -1,0 +1,138 @@
+"""Use positions of a satellite receiver: where to search, and which of places that look alike. Never as the pose.
+
+Heights are not used: receivers state them badly, and of the ellipsoid. The antenna is taken to be at the robot's
+origin, which the smallest deviation that is allowed (`gnss.min_std_m`) covers.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deviloc_ros.config import GnssConfig, TrackingConfig
+from deviloc_ros.geometry import largest_std, squared_error_in_stds
+from deviloc_ros.maps.georeference import Georeference, to_enu
+from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.sighting import SeenPlace, Sighting
+from deviloc_ros.types import Area, GnssFix
+
+KEPT = 200  # positions: some seconds of a fast receiver
+CONTRADICTIONS = 10  # fixes in a row that a receiver has elsewhere, before that is said
+UP = np.array([0.0, 0.0, 1.0])
+
+
+@dataclass(slots=True, eq=False)
+class Disagreement:
+    """Hold how many fixes in a row the receiver has elsewhere, and by how much the last."""
+
+    fixes: int = 0
+    metres: float = 0.0
+
+
+class GnssBook:
+    """Keep the last positions. They may come from any thread."""
+
+    def __init__(self, config: GnssConfig | None = None) -> None:
+        self.config = config or GnssConfig()
+        self.taken = 0
+        self.refused: Counter[str] = Counter()
+        self.disagreement = Disagreement()
+        self._last: deque[GnssFix] = deque(maxlen=KEPT)
+        self._lock = threading.Lock()
+
+    def note(self, fix: GnssFix) -> None:
+        """Take a position."""
+        with self._lock:
+            self._last.append(fix)
+            self.taken += 1
+
+    def refuse(self, why: str) -> None:
+        """Count a position that is not taken."""
+        with self._lock:
+            self.refused[why] += 1
+
+    def near(self, stamp_ns: int, tracking: TrackingConfig) -> GnssFix | None:
+        """Return the position nearest to a time, as uncertain as the robot may have moved since; None if none is near.
+
+        A position of a recording that starts over is far from it in time, and passed over.
+        """
+        with self._lock:
+            found = min(self._last, key=lambda fix: abs(fix.stamp_ns - stamp_ns), default=None)
+        if found is None:
+            return None
+        apart_s = abs(found.stamp_ns - stamp_ns) * 1e-9
+        if apart_s > self.config.max_age_s:
+            return None
+        moved = np.eye(2) * (tracking.max_speed_m_per_s * apart_s) ** 2
+        return replace(found, stamp_ns=stamp_ns, covariance=found.covariance + moved)
+
+    def compare(self, fix: Fix, gnss: GnssFix | None, georeference: Georeference | None, sigmas: float) -> None:
+        """Count a believed fix that the receiver has elsewhere; one that it has there begins the count anew."""
+        if gnss is None or georeference is None:
+            return
+        if agrees(fix, gnss, georeference, sigmas):
+            self.disagreement = Disagreement()
+        else:
+            self.disagreement.fixes += 1
+            self.disagreement.metres = float(np.linalg.norm(measure_offset(fix, gnss, georeference)))
+
+    @property
+    def complaint(self) -> str:
+        """Say that the receiver and the images do not agree; empty if they do."""
+        if self.disagreement.fixes < CONTRADICTIONS:
+            return ""
+        return (
+            f"the last {self.disagreement.fixes} fixes are not where the receiver has the robot, "
+            f"{self.disagreement.metres:.0f} m away: is the map aligned to the right coordinates?"
+        )
+
+
+def make_area(gnss: GnssFix, georeference: Georeference, tracking: TrackingConfig) -> Area:
+    """Return the area of a map whose views may show what a robot sees at a position."""
+    up = georeference.map_from_enu.rotation.matrix() @ UP
+    reach_m = tracking.max_mahalanobis * largest_std(gnss.covariance) + tracking.search_radius_m
+    return Area(georeference.locate(gnss.latitude, gnss.longitude), up, reach_m)
+
+
+def select_agreeing(
+    sightings: Sequence[Sighting], gnss: GnssFix, georeferences: Sequence[Georeference | None], sigmas: float
+) -> list[Sighting]:
+    """Return what maps say of one image without the places where the receiver does not have the robot.
+
+    As long as it has it at one: a receiver that contradicts all of them decides nothing. Of maps that nobody knows the
+    place of, it says nothing.
+    """
+
+    def is_there(seen: SeenPlace, georeference: Georeference) -> bool:
+        return agrees(seen.fix, gnss, georeference, sigmas)
+
+    of_maps = list(zip(sightings, georeferences, strict=True))
+    if not any(is_there(seen, where) for sighting, where in of_maps if where for seen in sighting.found):
+        return list(sightings)
+    return [
+        sighting if where is None else keep_places(sighting, [seen for seen in sighting.found if is_there(seen, where)])
+        for sighting, where in of_maps
+    ]
+
+
+def keep_places(sighting: Sighting, found: Sequence[SeenPlace]) -> Sighting:
+    """Return a sighting of some of its places."""
+    return replace(sighting, found=tuple(found))
+
+
+def agrees(fix: Fix, gnss: GnssFix, georeference: Georeference, sigmas: float) -> bool:
+    """Return whether a receiver has the robot where a fix has it, by what both are worth, on the level."""
+    rotation = georeference.enu_from_map.rotation.matrix()
+    covariance = (rotation @ fix.covariance[:3, :3] @ rotation.T)[:2, :2] + gnss.covariance
+    return math.sqrt(squared_error_in_stds(measure_offset(fix, gnss, georeference), covariance)) <= sigmas
+
+
+def measure_offset(fix: Fix, gnss: GnssFix, georeference: Georeference) -> np.ndarray:
+    """Return (2,) metres east and north from where a receiver has the robot to where a fix has it."""
+    there = to_enu(georeference, [[gnss.latitude, gnss.longitude, georeference.altitude]])[0]
+    return (georeference.enu_from_map * fix.map_from_base.translation - there)[:2]
