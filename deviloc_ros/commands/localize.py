@@ -112,7 +112,6 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
     """Print a line for each time that the rig took its images, and one for each of its cameras. Raises ValueError."""
     from deviloc_ros.imaging import read_gray
     from deviloc_ros.localizer import Localizer
-    from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.rigs import read_rig
     from deviloc_ros.types import RigImage
 
