@@ -339,14 +339,9 @@ def align_to_grid(
         SourceError: it does not fit, or something must be told first; the message says what.
     """
     upright = find_upright(reference_map)
-    if given is not None and given.map_id != reference_map.identity:
-        raise SourceError(f"{reference_map.folder}: has changed since the pairs were clicked; make the page again")
+    check_pairs(reference_map, given)
     if not upright.has_floor and camera_height_m is None:
         raise SourceError(f"{reference_map.folder}: {upright}; say how high these are above the floor: --camera-height")
-    if given is None and not reference_map.manifest.provenance.is_metric:
-        raise SourceError(
-            f"{reference_map.folder}: its scale is arbitrary, so walls alone do not tell it: give --pairs"
-        )
     plan_from_map = given.plan_from_map if given else upright.plan_from_map
     start, words = fit_pairs(given.pairs, rigid=rigid) if given else (None, "")
     scale = start.scale if start else 1.0
@@ -364,6 +359,14 @@ def align_to_grid(
     note = f"on a floor plan by {words}; scale {scale * grid_from_metric.scale:.4f}, {upright}"
     to_plan = pycolmap.Sim3d(scale, pycolmap.Rotation3d(), np.zeros(3))
     return Alignment(grid_from_metric * metric, note, plan_from_map, grid_from_metric * to_plan)
+
+
+def check_pairs(reference_map: Map, given: PairsFile | None) -> None:
+    """Raise SourceError if pairs are not of a map as it is, or a map of arbitrary scale has none."""
+    if given is not None and given.map_id != reference_map.identity:
+        raise SourceError(f"{reference_map.folder}: has changed since the pairs were clicked; make the page again")
+    if given is None and not reference_map.manifest.provenance.is_metric:
+        raise SourceError(f"{reference_map.folder}: its scale is arbitrary, and walls do not tell it: give --pairs")
 
 
 def lift_to(plan_from_map: pycolmap.Sim3d, centres: NDArray, height_m: float) -> pycolmap.Sim3d:

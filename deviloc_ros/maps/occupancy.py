@@ -71,26 +71,29 @@ def read_occupancy(path: Path) -> OccupancyGrid:
     if not isinstance(content, dict):
         raise SourceError(f"{path}: expected image, resolution and origin by name")
     try:
-        resolution_m, origin = parse_number(content["resolution"]), content["origin"]
-        if not 0 < resolution_m <= MAX_CELL_M:
-            raise ValueError(f"field 'resolution' is {resolution_m} m")
-        x, y, yaw = (parse_number(value) for value in origin)
-        if max(abs(x), abs(y)) > MAX_PLACE_M or abs(yaw) > 2 * math.pi:
-            raise ValueError(f"field 'origin' is {origin}")
-        occupied = parse_number(content.get("occupied_thresh", OCCUPIED))
-        free = parse_number(content.get("free_thresh", FREE))
-        if not 0 <= free < occupied <= 1:
-            raise ValueError(f"thresholds are {free} and {occupied}: expected 0 <= free_thresh < occupied_thresh <= 1")
-        pixels = read_gray(path.parent / str(content["image"]))
+        grid = parse_grid(content, read_gray(path.parent / str(content["image"])))
     except KeyError as error:
         raise SourceError(f"{path}: field {error} is missing") from error
     except (TypeError, ValueError, OSError) as error:
         raise SourceError(f"{path}: {error}") from error
-    darkness = pixels / 255 if content.get("negate") else 1 - pixels / 255
-    grid = OccupancyGrid(pixels, darkness > occupied, darkness < free, resolution_m, (x, y, yaw))
     if not grid.occupied.any():
         raise SourceError(f"{path}: no cell is occupied: is 'negate' right?")
     return grid
+
+
+def parse_grid(content: dict[str, Any], pixels: NDArray) -> OccupancyGrid:
+    """Return the grid of a file's fields and its image. Raises KeyError, TypeError or ValueError naming a field."""
+    resolution_m, origin = parse_number(content["resolution"]), content["origin"]
+    if not 0 < resolution_m <= MAX_CELL_M:
+        raise ValueError(f"field 'resolution' is {resolution_m} m")
+    x, y, yaw = (parse_number(value) for value in origin)
+    if max(abs(x), abs(y)) > MAX_PLACE_M or abs(yaw) > 2 * math.pi:
+        raise ValueError(f"field 'origin' is {origin}")
+    occupied, free = (parse_number(content.get(f"{n}_thresh", v)) for n, v in (("occupied", OCCUPIED), ("free", FREE)))
+    if not 0 <= free < occupied <= 1:
+        raise ValueError(f"thresholds are {free} and {occupied}: expected 0 <= free_thresh < occupied_thresh <= 1")
+    darkness = pixels / 255 if content.get("negate") else 1 - pixels / 255
+    return OccupancyGrid(pixels, darkness > occupied, darkness < free, resolution_m, (x, y, yaw))
 
 
 def parse_number(value: Any) -> float:

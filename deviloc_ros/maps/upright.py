@@ -109,12 +109,16 @@ def find_floor(points: NDArray, centres: NDArray) -> tuple[NDArray, float] | Non
     if best is None or most < least:
         return None
     for _ in range(3):
-        near = low[np.abs(low @ best[0] - best[1]) < thickness]
-        middle = near.mean(0)
-        normal = np.linalg.svd(near - middle, full_matrices=False)[2][2]
-        normal = normal if normal[2] > 0 else -normal
-        best = normal, float(normal @ middle)
+        best = fit_plane(low[np.abs(low @ best[0] - best[1]) < thickness])
     return best
+
+
+def fit_plane(points: NDArray) -> tuple[NDArray, float]:
+    """Return normal, upwards, and height of the plane nearest to (N, 3) points."""
+    middle = points.mean(0)
+    normal = np.linalg.svd(points - middle, full_matrices=False)[2][2]
+    normal = normal if normal[2] > 0 else -normal
+    return normal, float(normal @ middle)
 
 
 def plane_through(corners: NDArray) -> tuple[NDArray, float] | None:
