@@ -41,6 +41,9 @@ from deviloc_ros.types import (
     RigImage,
 )
 
+FITS_SOMEWHERE = (Status.AMBIGUOUS, Status.MISCALIBRATED)
+"""Reasons for which there is no pose although the image fits: turned another way it would not fit better."""
+
 
 class Localizer:
     """Localize images in one map. It is not thread-safe: one thread owns it.
@@ -96,7 +99,7 @@ class Localizer:
 
         asked, habits, results = QueryImage(gray, used, camera, prior, candidates), self.habits[name], []
         for quarter_turns in habits.turns.to_try(self.config.retrieval.try_turned):
-            # The way round that cameras mounted like this one were seen to take it; a pose, or several places, ends it
+            # The way round that cameras mounted like this one were seen to take it, until the image fits somewhere
             result = self.localize_turned(asked, quarter_turns, watch)
             if isinstance(result, Localized):
                 if self.fits_mirrored(result, asked, quarter_turns, watch, habits):
@@ -104,7 +107,7 @@ class Localizer:
                     return Lost(Status.NO_CONSENSUS, detail, result.evidence)
                 habits.turns.note_success(quarter_turns)
                 return result
-            if result.reason is Status.AMBIGUOUS:
+            if result.reason in FITS_SOMEWHERE:
                 return result
             results.append(result)
         habits.turns.note_failure()

@@ -100,6 +100,13 @@ def test_an_image_that_fits_in_part_is_a_pose_if_its_mirror_image_fits_no_better
         assert "mirror" in result.evidence.stages_ms
 
 
+def test_an_image_that_contradicts_its_calibration_is_not_turned(room_map, room, monkeypatch):
+    localizer, tried = Localizer(room_map), []
+    monkeypatch.setattr(localizer, "localize_turned", lambda *args: tried.append(args) or Lost(Status.MISCALIBRATED))
+    assert localizer.localize(room.queries[0], room.camera).reason is Status.MISCALIBRATED
+    assert len(tried) == 1
+
+
 def test_an_image_that_fits_nowhere_is_not_turned_each_time(room_map, room):
     localizer, upright = Localizer(room_map), Localizer(room_map)
     noise = [RNG(seed).integers(0, 255, (240, 320), np.uint8) for seed in range(5)]
