@@ -21,15 +21,15 @@ READ = {
     "demo": {"data"},
     "doctor": {"map"},
     "evaluate": {"data", "map", "config"},
-    "evaluate-bag": {"bags", "map", "mask", "ground_truth", "images_of", "config"},
+    "evaluate-bag": {"bags", "map", "mask", "ground_truth", "images_of", "config", "contribute"},
     "evaluate-pin": {"data", "weights"},
     "export-map": {"map"},
     "fetch-weights": {"file", "output"},  # a cache; files are known by their hashes
     "import-descriptor": {"folder"},
     "localize": {"map", "images", "rig", "mask", "config"},
-    "map": {"map", "maps", "positions", "colmap", "poses", "tags", "images"},
+    "map": {"map", "maps", "positions", "colmap", "poses", "tags", "images", "occupancy", "pairs"},
     "train": {"data"},
-    "update-map": {"map", "config"},
+    "update-map": {"map", "contributed", "config"},
     "view": {"map", "bag", "ground_truth", "images_of", "config"},
 }
 SOURCES = {"colmap", "sevenscenes", "kitti", "tum", "nerfstudio", "kapture", "bag", "images", "poses", "depth", "mask"}

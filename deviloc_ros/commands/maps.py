@@ -103,7 +103,7 @@ def add_align(actions: argparse._SubParsersAction) -> None:
     )
     align.add_argument("--rigid", action="store_true", help="keep the scale")
     align.add_argument("--output", type=Path, metavar="MAP", help="the map folder to make; default: MAP is replaced")
-    add_overwrite(align, folders=["output"])
+    add_overwrite(align, files=["page"], folders=["output"])
     align.set_defaults(run=run_align)
 
 
