@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
@@ -42,14 +42,19 @@ def run_on_one_thread(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def map_on_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return what a function gives for each item, in order; to be called by functions that run on one thread.
+    """Return what a function gives for each item, in order; to be called by functions that run on one thread."""
+    return list(iterate_on_threads(function, items))
 
-    The items are handed out one by one, so where a core is busy with something else the others take more of them.
+
+def iterate_on_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yield what a function gives for each item, in order, as `map` does; all items are taken at once.
+
+    They are handed out one by one, so where a core is busy with something else the others take more of them.
     """
     items = list(items)
     if len(items) < 2 or count_threads() == 1:
-        return [function(item) for item in items]
-    return list(_pool().map(function, items))
+        return map(function, items)
+    return _pool().map(function, items)
 
 
 @cache

@@ -23,6 +23,7 @@ from deviloc_ros.pose.refinement import (
 )
 from deviloc_ros.pose.reprojection import linearize, residuals_px
 from deviloc_ros.status import Status
+from deviloc_ros.threads import map_on_threads
 from deviloc_ros.types import USUAL_STD_PX, Correspondences, Evidence, Lost, Result
 
 USUAL_SIDE_PX = 640  # of images from which on bounds in pixels stay as they are
@@ -77,16 +78,15 @@ def find_pose(
     wide bound they may have more residuals than the right one, and a refinement that begins wide is led to them. Below
     a narrow bound they have far fewer. So a pose is sought with such a bound, too, and taken if it clearly fits better.
     """
-    wide = run_ransac(correspondences, camera, config)
-    if wide is None:
-        return None
-    refined = refine_pose(correspondences, wide[1], wide[0], config)
     narrower = replace(
         config,
         max_reprojection_error_px=max(NARROW_BOUND * config.max_reprojection_error_px, LEAST_BOUND_PX),
         max_trials=min(NARROW_TRIALS, config.max_trials),
     )
-    narrow = run_ransac(correspondences, camera, narrower)
+    wide, narrow = map_on_threads(lambda bounds: run_ransac(correspondences, camera, bounds), (config, narrower))
+    if wide is None:
+        return None
+    refined = refine_pose(correspondences, wide[1], wide[0], config)
     if narrow is None:
         return refined
     closer = refine_pose(correspondences, narrow[1], narrow[0], config, WIDENINGS[-1:])

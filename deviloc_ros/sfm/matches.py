@@ -191,7 +191,7 @@ def match_pairs(
     pixels = {name: keypoints.pixels(name) for name in keypoints.features}
     shared = {image.name: workers.share((image, pixels[image.name])) for image in images}
     tasks = ((shared[a], shared[b], matched) for (a, b), matched in zip(pairs, rows, strict=True))
-    kept = workers.map(keep, tasks, pair_labels(pairs), desc="matches that agree", unit="pair")
+    kept = workers.map(keep, tasks, pair_labels(pairs), desc="matches that agree", unit="pair", on_threads=True)
     return MatchGraph(pixels, dict(zip(pairs, kept, strict=True)))
 
 

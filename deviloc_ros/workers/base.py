@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from deviloc_ros.threads import iterate_on_threads
+
 Result = TypeVar("Result")
 Shared = TypeVar("Shared")
 
@@ -46,6 +48,7 @@ class Workers(ABC):
         *,
         desc: str,
         unit: str,
+        on_threads: bool = False,
     ) -> Iterator[Result]:
         """Yield the results of `function(*task)` in the order of the tasks, the same whoever computes them.
 
@@ -54,12 +57,13 @@ class Workers(ABC):
         Args:
             function: with its arguments it has to bear being sent to another process.
             names: of the tasks, for errors. desc, unit: of the bar, which a single task does not have.
+            on_threads: tasks spend their time outside of Python's lock: one process may do several side by side.
 
         Raises:
             WorkError: a task was refused by a ValueError or OSError, or its workers die; the message names the task.
             RuntimeError: any other exception of a task, which it names.
         """
-        results = self._results(function, tasks, names)
+        results = self._results(function, tasks, names, on_threads)
         if len(names) > 1:
             results = self.progress(results, total=len(names), desc=desc, unit=unit)
         yield from results
@@ -69,19 +73,26 @@ class Workers(ABC):
         return value
 
     @abstractmethod
-    def _results(self, function: Callable[..., Result], tasks: Iterable[tuple], names: Sequence[str]) -> Iterator: ...
+    def _results(
+        self, function: Callable[..., Result], tasks: Iterable[tuple], names: Sequence[str], on_threads: bool
+    ) -> Iterator: ...
 
 
 class Serial(Workers):
     """Do the work in this process."""
 
-    def _results(self, function: Callable[..., Result], tasks: Iterable[tuple], names: Sequence[str]) -> Iterator:
-        for name, task in zip(names, tasks, strict=True):
+    def _results(
+        self, function: Callable[..., Result], tasks: Iterable[tuple], names: Sequence[str], on_threads: bool
+    ) -> Iterator:
+        def do_task(named: tuple[str, tuple]) -> Result:
+            name, task = named
             try:
-                result = function(*task)
+                return function(*task)
             except Exception as error:
                 raise name_task(error, name) from error
-            yield result
+
+        each = zip(names, tasks, strict=True)
+        yield from iterate_on_threads(do_task, each) if on_threads else map(do_task, each)
 
 
 def name_task(error: Exception, name: str) -> Exception:

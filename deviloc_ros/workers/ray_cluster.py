@@ -53,7 +53,9 @@ class RayWorkers(Workers):
     def share(self, value: Shared) -> Shared:
         return self._ray.put(value)
 
-    def _results(self, function: Callable[..., Result], tasks: Iterable[tuple], names: Sequence[str]) -> Iterator:
+    def _results(
+        self, function: Callable[..., Result], tasks: Iterable[tuple], names: Sequence[str], on_threads: bool
+    ) -> Iterator:
         options = {"num_cpus": 1, "num_gpus": self._gpus, "max_retries": RETRIES, "retry_exceptions": [OSError]}
         remote, here = self._ray.remote(**options)(run_in_worker), Path.cwd()
         waiting: deque[tuple[str, Any]] = deque()
