@@ -98,7 +98,7 @@ class Localizer:
             return Lost(Status.BAD_IMAGE, str(error))
 
         asked, habits, results = QueryImage(gray, used, camera, prior, candidates), self.habits[name], []
-        for quarter_turns in habits.turns.to_try(self.config.retrieval.try_turned):
+        for quarter_turns in habits.turns.to_try(self.config.retrieval.try_turned, isinstance(prior, Prior)):
             # The way round that cameras mounted like this one were seen to take it, until the image fits somewhere
             result = self.localize_turned(asked, quarter_turns, watch)
             if isinstance(result, Localized):

@@ -116,6 +116,18 @@ def test_an_image_that_fits_nowhere_is_not_turned_each_time(room_map, room):
     assert upright.habits[""].turns.to_try(True) == [0, 1, 2, 3] and upright.habits[""].turns.to_try(False) == [0]
 
 
+def test_a_camera_that_is_followed_is_turned_only_now_and_then():
+    turns = search_query.Turns()
+    assert len(turns.to_try(True, is_followed=True)) == 4  # nobody knows yet how it is mounted
+    turns.note_success(3)
+    assert turns.to_try(True, is_followed=True) == [3] and turns.to_try(True) == [3, 0, 1, 2]
+    tried = []
+    for _ in range(4 * search_query.RARELY):
+        tried.append(len(turns.to_try(True, is_followed=True)))
+        turns.note_failure()
+    assert tried.count(4) == 4 and tried[: search_query.RARELY - 1] == [1] * (search_query.RARELY - 1)
+
+
 def test_a_result_says_what_it_rests_on(localizer, room):
     result = localizer.localize(room.queries[0], room.camera)
     evidence = result.evidence

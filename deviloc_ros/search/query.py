@@ -72,21 +72,24 @@ class Turns:
     """Remember how images have to be turned, and for how many in a row nothing helped.
 
     A camera that is mounted sideways stays so. What fits nowhere costs four times as much when it is turned, so after
-    PATIENCE such images only one in RARELY is.
+    PATIENCE such images only one in RARELY is; and at once where a robot is followed whose camera gave a pose before.
+    is_known: it did.
     """
 
     usual: int = 0
     failures: int = 0
+    is_known: bool = False
 
-    def to_try(self, others: bool) -> list[int]:
+    def to_try(self, others: bool, is_followed: bool = False) -> list[int]:
         """Return the quarter turns to try for the next image, in order."""
-        if others and (self.failures < PATIENCE or self.failures % RARELY == 0):
+        patience = 0 if self.is_known and is_followed else PATIENCE
+        if others and (self.failures < patience or self.failures % RARELY == RARELY - 1):
             return [self.usual, *(turns for turns in range(4) if turns != self.usual)]
         return [self.usual]
 
     def note_success(self, quarter_turns: int) -> None:
         """Note what gave a pose."""
-        self.usual, self.failures = quarter_turns, 0
+        self.usual, self.failures, self.is_known = quarter_turns, 0, True
 
     def note_failure(self) -> None:
         """Note that nothing gave one."""
