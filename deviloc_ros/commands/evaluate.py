@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from itertools import chain, product
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,7 @@ def run(options: argparse.Namespace) -> int:
         nees = covariance.collect_nees(summaries)
         print(covariance.format_table(nees))
         covariance.draw_nees(options.covariance, nees)
-    if options.json:
-        options.json.write_text(json.dumps(summaries if len(summaries) > 1 else summaries[0], indent=1))
+    write_figures(options, summaries if len(summaries) > 1 else summaries[0])
     return 0
 
 
@@ -127,7 +127,8 @@ def run_alone(name: str, options: argparse.Namespace, config: Config) -> int:
         figures = twins.evaluate_twins(options.data, config, TrackingConfig())
         table = twins.format_cases(figures)
     elif name == BUILDING:
-        figures = building.evaluate_building(config, TrackingConfig(), cache_folder("rendered") / BUILDING)
+        folder = cache_folder("rendered") / BUILDING
+        figures = building.evaluate_building(config, TrackingConfig(), folder, keep=partial(write_figures, options))
         table = building.format_figures(figures)
     elif name == LIVING_MAP:
         figures = living_map.evaluate_living_map(options.data, config)
@@ -136,9 +137,14 @@ def run_alone(name: str, options: argparse.Namespace, config: Config) -> int:
         figures = body_in_view.evaluate_body_in_view(options.data, config)
         table = body_in_view.format_cases(figures)
     print(table)
+    write_figures(options, figures)
+    return 0
+
+
+def write_figures(options: argparse.Namespace, figures: Any) -> None:
+    """Write figures where --json says, if it does."""
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
-    return 0
 
 
 def evaluate_protocol(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:

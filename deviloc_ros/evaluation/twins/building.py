@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,24 @@ FIGURES = "built.json"
 
 
 def evaluate_building(
-    config: Config, tracking: TrackingConfig, folder: Path, plan: BuildingPlan | None = None
+    config: Config,
+    tracking: TrackingConfig,
+    folder: Path,
+    plan: BuildingPlan | None = None,
+    keep: Callable[[dict[str, Any]], object] = lambda figures: None,
 ) -> dict[str, Any]:
-    """Return the size of the map and the counts of every case. folder: where the building is kept, or made."""
+    """Return the size of the map and the counts of every case.
+
+    Args:
+        folder: where the building is kept, or made.
+        keep: gets the figures so far after each case, which takes long.
+    """
     building = make_building(SEED, plan or BuildingPlan())
     built = map_building(building, folder, Networks(config))
     reference_map = Map.open(folder / "building.map")
-    legs, cases = list(list_legs(building)), []
+    legs = list(list_legs(building))
+    figures: dict[str, Any] = {"views": len(reference_map), "map_mb": reference_map.size_bytes / 1e6, **built}
+    cases = figures["cases"] = []
     for case in CASES:
         follower = Follower(Localizer(reference_map, config), tracking)
         moments = list(list_moments(legs, RENDERED_RATE_HZ, odometry=case.odometry))
@@ -76,7 +87,8 @@ def evaluate_building(
                 "p95_ms": float(np.percentile(took_ms, 95)),
             }
         )
-    return {"views": len(reference_map), "map_mb": reference_map.size_bytes / 1e6, **built, "cases": cases}
+        keep(figures)
+    return figures
 
 
 def map_building(building: Building, folder: Path, networks: Networks) -> dict[str, float]:
