@@ -24,7 +24,8 @@ DRIFT = 0.02  # of odometry, by length and by angle: how a step with much of it 
 # Standard deviations without any image: of a time offset [s], of a shift [m] and a turn [rad] of the camera.
 REACH = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5])
 SURE_STDS = 6.0
-LEAST_OFFSET_S, LEAST_SHIFT_M, LEAST_TURN_RAD = 0.02, 0.05, math.radians(1.0)  # less is no matter of concern
+LEAST_OFFSET_S, LEAST_SHIFT_M = 0.02, 0.05  # less is no matter of concern
+LEAST_TURN_RAD = 1.5 * DRIFT  # odometry that veers steadily looks like a camera that is turned
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from worlds import random_rigid, rigid_of
 
 from deviloc_ros.geometry import isotropic_covariance
 from deviloc_ros.tracking.fix import Fix
-from deviloc_ros.tracking.motion_check import LEAST_STEPS, MotionCheck
+from deviloc_ros.tracking.motion_check import DRIFT, LEAST_STEPS, MotionCheck
 from deviloc_ros.tracking.odometry import Odometry
 
 RATE_HZ = 7.5
@@ -90,6 +90,14 @@ def test_what_is_wrong_is_said_with_sign_and_size():
 
 def test_nothing_wrong_is_not_complained_of():
     assert [drive(seed=seed).complaint() for seed in range(20)] == [""] * 20
+
+
+def test_odometry_that_veers_steadily_is_not_taken_for_a_camera_that_is_turned():
+    veering = [
+        drive(mounting=rigid_of([0, 0, turn], [0, 0, 0]), seed=seed) for seed, turn in enumerate((-DRIFT, DRIFT))
+    ]
+    assert all(abs(check.fit().change[6]) > DRIFT / 2 for check in veering)
+    assert [check.complaint() for check in veering] == ["", ""]
 
 
 def test_the_deviations_are_not_smaller_than_the_errors():
