@@ -36,7 +36,7 @@ lint: setup
 	$(PYTHON) -m mypy deviloc_ros benchmarks
 
 demo: setup
-	$(PYTHON) -m deviloc_ros demo --overwrite $(if $(DATA),--data $(DATA))
+	$(PYTHON) -m deviloc_ros demo $(if $(DATA),--data $(DATA))
 
 clean:
 	rm -rf $(VENV)

@@ -92,7 +92,7 @@ def measure_recipes(data: Path, every: int, recipes: tuple[Recipe, ...] = RECIPE
                     spent = {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_gb": usage.ru_maxrss / 1e6}
             written = folder / "summary.json"
             query = ["evaluate", PROTOCOL, "--map", recipe.map, "--data", str(data), "--every", str(every)]
-            run_command([*query, "--json", written.name, "--overwrite"], folder)
+            run_command([*query, "--json", written.name], folder)
             summaries.append({"source": recipe.name, **spent, **json.loads(written.read_text())})
     return summaries
 

@@ -1,4 +1,4 @@
-"""Nothing that is there is written over without --overwrite: one flag and one sentence, for every command."""
+"""No map or recording that is there is written over without --overwrite; results of a run replace earlier ones."""
 
 from __future__ import annotations
 
@@ -90,6 +90,7 @@ def words_for(words: tuple[str, ...], output: str, path: Path) -> list[str]:
 @pytest.mark.parametrize("words", PARSERS, ids=" ".join)
 def test_of_every_path_it_is_known_whether_it_is_written(words):
     known = READ.get(words[0], set()) | set(outputs_of(words, PARSERS[words]))
+    known |= set(PARSERS[words].get_default("results") or ())
     known |= SOURCES | SOURCE_FILES if words[0] in OF_SOURCES else set()
     assert {action.dest for action in paths_of(PARSERS[words])} <= known
 
@@ -122,14 +123,6 @@ def test_a_mask_that_was_edited_by_hand_is_not_replaced_either(tmp_path, capsys)
     line = ["build-map", "--kitti", "nowhere", "--output", str(tmp_path / "a.map"), "--auto-mask"]
     assert run_command(line) == 2
     assert "a.map-mask.png is there; --overwrite replaces it" in capsys.readouterr().err
-
-
-@pytest.mark.ros
-def test_nor_are_the_poses_of_a_replay(tmp_path, capsys):
-    replay = pytest.importorskip("deviloc_ros.ros.tools.replay")
-    (tmp_path / "poses.tum").write_text("mine")
-    assert replay.main(["nowhere", "--image", "/image", "--poses", str(tmp_path / "poses.tum")]) == 1
-    assert "poses.tum is there; --overwrite replaces it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("make", [lambda path: None, Path.mkdir])

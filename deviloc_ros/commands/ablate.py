@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_config, add_data, add_every, add_overwrite, read_config, step_of
+from deviloc_ros.commands.flags.common import add_config, add_data, add_every, read_config, set_results, step_of
 from deviloc_ros.evaluation import PROTOCOLS
 
 
@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summaries there")
     add_data(parser)
     add_config(parser)
-    add_overwrite(parser, files=["json"])
+    set_results(parser, "json")
     parser.set_defaults(run=run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_overwrite
+from deviloc_ros.commands.flags.common import set_results
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, metavar="FILE", help="where to start; default: those in the package")
     parser.add_argument("--steps", type=int, metavar="N")
     parser.add_argument("--seed", type=int, metavar="S")
-    add_overwrite(parser, files=["output"])
+    set_results(parser, "output")
     parser.set_defaults(run=run)
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_config, add_every, add_overwrite, add_preset, read_config, step_of
+from deviloc_ros.commands.flags.common import add_config, add_every, add_preset, read_config, set_results, step_of
 from deviloc_ros.evaluation.datasets import BENCHMARKS, GROUND_TRUTHS
 from deviloc_ros.upstream.presets import PAPER
 
@@ -29,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summaries there")
     add_config(parser)
     add_preset(parser)
-    add_overwrite(parser, files=["submission", "json"])
+    set_results(parser, "submission", "json")
     parser.set_defaults(run=run)
 
 

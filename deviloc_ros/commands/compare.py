@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_overwrite
+from deviloc_ros.commands.flags.common import set_results
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("comparison.html"), metavar="FILE", help="default: %(default)s"
     )
-    add_overwrite(parser, files=["output"])
+    set_results(parser, "output")
     parser.set_defaults(run=run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_overwrite
+from deviloc_ros.commands.flags.common import set_results
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where bag, map and picture go"
     )
-    add_overwrite(parser, folders=["output"])
+    set_results(parser, "output")
     parser.set_defaults(run=run)
 
 

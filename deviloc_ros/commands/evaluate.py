@@ -13,11 +13,11 @@ from deviloc_ros.commands.flags.common import (
     add_config,
     add_data,
     add_every,
-    add_overwrite,
     add_preset,
     add_ray,
     create_workers,
     read_config,
+    set_results,
     step_of,
 )
 from deviloc_ros.config import LIFTS, MATCHERS, Config, TrackingConfig, change_config
@@ -79,7 +79,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_ray(parser)
     add_config(parser)
     add_preset(parser)
-    add_overwrite(parser, files=["json", "covariance"])
+    set_results(parser, "json", "covariance")
     parser.set_defaults(run=run)
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from deviloc_ros.commands.flags.common import (
     add_config,
-    add_overwrite,
     add_ray,
     create_workers,
     read_config_for_map,
+    set_results,
     step_of,
     take_contribute,
     take_tracking,
@@ -67,7 +67,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "several may be given",
     )
     add_config(parser)
-    add_overwrite(parser, files=["rerun"], folders=["output"])
+    set_results(parser, "rerun", "output")
     parser.set_defaults(run=run)
 
 

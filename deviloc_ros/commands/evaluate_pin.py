@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_data, add_overwrite
+from deviloc_ros.commands.flags.common import add_data, set_results
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, metavar="FILE", help="default: those in the package")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the cells there")
     parser.add_argument("--reliability", type=Path, metavar="FILE", help="draw there how far the confidence holds")
-    add_overwrite(parser, files=["json", "reliability"])
+    set_results(parser, "json", "reliability")
     parser.set_defaults(run=run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_overwrite
+from deviloc_ros.commands.flags.common import set_results
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--colmap", type=Path, metavar="DIR", help="folder for cameras, images and points3D")
     parser.add_argument("--text", action="store_true", help="COLMAP's text files instead of binary ones")
     parser.add_argument("--ply", type=Path, metavar="FILE", help="cloud of the landmarks")
-    add_overwrite(parser, files=["ply"], folders=["colmap"])
+    set_results(parser, "ply", "colmap")
     parser.set_defaults(run=run)
 
 

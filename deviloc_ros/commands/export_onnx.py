@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_overwrite
+from deviloc_ros.commands.flags.common import set_results
 from deviloc_ros.config import MATCHERS
 
 
@@ -13,7 +13,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("output", type=Path, metavar="FOLDER", help="one .onnx file for each network goes there")
     parser.add_argument("--matcher", choices=MATCHERS, default=MATCHERS[0], help="default: %(default)s")
-    add_overwrite(parser, folders=["output"])
+    set_results(parser, "output")
     parser.set_defaults(run=run)
 
 

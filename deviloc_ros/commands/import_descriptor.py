@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from deviloc_ros.commands.flags.common import add_overwrite
+from deviloc_ros.commands.flags.common import set_results
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side-px", type=int, default=322, metavar="PX", help="images are scaled to it (%(default)s)")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the TorchScript file to write")
     parser.add_argument("--trust-code", action="store_true", help="run the folder's code")
-    add_overwrite(parser, files=["output"])
+    set_results(parser, "output")
     parser.set_defaults(run=run)
 
 

@@ -14,10 +14,10 @@ from deviloc_ros.commands.flags.common import (
     STANDARD_OUTPUT,
     add_config,
     add_every,
-    add_overwrite,
     add_preset,
     parse_camera,
     read_config_for_map,
+    set_results,
     step_of,
 )
 from deviloc_ros.commands.flags.masks import add_mask, find_masks
@@ -64,7 +64,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_config(parser)
     add_preset(parser)
-    add_overwrite(parser, files=["json"], folders=["pictures"])
+    set_results(parser, "json", "pictures")
     parser.set_defaults(run=run)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero
+from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero, set_results
 
 if TYPE_CHECKING:
     from deviloc_ros.maps.floor_plan import Alignment
@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
             help="the same of the rotation (%(default)s)",
         )
     report.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page to write, one HTML file")
-    add_overwrite(report, files=["output"])
+    set_results(report, "output")
     add_align(actions)
     merge = actions.add_parser("merge", help="join maps that share a world frame")
     merge.add_argument("maps", type=Path, nargs="+", metavar="MAP", help="the maps to join")
@@ -103,7 +103,8 @@ def add_align(actions: argparse._SubParsersAction) -> None:
     )
     align.add_argument("--rigid", action="store_true", help="keep the scale")
     align.add_argument("--output", type=Path, metavar="MAP", help="the map folder to make; default: MAP is replaced")
-    add_overwrite(align, files=["page"], folders=["output"])
+    add_overwrite(align, folders=["output"])
+    set_results(align, "page")
     align.set_defaults(run=run_align)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero, parse_zero_or_more
+from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero, parse_zero_or_more, set_results
 from deviloc_ros.commands.flags.sources import add_source, open_posed_images
 
 
@@ -21,7 +21,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drift (%(default)s)")
     parser.add_argument("--truth", type=Path, metavar="FILE.tum", help="write the camera's true poses there")
-    add_overwrite(parser, files=["truth"], folders=["output", "keyframes"])
+    add_overwrite(parser, folders=["output", "keyframes"])
+    set_results(parser, "truth")
     parser.set_defaults(run=run)
 
 

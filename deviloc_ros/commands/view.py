@@ -11,9 +11,9 @@ from typing import Any
 
 from deviloc_ros.commands.flags.common import (
     add_config,
-    add_overwrite,
     parse_zero_or_more,
     read_config_for_map,
+    set_results,
     take_tracking,
 )
 from deviloc_ros.commands.flags.recordings import add_rig, add_sampling, add_topics, add_truth, read_plan
@@ -39,7 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_rig(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
     add_config(parser)
-    add_overwrite(parser, files=["output"])
+    set_results(parser, "output")
     parser.set_defaults(run=run)
 
 

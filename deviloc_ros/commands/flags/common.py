@@ -44,6 +44,11 @@ def add_overwrite(parser: argparse.ArgumentParser, files: Sequence[str] = (), fo
     parser.set_defaults(files=files, folders=folders)
 
 
+def set_results(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Name the options that say where results go: they can be made again, and replace those of an earlier run."""
+    parser.set_defaults(results=names)
+
+
 def check_outputs(options: argparse.Namespace) -> None:
     """Raise OSError if what a command would write is there, unless --overwrite is given."""
     for check, kind in ((refuse_file, "files"), (refuse_folder, "folders")):

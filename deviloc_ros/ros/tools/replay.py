@@ -29,7 +29,6 @@ from rosgraph_msgs.msg import Clock
 from deviloc_ros.bags.reader import TYPES, RecordedMessage, Recording
 from deviloc_ros.bags.transforms import TF, TF_STATIC
 from deviloc_ros.config import RigConfig
-from deviloc_ros.io.outputs import refuse_file
 from deviloc_ros.io.tum_trajectory import write_tum
 from deviloc_ros.messages.headers import stamp_ns as stamp_of
 from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg
@@ -227,7 +226,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--pose", default="/deviloc/pose", metavar="TOPIC", help="topic of the localizer's poses")
     root.add_argument("--poses", type=Path, metavar="FILE", help="write the poses here, as a TUM trajectory")
-    root.add_argument("--overwrite", action="store_true", help="replace what is there")
     root.add_argument("--rate", type=float, default=0.0, help="speed of the bag; 0: wait for each image's pose")
     root.add_argument("--patience", type=float, default=1.5, help="with rate 0, wait this long for a pose [s]")
     return root
@@ -236,12 +234,6 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Play a bag; return 1 if nobody listened."""
     options = make_parser().parse_args(arguments)
-    try:
-        if options.poses:
-            refuse_file(options.poses, overwrite=options.overwrite)
-    except OSError as error:
-        print(f"replay: {error}", file=sys.stderr)
-        return 1
     rclpy.init()
     node, status = Replay(options.pose, options.image, print_pose), 0
     try:
