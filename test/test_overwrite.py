@@ -60,16 +60,19 @@ def paths_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     return [action for action in parser._actions if action.type is Path]
 
 
-def outputs_of(words: tuple[str, ...], parser: argparse.ArgumentParser) -> dict[str, str]:
+def outputs_of(words: tuple[str, ...], parser: argparse.ArgumentParser, prefix: str = "") -> dict[str, str]:
     """Which options say where something is written, and whether that is a file or a folder."""
     if words == ("train",):
-        return {"output": "file"}
-    named = {"file": parser.get_default("files"), "folder": parser.get_default("folders")}
+        return {} if prefix else {"output": "file"}
+    named = {"file": parser.get_default(f"{prefix}files"), "folder": parser.get_default(f"{prefix}folders")}
     return {name: kind for kind, names in named.items() for name in names or ()}
 
 
 PARSERS = dict(all_parsers())
-OUTPUTS = [(words, *output) for words, parser in PARSERS.items() for output in outputs_of(words, parser).items()]
+OUTPUTS, RESULTS = (
+    [(words, *output) for words, parser in PARSERS.items() for output in outputs_of(words, parser, prefix).items()]
+    for prefix in ("", "result_")
+)
 
 
 def words_for(words: tuple[str, ...], output: str, path: Path) -> list[str]:
@@ -90,7 +93,7 @@ def words_for(words: tuple[str, ...], output: str, path: Path) -> list[str]:
 @pytest.mark.parametrize("words", PARSERS, ids=" ".join)
 def test_of_every_path_it_is_known_whether_it_is_written(words):
     known = READ.get(words[0], set()) | set(outputs_of(words, PARSERS[words]))
-    known |= set(PARSERS[words].get_default("results") or ())
+    known |= set(outputs_of(words, PARSERS[words], "result_"))
     known |= SOURCES | SOURCE_FILES if words[0] in OF_SOURCES else set()
     assert {action.dest for action in paths_of(PARSERS[words])} <= known
 
@@ -110,11 +113,12 @@ def test_what_is_there_is_refused_before_anything_is_done(words, output, kind, t
     assert mine.read_text() == "mine" and list(tmp_path.iterdir()) == [there]
 
 
-@pytest.mark.parametrize(("words", "output", "kind"), OUTPUTS, ids=name_case)
+@pytest.mark.parametrize(("words", "output", "kind"), OUTPUTS + RESULTS, ids=name_case)
 def test_a_folder_is_no_file_and_a_file_no_folder(words, output, kind, tmp_path, capsys):
     there = tmp_path / "there"
     there.mkdir() if kind == "file" else there.write_text("mine")
-    assert run_command([*words_for(words, output, there), "--overwrite"]) == 2
+    overwrite = ["--overwrite"] if (words, output, kind) in OUTPUTS else []
+    assert run_command([*words_for(words, output, there), *overwrite]) == 2
     assert f"name a {kind}" in capsys.readouterr().err
 
 

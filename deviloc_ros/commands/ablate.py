@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summaries there")
     add_data(parser)
     add_config(parser)
-    set_results(parser, "json")
+    set_results(parser, files=["json"])
     parser.set_defaults(run=run)
 
 

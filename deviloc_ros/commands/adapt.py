@@ -15,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, metavar="FILE", help="where to start; default: those in the package")
     parser.add_argument("--steps", type=int, metavar="N")
     parser.add_argument("--seed", type=int, metavar="S")
-    set_results(parser, "output")
+    set_results(parser, files=["output"])
     parser.set_defaults(run=run)
 
 

@@ -38,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     node.add_argument("--map", type=Path, metavar="MAP", help="a map of kitchen-12 made before; default: it is made")
     node.add_argument("--output", type=Path, metavar="FILE", help="write the page there, as Markdown")
-    set_results(node, "output")
+    set_results(node, files=["output"])
     add_config(node)
     node.set_defaults(run=run_node)
     add_query(benches)
@@ -56,7 +56,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_data(sources)
     add_every(sources, "query")
     sources.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    set_results(sources, "json")
+    set_results(sources, files=["json"])
     sources.set_defaults(run=run_map_sources)
     bench_tables.add(benches)
 
@@ -67,7 +67,7 @@ def add_on_data(benches: argparse._SubParsersAction, name: str, about: str, run:
     add_data(parser)
     add_every(parser, "query or image")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    set_results(parser, "json")
+    set_results(parser, files=["json"])
     add_config(parser)
     parser.set_defaults(run=run)
 
@@ -83,7 +83,7 @@ def add_query(benches: argparse._SubParsersAction) -> None:
     parser.add_argument("--loaded", action="store_true", help="also beside a program that keeps a core busy")
     parser.add_argument("--matchers", nargs="+", choices=QUERY_MATCHERS, default=QUERY_MATCHERS, metavar="NAME")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    set_results(parser, "json")
+    set_results(parser, files=["json"])
     parser.set_defaults(run=run_query)
 
 
@@ -95,7 +95,7 @@ def add_retrieval(benches: argparse._SubParsersAction) -> None:
     parser.add_argument("--queries", type=int, default=200, metavar="N", help="default: %(default)s")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="where the descriptors are kept meanwhile")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    set_results(parser, "json")
+    set_results(parser, files=["json"])
     parser.set_defaults(run=run_retrieval)
 
 

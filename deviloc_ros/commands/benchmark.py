@@ -29,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summaries there")
     add_config(parser)
     add_preset(parser)
-    set_results(parser, "submission", "json")
+    set_results(parser, files=["submission", "json"])
     parser.set_defaults(run=run)
 
 

@@ -15,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("comparison.html"), metavar="FILE", help="default: %(default)s"
     )
-    set_results(parser, "output")
+    set_results(parser, files=["output"])
     parser.set_defaults(run=run)
 
 

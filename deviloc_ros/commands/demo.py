@@ -14,7 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where bag, map and picture go"
     )
-    set_results(parser, "output")
+    set_results(parser, folders=["output"])
     parser.set_defaults(run=run)
 
 

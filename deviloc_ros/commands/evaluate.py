@@ -79,7 +79,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_ray(parser)
     add_config(parser)
     add_preset(parser)
-    set_results(parser, "json", "covariance")
+    set_results(parser, files=["json", "covariance"])
     parser.set_defaults(run=run)
 
 

@@ -67,7 +67,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "several may be given",
     )
     add_config(parser)
-    set_results(parser, "rerun", "output")
+    set_results(parser, files=["rerun"], folders=["output"])
     parser.set_defaults(run=run)
 
 

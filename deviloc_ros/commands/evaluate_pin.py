@@ -15,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, metavar="FILE", help="default: those in the package")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the cells there")
     parser.add_argument("--reliability", type=Path, metavar="FILE", help="draw there how far the confidence holds")
-    set_results(parser, "json", "reliability")
+    set_results(parser, files=["json", "reliability"])
     parser.set_defaults(run=run)
 
 

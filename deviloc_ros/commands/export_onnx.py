@@ -13,7 +13,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("output", type=Path, metavar="FOLDER", help="one .onnx file for each network goes there")
     parser.add_argument("--matcher", choices=MATCHERS, default=MATCHERS[0], help="default: %(default)s")
-    set_results(parser, "output")
+    set_results(parser, folders=["output"])
     parser.set_defaults(run=run)
 
 

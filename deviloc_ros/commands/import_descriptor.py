@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side-px", type=int, default=322, metavar="PX", help="images are scaled to it (%(default)s)")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the TorchScript file to write")
     parser.add_argument("--trust-code", action="store_true", help="run the folder's code")
-    set_results(parser, "output")
+    set_results(parser, files=["output"])
     parser.set_defaults(run=run)
 
 

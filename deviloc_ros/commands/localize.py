@@ -64,7 +64,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_config(parser)
     add_preset(parser)
-    set_results(parser, "json", "pictures")
+    set_results(parser, files=["json"], folders=["pictures"])
     parser.set_defaults(run=run)
 
 

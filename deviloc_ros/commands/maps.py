@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
             help="the same of the rotation (%(default)s)",
         )
     report.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page to write, one HTML file")
-    set_results(report, "output")
+    set_results(report, files=["output"])
     add_align(actions)
     merge = actions.add_parser("merge", help="join maps that share a world frame")
     merge.add_argument("maps", type=Path, nargs="+", metavar="MAP", help="the maps to join")
@@ -104,7 +104,7 @@ def add_align(actions: argparse._SubParsersAction) -> None:
     align.add_argument("--rigid", action="store_true", help="keep the scale")
     align.add_argument("--output", type=Path, metavar="MAP", help="the map folder to make; default: MAP is replaced")
     add_overwrite(align, folders=["output"])
-    set_results(align, "page")
+    set_results(align, files=["page"])
     align.set_defaults(run=run_align)
 
 

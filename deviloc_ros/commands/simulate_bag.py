@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drift (%(default)s)")
     parser.add_argument("--truth", type=Path, metavar="FILE.tum", help="write the camera's true poses there")
     add_overwrite(parser, folders=["output", "keyframes"])
-    set_results(parser, "truth")
+    set_results(parser, files=["truth"])
     parser.set_defaults(run=run)
 
 

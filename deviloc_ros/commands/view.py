@@ -39,7 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_rig(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
     add_config(parser)
-    set_results(parser, "output")
+    set_results(parser, files=["output"])
     parser.set_defaults(run=run)
 
 

@@ -44,17 +44,18 @@ def add_overwrite(parser: argparse.ArgumentParser, files: Sequence[str] = (), fo
     parser.set_defaults(files=files, folders=folders)
 
 
-def set_results(parser: argparse.ArgumentParser, *names: str) -> None:
+def set_results(parser: argparse.ArgumentParser, files: Sequence[str] = (), folders: Sequence[str] = ()) -> None:
     """Name the options that say where results go: they can be made again, and replace those of an earlier run."""
-    parser.set_defaults(results=names)
+    parser.set_defaults(result_files=files, result_folders=folders)
 
 
 def check_outputs(options: argparse.Namespace) -> None:
-    """Raise OSError if what a command would write is there, unless --overwrite is given."""
-    for check, kind in ((refuse_file, "files"), (refuse_folder, "folders")):
-        for path in (getattr(options, name) for name in getattr(options, kind, ())):
-            if path not in (None, STANDARD_OUTPUT):
-                check(path, overwrite=options.overwrite)
+    """Raise OSError if what a command would write is there, unless it is results or --overwrite is given."""
+    for kind, check in (("files", refuse_file), ("folders", refuse_folder)):
+        for names, overwrite in ((kind, getattr(options, "overwrite", False)), (f"result_{kind}", True)):
+            for path in (getattr(options, name) for name in getattr(options, names, ())):
+                if path not in (None, STANDARD_OUTPUT):
+                    check(path, overwrite=overwrite)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
