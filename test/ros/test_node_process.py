@@ -201,8 +201,13 @@ def test_two_nodes_of_one_name_say_so_both_and_so_does_the_doctor(robot):
                 lambda: messages.append(robot.status["message"]) or all(NAMESAKE in said for said in messages[-2:]),
                 STARTUP_LIMIT_S,
             )
-            findings = list(examine_names(robot.get_node_names_and_namespaces()))
-            assert any("nodes are named /twins/deviloc" in finding.what for finding in findings), findings
+            robot.until(
+                lambda: any(
+                    "nodes are named /twins/deviloc" in finding.what
+                    for finding in examine_names(robot.get_node_names_and_namespaces())
+                ),
+                STARTUP_LIMIT_S,
+            )
         robot.until(lambda: "name" not in robot.status["message"], STARTUP_LIMIT_S)
 
 
