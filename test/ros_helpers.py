@@ -25,16 +25,31 @@ DOMAIN_IDS = range(20, 100)  # above 101 the ports meet the ephemeral ones of Li
 
 @contextmanager
 def free_domain_id() -> Iterator[int]:
-    """A ROS_DOMAIN_ID that no other test process on this machine has now."""
-    for domain_id in DOMAIN_IDS:
-        with open(Path(tempfile.gettempdir()) / f"deviloc_ros_test_domain_{domain_id}.lock", "a") as lock:
+    """A ROS_DOMAIN_ID that no other test has now, of those the one that was left longest ago.
+
+    A node that was killed is heard of in its domain for 20 s more.
+    """
+    for path in sorted(map(domain_lock, DOMAIN_IDS), key=last_used_s):
+        with open(path, "a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            yield domain_id
+            try:
+                yield int(path.stem.rsplit("_", 1)[1])
+            finally:
+                os.utime(path)
             return
     raise RuntimeError(f"all ROS domains in {DOMAIN_IDS} are taken by other tests")
+
+
+def domain_lock(domain_id: int) -> Path:
+    """The file that is locked while a domain is used."""
+    return Path(tempfile.gettempdir()) / f"deviloc_ros_test_domain_{domain_id}.lock"
+
+
+def last_used_s(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
 
 
 @pytest.fixture
