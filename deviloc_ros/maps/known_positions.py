@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pycolmap
@@ -15,6 +16,7 @@ from deviloc_ros.maps.alignment import align_poses, align_positions, camera_cent
 from deviloc_ros.maps.georeference import Georeference, check_coordinates, to_enu
 from deviloc_ros.sources.base import SourceError
 
+T = TypeVar("T")
 Poses = Mapping[str, pycolmap.Rigid3d]
 MAX_OFF_SHARE = 0.5  # of the spread of known positions: beyond it they are of other places than the map
 
@@ -25,23 +27,41 @@ def read_positions(path: Path) -> dict[str, NDArray]:
     Raises:
         SourceError: naming file and line.
     """
+    return read_named_lines(path, parse_position)
+
+
+def parse_position(line: str) -> tuple[str, NDArray]:
+    """Return name and (3,) position of a line. Raises ValueError."""
+    name, *values = line.strip().rsplit(maxsplit=3)  # a name may have spaces
+    position = np.array(values, float)
+    if position.shape != (3,) or not np.isfinite(position).all():
+        raise ValueError(f"expected NAME X Y Z, got {line[:80]!r}")
+    return name, position
+
+
+def read_named_lines(path: Path, parse: Callable[[str], tuple[str, T]]) -> dict[str, T]:
+    """Read what the lines of a file say of each name; `#` begins a comment.
+
+    Args:
+        parse: returns name and value of a line; raises ValueError.
+
+    Raises:
+        SourceError: naming file and line.
+    """
     if not path.is_file():
         raise SourceError(f"{path}: not found")
-    positions = {}
+    values: dict[str, T] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        name, *values = line.strip().rsplit(maxsplit=3)  # a name may have spaces
         try:
-            position = np.array(values, float)
+            name, value = parse(line)
         except ValueError as error:
             raise SourceError(f"{path}:{number}: {error}") from error
-        if position.shape != (3,) or not np.isfinite(position).all():
-            raise SourceError(f"{path}:{number}: expected NAME X Y Z, got {line[:80]!r}")
-        if name in positions:
+        if name in values:
             raise SourceError(f"{path}:{number}: the second position of {name!r}")
-        positions[name] = position
-    return positions
+        values[name] = value
+    return values
 
 
 def read_geographic_positions(path: Path) -> tuple[dict[str, NDArray], Georeference]:
@@ -52,31 +72,18 @@ def read_geographic_positions(path: Path) -> tuple[dict[str, NDArray], Georefere
     Raises:
         SourceError: naming file and line.
     """
-    if not path.is_file():
-        raise SourceError(f"{path}: not found")
-    found: dict[str, NDArray] = {}
-    counts = set()
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            name, coordinates, count = parse_line(line)
-        except ValueError as error:
-            raise SourceError(f"{path}:{number}: {error}") from error
-        if name in found:
-            raise SourceError(f"{path}:{number}: the second position of {name!r}")
-        found[name] = coordinates
-        counts.add(count)
+    found = read_named_lines(path, parse_coordinates)
     if not found:
         raise SourceError(f"{path}: holds no line NAME LATITUDE LONGITUDE [ALTITUDE]")
-    if len(counts) > 1:
+    if len({count for _, count in found.values()}) > 1:
         raise SourceError(f"{path}: some lines have an altitude and some have none")
-    latitude, longitude, altitude = map(float, next(iter(found.values())))
+    coordinates = np.stack([values for values, _ in found.values()])
+    latitude, longitude, altitude = coordinates[0].tolist()
     origin = Georeference(latitude, longitude, altitude, pycolmap.Rigid3d())
-    return dict(zip(found, to_enu(origin, list(found.values())), strict=True)), origin
+    return dict(zip(found, to_enu(origin, coordinates), strict=True)), origin
 
 
-def parse_line(line: str) -> tuple[str, NDArray, int]:
+def parse_coordinates(line: str) -> tuple[str, tuple[NDArray, int]]:
     """Return name, (3,) coordinates and how many of them were given. Raises ValueError: a name may have spaces."""
     words = line.split()
     numbers = [value for word in words[-3:] if (value := to_number(word)) is not None]
@@ -85,7 +92,7 @@ def parse_line(line: str) -> tuple[str, NDArray, int]:
         raise ValueError(f"expected NAME LATITUDE LONGITUDE [ALTITUDE], got {line[:80]!r}")
     coordinates = np.array([*map(float, words[-count:]), 0.0][:3])
     check_coordinates(coordinates)
-    return line.strip().rsplit(maxsplit=count)[0], coordinates, count
+    return line.strip().rsplit(maxsplit=count)[0], (coordinates, count)
 
 
 def to_number(word: str) -> float | None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
-from deviloc_ros.geometry import nearest_rotation, transform_points
+from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.store import Map
 
 MAX_TILT_DEG = 12.0  # of the floor against what cameras say
@@ -76,12 +77,7 @@ def up_of_cameras(poses: list[pycolmap.Rigid3d]) -> NDArray:
 
 def turn_upright(up: NDArray) -> NDArray:
     """Return the (3, 3) rotation that brings up to z, turning no more than that needs."""
-    z = np.array([0.0, 0.0, 1.0])
-    axis, cos = np.cross(up, z), float(up @ z)
-    if cos < -1 + 1e-9:
-        return np.diag([1.0, -1.0, -1.0])
-    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return nearest_rotation(np.eye(3) + cross + cross @ cross / (1 + cos))
+    return Rotation.align_vectors([[0.0, 0.0, 1.0]], [up])[0].as_matrix()
 
 
 def find_floor(points: NDArray, centres: NDArray) -> tuple[NDArray, float] | None:

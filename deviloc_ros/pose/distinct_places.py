@@ -5,7 +5,8 @@ Which of them it fits, whether two are one, whether one is clearly the best.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import numpy as np
 import pycolmap
@@ -13,6 +14,8 @@ import pycolmap
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import isotropic_covariance, rotation_distance_deg, translation_distance_m
 from deviloc_ros.types import Localized, Place, Result
+
+T = TypeVar("T")
 
 ONE_PLACE_M, ONE_PLACE_DEG = 0.3, 10.0  # poses that differ by less are two solutions of one place
 # Where a place is seen from less well than its double, it has down to a sixth of its inliers, though it is the right
@@ -47,7 +50,7 @@ def are_one_place(one: pycolmap.Rigid3d, other: pycolmap.Rigid3d) -> bool:
     return near and rotation_distance_deg(one, other) < ONE_PLACE_DEG
 
 
-def select_comparable(places: Sequence[Place]) -> list[Place]:
-    """Return the places, best first, without those that rest on clearly less than the best of them."""
-    best_first = sorted(places, key=lambda place: -place.inliers)
-    return [place for place in best_first if place.inliers >= CLEAR_SHARE * best_first[0].inliers]
+def select_comparable(found: Iterable[T], support: Callable[[T], float]) -> list[T]:
+    """Return, best first, what does not rest on clearly less than the best of it."""
+    best_first = sorted(found, key=support, reverse=True)
+    return [one for one in best_first if support(one) >= CLEAR_SHARE * support(best_first[0])]

@@ -197,7 +197,7 @@ def tell_apart(search: SearchState) -> Result:
     """Return the pose, or that there are several places that the image fits."""
     best, places = search.best, tuple(search.places)
     evidence = replace(best.evidence, places=places, in_sight=search.in_sight, everywhere=search.everywhere)
-    rivals = select_comparable(places)
+    rivals = select_comparable(places, lambda place: place.inliers)
     if len(rivals) > 1:
         return Lost(Status.AMBIGUOUS, "; ".join(map(str, rivals)), evidence)
     return replace(best, evidence=evidence)

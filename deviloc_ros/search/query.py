@@ -72,8 +72,8 @@ class Turns:
     """Remember how images have to be turned, and for how many in a row nothing helped.
 
     A camera that is mounted sideways stays so. What fits nowhere costs four times as much when it is turned, so after
-    PATIENCE such images only one in RARELY is; and at once where a robot is followed whose camera gave a pose before.
-    is_known: it did.
+    PATIENCE such images only one in RARELY is. Where a robot is followed and how its camera is mounted is known, none
+    but these are turned. is_known: an image of the camera gave a pose.
     """
 
     usual: int = 0

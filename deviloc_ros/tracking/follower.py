@@ -167,7 +167,8 @@ class Follower:
             with watch.stage("odometry"):
                 sighting = with_odometry(sighting, odometry_at(stamp_ns, True))
             step.stages_ms.update(watch.stages_ms)
-        step = replace(step, seen=self._checks.add_sighting(sighting), map_name=maps.are_several * answer.where.name)
+        map_name = answer.where.name if maps.are_several else ""
+        step = replace(step, seen=self._checks.add_sighting(sighting), map_name=map_name)
         step = self._judge(step, answer, sighting, answers, now_ns() if callable(now_ns) else now_ns)
         if step.fix is not None:
             georeference = answer.where.localizer.map.georeference if gnss else None

@@ -14,7 +14,7 @@ import pycolmap
 
 from deviloc_ros.config import Config, TrackingConfig, bind_to_map
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.pose.distinct_places import CLEAR_SHARE
+from deviloc_ros.pose.distinct_places import select_comparable
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.gnss import make_area
@@ -101,12 +101,10 @@ def choose_map(results: Mapping[str, Result]) -> tuple[str, Result]:
             found[name] = max(places, key=lambda place: place.support)
     if not found:
         return "", max(results.values(), key=lambda result: result.evidence.inliers)
-    most = max(place.support for place in found.values())
-    comparable = {name: place for name, place in found.items() if place.support >= CLEAR_SHARE * most}
-    best = max(comparable, key=lambda name: comparable[name].support)
-    if len(comparable) == 1:
+    best, *rivals = select_comparable(found, lambda name: found[name].support)
+    if not rivals:
         return best, results[best]
-    named = "; ".join(f"{name}: {place.name}" for name, place in comparable.items())
+    named = "; ".join(f"{name}: {found[name].name}" for name in (best, *rivals))
     return "", Lost(Status.AMBIGUOUS, named, results[best].evidence)
 
 
@@ -157,13 +155,11 @@ class MapsInUse:
         found = [answer for answer in answers if answer.sighting.found]
         if not found:
             return max(answers, key=lambda answer: (answer.result.evidence.inliers, answer.where is self.present)), []
-        most = max(answer.support for answer in found)
-        comparable = [answer for answer in found if answer.support >= CLEAR_SHARE * most]
-        for answer in comparable:
+        best, *rivals = select_comparable(found, lambda answer: answer.support)
+        for answer in (best, *rivals):
             if answer.where is self.present and answer.where.tracker.is_where_expected(answer.sighting):
                 return answer, []
-        best = max(comparable, key=lambda answer: answer.support)
-        return best, [answer for answer in comparable if answer is not best]
+        return best, rivals
 
     def note_missed(self, answers: Sequence[Answer], but: MapInUse | None = None) -> None:
         """Count an image that gave no pose in maps, or one that shows another map, which ends what they supposed."""

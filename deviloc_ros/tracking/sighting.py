@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pycolmap
 
 from deviloc_ros.geometry import move_covariance
-from deviloc_ros.pose.distinct_places import CLEAR_SHARE
+from deviloc_ros.pose import distinct_places
 from deviloc_ros.tracking.fix import Fix, flatten
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.types import Localized, Place, Result
@@ -72,6 +72,5 @@ def with_odometry(sighting: Sighting, odometry: Odometry | None) -> Sighting:
 
 
 def select_comparable(found: Sequence[SeenPlace]) -> list[SeenPlace]:
-    """Return those that do not rest on clearly less than the best of them."""
-    most = max((seen.support for seen in found), default=0)
-    return [seen for seen in found if seen.support >= CLEAR_SHARE * most]
+    """Return, best first, those that do not rest on clearly less than the best of them."""
+    return distinct_places.select_comparable(found, lambda seen: seen.support)
