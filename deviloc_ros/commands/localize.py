@@ -162,7 +162,7 @@ def ask_maps(localizers: list[Localizer], ask: Callable[[Localizer], Result]) ->
     """Return what a map says, with its name if there are several."""
     from deviloc_ros.tracking.several_maps import choose_map
 
-    results = {localizer.map.folder.name: ask(localizer) for localizer in localizers}
+    results = {localizer.map.name: ask(localizer) for localizer in localizers}
     return choose_map(results) if len(results) > 1 else ("", next(iter(results.values())))
 
 

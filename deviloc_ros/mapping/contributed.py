@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,7 +121,7 @@ def check_round(
             continue
         if not isinstance(result, Localized):
             open_.append((entry, f"nothing confirms its pose: in the map it gives none ({result})"))
-        elif why := "; ".join(find_contradictions(entry, result)):
+        elif why := explain_contradiction(entry, result):
             refused.append(Skipped(entry.name, why))
         elif why := explain_needless(entry, result.evidence.inliers, localizer.map, agreed, wanted):
             needless.append(Skipped(entry.name, why))
@@ -136,16 +136,19 @@ def localize_entry(localizer: Localizer, entry: Contribution) -> Result:
     return localizer.localize(read_gray(entry.path), entry.camera, prior, mask=entry.mask)
 
 
-def find_contradictions(entry: Contribution, found: Localized) -> Iterator[str]:
-    """Yield why the stated pose is not the one that the image has in the map."""
+def explain_contradiction(entry: Contribution, found: Localized) -> str:
+    """Return why the stated pose is not the one that the image has in the map; empty if it is."""
     off_m = translation_distance_m(entry.cam_from_world, found.cam_from_world)
     off_deg = rotation_distance_deg(entry.cam_from_world, found.cam_from_world)
     if off_m <= ALWAYS_NEAR_M and off_deg <= ALWAYS_NEAR_DEG:
-        return
+        return ""
     error = pose_difference(entry.cam_from_world.inverse(), found.cam_from_world.inverse())
     sigmas = squared_error_in_stds(error, entry.covariance + found.covariance) ** 0.5
     if off_m > MAX_OFF_M or off_deg > MAX_OFF_DEG or sigmas > MAX_SIGMAS:
-        yield f"its pose is {off_m:.3f} m and {off_deg:.2f} deg ({sigmas:.0f} sigma) off what its image says in the map"
+        return (
+            f"its pose is {off_m:.3f} m and {off_deg:.2f} deg ({sigmas:.0f} sigma) off what its image says in the map"
+        )
+    return ""
 
 
 def explain_needless(

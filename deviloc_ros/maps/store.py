@@ -99,6 +99,11 @@ class Map:
         """Return the hash of everything in the map."""
         return self.manifest.identity
 
+    @property
+    def name(self) -> str:
+        """Return the name of its folder."""
+        return self.folder.resolve().name
+
     @cached_property
     def georeference(self) -> Georeference | None:
         """Return where on Earth the map lies, None where nobody said. Raises MapError: its manifest's note is none."""

@@ -38,7 +38,7 @@ class MapInUse:
     @property
     def name(self) -> str:
         """Return the name of the map's folder."""
-        return self.localizer.map.folder.resolve().name
+        return self.localizer.map.name
 
     def narrow(self, prior: Prior | None, gnss: GnssFix | None) -> Prior | Area | None:
         """Return a prior that is of no more of the map than where a receiver has the robot, if both are known."""

@@ -39,7 +39,7 @@ def make_floor_page(
     content = describe_plan(reference_map, plan_from_map) | describe_grid(grid)
     content["pairs"] = [{"plan": p.plan.tolist(), "grid": p.grid.tolist()} for p in given.pairs] if given else []
     content["fit"] = describe_fit(fit.grid_from_plan) if fit else None
-    name, here = reference_map.folder.resolve().name, files(__package__)
+    name, here = reference_map.name, files(__package__)
     script = (here / "floor.js").read_text()
     style = (files(html.__package__) / "style.css").read_text() + (here / "floor.css").read_text()
     return Template((here / "floor.html").read_text()).substitute(

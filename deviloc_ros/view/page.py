@@ -27,7 +27,7 @@ def make_view_page(reference_map: Map, drawn: dict[str, Any], events: Sequence[d
         drawn: `map_scene` of the map.
         live: more events are to come from `/events` of where the page came from.
     """
-    name, views = reference_map.folder.resolve().name, len(reference_map)
+    name, views = reference_map.name, len(reference_map)
     report, here = files(html.__package__), files(__package__)
     script = (report / "space.js").read_text() + (here / "view.js").read_text()
     return Template((here / "page.html").read_text()).substitute(

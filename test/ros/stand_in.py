@@ -99,6 +99,7 @@ class StandInMap:
     def __init__(self, path: str) -> None:
         self.georeference = None
         self.folder = Path(path or "stand-in")
+        self.name = self.folder.name
         if self.folder.name in FLOORS:
             self.identity = self.folder.name
 

@@ -72,9 +72,7 @@ def make_map_report(
         ]),
         make_size_and_time(localizer.map, quality),
     ]  # fmt: skip
-    return fill_page(
-        f"Map {localizer.map.folder.resolve().name}", introduction, body, make_map_details(localizer.map, problems)
-    )
+    return fill_page(f"Map {localizer.map.name}", introduction, body, make_map_details(localizer.map, problems))
 
 
 def map_verdict(quality: MapQuality) -> str:

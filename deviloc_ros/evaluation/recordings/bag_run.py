@@ -246,7 +246,7 @@ def describe_localizer(localizer: Localizer, tracking: TrackingConfig) -> dict[s
     """Return which map and which parameters were used."""
     return {
         "map": {
-            "name": localizer.map.folder.resolve().name,
+            "name": localizer.map.name,
             "identity": localizer.map.identity,
             "views": len(localizer.map),
         },
