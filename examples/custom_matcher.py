@@ -38,7 +38,7 @@ class SiftMatcher(Matcher):
         size = (image.shape[1], image.shape[0])
         return Features(places, torch.from_numpy(root), scores, torch.ones(len(places), 2), size)
 
-    def match(self, query: Features, references: list[Features], useful: object = None) -> list[Matches]:
+    def match_on_device(self, query: Features, references: list[Features], useful: object) -> list[Matches]:
         """Return the matches with each reference; a confidence is how alike two descriptors are."""
         matches = []
         for reference in references:

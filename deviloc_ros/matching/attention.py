@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend
 
 if TYPE_CHECKING:
     from kornia.feature.lightglue import CrossBlock, LightGlue
+
+# On a GPU. cuDNN's makes a plan for each number of keypoints, which takes seconds.
+FOR_ANY_LENGTH = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 class FusedCrossAttention(torch.nn.Module):

@@ -41,17 +41,25 @@ class Matcher(ABC):
                 of a grid, gives those elsewhere too, with score 0, and matches none of them.
         """
 
-    @abstractmethod
     def match(
         self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
     ) -> list[Matches]:
         """Return one `Matches` per reference, in order. A reference keypoint stays where it was lifted.
 
         Args:
+            query, references: features that lie on any device, as a map's lie on the CPU.
             useful: of each reference, (N,) bool, which of its keypoints the caller has a use for. Matches with the
                 others may be left out, but for those that lie where they do in the reference, which tell what moves
                 with the camera. All compete for the query's keypoints.
         """
+        here, *there = (features.to(self.device) for features in (query, *references))
+        return self.match_on_device(here, there, useful)
+
+    @abstractmethod
+    def match_on_device(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None
+    ) -> list[Matches]:
+        """Match as `match` says features that all lie on the matcher's device."""
 
     def describe_networks(self) -> list[Exportable]:
         """Return the networks that other runtimes can run."""

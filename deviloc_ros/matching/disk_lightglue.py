@@ -77,10 +77,10 @@ class DiskLightGlue(Matcher):
         return heat[0, 0, :height, :width], dense[0, :, :height, :width], mapping
 
     @torch.inference_mode()
-    def match(
-        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
+    def match_on_device(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None
     ) -> list[Matches]:
-        return match_pairs(self.glue, query, [reference.to(self.device) for reference in references])
+        return match_pairs(self.glue, query, references)
 
 
 def padding_px(side_px: int) -> int:

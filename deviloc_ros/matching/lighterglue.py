@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch.nn.attention import sdpa_kernel
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import sample_map
-from deviloc_ros.matching.attention import fuse_cross_attention
+from deviloc_ros.matching.attention import FOR_ANY_LENGTH, fuse_cross_attention
 from deviloc_ros.matching.base import lie_on, no_matches, to_numpy
 from deviloc_ros.matching.xfeat import CELL_PX, XFeat, find_weights_file
 from deviloc_ros.threads import map_on_threads, run_on_one_thread
@@ -70,10 +71,10 @@ class XFeatLighterGlue(XFeat):
         return peaks + torch.stack([x, y], 1) / total[:, None]
 
     @torch.inference_mode()
-    def match(
-        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
+    def match_on_device(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None
     ) -> list[Matches]:
-        return match_pairs(self.glue, query, [reference.to(self.device) for reference in references])
+        return match_pairs(self.glue, query, references)
 
 
 def match_pairs(glue: torch.nn.Module, query: Features, references: list[Features]) -> list[Matches]:
@@ -83,7 +84,8 @@ def match_pairs(glue: torch.nn.Module, query: Features, references: list[Feature
     at a time on a CPU, which keeps all cores busy without waiting for each other.
     """
     if len(references) < 2 or query.keypoints.device.type != "cpu":
-        return [match_pair(glue, query, reference) for reference in references]
+        with sdpa_kernel(FOR_ANY_LENGTH):
+            return [match_pair(glue, query, reference) for reference in references]
     one_by_one = run_on_one_thread(map_on_threads)
     return one_by_one(lambda reference: match_pair(glue, query, reference), references)
 

@@ -153,10 +153,9 @@ class XFeatSemiDense(XFeat):
 
     @run_on_one_thread
     @torch.inference_mode()
-    def match(
-        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
+    def match_on_device(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None
     ) -> list[Matches]:
-        references = [reference.to(self.device) for reference in references]
         pairs = match_each_mutual_nearest(query.descriptors, [reference.descriptors for reference in references])
         if useful is not None:  # the network that follows takes longer than finding the pairs
             asked = zip(pairs, references, useful, strict=True)

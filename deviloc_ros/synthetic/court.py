@@ -29,7 +29,7 @@ SWAY_M, SWAY_RAD = 0.5, 0.15  # of where people stand, and of where they look
 def make_court(rng: Generator) -> Scene:
     """Make a square court of SIDE_M, its middle at the origin: windows, doors, columns, steps, and things before them.
 
-    It looks the same whether scikit-image is installed or not.
+    It looks the same whether photographs are in use or not.
     """
     court = Scene(light=np.array([40.0, -60.0, 80.0]), ambient=0.6)
     half = SIDE_M / 2

@@ -20,7 +20,7 @@ class Palette:
         per_use: int = 3,
         photographs: bool = True,
     ) -> None:
-        """Draw the textures. photographs: also such as look otherwise where scikit-image is not installed."""
+        """Draw the textures. photographs: also such as look otherwise after `textures.use_photographs`."""
         self.rng = rng
         self.textures: dict[str, list[Texture]] = {}
         makers = {"wall": walls, "floor": textures.FLOORS, "object": textures.OBJECTS, "print": textures.PRINTS}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import string
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 SIDE_PX = 512
 
-# Photographs that scikit-image (optional, training only) ships under CC0 or in the public domain.
+# Photographs that scikit-image ships under CC0 or in the public domain: `use_photographs`.
 PHOTO_FILES = (
     "astronaut.png",
     "brick.png",
@@ -27,6 +26,7 @@ PHOTO_FILES = (
     "hubble_deep_field.jpg",
     "rocket.jpg",
 )
+photos: list[NDArray] = []
 
 
 def noise_field(rng: Generator, slope: float, side: int = SIDE_PX) -> NDArray:
@@ -188,8 +188,7 @@ def draw_poster(rng: Generator) -> NDArray:
 
 
 def crop_photograph(rng: Generator) -> NDArray:
-    """Cut a random crop of a photograph, mirrored and recoloured; draw shapes where scikit-image is not installed."""
-    photos = load_photos()
+    """Cut a random crop of a photograph, mirrored and recoloured; draw shapes unless they are in use."""
     if not photos:
         return draw_shapes(rng)
     photo = photos[rng.integers(len(photos))]
@@ -202,15 +201,17 @@ def crop_photograph(rng: Generator) -> NDArray:
     return np.clip(crop * gains, 0, 255).astype(np.uint8)
 
 
-@lru_cache(maxsize=1)
-def load_photos() -> tuple[NDArray, ...]:
-    """Load the permissively licensed photographs of scikit-image, if it is installed."""
+def use_photographs() -> None:
+    """Let textures show the permissively licensed photographs of scikit-image, in this process from now on.
+
+    Only when asked: a seed gives the same scene on every machine. Raise FileNotFoundError: it is not installed.
+    """
     found = importlib.util.find_spec("skimage")
     if found is None or found.origin is None:
-        return ()
+        raise FileNotFoundError("no photographs: `pip install scikit-image` brings them")
     folder = Path(found.origin).parent / "data"
     images = [cv2.imread(str(folder / name)) for name in PHOTO_FILES if (folder / name).exists()]
-    return tuple(image for image in images if image is not None)
+    photos[:] = [image for image in images if image is not None]
 
 
 Maker = Callable[[Generator], NDArray]
@@ -227,4 +228,4 @@ OBJECTS: tuple[Maker, ...] = (
 )
 PRINTS: tuple[Maker, ...] = (draw_poster, draw_text, draw_shapes, crop_photograph)
 FACADES: tuple[Maker, ...] = (draw_bricks, draw_bricks, draw_paint, draw_noise, draw_tiles, crop_photograph)
-WITH_PHOTOGRAPHS: tuple[Maker, ...] = (draw_poster, crop_photograph)  # look otherwise without scikit-image
+WITH_PHOTOGRAPHS: tuple[Maker, ...] = (draw_poster, crop_photograph)  # look otherwise with `use_photographs`

@@ -33,6 +33,7 @@ from deviloc_ros.synthetic.room import make_room
 from deviloc_ros.synthetic.rounded import add_rounded_things
 from deviloc_ros.synthetic.scene import Scene
 from deviloc_ros.synthetic.street import make_street
+from deviloc_ros.synthetic.textures import use_photographs
 from deviloc_ros.synthetic.trajectory import NoViewError, sample_views_of_a_place
 from deviloc_ros.training.views import NOTHING, TrainingView, shard_paths, write_shard
 from deviloc_ros.types import Landmarks
@@ -212,7 +213,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the shards; finished ones are kept")
     parser.add_argument("--views", type=int, default=1500, help=f"rounded up to whole shards of {VIEWS_PER_SHARD}")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other places in other files")
+    parser.add_argument("--photographs", action="store_true", help="as textures; needs scikit-image")
     options = parser.parse_args(arguments)
+    if options.photographs:
+        use_photographs()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     make_shards(options.output, options.views, options.seed)

@@ -224,7 +224,7 @@ def test_keypoints_lie_where_the_image_is_used(matcher):
     used = np.ones((240, 320), bool)
     used[:, 100:220] = False
     features, everywhere = matcher.extract(crop(0, 0), used=used), matcher.extract(crop(0, 0))
-    shown = features.keypoints[features.scores > 0].round().long()
+    shown = features.keypoints[features.scores > 0].round().long().cpu()
     assert len(shown) > 50 and used[shown[:, 1], shown[:, 0]].all()
     hidden = (everywhere.keypoints[:, 0] > 100) & (everywhere.keypoints[:, 0] < 220)
     assert hidden.any() and (len(shown) > (~hidden).sum() or len(everywhere) < KEYPOINTS or features.fine is not None)

@@ -49,7 +49,7 @@ def test_a_shift_by_a_cell_matches_each_cell_with_its_neighbour(matcher, image):
     (matches,) = matcher.match(query, [reference])
     moved = matches.moved.reference_keypoints - matches.moved.query_keypoints
     assert len(matches) > 50 and np.median(np.linalg.norm(moved - [8, 0], axis=1)) < 6  # either moves by 4 at most
-    cells = reference.keypoints.numpy()[matches.reference_indices]
+    cells = reference.keypoints.cpu().numpy()[matches.reference_indices]
     assert np.abs(matches.moved.reference_keypoints - cells).max() <= 4.01  # two fine pixels
     np.testing.assert_allclose(
         cells - matches.query_keypoints, matches.moved.reference_keypoints - matches.moved.query_keypoints, atol=1e-3
@@ -57,7 +57,7 @@ def test_a_shift_by_a_cell_matches_each_cell_with_its_neighbour(matcher, image):
 
 
 def test_keypoints_are_pixels_of_the_original_image(matcher, image):
-    small, large = matcher.extract(image), matcher.extract(cv2.resize(image, (640, 512)))
+    small, large = (matcher.extract(i).to("cpu") for i in (image, cv2.resize(image, (640, 512))))
     assert len(small) == 20 * 16 and len(large) == 40 * 32
     np.testing.assert_allclose(small.keypoints[0], [0, 0])
     np.testing.assert_allclose(large.keypoints[1], [8 * 2 + 0.5, 0.5])
@@ -73,7 +73,7 @@ def test_references_of_several_sizes_are_matched_in_order(matcher, image):
 
 
 def test_fine_features_are_sampled_where_the_map_says(matcher, image):
-    features = matcher.extract(image)
+    features = matcher.extract(image).to("cpu")
     at = torch.tensor([[0.0, 0.0], [10.0, 20.0], [11.0, 20.0]])
     sampled = sample_fine(features, at)
     np.testing.assert_allclose(sampled[0], features.fine[:, 0, 0], atol=1e-5)

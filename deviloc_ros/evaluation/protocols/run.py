@@ -52,8 +52,8 @@ class RememberingMatcher(Matcher):
         features = self._features[key]
         return features if keep_dense else replace(features, dense=None)
 
-    def match(
-        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
+    def match_on_device(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None
     ) -> list[Matches]:
         if not self.remember_matches:
             return self.matcher.match(query, references, useful)

@@ -71,13 +71,13 @@ class TopicFMMatcher(Matcher):
         )
 
     @torch.inference_mode()
-    def match(
-        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None = None
+    def match_on_device(
+        self, query: Features, references: list[Features], useful: Sequence[NDArray] | None
     ) -> list[Matches]:
         usable = [n for n, reference in enumerate(references) if len(reference)] if len(query) else []
-        images = [to_image_features(references[n], self.device) for n in usable]
+        images = [to_image_features(references[n]) for n in usable]
         with compute_in(self.device, self.config.precision):
-            pairs = self.network.match(to_image_features(query, self.device), images, self.threshold) if usable else []
+            pairs = self.network.match(to_image_features(query), images, self.threshold) if usable else []
         matches = [no_matches() for _ in references]
         for n, pair in zip(usable, pairs, strict=True):
             shown = between_shown(pair, query, references[n])
@@ -115,17 +115,16 @@ def mapping_from_network(features: Features) -> PixelMapping:
     return PixelMapping(features.size[0] / (columns * CELL_PX), features.size[1] / (rows * CELL_PX))
 
 
-def to_image_features(features: Features, device: torch.device) -> ImageFeatures:
+def to_image_features(features: Features) -> ImageFeatures:
     """Return features as the network takes them."""
     columns, rows = grid_shape(features)
     assert features.fine is not None
-    cells = features.descriptors.to(device)
-    return ImageFeatures(cells.mT.unflatten(1, (rows, columns)), features.fine.to(device))
+    return ImageFeatures(features.descriptors.mT.unflatten(1, (rows, columns)), features.fine)
 
 
 def between_shown(pair: PairMatches, query: Features, reference: Features) -> PairMatches:
     """Return the matches of cells that are used in both images: the score of the others is 0."""
-    shown = (query.scores[pair.query_cells] > 0) & (reference.scores.to(query.scores.device)[pair.reference_cells] > 0)
+    shown = (query.scores[pair.query_cells] > 0) & (reference.scores[pair.reference_cells] > 0)
     return PairMatches(*(getattr(pair, column.name)[shown] for column in fields(pair)))
 
 
