@@ -77,7 +77,7 @@ def solve_rig(sightings: Sequence[CameraSighting], config: PoseConfig, start: py
         np.repeat(np.arange(len(sightings)), [len(s.correspondences) for s in sightings]).tolist(),
         [s.rig_from_cam.inverse() for s in sightings],
         [s.camera.colmap for s in sightings],
-        ransac_options(replace(config, max_reprojection_error_px=widest_px)).ransac,
+        ransac_options(replace(config, max_reprojection_error_px=widest_px), len(everything)).ransac,
     )
     if estimate is None or not is_finite(estimate["rig_from_world"]):
         return Lost(Status.NO_CONSENSUS, f"{len(everything)} correspondences", Evidence(everything))

@@ -34,6 +34,7 @@ NARROW_BOUND = 0.25
 # Of the bound of residuals. Of 62 pairs of poses as near as that (kitchen, drive, fountain, court) 61 ended at one
 # minimum, and the other at one no better.
 ALIKE = 0.25
+LEAST_RATIO, ENOUGH_RATIO = 0.01, 0.25  # of inliers, between which RANSAC expects to find them: 580 trials and more
 CLEARLY_STDS = 2.0  # of a count, its root: what is less comes of which points there are; on the court 2.6 and 12
 NARROW_TRIALS = 1000  # enough where three in ten matches are right; what fewer agree on stays as it was found
 
@@ -120,7 +121,7 @@ def run_ransac(
     """Return the pose with most residuals below the bound, and its camera; None if there is none."""
     of_ransac = replace(camera).colmap  # into which it writes the focal length, if it estimates that
     estimate = pycolmap.estimate_absolute_pose(
-        correspondences.keypoints, correspondences.points_in_world, of_ransac, ransac_options(config)
+        correspondences.keypoints, correspondences.points_in_world, of_ransac, ransac_options(config, len(correspondences))
     )
     if estimate is None or not is_finite(estimate["cam_from_world"]):
         return None
@@ -160,7 +161,7 @@ def solve_roughly(
     """
     if len(keypoints) < ROUGH_INLIERS:
         return None
-    options = ransac_options(replace(config, estimate_focal=False, max_trials=ROUGH_TRIALS))
+    options = ransac_options(replace(config, estimate_focal=False, max_trials=ROUGH_TRIALS), len(keypoints))
     estimate = pycolmap.estimate_absolute_pose(keypoints, points_in_world, replace(camera).colmap, options)
     if estimate is None or estimate["num_inliers"] < ROUGH_INLIERS or not is_finite(estimate["cam_from_world"]):
         return None
@@ -183,13 +184,18 @@ def with_bounds_of(camera: Camera, correspondences: Correspondences, config: Pos
     )
 
 
-def ransac_options(config: PoseConfig) -> pycolmap.AbsolutePoseEstimationOptions:
-    """Return pycolmap's options, with the seed that makes the same query give the same pose."""
+def ransac_options(config: PoseConfig, count: int) -> pycolmap.AbsolutePoseEstimationOptions:
+    """Return pycolmap's options for so many correspondences, with the seed that makes a query give the same pose.
+
+    It tries no longer than it takes to find as many inliers as the gates ask for.
+    """
     options = pycolmap.AbsolutePoseEstimationOptions()
     options.estimate_focal_length = config.estimate_focal
     options.ransac.max_error = config.max_reprojection_error_px
     options.ransac.confidence = config.confidence
-    options.ransac.min_inlier_ratio = 0.01  # bounds the trials; `max_trials` does so more plainly
+    least = max(config.min_inlier_ratio, config.min_inliers / max(count, 1), LEAST_RATIO)
+    options.ransac.min_inlier_ratio = min(least, ENOUGH_RATIO)
+    options.ransac.dyn_num_trials_multiplier = 1.0  # not three times as many: a narrow bound has trials of its own
     options.ransac.max_num_trials = config.max_trials
     options.ransac.random_seed = config.random_seed
     return options
