@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ from deviloc_ros.pose.gates import seen_distance_m
 from deviloc_ros.pose.rig_consensus import localize_rig
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.pose.still_matches import drop_still_matches
-from deviloc_ros.search.places import PlaceSearch
-from deviloc_ros.search.query import CameraHabits, QueryImage, QueryState, turn_matches_back
+from deviloc_ros.search.places import PlaceSearch, count_roughly
+from deviloc_ros.search.query import CameraHabits, QueryImage, QueryState, Way, turn_matches_back
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
@@ -43,6 +44,9 @@ from deviloc_ros.types import (
 
 FITS_SOMEWHERE = (Status.AMBIGUOUS, Status.MISCALIBRATED)
 """Reasons for which there is no pose although the image fits: turned another way it would not fit better."""
+# Of the keypoints that fit roughly as an image gave a pose: what gives a wrong one has 1.2 times as many and more the
+# right way round, what gives a right one at most 0.5 another way.
+RIVAL_SHARE = 0.5
 
 
 class Localizer:
@@ -100,51 +104,72 @@ class Localizer:
         asked, habits, results = QueryImage(gray, used, camera, prior, candidates), self.habits[name], []
         for quarter_turns in habits.turns.to_try(self.config.retrieval.try_turned, isinstance(prior, Prior)):
             # The way round that cameras mounted like this one were seen to take it, until the image fits somewhere
-            result = self.localize_turned(asked, quarter_turns, watch)
+            query = self.look_at(asked, quarter_turns, watch)
+            result = self.localize_query(query, asked)
             if isinstance(result, Localized):
-                if self.fits_mirrored(result, asked, quarter_turns, watch, habits):
-                    detail = "its mirror image fits better: is the image mirrored?"
-                    return Lost(Status.NO_CONSENSUS, detail, result.evidence)
-                habits.turns.note_success(quarter_turns)
-                return result
+                return self.compare_ways_round(result, query, asked, habits)
             if result.reason in FITS_SOMEWHERE:
                 return result
             results.append(result)
         habits.turns.note_failure()
         return results[0]
 
-    def localize_turned(self, asked: QueryImage, quarter_turns: int, watch: Stopwatch) -> Result:
-        """Return the pose of an image that is looked at turned counterclockwise, so many times by 90 degrees."""
-        # Features
+    def look_at(self, asked: QueryImage, quarter_turns: int, watch: Stopwatch) -> QueryState:
+        """Return the features of an image that is turned counterclockwise, so many times by 90 degrees."""
         turned, used = asked.turn_pixels(quarter_turns)
         with watch.stage("extract"):
             features = self.matcher.extract(turned, used=used)
-        if len(features) < self.config.pose.min_inliers:
-            detail = f"{len(features)} keypoints"
-            return Lost(Status.NO_FEATURES, detail, Evidence(stages_ms=watch.stages_ms))
-        query = QueryState(features, asked.camera, watch, quarter_turns)
+        return QueryState(features, asked.camera, watch, quarter_turns)
+
+    def localize_query(self, query: QueryState, asked: QueryImage) -> Result:
+        """Return the pose of an image by its features, as it is looked at one way round."""
+        if len(query.features) < self.config.pose.min_inliers:
+            detail = f"{len(query.features)} keypoints"
+            return Lost(Status.NO_FEATURES, detail, Evidence(stages_ms=query.watch.stages_ms))
 
         # References: those named, or those of each place that the image may show; each is solved by `solve_views`
         if asked.candidates is not None:
             return self.localize_views(self.map.views_named(asked.candidates, self.config.retrieval.references), query)
         places = PlaceSearch(self.map, self.config, self.localize_views, self.solve_views)
-        return places.search(query, asked.prior, paint_hidden(turned, used))
+        return places.search(query, asked.prior, paint_hidden(*asked.turn_pixels(query.quarter_turns)))
 
-    def fits_mirrored(
-        self, result: Localized, asked: QueryImage, quarter_turns: int, watch: Stopwatch, habits: CameraHabits
-    ) -> bool:
-        """Return whether a pose rests on a part of the matches, and the image fits better mirrored.
+    def compare_ways_round(
+        self, found: Localized, query: QueryState, asked: QueryImage, habits: CameraHabits
+    ) -> Result:
+        """Return a pose, or what the image gives another way round where it fits better so: mirrored, no pose.
 
-        What is alike on its left and right looks the same in a mirrored image, as if seen from elsewhere.
+        What is alike on its left and right, or at its top and bottom, looks the same in an image that is mirrored or
+        turned, as if seen from elsewhere. Such a pose rests on a part of the matches.
         """
-        for turns in habits.mirroring.turns_to_try(result.evidence.inlier_ratio, quarter_turns, habits.turns.usual):
-            with watch.stage("mirror"):
-                other = self.localize_turned(asked.mirror(), turns, Stopwatch())
-            if other.evidence.inliers > result.evidence.inliers:
-                habits.mirroring.note(mirrored=True)
-                return True
-        habits.mirroring.note(mirrored=False)
-        return False
+        best: Result = found
+        best_way = Way(query.quarter_turns)
+        if ways := habits.ways_to_compare(found.evidence.inlier_ratio, query.quarter_turns):
+            with query.watch.stage("ways round"):
+                for way, result in self.localize_rivals(ways, found, query, asked):
+                    if result.evidence.inliers > best.evidence.inliers:
+                        best, best_way = result, way
+        habits.mirroring.note(best_way.mirrored)
+        if best_way.mirrored:
+            detail = "its mirror image fits better: is the image mirrored?"
+            return Lost(Status.NO_CONSENSUS, detail, found.evidence)
+        if isinstance(best, Localized):
+            habits.turns.note_success(best_way.quarter_turns)
+        return replace(best, evidence=replace(best.evidence, stages_ms=query.watch.stages_ms))
+
+    def localize_rivals(
+        self, ways: Sequence[Way], found: Localized, query: QueryState, asked: QueryImage
+    ) -> Iterator[tuple[Way, Result]]:
+        """Yield the ways round, and what the image gives so, by which its best keypoints fit nearly as well or better.
+
+        These are compared in the views that a pose was found by: that takes little more than to extract them.
+        """
+        views = self.map.views_named(found.evidence.references, len(found.evidence.references))
+        enough = RIVAL_SHARE * count_roughly(query, views, self.config.pose)
+        for way in ways:
+            image = asked.mirror() if way.mirrored else asked
+            other = self.look_at(image, way.quarter_turns, Stopwatch())
+            if count_roughly(other, views, self.config.pose) >= enough:
+                yield way, self.localize_query(other, image)
 
     def localize_views(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
         """Localize a query by the first few of these views where these make the pose sure, else by all of them."""

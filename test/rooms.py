@@ -69,10 +69,8 @@ class Room:
         return MapBuilder(networks, QUIET).build(source, output, **{"graph": self.graph} | options)
 
 
-@pytest.fixture(scope="session")
-def room(tmp_path_factory) -> Room:
-    folder = tmp_path_factory.mktemp("room")
-    rng = np.random.default_rng(0)
+def render_room(seed: int, folder: Path) -> Room:
+    rng = np.random.default_rng(seed)
     scene = make_room(rng)
     scene.free_low[2] = scene.free_high[2] = 1.1
     target = (scene.free_low + scene.free_high) / 2 + [0, 0.6 * scene.free_high[1], 0]
@@ -83,6 +81,11 @@ def room(tmp_path_factory) -> Room:
         cv2.imwrite(str(path), render_color(scene, SMALL, pose))
         images.append(PosedImage(path.name, path, SMALL, pose))
     return Room(folder, scene, images, poses[1::4])
+
+
+@pytest.fixture(scope="session")
+def room(tmp_path_factory) -> Room:
+    return render_room(0, tmp_path_factory.mktemp("room"))
 
 
 @pytest.fixture(scope="session")

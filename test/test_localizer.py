@@ -1,9 +1,11 @@
 """The whole recipe: right where it knows the place, lost with a reason where it does not."""
 
+from pathlib import Path
+
 import numpy as np
 import pycolmap
 import pytest
-from rooms import room_config
+from rooms import Room, render_room, room_config
 from worlds import rigid_of
 
 from deviloc_ros.camera import Camera
@@ -47,62 +49,113 @@ def test_views_between_the_mapped_ones_are_localized(localizer_of_each_matcher, 
         assert_near(result, pose, 0.03, 0.5)
 
 
+def turn_camera_and_pose(quarter_turns: int, camera: Camera, cam_from_world) -> tuple[Camera, pycolmap.Rigid3d]:
+    """The camera and pose of an image that is turned counterclockwise."""
+    fx, fy, cx, cy = camera.params
+    turned = Camera("PINHOLE", camera.height, camera.width, (fy, fx, cy, cx)) if quarter_turns % 2 else camera
+    return turned, rigid_of([0, 0, -np.pi / 2 * quarter_turns], [0, 0, 0]) * cam_from_world
+
+
 @pytest.mark.parametrize("with_prior", [True, False], ids=["prior", "no prior"])
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
 def test_a_camera_mounted_sideways_or_upside_down_is_localized(room_map, room, quarter_turns, with_prior):
     """Its image is the upright one turned; what worked for one is tried first for the next."""
     localizer = Localizer(room_map)
-    quarter = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0, 0, -np.pi / 2 * quarter_turns])), np.zeros(3))
-    width, height, (fx, fy, cx, cy) = room.camera.width, room.camera.height, room.camera.params
-    camera = Camera("PINHOLE", height, width, (fy, fx, cy, cx)) if quarter_turns % 2 else room.camera
     for image, pose in zip(room.queries, room.query_poses, strict=True):
-        turned = quarter * pose
+        camera, turned = turn_camera_and_pose(quarter_turns, room.camera, pose)
         result = localizer.localize(np.rot90(image, quarter_turns), camera, Prior(turned) if with_prior else None)
         assert_near(result, turned, 0.03, 0.5)
     assert localizer.habits[""].turns.usual == 4 - quarter_turns
+
+
+def assert_only_the_right_way_round_is_a_pose(room_map, room, quarter_turns, with_prior):
+    for image, pose in zip(room.queries, room.query_poses, strict=True):
+        camera, turned = turn_camera_and_pose(quarter_turns, room.camera, pose)
+        for pixels in (image, image[:, ::-1]):
+            prior = Prior(turned) if with_prior else None
+            result = Localizer(room_map).localize(np.rot90(pixels, quarter_turns), camera, prior)
+            if pixels is image:
+                assert_near(result, turned, 0.03, 0.5)
+            else:
+                assert isinstance(result, Lost)
 
 
 @pytest.mark.parametrize("with_prior", [True, False], ids=["prior", "no prior"])
 @pytest.mark.parametrize("quarter_turns", range(4))
 def test_a_mirrored_image_of_the_place_is_no_pose(room_map, room, quarter_turns, with_prior):
     """Some things of the room are alike on their left and right: they look the same in it."""
-    width, height, (fx, fy, cx, cy) = room.camera.width, room.camera.height, room.camera.params
-    camera = Camera("PINHOLE", height, width, (fy, fx, cy, cx)) if quarter_turns % 2 else room.camera
-    for image, pose in zip(room.queries, room.query_poses, strict=True):
-        mirrored = np.rot90(image[:, ::-1], quarter_turns)
-        result = Localizer(room_map).localize(mirrored, camera, Prior(pose) if with_prior else None)
-        assert isinstance(result, Lost)
+    assert_only_the_right_way_round_is_a_pose(room_map, room, quarter_turns, with_prior)
+
+
+def build_room(seed: int, folder: Path) -> tuple[Map, Room]:
+    room = render_room(seed, folder)
+    room.build(folder / "map")
+    return Map.open(folder / "map"), room
+
+
+ALIKE_AT_TOP_AND_BOTTOM = (8, 9)  # seeds of rooms of which upside down, mirrored or not, a part fits
+
+
+@pytest.fixture(scope="module", params=ALIKE_AT_TOP_AND_BOTTOM)
+def room_that_is_alike(request, tmp_path_factory):
+    return build_room(request.param, tmp_path_factory.mktemp("alike"))
+
+
+@pytest.mark.parametrize("quarter_turns", [0, 2])
+def test_where_things_are_alike_at_their_top_and_bottom_only_the_right_way_round_is_a_pose(
+    room_that_is_alike, quarter_turns
+):
+    assert_only_the_right_way_round_is_a_pose(*room_that_is_alike, quarter_turns, with_prior=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(200, 206))
+def test_in_any_room_only_the_right_way_round_is_a_pose(seed, tmp_path):
+    room_map, room = build_room(seed, tmp_path)
+    for quarter_turns in range(4):
+        for with_prior in (True, False):
+            assert_only_the_right_way_round_is_a_pose(room_map, room, quarter_turns, with_prior)
+
+
+def test_an_image_that_fits_in_part_is_looked_at_all_ways_round_until_the_camera_is_known():
+    fits, fits_in_part = 0.9, 0.4
+    habits = search_query.CameraHabits()
+    assert habits.ways_to_compare(fits, 0) == [] and len(habits.ways_to_compare(fits_in_part, 0)) == 7
+    assert search_query.Way(0) not in habits.ways_to_compare(fits_in_part, 0)
+    habits.turns.note_success(1)
+    mirrored = [search_query.Way(turns, mirrored=True) for turns in range(4)]
+    assert habits.ways_to_compare(fits_in_part, 1) == mirrored and len(habits.ways_to_compare(fits_in_part, 0)) == 7
 
 
 def test_a_camera_that_does_not_mirror_is_not_asked_again_unless_an_image_hardly_fits():
-    mirroring, fits, fits_in_part, doubtful, by_chance = search_query.Mirroring(), 0.9, 0.4, 0.25, 0.1
-    assert mirroring.turns_to_try(fits, 0, 0) == [] and mirroring.turns_to_try(fits_in_part, 0, 0) == [0]
-    assert mirroring.turns_to_try(fits_in_part, 1, 1) == [-1]
-    assert mirroring.turns_to_try(fits_in_part, 2, 0) == mirroring.turns_to_try(by_chance, 0, 0) == [0, 1, 2, 3]
+    fits_in_part, doubtful = 0.4, 0.25
+    habits = search_query.CameraHabits()
+    habits.turns.note_success(0)
     for _ in range(search_query.PATIENCE):
-        mirroring.note(mirrored=False)
-    assert mirroring.turns_to_try(fits_in_part, 0, 0) == [] and mirroring.turns_to_try(doubtful, 0, 0) == [0]
-    assert len(mirroring.turns_to_try(by_chance, 0, 0)) == len(mirroring.turns_to_try(fits_in_part, 1, 0)) == 4
+        assert len(habits.ways_to_compare(fits_in_part, 0)) == 4
+        habits.mirroring.note(mirrored=False)
+    assert habits.ways_to_compare(fits_in_part, 0) == [] and len(habits.ways_to_compare(doubtful, 0)) == 4
+    assert len(habits.ways_to_compare(fits_in_part, 1)) == 7
     asked = []
     for _ in range(3 * search_query.RARELY):
-        mirroring.note(mirrored=False)
-        asked += mirroring.turns_to_try(fits_in_part, 0, 0)
-    assert len(asked) == 3
-    mirroring.note(mirrored=True)
-    assert mirroring.turns_to_try(fits_in_part, 0, 0) == [0]
+        habits.mirroring.note(mirrored=False)
+        asked += [habits.ways_to_compare(fits_in_part, 0)]
+    assert sum(map(bool, asked)) == 3
+    habits.mirroring.note(mirrored=True)
+    assert len(habits.ways_to_compare(fits_in_part, 0)) == 4
 
 
-def test_an_image_that_fits_in_part_is_a_pose_if_its_mirror_image_fits_no_better(room_map, room, monkeypatch):
-    monkeypatch.setattr(search_query, "UNMIRRORED_RATIO", 1.1)
+def test_an_image_that_fits_in_part_is_a_pose_if_it_fits_no_better_another_way_round(room_map, room, monkeypatch):
+    monkeypatch.setattr(search_query, "ONE_WAY_RATIO", 1.1)
     for image, pose in zip(room.queries, room.query_poses, strict=True):
         result = Localizer(room_map).localize(image, room.camera)
         assert_near(result, pose, 0.03, 0.5)
-        assert "mirror" in result.evidence.stages_ms
+        assert "ways round" in result.evidence.stages_ms
 
 
 def test_an_image_that_contradicts_its_calibration_is_not_turned(room_map, room, monkeypatch):
     localizer, tried = Localizer(room_map), []
-    monkeypatch.setattr(localizer, "localize_turned", lambda *args: tried.append(args) or Lost(Status.MISCALIBRATED))
+    monkeypatch.setattr(localizer, "localize_query", lambda *args: tried.append(args) or Lost(Status.MISCALIBRATED))
     assert localizer.localize(room.queries[0], room.camera).reason is Status.MISCALIBRATED
     assert len(tried) == 1
 

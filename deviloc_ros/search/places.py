@@ -6,10 +6,11 @@ where several fit the answer is that, not one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
@@ -161,8 +162,7 @@ class PlaceSearch:
             there = left[0]
             left = self._map.views_out_of_sight(left[1:], there.cam_from_world, query.camera)
             with query.watch.stage("rivals"):
-                keypoints, points = match_roughly(query.features, there)
-                rough = solve_roughly(query.turn_back(keypoints), points, query.camera, self._config.pose)
+                rough = locate_roughly(query, [there], self._config.pose)
             if rough is None or any(are_one_place(rough[0], pose) for pose in search.poses):
                 continue
             rival = self._localize_at(rough[0], query)
@@ -191,6 +191,21 @@ class PlaceSearch:
         with query.watch.stage("retrieve"):
             prior = Prior(cam_from_world)
             return self._map.nearby_views(query.features, query.camera, prior, self._config.retrieval)
+
+
+def locate_roughly(
+    query: QueryState, views: Sequence[ReferenceView], config: PoseConfig
+) -> tuple[pycolmap.Rigid3d, int] | None:
+    """Return a pose that some of a query's best keypoints agree on in these views, and how many do; None if too few."""
+    matches = [match_roughly(query.features, view) for view in views]
+    keypoints, points = (np.concatenate(of_views) for of_views in zip(*matches, strict=True))
+    return solve_roughly(query.turn_back(keypoints), points, query.camera, config)
+
+
+def count_roughly(query: QueryState, views: Sequence[ReferenceView], config: PoseConfig) -> int:
+    """Return how many of a query's best keypoints agree on a pose in these views; 0 if too few."""
+    rough = locate_roughly(query, views, config)
+    return rough[1] if rough else 0
 
 
 def tell_apart(search: SearchState) -> Result:

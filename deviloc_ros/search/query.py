@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from numpy.typing import NDArray
 
@@ -14,8 +15,19 @@ from deviloc_ros.types import Area, Features, Matches, Prior, Result
 
 PATIENCE, RARELY = 3, 8  # images
 # Shares of inliers: of a fountain that is alike on its left and right, mirrored images reach 0.58 and right ones 0.8
-# and more; of a kitchen, mirrored images 0.28. The map was in part made of the same images.
-UNMIRRORED_RATIO, DOUBTFUL_RATIO, CHANCE_RATIO = 0.6, 0.3, 0.2
+# and more; of rendered rooms, mirrored ones 0.55 and right ones mostly 0.9; of a kitchen 0.28 and 0.4 and more. The map
+# was in part made of the same images.
+ONE_WAY_RATIO, DOUBTFUL_RATIO = 0.7, 0.3
+
+
+class Way(NamedTuple):
+    """Say which way round an image is looked at: its left and right exchanged or not, then turned counterclockwise."""
+
+    quarter_turns: int
+    mirrored: bool = False
+
+
+WAYS = tuple(Way(turns, mirrored) for mirrored in (False, True) for turns in range(4))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,24 +112,16 @@ class Turns:
 class Mirroring:
     """Remember for how many poses in a row the image was not mirrored.
 
-    A camera that does not mirror never will. To look at an image mirrored costs as much as to look at it, so after
-    PATIENCE such images only one in RARELY is looked at so, and those that hardly fit.
+    A camera that does not mirror never will. To look at an image mirrored takes about as long as to localize it, so
+    after PATIENCE such images only one in RARELY is looked at so, and those that hardly fit.
     """
 
     unmirrored: int = 0
 
-    def turns_to_try(self, inlier_ratio: float, quarter_turns: int, usual: int) -> list[int]:
-        """Return the quarter turns by which an image is to be looked at mirrored, too, that gave a pose turned.
-
-        Mirrored, what is turned one way is turned the other. But what hardly fits, or otherwise than images of the
-        camera usually do, may fit by chance, as a thing that is alike at its top and bottom does.
-        """
-        if inlier_ratio >= UNMIRRORED_RATIO:
-            return []
-        if quarter_turns != usual or inlier_ratio < CHANCE_RATIO:
-            return list(range(4))
+    def is_possible(self, inlier_ratio: float) -> bool:
+        """Return whether an image may be mirrored that gave a pose by a part of the matches."""
         known = self.unmirrored >= PATIENCE and self.unmirrored % RARELY > 0
-        return [] if known and inlier_ratio >= DOUBTFUL_RATIO else [-quarter_turns]
+        return not known or inlier_ratio < DOUBTFUL_RATIO
 
     def note(self, mirrored: bool) -> None:
         """Note what an image that gave a pose was found to be."""
@@ -130,3 +134,15 @@ class CameraHabits:
 
     turns: Turns = field(default_factory=Turns)
     mirroring: Mirroring = field(default_factory=Mirroring)
+
+    def ways_to_compare(self, inlier_ratio: float, quarter_turns: int) -> list[Way]:
+        """Return the other ways round that an image is to be looked at that gave a pose so turned.
+
+        Most matches agree on a pose only the right way round. How a mirrored image is turned is not known before, and
+        how another is turned only of a camera that gave poses.
+        """
+        if inlier_ratio >= ONE_WAY_RATIO:
+            return []
+        if not self.turns.is_known or quarter_turns != self.turns.usual:
+            return [way for way in WAYS if way != Way(quarter_turns)]
+        return [way for way in WAYS if way.mirrored] if self.mirroring.is_possible(inlier_ratio) else []
