@@ -121,7 +121,10 @@ def run_ransac(
     """Return the pose with most residuals below the bound, and its camera; None if there is none."""
     of_ransac = replace(camera).colmap  # into which it writes the focal length, if it estimates that
     estimate = pycolmap.estimate_absolute_pose(
-        correspondences.keypoints, correspondences.points_in_world, of_ransac, ransac_options(config, len(correspondences))
+        correspondences.keypoints,
+        correspondences.points_in_world,
+        of_ransac,
+        ransac_options(config, len(correspondences)),
     )
     if estimate is None or not is_finite(estimate["cam_from_world"]):
         return None
