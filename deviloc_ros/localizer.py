@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -141,35 +141,37 @@ class Localizer:
         What is alike on its left and right, or at its top and bottom, looks the same in an image that is mirrored or
         turned, as if seen from elsewhere. Such a pose rests on a part of the matches.
         """
-        best: Result = found
-        best_way = Way(query.quarter_turns)
+        rivals = []
         if ways := habits.ways_to_compare(found.evidence.inlier_ratio, query.quarter_turns):
             with query.watch.stage("ways round"):
-                for way, result in self.localize_rivals(ways, found, query, asked):
-                    if result.evidence.inliers > best.evidence.inliers:
-                        best, best_way = result, way
-        habits.mirroring.note(best_way.mirrored)
-        if best_way.mirrored:
+                rivals = self.find_rivals(ways, found, query, asked, habits)
+        best_inliers, best, way = max(rivals, default=(0, query, Way(0)), key=lambda rival: rival[0])
+        is_better = best_inliers > found.evidence.inliers
+        habits.mirroring.note(is_better and way.mirrored)
+        if is_better and way.mirrored:
             detail = "its mirror image fits better: is the image mirrored?"
             return Lost(Status.NO_CONSENSUS, detail, found.evidence)
-        if isinstance(best, Localized):
-            habits.turns.note_success(best_way.quarter_turns)
-        return replace(best, evidence=replace(best.evidence, stages_ms=query.watch.stages_ms))
+        result = self.localize_query(best, asked) if is_better else found
+        if isinstance(result, Localized):
+            habits.turns.note_success(best.quarter_turns if is_better else query.quarter_turns)
+        return replace(result, evidence=replace(result.evidence, stages_ms=query.watch.stages_ms))
 
-    def localize_rivals(
-        self, ways: Sequence[Way], found: Localized, query: QueryState, asked: QueryImage
-    ) -> Iterator[tuple[Way, Result]]:
-        """Yield the ways round, and what the image gives so, by which its best keypoints fit nearly as well or better.
+    def find_rivals(
+        self, ways: Sequence[Way], found: Localized, query: QueryState, asked: QueryImage, habits: CameraHabits
+    ) -> list[tuple[int, QueryState, Way]]:
+        """Return the ways round by which the best keypoints fit nearly as well or better, and the inliers of each.
 
-        These are compared in the views that a pose was found by: that takes little more than to extract them.
+        They are compared in the views that a pose was found by. Where so few keypoints fit that they tell nothing, all
+        ways are compared, unless the camera is known.
         """
         views = self.map.views_named(found.evidence.references, len(found.evidence.references))
-        enough = RIVAL_SHARE * count_roughly(query, views, self.config.pose)
+        enough = max(RIVAL_SHARE * count_roughly(query, views, self.config.pose), int(habits.mirroring.is_unusual))
+        rivals = []
         for way in ways:
-            image = asked.mirror() if way.mirrored else asked
-            other = self.look_at(image, way.quarter_turns, Stopwatch())
+            other = self.look_at(asked.mirror() if way.mirrored else asked, way.quarter_turns, Stopwatch())
             if count_roughly(other, views, self.config.pose) >= enough:
-                yield way, self.localize_query(other, image)
+                rivals.append((self.solve_views(views, other).evidence.inliers, other, way))
+        return rivals
 
     def localize_views(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
         """Localize a query by the first few of these views where these make the pose sure, else by all of them."""

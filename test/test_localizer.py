@@ -139,11 +139,16 @@ def test_a_camera_that_does_not_mirror_is_not_asked_again_unless_an_image_hardly
         habits.mirroring.note(mirrored=False)
     assert habits.ways_to_compare(fits_in_part, 0) == [] and len(habits.ways_to_compare(doubtful, 0)) == 4
     assert len(habits.ways_to_compare(fits_in_part, 1)) == 7
-    asked = []
-    for _ in range(3 * search_query.RARELY):
-        habits.mirroring.note(mirrored=False)
-        asked += [habits.ways_to_compare(fits_in_part, 0)]
-    assert sum(map(bool, asked)) == 3
+
+    def count_asked(ratio: float, images: int) -> int:
+        asked = 0
+        for _ in range(images):
+            habits.mirroring.note(mirrored=False)
+            asked += bool(habits.ways_to_compare(ratio, 0))
+        return asked
+
+    assert count_asked(fits_in_part, search_query.SURE - 1 - search_query.PATIENCE) == 2
+    assert count_asked(doubtful, 2 * search_query.HARDLY_EVER) == 2
     habits.mirroring.note(mirrored=True)
     assert len(habits.ways_to_compare(fits_in_part, 0)) == 4
 

@@ -13,7 +13,7 @@ from deviloc_ros.imaging import mirror_image, turn_image, turn_pixels_back
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import Area, Features, Matches, Prior, Result
 
-PATIENCE, RARELY = 3, 8  # images
+PATIENCE, RARELY, SURE, HARDLY_EVER = 3, 8, 20, 32  # images
 # Shares of inliers: of a fountain that is alike on its left and right, mirrored images reach 0.58 and right ones 0.8
 # and more; of rendered rooms, mirrored ones 0.55 and right ones mostly 0.9; of a kitchen 0.28 and 0.4 and more. The map
 # was in part made of the same images.
@@ -113,15 +113,22 @@ class Mirroring:
     """Remember for how many poses in a row the image was not mirrored.
 
     A camera that does not mirror never will. To look at an image mirrored takes about as long as to localize it, so
-    after PATIENCE such images only one in RARELY is looked at so, and those that hardly fit.
+    after PATIENCE such images only one in RARELY is looked at so, and those that hardly fit; after SURE one in
+    HARDLY_EVER: what hardly fits is seen often where a robot is lost.
     """
 
     unmirrored: int = 0
 
+    @property
+    def is_unusual(self) -> bool:
+        """Return whether images of the camera were seen not to be mirrored."""
+        return self.unmirrored >= PATIENCE
+
     def is_possible(self, inlier_ratio: float) -> bool:
         """Return whether an image may be mirrored that gave a pose by a part of the matches."""
-        known = self.unmirrored >= PATIENCE and self.unmirrored % RARELY > 0
-        return not known or inlier_ratio < DOUBTFUL_RATIO
+        if self.unmirrored % (RARELY if self.unmirrored < SURE else HARDLY_EVER) == 0:  # also before the first
+            return True
+        return self.unmirrored < (SURE if inlier_ratio < DOUBTFUL_RATIO else PATIENCE)
 
     def note(self, mirrored: bool) -> None:
         """Note what an image that gave a pose was found to be."""
