@@ -111,8 +111,10 @@ def test_where_things_are_alike_at_their_top_and_bottom_only_the_right_way_round
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [200, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(201, 206))])
-def test_in_any_room_only_the_right_way_round_is_a_pose(seed, tmp_path):
+@pytest.mark.parametrize(
+    "seed", [12, *(pytest.param(seed, marks=pytest.mark.long) for seed in (29, 103, *range(200, 206)))]
+)
+def test_in_other_rooms_only_the_right_way_round_is_a_pose(seed, tmp_path):
     """Some rooms are nearly bare, and images of these are lost or less exact."""
     room_map, room = build_room(seed, tmp_path)
     for quarter_turns in range(4):
