@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,9 @@ from deviloc_ros.pose.gates import seen_distance_m
 from deviloc_ros.pose.rig_consensus import localize_rig
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.pose.still_matches import drop_still_matches
-from deviloc_ros.search.places import PlaceSearch, count_roughly
-from deviloc_ros.search.query import CameraHabits, QueryImage, QueryState, Way, turn_matches_back
+from deviloc_ros.search.places import PlaceSearch
+from deviloc_ros.search.query import QueryImage, QueryState, turn_matches_back
+from deviloc_ros.search.ways_round import CameraHabits, WaysRound
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
@@ -44,9 +44,6 @@ from deviloc_ros.types import (
 
 FITS_SOMEWHERE = (Status.AMBIGUOUS, Status.MISCALIBRATED)
 """Reasons for which there is no pose although the image fits: turned another way it would not fit better."""
-# Of the keypoints that fit roughly as an image gave a pose: what gives a wrong one has 1.2 times as many and more the
-# right way round, what gives a right one at most 0.5 another way.
-RIVAL_SHARE = 0.5
 
 
 class Localizer:
@@ -101,13 +98,14 @@ class Localizer:
         except ImageError as error:
             return Lost(Status.BAD_IMAGE, str(error))
 
+        ways_round = WaysRound(self.map, self.config.pose, self.look_at, self.localize_query, self.solve_views)
         asked, habits, results = QueryImage(gray, used, camera, prior, candidates), self.habits[name], []
         for quarter_turns in habits.turns.to_try(self.config.retrieval.try_turned, isinstance(prior, Prior)):
             # The way round that cameras mounted like this one were seen to take it, until the image fits somewhere
             query = self.look_at(asked, quarter_turns, watch)
             result = self.localize_query(query, asked)
             if isinstance(result, Localized):
-                return self.compare_ways_round(result, query, asked, habits)
+                return ways_round.compare(result, query, asked, habits)
             if result.reason in FITS_SOMEWHERE:
                 return result
             results.append(result)
@@ -132,46 +130,6 @@ class Localizer:
             return self.localize_views(self.map.views_named(asked.candidates, self.config.retrieval.references), query)
         places = PlaceSearch(self.map, self.config, self.localize_views, self.solve_views)
         return places.search(query, asked.prior, paint_hidden(*asked.turn_pixels(query.quarter_turns)))
-
-    def compare_ways_round(
-        self, found: Localized, query: QueryState, asked: QueryImage, habits: CameraHabits
-    ) -> Result:
-        """Return a pose, or what the image gives another way round where it fits better so: mirrored, no pose.
-
-        What is alike on its left and right, or at its top and bottom, looks the same in an image that is mirrored or
-        turned, as if seen from elsewhere. Such a pose rests on a part of the matches.
-        """
-        rivals = []
-        if ways := habits.ways_to_compare(found.evidence.inlier_ratio, query.quarter_turns):
-            with query.watch.stage("ways round"):
-                rivals = self.find_rivals(ways, found, query, asked, habits)
-        best_inliers, best, way = max(rivals, default=(0, query, Way(0)), key=lambda rival: rival[0])
-        is_better = best_inliers > found.evidence.inliers
-        habits.mirroring.note(is_better and way.mirrored)
-        if is_better and way.mirrored:
-            detail = "its mirror image fits better: is the image mirrored?"
-            return Lost(Status.NO_CONSENSUS, detail, found.evidence)
-        result = self.localize_query(best, asked) if is_better else found
-        if isinstance(result, Localized):
-            habits.turns.note_success(best.quarter_turns if is_better else query.quarter_turns)
-        return replace(result, evidence=replace(result.evidence, stages_ms=query.watch.stages_ms))
-
-    def find_rivals(
-        self, ways: Sequence[Way], found: Localized, query: QueryState, asked: QueryImage, habits: CameraHabits
-    ) -> list[tuple[int, QueryState, Way]]:
-        """Return the ways round by which the best keypoints fit nearly as well or better, and the inliers of each.
-
-        They are compared in the views that a pose was found by. Where so few keypoints fit that they tell nothing, all
-        ways are compared, unless the camera is known.
-        """
-        views = self.map.views_named(found.evidence.references, len(found.evidence.references))
-        enough = max(RIVAL_SHARE * count_roughly(query, views, self.config.pose), int(habits.mirroring.is_unusual))
-        rivals = []
-        for way in ways:
-            other = self.look_at(asked.mirror() if way.mirrored else asked, way.quarter_turns, Stopwatch())
-            if count_roughly(other, views, self.config.pose) >= enough:
-                rivals.append((self.solve_views(views, other).evidence.inliers, other, way))
-        return rivals
 
     def localize_views(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
         """Localize a query by the first few of these views where these make the pose sure, else by all of them."""
