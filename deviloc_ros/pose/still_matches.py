@@ -42,18 +42,34 @@ def count_contradictions(base: Posed, others: Sequence[Posed], pixels: NDArray, 
     contradicting = np.zeros((len(pixels), len(inverse_depths)), int)
     for (other, _), other_from_base, looked_at in zip(others, others_from_base, stays, strict=True):
         rows = np.flatnonzero(looked_at)
-        far = rays[rows] @ other_from_base.rotation.matrix().T
-        shown = unit(far[:, None] + inverse_depths[:, None] * other_from_base.translation)
-        angles = angles_between(shown, unit(other.rays(pixels[rows]))[:, None])
-        # What lies between one depth and the next is shown between where these are: that far near another camera.
-        steps = np.pad(angles_between(shown[:, :-1], shown[:, 1:]), [(0, 0), (0, 1)])
+        far, baseline = rays[rows] @ other_from_base.rotation.matrix().T, other_from_base.translation
+        angles, steps = angles_of_depths(far, baseline, inverse_depths, unit(other.rays(pixels[rows])))
         contradicting[rows] += angles > np.deg2rad(MUST_MOVE_DEG) + steps  # NaN is not
     return contradicting.min(1)
 
 
-def angles_between(a: NDArray, b: NDArray) -> NDArray:
-    """Return the angles between unit vectors [rad], of the last axis; exact for small ones, too."""
-    return 2 * np.arcsin(np.clip(np.linalg.norm(a - b, axis=-1) / 2, 0.0, 1.0))
+def angles_of_depths(
+    far: NDArray, baseline: NDArray, inverse_depths: NDArray, looked_at: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Return how far off another camera sees what one camera sees at each depth it may have.
+
+    Args:
+        far: (N, 3) unit rays of the one, in the other's frame. baseline: (3,) from the other to the one [m].
+        inverse_depths: (D,) [1/m].
+        looked_at: (N, 3) unit rays of the other.
+
+    Returns:
+        (N, D) angles [rad] between where it is seen and `looked_at`, and (N, D) those to where it is seen at the next
+        depth, 0 for the last: what lies between two depths is shown between, and that far near another camera.
+    """
+    along, length_m2 = (far @ baseline)[:, None], baseline @ baseline
+    # of far + inverse_depth * baseline, which no array need hold for all depths
+    lengths = np.sqrt(np.maximum(1 + inverse_depths * (2 * along + inverse_depths * length_m2), 1e-24))
+    toward = np.einsum("nk,nk->n", far, looked_at)[:, None] + inverse_depths * (looked_at @ baseline)[:, None]
+    this, next_ = inverse_depths[:-1], inverse_depths[1:]
+    onward = 1 + (this + next_) * along + this * next_ * length_m2
+    steps = np.arccos(np.clip(onward / (lengths[:, :-1] * lengths[:, 1:]), -1.0, 1.0))
+    return np.arccos(np.clip(toward / lengths, -1.0, 1.0)), np.pad(steps, [(0, 0), (0, 1)])
 
 
 def inverse_depths_of(baselines_m: Sequence[float]) -> NDArray:

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from worlds import SMALL, random_rigid, rigid_of
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.pose.still_matches import MUST_MOVE_DEG, count_contradictions, drop_still_matches, unit
+from deviloc_ros.pose.still_matches import (
+    MUST_MOVE_DEG,
+    angles_of_depths,
+    count_contradictions,
+    drop_still_matches,
+    unit,
+)
 from deviloc_ros.types import Features, Lifted, Matches, ReferenceView
 
 FISHEYE = Camera("OPENCV_FISHEYE", 320, 240, (160.0, 160.0, 159.5, 119.5, 0.02, -0.01, 0.0, 0.0))
@@ -115,3 +121,15 @@ def test_few_references_and_no_matches_are_no_error(count):
     nothing = np.zeros((0, 2))
     views = [view_from(random_rigid(np.random.default_rng(0)), nothing)] * count
     assert [len(m) for m in drop_still_matches([matches_at(nothing)] * count, views)] == [0] * count
+
+
+def test_angles_of_depths_are_those_of_the_points():
+    rng = np.random.default_rng(0)
+    far, looked_at = (unit(rng.normal([0, 0, 2], 1, (50, 3))) for _ in range(2))
+    baseline, inverse_depths = np.array([0.3, -0.1, 0.2]), np.array([0.0, 0.1, 0.5, 2.0])
+    angles, steps = angles_of_depths(far, baseline, inverse_depths, looked_at)
+    points = far[:, None] + inverse_depths[:, None] * baseline
+    shown = points / np.linalg.norm(points, axis=2, keepdims=True)
+    np.testing.assert_allclose(np.cos(angles), (shown * looked_at[:, None]).sum(2), atol=1e-12)
+    np.testing.assert_allclose(np.cos(steps[:, :-1]), (shown[:, :-1] * shown[:, 1:]).sum(2), atol=1e-12)
+    assert (steps[:, -1] == 0).all()
