@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import is_finite, transform_points
+from deviloc_ros.geometry import is_finite
 from deviloc_ros.pose.covariance import grid_cells, grid_coverage
 from deviloc_ros.pose.gates import SeenPoints, SolvedPose, apply_gates
 from deviloc_ros.pose.intrinsics import fit_intrinsics
@@ -31,9 +31,6 @@ LEAST_BOUND_PX = 0.5
 # Of RANSAC's bound, 12 px for matches that are off by 1.7 px. Two images of the rendered court got poses 0.9 and 1.8 m
 # off: a quarter of the bound finds the right ones with ten of ten seeds, half of it with four and ten.
 NARROW_BOUND = 0.25
-# Of the bound of residuals. Of 62 pairs of poses as near as that (kitchen, drive, fountain, court) 61 ended at one
-# minimum, and the other at one no better.
-ALIKE = 0.25
 LEAST_RATIO, ENOUGH_RATIO = 0.01, 0.25  # of inliers, between which RANSAC expects to find them: 580 trials and more
 CLEARLY_STDS = 2.0  # of a count, its root: what is less comes of which points there are; on the court 2.6 and 12
 NARROW_TRIALS = 1000  # enough where three in ten matches are right; what fewer agree on stays as it was found
@@ -91,28 +88,13 @@ def find_pose(
     if wide is None:
         return None
     refined = refine_pose(correspondences, wide[1], wide[0], config)
-    if narrow is None or show_alike(correspondences, refined, narrow, config):
+    if narrow is None:
         return refined
     closer = refine_pose(correspondences, narrow[1], narrow[0], config, WIDENINGS[-1:])
     agreement, closer_agreement = (
         measure_agreement(correspondences, fitted, pose, config) for pose, fitted in (refined, closer)
     )
     return closer if closer_agreement > agreement + CLEARLY_STDS * agreement**0.5 else refined
-
-
-def show_alike(
-    correspondences: Correspondences,
-    one: tuple[pycolmap.Rigid3d, Camera],
-    other: tuple[pycolmap.Rigid3d, Camera],
-    config: PoseConfig,
-) -> bool:
-    """Return whether two poses show the points at nearly the same pixels, so that refinement ends at one minimum."""
-    pixels, others = (
-        camera.project(transform_points(cam_from_world, correspondences.points_in_world))
-        for cam_from_world, camera in (one, other)
-    )
-    apart_px = np.linalg.norm(pixels - others, axis=1)
-    return bool(np.median(np.nan_to_num(apart_px, nan=np.inf)) < ALIKE * config.max_residual_px)
 
 
 def run_ransac(
