@@ -95,10 +95,8 @@ def build_room(seed: int, folder: Path) -> tuple[Map, Room]:
     return Map.open(folder / "map"), room
 
 
-ALIKE_AT_TOP_AND_BOTTOM = (8, 9)  # seeds of rooms of which upside down, mirrored or not, a part fits
-
-
-@pytest.fixture(scope="module", params=ALIKE_AT_TOP_AND_BOTTOM)
+# Seeds of rooms of which upside down, mirrored or not, a part fits
+@pytest.fixture(scope="module", params=[8, pytest.param(9, marks=pytest.mark.long)])
 def room_that_is_alike(request, tmp_path_factory):
     return build_room(request.param, tmp_path_factory.mktemp("alike"))
 
@@ -110,10 +108,8 @@ def test_where_things_are_alike_at_their_top_and_bottom_only_the_right_way_round
     assert_only_the_right_way_round_is_a_pose(*room_that_is_alike, quarter_turns, with_prior=False)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "seed", [12, *(pytest.param(seed, marks=pytest.mark.long) for seed in (29, 103, *range(200, 206)))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [12, 29, 103, *range(200, 206)])
 def test_in_other_rooms_only_the_right_way_round_is_a_pose(seed, tmp_path):
     """Some rooms are nearly bare, and images of these are lost or less exact."""
     room_map, room = build_room(seed, tmp_path)
