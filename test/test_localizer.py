@@ -156,7 +156,7 @@ def test_an_image_that_fits_in_part_is_a_pose_if_it_fits_no_better_another_way_r
     for image, pose in zip(room.queries, room.query_poses, strict=True):
         result = Localizer(room_map).localize(image, room.camera)
         assert_near(result, pose, 0.03, 0.5)
-        assert "ways round" in result.evidence.stages_ms
+        assert "mirror" in result.evidence.stages_ms
 
 
 def test_an_image_that_contradicts_its_calibration_is_not_turned(room_map, room, monkeypatch):

@@ -20,7 +20,7 @@ PATIENCE, RARELY, SURE, HARDLY_EVER = 3, 8, 20, 32  # images
 # was in part made of the same images.
 ONE_WAY_RATIO, DOUBTFUL_RATIO = 0.7, 0.3
 # Of the keypoints that fit roughly as an image gave a pose: what gives a wrong one has 1.2 times as many and more the
-# right way round, what gives a right one at most 0.5 another way.
+# right way round, what gives a right one at most 0.5 another way, or by chance as many where few fit at all.
 RIVAL_SHARE = 0.5
 
 LookAt = Callable[[QueryImage, int, Stopwatch], QueryState]
@@ -80,7 +80,7 @@ class Mirroring:
     unmirrored: int = 0
 
     @property
-    def is_unusual(self) -> bool:
+    def is_unlikely(self) -> bool:
         """Return whether images of the camera were seen not to be mirrored."""
         return self.unmirrored >= PATIENCE
 
@@ -138,19 +138,21 @@ class WaysRound:
         What is alike on its left and right, or at its top and bottom, looks the same in an image that is mirrored or
         turned, as if seen from elsewhere. Such a pose rests on a part of the matches.
         """
-        rivals = []
+        result: Result = found
+        best, way = query, Way(query.quarter_turns)
         if ways := habits.ways_to_compare(found.evidence.inlier_ratio, query.quarter_turns):
-            with query.watch.stage("ways round"):
+            with query.watch.stage("mirror"):
                 rivals = self._compare_roughly_first(ways, found, query, asked, habits)
-        best_inliers, best, way = max(rivals, default=(0, query, Way(0)), key=lambda rival: rival[0])
-        is_better = best_inliers > found.evidence.inliers
-        habits.mirroring.note(is_better and way.mirrored)
-        if is_better and way.mirrored:
+                as_found = found.evidence.inliers, query, way
+                _inliers, best, way = max([as_found, *rivals], key=lambda rival: rival[0])  # the first of equals
+                if best is not query and not way.mirrored:
+                    result = self._localize_query(best, asked)
+        habits.mirroring.note(way.mirrored)
+        if way.mirrored:
             detail = "its mirror image fits better: is the image mirrored?"
             return Lost(Status.NO_CONSENSUS, detail, found.evidence)
-        result = self._localize_query(best, asked) if is_better else found
         if isinstance(result, Localized):
-            habits.turns.note_success(best.quarter_turns if is_better else query.quarter_turns)
+            habits.turns.note_success(best.quarter_turns)
         return replace(result, evidence=replace(result.evidence, stages_ms=query.watch.stages_ms))
 
     def _compare_roughly_first(
@@ -162,7 +164,8 @@ class WaysRound:
         ways are compared, unless the camera is known.
         """
         views = self._map.views_named(found.evidence.references, len(found.evidence.references))
-        enough = max(RIVAL_SHARE * count_roughly(query, views, self._config), int(habits.mirroring.is_unusual))
+        least = 1 if habits.mirroring.is_unlikely else 0
+        enough = max(RIVAL_SHARE * count_roughly(query, views, self._config), least)
         rivals = []
         for way in ways:
             other = self._look_at(asked.mirror() if way.mirrored else asked, way.quarter_turns, Stopwatch())
