@@ -23,9 +23,8 @@ from deviloc_ros.pose.gates import seen_distance_m
 from deviloc_ros.pose.rig_consensus import localize_rig
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.pose.still_matches import drop_still_matches
-from deviloc_ros.search.places import PlaceSearch
-from deviloc_ros.search.query import QueryImage, QueryState, turn_matches_back
-from deviloc_ros.search.ways_round import CameraHabits, WaysRound
+from deviloc_ros.search.places import PlaceSearch, QueryState
+from deviloc_ros.search.ways_round import CameraHabits, QueryImage, WaysRound
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
@@ -183,7 +182,7 @@ class Localizer:
             useful = [view.lifted.confidence > self.config.aggregation.min_confidence for view in views]
         found = self.matcher.match(query.features, [view.features for view in views], useful)
         for view, matches in zip(views, found, strict=True):
-            query.matches[view.name] = turn_matches_back(matches, query)
+            query.matches[view.name] = query.turn_matches_back(matches)
 
     def group_views(self, references: list[ReferenceView]) -> list[list[int]]:
         """Return which views are solved together: all, or those that share landmarks."""

@@ -17,17 +17,42 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, PoseConfig
 from deviloc_ros.geometry import translation_distance_m
+from deviloc_ros.imaging import turn_pixels_back
 from deviloc_ros.maps.retrieval.local_similarity import match_roughly
 from deviloc_ros.maps.store import Map
 from deviloc_ros.pose.distinct_places import are_one_place, place_of, select_comparable
 from deviloc_ros.pose.solve import solve_roughly
-from deviloc_ros.search.query import QueryState
 from deviloc_ros.status import Status
-from deviloc_ros.types import Area, Localized, Lost, Place, Prior, ReferenceView, Result
+from deviloc_ros.stopwatch import Stopwatch
+from deviloc_ros.types import Area, Features, Localized, Lost, Matches, Place, Prior, ReferenceView, Result
 
 SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # a third and more of the cells where an image was localized
 MOST_RIVALS = 8  # other places looked at for one image
 LEAST_SUPPORT = 0.5  # share of the first pose's inliers; views of one place give three quarters and more
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryState:
+    """Hold what was extracted from an image, its matches with each view by name, and what sets of views gave."""
+
+    features: Features
+    camera: Camera
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    quarter_turns: int = 0
+    matches: dict[str, Matches] = field(default_factory=dict)
+    results: dict[frozenset[str], Result] = field(default_factory=dict)
+
+    def turn_back(self, keypoints: NDArray) -> NDArray:
+        """Return where (N, 2) pixels of its features lie in the image as it is, not turned."""
+        return turn_pixels_back(keypoints, self.quarter_turns, (self.camera.width, self.camera.height))
+
+    def turn_matches_back(self, matches: Matches) -> Matches:
+        """Return matches of its features where they lie in the image as it is."""
+        moved = matches.moved
+        if moved is not None:
+            moved = replace(moved, query_keypoints=self.turn_back(moved.query_keypoints))
+        return replace(matches, query_keypoints=self.turn_back(matches.query_keypoints), moved=moved)
+
 
 SolveViews = Callable[[list[ReferenceView], QueryState], Result]
 """Localizes a query by all of these views."""

@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from numpy.typing import NDArray
+
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
+from deviloc_ros.imaging import mirror_image, turn_image
 from deviloc_ros.maps.store import Map
-from deviloc_ros.search.places import SolveViews, count_roughly
-from deviloc_ros.search.query import QueryImage, QueryState
+from deviloc_ros.search.places import QueryState, SolveViews, count_roughly
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.types import Localized, Lost, Result
+from deviloc_ros.types import Area, Localized, Lost, Prior, Result
 
 PATIENCE, RARELY, SURE, HARDLY_EVER = 3, 8, 20, 32  # images
 # Shares of inliers: of a fountain that is alike on its left and right, mirrored images reach 0.58 and right ones 0.8
@@ -22,6 +25,32 @@ ONE_WAY_RATIO, DOUBTFUL_RATIO = 0.7, 0.3
 # Of the keypoints that fit roughly as an image gave a pose: what gives a wrong one has 1.2 times as many and more the
 # right way round, what gives a right one at most 0.5 another way, or by chance as many where few fit at all.
 RIVAL_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryImage:
+    """Hold an image that is to be localized, and what is known of where it was taken.
+
+    gray: (H, W) uint8. used: (H, W) bool, which of its pixels count; None: all. prior: where the camera probably is.
+    candidates: names of the views to match with, best first.
+    """
+
+    gray: NDArray
+    used: NDArray | None
+    camera: Camera
+    prior: Prior | Area | None = None
+    candidates: Sequence[str] | None = None
+
+    def turn_pixels(self, quarter_turns: int) -> tuple[NDArray, NDArray | None]:
+        """Return gray and used turned counterclockwise, so many times by 90 degrees."""
+        used = None if self.used is None else turn_image(self.used, quarter_turns)
+        return turn_image(self.gray, quarter_turns), used
+
+    def mirror(self) -> QueryImage:
+        """Return the image with left and right exchanged, and the camera that would have taken it."""
+        used = None if self.used is None else mirror_image(self.used)
+        return replace(self, gray=mirror_image(self.gray), used=used, camera=self.camera.mirror())
+
 
 LookAt = Callable[[QueryImage, int, Stopwatch], QueryState]
 """Extracts the features of an image that is turned counterclockwise, so many times by 90 degrees."""

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_truth
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
-from deviloc_ros.search.query import QueryState
+from deviloc_ros.search.places import QueryState
 from deviloc_ros.types import Localized, Prior
 
 LEAST_SHARE = 0.02
