@@ -64,6 +64,7 @@ setup(
         "onnx>=1.16",
         "onnxruntime>=1.18",
         "opencv-python-headless>=4.10",
+        'openvino>=2025; platform_machine == "x86_64"',
         "pillow>=10",
         "pycolmap>=4.0",
         "rosbags-image>=0.10",

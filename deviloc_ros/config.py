@@ -55,7 +55,7 @@ LIFTS = ("landmarks-only", "interpolate", "pin", "upstream")
 AGGREGATIONS = ("depth-aware", "paper")
 LANDMARK_SOURCES = ("sift", "matcher", "both")
 PRECISIONS = ("float32", "bfloat16", "float16")
-ENGINES = ("auto", "torch", "onnx")
+ENGINES = ("auto", "torch", "onnx", "openvino")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,13 @@ class MatcherConfig(Checked):
     device: str = param("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
     engine: str = param(
         "auto",
-        "who runs the networks of xfeat and xfeat-lighterglue: torch, onnx (ONNX Runtime), or auto: onnx on a CPU, if "
-        "onnxruntime and onnx are installed, else torch",
+        "who runs the networks of xfeat and xfeat-lighterglue: torch, onnx (ONNX Runtime), openvino, or auto: on a CPU "
+        "openvino or else onnx, if installed, else torch",
         choices=ENGINES,
         read_only=True,
+    )
+    half_precision: bool = param(
+        True, "openvino computes in bfloat16 on a CPU that has it: in two thirds of the time", read_only=True
     )
     weights: str = param(
         "", "weights file of topicfm; empty: what fetch-weights brought; random: untrained", read_only=True

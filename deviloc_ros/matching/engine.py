@@ -1,30 +1,33 @@
-"""Run a network by PyTorch, or by ONNX Runtime from a file that PyTorch writes once."""
+"""Run a network by PyTorch, or by OpenVINO or ONNX Runtime from a file that PyTorch writes once."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.io.cache import cache_folder
 from deviloc_ros.threads import count_threads
 
-if TYPE_CHECKING:
-    import onnxruntime
-
 OPSET = 17
 FORMAT = 1  # of the exported files; another one where the way of exporting changes
-TOLERANCE = 1e-3  # of the largest output; rounding differs by 1e-5, half the precision of TensorFloat-32 by less
+# Of the largest output. Rounding differs by 1e-5, half the precision of TensorFloat-32 by less than the first; that of
+# bfloat16 by 0.02.
+TOLERANCE, HALF_TOLERANCE = 1e-3, 0.1
 SIZES_IN_MEMORY = 4  # image sizes a session is kept for: two levels of two cameras
 PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
@@ -32,6 +35,11 @@ PROVIDERS = {
 }
 
 Network = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+"""Computes the outputs of one input."""
+Session = Callable[[NDArray], Sequence[NDArray]]
+"""Computes the same of arrays."""
+StartSession = Callable[[bytes, "Exportable", tuple[int, ...]], Session]
+"""Starts a session of an exported network for inputs of a shape, whose sides that vary are -1."""
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +50,11 @@ class EngineError(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exportable:
-    """Hold a network of one input, and what an export has to know of it."""
+    """Hold a network of one input, and what an export has to know of it.
+
+    varying: the axes of its input whose length varies, by name. fixed_by_size: whether a session is to be started for
+    each length, which pays where there are few.
+    """
 
     name: str
     module: nn.Module
@@ -52,30 +64,52 @@ class Exportable:
     fixed_by_size: bool = False
 
 
-def create_network(network: Exportable, engine: str, device: torch.device) -> Network:
+def create_network(network: Exportable, engine: str, device: torch.device, half_precision: bool = True) -> Network:
     """Return what runs the network on inputs of a device.
 
+    Args:
+        engine: one of config.ENGINES.
+        half_precision: OpenVINO may compute in bfloat16.
+
     Raises:
-        EngineError: `engine` is onnx, and ONNX Runtime is not installed or not built for the device.
+        EngineError: the engine is not installed, or not for the device.
     """
-    if engine == "torch" or (engine == "auto" and (device.type != "cpu" or not is_installed())):
+    if engine == "auto":
+        engine = choose_engine(device)
+    if engine == "torch":
         return network.module
-    check_exports()
+    check_exports(engine)
+    if engine == "openvino":
+        if device.type != "cpu":
+            raise EngineError(f"matcher.engine openvino: it runs on the CPU here, not on {device}")
+        half = half_precision and has_bfloat16()
+        return ExportedNetwork(network, OpenVinoSessions(half), "OpenVINO", HALF_TOLERANCE if half else TOLERANCE)
     import onnxruntime
 
     providers = choose_providers(device, onnxruntime.get_available_providers())
-    return OnnxNetwork(network, providers)
+    return ExportedNetwork(network, OnnxSessions(providers), "ONNX Runtime", TOLERANCE)
 
 
-def is_installed() -> bool:
-    """Return whether networks can be exported and run."""
-    return find_spec("onnxruntime") is not None and find_spec("onnx") is not None
+def choose_engine(device: torch.device) -> str:
+    """Return the fastest engine that is installed for a device."""
+    if device.type == "cpu":
+        for engine in ("openvino", "onnx"):
+            if is_installed(engine):
+                return engine
+    return "torch"
 
 
-def check_exports() -> None:
-    """Raise EngineError unless networks can be exported and run."""
-    if not is_installed():
-        raise EngineError("networks are exported and run with `pip install onnxruntime onnx`")
+def is_installed(engine: str) -> bool:
+    """Return whether networks can be exported, and run by an engine."""
+    runtime = {"onnx": "onnxruntime"}.get(engine, engine)
+    return find_spec(runtime) is not None and find_spec("onnx") is not None
+
+
+def check_exports(engine: str = "onnx") -> None:
+    """Raise EngineError unless networks can be exported, and run by an engine."""
+    if not is_installed(engine):
+        runtime = {"onnx": "onnxruntime"}.get(engine, engine)
+        raise EngineError(f"networks are exported and run with `pip install {runtime} onnx`")
 
 
 def choose_providers(device: torch.device, available: Sequence[str]) -> list[str]:
@@ -89,61 +123,112 @@ def choose_providers(device: torch.device, available: Sequence[str]) -> list[str
 
 
 @dataclass(eq=False)
-class OnnxNetwork:
-    """Run a network in ONNX Runtime. Its first outputs are compared with PyTorch's; if they differ, PyTorch runs it."""
+class ExportedNetwork:
+    """Run an exported network. Its first outputs are compared with PyTorch's; if they differ, PyTorch runs it.
+
+    tolerance: by how much of the largest output they may differ.
+    """
 
     network: Exportable
-    providers: list[str]
-    sessions: dict[tuple[int, ...], onnxruntime.InferenceSession] = field(default_factory=dict)
+    start: StartSession
+    engine: str
+    tolerance: float
+    sessions: dict[tuple[int, ...], Session] = field(default_factory=dict)
     agrees: bool | None = None
 
     def __call__(self, tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if self.agrees is False:
             return self.network.module(tensor)
-        values = self._session(tensor).run(None, {"input": tensor.cpu().numpy()})
+        values = self._session(tensor)(tensor.cpu().numpy())
         outputs = tuple(torch.from_numpy(value).to(tensor.device) for value in values)
         if self.agrees is None:
             self.agrees = self._compare(outputs, self.network.module(tensor))
         return outputs if self.agrees else self.network.module(tensor)
 
     @cached_property
-    def read_content(self) -> bytes:
+    def content(self) -> bytes:
         """Return the exported network, from the cache if it is there."""
         return load_or_export(self.network)
 
-    def _session(self, tensor: torch.Tensor) -> onnxruntime.InferenceSession:
-        size = tuple(tensor.shape[axis] for axis in self.network.varying) if self.network.fixed_by_size else ()
-        if size not in self.sessions:
+    def _session(self, tensor: torch.Tensor) -> Session:
+        varies = () if self.network.fixed_by_size else self.network.varying
+        shape = tuple(-1 if axis in varies else length for axis, length in enumerate(tensor.shape))
+        if shape not in self.sessions:
             if len(self.sessions) >= SIZES_IN_MEMORY:
                 self.sessions.pop(next(iter(self.sessions)))  # the oldest
-            lengths = dict(zip(self.network.varying.values(), size, strict=bool(size)))
-            self.sessions[size] = create_session(self.read_content, self.providers, lengths)
-        return self.sessions[size]
+            self.sessions[shape] = self.start(self.content, self.network, shape)
+        return self.sessions[shape]
 
     def _compare(self, outputs: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...]) -> bool:
         for name, ours, theirs in zip(self.network.outputs, outputs, expected, strict=True):
             error, largest = (ours - theirs).abs().max(), theirs.abs().max()
-            if not error <= TOLERANCE * largest:
+            if not error <= self.tolerance * largest:
                 log.warning(
-                    "%s: ONNX Runtime's %s is off PyTorch's by %.2g, of at most %.2g: PyTorch runs it",
-                    self.network.name, name, error, largest,
+                    "%s: %s's %s is off PyTorch's by %.2g, of at most %.2g: PyTorch runs it",
+                    self.network.name, self.engine, name, error, largest,
                 )  # fmt: skip
                 return False
         return True
 
 
-def create_session(content: bytes, providers: list[str], lengths: dict[str, int]) -> onnxruntime.InferenceSession:
-    """Return a session whose threads sleep while they wait; `lengths` of axes that never change."""
-    import onnxruntime
+@dataclass(frozen=True, slots=True)
+class OnnxSessions:
+    """Start sessions of ONNX Runtime whose threads sleep while they wait."""
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = count_threads()
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    for name, length in lengths.items():
-        options.add_free_dimension_override_by_name(name, length)
-    return onnxruntime.InferenceSession(content, options, providers=providers)
+    providers: list[str]
+
+    def __call__(self, content: bytes, network: Exportable, shape: tuple[int, ...]) -> Session:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = count_threads()
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        for axis, name in network.varying.items():
+            if shape[axis] >= 0:
+                options.add_free_dimension_override_by_name(name, shape[axis])
+        session = onnxruntime.InferenceSession(content, options, providers=self.providers)
+        return lambda array: session.run(None, {"input": array})
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVinoSessions:
+    """Start sessions of OpenVINO on the CPU; half: in bfloat16."""
+
+    half: bool
+
+    def __call__(self, content: bytes, network: Exportable, shape: tuple[int, ...]) -> Session:
+        core = import_openvino().Core()
+        model = core.read_model(content)
+        model.reshape(list(shape))
+        properties = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.half else "f32",
+            "INFERENCE_NUM_THREADS": count_threads(),
+            "ENABLE_CPU_PINNING": False,  # other threads need the cores, too
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        request = core.compile_model(model, "CPU", properties).create_infer_request()
+        names = list(network.outputs)
+
+        def run(array: NDArray) -> list[NDArray]:
+            outputs = request.infer({0: np.ascontiguousarray(array)}, share_inputs=True)
+            return [outputs[name] for name in names]
+
+        return run
+
+
+def has_bfloat16() -> bool:
+    """Return whether the CPU has instructions that multiply in bfloat16; where they are emulated they save no time."""
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry, which would report the import over the network."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so an import finds nothing
+    import openvino
+
+    return openvino
 
 
 def load_or_export(network: Exportable) -> bytes:

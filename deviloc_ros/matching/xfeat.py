@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping, to_tensor
 from deviloc_ros.matching.base import Matcher, find_package_file, lie_on, no_matches, resolve_device, to_numpy
-from deviloc_ros.matching.engine import Exportable, create_network
+from deviloc_ros.matching.engine import Exportable, Network, create_network
 from deviloc_ros.matching.neighbours import Pairs, match_each_mutual_nearest
 from deviloc_ros.threads import run_on_one_thread
 from deviloc_ros.types import Features, Matches
@@ -77,7 +77,10 @@ class XFeat(Matcher):
         self.network = XFeatModel()
         self.network.load_state_dict(torch.load(find_weights_file("xfeat.pt"), map_location="cpu", weights_only=True))
         self.network.to(self.device).eval().requires_grad_(False)
-        self.backbone = create_network(self.describe_backbone(), config.engine, self.device)
+        self.backbone = self._create_network(self.describe_backbone())
+
+    def _create_network(self, network: Exportable) -> Network:
+        return create_network(network, self.config.engine, self.device, self.config.half_precision)
 
     def describe_backbone(self) -> Exportable:
         """Return the backbone as what can be exported."""
@@ -113,7 +116,7 @@ class XFeatSemiDense(XFeat):
 
     def __init__(self, config: MatcherConfig) -> None:
         super().__init__(config)
-        self.fine_matcher = create_network(self.describe_fine_matcher(), config.engine, self.device)
+        self.fine_matcher = self._create_network(self.describe_fine_matcher())
 
     def describe_fine_matcher(self) -> Exportable:
         """Return the network that reads offsets from pairs of descriptors as what can be exported."""

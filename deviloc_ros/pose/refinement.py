@@ -149,7 +149,7 @@ class NormalEquations:
         The information bounds the cost from above, so that a step by it leads down, and so does one by a matrix that is
         more than half of it.
         """
-        leads_down = condition_number(self.information - 2 * self.falling) < np.inf
+        leads_down = is_positive_definite(self.information - 2 * self.falling)
         return self.information - self.falling if leads_down else self.information
 
     def of_unknowns(self, unknowns: NDArray) -> NormalEquations:
@@ -188,6 +188,15 @@ def condition_numbers(information: NDArray) -> NDArray:
     return np.where(smallest > 0, eigenvalues[:, -1] / np.where(smallest > 0, smallest, 1.0), np.inf)
 
 
+def is_positive_definite(information: NDArray) -> bool:
+    """Return whether a symmetric matrix has positive eigenvalues only."""
+    try:
+        np.linalg.cholesky(information)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
 def build_normal_equations(
     correspondences: Correspondences,
     camera: Camera,
@@ -206,18 +215,20 @@ def build_normal_equations(
     lines = linearize(
         correspondences, camera, cam_from_world, config.max_depth_discount, scale_px, intrinsics=bool(free)
     )
-    jacobian = lines.jacobian[:, :, [*range(6), *(6 + number for number in free)]] if free else lines.jacobian
+    jacobian, residuals = lines.jacobian.T, lines.residuals.T  # (P, 2, N), as they lie in memory
+    if free:
+        jacobian = jacobian[[*range(6), *(6 + number for number in free)]]
     within = 1 - (lines.errors_px / scale_px) ** 2
     weights = within**2
     slopes = within * (3 * within - 2)  # mean derivative of weight times residual, along it and across
     steepness = float(np.clip(weights.sum() / max(slopes.sum(), 1e-9), 1.0, MAX_STEEPNESS))
-    root = within[:, None, None] * jacobian
-    unweighted = (lines.residuals[:, None] @ jacobian)[:, 0]
-    falling = sum_squares(2 / scale_px * np.sqrt(within)[:, None] * unweighted)
-    return NormalEquations(root, weights[:, None] * unweighted, lines.rows, sum_squares(root), falling, steepness)
+    root = (within * jacobian).T
+    unweighted = residuals[0] * jacobian[:, 0] + residuals[1] * jacobian[:, 1]
+    falling = sum_squares((2 / scale_px * np.sqrt(within) * unweighted).T)
+    return NormalEquations(root, (weights * unweighted).T, lines.rows, sum_squares(root), falling, steepness)
 
 
 def sum_squares(root: NDArray) -> NDArray:
     """Return (P, P), the sum of J^T J over (N, P) or (N, 2, P)."""
-    flat = root.reshape(-1, root.shape[-1])
-    return flat.T @ flat
+    flat = root.T.reshape(root.shape[-1], -1)  # a view where N is the last axis in memory
+    return flat @ flat.T

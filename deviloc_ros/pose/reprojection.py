@@ -21,7 +21,7 @@ class Linearized:
 
     rows: (N,) of the correspondences. residuals: (N, 2) px, as long as they would be were all matches placed as well as
     usual, USUAL_STD_PX. errors_px: (N,) their lengths. jacobian: (N, 2, 6), or (N, 2, 10) where the last four are the
-    changes of `Camera.change_intrinsics`.
+    changes of `Camera.change_intrinsics`. In memory N is the last axis of all: NumPy is fastest so.
     """
 
     rows: NDArray
@@ -51,26 +51,34 @@ def linearize(
     """
     residuals = residuals_px(correspondences, camera, cam_from_world)
     bounds_px = max_discount * max_error_px * correspondences.stds_px / USUAL_STD_PX
-    rows = np.flatnonzero(np.linalg.norm(residuals, axis=1) < bounds_px)
-    points, residuals = correspondences[rows], residuals[rows]
-    in_cam = transform_points(cam_from_world, points.points_in_world)
+    rows = np.flatnonzero(np.hypot(*residuals.T) < bounds_px)
+    residuals, stds_px = np.ascontiguousarray(residuals[rows].T), correspondences.stds_px[rows]
+    in_cam = transform_points(cam_from_world, correspondences.points_in_world[rows])
+    from_origin = in_cam - transform_points(cam_from_world, correspondences.origins[rows])
     jacobian = projection_jacobian(in_cam, camera)
+
+    # px: how far, and which way, one standard deviation of its depth moves a point
+    line = np.einsum("kpn,nk->pn", jacobian[:3], from_origin * correspondences.depth_stds[rows, None])
+    length = np.hypot(*line)
+    line /= np.maximum(length, 1e-9)
+    together = length * np.sqrt(count_sharing(correspondences.landmark_ids[rows]))
+    explained = 1 - 1 / np.minimum(np.hypot(1, together / stds_px), max_discount)
+
+    residuals = shorten_along(line, explained, residuals) * (USUAL_STD_PX / stds_px)
+    errors_px = np.hypot(*residuals)
+    left = np.flatnonzero(errors_px < max_error_px)
     if intrinsics:
-        by_intrinsics = camera.intrinsics_jacobian(in_cam, points.keypoints + residuals)
-        jacobian = np.concatenate([jacobian, by_intrinsics], 2)
-    one_std = (in_cam - transform_points(cam_from_world, points.origins)) * points.depth_stds[:, None]
-    line = (jacobian[:, :, :3] @ one_std[:, :, None])[:, :, 0]  # px: how far one standard deviation moves the point
-    length = np.linalg.norm(line, axis=1)
-    line = line / np.maximum(length, 1e-9)[:, None]  # of unit length, the epipolar line's direction
-    together = length * np.sqrt(count_sharing(points.landmark_ids))
-    explained = 1 - 1 / np.minimum(np.hypot(1, together / points.stds_px), max_discount)
-    whitening = np.eye(2) - (explained[:, None] * line)[:, :, None] * line[:, None]
-    whitening *= (USUAL_STD_PX / points.stds_px)[:, None, None]
-    residuals = (whitening @ residuals[:, :, None])[:, :, 0]
-    errors_px = np.linalg.norm(residuals, axis=1)
-    left = errors_px < max_error_px
-    jacobian = whitening[left] @ jacobian[left]
-    return Linearized(rows[left], residuals[left], errors_px[left], jacobian)
+        pixels = correspondences.keypoints[rows] + residuals_px(correspondences, camera, cam_from_world)[rows]
+        by_intrinsics = camera.intrinsics_jacobian(in_cam, pixels)
+        jacobian = np.concatenate([jacobian, by_intrinsics.transpose(2, 1, 0)])
+    jacobian = shorten_along(line[:, left], explained[left], jacobian.take(left, 2)) * (USUAL_STD_PX / stds_px[left])
+    return Linearized(rows[left], residuals[:, left].T, errors_px[left], jacobian.transpose(2, 1, 0))
+
+
+def shorten_along(line: NDArray, share: NDArray, vectors: NDArray) -> NDArray:
+    """Return (..., 2, N) vectors less a share of (N,) of what they have along (2, N) lines of unit length."""
+    along = share * (vectors[..., 0, :] * line[0] + vectors[..., 1, :] * line[1])
+    return vectors - along[..., None, :] * line
 
 
 def count_sharing(landmark_ids: NDArray) -> NDArray:
@@ -87,19 +95,18 @@ def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_worl
 
 
 def projection_jacobian(points_in_cam: NDArray, camera: Camera) -> NDArray:
-    """Return (N, 2, 6) d(pixel) / d(motion of `geometry.move_frame`), of whatever lens, by central differences.
+    """Return (6, 2, N) d(pixel) / d(motion of `geometry.move_frame`), of whatever lens, by central differences.
 
     Along its own ray a point does not move in the image, which gives the derivative by z.
     """
-    step_m = RELATIVE_STEP * np.linalg.norm(points_in_cam, axis=1)[:, None]
-    steps = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])[:, None] * step_m
-    right, left, down, up = camera.project((points_in_cam + steps).reshape(-1, 3)).reshape(4, -1, 2)
+    step_m = RELATIVE_STEP * np.linalg.norm(points_in_cam, axis=1)
+    moved = np.repeat(points_in_cam[None], 4, 0)
+    for number, (axis, sign) in enumerate(((0, 1), (0, -1), (1, 1), (1, -1))):
+        moved[number, :, axis] += sign * step_m
+    projected = camera.project(moved.reshape(-1, 3)).reshape(4, -1, 2)
+    right, left, down, up = np.ascontiguousarray(projected.transpose(0, 2, 1))
     by_x, by_y = (right - left) / (2 * step_m), (down - up) / (2 * step_m)
-    x, y, z = points_in_cam.T[..., None]
+    x, y, z = np.ascontiguousarray(points_in_cam.T)
     by_z = -(x * by_x + y * by_y) / z
-    jacobian = np.empty((len(points_in_cam), 2, 6))
-    for column, values in enumerate(
-        (by_x, by_y, by_z, y * by_z - z * by_y, z * by_x - x * by_z, x * by_y - y * by_x)
-    ):  # the last three: the point's cross product with each row
-        jacobian[:, :, column] = values
-    return jacobian
+    # the last three: the point's cross product with each row
+    return np.stack([by_x, by_y, by_z, y * by_z - z * by_y, z * by_x - x * by_z, x * by_y - y * by_x])

@@ -1,6 +1,8 @@
-"""Networks in ONNX Runtime are those of PyTorch, whatever is in the cache."""
+"""Networks in OpenVINO and ONNX Runtime are those of PyTorch, whatever is in the cache."""
 
 import logging
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +12,7 @@ from worlds import textured_image
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.matching import create_matcher, engine
-from deviloc_ros.matching.engine import EngineError, Exportable, OnnxNetwork, choose_providers, create_network
+from deviloc_ros.matching.engine import EngineError, Exportable, choose_providers, create_network
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -38,10 +40,16 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "networks"
 
 
-@pytest.fixture
-def needs_onnx():
+@pytest.fixture(params=["onnx", "openvino"])
+def exported(request):
+    """The engines that run an exported network."""
     pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip({"onnx": "onnxruntime"}.get(request.param, request.param))
+    return request.param
+
+
+def create(network, engine_name):
+    return create_network(network, engine_name, CPU, half_precision=False)
 
 
 def run(network, sizes=((16, 24), (8, 8), (16, 24))):
@@ -49,63 +57,88 @@ def run(network, sizes=((16, 24), (8, 8), (16, 24))):
         return [network(torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(1)))[0] for size in sizes]
 
 
-@pytest.mark.usefixtures("needs_onnx")
-def test_outputs_are_those_of_pytorch_at_every_size():
+def test_outputs_are_those_of_pytorch_at_every_size(exported):
     network = convolution()
-    for ours, theirs in zip(run(create_network(network, "onnx", CPU)), run(network.module), strict=True):
+    for ours, theirs in zip(run(create(network, exported)), run(network.module), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.usefixtures("needs_onnx")
-def test_a_network_is_exported_once(cache, monkeypatch):
-    first = run(create_network(convolution(), "onnx", CPU))
+def test_a_network_is_exported_once(cache, exported, monkeypatch):
+    first = run(create(convolution(), exported))
     monkeypatch.setattr(engine, "export", None)
-    assert all(torch.equal(a, b) for a, b in zip(first, run(create_network(convolution(), "onnx", CPU)), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first, run(create(convolution(), exported)), strict=True))
     assert len(list(cache.iterdir())) == 1
 
 
-@pytest.mark.usefixtures("needs_onnx")
-def test_other_weights_are_another_file(cache):
-    run(create_network(convolution(0), "onnx", CPU)), run(create_network(convolution(1), "onnx", CPU))
+def test_other_weights_are_another_file(cache, exported):
+    run(create(convolution(0), exported)), run(create(convolution(1), exported))
     assert len(list(cache.iterdir())) == 2
 
 
-@pytest.mark.usefixtures("needs_onnx")
 @pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: b"", lambda content: b"x" + content])
-def test_a_damaged_file_is_made_again(cache, damage):
+def test_a_damaged_file_is_made_again(cache, exported, damage):
     network = convolution()
-    run(create_network(network, "onnx", CPU))
+    run(create(network, exported))
     (path,) = cache.iterdir()
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    torch.testing.assert_close(run(create_network(network, "onnx", CPU)), run(network.module), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(run(create(network, exported)), run(network.module), rtol=1e-5, atol=1e-5)
     assert [p.read_bytes() for p in cache.iterdir()] == [whole]
 
 
-@pytest.mark.usefixtures("needs_onnx")
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, exported, monkeypatch):
     (tmp_path / "a file").write_text("")
     monkeypatch.setenv("DEVILOC_CACHE", str(tmp_path / "a file"))
     network = convolution()
-    torch.testing.assert_close(run(create_network(network, "onnx", CPU)), run(network.module), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(run(create(network, exported)), run(network.module), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.usefixtures("needs_onnx")
-def test_pytorch_takes_over_where_outputs_differ(monkeypatch, caplog):
+@pytest.mark.parametrize("half_precision", [False, True])
+def test_pytorch_takes_over_where_outputs_differ(exported, half_precision, monkeypatch, caplog):
     wrong, network = engine.export(convolution(1)), convolution(0)
     monkeypatch.setattr(engine, "load_or_export", lambda network: wrong)
     with caplog.at_level(logging.WARNING):
-        outputs = run(OnnxNetwork(network, ["CPUExecutionProvider"]))
+        outputs = run(create_network(network, exported, CPU, half_precision))
     torch.testing.assert_close(outputs, run(network.module))
     assert "features" in caplog.text
 
 
-def test_auto_is_pytorch_where_onnx_runtime_is_not_installed(monkeypatch):
+@pytest.mark.parametrize(
+    ("installed", "chosen"),
+    [
+        ({"onnx", "onnxruntime", "openvino"}, "openvino"),
+        ({"onnx", "onnxruntime"}, "onnx"),
+        ({"onnx", "openvino"}, "openvino"),
+        ({"onnxruntime", "openvino"}, "torch"),
+        (set(), "torch"),
+    ],
+)
+def test_auto_is_the_fastest_that_is_installed(installed, chosen, monkeypatch):
+    monkeypatch.setattr(engine, "find_spec", lambda name: name if name in installed else None)
+    assert engine.choose_engine(CPU) == chosen
+    assert engine.choose_engine(CUDA) == "torch"
+
+
+@pytest.mark.parametrize(("engine_name", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_an_engine_that_is_not_installed_is_named(engine_name, package, monkeypatch):
     monkeypatch.setattr(engine, "find_spec", lambda name: None)
-    network = convolution()
-    assert create_network(network, "auto", CPU) is network.module
-    with pytest.raises(EngineError, match="pip install onnxruntime"):
-        create_network(network, "onnx", CPU)
+    with pytest.raises(EngineError, match=f"pip install {package}"):
+        create(convolution(), engine_name)
+
+
+def test_openvino_is_for_the_cpu():
+    pytest.importorskip("openvino")
+    with pytest.raises(EngineError, match="not on cuda"):
+        create_network(convolution(), "openvino", CUDA)
+
+
+def test_openvino_reports_nothing_to_its_makers(tmp_path):
+    """Its import does, where the package that sends is installed."""
+    pytest.importorskip("openvino")
+    (tmp_path / "openvino_telemetry.py").write_text("raise SystemExit('imported')")
+    script = "from deviloc_ros.matching.engine import has_bfloat16; has_bfloat16()"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {script}"]
+    subprocess.run(command, check=True, timeout=120)
 
 
 def test_auto_is_pytorch_on_other_devices():
@@ -121,24 +154,29 @@ def test_providers_are_those_of_the_device_fastest_first():
         choose_providers(CUDA, [cpu])
 
 
-@pytest.mark.usefixtures("needs_onnx")
+def run_backbone(name, engine_name, half_precision=False):
+    image = textured_image(np.random.default_rng(0), 200, 144)
+    config = MatcherConfig(name, engine=engine_name, device="cpu", half_precision=half_precision)
+    return create_matcher(config)._run_backbone(image, 1.3)[0]
+
+
 @pytest.mark.parametrize("name", ["xfeat", "xfeat-lighterglue"])
 @torch.inference_mode()
-def test_both_engines_compute_the_same_of_an_image(name):
-    image = textured_image(np.random.default_rng(0), 200, 144)
-    of_engine = [
-        create_matcher(MatcherConfig(name, engine=engine_name, device="cpu"))._run_backbone(image, 1.3)[0]
-        for engine_name in ("onnx", "torch")
-    ]
-    for ours, theirs in zip(*of_engine, strict=True):
+def test_engines_compute_the_same_of_an_image(name, exported):
+    for ours, theirs in zip(run_backbone(name, exported), run_backbone(name, "torch"), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * float(theirs.abs().max()))
 
 
-@pytest.mark.usefixtures("needs_onnx")
+@torch.inference_mode()
+def test_half_precision_hardly_turns_a_descriptor():
+    pytest.importorskip("openvino")
+    half, full = (run_backbone("xfeat", "openvino", half_precision=half)[0] for half in (True, False))
+    assert torch.nn.functional.cosine_similarity(half, full, dim=0).min() > 0.98
+
+
 @torch.inference_mode()
 def test_exported_files_are_read_elsewhere_and_compute_what_pytorch_does(tmp_path, capsys):
-    import onnxruntime
-
+    onnxruntime = pytest.importorskip("onnxruntime")
     from deviloc_ros.cli import run_command
 
     assert run_command(["export-onnx", str(tmp_path), "--matcher", "xfeat"]) == 0
