@@ -37,8 +37,7 @@ class SolvedPose:
 
     cam_from_world: of a rig, rig_from_world. evidence: what it rests on. seen: by each camera that sees inliers.
     build_equations: gives the equations of the pose and then the intrinsics of each camera, four each, and (N,) the
-    grid cell of each row. fit_intrinsics: gives what the image says of a calibration, by these equations. camera: of
-    that calibration.
+    grid cell of each row. fit_intrinsics: gives what the image says of a calibration. camera: of that calibration.
     """
 
     cam_from_world: pycolmap.Rigid3d
@@ -47,7 +46,7 @@ class SolvedPose:
     config: PoseConfig
     camera: Camera
     build_equations: Callable[[], tuple[NormalEquations, NDArray]]
-    fit_intrinsics: Callable[[NormalEquations], IntrinsicsFit | None] = lambda _: None
+    fit_intrinsics: Callable[[], IntrinsicsFit | None] = lambda: None
 
     @property
     def unknowns(self) -> int:
@@ -94,7 +93,7 @@ def apply_gates(pose: SolvedPose) -> Result:
     """Return Localized if no gate objects, else Lost with the reason of the first that does."""
     if lost := find_objection(pose, GATES_BY_COUNT):
         return lost
-    pose.evidence = replace(pose.evidence, intrinsics=pose.fit_intrinsics(pose.equations[0]))
+    pose.evidence = replace(pose.evidence, intrinsics=pose.fit_intrinsics())
     if lost := find_objection(pose, GATES_BY_PRECISION):
         return lost
     return Localized(pose.cam_from_world, pose.covariance, pose.evidence)

@@ -14,7 +14,6 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.pose.covariance import design_effect, grid_cells
 from deviloc_ros.pose.refinement import (
     ALL_INTRINSICS,
-    NormalEquations,
     build_normal_equations,
     intrinsics_units,
     reach_of,
@@ -24,7 +23,6 @@ from deviloc_ros.types import Correspondences, IntrinsicsFit
 
 SURE_STDS = 8.5  # of 1900 right poses with the right focal length the farthest off is so by 8.2
 TRUSTED_STDS = 3.0  # of what the configuration says of a calibration: less is no contradiction
-AGREEING_STDS = 2.0  # with fewer an image does not ask for other intrinsics
 UNKNOWN = 0.5  # standard deviation of a focal length and a principal point, as shares of it, and a k1 nobody knows
 LEAST_EXCESS = 1e-9  # images that are computed have no noise
 # Of `max_focal_error`, what is tolerated of each of INTRINSICS. A principal point that is off turns the pose, by what
@@ -38,41 +36,20 @@ def fit_intrinsics(
     fitted: Camera,
     cam_from_world: pycolmap.Rigid3d,
     config: PoseConfig,
-    equations: NormalEquations,
 ) -> IntrinsicsFit | None:
     """Return what an image says of its camera's intrinsics; None where it says nothing.
 
-    Wrong ones move and turn the camera, and residuals stay small: a pose can be far off and look good. Where depths
-    vary the image tells the two apart. It starts from a refined pose and the camera that goes with it, another than
-    that of the calibration where the focal length is estimated. Where the equations there ask for no other intrinsics,
-    that is what the image says; else those that fit best are found.
+    It starts from a refined pose and the camera that goes with it, another than that of the calibration where the focal
+    length is estimated.
 
-    Args:
-        equations: of the pose and all intrinsics, at that pose and with that camera.
+    Wrong ones move and turn the camera, and residuals stay small: a pose can be far off and look good. Where depths
+    vary the image tells the two apart. The pose is eliminated from the normal equations (Schur complement), which
+    leaves what the image says of the intrinsics whatever the pose is.
     """
     start = np.array([np.log(fitted.focal_px / camera.focal_px), 0.0, 0.0, 0.0])
-    fit = read_intrinsics(correspondences, camera, cam_from_world, config, equations, start)
-    if fit is None or max(deviations_of(fit, camera, config)) < AGREEING_STDS:
-        return fit
     pose, change = refine_with_intrinsics(correspondences, camera, cam_from_world, config, start)
     fitted = camera.change_intrinsics(change)
     equations = build_normal_equations(correspondences, fitted, pose, config, free=ALL_INTRINSICS)
-    return read_intrinsics(correspondences, camera, pose, config, equations, change)
-
-
-def read_intrinsics(
-    correspondences: Correspondences,
-    camera: Camera,
-    cam_from_world: pycolmap.Rigid3d,
-    config: PoseConfig,
-    equations: NormalEquations,
-    change: NDArray,
-) -> IntrinsicsFit | None:
-    """Return what the equations at a pose and a (4,) change say of the intrinsics; None where they say nothing.
-
-    The pose is eliminated from the normal equations (Schur complement), which leaves what the image says of the
-    intrinsics whatever the pose is.
-    """
     held = np.diag(np.concatenate([np.zeros(6), reach_of(camera) ** -2.0]))
     cells = grid_cells(correspondences.keypoints[equations.rows], camera)
     excess = design_effect(equations, cells, equations.information + held)
@@ -83,8 +60,8 @@ def read_intrinsics(
     scale = config.covariance_scale * max(excess, LEAST_EXCESS)
     told = make_semidefinite(information[6:, 6:] - by_pose @ information[:6, 6:]) / scale
     vector = told @ change - (gradient[6:] - by_pose @ gradient[:6]) / scale
-    depths_m = transform_points(cam_from_world, correspondences.points_in_world[equations.rows])[:, 2]
-    return IntrinsicsFit(told, vector, cam_from_world, float(np.median(depths_m)))
+    depths_m = transform_points(pose, correspondences.points_in_world[equations.rows])[:, 2]
+    return IntrinsicsFit(told, vector, pose, float(np.median(depths_m)))
 
 
 def make_semidefinite(information: NDArray) -> NDArray:
@@ -99,24 +76,18 @@ def find_contradiction(fit: IntrinsicsFit, camera: Camera, config: PoseConfig) -
     An image can tell one wrong number, not four: each is tried with the others as sure as the calibration makes them,
     and the one that explains most is named.
     """
-    number = int(np.argmax(deviations_of(fit, camera, config)))
-    change, covariance = estimate_one(fit, number, camera, config)
-    stds = np.sqrt(np.diag(covariance))
-    if not select_contradicting(change, stds, camera, config)[number]:
+    stds = np.array(config.intrinsics_stds)
+    tried = []
+    for number in ALL_INTRINSICS:
+        change, covariance = fit.estimate(
+            np.where(np.arange(len(stds)) == number, UNKNOWN * intrinsics_units(camera), stds)
+        )
+        tried.append((abs(change[number]) / math.sqrt(covariance[number, number]), number, change, covariance))
+    _, number, change, covariance = max(tried, key=lambda one: one[0])
+    deviations = np.sqrt(np.diag(covariance))
+    if not select_contradicting(change, deviations, camera, config)[number]:
         return ""
-    return describe_change(number, change[number], stds[number])
-
-
-def estimate_one(fit: IntrinsicsFit, number: int, camera: Camera, config: PoseConfig) -> tuple[NDArray, NDArray]:
-    """Return the (4,) change that fits best and its (4, 4) covariance if one of INTRINSICS is quite unknown."""
-    others = np.array(config.intrinsics_stds)
-    return fit.estimate(np.where(np.arange(len(others)) == number, UNKNOWN * intrinsics_units(camera), others))
-
-
-def deviations_of(fit: IntrinsicsFit, camera: Camera, config: PoseConfig) -> list[float]:
-    """Return for each of INTRINSICS how many standard deviations off the calibration it fits best, as the only one."""
-    estimates = [estimate_one(fit, number, camera, config) for number in ALL_INTRINSICS]
-    return [abs(change[n]) / math.sqrt(covariance[n, n]) for n, (change, covariance) in enumerate(estimates)]
+    return describe_change(number, change[number], deviations[number])
 
 
 def select_contradicting(

@@ -65,7 +65,7 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
             config,
             camera,
             lambda: build_celled_equations(correspondences, fitted, cam_from_world, config),
-            lambda equations: fit_intrinsics(correspondences, camera, fitted, cam_from_world, config, equations),
+            lambda: fit_intrinsics(correspondences, camera, fitted, cam_from_world, config),
         )
     )
 
