@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from deviloc_ros.commands.flags.common import set_results
+from deviloc_ros.io.plain_files import parse_yaml
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -43,4 +42,4 @@ def parse_argument(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"--argument {text!r}: expected NAME=VALUE")
-    return name, yaml.safe_load(value)
+    return name, parse_yaml(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,15 @@ def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
         raise ValueError("nested without end") from error
 
 
+class ParameterLoader(yaml.SafeLoader):
+    """Load plain values, and 1e-6 as the number that it is to ROS and in YAML 1.2, not as text."""
+
+
+ParameterLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 def check_events(text: str) -> None:
     """Raise ValueError for YAML with aliases, or nested so deep that the parser would take hours."""
     depth = 0
@@ -62,9 +72,17 @@ def read_yaml(path: Path) -> Any:
         OSError: it cannot be read.
         ValueError: it is no YAML, or uses aliases, by which a kilobyte becomes a gigabyte and which ROS refuses, too.
     """
-    text = read_text(path, MAX_CONFIG_BYTES)
+    return parse_yaml(read_text(path, MAX_CONFIG_BYTES))
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what a text says in YAML. Raises ValueError as `read_yaml`."""
     try:
         check_events(text)
-        return yaml.safe_load(text)
+        loader = ParameterLoader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from error

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deviloc_ros.config import Config, load_config
-from deviloc_ros.io.plain_files import MAX_CONFIG_BYTES, read_json, read_text, read_yaml
+from deviloc_ros.io.plain_files import MAX_CONFIG_BYTES, parse_yaml, read_json, read_text, read_yaml
 
 BILLION_LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)
@@ -53,6 +53,18 @@ def test_yaml_that_grows_or_breaks_is_refused(tmp_path, text):
         read_yaml(path)
     with pytest.raises(ValueError, match=r"odd\.yaml"):
         load_config(path, Config())
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["{:e}", "{:.0e}", "{:E}", "{!r}", "{:+g}"]))
+def test_numbers_are_numbers_however_they_are_written(number, form):
+    """YAML 1.1 takes 1e-6 for text, since it has no point."""
+    text = form.format(number)
+    assert parse_yaml(text) == float(text) and not isinstance(parse_yaml(text), str)
+
+
+@pytest.mark.parametrize("text", ["1e", "e5", "1e5x", "a1e5", "1.5.2e1", "2026-11-30", "DEAD", "1e+"])
+def test_what_is_no_number_stays_what_it_is(text):
+    assert not isinstance(parse_yaml(text), (int, float))
 
 
 @given(st.binary(max_size=200))

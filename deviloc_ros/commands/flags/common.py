@@ -10,8 +10,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from deviloc_ros.config import (
     CONTRIBUTE,
     LANDMARK_SOURCES,
@@ -27,6 +25,7 @@ from deviloc_ros.config import (
     load_config,
 )
 from deviloc_ros.io.outputs import refuse_file, refuse_folder
+from deviloc_ros.io.plain_files import parse_yaml
 from deviloc_ros.upstream.presets import PRESETS, apply_preset
 
 if TYPE_CHECKING:
@@ -225,8 +224,8 @@ def parse_change(change: str) -> dict[str, object]:
     if not equals:
         raise ValueError(f"--set {change!r}: expected KEY=VALUE")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = parse_yaml(text)
+    except ValueError as error:
         raise ValueError(f"--set {change!r}: {' '.join(str(error).split())}") from error
     for part in reversed(key.strip().split(".")):
         value = {part: value}
