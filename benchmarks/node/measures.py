@@ -82,7 +82,7 @@ def bench_drive(robot: LiveRobot, shots: list[Shot], rate_hz: float, period_s: f
             *((f"frames {what}", count_growth(before, after, f"images_{what}")) for what in ("received", "processed")),
             ("frames dropped (a newer one came first)", count_growth(before, after, "dropped.replaced")),
             ("frames dropped otherwise", describe_other_drops(before, after)),
-            ("poses published", str(len(notes.poses))),
+            ("poses published", f"{len(notes.poses)}, {len(notes.poses) * rate_hz / len(shots):.1f} a second"),
             ("first pose after the first image", f"{first_s:.1f} s"),
             (
                 "image stamp to pose received, median and 95 %",
