@@ -194,8 +194,7 @@ class Localizer:
         """Return whether more references could hardly make the pose more precise."""
         if not isinstance(result, Localized):
             return False
-        inliers = result.evidence.correspondences[result.evidence.inlier_mask]
-        enough_m = self.config.retrieval.sure_std * seen_distance_m(inliers, result.cam_from_world)
+        enough_m = self.config.retrieval.sure_std * seen_distance_m(result.evidence.inlying, result.cam_from_world)
         return largest_std(result.covariance[:3, :3]) <= enough_m
 
     def localize_rig(self, images: Sequence[RigImage], prior: Prior | Area | None = None) -> Result:

@@ -331,6 +331,11 @@ class Evidence:
         return int(self.inlier_mask.sum())
 
     @property
+    def inlying(self) -> Correspondences:
+        """Return the correspondences that agree with the pose."""
+        return self.correspondences[self.inlier_mask]
+
+    @property
     def inlier_ratio(self) -> float:
         """Return the share of correspondences that agree with the pose; 0 if there are none."""
         return self.inliers / max(len(self.inlier_mask), 1)

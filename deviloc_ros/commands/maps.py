@@ -74,6 +74,7 @@ def add_align(actions: argparse._SubParsersAction) -> None:
     known.add_argument(
         "--poses", type=Path, metavar="FILE.tum", help="poses of the camera over time, for views of a recording"
     )
+    known.add_argument("--to", type=Path, metavar="MAP", help="another map of the place, which views are looked for in")
     known.add_argument(
         "--tags", type=Path, metavar="FILE.yaml", help="surveyed AprilTag or ArUco markers, looked for in --images"
     )
@@ -189,6 +190,7 @@ def run_prune(options: argparse.Namespace) -> int:
 def run_align(options: argparse.Namespace) -> int:
     """Move a map into the frame in which cameras of its views are known."""
     from deviloc_ros.bags.truth import read_truth_file
+    from deviloc_ros.evaluation.maps.shared_views import align_to_map
     from deviloc_ros.maps.edit import align_map
     from deviloc_ros.maps.fiducial_markers import fit_markers, read_survey
     from deviloc_ros.maps.georeference import GEOREFERENCE
@@ -214,6 +216,8 @@ def run_align(options: argparse.Namespace) -> int:
         wanted_from_world, note = fit_markers(
             reference_map, options.images, read_survey(options.tags), rigid=options.rigid
         )
+    elif options.to:
+        wanted_from_world, note = align_to_map(reference_map, Map.open(options.to), rigid=options.rigid)
     elif options.geographic:
         positions, on_earth = read_geographic_positions(options.positions)
         wanted_from_world, note = fit_positions(poses, positions, rigid=options.rigid)
@@ -286,9 +290,12 @@ def fit_floor(options: argparse.Namespace, reference_map: Map) -> Alignment:
 
 
 def run_merge(options: argparse.Namespace) -> int:
-    """Join maps that share a world frame."""
+    """Join maps that share a world frame, and say whether images show that they do."""
+    from deviloc_ros.evaluation.maps.shared_views import compare_frames
     from deviloc_ros.maps.edit import merge_maps
 
     views = merge_maps(options.maps, options.output, prefix=options.prefix, overwrite=options.overwrite)
     print(f"{options.output}: {views} views of {len(options.maps)} maps")
+    for words in compare_frames(options.maps):
+        print(words)
     return 0

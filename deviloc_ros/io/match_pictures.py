@@ -60,7 +60,7 @@ def stack_pictures(pictures: Sequence[NDArray]) -> NDArray:
 def draw_depths(pixels: NDArray, localized: Localized) -> NDArray:
     """Draw the image with the inliers, coloured by the distance of their 3D points: near red, far blue."""
     canvas = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels.copy()
-    inliers = localized.evidence.correspondences[localized.evidence.inlier_mask]
+    inliers = localized.evidence.inlying
     depths_m = transform_points(localized.cam_from_world, inliers.points_in_world)[:, 2]
     near_m, far_m = np.percentile(depths_m, DEPTH_PERCENTILES)
     shares = np.clip((far_m - depths_m) / max(far_m - near_m, 1e-9), 0, 1)

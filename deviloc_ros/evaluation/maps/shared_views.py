@@ -1,0 +1,96 @@
+"""Find the views of one map in another: whether both are of one frame, and how one lies in the other."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from tqdm import tqdm
+
+from deviloc_ros.geometry import translation_distance_m
+from deviloc_ros.localizer import Localizer
+from deviloc_ros.maps.known_positions import fit_poses
+from deviloc_ros.maps.store import Map
+from deviloc_ros.pose.gates import seen_distance_m
+from deviloc_ros.search.places import QueryState
+from deviloc_ros.search.ways_round import QueryImage
+from deviloc_ros.sources.base import SourceError
+from deviloc_ros.types import Localized
+
+MOST_VIEWS = 50  # looked for, evenly through the map
+ONE_FRAME = 0.05  # of the distance to what is seen: maps of one frame have a view nearer to one place than this
+OUTLIERS = 3.0  # times the median error, and views that are farther off do not count
+
+
+def find_views(reference_map: Map, localizer: Localizer, *, quiet: bool = False) -> dict[str, Localized]:
+    """Return by name those of a map's views that another map localizes, by the features that the map stores.
+
+    Raises:
+        ValueError: the other map looks for alike views by a descriptor of whole images, which maps do not store.
+    """
+    if localizer.config.retrieval.descriptor_file:
+        raise ValueError(f"{localizer.map.folder}: its global descriptors are of images, so views are not found in it")
+    count = len(reference_map)
+    numbers = np.unique(np.linspace(0, count - 1, min(count, MOST_VIEWS)).round().astype(int)).tolist()
+    found = {}
+    for number in tqdm(numbers, desc=f"looking for views in {localizer.map.name}", unit="view", disable=quiet):
+        view = reference_map.view(number)
+        unseen = QueryImage(np.zeros((view.camera.height, view.camera.width), np.uint8), None, view.camera)
+        result = localizer.localize_query(QueryState(view.features, view.camera), unseen)
+        if isinstance(result, Localized):
+            found[view.name] = result
+    return found
+
+
+def compare_frames(folders: list[Path], *, quiet: bool = False) -> list[str]:
+    """Say of each two maps whether images show that they are of one frame. Raises ValueError as `find_views`."""
+    maps = [Map.open(folder) for folder in folders]
+    return [compare_two(first, second, quiet=quiet) for first, second in combinations(maps, 2)]
+
+
+def compare_two(first: Map, second: Map, *, quiet: bool = False) -> str:
+    """Say whether images show that two maps are of one frame."""
+    found, poses = find_views(second, Localizer(first), quiet=quiet), poses_of(second)
+    words = f"{second.folder}: {len(found)} of {min(len(second), MOST_VIEWS)} views are found in {first.folder}"
+    if not found:
+        return f"{words}: nothing shows whether they are of one frame"
+    off_m = [translation_distance_m(result.cam_from_world, poses[name]) for name, result in found.items()]
+    away_m = [seen_distance_m(result.evidence.inlying, result.cam_from_world) for result in found.values()]
+    unit = "m" if second.manifest.provenance.is_metric else "units"
+    words += f", {np.median(off_m):.3g} {unit} from where they are said to be (median)"
+    if np.median(np.divide(off_m, away_m)) <= ONE_FRAME:
+        return words
+    return (
+        f"{words}. If both show one place, bring them into one frame: `map align {second.folder} --to {first.folder}`"
+    )
+
+
+def poses_of(reference_map: Map) -> dict[str, pycolmap.Rigid3d]:
+    """Return cam_from_world of a map's views by name."""
+    return {record.name: record.cam_from_world for record in reference_map.records}
+
+
+def align_to_map(reference_map: Map, other: Map, *, rigid: bool, quiet: bool = False) -> tuple[pycolmap.Sim3d, str]:
+    """Estimate other_from_world from the views that the other map localizes, and say in words how well it fits.
+
+    Raises:
+        SourceError: too few are found to determine it.
+        ValueError: as `find_views`.
+    """
+    found = {
+        name: result.cam_from_world for name, result in find_views(reference_map, Localizer(other), quiet=quiet).items()
+    }
+    poses = {record.name: record.cam_from_world for record in reference_map.records}
+    if len(found) < 2:
+        raise SourceError(f"{len(found)} of {len(reference_map)} views are found in {other.folder}: two are needed")
+    other_from_world, _ = fit_poses(poses, found, rigid=rigid)
+    off_m = {name: distance_after(other_from_world, poses[name], there) for name, there in found.items()}
+    near = {name: found[name] for name, off in off_m.items() if off <= OUTLIERS * np.median(list(off_m.values()))}
+    return fit_poses(poses, near, rigid=rigid)
+
+
+def distance_after(other_from_world: pycolmap.Sim3d, here: pycolmap.Rigid3d, there: pycolmap.Rigid3d) -> float:
+    """Return how far [m] a camera that is moved into another frame is from where it is there."""
+    return float(np.linalg.norm(other_from_world * here.tgt_origin_in_src() - there.tgt_origin_in_src()))
