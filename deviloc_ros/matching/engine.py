@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
+from threading import local
 from types import ModuleType
 from typing import Any
 
@@ -208,11 +209,12 @@ class OpenVinoSessions:
             "ENABLE_CPU_PINNING": False,  # other threads need the cores, too
             "PERFORMANCE_HINT": "LATENCY",
         }
-        request = core.compile_model(model, "CPU", properties).create_infer_request()
-        names = list(network.outputs)
+        compiled, names, of_thread = core.compile_model(model, "CPU", properties), list(network.outputs), local()
 
         def run(array: NDArray) -> list[NDArray]:
-            outputs = request.infer({0: np.ascontiguousarray(array)}, share_inputs=True)
+            if not hasattr(of_thread, "request"):  # one that is busy refuses other threads
+                of_thread.request = compiled.create_infer_request()
+            outputs = of_thread.request.infer({0: np.ascontiguousarray(array)}, share_inputs=True)
             return [outputs[name] for name in names]
 
         return run

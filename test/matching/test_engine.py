@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -61,6 +62,16 @@ def test_outputs_are_those_of_pytorch_at_every_size(exported):
     network = convolution()
     for ours, theirs in zip(run(create(network, exported)), run(network.module), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_threads_run_a_network_side_by_side(exported):
+    network = create(convolution(), exported)
+    images = torch.rand(32, 1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        one_by_one = [network(image)[0] for image in images]
+    with ThreadPoolExecutor(4) as threads:
+        side_by_side = list(threads.map(lambda image: network(image)[0], images))
+    assert all(torch.equal(a, b) for a, b in zip(one_by_one, side_by_side, strict=True))
 
 
 def test_a_network_is_exported_once(cache, exported, monkeypatch):
