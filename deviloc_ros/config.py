@@ -155,7 +155,7 @@ class RetrievalConfig(Checked):
         2, "references matched first; the others are matched too unless these make the pose sure", low=1, high=200
     )
     sure_std: float = param(
-        0.004,
+        0.005,
         "standard deviation of the position, along its worst axis, at which the first few references are enough, as a "
         "share of the distance of what is seen; 0: they never are",
         low=0.0,
