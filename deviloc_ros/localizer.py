@@ -97,7 +97,7 @@ class Localizer:
         except ImageError as error:
             return Lost(Status.BAD_IMAGE, str(error))
 
-        ways_round = WaysRound(self.map, self.config.pose, self.look_at, self.localize_query, self.solve_views)
+        ways_round = WaysRound(self.map, self.config, self.look_at, self.localize_query, self.solve_views)
         asked, habits, results = QueryImage(gray, used, camera, prior, candidates), self.habits[name], []
         for quarter_turns in habits.turns.to_try(self.config.retrieval.try_turned, isinstance(prior, Prior)):
             # The way round that cameras mounted like this one were seen to take it, until the image fits somewhere

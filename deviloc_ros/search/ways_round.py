@@ -9,7 +9,7 @@ from typing import NamedTuple
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import PoseConfig
+from deviloc_ros.config import Config
 from deviloc_ros.imaging import mirror_image, turn_image
 from deviloc_ros.maps.store import Map
 from deviloc_ros.search.places import QueryState, SolveViews, count_roughly
@@ -19,9 +19,9 @@ from deviloc_ros.types import Area, Localized, Lost, Prior, Result
 
 PATIENCE, RARELY, SURE, HARDLY_EVER = 3, 8, 20, 32  # images
 # Shares of inliers: of a fountain that is alike on its left and right, mirrored images reach 0.58 and right ones 0.8
-# and more; of rendered rooms, mirrored ones 0.55 and right ones mostly 0.9; of a kitchen 0.28 and 0.4 and more. The map
-# was in part made of the same images.
-ONE_WAY_RATIO, DOUBTFUL_RATIO = 0.7, 0.3
+# and more; of a church front 0.76 and 0.56 and more; of rendered rooms, mirrored ones 0.55 and right ones mostly 0.9;
+# of a kitchen 0.28 and 0.4 and more. The map was in part made of the same images.
+ONE_WAY_RATIO, DOUBTFUL_RATIO = 0.85, 0.3
 # Of the keypoints that fit roughly as an image gave a pose: what gives a wrong one has 1.2 times as many and more the
 # right way round, what gives a right one at most 0.5 another way, or by chance as many where few fit at all.
 RIVAL_SHARE = 0.5
@@ -150,7 +150,7 @@ class WaysRound:
     def __init__(
         self,
         reference_map: Map,
-        config: PoseConfig,
+        config: Config,
         look_at: LookAt,
         localize_query: LocalizeQuery,
         solve_views: SolveViews,
@@ -171,9 +171,9 @@ class WaysRound:
         best, way = query, Way(query.quarter_turns)
         if ways := habits.ways_to_compare(found.evidence.inlier_ratio, query.quarter_turns):
             with query.watch.stage("mirror"):
-                rivals = self._compare_roughly_first(ways, found, query, asked, habits)
-                as_found = found.evidence.inliers, query, way
-                _inliers, best, way = max([as_found, *rivals], key=lambda rival: rival[0])  # the first of equals
+                if rivals := self._compare_roughly_first(ways, found, query, asked, habits):
+                    as_found = self._count_inliers(found, query), query, way
+                    _inliers, best, way = max([as_found, *rivals], key=lambda rival: rival[0])  # the first of equals
                 if best is not query and not way.mirrored:
                     result = self._localize_query(best, asked)
         habits.mirroring.note(way.mirrored)
@@ -189,15 +189,28 @@ class WaysRound:
     ) -> list[tuple[int, QueryState, Way]]:
         """Return the ways round by which the best keypoints fit nearly as well or better, and the inliers of each.
 
-        They are compared in the views that a pose was found by. Where so few keypoints fit that they tell nothing, all
-        ways are compared, unless the camera is known.
+        They are compared roughly in the views that a pose was found by. Where so few keypoints fit that they tell
+        nothing, all ways are compared, unless the camera is known. What is alike on its left and right shows the same
+        from two sides, so each way is then searched for by itself.
         """
         views = self._map.views_named(found.evidence.references, len(found.evidence.references))
         least = 1 if habits.mirroring.is_unlikely else 0
-        enough = max(RIVAL_SHARE * count_roughly(query, views, self._config), least)
+        enough = max(RIVAL_SHARE * count_roughly(query, views, self._config.pose), least)
         rivals = []
         for way in ways:
-            other = self._look_at(asked.mirror() if way.mirrored else asked, way.quarter_turns, Stopwatch())
-            if count_roughly(other, views, self._config) >= enough:
-                rivals.append((self._solve_views(views, other).evidence.inliers, other, way))
+            shown = asked.mirror() if way.mirrored else asked
+            other = self._look_at(shown, way.quarter_turns, Stopwatch())
+            if count_roughly(other, views, self._config.pose) >= enough:
+                in_same_views = self._solve_views(views, other).evidence.inliers
+                inliers = max(in_same_views, self._count_inliers(self._localize_query(other, shown), other))
+                rivals.append((inliers, other, way))
         return rivals
+
+    def _count_inliers(self, result: Result, query: QueryState) -> int:
+        """Return how many correspondences agree on a pose in all views near it, a few of which may have given it."""
+        if not isinstance(result, Localized):
+            return 0
+        near = self._map.nearby_views(
+            query.features, query.camera, Prior(result.cam_from_world), self._config.retrieval
+        )
+        return max(result.evidence.inliers, self._solve_views(near, query).evidence.inliers)

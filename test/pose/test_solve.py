@@ -2,12 +2,19 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from worlds import LENSES, PINHOLE, World, rigid_of, world
 
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import pose_difference, rotation_distance_deg, transform_points, translation_distance_m
+from deviloc_ros.geometry import (
+    move_frame,
+    pose_difference,
+    rotation_distance_deg,
+    transform_points,
+    translation_distance_m,
+)
 from deviloc_ros.pose import solve
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.status import Status
@@ -304,3 +311,46 @@ def test_points_that_err_together_count_for_less():
         covariances.append(solve_pnp(moved, PINHOLE, FORMAL).covariance)
     alone, together = (np.sqrt(np.trace(c[:3, :3])) for c in covariances)
     assert together > 1.5 * alone
+
+
+def two_walls(seed: int, relief: float) -> World:
+    """A reference before two walls that meet, their depths known to a twentieth."""
+    rng, at = np.random.default_rng(seed), world(seed, count=600)
+    rays = PINHOLE.rays(at.correspondences.keypoints)
+    depths = 4 / (1 + 2 * relief * np.abs(rays[:, 0] / 0.6 - rng.uniform(-0.3, 0.3))) * np.exp(rng.normal(0, 0.05, 600))
+    points = transform_points(at.cam_from_world.inverse(), rays * depths[:, None])
+    return replace(at, correspondences=replace(at.correspondences, points_in_world=points, depths=depths))
+
+
+def with_wrong(rng, points: Correspondences, keypoints, share: float) -> Correspondences:
+    """Keypoints that are off by a pixel, some of them anywhere."""
+    anywhere = rng.uniform(0, [PINHOLE.width, PINHOLE.height], keypoints.shape)
+    noisy = keypoints + rng.normal(0, 1, keypoints.shape)
+    return replace(points, keypoints=np.where(rng.random((len(keypoints), 1)) < share, anywhere, noisy))
+
+
+@pytest.mark.parametrize("relief", [0.2, 0.3, 0.5])
+def test_a_picture_of_a_place_that_hangs_aslant_elsewhere_is_not_the_place(relief):
+    size = np.array([PINHOLE.width, PINHOLE.height], np.float32)
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    said = []
+    for seed in range(40):
+        rng, place = np.random.default_rng(1000 + seed), two_walls(seed, relief)
+        corners = (0.2 + 0.6 * square + rng.uniform(-0.12, 0.12, (4, 2))) * size
+        homography = cv2.getPerspectiveTransform(square * size, corners.astype(np.float32))
+        hung = cv2.perspectiveTransform(place.correspondences.keypoints[None], homography)[0]
+        result = solve_pnp(with_wrong(rng, place.correspondences, hung, 0.2), PINHOLE, PoseConfig())
+        assert isinstance(result, Lost), (seed, result)
+        said.append(result.detail)
+    assert any("picture of the place" in detail for detail in said)
+
+
+@pytest.mark.parametrize("relief", [0.0, 0.1, 0.3, 0.8])
+def test_no_place_is_taken_for_a_picture_of_itself(relief):
+    """A wall, which is as flat as a picture, neither; half of the matches are wrong, so that it is asked."""
+    for seed in range(30):
+        rng, place = np.random.default_rng(seed), two_walls(seed, relief)
+        at = move_frame(rng.normal(0, [0.3, 0.3, 0.3, 0.1, 0.1, 0.1]), place.cam_from_world)
+        keypoints = PINHOLE.project(transform_points(at, place.correspondences.points_in_world))
+        result = solve_pnp(with_wrong(rng, place.correspondences, keypoints, 0.5), PINHOLE, PoseConfig())
+        assert_near(result, World(PINHOLE, at, place.correspondences), 0.05, 0.5)
