@@ -18,7 +18,7 @@ class Status(enum.Enum):
     NO_FEATURES = "too few keypoints in the image"
     NO_REFERENCES = "no reference view near the prior"
     FEW_CORRESPONDENCES = "too few 2D-3D correspondences"
-    NO_CONSENSUS = "RANSAC found no pose"
+    NO_CONSENSUS = "RANSAC found no pose, or the image fits better mirrored or as a flat picture of the place"
     FEW_INLIERS = "too few inliers"
     LOW_INLIER_RATIO = "inlier ratio too low"
     LOW_COVERAGE = "inliers cluster in a small part of the image"
