@@ -26,9 +26,9 @@ from deviloc_ros.threads import count_threads
 
 OPSET = 17
 FORMAT = 1  # of the exported files; another one where the way of exporting changes
-# Of the largest output. Rounding differs by 1e-5, half the precision of TensorFloat-32 by less than the first; that of
-# bfloat16 by 0.02.
-TOLERANCE, HALF_TOLERANCE = 1e-3, 0.1
+# Root mean square, as a share of the outputs'. Rounding differs by 1e-5, half the precision of TensorFloat-32 by less
+# than the first; bfloat16 by 0.014 in the median of a hundred images, at most 0.045. Single numbers differ by more.
+TOLERANCE, HALF_TOLERANCE = 1e-3, 0.15
 SIZES_IN_MEMORY = 4  # image sizes a session is kept for: two levels of two cameras
 PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
@@ -127,7 +127,7 @@ def choose_providers(device: torch.device, available: Sequence[str]) -> list[str
 class ExportedNetwork:
     """Run an exported network. Its first outputs are compared with PyTorch's; if they differ, PyTorch runs it.
 
-    tolerance: by how much of the largest output they may differ.
+    tolerance: by how much they may differ, root mean square, as a share of them.
     """
 
     network: Exportable
@@ -162,11 +162,11 @@ class ExportedNetwork:
 
     def _compare(self, outputs: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...]) -> bool:
         for name, ours, theirs in zip(self.network.outputs, outputs, expected, strict=True):
-            error, largest = (ours - theirs).abs().max(), theirs.abs().max()
-            if not error <= self.tolerance * largest:
+            error, size = float((ours - theirs).norm()), float(theirs.norm())
+            if not error <= self.tolerance * size:
                 log.warning(
-                    "%s: %s's %s is off PyTorch's by %.2g, of at most %.2g: PyTorch runs it",
-                    self.network.name, self.engine, name, error, largest,
+                    "%s: %s's %s is off PyTorch's by %.2g, which is of size %.2g: PyTorch runs it",
+                    self.network.name, self.engine, name, error, size,
                 )  # fmt: skip
                 return False
         return True
