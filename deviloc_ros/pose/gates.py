@@ -17,8 +17,9 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import covariance_in_world, isotropic_covariance, largest_std, transform_points
 from deviloc_ros.pose.covariance import calibration_covariance, clustered_covariance, largest_shift_m
-from deviloc_ros.pose.intrinsics import find_contradiction
+from deviloc_ros.pose.intrinsics import find_contradiction, refine_as_tolerated
 from deviloc_ros.pose.refinement import NormalEquations
+from deviloc_ros.pose.reprojection import residuals_px
 from deviloc_ros.status import Status
 from deviloc_ros.types import Correspondences, Evidence, IntrinsicsFit, Localized, Lost, Result
 
@@ -174,7 +175,18 @@ def object_to_picture(pose: SolvedPose) -> str:
     if len(pose.seen) > 1:
         return ""
     bound_px = pose.config.max_residual_px
-    by_picture, by_pose = compare_with_picture(pose.evidence, pose.cam_from_world, pose.camera, bound_px)
+    rows = rows_of_best_view(pose.evidence)
+    points, by_pose = pose.evidence.correspondences[rows], int(pose.evidence.inlier_mask[rows].sum())
+    if len(rows) <= PICTURE_RATIO * by_pose:
+        return ""
+    by_picture = count_in_picture(points, pose.cam_from_world, pose.camera, bound_px)
+    if by_picture > PICTURE_RATIO * by_pose and pose.evidence.intrinsics is not None:
+        # a homography makes up for a calibration that is off, too
+        tolerated, camera = refine_as_tolerated(
+            pose.evidence.intrinsics, pose.evidence.correspondences, pose.camera, pose.config
+        )
+        errors_px = np.linalg.norm(residuals_px(points, camera, tolerated), axis=1)
+        by_pose = max(by_pose, int((errors_px < bound_px).sum()))
     if by_picture <= PICTURE_RATIO * by_pose:
         return ""
     return f"a flat picture explains {by_picture} matches, the pose {by_pose}: is a picture of the place in view?"
@@ -228,26 +240,23 @@ def same_side_share(inliers: Correspondences, cam_from_world: pycolmap.Rigid3d) 
     return float((seen * was_seen > 0)[decided].mean()) if decided.any() else 1.0
 
 
-def compare_with_picture(
-    evidence: Evidence, cam_from_world: pycolmap.Rigid3d, camera: Camera, bound_px: float
-) -> tuple[int, int]:
-    """Return how many matches with one view are explained if the image shows a flat picture of it, and by the pose.
+def rows_of_best_view(evidence: Evidence) -> NDArray:
+    """Return (N,) which correspondences come from the view that has most inliers."""
+    best = np.bincount(evidence.inlying.references).argmax()
+    return np.flatnonzero(evidence.correspondences.references == best)
 
-    A picture shows points where one view saw them, moved by a homography, however deep the scene is; a camera elsewhere
-    in the scene sees them moved by their depths. Matches with the view that has most inliers are compared. Where the
-    pose explains nearly all, the first number is not looked for, and 0.
+
+def count_in_picture(points: Correspondences, cam_from_world: pycolmap.Rigid3d, camera: Camera, bound_px: float) -> int:
+    """Return how many matches with one view are explained if the image shows a flat picture that was taken from there.
+
+    A picture shows points where the view saw them, moved by a homography, however deep the scene is; a camera elsewhere
+    in the scene sees them moved by their depths.
     """
-    reference = np.bincount(evidence.inlying.references).argmax()
-    rows = np.flatnonzero(evidence.correspondences.references == reference)
-    by_pose = int(evidence.inlier_mask[rows].sum())
-    if len(rows) <= PICTURE_RATIO * by_pose:
-        return 0, by_pose
-    points = evidence.correspondences[rows]
     shown = camera.rays(points.keypoints)[:, :2] * camera.focal_px
     x, y, z = cam_from_world.rotation.matrix() @ (points.points_in_world - points.origins).T  # as the view saw them
     usable = np.isfinite(shown).all(1) & (z > 0)
     if usable.sum() < LEAST_OF_HOMOGRAPHY:
-        return 0, by_pose
+        return 0
     pictured = camera.focal_px * np.stack([x, y], 1)[usable] / z[usable, None]
     _, explained = cv2.findHomography(pictured, shown[usable], cv2.USAC_MAGSAC, bound_px, maxIters=HOMOGRAPHIES)
-    return (0 if explained is None else int(np.count_nonzero(explained))), by_pose
+    return 0 if explained is None else int(np.count_nonzero(explained))

@@ -17,6 +17,7 @@ from deviloc_ros.pose.refinement import (
     build_normal_equations,
     intrinsics_units,
     reach_of,
+    refine_pose,
     refine_with_intrinsics,
 )
 from deviloc_ros.types import Correspondences, IntrinsicsFit
@@ -68,6 +69,15 @@ def make_semidefinite(information: NDArray) -> NDArray:
     """Return a symmetric matrix without the negative eigenvalues that rounding gives to what is not known."""
     values, vectors = np.linalg.eigh((information + information.T) / 2)
     return (vectors * np.maximum(values, 0.0)) @ vectors.T
+
+
+def refine_as_tolerated(
+    fit: IntrinsicsFit, correspondences: Correspondences, camera: Camera, config: PoseConfig
+) -> tuple[pycolmap.Rigid3d, Camera]:
+    """Return the pose and the camera that fit an image best if the calibration is off by no more than is tolerated."""
+    tolerated = np.maximum(config.intrinsics_stds, config.max_focal_error * LEAST * intrinsics_units(camera))
+    changed = camera.change_intrinsics(fit.estimate(tolerated)[0])
+    return refine_pose(correspondences, changed, fit.cam_from_world, config)
 
 
 def find_contradiction(fit: IntrinsicsFit, camera: Camera, config: PoseConfig) -> str:

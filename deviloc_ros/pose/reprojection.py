@@ -56,6 +56,9 @@ def linearize(
     in_cam = transform_points(cam_from_world, correspondences.points_in_world[rows])
     from_origin = in_cam - transform_points(cam_from_world, correspondences.origins[rows])
     jacobian = projection_jacobian(in_cam, camera)
+    if intrinsics:
+        by_intrinsics = camera.intrinsics_jacobian(in_cam, correspondences.keypoints[rows] + residuals.T)
+        jacobian = np.concatenate([jacobian, by_intrinsics.transpose(2, 1, 0)])
 
     # px: how far, and which way, one standard deviation of its depth moves a point
     line = np.einsum("kpn,nk->pn", jacobian[:3], from_origin * correspondences.depth_stds[rows, None])
@@ -67,10 +70,6 @@ def linearize(
     residuals = shorten_along(line, explained, residuals) * (USUAL_STD_PX / stds_px)
     errors_px = np.hypot(*residuals)
     left = np.flatnonzero(errors_px < max_error_px)
-    if intrinsics:
-        pixels = correspondences.keypoints[rows] + residuals_px(correspondences, camera, cam_from_world)[rows]
-        by_intrinsics = camera.intrinsics_jacobian(in_cam, pixels)
-        jacobian = np.concatenate([jacobian, by_intrinsics.transpose(2, 1, 0)])
     jacobian = shorten_along(line[:, left], explained[left], jacobian.take(left, 2)) * (USUAL_STD_PX / stds_px[left])
     return Linearized(rows[left], residuals[:, left].T, errors_px[left], jacobian.transpose(2, 1, 0))
 
