@@ -27,7 +27,7 @@ READ = {
     "fetch-weights": {"file", "output"},  # a cache; files are known by their hashes
     "import-descriptor": {"folder"},
     "localize": {"map", "images", "rig", "mask", "config"},
-    "map": {"map", "maps", "positions", "colmap", "poses", "tags", "images", "occupancy", "pairs"},
+    "map": {"map", "maps", "positions", "colmap", "poses", "tags", "images", "occupancy", "pairs", "to"},
     "train": {"data"},
     "update-map": {"map", "contributed", "config"},
     "view": {"map", "bag", "ground_truth", "images_of", "config"},
