@@ -228,7 +228,7 @@ class ReferenceView:
 
 
 UNKNOWN_FOCAL_INFORMATION = 4.0
-"""What is known of a focal length, by its logarithm, that may be off by half of it: nothing."""
+"""Take a focal length of which nothing is known to be off by half of it: the information of its logarithm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,9 +45,14 @@ def find_views(reference_map: Map, localizer: Localizer, *, quiet: bool = False)
 
 
 def compare_frames(folders: list[Path], *, quiet: bool = False) -> list[str]:
-    """Say of each two maps whether images show that they are of one frame. Raises ValueError as `find_views`."""
-    maps = [Map.open(folder) for folder in folders]
-    return [compare_two(first, second, quiet=quiet) for first, second in combinations(maps, 2)]
+    """Say of each two maps whether images show that they are of one frame, or why that cannot be looked at."""
+    said = []
+    for first, second in combinations([Map.open(folder) for folder in folders], 2):
+        try:
+            said.append(compare_two(first, second, quiet=quiet))
+        except (ValueError, OSError) as error:  # no network or weights to localize with
+            said.append(f"{second.folder}: not looked for in {first.folder}: {error}")
+    return said
 
 
 def compare_two(first: Map, second: Map, *, quiet: bool = False) -> str:

@@ -71,6 +71,13 @@ def test_descriptors_of_images_are_not_in_a_map(halves):
         find_views(Map.open(halves / "b.map"), localizer, quiet=True)
 
 
+def test_maps_that_cannot_be_localized_in_are_joined_all_the_same(halves, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("deviloc_ros.localizer.create_matcher", lambda config: open(tmp_path / "weights"))
+    a, b, joined = halves / "a.map", halves / "b.map", tmp_path / "joined.map"
+    assert run_command(["map", "merge", str(a), str(b), "--output", str(joined)]) == 0
+    assert f"{b}: not looked for in {a}" in capsys.readouterr().out and len(Map.open(joined)) == 7
+
+
 def test_the_commands(halves, tmp_path, capsys):
     a, moved, back, joined = halves / "a.map", halves / "moved.map", tmp_path / "back.map", tmp_path / "joined.map"
     assert run_command(["map", "align", str(moved), "--to", str(a), "--output", str(back)]) == 0
