@@ -72,7 +72,7 @@ def test_descriptors_of_images_are_not_in_a_map(halves):
 
 
 def test_maps_that_cannot_be_localized_in_are_joined_all_the_same(halves, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("deviloc_ros.localizer.create_matcher", lambda config: open(tmp_path / "weights"))
+    monkeypatch.setattr("deviloc_ros.localizer.create_matcher", lambda config: (tmp_path / "weights").open())
     a, b, joined = halves / "a.map", halves / "b.map", tmp_path / "joined.map"
     assert run_command(["map", "merge", str(a), str(b), "--output", str(joined)]) == 0
     assert f"{b}: not looked for in {a}" in capsys.readouterr().out and len(Map.open(joined)) == 7
