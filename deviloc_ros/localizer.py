@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from deviloc_ros.types import (
     Area,
     Correspondences,
     Evidence,
+    Extracted,
     Localized,
     Lost,
     Matches,
@@ -76,6 +78,7 @@ class Localizer:
         candidates: Sequence[str] | None = None,
         mask: Mask | None = None,
         name: str = "",
+        extracted: Extracted | None = None,
     ) -> Result:
         """Return the pose of the camera in the map, or why there is none.
 
@@ -87,18 +90,16 @@ class Localizer:
             candidates: names of the views to match with, best first, where retrieval was done before.
             mask: which of its pixels are used; None: the localizer's.
             name: of the camera, where there are several: each may be mounted another way round.
+            extracted: features of the image that are known already; what is extracted is added.
         """
         watch = Stopwatch()
-
-        # Gray pixels, and which of them count
         try:
-            gray = to_gray(image, camera)
-            used = read_used(mask or self.mask, (camera.width, camera.height))
+            asked = self.read_image(image, camera, mask, extracted, prior, candidates)
         except ImageError as error:
             return Lost(Status.BAD_IMAGE, str(error))
 
         ways_round = WaysRound(self.map, self.config, self.look_at, self.localize_query, self.solve_views)
-        asked, habits, results = QueryImage(gray, used, camera, prior, candidates), self.habits[name], []
+        habits, results = self.habits[name], []
         for quarter_turns in habits.turns.to_try(self.config.retrieval.try_turned, isinstance(prior, Prior)):
             # The way round that cameras mounted like this one were seen to take it, until the image fits somewhere
             query = self.look_at(asked, quarter_turns, watch)
@@ -111,12 +112,40 @@ class Localizer:
         habits.turns.note_failure()
         return results[0]
 
+    def look_ahead(
+        self, image: NDArray, camera: Camera, mask: Mask | None, name: str, extracted: Extracted, watch: Stopwatch
+    ) -> None:
+        """Extract what `localize` will need first of an image; any thread may do so while another localizes.
+
+        An image that cannot be used is left as it is: `localize` says why.
+        """
+        with suppress(ImageError):
+            asked = self.read_image(image, camera, mask, extracted)
+            habits = self.habits.get(name) or CameraHabits()
+            self.look_at(asked, habits.turns.usual, watch)
+
+    def read_image(
+        self,
+        image: NDArray,
+        camera: Camera,
+        mask: Mask | None,
+        extracted: Extracted | None,
+        prior: Prior | Area | None = None,
+        candidates: Sequence[str] | None = None,
+    ) -> QueryImage:
+        """Return an image in gray, and which of its pixels count. Raises ImageError if it cannot be used."""
+        mask, known = mask or self.mask, {} if extracted is None else extracted
+        gray, used = to_gray(image, camera), read_used(mask, (camera.width, camera.height))
+        return QueryImage(gray, used, camera, prior, candidates, mask, known)
+
     def look_at(self, asked: QueryImage, quarter_turns: int, watch: Stopwatch) -> QueryState:
         """Return the features of an image that is turned counterclockwise, so many times by 90 degrees."""
-        turned, used = asked.turn_pixels(quarter_turns)
-        with watch.stage("extract"):
-            features = self.matcher.extract(turned, used=used)
-        return QueryState(features, asked.camera, watch, quarter_turns)
+        extraction = self.matcher, asked.mask, quarter_turns
+        if extraction not in asked.extracted:
+            turned, used = asked.turn_pixels(quarter_turns)
+            with watch.stage("extract"):
+                asked.extracted[extraction] = self.matcher.extract(turned, used=used)
+        return QueryState(asked.extracted[extraction], asked.camera, watch, quarter_turns)
 
     def localize_query(self, query: QueryState, asked: QueryImage) -> Result:
         """Return the pose of an image by its features, as it is looked at one way round."""
@@ -205,7 +234,9 @@ class Localizer:
         """
 
         def localize_one(image: RigImage, prior: Prior | Area | None) -> Result:
-            return self.localize(image.pixels, image.camera, prior, mask=image.mask, name=image.name)
+            return self.localize(
+                image.pixels, image.camera, prior, mask=image.mask, name=image.name, extracted=image.extracted
+            )
 
         return localize_rig(images, prior, localize_one, self.config.pose)
 

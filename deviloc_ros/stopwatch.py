@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -21,7 +21,12 @@ class Stopwatch:
         """Time the block as stage `name`; a stage that runs again adds to its time."""
         start = time.perf_counter()
         yield
-        self.stages_ms[name] = self.stages_ms.get(name, 0.0) + (time.perf_counter() - start) * 1e3
+        self.add({name: (time.perf_counter() - start) * 1e3})
+
+    def add(self, stages_ms: Mapping[str, float]) -> None:
+        """Add what others measured to the stages."""
+        for name, ms in stages_ms.items():
+            self.stages_ms[name] = self.stages_ms.get(name, 0.0) + ms
 
     def annotate(self, result: Result, references: tuple[str, ...]) -> Result:
         """Return the result with the stages and the references that led to it."""

@@ -6,7 +6,7 @@ Pixels are (x, y) with centres at integers (OpenCV); transforms are named ``targ
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pycolmap
@@ -51,6 +51,10 @@ class Features:
         """Return the same features on another device; what a map holds lies on the CPU."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "size"}
         return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items() if tensor is not None})
+
+
+Extracted: TypeAlias = "dict[tuple[object, Mask | None, int], Features]"
+"""Features of one image by the matcher, the mask, and the quarter turns counterclockwise they were extracted with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -270,7 +274,7 @@ class RigImage:
     """Hold the image of one camera of a rig: pixels (H, W) gray or (H, W, 3) BGR, uint8, and where the camera sits.
 
     std_m, std_rad: of where it sits, in each axis, beside the error of its calibration: it is what odometry says of an
-    image that was taken at another time.
+    image that was taken at another time. extracted: features that are known already.
     """
 
     name: str
@@ -280,6 +284,7 @@ class RigImage:
     mask: Mask | None = None
     std_m: float = 0.0
     std_rad: float = 0.0
+    extracted: Extracted = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,7 @@ from deviloc_ros.search import ways_round
 from deviloc_ros.search.places import is_supported
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.status import Status
+from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import Evidence, Localized, Lost, Prior
 
 RNG = np.random.default_rng
@@ -47,6 +48,33 @@ def test_views_between_the_mapped_ones_are_localized(localizer_of_each_matcher, 
     for image, pose in zip(room.queries, room.query_poses, strict=True):
         result = localizer_of_each_matcher.localize(image, room.camera, Prior(pose) if with_prior else None)
         assert_near(result, pose, 0.03, 0.5)
+
+
+@pytest.mark.parametrize("quarter_turns", [0, 3])
+def test_an_image_looked_at_ahead_is_localized_as_any_other_and_extracted_once(
+    room_map, room, monkeypatch, quarter_turns
+):
+    """So are images that another map, of the same matcher, was asked for before."""
+    plain, ahead = Localizer(room_map), Localizer(room_map)
+    other = Localizer(room_map, matcher=ahead.matcher)
+    extracted = []
+    extract = ahead.matcher.extract
+    monkeypatch.setattr(
+        ahead.matcher, "extract", lambda *image, **how: (extracted.append(1), extract(*image, **how))[1]
+    )
+    for image, pose in zip(room.queries, room.query_poses, strict=True):
+        pixels = np.rot90(image, quarter_turns)
+        camera, turned = turn_camera_and_pose(quarter_turns, room.camera, pose)
+        prior, known, watch = Prior(turned), {}, Stopwatch()
+        expected = plain.localize(pixels, camera, prior)
+        ahead.look_ahead(pixels, camera, None, "", known, watch)
+        count = len(extracted)
+        for localizer in (ahead, other):
+            result = localizer.localize(pixels, camera, prior, extracted=known)
+            assert np.array_equal(result.cam_from_world.matrix(), expected.cam_from_world.matrix())
+        assert "extract" in watch.stages_ms
+    # From the second image on it is known how the camera is mounted, and all is extracted ahead.
+    assert len(extracted) == count
 
 
 def turn_camera_and_pose(quarter_turns: int, camera: Camera, cam_from_world) -> tuple[Camera, pycolmap.Rigid3d]:

@@ -1,9 +1,9 @@
-"""Turn image messages into a step: convert, ask for transforms, follow. Runs in the worker thread."""
+"""Turn image messages into a step: convert, ask for transforms, follow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pycolmap
@@ -23,7 +23,7 @@ from deviloc_ros.ros.parameters import CameraConfig, Parameters
 from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.tracking.follower import Follower, Step
+from deviloc_ros.tracking.follower import Follower, ReadGroup, Step, read_group
 from deviloc_ros.tracking.grouping import Group, GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_images import StampedImage
@@ -37,12 +37,23 @@ def open_localizers(parameters: Parameters) -> list[Localizer]:
     return create_localizers(maps, [bind_to_map(parameters.localizer, one.config) for one in maps])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadImages:
+    """Hold images of one time that were read, and what that took.
+
+    pixels: by the camera's name, also of images that were decoded but cannot be localized.
+    """
+
+    group: ReadGroup
+    pixels: dict[str, NDArray]
+    watch: Stopwatch
+
+
 class Pipeline:
     """Turn serialized images into steps.
 
-    `process` belongs to the worker thread; all else may be called from the executor's thread meanwhile.
-
-    pixels: of the last image of each camera, by its name; of those that were decoded.
+    `read` belongs to one thread and `follow` to one, which may be another: features of the next image are extracted
+    while the pose of this one is sought. All else may be called from the executor's thread meanwhile.
     """
 
     def __init__(
@@ -53,7 +64,6 @@ class Pipeline:
         now_ns: Callable[[], int],
         decode: Callable[[Image | CompressedImage], NDArray] = pixels_of,
     ) -> None:
-        self.pixels: dict[str, NDArray] = {}
         self.calibrations = {name: CameraBook(camera.rectified) for name, camera in parameters.cameras.items()}
         self.parameters = parameters
         self.masks = {name: MaskBook(camera) for name, camera in parameters.cameras.items()}
@@ -62,16 +72,22 @@ class Pipeline:
         self._decode = decode
         self._now_ns = now_ns
 
-    def process(self, group: Group[bytes]) -> Step:
-        """Localize a serialized image, or those of several cameras together; those that cannot be used stay out."""
+    def read(self, group: Group[bytes]) -> ReadImages:
+        """Decode a serialized image, or those of several cameras of one time, and extract what is needed first."""
         watch = Stopwatch()
-        self.pixels = {}
-        step = self._follower.follow_group(group, lambda given: self._read(given, watch), self._odometry, self._now_ns)
-        total_ms = (self._now_ns() - step.stamp_ns) * 1e-6 if step.stamp_ns else 0.0
-        stages_ms = {**watch.stages_ms, **step.stages_ms, "stamp_to_result": total_ms}
-        return replace(step, stages_ms=stages_ms)
+        pixels: dict[str, NDArray] = {}
+        read = read_group(group, lambda given: self._read(given, watch, pixels))
+        self._follower.look_ahead(read.images, watch)
+        return ReadImages(read, pixels, watch)
 
-    def _read(self, given: GroupedImage[bytes], watch: Stopwatch) -> StampedImage:
+    def follow(self, images: ReadImages) -> Step:
+        """Localize an image, or those of several cameras together; those that cannot be used stay out."""
+        step = self._follower.follow_group(images.group, self._odometry, self._now_ns)
+        images.watch.add(step.stages_ms)
+        total_ms = (self._now_ns() - step.stamp_ns) * 1e-6 if step.stamp_ns else 0.0
+        return replace(step, stages_ms={**images.watch.stages_ms, "stamp_to_result": total_ms})
+
+    def _read(self, given: GroupedImage[bytes], watch: Stopwatch, decoded: dict[str, NDArray]) -> StampedImage:
         """Return an image with all that must be known to localize it. Raises NotTried."""
         config, time_ns = self.parameters.cameras[given.camera], given.stamp_ns
         with not_tried_if_refused(Status.UNDECODABLE):
@@ -81,7 +97,7 @@ class Pipeline:
         with watch.stage("extrinsic"):
             base_from_cam = self._base_from_cam(config, header.frame_id, time_ns)
         with watch.stage("decode"):
-            pixels = self.pixels[given.camera] = self._pixels(msg, camera)
+            pixels = decoded[given.camera] = self._pixels(msg, camera)
         with watch.stage("mask"):
             mask = self.masks[given.camera].find(time_ns, camera, self.parameters.node.transform_timeout)
         return StampedImage(time_ns, pixels, camera, base_from_cam, mask, given.camera)

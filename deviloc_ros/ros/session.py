@@ -1,7 +1,7 @@
 """Hold what lives from configure to cleanup: images come in, poses and transforms go out, health is told.
 
-Callbacks only pass things on, so that one single-threaded executor keeps up. Images go to a worker thread, newest first
-and only; it alone uses the localizer, and it alone waits for transforms.
+Callbacks only pass things on, so that one single-threaded executor keeps up. Images go to a worker, newest first and
+only: one of its threads decodes them and extracts features, the other seeks the pose; they alone wait for transforms.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from deviloc_ros.ros.endpoints import Endpoints, latched_qos, newest_only_qos
 from deviloc_ros.ros.image_decoder import ImageDecoder
 from deviloc_ros.ros.missing_images import explain_missing_images
 from deviloc_ros.ros.parameters import CameraConfig, Parameters
-from deviloc_ros.ros.pipeline import Pipeline
+from deviloc_ros.ros.pipeline import Pipeline, ReadImages
 from deviloc_ros.ros.poses import PosePublisher
 from deviloc_ros.ros.saved_pose import PoseKeeper
 from deviloc_ros.ros.transforms import LOG_EVERY_S, Transforms
@@ -126,9 +126,11 @@ class Session:
         with ExitStack() as running:
             endpoints = Endpoints(self._node, running, self._incompatible_qos)
             running.callback(self._save_pose)
-            self._worker: Worker[Group[bytes]] = Worker(self._on_group, self._on_worker_error)
+            self._worker: Worker[Group[bytes], ReadImages] = Worker(
+                self._pipeline.read, self._on_images, self._on_worker_error
+            )
             running.callback(self._worker.join)
-            self._threads = [self._worker.state, self._transforms.state]
+            self._threads = [*self._worker.states, self._transforms.state]
             self._grouper = create_grouper(self._parameters)
             for name, camera in self._parameters.cameras.items():
                 self._listen_to_camera(endpoints, name, camera)
@@ -355,29 +357,29 @@ class Session:
         if self._node.context.ok():
             self._log.error("".join(traceback.format_exception(error)), throttle_duration_sec=LOG_EVERY_S)
 
-    # ---- the worker thread
+    # ---- the threads of the worker: the one that localizes, and where an error is told, also the one that reads
 
-    def _on_group(self, group: Group[bytes]) -> None:
+    def _on_images(self, images: ReadImages) -> None:
         """Localize the images of one time; publish the pose at the newest's stamp, or report why there is none."""
         if self._pose_awaits_clock and self._now_ns() > 0:  # simulated time starts with the first /clock
             self._pose_awaits_clock = False
             self._remember_pose()
-        step = self._pipeline.process(group)
+        step = self._pipeline.follow(images)
         if step.fix is not None and self._follower.localizer is not self._shown:
             self._log.info(f"the robot is in map {self._follower.map_name}")
             self._show_map(self._follower.localizer)
         elif step.fix is not None and not self._tally.published:
             self._say_map_name()
-        self._tally.processed += len(group)
+        self._tally.processed += len(images.group)
         if not step.status.tried:
-            self._tally.dropped[step.status] += len(group)
+            self._tally.dropped[step.status] += len(images.group)
         if step.fix is not None and self._control.enabled:
             self._poses.publish(step.fix)
             self._tally.published += 1
             self._triggers.answer("")
         self._note(step)
-        if self._pipeline.pixels:
-            self._visualization.show_query(self._pipeline.pixels, step.evidence, step.stamp_ns)
+        if images.pixels:
+            self._visualization.show_query(images.pixels, step.evidence, step.stamp_ns)
 
     def _note(self, step: Step) -> None:
         before, self._step = self._step, step

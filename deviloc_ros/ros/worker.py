@@ -1,4 +1,4 @@
-"""Run threads that nothing ends: one works on the newest item and never queues, one repeats a call. Nothing of ROS."""
+"""Run threads that nothing ends: two work on the newest item and never queue, one repeats a call. Nothing of ROS."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 STUCK_AFTER_S = 15.0  # one image in a large map on a small computer takes a few seconds, a call far less
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ def describe_failure(error: BaseException) -> str:
 
 
 class Mailbox(Generic[T]):
-    """Hold one item; a newer one replaces it."""
+    """Hold one item; a newer one replaces it, unless it is left to who waits until there is room."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -110,7 +111,7 @@ class Mailbox(Generic[T]):
         """Leave an item; return the one that it replaced, which nobody had taken."""
         with self._changed:
             replaced, self._item = self._item, item
-            self._changed.notify()
+            self._changed.notify_all()
             return replaced
 
     def take(self) -> T | None:
@@ -118,7 +119,13 @@ class Mailbox(Generic[T]):
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._item is not None)
             item, self._item = self._item, None
+            self._changed.notify_all()
             return None if self._closed else item
+
+    def wait_until_empty(self) -> None:
+        """Wait until the item was taken, or the mailbox is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._item is None)
 
     def close(self) -> None:
         """Let `take` return None, now and from now on."""
@@ -127,36 +134,76 @@ class Mailbox(Generic[T]):
             self._changed.notify_all()
 
 
-class Worker(Generic[T]):
-    """Run a thread that handles the newest item handed to it; an exception is reported and the next item handled."""
+class PulsedThread:
+    """Run a thread whose pulse can be felt. run: given the pulse, by which it attempts its work."""
 
-    def __init__(self, handle: Callable[[T], None], on_error: Callable[[T, BaseException], None]) -> None:
-        self._handle = handle
-        self._on_error = on_error
-        self._mailbox: Mailbox[T] = Mailbox()
-        self._pulse = Pulse("localizer", lambda error: None)
-        self._thread = threading.Thread(target=self._run, name="localizer", daemon=True)
+    def __init__(self, name: str, run: Callable[[Pulse], None], on_error: Callable[[BaseException], object]) -> None:
+        self._pulse = Pulse(name, on_error)
+        self._thread = threading.Thread(target=run, args=(self._pulse,), name=name, daemon=True)
         self._thread.start()
 
-    def hand_over(self, item: T) -> T | None:
-        """Leave an item for the thread; return the one that it replaced, which the thread had not begun."""
-        return self._mailbox.put(item)
-
     def join(self) -> None:
-        """Finish the item in hand, drop the one that waits, end the thread."""
-        self._mailbox.close()
+        """Wait until it has ended."""
         self._thread.join()
 
     def state(self) -> ThreadState:
         """Return how the thread is."""
         return self._pulse.state(self._thread.is_alive())
 
-    def _run(self) -> None:
-        while (item := self._mailbox.take()) is not None:
-            self._work_on(item)
 
-    def _work_on(self, item: T) -> None:
-        self._pulse.attempt(lambda: self._handle(item), lambda error: self._on_error(item, error))
+class Worker(Generic[T, R]):
+    """Run two threads, one that reads the newest item handed to it and one that handles what was read.
+
+    An item is read while the one before is handled; no more than one that was read waits. An exception is reported, and
+    the next item read or handled.
+    """
+
+    def __init__(
+        self, read: Callable[[T], R], handle: Callable[[R], None], on_error: Callable[[T, BaseException], None]
+    ) -> None:
+        self._read = read
+        self._handle = handle
+        self._on_error = on_error
+        self._given: Mailbox[T] = Mailbox()
+        self._were_read: Mailbox[tuple[T, R]] = Mailbox()
+        self._threads = [
+            PulsedThread(name, run, lambda error: None)
+            for name, run in (("reader", self._run_reader), ("localizer", self._run_localizer))
+        ]
+
+    def hand_over(self, item: T) -> T | None:
+        """Leave an item to be read; return the one that it replaced, which nobody had begun to read."""
+        return self._given.put(item)
+
+    def join(self) -> None:
+        """Finish the items in hand, drop those that wait, end the threads."""
+        self._given.close()
+        self._were_read.close()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def states(self) -> list[Callable[[], ThreadState]]:
+        """Return what tells how each thread is."""
+        return [thread.state for thread in self._threads]
+
+    def _run_reader(self, pulse: Pulse) -> None:
+        while (item := self._given.take()) is not None:
+            self._read_one(item, pulse)
+            self._were_read.wait_until_empty()  # what is there to be read by then is newer
+
+    def _read_one(self, item: T, pulse: Pulse) -> None:
+        def read() -> None:
+            self._were_read.put((item, self._read(item)))
+
+        pulse.attempt(read, lambda error: self._on_error(item, error))
+
+    def _run_localizer(self, pulse: Pulse) -> None:
+        while (was_read := self._were_read.take()) is not None:
+            self._handle_one(*was_read, pulse)
+
+    def _handle_one(self, item: T, read: R, pulse: Pulse) -> None:
+        pulse.attempt(lambda: self._handle(read), lambda error: self._on_error(item, error))
 
 
 class Repeater:
@@ -171,21 +218,16 @@ class Repeater:
         self._period_s = period_s
         self._call = call
         self._ended = threading.Event()
-        self._pulse = Pulse(name, on_error)
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._thread = PulsedThread(name, self._run, on_error)
+        self.state = self._thread.state
 
     def join(self) -> None:
         """Finish the call in hand, end the thread."""
         self._ended.set()
         self._thread.join()
 
-    def state(self) -> ThreadState:
-        """Return how the thread is."""
-        return self._pulse.state(self._thread.is_alive())
-
-    def _run(self) -> None:
+    def _run(self, pulse: Pulse) -> None:
         due_s = time.monotonic() + self._period_s
         while not self._ended.wait(max(due_s - time.monotonic(), 0.0)):
-            self._pulse.attempt(self._call)
+            pulse.attempt(self._call)
             due_s = max(due_s + self._period_s, time.monotonic())

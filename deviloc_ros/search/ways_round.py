@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
-from deviloc_ros.imaging import mirror_image, turn_image
+from deviloc_ros.imaging import Mask, mirror_image, turn_image
 from deviloc_ros.maps.store import Map
 from deviloc_ros.search.places import QueryState, SolveViews, count_roughly
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.types import Area, Localized, Lost, Prior, Result
+from deviloc_ros.types import Area, Extracted, Localized, Lost, Prior, Result
 
 PATIENCE, RARELY, SURE, HARDLY_EVER = 3, 8, 20, 32  # images
 # Shares of inliers: of a fountain that is alike on its left and right, mirrored images reach 0.58 and right ones 0.8
@@ -32,7 +32,8 @@ class QueryImage:
     """Hold an image that is to be localized, and what is known of where it was taken.
 
     gray: (H, W) uint8. used: (H, W) bool, which of its pixels count; None: all. prior: where the camera probably is.
-    candidates: names of the views to match with, best first.
+    candidates: names of the views to match with, best first. mask: what `used` was read from. extracted: features that
+    are known already.
     """
 
     gray: NDArray
@@ -40,6 +41,8 @@ class QueryImage:
     camera: Camera
     prior: Prior | Area | None = None
     candidates: Sequence[str] | None = None
+    mask: Mask | None = None
+    extracted: Extracted = field(default_factory=dict)
 
     def turn_pixels(self, quarter_turns: int) -> tuple[NDArray, NDArray | None]:
         """Return gray and used turned counterclockwise, so many times by 90 degrees."""
@@ -49,7 +52,7 @@ class QueryImage:
     def mirror(self) -> QueryImage:
         """Return the image with left and right exchanged, and the camera that would have taken it."""
         used = None if self.used is None else mirror_image(self.used)
-        return replace(self, gray=mirror_image(self.gray), used=used, camera=self.camera.mirror())
+        return replace(self, gray=mirror_image(self.gray), used=used, camera=self.camera.mirror(), extracted={})
 
 
 LookAt = Callable[[QueryImage, int, Stopwatch], QueryState]

@@ -44,6 +44,18 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ReadGroup:
+    """Hold the images of one time that can be localized; of those that cannot, camera, stamp [ns] and reason."""
+
+    stamp_ns: int
+    images: list[StampedImage]
+    refused: list[tuple[str, int, NotTried]]
+
+    def __len__(self) -> int:
+        return len(self.images) + len(self.refused)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """Hold what became of one image, or of the images of a rig: then the stamp is that of the newest.
 
@@ -95,32 +107,22 @@ class Follower:
 
     # ---- one image, or those of a rig
 
-    def follow_group(
-        self,
-        group: Group[T],
-        read: Callable[[GroupedImage[T]], StampedImage],
-        odometry_at: OdometryAt,
-        now_ns: int | Callable[[], int],
-    ) -> Step:
-        """Follow with the images of one time, as far as they can be read; the others stay out, and it is said why.
+    def look_ahead(self, images: Sequence[StampedImage], watch: Stopwatch) -> None:
+        """Extract what following with these images will need first; any thread may do so while another follows."""
+        localizer = self.localizer
+        for image in images:
+            localizer.look_ahead(image.pixels, image.camera, image.mask, image.name, image.extracted, watch)
 
-        Args:
-            read: raises NotTried for an image that cannot be localized, whatever it shows.
-        """
-        images, refused = [], []
-        for given in group:
-            try:
-                images.append(read(given))
-            except NotTried as why:
-                refused.append((given, why))
-        if images:
-            step = self.follow(images, odometry_at, now_ns)
+    def follow_group(self, group: ReadGroup, odometry_at: OdometryAt, now_ns: int | Callable[[], int]) -> Step:
+        """Follow with the images of one time that could be read; the others stay out, and it is said why."""
+        if group.images:
+            step = self.follow(group.images, odometry_at, now_ns)
         else:
-            step = step_not_tried(group[-1].stamp_ns, refused[-1][1])
+            step = step_not_tried(group.stamp_ns, group.refused[-1][2])
         left_out = [
-            CameraReport(given.camera, why.status, False, 0, str(why), stamp_ns=given.stamp_ns)
-            for given, why in refused
-            if given.camera
+            CameraReport(camera, why.status, False, 0, str(why), stamp_ns=stamp_ns)
+            for camera, stamp_ns, why in group.refused
+            if camera
         ]
         return replace(step, evidence=replace(step.evidence, cameras=(*step.evidence.cameras, *left_out)))
 
@@ -328,6 +330,21 @@ class Follower:
         self._tracking, self._is_planar = tracking, is_planar
 
 
+def read_group(group: Group[T], read: Callable[[GroupedImage[T]], StampedImage]) -> ReadGroup:
+    """Return the images of one time as far as they can be read.
+
+    Args:
+        read: raises NotTried for an image that cannot be localized, whatever it shows.
+    """
+    images, refused = [], []
+    for given in group:
+        try:
+            images.append(read(given))
+        except NotTried as why:
+            refused.append((given.camera, given.stamp_ns, why))
+    return ReadGroup(group[-1].stamp_ns, images, refused)
+
+
 def as_sequence(localizers: Localizer | Sequence[Localizer]) -> Sequence[Localizer]:
     """Return the localizers of several maps, or the one that is given."""
     return localizers if isinstance(localizers, Sequence) else (localizers,)
@@ -350,7 +367,9 @@ def localize_views(
         cameras = result.evidence.cameras
     else:
         (view,) = views
-        result = localizer.localize(view.pixels, view.camera, prior, mask=view.mask, name=view.name)
+        result = localizer.localize(
+            view.pixels, view.camera, prior, mask=view.mask, name=view.name, extracted=view.extracted
+        )
         cameras = (report_alone(view, result),) if view.name else ()
     dated = tuple(replace(report, stamp_ns=stamps_ns[report.name]) for report in (*cameras, *left_out))
     return replace(result, evidence=replace(result.evidence, cameras=dated))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pycolmap
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from deviloc_ros.imaging import Mask
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import predict_drift
 from deviloc_ros.tracking.odometry import Odometry
-from deviloc_ros.types import CameraReport, RigImage
+from deviloc_ros.types import CameraReport, Extracted, RigImage
 
 OdometryAt = Callable[[int, bool], Odometry | None]
 """Answers where odometry has the robot at a time [ns]; if told so, after waiting for what may be on its way."""
@@ -25,7 +25,7 @@ class StampedImage:
     """Hold an image, and where its camera sat on the robot when it was taken.
 
     pixels: (H, W) gray or (H, W, 3) BGR, uint8. mask: which of them are used; None: as the localizer has it. name: of
-    the camera, empty where there is only one.
+    the camera, empty where there is only one. extracted: features that are known already.
     """
 
     stamp_ns: int
@@ -34,6 +34,7 @@ class StampedImage:
     base_from_cam: pycolmap.Rigid3d
     mask: Mask | None = None
     name: str = ""
+    extracted: Extracted = field(default_factory=dict)
 
 
 def bring_to_time(
@@ -62,5 +63,6 @@ def bring_to_time(
                 detail = f"{Status.NO_ODOMETRY.sentence}, {1e3 * seconds:.0f} ms away"
                 left_out.append(CameraReport(image.name, Status.NO_ODOMETRY, False, 0, detail))
                 continue
-        views.append(RigImage(image.name, image.pixels, image.camera, rig_from_cam, image.mask, std_m, std_rad))
+        known = image.mask, std_m, std_rad, image.extracted
+        views.append(RigImage(image.name, image.pixels, image.camera, rig_from_cam, *known))
     return views, left_out

@@ -17,6 +17,7 @@ from deviloc_ros.maps.manifest import StoredFile, ViewRecord
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes
 from deviloc_ros.pose.rig_consensus import are_compatible, opinion_of, prior_of
 from deviloc_ros.status import Status
+from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
     CameraReport,
     Evidence,
@@ -47,8 +48,13 @@ class StandInLocalizer:
         self.shows = FLOORS.get(self.map.folder.name, (0, WHITE))
         self.priors: list = []
         self.masks: list = []
+        self.ahead: list = []
         self.true_camera: Camera | None = None  # that images are taken with; None: they do not tell
         self.slowness_s = 0.15 if map_path == "slow" else 0.0  # per image, on a machine that cannot keep up
+
+    def look_ahead(self, image: np.ndarray, camera: Camera, mask, name: str, extracted: dict, watch: Stopwatch) -> None:
+        """Note which image was looked at before it was localized."""
+        self.ahead.append(round(float(image.mean())))
 
     def localize_rig(self, images: Sequence[RigImage], prior: Prior | None = None) -> Result:
         """As the localizer does, without correspondences: those that agree with the first that has a pose are used."""
@@ -65,7 +71,7 @@ class StandInLocalizer:
         evidence = replace(Evidence(), coverage=0.5, references=("stand-in",), cameras=tuple(reports))
         return replace(best or results[0], evidence=evidence)
 
-    def localize(self, image: np.ndarray, camera: Camera, prior=None, mask=None, name="") -> Result:
+    def localize(self, image: np.ndarray, camera: Camera, prior=None, mask=None, name="", extracted=None) -> Result:
         self.priors.append(prior)
         self.masks.append(mask)
         time.sleep(self.slowness_s)

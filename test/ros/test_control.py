@@ -99,8 +99,8 @@ def test_a_new_diagnostics_period_holds_from_the_next_configuration_on(node):
 def test_a_pose_that_is_kept_back_answers_no_trigger(node, monkeypatch, is_enabled):
     session, answers = node._session, []
     accepted = Step(5, Status.ACCEPTED, fix=Fix(5, pycolmap.Rigid3d(), np.eye(6)))
-    monkeypatch.setattr(session._pipeline, "process", lambda serialized: accepted)
+    monkeypatch.setattr(session._pipeline, "follow", lambda images: accepted)
     monkeypatch.setattr(session._triggers, "answer", answers.append)
     session._control.enabled, session._pose_awaits_clock = is_enabled, False
-    session._on_group([GroupedImage("", 5, 5, b"")])
+    session._on_images(session._pipeline.read([GroupedImage("", 5, 5, b"")]))
     assert answers == ([""] if is_enabled else [])

@@ -71,7 +71,7 @@ def whole(compressed: bool) -> bytes:
 
 
 def reason_of(pipeline: Pipeline, data: bytes) -> str:
-    step = pipeline.process([GroupedImage("", read_serialized_stamp(data), NOW_NS, data)])
+    step = pipeline.follow(pipeline.read([GroupedImage("", read_serialized_stamp(data), NOW_NS, data)]))
     assert step.detail or step.fix is not None
     assert isinstance(step.stamp_ns, int) and all(math.isfinite(ms) for ms in step.stages_ms.values())
     return step.status.word

@@ -60,7 +60,11 @@ class Bench:
             calibrations.note(camera_info(frame=name or "camera"))
 
     def process(self, *images, **image):
-        return self.pipeline.process([grouped(**one) for one in images] or [grouped(**image)])
+        return self.follow([grouped(**one) for one in images] or [grouped(**image)])
+
+    def follow(self, group):
+        self.images = self.pipeline.read(group)
+        return self.pipeline.follow(self.images)
 
 
 def grouped(
@@ -130,7 +134,7 @@ def test_an_undecodable_image_gives_no_pose():
     bench = Bench()
     msg = CvBridge().cv2_to_imgmsg(np.zeros((48, 64), np.uint8), "mono8")
     msg.header.frame_id, msg.header.stamp, msg.encoding = "camera", time_msg(NOW_NS), "unheard_of"
-    step = bench.pipeline.process([GroupedImage("", NOW_NS, NOW_NS, serialize_message(msg))])
+    step = bench.follow([GroupedImage("", NOW_NS, NOW_NS, serialize_message(msg))])
     assert step.status is Status.UNDECODABLE
 
 
@@ -180,7 +184,7 @@ def test_images_of_several_cameras_give_one_step_of_the_newest_s_time():
     assert step.status is Status.ACCEPTED and step.fix.stamp_ns == NOW_NS - 100_000_000
     assert reports(step) == {"front": ("accepted", True), "left": ("accepted", True)}
     assert [report.stamp_ns for report in step.evidence.cameras] == [EARLIER_NS, NOW_NS - 100_000_000]
-    assert set(bench.pipeline.pixels) == {"front", "left"}
+    assert set(bench.images.pixels) == {"front", "left"} and len(bench.localizer.ahead) == 2
 
 
 def test_without_odometry_the_newest_camera_is_alone():

@@ -21,7 +21,7 @@ from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.contributor import Contributor
-from deviloc_ros.tracking.follower import Follower, Step, group_not_tried, localize_views
+from deviloc_ros.tracking.follower import Follower, Step, group_not_tried, localize_views, read_group
 from deviloc_ros.tracking.gnss import GnssBook
 from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.tracking.odometry import Odometer, Odometry
@@ -76,7 +76,9 @@ class OfflineRun:
             return image
 
         odometry_at = self._odometry
-        step = self._follower.follow_group(group, read, lambda time_ns, _: odometry_at(time_ns), group[-1].stamp_ns)
+        step = self._follower.follow_group(
+            read_group(group, read), lambda time_ns, _: odometry_at(time_ns), group[-1].stamp_ns
+        )
         return pixels, replace(step, stages_ms=(watch.stages_ms if pixels else {}) | step.stages_ms)
 
     def state_after(self, step: Step) -> str:

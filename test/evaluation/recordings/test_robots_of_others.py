@@ -189,7 +189,7 @@ class OneLens(StandInLocalizer):
         super().__init__()
         self.model = model
 
-    def localize(self, image, camera, prior=None, mask=None, name=""):
+    def localize(self, image, camera, prior=None, mask=None, name="", extracted=None):
         found = super().localize(image, camera, prior)
         inliers = np.ones(200 if camera.model == self.model else 120, bool)
         return replace(found, evidence=replace(found.evidence, inlier_mask=inliers))
@@ -217,7 +217,7 @@ class LensThatFits(StandInLocalizer):
         self.off = {True: 0.01, False: k1}
         self.model = model
 
-    def localize(self, image, camera, prior=None, mask=None, name=""):
+    def localize(self, image, camera, prior=None, mask=None, name="", extracted=None):
         found = super().localize(image, camera, prior)
         information = np.diag(np.array([0.01, 1.0, 1.0, 0.01]) ** -2.0)
         vector = information @ [0.0, 0.0, 0.0, self.off[camera.model == self.model]]
