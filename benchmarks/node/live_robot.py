@@ -92,6 +92,10 @@ class LiveRobot(Node):
         done = threading.Event()
         self._forget.call_async(Empty.Request()).add_done_callback(lambda _: done.set())
         done.wait(LIMIT_S)
+        return self.begin_notes()
+
+    def begin_notes(self) -> Notes:
+        """Note what comes from now on apart from what came before."""
         self.notes = Notes(status=self.notes.status)
         return self.notes
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import rclpy
@@ -39,11 +41,23 @@ def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config:
         ValueError: the data is not there, or the node fails.
     """
     world, load = load_kitchen(data), os.getloadavg()[0]
-    with treat_sigterm_as_interrupt(), tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as name:
         if map_folder is None:
-            map_folder = folder / "map"
+            map_folder = Path(name, "map")
             build_map(world.map_images, map_folder, config)
+        with run_node(map_folder) as (robot, pid):
+            tables = run_all(robot, world, data, pid, unknown_s)
+            return make_page(tables, robot.notes.status["device"], load)
+
+
+@contextmanager
+def run_node(map_folder: Path) -> Iterator[tuple[LiveRobot, int]]:
+    """Run the node with a map; yield what plays its robot, and the number of its process.
+
+    Raises:
+        ValueError: the node fails.
+    """
+    with treat_sigterm_as_interrupt(), tempfile.TemporaryDirectory() as name:
         os.environ |= {
             "ROS_DOMAIN_ID": str(20 + os.getpid() % 80),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
@@ -51,15 +65,14 @@ def run_benchmark(data: Path, unknown_s: float, map_folder: Path | None, config:
         }
         parameters = {"map_path": str(map_folder.resolve()), "image_transport": "compressed"}
         arguments = ["--ros-args", *(word for item in parameters.items() for word in ("-p", ":=".join(item)))]
-        log = folder / "node.log"
+        log = Path(name, "node.log")
         rclpy.init()
         try:
             with (
                 run_module("deviloc_ros.ros", *arguments, env=dict(os.environ), log=log) as node,
                 LiveRobot(BASE_FROM_CAM) as robot,
             ):
-                tables = run_all(robot, world, data, node.pid, unknown_s)
-                return make_page(tables, robot.notes.status["device"], load)
+                yield robot, node.pid
         except TimeoutError as error:
             raise ValueError(f"{error}; the node's last words:\n{read_tail(log)}") from error
         finally:
