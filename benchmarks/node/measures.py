@@ -166,7 +166,7 @@ def bench_unknown_places(robot: LiveRobot, shots: list[Shot], rate_hz: float, se
 def pose_errors(notes: Notes, shots: list[Shot]) -> list[tuple[float, float]]:
     """Return translation [m] and rotation [deg] of each published pose."""
     truth = {stamp: shot.map_from_base for stamp, shot in zip(notes.sent, shots, strict=True)}
-    pairs = [(pose, truth[stamp]) for stamp, (_, pose) in notes.poses.items()]
+    pairs = [(pose, truth.get(stamp)) for stamp, (_, pose) in notes.poses.items()]  # one may be of a drive before
     return [
         (float(np.linalg.norm(a.translation - b.translation)), rotation_distance_deg(a.inverse(), b.inverse()))
         for a, b in pairs

@@ -18,8 +18,9 @@ from deviloc_ros.types import Correspondences
 # Of the biweight's scale, with the step [of the distance to the points, rad] after which the next one takes over: where
 # a wide one ends is only the start of a narrower one. The last one is sure of a pose to far less than a map is.
 WIDENINGS = ((4, 1e-3), (2, 1e-3), (1, 1e-5))
-# With intrinsics, which are read off the equations where the last step ends.
-INTRINSICS_WIDENINGS = ((2, 1e-2), (1, 1e-2))
+# With intrinsics, which are read off the equations where the last step ends. A narrower start ends beside the minimum
+# where a focal length is off by a tenth.
+INTRINSICS_WIDENINGS = ((4, 1e-2), (1, 1e-2))
 MAX_REFINEMENTS = 20
 MAX_CONDITION = 1e10
 MAX_STEEPNESS = 2.0  # more is no noise: residuals spread over the whole width of the biweight
