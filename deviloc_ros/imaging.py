@@ -52,7 +52,12 @@ def to_gray(image: NDArray, camera: Camera) -> NDArray:
         )
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.shape[2] == 3 else image[..., 0]
-    return np.ascontiguousarray(image)
+    return lay_out(image)
+
+
+def lay_out(array: NDArray) -> NDArray:
+    """Return the array as PyTorch takes it: NumPy calls contiguous what runs backwards along a side of one pixel."""
+    return array if array.flags.c_contiguous and min(array.strides) > 0 else array.copy()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,12 +198,12 @@ def sample_unit_features(features: Features, keypoints: NDArray) -> NDArray:
 
 def turn_image(gray: NDArray, quarter_turns: int) -> NDArray:
     """Return the image turned counterclockwise, so many times by 90 degrees."""
-    return np.ascontiguousarray(np.rot90(gray, quarter_turns))
+    return lay_out(np.rot90(gray, quarter_turns))
 
 
 def mirror_image(gray: NDArray) -> NDArray:
     """Return the image with left and right exchanged."""
-    return np.ascontiguousarray(gray[:, ::-1])
+    return lay_out(gray[:, ::-1])
 
 
 def turn_pixels_back(pixels: NDArray, quarter_turns: int, size: tuple[int, int]) -> NDArray:

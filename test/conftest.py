@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+# One of several processes takes one core: said before NumPy is imported, whose BLAS reads it then.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 import torch
 from fuzzing import FUZZ_FACTOR
@@ -13,7 +17,6 @@ from ros_helpers import ros, ros_domain, ros_node
 settings.register_profile("deviloc_ros", deadline=None, derandomize=True, max_examples=60 * FUZZ_FACTOR)
 settings.load_profile("deviloc_ros")
 
-# One of several processes takes one core.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 

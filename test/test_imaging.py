@@ -160,6 +160,15 @@ def test_pixels_of_a_turned_image_find_back(size, quarter_turns):
     np.testing.assert_array_equal(numbers[back[:, 1], back[:, 0]], turned.ravel())
 
 
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 3), st.booleans(), st.booleans())
+def test_images_of_any_size_turned_and_mirrored_any_way_are_tensors(width, height, quarter_turns, mirrored, backwards):
+    given_image = np.arange(width * height, dtype=np.uint8).reshape(height, width)[:: -1 if backwards else 1]
+    gray = to_gray(given_image, Camera("PINHOLE", width, height, (1.0, 1.0, 0.0, 0.0)))
+    turned = turn_image(mirror_image(gray) if mirrored else gray, quarter_turns)
+    expected = np.rot90(given_image[:, ::-1] if mirrored else given_image, quarter_turns)
+    np.testing.assert_array_equal(torch.from_numpy(turned).numpy(), expected)
+
+
 def test_a_mirrored_image_is_that_of_a_mirrored_camera():
     """What is seen in a pixel is seen mirrored in the pixel that comes to lie there."""
     camera = Camera("OPENCV", 7, 4, (5.0, 6.0, 2.5, 1.0, 0.1, 0.01, 0.0, 0.0))

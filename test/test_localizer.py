@@ -110,8 +110,13 @@ def assert_only_the_right_way_round_is_a_pose(room_map, room, quarter_turns, wit
                 assert_near(result, turned, 0.1, 2)
 
 
-@pytest.mark.parametrize("with_prior", [True, False], ids=["prior", "no prior"])
-@pytest.mark.parametrize("quarter_turns", range(4))
+MIRRORED = [(turns, with_prior) for turns in range(4) for with_prior in (True, False)]
+
+
+@pytest.mark.parametrize(
+    ("quarter_turns", "with_prior"),
+    [pytest.param(*case, marks=[] if case in ((0, True), (1, False)) else [pytest.mark.long]) for case in MIRRORED],
+)
 def test_a_mirrored_image_of_the_place_is_no_pose(room_map, room, quarter_turns, with_prior):
     """Some things of the room are alike on their left and right: they look the same in it."""
     assert_only_the_right_way_round_is_a_pose(room_map, room, quarter_turns, with_prior)
@@ -129,7 +134,7 @@ def room_that_is_alike(request, tmp_path_factory):
     return build_room(request.param, tmp_path_factory.mktemp("alike"))
 
 
-@pytest.mark.parametrize("quarter_turns", [0, 2])
+@pytest.mark.parametrize("quarter_turns", [pytest.param(0, marks=pytest.mark.long), 2])
 def test_where_things_are_alike_at_their_top_and_bottom_only_the_right_way_round_is_a_pose(
     room_that_is_alike, quarter_turns
 ):
@@ -246,21 +251,28 @@ def test_gray_and_color_give_one_pose(localizer, room):
     assert_near(gray, localizer.localize(color, room.camera).cam_from_world, 0.01, 0.2)
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((240, 320), np.uint8),
-        np.full((240, 320, 3), 255, np.uint8),
-        RNG(0).integers(0, 255, (240, 320), np.uint8),
-        RNG(1).integers(0, 255, (240, 320, 3), np.uint8),
-        np.tile(np.linspace(0, 255, 320).astype(np.uint8), (240, 1)),
-    ],
-    ids=["black", "white", "noise", "coloured noise", "gradient"],
-)
-def test_images_of_nothing_are_lost_with_a_reason(localizer_of_each_matcher, room, image):
+IMAGES_OF_NOTHING = {
+    "black": np.zeros((240, 320), np.uint8),
+    "white": np.full((240, 320, 3), 255, np.uint8),
+    "noise": RNG(0).integers(0, 255, (240, 320), np.uint8),
+    "coloured noise": RNG(1).integers(0, 255, (240, 320, 3), np.uint8),
+    "gradient": np.tile(np.linspace(0, 255, 320).astype(np.uint8), (240, 1)),
+}
+
+
+def assert_lost_with_a_reason(localizer: Localizer, room: Room, name: str) -> None:
     for prior in (None, Prior(room.query_poses[0])):
-        result = localizer_of_each_matcher.localize(image, room.camera, prior)
+        result = localizer.localize(IMAGES_OF_NOTHING[name], room.camera, prior)
         assert isinstance(result, Lost) and isinstance(result.reason, Status), result
+
+
+@pytest.mark.parametrize("name", IMAGES_OF_NOTHING)
+def test_images_of_nothing_are_lost_with_a_reason(localizer, room, name):
+    assert_lost_with_a_reason(localizer, room, name)
+
+
+def test_noise_is_lost_with_a_reason_by_each_matcher(localizer_of_each_matcher, room):
+    assert_lost_with_a_reason(localizer_of_each_matcher, room, "noise")
 
 
 def test_an_image_of_one_pixel_is_lost(localizer_of_each_matcher):

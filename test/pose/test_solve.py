@@ -201,7 +201,9 @@ EXACT_LENS = {"focal_std": 1e-6, "principal_point_std_px": 1e-6, "distortion_std
 FORMAL = PoseConfig(covariance_scale=1.0, min_position_std=0.0, min_orientation_std_deg=0.0, **EXACT_LENS)
 
 
-@pytest.mark.parametrize("seed, camera", [(10, PINHOLE), (11, PINHOLE), (12, LENSES[-1])])
+@pytest.mark.parametrize(
+    "seed, camera", [(10, PINHOLE), pytest.param(11, PINHOLE, marks=pytest.mark.long), (12, LENSES[-1])]
+)
 def test_the_covariance_is_that_of_many_noisy_draws(seed, camera):
     """Pinned by sampling: order, axes, units and scale of the 6 x 6 covariance of world_from_cam."""
     rng, truth = np.random.default_rng(seed), world(seed, count=300, camera=camera)

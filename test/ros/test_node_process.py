@@ -213,9 +213,9 @@ def test_two_nodes_of_one_name_say_so_both_and_so_does_the_doctor(robot):
 
 SIGNALS = [
     [signal.SIGINT],
-    [signal.SIGTERM],
+    pytest.param([signal.SIGTERM], marks=pytest.mark.long),
     [signal.SIGINT] * 5,
-    [signal.SIGINT, signal.SIGTERM],
+    pytest.param([signal.SIGINT, signal.SIGTERM], marks=pytest.mark.long),
     [signal.SIGTERM, signal.SIGINT, signal.SIGTERM],
 ]
 

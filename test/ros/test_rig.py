@@ -169,8 +169,10 @@ def test_without_odometry_a_rig_takes_what_is_of_one_time(robot):
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        (("cameras:=[front, front]",), "'front' is named twice"),
-        (("left.image_topic:=front/image",), "cameras front and left have one image_topic"),
+        pytest.param(("cameras:=[front, front]",), "'front' is named twice", marks=pytest.mark.long),
+        pytest.param(
+            ("left.image_topic:=front/image",), "cameras front and left have one image_topic", marks=pytest.mark.long
+        ),
         (("letf.image_topic:=a",), "unknown parameter letf.image_topic; cameras: front, left, back"),
     ],
 )

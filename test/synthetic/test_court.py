@@ -38,8 +38,9 @@ def test_photographs_are_taken_from_free_places_and_across_the_court(court):
         assert axis[:2] @ centre[:2] < 0 and axis[2] * np.linalg.norm(centre[:2]) < AIM_M
 
 
-def test_photographs_are_rendered_once_and_kept_apart_by_what_they_show(tmp_path, monkeypatch):
+def test_photographs_are_rendered_once_and_kept_apart_by_what_they_show(court, tmp_path, monkeypatch):
     monkeypatch.setenv("DEVILOC_CACHE", str(tmp_path))
+    monkeypatch.setattr(protocol, "make_court", lambda rng: court)
     images = protocol.render_court(SMALL, count=2)
     written = [image.path.stat().st_mtime_ns for image in images]
     again = protocol.render_court(SMALL, count=2)
