@@ -37,7 +37,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "bags", type=Path, nargs="+", metavar="BAG", help="rosbag2 folder, or a file (.mcap, .db3, .bag); or several"
     )
     parser.epilog = "Exit status: 0; 1: a --require does not hold; 2: an error; 3: not one image was localized."
-    parser.add_argument("--map", type=Path, required=True, metavar="MAP")
+    parser.add_argument(
+        "--map", type=Path, required=True, metavar="MAP", help="a map, or a folder of several, as of floors"
+    )
     parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="DIR", help="default: %(default)s")
     add_ray(parser)
     add_mask(parser)
@@ -73,11 +75,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class SharedSettings:
-    """Hold what the flags say, the same for all recordings; `changes` are those of --set."""
+    """Hold what the flags say, the same for all recordings; a config for each map, and `changes`, those of --set."""
 
     plan: EvaluationPlan
     tracking: TrackingConfig
-    config: Config
+    configs: list[Config]
     contribute: ContributeConfig
     changes: list[str]
 
@@ -87,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.recordings.figure_names import check_names
     from deviloc_ros.evaluation.recordings.requirements import parse_requirement
     from deviloc_ros.evaluation.recordings.rerun_recording import check_rerun
+    from deviloc_ros.maps.manifest import find_maps
     from deviloc_ros.maps.store import Map
 
     if options.rerun:
@@ -95,8 +98,11 @@ def run(options: argparse.Namespace) -> int:
     check_names(requirements)
     changes = list(options.changes)
     plan, tracking, contribute = read_plan(options), take_tracking(options), take_contribute(options)
-    config = read_config_for_map(options, Map.open(options.map).config)
-    given = SharedSettings(plan, tracking, config, contribute, changes)
+    folders = find_maps(options.map)
+    if len(folders) > 1 and (options.rerun or options.real_time):
+        raise ValueError(f"--rerun and --real-time are for one map; {options.map} holds {len(folders)}")
+    configs = [read_config_for_map(options, Map.open(folder).config) for folder in folders]
+    given = SharedSettings(plan, tracking, configs, contribute, changes)
     outputs = prepare_outputs(options)
     with create_workers(options.ray) as workers:
         function = evaluate_recording if len(outputs) == 1 else evaluate_or_explain
@@ -144,36 +150,43 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
     """Evaluate one recording and write its files; raise ValueError."""
     from deviloc_ros.bags.bag_plan import read_all
     from deviloc_ros.bags.reader import Recording
-    from deviloc_ros.evaluation.recordings.bag_run import describe_localizer, read_truth, run_offline, summarize_run
+    from deviloc_ros.evaluation.recordings.bag_run import describe_localizers, read_truth, run_offline, summarize_run
     from deviloc_ros.evaluation.recordings.rerun_recording import write_rerun
     from deviloc_ros.evaluation.recordings.run_folder import REPORT, write_run
     from deviloc_ros.evaluation.report.gallery import make_gallery
     from deviloc_ros.evaluation.report.page import make_report
     from deviloc_ros.evaluation.report.trajectories import outline_map
-    from deviloc_ros.localizer import Localizer
+    from deviloc_ros.localizer import create_localizers
+    from deviloc_ros.maps.manifest import find_maps
     from deviloc_ros.maps.store import Map
     from deviloc_ros.tracking.contributor import Contributor
 
     plan, tracking, masks = given.plan, given.tracking, find_masks(options)
-    reference_map = Map.open(options.map)
-    localizer = Localizer(reference_map, given.config)
+    maps = [Map.open(folder) for folder in find_maps(options.map)]
+    localizers = create_localizers(maps, given.configs)
     with Recording(bag) as recording:
         topics, contents = read_all(recording, plan)
         truth = read_truth(recording, topics, contents, plan)
+        if truth is not None and len(maps) > 1:
+            named = ", ".join(one.name for one in maps)
+            raise ValueError(
+                f"{plan.truth} is of one frame, and each map has its own: give one of {named}, or no truth"
+            )
         if options.real_time:
             as_judged = argparse.Namespace(**{**vars(options), "rectified": contents.cameras.rectified})
             estimates, about = run_in_real_time(as_judged, recording, topics, plan, given.changes)
         else:
             kept = Contributor(options.contribute, given.contribute) if options.contribute else None
-            estimates, about = run_offline(recording, topics, contents, plan, localizer, tracking, masks, kept)
-        about |= describe_localizer(localizer, tracking)
+            estimates, about = run_offline(recording, topics, contents, plan, localizers, tracking, masks, kept)
+        about |= describe_localizers(localizers, tracking, options.map.resolve().name)
         result = summarize_run(recording, contents, plan, truth, estimates, about)
         write_run(output, result, plan.rig.map_frame, plan.rig.base_frame)
-        pictures = make_gallery(recording, topics, contents, result.frames, localizer, masks)
-        around = outline_map(reference_map)
-        (output / REPORT).write_text(make_report(result, around, pictures))
+        pictures = make_gallery(recording, topics, contents, result.frames, localizers, masks)
+        around = {one.name: outline_map(one) for one in maps}
+        page = make_report(result, around if len(maps) > 1 else around[maps[0].name], pictures)
+        (output / REPORT).write_text(page)
         if options.rerun:
-            write_rerun(options.rerun, result, around, recording, topics)
+            write_rerun(options.rerun, result, around[maps[0].name], recording, topics)
     return result
 
 

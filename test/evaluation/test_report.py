@@ -14,12 +14,13 @@ from deviloc_ros.bags.reader import Recording
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.bag_run import (
     EvaluationPlan,
-    describe_localizer,
+    describe_localizers,
     read_truth,
     run_offline,
     summarize_run,
 )
-from deviloc_ros.evaluation.recordings.run_folder import Run
+from deviloc_ros.evaluation.recordings.headline import make_headline
+from deviloc_ros.evaluation.recordings.run_folder import Run, read_run, write_run
 from deviloc_ros.evaluation.report.gallery import make_gallery
 from deviloc_ros.evaluation.report.page import make_comparison, make_report
 from deviloc_ros.evaluation.report.space import make_scene
@@ -38,11 +39,35 @@ def made(tmp_path_factory) -> tuple[Run, str]:
         about = {
             "mode": "offline",
             "sampling": plan.sampling,
-            **describe_localizer(localizer, TrackingConfig()),
+            **describe_localizers([localizer], TrackingConfig(), ""),
         }
         run = summarize_run(recording, contents, plan, read_truth(recording, topics, contents, plan), estimates, about)
-        pictures = list(make_gallery(recording, topics, contents, run.frames, localizer))
+        pictures = list(make_gallery(recording, topics, contents, run.frames, [localizer]))
     return run, make_report(run, outline_map(localizer.map), pictures)
+
+
+def test_each_of_several_maps_has_a_drawing_of_its_own_and_the_images_that_it_shows(tmp_path):
+    """A robot that goes up a floor."""
+    bag = drive(tmp_path / "bag", (*range(90, 100), *range(120, 128)), lost=(5,))
+    plan, tracking = EvaluationPlan(), TrackingConfig()
+    localizers = [StandInLocalizer(map_path=name) for name in ("dim", "bright")]
+    with Recording(bag) as recording:
+        topics, contents = read_all(recording, plan)
+        estimates, about = run_offline(recording, topics, contents, plan, localizers, tracking)
+        about |= describe_localizers(localizers, tracking, "house")
+        run = summarize_run(recording, contents, plan, None, estimates, about)
+        pictures = list(make_gallery(recording, topics, contents, run.frames, localizers))
+    shown = [frame.estimate.map_name for frame in run.frames if frame.localized]
+    assert shown == ["dim"] * shown.count("dim") + ["bright"] * shown.count("bright")
+    assert run.summary["localized_in"] == {"bright": shown.count("bright"), "dim": shown.count("dim")}
+    assert min(run.summary["localized_in"].values()) >= 4 and dict(make_headline(run))["in map dim"].endswith(" images")
+    assert [one["name"] for one in run.summary["map"]["maps"]] == ["dim", "bright"]
+    page = make_report(run, {one.map.name: outline_map(one.map) for one in localizers}, pictures)
+    assert "Where it was in map dim" in page and "Where it was in map bright" in page and "in house" in page
+    write_run(tmp_path, run, "map", "base_link")
+    assert [frame.estimate.map_name for frame in read_run(tmp_path).frames] == [
+        frame.estimate.map_name for frame in run.frames
+    ]
 
 
 def test_the_page_needs_nothing_but_itself(made):

@@ -1,10 +1,10 @@
-"""Evaluate one recording against one map: which images, which truth, what is said about it."""
+"""Evaluate one recording against a map, or several: which images, which truth, what is said about it."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
@@ -34,7 +34,12 @@ from deviloc_ros.evaluation.recordings.lens import choose_lens
 from deviloc_ros.evaluation.recordings.odometry import detect_two_clocks, summarize_odometry
 from deviloc_ros.evaluation.recordings.offline import OfflineRun
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.evaluation.recordings.summary import summarize_cameras, summarize_frames, summarize_latency
+from deviloc_ros.evaluation.recordings.summary import (
+    summarize_cameras,
+    summarize_frames,
+    summarize_latency,
+    summarize_maps,
+)
 from deviloc_ros.evaluation.recordings.truth_frame import explain_common_offset
 from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.imaging import Masks
@@ -43,7 +48,7 @@ from deviloc_ros.messages.gnss import GnssRefused, read_gnss
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.contributor import Contributor
-from deviloc_ros.tracking.follower import Step
+from deviloc_ros.tracking.follower import Step, as_sequence
 from deviloc_ros.types import GnssFix
 
 log = logging.getLogger(__name__)
@@ -105,21 +110,22 @@ def run_offline(
     topics: Topics,
     contents: Contents,
     plan: EvaluationPlan,
-    localizer: Localizer,
+    localizers: Localizer | Sequence[Localizer],
     tracking: TrackingConfig,
     masks: Masks | None = None,
     contributor: Contributor | None = None,
 ) -> tuple[list[Estimate], dict[str, Any]]:
-    """Localize every image that the plan lets through as the node would, and say how.
+    """Localize every image that the plan lets through as the node would, in a map or in several, and say how.
 
     Raises:
         ValueError: none could be tried; the message says why and what to do.
     """
-    warm_up(localizer)
-    lens = choose_lens(recording, topics, contents, localizer)
+    for localizer in as_sequence(localizers):
+        warm_up(localizer)
+    lens = choose_lens(recording, topics, contents, as_sequence(localizers))
     repeated = RepeatCounter()
     positions, refused = read_positions(recording, plan)
-    run = OfflineRun(localizer, contents, tracking, masks, plan.grouping, contributor, positions, plan.gnss)
+    run = OfflineRun(localizers, contents, tracking, masks, plan.grouping, contributor, positions, plan.gnss)
     estimates = run.run(select_images(recording, topics, contents, plan, repeated))
     if not any(estimate.tried for estimate in estimates):
         raise ValueError(f"{recording.path}: {explain_none_tried(estimates, contents)}")
@@ -168,7 +174,7 @@ def follow_images(
 ) -> Iterator[tuple[Images, dict[str, NDArray], Step, str]]:
     """Yield images that are tried, their pixels by camera, what the node would make of them, and its state then."""
     warm_up(localizer)
-    choose_lens(recording, topics, contents, localizer)
+    choose_lens(recording, topics, contents, [localizer])
     run = OfflineRun(localizer, contents, tracking, rig=plan.grouping)
     for group, tried in select_images(recording, topics, contents, plan, RepeatCounter()):
         if tried:
@@ -234,6 +240,7 @@ def summarize_run(
         "ground_truth_complaint": "" if plan.align else explain_common_offset(frames, contents.transforms, base),
         "alignment": ALIGNED if plan.align else AS_PUBLISHED,
         **summarize_frames(frames),
+        **summarize_maps(estimates),
         "odometry": odometry,
         **summarize_cameras(estimates),
         "frames_out_of_order": sum(b.stamp_ns < a.stamp_ns for a, b in pairwise(estimates)),
@@ -242,13 +249,14 @@ def summarize_run(
     return Run(recording.path.stem, summary, summarize_latency(frames), frames)
 
 
-def describe_localizer(localizer: Localizer, tracking: TrackingConfig) -> dict[str, Any]:
-    """Return which map and which parameters were used."""
-    return {
-        "map": {
-            "name": localizer.map.name,
-            "identity": localizer.map.identity,
-            "views": len(localizer.map),
-        },
-        "parameters": {**to_dict(localizer.config), "tracking": to_dict(tracking)},
-    }
+def describe_localizers(localizers: Sequence[Localizer], tracking: TrackingConfig, name: str) -> dict[str, Any]:
+    """Return which map, or which maps of a folder of that name, and which parameters were used."""
+    maps = [
+        {"name": localizer.map.name, "identity": localizer.map.identity, "views": len(localizer.map)}
+        for localizer in localizers
+    ]
+    parameters = {**to_dict(localizers[0].config), "tracking": to_dict(tracking)}
+    if len(maps) == 1:
+        return {"map": maps[0], "parameters": parameters}
+    views = sum(len(localizer.map) for localizer in localizers)
+    return {"map": {"name": name, "views": views, "maps": maps}, "parameters": parameters}

@@ -25,6 +25,7 @@ class Estimate:
     map_from_base, covariance: (6, 6) as in tracking.Fix; None without a pose. prior: where its camera was searched for.
     intrinsics: what its image says of those of its camera. seen: where the image has the robot, believed or not.
     stages_ms: by stage, in order; measured, so not the same in two runs. cameras: of a rig, what became of each.
+    map_name: of several maps the one that it shows.
     """
 
     received_ns: int
@@ -43,6 +44,7 @@ class Estimate:
     seen: Fix | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
     cameras: tuple[CameraReport, ...] = ()
+    map_name: str = ""
 
     @property
     def tried(self) -> bool:

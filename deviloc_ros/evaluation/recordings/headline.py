@@ -25,6 +25,8 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
         ("time to first fix", format_seconds(summary["time_to_first_fix_s"])),
         ("longest gap", format_seconds(summary["longest_gap_s"])),
     ]
+    for name, count in summary.get("localized_in", {}).items():
+        lines.append((f"in map {name}", f"{count} images"))
     if found := summary.get("calibration"):
         lines.append(("calibration", describe_calibration(found)))
     if found := summary.get("motion"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from deviloc_ros.bags.bag_index import Contents
@@ -43,7 +43,9 @@ class LensTrial(NamedTuple):
         return f"{self.inliers} inliers, off by {self.contradiction:.0f} standard deviations"
 
 
-def choose_lens(recording: Recording, topics: Topics, contents: Contents, localizer: Localizer) -> dict[str, Any]:
+def choose_lens(
+    recording: Recording, topics: Topics, contents: Contents, localizers: Sequence[Localizer]
+) -> dict[str, Any]:
     """Settle which camera of camera_info took the images, and return for the summary what that rests on.
 
     A flag decides, then the images, then the topic's name. What contradicts the decision is said in a warning.
@@ -55,7 +57,7 @@ def choose_lens(recording: Recording, topics: Topics, contents: Contents, locali
     decided, because = (named, "topic") if given is None else (given, "flag")
     trials = None
     if is_worth_asking(cameras):
-        trials = try_lenses(sample_images(recording, topics), contents, localizer)
+        trials = try_lenses(sample_images(recording, topics), contents, localizers)
         shown = choose_clearly_better(trials)
         if shown is not None and given is None:
             decided, because = shown, "images"
@@ -79,8 +81,10 @@ def sample_images(recording: Recording, topics: Topics) -> Iterator[RecordedMess
             return
 
 
-def try_lenses(images: Iterator[RecordedMessage], contents: Contents, localizer: Localizer) -> dict[bool, LensTrial]:
-    """Return what the images say in the map of the lens of K and D (False), and of that of P (True)."""
+def try_lenses(
+    images: Iterator[RecordedMessage], contents: Contents, localizers: Sequence[Localizer]
+) -> dict[bool, LensTrial]:
+    """Return what the images say of the lens of K and D (False), and of that of P (True), each in the map it fits."""
     found: dict[bool, list[tuple[Camera, Evidence]]] = {False: [], True: []}
     for image in images:
         try:
@@ -89,7 +93,8 @@ def try_lenses(images: Iterator[RecordedMessage], contents: Contents, localizer:
             for rectified, seen in found.items():
                 contents.cameras.rectified = rectified
                 camera = contents.camera(message.header.frame_id, image.time_ns)
-                seen.append((camera, localizer.localize(pixels, camera).evidence))
+                in_maps = [localizer.localize(pixels, camera).evidence for localizer in localizers]
+                seen.append((camera, max(in_maps, key=lambda evidence: evidence.inliers)))
         except (ValueError, NotTried):
             continue  # whoever tries it says so
     return {rectified: judge_lens(seen) for rectified, seen in found.items()}

@@ -37,7 +37,7 @@ class OfflineRun:
 
     def __init__(
         self,
-        localizer: Localizer,
+        localizers: Localizer | Sequence[Localizer],
         contents: Contents,
         tracking: TrackingConfig,
         masks: Masks | None = None,
@@ -50,7 +50,7 @@ class OfflineRun:
         is_planar = contents.rig.two_d
         self._gnss, self._gnss_book = deque(gnss), GnssBook(gnss_config)
         self._follower = Follower(
-            localizer, tracking, is_planar=is_planar, rig=rig, contributor=contributor, gnss=self._gnss_book
+            localizers, tracking, is_planar=is_planar, rig=rig, contributor=contributor, gnss=self._gnss_book
         )
         self._odometer = Odometer(contents.odom_from_base)
 
@@ -139,6 +139,7 @@ def to_estimate(group: Images, step: Step) -> Estimate:
         seen=step.seen,
         stages_ms=step.stages_ms,
         cameras=tuple(replace(report, evidence=None) for report in evidence.cameras),
+        map_name=step.map_name,
     )
 
 

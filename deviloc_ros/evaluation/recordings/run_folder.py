@@ -30,6 +30,7 @@ SUMMARY, FRAMES, LATENCY, STAGES = "summary.json", "frames.csv", "latency.json",
 ESTIMATED, TRUTH, ESTIMATES, REPORT = "estimated.tum", "truth.tum", "estimates", "report.html"
 POSE_COLUMNS = ("x_m", "y_m", "z_m", "qx", "qy", "qz", "qw")
 EVIDENCE_COLUMNS = ("inliers", "inlier_ratio", "coverage", "references")
+MAP_COLUMN = "map"  # there where a run is in several maps
 NUMBERS = ("translation_m", "rotation_deg", "std_m", "std_deg", "nees")
 
 
@@ -81,9 +82,9 @@ def write_frames(path: Path, frames: list[JudgedFrame]) -> None:
     with path.open("w", newline="") as file:
         table = csv.writer(file)
         true_columns = [f"true_{name}" for name in POSE_COLUMNS]
-        table.writerow(
-            ["received_ns", "stamp_ns", "status", "detail", *POSE_COLUMNS, *true_columns, *NUMBERS, *EVIDENCE_COLUMNS]
-        )
+        columns = [*POSE_COLUMNS, *true_columns, *NUMBERS, *EVIDENCE_COLUMNS]
+        are_several = any(f.estimate.map_name for f in frames)
+        table.writerow(["received_ns", "stamp_ns", "status", "detail", *columns, *[MAP_COLUMN] * are_several])
         for f in frames:
             e = f.estimate
             table.writerow(
@@ -97,6 +98,7 @@ def write_frames(path: Path, frames: list[JudgedFrame]) -> None:
                 ]
                 + [format_cell(getattr(f, name)) for name in NUMBERS]
                 + [e.inliers, format_cell(e.inlier_ratio), format_cell(e.coverage), "|".join(e.references)]
+                + [e.map_name] * are_several
             )
 
 
@@ -172,6 +174,7 @@ def read_frame(row: dict[str, str], stages: dict[int, dict[str, float]]) -> Judg
         coverage=float(row["coverage"]),
         references=tuple(filter(None, row["references"].split("|"))),
         stages_ms=stages.get(stamp_ns, {}),
+        map_name=row.get(MAP_COLUMN, ""),
     )
     true_from_base = pose_from_cells([row[f"true_{name}"] for name in POSE_COLUMNS])
     numbers = {name: float(row[name]) if row[name] else math.nan for name in NUMBERS}

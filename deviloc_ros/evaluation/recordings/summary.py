@@ -48,6 +48,12 @@ def summarize_frames(frames: list[JudgedFrame]) -> dict[str, Any]:
     }
 
 
+def summarize_maps(estimates: list[Estimate]) -> dict[str, dict[str, int]]:
+    """Return how many images were localized in each of several maps; nothing where there is one."""
+    counts = Counter(e.map_name for e in estimates if e.localized and e.map_name)
+    return {"localized_in": dict(sorted(counts.items()))} if counts else {}
+
+
 def summarize_cameras(estimates: Sequence[Estimate]) -> dict[str, Any]:
     """Return of each camera of a rig how often it had an image, took part in a pose, and what became of its images."""
     cameras: dict[str, dict[str, Any]] = {}

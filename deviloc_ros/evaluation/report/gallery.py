@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -53,16 +53,17 @@ def make_gallery(
     topics: Topics,
     contents: Contents,
     frames: list[JudgedFrame],
-    localizer: Localizer,
+    localizers: Sequence[Localizer],
     masks: Masks | None = None,
 ) -> Iterator[Picture]:
-    """Yield pictures of the worst frames."""
+    """Yield pictures of the worst frames, each beside views of the map it was found in."""
     start_ns = min((f.estimate.stamp_ns for f in frames), default=0)
     for frame in select_worst(frames):
         e = frame.estimate
         group = find_images(recording, topics, e)
         if not group:
             continue
+        localizer = next((one for one in localizers if one.map.name == e.map_name), localizers[0])
         try:
             pixels, evidence = localize_again(localizer, contents, group, e.prior, masks)
         except NotTried:

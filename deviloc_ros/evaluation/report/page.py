@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
@@ -51,14 +52,21 @@ LATENCY_FIGURES = (
 )
 
 
-def make_report(run: Run, around: trajectories.MapOutline, pictures: Iterable[Picture]) -> str:
-    """Make the page of one run."""
+def make_report(
+    run: Run, around: trajectories.MapOutline | Mapping[str, trajectories.MapOutline], pictures: Iterable[Picture]
+) -> str:
+    """Make the page of one run.
+
+    Args:
+        around: what is drawn of the map; of several, of each by its name.
+    """
     summary = run.summary
     title = f"Localization of {summary['bag']} in {summary['map']['name']}"
     introduction = make_paragraph(run_verdict(run), "verdict") + make_paragraph(describe_circumstances(run), "soft")
     body = [
         make_cards((name, value, card_kind(run, name)) for name, value in make_headline(run)),
-        *(make_section(*part) for part in make_sections([run], around)),
+        *(make_section(*part) for part in show_places_by_map(run, around)),
+        *(make_section(*part) for part in make_sections([run])),
         make_outcome_table(run),
         make_node_table(run),
         make_gallery_section(pictures),
@@ -70,7 +78,8 @@ def make_comparison(runs: Sequence[Run], around: trajectories.MapOutline = traje
     """Make the page of several runs, side by side."""
     title = "Comparison of " + ", ".join(run.name for run in runs)
     introduction = make_paragraph("Each run has its colour in all figures. Lost images count as misses.", "soft")
-    body = [make_headline_table(runs), *(make_section(*part) for part in make_sections(runs, around))]
+    parts = [show_places(runs, around), *make_sections(runs)]
+    body = [make_headline_table(runs), *(make_section(*part) for part in parts)]
     return fill_page(title, introduction, body, "".join(make_details(run) for run in runs))
 
 
@@ -102,16 +111,32 @@ def card_kind(run: Run, name: str) -> str:
     return "" if name != "wrong fixes" or wrong_fixes is None else "bad" if wrong_fixes else "good"
 
 
-def make_sections(runs: Sequence[Run], around: trajectories.MapOutline) -> Iterable[Section]:
-    """Yield all figures, with a word on how to read them. Those that need a truth are left out where there is none."""
-    yield (
-        "Where it was",
+def show_places(runs: Sequence[Run], around: trajectories.MapOutline, title: str = "Where it was") -> Section:
+    """Return the poses over the map, from above and in space."""
+    return (
+        title,
         "Dots are the poses that were given, the line is the true path, grey the map.",
         [
             ("From above.", trajectories.draw_top_view(runs, around)),
             FigurePart("In space.", trajectories.draw_in_space(runs, around), space.make_scene(runs, around)),
         ],
     )
+
+
+def show_places_by_map(
+    run: Run, around: trajectories.MapOutline | Mapping[str, trajectories.MapOutline]
+) -> Iterable[Section]:
+    """Yield the poses over their map, of each map by itself: their frames have nothing in common."""
+    if isinstance(around, trajectories.MapOutline):
+        yield show_places([run], around)
+        return
+    for name, outline in around.items():
+        there = [frame for frame in run.frames if frame.estimate.map_name == name]
+        yield show_places([replace(run, frames=there)], outline, f"Where it was in map {name}")
+
+
+def make_sections(runs: Sequence[Run]) -> Iterable[Section]:
+    """Yield all other figures, with a word on how to read them. Without a truth, those that need one are left out."""
     if any(run.summary["with_ground_truth"] for run in runs):
         yield "How far off", HOW_FAR_OFF, [(caption, draw(runs)) for caption, draw in ERROR_FIGURES]
     if any(f.estimate.inliers for run in runs for f in run.frames):
@@ -171,9 +196,10 @@ def make_details(run: Run) -> str:
     """List everything that was set, folded away."""
     s = run.summary
     made = ", ".join(f"{name} {value}" for name, value in s["versions"].items())
-    place = f"Map {s['map']['name']}: {s['map']['views']} views, identity {s['map']['identity'][:12]}. {made}."
+    maps = s["map"].get("maps", [s["map"]])
+    places = " ".join(f"Map {m['name']}: {m['views']} views, identity {m['identity'][:12]}." for m in maps)
     settings = escape(json.dumps(s["parameters"], indent=1))
     return (
-        make_paragraph(f"{run.name}. {place}", "soft")
+        make_paragraph(f"{run.name}. {places} {made}.", "soft")
         + f"<details><summary>Parameters of {escape(run.name)}</summary><pre>{settings}</pre></details>"
     )

@@ -23,7 +23,7 @@ def evaluate(bag, topics=TOPICS, **plan):
         truth = read_truth(recording, chosen, contents, plan)
         estimates, about = run_offline(recording, chosen, contents, plan, localizer, TrackingConfig())
         run = summarize_run(recording, contents, plan, truth, estimates, about)
-        list(make_gallery(recording, chosen, contents, run.frames, localizer))
+        list(make_gallery(recording, chosen, contents, run.frames, [localizer]))
     return run
 
 
