@@ -48,7 +48,7 @@ FITS_SOMEWHERE = (Status.AMBIGUOUS, Status.MISCALIBRATED)
 
 
 class Localizer:
-    """Localize images in one map. It is not thread-safe: one thread owns it.
+    """Localize images in one map. It is not thread-safe: one thread owns it, another may only `look_ahead`.
 
     config: the map's, unless given. mask: of the images to be localized, where they have none of their own.
     matcher: in place of the one the config names, for a map that was built with it.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
-from threading import local
+from threading import Lock, local
 from types import ModuleType
 from typing import Any
 
@@ -136,6 +136,7 @@ class ExportedNetwork:
     tolerance: float
     sessions: dict[tuple[int, ...], Session] = field(default_factory=dict)
     agrees: bool | None = None
+    starting: Lock = field(default_factory=Lock)
 
     def __call__(self, tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if self.agrees is False:
@@ -154,11 +155,13 @@ class ExportedNetwork:
     def _session(self, tensor: torch.Tensor) -> Session:
         varies = () if self.network.fixed_by_size else self.network.varying
         shape = tuple(-1 if axis in varies else length for axis, length in enumerate(tensor.shape))
-        if shape not in self.sessions:
-            if len(self.sessions) >= SIZES_IN_MEMORY:
-                self.sessions.pop(next(iter(self.sessions)))  # the oldest
-            self.sessions[shape] = self.start(self.content, self.network, shape)
-        return self.sessions[shape]
+        with self.starting:  # images of several cameras, and the next one, are looked at on threads of their own
+            session = self.sessions.get(shape)
+            if session is None:
+                if len(self.sessions) >= SIZES_IN_MEMORY:
+                    self.sessions.pop(next(iter(self.sessions)))  # the oldest
+                session = self.sessions[shape] = self.start(self.content, self.network, shape)
+        return session
 
     def _compare(self, outputs: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...]) -> bool:
         for name, ours, theirs in zip(self.network.outputs, outputs, expected, strict=True):

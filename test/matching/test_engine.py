@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -72,6 +73,28 @@ def test_threads_run_a_network_side_by_side(exported):
     with ThreadPoolExecutor(4) as threads:
         side_by_side = list(threads.map(lambda image: network(image)[0], images))
     assert all(torch.equal(a, b) for a, b in zip(one_by_one, side_by_side, strict=True))
+
+
+def test_more_sizes_than_are_kept_run_on_several_threads_and_none_is_started_twice_at_once(exported, monkeypatch):
+    sizes = [(8 * number, 16) for number in range(1, engine.SIZES_IN_MEMORY + 4)]
+    network, started = create(convolution(), exported), []
+    expected, start = run(network, sizes), network.start
+    network.sessions.clear()
+
+    def start_slowly(*session):
+        started.append(session[-1])
+        time.sleep(0.02)
+        return start(*session)
+
+    monkeypatch.setattr(network, "start", start_slowly)
+    with ThreadPoolExecutor(4) as threads:
+        for size, right in zip(sizes, expected, strict=True):
+            found = threads.map(lambda _, size=size: run(network, [size])[0], range(4))
+            assert all(torch.equal(one, right) for one in found)
+        assert len(started) == len(sizes)
+        orders = [sizes[number:] + sizes[:number] for number in range(4)]
+        for order, found in zip(orders, threads.map(lambda order: run(network, order), orders), strict=True):
+            assert all(torch.equal(one, expected[sizes.index(size)]) for size, one in zip(order, found, strict=True))
 
 
 def test_a_network_is_exported_once(cache, exported, monkeypatch):
