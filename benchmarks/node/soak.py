@@ -87,7 +87,8 @@ def drive_on(robot: LiveRobot, world: World, pid: int, minutes: float) -> PageTa
     grown = {
         key: count_growth(before, after, key)
         for key in after
-        if key.startswith(("dropped.", "images_")) and count_growth(before, after, key) != "0"
+        if key.startswith(("dropped.", "images_received", "images_processed"))
+        and count_growth(before, after, key) != "0"
     }
     threads = {key: value for key, value in after.items() if key.startswith("thread.")}
     return PageTable(
