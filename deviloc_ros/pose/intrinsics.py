@@ -14,8 +14,11 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.pose.covariance import design_effect, grid_cells
 from deviloc_ros.pose.refinement import (
     ALL_INTRINSICS,
+    NARROW_START,
+    WIDE_START,
     build_normal_equations,
     intrinsics_units,
+    measure_agreement,
     reach_of,
     refine_pose,
     refine_with_intrinsics,
@@ -43,12 +46,21 @@ def fit_intrinsics(
     It starts from a refined pose and the camera that goes with it, another than that of the calibration where the focal
     length is estimated.
 
+    Where a narrow start finds more than the calibration is trusted to, a wide one is tried, and what explains more
+    correspondences counts.
+
     Wrong ones move and turn the camera, and residuals stay small: a pose can be far off and look good. Where depths
     vary the image tells the two apart. The pose is eliminated from the normal equations (Schur complement), which
     leaves what the image says of the intrinsics whatever the pose is.
     """
     start = np.array([np.log(fitted.focal_px / camera.focal_px), 0.0, 0.0, 0.0])
-    pose, change = refine_with_intrinsics(correspondences, camera, cam_from_world, config, start)
+    given = correspondences, camera, cam_from_world, config, start
+    pose, change = refine_with_intrinsics(*given, NARROW_START)
+    if (np.abs(change) > TRUSTED_STDS * np.array(config.intrinsics_stds)).any():
+        pose, change = max(
+            ((pose, change), refine_with_intrinsics(*given, WIDE_START)),
+            key=lambda found: measure_agreement(correspondences, camera.change_intrinsics(found[1]), found[0], config),
+        )
     fitted = camera.change_intrinsics(change)
     equations = build_normal_equations(correspondences, fitted, pose, config, free=ALL_INTRINSICS)
     held = np.diag(np.concatenate([np.zeros(6), reach_of(camera) ** -2.0]))

@@ -18,9 +18,9 @@ from deviloc_ros.types import Correspondences
 # Of the biweight's scale, with the step [of the distance to the points, rad] after which the next one takes over: where
 # a wide one ends is only the start of a narrower one. The last one is sure of a pose to far less than a map is.
 WIDENINGS = ((4, 1e-3), (2, 1e-3), (1, 1e-5))
-# With intrinsics, which are read off the equations where the last step ends. A narrower start ends beside the minimum
-# where a focal length is off by a tenth.
-INTRINSICS_WIDENINGS = ((4, 1e-2), (1, 1e-2))
+# With intrinsics, which are read off the equations where the last step ends. A narrow start may end beside the minimum
+# where a focal length is off by a tenth, a wide one in another minimum where nothing is off.
+NARROW_START, WIDE_START = ((2, 1e-2), (1, 1e-2)), ((4, 1e-2), (1, 1e-2))
 MAX_REFINEMENTS = 20
 MAX_CONDITION = 1e10
 MAX_STEEPNESS = 2.0  # more is no noise: residuals spread over the whole width of the biweight
@@ -61,13 +61,14 @@ def refine_with_intrinsics(
     cam_from_world: pycolmap.Rigid3d,
     config: PoseConfig,
     change: NDArray,
+    widenings: Sequence[tuple[float, float]],
 ) -> tuple[pycolmap.Rigid3d, NDArray]:
     """Refine a refined pose with the intrinsics free as well; return the pose and the (4,) change that fit best.
 
     Args:
         change: (4,) of the camera's intrinsics, to start from.
     """
-    for widening, tolerance in INTRINSICS_WIDENINGS:
+    for widening, tolerance in widenings:
         cam_from_world, change = minimize_residuals(
             correspondences, camera, cam_from_world, config, widening, tolerance, free=ALL_INTRINSICS, change=change
         )
@@ -115,6 +116,14 @@ def minimize_residuals(
         if np.abs(step / units).max() < tolerance:
             break
     return cam_from_world, change
+
+
+def measure_agreement(
+    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
+) -> float:
+    """Return how many correspondences a pose explains, less for larger residuals: what the refinement makes large."""
+    lines = linearize(correspondences, camera, cam_from_world, config.max_depth_discount, config.max_residual_px)
+    return float(((1 - (lines.errors_px / config.max_residual_px) ** 2) ** 3).sum())
 
 
 def intrinsics_units(camera: Camera) -> NDArray:

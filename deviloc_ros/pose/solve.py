@@ -19,9 +19,10 @@ from deviloc_ros.pose.refinement import (
     WIDENINGS,
     NormalEquations,
     build_normal_equations,
+    measure_agreement,
     refine_pose,
 )
-from deviloc_ros.pose.reprojection import linearize, residuals_px
+from deviloc_ros.pose.reprojection import residuals_px
 from deviloc_ros.status import Status
 from deviloc_ros.threads import map_on_threads
 from deviloc_ros.types import USUAL_STD_PX, Correspondences, Evidence, Lost, Result
@@ -111,14 +112,6 @@ def run_ransac(
     if estimate is None or not is_finite(estimate["cam_from_world"]):
         return None
     return estimate["cam_from_world"], replace(camera, params=tuple(of_ransac.params))
-
-
-def measure_agreement(
-    correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
-) -> float:
-    """Return how many correspondences a pose explains, less for larger residuals: what the refinement makes large."""
-    lines = linearize(correspondences, camera, cam_from_world, config.max_depth_discount, config.max_residual_px)
-    return float(((1 - (lines.errors_px / config.max_residual_px) ** 2) ** 3).sum())
 
 
 def build_celled_equations(
