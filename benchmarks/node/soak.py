@@ -33,6 +33,7 @@ from deviloc_ros.mapping.build import build_map
 
 WARM_UP_S = 120.0  # memory is not looked at before: what is allocated once has been by then
 SAMPLE_EVERY_S = 10.0
+COUNTED = ("images_received", "images_processed")
 
 
 @dataclass(slots=True)
@@ -87,8 +88,7 @@ def drive_on(robot: LiveRobot, world: World, pid: int, minutes: float) -> PageTa
     grown = {
         key: count_growth(before, after, key)
         for key in after
-        if key.startswith(("dropped.", "images_received", "images_processed"))
-        and count_growth(before, after, key) != "0"
+        if (key in COUNTED or key.startswith("dropped.")) and count_growth(before, after, key) != "0"
     }
     threads = {key: value for key, value in after.items() if key.startswith("thread.")}
     return PageTable(
