@@ -100,7 +100,7 @@ def describe_failure(error: BaseException) -> str:
 
 
 class Mailbox(Generic[T]):
-    """Hold one item; a newer one replaces it, unless it is left to who waits until there is room."""
+    """Hold one item; a newer one replaces it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
