@@ -115,6 +115,8 @@ def change_maps(robot: LiveRobot, maps: list[Path], pid: int, count: int) -> Pag
         started_s = time.monotonic()
         future = client.set_parameters([Parameter("map_path", value=str(maps[(number + 1) % len(maps)]))])
         while not future.done():
+            if time.monotonic() - started_s > LIMIT_S:
+                raise TimeoutError(f"change {number} of the map was not answered within {LIMIT_S:.0f} s")
             time.sleep(0.01)
         answer: Any = future.result()
         (result,) = answer.results
@@ -136,6 +138,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, metavar="N", help="default: 60")
     parser.add_argument("--reloads", type=int, default=100, metavar="N", help="default: 100")
     arguments = parser.parse_args()
+    if 60 * arguments.minutes < WARM_UP_S + 10 * SAMPLE_EVERY_S or arguments.reloads < 10:
+        parser.error("--minutes must be 4 or more, --reloads 10 or more: fewer samples give no slope")
     with tempfile.TemporaryDirectory() as name:
         world, first, second = load_kitchen(arguments.data), Path(name, "first.map"), Path(name, "second.map")
         build_map(world.map_images, first, Config())

@@ -46,8 +46,7 @@ def fit_intrinsics(
     It starts from a refined pose and the camera that goes with it, another than that of the calibration where the focal
     length is estimated.
 
-    Where a narrow start finds more than the calibration is trusted to, a wide one is tried, and what explains more
-    correspondences counts.
+    Where a narrow start finds more than is tolerated, a wide one is tried, and what explains more matches counts.
 
     Wrong ones move and turn the camera, and residuals stay small: a pose can be far off and look good. Where depths
     vary the image tells the two apart. The pose is eliminated from the normal equations (Schur complement), which
@@ -56,7 +55,7 @@ def fit_intrinsics(
     start = np.array([np.log(fitted.focal_px / camera.focal_px), 0.0, 0.0, 0.0])
     given = correspondences, camera, cam_from_world, config, start
     pose, change = refine_with_intrinsics(*given, NARROW_START)
-    if (np.abs(change) > TRUSTED_STDS * np.array(config.intrinsics_stds)).any():
+    if (np.abs(change) > least_contradiction(camera, config)).any():
         pose, change = max(
             ((pose, change), refine_with_intrinsics(*given, WIDE_START)),
             key=lambda found: measure_agreement(correspondences, camera.change_intrinsics(found[1]), found[0], config),
@@ -121,9 +120,13 @@ def select_contradicting(
         change: (4,) of `Camera.change_intrinsics`.
         stds: (4,) its standard deviations.
     """
-    least = config.max_focal_error * LEAST * intrinsics_units(camera)
-    trusted = TRUSTED_STDS * np.array(config.intrinsics_stds)
-    return np.abs(change) > np.maximum(np.maximum(least, trusted), sure_stds * stds)
+    return np.abs(change) > np.maximum(least_contradiction(camera, config), sure_stds * stds)
+
+
+def least_contradiction(camera: Camera, config: PoseConfig) -> NDArray:
+    """Return (4,) from where on changes of intrinsics are more than is tolerated, and a calibration is trusted to."""
+    tolerated = config.max_focal_error * LEAST * intrinsics_units(camera)
+    return np.maximum(tolerated, TRUSTED_STDS * np.array(config.intrinsics_stds))
 
 
 def describe_change(number: int, change: float, std: float) -> str:

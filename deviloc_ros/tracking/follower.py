@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import pycolmap
 import torch
@@ -43,13 +43,21 @@ from deviloc_ros.types import (
 T = TypeVar("T")
 
 
+class RefusedImage(NamedTuple):
+    """Say whose image cannot be localized, when it was taken [ns], and why."""
+
+    camera: str
+    stamp_ns: int
+    why: NotTried
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadGroup:
-    """Hold the images of one time that can be localized; of those that cannot, camera, stamp [ns] and reason."""
+    """Hold the images of one time: those that can be localized, and what is said of the others."""
 
     stamp_ns: int
     images: list[StampedImage]
-    refused: list[tuple[str, int, NotTried]]
+    refused: list[RefusedImage]
 
     def __len__(self) -> int:
         return len(self.images) + len(self.refused)
@@ -118,7 +126,7 @@ class Follower:
         if group.images:
             step = self.follow(group.images, odometry_at, now_ns)
         else:
-            step = step_not_tried(group.stamp_ns, group.refused[-1][2])
+            step = step_not_tried(group.stamp_ns, group.refused[-1].why)
         left_out = [
             CameraReport(camera, why.status, False, 0, str(why), stamp_ns=stamp_ns)
             for camera, stamp_ns, why in group.refused
@@ -341,7 +349,7 @@ def read_group(group: Group[T], read: Callable[[GroupedImage[T]], StampedImage])
         try:
             images.append(read(given))
         except NotTried as why:
-            refused.append((given.camera, given.stamp_ns, why))
+            refused.append(RefusedImage(given.camera, given.stamp_ns, why))
     return ReadGroup(group[-1].stamp_ns, images, refused)
 
 

@@ -12,6 +12,8 @@ from deviloc_ros.config import Config, PoseConfig
 from deviloc_ros.evaluation.covariance import EXPECTED_MEDIAN
 from deviloc_ros.evaluation.metrics import normalised_error_squared
 from deviloc_ros.geometry import transform_points, translation_distance_m
+from deviloc_ros.pose import intrinsics
+from deviloc_ros.pose.refinement import NARROW_START, WIDE_START
 from deviloc_ros.pose.reprojection import linearize, residuals_px
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.status import Status
@@ -77,6 +79,29 @@ def test_the_right_focal_length_is_not_doubted():
             fit = result.evidence.intrinsics
             errors.append((fit.focal_scale - 1) / fit.focal_std)
     assert 0.85 < np.std(errors) < 1.2 and abs(np.mean(errors)) < 0.2
+
+
+@pytest.mark.parametrize("found", ["right", "wrong"])
+def test_a_wide_start_is_tried_where_a_narrow_one_doubts_and_what_explains_more_counts(monkeypatch, found):
+    """The narrow start ends beside the minimum, the wide one in it, or the other way round."""
+    truth, wrong = world(0), PINHOLE.scale_focal(0.9)
+    there, beside = (-np.log(0.9), 0, 0, 0), (0.05, 0, 0, 0)
+    changes = (
+        {NARROW_START: beside, WIDE_START: there} if found == "right" else {NARROW_START: there, WIDE_START: beside}
+    )
+    tried = []
+
+    def end_at(correspondences, camera, pose, config, start, widenings):
+        tried.append(widenings)
+        return truth.cam_from_world, np.array(changes[widenings])
+
+    monkeypatch.setattr(intrinsics, "refine_with_intrinsics", end_at)
+    given = truth.correspondences, wrong, wrong, truth.cam_from_world, PoseConfig()
+    assert intrinsics.fit_intrinsics(*given).focal_scale == pytest.approx(1 / 0.9, rel=1e-3)
+    changes[NARROW_START] = (0.001, 0, 0, 0)
+    tried.clear()
+    intrinsics.fit_intrinsics(*given)
+    assert tried == [NARROW_START]
 
 
 def test_a_wall_seen_from_the_front_says_nothing_of_the_focal_length():
