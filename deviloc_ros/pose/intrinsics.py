@@ -26,6 +26,7 @@ from deviloc_ros.pose.refinement import (
 from deviloc_ros.types import Correspondences, IntrinsicsFit
 
 SURE_STDS = 8.5  # of 1900 right poses with the right focal length the farthest off is so by 8.2
+DOUBTFUL_STDS = 3.0  # from where on a wide start is tried: of 200 right images at most 2.7, of one off by a tenth 5.8
 TRUSTED_STDS = 3.0  # of what the configuration says of a calibration: less is no contradiction
 UNKNOWN = 0.5  # standard deviation of a focal length and a principal point, as shares of it, and a k1 nobody knows
 LEAST_EXCESS = 1e-9  # images that are computed have no noise
@@ -44,24 +45,38 @@ def fit_intrinsics(
     """Return what an image says of its camera's intrinsics; None where it says nothing.
 
     It starts from a refined pose and the camera that goes with it, another than that of the calibration where the focal
-    length is estimated.
-
-    Where a narrow start finds more than is tolerated, a wide one is tried, and what explains more matches counts.
-
-    Wrong ones move and turn the camera, and residuals stay small: a pose can be far off and look good. Where depths
-    vary the image tells the two apart. The pose is eliminated from the normal equations (Schur complement), which
-    leaves what the image says of the intrinsics whatever the pose is.
+    length is estimated. Where a narrow start finds what contradicts the calibration, if not beyond doubt, a wide one is
+    tried, and what explains more matches counts.
     """
     start = np.array([np.log(fitted.focal_px / camera.focal_px), 0.0, 0.0, 0.0])
     given = correspondences, camera, cam_from_world, config, start
-    pose, change = refine_with_intrinsics(*given, NARROW_START)
-    if (np.abs(change) > least_contradiction(camera, config)).any():
-        pose, change = max(
-            ((pose, change), refine_with_intrinsics(*given, WIDE_START)),
-            key=lambda found: measure_agreement(correspondences, camera.change_intrinsics(found[1]), found[0], config),
-        )
+    narrow = refine_with_intrinsics(*given, NARROW_START)
+    fit = read_intrinsics(correspondences, camera, *narrow, config)
+    if fit is None or not find_contradicting(fit, camera, config, DOUBTFUL_STDS):
+        return fit
+    wide = refine_with_intrinsics(*given, WIDE_START)
+    agreement, wider_agreement = (
+        measure_agreement(correspondences, camera.change_intrinsics(change), pose, config)
+        for pose, change in (narrow, wide)
+    )
+    return fit if agreement >= wider_agreement else read_intrinsics(correspondences, camera, *wide, config)
+
+
+def read_intrinsics(
+    correspondences: Correspondences,
+    camera: Camera,
+    cam_from_world: pycolmap.Rigid3d,
+    change: NDArray,
+    config: PoseConfig,
+) -> IntrinsicsFit | None:
+    """Return what the normal equations say of the intrinsics where pose and (4,) change fit best; None if nothing.
+
+    Wrong ones move and turn the camera, and residuals stay small: a pose can be far off and look good. Where depths
+    vary the image tells the two apart. The pose is eliminated from the equations (Schur complement), which leaves what
+    the image says of the intrinsics whatever the pose is.
+    """
     fitted = camera.change_intrinsics(change)
-    equations = build_normal_equations(correspondences, fitted, pose, config, free=ALL_INTRINSICS)
+    equations = build_normal_equations(correspondences, fitted, cam_from_world, config, free=ALL_INTRINSICS)
     held = np.diag(np.concatenate([np.zeros(6), reach_of(camera) ** -2.0]))
     cells = grid_cells(correspondences.keypoints[equations.rows], camera)
     excess = design_effect(equations, cells, equations.information + held)
@@ -72,8 +87,8 @@ def fit_intrinsics(
     scale = config.covariance_scale * max(excess, LEAST_EXCESS)
     told = make_semidefinite(information[6:, 6:] - by_pose @ information[:6, 6:]) / scale
     vector = told @ change - (gradient[6:] - by_pose @ gradient[:6]) / scale
-    depths_m = transform_points(pose, correspondences.points_in_world[equations.rows])[:, 2]
-    return IntrinsicsFit(told, vector, pose, float(np.median(depths_m)))
+    depths_m = transform_points(cam_from_world, correspondences.points_in_world[equations.rows])[:, 2]
+    return IntrinsicsFit(told, vector, cam_from_world, float(np.median(depths_m)))
 
 
 def make_semidefinite(information: NDArray) -> NDArray:
@@ -92,10 +107,21 @@ def refine_as_tolerated(
 
 
 def find_contradiction(fit: IntrinsicsFit, camera: Camera, config: PoseConfig) -> str:
-    """Return which of the intrinsics is wrong beyond doubt, in words; empty if none is.
+    """Return which of the intrinsics is wrong beyond doubt, in words; empty if none is."""
+    found = find_contradicting(fit, camera, config)
+    return describe_change(*found) if found else ""
+
+
+def find_contradicting(
+    fit: IntrinsicsFit, camera: Camera, config: PoseConfig, sure_stds: float = SURE_STDS
+) -> tuple[int, float, float] | None:
+    """Return which of INTRINSICS is wrong, if any, its change and the standard deviation of that.
 
     An image can tell one wrong number, not four: each is tried with the others as sure as the calibration makes them,
     and the one that explains most is named.
+
+    Args:
+        sure_stds: how many standard deviations it must be off.
     """
     stds = np.array(config.intrinsics_stds)
     tried = []
@@ -106,9 +132,9 @@ def find_contradiction(fit: IntrinsicsFit, camera: Camera, config: PoseConfig) -
         tried.append((abs(change[number]) / math.sqrt(covariance[number, number]), number, change, covariance))
     _, number, change, covariance = max(tried, key=lambda one: one[0])
     deviations = np.sqrt(np.diag(covariance))
-    if not select_contradicting(change, deviations, camera, config)[number]:
-        return ""
-    return describe_change(number, change[number], deviations[number])
+    if not select_contradicting(change, deviations, camera, config, sure_stds)[number]:
+        return None
+    return number, change[number], deviations[number]
 
 
 def select_contradicting(
