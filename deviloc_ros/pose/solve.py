@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pycolmap
@@ -24,7 +25,6 @@ from deviloc_ros.pose.refinement import (
 )
 from deviloc_ros.pose.reprojection import residuals_px
 from deviloc_ros.status import Status
-from deviloc_ros.threads import map_on_threads
 from deviloc_ros.types import USUAL_STD_PX, Correspondences, Evidence, Lost, Result
 
 USUAL_SIDE_PX = 640  # of images from which on bounds in pixels stay as they are
@@ -33,6 +33,7 @@ LEAST_BOUND_PX = 0.5
 # off: a quarter of the bound finds the right ones with ten of ten seeds, half of it with four and ten.
 NARROW_BOUND = 0.25
 LEAST_RATIO, ENOUGH_RATIO = 0.01, 0.25  # of inliers, between which RANSAC expects to find them: 580 trials and more
+CLOSE_SHARE = 0.7  # of those below the bound, explained: of right poses .75 to .95, of the one 1.8 m off .53
 CLEARLY_STDS = 2.0  # of a count, its root: what is less comes of which points there are; on the court 2.6 and 12
 NARROW_TRIALS = 1000  # enough where three in ten matches are right; what fewer agree on stays as it was found
 
@@ -78,30 +79,40 @@ def find_pose(
 
     A front seen from afar nearly fits poses beside the right one, and what is repeated on it agrees with these: below a
     wide bound they may have more residuals than the right one, and a refinement that begins wide is led to them. Below
-    a narrow bound they have far fewer. So a pose is sought with such a bound, too, and taken if it clearly fits better.
+    a narrow bound they have far fewer. So where that is seen a pose is sought with such a bound, too, and taken if it
+    clearly fits better.
     """
+    wide = run_ransac(correspondences, camera, config)
+    if wide is None:
+        return None
+    pose, fitted = refine_pose(correspondences, wide.camera, wide.cam_from_world, config)
+    agreement = measure_agreement(correspondences, fitted, pose, config)
+    if agreement >= CLOSE_SHARE * wide.inliers:
+        return pose, fitted
     narrower = replace(
         config,
         max_reprojection_error_px=max(NARROW_BOUND * config.max_reprojection_error_px, LEAST_BOUND_PX),
         max_trials=min(NARROW_TRIALS, config.max_trials),
     )
-    wide, narrow = map_on_threads(lambda bounds: run_ransac(correspondences, camera, bounds), (config, narrower))
-    if wide is None:
-        return None
-    refined = refine_pose(correspondences, wide[1], wide[0], config)
+    narrow = run_ransac(correspondences, camera, narrower)
     if narrow is None:
-        return refined
-    closer = refine_pose(correspondences, narrow[1], narrow[0], config, WIDENINGS[-1:])
-    agreement, closer_agreement = (
-        measure_agreement(correspondences, fitted, pose, config) for pose, fitted in (refined, closer)
-    )
-    return closer if closer_agreement > agreement + CLEARLY_STDS * agreement**0.5 else refined
+        return pose, fitted
+    closer, closer_fitted = refine_pose(correspondences, narrow.camera, narrow.cam_from_world, config, WIDENINGS[-1:])
+    closer_agreement = measure_agreement(correspondences, closer_fitted, closer, config)
+    is_better = closer_agreement > agreement + CLEARLY_STDS * agreement**0.5
+    return (closer, closer_fitted) if is_better else (pose, fitted)
 
 
-def run_ransac(
-    correspondences: Correspondences, camera: Camera, config: PoseConfig
-) -> tuple[pycolmap.Rigid3d, Camera] | None:
-    """Return the pose with most residuals below the bound, and its camera; None if there is none."""
+class Consensus(NamedTuple):
+    """Hold a pose, the camera that goes with it, and how many correspondences agree on them by a bound in pixels."""
+
+    cam_from_world: pycolmap.Rigid3d
+    camera: Camera
+    inliers: int
+
+
+def run_ransac(correspondences: Correspondences, camera: Camera, config: PoseConfig) -> Consensus | None:
+    """Return the pose with most residuals below the bound; None if there is none."""
     of_ransac = replace(camera).colmap  # into which it writes the focal length, if it estimates that
     estimate = pycolmap.estimate_absolute_pose(
         correspondences.keypoints,
@@ -111,7 +122,8 @@ def run_ransac(
     )
     if estimate is None or not is_finite(estimate["cam_from_world"]):
         return None
-    return estimate["cam_from_world"], replace(camera, params=tuple(of_ransac.params))
+    fitted = replace(camera, params=tuple(of_ransac.params))
+    return Consensus(estimate["cam_from_world"], fitted, int(estimate["num_inliers"]))
 
 
 def build_celled_equations(

@@ -189,12 +189,26 @@ def test_of_two_poses_the_one_is_taken_that_the_points_agree_on_closely(monkeypa
 
     def find_either(correspondences, camera, given):
         is_wide = given.max_reprojection_error_px == config.max_reprojection_error_px
-        return (truth.cam_from_world if is_wide == (bound == "wide") else aside), camera
+        pose = truth.cam_from_world if is_wide == (bound == "wide") else aside
+        return solve.Consensus(pose, camera, len(correspondences))
 
     monkeypatch.setattr(solve, "run_ransac", find_either)
     monkeypatch.setattr(solve, "refine_pose", lambda correspondences, camera, pose, *_: (pose, camera))
     found, _ = solve.find_pose(truth.correspondences, PINHOLE, config)
     assert translation_distance_m(found, truth.cam_from_world) < 1e-9
+
+
+def test_a_pose_that_explains_closely_what_it_explains_at_all_is_not_sought_again(monkeypatch):
+    truth, bounds_px = world(0).with_noise(np.random.default_rng(0), 1.0), []
+    run_ransac = solve.run_ransac
+
+    def note_bound(correspondences, camera, given):
+        bounds_px.append(given.max_reprojection_error_px)
+        return run_ransac(correspondences, camera, given)
+
+    monkeypatch.setattr(solve, "run_ransac", note_bound)
+    assert solve.find_pose(truth, PINHOLE, PoseConfig()) is not None
+    assert bounds_px == [PoseConfig().max_reprojection_error_px]
 
 
 EXACT_LENS = {"focal_std": 1e-6, "principal_point_std_px": 1e-6, "distortion_std": 1e-6}
