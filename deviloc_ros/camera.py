@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens 
     pass
 
 
+BEYOND_VIEW = 1.25  # times the widest ray of the image: what is farther off the axis is not shown
+RAYS_TO_CORNER = 16  # looked at on the way to each corner; those farthest out may have none
+
 LEADS_BACK_PX = 0.01  # undistortion is iterative; far below what a keypoint is known to
 
 INTRINSICS = ("focal length", "principal point in x", "principal point in y", "radial distortion k1")
@@ -145,6 +148,23 @@ class Camera:
         """Return (N,) whether (N, 2) pixels lie in the image, borders of its outer pixels included; NaN does not."""
         size = np.array([self.width, self.height])
         return np.all((pixels >= -0.5) & (pixels < size - 0.5), axis=1)
+
+    def is_beyond_view(self, points_in_cam: NDArray) -> NDArray:
+        """Return (N,) whether (N, 3) points lie far outside what the image shows, or behind the camera.
+
+        The polynomials of lens models fold: they lead such points back into the image.
+        """
+        x, y, z = points_in_cam.T
+        return x * x + y * y > (BEYOND_VIEW * self._widest_ray * np.maximum(z, 0)) ** 2
+
+    @cached_property
+    def _widest_ray(self) -> float:
+        """Return the largest tangent of the angle to the optical axis of what lies between it and the corners."""
+        corners = np.array([(x, y) for x in (0.0, self.width - 1.0) for y in (0.0, self.height - 1.0)])
+        shares = np.linspace(1 / RAYS_TO_CORNER, 1, RAYS_TO_CORNER)[:, None, None]
+        on_the_way = self.principal_point + shares * (corners - self.principal_point)
+        tangents = np.linalg.norm(self.rays(on_the_way.reshape(-1, 2))[:, :2], axis=1)
+        return float(np.max(tangents, initial=0.0, where=np.isfinite(tangents))) or np.inf
 
     def project_visible(self, points_in_cam: NDArray) -> NDArray:
         """Project like `project`, but to NaN for points outside the image, too.

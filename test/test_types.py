@@ -75,6 +75,23 @@ def test_points_that_a_lens_model_folds_back_into_the_image_are_not_shown():
 
 
 @pytest.mark.parametrize("camera", CAMERAS, ids=lambda camera: camera.model)
+@given(x=st.floats(-0.5, 639.5), y=st.floats(-0.5, 479.5), depth=st.floats(0.05, 500))
+def test_what_an_image_shows_is_not_beyond_its_view_and_what_is_behind_it_is(camera, x, y, depth):
+    points = camera.rays(np.array([[x, y]])) * [[depth], [-depth]]
+    assert camera.is_beyond_view(points).tolist() == [False, True]
+
+
+@given(k1=st.floats(-0.3, -0.02), share=st.floats(0.1, 0.95), turn=st.floats(0, 6.28))
+def test_whatever_folds_back_into_the_image_is_beyond_the_view(k1, share, turn):
+    """By a cubic lens a pixel within the image has a second point, beyond where the polynomial turns round."""
+    camera = Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, k1))
+    radius = share * 239 / 525
+    folded = max(np.roots([k1, 0, 1, -radius]).real)
+    point = np.array([[folded * np.cos(turn), folded * np.sin(turn), 1.0]])
+    assert camera.is_in_image(camera.project(point)).all() and camera.is_beyond_view(point).all()
+
+
+@pytest.mark.parametrize("camera", CAMERAS, ids=lambda camera: camera.model)
 def test_no_points_are_no_pixels(camera):
     assert camera.project(np.zeros((0, 3))).shape == camera.project_visible(np.zeros((0, 3))).shape == (0, 2)
     assert camera.rays(np.zeros((0, 2))).shape == (0, 3)

@@ -137,7 +137,7 @@ def observe_through(view: ReferenceView, matches: Matches, image: PosedImage, ra
     keypoints = view.features.keypoints.cpu().numpy()[matches.reference_indices]
     distance_px, nearest = cKDTree(view.landmarks.keypoints).query(keypoints)
     landmarks = view.landmarks[nearest]
-    projected = image.camera.project(transform_points(image.cam_from_world, landmarks.points_in_world))
+    projected = image.camera.project_visible(transform_points(image.cam_from_world, landmarks.points_in_world))
     error_px = np.linalg.norm(projected - matches.query_keypoints, axis=1)
     near = (distance_px < radius_px) & (np.nan_to_num(error_px, nan=np.inf) < MAX_EPIPOLAR_ERROR_PX)
     return replace(landmarks, keypoints=projected)[near]

@@ -87,10 +87,11 @@ def count_sharing(landmark_ids: NDArray) -> NDArray:
 
 
 def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray:
-    """Return (N, 2) projected minus measured pixels; infinite for points behind the camera."""
-    projected = camera.project(transform_points(cam_from_world, correspondences.points_in_world))
-    residuals = projected - correspondences.keypoints
-    return np.where(np.isfinite(residuals), residuals, np.inf)
+    """Return (N, 2) projected minus measured pixels; infinite for points that the camera cannot see from there."""
+    in_cam = transform_points(cam_from_world, correspondences.points_in_world)
+    residuals = camera.project(in_cam) - correspondences.keypoints
+    residuals[~np.isfinite(residuals).all(1) | camera.is_beyond_view(in_cam)] = np.inf
+    return residuals
 
 
 def projection_jacobian(points_in_cam: NDArray, camera: Camera) -> NDArray:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import LENSES, PINHOLE, world
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, PoseConfig
 from deviloc_ros.evaluation.covariance import EXPECTED_MEDIAN
 from deviloc_ros.evaluation.metrics import normalised_error_squared
@@ -19,7 +20,7 @@ from deviloc_ros.pose.reprojection import linearize, residuals_px
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.calibration_check import LEAST_IMAGES, IntrinsicsCheck
-from deviloc_ros.types import Localized, Lost
+from deviloc_ros.types import Correspondences, Localized, Lost
 
 UNCHECKED = PoseConfig(max_focal_error=100.0)
 
@@ -114,6 +115,28 @@ def test_a_change_that_is_tolerated_or_not_sure_asks_for_no_wide_start(monkeypat
     tried.clear()
     intrinsics.fit_intrinsics(truth, PINHOLE, PINHOLE, pose, PoseConfig())
     assert tried == [NARROW_START]
+
+
+@pytest.mark.parametrize("k1", [-0.03, -0.1])
+@pytest.mark.parametrize("seed", range(3))
+def test_points_far_out_of_view_that_a_lens_model_folds_back_say_nothing_of_it(seed, k1):
+    """Such a point moves by thousands of pixels where k1 changes: one outweighed a thousand that were in view."""
+    camera = Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, k1))
+    truth, rng = world(seed, 200, camera), np.random.default_rng(seed)
+    points = truth.with_noise(rng, 1.0)
+    radius, turn = 200 / 525, rng.uniform(0, 2 * np.pi, 5)
+    folded = max(np.roots([k1, 0, 1, -radius]).real) * np.stack([np.cos(turn), np.sin(turn)], 1)
+    in_cam = 3.0 * np.concatenate([folded, np.ones((5, 1))], 1)
+    out_of_view = replace(
+        points[np.arange(5)],
+        keypoints=camera.project(in_cam),
+        points_in_world=transform_points(truth.cam_from_world.inverse(), in_cam),
+    )
+    found, spoilt = (
+        solve_pnp(given, camera, PoseConfig()) for given in (points, Correspondences.concatenate([points, out_of_view]))
+    )
+    assert not spoilt.evidence.inlier_mask[-5:].any()
+    np.testing.assert_allclose(spoilt.evidence.intrinsics.information, found.evidence.intrinsics.information, rtol=0.05)
 
 
 def test_a_wall_seen_from_the_front_says_nothing_of_the_focal_length():
