@@ -99,6 +99,8 @@ class Camera:
             change: (4,) by INTRINSICS: what is added to the logarithm of the focal lengths, to the principal point [px]
                 and to the coefficient of radial distortion; the last is left out where the lens model has none.
         """
+        if not change.any():
+            return self
         lens = self.with_distortion() if change[3] else self
         params = np.array(lens.params)
         params[lens.colmap.focal_length_idxs()] *= np.exp(change[0])
@@ -160,11 +162,14 @@ class Camera:
     @cached_property
     def _widest_ray(self) -> float:
         """Return the largest tangent of the angle to the optical axis of what lies between it and the corners."""
-        corners = np.array([(x, y) for x in (0.0, self.width - 1.0) for y in (0.0, self.height - 1.0)])
-        shares = np.linspace(1 / RAYS_TO_CORNER, 1, RAYS_TO_CORNER)[:, None, None]
-        on_the_way = self.principal_point + shares * (corners - self.principal_point)
-        tangents = np.linalg.norm(self.rays(on_the_way.reshape(-1, 2))[:, :2], axis=1)
-        return float(np.max(tangents, initial=0.0, where=np.isfinite(tangents))) or np.inf
+        right, bottom = self.width - 1.0, self.height - 1.0
+        pixels = np.array([[0.0, 0.0], [0.0, bottom], [right, 0.0], [right, bottom]])
+        rays = self.rays(pixels)
+        if not np.isfinite(rays).all():
+            shares = np.linspace(1 / RAYS_TO_CORNER, 1, RAYS_TO_CORNER)[:, None, None]
+            rays = self.rays((self.principal_point + shares * (pixels - self.principal_point)).reshape(-1, 2))
+            rays = rays[np.isfinite(rays).all(1)]
+        return float(np.hypot(rays[:, 0], rays[:, 1]).max(initial=0.0)) or np.inf
 
     def project_visible(self, points_in_cam: NDArray) -> NDArray:
         """Project like `project`, but to NaN for points outside the image, too.

@@ -12,7 +12,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.types import USUAL_STD_PX, Correspondences
 
-RELATIVE_STEP = 1e-5  # of the distance, for derivatives: errors of 1e-9 px per px
+RELATIVE_STEP = 1e-6  # of the depth, for derivatives: errors of 1e-6 px per px
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,15 +53,15 @@ def linearize(
     bounds_px = max_discount * max_error_px * correspondences.stds_px / USUAL_STD_PX
     rows = np.flatnonzero(np.hypot(*residuals.T) < bounds_px)
     residuals, stds_px = np.ascontiguousarray(residuals[rows].T), correspondences.stds_px[rows]
-    in_cam = transform_points(cam_from_world, correspondences.points_in_world[rows])
-    from_origin = in_cam - transform_points(cam_from_world, correspondences.origins[rows])
-    jacobian = projection_jacobian(in_cam, camera)
+    points_in_world = correspondences.points_in_world[rows]
+    in_cam, pixels = transform_points(cam_from_world, points_in_world), correspondences.keypoints[rows] + residuals.T
+    jacobian = projection_jacobian(in_cam, pixels, camera)
     if intrinsics:
-        by_intrinsics = camera.intrinsics_jacobian(in_cam, correspondences.keypoints[rows] + residuals.T)
-        jacobian = np.concatenate([jacobian, by_intrinsics.transpose(2, 1, 0)])
+        jacobian = np.concatenate([jacobian, camera.intrinsics_jacobian(in_cam, pixels).transpose(2, 1, 0)])
 
     # px: how far, and which way, one standard deviation of its depth moves a point
-    line = np.einsum("kpn,nk->pn", jacobian[:3], from_origin * correspondences.depth_stds[rows, None])
+    depth_std_in_world = (points_in_world - correspondences.origins[rows]) * correspondences.depth_stds[rows, None]
+    line = np.einsum("kpn,kn->pn", jacobian[:3], cam_from_world.rotation.matrix() @ depth_std_in_world.T)
     length = np.hypot(*line)
     line /= np.maximum(length, 1e-9)
     together = length * np.sqrt(count_sharing(correspondences.landmark_ids[rows]))
@@ -94,19 +94,20 @@ def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_worl
     return residuals
 
 
-def projection_jacobian(points_in_cam: NDArray, camera: Camera) -> NDArray:
-    """Return (6, 2, N) d(pixel) / d(motion of `geometry.move_frame`), of whatever lens, by central differences.
+def projection_jacobian(points_in_cam: NDArray, pixels: NDArray, camera: Camera) -> NDArray:
+    """Return (6, 2, N) d(pixel) / d(motion of `geometry.move_frame`), of whatever lens, by differences.
 
     Along its own ray a point does not move in the image, which gives the derivative by z.
+
+    Args:
+        pixels: (N, 2) where the points project.
     """
-    step_m = RELATIVE_STEP * np.linalg.norm(points_in_cam, axis=1)
-    moved = np.repeat(points_in_cam[None], 4, 0)
-    for number, (axis, sign) in enumerate(((0, 1), (0, -1), (1, 1), (1, -1))):
-        moved[number, :, axis] += sign * step_m
-    projected = camera.project(moved.reshape(-1, 3)).reshape(4, -1, 2)
-    right, left, down, up = np.ascontiguousarray(projected.transpose(0, 2, 1))
-    by_x, by_y = (right - left) / (2 * step_m), (down - up) / (2 * step_m)
     x, y, z = np.ascontiguousarray(points_in_cam.T)
+    step_m = RELATIVE_STEP * z
+    moved = np.concatenate([points_in_cam, points_in_cam])
+    moved[: len(z), 0] += step_m
+    moved[len(z) :, 1] += step_m
+    by_x, by_y = ((camera.project(moved).reshape(2, -1, 2) - pixels).transpose(0, 2, 1)) / step_m
     by_z = -(x * by_x + y * by_y) / z
     # the last three: the point's cross product with each row
     return np.stack([by_x, by_y, by_z, y * by_z - z * by_y, z * by_x - x * by_z, x * by_y - y * by_x])
