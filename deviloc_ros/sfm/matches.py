@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pycolmap
 import torch
@@ -28,6 +31,7 @@ from deviloc_ros.workers.base import Workers
 
 SIFT_RATIO = 0.8
 SIFT_KEYPOINTS = 8192
+SIFT_DESCRIPTOR_LENGTH = 512  # as COLMAP stores them, in bytes
 MIN_VERIFIED = 15  # matches that fewer agree on are chance, as COLMAP has it
 MAX_VERIFICATION_ERROR_PX = 4.0
 
@@ -112,7 +116,7 @@ def extract_sift_keypoints(images: Sequence[ImageFile], workers: Workers, others
     """Extract SIFT, to be matched as mutual nearest neighbours with Lowe's ratio; and add `others`, if given."""
     names = [image.name for image in images]
     tasks = ((image.path, (image.camera.width, image.camera.height), image.mask) for image in images)
-    found = workers.map(extract_sift, tasks, names, desc="keypoints: SIFT", unit="view")
+    found = workers.map(extract_sift, tasks, names, desc="keypoints: SIFT", unit="view", on_threads=True)
     return Keypoints(dict(zip(names, found, strict=True)), match_sift_features, others)
 
 
@@ -120,26 +124,36 @@ def extract_sift(path: Path, size: tuple[int, int], mask: Mask | None = None) ->
     """Extract SIFT from an image file; `size` is (width, height) px."""
     used = read_used(mask, size)
     shown = paint_hidden(read_gray(path), used)  # what is hidden takes no keypoints
-    found, descriptors = create_sift_extractor().extract(shown)
-    pixels = torch.from_numpy(pixels_from_colmap(found[:, :2].astype(float)))
+    found, descriptors = extract_by_colmap(shown)
+    pixels = torch.from_numpy(pixels_from_colmap(found[:, :2]))
     on_used = lie_on(used, pixels)
-    keypoints = torch.from_numpy(found.astype(float))[on_used]
+    scales = torch.from_numpy(np.hypot(found[:, 2], found[:, 4]))  # the first column of an affine shape
     return Features(
         pixels[on_used],
         torch.from_numpy(descriptors)[on_used],
-        torch.ones(len(keypoints)),
-        keypoints[:, 2:3].repeat(1, 2),
+        torch.ones(int(on_used.sum())),
+        scales[on_used, None].repeat(1, 2),
         size,
     )
 
 
-@cache
-def create_sift_extractor() -> pycolmap.Sift:
-    """Create COLMAP's SIFT on the CPU, once for each process."""
+def extract_by_colmap(gray: NDArray) -> tuple[NDArray, NDArray]:
+    """Return (N, 6) keypoints and (N, 128) RootSIFT descriptors of unit length of (H, W) gray, uint8.
+
+    COLMAP's extractor of single arrays holds Python's lock all the while; that of folders lets other threads go on.
+    """
     options = pycolmap.FeatureExtractionOptions()
     options.sift.max_num_features = SIFT_KEYPOINTS
-    with silence_colmap():
-        return pycolmap.Sift(options, device=pycolmap.Device.cpu)
+    options.num_threads, options.use_gpu = 1, False
+    with tempfile.TemporaryDirectory() as name, silence_colmap():
+        images, database = Path(name, "images"), Path(name, "database.db")
+        images.mkdir()
+        (images / "image.pgm").write_bytes(cv2.imencode(".pgm", gray)[1].tobytes())
+        pycolmap.extract_features(database, images, extraction_options=options, device=pycolmap.Device.cpu)
+        with pycolmap.Database.open(database) as opened:
+            (image,) = opened.read_all_images()
+            keypoints, descriptors = opened.read_keypoints(image.image_id), opened.read_descriptors(image.image_id)
+    return keypoints.astype(float), descriptors.data.astype(np.float32) / SIFT_DESCRIPTOR_LENGTH
 
 
 def match_sift_features(a: Features, b: Features) -> NDArray:
@@ -248,12 +262,34 @@ def nearest_rows(keypoints: NDArray, moved: NDArray) -> NDArray:
     return cKDTree(keypoints).query(moved)[1] if len(moved) else np.zeros(0, int)
 
 
+class _Silence:
+    """Count who wants COLMAP silent: threads come and go in any order, and its level of log lines is one for all."""
+
+    def __init__(self) -> None:
+        self._lock, self._wanted, self._level = threading.Lock(), 0, 0
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._wanted:
+                self._level = pycolmap.logging.minloglevel
+                pycolmap.logging.minloglevel = int(pycolmap.logging.Level.FATAL)
+            self._wanted += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if not self._wanted:
+                pycolmap.logging.minloglevel = self._level
+
+
+_SILENCE = _Silence()
+
+
 @contextmanager
 def silence_colmap() -> Iterator[None]:
     """Silence COLMAP's log lines, one about each image; what fails is said by whoever called it."""
-    level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.FATAL)
+    _SILENCE.begin()
     try:
         yield
     finally:
-        pycolmap.logging.minloglevel = level
+        _SILENCE.end()
