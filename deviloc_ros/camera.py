@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens 
 
 
 BEYOND_VIEW = 1.25  # times the widest ray of the image: what is farther off the axis is not shown
+NO_BOUND = 1e6  # on a ray's tangent, where no pixel has one
 RAYS_TO_CORNER = 16  # looked at on the way to each corner; those farthest out may have none
 
 LEADS_BACK_PX = 0.01  # undistortion is iterative; far below what a keypoint is known to
@@ -157,7 +158,7 @@ class Camera:
         The polynomials of lens models fold: they lead such points back into the image.
         """
         x, y, z = points_in_cam.T
-        return x * x + y * y > (BEYOND_VIEW * self._widest_ray * np.maximum(z, 0)) ** 2
+        return (z <= 0) | (x * x + y * y > (BEYOND_VIEW * self._widest_ray * z) ** 2)
 
     @cached_property
     def _widest_ray(self) -> float:
@@ -169,7 +170,7 @@ class Camera:
             shares = np.linspace(1 / RAYS_TO_CORNER, 1, RAYS_TO_CORNER)[:, None, None]
             rays = self.rays((self.principal_point + shares * (pixels - self.principal_point)).reshape(-1, 2))
             rays = rays[np.isfinite(rays).all(1)]
-        return float(np.hypot(rays[:, 0], rays[:, 1]).max(initial=0.0)) or np.inf
+        return float(np.hypot(rays[:, 0], rays[:, 1]).max(initial=0.0)) or NO_BOUND
 
     def project_visible(self, points_in_cam: NDArray) -> NDArray:
         """Project like `project`, but to NaN for points outside the image, too.

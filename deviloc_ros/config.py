@@ -254,7 +254,7 @@ class PoseConfig(Checked):
     )
     max_focal_error: float = param(
         0.01,
-        "a pose is not given if the image fits intrinsics beyond what the deviations below say that differ by 8.5 "
+        "a pose is not given if the image fits intrinsics beyond what the deviations below say that differ by 6 "
         "standard deviations, and by more than this: the focal length as a share of it, the principal point by half of "
         "that share, k1 by twice as much; not with estimate_focal",
         low=0.0,

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.tables.render import RECALLS, all_summaries, recall_titles, select_default_lift
+from benchmarks.tables.render import RECALLS, all_summaries, cost_cells, recall_titles, select_default_lift
 from deviloc_ros.evaluation import covariance as nees
 from deviloc_ros.evaluation.reliability import Reliability, draw_reliability
 from deviloc_ros.io.figures import save_figure
@@ -53,6 +53,24 @@ def draw_robustness(path: Path, results: list[Any]) -> None:
         axes.tick_params(axis="x", labelrotation=60, labelsize=7)
         axes.grid(alpha=0.3)
     grid[0].legend(fontsize="small", loc="lower left")
+    save_without_display(figure, path)
+
+
+def draw_costs(path: Path, results: list[Any]) -> None:
+    """Draw axes for what is varied: milliseconds of a query in the median, a line for each way of searching."""
+    lines: dict[str, dict[str, dict[int, float]]] = {}
+    for name, value, summaries in cost_cells(results):
+        for summary in summaries:
+            lines.setdefault(name, {}).setdefault(summary["retrieval"], {})[value] = summary["latency_ms"]["p50"]
+    figure = Figure((2.6 * len(lines), 2.8), layout="constrained")
+    grid: Any = figure.subplots(1, len(lines), sharey=True)
+    for axes, (name, ways) in zip(grid, lines.items(), strict=True):
+        for way, values in ways.items():
+            axes.plot(list(values), list(values.values()), marker=".", label=way)
+        axes.set(xlabel=name, ylim=(0, None))
+        axes.grid(alpha=0.3)
+    grid[0].set_ylabel("a query, median [ms]")
+    grid[0].legend(fontsize="small")
     save_without_display(figure, path)
 
 

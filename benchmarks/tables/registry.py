@@ -55,6 +55,7 @@ UNKNOWN_PLACES = "bench unknown-places {data} {every}"
 MAP_SOURCES = "bench map-sources {data} {every}"
 BENCHMARK = "benchmark 7scenes --scenes redkitchen --ground-truth {} {{data:7scenes}} {{every}}"
 OFFSETS = "bench offsets {data} {every}"
+COST = "evaluate {} {{data}} {{every}} --matchers xfeat --retrieval prior global"
 CUDA = "evaluate all {data} {every} --matchers xfeat xfeat-lighterglue --set matcher.device=cuda"
 
 
@@ -117,6 +118,13 @@ TABLES = (
     DocsTable("global-retrieval", (GLOBAL,), render.render_retrieval),
     DocsTable("seven-scenes", tuple(BENCHMARK.format(truth) for truth in ("sfm", "dslam")), render.render_summaries),
     DocsTable("retrieval-speed", RETRIEVAL_SPEED, render.render_retrieval_speed),
+    DocsTable(
+        "cost",
+        tuple(COST.format(asked) for _, values in render.COSTS for _, asked in values),
+        render.render_costs,
+        pictures.draw_costs,
+        "What a query takes, by references, keypoints, size of the image and of the map",
+    ),
     DocsTable("gpu", (CUDA,), render.render_summaries, needs_cuda=True),
 )
 

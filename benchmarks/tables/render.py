@@ -19,6 +19,12 @@ from deviloc_ros.status import explain_word
 Summary = dict[str, Any]
 RECALLS = ("1cm_1deg", "2cm_2deg", "5cm_5deg")
 KEYPOINTS = (512, 1024, 2048)
+COSTS = (  # what a query's time is measured against: its name, and values with what a command is told
+    ("references", tuple((count, f"kitchen-36 --references {count}") for count in (1, 2, 3, 5, 8))),
+    ("keypoints", tuple((n, f"kitchen-36 --set matcher.max_keypoints={n}") for n in (*KEYPOINTS, 4096))),
+    ("long side [px]", tuple((px, f"kitchen-36 --set matcher.max_image_side_px={px}") for px in (320, 480, 640))),
+    ("views of the map", tuple((views, f"kitchen-{apart}") for views, apart in ((9, 72), (17, 36), (50, 12)))),
+)
 AIMS = (  # that we set ourselves: protocol, figure, aim, whether more is better
     ("kitchen-12", "1cm_1deg", 0.98),
     ("kitchen-12", "median", 0.28),
@@ -97,6 +103,24 @@ def render_keypoints(results: list[Any]) -> str:
     ]
     head = ("protocol", "matcher", "keypoints", "localized", "wrong", "median", *recall_titles(RECALLS), "ms p50")
     return align_table(head, lines)
+
+
+def cost_cells(results: list[Any]) -> list[tuple[str, int, list[Summary]]]:
+    """Return for each of COSTS and each of its values the summaries of its command, of which each search has one."""
+    asked = [(name, value) for name, values in COSTS for value, _ in values]
+    return [(*one, list(all_summaries([result]))) for one, result in zip(asked, results, strict=True)]
+
+
+def render_costs(results: list[Any]) -> str:
+    """Render a line for each value: what a query takes with a prior and without, and how exact the pose is."""
+    lines = []
+    for name, value, summaries in cost_cells(results):
+        times = [f"{s['latency_ms']['p50']:.0f} ({s['latency_ms']['p95']:.0f})" for s in summaries]
+        lines.append((name, str(value), *times, *(", ".join(fixes_and_accuracy(s)[:-1]) for s in summaries)))
+    ways = [s["retrieval"] for s in cost_cells(results)[0][2]]
+    titles = ("localized, wrong, median, 1cm 1deg, 2cm 2deg",) * len(ways)
+    head = [f"{way}: {title}" for title, way in zip((*("ms (95 %)",) * len(ways), *titles), ways * 2, strict=True)]
+    return align_table(("of", "", *head), lines)
 
 
 def fixes_and_accuracy(summary: Summary) -> tuple[str, ...]:
