@@ -179,5 +179,6 @@ def judge_rig(sightings: Sequence[CameraSighting], rig_from_world: pycolmap.Rigi
             replace(config, estimate_focal=False),
             sightings[0].camera,
             lambda: build_rig_equations(sightings, rig_from_world, config, intrinsics=True),
+            is_of_rig=True,
         )
     )

@@ -1,10 +1,12 @@
 """Pose from correspondences: exact where they are exact, honest about its uncertainty, and lost where it must be."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from worlds import LENSES, PINHOLE, World, rigid_of, world
 
 from deviloc_ros.config import PoseConfig
@@ -345,20 +347,36 @@ def with_wrong(rng, points: Correspondences, keypoints, share: float) -> Corresp
     return replace(points, keypoints=np.where(rng.random((len(keypoints), 1)) < share, anywhere, noisy))
 
 
-@pytest.mark.parametrize("relief", [0.2, 0.3, 0.5])
-def test_a_picture_of_a_place_that_hangs_aslant_elsewhere_is_not_the_place(relief):
+def hang_pictures(relief: float, margin: float) -> Iterator[tuple[np.random.Generator, Correspondences, NDArray]]:
+    """Yield 40 places and where a picture of each shows its points, aslant and so far from the image's borders."""
     size = np.array([PINHOLE.width, PINHOLE.height], np.float32)
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
-    said = []
     for seed in range(40):
         rng, place = np.random.default_rng(1000 + seed), two_walls(seed, relief)
-        corners = (0.2 + 0.6 * square + rng.uniform(-0.12, 0.12, (4, 2))) * size
+        corners = (margin + (1 - 2 * margin) * square + rng.uniform(-0.6, 0.6, (4, 2)) * margin) * size
         homography = cv2.getPerspectiveTransform(square * size, corners.astype(np.float32))
-        hung = cv2.perspectiveTransform(place.correspondences.keypoints[None], homography)[0]
-        result = solve_pnp(with_wrong(rng, place.correspondences, hung, 0.2), PINHOLE, PoseConfig())
-        assert isinstance(result, Lost), (seed, result)
+        yield rng, place.correspondences, cv2.perspectiveTransform(place.correspondences.keypoints[None], homography)[0]
+
+
+@pytest.mark.parametrize("relief", [0.2, 0.3, 0.5])
+def test_a_picture_of_a_place_that_hangs_aslant_elsewhere_is_not_the_place(relief):
+    said = []
+    for rng, points, hung in hang_pictures(relief, 0.2):
+        result = solve_pnp(with_wrong(rng, points, hung, 0.2), PINHOLE, PoseConfig())
+        assert isinstance(result, Lost), result
         said.append(result.detail)
     assert any("picture of the place" in detail for detail in said)
+
+
+@pytest.mark.parametrize("relief", [0.1, 0.3, 0.5])
+def test_a_picture_that_a_pose_nearly_fits_fits_better(relief):
+    """It fills most of the view, so that a pose explains as many matches, but not as well; no other gate looks."""
+    only_pictures = PoseConfig(max_focal_error=100.0, max_position_std=100.0, max_shift=100.0, min_coverage=0.0)
+    results = [
+        solve_pnp(with_wrong(rng, points, hung, 0.2), PINHOLE, only_pictures)
+        for rng, points, hung in hang_pictures(relief, 0.1)
+    ]
+    assert sum(isinstance(result, Localized) for result in results) <= 2
 
 
 @pytest.mark.parametrize("relief", [0.0, 0.1, 0.3, 0.8])
