@@ -99,9 +99,11 @@ def nothing_is_said_of_cameras(robot) -> bool:
 def test_all_cameras_give_one_pose(rig, robot):
     rig.see_until(lambda: robot.poses and all(says(robot, f"camera.{name}.used", "True") for name in BESIDE))
     assert np.allclose(rigid_from_msg(robot.poses[-1].pose.pose).matrix(), expected_base(50).matrix(), atol=1e-6)
-    rig.see_until(lambda: nothing_is_said_of_cameras(robot))
-    assert all(int(robot.status[f"camera.{name}.images_received"]) > 2 for name in BESIDE)
-    assert len(robot.outcomes) < sum(int(robot.status[f"camera.{name}.images_received"]) for name in BESIDE)
+    received = "camera.{}.images_received"
+    rig.see_until(
+        lambda: nothing_is_said_of_cameras(robot) and all(int(robot.status[received.format(n)]) > 2 for n in BESIDE)
+    )
+    assert len(robot.outcomes) < sum(int(robot.status[received.format(name)]) for name in BESIDE)
 
 
 def test_images_of_different_times_are_brought_together_by_odometry(rig, robot):
