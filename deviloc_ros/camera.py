@@ -15,8 +15,7 @@ if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens 
 
 
 BEYOND_VIEW = 1.25  # times the widest ray of the image: what is farther off the axis is not shown
-NO_BOUND = 1e6  # on a ray's tangent, where no pixel has one
-RAYS_TO_CORNER = 16  # looked at on the way to each corner; those farthest out may have none
+NO_BOUND = 1e9  # on a ray's tangent
 
 LEADS_BACK_PX = 0.01  # undistortion is iterative; far below what a keypoint is known to
 
@@ -162,15 +161,13 @@ class Camera:
 
     @cached_property
     def _widest_ray(self) -> float:
-        """Return the largest tangent of the angle to the optical axis of what lies between it and the corners."""
+        """Return the largest tangent of the angle to the optical axis of the corners, if each of them has a ray.
+
+        Of a lens that shows 90 degrees and more, or folds within the image, nothing is far outside the view.
+        """
         right, bottom = self.width - 1.0, self.height - 1.0
-        pixels = np.array([[0.0, 0.0], [0.0, bottom], [right, 0.0], [right, bottom]])
-        rays = self.rays(pixels)
-        if not np.isfinite(rays).all():
-            shares = np.linspace(1 / RAYS_TO_CORNER, 1, RAYS_TO_CORNER)[:, None, None]
-            rays = self.rays((self.principal_point + shares * (pixels - self.principal_point)).reshape(-1, 2))
-            rays = rays[np.isfinite(rays).all(1)]
-        return float(np.hypot(rays[:, 0], rays[:, 1]).max(initial=0.0)) or NO_BOUND
+        rays = self.rays(np.array([[0.0, 0.0], [0.0, bottom], [right, 0.0], [right, bottom]]))
+        return float(np.hypot(rays[:, 0], rays[:, 1]).max()) if np.isfinite(rays).all() else NO_BOUND
 
     def project_visible(self, points_in_cam: NDArray) -> NDArray:
         """Project like `project`, but to NaN for points outside the image, too.

@@ -26,7 +26,7 @@ from deviloc_ros.pose.refinement import (
 from deviloc_ros.types import Correspondences, IntrinsicsFit
 
 SURE_STDS = 6.0  # of 890 right poses the farthest off is so by 5.3, of 240 others (entry-loo, hard) by 3.6
-DOUBTFUL_STDS = 3.0  # from where on a wide start is tried: one right image in a hundred, and one off by a tenth at 5.8
+DOUBTFUL_STDS = 2.0  # from where on a wide start is tried: few right images have more, wrong ones 2.0 to 5.8
 TRUSTED_STDS = 3.0  # of what the configuration says of a calibration: less is no contradiction
 UNKNOWN = 0.5  # standard deviation of a focal length and a principal point, as shares of it, and a k1 nobody knows
 LEAST_EXCESS = 1e-9  # images that are computed have no noise

@@ -28,7 +28,7 @@ from deviloc_ros.status import Status
 from deviloc_ros.types import USUAL_STD_PX, Correspondences, Evidence, Lost, Result
 
 USUAL_SIDE_PX = 640  # of images from which on bounds in pixels stay as they are
-LEAST_BOUND_PX = 0.5
+LEAST_BOUND_PX, MOST_BOUND_PX = 0.5, 50.0  # what the configuration allows
 # Of RANSAC's bound, 12 px for matches that are off by 1.7 px. Two images of the rendered court got poses 0.9 and 1.8 m
 # off: a quarter of the bound finds the right ones with ten of ten seeds, half of it with four and ten.
 NARROW_BOUND = 0.25
@@ -80,14 +80,14 @@ def find_pose(
     A front seen from afar nearly fits poses beside the right one, and what is repeated on it agrees with these: below a
     wide bound they may have more residuals than the right one, and a refinement that begins wide is led to them. Below
     a narrow bound they have far fewer. So where that is seen a pose is sought with such a bound, too, and taken if it
-    clearly fits better.
+    clearly fits better; and where the focal length is estimated, for RANSAC's own is too rough then to tell.
     """
     wide = run_ransac(correspondences, camera, config)
     if wide is None:
         return None
     pose, fitted = refine_pose(correspondences, wide.camera, wide.cam_from_world, config)
     agreement = measure_agreement(correspondences, fitted, pose, config)
-    if agreement >= CLOSE_SHARE * wide.inliers:
+    if not config.estimate_focal and agreement >= CLOSE_SHARE * wide.inliers:
         return pose, fitted
     narrower = replace(
         config,
@@ -169,8 +169,8 @@ def with_bounds_of(camera: Camera, correspondences: Correspondences, config: Pos
     ransac_px, residual_px = config.max_reprojection_error_px * size * exactness, config.max_residual_px * size
     return replace(
         config,
-        max_reprojection_error_px=max(ransac_px, LEAST_BOUND_PX),
-        max_residual_px=max(residual_px, LEAST_BOUND_PX),
+        max_reprojection_error_px=min(max(ransac_px, LEAST_BOUND_PX), MOST_BOUND_PX),
+        max_residual_px=min(max(residual_px, LEAST_BOUND_PX), MOST_BOUND_PX),
     )
 
 

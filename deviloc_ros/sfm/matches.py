@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +33,8 @@ from deviloc_ros.workers.base import Workers
 
 SIFT_RATIO = 0.8
 SIFT_KEYPOINTS = 8192
+MOST_PIXELS_ON_THREADS = 1920 * 1088  # each image takes 190 bytes a pixel meanwhile
+DATABASE_BYTES = 16 << 20  # of the most keypoints
 SIFT_DESCRIPTOR_LENGTH = 512  # as COLMAP stores them, in bytes
 MIN_VERIFIED = 15  # matches that fewer agree on are chance, as COLMAP has it
 MAX_VERIFICATION_ERROR_PX = 4.0
@@ -116,7 +120,10 @@ def extract_sift_keypoints(images: Sequence[ImageFile], workers: Workers, others
     """Extract SIFT, to be matched as mutual nearest neighbours with Lowe's ratio; and add `others`, if given."""
     names = [image.name for image in images]
     tasks = ((image.path, (image.camera.width, image.camera.height), image.mask) for image in images)
-    found = workers.map(extract_sift, tasks, names, desc="keypoints: SIFT", unit="view", on_threads=True)
+    pixels = max((image.camera.width * image.camera.height for image in images), default=0)
+    found = workers.map(
+        extract_sift, tasks, names, desc="keypoints: SIFT", unit="view", on_threads=pixels <= MOST_PIXELS_ON_THREADS
+    )
     return Keypoints(dict(zip(names, found, strict=True)), match_sift_features, others)
 
 
@@ -146,6 +153,8 @@ def extract_by_colmap(gray: NDArray) -> tuple[NDArray, NDArray]:
     options.sift.max_num_features = SIFT_KEYPOINTS
     options.num_threads, options.use_gpu = 1, False
     with tempfile.TemporaryDirectory() as name, silence_colmap():
+        if shutil.disk_usage(name).free < gray.size + DATABASE_BYTES:  # COLMAP would end the process
+            raise OSError(errno.ENOSPC, "no space left for the keypoints of an image", tempfile.gettempdir())
         images, database = Path(name, "images"), Path(name, "database.db")
         images.mkdir()
         (images / "image.pgm").write_bytes(cv2.imencode(".pgm", gray)[1].tobytes())

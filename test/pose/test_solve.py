@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from worlds import LENSES, PINHOLE, World, rigid_of, world
 
+from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import (
     move_frame,
@@ -345,6 +346,31 @@ def with_wrong(rng, points: Correspondences, keypoints, share: float) -> Corresp
     anywhere = rng.uniform(0, [PINHOLE.width, PINHOLE.height], keypoints.shape)
     noisy = keypoints + rng.normal(0, 1, keypoints.shape)
     return replace(points, keypoints=np.where(rng.random((len(keypoints), 1)) < share, anywhere, noisy))
+
+
+def test_with_an_unknown_focal_length_it_is_always_sought_again(monkeypatch):
+    """RANSAC's own focal length is too rough to tell how closely a pose explains what is below its bound."""
+    truth, bounds_px = world(0).with_noise(np.random.default_rng(0), 1.0), []
+    run_ransac = solve.run_ransac
+
+    def note_bound(correspondences, camera, given):
+        bounds_px.append(given.max_reprojection_error_px)
+        return run_ransac(correspondences, camera, given)
+
+    monkeypatch.setattr(solve, "run_ransac", note_bound)
+    assert solve.find_pose(truth, PINHOLE, PoseConfig(estimate_focal=True)) is not None
+    assert len(bounds_px) == 2
+
+
+@pytest.mark.parametrize("long_side_px", [160, 640, 6000, 12_000])
+@pytest.mark.parametrize("std_px", [0.2, 1.75, 40.0])
+def test_bounds_stay_within_what_a_configuration_may_say(long_side_px, std_px):
+    """Keypoints of photographs of 24 megapixels are placed to 8 px."""
+    factor = long_side_px / PINHOLE.width
+    camera = Camera("PINHOLE", long_side_px, long_side_px, tuple(factor * p for p in PINHOLE.params))
+    truth = world(0, camera=camera)
+    given = replace(truth.correspondences, stds_px=np.full(len(truth.correspondences), std_px))
+    assert_near(solve_pnp(given, camera, PoseConfig()), truth, 1e-2, 1.0)
 
 
 def hang_pictures(relief: float, margin: float) -> Iterator[tuple[np.random.Generator, Correspondences, NDArray]]:
