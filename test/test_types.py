@@ -92,7 +92,7 @@ def test_what_an_image_shows_is_not_beyond_its_view_and_what_is_behind_it_is(cam
 
 @given(k1=st.floats(-0.2, -0.02), share=st.floats(0.1, 0.95), turn=st.floats(0, 6.28))
 def test_whatever_folds_back_into_the_image_is_beyond_the_view(k1, share, turn):
-    """By a cubic lens a pixel has a second point, beyond where the polynomial turns round; the corners have rays here."""
+    """By a cubic lens whose corners have rays a pixel has a second point, beyond where the polynomial turns round."""
     camera = Camera("SIMPLE_RADIAL", 640, 480, (525.0, 319.5, 239.5, k1))
     radius = share * 239 / 525
     folded = max(np.roots([k1, 0, 1, -radius]).real)
