@@ -160,7 +160,9 @@ def extract_by_colmap(gray: NDArray) -> tuple[NDArray, NDArray]:
         (images / "image.pgm").write_bytes(cv2.imencode(".pgm", gray)[1].tobytes())
         pycolmap.extract_features(database, images, extraction_options=options, device=pycolmap.Device.cpu)
         with pycolmap.Database.open(database) as opened:
-            (image,) = opened.read_all_images()
+            if not (read := opened.read_all_images()):
+                raise ValueError(f"COLMAP reads no image of {gray.shape[1]} x {gray.shape[0]} px")
+            (image,) = read
             keypoints, descriptors = opened.read_keypoints(image.image_id), opened.read_descriptors(image.image_id)
     return keypoints.astype(float), descriptors.data.astype(np.float32) / SIFT_DESCRIPTOR_LENGTH
 

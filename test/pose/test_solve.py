@@ -201,7 +201,9 @@ def test_of_two_poses_the_one_is_taken_that_the_points_agree_on_closely(monkeypa
     assert translation_distance_m(found, truth.cam_from_world) < 1e-9
 
 
-def test_a_pose_that_explains_closely_what_it_explains_at_all_is_not_sought_again(monkeypatch):
+@pytest.mark.parametrize("estimate_focal, times", [(False, 1), (True, 2)])
+def test_a_pose_that_explains_closely_what_it_explains_at_all_is_not_sought_again(monkeypatch, estimate_focal, times):
+    """Unless the focal length is unknown: RANSAC's own is too rough to tell how closely."""
     truth, bounds_px = world(0).with_noise(np.random.default_rng(0), 1.0), []
     run_ransac = solve.run_ransac
 
@@ -210,8 +212,8 @@ def test_a_pose_that_explains_closely_what_it_explains_at_all_is_not_sought_agai
         return run_ransac(correspondences, camera, given)
 
     monkeypatch.setattr(solve, "run_ransac", note_bound)
-    assert solve.find_pose(truth, PINHOLE, PoseConfig()) is not None
-    assert bounds_px == [PoseConfig().max_reprojection_error_px]
+    assert solve.find_pose(truth, PINHOLE, PoseConfig(estimate_focal=estimate_focal)) is not None
+    assert len(bounds_px) == times and bounds_px[0] == PoseConfig().max_reprojection_error_px
 
 
 EXACT_LENS = {"focal_std": 1e-6, "principal_point_std_px": 1e-6, "distortion_std": 1e-6}
@@ -346,20 +348,6 @@ def with_wrong(rng, points: Correspondences, keypoints, share: float) -> Corresp
     anywhere = rng.uniform(0, [PINHOLE.width, PINHOLE.height], keypoints.shape)
     noisy = keypoints + rng.normal(0, 1, keypoints.shape)
     return replace(points, keypoints=np.where(rng.random((len(keypoints), 1)) < share, anywhere, noisy))
-
-
-def test_with_an_unknown_focal_length_it_is_always_sought_again(monkeypatch):
-    """RANSAC's own focal length is too rough to tell how closely a pose explains what is below its bound."""
-    truth, bounds_px = world(0).with_noise(np.random.default_rng(0), 1.0), []
-    run_ransac = solve.run_ransac
-
-    def note_bound(correspondences, camera, given):
-        bounds_px.append(given.max_reprojection_error_px)
-        return run_ransac(correspondences, camera, given)
-
-    monkeypatch.setattr(solve, "run_ransac", note_bound)
-    assert solve.find_pose(truth, PINHOLE, PoseConfig(estimate_focal=True)) is not None
-    assert len(bounds_px) == 2
 
 
 @pytest.mark.parametrize("long_side_px", [160, 640, 6000, 12_000])
