@@ -17,7 +17,7 @@ from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map, MapError
-from deviloc_ros.search import ways_round
+from deviloc_ros.search import places, ways_round
 from deviloc_ros.search.places import is_supported
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.status import Status
@@ -308,8 +308,16 @@ def test_a_prior_that_is_a_little_off_does_no_harm(localizer, room):
     assert_near(localizer.localize(room.queries[2], room.camera, Prior(off, 2.0, 60.0)), room.query_poses[2], 0.03, 0.5)
 
 
-@pytest.mark.parametrize(("refine", "used", "matched"), [(True, slice(2, 5), [3, 2]), (False, slice(0, 3), [3])])
-def test_what_was_found_without_a_prior_is_a_prior(room_map, room, monkeypatch, refine, used, matched):
+@pytest.mark.parametrize(
+    ("refine", "rough", "used", "matched"),
+    [
+        (True, "", slice(2, 5), [3]),  # a rough pose is enough
+        (True, "none", slice(2, 5), [3, 2]),
+        (True, "elsewhere", slice(2, 5), [3, 2]),
+        (False, "", slice(0, 3), [3]),
+    ],
+)
+def test_what_was_found_without_a_prior_is_a_prior(room_map, room, monkeypatch, refine, rough, used, matched):
     """The views nearest to it are matched, those that were before not again."""
     views, calls = [room_map.view(number) for number in range(5)], []
     localizer = Localizer(room_map, from_dict(room_map.config, {"retrieval": {"refine": refine, "few": 5}}))
@@ -322,6 +330,9 @@ def test_what_was_found_without_a_prior_is_a_prior(room_map, room, monkeypatch, 
     monkeypatch.setattr(room_map, "alike_views", lambda *_: views[:3])
     monkeypatch.setattr(room_map, "nearby_views", lambda *_: views[2:])
     monkeypatch.setattr(localizer.matcher, "match", noting)
+    if rough:
+        elsewhere = rigid_of([0, 0, 0], [2, 0, 0]) * room.query_poses[1], 30
+        monkeypatch.setattr(places, "locate_roughly", lambda *_: elsewhere if rough == "elsewhere" else None)
     result = localizer.localize(room.queries[1], room.camera)
     assert_near(result, room.query_poses[1], 0.03, 0.5)
     assert result.evidence.references == tuple(view.name for view in views[used]) and calls == matched

@@ -161,13 +161,20 @@ class PlaceSearch:
     def _localize_by_alike(self, alike: list[ReferenceView], query: QueryState) -> Result:
         """Localize by views that look alike and then, with `refine`, by those near the pose that they give.
 
-        These see more of what the query sees. So a pose that a few give is enough to begin with; all are asked only
-        where nothing comes of it.
+        These see more of what the query sees. So a rough pose by a few is enough to begin with; these are matched in
+        full only where nothing comes of it, and all only where nothing comes of that.
         """
         if not self._config.retrieval.refine:
             return self._localize_views(alike, query)
+        few = alike[: self._config.retrieval.few]
+        with query.watch.stage("retrieve"):
+            rough = locate_roughly(query, few, self._config.pose)
+        if rough is not None:
+            again = self._localize_views(self._views_near(rough[0], query), query)
+            if is_at(again, rough[0]):
+                return again
         found: Result = Lost(Status.NO_REFERENCES)
-        for references in (alike[: self._config.retrieval.few], alike):
+        for references in (few, alike):
             found = self._solve_views(references, query)
             if isinstance(found, Localized):
                 near = self._views_near(found.cam_from_world, query)
