@@ -25,9 +25,10 @@ from deviloc_ros.config import LiftConfig
 from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.lifting.base import LiftInput, PointInference, nearest_landmarks, to_batch
 from deviloc_ros.lifting.interpolation import Interpolation
+from deviloc_ros.threads import map_on_threads, run_on_one_thread
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "pin.safetensors"
-KEYPOINTS_AT_ONCE = 1024
+KEYPOINTS_AT_ONCE = 256  # of a thread; what a layer gives of them is still in the cache when the next one reads it
 PROJECTED_SIZE = 24  # of features, before they join the geometry in a token
 GEOMETRY_SIZE = 7  # numbers in a token that say where a landmark is: `describe_geometry`
 
@@ -232,17 +233,21 @@ class LearnedPointInference(PointInference):
         near = nearest_landmarks(view, 1)[0][:, 0] < self.interpolate_within_px
         return np.where(near, self.interpolation.infer(view)[0], depths), confidence
 
+    @run_on_one_thread
     @torch.inference_mode()
     def run_network(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         """Return the network's answer for every keypoint."""
         view = drop_foreign_features(view, self.network.shape.feature_size)
         given = view.landmarks_in_cam, view.landmark_rays, view.landmark_features, view.landmark_depth_stds
         landmarks = [to_batch(array) for array in given]
-        parts = []
-        for start in range(0, len(view.rays), KEYPOINTS_AT_ONCE):
-            rows = slice(start, start + KEYPOINTS_AT_ONCE)
+
+        @torch.inference_mode()  # which each thread has to enter
+        def infer_some(rows: slice) -> tuple[NDArray, NDArray]:
             depths, logits = self.network(*landmarks, to_batch(view.rays[rows]), to_batch(view.ray_features[rows]))
-            parts.append((depths[0].numpy(), torch.sigmoid(logits[0]).numpy()))
+            return depths[0].numpy(), torch.sigmoid(logits[0]).numpy()
+
+        starts = range(0, len(view.rays), KEYPOINTS_AT_ONCE)
+        parts = map_on_threads(infer_some, [slice(start, start + KEYPOINTS_AT_ONCE) for start in starts])
         depths, confidence = (np.concatenate(column).astype(float) for column in zip(*parts, strict=True))
         return depths, confidence
 

@@ -170,7 +170,7 @@ def split_readable(images: list[PosedImage], workers: Workers) -> tuple[list[Pos
     """Separate images whose file decodes to the size their camera states from others, which come with a reason."""
     names = [image.name for image in images]
     tasks = ((image.path, image.camera) for image in images)
-    problems = list(workers.map(reading_problem, tasks, names, desc="images", unit="image"))
+    problems = list(workers.map(reading_problem, tasks, names, desc="images", unit="image", on_threads=True))
     usable = [image for image, problem in zip(images, problems, strict=True) if not problem]
     return usable, [Skipped(name, problem) for name, problem in zip(names, problems, strict=True) if problem]
 
