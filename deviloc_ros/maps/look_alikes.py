@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deviloc_ros.config import Config
-from deviloc_ros.geometry import translation_distance_m
+from deviloc_ros.geometry import transform_points, translation_distance_m
 from deviloc_ros.maps.retrieval.local_similarity import match_roughly, sort_by_similarity
 from deviloc_ros.maps.store import Map
 from deviloc_ros.pose.solve import solve_roughly
 from deviloc_ros.types import ReferenceView
+
+LEAST_AGREEING = 35  # of 512 keypoints: where views show one thing, by chance up to 28 do on another pose
+OWN_SHARE = 0.02  # of the image's long side: at the right pose rough matches are off by less
 
 
 @dataclass(frozen=True, slots=True)
 class LookAlikes:
     """Name two views of different places that look alike.
 
-    agreeing: keypoints of the first that agree on a pose among the points of the second. apart_m: between the cameras.
+    agreeing: keypoints of the first that agree on a pose among the points of the second. apart_m: how far that pose is
+    from the first's own.
     """
 
     view: str
@@ -51,9 +58,19 @@ def compare_all(reference_map: Map, config: Config) -> Iterator[LookAlikes]:
         others = [reference_map.view(int(row)) for row in rows if row != number]
         elsewhere = reference_map.views_out_of_sight(others, view.cam_from_world, view.camera)
         for other in sort_by_similarity(view.features, elsewhere):
-            rough = solve_roughly(*match_roughly(view.features, other), view.camera, config.pose)
-            if rough is not None:
-                yield LookAlikes(view.name, other.name, rough[1], distance_m(view, other))
+            keypoints, points = match_roughly(view.features, other)
+            rough = solve_roughly(keypoints, points, view.camera, config.pose)
+            if rough is None or rough[1] < LEAST_AGREEING or count_agreeing(view, keypoints, points) > rough[1] / 2:
+                continue  # by chance, or since both see one thing, though geometry does not know it
+            apart_m = translation_distance_m(rough[0], view.cam_from_world)
+            yield LookAlikes(view.name, other.name, rough[1], apart_m)
+
+
+def count_agreeing(view: ReferenceView, keypoints: NDArray, points_in_world: NDArray) -> int:
+    """Return how many of (N, 2) keypoints and (N, 3) points agree on the pose that a view has."""
+    pixels = view.camera.project_visible(transform_points(view.cam_from_world, points_in_world))
+    bound_px = OWN_SHARE * max(view.camera.width, view.camera.height)
+    return int((np.hypot(*(pixels - keypoints).T) < bound_px).sum())  # not a number: out of its sight
 
 
 def are_same_places(reference_map: Map, pair: LookAlikes, other: LookAlikes) -> bool:
@@ -70,7 +87,3 @@ def is_in_sight(reference_map: Map, view: ReferenceView, of: ReferenceView) -> b
     """Return whether a view sees some of what another sees."""
     return not reference_map.views_out_of_sight([view], of.cam_from_world, of.camera)
 
-
-def distance_m(one: ReferenceView, other: ReferenceView) -> float:
-    """Return the distance between two cameras [m]."""
-    return translation_distance_m(one.cam_from_world, other.cam_from_world)

@@ -37,7 +37,8 @@ CLOSE_SHARE = 0.7  # of those below the bound, explained: of right poses .75 to 
 CLEARLY_STDS = 2.0  # of a count, its root: what is less comes of which points there are; on the court 2.6 and 12
 NARROW_TRIALS = 1000  # enough where three in ten matches are right; what fewer agree on stays as it was found
 
-# Of a view of another place up to 20 of 512 keypoints agree on a pose by chance, of a double 28 and more.
+# Of a double 28 of 512 keypoints and more agree on a pose; of another place up to 20 by chance, so what has 20 is looked
+# at closely, not believed.
 ROUGH_INLIERS, ROUGH_TRIALS = 20, 500
 
 
