@@ -65,6 +65,11 @@ class Status(enum.Enum):
         return self.value
 
     @property
+    def advice(self) -> str:
+        """Return what usually causes it and what helps, for reasons that lie in the image or the map; else empty."""
+        return ADVICE.get(self, "")
+
+    @property
     def tried(self) -> bool:
         """Return whether the image reached the localizer."""
         return self not in NOT_TRIED
@@ -98,6 +103,27 @@ NOT_TRIED = frozenset(
         Status.UNFINISHED,
     }
 )
+
+
+ADVICE = {
+    Status.BAD_IMAGE: "its size is not the camera's, it cannot be read, or a mask leaves nothing of it",
+    Status.NO_FEATURES: "dark, blurred, covered, or a bare wall: more light, a shorter exposure, another direction",
+    Status.NO_REFERENCES: "is the prior right? Else the map lacks views from there: add some",
+    Status.FEW_CORRESPONDENCES: "another place than the map's, or quite another light: add views of it to the map",
+    Status.NO_CONSENSUS: "another place than the map's, a mirrored image, a picture of the place, a wrong calibration",
+    Status.FEW_INLIERS: "another place, quite another light, or seen from where no view looks: compare it with the "
+    "best view (`localize --pictures DIR`), and add views from there",
+    Status.LOW_INLIER_RATIO: "things that look alike or were moved, or a wrong calibration: add views from there",
+    Status.LOW_COVERAGE: "the map knows only one thing in the image: add views of what is around it",
+    Status.DEGENERATE: "all that fits lies on a line or in one spot: show the camera more of the place, or add views",
+    Status.UNCERTAIN: "little is known of what is near, or the calibration is wrong: add views, calibrate, or allow "
+    "more (`pose.max_position_std`, `pose.required_position_std_m`)",
+    Status.UNSTABLE: "parts of the image contradict each other, as where things were moved: add views",
+    Status.MISCALIBRATED: "calibrate the camera; if nobody can, have the focal length estimated (`pose.estimate_focal`)",
+    Status.AMBIGUOUS: "drive to where the places differ, or say where the robot is (`initialpose`)",
+    Status.UNCONFIRMED: "wait for the next images; if it stays, odometry, stamps or the mount contradict them",
+}
+"""Says of reasons that lie in the image, the map or the calibration what helps."""
 
 
 class NotTried(Exception):

@@ -37,6 +37,11 @@ def test_every_reason_of_an_image_without_a_pose_is_explained():
     assert sorted(status.word for status in said_of_the_node if f"`{status.word}`" not in page) == []
 
 
+def test_what_helps_is_on_the_page_in_the_same_words():
+    page = (ROOT / "docs/interface.md").read_text()
+    assert [status.word for status in Status if status.advice not in page] == []
+
+
 def documented(tree):
     """Modules, classes and functions of a file that have a docstring, with its first word."""
     for node in ast.walk(tree):

@@ -86,4 +86,3 @@ def are_same_places(reference_map: Map, pair: LookAlikes, other: LookAlikes) -> 
 def is_in_sight(reference_map: Map, view: ReferenceView, of: ReferenceView) -> bool:
     """Return whether a view sees some of what another sees."""
     return not reference_map.views_out_of_sight([view], of.cam_from_world, of.camera)
-

@@ -37,8 +37,8 @@ CLOSE_SHARE = 0.7  # of those below the bound, explained: of right poses .75 to 
 CLEARLY_STDS = 2.0  # of a count, its root: what is less comes of which points there are; on the court 2.6 and 12
 NARROW_TRIALS = 1000  # enough where three in ten matches are right; what fewer agree on stays as it was found
 
-# Of a double 28 of 512 keypoints and more agree on a pose; of another place up to 20 by chance, so what has 20 is looked
-# at closely, not believed.
+# Of a double 28 of 512 keypoints and more agree on a pose; of another place up to 20 by chance. What has as many is
+# looked at closely, no more.
 ROUGH_INLIERS, ROUGH_TRIALS = 20, 500
 
 

@@ -281,4 +281,8 @@ def explain_reason(word: str) -> str:
     """Return what to do about the reason of the last image."""
     if not word:
         return "no image has been tried yet; what is missing stands above"
-    return f"reason {word}: see Diagnostics in docs/interface.md"
+    known = Status[word.upper()] if word.upper() in Status.__members__ else None
+    if known is Status.ACCEPTED:
+        return "the last image gave a pose: the message says what else is wrong"
+    advice = known.advice if known else ""
+    return f"reason {word}: {advice or 'see Diagnostics in docs/interface.md'}"
