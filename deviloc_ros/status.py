@@ -119,7 +119,7 @@ ADVICE = {
     Status.UNCERTAIN: "little is known of what is near, or the calibration is wrong: add views, calibrate, or allow "
     "more (`pose.max_position_std`, `pose.required_position_std_m`)",
     Status.UNSTABLE: "parts of the image contradict each other, as where things were moved: add views",
-    Status.MISCALIBRATED: "calibrate the camera; if nobody can, have the focal length estimated (`pose.estimate_focal`)",
+    Status.MISCALIBRATED: "calibrate the camera; if nobody can, estimate the focal length (`pose.estimate_focal`)",
     Status.AMBIGUOUS: "drive to where the places differ, or say where the robot is (`initialpose`)",
     Status.UNCONFIRMED: "wait for the next images; if it stays, odometry, stamps or the mount contradict them",
 }
