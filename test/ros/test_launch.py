@@ -68,7 +68,8 @@ def opened(monkeypatch):
     sys.modules["launch.substitutions"].LaunchConfiguration = LaunchConfiguration
 
     def run(name: str):
-        spec = importlib.util.spec_from_file_location(f"{name}_launch", ROOT / "launch" / f"{name}.launch.py")
+        path = ROOT / (name if "/" in name else f"launch/{name}.launch.py")
+        spec = importlib.util.spec_from_file_location(f"{path.name.partition('.')[0]}_launch", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
@@ -269,3 +270,16 @@ def test_a_robot_takes_the_time_that_the_file_gives_to_its_namespace(launch_file
 def test_the_names_that_nav2_users_know_are_passed_on(opened, name):
     known = {"params_file", "namespace", "use_sim_time", "autostart", "log_level"}
     assert known <= set(described(opened(name)).defaults) | set(described(opened("localization")).defaults)
+
+
+def test_each_half_of_the_nav2_example_has_its_own_parameters(opened, monkeypatch):
+    """An include passes its arguments on to what follows, and both halves call theirs `params_file`."""
+    monkeypatch.setattr("ament_index_python.packages.get_package_share_directory", lambda name: str(ROOT / name))
+    example = opened("examples/nav2/bringup.launch.py")
+    arguments = described(example)
+    halves = of_kind(arguments.description, "IncludeLaunchDescription")
+    given = [{name: value.name for name, value in half.kwargs["launch_arguments"]} for half in halves]
+    assert [of_half["params_file"] for of_half in given] == ["localizer_params_file", "nav2_params_file"]
+    assert {ours for of_half in given for ours in of_half.values()} == set(arguments.defaults)
+    taken = [set(described(opened(name)).defaults) for name in ("nav2", "localization")]  # which the former includes
+    assert set(given[0]) <= set.union(*taken)
