@@ -76,7 +76,7 @@ def set_up(torch: str | None) -> None:
     check_imports()
     TORCH_CHOICE.write_text(torch)
     STAMP.write_text(stamp)
-    say("ready")
+    say("ready; `. .venv/bin/activate` puts `deviloc` on the path")
 
 
 def check_python() -> None:
