@@ -29,17 +29,17 @@ class CameraChecks:
             self._intrinsics.clear()
             self._motion, self._rig = MotionCheck(), RigCheck()
 
-    def add_images(self, views: Sequence[RigImage], evidence: Evidence) -> None:
+    def add_images(self, rig_images: Sequence[RigImage], evidence: Evidence) -> None:
         """Take into account what images of one time say of their cameras, and of where these sit on the robot."""
         by_camera = {report.name: report.evidence for report in evidence.cameras}
         with self._lock:
-            for view in views:
-                camera, check = self._intrinsics.get(view.name, (None, IntrinsicsCheck()))
-                if camera != view.camera:
+            for image in rig_images:
+                camera, check = self._intrinsics.get(image.name, (None, IntrinsicsCheck()))
+                if camera != image.camera:
                     check = IntrinsicsCheck()
-                    self._intrinsics[view.name] = view.camera, check
+                    self._intrinsics[image.name] = image.camera, check
                     self._motion.clear_fixes()
-                check.add_fit((by_camera.get(view.name) or evidence).intrinsics)
+                check.add_fit((by_camera.get(image.name) or evidence).intrinsics)
             self._rig.add_images(evidence.cameras)
 
     def add_sighting(self, sighting: Sighting) -> Fix | None:

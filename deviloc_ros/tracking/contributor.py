@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from deviloc_ros.sources.contributions import (
     read_contributions,
     write_contribution,
 )
-from deviloc_ros.tracking.rig_images import StampedImage
+from deviloc_ros.tracking.rig_images import TakenTogether
 from deviloc_ros.types import Localized, RigImage
 
 BYTES_PER_MB = 1e6
@@ -65,24 +65,15 @@ class Contributor:
     def _size_bytes(self) -> int:
         return sum(kept.size_bytes for kept in list(self._kept.values()))
 
-    def offer(
-        self,
-        reference_map: Map,
-        images: Sequence[StampedImage],
-        views: Sequence[RigImage],
-        result: Localized,
-        mask: Mask | None = None,
-    ) -> None:
+    def offer(self, reference_map: Map, taken: TakenTogether, result: Localized, mask: Mask | None = None) -> None:
         """Keep those images of one time that a believed pose rests on and that the map could use.
 
         Args:
-            views: the images as the localizer had them.
             mask: of an image that has none of its own.
         """
-        by_name = {image.name: image for image in images}
-        for view, entry in make_entries(views, result, by_name, reference_map.identity):
+        for image, entry in make_entries(taken, result, reference_map.identity):
             if self._is_wanted(entry, reference_map):
-                self._keep(entry, view, view.mask or mask)
+                self._keep(entry, image, image.mask or mask)
 
     def _is_wanted(self, entry: Contribution, reference_map: Map) -> bool:
         """Return whether an entry is sure, where the map is thin or far, and unlike what is kept of this map."""
@@ -95,10 +86,10 @@ class Contributor:
         kept = [k.entry.cam_from_world for k in self._kept.values() if k.entry.map_id == entry.map_id]
         return distance_to_nearest(*centres_and_axes(kept), pose) >= config.spacing_m
 
-    def _keep(self, entry: Contribution, view: RigImage, mask: Mask | None) -> None:
+    def _keep(self, entry: Contribution, image: RigImage, mask: Mask | None) -> None:
         """Write an entry if there is room for it, or if it needs the room of another more."""
-        used = read_used(mask, (view.camera.width, view.camera.height))
-        files = pack_contribution(entry, to_gray(view.pixels, view.camera), used)
+        used = read_used(mask, (image.camera.width, image.camera.height))
+        files = pack_contribution(entry, to_gray(image.pixels, image.camera), used)
         size_bytes = sum(map(len, files.values()))
         try:
             if self._make_room(entry, size_bytes):
@@ -119,27 +110,26 @@ class Contributor:
         return True
 
 
-def make_entries(
-    views: Sequence[RigImage], result: Localized, images: dict[str, StampedImage], map_id: str
-) -> Iterator[tuple[RigImage, Contribution]]:
+def make_entries(taken: TakenTogether, result: Localized, map_id: str) -> Iterator[tuple[RigImage, Contribution]]:
     """Yield each image that takes part in a pose, with its own pose: that of the only camera, or by the rig's."""
     reports = {report.name: report for report in result.evidence.cameras if report.used}
-    for view in views:
-        name = entry_name(images[view.name].stamp_ns, view.name)
-        camera, evidence = images[view.name].camera, result.evidence
-        blank = Contribution(name, Path(), camera, result.cam_from_world, result.covariance, evidence.inliers, map_id)
-        if len(views) == 1:
-            yield view, blank
-        elif view.name in reports:
-            yield view, place_on_rig(blank, view, result, reports[view.name].inliers)
+    as_taken = {image.name: image for image in taken.images}
+    for image in taken.rig_images:
+        name = entry_name(as_taken[image.name].stamp_ns, image.name)
+        pose, inliers = (result.cam_from_world, result.covariance), result.evidence.inliers
+        entry = Contribution(name, Path(), image.camera, *pose, inliers, map_id)
+        if len(taken.rig_images) == 1:
+            yield image, entry
+        elif image.name in reports:
+            yield image, place_on_rig(entry, image, result, reports[image.name].inliers)
 
 
-def place_on_rig(entry: Contribution, view: RigImage, result: Localized, inliers: int) -> Contribution:
+def place_on_rig(entry: Contribution, image: RigImage, result: Localized, inliers: int) -> Contribution:
     """Return the entry of one camera of a rig whose pose was found; odometry's errors on the way add to it."""
     world_from_rig = result.cam_from_world.inverse()
-    covariance = move_covariance(world_from_rig, result.covariance, view.rig_from_cam)
-    covariance = covariance + isotropic_covariance(view.std_m, view.std_rad)
-    cam_from_world = view.rig_from_cam.inverse() * result.cam_from_world
+    covariance = move_covariance(world_from_rig, result.covariance, image.rig_from_cam)
+    covariance = covariance + isotropic_covariance(image.std_m, image.std_rad)
+    cam_from_world = image.rig_from_cam.inverse() * result.cam_from_world
     return replace(entry, cam_from_world=cam_from_world, covariance=covariance, inliers=inliers)
 
 

@@ -6,7 +6,7 @@ The node converts, follows, publishes; the offline evaluation decodes, follows, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
@@ -24,8 +24,8 @@ from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.gnss import GnssBook, select_agreeing
 from deviloc_ros.tracking.grouping import Group, GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
-from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, bring_to_time
-from deviloc_ros.tracking.several_maps import Answer, MapsInUse
+from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, TakenTogether, take_together
+from deviloc_ros.tracking.several_maps import Answer, MapsInUse, Search
 from deviloc_ros.tracking.sighting import Sighting, make_sighting, with_odometry
 from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import (
@@ -88,7 +88,9 @@ class Step:
 class Follower:
     """Follow one robot through a map, or through several as of floors, image by image.
 
-    `follow` belongs to one thread at a time; everything else may be called from any thread meanwhile.
+    `follow` belongs to one thread at a time; everything else may be called from any thread meanwhile. So the lock,
+    which guards the maps in use and their trackers, is never held while images are localized or odometry is waited for.
+    What was searched for is judged by the epoch in which the search began: a hint or another map may have come since.
 
     is_planar: the robot drives on the plane z = 0 of the map. rig: which images of several cameras go together.
     contributor: keeps images that the map could use; None: none are kept. gnss: where a receiver has the robot.
@@ -143,48 +145,53 @@ class Follower:
                 pose that was found without.
             now_ns: the time when the decision falls, or a clock to read then.
         """
-        stamp_ns = max(image.stamp_ns for image in images)
+        # 1. Images of one time, and where odometry has the robot then
         watch = Stopwatch()
         with watch.stage("odometry"):
-            odometry = odometry_at(stamp_ns, any(image.stamp_ns != stamp_ns for image in images))
-            views, left_out = bring_to_time(images, stamp_ns, odometry, odometry_at, self._rig, self._tracking)
-        # One camera has the pose of the camera, several that of the robot.
-        base_from_seen = views[0].rig_from_cam if len(views) == 1 else pycolmap.Rigid3d()
+            taken = take_together(images, odometry_at, self._rig, self._tracking)
+        # 2. What each map says that the robot may be in
         with self._lock:
-            maps, gnss = self._maps, self._gnss.near(stamp_ns, self._tracking)
-            searches = maps.plan(stamp_ns, odometry, base_from_seen.inverse(), gnss)
-        stamps_ns = {image.name: image.stamp_ns for image in images}
-        answers = []
-        for search in searches:
-            result = localize_views(search.where.localizer, views, search.prior, left_out, stamps_ns)
-            sighting = make_sighting(result, base_from_seen, odometry, stamp_ns, is_planar=self._is_planar)
-            answers.append(Answer(search, result, sighting))
-        answers = self._drop_contradicted(answers, gnss)
+            maps, gnss = self._maps, self._gnss.near(taken.stamp_ns, self._tracking)
+            searches = maps.plan(taken.stamp_ns, taken.odometry, taken.base_from_seen.inverse(), gnss)
+        answers = self._drop_contradicted([self._ask(search, taken) for search in searches], gnss)
+        # 3. The one that counts, and what it says of the cameras, for the images that follow
         with self._lock:
             answer, rivals = maps.choose(answers)
         result, sighting = answer.result, answer.sighting
-        self._checks.add_images(views, result.evidence)
+        self._checks.add_images(taken.rig_images, result.evidence)
         with self._lock:
-            maps.change_configs(self._checks.widen)  # of the next image, by what all have said
+            maps.change_configs(self._checks.widen)
         stages_ms = (watch.stages_ms if len(images) > 1 else {}) | result.evidence.stages_ms
-        camera = views[0].camera if len(views) == 1 else None
-        step = Step(stamp_ns, Status.ACCEPTED, "", None, result.evidence, answer.search.prior, stages_ms, camera=camera)
+        step = Step(
+            taken.stamp_ns, Status.ACCEPTED, "", None, result.evidence, answer.search.prior, stages_ms,
+            camera=taken.camera,
+        )  # fmt: skip
         if not sighting.found or rivals:
             with self._lock:
                 maps.note_missed([a for a in answers if a.search.epoch == a.where.tracker.epoch])
             return explain_rivals(answer, rivals, step) if rivals else explain_step(result, step)
-        if odometry is None:
+        # 4. Whether to believe it
+        if taken.odometry is None:
             with watch.stage("odometry"):
-                sighting = with_odometry(sighting, odometry_at(stamp_ns, True))
-            step.stages_ms.update(watch.stages_ms)
+                sighting = with_odometry(sighting, odometry_at(taken.stamp_ns, True))
+            step = add_stages(step, watch)
         map_name = answer.where.name if maps.are_several else ""
         step = replace(step, seen=self._checks.add_sighting(sighting), map_name=map_name)
         step = self._judge(step, answer, sighting, answers, now_ns() if callable(now_ns) else now_ns)
-        if step.fix is not None:
-            georeference = answer.where.localizer.map.georeference if gnss else None
-            self._gnss.compare(step.fix, gnss, georeference, self._tracking.max_mahalanobis)
-            self._contribute(step, answer, images, views)
-        return step
+        if step.fix is None:
+            return step
+        georeference = answer.where.localizer.map.georeference if gnss else None
+        self._gnss.compare(step.fix, gnss, georeference, self._tracking.max_mahalanobis)
+        return self._contribute(step, answer, taken)
+
+    def _ask(self, search: Search, taken: TakenTogether) -> Answer:
+        """Return what one map says of the images."""
+        result = localize_images(search.where.localizer, taken, search.prior)
+        return Answer(
+            search,
+            result,
+            make_sighting(result, taken.base_from_seen, taken.odometry, taken.stamp_ns, is_planar=self._is_planar),
+        )
 
     def _drop_contradicted(self, answers: list[Answer], gnss: GnssFix | None) -> list[Answer]:
         """Return answers without places where a receiver does not have the robot, as long as it has it at another."""
@@ -194,15 +201,14 @@ class Follower:
         agreeing = select_agreeing(sightings, gnss, places, self._tracking.max_mahalanobis)
         return [replace(answer, sighting=sighting) for answer, sighting in zip(answers, agreeing, strict=True)]
 
-    def _contribute(
-        self, step: Step, answer: Answer, images: Sequence[StampedImage], views: Sequence[RigImage]
-    ) -> None:
+    def _contribute(self, step: Step, answer: Answer, taken: TakenTogether) -> Step:
         """Keep what a believed pose rests on, if the map could use it, and say how long that took."""
-        if self._contributor and isinstance(answer.result, Localized):
-            watch, localizer = Stopwatch(), answer.where.localizer
-            with watch.stage("contribute"):
-                self._contributor.offer(localizer.map, images, views, answer.result, localizer.mask)
-            step.stages_ms.update(watch.stages_ms)
+        if self._contributor is None or not isinstance(answer.result, Localized):
+            return step
+        watch, localizer = Stopwatch(), answer.where.localizer
+        with watch.stage("contribute"):
+            self._contributor.offer(localizer.map, taken, answer.result, localizer.mask)
+        return add_stages(step, watch)
 
     def _judge(self, step: Step, answer: Answer, sighting: Sighting, answers: Sequence[Answer], now_ns: int) -> Step:
         """Ask the map's tracker, unless the search rested on what was forgotten or replaced meanwhile."""
@@ -358,36 +364,36 @@ def as_sequence(localizers: Localizer | Sequence[Localizer]) -> Sequence[Localiz
     return localizers if isinstance(localizers, Sequence) else (localizers,)
 
 
-def localize_views(
-    localizer: Localizer,
-    views: Sequence[RigImage],
-    prior: Prior | Area | None,
-    left_out: Sequence[CameraReport],
-    stamps_ns: Mapping[str, int],
-) -> Result:
+def localize_images(localizer: Localizer, taken: TakenTogether, prior: Prior | Area | None) -> Result:
     """Return the pose of the only camera that there is an image of, or of the rig of several.
 
     Where there is a rig, its evidence says what became of each camera, of those left out before, too, and when its
     image was taken.
     """
-    if len(views) > 1:
-        result = localizer.localize_rig(views, prior)
+    if len(taken.rig_images) > 1:
+        result = localizer.localize_rig(taken.rig_images, prior)
         cameras = result.evidence.cameras
     else:
-        (view,) = views
+        (image,) = taken.rig_images
         result = localizer.localize(
-            view.pixels, view.camera, prior, mask=view.mask, name=view.name, extracted=view.extracted
+            image.pixels, image.camera, prior, mask=image.mask, name=image.name, extracted=image.extracted
         )
-        cameras = (report_alone(view, result),) if view.name else ()
-    dated = tuple(replace(report, stamp_ns=stamps_ns[report.name]) for report in (*cameras, *left_out))
+        cameras = (report_alone(image, result),) if image.name else ()
+    stamps_ns = {image.name: image.stamp_ns for image in taken.images}
+    dated = tuple(replace(report, stamp_ns=stamps_ns[report.name]) for report in (*cameras, *taken.left_out))
     return replace(result, evidence=replace(result.evidence, cameras=dated))
 
 
-def report_alone(view: RigImage, result: Result) -> CameraReport:
+def report_alone(image: RigImage, result: Result) -> CameraReport:
     """Return what became of the only camera of a rig that has an image."""
     if isinstance(result, Localized):
-        return CameraReport(view.name, Status.ACCEPTED, True, result.evidence.inliers, evidence=result.evidence)
-    return CameraReport(view.name, result.reason, False, 0, str(result), evidence=result.evidence)
+        return CameraReport(image.name, Status.ACCEPTED, True, result.evidence.inliers, evidence=result.evidence)
+    return CameraReport(image.name, result.reason, False, 0, str(result), evidence=result.evidence)
+
+
+def add_stages(step: Step, watch: Stopwatch) -> Step:
+    """Return the step with the stages of a watch beside its own."""
+    return replace(step, stages_ms=step.stages_ms | watch.stages_ms)
 
 
 def explain_step(result: Result, step: Step) -> Step:

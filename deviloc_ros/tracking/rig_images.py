@@ -37,20 +37,42 @@ class StampedImage:
     extracted: Extracted = field(default_factory=dict)
 
 
-def bring_to_time(
-    images: Sequence[StampedImage],
-    stamp_ns: int,
-    odometry: Odometry | None,
-    odometry_at: OdometryAt,
-    rig: RigConfig,
-    tracking: TrackingConfig,
-) -> tuple[list[RigImage], list[CameraReport]]:
-    """Return the images as a rig at `stamp_ns` would have taken them, its frame being the robot's, and who cannot be.
+@dataclass(frozen=True, slots=True, eq=False)
+class TakenTogether:
+    """Hold the images of one time, that of the newest.
+
+    images: as they came, each of its own time. rig_images: as a rig at `stamp_ns` would have taken them, its frame
+    being the robot's. left_out: of which cameras there is none of that time. odometry: of that time, if it is there.
+    """
+
+    stamp_ns: int
+    images: Sequence[StampedImage]
+    rig_images: list[RigImage]
+    left_out: list[CameraReport]
+    odometry: Odometry | None
+
+    @property
+    def base_from_seen(self) -> pycolmap.Rigid3d:
+        """Return whose pose the images give: that of the only camera, or of the robot."""
+        return self.rig_images[0].rig_from_cam if len(self.rig_images) == 1 else pycolmap.Rigid3d()
+
+    @property
+    def camera(self) -> Camera | None:
+        """Return the only camera, None where there are several."""
+        return self.rig_images[0].camera if len(self.rig_images) == 1 else None
+
+
+def take_together(
+    images: Sequence[StampedImage], odometry_at: OdometryAt, rig: RigConfig, tracking: TrackingConfig
+) -> TakenTogether:
+    """Return the images as if all had been taken when the newest was; odometry is waited for only where they were not.
 
     The robot moved between an image and that time, so the camera stood elsewhere than where it sits: by what odometry
     says. Without odometry an image counts as taken at that time if it nearly was.
     """
-    views, left_out = [], []
+    stamp_ns = max(image.stamp_ns for image in images)
+    odometry = odometry_at(stamp_ns, any(image.stamp_ns != stamp_ns for image in images))
+    rig_images, left_out = [], []
     for image in images:
         rig_from_cam, std_m, std_rad = image.base_from_cam, 0.0, 0.0
         seconds = abs(stamp_ns - image.stamp_ns) * 1e-9
@@ -64,5 +86,5 @@ def bring_to_time(
                 left_out.append(CameraReport(image.name, Status.NO_ODOMETRY, False, 0, detail))
                 continue
         known = image.mask, std_m, std_rad, image.extracted
-        views.append(RigImage(image.name, image.pixels, image.camera, rig_from_cam, *known))
-    return views, left_out
+        rig_images.append(RigImage(image.name, image.pixels, image.camera, rig_from_cam, *known))
+    return TakenTogether(stamp_ns, images, rig_images, left_out, odometry)

@@ -21,11 +21,11 @@ from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.contributor import Contributor
-from deviloc_ros.tracking.follower import Follower, Step, group_not_tried, localize_views, read_group
+from deviloc_ros.tracking.follower import Follower, Step, group_not_tried, localize_images, read_group
 from deviloc_ros.tracking.gnss import GnssBook
 from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.tracking.odometry import Odometer, Odometry
-from deviloc_ros.tracking.rig_images import StampedImage, bring_to_time
+from deviloc_ros.tracking.rig_images import StampedImage, take_together
 from deviloc_ros.types import Area, Evidence, GnssFix, Prior
 
 
@@ -166,8 +166,6 @@ def localize_again(
         return None if odom_from_base is None else Odometry(odom_from_base)
 
     images = [read_image(contents, given, masks) for given in group]
-    now_ns = max(image.stamp_ns for image in images)
-    now = odometry_at(now_ns, False)
-    views, left_out = bring_to_time(images, now_ns, now, odometry_at, RigConfig(), TrackingConfig())
-    result = localize_views(localizer, views, prior, left_out, {image.name: image.stamp_ns for image in images})
+    taken = take_together(images, odometry_at, RigConfig(), TrackingConfig())
+    result = localize_images(localizer, taken, prior)
     return {image.name: image.pixels for image in images}, result.evidence
