@@ -6,27 +6,22 @@ only: one of its threads decodes them and extracts features, the other seeks the
 
 from __future__ import annotations
 
-import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix
+from sensor_msgs.msg import NavSatFix
 from std_msgs.msg import String
 
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.messages.gnss import GnssRefused, read_gnss
-from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.control import Control
-from deviloc_ros.ros.conversions import read_serialized_stamp
 from deviloc_ros.ros.diagnostics import (
-    SILENT_AFTER_S,
     Health,
     Rates,
     Tally,
@@ -40,8 +35,8 @@ from deviloc_ros.ros.diagnostics import (
 )
 from deviloc_ros.ros.endpoints import Endpoints, latched_qos, newest_only_qos
 from deviloc_ros.ros.image_decoder import ImageDecoder
-from deviloc_ros.ros.missing_images import explain_missing_images
-from deviloc_ros.ros.parameters import CameraConfig, Parameters
+from deviloc_ros.ros.image_intake import ImageIntake
+from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Pipeline, ReadImages
 from deviloc_ros.ros.poses import PosePublisher
 from deviloc_ros.ros.saved_pose import PoseKeeper
@@ -53,7 +48,7 @@ from deviloc_ros.status import Status
 from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.follower import Follower, Step, group_not_tried
 from deviloc_ros.tracking.gnss import GnssBook
-from deviloc_ros.tracking.grouping import Group, ImageGrouper
+from deviloc_ros.tracking.grouping import Group
 
 LEAST_REST_S = 0.01  # between two looks at whether images wait in vain
 
@@ -76,11 +71,7 @@ class Session:
         self._parameters = parameters
         self._report = report
         self._tally = Tally()
-        self._camera_tallies = {name: Tally() for name in parameters.cameras}
-        self._image_topics: dict[str, str] = {}  # by camera
-        self._grouper_lock = threading.Lock()
         self._rates = Rates(parameters.node.diagnostics_period_s, time.monotonic())
-        self._incompatible_qos: dict[str, str] = {}
         self._step: Step | None = None  # of the last image
         self._last_taken_s = -float("inf")
         self._broadcast_ns = -1
@@ -93,7 +84,6 @@ class Session:
         self._threads: list[Callable[[], ThreadState]] = []
         self._keeper = PoseKeeper(parameters.node.save_pose_path, self._log)
         with ExitStack() as opened:  # closes all if a step fails
-            endpoints = Endpoints(node, opened, self._incompatible_qos)
             self._transforms = Transforms(node, parameters.node)
             opened.callback(self._transforms.close)
             self._threads.append(self._transforms.state)
@@ -110,6 +100,8 @@ class Session:
             opened.callback(self._follower.release)
             self.map_ids = self._follower.map_ids
             self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns, decoder.pixels)
+            self._intake = ImageIntake(node, self._pipeline, parameters, self._tally, self._hand_over)
+            endpoints = Endpoints(node, opened, self._intake.incompatible_qos)
             self._poses = PosePublisher(endpoints, self._transforms, parameters.node)
             self._status = endpoints.open_publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
             self._map_name = endpoints.open_publisher(String, "~/map_name", latched_qos())
@@ -121,24 +113,21 @@ class Session:
     def start(self) -> None:
         """Listen to images and broadcast the transform."""
         config = self._parameters.node
-        self._tally.last_received_s = time.monotonic()
         self._say_map_name()
         with ExitStack() as running:
-            endpoints = Endpoints(self._node, running, self._incompatible_qos)
+            endpoints = Endpoints(self._node, running, self._intake.incompatible_qos)
             running.callback(self._save_pose)
             self._worker: Worker[Group[bytes], ReadImages] = Worker(
                 self._pipeline.read, self._on_images, self._on_worker_error
             )
             running.callback(self._worker.join)
             self._threads = [*self._worker.states, self._transforms.state]
-            self._grouper = create_grouper(self._parameters)
-            for name, camera in self._parameters.cameras.items():
-                self._listen_to_camera(endpoints, name, camera)
+            self._intake.listen(endpoints, self._parameters)
             if config.gnss_topic:
                 endpoints.subscribe(NavSatFix, config.gnss_topic, self._on_gnss, newest_only_qos())
             if len(self._parameters.cameras) > 1:
                 period_s = max(self._parameters.rig.window_s / 2, LEAST_REST_S)
-                self._repeat(running, "rig", period_s, self._hand_over_overdue)
+                self._repeat(running, "rig", period_s, self._intake.hand_over_overdue)
             if config.tf_mode == "map_to_odom":
                 period_s = 1 / config.tf_publish_rate_hz
                 self._repeat(running, "broadcast", period_s, self._broadcast_map_from_odom)
@@ -147,34 +136,14 @@ class Session:
             self._running = running.pop_all()
         self._say_topics()
 
-    def _listen_to_camera(self, endpoints: Endpoints, name: str, camera: CameraConfig) -> None:
-        """Subscribe to the images of a camera, and to its calibration."""
-        compressed = camera.image_transport == "compressed"
-        # Remapped first and the suffix added then, as image_transport does.
-        topic = self._node.resolve_topic_name(camera.image_topic) + ("/compressed" if compressed else "")
-        # Raw, because deserializing an image in this thread would keep all other callbacks waiting.
-        kind = CompressedImage if compressed else Image
-        endpoints.subscribe(kind, topic, partial(self._on_image, name), newest_only_qos(), raw=True)
-        on_info = partial(self._on_camera_info, name)
-        endpoints.subscribe(CameraInfo, camera.camera_info_topic, on_info, newest_only_qos())
-        if camera.mask_topic:
-            endpoints.subscribe(Image, camera.mask_topic, self._pipeline.masks[name].note, newest_only_qos(), raw=True)
-        self._image_topics[name] = topic
-        self._camera_tallies[name].last_received_s = time.monotonic()
-
     def _say_topics(self) -> None:
         """Log what is listened to and what is given, so that a wrong name is seen before it is missed."""
         config, resolve = self._parameters.node, self._node.resolve_topic_name
-        listens = "; ".join(
-            f"{name and name + ': '}images on {self._image_topics[name]} ({camera.image_transport}), "
-            f"calibration on {resolve(camera.camera_info_topic)}"
-            for name, camera in self._parameters.cameras.items()
-        )
         odometry = f", odometry {config.odom_frame} -> {config.base_frame} on TF" if config.uses_odometry else ""
         transforms = {"map_to_odom": config.odom_frame, "map_to_base": config.base_frame}
         child = transforms.get(config.tf_mode)
         gives = f"{config.base_frame} in {config.map_frame} on {resolve('~/pose')}"
-        self._log.info(f"listening: {listens}{odometry}")
+        self._log.info(f"listening: {self._intake.describe_topics()}{odometry}")
         self._log.info(f"giving: {gives}" + (f", {config.map_frame} -> {child} on TF" if child else ", no transform"))
 
     def _repeat(self, running: ExitStack, name: str, period_s: float, call: Callable[[], None]) -> None:
@@ -235,14 +204,6 @@ class Session:
         """Return how things are, for /diagnostics."""
         now_ns, now_s, config = self._now_ns(), time.monotonic(), self._parameters.node
         state, last = self._follower.state(now_ns), self._follower.last_fix
-        failures = {f"tf_failures.{name}": str(count) for name, count in dict(self._transforms.failures).items()}
-        failures |= {
-            "masks_missing" if not name else f"camera.{name}.masks_missing": str(book.missing)
-            for name, book in self._pipeline.masks.items()
-            if book.missing
-        }
-        failures |= {f"tf_refused.{name}": str(count) for name, count in self._transforms.refused.items()}
-        silent_s = now_s - (self._tally.last_received_s or now_s)
         listens = phase == "active"
         return Health(
             phase=phase,
@@ -253,53 +214,42 @@ class Session:
             state=state,
             step=self._step,
             last_fix_age_s=None if last is None else (now_ns - last.stamp_ns) * 1e-9,
-            silent_s=silent_s,
-            image_topic=", ".join(self._image_topics.values()) if listens else "",
-            missing_images=explain_missing_images(self._node, *self._image_topics.values())
-            if listens and silent_s > SILENT_AFTER_S
-            else "",
-            incompatible_qos=tuple(self._incompatible_qos.values()),
+            silent_s=self._intake.measure_silence_s(now_s),
+            image_topic=", ".join(self._intake.topics.values()) if listens else "",
+            missing_images=self._intake.explain_silence(now_s) if listens else "",
+            incompatible_qos=tuple(self._intake.incompatible_qos.values()),
             calibration_complaint=self._follower.calibration_complaint,
             complaints=self._list_complaints(now_s) if listens else (),
             missing_odometry=config.uses_odometry and last is not None and last.odometry is None,
             values=self.about
             | gpu_values(self._device)
             | tally_values(self._tally, self._rates, now_s)
-            | camera_values(self._camera_tallies, now_s)
+            | camera_values(self._intake.tallies, now_s)
             | (gnss_values(self._gnss) if config.gnss_topic else {})
             | ({"contributed": kept} if (kept := self._follower.contributed) else {})
-            | failures,
+            | self._list_failures(),
         )
+
+    def _list_failures(self) -> dict[str, str]:
+        """Return how often transforms and masks did not come in time, or were refused."""
+        failures = {f"tf_failures.{name}": str(count) for name, count in dict(self._transforms.failures).items()}
+        failures |= {
+            "masks_missing" if not name else f"camera.{name}.masks_missing": str(book.missing)
+            for name, book in self._pipeline.masks.items()
+            if book.missing
+        }
+        return failures | {f"tf_refused.{name}": str(count) for name, count in self._transforms.refused.items()}
 
     def _list_complaints(self, now_s: float) -> tuple[str, ...]:
         """Return what is wrong with cameras of a rig while others work, with keeping images, or with a receiver."""
-        complaints = []
-        for name, tally in self._camera_tallies.items() if len(self._camera_tallies) > 1 else ():
-            topic, silent_s = self._image_topics[name], now_s - (tally.last_received_s or now_s)
-            if silent_s > SILENT_AFTER_S:
-                why = explain_missing_images(self._node, topic)
-                complaints.append(f"camera {name}: no image on {topic} for {silent_s:.0f} s: {why}")
-        said = self._follower.camera_complaints
-        complaints += [f"camera {name}: {what}" for name, what in said.items()]
-        return (*complaints, *filter(None, [self._follower.contribution_problem, self._follower.gnss_complaint]))
+        of_others = self._follower.contribution_problem, self._follower.gnss_complaint
+        return (
+            *self._intake.list_silent_cameras(now_s),
+            *(f"camera {name}: {what}" for name, what in self._follower.camera_complaints.items()),
+            *filter(None, of_others),
+        )
 
     # ---- callbacks of the executor
-
-    def _on_image(self, camera: str, serialized: bytes) -> None:
-        for tally in (self._tally, self._camera_tallies[camera]):
-            tally.received += 1
-            tally.last_received_s = time.monotonic()
-        self._incompatible_qos.clear()  # it kept no image away
-        stamp_ns = read_serialized_stamp(serialized)
-        with self._grouper_lock:
-            for group in self._grouper.add(camera, stamp_ns, self._now_ns(), serialized):
-                self._hand_over(group)
-
-    def _hand_over_overdue(self) -> None:
-        """Let the worker have what has waited long enough for the images of cameras that send none."""
-        with self._grouper_lock:
-            for group in self._grouper.close_overdue(self._now_ns()):
-                self._hand_over(group)
 
     def _hand_over(self, group: Group[bytes]) -> None:
         """Let the worker have the images of one time; a single camera's image is alone."""
@@ -334,11 +284,6 @@ class Session:
             self._gnss.note(read_gnss(msg, self._parameters.gnss))
         except GnssRefused as why:
             self._gnss.refuse(str(why))
-
-    def _on_camera_info(self, camera: str, msg: CameraInfo) -> None:
-        if self._pipeline.calibrations[camera].note(msg):
-            about = f"{shorten(msg.header.frame_id)!r}: {msg.width} x {msg.height} px"
-            self._log.info(f"camera_info of {about}", throttle_duration_sec=1.0)
 
     def _broadcast_map_from_odom(self) -> None:
         """Say again what the last fix said of the odometry: until it is too old, it holds."""
@@ -397,7 +342,7 @@ class Session:
         if not self._control.enabled:
             return "disabled by ~/enable"
         if (self._tally.last_received_s or since_s) <= since_s:
-            return f"no image on {', '.join(self._image_topics.values())}"
+            return f"no image on {', '.join(self._intake.topics.values())}"
         return describe_shortcoming(self._step)
 
     def _on_worker_error(self, group: Group[bytes], error: BaseException) -> None:
@@ -424,10 +369,3 @@ def open_contributor(parameters: Parameters) -> Contributor | None:
     """Return what keeps images for the map, if it is asked for. Raises ValueError if its folder cannot be written."""
     path = parameters.node.contribute_path
     return Contributor(Path(path).expanduser(), parameters.contribute) if path else None
-
-
-def create_grouper(parameters: Parameters) -> ImageGrouper[bytes]:
-    """Return what puts the images of the cameras together; without odometry, only those of nearly one time."""
-    rig = parameters.rig
-    span_s = rig.window_s if parameters.node.uses_odometry else rig.tolerance_s
-    return ImageGrouper(tuple(parameters.cameras), round(1e9 * rig.window_s), round(1e9 * span_s))

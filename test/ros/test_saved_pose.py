@@ -70,7 +70,7 @@ def test_it_is_searched_first_unless_someone_knows_better(ros, tmp_path, told):
     for change in (lambda: None, node.trigger_deactivate, node.trigger_activate):
         change()
         image = CvBridge().cv2_to_imgmsg(np.zeros((48, 64), np.uint8), "mono8")
-        session._on_image("", serialize_message(image))
+        session._intake.note_image("", serialize_message(image))
     wait_until(lambda: session._tally.processed > 0)  # the worker loads the pose with the first image
     known = follower.expected(now_ns, None)
     node.close()

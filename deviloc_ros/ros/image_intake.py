@@ -1,0 +1,123 @@
+"""Take in what the cameras send: images, those of one time together, and calibrations; know who sends nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from deviloc_ros.ros.bounded_counter import shorten
+from deviloc_ros.ros.conversions import read_serialized_stamp
+from deviloc_ros.ros.diagnostics import SILENT_AFTER_S, Tally
+from deviloc_ros.ros.endpoints import Endpoints, newest_only_qos
+from deviloc_ros.ros.missing_images import explain_missing_images
+from deviloc_ros.ros.parameters import CameraConfig, Parameters
+from deviloc_ros.ros.pipeline import Pipeline
+from deviloc_ros.tracking.grouping import Group, ImageGrouper
+
+
+class ImageIntake:
+    """Pass on the images of one time, as they are to be decoded.
+
+    tally: counts the images of all cameras. hand_over: gets the images of one time; called from the executor's thread
+    and from that of `hand_over_overdue`, never from both at once.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        pipeline: Pipeline,
+        parameters: Parameters,
+        tally: Tally,
+        hand_over: Callable[[Group[bytes]], None],
+    ) -> None:
+        self._node, self._pipeline, self._tally, self._hand_over = node, pipeline, tally, hand_over
+        self._cameras = parameters.cameras
+        self.tallies = {name: Tally() for name in parameters.cameras}
+        self.topics: dict[str, str] = {}  # of the images, by camera
+        self.incompatible_qos: dict[str, str] = {}  # by topic, since the last image
+        self._grouper_lock = threading.Lock()
+        self._grouper = create_grouper(parameters)
+
+    def listen(self, endpoints: Endpoints, parameters: Parameters) -> None:
+        """Subscribe to all cameras; what waited for images of another camera before is forgotten."""
+        self._cameras, self._grouper = parameters.cameras, create_grouper(parameters)
+        self._tally.last_received_s = time.monotonic()
+        for name, camera in self._cameras.items():
+            self._listen_to_camera(endpoints, name, camera)
+
+    def _listen_to_camera(self, endpoints: Endpoints, name: str, camera: CameraConfig) -> None:
+        compressed = camera.image_transport == "compressed"
+        # Remapped first and the suffix added then, as image_transport does.
+        topic = self._node.resolve_topic_name(camera.image_topic) + ("/compressed" if compressed else "")
+        # Raw, because deserializing an image in this thread would keep all other callbacks waiting.
+        kind = CompressedImage if compressed else Image
+        endpoints.subscribe(kind, topic, partial(self.note_image, name), newest_only_qos(), raw=True)
+        on_info = partial(self._on_camera_info, name)
+        endpoints.subscribe(CameraInfo, camera.camera_info_topic, on_info, newest_only_qos())
+        if camera.mask_topic:
+            note_mask = self._pipeline.masks[name].note
+            endpoints.subscribe(Image, camera.mask_topic, note_mask, newest_only_qos(), raw=True)
+        self.topics[name] = topic
+        self.tallies[name].last_received_s = time.monotonic()
+
+    def note_image(self, camera: str, serialized: bytes) -> None:
+        """Take a camera's image."""
+        for tally in (self._tally, self.tallies[camera]):
+            tally.received += 1
+            tally.last_received_s = time.monotonic()
+        self.incompatible_qos.clear()  # it kept no image away
+        stamp_ns = read_serialized_stamp(serialized)
+        with self._grouper_lock:
+            for group in self._grouper.add(camera, stamp_ns, self._now_ns(), serialized):
+                self._hand_over(group)
+
+    def hand_over_overdue(self) -> None:
+        """Hand over what has waited long enough for the images of cameras that send none."""
+        with self._grouper_lock:
+            for group in self._grouper.close_overdue(self._now_ns()):
+                self._hand_over(group)
+
+    def _on_camera_info(self, camera: str, msg: CameraInfo) -> None:
+        if self._pipeline.calibrations[camera].note(msg):
+            about = f"{shorten(msg.header.frame_id)!r}: {msg.width} x {msg.height} px"
+            self._node.get_logger().info(f"camera_info of {about}", throttle_duration_sec=1.0)
+
+    def describe_topics(self) -> str:
+        """Return what is listened to."""
+        return "; ".join(
+            f"{name and name + ': '}images on {self.topics[name]} ({camera.image_transport}), "
+            f"calibration on {self._node.resolve_topic_name(camera.camera_info_topic)}"
+            for name, camera in self._cameras.items()
+        )
+
+    def measure_silence_s(self, now_s: float) -> float:
+        """Return for how long no camera has sent an image, by monotonic time."""
+        return now_s - (self._tally.last_received_s or now_s)
+
+    def explain_silence(self, now_s: float) -> str:
+        """Return why no image comes, if none has come for a while; else empty."""
+        is_silent = self.measure_silence_s(now_s) > SILENT_AFTER_S
+        return explain_missing_images(self._node, *self.topics.values()) if is_silent else ""
+
+    def list_silent_cameras(self, now_s: float) -> Iterator[str]:
+        """Yield which cameras of a rig send no image, and why."""
+        for name, tally in self.tallies.items() if len(self.tallies) > 1 else ():
+            topic, silent_s = self.topics[name], now_s - (tally.last_received_s or now_s)
+            if silent_s > SILENT_AFTER_S:
+                why = explain_missing_images(self._node, topic)
+                yield f"camera {name}: no image on {topic} for {silent_s:.0f} s: {why}"
+
+    def _now_ns(self) -> int:
+        return self._node.get_clock().now().nanoseconds
+
+
+def create_grouper(parameters: Parameters) -> ImageGrouper[bytes]:
+    """Return what puts the images of the cameras together; without odometry, only those of nearly one time."""
+    rig = parameters.rig
+    span_s = rig.window_s if parameters.node.uses_odometry else rig.tolerance_s
+    return ImageGrouper(tuple(parameters.cameras), round(1e9 * rig.window_s), round(1e9 * span_s))
