@@ -20,6 +20,7 @@ from deviloc_ros.commands.flags.images_alone import KnownDistance, describe_came
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.maps.alignment import align_poses
 from deviloc_ros.maps.store import Map
+from deviloc_ros.sfm import structure
 from deviloc_ros.sfm.matches import Keypoints, extract_sift_keypoints
 from deviloc_ros.sfm.structure import (
     UnposedImage,
@@ -113,12 +114,11 @@ def match_numbers(a: Features, b: Features) -> np.ndarray:
 
 
 POSES = [rigid_of([0.02 * n, -0.05 * n, 0.01 * n], [-0.25 * n, 0.1 * n, 0.05 * n]) for n in range(8)]  # cam_from_world
+GUESSED = Camera("SIMPLE_RADIAL", 640, 480, (600.0, 319.5, 239.5, 0.0))
 AWAY = rigid_of([0, np.pi, 0], [0, 0, 0])  # sees none of it
 
 
-@pytest.mark.parametrize(
-    ("camera", "known"), [(PINHOLE, True), (Camera("SIMPLE_RADIAL", 640, 480, (600.0, 319.5, 239.5, 0.0)), False)]
-)
+@pytest.mark.parametrize(("camera", "known"), [(PINHOLE, True), (GUESSED, False)])
 def test_structure_is_found_up_to_a_similarity_and_so_is_an_unknown_camera(camera, known):
     images = [UnposedImage(f"{n}.png", Path(), camera) for n in range(9)]
     posed, skipped = structure_from_motion(images, seen_points(images, [*POSES, AWAY]), QUIET, known_camera=known)
@@ -131,6 +131,57 @@ def test_structure_is_found_up_to_a_similarity_and_so_is_an_unknown_camera(camer
         assert len(image.landmarks) > 100
     assert posed[0].camera.focal_px == pytest.approx(PINHOLE.focal_px, rel=0.0 if known else 0.02)
     assert median_depth(moved) == pytest.approx(4, rel=0.2)
+
+
+IMPOSSIBLE = {"long": (11 * 640, 320, 240, 0.0), "short": (32, 320, 240, 0.0), "bent": (2200, 320, 240, 1.3)}
+
+
+def begin_badly(monkeypatch, times: int, params: tuple) -> None:
+    """Structure from motion that ends at such a camera, so many times until it finds what it does find."""
+    reconstruct, left = structure.reconstruct_models, [times]
+
+    def reconstruct_badly(*arguments):
+        models = reconstruct(*arguments)
+        left[0] -= 1
+        for camera in models[0].cameras.values() if left[0] >= 0 else ():
+            camera.params = params
+        return models
+
+    monkeypatch.setattr(structure, "reconstruct_models", reconstruct_badly)
+
+
+@pytest.mark.parametrize("params", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+@pytest.mark.parametrize("times", [1, 2])
+def test_where_a_guess_leads_to_no_possible_camera_others_follow(monkeypatch, times, params):
+    begin_badly(monkeypatch, times, params)
+    images = [UnposedImage(f"{n}.png", Path(), GUESSED) for n in range(8)]
+    posed, skipped = structure_from_motion(images, seen_points(images, POSES), QUIET, known_camera=False)
+    assert len(posed) == 8 and not skipped
+    assert posed[0].camera.focal_px == pytest.approx(PINHOLE.focal_px, rel=0.02)
+
+
+@pytest.mark.parametrize("params", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_no_map_is_made_by_a_camera_that_cannot_be(monkeypatch, params):
+    begin_badly(monkeypatch, 99, params)
+    images = [UnposedImage(f"{n}.png", Path(), GUESSED) for n in range(8)]
+    with pytest.raises(SourceError, match=r"no structure found from 8 images, .*calibration helps \(--camera\)"):
+        structure_from_motion(images, seen_points(images, POSES), QUIET, known_camera=False)
+
+
+def test_a_given_camera_is_taken_whatever_it_is():
+    given = Camera("FULL_OPENCV", 640, 480, (525.0, 525.0, 319.5, 239.5, 5.0, 3.0, 0.0, 0.0, 1.0, 5.0, 3.0, 1.0))
+    images = [UnposedImage(f"{n}.png", Path(), given) for n in range(8)]
+    posed, _ = structure_from_motion(images, seen_points(images, POSES), QUIET, known_camera=True)
+    assert [image.camera for image in posed] == 8 * [given]
+
+
+def test_images_that_give_no_landmark_are_refused(monkeypatch):
+    monkeypatch.setattr(
+        structure, "triangulate_landmarks", lambda images, _: {i.name: Landmarks.empty() for i in images}
+    )
+    images = [UnposedImage(f"{n}.png", Path(), GUESSED) for n in range(8)]
+    with pytest.raises(SourceError, match=r"no landmark could be triangulated from 8 of 8 images .*--camera"):
+        structure_from_motion(images, seen_points(images, POSES), QUIET, known_camera=False)
 
 
 def test_a_guessed_camera_is_shared_by_images_of_a_size(folder):
