@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import partial
@@ -252,12 +253,13 @@ def move_images(images: list[PosedImage], new_from_world: pycolmap.Sim3d) -> lis
     return moved
 
 
-def median_depth(images: list[PosedImage]) -> float:
-    """Return the median depth of all landmarks in front of the images that observe them."""
-    depths = [
-        transform_points(image.cam_from_world, image.landmarks.points_in_world)[:, 2]
-        for image in images
-        if image.landmarks is not None
-    ]
-    everywhere = np.concatenate(depths)
-    return float(np.median(everywhere[everywhere > 0]))
+def median_depth(views: Iterable[tuple[pycolmap.Rigid3d, NDArray]]) -> float:
+    """Return the median depth of all landmarks in front of the views that observe them, 0 where there are none.
+
+    Args:
+        views: cam_from_world, and (M, 3) the landmarks that are observed.
+    """
+    depths = [transform_points(cam_from_world, points)[:, 2] for cam_from_world, points in views]
+    everywhere = np.concatenate([np.zeros(0), *depths])
+    in_front = everywhere[everywhere > 0]
+    return float(np.median(in_front)) if len(in_front) else 0.0

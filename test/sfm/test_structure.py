@@ -130,7 +130,8 @@ def test_structure_is_found_up_to_a_similarity_and_so_is_an_unknown_camera(camer
         assert rotation_distance_deg(image.cam_from_world, pose) < 0.5
         assert len(image.landmarks) > 100
     assert posed[0].camera.focal_px == pytest.approx(PINHOLE.focal_px, rel=0.0 if known else 0.02)
-    assert median_depth(moved) == pytest.approx(4, rel=0.2)
+    depth = median_depth((image.cam_from_world, image.landmarks.points_in_world) for image in moved)
+    assert depth == pytest.approx(4, rel=0.2)
 
 
 IMPOSSIBLE = {"long": (11 * 640, 320, 240, 0.0), "short": (32, 320, 240, 0.0), "bent": (2200, 320, 240, 1.3)}
@@ -272,6 +273,33 @@ def test_a_known_distance_makes_metres(folder, tmp_path, capsys):
     assert "scale: metres, as view-0.png and view-6.png were 4.5 m apart" in capsys.readouterr().out
     poses = poses_of(tmp_path / "a.map")
     assert translation_distance_m(poses[names[0]], poses[names[1]]) == pytest.approx(4.5)
+
+
+@pytest.mark.parametrize("metres", [0.02, 4.5, 300.0])
+def test_a_known_distance_makes_metres_of_a_map_that_is_there_too(unscaled, tmp_path, capsys, metres):
+    aligned, names = tmp_path / "a.map", ("view-0.png", "view-6.png")
+    assert run("map", "align", unscaled, "--known-distance", *names, metres, "--output", aligned) == 0
+    assert f"metres, as view-0.png and view-6.png were {metres:g} m apart" in capsys.readouterr().out
+    before, after = poses_of(unscaled), poses_of(aligned)
+    assert Map.open(aligned).manifest.provenance.is_metric
+    assert translation_distance_m(*(after[name] for name in names)) == pytest.approx(metres)
+    scale = metres / translation_distance_m(*(before[name] for name in names))
+    for name, pose in before.items():
+        np.testing.assert_allclose(after[name].translation, scale * pose.translation, rtol=1e-4, atol=1e-6 * scale)
+        assert rotation_distance_deg(after[name], pose) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (("view-0.png", "veiw-6.png", 1), "'veiw-6.png' is not among the views of the map"),
+        (("view-0.png", "view-6.png", 1, "--rigid"), "--rigid keeps the scale"),
+        (("view-0.png", "view-6.png", 1, "--images", "."), "--images goes with --tags"),
+    ],
+)
+def test_what_a_known_distance_cannot_do_is_said(unscaled, capsys, flags, why):
+    assert run("map", "align", unscaled, "--known-distance", *flags) == 2
+    assert why in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

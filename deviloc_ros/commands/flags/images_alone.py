@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,12 @@ def add_images_alone(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a line `NAME X Y Z` for three images or more: where their cameras were [m]; the map is in that frame",
     )
-    scale.add_argument(
+    add_known_distance(scale)
+
+
+def add_known_distance(group: argparse._ActionsContainer) -> None:
+    """Add --known-distance, which `parse_distance` parses."""
+    group.add_argument(
         "--known-distance",
         nargs=3,
         metavar=("NAME", "NAME", "METRES"),
@@ -132,7 +137,6 @@ def find_metric_scale(
     import numpy as np
     import pycolmap
 
-    from deviloc_ros.geometry import translation_distance_m
     from deviloc_ros.maps.known_positions import fit_positions
     from deviloc_ros.maps.provenance import ARBITRARY_SCALE
     from deviloc_ros.sfm.structure import DEPTH_OF_ARBITRARY_SCALE, median_depth
@@ -141,17 +145,36 @@ def find_metric_scale(
     if positions:
         metric_from_model, words = fit_positions(poses, positions)
         return metric_from_model, f"metres, {words}"
-    unchanged = pycolmap.Rotation3d(), np.zeros(3)
-    depth = median_depth(images)
+    depth = median_depth((i.cam_from_world, i.landmarks.points_in_world) for i in images if i.landmarks is not None)
     if known_distance is None:
-        scale = DEPTH_OF_ARBITRARY_SCALE / depth
-        return pycolmap.Sim3d(scale, *unchanged), ARBITRARY_SCALE
+        return pycolmap.Sim3d(DEPTH_OF_ARBITRARY_SCALE / depth, pycolmap.Rotation3d(), np.zeros(3)), ARBITRARY_SCALE
     check_named(known_distance, poses, "images that could be registered")
-    one, other, metres = known_distance.one, known_distance.other, known_distance.metres
+    return fit_distance(poses, known_distance, depth)
+
+
+def fit_distance(
+    poses: Mapping[str, pycolmap.Rigid3d], known: KnownDistance, depth: float
+) -> tuple[pycolmap.Sim3d, str]:
+    """Return metric_from_world, which changes the scale alone, and in words what it rests on.
+
+    Args:
+        poses: cam_from_world by name, with both images.
+        depth: median depth of the landmarks, in the unit of the poses.
+
+    Raises:
+        ValueError: both were taken from one place.
+    """
+    import numpy as np
+    import pycolmap
+
+    from deviloc_ros.geometry import translation_distance_m
+
+    one, other, metres = known.one, known.other, known.metres
     distance = translation_distance_m(poses[one], poses[other])
-    if distance < LEAST_BASELINE * depth:
+    if distance <= LEAST_BASELINE * depth:
         raise ValueError(f"--known-distance: {one!r} and {other!r} were taken from one place, so they give no scale")
-    return pycolmap.Sim3d(metres / distance, *unchanged), f"metres, as {one} and {other} were {metres:g} m apart"
+    words = f"metres, as {one} and {other} were {metres:g} m apart"
+    return pycolmap.Sim3d(metres / distance, pycolmap.Rotation3d(), np.zeros(3)), words
 
 
 def check_named(known_distance: KnownDistance, names: Container[str], what: str) -> None:
