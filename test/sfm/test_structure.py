@@ -361,7 +361,7 @@ def test_a_map_of_arbitrary_unit_gives_no_metres(unscaled, folder, room, capsys)
 
 def test_flags_that_do_not_fit_are_named(unscaled, folder, tmp_path, capsys):
     for arguments, word in (
-        (("build-map", "--output", tmp_path / "a.map"), "give one of --colmap"),
+        (("build-map", "--output", tmp_path / "a.map"), "one of --colmap"),
         (("update-map", unscaled, "--same-unit", "--images", folder), "give one of --colmap"),
         (("build-map", "--kitti", folder, "--positions", folder, "--output", tmp_path / "a.map"), "map align"),
         (("map", "align", unscaled, "--poses", tmp_path / "a.tum"), "no such file"),

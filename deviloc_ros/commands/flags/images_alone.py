@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from deviloc_ros.commands.flags.common import parse_camera, step_of
 from deviloc_ros.commands.flags.masks import attach_masks
-from deviloc_ros.commands.flags.sources import LAYOUTS, open_posed_images
+from deviloc_ros.commands.flags.source_flags import ALONE, LAYOUTS, check_flags, find_source
+from deviloc_ros.commands.flags.sources import open_posed_images
 
 if TYPE_CHECKING:
     import pycolmap
@@ -75,14 +76,12 @@ def open_images(options: argparse.Namespace, config: Config, workers: Workers) -
     Raises:
         ValueError: naming flag or file.
     """
-    alone = options.images and not any(getattr(options, layout) for layout in LAYOUTS)
-    if not alone and (options.positions or options.known_distance):
-        raise ValueError("--positions and --known-distance belong to --images alone; see `map align` for other maps")
-    if not alone and options.camera_per != "lens":
-        raise ValueError("--camera-per belongs to --images alone: other sources say which camera took an image")
-    if alone:
-        if options.depth is not None or options.depth_topic:
-            raise ValueError("--depth needs posed images: their unit is not known before structure from motion")
+    if find_source(options) is None:
+        raise ValueError(
+            f"which images? give --images, or posed images by one of {', '.join(f'--{layout}' for layout in LAYOUTS)}"
+        )
+    if find_source(options) == ALONE:
+        check_flags(options)
         yield pose_images_alone(options, config, workers)
     else:
         with open_posed_images(options) as source:
