@@ -9,9 +9,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import NamedTuple, NoReturn, TextIO, cast
+from typing import Any, NamedTuple, NoReturn, TextIO, cast
 
 from deviloc_ros import __version__
 from deviloc_ros.io.suggestions import suggest
@@ -82,13 +82,29 @@ RESEARCH = {
 class CommandParser(argparse.ArgumentParser):
     """Say what is wrong with a command line in one line, and which flag may have been meant."""
 
+    words: Sequence[str] = ()  # that it parses
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does, and keep the words for `error`."""
+        self.words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Print the message and exit with status 2."""
+        if message.endswith(" required") or " are required: " in message:
+            unknown = self.find_unknown_flag()  # what is missing may be there, misspelt
+            message = f"unrecognized arguments: {unknown}" if unknown else message
         words = message.partition("unrecognized arguments: ")[2]
         if words:
             flag = words.split()[0].partition("=")[0]
             message += suggest(flag, self.list_flags()) if flag.startswith("-") else ""
         self.exit(2, f"{self.prog}: error: {message}\n`{self.prog} --help` lists what it takes\n")
+
+    def find_unknown_flag(self) -> str:
+        """Return the first word that is a flag and none of its own, nor the beginning of one; else nothing."""
+        flags = [word.partition("=")[0] for word in self.words if word.startswith("--") and word != "--"]
+        known = self.list_flags()
+        return next((flag for flag in flags if not any(one.startswith(flag) for one in known)), "")
 
     def list_flags(self) -> list[str]:
         """Return its flags, and those of its actions."""

@@ -16,13 +16,14 @@ from deviloc_ros.commands.flags.common import (
 )
 from deviloc_ros.commands.flags.images_alone import add_images_alone, open_images
 from deviloc_ros.commands.flags.masks import add_mask, mask_beside, show_body
+from deviloc_ros.commands.flags.source_flags import ALONE
 from deviloc_ros.commands.flags.sources import add_source, print_report
 from deviloc_ros.io.outputs import refuse_file
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    add_source(parser)
+    add_source(parser, ALONE)
     add_images_alone(parser)
     add_mask(parser)
     parser.add_argument(

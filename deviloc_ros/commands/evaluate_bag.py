@@ -89,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.recordings.figure_names import check_names
     from deviloc_ros.evaluation.recordings.requirements import parse_requirement
     from deviloc_ros.evaluation.recordings.rerun_recording import check_rerun
+    from deviloc_ros.maps.inspect import check_metres
     from deviloc_ros.maps.manifest import find_maps
     from deviloc_ros.maps.store import Map
 
@@ -101,7 +102,9 @@ def run(options: argparse.Namespace) -> int:
     folders = find_maps(options.map)
     if len(folders) > 1 and (options.rerun or options.real_time):
         raise ValueError(f"--rerun and --real-time are for one map; {options.map} holds {len(folders)}")
-    configs = [read_config_for_map(options, Map.open(folder).config) for folder in folders]
+    maps = [Map.open(folder) for folder in folders]
+    check_metres(maps)
+    configs = [read_config_for_map(options, one.config) for one in maps]
     given = SharedSettings(plan, tracking, configs, contribute, changes)
     outputs = prepare_outputs(options)
     with create_workers(options.ray) as workers:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero, set_results
+from deviloc_ros.commands.flags.images_alone import add_known_distance, check_named, fit_distance, parse_distance
 
 if TYPE_CHECKING:
+    import pycolmap
+
     from deviloc_ros.maps.floor_plan import Alignment
+    from deviloc_ros.maps.georeference import Georeference
     from deviloc_ros.maps.look_alikes import LookAlikes
     from deviloc_ros.maps.store import Map
 
@@ -66,10 +70,13 @@ def show_help(parser: argparse.ArgumentParser) -> int:
 
 def add_align(actions: argparse._SubParsersAction) -> None:
     """Add the flags of `map align`."""
-    align = actions.add_parser("align", help="move a map into the frame in which cameras of its views are known")
+    align = actions.add_parser(
+        "align", help="move a map into the frame in which cameras of its views are known, or scale it"
+    )
     align.add_argument("map", type=Path, help="the map folder")
     known = align.add_mutually_exclusive_group(required=True)
     known.add_argument("--positions", type=Path, metavar="FILE", help="lines `NAME X Y Z` [m] of three views or more")
+    add_known_distance(known)
     known.add_argument("--colmap", type=Path, metavar="MODEL", help="COLMAP model with images named like views")
     known.add_argument(
         "--poses", type=Path, metavar="FILE.tum", help="poses of the camera over time, for views of a recording"
@@ -188,60 +195,106 @@ def run_prune(options: argparse.Namespace) -> int:
 
 
 def run_align(options: argparse.Namespace) -> int:
-    """Move a map into the frame in which cameras of its views are known."""
+    """Move a map into the frame in which cameras of its views are known, or give it its scale."""
+    from deviloc_ros.maps.edit import align_map
+    from deviloc_ros.maps.georeference import GEOREFERENCE
+    from deviloc_ros.maps.provenance import SCALE
+    from deviloc_ros.maps.store import Map
+
+    check_align_flags(options)
+    if options.page and not (options.pairs or options.walls):
+        return write_floor_page(options)
+    reference_map, output = Map.open(options.map), options.output or options.map
+    found = estimate_alignment(options, reference_map)
+    notes: dict[str, Any] = {} if options.known_distance else {"frame": found.note}
+    notes |= {SCALE: found.scale} if found.scale else {}
+    notes |= {GEOREFERENCE: found.on_earth.to_note()} if found.on_earth else {}
+    overwrite = options.overwrite or options.output is None
+    align_map(options.map, found.wanted_from_world, output, notes, overwrite=overwrite)
+    print(f"{output}: {found.note}")
+    if reference_map.georeference and not Map.open(output).georeference:
+        print(f"{output}: its scale has changed, so it is no longer known where on Earth it lies")
+    return 0
+
+
+class MapAlignment(NamedTuple):
+    """Hold how a map is to be moved, in words how well that fits, and what its manifest says of scale and place."""
+
+    wanted_from_world: pycolmap.Sim3d
+    note: str
+    scale: str  # empty: as it was
+    on_earth: Georeference | None = None
+
+
+def estimate_alignment(options: argparse.Namespace, reference_map: Map) -> MapAlignment:
+    """Return how the map is to be moved, by the flag that says what is known. Raises ValueError."""
     from deviloc_ros.bags.truth import read_truth_file
     from deviloc_ros.evaluation.maps.shared_views import align_to_map
-    from deviloc_ros.maps.edit import align_map
     from deviloc_ros.maps.fiducial_markers import fit_markers, read_survey
-    from deviloc_ros.maps.georeference import GEOREFERENCE
     from deviloc_ros.maps.known_positions import (
         fit_poses,
         fit_positions,
         read_geographic_positions,
         read_positions,
     )
+    from deviloc_ros.maps.provenance import ARBITRARY_SCALE
     from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.colmap import read_model
 
-    check_floor(options)
-    if options.page and not (options.pairs or options.walls):
-        return write_floor_page(options)
-    if options.geographic and not options.positions:
-        raise ValueError("--geographic says how --positions is to be read: give it")
-    reference_map, on_earth = Map.open(options.map), None
     poses = {record.name: record.cam_from_world for record in reference_map.records}
+    rigid, scale, on_earth = options.rigid, "" if options.rigid else "metres, by `map align`", None
+    if options.known_distance:
+        return scale_by_distance(options, reference_map)
     if options.tags:
-        if not options.images:
-            raise ValueError("--tags needs --images, the folder where the names of views begin")
-        wanted_from_world, note = fit_markers(
-            reference_map, options.images, read_survey(options.tags), rigid=options.rigid
-        )
+        fit = fit_markers(reference_map, options.images, read_survey(options.tags), rigid=rigid)
     elif options.to:
-        wanted_from_world, note = align_to_map(reference_map, Map.open(options.to), rigid=options.rigid)
+        other = Map.open(options.to)
+        fit = align_to_map(reference_map, other, rigid=rigid)
+        if scale and not other.manifest.provenance.is_metric:
+            scale = ARBITRARY_SCALE
     elif options.geographic:
         positions, on_earth = read_geographic_positions(options.positions)
-        wanted_from_world, note = fit_positions(poses, positions, rigid=options.rigid)
+        fit = fit_positions(poses, positions, rigid=rigid)
     elif options.positions:
-        wanted_from_world, note = fit_positions(poses, read_positions(options.positions), rigid=options.rigid)
+        fit = fit_positions(poses, read_positions(options.positions), rigid=rigid)
     elif options.occupancy:
         found = fit_floor(options, reference_map)
-        wanted_from_world, note = found.grid_from_map, found.note
+        fit = found.grid_from_map, found.note
     elif options.colmap:
         known = {image.name: image.cam_from_world for image in read_model(options.colmap, Path()).images}
-        wanted_from_world, note = fit_poses(poses, known, rigid=options.rigid)
+        fit = fit_poses(poses, known, rigid=rigid)
     else:
         truth = read_truth_file(options.poses)
         stamped = {name: truth.at(int(Path(name).stem)) for name in poses if Path(name).stem.isdecimal()}
         known = {name: world_from_cam.inverse() for name, world_from_cam in stamped.items() if world_from_cam}
-        wanted_from_world, note = fit_poses(poses, known, rigid=options.rigid)
-    output = options.output or options.map
-    notes: dict[str, Any] = {"frame": note} | ({} if options.rigid else {"scale": "metres, by `map align`"})
-    notes |= {GEOREFERENCE: on_earth.to_note()} if on_earth else {}
-    align_map(options.map, wanted_from_world, output, notes, overwrite=options.overwrite or options.output is None)
-    print(f"{output}: {note}")
-    if reference_map.georeference and not Map.open(output).georeference:
-        print(f"{output}: its scale has changed, so it is no longer known where on Earth it lies")
-    return 0
+        fit = fit_poses(poses, known, rigid=rigid)
+    return MapAlignment(*fit, scale, on_earth)
+
+
+def scale_by_distance(options: argparse.Namespace, reference_map: Map) -> MapAlignment:
+    """Return how two cameras of the map come to be --known-distance apart. Raises ValueError."""
+    from deviloc_ros.sfm.structure import median_depth
+
+    known = parse_distance(*options.known_distance)
+    poses = {record.name: record.cam_from_world for record in reference_map.records}
+    check_named(known, poses, "views of the map")
+    views = enumerate(poses.values())
+    depth = median_depth((pose, reference_map.landmarks_of(number).points_in_world) for number, pose in views)
+    metric_from_world, note = fit_distance(poses, known, depth)
+    return MapAlignment(metric_from_world, f"scale {metric_from_world.scale:.4f}; {note}", note)
+
+
+def check_align_flags(options: argparse.Namespace) -> None:
+    """Raise ValueError, naming a flag, if it is given without the one that reads it, or is needed and is not given."""
+    check_floor(options)
+    if options.geographic and not options.positions:
+        raise ValueError("--geographic says how --positions is to be read: give it")
+    if options.tags and not options.images:
+        raise ValueError("--tags needs --images, the folder where the names of views begin")
+    if options.images and not options.tags:
+        raise ValueError("--images goes with --tags, which are looked for in them")
+    if options.rigid and options.known_distance:
+        raise ValueError("--rigid keeps the scale, which --known-distance is to change")
 
 
 def check_floor(options: argparse.Namespace) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from deviloc_ros.commands.flags.common import add_overwrite
 from deviloc_ros.commands.flags.masks import add_mask, show_body
-from deviloc_ros.commands.flags.sources import LAYOUTS, add_source, open_posed_images, print_report
+from deviloc_ros.commands.flags.source_flags import CONTRIBUTED, check_flags
+from deviloc_ros.commands.flags.sources import add_source, open_posed_images, print_report
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("map", type=Path, help="the map folder")
-    add_source(parser)
+    add_source(parser, CONTRIBUTED)
     parser.add_argument(
         "--contributed",
         type=Path,
@@ -39,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Add the images and print what became of them."""
     from deviloc_ros.mapping.update import update_map
 
+    check_flags(options)
     if options.contributed:
         return run_contributed(options)
     check_frame(options)
@@ -54,7 +56,6 @@ def run_contributed(options: argparse.Namespace) -> int:
     """Add what robots kept, as far as the map confirms it, and print what became of it."""
     from deviloc_ros.mapping.contributed import add_contributions
 
-    check_alone(options)
     start = time.monotonic()
     growth = add_contributions(
         options.map, options.contributed, of_any_map=options.of_any_map, descriptor_file=options.descriptor
@@ -68,15 +69,6 @@ def run_contributed(options: argparse.Namespace) -> int:
             print(f"  {entry.name}: {entry.why}")
     print(f"{options.map}: {growth.added} contributions added")
     return 0
-
-
-def check_alone(options: argparse.Namespace) -> None:
-    """Raise ValueError if --contributed, which brings cameras, poses and masks, is given with another source."""
-    given = [layout for layout in LAYOUTS if getattr(options, layout)]
-    given += [name for name in ("images", "only", "mask", "same_unit") if getattr(options, name)]
-    if given or options.every != 1:
-        flag = (given or ["every"])[0].replace("_", "-")
-        raise ValueError(f"--{flag} does not go with --contributed, which brings cameras, poses and masks")
 
 
 def check_frame(options: argparse.Namespace) -> None:

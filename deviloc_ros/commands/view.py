@@ -45,12 +45,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page, or serve it until Ctrl-C."""
+    from deviloc_ros.maps.inspect import check_metres
     from deviloc_ros.maps.store import Map
     from deviloc_ros.view.page import make_map_scene, make_view_page
 
     if options.output and options.node:
         raise ValueError("--output writes a page that is finished: give no --node")
     reference_map = Map.open(options.map)
+    if options.bag:
+        check_metres([reference_map])
     drawn = make_map_scene(reference_map)
     axis_m = AXIS_SHARE * drawn["radius"] / 1000
     if options.output:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.maps.inspect import NO_METRES, TO_GET_METRES
 from deviloc_ros.maps.manifest import find_maps
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.matching import create_matcher
@@ -102,6 +103,8 @@ def examine_one_map(folder: Path, cameras: tuple[Camera, ...]) -> Iterator[Findi
     if place := reference_map.georeference:
         about += f", at latitude {place.latitude:.5f}, longitude {place.longitude:.5f}"
     yield make_ok(f"map {folder}: {about}; all hashes agree")
+    if not reference_map.manifest.provenance.is_metric:
+        yield make_failure(f"map {folder}: {NO_METRES}; the node refuses it", TO_GET_METRES)
     yield examine_matcher(reference_map)
     for camera in cameras:
         yield examine_camera(camera, {record.camera for record in reference_map.records})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,10 @@ from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.types import ReferenceView
 
 MAX_MEDIAN_REPROJECTION_ERROR_PX = 4.0
+NO_METRES = "its unit is arbitrary, as of images alone, and a robot goes by metres"
+TO_GET_METRES = (
+    "give it metres: `map align MAP` with --known-distance, --positions, --occupancy, --tags, --colmap, --poses or --to"
+)
 
 
 def describe_map(reference_map: Map) -> Iterator[tuple[str, str]]:
@@ -43,6 +47,12 @@ def describe_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "; ".join(map(describe_value, value))
     return str(value)
+
+
+def check_metres(maps: Sequence[Map]) -> None:
+    """Raise MapError, naming the maps, if the unit of some is arbitrary: transforms and odometry are in metres."""
+    if arbitrary := [str(one.folder) for one in maps if not one.manifest.provenance.is_metric]:
+        raise MapError(f"{', '.join(arbitrary)}: {NO_METRES}; {TO_GET_METRES}")
 
 
 def find_problems(folder: Path) -> Iterator[str]:

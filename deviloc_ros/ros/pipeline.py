@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import bind_to_map
 from deviloc_ros.localizer import Localizer, create_localizers
+from deviloc_ros.maps.inspect import check_metres
 from deviloc_ros.maps.manifest import find_maps
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages.camera_book import CameraBook
@@ -30,10 +31,15 @@ from deviloc_ros.tracking.rig_images import StampedImage
 
 
 def open_localizers(parameters: Parameters) -> list[Localizer]:
-    """Return the localizer of each map at `map_path`: one, or those right below it. Raises MapError naming a file."""
+    """Return the localizer of each map at `map_path`: one, or those right below it.
+
+    Raises:
+        MapError: naming a file that is damaged, or a map whose unit is not a metre.
+    """
     if not parameters.node.map_path:
         raise ValueError("parameter map_path is empty: it must name the folder of a map, or of several")
     maps = [Map.open(folder) for folder in find_maps(Path(parameters.node.map_path).expanduser())]
+    check_metres(maps)
     return create_localizers(maps, [bind_to_map(parameters.localizer, one.config) for one in maps])
 
 

@@ -118,6 +118,7 @@ def triangulation_options(max_error_px: float, focal_px: float) -> pycolmap.Incr
     options.extract_colors = False
     options.random_seed = options.triangulation.random_seed = options.mapper.random_seed = 0
     options.mapper.filter_max_reproj_error = max_error_px
+    allow_any_camera(options)
     tracks = options.triangulation
     tracks.ignore_two_view_tracks = False
     tracks.merge_max_reproj_error = tracks.complete_max_reproj_error = max_error_px
@@ -125,6 +126,14 @@ def triangulation_options(max_error_px: float, focal_px: float) -> pycolmap.Incr
     tracks.create_max_angle_error = max(tracks.create_max_angle_error, angle_deg)
     tracks.continue_max_angle_error = max(tracks.continue_max_angle_error, angle_deg)
     return options
+
+
+def allow_any_camera(options: pycolmap.IncrementalPipelineOptions) -> None:
+    """Let COLMAP keep the images of cameras that it would not have estimated: they are given as they are.
+
+    Coefficients of rational models are often above 1, and images of such cameras would be dropped without a word.
+    """
+    options.min_focal_length_ratio, options.max_focal_length_ratio, options.max_extra_param = 1e-9, 1e9, 1e9
 
 
 def landmarks_by_image(reconstruction: pycolmap.Reconstruction) -> dict[str, Landmarks]:

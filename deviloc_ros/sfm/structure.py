@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import partial
@@ -19,7 +20,7 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import Mask
 from deviloc_ros.maps.alignment import move_points, move_pose
 from deviloc_ros.pose.still_matches import stay
-from deviloc_ros.sfm.landmarks import match_nearby, triangulate_landmarks, write_database
+from deviloc_ros.sfm.landmarks import allow_any_camera, match_nearby, triangulate_landmarks, write_database
 from deviloc_ros.sfm.matches import (
     Keypoints,
     MatchGraph,
@@ -36,6 +37,9 @@ from deviloc_ros.workers.base import Workers
 
 log = logging.getLogger(__name__)
 FOCAL_SHARE = 1.2  # of the longer side, where nothing is known, as COLMAP has it
+FOCAL_FACTORS = (1.0, 2 / 3, 5 / 3)  # of a guessed focal length, tried one after the other while structure is wanting
+CALIBRATION_HELPS = "; their calibration helps (--camera)"
+POSSIBLE_FOCAL_SHARES, MOST_DISTORTION = (0.1, 10.0), 1.0  # of an estimated camera, as COLMAP has them
 EXHAUSTIVE_UP_TO = 30  # images
 LOOKALIKES_PER_VIEW = 20
 NEIGHBOURS_IN_ORDER = 10
@@ -131,14 +135,14 @@ def structure_from_motion(
         known_camera: their camera stays as it is.
 
     Raises:
-        SourceError: no three images hang together.
+        SourceError: no three images hang together by a camera that can be, or they determine no landmark.
     """
     pairs = choose_pairs(images, keypoints)
     for keep in (keep_verified, keep_verified_moving):
         graph = match_pairs(keypoints, images, pairs, partial(keep, known_focal=known_camera), workers)
-        models = reconstruct_models(images, graph, workers, known_camera)
-        model = max(models, key=lambda model: model.num_reg_images(), default=None)
-        if model is not None and model.num_reg_images() >= MIN_VIEWS:
+        models = find_models(images, graph, workers, known_camera)
+        model = models[0] if models else None
+        if model is not None and rank_model(model)[0] >= MIN_VIEWS:
             break
         if keep is keep_verified:
             log.warning(
@@ -148,9 +152,9 @@ def structure_from_motion(
         linked = sum(len(rows) > 0 for rows in graph.matches.values())
         raise SourceError(
             f"no structure found from {len(images)} images, {linked} pairs of which share matches; "
-            "images must overlap, and the camera must move, not only turn"
+            f"images must overlap, and the camera must move, not only turn{'' if known_camera else CALIBRATION_HELPS}"
         )
-    found = {image.name: image for image in model.images.values() if image.has_pose}
+    found = {image.name: image for image in model.images.values() if image.has_pose and is_possible(image.camera)}
     posed = [
         PosedImage(
             i.name, i.path, camera_from_colmap(found[i.name].camera), found[i.name].cam_from_world(), mask=i.mask
@@ -166,6 +170,11 @@ def structure_from_motion(
         if i.name not in found
     ]
     landmarks = triangulate_landmarks(posed, match_nearby(keypoints, posed, workers))
+    if not any(len(observed) for observed in landmarks.values()):
+        raise SourceError(
+            f"no landmark could be triangulated from {len(posed)} of {len(images)} images that hang together; take "
+            f"more images, that overlap more{'' if known_camera else CALIBRATION_HELPS}"
+        )
     return [replace(image, landmarks=landmarks[image.name]) for image in posed], skipped
 
 
@@ -175,6 +184,35 @@ def keep_verified_moving(
     """Keep the rows that `keep_verified` keeps of those that do not stay at their pixel."""
     stays = stay(a[1][rows[:, 0]], b[1][rows[:, 1]])
     return keep_verified(a, b, rows[~stays], known_focal=known_focal)
+
+
+def find_models(
+    images: list[UnposedImage], graph: MatchGraph, workers: Workers, known_camera: bool
+) -> list[pycolmap.Reconstruction]:
+    """Return a model for each group of images that hang together, the best first.
+
+    A few images often fit together by a camera that cannot be, too, if the mapping begins at a focal length that is far
+    off. So unless all images (of many: enough of them) fit by a possible camera, it begins again at other ones.
+    """
+    best: list[pycolmap.Reconstruction] = []
+    for factor in (1.0,) if known_camera else FOCAL_FACTORS:
+        guessed = [replace(image, camera=image.camera.scale_focal(factor)) for image in images]
+        models = sorted(reconstruct_models(guessed, graph, workers, known_camera), key=rank_model, reverse=True)
+        best = max(best, models, key=lambda models: rank_model(models[0]) if models else (-1, -1))
+        if best and rank_model(best[0])[0] >= min(len(images), EXHAUSTIVE_UP_TO):
+            break
+    return best
+
+
+def rank_model(model: pycolmap.Reconstruction) -> tuple[int, int]:
+    """Return how many images a model has whose camera is possible, and how many observations."""
+    possible = sum(image.has_pose and is_possible(image.camera) for image in model.images.values())
+    return possible, model.compute_num_observations()
+
+
+def is_possible(camera: pycolmap.Camera) -> bool:
+    """Return whether there can be a camera of such a focal length and distortion; one that was given is as it is."""
+    return camera.has_prior_focal_length or not camera.has_bogus_params(*POSSIBLE_FOCAL_SHARES, MOST_DISTORTION)
 
 
 def reconstruct_models(
@@ -191,6 +229,7 @@ def reconstruct_models(
     if known_camera:
         options.ba_refine_focal_length = options.ba_refine_extra_params = False
         options.mapper.abs_pose_refine_focal_length = options.mapper.abs_pose_refine_extra_params = False
+        allow_any_camera(options)
     with tempfile.TemporaryDirectory() as folder, silence_colmap():
         database = Path(folder) / "matches.db"
         write_database(database, unposed, graph)
@@ -214,12 +253,13 @@ def move_images(images: list[PosedImage], new_from_world: pycolmap.Sim3d) -> lis
     return moved
 
 
-def median_depth(images: list[PosedImage]) -> float:
-    """Return the median depth of all landmarks in front of the images that observe them."""
-    depths = [
-        transform_points(image.cam_from_world, image.landmarks.points_in_world)[:, 2]
-        for image in images
-        if image.landmarks is not None
-    ]
-    everywhere = np.concatenate(depths)
-    return float(np.median(everywhere[everywhere > 0]))
+def median_depth(views: Iterable[tuple[pycolmap.Rigid3d, NDArray]]) -> float:
+    """Return the median depth of all landmarks in front of the views that observe them, 0 where there are none.
+
+    Args:
+        views: cam_from_world, and (M, 3) the landmarks that are observed.
+    """
+    depths = [transform_points(cam_from_world, points)[:, 2] for cam_from_world, points in views]
+    everywhere = np.concatenate([np.zeros(0), *depths])
+    in_front = everywhere[everywhere > 0]
+    return float(np.median(in_front)) if len(in_front) else 0.0

@@ -7,12 +7,14 @@ from pathlib import Path
 import pycolmap
 import pytest
 from ros_helpers import ROOT
+from small_maps import reference_view, write_map
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.doctor import checks
 from deviloc_ros.doctor.checks import Level, examine_camera, examine_cv_bridge, examine_machine, examine_map
 from deviloc_ros.maps.edit import align_map
 from deviloc_ros.maps.georeference import Georeference
+from deviloc_ros.maps.provenance import ARBITRARY_SCALE
 
 MAPPED = {Camera("PINHOLE", 640, 480, (525.0, 525.0, 319.5, 239.5))}
 
@@ -54,6 +56,12 @@ def test_a_map_on_earth_says_where_and_one_that_is_no_place_is_named(room_folder
     assert "latitude 48.13700, longitude 11.57500" in next(examine_map(tmp_path / "a.map")).what
     damaged = next(examine_map(tmp_path / "b.map"))
     assert damaged.level is Level.FAIL and "georeference" in damaged.what
+
+
+def test_a_map_without_metres_is_a_fail(tmp_path):
+    write_map(tmp_path / "a.map", [reference_view(0)], {"scale": ARBITRARY_SCALE})
+    (failure,) = [finding for finding in examine_map(tmp_path / "a.map") if finding.level is Level.FAIL]
+    assert "a.map: its unit is arbitrary" in failure.what and "map align" in failure.advice
 
 
 def fault_of_bridge(folder: Path, source: str, monkeypatch) -> str:

@@ -114,9 +114,9 @@ def test_the_command_says_what_became_of_each(sparse_map, room, tmp_path, capsys
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--every", "2"], "--every does not go with --contributed"),
+        (["--every", "2"], "--every goes with --colmap, "),
         (["--kitti", "somewhere"], "--kitti does not go with --contributed"),
-        (["--mask", "some.png"], "--mask does not go with --contributed"),
+        (["--mask", "some.png"], "--mask goes with --colmap, "),
         ([], "nowhere: no such folder"),
     ],
 )

@@ -10,7 +10,7 @@ from rooms import room_config, room_matcher
 from small_maps import reference_view, use_everything, write_map
 from worlds import rigid_of
 
-from deviloc_ros.cli import main
+from deviloc_ros.cli import main, run_command
 from deviloc_ros.evaluation.maps.self_localization import Tolerance, find_needless_views, localize_view
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.update import update_map
@@ -235,3 +235,13 @@ def test_an_exported_cloud_has_the_landmarks(room_map, tmp_path):
     cloud = pycolmap.Reconstruction()
     cloud.import_PLY(str(tmp_path / "a.ply"))
     assert cloud.num_points3D() == len(room_map.landmarks())
+
+
+@pytest.mark.parametrize(("scale", "metric"), [(ARBITRARY_SCALE, False), ("metres, as measured", True)])
+def test_a_map_that_is_moved_into_another_has_the_unit_of_that(tmp_path, monkeypatch, scale, metric):
+    moved = pycolmap.Sim3d(2.0, pycolmap.Rotation3d(), np.zeros(3)), "as 9 known poses have it"
+    monkeypatch.setattr("deviloc_ros.evaluation.maps.shared_views.align_to_map", lambda *_, rigid: moved)
+    for name, of_it in (("a.map", ARBITRARY_SCALE), ("b.map", scale)):
+        write_map(tmp_path / name, [reference_view(0)], {"scale": of_it})
+    assert run_command(["map", "align", str(tmp_path / "a.map"), "--to", str(tmp_path / "b.map")]) == 0
+    assert Map.open(tmp_path / "a.map").manifest.provenance.is_metric is metric

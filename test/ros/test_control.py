@@ -9,11 +9,15 @@ import pytest
 pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros.stand_in import StandInMap, open_stand_in
+from small_maps import reference_view, write_map
 
+from deviloc_ros.maps.provenance import ARBITRARY_SCALE
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.node import DevilocNode
+from deviloc_ros.ros.pipeline import open_localizers
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Step
@@ -68,6 +72,27 @@ def test_whatever_is_wrong_with_a_new_map_the_old_one_stays(node, monkeypatch, e
     (result,) = node.set_parameters([Parameter("map_path", value="elsewhere")])
     assert not result.successful and result.reason == (str(error) or "AssertionError")
     assert node._session.about["map"] == "stand-in" and node.get_parameter("map_path").value == ""
+
+
+@pytest.mark.parametrize("given", ["drawn.map", "."])
+def test_no_robot_is_driven_in_a_map_without_metres(ros, node, tmp_path, monkeypatch, capfd, given):
+    """Not at the start, and not by ~/load_map: a map, or one of a folder of them."""
+    for name, notes in (("drawn.map", {"scale": ARBITRARY_SCALE}), ("measured.map", {})):
+        write_map(tmp_path / name, [reference_view(0)], notes)
+    monkeypatch.setattr(node, "_open_localizers", open_localizers)
+    path = str(tmp_path / given)
+    assert load(node, path) == RESULTS["RESULT_INVALID_MAP_METADATA"]
+    assert node._session.about["map"] == "stand-in"
+    other = DevilocNode(parameter_overrides=[Parameter("map_path", value=path)])
+    try:
+        assert other.trigger_configure() == TransitionCallbackReturn.FAILURE
+    finally:
+        other.destroy_node()
+    refused, failed = (line for line in capfd.readouterr().err.splitlines() if "its unit is arbitrary" in line)
+    assert "map not loaded" in refused and "on_configure failed" in failed
+    for line in (refused, failed):
+        assert "drawn.map: " in line and "measured.map" not in line
+        assert "map align" in line and "--known-distance" in line
 
 
 def test_set_initial_pose_is_an_initialpose(node):

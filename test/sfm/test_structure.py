@@ -20,6 +20,7 @@ from deviloc_ros.commands.flags.images_alone import KnownDistance, describe_came
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
 from deviloc_ros.maps.alignment import align_poses
 from deviloc_ros.maps.store import Map
+from deviloc_ros.sfm import structure
 from deviloc_ros.sfm.matches import Keypoints, extract_sift_keypoints
 from deviloc_ros.sfm.structure import (
     UnposedImage,
@@ -113,12 +114,11 @@ def match_numbers(a: Features, b: Features) -> np.ndarray:
 
 
 POSES = [rigid_of([0.02 * n, -0.05 * n, 0.01 * n], [-0.25 * n, 0.1 * n, 0.05 * n]) for n in range(8)]  # cam_from_world
+GUESSED = Camera("SIMPLE_RADIAL", 640, 480, (600.0, 319.5, 239.5, 0.0))
 AWAY = rigid_of([0, np.pi, 0], [0, 0, 0])  # sees none of it
 
 
-@pytest.mark.parametrize(
-    ("camera", "known"), [(PINHOLE, True), (Camera("SIMPLE_RADIAL", 640, 480, (600.0, 319.5, 239.5, 0.0)), False)]
-)
+@pytest.mark.parametrize(("camera", "known"), [(PINHOLE, True), (GUESSED, False)])
 def test_structure_is_found_up_to_a_similarity_and_so_is_an_unknown_camera(camera, known):
     images = [UnposedImage(f"{n}.png", Path(), camera) for n in range(9)]
     posed, skipped = structure_from_motion(images, seen_points(images, [*POSES, AWAY]), QUIET, known_camera=known)
@@ -130,7 +130,59 @@ def test_structure_is_found_up_to_a_similarity_and_so_is_an_unknown_camera(camer
         assert rotation_distance_deg(image.cam_from_world, pose) < 0.5
         assert len(image.landmarks) > 100
     assert posed[0].camera.focal_px == pytest.approx(PINHOLE.focal_px, rel=0.0 if known else 0.02)
-    assert median_depth(moved) == pytest.approx(4, rel=0.2)
+    depth = median_depth((image.cam_from_world, image.landmarks.points_in_world) for image in moved)
+    assert depth == pytest.approx(4, rel=0.2)
+
+
+IMPOSSIBLE = {"long": (11 * 640, 320, 240, 0.0), "short": (32, 320, 240, 0.0), "bent": (2200, 320, 240, 1.3)}
+
+
+def begin_badly(monkeypatch, times: int, params: tuple) -> None:
+    """Structure from motion that ends at such a camera, so many times until it finds what it does find."""
+    reconstruct, left = structure.reconstruct_models, [times]
+
+    def reconstruct_badly(*arguments):
+        models = reconstruct(*arguments)
+        left[0] -= 1
+        for camera in models[0].cameras.values() if left[0] >= 0 else ():
+            camera.params = params
+        return models
+
+    monkeypatch.setattr(structure, "reconstruct_models", reconstruct_badly)
+
+
+@pytest.mark.parametrize("params", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+@pytest.mark.parametrize("times", [1, 2])
+def test_where_a_guess_leads_to_no_possible_camera_others_follow(monkeypatch, times, params):
+    begin_badly(monkeypatch, times, params)
+    images = [UnposedImage(f"{n}.png", Path(), GUESSED) for n in range(8)]
+    posed, skipped = structure_from_motion(images, seen_points(images, POSES), QUIET, known_camera=False)
+    assert len(posed) == 8 and not skipped
+    assert posed[0].camera.focal_px == pytest.approx(PINHOLE.focal_px, rel=0.02)
+
+
+@pytest.mark.parametrize("params", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_no_map_is_made_by_a_camera_that_cannot_be(monkeypatch, params):
+    begin_badly(monkeypatch, 99, params)
+    images = [UnposedImage(f"{n}.png", Path(), GUESSED) for n in range(8)]
+    with pytest.raises(SourceError, match=r"no structure found from 8 images, .*calibration helps \(--camera\)"):
+        structure_from_motion(images, seen_points(images, POSES), QUIET, known_camera=False)
+
+
+def test_a_given_camera_is_taken_whatever_it_is():
+    given = Camera("FULL_OPENCV", 640, 480, (525.0, 525.0, 319.5, 239.5, 5.0, 3.0, 0.0, 0.0, 1.0, 5.0, 3.0, 1.0))
+    images = [UnposedImage(f"{n}.png", Path(), given) for n in range(8)]
+    posed, _ = structure_from_motion(images, seen_points(images, POSES), QUIET, known_camera=True)
+    assert [image.camera for image in posed] == 8 * [given]
+
+
+def test_images_that_give_no_landmark_are_refused(monkeypatch):
+    monkeypatch.setattr(
+        structure, "triangulate_landmarks", lambda images, _: {i.name: Landmarks.empty() for i in images}
+    )
+    images = [UnposedImage(f"{n}.png", Path(), GUESSED) for n in range(8)]
+    with pytest.raises(SourceError, match=r"no landmark could be triangulated from 8 of 8 images .*--camera"):
+        structure_from_motion(images, seen_points(images, POSES), QUIET, known_camera=False)
 
 
 def test_a_guessed_camera_is_shared_by_images_of_a_size(folder):
@@ -223,6 +275,33 @@ def test_a_known_distance_makes_metres(folder, tmp_path, capsys):
     assert translation_distance_m(poses[names[0]], poses[names[1]]) == pytest.approx(4.5)
 
 
+@pytest.mark.parametrize("metres", [0.02, 4.5, 300.0])
+def test_a_known_distance_makes_metres_of_a_map_that_is_there_too(unscaled, tmp_path, capsys, metres):
+    aligned, names = tmp_path / "a.map", ("view-0.png", "view-6.png")
+    assert run("map", "align", unscaled, "--known-distance", *names, metres, "--output", aligned) == 0
+    assert f"metres, as view-0.png and view-6.png were {metres:g} m apart" in capsys.readouterr().out
+    before, after = poses_of(unscaled), poses_of(aligned)
+    assert Map.open(aligned).manifest.provenance.is_metric
+    assert translation_distance_m(*(after[name] for name in names)) == pytest.approx(metres)
+    scale = metres / translation_distance_m(*(before[name] for name in names))
+    for name, pose in before.items():
+        np.testing.assert_allclose(after[name].translation, scale * pose.translation, rtol=1e-4, atol=1e-6 * scale)
+        assert rotation_distance_deg(after[name], pose) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (("view-0.png", "veiw-6.png", 1), "'veiw-6.png' is not among the views of the map"),
+        (("view-0.png", "view-6.png", 1, "--rigid"), "--rigid keeps the scale"),
+        (("view-0.png", "view-6.png", 1, "--images", "."), "--images goes with --tags"),
+    ],
+)
+def test_what_a_known_distance_cannot_do_is_said(unscaled, capsys, flags, why):
+    assert run("map", "align", unscaled, "--known-distance", *flags) == 2
+    assert why in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("known", "why"),
     [
@@ -282,7 +361,7 @@ def test_a_map_of_arbitrary_unit_gives_no_metres(unscaled, folder, room, capsys)
 
 def test_flags_that_do_not_fit_are_named(unscaled, folder, tmp_path, capsys):
     for arguments, word in (
-        (("build-map", "--output", tmp_path / "a.map"), "give one of --colmap"),
+        (("build-map", "--output", tmp_path / "a.map"), "one of --colmap"),
         (("update-map", unscaled, "--same-unit", "--images", folder), "give one of --colmap"),
         (("build-map", "--kitti", folder, "--positions", folder, "--output", tmp_path / "a.map"), "map align"),
         (("map", "align", unscaled, "--poses", tmp_path / "a.tum"), "no such file"),

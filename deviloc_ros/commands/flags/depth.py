@@ -56,8 +56,6 @@ def attach_depth(source: Source, options: argparse.Namespace) -> Source:
     from deviloc_ros.sources.sevenscenes import SEVEN_SCENES_COLOR_FROM_DEPTH, SEVEN_SCENES_DEPTH_CAMERA
     from deviloc_ros.sources.tum_rgbd import UNITS_PER_M
 
-    if options.depth_topic:
-        raise ValueError("--depth-topic is for recordings (--bag); for files give --depth")
     if options.depth is None:
         if options.depth_scale is not None or options.depth_camera or options.depth_to_color:
             raise ValueError("--depth-scale, --depth-camera and --depth-to-color do nothing without --depth")
@@ -105,9 +103,11 @@ def plan_depth(options: argparse.Namespace) -> DepthPlan | None:
     """Return where a recording's depth is; None without --depth-topic. Raise ValueError naming the flag."""
     from deviloc_ros.sources.recorded_depth import DepthPlan
 
-    if options.depth is not None or options.depth_scale is not None:
-        raise ValueError("--depth and --depth-scale are for files; for a recording give --depth-topic")
     if not options.depth_topic:
+        if options.depth_camera_info_topic or options.depth_camera or options.depth_to_color:
+            raise ValueError(
+                "--depth-camera-info-topic, --depth-camera and --depth-to-color do nothing without --depth-topic"
+            )
         return None
     return DepthPlan(
         options.depth_topic,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from deviloc_ros.commands.flags.common import parse_camera, step_of
 from deviloc_ros.commands.flags.masks import attach_masks
-from deviloc_ros.commands.flags.sources import LAYOUTS, open_posed_images
+from deviloc_ros.commands.flags.source_flags import ALONE, LAYOUTS, check_flags, find_source
+from deviloc_ros.commands.flags.sources import open_posed_images
 
 if TYPE_CHECKING:
     import pycolmap
@@ -55,7 +56,12 @@ def add_images_alone(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a line `NAME X Y Z` for three images or more: where their cameras were [m]; the map is in that frame",
     )
-    scale.add_argument(
+    add_known_distance(scale)
+
+
+def add_known_distance(group: argparse._ActionsContainer) -> None:
+    """Add --known-distance, which `parse_distance` parses."""
+    group.add_argument(
         "--known-distance",
         nargs=3,
         metavar=("NAME", "NAME", "METRES"),
@@ -70,14 +76,12 @@ def open_images(options: argparse.Namespace, config: Config, workers: Workers) -
     Raises:
         ValueError: naming flag or file.
     """
-    alone = options.images and not any(getattr(options, layout) for layout in LAYOUTS)
-    if not alone and (options.positions or options.known_distance):
-        raise ValueError("--positions and --known-distance belong to --images alone; see `map align` for other maps")
-    if not alone and options.camera_per != "lens":
-        raise ValueError("--camera-per belongs to --images alone: other sources say which camera took an image")
-    if alone:
-        if options.depth is not None or options.depth_topic:
-            raise ValueError("--depth needs posed images: their unit is not known before structure from motion")
+    if find_source(options) is None:
+        raise ValueError(
+            f"which images? give --images, or posed images by one of {', '.join(f'--{layout}' for layout in LAYOUTS)}"
+        )
+    if find_source(options) == ALONE:
+        check_flags(options)
         yield pose_images_alone(options, config, workers)
     else:
         with open_posed_images(options) as source:
@@ -132,7 +136,6 @@ def find_metric_scale(
     import numpy as np
     import pycolmap
 
-    from deviloc_ros.geometry import translation_distance_m
     from deviloc_ros.maps.known_positions import fit_positions
     from deviloc_ros.maps.provenance import ARBITRARY_SCALE
     from deviloc_ros.sfm.structure import DEPTH_OF_ARBITRARY_SCALE, median_depth
@@ -141,17 +144,36 @@ def find_metric_scale(
     if positions:
         metric_from_model, words = fit_positions(poses, positions)
         return metric_from_model, f"metres, {words}"
-    unchanged = pycolmap.Rotation3d(), np.zeros(3)
-    depth = median_depth(images)
+    depth = median_depth((i.cam_from_world, i.landmarks.points_in_world) for i in images if i.landmarks is not None)
     if known_distance is None:
-        scale = DEPTH_OF_ARBITRARY_SCALE / depth
-        return pycolmap.Sim3d(scale, *unchanged), ARBITRARY_SCALE
+        return pycolmap.Sim3d(DEPTH_OF_ARBITRARY_SCALE / depth, pycolmap.Rotation3d(), np.zeros(3)), ARBITRARY_SCALE
     check_named(known_distance, poses, "images that could be registered")
-    one, other, metres = known_distance.one, known_distance.other, known_distance.metres
+    return fit_distance(poses, known_distance, depth)
+
+
+def fit_distance(
+    poses: Mapping[str, pycolmap.Rigid3d], known: KnownDistance, depth: float
+) -> tuple[pycolmap.Sim3d, str]:
+    """Return metric_from_world, which changes the scale alone, and in words what it rests on.
+
+    Args:
+        poses: cam_from_world by name, with both images.
+        depth: median depth of the landmarks, in the unit of the poses.
+
+    Raises:
+        ValueError: both were taken from one place.
+    """
+    import numpy as np
+    import pycolmap
+
+    from deviloc_ros.geometry import translation_distance_m
+
+    one, other, metres = known.one, known.other, known.metres
     distance = translation_distance_m(poses[one], poses[other])
-    if distance < LEAST_BASELINE * depth:
+    if distance <= LEAST_BASELINE * depth:
         raise ValueError(f"--known-distance: {one!r} and {other!r} were taken from one place, so they give no scale")
-    return pycolmap.Sim3d(metres / distance, *unchanged), f"metres, as {one} and {other} were {metres:g} m apart"
+    words = f"metres, as {one} and {other} were {metres:g} m apart"
+    return pycolmap.Sim3d(metres / distance, pycolmap.Rotation3d(), np.zeros(3)), words
 
 
 def check_named(known_distance: KnownDistance, names: Container[str], what: str) -> None:

@@ -15,38 +15,23 @@ from deviloc_ros.commands.flags.common import add_every, parse_camera, parse_fin
 from deviloc_ros.commands.flags.depth import add_depth, attach_depth, plan_depth
 from deviloc_ros.commands.flags.masks import attach_masks
 from deviloc_ros.commands.flags.recordings import add_lens
+from deviloc_ros.commands.flags.source_flags import ALONE, LAYOUTS, check_flags
 
 if TYPE_CHECKING:
     from deviloc_ros.mapping.views import BuildReport
     from deviloc_ros.sources.base import ImageFile, Source
 
 
-LAYOUTS = ("colmap", "sevenscenes", "kitti", "tum", "nerfstudio", "kapture", "bag")
-OF_RECORDINGS = (
-    "image_topic",
-    "camera_info_topic",
-    "pose_topic",
-    "odom_topic",
-    "tf",
-    "poses",
-    "base_frame",
-    "camera_frame",
-    "extrinsic",
-    "time_offset",
-    "rectified",
-    "camera_info_frame",
-    "pose_frame",
-    "keyframe_m",
-    "keyframe_deg",
-    "keyframes",
-)
-READ_BY = {"images": ("colmap",), "axes": ("nerfstudio",), "sequences": ("sevenscenes",), "camera": ("tum", "bag")}
-READ_BY |= dict.fromkeys(OF_RECORDINGS, ("bag",))  # flags that some layouts read, and others would ignore
 Named = TypeVar("Named", bound="ImageFile")
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add one flag for each layout, and what belongs to them."""
+def add_source(parser: argparse.ArgumentParser, beside: str = "") -> None:
+    """Add one flag for each layout, and what belongs to them.
+
+    Args:
+        beside: what the command takes besides layouts: ALONE or CONTRIBUTED.
+    """
+    alone = beside == ALONE
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--colmap", type=Path, metavar="MODEL", help="COLMAP model folder, text or binary; needs --images"
@@ -65,20 +50,27 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     )
     source.add_argument("--kapture", type=Path, metavar="DIR", help="a kapture folder")
     source.add_argument("--bag", type=Path, metavar="BAG", help="a recording: folder or file")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="where the COLMAP model's image names start")
+    names = "where the COLMAP model's image names start"
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help=f"photographs without poses, where no other source is given; --colmap: {names}" if alone else names,
+    )
     parser.add_argument(
         "--sequences", nargs="+", default=[], metavar="SEQ", help="7-Scenes: default those of TrainSplit.txt"
     )
     parser.add_argument(
         "--camera",
         metavar="MODEL,W,H,PARAMS",
-        help="--tum and --bag: calibration; default: that of the data set, or camera_info",
+        help="--tum: default that of the data set; --bag: default camera_info"
+        + ("; --images alone: it stays as it is, default: it is estimated" if alone else ""),
     )
     parser.add_argument("--only", metavar="PATTERN", help="only images of such names, as 'seq-01/*'")
     add_every(parser, "image")
     add_bag(parser.add_argument_group("from a recording"))
     add_depth(parser.add_argument_group("from a depth sensor"))
-    parser.set_defaults(flag_defaults={name: parser.get_default(name) for name in READ_BY})
+    parser.set_defaults(default_of=parser.get_default, takes=(*LAYOUTS, beside))
 
 
 def add_bag(group: argparse._ArgumentGroup) -> None:
@@ -148,15 +140,6 @@ def open_posed_images(options: argparse.Namespace) -> Iterator[Source]:
             source = attach_depth(read_layout(options), options)
         images = select_named(source.images, options.only)[::step]
         yield replace(source, images=attach_masks(images, options))
-
-
-def check_flags(options: argparse.Namespace) -> None:
-    """Raise ValueError naming a flag that the layout does not read."""
-    layout = next((layout for layout in LAYOUTS if getattr(options, layout)), None)
-    for name, layouts in READ_BY.items():
-        if layout and layout not in layouts and getattr(options, name) != options.flag_defaults[name]:
-            flag, readers = f"--{name.replace('_', '-')}", " and ".join(f"--{reader}" for reader in layouts)
-            raise ValueError(f"{flag} goes with {readers}, not with --{layout}")
 
 
 def select_named(images: list[Named], pattern: str | None) -> list[Named]:

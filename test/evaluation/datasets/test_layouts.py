@@ -355,7 +355,7 @@ def test_depth_in_a_folder_is_named_as_the_images(kapture, tmp_path):
         (["--depth"], "--depth: say in which folder"),
         (["--depth", "/nowhere"], "--depth /nowhere: no such folder"),
         (["--depth", "/", "--depth-camera", "PINHOLE,1"], "--depth-camera 'PINHOLE,1'"),
-        (["--depth-topic", "/depth"], "--depth-topic is for recordings"),
+        (["--depth-topic", "/depth"], "--depth-topic goes with --bag, not with --kapture"),
         (["--depth-scale", "5000"], "do nothing without --depth"),
         (["--depth", "/", "--depth-to-color", "1 2"], "--depth-to-color: '1 2' is not seven numbers"),
     ],

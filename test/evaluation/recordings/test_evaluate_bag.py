@@ -5,9 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from small_maps import reference_view, write_map
 
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import main
+from deviloc_ros.maps.provenance import ARBITRARY_SCALE
 
 PERIOD_NS = 100_000_000
 
@@ -47,6 +49,14 @@ def test_a_recording_is_evaluated_gated_and_compared(room_folder, bag, tmp_path,
     assert "FAILED: tried >= 3 was required, it is 2" in failed and "FAILED: latency_ms.p50" in failed
     assert run("compare", first, second, "--map", room_folder, "--output", tmp_path / "both.html") == 0
     assert "first" in (tmp_path / "both.html").read_text()
+
+
+@pytest.mark.parametrize("command", [("evaluate-bag", "--map"), ("view", "--bag")])
+def test_no_robot_is_followed_in_a_map_without_metres(bag, tmp_path, capsys, command):
+    write_map(tmp_path / "a.map", [reference_view(0)], {"scale": ARBITRARY_SCALE})
+    given = (bag, tmp_path / "a.map") if command[0] == "evaluate-bag" else (tmp_path / "a.map", bag)
+    assert run(command[0], given[0], command[1], given[1], "--output", tmp_path / "out") == 2
+    assert "a.map: its unit is arbitrary" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_a_run_can_be_looked_at_in_rerun(room_folder, bag, tmp_path):

@@ -1,0 +1,96 @@
+"""Know which flags belong to which source of images, and refuse those that one does not read: it would ignore them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+LAYOUTS = ("colmap", "sevenscenes", "kitti", "tum", "nerfstudio", "kapture", "bag")
+ALONE, CONTRIBUTED = "images alone", "contributed"  # images without poses, and what robots kept
+SOURCES = (*LAYOUTS, ALONE, CONTRIBUTED)
+FILES = tuple(layout for layout in LAYOUTS if layout != "bag")
+OF_RECORDINGS = (
+    "image_topic",
+    "camera_info_topic",
+    "pose_topic",
+    "odom_topic",
+    "tf",
+    "poses",
+    "base_frame",
+    "camera_frame",
+    "extrinsic",
+    "time_offset",
+    "rectified",
+    "camera_info_frame",
+    "pose_frame",
+    "keyframe_m",
+    "keyframe_deg",
+    "keyframes",
+    "depth_topic",
+    "depth_camera_info_topic",
+)
+READ_BY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(OF_RECORDINGS, ("bag",)),
+    "images": ("colmap", ALONE),
+    "axes": ("nerfstudio",),
+    "sequences": ("sevenscenes",),
+    "camera": ("tum", "bag", ALONE),
+    **dict.fromkeys(("depth", "depth_scale"), FILES),
+    **dict.fromkeys(("depth_camera", "depth_to_color"), LAYOUTS),
+    **dict.fromkeys(("camera_per", "positions", "known_distance"), (ALONE,)),
+    **dict.fromkeys(("only", "every", "mask"), (*LAYOUTS, ALONE)),
+    "same_unit": LAYOUTS,
+    "of_any_map": (CONTRIBUTED,),
+}
+INSTEAD = {
+    **dict.fromkeys(("positions", "known_distance"), "see `map align` for a map that is there"),
+    **dict.fromkeys(("depth", "depth_scale"), "for a recording there is --depth-topic"),
+    "depth_topic": "for files there is --depth",
+}
+
+
+def find_source(options: argparse.Namespace) -> str | None:
+    """Return the source that is given; None where it is none.
+
+    Raises:
+        ValueError: posed images and contributions are given.
+    """
+    layout = next((layout for layout in LAYOUTS if getattr(options, layout)), None)
+    if getattr(options, CONTRIBUTED, None):
+        if layout:
+            raise ValueError(f"--{layout} does not go with --{CONTRIBUTED}: give one of them")
+        return CONTRIBUTED
+    return layout or (ALONE if options.images and ALONE in options.takes else None)
+
+
+def check_flags(options: argparse.Namespace) -> None:
+    """Raise ValueError naming a flag that the source does not read, and which sources do.
+
+    options: `takes` names the sources of the command, `default_of` returns the default of a flag.
+    """
+    source = find_source(options)
+    if source is None:
+        return
+    for flag in list_given(options):
+        if source not in READ_BY[flag]:
+            readers = name_sources([one for one in READ_BY[flag] if one in options.takes])
+            instead = f"; {INSTEAD[flag]}" if flag in INSTEAD else ""
+            raise ValueError(f"{name_flag(flag)} goes with {readers}, not with {name_sources([source])}{instead}")
+
+
+def list_given(options: argparse.Namespace) -> Iterator[str]:
+    """Yield the flags that only some sources read and that are given."""
+    for flag in READ_BY:
+        if getattr(options, flag, None) != options.default_of(flag):
+            yield flag
+
+
+def name_flag(flag: str) -> str:
+    """Return a flag as it is given."""
+    return f"--{flag.replace('_', '-')}"
+
+
+def name_sources(sources: Sequence[str]) -> str:
+    """Return sources by the flags that give them."""
+    *others, last = ("--images alone" if source == ALONE else name_flag(source) for source in sources)
+    return f"{', '.join(others)} and {last}" if others else last
