@@ -116,6 +116,7 @@ def run_command(arguments: list[str]) -> int:
     """Run a command and return its exit status. What it prints is made printable: names in files are anyone's text."""
     options = parse(arguments)
     from deviloc_ros.commands.flags.common import check_outputs
+    from deviloc_ros.commands.flags.parameter_file import check_config
 
     with terminations_held():
         importlib.import_module("pycolmap")  # which every command needs
@@ -124,6 +125,7 @@ def run_command(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, handlers=[handler])
     try:
         check_outputs(options)  # before minutes of work
+        check_config(options)
         with redirect_stdout(cast("TextIO", PrintableStream(sys.stdout))):
             return options.run(options)
     except (ValueError, OSError) as error:

@@ -62,7 +62,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write pictures there: matches with the best reference, points in the image by depth, the map from above",
     )
-    add_config(parser)
+    add_config(parser, of_map=True)
     add_preset(parser)
     set_results(parser, files=["json"], folders=["pictures"])
     parser.set_defaults(run=run)

@@ -41,7 +41,8 @@ from deviloc_ros.ros.diagnostics import (
 from deviloc_ros.ros.endpoints import Endpoints, latched_qos, newest_only_qos
 from deviloc_ros.ros.image_decoder import ImageDecoder
 from deviloc_ros.ros.missing_images import explain_missing_images
-from deviloc_ros.ros.parameters import CameraConfig, Parameters
+from deviloc_ros.ros.node_config import CameraConfig
+from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Pipeline, ReadImages
 from deviloc_ros.ros.poses import PosePublisher
 from deviloc_ros.ros.saved_pose import PoseKeeper
