@@ -119,6 +119,19 @@ def test_localize_estimates_the_focal_length_of_an_uncalibrated_camera(room_fold
     assert json.loads(capsys.readouterr().out)["reason"] in ("miscalibrated", "unstable", "few_inliers")
 
 
+def test_an_image_of_another_size_than_the_camera_that_was_assumed_says_what_to_give(
+    room_folder, room, tmp_path, capsys
+):
+    cv2.imwrite(str(tmp_path / "small.png"), cv2.resize(room.queries[0], (160, 120)))
+    assert status_of("localize", room_folder, tmp_path / "small.png") == 1
+    said = capsys.readouterr().out
+    assert "160 x 120 px, the map's first camera, which was assumed, has 320 x 240" in said
+    assert "give --camera or --uncalibrated" in said
+    camera = ("--camera", "PINHOLE,320,240,262,262,159.5,119.5")
+    assert status_of("localize", room_folder, tmp_path / "small.png", *camera) == 1
+    assert "its camera says 320 x 240" in capsys.readouterr().out
+
+
 def test_localize_takes_a_camera_and_succeeds_when_all_are_found(room_folder, query_files, room, capsys):
     camera = "PINHOLE,320,240,262,262,159.5,119.5"
     assert status_of("localize", room_folder, query_files / "here.png", "--camera", camera, "--json", "-") == 0
@@ -208,7 +221,8 @@ def test_localize_draws_what_it_found(room_folder, query_files, tmp_path, capsys
     ("arguments", "words"),
     [
         (("--camera", "PINHOLE,320,240,262"), ("--camera", "PINHOLE takes")),
-        (("--camera", "320"), ("--camera",)),
+        (("--camera", "320"), ("--camera '320'", "expected MODEL,W,H,PARAMS")),
+        (("--camera", "pinhole,320,240,262,262,159.5,119.5"), ("--camera", "did you mean 'PINHOLE'?")),
         (("--set", "pose.min_inliers=3"), ("min_inliers", "outside")),
         (("--set", "pose.inliers=30"), ("unknown parameter pose.inliers; did you mean 'pose.min_inliers'?",)),
         (("--set", "min_inliers=30"), ("did you mean 'pose.min_inliers'?",)),

@@ -287,6 +287,12 @@ def parse_camera(text: str, flag: str = "--camera") -> Camera:
 
     try:
         model, width, height, *params = text.split(",")
-        return Camera(model, int(width), int(height), tuple(float(p) for p in params))
+        numbers = int(width), int(height), tuple(float(p) for p in params)
+    except ValueError as error:
+        raise ValueError(
+            f"{flag} {text!r}: expected MODEL,W,H,PARAMS, as PINHOLE,640,480,525,525,319.5,239.5"
+        ) from error
+    try:
+        return Camera(model, *numbers)
     except ValueError as error:
         raise ValueError(f"{flag} {text!r}: {error}") from error
