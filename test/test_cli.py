@@ -193,15 +193,29 @@ def test_localize_takes_folders_and_videos_and_tells_what_is_none(room_folder, r
     write_video(tmp_path / "drive.avi", room.queries[:2])
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("not a video")
-    given = [folder, tmp_path / "drive.avi", tmp_path / "empty", tmp_path / "text.mp4", tmp_path / "nowhere.png"]
+    given = [folder, tmp_path / "drive.avi", tmp_path / "empty", tmp_path / "text.mp4"]
     assert status_of("localize", room_folder, *given, "--json", "-") == 1
-    here, raw, first, second, empty, text, nowhere = map(json.loads, capsys.readouterr().out.splitlines())
+    here, raw, first, second, empty, text = map(json.loads, capsys.readouterr().out.splitlines())
     assert here["localized"] and first["localized"] and second["localized"]
     assert (first["image"], second["image"]) == (f"{given[1]} 0.000 s", f"{given[1]} 0.100 s")
     assert "NEF is not read: develop it to JPEG" in raw["detail"] and "no images in this folder" in empty["detail"]
-    assert "not a video" in text["detail"] and "no such image" in nowhere["detail"]
+    assert "not a video" in text["detail"]
     assert status_of("localize", room_folder, tmp_path / "drive.avi", "--every", "2", "--json", "-") == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_path_that_leads_nowhere_is_an_error_and_no_image_without_a_pose(room_folder, query_files, capsys):
+    here = query_files / "here.png"
+    for wrong, says in (
+        ("her.png", "her.png: no such file or folder; did you mean 'here.png'?"),
+        ("no.mp4", "no such"),
+        ("no/a.png", "nor a folder"),
+    ):
+        assert status_of("localize", room_folder, here, query_files / wrong, "--json", "-") == 2
+        out, error = capsys.readouterr()
+        assert out == "" and says in error
+    assert status_of("localize", room_folder, "nowhere", "nothing", "--json", "-") == 2
+    assert_one_line(capsys, "nowhere: no such file or folder", "(and 1 of the others)")
 
 
 def test_localize_draws_what_it_found(room_folder, query_files, tmp_path, capsys):

@@ -74,9 +74,10 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.localizer import create_localizers
     from deviloc_ros.maps.manifest import find_maps
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.sources.pictures import read_pictures
+    from deviloc_ros.sources.pictures import check_paths, read_pictures
 
     maps = [Map.open(folder) for folder in find_maps(options.map)]
+    check_paths(options.images)
     configs = [read_config_for_map(options, one.config, one.config) for one in maps]
     if options.uncalibrated:
         configs = [change_config(config, pose={"estimate_focal": True}) for config in configs]
