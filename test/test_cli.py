@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -296,6 +297,20 @@ def test_an_interrupted_command_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr("deviloc_ros.maps.store.Map.open", interrupted)
     assert status_of("localize", "map", "a.png") == 130
     assert capsys.readouterr().err == "deviloc: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(("map", "info"), 128 + signal.SIGPIPE), (("localize", "--help"), 0)],  # argparse says nothing of it either
+)
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_pipe_that_nobody_reads_ends_it_without_a_word(room_folder, arguments, status, buffered):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, *(() if buffered else ("-u",)), "-m", "deviloc_ros", *arguments, str(room_folder)]
+    result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (status, "")
 
 
 def test_grammar_errors_and_the_version_come_from_argparse(capsys):
