@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
+
+from deviloc_ros.io.suggestions import suggest
 
 if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
     pass
@@ -32,6 +34,14 @@ WITH_DISTORTION = {  # the model that is the same lens, with coefficients, and h
 }
 
 
+@lru_cache(1)
+def list_models() -> dict[str, str]:
+    """Return the parameters, in their order, of each camera model of COLMAP that has an image plane."""
+    names = [name for name in pycolmap.CameraModelId.__members__ if name != "INVALID"]
+    lenses = {name: pycolmap.Camera(model=name, width=1, height=1, params=[]) for name in names}
+    return {name: lens.params_info for name, lens in lenses.items() if not lens.is_spherical()}
+
+
 @dataclass(frozen=True)
 class Camera:
     """Hold intrinsics in COLMAP's parameter order, but with pixel centres at integers (COLMAP's own start at 0.5).
@@ -47,7 +57,11 @@ class Camera:
 
     def __post_init__(self) -> None:
         if self.model not in pycolmap.CameraModelId.__members__ or self.model == "INVALID":
-            raise ValueError(f"camera model {self.model!r} is unknown; COLMAP's model names are used")
+            models = list_models()
+            near = suggest(self.model.upper(), models) or ";"
+            raise ValueError(
+                f"camera model {self.model!r} is unknown{near} COLMAP's names are used: {', '.join(models)}"
+            )
         if self.width < 1 or self.height < 1:
             raise ValueError(f"camera size {self.width} x {self.height} px must be positive")
         if not np.all(np.isfinite(self.params)):

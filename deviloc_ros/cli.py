@@ -118,7 +118,13 @@ def main(arguments: list[str] | None = None) -> None:
     if COMPLETION in os.environ:
         complete_line(os.environ.get("COMP_LINE", ""))
     try:
-        status = run_command(sys.argv[1:] if arguments is None else arguments)
+        try:
+            status = run_command(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()  # a closed pipe is met here, not while Python ends
+    except BrokenPipeError:
+        status = fall_silent()
     except KeyboardInterrupt:  # also of the imports
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the same key again, by whoever is impatient
         if "--verbose" in sys.argv:
@@ -128,10 +134,17 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(status)
 
 
+def fall_silent() -> int:
+    """Let what is still buffered go nowhere, as nobody reads on (`| head`), and return the status that says so."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE  # as of programs that the signal ends
+
+
 def run_command(arguments: list[str]) -> int:
     """Run a command and return its exit status. What it prints is made printable: names in files are anyone's text."""
     options = parse(arguments)
     from deviloc_ros.commands.flags.common import check_outputs
+    from deviloc_ros.commands.flags.parameter_file import check_config
 
     with terminations_held():
         importlib.import_module("pycolmap")  # which every command needs
@@ -140,8 +153,11 @@ def run_command(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, handlers=[handler])
     try:
         check_outputs(options)  # before minutes of work
+        check_config(options)
         with redirect_stdout(cast("TextIO", PrintableStream(sys.stdout))):
             return options.run(options)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
         if options.verbose:
             raise

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
-from deviloc_ros.io.plain_files import read_yaml
+from deviloc_ros.io.suggestions import suggest
 
 
 def param(
@@ -338,31 +338,45 @@ def from_dict(config: C, values: dict[str, Any], prefix: str = "") -> C:
     known = {f.name: f for f in fields(config)}  # type: ignore[arg-type]
     changes = {}
     for key, value in values.items():
+        name = f"{prefix}{key}"
         if key not in known:
-            raise ValueError(f"unknown parameter {prefix}{key}; known here: {', '.join(known)}")
+            raise ValueError(describe_unknown(config, prefix, next(flatten_names({name: value}))))
         current = getattr(config, key)
         if is_dataclass(current):
             if not isinstance(value, dict):
-                raise ValueError(f"parameter {prefix}{key} must be a mapping, got {value!r}")
-            value = from_dict(current, value, f"{prefix}{key}.")
+                raise ValueError(f"parameter {name} must be a mapping, got {value!r}")
+            value = from_dict(current, value, f"{name}.")
+        elif known[key].metadata:
+            check_value(name, known[key], value)
         changes[key] = value
     return replace(config, **changes)  # type: ignore[type-var]
 
 
-def load_config(path: Path, config: C, section: str = "") -> C:
-    """Return `config` with the values of a YAML file, or of one section; those beside the localizer's only by name.
+def describe_unknown(config: Any, prefix: str, name: str) -> str:
+    """Return that there is no parameter of this dotted name, and which may have been meant; prefix: the config's."""
+    similar = suggest(name, [dotted for dotted, _, _ in walk_fields(config, prefix)])
+    return f"unknown parameter {name}{similar or '; known here: ' + ', '.join(f.name for f in fields(config))}"
 
-    Raises:
-        ValueError: what is wrong, naming file and parameter.
-    """
-    try:
-        values = read_yaml(path) or {}
-        if isinstance(values, dict):
-            rest = {key: value for key, value in values.items() if key not in BESIDE_LOCALIZER}
-            values = (values.get(section) or {}) if section else rest
-        return from_dict(config, values, section and f"{section}.")
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+
+def flatten_names(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all values in nested dicts."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from flatten_names(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def walk_fields(config: Any, prefix: str = "", skip: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
+    """Yield dotted name, dataclass field and value of every parameter in a tree of configs."""
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if prefix + f.name in skip:
+            continue
+        if is_dataclass(value):
+            yield from walk_fields(value, f"{prefix}{f.name}.", skip)
+        else:
+            yield prefix + f.name, f, value
 
 
 @dataclass(frozen=True, slots=True)

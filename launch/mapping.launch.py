@@ -16,7 +16,7 @@ ARGUMENTS = {
     "images": ("", "folder of the COLMAP model's images"),
     "sevenscenes": ("", "7-Scenes scene folder, instead of colmap"),
     "kitti": ("", "KITTI odometry sequence folder, instead of colmap"),
-    "params_file": ("", "YAML file of mapping parameters, nested as in docs/parameters.md"),
+    "params_file": ("", "YAML file of mapping parameters, as build-map --config takes it"),
     "options": ("", "further options of build-map, as one text"),
 }
 FLAGS = {name: f"--{name}" for name in ("colmap", "images", "sevenscenes", "kitti", "output")} | {

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -119,6 +120,19 @@ def test_localize_estimates_the_focal_length_of_an_uncalibrated_camera(room_fold
     assert json.loads(capsys.readouterr().out)["reason"] in ("miscalibrated", "unstable", "few_inliers")
 
 
+def test_an_image_of_another_size_than_the_camera_that_was_assumed_says_what_to_give(
+    room_folder, room, tmp_path, capsys
+):
+    cv2.imwrite(str(tmp_path / "small.png"), cv2.resize(room.queries[0], (160, 120)))
+    assert status_of("localize", room_folder, tmp_path / "small.png") == 1
+    said = capsys.readouterr().out
+    assert "160 x 120 px, the map's first camera, which was assumed, has 320 x 240" in said
+    assert "give --camera or --uncalibrated" in said
+    camera = ("--camera", "PINHOLE,320,240,262,262,159.5,119.5")
+    assert status_of("localize", room_folder, tmp_path / "small.png", *camera) == 1
+    assert "its camera says 320 x 240" in capsys.readouterr().out
+
+
 def test_localize_takes_a_camera_and_succeeds_when_all_are_found(room_folder, query_files, room, capsys):
     camera = "PINHOLE,320,240,262,262,159.5,119.5"
     assert status_of("localize", room_folder, query_files / "here.png", "--camera", camera, "--json", "-") == 0
@@ -180,15 +194,29 @@ def test_localize_takes_folders_and_videos_and_tells_what_is_none(room_folder, r
     write_video(tmp_path / "drive.avi", room.queries[:2])
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("not a video")
-    given = [folder, tmp_path / "drive.avi", tmp_path / "empty", tmp_path / "text.mp4", tmp_path / "nowhere.png"]
+    given = [folder, tmp_path / "drive.avi", tmp_path / "empty", tmp_path / "text.mp4"]
     assert status_of("localize", room_folder, *given, "--json", "-") == 1
-    here, raw, first, second, empty, text, nowhere = map(json.loads, capsys.readouterr().out.splitlines())
+    here, raw, first, second, empty, text = map(json.loads, capsys.readouterr().out.splitlines())
     assert here["localized"] and first["localized"] and second["localized"]
     assert (first["image"], second["image"]) == (f"{given[1]} 0.000 s", f"{given[1]} 0.100 s")
     assert "NEF is not read: develop it to JPEG" in raw["detail"] and "no images in this folder" in empty["detail"]
-    assert "not a video" in text["detail"] and "no such image" in nowhere["detail"]
+    assert "not a video" in text["detail"]
     assert status_of("localize", room_folder, tmp_path / "drive.avi", "--every", "2", "--json", "-") == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_path_that_leads_nowhere_is_an_error_and_no_image_without_a_pose(room_folder, query_files, capsys):
+    here = query_files / "here.png"
+    for wrong, says in (
+        ("her.png", "her.png: no such file or folder; did you mean 'here.png'?"),
+        ("no.mp4", "no such"),
+        ("no/a.png", "nor a folder"),
+    ):
+        assert status_of("localize", room_folder, here, query_files / wrong, "--json", "-") == 2
+        out, error = capsys.readouterr()
+        assert out == "" and says in error
+    assert status_of("localize", room_folder, "nowhere", "nothing", "--json", "-") == 2
+    assert_one_line(capsys, "nowhere: no such file or folder", "(and 1 of the others)")
 
 
 def test_localize_draws_what_it_found(room_folder, query_files, tmp_path, capsys):
@@ -208,9 +236,13 @@ def test_localize_draws_what_it_found(room_folder, query_files, tmp_path, capsys
     ("arguments", "words"),
     [
         (("--camera", "PINHOLE,320,240,262"), ("--camera", "PINHOLE takes")),
-        (("--camera", "320"), ("--camera",)),
+        (("--camera", "320"), ("--camera '320'", "expected MODEL,W,H,PARAMS")),
+        (("--camera", "pinhole,320,240,262,262,159.5,119.5"), ("--camera", "did you mean 'PINHOLE'?")),
         (("--set", "pose.min_inliers=3"), ("min_inliers", "outside")),
-        (("--set", "pose.inliers=30"), ("pose.inliers", "unknown")),
+        (("--set", "pose.inliers=30"), ("unknown parameter pose.inliers; did you mean 'pose.min_inliers'?",)),
+        (("--set", "min_inliers=30"), ("did you mean 'pose.min_inliers'?",)),
+        (("--set", "tracking.confirmations=2"), ("tracking.confirmations counts for nothing here", "evaluate-bag")),
+        (("--set", "map_path=a"), ("map_path is a parameter of the node alone",)),
         (("--set", "pose.min_inliers"), ("KEY=VALUE",)),
         (("--set", "pose.min_inliers=["), ("pose.min_inliers",)),
         (("--set", "pose=3"), ("pose must be a mapping",)),
@@ -265,6 +297,20 @@ def test_an_interrupted_command_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr("deviloc_ros.maps.store.Map.open", interrupted)
     assert status_of("localize", "map", "a.png") == 130
     assert capsys.readouterr().err == "deviloc: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(("map", "info"), 128 + signal.SIGPIPE), (("localize", "--help"), 0)],  # argparse says nothing of it either
+)
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_pipe_that_nobody_reads_ends_it_without_a_word(room_folder, arguments, status, buffered):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, *(() if buffered else ("-u",)), "-m", "deviloc_ros", *arguments, str(room_folder)]
+    result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (status, "")
 
 
 def test_grammar_errors_and_the_version_come_from_argparse(capsys):

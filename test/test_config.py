@@ -7,6 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deviloc_ros.commands.flags.parameter_file import load_config
 from deviloc_ros.config import (
     AggregationConfig,
     Config,
@@ -16,7 +17,6 @@ from deviloc_ros.config import (
     RetrievalConfig,
     TrackingConfig,
     from_dict,
-    load_config,
     to_dict,
 )
 
@@ -92,6 +92,10 @@ def test_unknown_keys_are_named_in_full():
         one("pose", "min_inlier", 20)
     with pytest.raises(ValueError, match=r"unknown parameter poses;.*pose"):
         from_dict(Config(), {"poses": {}})
+    with pytest.raises(ValueError, match=r"unknown parameter min_inliers; did you mean 'pose\.min_inliers'\?"):
+        from_dict(Config(), {"min_inliers": 40})
+    with pytest.raises(ValueError, match=r"^pose\.min_inliers must be int, got 'many'"):
+        one("pose", "min_inliers", "many")
     with pytest.raises(ValueError, match="pose must be a mapping"):
         from_dict(Config(), {"pose": 3})
 
@@ -144,5 +148,8 @@ def test_the_section_of_tracking_is_read_on_its_own(tmp_path):
     assert load_config(path, Config()).pose.min_inliers == 40
     assert load_config(path, TrackingConfig(), "tracking").confirmations == 2
     path.write_text("tracking: {confirmation: 2}\n")
-    with pytest.raises(ValueError, match=r"robot\.yaml: unknown parameter tracking\.confirmation;"):
+    with pytest.raises(
+        ValueError,
+        match=r"robot\.yaml: unknown parameter tracking\.confirmation; did you mean 'tracking\.confirmations'",
+    ):
         load_config(path, TrackingConfig(), "tracking")

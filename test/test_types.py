@@ -1,5 +1,7 @@
 """Cameras refuse nonsense by name; pixels and rays are inverse to each other."""
 
+from pathlib import Path
+
 import numpy as np
 import pycolmap
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import PINHOLE
 
-from deviloc_ros.camera import Camera
+from deviloc_ros.camera import Camera, list_models
 from deviloc_ros.types import Correspondences, Evidence, Localized
 
 CAMERAS = [
@@ -136,3 +138,14 @@ def test_a_result_prints_as_one_line():
     off = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-1.0, -2.0, -3.0]))
     found = Localized(off, np.eye(6), Evidence(inlier_mask=np.ones(40, bool)))
     assert str(found) == "at 1.000, 2.000, 3.000; 40 inliers"
+
+
+def test_an_unknown_model_is_told_the_nearest_and_all():
+    with pytest.raises(ValueError, match=r"'pinhole' is unknown; did you mean 'PINHOLE'\? .*OPENCV_FISHEYE") as error:
+        Camera("pinhole", 640, 480, (525.0, 525.0, 319.5, 239.5))
+    assert all(model in str(error.value) for model in list_models()) and "EQUIRECTANGULAR" not in str(error.value)
+
+
+def test_the_page_has_the_parameters_of_every_model():
+    page = (Path(__file__).parents[1] / "docs" / "maps.md").read_text()
+    assert [model for model, params in list_models().items() if f"| `{model}` | {params} |" not in page] == []

@@ -68,7 +68,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="exit with status 1 unless this holds of summary.json, as 'wrong_fixes<=0' or 'recall.5cm_5deg>=0.95'; "
         "several may be given",
     )
-    add_config(parser)
+    add_config(parser, of_map=True)
     set_results(parser, files=["rerun"], folders=["output"])
     parser.set_defaults(run=run)
 

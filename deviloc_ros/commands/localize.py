@@ -62,7 +62,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write pictures there: matches with the best reference, points in the image by depth, the map from above",
     )
-    add_config(parser)
+    add_config(parser, of_map=True)
     add_preset(parser)
     set_results(parser, files=["json"], folders=["pictures"])
     parser.set_defaults(run=run)
@@ -74,9 +74,10 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.localizer import create_localizers
     from deviloc_ros.maps.manifest import find_maps
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.sources.pictures import read_pictures
+    from deviloc_ros.sources.pictures import check_paths, read_pictures
 
     maps = [Map.open(folder) for folder in find_maps(options.map)]
+    check_paths(options.images)
     configs = [read_config_for_map(options, one.config, one.config) for one in maps]
     if options.uncalibrated:
         configs = [change_config(config, pose={"estimate_focal": True}) for config in configs]
@@ -89,7 +90,9 @@ def run(options: argparse.Namespace) -> int:
     masks = find_masks(options)
     records, metric = [], are_metric(maps)
     for picture in read_pictures(options.images, step_of(options)):
-        used, name, result = localize_picture(localizers, picture, camera, masks, guess=options.uncalibrated)
+        used, name, result = localize_picture(
+            localizers, picture, camera, masks, guess=options.uncalibrated, assumed=not options.camera
+        )
         record = {"image": picture.name, **({"map": name} if name else {}), **result_to_dict(result, used)}
         records.append(record)
         line = describe_record(record, result, metric=metric, focal=options.uncalibrated)
@@ -178,9 +181,17 @@ def create_album(folder: Path | None, localizers: list[Localizer]) -> Any:
 
 
 def localize_picture(
-    localizers: list[Localizer], picture: QueryPicture, camera: Camera, masks: Masks | None, *, guess: bool
+    localizers: list[Localizer],
+    picture: QueryPicture,
+    camera: Camera,
+    masks: Masks | None,
+    *,
+    guess: bool,
+    assumed: bool,
 ) -> tuple[Camera, str, Result]:
     """Return the camera that was used, of several maps the one that a picture shows, and what became of the picture.
+
+    guess: a camera is guessed for the picture. assumed: nobody said that it is of this camera.
 
     Raises ImageError naming an unusable mask.
     """
@@ -190,8 +201,15 @@ def localize_picture(
 
     if picture.gray is None:
         return camera, "", Lost(Status.BAD_IMAGE, picture.problem)
+    height, width = picture.gray.shape
     if guess:
-        camera = guess_camera(picture.path, (picture.gray.shape[1], picture.gray.shape[0]))
+        camera = guess_camera(picture.path, (width, height))
+    elif assumed and (width, height) != (camera.width, camera.height):
+        why = (
+            f"image is {width} x {height} px, the map's first camera, which was assumed, has {camera.width} x "
+            f"{camera.height}; give --camera or --uncalibrated"
+        )
+        return camera, "", Lost(Status.BAD_IMAGE, why)
     mask = masks.check(Path(picture.name).name, (camera.width, camera.height)) if masks else None
     gray = picture.gray
     return camera, *ask_maps(localizers, lambda localizer: localizer.localize(gray, camera, mask=mask))

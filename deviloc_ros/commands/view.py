@@ -38,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_truth(parser.add_argument_group("ground truth (not shown)"))
     add_rig(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
-    add_config(parser)
+    add_config(parser, of_map=True)
     set_results(parser, files=["output"])
     parser.set_defaults(run=run)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.types import Evidence, Localized, ReferenceView
 
-CANVAS_BGR, KEYPOINT_BGR, INLIER_BGR, OTHER_BGR = (40, 40, 40), (110, 110, 110), (0, 200, 0), (0, 0, 220)
+CANVAS_BGR, KEYPOINT_BGR, INLIER_BGR, OTHER_BGR = (40, 40, 40), (150, 150, 150), (0, 220, 0), (0, 0, 240)
 DEPTH_PERCENTILES = (5, 95)  # few points far away must not make all others look alike
 POINT_RADIUS_PX = 3
-MAX_LINES = 200  # more would hide the picture
+MAX_LINES = 50  # of inliers, and of others: more would hide the picture
+LINE_OPACITY = 0.45
+CELL_PX = 40  # lines begin in as many cells of the image as there are
+MARGIN_PX, BAR_PX, FONT_SCALE, BAR_OPACITY = 10, 34, 0.6, 0.65
 
 
 def best_reference(evidence: Evidence) -> int:
@@ -71,13 +75,30 @@ def draw_depths(pixels: NDArray, localized: Localized) -> NDArray:
     return canvas
 
 
-def write_caption(canvas: NDArray, text: str) -> None:
-    """Write a line at the top of a picture."""
-    cv2.putText(canvas, text, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
+def write_caption(canvas: NDArray, text: str, left: int = 0) -> None:
+    """Write a line at the top of a picture, on a dark bar, from `left` to the border and no wider than that."""
+    height = min(BAR_PX, len(canvas) // 8)
+    bar = canvas[:height, left:]
+    bar[:] = np.rint((1 - BAR_OPACITY) * bar)
+    width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, 1)[0][0]
+    scale = FONT_SCALE * min(height / BAR_PX, (bar.shape[1] - 2 * MARGIN_PX) / width)
+    if scale > 0:
+        at = (left + MARGIN_PX, round(0.7 * height))
+        cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def spread_rows(pixels: NDArray, count: int) -> NDArray:
+    """Return at most `count` rows of (N, 2) pixels: of each cell of the image the first, then the second, and so on."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    ranks = []
+    for cell in map(tuple, (pixels // CELL_PX).astype(int).tolist()):
+        ranks.append(seen[cell])
+        seen[cell] += 1
+    return np.sort(np.argsort(ranks, kind="stable")[:count])
 
 
 def draw_matches(pixels: NDArray, view: ReferenceView, evidence: Evidence, reference: int) -> NDArray:
-    """Draw the image beside one reference, with lines between matched points: inliers green, others red.
+    """Draw the image beside one reference, with lines between some matched points: inliers green, others red.
 
     A map holds no images, so the reference's keypoints are drawn; the lines end at the 3D points, projected into it.
     """
@@ -89,14 +110,22 @@ def draw_matches(pixels: NDArray, view: ReferenceView, evidence: Evidence, refer
     for x, y in round_pixels(view.features.keypoints.cpu().numpy() + beside):
         cv2.circle(canvas, (x, y), 1, KEYPOINT_BGR, -1)
     rows = np.flatnonzero(evidence.correspondences.references == reference)
+    lines = canvas.copy()
     inlier = evidence.inlier_mask[rows] if len(evidence.inlier_mask) else np.zeros(len(rows), bool)
     ends = project_into_view(view, evidence.correspondences.points_in_world[rows]) + beside
     starts = evidence.correspondences.keypoints[rows]
+    drawn = []
     for chosen, color in ((~inlier, OTHER_BGR), (inlier, INLIER_BGR)):
-        kept = np.flatnonzero(chosen & np.isfinite(ends).all(1))[:: max(1, int(chosen.sum()) // MAX_LINES)]
+        there = np.flatnonzero(chosen & np.isfinite(ends).all(1))
+        kept = there[spread_rows(starts[there], MAX_LINES)]
         for start, end in zip(round_pixels(starts[kept]), round_pixels(ends[kept]), strict=True):
-            cv2.line(canvas, start, end, color, 1, cv2.LINE_AA)
-    write_caption(canvas, f"{evidence.inliers} of {len(evidence.inlier_mask)} inliers, {view.name}")
+            cv2.line(lines, start, end, color, 1, cv2.LINE_AA)
+            drawn += [(start, color), (end, color)]
+    canvas = cv2.addWeighted(lines, LINE_OPACITY, canvas, 1 - LINE_OPACITY, 0)
+    for place, color in drawn:
+        cv2.circle(canvas, place, POINT_RADIUS_PX, color, -1, cv2.LINE_AA)
+    write_caption(canvas[:, :width], f"{evidence.inliers} inliers of {len(evidence.inlier_mask)} matches, some drawn")
+    write_caption(canvas, f"{view.name}: its keypoints, as a map holds no pixels", width)
     return canvas
 
 

@@ -15,7 +15,8 @@ from deviloc_ros.ros.conversions import read_serialized_stamp
 from deviloc_ros.ros.diagnostics import SILENT_AFTER_S, Tally
 from deviloc_ros.ros.endpoints import Endpoints, newest_only_qos
 from deviloc_ros.ros.missing_images import explain_missing_images
-from deviloc_ros.ros.parameters import CameraConfig, Parameters
+from deviloc_ros.ros.node_config import CameraConfig
+from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.tracking.grouping import Group, ImageGrouper
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -243,11 +244,20 @@ class DevilocNode(LifecycleNode):
             )
 
 
+def clean_rcl_message(error: RuntimeError) -> str:
+    """Return what rcl says is wrong as one line, without the places in its source code."""
+    said = " ".join(re.sub(r", at \S+\.c(pp)?:\d+", "", str(error)).split())
+    return f"unknown after --ros-args: {said}" if type(error).__name__ == "UnknownROSArgsError" else said
+
+
 def main(arguments: list[str] | None = None, open_localizers: OpenLocalizers = open_localizers) -> int:
     """Run the node until it is told to stop; return 1 if it could not start, else 0."""
-    rclpy.init(
-        args=arguments, signal_handler_options=SignalHandlerOptions.NO if are_taken() else SignalHandlerOptions.ALL
-    )
+    signals = SignalHandlerOptions.NO if are_taken() else SignalHandlerOptions.ALL
+    try:
+        rclpy.init(args=arguments, signal_handler_options=signals)
+    except RuntimeError as error:  # what is wrong between --ros-args and the next --
+        rclpy.logging.get_logger("deviloc").fatal(clean_rcl_message(error))
+        return 1
     call_on_signal(rclpy.try_shutdown)
     node = None
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deviloc_ros.io.parameter_layouts import list_sections
 from deviloc_ros.io.plain_files import read_yaml
 
 
@@ -28,13 +29,9 @@ def read_use_sim_time(path: Path, node: str) -> bool:
     return value
 
 
-def find_sections(content: Any, node: str, place: str = "") -> Iterator[dict[str, Any]]:
+def find_sections(content: Any, node: str) -> Iterator[dict[str, Any]]:
     """Yield the `ros__parameters` that hold for a node, in the order of the file: the later ones count."""
-    for key, value in content.items() if isinstance(content, dict) else ():
-        if key != "ros__parameters":
-            yield from find_sections(value, node, f"{place}/{str(key).strip('/')}")
-        elif isinstance(value, dict) and is_meant(node, place):
-            yield value
+    return (section for place, section in list_sections(content) if is_meant(node, place))
 
 
 def is_meant(node: str, place: str) -> bool:

@@ -7,10 +7,9 @@ while it is unconfigured, the others (live) at any time.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -19,164 +18,26 @@ from rclpy.parameter import Parameter
 
 from deviloc_ros.config import (
     BESIDE_LOCALIZER,
-    Checked,
     Config,
     ContributeConfig,
     GnssConfig,
     RigConfig,
     TrackingConfig,
     from_dict,
-    param,
+    walk_fields,
 )
-from deviloc_ros.messages.headers import parse_rigid
-
-TF_MODES = ("map_to_odom", "map_to_base", "none")
-TRANSPORTS = ("raw", "compressed")
-C = TypeVar("C")
-
-
-@dataclass(frozen=True, slots=True)
-class CameraConfig(Checked):
-    """Configure one camera: its topics, where it sits, and what of its images is used."""
-
-    image_topic: str = param(
-        "image", "images; with image_transport compressed, /compressed is appended", read_only=True
-    )
-    camera_info_topic: str = param("camera_info", "calibration of the camera", read_only=True)
-    image_transport: str = param(
-        "raw", "raw: sensor_msgs/Image, compressed: sensor_msgs/CompressedImage", choices=TRANSPORTS, read_only=True
-    )
-    rectified: bool = param(
-        False, "the images are rectified: they are described by P, without distortion", read_only=True
-    )
-    camera_frame: str = param("", "optical frame of the camera; empty: the image's frame_id", read_only=True)
-    base_from_camera: str = param(
-        "", "x y z qx qy qz qw of the optical frame in base_frame; empty: from TF", read_only=True
-    )
-    mask_path: str = param(
-        "", "image of the camera's size, white where its images are used; empty: everywhere", read_only=True
-    )
-    mask_topic: str = param(
-        "",
-        "sensor_msgs/Image, mono8, of the stamp of each image: white where it is used, as masks of people are made "
-        "elsewhere; an image waits transform_timeout for its own. empty: there are none",
-        read_only=True,
-    )
-
-    def __post_init__(self) -> None:
-        Checked.__post_init__(self)
-        for name in ("image_topic", "camera_info_topic"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} must not be empty")
-        if self.camera_frame.startswith("/"):
-            raise ValueError(f"frames have no leading slash, got {self.camera_frame}")
-        if self.base_from_camera:
-            try:
-                parse_rigid(self.base_from_camera)
-            except ValueError as error:
-                raise ValueError(f"base_from_camera: {error}") from error
-
-    @property
-    def subscribed_topic(self) -> str:
-        """Return where the images come: the suffix is added as image_transport does."""
-        return self.image_topic + ("/compressed" if self.image_transport == "compressed" else "")
-
-
-@dataclass(frozen=True, slots=True)
-class NodeConfig(CameraConfig):
-    """Configure what only the node needs to know: topics, frames, transforms and rates.
-
-    What it has as a `CameraConfig` is of the only camera, and unused where several are named.
-    """
-
-    map_path: str = param(
-        "", "folder of the map, made by `python -m deviloc_ros build-map`, or of several; a change loads it at once"
-    )
-    cameras: tuple[str, ...] = param(
-        (),
-        "names of several cameras, each with parameters of its own, as front.image_topic; empty: one camera",
-        read_only=True,
-    )
-    autostart: bool = param(
-        True, "configure and activate without being told; false under a lifecycle manager", read_only=True
-    )
-    map_frame: str = param("map", "frame of the map", read_only=True)
-    odom_frame: str = param("odom", "frame of the odometry; empty: there is none", read_only=True)
-    base_frame: str = param("base_link", "frame of the robot, whose pose is published", read_only=True)
-    tf_mode: str = param("map_to_odom", "the transform to broadcast", choices=TF_MODES, read_only=True)
-    tf_publish_rate_hz: float = param(
-        20.0, "map->odom is broadcast this often, of wall time", low=0.1, high=1000.0, read_only=True
-    )
-    transform_tolerance: float = param(0.2, "map->odom is stamped this far into the future [s]", low=0.0, high=10.0)
-    transform_timeout: float = param(
-        0.2, "an image waits this long for its transforms [s of wall time]", low=0.0, high=10.0
-    )
-    two_d_mode: bool = param(False, "the robot moves on the plane z = 0 of the map: only x, y and yaw are published")
-    max_image_age_s: float = param(1.0, "older images are dropped; 0 takes images of any age", low=0.0, high=3600.0)
-    max_rate_hz: float = param(
-        0.0, "images localized per second at most; 0: as many as the machine can", low=0.0, high=1000.0
-    )
-    continuous: bool = param(True, "localize all images; false: only when ~/trigger_localization is called")
-    trigger_timeout_s: float = param(5.0, "~/trigger_localization gives up after this wall time", low=0.1, high=600.0)
-    path_length: int = param(1000, "poses that ~/path keeps", low=0, high=1000000, read_only=True)
-    save_pose_path: str = param(
-        "", "file of the last pose, searched first after a restart; empty: none", read_only=True
-    )
-    save_pose_rate: float = param(
-        0.5,
-        "the last pose is written this often [Hz of wall time]; 0: only at the end",
-        low=0.0,
-        high=100.0,
-        read_only=True,
-    )
-    gnss_topic: str = param(
-        "",
-        "sensor_msgs/NavSatFix of a receiver on the robot, where the map is aligned to coordinates: narrows the "
-        "search, and decides between places that look alike; empty: there is none",
-        read_only=True,
-    )
-    contribute_path: str = param(
-        "",
-        "folder of images kept for the map to grow by, see `update-map --contributed`; empty: none are kept",
-        read_only=True,
-    )
-    diagnostics_period_s: float = param(
-        1.0, "wall time between two /diagnostics messages", low=0.05, high=60.0, read_only=True
-    )
-
-    def __post_init__(self) -> None:
-        CameraConfig.__post_init__(self)
-        for name in ("map_frame", "base_frame"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} must not be empty")
-        named = [frame for frame in (self.map_frame, self.odom_frame, self.base_frame) if frame]
-        if len(set(named)) < len(named):
-            raise ValueError(f"map_frame, odom_frame and base_frame must differ, got {', '.join(named)}")
-        if any(frame.startswith("/") for frame in named):
-            raise ValueError(f"frames have no leading slash, got {', '.join(named)}")
-        if self.tf_mode == "map_to_odom" and not self.odom_frame:
-            raise ValueError("tf_mode map_to_odom needs an odom_frame")
-        check_camera_names(self.cameras)
-
-    @property
-    def uses_odometry(self) -> bool:
-        """Return whether odometry is used: with map_to_base the robot's parent is the map, so odometry cannot be."""
-        return bool(self.odom_frame) and self.tf_mode != "map_to_base"
-
-
-# Names of before, without their units.
-RENAMED = {
-    "tf_publish_rate": "tf_publish_rate_hz",
-    "max_image_age": "max_image_age_s",
-    "trigger_timeout": "trigger_timeout_s",
-    "diagnostics_period": "diagnostics_period_s",
-}
+from deviloc_ros.io.suggestions import suggest
+from deviloc_ros.ros.node_config import (
+    OF_CAMERAS,
+    RENAMED,
+    CameraConfig,
+    NodeConfig,
+    check_camera_names,
+    default_camera,
+)
 
 # A map fixes how it was made; the node takes these from the map, and only here can they not be set.
 FIXED_BY_MAP = ("matcher.name", "lift")
-
-
-OF_CAMERAS = tuple(f.name for f in fields(CameraConfig))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,39 +80,10 @@ class Parameters:
 PREFIXES = {"node": ""} | {name: f"{name}." for name in BESIDE_LOCALIZER} | {"localizer": ""}
 
 
-def check_camera_names(names: Sequence[str]) -> None:
-    """Raise ValueError unless each name is one of its own, fit to begin the names of parameters."""
-    taken = {f.name for f in fields(Config)} | {*BESIDE_LOCALIZER, "qos_overrides"}
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z]\w*", name):
-            raise ValueError(f"cameras: {name!r} is no name of a camera: letters, digits and _")
-        if name in taken:
-            raise ValueError(f"cameras: {name!r} begins the names of other parameters")
-        if names.count(name) > 1:
-            raise ValueError(f"cameras: {name!r} is named twice")
-
-
-def default_camera(name: str) -> CameraConfig:
-    """Return a named camera as it is before anything is said of it."""
-    return CameraConfig(image_topic=f"{name}/image", camera_info_topic=f"{name}/camera_info")
-
-
-def walk_fields(config: Any, prefix: str = "", skip: tuple[str, ...] = FIXED_BY_MAP) -> Iterator[tuple[str, Any, Any]]:
-    """Yield dotted name, dataclass field and value of every parameter in a tree of configs."""
-    for f in fields(config):
-        value = getattr(config, f.name)
-        if prefix + f.name in skip:
-            continue
-        if is_dataclass(value):
-            yield from walk_fields(value, f"{prefix}{f.name}.", skip)
-        else:
-            yield prefix + f.name, f, value
-
-
 def all_fields(parameters: Parameters) -> Iterator[tuple[str, Any, Any]]:
     """Yield dotted name, dataclass field and value of every parameter of the node."""
     for part, prefix in PREFIXES.items():
-        yield from walk_fields(getattr(parameters, part), prefix)
+        yield from walk_fields(getattr(parameters, part), prefix, FIXED_BY_MAP)
     for name, camera in parameters.named_cameras.items():
         yield from walk_fields(camera, f"{name}.")
 
@@ -290,23 +122,45 @@ def declare_fields(node: Node, declared: Iterable[tuple[str, Any, Any]]) -> Iter
         try:
             value = node.declare_parameter(name, given, make_descriptor(name, f)).value
         except InvalidParameterTypeException as error:
-            hint = "; write 5.0, not 5" if isinstance(default, float) else ""
+            wrong = get_given(node)[name].value
+            is_whole = isinstance(default, float) and type(wrong) is int
+            hint = f"; write {float(wrong)}, not {wrong}" if is_whole else f", got {wrong!r}"
             kind = "a list of names" if default == () else type(default).__name__
-            raise ValueError(f"parameter {name} must be {kind}{hint}: {error}") from error
+            raise ValueError(f"parameter {name} must be {kind}{hint}") from error
         except InvalidParameterValueException as error:
             raise ValueError(f"parameter {name}: {error}") from error
         yield name, tuple(value or ()) if isinstance(default, tuple) else value
 
 
+def get_given(node: Node) -> dict[str, Parameter]:
+    """Return what the node was started with, by name."""
+    return node._parameter_overrides  # rclpy has no public name for it
+
+
 def refuse_unknown(node: Node, cameras: Iterable[str]) -> None:
     """Raise ValueError if the node was given a parameter that it does not have: a misspelt one would do nothing."""
-    given = node._parameter_overrides  # rclpy has no public name for it
+    given = get_given(node)
     unknown = [name for name in given if not node.has_parameter(name) and not name.startswith("qos_overrides.")]
-    if unknown:
-        said = [f"{name} (it is {RENAMED[name]} now)" if name in RENAMED else name for name in sorted(unknown)]
-        of_cameras = any(name.rpartition(".")[2] in OF_CAMERAS for name in unknown)
-        known = f"; cameras: {', '.join(cameras) or 'none is named'}" if of_cameras else ""
-        raise ValueError(f"unknown parameter {', '.join(said)}{known}")
+    if not unknown:
+        return
+    known = [name for name, _, _ in all_fields(Parameters(named_cameras={c: default_camera(c) for c in cameras}))]
+    said = [name + explain_unknown(name, known) for name in sorted(unknown)]
+    named = f"; cameras: {', '.join(cameras) or 'none is named'}" if any(map(is_of_camera, unknown)) else ""
+    raise ValueError(f"unknown parameter {', '.join(said)}{named}")
+
+
+def is_of_camera(name: str) -> bool:
+    """Return whether a name is one of a parameter of cameras, of whichever camera."""
+    return name.rpartition(".")[2] in OF_CAMERAS
+
+
+def explain_unknown(name: str, known: Iterable[str]) -> str:
+    """Return what the name may have been meant for: one of before, one that the map settles, or a similar one."""
+    if name in RENAMED:
+        return f" (it is {RENAMED[name]} now)"
+    if name.startswith(FIXED_BY_MAP) and name in {dotted for dotted, _, _ in walk_fields(Config())}:
+        return " (the map settles it: it is build-map's)"
+    return "" if is_of_camera(name) else suggest(name, known)
 
 
 def change_parameters(parameters: Parameters, values: Mapping[str, Any]) -> Parameters:
@@ -325,7 +179,7 @@ def change_parameters(parameters: Parameters, values: Mapping[str, Any]) -> Para
             part = find_part(name)
             value = tuple(value) if isinstance(value, list) else value
             put_nested(by_part[part], name.removeprefix(PREFIXES[part]), value)
-    parts = {part: from_dict(getattr(parameters, part), nested) for part, nested in by_part.items()}
+    parts = {part: from_dict(getattr(parameters, part), nested, PREFIXES[part]) for part, nested in by_part.items()}
     cameras = {
         name: from_dict(camera, of_cameras[name], f"{name}.") for name, camera in parameters.named_cameras.items()
     }
@@ -366,15 +220,41 @@ def make_descriptor(name: str, f: Any) -> ParameterDescriptor:
     return result
 
 
+FILES = """\
+The node is started with `-p pose.min_inliers:=40` or `--params-file FILE`, commands with `--set pose.min_inliers=40`
+or `--config FILE`, which may look like any of these. What is the node's alone, as topics, a command passes over in a
+node's file (the third); a name that nobody has is an error.
+
+```yaml
+pose.min_inliers: 40
+```
+
+```yaml
+pose:
+  min_inliers: 40
+```
+
+```yaml
+/**:                      # or the node's name; the only form that ROS reads, as in config/deviloc.yaml
+  ros__parameters:
+    image_topic: /camera/image_raw
+    pose:
+      min_inliers: 40
+```
+""".splitlines()
+
+
 def make_parameters_page() -> str:
     """Return the page docs/parameters.md."""
-    settled = [row for row in walk_fields(Config(), skip=()) if row[0].startswith(FIXED_BY_MAP)]
+    settled = [row for row in walk_fields(Config()) if row[0].startswith(FIXED_BY_MAP)]
     return "\n".join(
         [
             "# Parameters",
             "",
             "Made by `python -m deviloc_ros.ros.parameters > docs/parameters.md`; a test keeps it current.",
             "Live parameters take effect at once, the others when the node configures.",
+            "",
+            *FILES,
             "",
             *make_rows((name, f, default, is_live(f)) for name, f, default in all_fields(Parameters())),
             "",

@@ -20,7 +20,8 @@ from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.images import pixels_of, stated_size
 from deviloc_ros.ros.conversions import image_from_serialized
 from deviloc_ros.ros.mask_book import MaskBook
-from deviloc_ros.ros.parameters import CameraConfig, Parameters
+from deviloc_ros.ros.node_config import CameraConfig
+from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch

@@ -15,7 +15,7 @@ from rclpy.time import Time
 from deviloc_ros.messages.headers import parse_rigid
 from deviloc_ros.ros.bounded_counter import BoundedCounter
 from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
-from deviloc_ros.ros.parameters import CameraConfig, NodeConfig
+from deviloc_ros.ros.node_config import CameraConfig, NodeConfig
 from deviloc_ros.ros.spinning_thread import ListeningThread
 from deviloc_ros.ros.transform_checks import TransformSieve
 from deviloc_ros.ros.worker import ThreadState

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import cv2
 from numpy.typing import NDArray
 
 from deviloc_ros.imaging import ImageError, read_gray
+from deviloc_ros.sources.base import SourceError
+from deviloc_ros.sources.image_files import suggest_nearest
 from deviloc_ros.sources.photographs import VIDEOS, explain_no_photographs, explain_unread, find_photographs
 
 
@@ -24,6 +26,13 @@ class QueryPicture:
     path: Path
     gray: NDArray | None
     problem: str = ""
+
+
+def check_paths(paths: Sequence[Path]) -> None:
+    """Raise SourceError naming the first path that leads nowhere: a typing error is no image without a pose."""
+    if missing := [path for path in paths if not path.exists()]:
+        others = f" (and {len(missing) - 1} of the others)" if len(missing) > 1 else ""
+        raise SourceError(f"{missing[0]}: no such file or folder{suggest_nearest(missing[0])}{others}")
 
 
 def read_pictures(paths: Iterable[Path], step: int = 1) -> Iterator[QueryPicture]:

@@ -187,6 +187,19 @@ def test_it_does_not_run_with_what_cannot_work(ros_domain, arguments, capfd):
     assert arguments[1].partition(":=")[0] in said or "no map at x" in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--params-file", "nowhere.yaml"], "Couldn't parse params file: '--params-file nowhere.yaml'"),
+        (["--foo"], "unknown after --ros-args: ['--foo']"),
+    ],
+)
+def test_what_ros_does_not_take_is_one_line(ros_domain, arguments, says, capfd):
+    assert main(["--ros-args", *arguments]) == 1
+    error = capfd.readouterr().err
+    assert says in error and "Traceback" not in error and ".c:" not in error.splitlines()[-1]
+
+
 def test_two_nodes_of_one_name_say_so_both_and_so_does_the_doctor(robot):
     from deviloc_ros.ros.tools.doctor import examine_names
 

@@ -12,9 +12,8 @@ from rclpy.parameter import Parameter
 from ros.stand_in import StandInLocalizer
 
 from deviloc_ros.ros.node import DevilocNode
+from deviloc_ros.ros.node_config import RENAMED, NodeConfig
 from deviloc_ros.ros.parameters import (
-    RENAMED,
-    NodeConfig,
     Parameters,
     all_fields,
     all_parameters,
@@ -81,14 +80,16 @@ def test_dotted_names_find_their_config():
         ({"tf_mode": "sideways"}, "tf_mode"),
         ({"pose__min_inliers": 1}, "pose.min_inliers"),
         ({"max_rate_hz": 5}, "max_rate_hz must be float; write 5.0, not 5"),
+        ({"transform_timeout": 1}, "transform_timeout must be float; write 1.0, not 1"),
+        ({"max_rate_hz": "fast"}, "max_rate_hz must be float, got 'fast'"),
         ({"max_rate_hz": float("nan")}, "max_rate_hz"),
         ({"two_d_mode": "yes"}, "two_d_mode must be bool"),
         ({"odom_frame": ""}, "odom_frame"),
         ({"base_frame": "map"}, "must differ"),
         ({"map_frame": "/map"}, "slash"),
         ({"base_from_camera": "1 2 3"}, "base_from_camera"),
-        ({"mapp_path": "typo"}, "unknown parameter mapp_path"),
-        ({"matcher__name": "xfeat"}, "unknown parameter matcher.name"),
+        ({"map_pth": "typo"}, "unknown parameter map_pth; did you mean 'map_path'?"),
+        ({"matcher__name": "xfeat"}, r"unknown parameter matcher.name \(the map settles it: it is build-map's\)"),
         ({"cameras": "front"}, "cameras must be a list of names"),
         ({"cameras": ["front", "front"]}, "'front' is named twice"),
         ({"cameras": ["front", "to the left"]}, "'to the left' is no name of a camera"),
@@ -97,6 +98,7 @@ def test_dotted_names_find_their_config():
             {"cameras": ["front", "left"], "lfet__image_topic": "a"},
             "unknown parameter lfet.image_topic; cameras: front, left",
         ),
+        ({"cameras": ["front"], "front__image_topc": "a"}, "did you mean 'front.image_topic'?"),
         ({"front__image_topic": "a"}, "unknown parameter front.image_topic; cameras: none is named"),
         (
             {"cameras": ["front", "left"], "left__image_topic": "front/image"},
@@ -107,7 +109,10 @@ def test_dotted_names_find_their_config():
             "image_topic is of a single camera: with cameras, set front.image_topic",
         ),
         ({"cameras": ["front"], "front__base_from_camera": "1 2 3"}, "base_from_camera: '1 2 3' is not seven numbers"),
-        ({"cameras": ["front"], "front__image_transport": "pigeon"}, "CameraConfig.image_transport"),
+        (
+            {"cameras": ["front"], "front__image_transport": "pigeon"},
+            r"front\.image_transport = .pigeon. is not one of",
+        ),
         ({"max_image_age": 1.0}, r"unknown parameter max_image_age \(it is max_image_age_s now\)"),
     ],
 )

@@ -16,7 +16,8 @@ from deviloc_ros.geometry import move_covariance
 from deviloc_ros.imaging import ImageError
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.mask_book import KEPT
-from deviloc_ros.ros.parameters import CameraConfig, NodeConfig, Parameters, change_parameters, default_camera
+from deviloc_ros.ros.node_config import CameraConfig, NodeConfig, default_camera
+from deviloc_ros.ros.parameters import Parameters, change_parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transforms import MissingTransform
 from deviloc_ros.status import Status

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.io.match_pictures import best_reference, draw_matches
+from deviloc_ros.io.match_pictures import BAR_PX, best_reference, draw_matches, spread_rows, write_caption
 from deviloc_ros.maps.manifest import MapError
 from deviloc_ros.ros.endpoints import latched_qos
 from deviloc_ros.ros.node import DevilocNode
@@ -68,9 +68,24 @@ def test_matches_are_drawn_from_the_query_to_the_reference(shape):
     picture = draw_matches(np.zeros(shape, np.uint8), StandInMap("").view(0), evidence, 0)
     assert picture.shape == (48, 128, 3)
     blue, green, red = picture[24, 80].tolist()  # between the middles of both
-    assert green > 150 and max(blue, red) < 60
+    assert green > 100 and max(blue, red) < 60
     lost = draw_matches(np.zeros(shape, np.uint8), StandInMap("").view(0), seen([], []), 0)
     assert lost[30:, :64].max() == 0
+
+
+def test_a_caption_is_read_on_a_bright_wall():
+    wall = np.full((480, 640, 3), 250, np.uint8)
+    write_caption(wall, "view-0023.png")
+    top = wall[:BAR_PX, :, 0]
+    assert np.median(top) < 100 and top.max() > 240 and wall[BAR_PX:].min() == 250
+    write_caption(wall, "a name that is far longer than the picture is wide " * 9)
+    assert np.median(wall[:BAR_PX, -9:]) < 100  # nothing is written over the border
+
+
+def test_lines_begin_all_over_the_image():
+    crowd, corner = np.full((200, 2), 300.0), np.array([[5.0, 5.0], [600.0, 400.0]])
+    assert {200, 201} <= set(spread_rows(np.concatenate([crowd, corner]), 3).tolist())
+    assert len(spread_rows(crowd, 50)) == 50 and len(spread_rows(np.zeros((0, 2)), 50)) == 0
 
 
 @pytest.mark.ros

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deviloc_ros.commands.flags.parameter_file import load_config, refuse_beside
 from deviloc_ros.config import (
     CONTRIBUTE,
     LANDMARK_SOURCES,
@@ -22,7 +23,6 @@ from deviloc_ros.config import (
     bind_to_map,
     change_config,
     from_dict,
-    load_config,
 )
 from deviloc_ros.io.outputs import refuse_file, refuse_folder
 from deviloc_ros.io.plain_files import parse_yaml
@@ -131,10 +131,17 @@ def create_workers(ray_address: str | None) -> Workers:
     return RayWorkers(ray_address)
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
-    """Add --config FILE, --set key=value and shorthands for what is changed most."""
+def add_config(parser: argparse.ArgumentParser, *, of_map: bool = False) -> None:
+    """Add --config FILE, --set key=value and shorthands for what is changed most.
+
+    of_map: the command localizes in a map that is there, which settled what the shorthands say.
+    """
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="YAML file of parameters, nested as in docs/parameters.md"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="YAML file of parameters: `pose.min_inliers: 40`, the same nested, or the file that the node is started "
+        "with; docs/parameters.md shows each",
     )
     parser.add_argument(
         "--set",
@@ -144,9 +151,13 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="one parameter, as pose.min_inliers=40",
     )
-    parser.add_argument("--matcher", choices=MATCHERS, help=f"default: {Config().matcher.name}")
-    parser.add_argument("--lift", choices=LIFTS, help=f"default: {Config().lift.method}")
-    parser.add_argument("--landmark-source", choices=LANDMARK_SOURCES, help=f"default: {Config().lift.landmark_source}")
+    config, settled = Config(), "that of the map, else an error" if of_map else ""
+    for flag, choices, default in (
+        ("--matcher", MATCHERS, config.matcher.name),
+        ("--lift", LIFTS, config.lift.method),
+        ("--landmark-source", LANDMARK_SOURCES, config.lift.landmark_source),
+    ):
+        parser.add_argument(flag, choices=choices, help=settled or f"default: {default}")
 
 
 def add_preset(parser: argparse.ArgumentParser) -> None:
@@ -172,7 +183,9 @@ def read_config(options: argparse.Namespace, base: Config | None = None) -> Conf
     if options.config:
         config = load_config(options.config, config)
     for change in options.changes:
-        config = from_dict(config, parse_change(change))
+        values = parse_change(change)
+        refuse_beside(values)
+        config = from_dict(config, values)
     if options.matcher:
         config = change_config(config, matcher={"name": options.matcher})
     if options.lift:
@@ -274,6 +287,12 @@ def parse_camera(text: str, flag: str = "--camera") -> Camera:
 
     try:
         model, width, height, *params = text.split(",")
-        return Camera(model, int(width), int(height), tuple(float(p) for p in params))
+        numbers = int(width), int(height), tuple(float(p) for p in params)
+    except ValueError as error:
+        raise ValueError(
+            f"{flag} {text!r}: expected MODEL,W,H,PARAMS, as PINHOLE,640,480,525,525,319.5,239.5"
+        ) from error
+    try:
+        return Camera(model, *numbers)
     except ValueError as error:
         raise ValueError(f"{flag} {text!r}: {error}") from error

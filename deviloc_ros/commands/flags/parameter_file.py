@@ -1,0 +1,151 @@
+"""Read the file of --config, which may be the one that a robot's node is started with."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from deviloc_ros.config import (
+    BESIDE_LOCALIZER,
+    C,
+    Config,
+    ContributeConfig,
+    GnssConfig,
+    RigConfig,
+    TrackingConfig,
+    flatten_names,
+    from_dict,
+    walk_fields,
+)
+from deviloc_ros.io.parameter_layouts import ParameterFile, read_parameters
+from deviloc_ros.io.suggestions import suggest
+
+log = logging.getLogger(__name__)
+ABSENT = object()  # of a flag that a command does not have
+
+BESIDE = dict(zip(BESIDE_LOCALIZER, (TrackingConfig, RigConfig, ContributeConfig, GnssConfig), strict=True))
+# What a command is told by a flag, where the node has a parameter.
+FLAGS = {
+    "image_topic": "--image-topic",
+    "camera_info_topic": "--camera-info-topic",
+    "cameras": "--image-topic",
+    "rectified": "--rectified",
+    "camera_frame": "--camera-frame",
+    "base_from_camera": "--extrinsic",
+    "mask_path": "--mask",
+    "map_frame": "--map-frame",
+    "odom_frame": "--odom-frame",
+    "base_frame": "--base-frame",
+    "two_d_mode": "--two-d",
+    "gnss_topic": "--gnss-topic",
+    "contribute_path": "--contribute",
+}
+
+
+def load_config(path: Path, config: C, section: str = "") -> C:
+    """Return `config` with what a parameter file says of it; of a config beside the localizer's, with its section.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: what is wrong anywhere in the file, naming file and parameter.
+    """
+    try:
+        values = take_own(read_parameters(path))
+        if section:
+            return from_dict(config, values.get(section) or {}, f"{section}.")
+        return from_dict(config, {key: value for key, value in values.items() if key not in BESIDE})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def take_own(file: ParameterFile) -> dict[str, Any]:
+    """Return what a file says without what is the node's alone. Raises ValueError naming what nobody has."""
+    values, of_node = file.values, find_node_parameters(file.values)
+    if file.is_of_ros:
+        values = {key: value for key, value in values.items() if key not in of_node}
+    refuse_unknown(values, knows_node=file.is_of_ros)
+    for name, default in BESIDE.items():
+        from_dict(default(), values.get(name) or {}, f"{name}.")
+    return values
+
+
+def find_node_parameters(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what of the values is the node's alone, or ROS's; raise ValueError for what a camera does not have."""
+    from deviloc_ros.ros.node_config import OF_CAMERAS, OF_NODE, OF_ROS
+
+    cameras = values.get("cameras")
+    cameras = cameras if isinstance(cameras, list) else []
+    for camera in cameras:
+        of_camera = values.get(camera)
+        for name in of_camera if isinstance(of_camera, dict) else ():
+            if name not in OF_CAMERAS:
+                raise ValueError(f"unknown parameter {camera}.{name}{suggest(name, OF_CAMERAS)}")
+    own = {*OF_NODE, *OF_ROS, *cameras}
+    return {key: value for key, value in values.items() if key in own}
+
+
+def refuse_unknown(values: dict[str, Any], *, knows_node: bool = False) -> None:
+    """Raise ValueError naming the first of nested values that no section has, and what may have been meant.
+
+    knows_node: what is the node's may have been meant, too.
+    """
+    from deviloc_ros.ros.node_config import OF_NODE, RENAMED
+
+    sections = [f.name for f in fields(Config)]
+    for key, value in values.items():
+        if key in sections or key in BESIDE:
+            continue
+        if key.startswith("/"):
+            raise ValueError(f"{key}: `ros__parameters:` must stand below the name of a node")
+        (name, *_) = flatten_names({key: value})
+        if name in OF_NODE:
+            raise ValueError(f"{name} is a parameter of the node alone{name_flag(name)}")
+        if knows_node and name in RENAMED:
+            raise ValueError(f"unknown parameter {name} (it is {RENAMED[name]} now)")
+        known = [*list_known(), *(OF_NODE if knows_node else ())]
+        raise ValueError(f"unknown parameter {name}{suggest(name, known) or '; known: ' + ', '.join(sections)}")
+
+
+def list_known() -> list[str]:
+    """Return the dotted names of all parameters of the localizer, and of what follows a robot."""
+    beside = [row for name, default in BESIDE.items() for row in walk_fields(default(), f"{name}.")]
+    return [name for name, _, _ in (*walk_fields(Config()), *beside)]
+
+
+def name_flag(name: str) -> str:
+    """Return which flag of commands says the same as a parameter of the node, or nothing."""
+    return f"; commands that use it have {FLAGS[name]}" if name in FLAGS else ""
+
+
+def refuse_beside(changes: dict[str, Any]) -> None:
+    """Raise ValueError naming what of nested changes counts elsewhere, where a robot is followed."""
+    for name in flatten_names(changes):
+        if name.partition(".")[0] in BESIDE:
+            raise ValueError(f"{name} counts for nothing here: it is of the node and of evaluate-bag")
+    refuse_unknown(changes)
+
+
+def check_config(options: argparse.Namespace) -> None:
+    """Check the file of --config before work begins, and warn of what it tells the node alone.
+
+    Only of that which this command wants to hear by a flag, and did not. Raises as `load_config`.
+    """
+    path = getattr(options, "config", None)
+    if path is None:
+        return
+    from deviloc_ros.ros.node_config import NodeConfig
+
+    load_config(path, Config())
+    file, defaults = read_parameters(path), NodeConfig()
+    missed = []
+    for name, value in find_node_parameters(file.values).items():
+        flag = FLAGS.get(name, "")
+        said = getattr(options, flag[2:].replace("-", "_"), ABSENT)
+        default = getattr(defaults, name, None)
+        if flag and value not in (default, []) and said in (None, "", [], False, default):
+            missed.append(f"{name} ({flag})")
+    if missed:
+        log.warning("%s: these count for the node alone, here give the flags: %s", path, ", ".join(missed))
