@@ -19,6 +19,7 @@ from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
 from deviloc_ros.maps.retrieval.global_descriptors import load_learned_descriptor
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import Matcher, create_matcher
+from deviloc_ros.matching.checks import check_attributes
 from deviloc_ros.pose.aggregation import aggregate
 from deviloc_ros.pose.gates import seen_distance_m
 from deviloc_ros.pose.rig_consensus import localize_rig
@@ -64,8 +65,10 @@ class Localizer:
         self.config = config or reference_map.config
         self.map = reference_map
         self.mask = mask
+        if matcher is not None:
+            check_attributes(matcher)
         self.matcher = matcher or create_matcher(self.config.matcher)
-        self.map.check_matcher(self.config.matcher, self.matcher.weights_id, self.matcher.descriptor_size)
+        self.map.check_matcher(self.matcher.name, self.matcher.weights_id, self.matcher.descriptor_size)
         self.map.describe_with(load_learned_descriptor(self.config.retrieval))
         self.habits: defaultdict[str, CameraHabits] = defaultdict(CameraHabits)  # by a rig's camera; of one alone: ""
         self.inference = create_online_inference(reference_map.config.lift, self.config.lift)

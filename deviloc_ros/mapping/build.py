@@ -71,12 +71,13 @@ class MapBuilder:
         Raises:
             SourceError: two images of one name, or no usable image, or no landmark, is left.
             MapError: `output` exists and `overwrite` is not set.
+            MatcherError: a matcher that is given does not give what it must.
             WorkError: an image or a pair cannot be worked on.
         """
         networks, workers, notes = self.networks, self.workers, dict(source.notes)
         # 1. Leave out what cannot be read, before networks are loaded and a map is begun
         images, skipped = self._select_images(source)
-        networks.load_all()
+        networks.load_all().try_given_matcher(images[0])
         with MapWriter(output, networks.config, overwrite=overwrite) as writer:
             # 2. What of the robot is in view; poses: adjust them to the images, or say how well they fit
             if graph is not None:
