@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
-    pass
-
+from deviloc_ros.arguments import check_argument
 
 BEYOND_VIEW = 1.25  # times the widest ray of the image: what is farther off the axis is not shown
 NO_BOUND = 1e9  # on a ray's tangent
@@ -36,7 +33,10 @@ WITH_DISTORTION = {  # the model that is the same lens, with coefficients, and h
 class Camera:
     """Hold intrinsics in COLMAP's parameter order, but with pixel centres at integers (COLMAP's own start at 0.5).
 
+    PINHOLE: (fx, fy, cx, cy); OPENCV: (fx, fy, cx, cy, k1, k2, p1, p2).
+
     Raises:
+        TypeError: parameters that are no sequence of numbers, or a size that is no whole number.
         ValueError: unknown model, wrong number of parameters, non-positive size or focal length, or a non-finite value.
     """
 
@@ -46,6 +46,12 @@ class Camera:
     params: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        check_argument("Camera.model", self.model, str)
+        for name in ("width", "height"):
+            check_argument(f"Camera.{name}", getattr(self, name), (int, np.integer))
+        if not isinstance(self.params, tuple):
+            check_argument("Camera.params", self.params, (tuple, list, np.ndarray), "as (525.0, 525.0, 319.5, 239.5)")
+            object.__setattr__(self, "params", tuple(map(float, self.params)))
         if self.model not in pycolmap.CameraModelId.__members__ or self.model == "INVALID":
             raise ValueError(f"camera model {self.model!r} is unknown; COLMAP's model names are used")
         if self.width < 1 or self.height < 1:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deviloc_ros.arguments import describe_argument
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.types import Features, Matches
 
@@ -64,14 +65,14 @@ def find_wrong_features(features: object, descriptor_size: int, size: tuple[int,
     for name, shape in shapes.items():
         tensor = getattr(features, name)
         if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
-            return f"has {name} that must be a tensor of floats, are {describe(tensor)}"
+            return f"has {name} that must be a tensor of floats, are {describe_argument(tensor)}"
         if tuple(tensor.shape) != shape:
             because = ", as descriptor_size says" if name == "descriptors" else ""
             return f"has {name} of shape {tuple(tensor.shape)}, expected {shape}{because}"
     if tuple(features.size) != size:
         return f"has size {features.size}, the image is {size[0]} x {size[1]} px"
     if features.dense is not None and (not isinstance(features.dense, torch.Tensor) or features.dense.ndim != 3):
-        return f"has a dense map that must be a tensor (C, h, w), is {describe(features.dense)}"
+        return f"has a dense map that must be a tensor (C, h, w), is {describe_argument(features.dense)}"
     return ""
 
 
@@ -85,15 +86,9 @@ def find_wrong_matches(found: object, keypoints: int) -> str:
     for name, shape in {"query_keypoints": (count, 2), "reference_indices": (count,), "confidence": (count,)}.items():
         array = getattr(matches, name)
         if not isinstance(array, np.ndarray) or array.shape != shape:
-            return f"has {name} that must be an array {shape}, are {describe(array)}"
+            return f"has {name} that must be an array {shape}, are {describe_argument(array)}"
     if not np.issubdtype(rows.dtype, np.integer) or (count and not (rows.min() >= 0 and rows.max() < keypoints)):
         return "has reference_indices that are no rows of the reference's keypoints"
     if count and not (confidence.min() >= 0 and confidence.max() <= 1 + ROUNDING):
         return "has confidence outside [0, 1]"
     return ""
-
-
-def describe(value: Any) -> str:
-    """Return the kind of a value, and of an array or a tensor its shape and type."""
-    shape = getattr(value, "shape", None)
-    return type(value).__name__ if shape is None else f"{type(value).__name__} {tuple(shape)} {value.dtype}"
