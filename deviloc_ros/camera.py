@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from functools import cache, cached_property
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from deviloc_ros.arguments import check_argument
 from deviloc_ros.io.suggestions import suggest
-
-if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
-    pass
-
 
 BEYOND_VIEW = 1.25  # times the widest ray of the image: what is farther off the axis is not shown
 NO_BOUND = 1e9  # on a ray's tangent
@@ -34,7 +30,7 @@ WITH_DISTORTION = {  # the model that is the same lens, with coefficients, and h
 }
 
 
-@lru_cache(1)
+@cache
 def list_models() -> dict[str, str]:
     """Return the parameters, in their order, of each camera model of COLMAP that has an image plane."""
     names = [name for name in pycolmap.CameraModelId.__members__ if name != "INVALID"]
@@ -46,7 +42,10 @@ def list_models() -> dict[str, str]:
 class Camera:
     """Hold intrinsics in COLMAP's parameter order, but with pixel centres at integers (COLMAP's own start at 0.5).
 
+    PINHOLE: (fx, fy, cx, cy); OPENCV: (fx, fy, cx, cy, k1, k2, p1, p2).
+
     Raises:
+        TypeError: parameters that are no sequence of numbers, or a size that is no whole number.
         ValueError: unknown model, wrong number of parameters, non-positive size or focal length, or a non-finite value.
     """
 
@@ -56,6 +55,12 @@ class Camera:
     params: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        check_argument("Camera.model", self.model, str)
+        for name in ("width", "height"):
+            check_argument(f"Camera.{name}", getattr(self, name), (int, np.integer))
+        if not isinstance(self.params, tuple):
+            check_argument("Camera.params", self.params, (tuple, list, np.ndarray), "as (525.0, 525.0, 319.5, 239.5)")
+            object.__setattr__(self, "params", tuple(map(float, self.params)))
         if self.model not in pycolmap.CameraModelId.__members__ or self.model == "INVALID":
             models = list_models()
             near = suggest(self.model.upper(), models) or ";"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
+from deviloc_ros.arguments import check_argument
 from deviloc_ros.io.suggestions import suggest
 
 
@@ -58,7 +59,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 ENGINES = ("auto", "torch", "onnx", "openvino")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MatcherConfig(Checked):
     """Configure features and 2D-2D matching."""
 
@@ -96,7 +97,7 @@ class MatcherConfig(Checked):
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LiftConfig(Checked):
     """Configure how a map gives its keypoints 3D points."""
 
@@ -139,7 +140,7 @@ class LiftConfig(Checked):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RetrievalConfig(Checked):
     """Configure which reference views a query is matched with."""
 
@@ -187,7 +188,7 @@ class RetrievalConfig(Checked):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AggregationConfig(Checked):
     """Configure Confidence-based Point Aggregation (CPA)."""
 
@@ -201,7 +202,7 @@ class AggregationConfig(Checked):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PoseConfig(Checked):
     """Configure how a pose is solved from 2D-3D correspondences, and when it is believed."""
 
@@ -293,15 +294,20 @@ class PoseConfig(Checked):
         return (self.focal_std, self.principal_point_std_px, self.principal_point_std_px, self.distortion_std)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Config:
-    """Hold everything the localizer needs to know."""
+    """Hold everything the localizer needs to know; `change_config` returns one with other values."""
 
     matcher: MatcherConfig = field(default_factory=MatcherConfig)
     lift: LiftConfig = field(default_factory=LiftConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     aggregation: AggregationConfig = field(default_factory=AggregationConfig)
     pose: PoseConfig = field(default_factory=PoseConfig)
+
+    def __post_init__(self) -> None:
+        hint = 'change_config(Config(), pose={"min_inliers": 40}) changes parameters'
+        for f in fields(self):
+            check_argument(f"Config.{f.name}", getattr(self, f.name), f.default_factory, hint)  # type: ignore[arg-type]
 
 
 def bind_to_map(config: Config, map_config: Config) -> Config:
@@ -313,9 +319,12 @@ C = TypeVar("C")
 
 
 def change_config(config: C, **sections: dict[str, Any]) -> C:
-    """Return `config` with fields of its sections replaced: `change_config(config, pose={"min_inliers": 12})`."""
-    changed = {name: replace(getattr(config, name), **values) for name, values in sections.items()}
-    return replace(config, **changed)  # type: ignore[type-var]
+    """Return `config` with fields of its sections replaced: `change_config(config, pose={"min_inliers": 12})`.
+
+    Raises:
+        ValueError: an unknown section or parameter, a wrong type or a value out of bounds.
+    """
+    return from_dict(config, sections)
 
 
 # `TrackingConfig`, `RigConfig`, `ContributeConfig` and `GnssConfig`, beside those of the localizer
@@ -379,7 +388,7 @@ def walk_fields(config: Any, prefix: str = "", skip: tuple[str, ...] = ()) -> It
             yield prefix + f.name, f, value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrackingConfig(Checked):
     """Configure which fixes are believed, and how long odometry is trusted without one."""
 
@@ -431,7 +440,7 @@ class TrackingConfig(Checked):
     hint_std_deg: float = param(20.0, "an initial pose is taken to be no better than this [deg]", low=0.1, high=180.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RigConfig(Checked):
     """Configure which images of several cameras are localized together."""
 
@@ -452,7 +461,7 @@ class RigConfig(Checked):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ContributeConfig(Checked):
     """Configure which images a robot keeps for its map to grow by."""
 
@@ -487,7 +496,7 @@ class ContributeConfig(Checked):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GnssConfig(Checked):
     """Configure what positions of a satellite receiver are worth."""
 

@@ -8,8 +8,15 @@ import numpy as np
 import pycolmap
 from numpy.typing import ArrayLike, NDArray
 
+from deviloc_ros.arguments import check_argument
+
 STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the error without sign
 UNIT_TOLERANCE = 0.02  # of a quaternion written with two decimals
+
+
+def check_rigid(name: str, value: object) -> None:
+    """Raise TypeError naming the argument unless it is a rigid transform."""
+    check_argument(name, value, pycolmap.Rigid3d, "rigid_from_matrix makes one of a (4, 4) matrix")
 
 
 def rigid_from_matrix(matrix: NDArray) -> pycolmap.Rigid3d:

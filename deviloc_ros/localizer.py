@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
+from types import NoneType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deviloc_ros.arguments import check_argument
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, MatcherConfig
 from deviloc_ros.geometry import largest_std
@@ -19,6 +22,7 @@ from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
 from deviloc_ros.maps.retrieval.global_descriptors import load_learned_descriptor
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching import Matcher, create_matcher
+from deviloc_ros.matching.checks import check_attributes
 from deviloc_ros.pose.aggregation import aggregate
 from deviloc_ros.pose.gates import seen_distance_m
 from deviloc_ros.pose.rig_consensus import localize_rig
@@ -43,12 +47,15 @@ from deviloc_ros.types import (
     RigImage,
 )
 
+MOST_NAMED = 5  # candidates that are unknown, in a message
 FITS_SOMEWHERE = (Status.AMBIGUOUS, Status.MISCALIBRATED)
 """Reasons for which there is no pose although the image fits: turned another way it would not fit better."""
 
 
 class Localizer:
-    """Localize images in one map. It is not thread-safe: one thread owns it, another may only `look_ahead`.
+    """Localize images in one map, which is given as such or as its folder.
+
+    It is not thread-safe: one thread owns it, another may only `look_ahead`.
 
     config: the map's, unless given. mask: of the images to be localized, where they have none of their own.
     matcher: in place of the one the config names, for a map that was built with it.
@@ -56,16 +63,23 @@ class Localizer:
 
     def __init__(
         self,
-        reference_map: Map,
+        reference_map: Map | Path | str,
         config: Config | None = None,
         mask: Mask | None = None,
         matcher: Matcher | None = None,
     ) -> None:
+        check_argument("reference_map", reference_map, (Map, Path, str))
+        check_argument("config", config, (Config, NoneType), 'as change_config(map.config, pose={"min_inliers": 40})')
+        check_argument("mask", mask, (Mask, NoneType), "Mask(Path(FILE)) reads one from a file")
+        if not isinstance(reference_map, Map):
+            reference_map = Map.open(reference_map)
         self.config = config or reference_map.config
         self.map = reference_map
         self.mask = mask
+        if matcher is not None:
+            check_attributes(matcher)
         self.matcher = matcher or create_matcher(self.config.matcher)
-        self.map.check_matcher(self.config.matcher, self.matcher.weights_id, self.matcher.descriptor_size)
+        self.map.check_matcher(self.matcher.name, self.matcher.weights_id, self.matcher.descriptor_size)
         self.map.describe_with(load_learned_descriptor(self.config.retrieval))
         self.habits: defaultdict[str, CameraHabits] = defaultdict(CameraHabits)  # by a rig's camera; of one alone: ""
         self.inference = create_online_inference(reference_map.config.lift, self.config.lift)
@@ -91,7 +105,11 @@ class Localizer:
             mask: which of its pixels are used; None: the localizer's.
             name: of the camera, where there are several: each may be mounted another way round.
             extracted: features of the image that are known already; what is extracted is added.
+
+        Raises:
+            TypeError: an argument is of another kind. An image that cannot be used is `Lost`.
         """
+        check_query(image, camera, prior, candidates, mask)
         watch = Stopwatch()
         try:
             asked = self.read_image(image, camera, mask, extracted, prior, candidates)
@@ -155,7 +173,12 @@ class Localizer:
 
         # References: those named, or those of each place that the image may show; each is solved by `solve_views`
         if asked.candidates is not None:
-            return self.localize_views(self.map.views_named(asked.candidates, self.config.retrieval.references), query)
+            named = self.map.views_named(asked.candidates, self.config.retrieval.references)
+            if not named:
+                unknown = ", ".join(map(repr, asked.candidates[:MOST_NAMED])) or "no view at all"
+                detail = f"the candidates name none of the map's: {unknown}"
+                return Lost(Status.NO_REFERENCES, detail, Evidence(stages_ms=query.watch.stages_ms))
+            return self.localize_views(named, query)
         places = PlaceSearch(self.map, self.config, self.localize_views, self.solve_views)
         return places.search(query, asked.prior, paint_hidden(*asked.turn_pixels(query.quarter_turns)))
 
@@ -232,6 +255,8 @@ class Localizer:
         Args:
             prior: where the rig probably is.
         """
+        for image in images:
+            check_argument("images: an image", image, RigImage)
 
         def localize_one(image: RigImage, prior: Prior | Area | None) -> Result:
             return self.localize(
@@ -239,6 +264,16 @@ class Localizer:
             )
 
         return localize_rig(images, prior, localize_one, self.config.pose)
+
+
+def check_query(image: object, camera: object, prior: object, candidates: object, mask: object) -> None:
+    """Raise TypeError naming what of the arguments of `Localizer.localize` is of another kind."""
+    check_argument("image", image, np.ndarray, "read_gray reads one from a file")
+    check_argument("camera", camera, Camera)
+    check_argument("prior", prior, (Prior, Area, NoneType), "as Prior(cam_from_world, radius_m=5.0)")
+    check_argument("mask", mask, (Mask, NoneType), "Mask(Path(FILE)) reads one from a file")
+    if isinstance(candidates, str):
+        raise TypeError(f"candidates must be names of views, got one str {candidates!r}")
 
 
 def lift_matches(

@@ -16,7 +16,7 @@ class Status(enum.Enum):
     # The image gives no pose: reasons of `Lost`.
     BAD_IMAGE = "image unusable"
     NO_FEATURES = "too few keypoints in the image"
-    NO_REFERENCES = "no reference view near the prior"
+    NO_REFERENCES = "no reference view to match with"
     FEW_CORRESPONDENCES = "too few 2D-3D correspondences"
     NO_CONSENSUS = "RANSAC found no pose, or the image fits better mirrored or as a flat picture of the place"
     FEW_INLIERS = "too few inliers"

@@ -13,7 +13,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import STD_PER_MEDIAN
+from deviloc_ros.geometry import STD_PER_MEDIAN, check_rigid
 from deviloc_ros.status import Status
 
 if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
@@ -286,6 +286,9 @@ class RigImage:
     std_rad: float = 0.0
     extracted: Extracted = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_rigid("RigImage.rig_from_cam", self.rig_from_cam)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
@@ -412,6 +415,9 @@ class Prior:
     rivals_m: float = 0.0
     everywhere: bool = False
     area: Area | None = None
+
+    def __post_init__(self) -> None:
+        check_rigid("Prior.cam_from_world", self.cam_from_world)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,8 +20,7 @@ from deviloc_ros.types import Features, Matches
 class SiftMatcher(Matcher):
     """SIFT keypoints, matched where descriptors are each other's nearest and alike."""
 
-    name, descriptor_size = "sift", 128
-    weights_id = "example-sift"  # binds the map to this matcher
+    name, descriptor_size = "sift", 128  # the map is bound to both
     device = torch.device("cpu")
     min_similarity = 0.8
 

@@ -8,7 +8,19 @@ import pytest
 from source_code import PACKAGE, ROOT, ROS_NAMES, SOURCES, imported, module_name
 
 LAYERS = (
-    {"config", "types", "camera", "geometry", "imaging", "sampling", "stopwatch", "status", "threads", "io"},
+    {
+        "arguments",
+        "config",
+        "types",
+        "camera",
+        "geometry",
+        "imaging",
+        "sampling",
+        "stopwatch",
+        "status",
+        "threads",
+        "io",
+    },
     {"messages", "workers", "matching", "lifting", "pose", "synthetic"},
     {"bags"},
     {"sources"},

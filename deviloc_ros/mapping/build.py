@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 
 import numpy as np
 
+from deviloc_ros.arguments import check_argument
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
@@ -71,12 +73,13 @@ class MapBuilder:
         Raises:
             SourceError: two images of one name, or no usable image, or no landmark, is left.
             MapError: `output` exists and `overwrite` is not set.
+            MatcherError: a matcher that is given does not give what it must.
             WorkError: an image or a pair cannot be worked on.
         """
         networks, workers, notes = self.networks, self.workers, dict(source.notes)
         # 1. Leave out what cannot be read, before networks are loaded and a map is begun
         images, skipped = self._select_images(source)
-        networks.load_all()
+        networks.load_all().try_given_matcher(images[0])
         with MapWriter(output, networks.config, overwrite=overwrite) as writer:
             # 2. What of the robot is in view; poses: adjust them to the images, or say how well they fit
             if graph is not None:
@@ -125,13 +128,27 @@ def build_map(
     refine: bool = False,
     matcher: Matcher | None = None,
 ) -> BuildReport:
-    """Build a map folder in this process, with the networks that the config names; see `MapBuilder.build`.
+    """Build a map folder in this process, with the networks that the config names.
+
+    Images that cannot be used are skipped and reported; the folder appears whole or not at all.
 
     Args:
+        source: posed images, with landmarks or without.
+        overwrite: a map that is there is replaced.
         quiet: show no bars of progress.
+        refine: adjust the poses, which are in order of the path, to what the images show.
         matcher: in place of the one the config names; the localizer must be given the same.
+
+    Raises:
+        SourceError: two images of one name, or no usable image, or no landmark, is left.
+        MapError: `output` exists and `overwrite` is not set.
+        TypeError: an argument is of another kind, or the matcher does not give what it must.
     """
+    check_argument("source", source, (Source, list), "pose_photographs and the readers of deviloc_ros.sources make one")
+    check_argument("config", config, (Config, NoneType))
     source = source if isinstance(source, Source) else Source(source, [])
+    for image in source.images:
+        check_argument("source: an image", image, PosedImage)
     builder = MapBuilder(Networks(config or Config(), matcher), Serial(quiet=quiet))
     return builder.build(source, Path(output), overwrite=overwrite, refine=refine)
 

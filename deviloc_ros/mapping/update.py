@@ -58,7 +58,9 @@ def update_map(
             raise error_for_none_left(skipped)
         described = change_config(config, retrieval={"descriptor_file": descriptor_file})
         networks = Networks(described, matcher).load_all()
-        reference_map.check_matcher(config.matcher, networks.matcher.weights_id)
+        reference_map.check_matcher(
+            networks.matcher.name, networks.matcher.weights_id, networks.matcher.descriptor_size
+        )
         reference_map.describe_with(networks.global_descriptor)
         points = points_by_id(reference_map)
         own, body = collect_own_landmarks(images, networks, workers, max(points, default=-1) + 1)

@@ -137,8 +137,9 @@ def move_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceV
 
 def check_compatible(one: Map, other: Map) -> None:
     """Raise MapError unless queries can be matched with both maps at once."""
-    other.check_matcher(one.config.matcher, one.manifest.provenance.weights_id)
-    if one.manifest.provenance.networks != other.manifest.provenance.networks:
+    said = one.manifest.provenance
+    other.check_matcher(one.matcher_name, said.weights_id, said.descriptor_size or 0)
+    if said.networks != other.manifest.provenance.networks:
         raise MapError(f"{other.folder}: its views are described by another network than those of {one.folder}")
     if other.config.lift.method != one.config.lift.method:
         raise MapError(

@@ -30,11 +30,12 @@ def describe_map(reference_map: Map) -> Iterator[tuple[str, str]]:
     yield "cameras", ", ".join(sorted({f"{r.camera.model} {r.camera.width}x{r.camera.height}" for r in records}))
     yield "landmarks", str(len(reference_map.landmarks()))
     yield "camera positions", " x ".join(f"{a:.1f}..{b:.1f}" for a, b in zip(low, high, strict=True)) + unit
-    yield "matcher", config.matcher.name
+    yield "matcher", reference_map.matcher_name
     yield "lifting", f"{config.lift.method}, landmarks from {config.lift.landmark_source}"
     yield "size", f"{reference_map.size_bytes / 1e6:.1f} MB"
     for name, value in reference_map.manifest.provenance.to_dict().items():
-        yield name.replace("_", " "), describe_value(value)
+        if name != "matcher":  # said above
+            yield name.replace("_", " "), describe_value(value)
     yield "identity", reference_map.identity
 
 

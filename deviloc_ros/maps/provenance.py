@@ -19,7 +19,8 @@ class Provenance:
 
     program: the version of deviloc_ros that built it. weights_id: the matcher's weights. descriptor_id: the network
     that described the views, if one did. landmarks_per_view: on average. changes: since it was built, oldest first.
-    merged: the maps it was joined from. notes: what is known of its poses, scale, timing, …, by subject.
+    merged: the maps it was joined from. notes: what is known of its poses, scale, timing, …, by subject. matcher,
+    descriptor_size: its name and the values of its descriptors; empty and None in maps of programs that kept neither.
     """
 
     program: str = ""
@@ -29,6 +30,8 @@ class Provenance:
     changes: tuple[Mapping[str, Any], ...] = ()
     merged: tuple[Mapping[str, Any], ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    matcher: str = ""
+    descriptor_size: int | None = None
 
     @property
     def is_metric(self) -> bool:
@@ -68,6 +71,8 @@ class Provenance:
         fields = {
             "deviloc_ros": self.program,
             "landmarks_per_view": self.landmarks_per_view,
+            "matcher": self.matcher,
+            "descriptor_size": self.descriptor_size,
             "weights_id": self.weights_id,
             "descriptor_id": self.descriptor_id,
             "changes": [dict(change) for change in self.changes],
@@ -85,14 +90,16 @@ class Provenance:
         if not isinstance(content, dict):
             raise ValueError("field 'provenance' is not what it should be")
         notes = dict(content)
-        program, weights_id, descriptor_id = (
-            take_value(notes, key, str, "") for key in ("deviloc_ros", "weights_id", "descriptor_id")
+        program, matcher, weights_id, descriptor_id = (
+            take_value(notes, key, str, "") for key in ("deviloc_ros", "matcher", "weights_id", "descriptor_id")
         )
+        descriptor_size = take_value(notes, "descriptor_size", int, None)
         landmarks_per_view = take_value(notes, "landmarks_per_view", (int, float), None)
         changes, merged = (take_value(notes, key, list, []) for key in ("changes", "merged"))
         if not all(isinstance(entry, dict) for entry in (*changes, *merged)):
             raise ValueError("field 'provenance' is not what it should be: an entry is no object")
-        return cls(program, weights_id, descriptor_id, landmarks_per_view, tuple(changes), tuple(merged), notes)
+        what_it_is = program, weights_id, descriptor_id, landmarks_per_view
+        return cls(*what_it_is, tuple(changes), tuple(merged), notes, matcher, descriptor_size)
 
 
 def take_value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], default: Any) -> Any:
@@ -120,4 +127,5 @@ def join_provenances(named: Sequence[tuple[str, Provenance]], merged: Sequence[M
         notes[subject] = said[0][1] if alike else "; ".join(f"{name}: {note}" for name, note in said)
     if not first.is_metric:
         notes[SCALE] = ARBITRARY_SCALE
-    return Provenance(__version__, first.weights_id, first.descriptor_id, None, (), tuple(merged), notes)
+    networks = first.weights_id, first.descriptor_id
+    return Provenance(__version__, *networks, None, (), tuple(merged), notes, first.matcher, first.descriptor_size)

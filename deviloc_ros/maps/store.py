@@ -29,7 +29,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import MatcherConfig, RetrievalConfig
+from deviloc_ros.config import MATCHERS, Config, RetrievalConfig
 from deviloc_ros.maps.checks import IDENTIFIER, LENGTH, check_array, check_landmark_arrays
 from deviloc_ros.maps.files import Arrays, read_arrays, read_landmarks
 from deviloc_ros.maps.georeference import GEOREFERENCE, Georeference
@@ -63,6 +63,13 @@ __all__ = ["Map", "MapError", "ViewRecord"]
 class Map:
     """Give access to the reference views of one place, read when first needed; the most recent ones stay in memory."""
 
+    folder: Path
+    """Where it lies."""
+    config: Config
+    """The parameters it was built with; a Localizer takes them unless it is given others."""
+    records: list[ViewRecord]
+    """Name, camera and pose of each view, in order."""
+
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
@@ -89,10 +96,15 @@ class Map:
         return Map(Path(folder), read_manifest(Path(folder)))
 
     def __len__(self) -> int:
+        """Return the number of views."""
         return len(self.records)
 
     def __contains__(self, name: str) -> bool:
+        """Return whether there is a view of this name."""
         return name in self._numbers
+
+    def __repr__(self) -> str:
+        return f"<Map {str(self.folder)!r}: {len(self)} views, matcher {self.matcher_name!r}>"
 
     @property
     def identity(self) -> str:
@@ -117,17 +129,40 @@ class Map:
         """Return the size of all files in the map's folder."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
-    def check_matcher(self, matcher: MatcherConfig, weights_id: str = "", descriptor_size: int = 0) -> None:
-        """Raise MapError if the map's descriptors are another matcher's, or come from other weights.
+    @property
+    def matcher_name(self) -> str:
+        """Return the name of the matcher that the map was built with."""
+        return self.manifest.provenance.matcher or self.config.matcher.name
+
+    @property
+    def needs_matcher_of_your_own(self) -> bool:
+        """Return whether the map was built with a matcher that is none of the package's, as far as it is known."""
+        return self.matcher_name not in MATCHERS
+
+    def check_matcher(self, name: str, weights_id: str = "", descriptor_size: int = 0) -> None:
+        """Raise MapError if the map's descriptors are those of a matcher of another name, or come from other weights.
 
         descriptor_size: that views must have when they are read; 0: the same for all.
         """
-        if matcher.name != self.config.matcher.name:
+        said = self.manifest.provenance
+        if name in MATCHERS and self.needs_matcher_of_your_own:
             raise MapError(
-                f"{self.folder}: built with matcher {self.config.matcher.name!r}, asked to match with {matcher.name!r}"
+                f"{self.folder}: built with the matcher {self.matcher_name!r}, which is none of the package's: pass it "
+                "to Localizer(map, matcher=...)"
             )
-        if weights_id != self.manifest.provenance.weights_id:
-            raise MapError(f"{self.folder}: built with other weights than those it is used with; build it again")
+        # A map that does not say which matcher built it may be of one that is not the package's
+        if name != self.matcher_name and (said.matcher or name in MATCHERS):
+            raise MapError(f"{self.folder}: built with matcher {self.matcher_name!r}, asked to match with {name!r}")
+        if weights_id != said.weights_id:
+            raise MapError(
+                f"{self.folder}: built with other weights of the matcher {name!r} than those it is used with; "
+                "build it again"
+            )
+        if descriptor_size and said.descriptor_size not in (None, descriptor_size):
+            raise MapError(
+                f"{self.folder}: built with descriptors of {said.descriptor_size} values, those of the matcher "
+                f"{name!r} have {descriptor_size}; build it again"
+            )
         self._descriptor_size = descriptor_size or self._descriptor_size
 
     def describe_with(self, learned: LearnedDescriptor | None) -> None:

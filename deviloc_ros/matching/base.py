@@ -20,12 +20,16 @@ class Matcher(ABC):
 
     `extract` runs once per image and its result can be stored; `match` runs once per query, over all its references.
     Keypoints are pixels of the original image, whatever size the network saw. Both calls are deterministic and neither
-    changes its arguments. Images too small or featureless give zero keypoints, never an error.
+    changes its arguments. Images too small or featureless give zero keypoints, never an error. A class of your own says
+    what stands below without a default, and has `extract` and `match_on_device`.
     """
 
     name: str
+    """Its name; a map is bound to the matcher it was built with."""
     descriptor_size: int
+    """Values of one descriptor; a map is bound to this, too."""
     device: torch.device
+    """Where `match_on_device` gets features."""
     noise_px: float = USUAL_STD_PX
     """Standard deviation of where it places a match, in pixels of the image as the network saw it."""
     weights_id: str = ""

@@ -27,6 +27,7 @@ from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import Area, Features, Localized, Lost, Matches, Place, Prior, ReferenceView, Result
 
 SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # a third and more of the cells where an image was localized
+NONE_NEAR = "none is near the prior"  # or in the area that it is
 MOST_RIVALS = 8  # other places looked at for one image
 LEAST_SUPPORT = 0.5  # share of the first pose's inliers; views of one place give three quarters and more
 
@@ -93,7 +94,7 @@ class SearchState:
     def best(self) -> Result:
         """Return the pose with most inliers, or why there is none, as the views that were tried first say it."""
         if not self.results:
-            return Lost(Status.NO_REFERENCES)
+            return Lost(Status.NO_REFERENCES, NONE_NEAR)
         return max(
             self.results,
             key=lambda result: (
@@ -137,6 +138,8 @@ class PlaceSearch:
             with query.watch.stage("retrieve"):
                 references = self._map.nearby_views(query.features, query.camera, there, self._config.retrieval)
             result = self._localize_views(references, query)
+            if isinstance(result, Lost) and not references:
+                result = replace(result, detail=NONE_NEAR)
             search.results.append(result)
             if not number and references:
                 search.in_sight = self._is_in_sight(references, pose, query.camera)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 
-from deviloc_ros.config import Config
+from deviloc_ros.config import MATCHERS, Config, change_config
+from deviloc_ros.imaging import read_gray, to_gray
 from deviloc_ros.lifting import create_point_inference
 from deviloc_ros.lifting.base import PointInference
 from deviloc_ros.maps.retrieval.global_descriptors import LearnedDescriptor, load_learned_descriptor
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
+from deviloc_ros.matching.checks import check_attributes, check_on_image
+from deviloc_ros.sources.base import PosedImage
 
 
 class Networks:
@@ -17,9 +20,16 @@ class Networks:
 
     Args:
         matcher, inference: in place of what the config says; they stay in this process.
+
+    Raises:
+        MatcherError: the matcher that is given lacks an attribute.
     """
 
     def __init__(self, config: Config, matcher: Matcher | None = None, inference: PointInference | None = None) -> None:
+        if matcher is not None:
+            check_attributes(matcher)
+            if matcher.name in MATCHERS:  # one of the package's: the map then names it
+                config = change_config(config, matcher={"name": matcher.name})
         self.config = config
         self._matcher, self._inference = matcher, inference
 
@@ -36,6 +46,11 @@ class Networks:
         """
         _ = self.matcher, self.inference, self.global_descriptor
         return self
+
+    def try_given_matcher(self, image: PosedImage) -> None:
+        """Raise MatcherError if a matcher that was given does not give of an image what it must."""
+        if self._matcher is not None:
+            check_on_image(self._matcher, to_gray(read_gray(image.path), image.camera))
 
     @cached_property
     def matcher(self) -> Matcher:

@@ -12,7 +12,9 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from deviloc_ros.arguments import check_argument
 from deviloc_ros.camera import Camera
+from deviloc_ros.geometry import check_rigid
 from deviloc_ros.imaging import Mask
 from deviloc_ros.io.encoded_images import read_picture_file
 from deviloc_ros.io.plain_files import read_text
@@ -53,6 +55,13 @@ class PosedImage:
     landmarks: Landmarks | None = None
     depth: DepthImage | None = None
     mask: Mask | None = None
+
+    def __post_init__(self) -> None:
+        check_argument("PosedImage.name", self.name, str)
+        check_argument("PosedImage.path", self.path, (Path, str))
+        check_argument("PosedImage.camera", self.camera, Camera)
+        check_rigid("PosedImage.cam_from_world", self.cam_from_world)
+        object.__setattr__(self, "path", Path(self.path))
 
 
 @dataclass(frozen=True, slots=True)

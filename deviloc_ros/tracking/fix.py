@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.geometry import (
+    check_rigid,
     isotropic_covariance,
     largest_std,
     move_covariance,
@@ -35,6 +36,9 @@ class Fix:
     covariance: NDArray
     odometry: Odometry | None = None
     is_planar: bool = False
+
+    def __post_init__(self) -> None:
+        check_rigid("Fix.map_from_base", self.map_from_base)
 
 
 def map_from_odom(fix: Fix) -> pycolmap.Rigid3d | None:

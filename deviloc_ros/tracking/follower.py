@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import pycolmap
 import torch
 
+from deviloc_ros.arguments import check_argument
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, RigConfig, TrackingConfig
 from deviloc_ros.localizer import Localizer
@@ -99,15 +100,15 @@ class Follower:
     def __init__(
         self,
         localizers: Localizer | Sequence[Localizer],
-        tracking: TrackingConfig,
+        tracking: TrackingConfig | None = None,
         *,
         is_planar: bool = False,
         rig: RigConfig | None = None,
         contributor: Contributor | None = None,
         gnss: GnssBook | None = None,
     ) -> None:
-        self._maps = MapsInUse(as_sequence(localizers), tracking)
-        self._tracking = tracking
+        self._tracking = tracking or TrackingConfig()
+        self._maps = MapsInUse(as_sequence(localizers), self._tracking)
         self._is_planar = is_planar
         self._rig = rig or RigConfig()
         self._checks = CameraChecks()
@@ -145,6 +146,8 @@ class Follower:
                 pose that was found without.
             now_ns: the time when the decision falls, or a clock to read then.
         """
+        for image in images:
+            check_argument("images: an image", image, StampedImage)
         # 1. Images of one time, and where odometry has the robot then
         watch = Stopwatch()
         with watch.stage("odometry"):

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pycolmap
 
+from deviloc_ros.geometry import check_rigid
+
 CLOCK_JUMP_NS = 1_000_000_000  # frames arrive in order, so a stamp this far back means that the clock was set back
 # Odometry may tremble while the robot stands, and every step that is counted adds its trembling. With steps this long,
 # 5 mm and 0.1 degrees of it add less to the drift of odometry than time does; shorter ones would sum up noise.
@@ -23,6 +25,9 @@ class Odometry:
     odom_from_base: pycolmap.Rigid3d
     travelled_m: float = 0.0
     turned_rad: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rigid("Odometry.odom_from_base", self.odom_from_base)
 
 
 class Odometer:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import RigConfig, TrackingConfig
+from deviloc_ros.geometry import check_rigid
 from deviloc_ros.imaging import Mask
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import predict_drift
@@ -35,6 +36,9 @@ class StampedImage:
     mask: Mask | None = None
     name: str = ""
     extracted: Extracted = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_rigid("StampedImage.base_from_cam", self.base_from_cam)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,11 +8,17 @@ from hypothesis import strategies as st
 
 from deviloc_ros.maps.provenance import ARBITRARY_SCALE, Provenance, join_provenances
 
-FIELDS = ("deviloc_ros", "landmarks_per_view", "weights_id", "descriptor_id", "changes", "merged")
+FIELDS = (
+    *("deviloc_ros", "landmarks_per_view", "weights_id", "descriptor_id", "changes", "merged"),
+    *("matcher", "descriptor_size"),
+)
 texts = st.text(max_size=20)
 entries = st.lists(st.dictionaries(texts, st.integers() | texts, max_size=3), max_size=3).map(tuple)
 notes = st.dictionaries(texts.filter(lambda subject: subject not in FIELDS), texts, max_size=4)
-provenances = st.builds(Provenance, texts, texts, texts, st.none() | st.floats(0, 1e6), entries, entries, notes)
+provenances = st.builds(
+    *(Provenance, texts, texts, texts, st.none() | st.floats(0, 1e6), entries, entries, notes, texts),
+    st.none() | st.integers(1, 1024),
+)
 
 
 @given(provenances)
@@ -23,7 +29,7 @@ def test_what_is_written_is_read(provenance):
 @pytest.mark.parametrize("key", FIELDS)
 @given(value=st.sampled_from([True, {}, [3], [None], b""]))
 def test_values_of_another_kind_are_named(key, value):
-    if key == "landmarks_per_view" and value is True:
+    if key in ("landmarks_per_view", "descriptor_size") and value is True:
         return  # a bool is a number to Python and to JSON readers of ours
     with pytest.raises(ValueError, match="provenance"):
         Provenance.from_dict({key: value})

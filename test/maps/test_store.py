@@ -13,7 +13,7 @@ from rooms import room_config
 from safetensors.torch import load_file, save_file
 from small_maps import CONFIG, reference_view, use_everything, write_map
 
-from deviloc_ros.config import Config, MatcherConfig, PoseConfig, from_dict
+from deviloc_ros.config import Config, PoseConfig, from_dict
 from deviloc_ros.maps.checks import check_view
 from deviloc_ros.maps.files import hash_file
 from deviloc_ros.maps.manifest import hash_manifest
@@ -167,9 +167,9 @@ def test_a_folder_that_is_no_map_is_never_overwritten(tmp_path):
 
 
 def test_a_map_is_bound_to_its_matcher(room_map):
-    room_map.check_matcher(room_config().matcher)
+    room_map.check_matcher("xfeat")
     with pytest.raises(MapError, match="built with matcher 'xfeat', asked to match with 'xfeat-lighterglue'"):
-        room_map.check_matcher(MatcherConfig(name="xfeat-lighterglue"))
+        room_map.check_matcher("xfeat-lighterglue")
 
 
 def test_few_views_in_memory_are_as_good_as_many(room_folder, monkeypatch):

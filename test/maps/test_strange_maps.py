@@ -272,7 +272,7 @@ def test_a_link_where_a_map_is_written_is_refused(folder, tmp_path):
 
 def test_a_view_of_another_width_than_the_matcher_is_named(folder):
     reference_map = Map.open(folder)
-    reference_map.check_matcher(reference_map.config.matcher, descriptor_size=256)
+    reference_map.check_matcher("xfeat", descriptor_size=256)
     with pytest.raises(MapError, match="have 64 values, others 256"):
         reference_map.view(0)
     assert replace(reference_map.records[0]).name == "view 0.png"

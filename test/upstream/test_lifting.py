@@ -87,7 +87,7 @@ def test_a_map_is_bound_to_its_weights_and_method(dense_map):
     other = change_config(dense_map.config, lift={"method": "interpolate"})
     assert Localizer(dense_map, other).inference is None
     with pytest.raises(MapError, match="other weights"):
-        dense_map.check_matcher(dense_map.config.matcher, "0" * 64)
+        dense_map.check_matcher("topicfm", "0" * 64)
 
 
 def test_the_papers_network_needs_the_papers_matcher(room, tmp_path):

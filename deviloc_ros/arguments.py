@@ -1,0 +1,25 @@
+"""Check the kind of what is passed to the package, where it comes in: the error then names the argument."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+
+def check_argument(name: str, value: object, kinds: type | tuple[type, ...], hint: str = "") -> None:
+    """Raise TypeError naming the argument, what is wanted and what came, unless it is of one of these kinds.
+
+    Args:
+        hint: what to do.
+    """
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        wanted = wanted.replace("NoneType", "None")
+        raise TypeError(f"{name} must be {wanted}, got {describe_argument(value)}{hint and '; '}{hint}")
+
+
+def describe_argument(value: Any) -> str:
+    """Return a value as an error shows it: what is short itself, of an array or a tensor its shape and type."""
+    if (shape := getattr(value, "shape", None)) is not None:
+        return f"{type(value).__name__} {tuple(shape)} {value.dtype}"
+    return reprlib.repr(value)

@@ -1,0 +1,97 @@
+"""What is of another kind than an entry wants is named there, and not by the inside."""
+
+import numpy as np
+import pycolmap
+import pytest
+
+from deviloc_ros import Camera, Config, Localizer, Lost, Map, PosedImage, Prior, build_map
+from deviloc_ros.config import PoseConfig, change_config
+from deviloc_ros.status import Status
+from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.odometry import Odometry
+from deviloc_ros.tracking.rig_images import StampedImage
+from deviloc_ros.types import RigImage
+
+CAMERA = Camera("PINHOLE", 320, 240, (262.0, 262.0, 159.5, 119.5))
+IMAGE, MATRIX = np.zeros((240, 320), np.uint8), np.eye(4)
+
+
+@pytest.fixture(scope="module")
+def localizer(room_map):
+    return Localizer(room_map)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: Camera("PINHOLE", 640, 480, 525.0),
+            r"Camera\.params must be tuple or list or ndarray, got 525\.0; as",
+        ),
+        (lambda: Camera("PINHOLE", "640", 480, (1.0,) * 4), r"Camera\.width must be int or integer, got '640'"),
+        (lambda: PosedImage("a", "a.png", CAMERA, MATRIX), r"PosedImage\.cam_from_world must be Rigid3d, got ndarray"),
+        (lambda: PosedImage("a", "a.png", "PINHOLE", pycolmap.Rigid3d()), r"PosedImage\.camera must be Camera"),
+        (lambda: Prior(MATRIX), r"Prior\.cam_from_world must .* rigid_from_matrix makes one"),
+        (lambda: RigImage("a", IMAGE, CAMERA, MATRIX), r"RigImage\.rig_from_cam"),
+        (lambda: StampedImage(0, IMAGE, CAMERA, MATRIX), r"StampedImage\.base_from_cam"),
+        (lambda: Odometry(MATRIX), r"Odometry\.odom_from_base"),
+        (lambda: Fix(0, MATRIX, np.eye(6)), r"Fix\.map_from_base"),
+        (lambda: Config(pose={"min_inliers": 40}), r"Config\.pose must be PoseConfig, got .*; change_config"),
+        (lambda: Localizer(5), "reference_map must be Map or Path or str, got 5"),
+        (lambda: build_map("photos", "a.map"), "source must be Source or list, got 'photos'"),
+        (lambda: build_map(["photo.jpg"], "a.map"), r"source: an image must be PosedImage, got 'photo\.jpg'"),
+        (lambda: build_map([], "a.map", {}), "config must be Config or None"),
+    ],
+)
+def test_what_is_made_of_the_wrong_kind_is_named(make, said):
+    with pytest.raises(TypeError, match=said):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("q.jpg", CAMERA), "image must be ndarray, got 'q.jpg'; read_gray"),
+        ((IMAGE, "PINHOLE"), "camera must be Camera"),
+        ((IMAGE, CAMERA, [0, 0, 0]), r"prior must be Prior or Area or None, got \[0, 0, 0\]"),
+        ((IMAGE, CAMERA, None, "a.jpg"), "candidates must be names of views, got one str"),
+        ((IMAGE, CAMERA, None, None, "mask.png"), r"mask must be Mask or None, got 'mask\.png'"),
+    ],
+)
+def test_what_an_image_is_localized_with_is_named(localizer, asked, said):
+    with pytest.raises(TypeError, match=said):
+        localizer.localize(*asked)
+    with pytest.raises(TypeError, match="images: an image must be RigImage"):
+        localizer.localize_rig([IMAGE])
+
+
+def test_what_is_meant_is_taken(room_folder):
+    assert Localizer(str(room_folder)).map.identity == Map.open(room_folder).identity
+    assert Camera("PINHOLE", 320, 240, [262, 262, 159.5, 119.5]) == CAMERA
+    assert Camera("PINHOLE", 320, 240, np.array(CAMERA.params)) == CAMERA
+    assert PosedImage("a", "a/b.png", CAMERA, pycolmap.Rigid3d()).path.name == "b.png"
+
+
+def test_parameters_are_changed_by_name():
+    assert change_config(Config(), pose={"min_inliers": 40}) == Config(pose=PoseConfig(min_inliers=40))
+    with pytest.raises(ValueError, match=r"unknown parameter pose\.min_inlier; known here: .*min_inliers"):
+        change_config(Config(), pose={"min_inlier": 3})
+    with pytest.raises(ValueError, match="unknown parameter poses"):
+        change_config(Config(), poses={})
+    with pytest.raises(AttributeError, match="cannot assign to field 'min_inlier'"):
+        Config().pose.min_inlier = 3
+
+
+@pytest.mark.parametrize("candidates", [["IMG_nothere.jpg", "b.jpg"], []])
+def test_candidates_that_the_map_does_not_have_are_named(localizer, room, candidates):
+    result = localizer.localize(room.queries[0], room.camera, candidates=candidates)
+    assert isinstance(result, Lost) and result.reason is Status.NO_REFERENCES
+    assert str(result) == "no reference view to match with: the candidates name none of the map's: " + (
+        "'IMG_nothere.jpg', 'b.jpg'" if candidates else "no view at all"
+    )
+
+
+def test_no_view_near_a_prior_is_said_to_be_that(localizer, room):
+    far = Prior(pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([900.0, 0, 0])), radius_m=5)
+    result = localizer.localize(room.queries[0], room.camera, far)
+    assert str(result) == "no reference view to match with: none is near the prior"
