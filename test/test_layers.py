@@ -8,7 +8,7 @@ import pytest
 from source_code import PACKAGE, ROOT, ROS_NAMES, SOURCES, imported, module_name
 
 LAYERS = (
-    {"config", "types", "camera", "geometry", "imaging", "sampling", "stopwatch", "status", "threads", "io"},
+    {"config", "types", "camera", "geometry", "imaging", "sampling", "stopwatch", "status", "threads", "units", "io"},
     {"messages", "workers", "matching", "lifting", "pose", "synthetic"},
     {"bags"},
     {"sources"},

@@ -11,22 +11,26 @@ from deviloc_ros.maps.retrieval.local_similarity import match_roughly, sort_by_s
 from deviloc_ros.maps.store import Map
 from deviloc_ros.pose.solve import solve_roughly
 from deviloc_ros.types import ReferenceView
+from deviloc_ros.units import Unit
 
 
 @dataclass(frozen=True, slots=True)
 class LookAlikes:
     """Name two views of different places that look alike.
 
-    agreeing: keypoints of the first that agree on a pose among the points of the second. apart_m: between the cameras.
+    agreeing: keypoints of the first that agree on a pose among the points of the second. apart_m: between the cameras,
+    in the unit of the map.
     """
 
     view: str
     other: str
     agreeing: int
     apart_m: float
+    unit: Unit = Unit.METRE
 
     def __str__(self) -> str:
-        return f"{self.view} and {self.other}, {self.apart_m:.1f} m apart ({self.agreeing} keypoints agree)"
+        apart = self.unit.format(self.apart_m, 1)
+        return f"{self.view} and {self.other}, {apart} apart ({self.agreeing} keypoints agree)"
 
 
 def find_look_alikes(reference_map: Map, config: Config) -> list[LookAlikes]:
@@ -53,7 +57,8 @@ def compare_all(reference_map: Map, config: Config) -> Iterator[LookAlikes]:
         for other in sort_by_similarity(view.features, elsewhere):
             rough = solve_roughly(*match_roughly(view.features, other), view.camera, config.pose)
             if rough is not None:
-                yield LookAlikes(view.name, other.name, rough[1], distance_m(view, other))
+                unit = reference_map.manifest.provenance.unit
+                yield LookAlikes(view.name, other.name, rough[1], distance_m(view, other), unit)
 
 
 def are_same_places(reference_map: Map, pair: LookAlikes, other: LookAlikes) -> bool:
