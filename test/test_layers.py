@@ -19,6 +19,7 @@ LAYERS = (
         "stopwatch",
         "status",
         "threads",
+        "units",
         "io",
     },
     {"messages", "workers", "matching", "lifting", "pose", "synthetic"},

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.pictures import QueryPicture
     from deviloc_ros.types import Result
+    from deviloc_ros.units import Unit
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -88,14 +89,15 @@ def run(options: argparse.Namespace) -> int:
     print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
     album = create_album(options.pictures, localizers)
     masks = find_masks(options)
-    records, metric = [], are_metric(maps)
+    records, units = [], units_by_map(maps)
     for picture in read_pictures(options.images, step_of(options)):
         used, name, result = localize_picture(
             localizers, picture, camera, masks, guess=options.uncalibrated, assumed=not options.camera
         )
-        record = {"image": picture.name, **({"map": name} if name else {}), **result_to_dict(result, used)}
+        unit = units[name]
+        record = {"image": picture.name, **({"map": name} if name else {}), **result_to_dict(result, used, unit)}
         records.append(record)
-        line = describe_record(record, result, metric=metric, focal=options.uncalibrated)
+        line = describe_record(record, result, unit, focal=options.uncalibrated)
         print(json.dumps(record) if options.json == STANDARD_OUTPUT else line, flush=True)
         if album is not None and picture.gray is not None:
             album.add(picture.name, picture.gray, result)
@@ -106,9 +108,10 @@ def run(options: argparse.Namespace) -> int:
     return 0 if records and all(record["localized"] for record in records) else 1
 
 
-def are_metric(maps: Sequence[Map]) -> bool:
-    """Return whether the unit of all maps is a metre."""
-    return all(one.manifest.provenance.is_metric for one in maps)
+def units_by_map(maps: Sequence[Map]) -> dict[str, Unit]:
+    """Return the unit of each map by its name; by no name, which a single map has here, that of the first."""
+    units = {one.name: one.manifest.provenance.unit for one in maps}
+    return {**units, "": next(iter(units.values()))}
 
 
 def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
@@ -123,7 +126,7 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
         raise ValueError("--rig takes no --pictures, --every or --mask: a rig's file names a mask for each camera")
     if len(options.images) % len(cameras):
         raise ValueError(f"--rig {options.rig}: {len(options.images)} images are not of {len(cameras)} cameras each")
-    records, metric = [], are_metric([localizer.map for localizer in localizers])
+    records, units = [], units_by_map([localizer.map for localizer in localizers])
     for first in range(0, len(options.images), len(cameras)):
         paths = options.images[first : first + len(cameras)]
         images = [
@@ -132,7 +135,7 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
         ]
         name, result = ask_maps(localizers, partial(Localizer.localize_rig, images=images))
         named = {"map": name} if name else {}
-        record = {"image": " ".join(map(str, paths)), **named, **result_to_dict(result, cameras[0].camera)}
+        record = {"image": " ".join(map(str, paths)), **named, **result_to_dict(result, cameras[0].camera, units[name])}
         if "world_from_cam" in record:
             record["world_from_rig"] = record.pop("world_from_cam")
         record["cameras"] = [
@@ -143,7 +146,7 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
         if options.json == STANDARD_OUTPUT:
             print(json.dumps(record), flush=True)
             continue
-        print(describe_record(record, result, metric=metric), flush=True)
+        print(describe_record(record, result, units[name]), flush=True)
         for c in result.evidence.cameras:
             print(f"  {c.name}: {c.inliers} inliers{'' if c.used else ', not used'}; {c.detail}")
     if options.json and options.json != STANDARD_OUTPUT:
@@ -215,8 +218,8 @@ def localize_picture(
     return camera, *ask_maps(localizers, lambda localizer: localizer.localize(gray, camera, mask=mask))
 
 
-def describe_record(record: dict[str, Any], result: Result, *, metric: bool, focal: bool = False) -> str:
-    """Return a line for people; metric: the map's unit is a metre; focal: with the focal length that was found."""
+def describe_record(record: dict[str, Any], result: Result, unit: Unit, *, focal: bool = False) -> str:
+    """Return a line for people; unit: of the map; focal: with the focal length that was found."""
     from deviloc_ros.tracking.fix import largest_stds
     from deviloc_ros.types import Localized
 
@@ -226,16 +229,20 @@ def describe_record(record: dict[str, Any], result: Result, *, metric: bool, foc
     std_m, std_deg = largest_stds(result.covariance)
     looks = ", ".join(f"{value:.2f}" for value in result.cam_from_world.inverse().rotation.matrix()[:, 2])
     inside = f"in {record['map']} " if "map" in record else ""
-    where = f"{inside}at {x:.3f}, {y:.3f}, {z:.3f}{' m' if metric else ''}, looking along {looks}"
-    std = f"{100 * std_m:.1f} cm" if metric else f"{std_m:.4f} of the map's arbitrary unit"
-    line = f"{record['image']}: {where}; +- {std}, {std_deg:.2f} deg; {record['inliers']} inliers"
+    where = f"{inside}at {x:.3f}, {y:.3f}, {z:.3f} {unit.symbol}, looking along {looks}"
+    line = (
+        f"{record['image']}: {where}; +- {unit.format_error(std_m, 1)}, {std_deg:.2f} deg; {record['inliers']} inliers"
+    )
     if focal and "focal_px" in record:
         line += f"; focal length {record['focal_px']:.0f} +- {record['focal_std_px']:.0f} px"
     return line
 
 
-def result_to_dict(result: Result, camera: Camera) -> dict[str, object]:
-    """Return a result as plain values; `focal_px` is the focal length that fits."""
+def result_to_dict(result: Result, camera: Camera, unit: Unit) -> dict[str, object]:
+    """Return a result as plain values; `focal_px` is the focal length that fits.
+
+    unit: of the translation and the covariance, whatever their keys say.
+    """
     from deviloc_ros.types import Localized
 
     evidence = result.evidence
@@ -257,5 +264,6 @@ def result_to_dict(result: Result, camera: Camera) -> dict[str, object]:
             "rotation_xyzw": world_from_cam.rotation.quat.tolist(),
         },
         "covariance": result.covariance.tolist(),
+        "unit": unit.value,
         **numbers,
     }

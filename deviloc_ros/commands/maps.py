@@ -42,7 +42,7 @@ def add(parser: argparse.ArgumentParser) -> None:
             type=parse_above_zero,
             default=0.05,
             metavar="M",
-            help="error that counts as localized (%(default)s)",
+            help="error that counts as localized (%(default)s), in the map's unit",
         )
         action.add_argument(
             "--within-deg",

@@ -40,7 +40,6 @@ def run(options: argparse.Namespace) -> int:
     """Add the images and print what became of them."""
     from deviloc_ros.mapping.update import update_map
 
-    check_flags(options)
     if options.contributed:
         return run_contributed(options)
     check_frame(options)
@@ -56,6 +55,7 @@ def run_contributed(options: argparse.Namespace) -> int:
     """Add what robots kept, as far as the map confirms it, and print what became of it."""
     from deviloc_ros.mapping.contributed import add_contributions
 
+    check_flags(options)
     start = time.monotonic()
     growth = add_contributions(
         options.map, options.contributed, of_any_map=options.of_any_map, descriptor_file=options.descriptor

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.types import Evidence, Localized, ReferenceView
+from deviloc_ros.units import Unit
 
 CANVAS_BGR, KEYPOINT_BGR, INLIER_BGR, OTHER_BGR = (40, 40, 40), (150, 150, 150), (0, 220, 0), (0, 0, 240)
 DEPTH_PERCENTILES = (5, 95)  # few points far away must not make all others look alike
@@ -61,17 +62,20 @@ def stack_pictures(pictures: Sequence[NDArray]) -> NDArray:
     return np.concatenate(wide)
 
 
-def draw_depths(pixels: NDArray, localized: Localized) -> NDArray:
-    """Draw the image with the inliers, coloured by the distance of their 3D points: near red, far blue."""
+def draw_depths(pixels: NDArray, localized: Localized, unit: Unit) -> NDArray:
+    """Draw the image with the inliers, coloured by the distance of their 3D points: near red, far blue.
+
+    unit: of the map.
+    """
     canvas = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels.copy()
     inliers = localized.evidence.inlying
-    depths_m = transform_points(localized.cam_from_world, inliers.points_in_world)[:, 2]
-    near_m, far_m = np.percentile(depths_m, DEPTH_PERCENTILES)
-    shares = np.clip((far_m - depths_m) / max(far_m - near_m, 1e-9), 0, 1)
+    depths = transform_points(localized.cam_from_world, inliers.points_in_world)[:, 2]
+    near, far = np.percentile(depths, DEPTH_PERCENTILES)
+    shares = np.clip((far - depths) / max(far - near, 1e-9), 0, 1)
     colors = cv2.applyColorMap(np.rint(255 * shares).astype(np.uint8)[:, None], cv2.COLORMAP_TURBO)[:, 0]
     for (x, y), color in zip(round_pixels(inliers.keypoints), colors.tolist(), strict=True):
         cv2.circle(canvas, (x, y), POINT_RADIUS_PX, color, -1, cv2.LINE_AA)
-    write_caption(canvas, f"{len(inliers)} points, red {near_m:.2f} m to blue {far_m:.2f} m")
+    write_caption(canvas, f"{len(inliers)} points, red {unit.format(near)} to blue {unit.format(far)}")
     return canvas
 
 

@@ -25,11 +25,11 @@ def describe_map(reference_map: Map) -> Iterator[tuple[str, str]]:
     """Yield name and value of what the manifest and the folder say."""
     config, records = reference_map.config, reference_map.records
     low, high = reference_map.centres.min(0), reference_map.centres.max(0)
-    unit = " m" if reference_map.manifest.provenance.is_metric else " (arbitrary unit)"
+    unit = reference_map.manifest.provenance.unit.symbol
     yield "views", str(len(reference_map))
     yield "cameras", ", ".join(sorted({f"{r.camera.model} {r.camera.width}x{r.camera.height}" for r in records}))
     yield "landmarks", str(len(reference_map.landmarks()))
-    yield "camera positions", " x ".join(f"{a:.1f}..{b:.1f}" for a, b in zip(low, high, strict=True)) + unit
+    yield "camera positions", " x ".join(f"{a:.1f}..{b:.1f}" for a, b in zip(low, high, strict=True)) + f" {unit}"
     yield "matcher", reference_map.matcher_name
     yield "lifting", f"{config.lift.method}, landmarks from {config.lift.landmark_source}"
     yield "size", f"{reference_map.size_bytes / 1e6:.1f} MB"

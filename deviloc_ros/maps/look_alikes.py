@@ -14,6 +14,7 @@ from deviloc_ros.maps.retrieval.local_similarity import match_roughly, sort_by_s
 from deviloc_ros.maps.store import Map
 from deviloc_ros.pose.solve import solve_roughly
 from deviloc_ros.types import ReferenceView
+from deviloc_ros.units import Unit
 
 LEAST_AGREEING = 35  # of 512 keypoints: where views show one thing, by chance up to 28 do on another pose
 OWN_SHARE = 0.02  # of the image's long side: at the right pose rough matches are off by less
@@ -24,16 +25,18 @@ class LookAlikes:
     """Name two views of different places that look alike.
 
     agreeing: keypoints of the first that agree on a pose among the points of the second. apart_m: how far that pose is
-    from the first's own.
+    from the first's own, in the unit of the map.
     """
 
     view: str
     other: str
     agreeing: int
     apart_m: float
+    unit: Unit = Unit.METRE
 
     def __str__(self) -> str:
-        return f"{self.view} and {self.other}, {self.apart_m:.1f} m apart ({self.agreeing} keypoints agree)"
+        apart = self.unit.format(self.apart_m, 1)
+        return f"{self.view} and {self.other}, {apart} apart ({self.agreeing} keypoints agree)"
 
 
 def find_look_alikes(reference_map: Map, config: Config) -> list[LookAlikes]:
@@ -63,7 +66,8 @@ def compare_all(reference_map: Map, config: Config) -> Iterator[LookAlikes]:
             if rough is None or rough[1] < LEAST_AGREEING or count_agreeing(view, keypoints, points) > rough[1] / 2:
                 continue  # by chance, or since both see one thing, though geometry does not know it
             apart_m = translation_distance_m(rough[0], view.cam_from_world)
-            yield LookAlikes(view.name, other.name, rough[1], apart_m)
+            unit = reference_map.manifest.provenance.unit
+            yield LookAlikes(view.name, other.name, rough[1], apart_m, unit)
 
 
 def count_agreeing(view: ReferenceView, keypoints: NDArray, points_in_world: NDArray) -> int:

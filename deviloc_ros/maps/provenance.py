@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deviloc_ros import __version__
+from deviloc_ros.units import Unit
 
 ARBITRARY_SCALE = "arbitrary: lengths are not metres; see `map align`, --known-distance"
 ID_LENGTH = 16  # of what is kept of a map's identity
@@ -37,6 +38,11 @@ class Provenance:
     def is_metric(self) -> bool:
         """Return whether lengths are metres, as far as it is known."""
         return not str(self.notes.get(SCALE, "")).startswith("arbitrary")
+
+    @property
+    def unit(self) -> Unit:
+        """Return the unit of lengths."""
+        return Unit.METRE if self.is_metric else Unit.ARBITRARY
 
     @property
     def networks(self) -> tuple[str, str]:

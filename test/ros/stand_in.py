@@ -14,6 +14,7 @@ import torch
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.maps.manifest import StoredFile, ViewRecord
+from deviloc_ros.maps.provenance import Provenance
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes
 from deviloc_ros.pose.rig_consensus import are_compatible, opinion_of, prior_of
 from deviloc_ros.status import Status
@@ -104,6 +105,7 @@ class StandInMap:
 
     def __init__(self, path: str) -> None:
         self.georeference = None
+        self.manifest = SimpleNamespace(provenance=Provenance())
         self.folder = Path(path or "stand-in")
         self.name = self.folder.name
         if self.folder.name in FLOORS:

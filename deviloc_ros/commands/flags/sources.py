@@ -63,8 +63,8 @@ def add_source(parser: argparse.ArgumentParser, beside: str = "") -> None:
     parser.add_argument(
         "--camera",
         metavar="MODEL,W,H,PARAMS",
-        help="--tum: default that of the data set; --bag: default camera_info"
-        + ("; --images alone: it stays as it is, default: it is estimated" if alone else ""),
+        help="calibration; default: that of the data set (--tum), camera_info (--bag)"
+        + (", or estimated (--images alone)" if alone else ""),
     )
     parser.add_argument("--only", metavar="PATTERN", help="only images of such names, as 'seq-01/*'")
     add_every(parser, "image")

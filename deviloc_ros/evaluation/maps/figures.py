@@ -23,8 +23,7 @@ MOST_NUMBERS = 15  # of hard places; more would cover the plan
 
 def group_by_verdict(quality: MapQuality) -> list[tuple[str, str, list[ViewQuality]]]:
     """Return name, colour and views of each verdict that occurs."""
-    t = quality.tolerance
-    within = f"within {100 * t.translation_m:g} cm, {t.rotation_deg:g} deg"
+    within = f"within {quality.bound}, {quality.tolerance.rotation_deg:g} deg"
     hard = quality.hard
     groups = [
         (within, GOOD, [view for view in quality.views if not quality.is_hard(view)]),
@@ -51,12 +50,13 @@ def draw_coverage(quality: MapQuality, around: MapOutline) -> Figure:
 def draw_position_errors(quality: MapQuality) -> Figure:
     """Draw the share of all views whose position was within an error; lost ones never are."""
     figure, (axes,) = new_figure()
-    errors_cm = [max(100 * view.outcome.translation_m, SMALLEST) for view in quality.localized]
-    plot_share_at_most(axes, errors_cm, len(quality.views), COLORS[0])
-    axes.axvline(100 * quality.tolerance.translation_m, color="#555555", linestyle=":", linewidth=1)
+    scale = quality.unit.fine_per_unit
+    errors = [max(scale * view.outcome.translation_m, SMALLEST) for view in quality.localized]
+    plot_share_at_most(axes, errors, len(quality.views), COLORS[0])
+    axes.axvline(scale * quality.tolerance.translation_m, color="#555555", linestyle=":", linewidth=1)
     set_plain_log(axes, "x")
     axes.set_ylim(0, 1.03)
-    axes.set_xlabel("position error at most [cm]")
+    axes.set_xlabel(f"position error at most [{quality.unit.fine_symbol}]")
     axes.set_ylabel("share of views")
     return figure
 
@@ -72,7 +72,7 @@ def draw_inliers_by_distance(quality: MapQuality, needed: int) -> Figure:
               ha="right", va="bottom")  # fmt: skip
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("distance to the nearest other view [m]")
+    axes.set_xlabel(f"distance to the nearest other view [{quality.unit.symbol}]")
     axes.set_ylabel("inliers")
     add_legend(axes)
     return figure

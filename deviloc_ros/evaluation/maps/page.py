@@ -16,7 +16,9 @@ from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.inspect import describe_map
 from deviloc_ros.maps.look_alikes import LookAlikes
+from deviloc_ros.maps.provenance import ARBITRARY_SCALE
 from deviloc_ros.maps.store import Map
+from deviloc_ros.units import Unit
 
 HOW = (
     "A map is tried on itself: each view is taken out and localized from the others, with its own pose as the truth. "
@@ -50,6 +52,8 @@ def make_map_report(
 ) -> str:
     """Make the page of one map; `problems` is what `map check` found."""
     introduction = make_paragraph(map_verdict(quality), "verdict") + make_paragraph(HOW, "soft")
+    if quality.unit is Unit.ARBITRARY:
+        introduction += make_paragraph(f"Scale: {ARBITRARY_SCALE}.")
     config = localizer.config
     least = config.aggregation.min_confidence
     plan = NUMBERS if quality.hard else "From above.", figures.draw_coverage(quality, outline_map(localizer.map))
@@ -77,10 +81,10 @@ def make_map_report(
 
 def map_verdict(quality: MapQuality) -> str:
     """Say what a stranger should know."""
-    t, count, hard = quality.tolerance, len(quality.views), len(quality.hard)
+    count, hard = len(quality.views), len(quality.hard)
     if count == 1:
         return "The map has one view alone, so there is nothing to try it on."
-    within = f"within {100 * t.translation_m:g} cm and {t.rotation_deg:g} degrees"
+    within = f"within {quality.bound} and {quality.tolerance.rotation_deg:g} degrees"
     if not hard:
         return f"Each of the {count} views is localized from the others {within}."
     return f"{count - hard} of {count} views are localized from the others {within}; {hard} are not."
@@ -97,7 +101,7 @@ def map_headline(reference_map: Map, quality: MapQuality) -> Iterator[tuple[str,
     position_m, rotation_deg = median_errors([view.outcome for view in views])
     yield (
         "median error",
-        f"{format_length(position_m)}, {rotation_deg:.2f} deg" if np.isfinite(position_m) else NOTHING,
+        f"{format_length(position_m, quality.unit)}, {rotation_deg:.2f} deg" if np.isfinite(position_m) else NOTHING,
         "",
     )
     yield "landmarks per view", f"{np.median([view.landmarks for view in views]):.0f} (median)", ""
@@ -113,20 +117,22 @@ def list_hard_places(quality: MapQuality) -> str:
     heading = "<h2>Places that will be hard</h2>"
     if not quality.hard:
         return heading + make_paragraph("None: the others localize each view.")
-    rows = [(str(number), describe_hard_place(view)) for number, view in enumerate(quality.hard, 1)]
+    rows = [(str(number), describe_hard_place(view, quality.unit)) for number, view in enumerate(quality.hard, 1)]
     more = len(rows) - MOST_LISTED
     note = make_paragraph(f"And {more} more.", "soft") if more > 0 else ""
     return heading + make_paragraph(HARD) + make_table(("no.", "view"), rows[:MOST_LISTED]) + note
 
 
-def describe_hard_place(view: ViewQuality) -> str:
-    """Say which view it is, what became of it, where it is and what is near it."""
+def describe_hard_place(view: ViewQuality, unit: Unit) -> str:
+    """Say which view it is, what became of it, where it is and what is near it, in the unit of the map."""
     where = ", ".join(f"{value:.2f}" for value in view.map_from_cam.translation)
     beside = "There is no other view."
     if view.neighbour:
         turned = f"turned by {view.angle_deg:.0f} deg"
-        beside = f"The nearest other view, {view.neighbour}, is {view.distance_m:.2f} m away and {turned}."
-    return f"{view.name}: {explain_outcome(view)}, {view.inliers} inliers. It is at {where} m. {beside}"
+        beside = f"The nearest other view, {view.neighbour}, is {unit.format(view.distance_m)} away and {turned}."
+    return (
+        f"{view.name}: {explain_outcome(view, unit)}, {view.inliers} inliers. It is at {where} {unit.symbol}. {beside}"
+    )
 
 
 def list_look_alikes(look_alikes: Sequence[LookAlikes]) -> str:
@@ -134,7 +140,9 @@ def list_look_alikes(look_alikes: Sequence[LookAlikes]) -> str:
     heading = "<h2>Places that look alike</h2>"
     if not look_alikes:
         return heading + make_paragraph("None: no view fits where another place is seen.")
-    rows = [(f"{pair.view} and {pair.other}", f"{pair.apart_m:.2f} m", str(pair.agreeing)) for pair in look_alikes]
+    rows = [
+        (f"{pair.view} and {pair.other}", pair.unit.format(pair.apart_m), str(pair.agreeing)) for pair in look_alikes
+    ]
     return heading + make_paragraph(ALIKE) + make_table(("views", "apart", "keypoints that agree"), rows[:MOST_LISTED])
 
 

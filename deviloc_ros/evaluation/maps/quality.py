@@ -16,6 +16,7 @@ from deviloc_ros.maps.inspect import reprojection_errors_px
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.maps.store import Map
 from deviloc_ros.types import Lost, Prior
+from deviloc_ros.units import Unit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +55,16 @@ class ViewQuality:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapQuality:
-    """Hold what was measured of all views; `tolerance` is what counts as localized well."""
+    """Hold what was measured of all views; `tolerance` is what counts as localized well, in the `unit` of the map."""
 
     views: list[ViewQuality]
     tolerance: Tolerance
+    unit: Unit = Unit.METRE
+
+    @property
+    def bound(self) -> str:
+        """Return the tolerance of positions in words."""
+        return self.unit.format_bound(self.tolerance.translation_m)
 
     def is_hard(self, view: ViewQuality) -> bool:
         """Return whether the others do not localize a view well."""
@@ -80,7 +87,8 @@ class MapQuality:
 def inspect_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bool = False) -> MapQuality:
     """Look at every view of a map, and localize it from the others; raise MapError if a file is damaged."""
     numbers = tqdm(range(len(localizer.map)), desc="views", unit="view", disable=quiet, dynamic_ncols=True)
-    return MapQuality([inspect_view(localizer, number) for number in numbers], tolerance)
+    unit = localizer.map.manifest.provenance.unit
+    return MapQuality([inspect_view(localizer, number) for number in numbers], tolerance, unit)
 
 
 def inspect_view(localizer: Localizer, number: int) -> ViewQuality:
@@ -114,9 +122,9 @@ def nearest_other(reference_map: Map, number: int, meters_per_radian: float) -> 
     return reference_map.records[others[0]].name, distance_m, float(np.rad2deg(angle))
 
 
-def explain_outcome(view: ViewQuality) -> str:
-    """Say in half a line what became of a view."""
+def explain_outcome(view: ViewQuality, unit: Unit) -> str:
+    """Say in half a line what became of a view, in the unit of the map."""
     result = view.outcome.result
     if isinstance(result, Lost):
         return f"no pose: {result.reason.value}"
-    return f"off by {100 * view.outcome.translation_m:.1f} cm and {view.outcome.rotation_deg:.1f} deg"
+    return f"off by {unit.format_error(view.outcome.translation_m, 1)} and {view.outcome.rotation_deg:.1f} deg"

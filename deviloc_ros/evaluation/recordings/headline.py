@@ -7,6 +7,7 @@ from typing import Any
 
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
 from deviloc_ros.evaluation.recordings.run_folder import Run
+from deviloc_ros.units import Unit
 
 NOTHING = "none"
 
@@ -121,9 +122,9 @@ def describe_errors(summary: dict[str, Any], which: str) -> str:
     return f"{format_length(summary['translation_m'][which])}, {summary['rotation_deg'][which]:.2f} deg"
 
 
-def format_length(metres: float) -> str:
-    """Format a length in centimetres up to a metre."""
-    return f"{100 * metres:.2f} cm" if metres < 1 else f"{metres:.2f} m"
+def format_length(length: float, unit: Unit = Unit.METRE) -> str:
+    """Format a length as an error up to one unit, in centimetres if that is a metre."""
+    return unit.format_error(length) if length < 1 else unit.format(length)
 
 
 def format_seconds(value: float | None) -> str:

@@ -17,6 +17,7 @@ from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report.figures import SIZE_IN, SVG, add_legend, assign_colors
 from deviloc_ros.evaluation.trajectory_picture import view_axes
 from deviloc_ros.maps.store import Map
+from deviloc_ros.units import Unit
 
 TRUTH, LANDMARK, KEYFRAME, WRONG = "#333333", "#c4c9cf", "#8fb8de", "#c0392b"
 MAX_LANDMARKS = 3000
@@ -24,10 +25,11 @@ MAX_LANDMARKS = 3000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapOutline:
-    """Hold what of a map is drawn: (N, 3) landmarks [m], and map_from_cam of its views."""
+    """Hold what of a map is drawn: (N, 3) landmarks, map_from_cam of its views, and the unit of both."""
 
     landmarks: NDArray
     views: list[pycolmap.Rigid3d]
+    unit: Unit = Unit.METRE
 
     def thin_landmarks(self) -> NDArray:
         """Return some of the landmarks, without the few that lie far from all others."""
@@ -41,7 +43,7 @@ class MapOutline:
 def outline_map(reference_map: Map) -> MapOutline:
     """Return what is drawn of a map."""
     views = [record.cam_from_world.inverse() for record in reference_map.records]
-    return MapOutline(reference_map.landmarks(), views)
+    return MapOutline(reference_map.landmarks(), views, reference_map.manifest.provenance.unit)
 
 
 NOWHERE = MapOutline(np.zeros((0, 3)), [])
@@ -95,8 +97,8 @@ def draw_ground_plan(
     landmarks = around.thin_landmarks()
     axes.plot(landmarks[:, right], landmarks[:, up], ",", color=LANDMARK, rasterized=True, zorder=0)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set_xlabel(f"{'xyz'[right]} [m]")
-    axes.set_ylabel(f"{'xyz'[up]} [m]")
+    axes.set_xlabel(f"{'xyz'[right]} [{around.unit.symbol}]")
+    axes.set_ylabel(f"{'xyz'[up]} [{around.unit.symbol}]")
     return figure, axes, (right, up)
 
 
@@ -124,9 +126,9 @@ def draw_in_space(runs: Sequence[Run], around: MapOutline) -> Figure:
         if len(wrong):
             axes.plot(*wrong.T, "x", color=WRONG, label="wrong fixes")
     axes.set_aspect("equal")
-    axes.set_xlabel("x [m]")
-    axes.set_ylabel("y [m]")
-    axes.set_zlabel("z [m]")
+    axes.set_xlabel(f"x [{around.unit.symbol}]")
+    axes.set_ylabel(f"y [{around.unit.symbol}]")
+    axes.set_zlabel(f"z [{around.unit.symbol}]")
     axes.tick_params(labelsize=7)
     add_legend(axes)
     return figure
