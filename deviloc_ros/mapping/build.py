@@ -15,7 +15,7 @@ from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, ViewMaker, write_shared_files
-from deviloc_ros.maps.provenance import POSE_FIT
+from deviloc_ros.maps.provenance import BODY, POSE_FIT
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.sampling import thin_evenly
@@ -23,7 +23,7 @@ from deviloc_ros.sfm.body_in_view import BodyInView, find_body, hide_cells
 from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, triangulate_landmarks
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sfm.matches import Keypoints, MatchGraph, extract_sift_keypoints, find_keypoints
-from deviloc_ros.sfm.pose_fit import measure_pose_fit
+from deviloc_ros.sfm.pose_fit import PoseFit, measure_pose_fit
 from deviloc_ros.sfm.refine import RefinementError, refine_poses
 from deviloc_ros.sfm.uncertainty import add_depth_stds
 from deviloc_ros.sources.base import (
@@ -76,7 +76,7 @@ class MapBuilder:
             MatcherError: a matcher that is given does not give what it must.
             WorkError: an image or a pair cannot be worked on.
         """
-        networks, workers, notes = self.networks, self.workers, dict(source.notes)
+        networks, workers, notes, warned = self.networks, self.workers, dict(source.notes), set()
         # 1. Leave out what cannot be read, before networks are loaded and a map is begun
         images, skipped = self._select_images(source)
         networks.load_all().try_given_matcher(images[0])
@@ -89,12 +89,15 @@ class MapBuilder:
                 if refine:
                     images, notes["poses"] = refine_if_possible(images, keypoints, workers)
                 else:
-                    graph, notes[POSE_FIT] = make_graph_and_judge(images, keypoints, workers)
+                    graph, fit = make_graph_and_judge(images, keypoints, workers)
+                    notes[POSE_FIT] = str(fit)
+                    warned |= {POSE_FIT} if fit.contradicts else set()
             else:
                 body = find_body_in_sample(images, workers)
             if body is not None:
-                images, notes["body in view"] = hide_cells(images, body.hidden), str(body)
-                log.warning("body in view: %s", body)
+                images, notes[BODY] = hide_cells(images, body.hidden), str(body)
+                warned.add(BODY)
+                log.warning("%s: %s", BODY, body)
             # 3. Landmarks, each with the uncertainty of its depth
             landmarks = collect_landmarks(images, networks, workers, graph)
             # 4. Sensor depth: by how much it is off
@@ -103,7 +106,7 @@ class MapBuilder:
             views = ViewMaker(writer, networks, workers).make_views(images, landmarks, depth)
             # 6. Landmarks, retrieval and manifest; the map moves to its place
             write_shared_files(writer, views, networks, notes)
-        return replace(views.to_report(skipped, notes), body=body)
+        return replace(views.to_report(skipped, notes), body=body, warned=frozenset(warned))
 
     def _select_images(self, source: Source) -> tuple[list[PosedImage], list[Skipped]]:
         """Return the usable images and those left out, with a warning; raise SourceError if none is left."""
@@ -237,9 +240,11 @@ def make_graph(images: list[PosedImage], networks: Networks, workers: Workers) -
     return replace(match_nearby(keypoints, images, workers), body=body)
 
 
-def make_graph_and_judge(images: list[PosedImage], keypoints: Keypoints, workers: Workers) -> tuple[MatchGraph, str]:
-    """Match nearby images, and say how well the poses fit them; warn if they contradict them."""
+def make_graph_and_judge(
+    images: list[PosedImage], keypoints: Keypoints, workers: Workers
+) -> tuple[MatchGraph, PoseFit]:
+    """Match nearby images, and measure how well the poses fit them; warn if they contradict them."""
     graph, fit = match_nearby(keypoints, images, workers), measure_pose_fit(keypoints, images, workers)
     if fit.contradicts:
         log.warning("pose fit: %s", fit)
-    return graph, str(fit)
+    return graph, fit

@@ -15,7 +15,7 @@ from deviloc_ros.mapping.build import find_body_in_sample, make_graph, split_rea
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, Observation, ViewMaker
 from deviloc_ros.maps.edit import open_for_change, points_by_id, shift_ids
-from deviloc_ros.maps.provenance import POSE_FIT
+from deviloc_ros.maps.provenance import BODY, POSE_FIT
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching.base import Matcher
@@ -66,8 +66,8 @@ def update_map(
         own, body = collect_own_landmarks(images, networks, workers, max(points, default=-1) + 1)
         notes = {}
         if body is not None:
-            images, notes["body in view"] = hide_cells(images, body.hidden), str(body)
-            log.warning("body in view: %s", body)
+            images, notes[BODY] = hide_cells(images, body.hidden), str(body)
+            log.warning("%s: %s", BODY, body)
 
         def observe(image: PosedImage, features: Features, own: Landmarks) -> Observation:
             matched = match_views_near(reference_map, image, features, networks)
@@ -88,7 +88,8 @@ def update_map(
         provenance = reference_map.manifest.provenance.add_change(reference_map.identity, added=added).add_notes(notes)
         provenance = provenance.append_pose_fit(f"{added} added: {fit}")
         writer.finish(points | new.points_by_id(), retrieval, provenance)
-    return replace(new.to_report(skipped, {POSE_FIT: str(fit), **notes}), body=body)
+    warned = frozenset([*notes, *([POSE_FIT] if fit.contradicts else [])])
+    return replace(new.to_report(skipped, {POSE_FIT: str(fit), **notes}), body=body, warned=warned)
 
 
 def collect_own_landmarks(

@@ -43,7 +43,8 @@ Observe = Callable[[PosedImage, Features, Landmarks], Observation]
 class BuildReport:
     """Report what became of the images.
 
-    depth: what a sensor gave to them. body: what of the robot was noticed in view.
+    depth: what a sensor gave to them. body: what of the robot was noticed in view. warned: which of the notes were
+    warned of when they were made.
     """
 
     views: int
@@ -54,6 +55,7 @@ class BuildReport:
     depth: DepthOfViews
     notes: dict[str, str] = field(default_factory=dict)
     body: BodyInView | None = None
+    warned: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from deviloc_ros.units import Unit
 
 ARBITRARY_SCALE = "arbitrary: lengths are not metres; see `map align`, --known-distance"
 ID_LENGTH = 16  # of what is kept of a map's identity
-SCALE, POSE_FIT, DEPTH = "scale", "pose fit", "depth"  # subjects of notes
+SCALE, POSE_FIT, DEPTH, BODY = "scale", "pose fit", "depth", "body in view"  # subjects of notes
 
 
 @dataclass(frozen=True, slots=True)

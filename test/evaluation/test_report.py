@@ -95,7 +95,7 @@ def test_a_run_without_truth_or_poses_still_has_a_page(made):
     bare = made[0].summary | {"with_ground_truth": 0, "wrong_fixes": None, "recall": None, "localized": 0}
     run = Run("bare", bare | {"translation_m": None, "time_to_first_fix_s": None}, None, frames)
     page = make_report(run, MapOutline(np.zeros((0, 3)), []), [])
-    assert "no ground truth" in page and "never" in page and "How far off" not in page
+    assert "median error" not in page and "no ground truth" in page and "never" in page and "How far off" not in page
 
 
 def test_two_runs_stand_side_by_side(made, tmp_path):

@@ -8,9 +8,12 @@ import pytest
 from rooms import QUIET, room_config
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.commands.flags.sources import print_report
 from deviloc_ros.config import from_dict
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import build_map
+from deviloc_ros.mapping.sensor_correction import DepthOfViews
+from deviloc_ros.mapping.views import BuildReport
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, match_sift, triangulate_landmarks
 from deviloc_ros.sfm.map_networks import Networks
@@ -168,3 +171,11 @@ def test_views_of_two_cameras_make_one_map(room, tmp_path):
     assert [record.camera.model for record in Map.open(tmp_path / "a.map").records] == ["PINHOLE"] * 2 + [
         "SIMPLE_PINHOLE"
     ] * 2
+
+
+def test_what_was_warned_of_is_not_printed_again(capsys):
+    notes = {"pose fit": "matches lie far off", "scale": "metres"}
+    report = BuildReport(1, 1, 1.0, 1.0, [], DepthOfViews(), notes, warned=frozenset({"pose fit"}))
+    print_report(report, "a.map", 1.0)
+    said = capsys.readouterr().out
+    assert "scale: metres" in said and "matches lie far off" not in said and "pose fit: as warned above" in said

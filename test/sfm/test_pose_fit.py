@@ -200,6 +200,7 @@ def test_a_map_says_how_well_its_poses_fit(room, tmp_path, caplog):
         for n, i in enumerate(images)
     ]
     report = room.build(tmp_path / "turned.map", images=turned, graph=None)
+    assert report.warned == {"pose fit"}
     assert "try --refine-poses" in caplog.text and "try --refine-poses" in report.notes["pose fit"]
     said = dict(describe_map(Map.open(tmp_path / "turned.map")))
     assert said["pose fit"] == report.notes["pose fit"]

@@ -206,7 +206,7 @@ def print_report(report: BuildReport, what: str, seconds: float) -> None:
         f"{report.lifted_share:.0%} of keypoints lifted, {seconds:.1f} s ({seconds / report.views:.2f} s a view)"
     )
     for subject, note in report.notes.items():
-        print(f"{subject}: {note}")
+        print(f"{subject}: {'as warned above; `deviloc map info` says it again' if subject in report.warned else note}")
     if report.depth.used:
         print(f"depth: {report.depth.used} of {report.views} views; {report.depth.correction}")
     for what, left_out in (("images skipped", report.skipped), ("depth images not used", report.depth.skipped)):

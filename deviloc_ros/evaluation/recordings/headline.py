@@ -10,6 +10,7 @@ from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.units import Unit
 
 NOTHING = "none"
+ERRORS = (("median error", "median"), ("95th percentile error", "p95"))
 
 
 def make_headline(run: Run) -> list[tuple[str, str]]:
@@ -21,8 +22,7 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
     lines = [
         ("localized", f"{summary['localized']} of {summary['tried']} images{share}"),
         ("wrong fixes", describe_wrong_fixes(summary)),
-        ("median error", describe_errors(summary, "median")),
-        ("95th percentile error", describe_errors(summary, "p95")),
+        *((name, said) for name, which in ERRORS if (said := describe_errors(summary, which))),
         ("time to first fix", format_seconds(summary["time_to_first_fix_s"])),
         ("longest gap", format_seconds(summary["longest_gap_s"])),
     ]
@@ -93,7 +93,7 @@ def describe_lens(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def describe_calibration(found: dict[str, Any]) -> str:
-    """Say which intrinsics fit all images, beside those of the calibration."""
+    """Say whether the calibration is right, and which intrinsics fit all images, beside its own."""
     focal, x, y, k1 = (
         f"{found[name]:{form}} +- {found[f'{name}_std']:{form.lstrip('+')}}"
         for name, form in (
@@ -103,8 +103,10 @@ def describe_calibration(found: dict[str, Any]) -> str:
             ("k1", "+.3f"),
         )
     )
+    verdict = "wrong" if found["complaint"] else "fine"
     return (
-        f"focal length {focal} times; off by {x}, {y} px in the principal point, {k1} in k1 ({found['images']} images)"
+        f"{verdict} (by {found['images']} images the focal length is {focal} times as given; the principal point is "
+        f"off by {x}, {y} px, k1 by {k1})"
     )
 
 
@@ -116,7 +118,9 @@ def describe_wrong_fixes(summary: dict[str, Any]) -> str:
 
 
 def describe_errors(summary: dict[str, Any], which: str) -> str:
-    """Say how far off the images that were localized are."""
+    """Say how far off the images that were localized are; nothing without a truth."""
+    if summary["wrong_fixes"] is None:
+        return ""
     if summary["translation_m"] is None:
         return NOTHING
     return f"{format_length(summary['translation_m'][which])}, {summary['rotation_deg'][which]:.2f} deg"

@@ -17,7 +17,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
 from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimates
-from deviloc_ros.evaluation.recordings.headline import make_headline, make_remarks
+from deviloc_ros.evaluation.recordings.headline import describe_calibration, make_headline, make_remarks
 from deviloc_ros.evaluation.recordings.run_folder import (
     ESTIMATED,
     ESTIMATES,
@@ -85,7 +85,8 @@ def test_the_intrinsics_that_fit_all_images_are_in_the_summary(tmp_path):
     found = run.summary["calibration"]
     assert (found["focal_scale"], found["principal_point_x_px"]) == pytest.approx((1.05, -5.0), abs=0.01)
     assert found["images"] == 12 and "off by about -5.0" in found["complaint"]
-    assert dict(make_headline(run))["calibration"].startswith("focal length 1.050 +- 0.00")
+    assert dict(make_headline(run))["calibration"].startswith("wrong (by 12 images the focal length is 1.050")
+    assert describe_calibration(found | {"complaint": ""}).startswith("fine (by 12 images")
     assert dict(make_remarks(run))["calibration"] == found["complaint"]
 
 
