@@ -296,7 +296,10 @@ class PoseConfig(Checked):
 
 @dataclass(frozen=True)
 class Config:
-    """Hold everything the localizer needs to know; `change_config` returns one with other values."""
+    """Hold everything the localizer needs to know, in sections; `change_config` returns one with other values.
+
+    matcher, lift, retrieval, aggregation, pose: parameters of one stage each.
+    """
 
     matcher: MatcherConfig = field(default_factory=MatcherConfig)
     lift: LiftConfig = field(default_factory=LiftConfig)

@@ -62,7 +62,11 @@ def lay_out(array: NDArray) -> NDArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask:
-    """Say which pixels of an image are used."""
+    """Say which pixels of an image are used.
+
+    file: an image of its size, white where it is used. hidden: a bool array over the image, of any size, True where it
+    is not.
+    """
 
     file: Path | None = None
     hidden: NDArray | None = None

@@ -55,11 +55,18 @@ FITS_SOMEWHERE = (Status.AMBIGUOUS, Status.MISCALIBRATED)
 class Localizer:
     """Localize images in one map, which is given as such or as its folder.
 
-    It is not thread-safe: one thread owns it, another may only `look_ahead`.
+    It is not thread-safe: one thread owns it.
 
     config: the map's, unless given. mask: of the images to be localized, where they have none of their own.
     matcher: in place of the one the config names, for a map that was built with it.
     """
+
+    config: Config
+    """Its parameters; another may take its place between two images."""
+    map: Map
+    """What it localizes in."""
+    matcher: Matcher
+    """Who extracts and matches."""
 
     def __init__(
         self,

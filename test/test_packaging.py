@@ -2,7 +2,10 @@
 
 import ast
 import importlib
+import importlib.metadata
 import importlib.util
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -155,3 +158,15 @@ def test_requirements_are_pinned():
             continue
         loose = [line for line in lines if line and "==" not in line and not line.startswith("-c ")]
         assert loose == [], f"{path.name} has a requirement without =="
+
+
+def test_a_script_beside_the_clone_imports_the_package(tmp_path):
+    """The clone's folder is named like the package, and lies on the script's path before what is installed."""
+    installed = json.loads(importlib.metadata.distribution("deviloc_ros").read_text("direct_url.json") or "{}")
+    if installed.get("url") != ROOT.as_uri():
+        pytest.skip("another copy is installed here")
+    (tmp_path / "deviloc_ros").mkdir()
+    (tmp_path / "script.py").write_text("from deviloc_ros import Camera\n")
+    without = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    run = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, env=without)
+    assert run.returncode == 0, f"{run.stderr}; `make setup` installs it again"

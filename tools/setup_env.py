@@ -138,7 +138,10 @@ def install_python_packages(torch: str) -> None:
         pip("uninstall", "-y", "opencv-python")
     step("Python packages", pip, "install", "-r", "requirements/runtime.txt", "-r", "requirements/dev.txt")
     step("packages without dependencies", pip, "install", "--no-deps", "-r", "requirements/no-deps.txt")
-    step("deviloc_ros itself", pip, "install", "--no-deps", "--no-build-isolation", "-e", ".")
+    # compat: the clone is on the path. The default is a finder that comes after folders, and the clone's folder has the
+    # package's name: a script beside it would import that.
+    in_place = ("--config-settings", "editable_mode=compat", "-e", ".")
+    step("deviloc_ros itself", pip, "install", "--no-deps", "--no-build-isolation", *in_place)
 
 
 def install_torch(torch: str) -> None:

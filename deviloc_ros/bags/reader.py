@@ -65,9 +65,9 @@ class Recording:
         ValueError: no bag there, or unreadable; the message says what may help.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._files = list_storage_files(path)
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._files = list_storage_files(self.path)
         self._stack = ExitStack()
 
     def __enter__(self) -> Recording:
@@ -86,6 +86,7 @@ class Recording:
 
     @property
     def is_ros1(self) -> bool:
+        """Return whether it was recorded by ROS 1."""
         return not self._reader.is2
 
     @property

@@ -22,7 +22,7 @@ from deviloc_ros.types import Landmarks
 PIXEL_SHIFT = 0.5  # a COLMAP pixel coordinate minus ours
 
 
-def read_model(model: Path, images: Path) -> Source:
+def read_model(model: Path | str, images: Path | str) -> Source:
     """Read the posed images of a text or binary model, with its landmarks where it has points.
 
     Args:
@@ -32,6 +32,7 @@ def read_model(model: Path, images: Path) -> Source:
     Raises:
         SourceError: no model there, unreadable, or two images of one name.
     """
+    model, images = Path(model), Path(images)
     reconstruction = open_reconstruction(find_model(model))
     try:
         check_names(image.name for image in reconstruction.images.values())

@@ -16,12 +16,13 @@ from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.sources.colmap import camera_from_colmap
 
 
-def read_kapture(folder: Path) -> Source:
+def read_kapture(folder: Path | str) -> Source:
     """Read images of all cameras; those without a pose, or with one that is none, are skipped.
 
     Raises:
         SourceError: a file is missing, or a line of it is not as it should be; cameras on a rig are not read.
     """
+    folder = Path(folder)
     sensors = folder / "sensors"
     if (sensors / "rigs.txt").is_file():
         raise SourceError(f"{sensors / 'rigs.txt'}: cameras on a rig are not read; write their own trajectories")

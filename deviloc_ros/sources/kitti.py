@@ -21,11 +21,12 @@ FOLDERS = {
 }  # and the camera whose images they hold
 
 
-def read_kitti(folder: Path, image_folder: str = "") -> Source:
+def read_kitti(folder: Path | str, image_folder: str = "") -> Source:
     """Read `calib.txt` (P0 to P3), `poses.txt` (world_from_cam of camera 0, 3 x 4 a line) and images.
 
     Those of the left gray camera are taken where they are there, else of the left colour camera, else of a right one.
     """
+    folder = Path(folder)
     names = (image_folder,) if image_folder else tuple(FOLDERS)
     images_at = next((folder / name for name in names if (folder / name).is_dir()), None)
     if images_at is None:

@@ -38,7 +38,7 @@ MODELS = {  # by name in the file, the distortion that each has
 AXES = ("opengl", "opencv")
 
 
-def read_transforms(path: Path, axes: str = "opengl") -> Source:
+def read_transforms(path: Path | str, axes: str = "opengl") -> Source:
     """Read images of a `transforms.json`, or of the folder that holds one. Frames may have cameras of their own.
 
     The poses are taken as they stand: nerfstudio centres and scales them, so lengths need not be metres.
@@ -49,6 +49,7 @@ def read_transforms(path: Path, axes: str = "opengl") -> Source:
     Raises:
         SourceError: no such file, not JSON, or no frames.
     """
+    path = Path(path)
     path = path / "transforms.json" if path.is_dir() else path
     try:
         content = read_json(path)

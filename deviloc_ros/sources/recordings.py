@@ -65,10 +65,10 @@ class BagFrames:
 
 
 def read_bag(
-    path: Path,
+    path: Path | str,
     reading: ReadingPlan,
     spacing: Spacing,
-    folder: Path,
+    folder: Path | str,
     *,
     time_offset_s: float = 0.0,
     depth: DepthPlan | None = None,
@@ -77,6 +77,7 @@ def read_bag(
     """Write the keyframes of a recording into a folder and pose them.
 
     Args:
+        folder: where they are written, and stay: a map is built from them.
         reading: topics, how the robot is built, and where its poses are from; their frame becomes the map's.
         time_offset_s: what is added to an image's stamp to get the time of its pose.
         depth: where the recording has depth, if that is to be used.
@@ -85,6 +86,7 @@ def read_bag(
         ValueError: no bag, no such topic, no poses, not one usable image, or a folder that cannot be written to; the
             message says why.
     """
+    folder = Path(folder)
     with Recording(path) as recording:
         topics, contents = read_all(recording, reading)
         lens = "" if reading.rig.rectified is not None else describe_lens(contents.cameras, topics.image)

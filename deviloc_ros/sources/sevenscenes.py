@@ -17,8 +17,11 @@ SEVEN_SCENES_DEPTH_CAMERA = Camera("PINHOLE", 640, 480, (585.0, 585.0, 320.0, 24
 SEVEN_SCENES_COLOR_FROM_DEPTH = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-0.025, 0.0, 0.0]))
 
 
-def read_seven_scenes(folder: Path, sequences: tuple[str, ...] = (), camera: Camera = SEVEN_SCENES_CAMERA) -> Source:
+def read_seven_scenes(
+    folder: Path | str, sequences: tuple[str, ...] = (), camera: Camera = SEVEN_SCENES_CAMERA
+) -> Source:
     """Read `seq-XX/frame-NNNNNN.{color.*,pose.txt}`, poses world_from_cam; default: TrainSplit.txt's sequences."""
+    folder = Path(folder)
     sequences = sequences or read_training_sequences(folder)
     images, skipped = [], []
     for sequence in sequences:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from deviloc_ros.bags.truth import read_truth_file
 from deviloc_ros.camera import Camera
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
 
@@ -30,17 +31,20 @@ PoseAt = Callable[[int], pycolmap.Rigid3d | None]
 """world_from_cam at a time [ns]; None where it is not known."""
 
 
-def read_tum_sequence(folder: Path, pose_at: PoseAt, camera: Camera | None = None) -> Source:
+def read_tum_sequence(folder: Path | str, pose_at: PoseAt | None = None, camera: Camera | None = None) -> Source:
     """Read the images of a sequence; those taken where `groundtruth.txt` has a gap are skipped.
 
     Args:
-        pose_at: of groundtruth.txt, interpolated.
+        pose_at: world_from_cam at a time [ns], None where it is not known; by default groundtruth.txt, interpolated.
         camera: by default the one of the data set that the folder's name says, as `freiburg1`.
 
     Raises:
         SourceError: no `rgb.txt`, a line of it that is none, or no calibration.
+        ValueError: no `groundtruth.txt`, or a line of it that is none.
     """
+    folder = Path(folder)
     camera = camera or camera_by_name(folder)
+    pose_at = pose_at or read_truth_file(folder / "groundtruth.txt").at
     images, skipped = [], []
     for time_ns, name in read_list(folder / "rgb.txt"):
         world_from_cam = pose_at(time_ns)

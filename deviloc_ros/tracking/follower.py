@@ -93,7 +93,8 @@ class Follower:
     which guards the maps in use and their trackers, is never held while images are localized or odometry is waited for.
     What was searched for is judged by the epoch in which the search began: a hint or another map may have come since.
 
-    is_planar: the robot drives on the plane z = 0 of the map. rig: which images of several cameras go together.
+    tracking: when a pose is believed. is_planar: the robot drives on the plane z = 0 of the map. rig: which images of
+    several cameras go together.
     contributor: keeps images that the map could use; None: none are kept. gnss: where a receiver has the robot.
     """
 
@@ -142,8 +143,9 @@ class Follower:
 
         Args:
             images: that of the only camera, or one of each of several: where the robot was when the newest was taken.
-            odometry_at: waits only for what is needed: of images of several times before they are localized, else of a
-                pose that was found without.
+            odometry_at: called with a time [ns], returns where odometry has the robot then, None where that is not
+                known; if it is also told True, after waiting for what may be on its way. It is told so only for what is
+                needed: images of several times before they are localized, else a pose that was found without.
             now_ns: the time when the decision falls, or a clock to read then.
         """
         for image in images:
