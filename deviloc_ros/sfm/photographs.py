@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import pycolmap
-
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.maps.provenance import ARBITRARY_SCALE
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sfm.matches import find_keypoints
-from deviloc_ros.sfm.structure import (
-    DEPTH_OF_ARBITRARY_SCALE,
-    find_images,
-    median_depth,
-    move_images,
-    structure_from_motion,
-)
+from deviloc_ros.sfm.structure import find_images, move_images, scale_arbitrarily, structure_from_motion
 from deviloc_ros.sources.base import Source
 from deviloc_ros.workers.base import Serial
 
@@ -42,7 +33,6 @@ def pose_photographs(
     images, unreadable = find_images(Path(folder), camera)
     keypoints = find_keypoints(images, Networks(config or Config()), workers)
     posed, skipped = structure_from_motion(images, keypoints, workers, known_camera=camera is not None)
-    scale = DEPTH_OF_ARBITRARY_SCALE / median_depth(posed)
-    moved = move_images(posed, pycolmap.Sim3d(scale, pycolmap.Rotation3d(), np.zeros(3)))
+    moved = move_images(posed, scale_arbitrarily(posed))
     notes = {"poses": f"structure from motion, {len(posed)} of {len(images)} images", "scale": ARBITRARY_SCALE}
     return Source(moved, unreadable + skipped, notes)

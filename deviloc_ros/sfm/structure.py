@@ -253,6 +253,17 @@ def move_images(images: list[PosedImage], new_from_world: pycolmap.Sim3d) -> lis
     return moved
 
 
+def scale_arbitrarily(images: Iterable[PosedImage]) -> pycolmap.Sim3d:
+    """Return what brings images of unknown scale to one in which their landmarks are about as far as in a room."""
+    depth = median_depth_of(images)
+    return pycolmap.Sim3d(DEPTH_OF_ARBITRARY_SCALE / depth, pycolmap.Rotation3d(), np.zeros(3))
+
+
+def median_depth_of(images: Iterable[PosedImage]) -> float:
+    """Return the median depth of the landmarks of images, 0 where there are none."""
+    return median_depth((i.cam_from_world, i.landmarks.points_in_world) for i in images if i.landmarks is not None)
+
+
 def median_depth(views: Iterable[tuple[pycolmap.Rigid3d, NDArray]]) -> float:
     """Return the median depth of all landmarks in front of the views that observe them, 0 where there are none.
 

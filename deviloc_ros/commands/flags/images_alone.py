@@ -133,22 +133,18 @@ def find_metric_scale(
     Raises:
         ValueError: what is known does not fit the images.
     """
-    import numpy as np
-    import pycolmap
-
     from deviloc_ros.maps.known_positions import fit_positions
     from deviloc_ros.maps.provenance import ARBITRARY_SCALE
-    from deviloc_ros.sfm.structure import DEPTH_OF_ARBITRARY_SCALE, median_depth
+    from deviloc_ros.sfm.structure import median_depth_of, scale_arbitrarily
 
     poses = {image.name: image.cam_from_world for image in images}
     if positions:
         metric_from_model, words = fit_positions(poses, positions)
         return metric_from_model, f"metres, {words}"
-    depth = median_depth((i.cam_from_world, i.landmarks.points_in_world) for i in images if i.landmarks is not None)
     if known_distance is None:
-        return pycolmap.Sim3d(DEPTH_OF_ARBITRARY_SCALE / depth, pycolmap.Rotation3d(), np.zeros(3)), ARBITRARY_SCALE
+        return scale_arbitrarily(images), ARBITRARY_SCALE
     check_named(known_distance, poses, "images that could be registered")
-    return fit_distance(poses, known_distance, depth)
+    return fit_distance(poses, known_distance, median_depth_of(images))
 
 
 def fit_distance(
