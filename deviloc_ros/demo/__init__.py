@@ -103,7 +103,7 @@ def localize_bag(world: World, output: Path) -> list[Stamped]:
     }
     log, poses = output / "node.log", output / "estimated.tum"
     image_topic = IMAGE_TOPIC + ("/compressed" if world.compressed else "")
-    replay_arguments = [str(output / "bag"), "--image", image_topic, "--poses", str(poses)]
+    replay_arguments = [str(output / "bag"), "--image", image_topic, "--poses", str(poses), "--bar"]
     try:
         with (
             run_module("deviloc_ros.ros", *node_arguments(world, output), env=env, log=log) as node,

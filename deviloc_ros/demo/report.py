@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
 from deviloc_ros.geometry import rotation_distance_deg
 from deviloc_ros.io.tum_trajectory import Stamped
@@ -14,9 +15,13 @@ from deviloc_ros.io.tum_trajectory import Stamped
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Hold the errors of the frames that were localized. translation_m, rotation_deg: (N,)."""
+    """Hold the errors of the frames that were localized. translation_m, rotation_deg: (N,).
+
+    before_first: frames sent before the first that was localized.
+    """
 
     sent: int
+    before_first: int
     translation_m: NDArray
     rotation_deg: NDArray
 
@@ -36,9 +41,22 @@ class Comparison:
             return f"none of {self.sent} frames localized"
         return f"{self.localized} of {self.sent} frames, median {100 * np.median(self.translation_m):.2f} cm"
 
+    def describe_missing(self) -> str:
+        """Say how many frames have no pose, and why the first of them do not."""
+        agreeing, missing = TrackingConfig().confirmations, self.sent - self.localized
+        if not self.localized or not self.before_first:
+            return str(missing)
+        how_many = "all" if self.before_first == missing else f"{self.before_first} of them"
+        return (
+            f"{missing}, {how_many} at the beginning: a first pose is published when {agreeing} "
+            "agree (tracking.confirmations)"
+        )
+
     def __str__(self) -> str:
         lines = [f"{'frames sent':<17} {self.sent}"]
         lines.append(f"{'localized':<17} {self.localized} ({self.localized / self.sent:.0%})")
+        if self.localized < self.sent:
+            lines.append(f"{'without a pose':<17} {self.describe_missing()}")
         if self.localized:
             for name, share in (("median error", 50), ("95th percentile", 95)):
                 translation, rotation = (np.percentile(e, share) for e in (self.translation_m, self.rotation_deg))
@@ -61,4 +79,6 @@ def compare_poses(truth: list[Stamped], estimated: list[Stamped]) -> Comparison:
     # Both map_from_base, so origins differ by their translations.
     translation = [np.linalg.norm(a.translation - b.translation) for a, b in pairs]
     rotation = [rotation_distance_deg(a.inverse(), b.inverse()) for a, b in pairs]
-    return Comparison(len(truth), np.array(translation, float), np.array(rotation, float))
+    first_ns = min((time_ns for time_ns, _ in estimated), default=0)
+    before_first = sum(time_ns < first_ns for time_ns in true_map_from_base)
+    return Comparison(len(truth), before_first, np.array(translation, float), np.array(rotation, float))

@@ -73,6 +73,9 @@ def test_errors_are_counted_per_frame_and_lost_frames_are_not_forgotten():
     assert (result.sent, result.localized, result.wrong_fixes) == (4, 3, 1)
     np.testing.assert_allclose(result.translation_m, [0.01, 0, 0.6], atol=1e-9)
     assert "75%" in str(result) and "3 of 4" in result.headline()
+    assert "without a pose    1\n" in str(result)
+    late = compare_poses(truth, [(2, pose(2)), (3, pose(3))])
+    assert "2, all at the beginning: a first pose is published when 3 agree" in str(late)
     assert compare_poses(truth, []).wrong_fixes == 0 and "none of 4" in compare_poses(truth, []).headline()
     with pytest.raises(ValueError, match="no image"):
         compare_poses(truth, [(9, pose(0))])

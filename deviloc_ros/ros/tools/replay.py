@@ -13,7 +13,7 @@ import argparse
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
+from tqdm import tqdm
 
 from deviloc_ros.bags.reader import TYPES, RecordedMessage, Recording
 from deviloc_ros.bags.transforms import TF, TF_STATIC
@@ -217,6 +218,18 @@ def print_pose(time_ns: int, map_from_base: Any) -> None:
     )
 
 
+def ignore_pose(time_ns: int, map_from_base: Any) -> None:
+    """Let a pose pass that a bar stands for."""
+
+
+def show_bar(messages: Iterable[RecordedMessage], topics: Sequence[str], images: int) -> Iterator[RecordedMessage]:
+    """Pass messages on, with a bar of the images that are among them."""
+    with tqdm(total=images, desc="replay to the node", unit="image") as bar:
+        for recorded in messages:
+            yield recorded
+            bar.update(recorded.topic in topics)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     root = argparse.ArgumentParser(prog="python -m deviloc_ros.ros.tools.replay", description=__doc__.splitlines()[0])
@@ -228,6 +241,7 @@ def make_parser() -> argparse.ArgumentParser:
     root.add_argument("--poses", type=Path, metavar="FILE", help="write the poses here, as a TUM trajectory")
     root.add_argument("--rate", type=float, default=0.0, help="speed of the bag; 0: wait for each image's pose")
     root.add_argument("--patience", type=float, default=1.5, help="with rate 0, wait this long for a pose [s]")
+    root.add_argument("--bar", action="store_true", help="a bar in the place of a line for each pose")
     return root
 
 
@@ -235,14 +249,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Play a bag; return 1 if nobody listened."""
     options = make_parser().parse_args(arguments)
     rclpy.init()
-    node, status = Replay(options.pose, options.image, print_pose), 0
+    node, status = Replay(options.pose, options.image, ignore_pose if options.bar else print_pose), 0
     try:
         with Recording(options.bag) as bag:
             refuse_ros1(bag)
             played = select_playable(bag.topics, options.pose)
             node.create_publishers(played)
             node.wait_for_listener()
-            node.play(bag.messages(tuple(played)), options.rate, options.patience)
+            messages: Iterable[RecordedMessage] = bag.messages(tuple(played))
+            if options.bar:
+                messages = show_bar(messages, options.image, sum(map(bag.count, options.image)))
+            node.play(messages, options.rate, options.patience)
         print(f"sent {len(node.sent)} images, got {len(node.poses)} poses", flush=True)
     except (TimeoutError, ValueError) as error:
         print(f"replay: {error}", file=sys.stderr)

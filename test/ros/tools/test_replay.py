@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pycolmap
@@ -13,7 +14,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.demo.recording import CAMERA_FRAME, IMAGE_TOPIC, INFO_TOPIC, write_bag
 from deviloc_ros.demo.worlds import DriveFrame, World
 from deviloc_ros.io.tum_trajectory import read_tum
-from deviloc_ros.ros.tools.replay import select_playable
+from deviloc_ros.ros.tools.replay import select_playable, show_bar
 
 CAMERA = Camera("PINHOLE", 64, 48, (60.0, 60.0, 31.5, 23.5))
 # The stand-in reads x = brightness / 10 off the image.
@@ -68,3 +69,9 @@ def test_a_bag_without_the_topic_is_an_error_in_one_line(ros_domain, tmp_path):
     done = replay(str(tmp_path / "bag"), "--image", "/nothing")
     assert done.returncode == 1
     assert "no topic /nothing" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_bar_counts_the_images(capsys):
+    sent = [SimpleNamespace(topic=topic) for topic in ("/image", "/tf", "/image")]
+    assert list(show_bar(sent, ["/image"], 2)) == sent
+    assert "2/2" in capsys.readouterr().err
