@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import NoneType
@@ -18,6 +19,7 @@ from deviloc_ros.mapping.views import BuildReport, ViewMaker, write_shared_files
 from deviloc_ros.maps.provenance import BODY, POSE_FIT
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.matching.base import Matcher
+from deviloc_ros.matching.checks import check_on_image
 from deviloc_ros.sampling import thin_evenly
 from deviloc_ros.sfm.body_in_view import BodyInView, find_body, hide_cells
 from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, triangulate_landmarks
@@ -73,13 +75,12 @@ class MapBuilder:
         Raises:
             SourceError: two images of one name, or no usable image, or no landmark, is left.
             MapError: `output` exists and `overwrite` is not set.
-            MatcherError: a matcher that is given does not give what it must.
             WorkError: an image or a pair cannot be worked on.
         """
         networks, workers, notes, warned = self.networks, self.workers, dict(source.notes), set()
         # 1. Leave out what cannot be read, before networks are loaded and a map is begun
         images, skipped = self._select_images(source)
-        networks.load_all().try_given_matcher(images[0])
+        networks.load_all()
         with MapWriter(output, networks.config, overwrite=overwrite) as writer:
             # 2. What of the robot is in view; poses: adjust them to the images, or say how well they fit
             if graph is not None:
@@ -153,7 +154,16 @@ def build_map(
     for image in source.images:
         check_argument("source: an image", image, PosedImage)
     builder = MapBuilder(Networks(config or Config(), matcher), Serial(quiet=quiet))
+    if matcher is not None:
+        try_matcher(matcher, source.images)
     return builder.build(source, Path(output), overwrite=overwrite, refine=refine)
+
+
+def try_matcher(matcher: Matcher, images: list[PosedImage]) -> None:
+    """Raise MatcherError unless a matcher gives what it must of the first image that can be read."""
+    for image in images:
+        with suppress(ImageError):
+            return check_on_image(matcher, to_gray(read_gray(image.path), image.camera))
 
 
 def find_keypoints_and_body(

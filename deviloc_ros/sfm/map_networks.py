@@ -5,14 +5,12 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 
 from deviloc_ros.config import MATCHERS, Config, change_config
-from deviloc_ros.imaging import read_gray, to_gray
 from deviloc_ros.lifting import create_point_inference
 from deviloc_ros.lifting.base import PointInference
 from deviloc_ros.maps.retrieval.global_descriptors import LearnedDescriptor, load_learned_descriptor
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.matching.checks import check_attributes, check_on_image
-from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.matching.checks import check_attributes
 
 
 class Networks:
@@ -46,11 +44,6 @@ class Networks:
         """
         _ = self.matcher, self.inference, self.global_descriptor
         return self
-
-    def try_given_matcher(self, image: PosedImage) -> None:
-        """Raise MatcherError if a matcher that was given does not give of an image what it must."""
-        if self._matcher is not None:
-            check_on_image(self._matcher, to_gray(read_gray(image.path), image.camera))
 
     @cached_property
     def matcher(self) -> Matcher:

@@ -16,7 +16,7 @@ def view_and_query(view_from_query):
     points = seen.correspondences
     lifted = Lifted(points.points_in_world, points.confidence, points.depths)
     view = ReferenceView("view", seen.camera, seen.cam_from_world, None, lifted)
-    return view, PosedImage("query", None, seen.camera, view_from_query.inverse() * seen.cam_from_world)
+    return view, PosedImage("query", "query.png", seen.camera, view_from_query.inverse() * seen.cam_from_world)
 
 
 @pytest.mark.parametrize(
