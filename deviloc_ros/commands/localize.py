@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from deviloc_ros.commands.flags.common import (
     step_of,
 )
 from deviloc_ros.commands.flags.masks import add_mask, find_masks
+from deviloc_ros.status import Status
 
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
@@ -76,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.manifest import find_maps
     from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.pictures import check_paths, read_pictures
+    from deviloc_ros.types import Lost
 
     maps = [Map.open(folder) for folder in find_maps(options.map)]
     check_paths(options.images)
@@ -89,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
     album = create_album(options.pictures, localizers)
     masks = find_masks(options)
-    records, units = [], units_by_map(maps)
+    records, units, reasons = [], units_by_map(maps), Counter[Status]()
     for picture in read_pictures(options.images, step_of(options)):
         used, name, result = localize_picture(
             localizers, picture, camera, masks, guess=options.uncalibrated, assumed=not options.camera
@@ -97,10 +100,15 @@ def run(options: argparse.Namespace) -> int:
         unit = units[name]
         record = {"image": picture.name, **({"map": name} if name else {}), **result_to_dict(result, used, unit)}
         records.append(record)
+        if isinstance(result, Lost):
+            reasons[result.reason] += 1
         line = describe_record(record, result, unit, focal=options.uncalibrated)
         print(json.dumps(record) if options.json == STANDARD_OUTPUT else line, flush=True)
         if album is not None and picture.gray is not None:
             album.add(picture.name, picture.gray, result)
+    for reason, count in reasons.most_common():
+        if reason.advice:
+            print(f"{count} x {reason.sentence}: {reason.advice}", file=sys.stderr)
     if album is not None:
         print(f"{options.pictures}: {album.finish()} pictures", file=sys.stderr)
     if options.json and options.json != STANDARD_OUTPUT:

@@ -145,4 +145,5 @@ def print_result(world: World, truth: list[Stamped], estimated: list[Stamped], o
     keyframes = [image.cam_from_world.inverse() for image in world.map_images]
     draw_trajectory(picture, truth, estimated, keyframes, f"{world.title}: {comparison.headline()}")
     print(f"picture: {picture}")
+    print("next: docs/tutorial.md, which does the same step by step")
     return 0 if comparison.localized and not comparison.wrong_fixes else 1
