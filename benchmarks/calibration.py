@@ -20,7 +20,8 @@ import numpy as np
 import pycolmap
 from tqdm import tqdm
 
-from deviloc_ros.config import Config, TrackingConfig, change_config
+from deviloc_ros.config import Config, TrackingConfig
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.evaluation import TRUE_POSE
 from deviloc_ros.evaluation.covariance import measure_consistency
 from deviloc_ros.evaluation.metrics import QueryOutcome, is_wrong_fix

@@ -24,7 +24,8 @@ from deviloc_ros.bags.bag_plan import TruthSource, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config, TrackingConfig, change_config
+from deviloc_ros.config import Config, TrackingConfig
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.demo.recording import START_NS, simulate_odometry
 from deviloc_ros.demo.worlds import BASE_FROM_CAM
 from deviloc_ros.evaluation.protocols.run import Evaluation, as_rig_image

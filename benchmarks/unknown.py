@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config, TrackingConfig, change_config
+from deviloc_ros.config import Config, TrackingConfig
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.evaluation.metrics import compare_to_truth
 from deviloc_ros.evaluation.protocols.run import RememberingMatcher
 from deviloc_ros.evaluation.protocols.scenes import load_protocol, load_strecha

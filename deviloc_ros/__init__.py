@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deviloc_ros.commands.flags.parameter_file import load_config as load_config
     from deviloc_ros.config import Config as Config
     from deviloc_ros.config import TrackingConfig as TrackingConfig
-    from deviloc_ros.config import change_config as change_config
+    from deviloc_ros.config_fields import change_config as change_config
     from deviloc_ros.geometry import rigid_from_matrix as rigid_from_matrix
     from deviloc_ros.imaging import Mask as Mask
     from deviloc_ros.imaging import read_gray as read_gray
@@ -57,7 +57,7 @@ _MODULE_OF = {
     "Status": "status",
     "TrackingConfig": "config",
     "build_map": "mapping.build",
-    "change_config": "config",
+    "change_config": "config_fields",
     "load_config": "commands.flags.parameter_file",
     "pose_photographs": "sfm.photographs",
     "read_gray": "imaging",

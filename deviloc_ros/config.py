@@ -2,54 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, fields, replace
 
 from deviloc_ros.arguments import check_argument
-from deviloc_ros.io.suggestions import suggest
-
-
-def param(
-    default: Any,
-    description: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    read_only: bool = False,
-) -> Any:
-    """Declare a dataclass field with its description and bounds.
-
-    Args:
-        read_only: the value takes effect only when a node configures.
-    """
-    metadata = {"description": description, "low": low, "high": high, "choices": choices, "read_only": read_only}
-    return field(default=default, metadata=metadata)
-
-
-class Checked:
-    """Refuse, as a mixin of configs, values of the wrong type or outside their bounds."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for f in fields(self):  # type: ignore[arg-type]
-            if f.metadata:
-                check_value(f"{type(self).__name__}.{f.name}", f, getattr(self, f.name))
-
-
-def check_value(name: str, f: Any, value: Any) -> None:
-    """Raise ValueError naming the parameter if `value` breaks the field's type, bounds or choices."""
-    kind = type(f.default)
-    if type(value) is not kind and not (kind is float and type(value) is int):
-        raise ValueError(f"{name} must be {kind.__name__}, got {value!r}")
-    low, high, choices = f.metadata["low"], f.metadata["high"], f.metadata["choices"]
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        raise ValueError(f"{name} = {value!r} is outside [{low}, {high}]")
-    if choices and value not in choices:
-        raise ValueError(f"{name} = {value!r} is not one of {', '.join(choices)}")
-
+from deviloc_ros.config_fields import Checked, change_config, param
 
 MATCHERS = ("xfeat", "xfeat-lighterglue", "disk-lightglue", "topicfm")
 LIFTS = ("landmarks-only", "interpolate", "pin", "upstream")
@@ -238,8 +194,8 @@ class PoseConfig(Checked):
     )
     required_position_std_m: float = param(
         0.1,
-        "the same in metres, as the application needs it; a pose of a far scene can be right in proportion and too far "
-        "off to drive by. 0: no such bound, and scenes of any size are judged alike",
+        "standard deviation of the position [m] above which it is too unsure for the application: a pose of a far scene "
+        "can be right in proportion and too far off to drive by. 0: no such bound, scenes of any size are judged alike",
         low=0.0,
         high=1e4,
     )
@@ -269,10 +225,16 @@ class PoseConfig(Checked):
         high=1.0,
     )
     principal_point_std_px: float = param(
-        0.25, "the same of the calibrated principal point [px], in x and in y", low=1e-6, high=1e4
+        0.25,
+        "standard deviation of the calibrated principal point [px], in x and y: part of the covariance as `focal_std`",
+        low=1e-6,
+        high=1e4,
     )
     distortion_std: float = param(
-        0.0005, "the same of the calibrated coefficient of radial distortion, k1", low=1e-6, high=10.0
+        0.0005,
+        "standard deviation of the calibrated radial distortion, its coefficient k1: part of the covariance as `focal_std`",
+        low=1e-6,
+        high=10.0,
     )
     covariance_scale: float = param(
         4.0,
@@ -286,7 +248,12 @@ class PoseConfig(Checked):
         low=0.0,
         high=1.0,
     )
-    min_orientation_std_deg: float = param(0.01, "the same for the orientation [deg]", low=0.0, high=180.0)
+    min_orientation_std_deg: float = param(
+        0.01,
+        "error of map and calibration [deg]: its variance is added to that of the orientation",
+        low=0.0,
+        high=180.0,
+    )
 
     @property
     def intrinsics_stds(self) -> tuple[float, float, float, float]:
@@ -318,77 +285,10 @@ def bind_to_map(config: Config, map_config: Config) -> Config:
     return replace(change_config(config, matcher={"name": map_config.matcher.name}), lift=map_config.lift)
 
 
-C = TypeVar("C")
+# ---- beside the localizer: what follows a robot by its poses
 
-
-def change_config(config: C, **sections: dict[str, Any]) -> C:
-    """Return `config` with fields of its sections replaced: `change_config(config, pose={"min_inliers": 12})`.
-
-    Raises:
-        ValueError: an unknown section or parameter, a wrong type or a value out of bounds.
-    """
-    return from_dict(config, sections)
-
-
-# `TrackingConfig`, `RigConfig`, `ContributeConfig` and `GnssConfig`, beside those of the localizer
 BESIDE_LOCALIZER = TRACKING, RIG, CONTRIBUTE, GNSS = "tracking", "rig", "contribute", "gnss"
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Return nested plain values, as written to YAML and JSON."""
-    return asdict(config)
-
-
-def from_dict(config: C, values: dict[str, Any], prefix: str = "") -> C:
-    """Return `config` with the given nested values replaced.
-
-    Raises:
-        ValueError: an unknown key, a wrong type or a value out of bounds; the message has the dotted name.
-    """
-    if not isinstance(values, dict):
-        raise ValueError(f"expected parameters by name, got {values!r}")
-    known = {f.name: f for f in fields(config)}  # type: ignore[arg-type]
-    changes = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if key not in known:
-            raise ValueError(describe_unknown(config, prefix, next(flatten_names({name: value}))))
-        current = getattr(config, key)
-        if is_dataclass(current):
-            if not isinstance(value, dict):
-                raise ValueError(f"parameter {name} must be a mapping, got {value!r}")
-            value = from_dict(current, value, f"{name}.")
-        elif known[key].metadata:
-            check_value(name, known[key], value)
-        changes[key] = value
-    return replace(config, **changes)  # type: ignore[type-var]
-
-
-def describe_unknown(config: Any, prefix: str, name: str) -> str:
-    """Return that there is no parameter of this dotted name, and which may have been meant; prefix: the config's."""
-    similar = suggest(name, [dotted for dotted, _, _ in walk_fields(config, prefix)])
-    return f"unknown parameter {name}{similar or '; known here: ' + ', '.join(f.name for f in fields(config))}"
-
-
-def flatten_names(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of all values in nested dicts."""
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from flatten_names(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
-
-
-def walk_fields(config: Any, prefix: str = "", skip: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
-    """Yield dotted name, dataclass field and value of every parameter in a tree of configs."""
-    for f in fields(config):
-        value = getattr(config, f.name)
-        if prefix + f.name in skip:
-            continue
-        if is_dataclass(value):
-            yield from walk_fields(value, f"{prefix}{f.name}.", skip)
-        else:
-            yield prefix + f.name, f, value
+"""Name the sections of `TrackingConfig`, `RigConfig`, `ContributeConfig` and `GnssConfig`."""
 
 
 @dataclass(frozen=True)

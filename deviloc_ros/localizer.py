@@ -1,4 +1,12 @@
-"""Localize one image in a map: the recipe that leads to a pose or to the reason why there is none."""
+"""Localize one image in a map: the recipe that leads to a pose or to the reason why there is none.
+
+localize                     one image, the way round that cameras mounted so were seen to take it
+  look_at                    extract features
+  localize_query             PlaceSearch chooses the views of each place that the image may show, and asks for each
+    localize_views           the first few of them where these make the pose sure, else all
+      solve_views            match, lift, merge, PnP with gates: the method, once for each set of views
+  WaysRound.compare          a pose that much of the image contradicts: does it fit better mirrored or turned?
+"""
 
 from __future__ import annotations
 

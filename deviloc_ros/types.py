@@ -197,8 +197,8 @@ class Lifted:
     points_in_world: NDArray
     confidence: NDArray
     depths: NDArray
-    depth_stds: NDArray = None  # type: ignore[assignment] # these two are filled in below
-    landmark_rows: NDArray = None  # type: ignore[assignment]
+    depth_stds: NDArray = None  # type: ignore[assignment] # as the confidence says, unless given
+    landmark_rows: NDArray = None  # type: ignore[assignment] # none, unless given
 
     def __post_init__(self) -> None:
         if self.depth_stds is None:
@@ -219,7 +219,8 @@ class Lifted:
 class ReferenceView:
     """Hold a posed image of the map, ready to match: its features, and its keypoints lifted to 3D.
 
-    landmarks: those it observes. tower: what the lifting method stored of them, to lift keypoints that a matcher moves.
+    landmarks: those it observes. tower: what the published method stores of them (its network of two towers, `upstream`)
+    to lift keypoints that a matcher moves; empty for other methods.
     """
 
     name: str

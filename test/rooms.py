@@ -10,7 +10,8 @@ import pycolmap
 import pytest
 from worlds import SMALL, TRAINED_MATCHERS
 
-from deviloc_ros.config import Config, from_dict
+from deviloc_ros.config import Config
+from deviloc_ros.config_fields import from_dict
 from deviloc_ros.mapping.build import MapBuilder, make_graph
 from deviloc_ros.mapping.views import BuildReport
 from deviloc_ros.maps.store import Map

@@ -11,7 +11,8 @@ import torch
 from worlds import rigid_of
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config, from_dict
+from deviloc_ros.config import Config
+from deviloc_ros.config_fields import from_dict
 from deviloc_ros.maps.edit import merge_maps
 from deviloc_ros.maps.provenance import Provenance
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad

@@ -5,7 +5,8 @@ import pycolmap
 import pytest
 
 from deviloc_ros import Camera, Config, Localizer, Lost, Map, PosedImage, Prior, build_map
-from deviloc_ros.config import PoseConfig, change_config
+from deviloc_ros.config import PoseConfig
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.odometry import Odometry

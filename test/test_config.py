@@ -16,9 +16,8 @@ from deviloc_ros.config import (
     PoseConfig,
     RetrievalConfig,
     TrackingConfig,
-    from_dict,
-    to_dict,
 )
+from deviloc_ros.config_fields import from_dict, to_dict
 
 GROUPS = [f.name for f in fields(Config())]
 PARAMETERS = [(group, f) for group in GROUPS for f in fields(getattr(Config(), group))]

@@ -11,6 +11,7 @@ LAYERS = (
     {
         "arguments",
         "config",
+        "config_fields",
         "types",
         "camera",
         "geometry",

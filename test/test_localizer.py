@@ -9,7 +9,7 @@ from rooms import Room, render_room, room_config
 from worlds import rigid_of
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import from_dict
+from deviloc_ros.config_fields import from_dict
 from deviloc_ros.evaluation.covariance import measure_consistency
 from deviloc_ros.evaluation.metrics import normalised_error_squared
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m

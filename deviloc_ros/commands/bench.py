@@ -101,7 +101,7 @@ def add_retrieval(benches: argparse._SubParsersAction) -> None:
 
 def run_speed(options: argparse.Namespace) -> int:
     """Time a query of the configured method on rendered views."""
-    from deviloc_ros.config import change_config
+    from deviloc_ros.config_fields import change_config
     from deviloc_ros.evaluation.speed import measure_speed
     from deviloc_ros.upstream.checkpoints import RANDOM, weights_path
 

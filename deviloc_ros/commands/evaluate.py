@@ -20,7 +20,8 @@ from deviloc_ros.commands.flags.common import (
     set_results,
     step_of,
 )
-from deviloc_ros.config import LIFTS, MATCHERS, Config, TrackingConfig, change_config
+from deviloc_ros.config import LIFTS, MATCHERS, Config, TrackingConfig
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.evaluation import (
     BODY_IN_VIEW,
     BUILDING,

@@ -73,7 +73,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a JSON line for each image; return 1 if one has no pose."""
-    from deviloc_ros.config import change_config
+    from deviloc_ros.config_fields import change_config
     from deviloc_ros.localizer import create_localizers
     from deviloc_ros.maps.manifest import find_maps
     from deviloc_ros.maps.store import Map

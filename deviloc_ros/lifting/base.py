@@ -22,8 +22,8 @@ from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView,
 
 SAME_PX = 0.1  # between a keypoint and a landmark that was triangulated from it: what rounding leaves
 HIDDEN_SHARE = 0.25  # of a view's landmarks, which tell how far the method is off
-OWN_WORD = 20  # hidden landmarks that what the method says of itself is worth
-FACTORS = (0.2, 20.0)  # of what it says; beyond it the landmarks are wrong, not the method
+STATED_WORTH = 20  # hidden landmarks that what a method states of its errors is worth
+STD_FACTORS = (0.2, 20.0)  # of what it states; beyond them the landmarks are wrong, not the method
 LEAST_STD = 1e-5
 
 
@@ -160,7 +160,7 @@ def hidden_landmarks_factor(inference: PointInference, view: LiftInput) -> float
     errors = np.abs(np.log(depths / view.landmarks_in_cam[hidden, 2]))
     stated = np.hypot(depth_stds_from_confidence(confidence[answered]), view.landmark_depth_stds[hidden])
     seen = STD_PER_MEDIAN * float(np.median(errors / np.maximum(stated, LEAST_STD)))
-    return float(np.exp(len(hidden) / (len(hidden) + OWN_WORD) * np.log(np.clip(seen, *FACTORS))))
+    return float(np.exp(len(hidden) / (len(hidden) + STATED_WORTH) * np.log(np.clip(seen, *STD_FACTORS))))
 
 
 def with_landmarks(lifted: Lifted, view: LiftInput, landmarks: Landmarks, rows: NDArray) -> Lifted:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from deviloc_ros.config import ContributeConfig, change_config
+from deviloc_ros.config import ContributeConfig
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_error_in_stds, translation_distance_m
 from deviloc_ros.imaging import ImageError, read_gray
 from deviloc_ros.localizer import Localizer

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from deviloc_ros.config import change_config
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import find_body_in_sample, make_graph, split_readable
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction

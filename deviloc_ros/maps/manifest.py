@@ -19,7 +19,8 @@ import pycolmap
 import safetensors
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config, change_config, from_dict, to_dict
+from deviloc_ros.config import Config
+from deviloc_ros.config_fields import change_config, from_dict, to_dict
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.io.suggestions import suggest
 from deviloc_ros.maps.checks import MAX_LENGTH_M

@@ -62,9 +62,9 @@ class DevilocNode(LifecycleNode):
         ValueError: it was started with a parameter that is unknown or has an impossible value; the message names it.
     """
 
-    def __init__(self, open_localizers: OpenLocalizers = open_localizers, **node_options) -> None:
+    def __init__(self, open_maps: OpenLocalizers = open_localizers, **node_options) -> None:
         super().__init__("deviloc", **node_options)
-        self._open_localizers = open_localizers
+        self._open_maps = open_maps
         self._phase = "unconfigured"
         self._complained = False
         self._session: Session | None = None
@@ -172,9 +172,9 @@ class DevilocNode(LifecycleNode):
             self._session.reset_tracking("the clock jumped back")
 
     def _check_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
-        """Accept values only if all of them together are possible now; nothing is changed here.
+        """Accept values only if all of them together are possible now; `_apply_parameters` changes them.
 
-        A new map is loaded already, since only then is it known that it can be: whoever asked waits for it.
+        A new map is loaded here, beside the one in use, since only then is it known that it can be: whoever asked waits.
         """
         known = {name: (is_live, value) for name, is_live, value in all_parameters(self._values)}
         wanted = {p.name: p.value for p in parameters if p.name in known}
@@ -222,7 +222,7 @@ class DevilocNode(LifecycleNode):
     def _open_newer(self, values: Parameters) -> Sequence[Localizer] | None:
         """Return the localizers of the maps at map_path; None if these are in use: then all stays as it is."""
         assert self._session is not None
-        localizers = self._open_localizers(values)
+        localizers = self._open_maps(values)
         is_same_path = values.node.map_path == self._values.node.map_path
         if is_same_path and tuple(one.map.identity for one in localizers) == self._session.map_ids:
             return None
@@ -231,7 +231,7 @@ class DevilocNode(LifecycleNode):
         return localizers
 
     def _loaded(self, values: Parameters) -> Sequence[Localizer]:
-        localizers = self._open_localizers(values)
+        localizers = self._open_maps(values)
         for localizer in localizers:
             warm_up(localizer)
         return localizers
@@ -250,7 +250,7 @@ def clean_rcl_message(error: RuntimeError) -> str:
     return f"unknown after --ros-args: {said}" if type(error).__name__ == "UnknownROSArgsError" else said
 
 
-def main(arguments: list[str] | None = None, open_localizers: OpenLocalizers = open_localizers) -> int:
+def main(arguments: list[str] | None = None, open_maps: OpenLocalizers = open_localizers) -> int:
     """Run the node until it is told to stop; return 1 if it could not start, else 0."""
     signals = SignalHandlerOptions.NO if are_taken() else SignalHandlerOptions.ALL
     try:
@@ -261,7 +261,7 @@ def main(arguments: list[str] | None = None, open_localizers: OpenLocalizers = o
     call_on_signal(rclpy.try_shutdown)
     node = None
     try:
-        node = DevilocNode(open_localizers)
+        node = DevilocNode(open_maps)
         executor = EnduringExecutor("main", node.report_failure)
         executor.add_node(node)
         if node.start():

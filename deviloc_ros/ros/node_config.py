@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from deviloc_ros.config import BESIDE_LOCALIZER, Checked, Config, param
+from deviloc_ros.config import BESIDE_LOCALIZER, Config
+from deviloc_ros.config_fields import Checked, param
 from deviloc_ros.messages.headers import parse_rigid
 
 TF_MODES = ("map_to_odom", "map_to_base", "none")

@@ -16,16 +16,8 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from deviloc_ros.config import (
-    BESIDE_LOCALIZER,
-    Config,
-    ContributeConfig,
-    GnssConfig,
-    RigConfig,
-    TrackingConfig,
-    from_dict,
-    walk_fields,
-)
+from deviloc_ros.config import BESIDE_LOCALIZER, Config, ContributeConfig, GnssConfig, RigConfig, TrackingConfig
+from deviloc_ros.config_fields import from_dict, walk_fields
 from deviloc_ros.io.suggestions import suggest
 from deviloc_ros.ros.node_config import (
     OF_CAMERAS,

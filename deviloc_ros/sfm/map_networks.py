@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 
-from deviloc_ros.config import MATCHERS, Config, change_config
+from deviloc_ros.config import MATCHERS, Config
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.lifting import create_point_inference
 from deviloc_ros.lifting.base import PointInference
 from deviloc_ros.maps.retrieval.global_descriptors import LearnedDescriptor, load_learned_descriptor

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config, PoseConfig, change_config
+from deviloc_ros.config import Config, PoseConfig
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.pose.intrinsics import UNKNOWN, describe_change, select_contradicting
 from deviloc_ros.pose.refinement import ALL_INTRINSICS, intrinsics_units

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from deviloc_ros.config import Config, from_dict
+from deviloc_ros.config import Config
+from deviloc_ros.config_fields import from_dict
 
 PAPER = "deviloc-paper"
 

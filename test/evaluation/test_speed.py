@@ -1,6 +1,7 @@
 """The bench of one query: runs without data or trained weights."""
 
-from deviloc_ros.config import Config, from_dict
+from deviloc_ros.config import Config
+from deviloc_ros.config_fields import from_dict
 from deviloc_ros.evaluation.speed import measure_speed
 from deviloc_ros.upstream.presets import apply_preset
 

@@ -9,7 +9,7 @@ from rooms import QUIET, room_config
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.commands.flags.sources import print_report
-from deviloc_ros.config import from_dict
+from deviloc_ros.config_fields import from_dict
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.mapping.sensor_correction import DepthOfViews

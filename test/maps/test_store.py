@@ -13,7 +13,8 @@ from rooms import room_config
 from safetensors.torch import load_file, save_file
 from small_maps import CONFIG, reference_view, use_everything, write_map
 
-from deviloc_ros.config import Config, PoseConfig, from_dict
+from deviloc_ros.config import Config, PoseConfig
+from deviloc_ros.config_fields import from_dict
 from deviloc_ros.maps.checks import check_view
 from deviloc_ros.maps.files import hash_file
 from deviloc_ros.maps.manifest import hash_manifest

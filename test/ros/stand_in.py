@@ -144,4 +144,4 @@ if __name__ == "__main__":
 
     take_signals()
 
-    sys.exit(main(open_localizers=open_stand_in))
+    sys.exit(main(open_maps=open_stand_in))

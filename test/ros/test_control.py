@@ -68,7 +68,7 @@ def test_whatever_is_wrong_with_a_new_map_the_old_one_stays(node, monkeypatch, e
     def fail(parameters):
         raise error
 
-    monkeypatch.setattr(node, "_open_localizers", fail)
+    monkeypatch.setattr(node, "_open_maps", fail)
     (result,) = node.set_parameters([Parameter("map_path", value="elsewhere")])
     assert not result.successful and result.reason == (str(error) or "AssertionError")
     assert node._session.about["map"] == "stand-in" and node.get_parameter("map_path").value == ""
@@ -79,7 +79,7 @@ def test_no_robot_is_driven_in_a_map_without_metres(ros, node, tmp_path, monkeyp
     """Not at the start, and not by ~/load_map: a map, or one of a folder of them."""
     for name, notes in (("drawn.map", {"scale": ARBITRARY_SCALE}), ("measured.map", {})):
         write_map(tmp_path / name, [reference_view(0)], notes)
-    monkeypatch.setattr(node, "_open_localizers", open_localizers)
+    monkeypatch.setattr(node, "_open_maps", open_localizers)
     path = str(tmp_path / given)
     assert load(node, path) == RESULTS["RESULT_INVALID_MAP_METADATA"]
     assert node._session.about["map"] == "stand-in"

@@ -182,7 +182,7 @@ def test_it_does_not_run_with_what_cannot_work(ros_domain, arguments, capfd):
     def refuse(parameters) -> StandInLocalizer:
         raise ValueError(f"no map at {parameters.node.map_path}")
 
-    assert main(["--ros-args", *arguments], open_localizers=refuse) == 1
+    assert main(["--ros-args", *arguments], open_maps=refuse) == 1
     said = capfd.readouterr().err
     assert arguments[1].partition(":=")[0] in said or "no map at x" in said
 

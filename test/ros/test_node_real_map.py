@@ -12,7 +12,8 @@ pytest.importorskip("rclpy")
 from ros.robot import BASE_FROM_CAM, pose_time_ns
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import Config, from_dict
+from deviloc_ros.config import Config
+from deviloc_ros.config_fields import from_dict
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.ros.conversions import rigid_from_msg

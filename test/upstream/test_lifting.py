@@ -6,7 +6,8 @@ import numpy as np
 import pycolmap
 import pytest
 
-from deviloc_ros.config import AggregationConfig, Config, change_config, from_dict
+from deviloc_ros.config import AggregationConfig, Config
+from deviloc_ros.config_fields import change_config, from_dict
 from deviloc_ros.evaluation.metrics import compare_to_truth
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.localizer import Localizer

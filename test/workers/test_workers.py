@@ -15,7 +15,7 @@ from tasks import divided, folder, killed, once_killed, open_number, threads, to
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import main
 from deviloc_ros.commands.flags.common import create_workers
-from deviloc_ros.config import from_dict
+from deviloc_ros.config_fields import from_dict
 from deviloc_ros.mapping.build import MapBuilder
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm.map_networks import Networks

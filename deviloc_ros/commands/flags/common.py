@@ -11,19 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deviloc_ros.commands.flags.parameter_file import load_config, refuse_beside
-from deviloc_ros.config import (
-    CONTRIBUTE,
-    LANDMARK_SOURCES,
-    LIFTS,
-    MATCHERS,
-    RIG,
-    TRACKING,
-    C,
-    Config,
-    bind_to_map,
-    change_config,
-    from_dict,
-)
+from deviloc_ros.config import CONTRIBUTE, LANDMARK_SOURCES, LIFTS, MATCHERS, RIG, TRACKING, Config, bind_to_map
+from deviloc_ros.config_fields import C, change_config, from_dict
 from deviloc_ros.io.outputs import refuse_file, refuse_folder
 from deviloc_ros.io.plain_files import parse_yaml
 from deviloc_ros.upstream.presets import PRESETS, apply_preset

@@ -8,18 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from deviloc_ros.config import (
-    BESIDE_LOCALIZER,
-    C,
-    Config,
-    ContributeConfig,
-    GnssConfig,
-    RigConfig,
-    TrackingConfig,
-    flatten_names,
-    from_dict,
-    walk_fields,
-)
+from deviloc_ros.config import BESIDE_LOCALIZER, Config, ContributeConfig, GnssConfig, RigConfig, TrackingConfig
+from deviloc_ros.config_fields import C, flatten_names, from_dict, walk_fields
 from deviloc_ros.io.parameter_layouts import ParameterFile, read_parameters
 from deviloc_ros.io.suggestions import suggest
 

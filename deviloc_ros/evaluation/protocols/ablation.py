@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deviloc_ros.config import Config, from_dict
+from deviloc_ros.config import Config
+from deviloc_ros.config_fields import from_dict
 from deviloc_ros.evaluation.metrics import share_not_worse
 from deviloc_ros.evaluation.protocols.run import Change, Evaluation
 from deviloc_ros.lifting.base import LiftInput, PointInference

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from deviloc_ros.config import Config, change_config
+from deviloc_ros.config import Config
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.evaluation import TRUE_POSE
 from deviloc_ros.evaluation.metrics import QueryOutcome
 from deviloc_ros.evaluation.protocols.run import Evaluation, config_for_retrieval

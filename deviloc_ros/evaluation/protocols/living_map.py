@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pycolmap
 
-from deviloc_ros.config import Config, ContributeConfig, TrackingConfig, change_config
+from deviloc_ros.config import Config, ContributeConfig, TrackingConfig
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.evaluation import GLOBAL
 from deviloc_ros.evaluation.protocols.run import Evaluation
 from deviloc_ros.evaluation.protocols.scenes import EvaluationProtocol, frame_number, load_protocol

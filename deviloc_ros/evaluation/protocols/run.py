@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deviloc_ros.config import Config, bind_to_map, change_config
+from deviloc_ros.config import Config, bind_to_map
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.evaluation import GLOBAL_ONCE, PRIOR, TRUE_POSE
 from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_nothing, compare_to_truth, summarize
 from deviloc_ros.evaluation.protocols.overlap import has_found_overlap, overlap_recall

@@ -20,7 +20,8 @@ from deviloc_ros.bags.repeated_images import RepeatCounter
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.transforms import CIRCLE
 from deviloc_ros.bags.truth import Truth
-from deviloc_ros.config import GnssConfig, RigConfig, TrackingConfig, to_dict
+from deviloc_ros.config import GnssConfig, RigConfig, TrackingConfig
+from deviloc_ros.config_fields import to_dict
 from deviloc_ros.evaluation.recordings.chosen_images import (
     Images,
     Sampled,

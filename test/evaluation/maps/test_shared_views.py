@@ -7,7 +7,7 @@ from small_maps import reference_view, write_map
 from worlds import rigid_of
 
 from deviloc_ros.cli import run_command
-from deviloc_ros.config import change_config
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.evaluation.maps.shared_views import align_to_map, compare_frames, find_views
 from deviloc_ros.geometry import rotation_distance_deg
 from deviloc_ros.localizer import Localizer

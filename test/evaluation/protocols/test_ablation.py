@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rooms import room_config
 
-from deviloc_ros.config import change_config
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.evaluation.protocols.ablation import make_disturbance, make_variants, run_ablation, run_robustness
 from deviloc_ros.evaluation.protocols.run import Evaluation
 from deviloc_ros.evaluation.protocols.scenes import EvaluationProtocol, Fold

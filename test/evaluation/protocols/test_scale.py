@@ -8,7 +8,7 @@ import pytest
 from rooms import room_config
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.config import change_config
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.evaluation.protocols import court
 from deviloc_ros.evaluation.protocols.run import Evaluation
 from deviloc_ros.evaluation.protocols.scenes import EvaluationProtocol, Fold

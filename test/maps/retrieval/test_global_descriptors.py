@@ -9,7 +9,8 @@ from rooms import room_config, room_matcher
 from worlds import textured_image
 
 from deviloc_ros.cli import main
-from deviloc_ros.config import RetrievalConfig, change_config
+from deviloc_ros.config import RetrievalConfig
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.update import update_map
 from deviloc_ros.maps.edit import merge_maps
