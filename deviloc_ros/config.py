@@ -194,8 +194,8 @@ class PoseConfig(Checked):
     )
     required_position_std_m: float = param(
         0.1,
-        "standard deviation of the position [m] above which it is too unsure for the application: a pose of a far scene "
-        "can be right in proportion and too far off to drive by. 0: no such bound, any size of scene is judged alike",
+        "standard deviation of the position [m] above which it is too unsure for the application: a pose of a far "
+        "scene can be right in proportion and too far off to drive by. 0: no such bound, any size of scene is judged alike",
         low=0.0,
         high=1e4,
     )
@@ -232,7 +232,7 @@ class PoseConfig(Checked):
     )
     distortion_std: float = param(
         0.0005,
-        "standard deviation of the calibrated radial distortion, its coefficient k1: part of the covariance as `focal_std`",
+        "standard deviation of the calibrated radial distortion, k1: part of the covariance as `focal_std`",
         low=1e-6,
         high=10.0,
     )

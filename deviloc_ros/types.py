@@ -219,7 +219,7 @@ class Lifted:
 class ReferenceView:
     """Hold a posed image of the map, ready to match: its features, and its keypoints lifted to 3D.
 
-    landmarks: those it observes. tower: what the published method stores of them (its network of two towers, `upstream`)
+    landmarks: those it observes. tower: what the published method (`upstream`, a network of two towers) stores of them
     to lift keypoints that a matcher moves; empty for other methods.
     """
 

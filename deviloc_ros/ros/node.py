@@ -174,7 +174,7 @@ class DevilocNode(LifecycleNode):
     def _check_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         """Accept values only if all of them together are possible now; `_apply_parameters` changes them.
 
-        A new map is loaded here, beside the one in use, since only then is it known that it can be: whoever asked waits.
+        A new map is loaded here, beside the one in use, since only then is it known that it can be; who asked waits.
         """
         known = {name: (is_live, value) for name, is_live, value in all_parameters(self._values)}
         wanted = {p.name: p.value for p in parameters if p.name in known}
