@@ -195,7 +195,7 @@ class PoseConfig(Checked):
     required_position_std_m: float = param(
         0.1,
         "standard deviation of the position [m] above which it is too unsure for the application: a pose of a far "
-        "scene can be right in proportion and too far off to drive by. 0: no such bound, any size of scene is judged alike",
+        "scene can be right in proportion and too far off to drive by. 0: no bound, any size of scene is judged alike",
         low=0.0,
         high=1e4,
     )
