@@ -35,7 +35,7 @@ def test_images_are_kept_and_counted(tmp_path):
         (("--real-time", "--contribute", "kept"), "--real-time takes no --contribute"),
         (("--real-time", "--gnss-topic", "/fix"), "--real-time takes no --gnss-topic"),
         (("--contribute", "file"), "cannot be written to"),
-        (("--set", "contribute.budget_mb=0.0"), "ContributeConfig.budget_mb = 0.0"),
+        (("--set", "contribute.budget_mb=0.0"), "contribute.budget_mb = 0.0"),
     ],
 )
 def test_flags_that_do_not_fit_are_named(room_folder, tmp_path, capsys, monkeypatch, flags, says):
