@@ -20,8 +20,9 @@ from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.types import Matches, ReferenceView
 from deviloc_ros.workers.base import Workers
 
-MAX_PAIRS = 100  # a sample, evenly spread: poses that bend do so everywhere
+FEW_PAIRS, MAX_PAIRS = 40, 100  # samples, evenly spread: poses that bend do so everywhere
 MAX_MEDIAN_ERROR_PX = 2.0  # docs/maps.md says what poses of several sources give
+GOOD_MEDIAN_ERROR_PX = 1.0  # in few pairs: more could not make poses of it that contradict the images
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +68,30 @@ class PoseFit:
 
 
 def measure_pose_fit(keypoints: Keypoints, images: list[PosedImage], workers: Workers) -> PoseFit:
-    """Measure the fit over a sample of nearby pairs of views; those whose matches obey no one motion say nothing."""
-    by_name, pairs = {image.name: image for image in images}, find_nearby_pairs(images)
-    graph = match_pairs(keypoints, images, thin_evenly(pairs, MAX_PAIRS), keep_verified, workers)
+    """Measure the fit over a sample of nearby pairs of views, of few where that is good."""
+    pairs = find_nearby_pairs(images)
+    matched = match_sample(keypoints, images, thin_evenly(pairs, FEW_PAIRS), workers)
+    fit = PoseFit.from_pairs([pair.errors_px() for pair in matched])
+    if fit.median_px < GOOD_MEDIAN_ERROR_PX:
+        return fit
+    matched = match_sample(keypoints, images, thin_evenly(pairs, MAX_PAIRS), workers)
+    fit = PoseFit.from_pairs([pair.errors_px() for pair in matched])
+    return replace(fit, advice=explain_contradiction(matched, images)) if fit.contradicts else fit
+
+
+def match_sample(
+    keypoints: Keypoints, images: list[PosedImage], pairs: list[tuple[str, str]], workers: Workers
+) -> list[MatchedPair]:
+    """Return matches of pairs of views as far as one motion explains them; those of which none does say nothing."""
+    by_name = {image.name: image for image in images}
+    graph = match_pairs(keypoints, images, pairs, keep_verified, workers)
     places = {name: place for place, name in enumerate(by_name)}
     matched = []
     for (a, b), rows in graph.matches.items():
         if len(rows):
             pixels_a, pixels_b = graph.keypoints[a][rows[:, 0]], graph.keypoints[b][rows[:, 1]]
             matched.append(MatchedPair(by_name[a], by_name[b], pixels_a, pixels_b, abs(places[a] - places[b])))
-    fit = PoseFit.from_pairs([pair.errors_px() for pair in matched])
-    return replace(fit, advice=explain_contradiction(matched, images)) if fit.contradicts else fit
+    return matched
 
 
 def epipolar_errors_with_view(image: PosedImage, view: ReferenceView, matches: Matches) -> NDArray:

@@ -17,6 +17,7 @@ from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import warn_if_far
 from deviloc_ros.maps.inspect import describe_map
 from deviloc_ros.maps.store import Map
+from deviloc_ros.sfm import pose_fit
 from deviloc_ros.sfm.matches import Keypoints
 from deviloc_ros.sfm.pose_fit import epipolar_errors_with_view, measure_pose_fit
 from deviloc_ros.sources.base import PosedImage
@@ -52,6 +53,14 @@ def test_poses_that_the_images_were_taken_from_fit():
     # A Sampson distance of pixels that are NOISE_PX off in both images has that standard deviation.
     assert fit.median_px == pytest.approx(0.674 * NOISE_PX, rel=0.1) and fit.lost_share == 0
     assert "try" not in str(fit)
+
+
+def test_few_pairs_are_looked_at_where_these_fit_and_all_where_not(monkeypatch):
+    monkeypatch.setattr(pose_fit, "FEW_PAIRS", 5)
+    images, keypoints = seen()
+    assert measure_pose_fit(keypoints, images, QUIET).pairs == 5
+    images[::2] = [replace(image, cam_from_world=OFF * image.cam_from_world) for image in images[::2]]
+    assert measure_pose_fit(keypoints, images, QUIET).pairs == VIEWS * (VIEWS - 1) // 2
 
 
 def test_half_of_the_views_a_little_off_contradict_the_others():
