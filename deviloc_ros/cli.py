@@ -115,14 +115,14 @@ class CommandParser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. An error that the user can mend is one line on stderr and exit status 2."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - closed by the shell (`>&-`): as long as it runs
     if COMPLETION in os.environ:
         complete_line(os.environ.get("COMP_LINE", ""))
     try:
         try:
             status = run_command(sys.argv[1:] if arguments is None else arguments)
         finally:
-            if sys.stdout:
-                sys.stdout.flush()  # a closed pipe is met here, not while Python ends
+            sys.stdout.flush()  # a closed pipe is met here, not while Python ends
     except BrokenPipeError:
         status = fall_silent()
     except KeyboardInterrupt:  # also of the imports

@@ -125,6 +125,7 @@ class Localizer:
             TypeError: an argument is of another kind. An image that cannot be used is `Lost`.
         """
         check_query(image, camera, prior, candidates, mask)
+        candidates = None if candidates is None else list(candidates)
         watch = Stopwatch()
         try:
             asked = self.read_image(image, camera, mask, extracted, prior, candidates)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, wraps
@@ -10,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+POOL = "matching"  # begins the names of its threads
 MOST_THREADS = 8  # more gain little on what takes a few milliseconds
 
 P = ParamSpec("P")
@@ -52,11 +54,11 @@ def iterate_on_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterat
     They are handed out one by one, so where a core is busy with something else the others take more of them.
     """
     items = list(items)
-    if len(items) < 2 or count_threads() == 1:
-        return map(function, items)
+    if len(items) < 2 or count_threads() == 1 or threading.current_thread().name.startswith(POOL):
+        return map(function, items)  # a thread of the pool that waited for the others would keep them from the work
     return _pool().map(function, items)
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count_threads(), "matching")
+    return ThreadPoolExecutor(count_threads(), POOL)

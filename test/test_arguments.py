@@ -1,5 +1,7 @@
 """What is of another kind than an entry wants is named there, and not by the inside."""
 
+from collections.abc import KeysView
+
 import numpy as np
 import pycolmap
 import pytest
@@ -39,7 +41,7 @@ def localizer(room_map):
         (lambda: Fix(0, MATRIX, np.eye(6)), r"Fix\.map_from_base"),
         (lambda: Config(pose={"min_inliers": 40}), r"Config\.pose must be PoseConfig, got .*; change_config"),
         (lambda: Localizer(5), "reference_map must be Map or Path or str, got 5"),
-        (lambda: build_map("photos", "a.map"), "source must be Source or list, got 'photos'"),
+        (lambda: build_map("photos", "a.map"), "source must be Source or list or tuple, got 'photos'"),
         (lambda: build_map(["photo.jpg"], "a.map"), r"source: an image must be PosedImage, got 'photo\.jpg'"),
         (lambda: build_map([], "a.map", {}), "config must be Config or None"),
     ],
@@ -83,12 +85,14 @@ def test_parameters_are_changed_by_name():
         Config().pose.min_inlier = 3
 
 
-@pytest.mark.parametrize("candidates", [["IMG_nothere.jpg", "b.jpg"], []])
+@pytest.mark.parametrize(
+    "candidates", [["IMG_nothere.jpg", "b.jpg"], [], {"IMG_nothere.jpg": 1, "b.jpg": 2}.keys(), iter(())]
+)
 def test_candidates_that_the_map_does_not_have_are_named(localizer, room, candidates):
     result = localizer.localize(room.queries[0], room.camera, candidates=candidates)
     assert isinstance(result, Lost) and result.reason is Status.NO_REFERENCES
     assert str(result) == "no reference view to match with: the candidates name none of the map's: " + (
-        "'IMG_nothere.jpg', 'b.jpg'" if candidates else "no view at all"
+        "'IMG_nothere.jpg', 'b.jpg'" if isinstance(candidates, (list, KeysView)) and candidates else "no view at all"
     )
 
 

@@ -313,6 +313,12 @@ def test_a_pipe_that_nobody_reads_ends_it_without_a_word(room_folder, arguments,
     assert (result.returncode, result.stderr) == (status, "")
 
 
+def test_with_its_output_closed_it_says_nothing(room_folder):
+    shell = f'exec "{sys.executable}" -m deviloc_ros map info "{room_folder}" >&-'
+    result = subprocess.run(shell, shell=True, stderr=subprocess.PIPE, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_grammar_errors_and_the_version_come_from_argparse(capsys):
     assert status_of() == 2 and status_of("build-map") == 2 and status_of("fly") == 2
     capsys.readouterr()

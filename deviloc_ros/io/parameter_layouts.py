@@ -44,8 +44,8 @@ def list_sections(content: Any, place: str = "") -> Iterator[tuple[str, dict[str
     for key, value in content.items() if isinstance(content, dict) else ():
         if key != ROS_SECTION:
             yield from list_sections(value, f"{place}/{str(key).strip('/')}")
-        elif isinstance(value, dict):
-            yield place, value
+        elif value is None or isinstance(value, dict):
+            yield place, value or {}
 
 
 def select_sections(sections: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:

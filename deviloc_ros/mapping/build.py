@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,7 +124,7 @@ class MapBuilder:
 
 
 def build_map(
-    source: Source | list[PosedImage],
+    source: Source | Sequence[PosedImage],
     output: Path | str,
     config: Config | None = None,
     *,
@@ -148,9 +149,10 @@ def build_map(
         MapError: `output` exists and `overwrite` is not set.
         TypeError: an argument is of another kind, or the matcher does not give what it must.
     """
-    check_argument("source", source, (Source, list), "pose_photographs and the readers of deviloc_ros.sources make one")
+    made_by = "pose_photographs and the readers of deviloc_ros.sources make one"
+    check_argument("source", source, (Source, list, tuple), made_by)
     check_argument("config", config, (Config, NoneType))
-    source = source if isinstance(source, Source) else Source(source, [])
+    source = source if isinstance(source, Source) else Source(list(source), [])
     for image in source.images:
         check_argument("source: an image", image, PosedImage)
     builder = MapBuilder(Networks(config or Config(), matcher), Serial(quiet=quiet))

@@ -229,6 +229,6 @@ def write_shared_files(writer: MapWriter, new: NewViews, networks: Networks, not
         float(np.mean(new.landmark_counts)),
         notes={**notes, **depth},
         matcher=networks.matcher.name,
-        descriptor_size=networks.matcher.descriptor_size,
+        descriptor_size=int(networks.matcher.descriptor_size),
     )
     writer.finish(new.points_by_id(), Retrieval.learn(new.describe_all(vlad), vlad), provenance)

@@ -138,6 +138,10 @@ def move_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceV
 def check_compatible(one: Map, other: Map) -> None:
     """Raise MapError unless queries can be matched with both maps at once."""
     said = one.manifest.provenance
+    if one.matcher_name != other.matcher_name:
+        raise MapError(
+            f"{other.folder}: built with matcher {other.matcher_name!r}, {one.folder} with {one.matcher_name!r}"
+        )
     other.check_matcher(one.matcher_name, said.weights_id, said.descriptor_size or 0)
     if said.networks != other.manifest.provenance.networks:
         raise MapError(f"{other.folder}: its views are described by another network than those of {one.folder}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,17 @@ from deviloc_ros.arguments import describe_argument
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.types import Features, Matches
 
+
+def is_number(value: object, kind: type) -> bool:
+    """Return whether a value is a number of a kind, also one of NumPy's, and not a truth value."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "name": ("a str that is not empty", lambda value: isinstance(value, str) and value != ""),
-    "descriptor_size": ("an int above 0", lambda value: type(value) is int and value > 0),
+    "descriptor_size": ("an int above 0", lambda value: is_number(value, Integral) and value > 0),
     "device": ("a torch.device", lambda value: isinstance(value, torch.device)),
-    "noise_px": ("a number above 0", lambda value: isinstance(value, int | float) and 0 < value < math.inf),
+    "noise_px": ("a number above 0", lambda value: is_number(value, Real) and 0 < value < math.inf),
     "weights_id": ("a str", lambda value: isinstance(value, str)),
 }
 ROUNDING = 1e-3  # by which a confidence that is a product of unit vectors may exceed 1

@@ -30,7 +30,7 @@ class QueryPicture:
 
 def check_paths(paths: Sequence[Path]) -> None:
     """Raise SourceError naming the first path that leads nowhere: a typing error is no image without a pose."""
-    if missing := [path for path in paths if not path.exists()]:
+    if missing := [path for path in paths if not path.exists() and not path.is_symlink()]:
         others = f" (and {len(missing) - 1} of the others)" if len(missing) > 1 else ""
         raise SourceError(f"{missing[0]}: no such file or folder{suggest_nearest(missing[0])}{others}")
 

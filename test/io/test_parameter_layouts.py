@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from deviloc_ros.commands.flags.parameter_file import FLAGS, check_config, load_config
 from deviloc_ros.config import Config, TrackingConfig
@@ -103,3 +105,26 @@ def test_what_a_flag_would_say_is_missed_with_a_word(tmp_path, caplog):
         check_config(options)
     assert caplog.messages == []
     assert set(FLAGS) <= set(OF_NODE)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-3, 3) | st.floats(width=16) | st.text("ab/.é", max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["cameras", "pose", "front", "/**", "ros__parameters", "a.b"]), inner)
+        ),
+        max_leaves=8,
+    )
+)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_yaml_is_read_or_refused_in_words(tmp_path, content):
+    path = write(tmp_path, yaml.safe_dump({"cameras": content} if not isinstance(content, dict) else content))
+    try:
+        load_config(path, Config())
+    except ValueError as error:
+        assert str(path) in str(error)
+
+
+def test_a_node_of_which_nothing_is_said_is_as_it_is(tmp_path):
+    assert load_config(write(tmp_path, "deviloc:\n  ros__parameters:\n"), Config()) == Config()

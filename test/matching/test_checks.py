@@ -8,6 +8,7 @@ import torch
 
 from deviloc_ros import Localizer, Map, build_map
 from deviloc_ros.doctor.checks import examine_matcher
+from deviloc_ros.maps.edit import merge_maps
 from deviloc_ros.maps.inspect import describe_map
 from deviloc_ros.maps.manifest import MANIFEST
 from deviloc_ros.maps.store import MapError
@@ -56,6 +57,12 @@ def with_attributes(matcher, **attributes):
     for name, value in attributes.items():
         setattr(matcher, name, value)
     return matcher
+
+
+def test_numbers_of_numpy_are_numbers_and_any_sequence_is_images(room, tmp_path):
+    matcher = with_attributes(GridMatcher(), descriptor_size=np.int64(64), noise_px=np.float32(1.0))
+    build_map(tuple(room.images[:3]), tmp_path / "grid.map", matcher=matcher, quiet=True)
+    assert Localizer(tmp_path / "grid.map", matcher=GridMatcher()).map.matcher_name == "grid"
 
 
 @pytest.mark.parametrize(
@@ -108,6 +115,12 @@ def test_a_map_is_bound_to_a_matcher_of_ones_own(room, room_map, grid_map):
         Localizer(Map.open(grid_map), matcher=with_attributes(GridMatcher(), descriptor_size=32))
     with pytest.raises(MapError, match="built with matcher 'xfeat', asked to match with 'grid'"):
         Localizer(room_map, matcher=GridMatcher())
+
+
+def test_maps_of_two_matchers_are_not_merged_whichever_is_first(room_map, grid_map, tmp_path):
+    for maps in ([room_map.folder, grid_map], [grid_map, room_map.folder]):
+        with pytest.raises(MapError, match=r"built with matcher '(grid|xfeat)', .* with '(grid|xfeat)'"):
+            merge_maps(maps, tmp_path / "both.map")
 
 
 def test_who_shows_a_map_shows_its_matcher(grid_map):

@@ -134,7 +134,12 @@ def test_structure_is_found_up_to_a_similarity_and_so_is_an_unknown_camera(camer
     assert depth == pytest.approx(4, rel=0.2)
 
 
-IMPOSSIBLE = {"long": (11 * 640, 320, 240, 0.0), "short": (32, 320, 240, 0.0), "bent": (2200, 320, 240, 1.3)}
+IMPOSSIBLE = {
+    "long": (11 * 640, 320, 240, 0.0),
+    "short": (32, 320, 240, 0.0),
+    "bent": (2200, 320, 240, 1.3),
+    "a little bent": (1412, 320, 240, 0.68),
+}
 
 
 def begin_badly(monkeypatch, times: int, params: tuple) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import reprlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,12 @@ def take_own(file: ParameterFile) -> dict[str, Any]:
 
 def find_node_parameters(values: dict[str, Any]) -> dict[str, Any]:
     """Return what of the values is the node's alone, or ROS's; raise ValueError for what a camera does not have."""
-    from deviloc_ros.ros.node_config import OF_CAMERAS, OF_NODE, OF_ROS
+    from deviloc_ros.ros.node_config import OF_CAMERAS, OF_NODE, OF_ROS, check_camera_names
 
-    cameras = values.get("cameras")
-    cameras = cameras if isinstance(cameras, list) else []
+    cameras = values.get("cameras") or []
+    if not isinstance(cameras, list) or not all(isinstance(name, str) for name in cameras):
+        raise ValueError(f"cameras must be a list of names, got {reprlib.repr(cameras)}")
+    check_camera_names(cameras)
     for camera in cameras:
         of_camera = values.get(camera)
         for name in of_camera if isinstance(of_camera, dict) else ():
