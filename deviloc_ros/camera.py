@@ -58,9 +58,11 @@ class Camera:
         check_argument("Camera.model", self.model, str)
         for name in ("width", "height"):
             check_argument(f"Camera.{name}", getattr(self, name), (int, np.integer))
-        if not isinstance(self.params, tuple):
-            check_argument("Camera.params", self.params, (tuple, list, np.ndarray), "as (525.0, 525.0, 319.5, 239.5)")
-            object.__setattr__(self, "params", tuple(map(float, self.params)))
+            object.__setattr__(self, name, int(getattr(self, name)))
+        check_argument("Camera.params", self.params, (tuple, list, np.ndarray), "as (525.0, 525.0, 319.5, 239.5)")
+        for param in self.params:
+            check_argument("Camera.params: one", param, (int, float, np.integer, np.floating))
+        object.__setattr__(self, "params", tuple(map(float, self.params)))
         if self.model not in pycolmap.CameraModelId.__members__ or self.model == "INVALID":
             models = list_models()
             near = suggest(self.model.upper(), models) or ";"

@@ -30,9 +30,10 @@ def param(
 
 
 class Checked:
-    """Refuse, as a mixin of configs, values of the wrong type or outside their bounds."""
+    """Refuse, as a mixin of configs, values of the wrong type or outside their bounds.
 
-    __slots__ = ()
+    Configs are frozen without slots: with both, a misspelt name ends in an error about `super`.
+    """
 
     def __post_init__(self) -> None:
         for f in fields(self):  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ localize                     one image, the way round that cameras mounted so we
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import NoneType
@@ -63,7 +63,7 @@ FITS_SOMEWHERE = (Status.AMBIGUOUS, Status.MISCALIBRATED)
 class Localizer:
     """Localize images in one map, which is given as such or as its folder.
 
-    It is not thread-safe: one thread owns it.
+    It is not thread-safe: one thread owns it, another may only `look_ahead`.
 
     config: the map's, unless given. mask: of the images to be localized, where they have none of their own.
     matcher: in place of the one the config names, for a map that was built with it.
@@ -104,7 +104,7 @@ class Localizer:
         image: NDArray,
         camera: Camera,
         prior: Prior | Area | None = None,
-        candidates: Sequence[str] | None = None,
+        candidates: Iterable[str] | None = None,
         mask: Mask | None = None,
         name: str = "",
         extracted: Extracted | None = None,
@@ -290,6 +290,7 @@ def check_query(image: object, camera: object, prior: object, candidates: object
     check_argument("mask", mask, (Mask, NoneType), "Mask(Path(FILE)) reads one from a file")
     if isinstance(candidates, str):
         raise TypeError(f"candidates must be names of views, got one str {candidates!r}")
+    check_argument("candidates", candidates, (Iterable, NoneType))
 
 
 def lift_matches(

@@ -66,7 +66,7 @@ class Status(enum.Enum):
 
     @property
     def advice(self) -> str:
-        """Return what usually causes it and what helps, for reasons that lie in the image or the map; else empty."""
+        """Return what usually causes it and what helps; empty unless it lies in image, map or calibration."""
         return ADVICE.get(self, "")
 
     @property
@@ -123,7 +123,7 @@ ADVICE = {
     Status.AMBIGUOUS: "drive to where the places differ, or say where the robot is (`initialpose`)",
     Status.UNCONFIRMED: "wait for the next images; if it stays, odometry, stamps or the mount contradict them",
 }
-"""Says of reasons that lie in the image, the map or the calibration what helps."""
+"""Give advice for reasons that lie in the image, the map or the calibration."""
 
 
 class NotTried(Exception):

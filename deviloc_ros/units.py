@@ -18,12 +18,12 @@ class Unit(enum.Enum):
 
     @property
     def fine_symbol(self) -> str:
-        """Return the same of errors."""
+        """Return what stands behind an error: cm, or the arbitrary unit."""
         return "cm" if self is Unit.METRE else "arbitrary units"
 
     @property
     def fine_per_unit(self) -> float:
-        """Return how many units of errors make one."""
+        """Return the factor from a length to the unit of its error."""
         return 100.0 if self is Unit.METRE else 1.0
 
     def format(self, length: float, decimals: int = 2) -> str:

@@ -1,5 +1,6 @@
 """What is of another kind than an entry wants is named there, and not by the inside."""
 
+import json
 from collections.abc import KeysView
 
 import numpy as np
@@ -11,6 +12,7 @@ from deviloc_ros.config import PoseConfig
 from deviloc_ros.config_fields import change_config
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_images import StampedImage
 from deviloc_ros.types import RigImage
@@ -100,3 +102,16 @@ def test_no_view_near_a_prior_is_said_to_be_that(localizer, room):
     far = Prior(pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([900.0, 0, 0])), radius_m=5)
     result = localizer.localize(room.queries[0], room.camera, far)
     assert str(result) == "no reference view to match with: none is near the prior"
+
+
+def test_numbers_of_numpy_make_a_camera_that_can_be_written():
+    camera = Camera("PINHOLE", np.int64(320), np.uint16(240), (np.float32(262), 262, np.int64(159), 119.5))
+    assert json.dumps([camera.width, camera.height, camera.params]) == "[320, 240, [262.0, 262.0, 159.0, 119.5]]"
+    for params in (("262", 262, 159, 119), ["262", 262, 159, 119], np.array(["a"] * 4)):
+        with pytest.raises(TypeError, match=r"Camera\.params: one must be"):
+            Camera("PINHOLE", 320, 240, params)
+
+
+def test_a_follower_takes_localizers_and_no_path():
+    with pytest.raises(TypeError, match="opens a map"):
+        Follower("kitchen.map")

@@ -113,7 +113,7 @@ def examine_one_map(folder: Path, cameras: tuple[Camera, ...]) -> Iterator[Findi
 def examine_matcher(reference_map: Map) -> Finding:
     """Check that the network that the map was made with can be loaded."""
     name = reference_map.matcher_name
-    if reference_map.needs_matcher_of_your_own:
+    if reference_map.has_foreign_matcher:
         return make_warning(
             f"matcher {name} is none of the package's, so that only a program of your own can use the map",
             "pass it, Localizer(map, matcher=...); for the node, build the map with a matcher of the package",

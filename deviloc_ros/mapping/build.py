@@ -149,16 +149,22 @@ def build_map(
         MapError: `output` exists and `overwrite` is not set.
         TypeError: an argument is of another kind, or the matcher does not give what it must.
     """
-    made_by = "pose_photographs and the readers of deviloc_ros.sources make one"
-    check_argument("source", source, (Source, list, tuple), made_by)
     check_argument("config", config, (Config, NoneType))
-    source = source if isinstance(source, Source) else Source(list(source), [])
-    for image in source.images:
-        check_argument("source: an image", image, PosedImage)
+    source = to_source(source)
     builder = MapBuilder(Networks(config or Config(), matcher), Serial(quiet=quiet))
     if matcher is not None:
         try_matcher(matcher, source.images)
     return builder.build(source, Path(output), overwrite=overwrite, refine=refine)
+
+
+def to_source(given: Source | Sequence[PosedImage]) -> Source:
+    """Return posed images as a source. Raises TypeError naming what is none."""
+    made_by = "pose_photographs and the readers of deviloc_ros.sources make one"
+    check_argument("source", given, (Source, list, tuple), made_by)
+    source = given if isinstance(given, Source) else Source(list(given), [])
+    for image in source.images:
+        check_argument("source: an image", image, PosedImage)
+    return source
 
 
 def try_matcher(matcher: Matcher, images: list[PosedImage]) -> None:

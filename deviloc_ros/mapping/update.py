@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from deviloc_ros.config_fields import change_config
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.mapping.build import find_body_in_sample, make_graph, split_readable
+from deviloc_ros.mapping.build import find_body_in_sample, make_graph, split_readable, to_source
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, Observation, ViewMaker
 from deviloc_ros.maps.edit import open_for_change, points_by_id, shift_ids
@@ -33,7 +34,12 @@ VIEWS_MATCHED = 10  # of the map, with each new image
 
 
 def update_map(
-    source: Source, folder: Path, *, quiet: bool = False, matcher: Matcher | None = None, descriptor_file: str = ""
+    source: Source | Sequence[PosedImage],
+    folder: Path | str,
+    *,
+    quiet: bool = False,
+    matcher: Matcher | None = None,
+    descriptor_file: str = "",
 ) -> BuildReport:
     """Add images, posed in the map's frame, to a map, with the config it was built with.
 
@@ -47,8 +53,9 @@ def update_map(
         SourceError: two images of one name, or no usable image is left.
         MapError: no map there, another process is writing it, or its views were described by another network.
     """
+    source = to_source(source)
     check_names(image.name for image in source.images)
-    with open_for_change(folder) as (reference_map, writer):
+    with open_for_change(Path(folder)) as (reference_map, writer):
         config, workers = reference_map.config, Serial(quiet=quiet)
         known = [Skipped(i.name, "the map has a view of this name") for i in source.images if i.name in reference_map]
         unknown = [image for image in source.images if image.name not in reference_map]

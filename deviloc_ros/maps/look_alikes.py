@@ -16,7 +16,7 @@ from deviloc_ros.pose.solve import solve_roughly
 from deviloc_ros.types import ReferenceView
 from deviloc_ros.units import Unit
 
-LEAST_AGREEING = 35  # of 512 keypoints: where views show one thing, by chance up to 28 do on another pose
+LEAST_AGREEING = 35  # of 512 keypoints: 28 to 34 can be a double, and two views of one thing that agree by chance
 OWN_SHARE = 0.02  # of the image's long side: at the right pose rough matches are off by less
 
 

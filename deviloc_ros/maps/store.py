@@ -135,7 +135,7 @@ class Map:
         return self.manifest.provenance.matcher or self.config.matcher.name
 
     @property
-    def needs_matcher_of_your_own(self) -> bool:
+    def has_foreign_matcher(self) -> bool:
         """Return whether the map was built with a matcher that is none of the package's, as far as it is known."""
         return self.matcher_name not in MATCHERS
 
@@ -145,7 +145,7 @@ class Map:
         descriptor_size: that views must have when they are read; 0: the same for all.
         """
         said = self.manifest.provenance
-        if name in MATCHERS and self.needs_matcher_of_your_own:
+        if name in MATCHERS and self.has_foreign_matcher:
             raise MapError(
                 f"{self.folder}: built with the matcher {self.matcher_name!r}, which is none of the package's: pass it "
                 "to Localizer(map, matcher=...)"

@@ -14,7 +14,7 @@ TF_MODES = ("map_to_odom", "map_to_base", "none")
 TRANSPORTS = ("raw", "compressed")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CameraConfig(Checked):
     """Configure one camera: its topics, where it sits, and what of its images is used."""
 
@@ -61,7 +61,7 @@ class CameraConfig(Checked):
         return self.image_topic + ("/compressed" if self.image_transport == "compressed" else "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NodeConfig(CameraConfig):
     """Configure what only the node needs to know: topics, frames, transforms and rates.
 

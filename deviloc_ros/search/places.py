@@ -27,7 +27,7 @@ from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import Area, Features, Localized, Lost, Matches, Place, Prior, ReferenceView, Result
 
 SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # a third and more of the cells where an image was localized
-NONE_NEAR = "none is near the prior"  # or in the area that it is
+NONE_NEAR = "none is near the prior"  # which may be an area
 MOST_RIVALS = 8  # other places looked at for one image
 LEAST_SUPPORT = 0.5  # share of the first pose's inliers; views of one place give three quarters and more
 

@@ -72,10 +72,9 @@ def measure_pose_fit(keypoints: Keypoints, images: list[PosedImage], workers: Wo
     pairs = find_nearby_pairs(images)
     matched = match_sample(keypoints, images, thin_evenly(pairs, FEW_PAIRS), workers)
     fit = PoseFit.from_pairs([pair.errors_px() for pair in matched])
-    if fit.median_px < GOOD_MEDIAN_ERROR_PX:
-        return fit
-    matched = match_sample(keypoints, images, thin_evenly(pairs, MAX_PAIRS), workers)
-    fit = PoseFit.from_pairs([pair.errors_px() for pair in matched])
+    if len(pairs) > FEW_PAIRS and not fit.median_px < GOOD_MEDIAN_ERROR_PX:
+        matched = match_sample(keypoints, images, thin_evenly(pairs, MAX_PAIRS), workers)
+        fit = PoseFit.from_pairs([pair.errors_px() for pair in matched])
     return replace(fit, advice=explain_contradiction(matched, images)) if fit.contradicts else fit
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import pycolmap
@@ -366,6 +367,8 @@ def read_group(group: Group[T], read: Callable[[GroupedImage[T]], StampedImage])
 
 def as_sequence(localizers: Localizer | Sequence[Localizer]) -> Sequence[Localizer]:
     """Return the localizers of several maps, or the one that is given."""
+    if isinstance(localizers, str | Path):
+        raise TypeError(f"localizers: Localizer({str(localizers)!r}) opens a map")
     return localizers if isinstance(localizers, Sequence) else (localizers,)
 
 

@@ -23,7 +23,7 @@ ARGUMENTS = {
     "nav2_params_file": (None, "parameters of Nav2"),
     "localizer_params_file": (str(CONFIG / "deviloc.yaml"), "parameters of the localizer"),
     "image_topic": ("", "topic of the images; empty: as the localizer's parameters say"),
-    "camera_info_topic": ("", "topic of the camera's calibration; the same"),
+    "camera_info_topic": ("", "topic of the camera's calibration; empty: as the localizer's parameters say"),
     "use_sim_time": ("false", "take the time from /clock"),
 }
 OF_LOCALIZER = ("map_path", "map", "image_topic", "camera_info_topic", "use_sim_time")

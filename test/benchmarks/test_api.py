@@ -17,7 +17,20 @@ from deviloc_ros.tracking.tracker import TrackingState
 BASE_FROM_CAM = rigid_from_matrix(np.array([[0, 0, 1, 0.2], [-1, 0, 0, 0], [0, -1, 0, 0.4]]))
 SIZE = (640, 480)  # that of the examples' camera; it sees as far as the room's, in more pixels
 KNOWN = {
-    *("Any", "Callable", "False", "Iterator", "NDArray", "None", "PINHOLE", "Path", "Sequence", "True", "Rigid3d"),
+    *(
+        "Any",
+        "Callable",
+        "False",
+        "Iterable",
+        "Iterator",
+        "NDArray",
+        "None",
+        "PINHOLE",
+        "Path",
+        "Sequence",
+        "True",
+        "Rigid3d",
+    ),
     *("Tensor",),
 }
 
@@ -33,10 +46,14 @@ def place(room, room_folder, tmp_path, monkeypatch):
     shutil.copytree(room_folder, "kitchen.map")
     (tmp_path / "my.yaml").write_text("pose: {min_inliers: 40}\n")
     (tmp_path / "photos").mkdir()
-    for image in room.images:
-        cv2.imwrite(f"photos/{image.name}", cv2.resize(cv2.imread(str(image.path)), SIZE))
+    take_photographs(room, SIZE)
     cv2.imwrite("query.jpg", cv2.resize(room.queries[0], SIZE))
     return room
+
+
+def take_photographs(room, size):
+    for image in room.images:
+        cv2.imwrite(f"photos/{image.name}", cv2.resize(cv2.imread(str(image.path)), size))
 
 
 def run(code, **names):
@@ -79,8 +96,10 @@ def test_a_robot_is_followed(place, capsys):
 @pytest.mark.slow
 def test_maps_are_made(place):
     shutil.rmtree("kitchen.map")
+    take_photographs(place, (place.camera.width, place.camera.height))  # enlarged ones fit a camera that cannot be
     alone, posed = examples_of("Make a map")
     assert run(alone)["report"].views == len(Map.open("kitchen.map"))
+    take_photographs(place, SIZE)
     run(posed, cam_from_world={image.name: image.cam_from_world.matrix() for image in place.images})
     assert not isinstance(run(examples_of("Localize")[0].replace("kitchen", "posed"))["result"], Lost)
 

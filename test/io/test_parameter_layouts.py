@@ -128,3 +128,9 @@ def test_any_yaml_is_read_or_refused_in_words(tmp_path, content):
 
 def test_a_node_of_which_nothing_is_said_is_as_it_is(tmp_path):
     assert load_config(write(tmp_path, "deviloc:\n  ros__parameters:\n"), Config()) == Config()
+
+
+def test_a_namespace_that_begins_like_the_node_is_a_robot_of_its_own(tmp_path):
+    text = "".join(f"/deviloc_{name}/deviloc:\n  ros__parameters: {{pose.min_inliers: 40}}\n" for name in "ab")
+    with pytest.raises(ValueError, match="several robots, /deviloc_a, /deviloc_b"):
+        load_config(str(write(tmp_path, text)), Config())

@@ -36,13 +36,14 @@ FLAGS = {
 }
 
 
-def load_config(path: Path, config: C, section: str = "") -> C:
+def load_config(path: Path | str, config: C, section: str = "") -> C:
     """Return `config` with what a parameter file says of it; of a config beside the localizer's, with its section.
 
     Raises:
         OSError: the file cannot be read.
         ValueError: what is wrong anywhere in the file, naming file and parameter.
     """
+    path = Path(path)
     try:
         values = take_own(read_parameters(path))
         if section:
@@ -138,7 +139,7 @@ def check_config(options: argparse.Namespace) -> None:
         flag = FLAGS.get(name, "")
         said = getattr(options, flag[2:].replace("-", "_"), ABSENT)
         default = getattr(defaults, name, None)
-        if flag and value not in (default, []) and said in (None, "", [], False, default):
+        if flag and value not in (default, []) and said in (None, "", [], default):
             missed.append(f"{name} ({flag})")
     if missed:
         log.warning("%s: these count for the node alone, here give the flags: %s", path, ", ".join(missed))

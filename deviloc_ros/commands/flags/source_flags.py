@@ -42,10 +42,12 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "same_unit": LAYOUTS,
     "of_any_map": (CONTRIBUTED,),
 }
-INSTEAD = {
-    **dict.fromkeys(("positions", "known_distance"), "see `map align` for a map that is there"),
-    **dict.fromkeys(("depth", "depth_scale"), "for a recording there is --depth-topic"),
-    "depth_topic": "for files there is --depth",
+OF_POSED = "see `map align` for a map that is there"
+INSTEAD = {  # by flag and source
+    **{(flag, source): OF_POSED for flag in ("positions", "known_distance") for source in LAYOUTS},
+    ("depth", "bag"): "for a recording there is --depth-topic",
+    ("depth_scale", "bag"): "for a recording there is --depth-topic",
+    **{("depth_topic", source): "for files there is --depth" for source in FILES},
 }
 
 
@@ -74,7 +76,7 @@ def check_flags(options: argparse.Namespace) -> None:
     for flag in list_given(options):
         if source not in READ_BY[flag]:
             readers = name_sources([one for one in READ_BY[flag] if one in options.takes])
-            instead = f"; {INSTEAD[flag]}" if flag in INSTEAD else ""
+            instead = f"; {INSTEAD[flag, source]}" if (flag, source) in INSTEAD else ""
             raise ValueError(f"{name_flag(flag)} goes with {readers}, not with {name_sources([source])}{instead}")
 
 
