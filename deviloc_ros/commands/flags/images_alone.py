@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,9 +93,8 @@ def pose_images_alone(options: argparse.Namespace, config: Config, workers: Work
     """Pose images by structure from motion, at the scale that the flags give or an arbitrary one."""
     from deviloc_ros.maps.known_positions import check_positions, read_positions
     from deviloc_ros.sfm.map_networks import Networks
-    from deviloc_ros.sfm.matches import find_keypoints
-    from deviloc_ros.sfm.structure import find_images, move_images, structure_from_motion
-    from deviloc_ros.sources.base import Source
+    from deviloc_ros.sfm.photographs import pose_unposed
+    from deviloc_ros.sfm.structure import find_images
 
     positions = read_positions(options.positions) if options.positions else {}
     known_distance = parse_distance(*options.known_distance) if options.known_distance else None
@@ -106,14 +106,12 @@ def pose_images_alone(options: argparse.Namespace, config: Config, workers: Work
         check_positions(names, positions)
     if known_distance:
         check_named(known_distance, names, "images")
-    keypoints = find_keypoints(images, Networks(config).load_all(), workers)
-    posed, skipped = structure_from_motion(images, keypoints, workers, known_camera=camera is not None)
-    metric_from_model, scale = find_metric_scale(posed, positions, known_distance)
-    notes = {"poses": f"structure from motion, {len(posed)} of {len(images)} images", "scale": scale}
-    if camera is None:
-        estimated = {image.camera: None for image in posed}
-        notes["camera"] = f"estimated: {describe_cameras(list(estimated))}"
-    return Source(move_images(posed, metric_from_model), unreadable + skipped, notes)
+    find_scale = partial(find_metric_scale, positions=positions, known_distance=known_distance)
+    networks = Networks(config).load_all()
+    source = pose_unposed(images, networks, workers, find_scale, known_camera=camera is not None)
+    estimated = list(dict.fromkeys(image.camera for image in source.images)) if camera is None else []
+    about = {"camera": f"estimated: {describe_cameras(estimated)}"} if estimated else {}
+    return replace(source, skipped=unreadable + source.skipped, notes=source.notes | about)
 
 
 def describe_cameras(cameras: list[Camera]) -> str:
@@ -134,15 +132,15 @@ def find_metric_scale(
         ValueError: what is known does not fit the images.
     """
     from deviloc_ros.maps.known_positions import fit_positions
-    from deviloc_ros.maps.provenance import ARBITRARY_SCALE
-    from deviloc_ros.sfm.structure import median_depth_of, scale_arbitrarily
+    from deviloc_ros.sfm.photographs import find_arbitrary_scale
+    from deviloc_ros.sfm.structure import median_depth_of
 
     poses = {image.name: image.cam_from_world for image in images}
     if positions:
         metric_from_model, words = fit_positions(poses, positions)
         return metric_from_model, f"metres, {words}"
     if known_distance is None:
-        return scale_arbitrarily(images), ARBITRARY_SCALE
+        return find_arbitrary_scale(images)
     check_named(known_distance, poses, "images that could be registered")
     return fit_distance(poses, known_distance, median_depth_of(images))
 
