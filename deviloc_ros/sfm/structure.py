@@ -40,8 +40,8 @@ FOCAL_SHARE = 1.2  # of the longer side, where nothing is known, as COLMAP has i
 FOCAL_FACTORS = (1.0, 2 / 3, 5 / 3)  # of a guessed focal length, tried one after the other while structure is wanting
 CALIBRATION_HELPS = "; their calibration helps (--camera)"
 FEW_HELP = ": more images make it sure, or its calibration (--camera)"
-# Of an estimated camera. Of 56 sets of 3 to 20 photographs those that are right within a fifth have distortions of 0.1 at
-# most, those whose focal length is off by half and more 0.45 and more.
+# Of an estimated camera. Of 56 sets of 3 to 20 photographs those right within a fifth have distortions of 0.1 at most,
+# those whose focal length is off by half and more 0.45 and more.
 POSSIBLE_FOCAL_SHARES, MOST_DISTORTION = (0.1, 10.0), 0.4
 SURE_FROM = 6  # images: of fewer an estimated focal length was off by a fifth here and there
 EXHAUSTIVE_UP_TO = 30  # images
