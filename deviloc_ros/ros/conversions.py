@@ -45,10 +45,22 @@ def image_from_serialized(serialized: bytes, compressed: bool) -> tuple[Header, 
     """
     kind = CompressedImage if compressed else Image
     try:
-        msg = deserialize_message(serialized, kind)
+        msg = deserialize_message(without_options(serialized), kind)
     except Exception as error:  # RMWError, and whatever else a middleware has
         raise ValueError(f"{len(serialized)} bytes that are no {kind.__name__}") from error
     return msg.header, msg
+
+
+def without_options(serialized: bytes) -> bytes:
+    """Return a serialized message with the third and fourth byte 0, which no message needs.
+
+    They may say how many bytes at the end are padding. Fast CDR believes it, also of a message that has fewer, and ends
+    the process. Raises ValueError: there is no room for a Header.
+    """
+    if len(serialized) < STAMP_END:
+        raise ValueError("shorter than a header")
+    options = slice(2, 4)
+    return serialized if not any(serialized[options]) else serialized[:2] + bytes(2) + serialized[4:]
 
 
 def read_serialized_stamp(serialized: bytes) -> int:
