@@ -70,11 +70,11 @@ class Localizer:
     """
 
     config: Config
-    """Its parameters; another may take its place between two images."""
+    """Give the parameters; another config may take its place between two images."""
     map: Map
-    """What it localizes in."""
+    """Name the map that is localized in."""
     matcher: Matcher
-    """Who extracts and matches."""
+    """Extract and match."""
 
     def __init__(
         self,

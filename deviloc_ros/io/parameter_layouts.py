@@ -59,7 +59,7 @@ def select_sections(sections: list[tuple[str, dict[str, Any]]]) -> list[dict[str
     if not meant and len(set(places)) > 1:
         near = suggest(f"/{NODE}", places)
         raise ValueError(f"has parameters for {', '.join(places)} and none for the node {NODE}{near}")
-    robots = {namespace for place in meant if (namespace := place.rpartition("/")[0]) and namespace[1] != "*"}
+    robots = {namespace for place in meant if (namespace := place.rpartition("/")[0]).strip("/*")}
     if len(robots) > 1:
         raise ValueError(f"has parameters of several robots, {', '.join(sorted(robots))}; give a file of one")
     return [section for place, section in sections if place in meant or not meant]

@@ -64,9 +64,9 @@ class Map:
     """Give access to the reference views of one place, read when first needed; the most recent ones stay in memory."""
 
     folder: Path
-    """Where it lies."""
+    """Name the folder that holds it."""
     config: Config
-    """The parameters it was built with; a Localizer takes them unless it is given others."""
+    """Give the parameters it was built with; a Localizer takes them unless it is given others."""
     records: list[ViewRecord]
     """Name, camera and pose of each view, in order."""
 

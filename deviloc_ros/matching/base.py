@@ -29,7 +29,7 @@ class Matcher(ABC):
     descriptor_size: int
     """Values of one descriptor; a map is bound to this, too."""
     device: torch.device
-    """Where `match_on_device` gets features."""
+    """Name the device on which `match_on_device` gets features."""
     noise_px: float = USUAL_STD_PX
     """Standard deviation of where it places a match, in pixels of the image as the network saw it."""
     weights_id: str = ""

@@ -112,7 +112,9 @@ def test_what_a_flag_would_say_is_missed_with_a_word(tmp_path, caplog):
         st.none() | st.booleans() | st.integers(-3, 3) | st.floats(width=16) | st.text("ab/.é", max_size=4),
         lambda inner: (
             st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["cameras", "pose", "front", "/**", "ros__parameters", "a.b"]), inner)
+            | st.dictionaries(
+                st.sampled_from(["cameras", "pose", "front", "/", "deviloc", "/**", "ros__parameters", "a.b"]), inner
+            )
         ),
         max_leaves=8,
     )
@@ -124,6 +126,12 @@ def test_any_yaml_is_read_or_refused_in_words(tmp_path, content):
         load_config(path, Config())
     except ValueError as error:
         assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("place", ["/", "//", "/*", "**/"])
+def test_a_namespace_of_no_letters_is_any(tmp_path, place):
+    text = f"'{place}': {{deviloc: {{ros__parameters: {{pose.min_inliers: 40}}}}}}"
+    assert load_config(write(tmp_path, text), Config()).pose.min_inliers == 40
 
 
 def test_a_node_of_which_nothing_is_said_is_as_it_is(tmp_path):
