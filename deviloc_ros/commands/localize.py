@@ -78,7 +78,6 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.manifest import find_maps
     from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.pictures import check_paths, read_pictures
-    from deviloc_ros.types import Lost
 
     maps = [Map.open(folder) for folder in find_maps(options.map)]
     check_paths(options.images)
@@ -92,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
     album = create_album(options.pictures, localizers)
     masks = find_masks(options)
-    records, units, reasons = [], units_by_map(maps), Counter[Status]()
+    records, units, results = [], units_by_map(maps), []
     for picture in read_pictures(options.images, step_of(options)):
         used, name, result = localize_picture(
             localizers, picture, camera, masks, guess=options.uncalibrated, assumed=not options.camera
@@ -100,17 +99,23 @@ def run(options: argparse.Namespace) -> int:
         unit = units[name]
         record = {"image": picture.name, **({"map": name} if name else {}), **result_to_dict(result, used, unit)}
         records.append(record)
-        if isinstance(result, Lost):
-            reasons[result.reason] += 1
+        results.append(result)
         line = describe_record(record, result, unit, focal=options.uncalibrated)
         print(json.dumps(record) if options.json == STANDARD_OUTPUT else line, flush=True)
         if album is not None and picture.gray is not None:
             album.add(picture.name, picture.gray, result)
-    for reason, count in reasons.most_common():
-        if reason.advice:
-            print(f"{count} x {reason.sentence}: {reason.advice}", file=sys.stderr)
     if album is not None:
         print(f"{options.pictures}: {album.finish()} pictures", file=sys.stderr)
+    return report_records(records, results, options)
+
+
+def report_records(records: list[dict[str, Any]], results: Sequence[Result], options: argparse.Namespace) -> int:
+    """Say what helps where there is no pose, write --json, and return the status: 1 if there is an image without."""
+    from deviloc_ros.types import Lost
+
+    for reason, count in Counter(result.reason for result in results if isinstance(result, Lost)).most_common():
+        if reason.advice:
+            print(f"{count} x {reason.sentence}: {reason.advice}", file=sys.stderr)
     if options.json and options.json != STANDARD_OUTPUT:
         options.json.write_text(json.dumps(records, indent=1))
     return 0 if records and all(record["localized"] for record in records) else 1
@@ -134,7 +139,7 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
         raise ValueError("--rig takes no --pictures, --every or --mask: a rig's file names a mask for each camera")
     if len(options.images) % len(cameras):
         raise ValueError(f"--rig {options.rig}: {len(options.images)} images are not of {len(cameras)} cameras each")
-    records, units = [], units_by_map([localizer.map for localizer in localizers])
+    records, units, results = [], units_by_map([localizer.map for localizer in localizers]), []
     for first in range(0, len(options.images), len(cameras)):
         paths = options.images[first : first + len(cameras)]
         images = [
@@ -142,6 +147,7 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
             for c, path in zip(cameras, paths, strict=True)
         ]
         name, result = ask_maps(localizers, partial(Localizer.localize_rig, images=images))
+        results.append(result)
         named = {"map": name} if name else {}
         record = {"image": " ".join(map(str, paths)), **named, **result_to_dict(result, cameras[0].camera, units[name])}
         if "world_from_cam" in record:
@@ -157,9 +163,7 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
         print(describe_record(record, result, units[name]), flush=True)
         for c in result.evidence.cameras:
             print(f"  {c.name}: {c.inliers} inliers{'' if c.used else ', not used'}; {c.detail}")
-    if options.json and options.json != STANDARD_OUTPUT:
-        options.json.write_text(json.dumps(records, indent=1))
-    return 0 if all(record["localized"] for record in records) else 1
+    return report_records(records, results, options)
 
 
 def describe_choice(options: argparse.Namespace, camera: Camera) -> str:
@@ -207,7 +211,6 @@ def localize_picture(
     Raises ImageError naming an unusable mask.
     """
     from deviloc_ros.sfm.structure import guess_camera
-    from deviloc_ros.status import Status
     from deviloc_ros.types import Lost
 
     if picture.gray is None:

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from deviloc_ros.config_fields import change_config
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.mapping.build import find_body_in_sample, make_graph, split_readable, to_source
+from deviloc_ros.mapping.build import find_body_in_sample, make_graph, split_readable, to_source, try_matcher
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, Observation, ViewMaker
 from deviloc_ros.maps.edit import open_for_change, points_by_id, shift_ids
@@ -63,6 +63,8 @@ def update_map(
         skipped = [*source.skipped, *known, *unreadable]
         if not images:
             raise error_for_none_left(skipped)
+        if matcher is not None:
+            try_matcher(matcher, images)
         described = change_config(config, retrieval={"descriptor_file": descriptor_file})
         networks = Networks(described, matcher).load_all()
         reference_map.check_matcher(

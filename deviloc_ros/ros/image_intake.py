@@ -52,11 +52,10 @@ class ImageIntake:
             self._listen_to_camera(endpoints, name, camera)
 
     def _listen_to_camera(self, endpoints: Endpoints, name: str, camera: CameraConfig) -> None:
-        compressed = camera.image_transport == "compressed"
         # Remapped first and the suffix added then, as image_transport does.
-        topic = self._node.resolve_topic_name(camera.image_topic) + ("/compressed" if compressed else "")
+        topic = camera.append_transport(self._node.resolve_topic_name(camera.image_topic))
         # Raw, because deserializing an image in this thread would keep all other callbacks waiting.
-        kind = CompressedImage if compressed else Image
+        kind = CompressedImage if camera.image_transport == "compressed" else Image
         endpoints.subscribe(kind, topic, partial(self.note_image, name), newest_only_qos(), raw=True)
         on_info = partial(self._on_camera_info, name)
         endpoints.subscribe(CameraInfo, camera.camera_info_topic, on_info, newest_only_qos())

@@ -58,7 +58,11 @@ class CameraConfig(Checked):
     @property
     def subscribed_topic(self) -> str:
         """Return where the images come: the suffix is added as image_transport does."""
-        return self.image_topic + ("/compressed" if self.image_transport == "compressed" else "")
+        return self.append_transport(self.image_topic)
+
+    def append_transport(self, topic: str) -> str:
+        """Return a topic of images with the suffix of how they are sent."""
+        return topic + ("/compressed" if self.image_transport == "compressed" else "")
 
 
 @dataclass(frozen=True)

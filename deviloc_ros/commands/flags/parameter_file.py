@@ -96,7 +96,7 @@ def refuse_unknown(values: dict[str, Any], *, knows_node: bool = False) -> None:
             raise ValueError(f"{key}: `ros__parameters:` must stand below the name of a node")
         (name, *_) = flatten_names({key: value})
         if name in OF_NODE:
-            raise ValueError(f"{name} is a parameter of the node alone{name_flag(name)}")
+            raise ValueError(f"{name} is a parameter of the node alone{explain_flag(name)}")
         if knows_node and name in RENAMED:
             raise ValueError(f"unknown parameter {name} (it is {RENAMED[name]} now)")
         known = [*list_known(), *(OF_NODE if knows_node else ())]
@@ -109,7 +109,7 @@ def list_known() -> list[str]:
     return [name for name, _, _ in (*walk_fields(Config()), *beside)]
 
 
-def name_flag(name: str) -> str:
+def explain_flag(name: str) -> str:
     """Return which flag of commands says the same as a parameter of the node, or nothing."""
     return f"; commands that use it have {FLAGS[name]}" if name in FLAGS else ""
 
