@@ -9,7 +9,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from deviloc_ros.arguments import check_argument
+from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.io.suggestions import suggest
 
 BEYOND_VIEW = 1.25  # times the widest ray of the image: what is farther off the axis is not shown

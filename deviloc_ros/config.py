@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 
-from deviloc_ros.arguments import check_argument
 from deviloc_ros.config_fields import Checked, change_config, param
+from deviloc_ros.io.arguments import check_argument
 
 MATCHERS = ("xfeat", "xfeat-lighterglue", "disk-lightglue", "topicfm")
 LIFTS = ("landmarks-only", "interpolate", "pin", "upstream")

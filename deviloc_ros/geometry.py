@@ -8,7 +8,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import ArrayLike, NDArray
 
-from deviloc_ros.arguments import check_argument
+from deviloc_ros.io.arguments import check_argument
 
 STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the error without sign
 UNIT_TOLERANCE = 0.02  # of a quaternion written with two decimals

@@ -19,11 +19,11 @@ from types import NoneType
 import numpy as np
 from numpy.typing import NDArray
 
-from deviloc_ros.arguments import check_argument
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, MatcherConfig
 from deviloc_ros.geometry import largest_std
 from deviloc_ros.imaging import ImageError, Mask, paint_hidden, read_used, to_gray
+from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.lifting.base import OnlinePointInference
 from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility

@@ -9,7 +9,6 @@ from source_code import PACKAGE, ROOT, ROS_NAMES, SOURCES, imported, module_name
 
 LAYERS = (
     {
-        "arguments",
         "config",
         "config_fields",
         "types",
@@ -20,7 +19,6 @@ LAYERS = (
         "stopwatch",
         "status",
         "threads",
-        "units",
         "io",
     },
     {"messages", "workers", "matching", "lifting", "pose", "synthetic"},

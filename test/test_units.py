@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import status_of
 
+from deviloc_ros.io.units import Unit
 from deviloc_ros.maps.edit import align_map
 from deviloc_ros.maps.provenance import ARBITRARY_SCALE
-from deviloc_ros.units import Unit
 
 METRES = re.compile(r"\d ?(?:cm|m)\b|\[c?m\]")
 lengths = st.floats(1e-3, 1e3)

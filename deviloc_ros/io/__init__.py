@@ -1,1 +1,1 @@
-"""Write files: complete or not at all, trajectories, figures, pictures of matches."""
+"""Write files, complete or not at all, and pictures; read parameters; word lengths, suggestions and errors."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import transform_points
+from deviloc_ros.io.units import Unit
 from deviloc_ros.types import Evidence, Localized, ReferenceView
-from deviloc_ros.units import Unit
 
 CANVAS_BGR, KEYPOINT_BGR, INLIER_BGR, OTHER_BGR = (40, 40, 40), (150, 150, 150), (0, 220, 0), (0, 0, 240)
 DEPTH_PERCENTILES = (5, 95)  # few points far away must not make all others look alike

@@ -11,10 +11,10 @@ from types import NoneType
 
 import numpy as np
 
-from deviloc_ros.arguments import check_argument
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
+from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, ViewMaker, write_shared_files
 from deviloc_ros.maps.provenance import BODY, POSE_FIT

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import Config
 from deviloc_ros.geometry import transform_points, translation_distance_m
+from deviloc_ros.io.units import Unit
 from deviloc_ros.maps.retrieval.local_similarity import match_roughly, sort_by_similarity
 from deviloc_ros.maps.store import Map
 from deviloc_ros.pose.solve import solve_roughly
 from deviloc_ros.types import ReferenceView
-from deviloc_ros.units import Unit
 
 LEAST_AGREEING = 35  # of 512 keypoints: 28 to 34 can be a double, and two views of one thing that agree by chance
 OWN_SHARE = 0.02  # of the image's long side: at the right pose rough matches are off by less

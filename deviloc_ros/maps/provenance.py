@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deviloc_ros import __version__
-from deviloc_ros.units import Unit
+from deviloc_ros.io.units import Unit
 
 ARBITRARY_SCALE = "arbitrary: lengths are not metres; see `map align`, --known-distance"
 ID_LENGTH = 16  # of what is kept of a map's identity

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deviloc_ros.arguments import describe_argument
+from deviloc_ros.io.arguments import describe_argument
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.types import Features, Matches
 

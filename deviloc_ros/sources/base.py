@@ -12,10 +12,10 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from deviloc_ros.arguments import check_argument
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import check_rigid
 from deviloc_ros.imaging import Mask
+from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.io.encoded_images import read_picture_file
 from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.sources.depth_images import DepthImage

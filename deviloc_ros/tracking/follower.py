@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeVar
 import pycolmap
 import torch
 
-from deviloc_ros.arguments import check_argument
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, RigConfig, TrackingConfig
+from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried, Status
 from deviloc_ros.stopwatch import Stopwatch

@@ -13,12 +13,12 @@ from deviloc_ros.evaluation.recordings.headline import NOTHING, format_length
 from deviloc_ros.evaluation.report.html import fill_page, make_cards, make_paragraph, make_section, make_table
 from deviloc_ros.evaluation.report.trajectories import outline_map
 from deviloc_ros.evaluation.versions import collect_versions
+from deviloc_ros.io.units import Unit
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.inspect import describe_map
 from deviloc_ros.maps.look_alikes import LookAlikes
 from deviloc_ros.maps.provenance import ARBITRARY_SCALE
 from deviloc_ros.maps.store import Map
-from deviloc_ros.units import Unit
 
 HOW = (
     "A map is tried on itself: each view is taken out and localized from the others, with its own pose as the truth. "

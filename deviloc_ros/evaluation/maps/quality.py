@@ -11,12 +11,12 @@ from tqdm import tqdm
 
 from deviloc_ros.evaluation.maps.self_localization import Tolerance, localize_view
 from deviloc_ros.evaluation.metrics import QueryOutcome
+from deviloc_ros.io.units import Unit
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.inspect import reprojection_errors_px
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.maps.store import Map
 from deviloc_ros.types import Lost, Prior
-from deviloc_ros.units import Unit
 
 
 @dataclass(frozen=True, slots=True, eq=False)

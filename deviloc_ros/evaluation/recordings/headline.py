@@ -7,7 +7,7 @@ from typing import Any
 
 from deviloc_ros.evaluation.metrics import WRONG_FIX_DEG, WRONG_FIX_M
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.units import Unit
+from deviloc_ros.io.units import Unit
 
 NOTHING = "none"
 ERRORS = (("median error", "median"), ("95th percentile error", "p95"))

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report.figures import SIZE_IN, SVG, add_legend, assign_colors
 from deviloc_ros.evaluation.trajectory_picture import view_axes
+from deviloc_ros.io.units import Unit
 from deviloc_ros.maps.store import Map
-from deviloc_ros.units import Unit
 
 TRUTH, LANDMARK, KEYFRAME, WRONG = "#333333", "#c4c9cf", "#8fb8de", "#c0392b"
 MAX_LANDMARKS = 3000
