@@ -43,24 +43,24 @@ def image_from_serialized(serialized: bytes, compressed: bool) -> tuple[Header, 
     Raises:
         ValueError: the bytes are no such message.
     """
-    kind = CompressedImage if compressed else Image
-    try:
-        msg = deserialize_message(without_options(serialized), kind)
-    except Exception as error:  # RMWError, and whatever else a middleware has
-        raise ValueError(f"{len(serialized)} bytes that are no {kind.__name__}") from error
+    msg = message_from_serialized(serialized, CompressedImage if compressed else Image)
     return msg.header, msg
 
 
-def without_options(serialized: bytes) -> bytes:
-    """Return a serialized message with the third and fourth byte 0, which no message needs.
+def message_from_serialized(serialized: bytes, kind: type) -> Any:
+    """Return a serialized message of a type.
 
-    They may say how many bytes at the end are padding. Fast CDR believes it, also of a message that has fewer, and ends
-    the process. Raises ValueError: there is no room for a Header.
+    Its third and fourth byte, which no message needs, may say how many bytes at the end are padding. Fast CDR believes
+    it, also of a message that has fewer, and ends the process; so they are set to 0.
+
+    Raises:
+        ValueError: the bytes are no such message.
     """
-    if len(serialized) < STAMP_END:
-        raise ValueError("shorter than a header")
-    options = slice(2, 4)
-    return serialized if not any(serialized[options]) else serialized[:2] + bytes(2) + serialized[4:]
+    plain = serialized if not any(serialized[2:4]) else serialized[:2] + bytes(2) + serialized[4:]
+    try:
+        return deserialize_message(plain, kind)
+    except Exception as error:  # RMWError, and whatever else a middleware has
+        raise ValueError(f"{len(serialized)} bytes that are no {kind.__name__}") from error
 
 
 def read_serialized_stamp(serialized: bytes) -> int:

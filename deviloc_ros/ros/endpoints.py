@@ -11,6 +11,8 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from deviloc_ros.ros.conversions import message_from_serialized
+
 
 class Endpoints:
     """Open publishers, subscriptions and services that are destroyed when a stack unwinds.
@@ -51,16 +53,15 @@ class Endpoints:
         """Open a service."""
         self._until.callback(self._node.destroy_service, self._node.create_service(kind, name, callback, **options))
 
-    def subscribe(self, kind: type, topic: str, callback: Callable, qos: QoSProfile, **options: Any) -> None:
+    def subscribe(self, kind: type, topic: str, callback: Callable, qos: QoSProfile) -> None:
         """Listen to a topic."""
+        self.subscribe_raw(kind, topic, deserialize_for(callback, kind), qos)
+
+    def subscribe_raw(self, kind: type, topic: str, callback: Callable[[bytes], None], qos: QoSProfile) -> None:
+        """Listen to the serialized messages of a topic."""
+        events = SubscriptionEventCallbacks(incompatible_qos=self._noting(f"a publisher of {topic} offers"))
         subscription = self._node.create_subscription(
-            kind,
-            topic,
-            callback,
-            qos,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._noting(f"a publisher of {topic} offers")),
-            qos_overriding_options=overridable_qos(),
-            **options,
+            kind, topic, callback, qos, event_callbacks=events, qos_overriding_options=overridable_qos(), raw=True
         )
         self._until.callback(self._node.destroy_subscription, subscription)
 
@@ -73,14 +74,26 @@ class Endpoints:
         return on_incompatible_qos
 
 
+def deserialize_for(callback: Callable[[Any], None], kind: type) -> Callable[[bytes], None]:
+    """Return what a raw subscription calls so that a callback gets messages: rclpy's own deserialization may crash.
+
+    What is returned raises ValueError for bytes that are no such message.
+    """
+
+    def take(serialized: bytes) -> None:
+        callback(message_from_serialized(serialized, kind))
+
+    return take
+
+
 def newest_only_qos() -> QoSProfile:
     """Return the profile that hears reliable and best-effort publishers alike, and never lags behind."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def latched_qos() -> QoSProfile:
-    """Return the profile with which who subscribes late gets the last message."""
-    return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+def latched_qos(depth: int = 1) -> QoSProfile:
+    """Return the profile with which who subscribes late gets the last messages."""
+    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def overridable_qos() -> QoSOverridingOptions:

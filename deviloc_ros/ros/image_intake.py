@@ -56,12 +56,12 @@ class ImageIntake:
         topic = camera.append_transport(self._node.resolve_topic_name(camera.image_topic))
         # Raw, because deserializing an image in this thread would keep all other callbacks waiting.
         kind = CompressedImage if camera.image_transport == "compressed" else Image
-        endpoints.subscribe(kind, topic, partial(self.note_image, name), newest_only_qos(), raw=True)
+        endpoints.subscribe_raw(kind, topic, partial(self.note_image, name), newest_only_qos())
         on_info = partial(self._on_camera_info, name)
         endpoints.subscribe(CameraInfo, camera.camera_info_topic, on_info, newest_only_qos())
         if camera.mask_topic:
             note_mask = self._pipeline.masks[name].note
-            endpoints.subscribe(Image, camera.mask_topic, note_mask, newest_only_qos(), raw=True)
+            endpoints.subscribe_raw(Image, camera.mask_topic, note_mask, newest_only_qos())
         self.topics[name] = topic
         self.tallies[name].last_received_s = time.monotonic()
 

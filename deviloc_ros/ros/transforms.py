@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pycolmap
 import tf2_ros
 from geometry_msgs.msg import TransformStamped
 from rclpy.duration import Duration
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.time import Time
+from tf2_msgs.msg import TFMessage
 
 from deviloc_ros.messages.headers import parse_rigid
 from deviloc_ros.ros.bounded_counter import BoundedCounter
 from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
+from deviloc_ros.ros.endpoints import deserialize_for, latched_qos
 from deviloc_ros.ros.node_config import CameraConfig, NodeConfig
 from deviloc_ros.ros.spinning_thread import ListeningThread
 from deviloc_ros.ros.transform_checks import TransformSieve
@@ -22,6 +27,8 @@ from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.tracking.odometry import Odometer, Odometry
 
 LOG_EVERY_S = 5.0  # of failures that any sender may cause a thousand times a second
+QUEUE = 100  # messages that wait to be taken, as tf2_ros has them
+AUTHORITY = "default_authority"  # who sent a transform is not known, and tf2_ros says it so
 BUFFER_S = 30.0  # longer than any image waits to be localized, with room for recordings played fast
 
 
@@ -53,7 +60,7 @@ class Transforms:
         # With the clock of the node proper, so that the buffer forgets when that clock jumps back.
         self._buffer = tf2_ros.Buffer(Duration(seconds=BUFFER_S), node)
         self._sieve = TransformSieve(self._buffer, BUFFER_S, lambda: node.get_clock().now().nanoseconds)
-        self._listener = tf2_ros.TransformListener(self._sieve, self._node)
+        listen_to_transforms(self._node, self._sieve)
         self._broadcaster = tf2_ros.TransformBroadcaster(self._node)
         self._odometer = Odometer(lambda time_ns: or_none(self._odom_from_base(time_ns, None)))
         self.failures = BoundedCounter()  # by the transform that was missing
@@ -73,7 +80,6 @@ class Transforms:
     def close(self) -> None:
         """Stop listening and sending."""
         self._thread.close()
-        self._listener.unregister()
         if service := getattr(self._buffer, "srv", None):  # tf2_ros leaves it on the node proper
             self._parent.destroy_service(service)
         self._node.destroy_node()
@@ -134,6 +140,20 @@ class Transforms:
     def _on_error(self, error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
         self._node.get_logger().error(text, throttle_duration_sec=LOG_EVERY_S)
+
+
+def listen_to_transforms(node: Node, buffer: Any) -> None:
+    """Fill a tf2 buffer as tf2's own listener does, but so that no bytes on a topic end the process."""
+
+    def subscribe(topic: str, take: Callable[[TransformStamped, str], None], qos: QoSProfile) -> None:
+        def take_all(msg: TFMessage) -> None:
+            for transform in msg.transforms:
+                take(transform, AUTHORITY)
+
+        node.create_subscription(TFMessage, topic, deserialize_for(take_all, TFMessage), qos, raw=True)
+
+    subscribe("/tf", buffer.set_transform, QoSProfile(depth=QUEUE))
+    subscribe("/tf_static", buffer.set_transform_static, latched_qos(depth=QUEUE))
 
 
 def or_none(found: pycolmap.Rigid3d | MissingTransform) -> pycolmap.Rigid3d | None:

@@ -178,6 +178,7 @@ def all_faults() -> Iterator[Fault]:
     yield from faults_of_calibrations()
     yield from faults_of_transforms()
     yield from faults_of_poses_and_calls()
+    yield from faults_of_padding()
     yield from faults_of_compressed_images()
 
 
@@ -255,6 +256,15 @@ def faults_of_poses_and_calls() -> Iterator[Fault]:
     yield Fault("1500 triggers", many_triggers, long=False)
     yield Fault("odd parameters", odd_parameters)
     yield Fault("parameters of unknown types", unknown_parameter_types, long=False)
+
+
+def faults_of_padding() -> Iterator[Fault]:
+    """Bytes whose third and fourth say that more of the end is padding than there is, and those of other encodings."""
+    for topic in ("images", "infos", "transforms_sent", "static_transforms", "initial_poses"):
+        for size in (0, 1, 4, 8):
+            for head in (b"\0\1\0\3", b"\0\1\xff\xff", b"\0\0\0\1", b"\0\7\0\3", b"\0\3\0\2", b"\0\x0b\0\3"):
+                name = f"{size} bytes after {head.hex()} on {topic}"
+                yield Fault(name, bytes_on(topic, head + bytes(size)), long=(size, head[3:]) != (1, b"\3"))
 
 
 def faults_of_compressed_images() -> Iterator[Fault]:

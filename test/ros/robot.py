@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import pycolmap
@@ -26,7 +27,13 @@ from std_srvs.srv import Empty, SetBool, Trigger
 from tf2_msgs.msg import TFMessage
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
-from deviloc_ros.ros.conversions import pose_with_covariance_msg, stamp_ns, time_msg, transform_msg
+from deviloc_ros.ros.conversions import (
+    message_from_serialized,
+    pose_with_covariance_msg,
+    stamp_ns,
+    time_msg,
+    transform_msg,
+)
 
 BASE_FROM_CAM = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([-0.5, 0.5, -0.5, 0.5])), np.array([0.2, 0.0, 0.4]))
 ODOM_FROM_BASE = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.0, 0.3])), np.array([7.0, 1.0, 0.0]))
@@ -64,7 +71,7 @@ class Robot(Node):
         self.create_subscription(PoseStamped, "/deviloc/pose_stamped", self.plain_poses.append, 10)
         self.paths: list[PathMsg] = []
         self.create_subscription(PathMsg, "/deviloc/path", self.paths.append, 10)
-        self.create_subscription(TFMessage, "/tf", self._on_tf, 100)
+        self.create_subscription(TFMessage, "/tf", self._on_tf_bytes, 100, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self.outcomes: list[tuple[str, str]] = []  # stamp and reason of each image that the node told of
         self.create_subscription(DiagnosticStatus, "/deviloc/status", self._on_outcome, 50)
@@ -76,6 +83,10 @@ class Robot(Node):
         self.destroy_node()
 
     # ---- what it hears
+
+    def _on_tf_bytes(self, serialized: bytes) -> None:
+        with suppress(ValueError):  # faults are sent there, too
+            self._on_tf(message_from_serialized(serialized, TFMessage))
 
     def _on_tf(self, msg: TFMessage) -> None:
         self.transforms += [(time.monotonic_ns(), t) for t in msg.transforms if t.header.frame_id == "map"]

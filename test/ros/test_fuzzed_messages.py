@@ -2,6 +2,7 @@
 
 import math
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,17 +14,26 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rclpy")
 
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from rclpy.serialization import serialize_message
 from rclpy.time import Time
 from ros.stand_in import StandInLocalizer
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix
+from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer, TransformException
 
+import deviloc_ros.ros
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.images import PICTURES, pixels_of, stated_size
 from deviloc_ros.ros.bounded_counter import MAX_NAMES, MAX_TEXT, BoundedCounter, shorten
-from deviloc_ros.ros.conversions import covariance_from_msg, read_serialized_stamp, rigid_from_msg, time_msg
+from deviloc_ros.ros.conversions import (
+    covariance_from_msg,
+    message_from_serialized,
+    read_serialized_stamp,
+    rigid_from_msg,
+    time_msg,
+)
 from deviloc_ros.ros.parameters import Parameters, change_parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transform_checks import TransformSieve
@@ -102,6 +112,38 @@ def test_padding_that_is_not_there_ends_nothing(pipeline, options, length):
     serialized = whole(pipeline.parameters.node.image_transport == "compressed")
     reason_of(pipeline, (serialized[:2] + options + serialized[4:])[:length])
     assert reason_of(pipeline, serialized[:2] + options + serialized[4:]) in {"accepted", "unconfirmed", "out_of_order"}
+
+
+SERIALIZED = {
+    type(msg): serialize_message(msg)
+    for msg in (
+        CameraInfo(d=[0.0] * 5, distortion_model="plumb_bob"),
+        NavSatFix(),
+        PoseWithCovarianceStamped(),
+        TFMessage(transforms=[TransformStamped(child_frame_id="base_link")]),
+        DiagnosticArray(),
+    )
+}
+
+
+@examples(300)
+@given(st.sampled_from(list(SERIALIZED)), st.binary(min_size=4, max_size=4), st.data())
+def test_no_bytes_of_any_topic_end_the_process(kind, head, data):
+    body = bytearray(SERIALIZED[kind][4:])
+    for place in data.draw(st.lists(st.integers(0, len(body) - 1), max_size=5)):
+        body[place] = data.draw(st.integers(0, 255))
+    length = data.draw(st.one_of(st.integers(0, 12), st.integers(0, len(body))))
+    with suppress(ValueError):
+        assert isinstance(message_from_serialized(head + bytes(body[:length]), kind), kind)
+
+
+def test_every_subscription_is_to_bytes():
+    """What rclpy deserializes itself may end the process; scripts that listen to their own node alone may let it."""
+    folder = Path(deviloc_ros.ros.__file__).parent
+    for file in (*folder.glob("*.py"), folder / "tools" / "doctor.py"):
+        text = file.read_text()
+        assert text.count("create_subscription(") == text.count("raw=True"), file
+        assert "TransformListener(" not in text, file
 
 
 @examples(300)

@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +23,10 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.doctor.checks import Finding, make_failure, make_ok, make_warning
 from deviloc_ros.messages.cameras import camera_from_info
 from deviloc_ros.messages.images import pixels_of
-from deviloc_ros.ros.conversions import stamp_ns
+from deviloc_ros.ros.conversions import message_from_serialized, stamp_ns
+from deviloc_ros.ros.endpoints import deserialize_for
 from deviloc_ros.ros.tools.running_node import PATIENCE_S, SIM_TIME, RunningNode, find_running_node
+from deviloc_ros.ros.transforms import listen_to_transforms
 from deviloc_ros.status import Status
 
 OLD_S, SLOW_HZ = 1.0, 1.0
@@ -38,6 +40,7 @@ class TopicTraffic:
     topic: str
     publishers: list[str] = field(default_factory=list)  # their node and QoS
     count: int = 0
+    unreadable: int = 0  # bytes that are no message of the topic's type
     seconds: float = 1.0
     last: Any = None
     age_s: float = 0.0  # of the last message's stamp when it came
@@ -70,17 +73,19 @@ class Listener(Node):
         self.heard: dict[str, TopicTraffic] = {}
         self.status: DiagnosticStatus | None = None
         self.buffer = tf2_ros.Buffer(node=self)
-        self._listener = tf2_ros.TransformListener(self.buffer, self)
+        listen_to_transforms(self, self.buffer)
         for images, infos in asked.cameras:
             for name, kind in ((images, Image), (f"{images}/compressed", CompressedImage), (infos, CameraInfo)):
                 self._listen(name, kind)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        on_diagnostics = deserialize_for(self._on_diagnostics, DiagnosticArray)
+        self.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10, raw=True)
 
     def listen(self) -> None:
         """Let messages come in."""
         start_s = time.monotonic()
         while (spent_s := time.monotonic() - start_s) < self.asked.seconds:
-            rclpy.spin_once(self, timeout_sec=0.05)
+            with suppress(ValueError):  # bytes on /tf or /diagnostics that are no message
+                rclpy.spin_once(self, timeout_sec=0.05)
         for heard in self.heard.values():
             heard.seconds = spent_s
             heard.publishers = [
@@ -99,12 +104,18 @@ class Listener(Node):
     def _listen(self, topic: str, kind: type) -> None:
         heard = self.heard[topic] = TopicTraffic(topic)
 
-        def note(msg: Any) -> None:
+        def note(serialized: bytes) -> None:
+            try:
+                msg = message_from_serialized(serialized, kind)
+            except ValueError:
+                heard.unreadable += 1
+                return
             heard.count += 1
             heard.last = msg
             heard.age_s = (self.get_clock().now().nanoseconds - stamp_ns(msg.header.stamp)) * 1e-9
 
-        self.create_subscription(kind, topic, note, QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT))
+        qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self.create_subscription(kind, topic, note, qos, raw=True)
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
@@ -168,6 +179,9 @@ def examine_topic(heard: TopicTraffic) -> Finding:
         advice = "start the camera, or name its topic; compare ROS_DOMAIN_ID and namespaces with `ros2 topic list`"
         return make_failure(f"{heard.topic}: nobody publishes it", advice)
     who = ", ".join(heard.publishers)
+    if heard.unreadable:
+        what = f"{heard.topic}: {heard.unreadable} messages that cannot be read, {heard.count} that can"
+        return make_failure(what, f"see who sends them ({who}), and whether it has the same version of the type")
     if heard.count == 0:
         return make_failure(
             f"{heard.topic}: offered by {who}, but nothing came", "see whether the driver is running and sends"
