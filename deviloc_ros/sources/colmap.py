@@ -50,7 +50,10 @@ def read_model(model: Path | str, images: Path | str) -> Source:
         except ValueError as error:
             skipped.append(Skipped(image.name, str(error)))
             continue
-        landmarks = landmarks_from_colmap(image, reconstruction) if has_points else None
+        try:
+            landmarks = landmarks_from_colmap(image, reconstruction) if has_points else None
+        except SourceError as error:
+            raise SourceError(f"{model}: {error}") from error
         posed.append(PosedImage(image.name, images / image.name, camera, image.cam_from_world(), landmarks))
     return Source(fit_images(posed), skipped)
 
@@ -109,6 +112,8 @@ def landmarks_from_colmap(image: pycolmap.Image, reconstruction: pycolmap.Recons
     observations = [(p.point3D_id, p.xy) for p in image.points2D if p.has_point3D()]
     if not observations:
         return Landmarks.without_stds(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros((0, 3)))
+    if missing := [point_id for point_id, _ in observations if not reconstruction.exists_point3D(point_id)]:
+        raise SourceError(f"image {image.name!r} observes point {missing[0]}, which points3D does not have")
     ids = np.array([point_id for point_id, _ in observations], np.int64)
     keypoints = pixels_from_colmap(np.stack([xy for _, xy in observations]))
     return Landmarks.without_stds(

@@ -7,7 +7,7 @@ of zeros becomes the identity, a name is cut at its first space. And their messa
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.sources.base import SourceError
 
 IMAGE_FIELDS = ("IMAGE_ID", "QW", "QX", "QY", "QZ", "TX", "TY", "TZ", "CAMERA_ID")
+OBSERVATION = np.dtype([("xy", "<f8", 2), ("point", "<u8")])  # in a binary file
+FRAME_FIELDS = ("FRAME_ID", "RIG_ID", "QW", "QX", "QY", "QZ", "TX", "TY", "TZ", "NUM_DATA_IDS")
 POINT_FIELDS = ("POINT3D_ID", "X", "Y", "Z", "R", "G", "B")
 
 
@@ -29,6 +31,8 @@ def check_files(model: Path) -> None:
     binary = all((model / f"{name}.bin").is_file() for name in ("cameras", "images", "points3D"))
     checks = BINARY_CHECKS if binary else TEXT_CHECKS
     for name, check in checks.items():
+        if name in OPTIONAL and not (model / name).is_file():
+            continue
         try:
             check((model / name).read_bytes())
         except (ValueError, struct.error) as error:
@@ -62,8 +66,7 @@ def check_images_text(data: bytes) -> None:
                 f"line {number}: expected 10 fields, got {len(parts)} (no name may hold a space): {line[:80]!r}"
             )
         values = parse_numbers(parts[:9], IMAGE_FIELDS, f"line {number}:")
-        if not any(values[1:5]):
-            raise SourceError(f"line {number}: QW QX QY QZ of {parts[9]!r} are all zero")
+        check_quaternion(values[1:5], f"line {number}: QW QX QY QZ of {parts[9]!r}")
         if parts[9] in names:
             raise SourceError(f"line {number}: image name {parts[9]!r} occurs more than once")
         names.add(parts[9])
@@ -73,6 +76,24 @@ def check_images_text(data: bytes) -> None:
                 f"ends after line {number}: image {parts[9]!r} has no line of POINTS2D, not even an empty one"
             )
         check_observations(observations.split(), f"line {number}: POINTS2D of {parts[9]!r}")
+
+
+def check_quaternion(wxyz: Sequence[float], what: str) -> None:
+    """Raise SourceError for a quaternion that COLMAP would take for the identity."""
+    if not any(wxyz):
+        raise SourceError(f"{what} are all zero")
+
+
+def check_frames_text(data: bytes) -> None:
+    """Check a frames.txt: `FRAME_ID RIG_ID QW QX QY QZ TX TY TZ NUM_DATA_IDS` and the data of each."""
+    for number, line in meaningful_lines(data):
+        parts = line.split()
+        values = parse_numbers(parts[: len(FRAME_FIELDS)], FRAME_FIELDS[: len(parts)], f"line {number}:")
+        if len(values) < len(FRAME_FIELDS) or len(parts) != len(FRAME_FIELDS) + 3 * values[-1]:
+            raise SourceError(
+                f"line {number}: expected {' '.join(FRAME_FIELDS)} and three of each data, got {line[:80]!r}"
+            )
+        check_quaternion(values[2:6], f"line {number}: QW QX QY QZ of frame {parts[0]}")
 
 
 def check_observations(parts: list[str], where: str) -> None:
@@ -105,7 +126,7 @@ def meaningful_lines(data: bytes) -> Iterator[tuple[int, str]]:
 
 def decode_text(data: bytes) -> str:
     """Decode a file's bytes, whatever is no UTF-8 replaced."""
-    return data.decode(errors="replace")
+    return data.decode("utf-8", errors="replace")
 
 
 def parse_numbers(parts: list[str], names: tuple[str, ...], where: str) -> list[float]:
@@ -137,15 +158,53 @@ def check_images_binary(data: bytes) -> None:
     """Check an images.bin."""
 
     def skip_image(offset: int) -> int:
+        image_id, *wxyz = struct.unpack_from("<I4d", data, offset)
+        check_quaternion(wxyz, f"QW QX QY QZ of image {image_id}")
         name_end = data.index(b"\0", offset + 64)
-        return name_end + 9 + 24 * struct.unpack_from("<Q", data, name_end + 1)[0]
+        (count,) = struct.unpack_from("<Q", data, name_end + 1)
+        end = name_end + 9 + 24 * int(count)
+        if end <= len(data) and not np.isfinite(np.frombuffer(data, OBSERVATION, count, name_end + 9)["xy"]).all():
+            raise SourceError(f"POINTS2D of image {image_id}: a value is not finite")
+        return end
 
     check_records(data, skip_image)
 
 
 def check_points_binary(data: bytes) -> None:
     """Check a points3D.bin."""
-    check_records(data, lambda offset: offset + 51 + 8 * struct.unpack_from("<Q", data, offset + 43)[0])
+
+    def skip_point(offset: int) -> int:
+        point_id, *xyz = struct.unpack_from("<Q3d", data, offset)
+        if not np.isfinite(xyz).all():
+            raise SourceError(f"X Y Z of point {point_id} are not finite")
+        return offset + 51 + 8 * int(struct.unpack_from("<Q", data, offset + 43)[0])
+
+    check_records(data, skip_point)
+
+
+def check_rigs_binary(data: bytes) -> None:
+    """Check a rigs.bin: a sensor that the others refer to, then those, each with a pose or without."""
+
+    def skip_rig(offset: int) -> int:
+        _, sensors = struct.unpack_from("<II", data, offset)
+        offset += 8 + (8 if sensors else 0)
+        for _ in range(sensors - 1):
+            (has_pose,) = struct.unpack_from("<B", data, offset + 8)
+            offset += 9 + (56 if has_pose else 0)
+        return offset
+
+    check_records(data, skip_rig)
+
+
+def check_frames_binary(data: bytes) -> None:
+    """Check a frames.bin: COLMAP would read for hours where it states data without end."""
+
+    def skip_frame(offset: int) -> int:
+        frame_id, _, *pose, data_ids = struct.unpack_from("<II7dI", data, offset)
+        check_quaternion(pose[:4], f"QW QX QY QZ of frame {frame_id}")
+        return offset + 68 + 16 * int(data_ids)
+
+    check_records(data, skip_frame)
 
 
 def check_records(data: bytes, skip: Callable[[int], int]) -> None:
@@ -171,14 +230,18 @@ def parameter_counts() -> dict[int, int]:
     return {m.value: len(pycolmap.Camera.create_from_model_id(1, m, 1.0, 1, 1).params) for m in models}
 
 
+OPTIONAL = {"rigs.bin", "frames.bin", "frames.txt"}  # models before COLMAP 3.12 have none
 PARAMETER_COUNTS = parameter_counts()
 TEXT_CHECKS = {
     "cameras.txt": check_cameras_text,
     "images.txt": check_images_text,
     "points3D.txt": check_points_text,
+    "frames.txt": check_frames_text,
 }
 BINARY_CHECKS = {
     "cameras.bin": check_cameras_binary,
     "images.bin": check_images_binary,
     "points3D.bin": check_points_binary,
+    "rigs.bin": check_rigs_binary,
+    "frames.bin": check_frames_binary,
 }

@@ -1,5 +1,6 @@
 """COLMAP models in: pixels move by half a pixel, once; what is broken is named; nothing stops the interpreter."""
 
+import math
 import shutil
 import struct
 import subprocess
@@ -218,6 +219,40 @@ def test_binary_files_with_too_much_or_the_unknown_are_named(binary_model):
     cameras.write_bytes(good[:12] + struct.pack("<i", 77) + good[16:])
     with pytest.raises(SourceError, match=r"cameras\.bin: camera 1: MODEL_ID 77 is unknown"):
         read_model(binary_model, Path())
+
+
+@pytest.mark.parametrize(("file", "at", "form", "value", "message"), [
+    ("images", 8 + 4, "<4d", (0.0,) * 4, "images.bin: QW QX QY QZ of image 1 are all zero"),
+    ("images", 8 + 64 + len("3.png") + 1 + 8, "<d", (math.nan,), "images.bin: POINTS2D of image 1: a value is not fin"),
+    ("points3D", 8 + 8, "<d", (math.inf,), "points3D.bin: X Y Z of point 1 are not finite"),
+    ("frames", 8 + 8, "<4d", (0.0,) * 4, "frames.bin: QW QX QY QZ of frame 1 are all zero"),
+    ("frames", 8 + 64, "<I", (2**32 - 1,), "frames.bin: truncated"),
+    ("rigs", 8 + 4, "<I", (2**32 - 1,), "rigs.bin: truncated"),
+])  # fmt: skip
+def test_what_a_binary_model_cannot_mean_is_named(binary_model, file, at, form, value, message):
+    path = binary_model / f"{file}.bin"
+    data = bytearray(path.read_bytes())
+    struct.pack_into(form, data, at, *value)
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=message):
+        read_model(binary_model, Path())
+
+
+def test_an_observed_point_that_is_not_there_is_named(tmp_path):
+    reconstruction().write_text(str(tmp_path))
+    images = tmp_path / "images.txt"
+    images.write_text(images.read_text().replace("31.5 20.5 -1", "31.5 20.5 77"))
+    with pytest.raises(SourceError, match=r"image '1\.png' observes point 77, which points3D does not have"):
+        read_model(tmp_path, Path())
+
+
+def test_a_frame_without_a_rotation_is_named(tmp_path):
+    reconstruction().write_text(str(tmp_path))
+    frames = tmp_path / "frames.txt"
+    words = [line.split() for line in frames.read_text().splitlines()]
+    frames.write_text("\n".join(" ".join([*w[:2], *"0000", *w[6:]]) if w[0] != "#" else " ".join(w) for w in words))
+    with pytest.raises(SourceError, match=r"frames\.txt: line 4: QW QX QY QZ of frame 1 are all zero"):
+        read_model(tmp_path, Path())
 
 
 READ_ALL = """
