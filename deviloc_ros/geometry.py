@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from deviloc_ros.io.arguments import check_argument
 
 STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the error without sign
+FARTHEST_M = 1e12  # beyond any place in any unit, and far below where squares, or single precision, overflow
 UNIT_TOLERANCE = 0.02  # of a quaternion written with two decimals
 
 
@@ -23,7 +24,7 @@ def rigid_from_matrix(matrix: NDArray) -> pycolmap.Rigid3d:
     """Build a rigid transform from a (3, 4) or (4, 4) matrix.
 
     Raises:
-        ValueError: a value is not finite, or the rotation part is not a rotation (to 1e-3).
+        ValueError: a value is not finite, the rotation part is not a rotation (to 1e-3), or it leads to no place.
     """
     matrix = np.asarray(matrix, float)
     rotation = matrix[:3, :3]
@@ -31,6 +32,8 @@ def rigid_from_matrix(matrix: NDArray) -> pycolmap.Rigid3d:
         raise ValueError("transform has values that are not finite")
     if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
         raise ValueError("transform's 3 x 3 part is not a rotation")
+    if np.abs(matrix[:3, 3]).max() > FARTHEST_M:
+        raise ValueError(f"transform's position {matrix[:3, 3].tolist()} is no place")
     return pycolmap.Rigid3d(pycolmap.Rotation3d(nearest_rotation(rotation)), matrix[:3, 3])
 
 
@@ -38,13 +41,14 @@ def rigid_from_quaternion(xyzw: ArrayLike, translation: ArrayLike) -> pycolmap.R
     """Build a rigid transform from a quaternion xyzw, made exactly of unit length, and a translation.
 
     Raises:
-        ValueError: not four and three numbers, one is not finite, or the quaternion is not of about unit length.
+        ValueError: not four and three numbers, one is not finite or too large for a place, or the quaternion is not of
+            about unit length.
     """
     xyz, quaternion = np.asarray(translation, float), np.asarray(xyzw, float)
     if xyz.shape != (3,) or quaternion.shape != (4,):
         raise ValueError(f"a pose is 3 numbers and a quaternion of 4, not {xyz.size} and {quaternion.size}")
     length = math.hypot(*quaternion)
-    if not np.isfinite(xyz).all() or not abs(length - 1) < UNIT_TOLERANCE:
+    if not (np.abs(xyz) <= FARTHEST_M).all() or not abs(length - 1) < UNIT_TOLERANCE:
         raise ValueError(f"pose with position {xyz.tolist()} and quaternion (xyzw) {quaternion.tolist()} is not valid")
     return pycolmap.Rigid3d(pycolmap.Rotation3d(quaternion / length), xyz)
 
@@ -72,8 +76,8 @@ def rays_to(points: NDArray, origins: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def is_finite(transform: pycolmap.Rigid3d) -> bool:
-    """Return whether every number of the transform is finite."""
-    return bool(np.isfinite(transform.matrix()).all())
+    """Return whether every number of the transform is finite, and those of its position are of a place."""
+    return bool(np.isfinite(transform.matrix()).all() and np.abs(transform.translation).max() <= FARTHEST_M)
 
 
 def skew(v: NDArray) -> NDArray:

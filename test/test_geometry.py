@@ -4,6 +4,7 @@ import numpy as np
 import pycolmap
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from worlds import random_rigid, rigid_of, rigids, vectors
 
 from deviloc_ros.geometry import (
@@ -14,6 +15,7 @@ from deviloc_ros.geometry import (
     pose_difference,
     rays_to,
     rigid_from_matrix,
+    rigid_from_quaternion,
     rotation_distance_deg,
     rotation_vector,
     skew,
@@ -108,6 +110,18 @@ def test_distances_are_those_of_the_camera_not_of_its_numbers():
 def test_what_is_not_a_rigid_transform_is_refused(matrix, message):
     with pytest.raises(ValueError, match=message):
         rigid_from_matrix(matrix)
+
+
+@given(st.floats(min_value=2e12, allow_infinity=False, allow_nan=False), st.integers(0, 2))
+def test_a_position_that_is_no_place_is_refused(far, axis):
+    """Its inverse, or its single precision, would be infinite."""
+    position = np.zeros(3)
+    position[axis] = -far
+    with pytest.raises(ValueError, match="is no place"):
+        rigid_from_matrix(np.column_stack([np.eye(3), position]))
+    with pytest.raises(ValueError, match="is not valid"):
+        rigid_from_quaternion((0, 0, 0, 1), position)
+    assert not is_finite(pycolmap.Rigid3d(pycolmap.Rotation3d(), position))
 
 
 def test_rounded_rotations_are_made_exact():

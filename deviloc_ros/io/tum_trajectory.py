@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 Stamped = tuple[int, pycolmap.Rigid3d]
 SECONDS, NANOSECONDS = "seconds", "nanoseconds"
 NAMES_NANOSECONDS = re.compile(r"^[#\s]*time\w*\s*[\[(]\s*(ns|nsec|nanoseconds)\s*[\])]", re.IGNORECASE)
+LATEST_NS = 2**63  # 292 years; and a number of a few characters may have as many digits as memory holds
 UNCLEAR = range(10**10, 10**17)  # as seconds later than the year 2286, as nanoseconds before 1974
 
 
@@ -41,7 +42,7 @@ def read_tum(path: Path) -> list[Stamped]:
     Raises:
         ValueError: naming file and line.
     """
-    lines = read_text(path, encoding="utf-8-sig", errors="replace").splitlines()
+    lines = read_text(path, errors="replace").splitlines()
     poses, unknown, w_first, unit = [], 0, False, None
     first = next((number for number, line in enumerate(lines, 1) if line.strip()), 0)
     for number, line in enumerate(lines, 1):
@@ -58,7 +59,7 @@ def read_tum(path: Path) -> list[Stamped]:
             if len(fields) != 8:
                 raise ValueError(f"expected 8 numbers, got {len(fields)}{looks_like(fields)}")
             unit = unit or unit_of(fields[0])
-            time_ns = int(Decimal(fields[0])) if unit == NANOSECONDS else parse_seconds(fields[0])
+            time_ns = parse_time(fields[0], unit)
             x, y, z, *quaternion = (float(field) for field in fields[1:])
             if all(math.isnan(value) for value in (x, y, z)):
                 unknown += 1
@@ -99,7 +100,7 @@ def unit_of(first_time: str) -> str:
     Raises:
         ValueError: not a number, or one that is no time since 1970 in seconds or in nanoseconds.
     """
-    size = abs(parse_seconds(first_time)) // 10**9
+    size = abs(parse_time(first_time, NANOSECONDS))
     if size in UNCLEAR:
         raise ValueError(
             f"time {first_time}: seconds or nanoseconds since 1970 are expected; are these milliseconds, microseconds, "
@@ -123,8 +124,21 @@ def looks_like(fields: list[str]) -> str:
 
 
 def parse_seconds(seconds: str) -> int:
-    """Return `12.5` or `1.25e+01` as 12500000000 ns, without rounding to a float; raise ValueError: no number."""
+    """Return `12.5` or `1.25e+01` as 12500000000 ns, without rounding to a float. Raises ValueError as `parse_time`."""
+    return parse_time(seconds, SECONDS)
+
+
+def parse_time(number: str, unit: str) -> int:
+    """Return a time [ns] that is given in SECONDS or NANOSECONDS, without rounding to a float.
+
+    Raises:
+        ValueError: no number, or one that no clock shows.
+    """
     try:
-        return int(Decimal(seconds).scaleb(9))
-    except (ArithmeticError, ValueError) as error:
-        raise ValueError(f"time {seconds!r} is not a number of seconds") from error
+        time_ns = Decimal(number).scaleb(9 if unit == SECONDS else 0)
+        is_possible = abs(time_ns) < LATEST_NS
+    except ArithmeticError as error:  # of NaN, too
+        raise ValueError(f"time {number!r} is not a number of {unit}") from error
+    if not is_possible:
+        raise ValueError(f"time {number!r} is beyond what a clock can show, in {unit}")
+    return int(time_ns)

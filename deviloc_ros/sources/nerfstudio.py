@@ -64,15 +64,24 @@ def read_transforms(path: Path | str, axes: str = "opengl") -> Source:
     for number, frame in enumerate(frames):
         name = str(frame.get("file_path", f"frame {number}")) if isinstance(frame, dict) else f"frame {number}"
         try:
-            image = find_image(path.parent, frame["file_path"])
+            image = find_image(path.parent, read_file_path(frame))
             camera = fit_to_scaled_file(parse_frame_camera(content | frame, image), image)
             pose = to_cam_from_world(frame["transform_matrix"], axes)
             images.append(PosedImage(name.replace("\\", "/"), image, camera, pose))
         except KeyError as error:
             skipped.append(Skipped(name, f"field {error} is missing"))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             skipped.append(Skipped(name, str(error)))
     return Source(sorted(images, key=lambda image: image.name), skipped)
+
+
+def read_file_path(frame: Any) -> str:
+    """Return the name of a frame's image. Raises KeyError or ValueError: there is none."""
+    if not isinstance(frame, dict):
+        raise ValueError(f"not an object with fields, but {str(frame)[:80]}")
+    if not isinstance(frame["file_path"], str):
+        raise ValueError(f"file_path is {str(frame['file_path'])[:80]}, no name")
+    return frame["file_path"]
 
 
 def to_cam_from_world(world_from_cam: Any, axes: str = "opengl") -> pycolmap.Rigid3d:
@@ -94,9 +103,16 @@ def parse_frame_camera(fields: dict[str, Any], image: Path) -> Camera:
         raise ValueError(f"camera_model {model!r} is not known, only {', '.join(MODELS)}")
     width, height = (fields["w"], fields["h"]) if "w" in fields and "h" in fields else read_image_size(image)
     width, height = int(width), int(height)
-    focal_x = fields["fl_x"] if "fl_x" in fields else 0.5 * width / math.tan(0.5 * fields["camera_angle_x"])
+    focal_x = fields["fl_x"] if "fl_x" in fields else focal_of_angle(fields["camera_angle_x"], width)
     params = [focal_x, fields.get("fl_y", focal_x), fields.get("cx", width / 2), fields.get("cy", height / 2)]
     return camera_from_colmap(pycolmap.Camera(width=width, height=height, **parse_lens(fields, model, params)))
+
+
+def focal_of_angle(angle_rad: float, width: int) -> float:
+    """Return the focal length [px] of an image that spans an angle. Raises ValueError: none does."""
+    if not 0 < angle_rad < math.pi:
+        raise ValueError(f"camera_angle_x = {angle_rad} is no angle of view in radians")
+    return 0.5 * width / math.tan(0.5 * angle_rad)
 
 
 def parse_lens(fields: dict[str, Any], model: str, params: list[float]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from deviloc_ros.io.encoded_images import AVIF_SUFFIXES, HEIC_SUFFIXES, can_decode
 
@@ -62,9 +62,11 @@ def read_lens(path: Path) -> str:
     try:
         with Image.open(path) as image:
             exif = image.getexif()
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError):  # whoever reads the pixels says what is wrong
+            lens = exif.get_ifd(EXIF_DIRECTORY)
+    except (
+        Exception
+    ):  # any kind: Pillow goes by offsets that the file states; whoever reads the pixels says what is wrong
         return ""
-    lens = exif.get_ifd(EXIF_DIRECTORY)
     said = [f"{name} {exif[tag]}" for tag, name in CAMERA_TAGS.items() if exif.get(tag)]
     said += [f"{name} {lens[tag]}" for tag, name in LENS_TAGS.items() if lens.get(tag)]
     return ", ".join(said)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,8 @@ import pycolmap
 
 from deviloc_ros.bags.truth import read_truth_file
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.plain_files import read_text
+from deviloc_ros.io.tum_trajectory import parse_seconds
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
 
 # The colour cameras of the data set's page on file formats: fx, fy, cx, cy, k1, k2, p1, p2, k3.
@@ -79,12 +80,12 @@ def read_list(path: Path) -> list[tuple[int, str]]:
     if not path.is_file():
         raise SourceError(f"{path}: not found")
     entries = []
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_text(path, errors="replace").splitlines(), 1):
         if line.strip() and not line.startswith("#"):
             try:
                 seconds, name = line.split(maxsplit=1)
-                entries.append((int(Decimal(seconds) * 1_000_000_000), name.strip()))
-            except (ValueError, ArithmeticError, InvalidOperation) as error:
+                entries.append((parse_seconds(seconds), name.strip()))
+            except ValueError as error:
                 raise SourceError(f"{path}:{number}: expected a time and a file, got {line[:80]!r}") from error
     return entries
 

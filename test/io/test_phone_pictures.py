@@ -12,7 +12,7 @@ from PIL import Image
 from deviloc_ros.imaging import ImageError, read_gray
 from deviloc_ros.io.encoded_images import FORMAT_BY_SUFFIX, can_decode, read_picture_file
 from deviloc_ros.sources.base import read_image_size
-from deviloc_ros.sources.photographs import find_photographs
+from deviloc_ros.sources.photographs import find_photographs, read_lens
 
 SUFFIXES = [suffix for suffix in FORMAT_BY_SUFFIX if can_decode(suffix)]
 
@@ -62,6 +62,7 @@ def test_damaged_ones_are_read_or_refused(suffix, data, tmp_path_factory):
         whole[place] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.mktemp("damaged") / f"a{suffix}"
     path.write_bytes(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
+    assert isinstance(read_lens(path), str)
     try:
         assert read_gray(path).ndim == 2
     except ImageError as error:

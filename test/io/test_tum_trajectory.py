@@ -1,10 +1,14 @@
 """TUM files keep poses and nanoseconds."""
 
+from contextlib import suppress
+
 import numpy as np
 import pycolmap
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from deviloc_ros.io.tum_trajectory import parse_seconds, read_tum, write_tum
+from deviloc_ros.io.tum_trajectory import NANOSECONDS, SECONDS, parse_seconds, parse_time, read_tum, write_tum
 
 
 def test_a_trajectory_comes_back(tmp_path):
@@ -29,6 +33,19 @@ def test_a_trajectory_comes_back(tmp_path):
 )
 def test_seconds_are_read_without_rounding(text, time_ns):
     assert parse_seconds(text) == time_ns
+
+
+@given(
+    st.one_of(
+        st.sampled_from(["nan", "inf", "-Infinity", "sNaN", ""]),
+        st.from_regex(r"-?\d{1,25}(\.\d{1,20})?(e[+-]?\d{1,12})?", fullmatch=True),
+    )
+)
+def test_any_time_fits_a_clock_or_is_refused(number):
+    """At once: 1e999999999 has more digits than memory holds."""
+    for unit in (SECONDS, NANOSECONDS):
+        with suppress(ValueError):
+            assert abs(parse_time(number, unit)) < 2**63
 
 
 def test_rounded_quaternions_are_made_exact(tmp_path):

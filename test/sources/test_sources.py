@@ -1,5 +1,6 @@
 """Folders of posed images: 7-Scenes and KITTI, whole and broken."""
 
+import json
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.cli import main
 from deviloc_ros.sources.base import Skipped, SourceError, count_reasons, read_numbers
 from deviloc_ros.sources.kitti import read_kitti
+from deviloc_ros.sources.nerfstudio import read_transforms
 from deviloc_ros.sources.sevenscenes import read_seven_scenes
 
 POSES = [random_rigid(np.random.default_rng(seed)) for seed in range(3)]  # cam_from_world
@@ -159,6 +161,33 @@ def test_a_kitti_pose_that_is_none_is_skipped(kitti):
     source = read_kitti(kitti)
     assert [image.name for image in source.images] == ["000000.png", "000002.png"]
     assert [skipped.name for skipped in source.skipped] == ["000001.png"] and "poses.txt" in source.skipped[0].why
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"w": 1e400, "h": 48, "fl_x": 60.0},
+        {"camera_angle_x": 0.0},
+        {"camera_angle_x": 4.0},
+        {"camera_angle_x": "wide"},
+        {"fl_x": 1e400},
+        {"fl_x": [60.0]},
+        {"fl_x": 60.0, "cx": None},
+        {"fl_x": 60.0, "transform_matrix": (1e300 * np.eye(4)).tolist()},
+        {"fl_x": 60.0, "transform_matrix": "identity"},
+        {"fl_x": 60.0, "transform_matrix": [[1, 0, 0, 1e300], [0, 1, 0, 0], [0, 0, 1, 0]]},
+        {"fl_x": 60.0, "camera_model": ["OPENCV"]},
+        {"fl_x": 60.0, "k1": "much"},
+        {"fl_x": 60.0, "file_path": 7},
+    ],
+)
+def test_a_frame_with_impossible_numbers_is_skipped_by_name(tmp_path, fields):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((48, 64), np.uint8))
+    good = {"file_path": "a.png", "fl_x": 60.0, "transform_matrix": np.eye(4).tolist()}
+    odd = {name: value for name, value in good.items() if name != "fl_x"} | fields
+    (tmp_path / "transforms.json").write_text(json.dumps({"frames": [good, odd]}))
+    source = read_transforms(tmp_path)
+    assert len(source.images) == 1 and len(source.skipped) == 1 and source.skipped[0].why
 
 
 def test_no_folder_is_an_error_by_name(tmp_path):
