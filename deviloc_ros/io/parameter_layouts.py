@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deviloc_ros.io.plain_files import read_yaml
+from deviloc_ros.io.plain_files import ParameterLoader, read_yaml
 from deviloc_ros.io.suggestions import suggest
 
 NODE = "deviloc"  # the node's name, where nobody changed it
@@ -28,7 +28,7 @@ def read_parameters(path: Path) -> ParameterFile:
         OSError: it cannot be read.
         ValueError: it is no YAML or holds no parameters by name, or none for the node.
     """
-    content = read_yaml(path)
+    content = read_yaml(path, ParameterLoader)
     content = {} if content is None else content
     if not isinstance(content, dict):
         raise ValueError(f"expected parameters by name, got {content!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from pathlib import Path
@@ -14,18 +15,24 @@ MAX_DEPTH = 32  # of YAML
 MAX_CONFIG_BYTES = 1 << 20  # a thousand times all parameters there are
 
 
-def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES, **options: Any) -> str:
-    """Read a text file.
+def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES, errors: str = "strict") -> str:
+    """Read a text file in UTF-8, whose byte order mark, as Windows writes it, is left out.
 
     Args:
-        options: of Path.read_text.
+        errors: what becomes of bytes that are no UTF-8, as of Path.read_text.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no ordinary file, or larger than any of its kind, or not text.
+        ValueError: it is no ordinary file, or larger than any of its kind, or not text in UTF-8.
     """
     check_size(path, max_bytes)
-    return path.read_text(**options)
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"{path}: text in UTF-16, as Windows' tools write it; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig", errors)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def check_size(path: Path, max_bytes: int) -> None:
@@ -45,41 +52,75 @@ def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
         raise ValueError("nested without end") from error
 
 
-class ParameterLoader(yaml.SafeLoader):
-    """Load plain values, and 1e-6 as the number that it is to ROS and in YAML 1.2, not as text."""
+class PlainLoader(yaml.SafeLoader):
+    """Load plain values, and 1e-6 as the number that it is to ROS and in YAML 1.2, not as text. A name stands once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the values by name, as YAML's own does, which lets the later of two of one name count."""
+        names: dict[tuple[str, Any], int] = {}
+        kept: list[tuple[yaml.Node, yaml.Node]] = []
+        for key, value in node.value:
+            name = key.tag, str(key.value)
+            if name not in names:
+                names[name] = len(kept)
+                kept.append((key, value))
+            else:
+                kept[names[name]] = self.join(*kept[names[name]], value)
+        node.value = kept
+        return super().construct_mapping(node, deep)
+
+    def join(self, key: yaml.Node, before: yaml.Node, value: yaml.Node) -> tuple[yaml.Node, yaml.Node]:
+        """Return what a name means that stands twice."""
+        raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", value.start_mark)
 
 
-ParameterLoader.add_implicit_resolver(
+class ParameterLoader(PlainLoader):
+    """Load parameters as ROS does: a section that stands twice is one, and of two values the later counts."""
+
+    def join(self, key: yaml.Node, before: yaml.Node, value: yaml.Node) -> tuple[yaml.Node, yaml.Node]:
+        """Return both sections in one, or the later value."""
+        if isinstance(before, yaml.MappingNode) and isinstance(value, yaml.MappingNode):
+            before.value.extend(value.value)
+            return key, before
+        return key, value
+
+
+PlainLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
 
-def check_events(text: str) -> None:
-    """Raise ValueError for YAML with aliases, or nested so deep that the parser would take hours."""
+def check_events(text: str, *, aliases: bool = False) -> None:
+    """Raise ValueError for YAML with aliases, unless they are wanted, or nested so deep that it would take hours."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
+        if isinstance(event, yaml.AliasEvent) and not aliases:
             raise ValueError("aliases (*name) are not read")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise ValueError(f"nested more than {MAX_DEPTH} deep")
 
 
-def read_yaml(path: Path) -> Any:
-    """Read a YAML file of parameters.
+def read_yaml(path: Path, loading: type[PlainLoader] = PlainLoader, *, aliases: bool = False) -> Any:
+    """Read a YAML file of at most a megabyte.
+
+    Args:
+        loading: ParameterLoader for parameters of ROS.
+        aliases: take them; whoever copies or prints a value then asks first how large it is.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no YAML, or uses aliases, by which a kilobyte becomes a gigabyte and which ROS refuses, too.
+        ValueError: it is no YAML, says something twice, or uses aliases, by which a kilobyte becomes a gigabyte and
+            which ROS refuses, too.
     """
-    return parse_yaml(read_text(path, MAX_CONFIG_BYTES))
+    return parse_yaml(read_text(path, MAX_CONFIG_BYTES), loading, aliases=aliases)
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, loading: type[PlainLoader] = PlainLoader, *, aliases: bool = False) -> Any:
     """Return what a text says in YAML. Raises ValueError as `read_yaml`."""
     try:
-        check_events(text)
-        loader = ParameterLoader(text)
+        check_events(text, aliases=aliases)
+        loader = loading(text)
         try:
             return loader.get_single_data()
         finally:

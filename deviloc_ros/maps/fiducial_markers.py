@@ -12,12 +12,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pycolmap
-import yaml
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deviloc_ros.geometry import rigid_from_quaternion, transform_points
 from deviloc_ros.imaging import ImageError, read_gray
+from deviloc_ros.io.plain_files import read_yaml
 from deviloc_ros.maps.alignment import align_positions, move_points
 from deviloc_ros.maps.known_positions import describe_fit
 from deviloc_ros.maps.store import Map
@@ -60,16 +60,16 @@ def read_survey(path: Path) -> Survey:
     if not path.is_file():
         raise SourceError(f"{path}: not found")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = read_yaml(path, aliases=True)
         dictionary, side_m, tags = content["dictionary"], content["size_m"], content["tags"]
-        if not hasattr(cv2.aruco, f"DICT_{dictionary}"):
-            raise ValueError(f"dictionary {dictionary!r} is none of cv2.aruco, as APRILTAG_36h11 or 4X4_50")
+        if not isinstance(dictionary, str) or not hasattr(cv2.aruco, f"DICT_{dictionary}"):
+            raise ValueError(
+                f"dictionary {describe_plainly(dictionary)} is none of cv2.aruco, as APRILTAG_36h11 or 4X4_50"
+            )
         markers = {int(n): parse_marker(values, float(values.get("size_m", side_m))) for n, values in tags.items()}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: no YAML file: {error}") from error
     except KeyError as error:
         raise SourceError(f"{path}: {error.args[0]!r} is missing") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise SourceError(f"{path}: {error}") from error
     if not markers:
         raise SourceError(f"{path}: no tags")
@@ -78,15 +78,31 @@ def read_survey(path: Path) -> Survey:
 
 def parse_marker(values: Mapping[str, Any], side_m: float) -> Marker:
     """Return the marker of one entry. Raises KeyError or ValueError."""
-    position = np.array(values["position"], float)
-    if position.shape != (3,) or not np.isfinite(position).all():
-        raise ValueError(f"position {values['position']!r}: expected X, Y, Z [m]")
+    position = parse_list(values, "position", "X, Y, Z [m]")
     if not (np.isfinite(side_m) and side_m > 0):
         raise ValueError(f"size_m {side_m!r} must be positive")
     if "orientation" not in values:
         return Marker(position[None], side_m)
-    wanted_from_marker = rigid_from_quaternion(values["orientation"], position)
+    quaternion = parse_list(values, "orientation", "X, Y, Z, W")
+    wanted_from_marker = rigid_from_quaternion(quaternion, position)
     return Marker(transform_points(wanted_from_marker, side_m * CORNERS), side_m)
+
+
+def parse_list(values: Mapping[str, Any], name: str, meaning: str) -> NDArray:
+    """Return the numbers of a field, as many as its meaning says. Raises KeyError, or ValueError naming the field."""
+    given, count = values[name], meaning.count(",") + 1
+    is_plain = isinstance(given, list) and len(given) == count and not any(isinstance(v, (list, dict)) for v in given)
+    numbers = np.array(given if is_plain else [], float)
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise ValueError(f"{name} {describe_plainly(given)}: expected {meaning}")
+    return numbers
+
+
+def describe_plainly(value: Any) -> str:
+    """Return a short text of a value of a file, of which aliases may have made more than memory holds."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    is_plain = len(inner) < 20 and not any(isinstance(v, (list, dict)) for v in inner)
+    return repr(value)[:80] if is_plain else f"of {len(inner)} entries"
 
 
 def fit_markers(

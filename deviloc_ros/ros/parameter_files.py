@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deviloc_ros.io.parameter_layouts import list_sections
-from deviloc_ros.io.plain_files import read_yaml
+from deviloc_ros.io.plain_files import ParameterLoader, read_yaml
 
 
 def read_use_sim_time(path: Path, node: str) -> bool:
@@ -19,7 +19,7 @@ def read_use_sim_time(path: Path, node: str) -> bool:
         OSError: it cannot be read.
     """
     try:
-        content = read_yaml(path)
+        content = read_yaml(path, ParameterLoader)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     said = [parameters["use_sim_time"] for parameters in find_sections(content, node) if "use_sim_time" in parameters]

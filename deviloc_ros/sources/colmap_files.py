@@ -126,7 +126,7 @@ def meaningful_lines(data: bytes) -> Iterator[tuple[int, str]]:
 
 def decode_text(data: bytes) -> str:
     """Decode a file's bytes, whatever is no UTF-8 replaced."""
-    return data.decode("utf-8", errors="replace")
+    return data.decode(errors="replace")
 
 
 def parse_numbers(parts: list[str], names: tuple[str, ...], where: str) -> list[float]:

@@ -12,6 +12,7 @@ import pycolmap
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.sources.colmap import camera_from_colmap
 
@@ -50,7 +51,7 @@ def read_rows(path: Path, least: int) -> Iterator[list[str]]:
     """Yield the comma-separated fields of each line that is no comment; raise SourceError naming file and line."""
     if not path.is_file():
         raise SourceError(f"{path}: not found")
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_text(path, errors="replace").splitlines(), 1):
         if line.strip() and not line.startswith("#"):
             fields = [field.strip() for field in line.split(",")]
             if len(fields) < least:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_matrix
+from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, read_image_size, read_numbers
 
 FOLDERS = {
@@ -61,7 +62,7 @@ def read_projection(path: Path, camera: int) -> NDArray:
     """
     if not path.is_file():
         raise SourceError(f"{path}: not found")
-    lines = [line for line in path.read_text().splitlines() if line.strip()]
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
     named = dict(line.split(":", 1) for line in lines if ":" in line)
     if named and f"P{camera}" not in named:
         raise SourceError(f"{path}: no P{camera} in it, only {', '.join(named)}")

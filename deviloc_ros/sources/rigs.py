@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pycolmap
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.imaging import Mask
+from deviloc_ros.io.plain_files import read_json
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.sources.image_files import suggest_nearest
 
@@ -37,7 +37,7 @@ def read_rig(path: Path) -> list[RigCamera]:
     if not path.is_file():
         raise SourceError(f"{path}: no such file{suggest_nearest(path)}")
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise SourceError(f"{path}: {error}") from error
     listed = content.get("cameras") if isinstance(content, dict) else None

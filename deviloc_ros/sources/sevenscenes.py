@@ -9,6 +9,7 @@ import pycolmap
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_matrix
+from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError, read_numbers
 
 SEVEN_SCENES_CAMERA = Camera("PINHOLE", 640, 480, (525.0, 525.0, 320.0, 240.0))
@@ -50,6 +51,6 @@ def read_training_sequences(folder: Path) -> tuple[str, ...]:
     if not split.is_file():
         raise SourceError(f"{split}: not found; name the sequences")
     try:
-        return tuple(f"seq-{int(name.removeprefix('sequence')):02d}" for name in split.read_text().split())
+        return tuple(f"seq-{int(name.removeprefix('sequence')):02d}" for name in read_text(split).split())
     except ValueError as error:
         raise SourceError(f"{split}: expected lines like 'sequence1': {error}") from error

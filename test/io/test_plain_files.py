@@ -1,7 +1,9 @@
 """Files of parameters, poses and lists: their size is looked at first, and what they hold does not grow."""
 
 import os
+import re
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 
 from deviloc_ros.commands.flags.parameter_file import load_config
 from deviloc_ros.config import Config
-from deviloc_ros.io.plain_files import MAX_CONFIG_BYTES, parse_yaml, read_json, read_text, read_yaml
+from deviloc_ros.io.plain_files import MAX_CONFIG_BYTES, ParameterLoader, parse_yaml, read_json, read_text, read_yaml
 
+ROOT = Path(__file__).resolve().parents[2]
 BILLION_LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)
 )
@@ -66,6 +69,41 @@ def test_numbers_are_numbers_however_they_are_written(number, form):
 @pytest.mark.parametrize("text", ["1e", "e5", "1e5x", "a1e5", "1.5.2e1", "2026-11-30", "DEAD", "1e+"])
 def test_what_is_no_number_stays_what_it_is(text):
     assert not isinstance(parse_yaml(text), (int, float))
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    (tmp_path / "marked").write_bytes("a: ü\n".encode("utf-8-sig"))
+    assert read_text(tmp_path / "marked") == "a: ü\n" and read_yaml(tmp_path / "marked") == {"a": "ü"}
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf[1]")
+    assert read_json(tmp_path / "marked") == [1]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [("utf-16", r"file: text in UTF-16, .*save it as UTF-8"), ("latin-1", "file: not text in UTF-8")],
+)
+def test_text_of_another_encoding_is_named(tmp_path, encoding, message):
+    (tmp_path / "file").write_text("ü", encoding=encoding)
+    with pytest.raises(ValueError, match=message):
+        read_text(tmp_path / "file")
+
+
+def test_only_this_module_reads_the_files_of_users():
+    for folder in ("bags", "io", "maps", "ros", "sources", "commands/flags"):
+        for file in (ROOT / "deviloc_ros" / folder).glob("*.py"):
+            if file.name != "plain_files.py":
+                assert not re.search(r"\.read_text\(|yaml\.(safe_)?load\(|json\.load\(", file.read_text()), file
+
+
+def test_what_stands_twice_is_refused():
+    with pytest.raises(ValueError, match="'a' stands there twice"):
+        parse_yaml("a: 1\nb: 2\na: 3")
+
+
+def test_parameters_that_stand_twice_are_joined_as_ros_does():
+    """As rclpy was seen to take them."""
+    text = "/**: {ros__parameters: {a: 1, b: 1}}\n/**: {ros__parameters: {b: 2, b: 3}}"
+    assert parse_yaml(text, ParameterLoader) == {"/**": {"ros__parameters": {"a": 1, "b": 3}}}
 
 
 @given(st.binary(max_size=200))

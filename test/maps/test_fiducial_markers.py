@@ -74,6 +74,23 @@ def survey_file(path, places=PLACES, with_orientation=True, **changes):
     return path
 
 
+def test_a_survey_that_says_something_twice_is_refused(tmp_path):
+    path = survey_file(tmp_path / "tags.yaml")
+    path.write_text(path.read_text() + "  7:\n    position: [1, 2, 3]\n")
+    with pytest.raises(SourceError, match=r"tags\.yaml: '7' stands there twice"):
+        read_survey(path)
+
+
+@pytest.mark.parametrize("where", ["position", "orientation"])
+def test_a_survey_that_aliases_make_endless_is_refused(tmp_path, where):
+    grown = "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(24))
+    tag = "position: [1, 2, 3], orientation: [0, 0, 0, 1]".replace(f"{where}: [", f"{where}: *y, x: [")
+    text = f"a: &a [1.0]\n{grown}dictionary: APRILTAG_36h11\nsize_m: 0.1\ntags: {{7: {{{tag}}}}}\n"
+    (tmp_path / "tags.yaml").write_text(text)
+    with pytest.raises(SourceError, match=rf"{where} of 2 entries: expected X, Y, Z"):
+        read_survey(tmp_path / "tags.yaml")
+
+
 def assert_right(wanted_from_world):
     """Scale within 0.5 %, and surveyed corners within 1 cm."""
     assert wanted_from_world.scale * MAP_FROM_WANTED.scale == pytest.approx(1, abs=0.005)
