@@ -24,7 +24,8 @@ def rigid_from_matrix(matrix: NDArray) -> pycolmap.Rigid3d:
     """Build a rigid transform from a (3, 4) or (4, 4) matrix.
 
     Raises:
-        ValueError: a value is not finite, the rotation part is not a rotation (to 1e-3), or it leads to no place.
+        ValueError: a value is not finite, the rotation part is not a rotation or the last row not 0 0 0 1 (to 1e-3), or
+            it leads to no place.
     """
     matrix = np.asarray(matrix, float)
     rotation = matrix[:3, :3]
@@ -32,6 +33,8 @@ def rigid_from_matrix(matrix: NDArray) -> pycolmap.Rigid3d:
         raise ValueError("transform has values that are not finite")
     if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
         raise ValueError("transform's 3 x 3 part is not a rotation")
+    if len(matrix) == 4 and np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-3:
+        raise ValueError(f"transform's last row is {matrix[3].tolist()}, not 0 0 0 1: is it written column by column?")
     if np.abs(matrix[:3, 3]).max() > FARTHEST_M:
         raise ValueError(f"transform's position {matrix[:3, 3].tolist()} is no place")
     return pycolmap.Rigid3d(pycolmap.Rotation3d(nearest_rotation(rotation)), matrix[:3, 3])

@@ -75,8 +75,12 @@ def rewritten(
     storage: StoragePlugin = StoragePlugin.MCAP,
     compression: CompressionMode | None = None,
     late: dict[tuple[str, int], int] | None = None,
+    renamed: dict[str, str] | None = None,
 ) -> Path:
-    """The same messages in another storage; `late` gives the time of receipt of some (by topic and time) anew."""
+    """The same messages in another storage; `late` gives the time of receipt of some (by topic and time) anew.
+
+    renamed: topics.
+    """
     writer = Writer(path, version=8, storage_plugin=storage)
     if compression is not None:
         writer.set_compression(compression, CompressionFormat.ZSTD)
@@ -84,7 +88,8 @@ def rewritten(
         connections = {}
         for recorded in recording.messages():
             if recorded.topic not in connections:
-                connections[recorded.topic] = writer.add_connection(recorded.topic, recorded.kind, typestore=TYPES)
+                topic = (renamed or {}).get(recorded.topic, recorded.topic)
+                connections[recorded.topic] = writer.add_connection(topic, recorded.kind, typestore=TYPES)
             received_ns = (late or {}).get((recorded.topic, recorded.time_ns), recorded.time_ns)
             writer.write(connections[recorded.topic], received_ns, recorded.data)
     return path

@@ -105,6 +105,7 @@ def test_distances_are_those_of_the_camera_not_of_its_numbers():
         (np.diag([2, 1, 1, 1.0]), "not a rotation"),
         (np.diag([1, 1, -1, 1.0]), "not a rotation"),
         (np.zeros((4, 4)), "not a rotation"),
+        (np.eye(4) + np.outer([0, 0, 0, 1], [5, 0, 0, 0]), "column by column"),
     ],
 )
 def test_what_is_not_a_rigid_transform_is_refused(matrix, message):

@@ -9,7 +9,7 @@ from typing import Any
 import pycolmap
 
 from deviloc_ros.bags.reader import RecordedMessage, Recording
-from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.topics import Topics, choose_transform_topic
 from deviloc_ros.bags.transforms import TF, TF_STATIC, Track, TransformError, TransformSample, TransformTree
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.camera_book import CameraBook
@@ -117,10 +117,14 @@ def read_contents(recording: Recording, topics: Topics, rig: Rig, truth_topic: s
     """
     contents = Contents(rig, CameraBook(bool(rig.rectified), history=True))
     contents.beside = {each.image: CameraBook(bool(rig.rectified), history=True) for each in topics.beside}
-    optional = [topic for topic in (TF, TF_STATIC) if topic in recording.topics]
+    of_transforms = {choose_transform_topic(recording, topic, topics.image): topic for topic in (TF, TF_STATIC)}
+    optional = list(filter(None, of_transforms))
     asked = [topic for topic in (*topics.camera_infos, truth_topic, rig.odometry_topic) if topic]
     for recorded in recording.messages((*optional, *dict.fromkeys(asked))):
-        store_message(contents, recorded, topics, truth_topic)
+        message = recorded.message()
+        if recorded.topic in of_transforms:
+            contents.transforms.add(message, static=of_transforms[recorded.topic] == TF_STATIC)
+        store_message(contents, recorded, message, topics, truth_topic)
     if contents.odometry.unusable:
         log.warning("%s: %d messages without a valid pose, left out", rig.odometry_topic, contents.odometry.unusable)
     check_odometry(contents)
@@ -146,11 +150,10 @@ def check_odometry(contents: Contents) -> None:
     )
 
 
-def store_message(contents: Contents, recorded: RecordedMessage, topics: Topics, truth_topic: str) -> None:
+def store_message(
+    contents: Contents, recorded: RecordedMessage, message: Any, topics: Topics, truth_topic: str
+) -> None:
     """Put one message where it belongs: a topic of odometry may be that of the truth, too."""
-    message = recorded.message()
-    if recorded.topic in (TF, TF_STATIC):
-        contents.transforms.add(message, static=recorded.topic == TF_STATIC)
     if recorded.topic == topics.camera_info:
         contents.cameras.note(message, recorded.time_ns)
     for each in topics.beside:

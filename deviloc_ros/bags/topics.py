@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from deviloc_ros.bags.reader import Recording
 
+log = logging.getLogger(__name__)
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+TRANSFORM_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,24 @@ def choose_camera_info_topic(
         f"{recording.path}: no camera_info in the recording; give the calibration with {flags[1]} MODEL,W,H,PARAMS, as "
         "PINHOLE,640,480,525,525,319.5,239.5"
     )
+
+
+def choose_transform_topic(recording: Recording, topic: str, image: str) -> str:
+    """Return the topic of transforms to read in the place of `/tf` or `/tf_static`: itself if it was recorded.
+
+    Else that of the robot in whose namespace the images are, or the only one of such a name; empty if there is none.
+    """
+    if topic in recording.topics:
+        return topic
+    others = [name for name in list_topics(recording, TRANSFORM_TYPES) if name.endswith(topic)]
+    of_robot = [name for name in others if image.startswith(f"{name.removesuffix(topic)}/")]
+    chosen = of_robot or others
+    if len(chosen) == 1:
+        log.warning("%s: %s was not recorded, read is %s", recording.path, topic, chosen[0])
+        return chosen[0]
+    if chosen:
+        log.warning("%s: %s was not recorded, and %s are not read: which?", recording.path, topic, ", ".join(chosen))
+    return ""
 
 
 def list_topics(recording: Recording, kinds: tuple[str, ...]) -> list[str]:

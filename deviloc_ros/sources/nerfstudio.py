@@ -61,12 +61,15 @@ def read_transforms(path: Path | str, axes: str = "opengl") -> Source:
     if not isinstance(frames, list) or not frames:
         raise SourceError(f"{path}: field 'frames' is missing or empty")
     images, skipped = [], []
+    names: dict[Path, str] = {}  # by file, which may be named in several ways
     for number, frame in enumerate(frames):
         name = str(frame.get("file_path", f"frame {number}")) if isinstance(frame, dict) else f"frame {number}"
         try:
             image = find_image(path.parent, read_file_path(frame))
             camera = fit_to_scaled_file(parse_frame_camera(content | frame, image), image)
             pose = to_cam_from_world(frame["transform_matrix"], axes)
+            if (first := names.setdefault(image.resolve(), name)) != name:
+                raise ValueError(f"it is the file of {first}")
             images.append(PosedImage(name.replace("\\", "/"), image, camera, pose))
         except KeyError as error:
             skipped.append(Skipped(name, f"field {error} is missing"))
@@ -98,7 +101,10 @@ def parse_frame_camera(fields: dict[str, Any], image: Path) -> Camera:
     Raises:
         KeyError: no focal length. ValueError: a model we do not know, or numbers that make no sense.
     """
-    model = "OPENCV_FISHEYE" if fields.get("is_fisheye") else fields.get("camera_model", "OPENCV")
+    is_fisheye = fields.get("is_fisheye", False)
+    if not isinstance(is_fisheye, (bool, int)):
+        raise ValueError(f"is_fisheye is {str(is_fisheye)[:80]!r}, neither true nor false")
+    model = "OPENCV_FISHEYE" if is_fisheye else fields.get("camera_model", "OPENCV")
     if model not in MODELS:
         raise ValueError(f"camera_model {model!r} is not known, only {', '.join(MODELS)}")
     width, height = (fields["w"], fields["h"]) if "w" in fields and "h" in fields else read_image_size(image)

@@ -179,6 +179,9 @@ def test_a_kitti_pose_that_is_none_is_skipped(kitti):
         {"fl_x": 60.0, "camera_model": ["OPENCV"]},
         {"fl_x": 60.0, "k1": "much"},
         {"fl_x": 60.0, "file_path": 7},
+        {"fl_x": 60.0, "file_path": "./a.png"},
+        {"fl_x": 60.0, "is_fisheye": "false"},
+        {"fl_x": 60.0, "transform_matrix": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, 2, 3, 1]]},
     ],
 )
 def test_a_frame_with_impossible_numbers_is_skipped_by_name(tmp_path, fields):

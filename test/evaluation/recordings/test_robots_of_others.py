@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pycolmap
 import pytest
-from bags_of_others import BASE_FROM_CAM, BRIGHTNESSES, CAMERA, IMAGE, PERIOD_NS, START_NS, map_from_base, stamp
+from bags_of_others import (
+    BASE_FROM_CAM,
+    BRIGHTNESSES,
+    CAMERA,
+    IMAGE,
+    PERIOD_NS,
+    START_NS,
+    map_from_base,
+    rewritten,
+    stamp,
+)
 from ros.stand_in import StandInLocalizer
 from worlds import random_rigid
 
@@ -16,6 +27,7 @@ from deviloc_ros.bags.bag_index import Rig
 from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import says_rectified
+from deviloc_ros.bags.topics import choose_transform_topic
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import TrackingConfig
@@ -124,6 +136,28 @@ def test_namespaced_odometry_is_named(tmp_path):
     assert "with odometry: 0 of 12 images" in said(found) and "give --odom-frame robot1/odom" in said(found)
     right = run(tmp_path / "bag", rig=Rig(base_frame="robot1/base_link", odom_frame="robot1/odom"))
     assert right.summary["odometry"] == {"images": 12, "reasons": {}, "hint": ""}
+
+
+@pytest.mark.parametrize("names", [("/robot1/tf", "/robot1/tf_static"), ("/robot1/tf", "/tf_static")])
+@pytest.mark.parametrize("images", [IMAGE, f"/robot1{IMAGE}"])
+def test_transforms_in_a_robots_namespace_are_read_and_named(tmp_path, names, images, caplog):
+    renamed = dict(zip(("/tf", "/tf_static"), names, strict=True)) | {IMAGE: images}
+    bag = rewritten(robot(tmp_path / "plain"), tmp_path / "bag", renamed=renamed)
+    found = run(bag)
+    assert found.summary["odometry"]["images"] == 12 and found.summary["localized"] == 12
+    assert "/tf was not recorded, read is /robot1/tf" in caplog.text
+
+
+@pytest.mark.parametrize("images", [IMAGE, f"/robot2{IMAGE}"])
+def test_of_several_robots_transforms_are_those_of_the_camera(tmp_path, images, caplog):
+    bag = rewritten(robot(tmp_path / "plain"), tmp_path / "bag", renamed={"/tf": "/robot2/tf", IMAGE: images})
+    with Recording(bag) as recording:
+        kinds = recording.topics | {"/robot1/tf": "tf2_msgs/msg/TFMessage"}
+        both = SimpleNamespace(topics=kinds, path=bag)
+        chosen = choose_transform_topic(both, "/tf", images)
+    assert chosen == ("" if images == IMAGE else "/robot2/tf")
+    told = "/robot1/tf, /robot2/tf are not read: which?" if images == IMAGE else "read is /robot2/tf"
+    assert told in caplog.text
 
 
 def test_two_clocks_are_told(tmp_path):
