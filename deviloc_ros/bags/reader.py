@@ -25,6 +25,7 @@ STORAGES = (".mcap", ".db3", ".bag")
 COMPRESSED = (".zstd", ".zst")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 METADATA = "metadata.yaml"
+OF_METADATA = (METADATA, "bag metadata", "files are missing", "codec", "Rosbag2 version")  # the words of rosbags
 REPAIR = {
     ".mcap": "`mcap recover FILE -o NEW_FILE` saves what was recorded",
     ".db3": "`sqlite3 FILE .recover | sqlite3 NEW_FILE` saves what was recorded",
@@ -151,7 +152,7 @@ def suggest_remedy(files: list[Path], why: str) -> str:
     repair = next((REPAIR[storage_suffix(file)] for file in inside if storage_suffix(file)), "")
     if not repair:
         return ""
-    if files[0].is_dir() and ("bag metadata" in why or METADATA in why):  # the words of rosbags
+    if files[0].is_dir() and any(words in why for words in OF_METADATA):
         return f" (move {METADATA} away, then the files beside it are read without it)"
     return f" (if the recorder was stopped hard, {repair})"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from deviloc_ros.maps.look_alikes import LookAlikes
     from deviloc_ros.maps.store import Map
 
+log = logging.getLogger(__name__)
+ODD_SCALE = 0.1  # of the logarithm; wheels are not as wrong as that, units and coordinates in another order are
 MOST_PRINTED = 5  # pairs of places that look alike
 
 
@@ -211,10 +215,22 @@ def run_align(options: argparse.Namespace) -> int:
     notes |= {GEOREFERENCE: found.on_earth.to_note()} if found.on_earth else {}
     overwrite = options.overwrite or options.output is None
     align_map(options.map, found.wanted_from_world, output, notes, overwrite=overwrite)
+    warn_of_scale(reference_map, found)
     print(f"{output}: {found.note}")
     if reference_map.georeference and not Map.open(output).georeference:
         print(f"{output}: its scale has changed, so it is no longer known where on Earth it lies")
     return 0
+
+
+def warn_of_scale(reference_map: Map, found: MapAlignment) -> None:
+    """Log a warning if a map that was in metres comes to be of quite another size."""
+    factor = found.wanted_from_world.scale
+    if reference_map.manifest.provenance.is_metric and abs(math.log(factor)) > ODD_SCALE:
+        log.warning(
+            "the map was in metres, and is %.4g times as large now: are lengths given in metres, and the numbers of a "
+            "line in their order? --rigid keeps the scale",
+            factor,
+        )
 
 
 class MapAlignment(NamedTuple):

@@ -129,6 +129,7 @@ def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool
         raise SourceError(f"{error} (of {len(poses)} views)") from error
     off_m = np.linalg.norm(move_points(wanted_from_world, here) - there, axis=1)
     words = f"as {len(names)} known positions have it; {describe_fit(wanted_from_world, off_m, names)}"
+    words += describe_unknown(poses, positions)
     spread_m = np.linalg.norm(there - there.mean(0), axis=1)
     if np.linalg.norm(off_m) > MAX_OFF_SHARE * np.linalg.norm(spread_m):
         raise SourceError(
@@ -154,7 +155,7 @@ def fit_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> tuple[pyco
     moved = [move_pose(wanted_from_world, pose) for pose in here]
     off_m = np.linalg.norm(camera_centres(moved) - camera_centres(there), axis=1)
     off_deg = np.median([rotation_distance_deg(a, b) for a, b in zip(moved, there, strict=True)])
-    words = f"{describe_fit(wanted_from_world, off_m, names)}, {off_deg:.2f} deg"
+    words = f"{describe_fit(wanted_from_world, off_m, names)}, {off_deg:.2f} deg{describe_unknown(poses, wanted)}"
     return wanted_from_world, f"as {len(names)} known poses have it; {words}"
 
 
@@ -164,6 +165,12 @@ def select_known(names: Collection[str], known: Mapping[str, object]) -> list[st
     if not found:
         raise SourceError(f"none of the {len(names)} views is named there; the first is {next(iter(names), '')!r}")
     return found
+
+
+def describe_unknown(names: Collection[str], known: Collection[str]) -> str:
+    """Return how many of the names that were given are of no view, and the first of them; empty if all are of one."""
+    others = [name for name in known if name not in names]
+    return f"; {len(others)} of {len(known)} names there are of no view, as {others[0]!r}" if others else ""
 
 
 def describe_fit(wanted_from_world: pycolmap.Sim3d, off_m: NDArray, names: list[str]) -> str:

@@ -34,7 +34,7 @@ PER = ("lens", "folder", "image")
 
 def find_photographs(folder: Path) -> tuple[list[Path], dict[Path, str]]:
     """Return the photographs below a folder in order of their names, and why others are not read."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file() or is_broken_link(path))
     unread = {path: why for path in files if (why := explain_unread(path))}
     known = (*SUFFIXES, *TO_INSTALL)
     return [path for path in files if path.suffix.lower() in known and path not in unread], unread
@@ -50,9 +50,16 @@ def explain_no_photographs(path: Path) -> str:
     return ""
 
 
+def is_broken_link(path: Path) -> bool:
+    """Return whether a path is a link that leads nowhere."""
+    return path.is_symlink() and not path.exists()
+
+
 def explain_unread(path: Path) -> str:
     """Return why a photograph of this kind is not read, and what to do; empty if it is, or is no photograph."""
     suffix = path.suffix.lower()
+    if is_broken_link(path) and suffix in (*SUFFIXES, *TO_INSTALL, *UNREAD):
+        return "a link to a file that is not there"
     advice = TO_INSTALL[suffix] if suffix in TO_INSTALL and not can_decode(suffix) else UNREAD.get(suffix)
     return f"{path.suffix} is not read: {advice}" if advice else ""
 

@@ -116,6 +116,17 @@ def test_an_earlier_bag_is_replaced_when_the_new_one_is_whole_and_nothing_else_e
         BagWriter(tmp_path / "thesis", overwrite=True)
 
 
+def test_a_file_that_was_renamed_beside_its_metadata_is_told(bag):
+    path, _ = bag
+    (part,) = path.glob("*.mcap")
+    part.rename(path / "renamed.mcap")
+    with pytest.raises(ValueError, match=r"files are missing: .*\(move metadata\.yaml away"), Recording(path):
+        pass
+    (path / "metadata.yaml").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(ValueError, match=r"\(move metadata\.yaml away"), Recording(path):
+        pass
+
+
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_damaged_metadata_is_told_from_damaged_files(bag, text):
     path, _ = bag

@@ -54,6 +54,12 @@ def test_without_a_library_it_is_said_what_to_install(suffix, tmp_path, monkeypa
         read_gray(path)
 
 
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "moved.jpg")
+    (tmp_path / "notes.txt").symlink_to(tmp_path / "moved.txt")
+    assert find_photographs(tmp_path) == ([], {tmp_path / "a.jpg": "a link to a file that is not there"})
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @given(data=st.data())
 def test_damaged_ones_are_read_or_refused(suffix, data, tmp_path_factory):

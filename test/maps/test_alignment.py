@@ -127,9 +127,11 @@ def test_views_are_known_by_name():
     found, words = fit_poses(poses, known)
     assert_same(found, MOVE)
     assert words.startswith("as 4 known poses have it; scale 2.5000, off by 0.000 m")
+    assert words.endswith("; 1 of 5 names there are of no view, as 'other.png'")
     found, words = fit_positions(poses, {name: pose.tgt_origin_in_src() for name, pose in known.items()})
     assert_same(found, MOVE)
     assert words.startswith("as 4 known positions have it")
+    assert words.endswith("; 1 of 5 names there are of no view, as 'other.png'")
     with pytest.raises(SourceError, match=r"none of the 6 views is named there; the first is '0\.png'"):
         fit_poses(poses, {"other.png": POSES[0]})
     with pytest.raises(SourceError, match=r"2 positions determine no rotation.*of 6 views"):

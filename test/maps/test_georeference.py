@@ -140,7 +140,7 @@ def write_centres(path, reference_map, move):
     return path
 
 
-def test_moving_the_map_moves_it_and_another_scale_loses_it(placed, tmp_path, capsys):
+def test_moving_the_map_moves_it_and_another_scale_loses_it(placed, tmp_path, capsys, caplog):
     folder, positions = placed
     status_of("map", "align", folder, "--positions", positions, "--geographic")
     before = Map.open(folder)
@@ -151,8 +151,13 @@ def test_moving_the_map_moves_it_and_another_scale_loses_it(placed, tmp_path, ca
         to_enu(before.georeference, [[48.137, 11.575, 520.0]])
     )
     np.testing.assert_allclose(after.georeference.enu_from_map * after.centres[3], before.centres[3], atol=1e-3)
+    caplog.clear()
+    same = write_centres(tmp_path / "same.txt", after, lambda p: 1.02 * p)
+    assert status_of("map", "align", folder, "--positions", same, "--output", tmp_path / "same.map") == 0
+    assert not caplog.records
     twice = write_centres(tmp_path / "twice.txt", after, lambda p: 2 * p)
     assert status_of("map", "align", folder, "--positions", twice) == 0
+    assert "the map was in metres, and is 2 times as large now" in caplog.text
     assert "no longer known where on Earth" in capsys.readouterr().out and Map.open(folder).georeference is None
 
 
