@@ -122,6 +122,16 @@ def test_a_folder_is_no_file_and_a_file_no_folder(words, output, kind, tmp_path,
     assert f"name a {kind}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("refuse", [refuse_file, refuse_folder])
+def test_what_cannot_be_made_is_refused_before_anything_is_done(tmp_path, refuse):
+    (tmp_path / "file").write_text("mine")
+    refuse(tmp_path / "not" / "there" / "yet", overwrite=True)
+    with pytest.raises(NotADirectoryError, match=r"cannot be made, .*file is a file"):
+        refuse(tmp_path / "file" / "below" / "it", overwrite=True)
+    with pytest.raises(NotADirectoryError, match="/dev/null is a file"):
+        refuse(Path("/dev/null/a"), overwrite=True)
+
+
 def test_a_mask_that_was_edited_by_hand_is_not_replaced_either(tmp_path, capsys):
     (tmp_path / "a.map-mask.png").write_text("mine")
     line = ["build-map", "--kitti", "nowhere", "--output", str(tmp_path / "a.map"), "--auto-mask"]

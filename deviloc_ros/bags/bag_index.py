@@ -16,6 +16,7 @@ from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.headers import rigid_from_pose, stamp_ns
 from deviloc_ros.status import NotTried, Status
 
+ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
 log = logging.getLogger(__name__)
 
 
@@ -115,6 +116,9 @@ def read_contents(recording: Recording, topics: Topics, rig: Rig, truth_topic: s
         ValueError: a topic that was asked for is not there, a message is damaged, or odometry is of another frame than
             the robot's and nothing says where one is in the other.
     """
+    kind = recording.topics.get(rig.odometry_topic, ODOMETRY_TYPE)  # that a topic is missing is said where it is read
+    if rig.odometry_topic and kind != ODOMETRY_TYPE:
+        raise ValueError(f"{rig.odometry_topic} is of type {kind}, and no nav_msgs/Odometry")
     contents = Contents(rig, CameraBook(bool(rig.rectified), history=True))
     contents.beside = {each.image: CameraBook(bool(rig.rectified), history=True) for each in topics.beside}
     of_transforms = {choose_transform_topic(recording, topic, topics.image): topic for topic in (TF, TF_STATIC)}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deviloc_ros.commands.flags.common import add_config, add_data, add_every, read_config, set_results, step_of
 from deviloc_ros.evaluation import PROTOCOLS
+from deviloc_ros.io.atomic import write_whole
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -50,5 +51,5 @@ def run(options: argparse.Namespace) -> int:
         print(f"{summary['lift']}: no larger median than landmarks-only in {summary['not_worse']:.1%} of resamplings")
     print("Matches are remembered from line to line: the times say nothing.")
     if options.json:
-        options.json.write_text(json.dumps(summaries, indent=1))
+        write_whole(options.json, json.dumps(summaries, indent=1))
     return 0

@@ -20,6 +20,7 @@ from deviloc_ros.commands.flags.common import (
     set_weights,
     step_of,
 )
+from deviloc_ros.io.atomic import write_whole
 
 QUERY_MATCHERS = ("xfeat", "xfeat-lighterglue")
 
@@ -124,7 +125,7 @@ def run_query(options: argparse.Namespace) -> int:
     figures = measure_queries(bench)
     print(render_report(figures))
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
+        write_whole(options.json, json.dumps(figures, indent=1))
     return 0
 
 
@@ -134,7 +135,7 @@ def run_node(options: argparse.Namespace) -> int:
 
     page = run_benchmark(options.data, options.out_of_map_s, options.map, read_config(options))
     if options.output:
-        options.output.write_text(page)
+        write_whole(options.output, page)
     return 0
 
 
@@ -189,5 +190,5 @@ def show_figures(figures: Any, table: Callable[[list[Any]], str], json_file: Pat
     """Print what was measured as the table that docs/ has of it, and write it where --json says."""
     print(table([figures]))
     if json_file:
-        json_file.write_text(json.dumps(figures, indent=1))
+        write_whole(json_file, json.dumps(figures, indent=1))
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deviloc_ros.commands.flags.common import add_config, add_every, add_preset, read_config, set_results, step_of
 from deviloc_ros.evaluation.datasets import BENCHMARKS, GROUND_TRUTHS
+from deviloc_ros.io.atomic import write_whole
 from deviloc_ros.upstream.presets import PAPER
 
 
@@ -54,5 +55,5 @@ def run(options: argparse.Namespace) -> int:
         count = len(options.submission.read_text().splitlines())
         print(f"{options.submission}: {count} poses; scores come from https://www.visuallocalization.net")
     if options.json:
-        options.json.write_text(json.dumps(summaries, indent=1))
+        write_whole(options.json, json.dumps(summaries, indent=1))
     return 0

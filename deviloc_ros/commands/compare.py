@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from deviloc_ros.commands.flags.common import set_results
+from deviloc_ros.io.atomic import write_whole
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("compare takes two runs or more")
     runs = [read_run(folder) for folder in options.runs]
     around = outline_map(Map.open(options.map)) if options.map else NOWHERE
-    options.output.write_text(make_comparison(runs, around))
+    write_whole(options.output, make_comparison(runs, around))
     for one in runs:
         print(f"{one.name}: " + "; ".join(f"{name} {value}" for name, value in make_headline(one)))
     print(f"page: {options.output}")

@@ -36,6 +36,7 @@ from deviloc_ros.evaluation import (
     TRUE_POSE,
     TWINS,
 )
+from deviloc_ros.io.atomic import write_whole
 
 ALONE = (BODY_IN_VIEW, LIVING_MAP, TWINS, BUILDING)  # each has a table of its own
 
@@ -145,7 +146,7 @@ def run_alone(name: str, options: argparse.Namespace, config: Config) -> int:
 def write_figures(options: argparse.Namespace, figures: Any) -> None:
     """Write figures where --json says, if it does."""
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
+        write_whole(options.json, json.dumps(figures, indent=1))
 
 
 def evaluate_protocol(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:

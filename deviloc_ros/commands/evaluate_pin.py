@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from deviloc_ros.commands.flags.common import add_data, set_results
+from deviloc_ros.io.atomic import write_whole
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     pin = LearnedPointInference(load_pin(options.weights or WEIGHTS), alone)
     cells, diagrams = evaluate_holdout(options.data, pin)
     if options.json:
-        options.json.write_text(json.dumps({"cells": cells}, indent=1))
+        write_whole(options.json, json.dumps({"cells": cells}, indent=1))
     if options.reliability:
         draw_reliability(options.reliability, diagrams)
     return 0

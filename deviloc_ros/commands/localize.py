@@ -22,6 +22,7 @@ from deviloc_ros.commands.flags.common import (
     step_of,
 )
 from deviloc_ros.commands.flags.masks import add_mask, find_masks
+from deviloc_ros.io.atomic import write_whole
 from deviloc_ros.status import Status
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def report_records(records: list[dict[str, Any]], results: Sequence[Result], opt
         if reason.advice:
             print(f"{count} x {reason.sentence}: {reason.advice}", file=sys.stderr)
     if options.json and options.json != STANDARD_OUTPUT:
-        options.json.write_text(json.dumps(records, indent=1))
+        write_whole(options.json, json.dumps(records, indent=1))
     return 0 if records and all(record["localized"] for record in records) else 1
 
 

@@ -17,6 +17,7 @@ from deviloc_ros.commands.flags.common import (
     take_tracking,
 )
 from deviloc_ros.commands.flags.recordings import add_rig, add_sampling, add_topics, add_truth, read_plan
+from deviloc_ros.io.atomic import write_whole
 
 Send = Callable[[dict[str, Any]], None]
 AXIS_SHARE = 0.08  # length of the robot's axes, of the radius of what is drawn
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         events: list[dict[str, Any]] = []
         if options.bag:
             follow_recording(options, axis_m, events.append)
-        options.output.write_text(make_view_page(reference_map, drawn, events, live=False))
+        write_whole(options.output, make_view_page(reference_map, drawn, events, live=False))
         print(f"{options.output}: {len(events)} images")
         return 0
     serve(options, lambda events: make_view_page(reference_map, drawn, events, live=True), axis_m)

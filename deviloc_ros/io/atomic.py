@@ -21,3 +21,12 @@ def replace_on_success(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file as `replace_on_success` does; to a pipe or a device, as the console, the text alone."""
+    if path.exists() and not path.is_file():
+        path.write_text(text)
+        return
+    with replace_on_success(path) as beside:
+        beside.write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -16,6 +17,16 @@ def refuse_file(path: Path, *, overwrite: bool = False) -> None:
         raise IsADirectoryError(f"{path} is a folder; name a file")
     if not overwrite and (path.exists() or path.is_symlink()):
         raise FileExistsError(describe_existing(path))
+    check_above(path)
+
+
+def check_above(path: Path) -> None:
+    """Raise OSError if a folder that leads to `path` is a file, or takes no new one."""
+    above = next((folder for folder in path.absolute().parents if folder.exists()), path)
+    if not above.is_dir():
+        raise NotADirectoryError(f"{path}: cannot be made, {above} is a file")
+    if not path.exists() and not os.access(above, os.W_OK):
+        raise PermissionError(f"{path}: cannot be made, nothing can be written to {above}")
 
 
 def refuse_folder(path: Path, *, overwrite: bool = False) -> None:
@@ -25,5 +36,6 @@ def refuse_folder(path: Path, *, overwrite: bool = False) -> None:
     """
     if path.is_file():
         raise NotADirectoryError(f"{path} is a file; name a folder")
+    check_above(path)
     if not overwrite and (path.is_symlink() if not path.is_dir() else any(path.iterdir())):
         raise FileExistsError(describe_existing(path))

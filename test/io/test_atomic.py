@@ -1,8 +1,19 @@
 """A file is there whole, or as it was before."""
 
+from pathlib import Path
+
 import pytest
 
-from deviloc_ros.io.atomic import replace_on_success
+from deviloc_ros.io.atomic import replace_on_success, write_whole
+
+
+def test_text_is_written_whole_into_a_folder_that_is_made(tmp_path):
+    write_whole(tmp_path / "new" / "a.json", "[]")
+    write_whole(tmp_path / "new" / "a.json", "{}")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.json"]
+    assert (tmp_path / "new" / "a.json").read_text() == "{}"
+    write_whole(Path("/dev/null"), "gone")
+    assert Path("/dev/null").is_char_device()
 
 
 def test_what_was_written_takes_the_place_of_what_was_there(tmp_path):

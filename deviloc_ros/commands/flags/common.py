@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deviloc_ros.workers.base import Workers
 
 
+LARGEST_OFFSET_S = 4e9  # from a clock that counts since the start to one of the next century
 STANDARD_OUTPUT = Path("-")
 
 
@@ -77,6 +78,14 @@ def parse_above_zero(text: str) -> float:
 def parse_zero_or_more(text: str) -> float:
     """Parse a flag's number of 0 or more."""
     return parse_number(text, 0.0, "0 or more")
+
+
+def parse_offset(text: str) -> float:
+    """Parse a flag's difference of two clocks [s]."""
+    value = parse_finite(text)
+    if abs(value) > LARGEST_OFFSET_S:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected seconds, at most {LARGEST_OFFSET_S:.0e}")
+    return value
 
 
 def parse_finite(text: str) -> float:

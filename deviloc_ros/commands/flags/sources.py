@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from deviloc_ros.commands.flags.common import add_every, parse_camera, parse_finite, parse_zero_or_more, step_of
+from deviloc_ros.commands.flags.common import add_every, parse_camera, parse_offset, parse_zero_or_more, step_of
 from deviloc_ros.commands.flags.depth import add_depth, attach_depth, plan_depth
 from deviloc_ros.commands.flags.masks import attach_masks
 from deviloc_ros.commands.flags.recordings import add_lens
@@ -104,7 +104,7 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--time-offset",
-        type=parse_finite,
+        type=parse_offset,
         default=0.0,
         metavar="S",
         help="added to an image's stamp to get its pose's time",

@@ -138,6 +138,12 @@ def test_namespaced_odometry_is_named(tmp_path):
     assert right.summary["odometry"] == {"images": 12, "reasons": {}, "hint": ""}
 
 
+@pytest.mark.parametrize("topic", ["/tf", IMAGE, "/camera/camera_info"])
+def test_a_topic_that_is_no_odometry_is_named(tmp_path, topic):
+    with pytest.raises(ValueError, match=rf"{topic} is of type .*, and no nav_msgs/Odometry"):
+        run(robot(tmp_path / "bag"), rig=Rig(odometry_topic=topic))
+
+
 @pytest.mark.parametrize("names", [("/robot1/tf", "/robot1/tf_static"), ("/robot1/tf", "/tf_static")])
 @pytest.mark.parametrize("images", [IMAGE, f"/robot1{IMAGE}"])
 def test_transforms_in_a_robots_namespace_are_read_and_named(tmp_path, names, images, caplog):
