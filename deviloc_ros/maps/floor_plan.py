@@ -26,6 +26,7 @@ from deviloc_ros.sources.base import SourceError
 LOWEST_M, CELL_M, LAYER_M = 0.15, 0.1, 0.2
 MIN_LAYERS = 3  # at one place of the plan: what stands upright
 MIN_UPRIGHT = 50  # landmarks
+MAX_EXTENT_M = 500.0  # its raster of cells and their transforms take a gigabyte, and the search minutes
 YAW_STEP_DEG = 2.0
 STARTS = 24
 WALL_STD_M, SHARP_M = 0.05, 0.08
@@ -218,6 +219,8 @@ class WallFit:
         """Return the most promising of all yaws and shifts, by correlation of the two plans at CELL_M."""
         cells = np.argwhere(self.distances <= self.grid.resolution_m / 2)[:, ::-1].astype(float)
         walls = self.grid.to_points(cells)
+        check_extent("walls of the floor plan", walls)
+        check_extent("landmarks of the map", self.points[:, :2])
         found = []
         for yaw in np.deg2rad(np.arange(0.0, 360.0, YAW_STEP_DEG)):
             turned = self.points[:, :2] @ rotation_2d(yaw).T
@@ -225,6 +228,16 @@ class WallFit:
             found.append((score, make_transform(np.array([yaw, *shift, 0.0, 0.0, 0.0]))))
         found.sort(key=lambda each: -each[0])
         return [start for _, start in found[:STARTS]]
+
+
+def check_extent(what: str, points: NDArray) -> None:
+    """Raise SourceError if (N, 2) points lie too far apart for all turns and shifts to be tried."""
+    longest_m = float(np.ptp(points, axis=0).max())
+    if longest_m > MAX_EXTENT_M:
+        raise SourceError(
+            f"the {what} extend over {longest_m:.0f} m, at most {MAX_EXTENT_M:.0f} m are searched: is the floor plan's "
+            "'resolution' in metres? Else give --pairs"
+        )
 
 
 def correlate(points: NDArray, walls: NDArray) -> tuple[float, NDArray]:

@@ -28,10 +28,12 @@ from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.alignment import move_points
 from deviloc_ros.maps.edit import align_map
 from deviloc_ros.maps.floor_plan import (
+    MAX_EXTENT_M,
     PairsFile,
     PointPair,
     align_to_grid,
     apply_2d,
+    check_extent,
     fit_pairs,
     make_transform,
     parameters_of,
@@ -293,3 +295,13 @@ def test_pairs_are_read_as_the_page_writes_them(l_room, tmp_path):
     read = read_pairs(write_pairs(tmp_path / "pairs.json", pairs))
     assert read.map_id == pairs.map_id and len(read.pairs) == 4
     np.testing.assert_allclose(read.plan_from_map.matrix(), pairs.plan_from_map.matrix())
+
+
+@pytest.mark.parametrize("extent_m", [499.0, 501.0, 1e5, 1e9])
+def test_a_plan_of_another_unit_is_refused_before_memory_is_taken(extent_m):
+    points = np.array([[0.0, 0.0], [extent_m, 3.0]])
+    if extent_m < MAX_EXTENT_M:
+        check_extent("walls of the floor plan", points)
+        return
+    with pytest.raises(SourceError, match=r"walls of the floor plan extend over \d+ m, .*'resolution' in metres"):
+        check_extent("walls of the floor plan", points)
