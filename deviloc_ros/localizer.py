@@ -70,11 +70,11 @@ class Localizer:
     """
 
     config: Config
-    """Give the parameters; another config may take its place between two images."""
+    """Hold the parameters; another config may replace them between two images."""
     map: Map
-    """Name the map that is localized in."""
+    """Hold the map to localize in."""
     matcher: Matcher
-    """Extract and match."""
+    """Extract features and match them."""
 
     def __init__(
         self,

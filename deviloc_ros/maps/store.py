@@ -64,11 +64,11 @@ class Map:
     """Give access to the reference views of one place, read when first needed; the most recent ones stay in memory."""
 
     folder: Path
-    """Name the folder that holds it."""
+    """Hold the path of the folder that the map was read from."""
     config: Config
-    """Give the parameters it was built with; a Localizer takes them unless it is given others."""
+    """Hold the parameters that the map was built with; a Localizer uses them unless it is given others."""
     records: list[ViewRecord]
-    """Name, camera and pose of each view, in order."""
+    """Hold the name, camera and pose of each view, in the map's order."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder

@@ -22,7 +22,6 @@ from deviloc_ros.tracking.follower import Step
 PICTURE_SIDE_PX, JPEG_QUALITY = 900, 70
 ELLIPSOID_STDS = 3.0
 CIRCLE_POINTS = 24
-STATUS_KEYS = ("reason", "detail", "inliers", "references", "latency_ms.stamp_to_result")
 
 
 def event_from_step(
