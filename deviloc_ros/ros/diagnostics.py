@@ -162,8 +162,14 @@ def report_values(report: CameraReport) -> dict[str, str]:
 
 
 def format_stamp(stamp_ns: int) -> str:
-    """Return seconds and nanoseconds of a stamp."""
+    """Return a stamp as seconds with nine decimals, of which none is lost."""
     return f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}"
+
+
+def parse_stamp(text: str) -> int:
+    """Return the stamp [ns] that `format_stamp` wrote."""
+    seconds, _, nanoseconds = text.partition(".")
+    return int(seconds) * 10**9 + int(nanoseconds or 0)
 
 
 class Rates:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from deviloc_ros.config import BESIDE_LOCALIZER, Config
 from deviloc_ros.config_fields import Checked, param
 from deviloc_ros.messages.headers import parse_rigid
+from deviloc_ros.messages.images import COMPRESSED_SUFFIX
 
 TF_MODES = ("map_to_odom", "map_to_base", "none")
 TRANSPORTS = ("raw", "compressed")
@@ -62,7 +63,7 @@ class CameraConfig(Checked):
 
     def append_transport(self, topic: str) -> str:
         """Return a topic of images with the suffix of how they are sent."""
-        return topic + ("/compressed" if self.image_transport == "compressed" else "")
+        return topic + (COMPRESSED_SUFFIX if self.image_transport == "compressed" else "")
 
 
 @dataclass(frozen=True)
