@@ -78,7 +78,7 @@ class MapBuilder:
             MapError: `output` exists and `overwrite` is not set.
             WorkError: an image or a pair cannot be worked on.
         """
-        networks, workers, notes, warned = self.networks, self.workers, dict(source.notes), set()
+        networks, workers, notes, warned = self.networks, self.workers, dict(source.notes), set(source.warned)
         # 1. Leave out what cannot be read, before networks are loaded and a map is begun
         images, skipped = self._select_images(source)
         networks.load_all()
