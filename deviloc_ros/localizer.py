@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 
@@ -279,7 +280,9 @@ class Localizer:
                 image.pixels, image.camera, prior, mask=image.mask, name=image.name, extracted=image.extracted
             )
 
-        return localize_rig(images, prior, localize_one, self.config.pose)
+        result = localize_rig(images, prior, localize_one, self.config.pose)
+        places = tuple(replace(place, unit=self.map.unit) for place in result.evidence.places)
+        return replace(result, evidence=replace(result.evidence, places=places))
 
 
 def check_query(image: object, camera: object, prior: object, candidates: object, mask: object) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import STD_PER_MEDIAN, check_rigid
+from deviloc_ros.io.units import Unit
 from deviloc_ros.status import Status
 
 if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
@@ -295,8 +296,8 @@ class RigImage:
 class Place:
     """Hold a place that an image fits.
 
-    covariance: as that of `Localized`. inliers: what it rests on. passes: whether it passed every gate. view: the name
-    of the view that shows it best.
+    covariance: as that of `Localized`. inliers: how many correspondences support it. passes: whether it passed every
+    gate. view: the name of the view that shows it best. unit: of the map's lengths.
     """
 
     cam_from_world: pycolmap.Rigid3d
@@ -304,10 +305,11 @@ class Place:
     inliers: int
     passes: bool
     view: str
+    unit: Unit = Unit.METRE
 
     def __str__(self) -> str:
         x, y, z = self.cam_from_world.tgt_origin_in_src()
-        return f"{self.inliers} inliers at ({x:.2f}, {y:.2f}, {z:.2f}) m, as view {self.view!r}"
+        return f"{self.inliers} inliers at ({x:.2f}, {y:.2f}, {z:.2f}) {self.unit.symbol}, as view {self.view!r}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

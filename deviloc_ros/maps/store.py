@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import MATCHERS, Config, RetrievalConfig
+from deviloc_ros.io.units import Unit
 from deviloc_ros.maps.checks import IDENTIFIER, LENGTH, check_array, check_landmark_arrays
 from deviloc_ros.maps.files import Arrays, read_arrays, read_landmarks
 from deviloc_ros.maps.georeference import GEOREFERENCE, Georeference
@@ -115,6 +116,11 @@ class Map:
     def name(self) -> str:
         """Return the name of its folder."""
         return self.folder.resolve().name
+
+    @property
+    def unit(self) -> Unit:
+        """Return the unit of its lengths: metres, or an arbitrary one."""
+        return self.manifest.provenance.unit
 
     @cached_property
     def georeference(self) -> Georeference | None:

@@ -63,9 +63,7 @@ def compare_two(first: Map, second: Map, *, quiet: bool = False) -> str:
         return f"{words}: nothing shows whether they are of one frame"
     off_m = [translation_distance_m(result.cam_from_world, poses[name]) for name, result in found.items()]
     away_m = [seen_distance_m(result.evidence.inlying, result.cam_from_world) for result in found.values()]
-    words += (
-        f", {np.median(off_m):.3g} {second.manifest.provenance.unit.symbol} from where they are said to be (median)"
-    )
+    words += f", {np.median(off_m):.3g} {second.unit.symbol} from where they are said to be (median)"
     if np.median(np.divide(off_m, away_m)) <= ONE_FRAME:
         return words
     return (
