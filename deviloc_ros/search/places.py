@@ -61,7 +61,7 @@ SolveViews = Callable[[list[ReferenceView], QueryState], Result]
 
 
 class LocalizeViews(Protocol):
-    """Localize a query by the first few of these views where these make the pose sure, else by all of them."""
+    """Localize a query by the first few of these views, and by all of them unless the few give a precise pose."""
 
     def __call__(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result: ...
 

@@ -14,8 +14,8 @@ from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.known_positions import fit_poses
 from deviloc_ros.maps.store import Map
 from deviloc_ros.pose.gates import seen_distance_m
+from deviloc_ros.search.orientation import QueryImage
 from deviloc_ros.search.places import QueryState
-from deviloc_ros.search.ways_round import QueryImage
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.types import Localized
 
