@@ -15,8 +15,8 @@ from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
-from deviloc_ros.tracking.follower import Step
 from deviloc_ros.tracking.gnss import GnssBook
+from deviloc_ros.tracking.step import Step
 from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import CameraReport
 

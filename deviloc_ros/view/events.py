@@ -17,7 +17,7 @@ from deviloc_ros.io.match_pictures import draw_best_matches
 from deviloc_ros.maps.store import Map
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
-from deviloc_ros.tracking.follower import Step
+from deviloc_ros.tracking.step import Step
 
 PICTURE_SIDE_PX, JPEG_QUALITY = 900, 70
 ELLIPSOID_STDS = 3.0

@@ -25,7 +25,7 @@ from deviloc_ros.ros.diagnostics import (
 from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
-from deviloc_ros.tracking.follower import Step
+from deviloc_ros.tracking.step import Step
 from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import Evidence, IntrinsicsFit
 

@@ -49,7 +49,8 @@ from deviloc_ros.messages.gnss import GnssRefused, read_gnss
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.contributor import Contributor
-from deviloc_ros.tracking.follower import Step, as_sequence
+from deviloc_ros.tracking.follower import as_sequence
+from deviloc_ros.tracking.step import Step
 from deviloc_ros.types import GnssFix
 
 log = logging.getLogger(__name__)

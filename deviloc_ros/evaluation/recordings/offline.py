@@ -21,11 +21,12 @@ from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.contributor import Contributor
-from deviloc_ros.tracking.follower import Follower, Step, group_not_tried, localize_images, read_group
+from deviloc_ros.tracking.follower import Follower, localize_images
 from deviloc_ros.tracking.gnss import GnssBook
 from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.tracking.odometry import Odometer, Odometry
 from deviloc_ros.tracking.rig_images import StampedImage, take_together
+from deviloc_ros.tracking.step import Step, group_not_tried, read_group
 from deviloc_ros.types import Area, Evidence, GnssFix, Prior
 
 
