@@ -18,9 +18,9 @@ from deviloc_ros.maps.manifest import find_maps
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.images import pixels_of, stated_size
+from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.conversions import image_from_serialized
 from deviloc_ros.ros.mask_book import MaskBook
-from deviloc_ros.ros.node_config import CameraConfig
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
