@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from html import escape
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.report import html
 from deviloc_ros.geometry import transform_points
+from deviloc_ros.io.encoded_images import to_data_uri
 from deviloc_ros.maps.floor_plan import Alignment, PairsFile, select_upright
 from deviloc_ros.maps.occupancy import OccupancyGrid
 from deviloc_ros.maps.store import Map
@@ -63,23 +63,22 @@ def describe_plan(reference_map: Map, plan_from_map: pycolmap.Rigid3d) -> dict[s
     return {
         "map_id": reference_map.identity,
         "plan_from_map": {"rotation_xyzw": rotation, "translation_m": translation},
-        "upright": to_millimetres(points[stands]),
-        "other": to_millimetres(points[~stands]),
+        "upright": thin_to_millimetres(points[stands]),
+        "other": thin_to_millimetres(points[~stands]),
         "cameras": np.round(np.concatenate([centres[:, :2], axes[:, :2]], 1), 3).tolist(),
     }
 
 
-def to_millimetres(points: NDArray) -> list[list[int]]:
+def thin_to_millimetres(points: NDArray) -> list[list[int]]:
     """Return x and y [mm] of no more points than are drawn."""
     return np.round(1000 * thin_evenly(points, MOST_DRAWN)[:, :2]).astype(int).tolist()
 
 
 def describe_grid(grid: OccupancyGrid) -> dict[str, Any]:
     """Return the picture of a grid and where it lies."""
-    data = base64.b64encode(cv2.imencode(".png", grid.pixels)[1].tobytes()).decode()
     height, width = grid.pixels.shape
     return {
-        "image": f"data:image/png;base64,{data}",
+        "image": to_data_uri(cv2.imencode(".png", grid.pixels)[1].tobytes(), "png"),
         "width": width,
         "height": height,
         "resolution": grid.resolution_m,

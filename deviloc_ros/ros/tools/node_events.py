@@ -17,7 +17,7 @@ from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg
 from deviloc_ros.ros.diagnostics import parse_stamp
-from deviloc_ros.view.events import event_from_status, pose_to_event, small_jpeg_uri
+from deviloc_ros.view.events import event_from_status, make_picture_uri, pose_to_event
 
 NAME = "deviloc"  # of the localizer's node
 
@@ -44,7 +44,7 @@ class WatchedNode(Node):
         self._send({"time_ns": str(stamp_ns(msg)), **pose})
 
     def _on_matches(self, msg: Image) -> None:
-        self._send({"time_ns": str(stamp_ns(msg)), "picture": small_jpeg_uri(pixels_of(msg))})
+        self._send({"time_ns": str(stamp_ns(msg)), "picture": make_picture_uri(pixels_of(msg))})
 
 
 def watch_node(axis_m: float, send: Callable[[dict[str, Any]], None]) -> None:
