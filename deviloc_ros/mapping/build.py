@@ -97,9 +97,8 @@ class MapBuilder:
             else:
                 body = find_body_in_sample(images, workers)
             if body is not None:
-                images, notes[BODY] = hide_cells(images, body.hidden), str(body)
+                images, notes[BODY] = hide_body(images, body), str(body)
                 warned.add(BODY)
-                log.warning("%s: %s", BODY, body)
             # 3. Landmarks, each with the uncertainty of its depth
             landmarks = collect_landmarks(images, networks, workers, graph)
             # 4. Sensor depth: by how much it is off
@@ -190,6 +189,12 @@ def find_body_in_sample(images: list[PosedImage], workers: Workers) -> BodyInVie
         if body is None or len(some) == len(images):
             return body
     return None
+
+
+def hide_body(images: list[PosedImage], body: BodyInView) -> list[PosedImage]:
+    """Return the images without what of the robot is in view of them, which the log warns of."""
+    log.warning("%s: %s", BODY, body)
+    return hide_cells(images, body.hidden)
 
 
 def refine_if_possible(
