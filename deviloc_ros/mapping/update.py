@@ -130,14 +130,19 @@ def match_views_near(
     reference_map: Map, image: PosedImage, features: Features, networks: Networks
 ) -> list[tuple[ReferenceView, Matches]]:
     """Return the map's views near a new image, each with its matches."""
-    prior = Prior(image.cam_from_world, angle_deg=MAX_PAIR_ANGLE_DEG)
-    weight = networks.config.retrieval.meters_per_radian
-    numbers = nearest_by_pose(reference_map.centres, reference_map.axes, prior, VIEWS_MATCHED, weight)
-    views = [reference_map.view(int(number)) for number in numbers]
+    views = find_views_near(reference_map, image)
     if not views or not len(features):
         return []
     matches = networks.matcher.match(replace(features, dense=None), [view.features for view in views])
     return list(zip(views, matches, strict=True))
+
+
+def find_views_near(reference_map: Map, image: PosedImage) -> list[ReferenceView]:
+    """Return the views of a map that are nearest to an image and look the same way, nearest first."""
+    prior = Prior(image.cam_from_world, angle_deg=MAX_PAIR_ANGLE_DEG)
+    weight = reference_map.config.retrieval.meters_per_radian
+    numbers = nearest_by_pose(reference_map.centres, reference_map.axes, prior, VIEWS_MATCHED, weight)
+    return [reference_map.view(int(number)) for number in numbers]
 
 
 def find_map_landmarks(image: PosedImage, matched: list[tuple[ReferenceView, Matches]], radius_px: float) -> Landmarks:
