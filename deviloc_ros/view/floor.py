@@ -17,17 +17,22 @@ from numpy.typing import NDArray
 from deviloc_ros.evaluation.report import html
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.io.encoded_images import to_data_uri
-from deviloc_ros.maps.floor_plan import Alignment, PairsFile, select_upright
-from deviloc_ros.maps.occupancy import OccupancyGrid
+from deviloc_ros.maps.alignment.floor_plan import FloorAlignment, PairsFile
+from deviloc_ros.maps.alignment.occupancy import OccupancyGrid
+from deviloc_ros.maps.alignment.upright import find_upright
+from deviloc_ros.maps.alignment.walls import select_upright
 from deviloc_ros.maps.store import Map
-from deviloc_ros.maps.upright import find_upright
 from deviloc_ros.sampling import thin_evenly
 
 MOST_DRAWN = 8000  # landmarks of each kind
 
 
 def make_floor_page(
-    reference_map: Map, grid: OccupancyGrid, command: str, given: PairsFile | None = None, fit: Alignment | None = None
+    reference_map: Map,
+    grid: OccupancyGrid,
+    command: str,
+    given: PairsFile | None = None,
+    fit: FloorAlignment | None = None,
 ) -> str:
     """Return the page.
 

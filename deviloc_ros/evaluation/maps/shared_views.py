@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.maps.known_positions import fit_poses
+from deviloc_ros.maps.alignment.known_positions import fit_poses
 from deviloc_ros.maps.store import Map
 from deviloc_ros.pose.gates import seen_distance_m
 from deviloc_ros.search.orientation import QueryImage
