@@ -212,7 +212,7 @@ class Lifted:
 
     @staticmethod
     def nothing(count: int) -> Lifted:
-        """Return so many keypoints, none of them lifted."""
+        """Return `Lifted` of `count` keypoints, none of them lifted."""
         return Lifted(np.zeros((count, 3)), np.zeros(count), np.zeros(count))
 
 

@@ -25,7 +25,7 @@ from deviloc_ros.tracking.gnss import GnssBook, select_agreeing
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, TakenTogether, take_together
 from deviloc_ros.tracking.several_maps import Answer, MapsInUse, Search
-from deviloc_ros.tracking.sighting import Sighting, make_sighting, with_odometry
+from deviloc_ros.tracking.sighting import Sighting, attach_odometry, make_sighting
 from deviloc_ros.tracking.step import (
     ReadGroup,
     Step,
@@ -101,8 +101,8 @@ class Follower:
         Args:
             images: that of the only camera, or one of each of several: where the robot was when the newest was taken.
             odometry_at: called with a time [ns], returns where odometry has the robot then, None where that is not
-                known; if it is also told True, after waiting for what may be on its way. It is told so only for what is
-                needed: images of several times before they are localized, else a pose that was found without.
+                known. Called with True as well, it first waits for odometry that may be on its way: only for images of
+                several times before they are localized, and for a pose that was found without odometry.
             now_ns: the time when the decision falls, or a clock to read then.
         """
         for image in images:
@@ -135,7 +135,7 @@ class Follower:
         # 4. Whether to believe it
         if taken.odometry is None:
             with watch.stage("odometry"):
-                sighting = with_odometry(sighting, odometry_at(taken.stamp_ns, True))
+                sighting = attach_odometry(sighting, odometry_at(taken.stamp_ns, True))
             step = add_stages(step, watch)
         map_name = answer.where.name if maps.are_several else ""
         step = replace(step, seen=self._checks.add_sighting(sighting), map_name=map_name)

@@ -153,7 +153,7 @@ def check_pairs(reference_map: Map, given: PairsFile | None) -> None:
 
 
 def raise_to(plan_from_map: pycolmap.Sim3d, centres: NDArray, height_m: float) -> pycolmap.Sim3d:
-    """Return the plan of a map whose cameras are so high above its floor (median)."""
+    """Return the plan moved up or down, so that its cameras are at this height above the floor (median)."""
     now_m = float(np.median(move_points(plan_from_map, centres)[:, 2]))
     shift = np.array([0.0, 0.0, height_m - now_m])
     return pycolmap.Sim3d(plan_from_map.scale, plan_from_map.rotation, plan_from_map.translation + shift)
