@@ -439,13 +439,3 @@ class Area:
         apart = points_in_world - self.point
         level = apart - np.outer(apart @ self.up, self.up)
         return np.linalg.norm(level, axis=1) <= self.radius_m
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GnssFix:
-    """Hold where on Earth a receiver was: WGS 84 [deg]. covariance: (2, 2) m^2, east and north."""
-
-    stamp_ns: int
-    latitude: float
-    longitude: float
-    covariance: NDArray

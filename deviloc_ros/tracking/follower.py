@@ -16,6 +16,7 @@ import torch
 from deviloc_ros.config import Config, RigConfig, TrackingConfig
 from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.messages.gnss import GnssFix
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.camera_checks import CameraChecks
@@ -38,7 +39,6 @@ from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import (
     Area,
     CameraReport,
-    GnssFix,
     Localized,
     Lost,
     Prior,
