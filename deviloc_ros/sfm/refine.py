@@ -17,7 +17,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from deviloc_ros.geometry import translation_distance_m
-from deviloc_ros.maps.alignment import align_to_odometry, move_pose, travelled_distances_m
+from deviloc_ros.maps.alignment.similarity import align_to_odometry, move_pose, travelled_distances_m
 from deviloc_ros.sfm.adjust import adjust_bundle
 from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, triangulate_landmarks, triangulate_model
 from deviloc_ros.sfm.matches import Keypoints, MatchGraph, find_lookalike_pairs, keep_verified, match_pairs
