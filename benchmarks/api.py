@@ -121,6 +121,7 @@ GROUPS: dict[str, tuple[Any, ...]] = {
         ("deviloc_ros.types", "Area"),
         ("deviloc_ros", "Mask RigImage read_gray rigid_from_matrix Localized Lost Status"),
         ("deviloc_ros.types", "Evidence Correspondences Place CameraReport"),
+        ("deviloc_ros.io.units", "Unit"),
         ("deviloc_ros.maps.store", "ViewRecord"),
     ),
     "Set parameters": (PARAMETERS, ("deviloc_ros", "Config change_config load_config")),

@@ -33,9 +33,10 @@ from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.sources.colmap import read_model
-from deviloc_ros.tracking.follower import Follower, Step
+from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.odometry import Odometry, move_straight
 from deviloc_ros.tracking.rig_images import StampedImage
+from deviloc_ros.tracking.step import Step
 
 PROTOCOL = "kitchen-36"
 FRAME_NS = 33_333_333  # 7-Scenes was taken at 30 Hz

@@ -30,9 +30,10 @@ from deviloc_ros.io.tum_trajectory import Stamped
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
-from deviloc_ros.tracking.follower import Follower, Step
+from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_images import StampedImage
+from deviloc_ros.tracking.step import Step
 from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import Localized, ReferenceView
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera as Camera
-    from deviloc_ros.commands.flags.parameter_file import load_config as load_config
     from deviloc_ros.config import Config as Config
     from deviloc_ros.config import TrackingConfig as TrackingConfig
     from deviloc_ros.config_fields import change_config as change_config
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from deviloc_ros.localizer import Localizer as Localizer
     from deviloc_ros.mapping.build import build_map as build_map
     from deviloc_ros.maps.store import Map as Map
+    from deviloc_ros.parameters.parameter_file import load_config as load_config
     from deviloc_ros.sfm.photographs import pose_photographs as pose_photographs
     from deviloc_ros.sources.base import PosedImage as PosedImage
     from deviloc_ros.status import Status as Status
@@ -58,7 +58,7 @@ _MODULE_OF = {
     "TrackingConfig": "config",
     "build_map": "mapping.build",
     "change_config": "config_fields",
-    "load_config": "commands.flags.parameter_file",
+    "load_config": "parameters.parameter_file",
     "pose_photographs": "sfm.photographs",
     "read_gray": "imaging",
     "rigid_from_matrix": "geometry",

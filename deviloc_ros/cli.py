@@ -144,7 +144,7 @@ def run_command(arguments: list[str]) -> int:
     """Run a command and return its exit status. What it prints is made printable: names in files are anyone's text."""
     options = parse(arguments)
     from deviloc_ros.commands.flags.common import check_outputs
-    from deviloc_ros.commands.flags.parameter_file import check_config
+    from deviloc_ros.commands.flags.config_check import check_config
 
     with terminations_held():
         importlib.import_module("pycolmap")  # which every command needs

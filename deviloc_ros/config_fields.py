@@ -80,7 +80,8 @@ def from_dict(config: C, values: dict[str, Any], prefix: str = "") -> C:
     for key, value in values.items():
         name = f"{prefix}{key}"
         if key not in known:
-            raise ValueError(describe_unknown(config, prefix, next(flatten_names({name: value}))))
+            unknown = next(flatten_names({name: value}))
+            raise make_unknown_error(unknown, suggest_known(config, prefix, unknown))
         current = getattr(config, key)
         if is_dataclass(current):
             if not isinstance(value, dict):
@@ -92,10 +93,15 @@ def from_dict(config: C, values: dict[str, Any], prefix: str = "") -> C:
     return replace(config, **changes)  # type: ignore[type-var]
 
 
-def describe_unknown(config: Any, prefix: str, name: str) -> str:
-    """Return that there is no parameter of this dotted name, and which may have been meant; prefix: the config's."""
+def make_unknown_error(name: str, hint: str = "") -> ValueError:
+    """Return the error that there is no parameter of this dotted name."""
+    return ValueError(f"unknown parameter {name}{hint}")
+
+
+def suggest_known(config: Any, prefix: str, name: str) -> str:
+    """Return the parameter of a config whose dotted name is most like this one, else all; prefix: the config's name."""
     similar = suggest(name, [dotted for dotted, _, _ in walk_fields(config, prefix)])
-    return f"unknown parameter {name}{similar or '; known here: ' + ', '.join(f.name for f in fields(config))}"
+    return similar or f"; known here: {', '.join(f.name for f in fields(config))}"
 
 
 def flatten_names(values: dict[str, Any], prefix: str = "") -> Iterator[str]:

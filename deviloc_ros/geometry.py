@@ -1,4 +1,4 @@
-"""Hold the only 3D formulas of the package. Transforms are `target_from_source`; rotations perturb on the left."""
+"""Provide the 3D formulas that all rooms share. Transforms are `target_from_source`; rotations perturb on the left."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ def sample_unit_features(features: Features, keypoints: NDArray) -> NDArray:
 
 
 def turn_image(gray: NDArray, quarter_turns: int) -> NDArray:
-    """Return the image turned counterclockwise, so many times by 90 degrees."""
+    """Return the image turned counterclockwise by a number of quarter turns."""
     return lay_out(np.rot90(gray, quarter_turns))
 
 

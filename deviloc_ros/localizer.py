@@ -1,11 +1,11 @@
 """Localize one image in a map: the recipe that leads to a pose or to the reason why there is none.
 
-localize                     one image, the way round that cameras mounted so were seen to take it
-  look_at                    extract features
-  localize_query             PlaceSearch chooses the views of each place that the image may show, and asks for each
-    localize_views           the first few of them where these make the pose sure, else all
+localize                     localize one image, in the orientation in which its camera's images gave poses before
+  extract_query              extract features
+  localize_query             let PlaceSearch choose the views of each place that the image may show, and for each
+    localize_views           try the first few of them, then all, unless the few give a precise pose
       solve_views            match, lift, merge, PnP with gates: the method, once for each set of views
-  WaysRound.compare          a pose that much of the image contradicts: does it fit better mirrored or turned?
+  OrientationCheck.compare   where much of the image contradicts the pose: does it fit better turned or mirrored?
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 
@@ -36,8 +37,8 @@ from deviloc_ros.pose.gates import seen_distance_m
 from deviloc_ros.pose.rig_consensus import localize_rig
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.pose.still_matches import drop_still_matches
+from deviloc_ros.search.orientation import CameraHabits, OrientationCheck, QueryImage
 from deviloc_ros.search.places import PlaceSearch, QueryState
-from deviloc_ros.search.ways_round import CameraHabits, QueryImage, WaysRound
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
@@ -55,26 +56,26 @@ from deviloc_ros.types import (
     RigImage,
 )
 
-MOST_NAMED = 5  # candidates that are unknown, in a message
+MOST_NAMED = 5  # unknown candidates in an error message
 FITS_SOMEWHERE = (Status.AMBIGUOUS, Status.MISCALIBRATED)
-"""Reasons for which there is no pose although the image fits: turned another way it would not fit better."""
+"""Reasons to give no pose although the image fits: in another orientation it would not fit better."""
 
 
 class Localizer:
-    """Localize images in one map, which is given as such or as its folder.
+    """Localize images in one map, given as a `Map` or as its folder.
 
     It is not thread-safe: one thread owns it, another may only `look_ahead`.
 
-    config: the map's, unless given. mask: of the images to be localized, where they have none of their own.
-    matcher: in place of the one the config names, for a map that was built with it.
+    config: default: the map's. mask: for images that have none of their own. matcher: replaces the one that the config
+    names, for a map that was built with it.
     """
 
     config: Config
-    """Give the parameters; another config may take its place between two images."""
+    """Hold the parameters; another config may replace them between two images."""
     map: Map
-    """Name the map that is localized in."""
+    """Hold the map to localize in."""
     matcher: Matcher
-    """Extract and match."""
+    """Extract features and match them."""
 
     def __init__(
         self,
@@ -114,32 +115,31 @@ class Localizer:
         Args:
             image: (H, W) gray or (H, W, 3) BGR, uint8, of the size `camera` says.
             camera: intrinsics of this image.
-            prior: where the camera probably is; None searches the whole map, and an area all of it, and then again near
-                what was found.
-            candidates: names of the views to match with, best first, where retrieval was done before.
-            mask: which of its pixels are used; None: the localizer's.
-            name: of the camera, where there are several: each may be mounted another way round.
-            extracted: features of the image that are known already; what is extracted is added.
+            prior: where the camera probably is; an area bounds its position alone. None: the whole map is searched.
+            candidates: names of the views to match with, best first, if you do the retrieval yourself.
+            mask: which pixels are used; None: the localizer's mask.
+            name: of the camera, if there are several: each may be mounted in another orientation.
+            extracted: features of the image that are known already; those extracted here are added.
 
         Raises:
-            TypeError: an argument is of another kind. An image that cannot be used is `Lost`.
+            TypeError: an argument is of the wrong type. An image that cannot be used is `Lost`, not an error.
         """
         check_query(image, camera, prior, candidates, mask)
         candidates = None if candidates is None else list(candidates)
         watch = Stopwatch()
         try:
-            asked = self.read_image(image, camera, mask, extracted, prior, candidates)
+            query_image = self.prepare_image(image, camera, mask, extracted, prior, candidates)
         except ImageError as error:
             return Lost(Status.BAD_IMAGE, str(error))
 
-        ways_round = WaysRound(self.map, self.config, self.look_at, self.localize_query, self.solve_views)
+        check = OrientationCheck(self.map, self.config, self.extract_query, self.localize_query, self.solve_views)
         habits, results = self.habits[name], []
         for quarter_turns in habits.turns.to_try(self.config.retrieval.try_turned, isinstance(prior, Prior)):
-            # The way round that cameras mounted like this one were seen to take it, until the image fits somewhere
-            query = self.look_at(asked, quarter_turns, watch)
-            result = self.localize_query(query, asked)
+            # The camera's usual orientation first, the others until the image fits somewhere
+            query = self.extract_query(query_image, quarter_turns, watch)
+            result = self.localize_query(query, query_image)
             if isinstance(result, Localized):
-                return ways_round.compare(result, query, asked, habits)
+                return check.compare(result, query, query_image, habits)
             if result.reason in FITS_SOMEWHERE:
                 return result
             results.append(result)
@@ -149,16 +149,16 @@ class Localizer:
     def look_ahead(
         self, image: NDArray, camera: Camera, mask: Mask | None, name: str, extracted: Extracted, watch: Stopwatch
     ) -> None:
-        """Extract what `localize` will need first of an image; any thread may do so while another localizes.
+        """Extract the features that `localize` will need first; any thread may do so while another localizes.
 
-        An image that cannot be used is left as it is: `localize` says why.
+        An image that cannot be used is passed over: `localize` says why.
         """
         with suppress(ImageError):
-            asked = self.read_image(image, camera, mask, extracted)
+            query_image = self.prepare_image(image, camera, mask, extracted)
             habits = self.habits.get(name) or CameraHabits()
-            self.look_at(asked, habits.turns.usual, watch)
+            self.extract_query(query_image, habits.turns.usual, watch)
 
-    def read_image(
+    def prepare_image(
         self,
         image: NDArray,
         camera: Camera,
@@ -167,39 +167,39 @@ class Localizer:
         prior: Prior | Area | None = None,
         candidates: Sequence[str] | None = None,
     ) -> QueryImage:
-        """Return an image in gray, and which of its pixels count. Raises ImageError if it cannot be used."""
+        """Return the image in gray with its mask and what is known of it. Raises ImageError if it cannot be used."""
         mask, known = mask or self.mask, {} if extracted is None else extracted
         gray, used = to_gray(image, camera), read_used(mask, (camera.width, camera.height))
         return QueryImage(gray, used, camera, prior, candidates, mask, known)
 
-    def look_at(self, asked: QueryImage, quarter_turns: int, watch: Stopwatch) -> QueryState:
-        """Return the features of an image that is turned counterclockwise, so many times by 90 degrees."""
-        extraction = self.matcher, asked.mask, quarter_turns
-        if extraction not in asked.extracted:
-            turned, used = asked.turn_pixels(quarter_turns)
+    def extract_query(self, image: QueryImage, quarter_turns: int, watch: Stopwatch) -> QueryState:
+        """Return the features of an image, turned counterclockwise by a number of quarter turns."""
+        extraction = self.matcher, image.mask, quarter_turns
+        if extraction not in image.extracted:
+            turned, used = image.turn_pixels(quarter_turns)
             with watch.stage("extract"):
-                asked.extracted[extraction] = self.matcher.extract(turned, used=used)
-        return QueryState(asked.extracted[extraction], asked.camera, watch, quarter_turns)
+                image.extracted[extraction] = self.matcher.extract(turned, used=used)
+        return QueryState(image.extracted[extraction], image.camera, watch, quarter_turns)
 
-    def localize_query(self, query: QueryState, asked: QueryImage) -> Result:
-        """Return the pose of an image by its features, as it is looked at one way round."""
+    def localize_query(self, query: QueryState, image: QueryImage) -> Result:
+        """Return the pose of an image by the features of one orientation."""
         if len(query.features) < self.config.pose.min_inliers:
             detail = f"{len(query.features)} keypoints"
             return Lost(Status.NO_FEATURES, detail, Evidence(stages_ms=query.watch.stages_ms))
 
-        # References: those named, or those of each place that the image may show; each is solved by `solve_views`
-        if asked.candidates is not None:
-            named = self.map.views_named(asked.candidates, self.config.retrieval.references)
+        # References: the named candidates, or the views of each place that the image may show
+        if image.candidates is not None:
+            named = self.map.views_named(image.candidates, self.config.retrieval.references)
             if not named:
-                unknown = ", ".join(map(repr, asked.candidates[:MOST_NAMED])) or "no view at all"
+                unknown = ", ".join(map(repr, image.candidates[:MOST_NAMED])) or "no view at all"
                 detail = f"the candidates name none of the map's: {unknown}"
                 return Lost(Status.NO_REFERENCES, detail, Evidence(stages_ms=query.watch.stages_ms))
             return self.localize_views(named, query)
         places = PlaceSearch(self.map, self.config, self.localize_views, self.solve_views)
-        return places.search(query, asked.prior, paint_hidden(*asked.turn_pixels(query.quarter_turns)))
+        return places.search(query, image.prior, paint_hidden(*image.turn_pixels(query.quarter_turns)))
 
     def localize_views(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
-        """Localize a query by the first few of these views where these make the pose sure, else by all of them."""
+        """Localize a query by the first few of these views, and by all of them unless the few give a precise pose."""
         few = references[: self.config.retrieval.few]
         if len(few) < len(references):
             result = self.solve_views(few, query)
@@ -208,14 +208,14 @@ class Localizer:
         return self.solve_views(references, query)
 
     def solve_views(self, references: list[ReferenceView], query: QueryState) -> Result:
-        """Solve the pose of a query by these views, once for each set of them: match, lift, merge, PnP."""
+        """Match, lift, merge, PnP: solve the pose of a query by these views; a set of views is solved once."""
         watch, names = query.watch, tuple(view.name for view in references)
         if not references:
             return Lost(Status.NO_REFERENCES, evidence=Evidence(stages_ms=watch.stages_ms))
         if (known := query.results.get(frozenset(names))) is not None:
             return known
 
-        # 2D-2D matches with each view, once for each; those that stay at their pixel are of the robot itself
+        # 2D-2D matches with each view, without those of the robot itself: they stay at one pixel while the camera moves
         with watch.stage("match"):
             self.match_views(references, query)
             matches = drop_still_matches([query.matches[view.name] for view in references], references)
@@ -238,9 +238,10 @@ class Localizer:
         return query.results.setdefault(frozenset(names), watch.annotate(best, references=names))
 
     def match_views(self, references: list[ReferenceView], query: QueryState) -> None:
-        """Match with the views that the query was not matched with yet.
+        """Match the query with those of the views that it was not matched with yet.
 
-        Only matches with keypoints whose points count are of use, unless keypoints are lifted where they are matched.
+        Only keypoints with a 3D point of enough confidence are of use, unless the matcher moves keypoints and they are
+        lifted where they come to lie.
         """
         views = [view for view in references if view.name not in query.matches]
         if not views:
@@ -253,7 +254,7 @@ class Localizer:
             query.matches[view.name] = query.turn_matches_back(matches)
 
     def group_views(self, references: list[ReferenceView]) -> list[list[int]]:
-        """Return which views are solved together: all, or those that share landmarks."""
+        """Return the numbers of the views that are solved together: all, or those that share landmarks."""
         if self.config.retrieval.covisibility_clusters:
             return cluster_by_covisibility([view.landmarks.ids for view in references])
         return [list(range(len(references)))]
@@ -266,9 +267,12 @@ class Localizer:
         return largest_std(result.covariance[:3, :3]) <= enough_m
 
     def localize_rig(self, images: Sequence[RigImage], prior: Prior | Area | None = None) -> Result:
-        """Return rig_from_world, as the pose of one camera is given, from images that a rig's cameras took at one time.
+        """Return the pose of a rig from images that its cameras took at one time.
+
+        The result's cam_from_world is rig_from_world, and its covariance that of world_from_rig.
 
         Args:
+            images: one of each camera, with where the camera sits on the rig.
             prior: where the rig probably is.
         """
         for image in images:
@@ -279,11 +283,13 @@ class Localizer:
                 image.pixels, image.camera, prior, mask=image.mask, name=image.name, extracted=image.extracted
             )
 
-        return localize_rig(images, prior, localize_one, self.config.pose)
+        result = localize_rig(images, prior, localize_one, self.config.pose)
+        places = tuple(replace(place, unit=self.map.unit) for place in result.evidence.places)
+        return replace(result, evidence=replace(result.evidence, places=places))
 
 
 def check_query(image: object, camera: object, prior: object, candidates: object, mask: object) -> None:
-    """Raise TypeError naming what of the arguments of `Localizer.localize` is of another kind."""
+    """Raise TypeError naming the first argument of `Localizer.localize` that is of the wrong type."""
     check_argument("image", image, np.ndarray, "read_gray reads one from a file")
     check_argument("camera", camera, Camera)
     check_argument("prior", prior, (Prior, Area, NoneType), "as Prior(cam_from_world, radius_m=5.0)")
@@ -299,10 +305,13 @@ def lift_matches(
     inference: OnlinePointInference | None,
     noise_px: float = USUAL_STD_PX,
 ) -> list[Correspondences]:
-    """Turn 2D-2D matches into 2D-3D correspondences of each reference.
+    """Turn the 2D-2D matches with each reference into 2D-3D correspondences.
 
-    A look-up, since the map holds every keypoint's 3D point; only where the matcher moved the keypoints and the lifting
-    method can follow, they are lifted where they came to lie. noise_px: how well the matcher places a match.
+    This is a look-up, since the map holds every keypoint's 3D point. Only keypoints that the matcher moved are lifted
+    anew, by lifting methods that can.
+
+    Args:
+        noise_px: standard deviation of a match's position in the query [px], in x and in y.
     """
     parts = []
     for number, (match, view) in enumerate(zip(matches, references, strict=True)):
@@ -320,7 +329,7 @@ def lift_matches(
 
 
 def create_localizers(maps: Sequence[Map], configs: Sequence[Config]) -> list[Localizer]:
-    """Return a localizer of each map; those whose configs agree on a matcher share its network."""
+    """Return a localizer for each map; those whose configs name the same matcher share its network."""
     matchers: dict[MatcherConfig, Matcher] = {}
     localizers = []
     for reference_map, config in zip(maps, configs, strict=True):
@@ -330,6 +339,6 @@ def create_localizers(maps: Sequence[Map], configs: Sequence[Config]) -> list[Lo
 
 
 def warm_up(localizer: Localizer) -> None:
-    """Localize noise, so that the first real image is not delayed by what is done once."""
+    """Localize an image of noise, so that one-time work does not delay the first real image."""
     noise = np.random.default_rng(0).integers(0, 255, (480, 640), np.uint8)
     localizer.localize(noise, Camera("PINHOLE", 640, 480, (500.0, 500.0, 320.0, 240.0)))

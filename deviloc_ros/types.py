@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import STD_PER_MEDIAN, check_rigid
+from deviloc_ros.io.units import Unit
 from deviloc_ros.status import Status
 
 if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
@@ -211,7 +212,7 @@ class Lifted:
 
     @staticmethod
     def nothing(count: int) -> Lifted:
-        """Return so many keypoints, none of them lifted."""
+        """Return `Lifted` of `count` keypoints, none of them lifted."""
         return Lifted(np.zeros((count, 3)), np.zeros(count), np.zeros(count))
 
 
@@ -295,8 +296,8 @@ class RigImage:
 class Place:
     """Hold a place that an image fits.
 
-    covariance: as that of `Localized`. inliers: what it rests on. passes: whether it passed every gate. view: the name
-    of the view that shows it best.
+    covariance: as that of `Localized`. inliers: how many correspondences support it. passes: whether it passed every
+    gate. view: the name of the view that shows it best. unit: of the map's lengths.
     """
 
     cam_from_world: pycolmap.Rigid3d
@@ -304,10 +305,11 @@ class Place:
     inliers: int
     passes: bool
     view: str
+    unit: Unit = Unit.METRE
 
     def __str__(self) -> str:
         x, y, z = self.cam_from_world.tgt_origin_in_src()
-        return f"{self.inliers} inliers at ({x:.2f}, {y:.2f}, {z:.2f}) m, as view {self.view!r}"
+        return f"{self.inliers} inliers at ({x:.2f}, {y:.2f}, {z:.2f}) {self.unit.symbol}, as view {self.view!r}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -437,13 +439,3 @@ class Area:
         apart = points_in_world - self.point
         level = apart - np.outer(apart @ self.up, self.up)
         return np.linalg.norm(level, axis=1) <= self.radius_m
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GnssFix:
-    """Hold where on Earth a receiver was: WGS 84 [deg]. covariance: (2, 2) m^2, east and north."""
-
-    stamp_ns: int
-    latitude: float
-    longitude: float
-    covariance: NDArray

@@ -7,7 +7,7 @@ import numpy as np
 import pycolmap
 from small_maps import CAMERAS, features_of, write_map
 
-from deviloc_ros.maps.alignment import move_points, move_pose
+from deviloc_ros.maps.alignment.similarity import move_points, move_pose
 from deviloc_ros.synthetic.trajectory import look_at
 from deviloc_ros.types import Landmarks, Lifted, ReferenceView
 

@@ -7,7 +7,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deviloc_ros.commands.flags.parameter_file import load_config
 from deviloc_ros.config import (
     AggregationConfig,
     Config,
@@ -18,6 +17,7 @@ from deviloc_ros.config import (
     TrackingConfig,
 )
 from deviloc_ros.config_fields import from_dict, to_dict
+from deviloc_ros.parameters.parameter_file import load_config
 
 GROUPS = [f.name for f in fields(Config())]
 PARAMETERS = [(group, f) for group in GROUPS for f in fields(getattr(Config(), group))]

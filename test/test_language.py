@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import re
 
 import pytest
 from source_code import PACKAGE, ROOT, SOURCES, module_name
@@ -83,3 +84,12 @@ def test_no_two_classes_share_a_name():
         if isinstance(node, ast.ClassDef)
     ]
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "benchmarks").rglob("*.py"))], ids=module_name)
+def test_lists_in_docstrings_keep_their_lines(path):
+    """A name and, behind wide spaces, what it means take a line of their own, indented: else a formatter joins them."""
+    tree = ast.parse(path.read_text())
+    texts = [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef)]
+    lines = [line for text in texts for line in text.splitlines()]
+    assert [line for line in lines if len(re.findall(r"\S {3,}\S", line)) > 1] == []

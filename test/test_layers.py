@@ -22,7 +22,7 @@ LAYERS = (
         "io",
     },
     {"messages", "workers", "matching", "lifting", "pose", "synthetic"},
-    {"bags"},
+    {"bags", "parameters"},
     {"sources"},
     {"maps"},
     {"sfm", "search"},
@@ -133,7 +133,6 @@ def test_the_package_does_not_import_the_benchmarks_but_for_their_commands():
 
 def test_the_core_imports_with_ros_out_of_reach():
     core = [module_name(path) for path in SOURCES if not is_shell(path) and path.name != "__main__.py"]
-    core += ["deviloc_ros.ros.node_config"]  # which commands read a node's file by
     result = subprocess.run(
         [sys.executable, "-c", RUN_WITHOUT_ROS, ROS_NAMES.pattern, *core], capture_output=True, text=True, cwd=ROOT
     )

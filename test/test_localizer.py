@@ -17,7 +17,7 @@ from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map, MapError
-from deviloc_ros.search import places, ways_round
+from deviloc_ros.search import orientation, places
 from deviloc_ros.search.places import is_supported
 from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.status import Status
@@ -151,41 +151,46 @@ def test_in_other_rooms_only_the_right_way_round_is_a_pose(seed, tmp_path):
             assert_only_the_right_way_round_is_a_pose(room_map, room, quarter_turns, with_prior, is_bare=True)
 
 
-def test_an_image_that_fits_in_part_is_looked_at_all_ways_round_until_the_camera_is_known():
+def test_an_image_that_fits_in_part_is_looked_at_all_orientation_until_the_camera_is_known():
     fits, fits_in_part = 0.9, 0.4
-    habits = ways_round.CameraHabits()
-    assert habits.ways_to_compare(fits, 0) == [] and len(habits.ways_to_compare(fits_in_part, 0)) == 7
-    assert ways_round.Way(0) not in habits.ways_to_compare(fits_in_part, 0)
+    habits = orientation.CameraHabits()
+    assert habits.orientations_to_compare(fits, 0) == [] and len(habits.orientations_to_compare(fits_in_part, 0)) == 7
+    assert orientation.Orientation(0) not in habits.orientations_to_compare(fits_in_part, 0)
     habits.turns.note_success(1)
-    mirrored = [ways_round.Way(turns, mirrored=True) for turns in range(4)]
-    assert habits.ways_to_compare(fits_in_part, 1) == mirrored and len(habits.ways_to_compare(fits_in_part, 0)) == 7
+    mirrored = [orientation.Orientation(turns, mirrored=True) for turns in range(4)]
+    assert (
+        habits.orientations_to_compare(fits_in_part, 1) == mirrored
+        and len(habits.orientations_to_compare(fits_in_part, 0)) == 7
+    )
 
 
 def test_a_camera_that_does_not_mirror_is_not_asked_again_unless_an_image_hardly_fits():
     fits_in_part, doubtful = 0.4, 0.25
-    habits = ways_round.CameraHabits()
+    habits = orientation.CameraHabits()
     habits.turns.note_success(0)
-    for _ in range(ways_round.PATIENCE):
-        assert len(habits.ways_to_compare(fits_in_part, 0)) == 4
+    for _ in range(orientation.PATIENCE):
+        assert len(habits.orientations_to_compare(fits_in_part, 0)) == 4
         habits.mirroring.note(mirrored=False)
-    assert habits.ways_to_compare(fits_in_part, 0) == [] and len(habits.ways_to_compare(doubtful, 0)) == 4
-    assert len(habits.ways_to_compare(fits_in_part, 1)) == 7
+    assert (
+        habits.orientations_to_compare(fits_in_part, 0) == [] and len(habits.orientations_to_compare(doubtful, 0)) == 4
+    )
+    assert len(habits.orientations_to_compare(fits_in_part, 1)) == 7
 
     def count_asked(ratio: float, images: int) -> int:
         asked = 0
         for _ in range(images):
             habits.mirroring.note(mirrored=False)
-            asked += bool(habits.ways_to_compare(ratio, 0))
+            asked += bool(habits.orientations_to_compare(ratio, 0))
         return asked
 
-    assert count_asked(fits_in_part, ways_round.SURE - 1 - ways_round.PATIENCE) == 2
-    assert count_asked(doubtful, 2 * ways_round.HARDLY_EVER) == 2
+    assert count_asked(fits_in_part, orientation.SURE - 1 - orientation.PATIENCE) == 2
+    assert count_asked(doubtful, 2 * orientation.HARDLY_EVER) == 2
     habits.mirroring.note(mirrored=True)
-    assert len(habits.ways_to_compare(fits_in_part, 0)) == 4
+    assert len(habits.orientations_to_compare(fits_in_part, 0)) == 4
 
 
 def test_an_image_that_fits_in_part_is_a_pose_if_it_fits_no_better_another_way_round(room_map, room, monkeypatch):
-    monkeypatch.setattr(ways_round, "ONE_WAY_RATIO", 1.1)
+    monkeypatch.setattr(orientation, "CLEAR_RATIO", 1.1)
     for image, pose in zip(room.queries, room.query_poses, strict=True):
         result = Localizer(room_map).localize(image, room.camera)
         assert_near(result, pose, 0.03, 0.5)
@@ -209,15 +214,15 @@ def test_an_image_that_fits_nowhere_is_not_turned_each_time(room_map, room):
 
 
 def test_a_camera_that_is_followed_is_turned_only_now_and_then():
-    turns = ways_round.Turns()
+    turns = orientation.TurnHabit()
     assert len(turns.to_try(True, is_followed=True)) == 4  # nobody knows yet how it is mounted
     turns.note_success(3)
     assert turns.to_try(True, is_followed=True) == [3] and turns.to_try(True) == [3, 0, 1, 2]
     tried = []
-    for _ in range(4 * ways_round.RARELY):
+    for _ in range(4 * orientation.RARELY):
         tried.append(len(turns.to_try(True, is_followed=True)))
         turns.note_failure()
-    assert tried.count(4) == 4 and tried[: ways_round.RARELY - 1] == [1] * (ways_round.RARELY - 1)
+    assert tried.count(4) == 4 and tried[: orientation.RARELY - 1] == [1] * (orientation.RARELY - 1)
 
 
 def test_a_result_says_what_it_rests_on(localizer, room):

@@ -20,7 +20,8 @@ from tf2_msgs.msg import TFMessage
 
 from deviloc_ros.bags.writer import distortion_to_ros
 from deviloc_ros.camera import Camera
-from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg, transform_msg
+from deviloc_ros.messages.headers import stamp_ns
+from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
 from deviloc_ros.ros.spinning_thread import ListeningThread
 
 LIMIT_S = 120.0
@@ -125,13 +126,11 @@ class LiveRobot(Node):
         return self.get_clock().now().nanoseconds
 
     def _on_pose(self, msg: PoseWithCovarianceStamped) -> None:
-        self.notes.poses[stamp_ns(msg.header.stamp)] = self._now_ns(), rigid_from_msg(msg.pose.pose)
+        self.notes.poses[stamp_ns(msg)] = self._now_ns(), rigid_from_msg(msg.pose.pose)
 
     def _on_tf(self, msg: TFMessage) -> None:
         now_ns = self._now_ns()
-        self.notes.transforms += [
-            (stamp_ns(t.header.stamp), now_ns) for t in msg.transforms if t.header.frame_id == "map"
-        ]
+        self.notes.transforms += [(stamp_ns(t), now_ns) for t in msg.transforms if t.header.frame_id == "map"]
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:

@@ -26,7 +26,7 @@ from deviloc_ros.demo import find_shipped, read_tail
 from deviloc_ros.demo.processes import run_module, treat_sigterm_as_interrupt
 from deviloc_ros.demo.worlds import BASE_FROM_CAM, World, load_kitchen
 from deviloc_ros.mapping.build import build_map
-from deviloc_ros.ros.node_config import NodeConfig
+from deviloc_ros.parameters.node_config import NodeConfig
 
 FAST_HZ = 30.0  # as fast as cameras send; the robot drives so much faster, too
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from deviloc_ros.bags.reader import Recording
+from deviloc_ros.messages.images import COMPRESSED_SUFFIX
 
 log = logging.getLogger(__name__)
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
@@ -68,7 +69,7 @@ def choose_rig_topics(recording: Recording, images: Sequence[str], camera_infos:
 
 def name_cameras(images: Sequence[str]) -> list[str]:
     """Return a name for the camera of each topic: the parts in which the topics differ, else numbers."""
-    paths = [image.removesuffix("/compressed").strip("/").split("/") for image in images]
+    paths = [image.removesuffix(COMPRESSED_SUFFIX).strip("/").split("/") for image in images]
     common = set.intersection(*map(set, paths))
     names = [re.sub(r"\W+", "_", "_".join(part for part in path if part not in common)) for path in paths]
     if len(set(names)) < len(names) or not all(re.fullmatch(r"[A-Za-z]\w*", name) for name in names):
@@ -114,7 +115,7 @@ def choose_camera_info_topic(
         raise ValueError(
             f"{recording.path}: no camera_info on {asked}; there is {format_topics(recording, (INFO_TYPE,))}"
         )
-    namespace = image.removesuffix("/compressed").removesuffix("/compressedDepth").rpartition("/")[0]
+    namespace = image.removesuffix(COMPRESSED_SUFFIX).removesuffix("/compressedDepth").rpartition("/")[0]
     if f"{namespace}/camera_info" in topics:
         return f"{namespace}/camera_info"
     if len(topics) == 1:

@@ -124,7 +124,7 @@ def report_records(records: list[dict[str, Any]], results: Sequence[Result], opt
 
 def units_by_map(maps: Sequence[Map]) -> dict[str, Unit]:
     """Return the unit of each map by its name; by no name, which a single map has here, that of the first."""
-    units = {one.name: one.manifest.provenance.unit for one in maps}
+    units = {one.name: one.unit for one in maps}
     return {**units, "": next(iter(units.values()))}
 
 

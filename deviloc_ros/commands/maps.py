@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
+from deviloc_ros.commands import map_align
 from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero, set_results
-from deviloc_ros.commands.flags.images_alone import add_known_distance, check_named, fit_distance, parse_distance
 
 if TYPE_CHECKING:
-    import pycolmap
-
-    from deviloc_ros.maps.floor_plan import Alignment
-    from deviloc_ros.maps.georeference import Georeference
     from deviloc_ros.maps.look_alikes import LookAlikes
-    from deviloc_ros.maps.store import Map
 
-log = logging.getLogger(__name__)
-ODD_SCALE = 0.1  # of the logarithm; wheels are not as wrong as that, units and coordinates in another order are
 MOST_PRINTED = 5  # pairs of places that look alike
 
 
@@ -57,7 +48,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         )
     report.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page to write, one HTML file")
     set_results(report, files=["output"])
-    add_align(actions)
+    map_align.add(
+        actions.add_parser(
+            "align", help="move a map into the frame in which cameras of its views are known, or scale it"
+        )
+    )
     merge = actions.add_parser("merge", help="join maps that share a world frame")
     merge.add_argument("maps", type=Path, nargs="+", metavar="MAP", help="the maps to join")
     merge.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
@@ -70,54 +65,6 @@ def show_help(parser: argparse.ArgumentParser) -> int:
     """Print what there is to choose from; return the status of a line that chose nothing."""
     parser.print_help()
     return 2
-
-
-def add_align(actions: argparse._SubParsersAction) -> None:
-    """Add the flags of `map align`."""
-    align = actions.add_parser(
-        "align", help="move a map into the frame in which cameras of its views are known, or scale it"
-    )
-    align.add_argument("map", type=Path, help="the map folder")
-    known = align.add_mutually_exclusive_group(required=True)
-    known.add_argument("--positions", type=Path, metavar="FILE", help="lines `NAME X Y Z` [m] of three views or more")
-    add_known_distance(known)
-    known.add_argument("--colmap", type=Path, metavar="MODEL", help="COLMAP model with images named like views")
-    known.add_argument(
-        "--poses", type=Path, metavar="FILE.tum", help="poses of the camera over time, for views of a recording"
-    )
-    known.add_argument("--to", type=Path, metavar="MAP", help="another map of the place, which views are looked for in")
-    known.add_argument(
-        "--tags", type=Path, metavar="FILE.yaml", help="surveyed AprilTag or ArUco markers, looked for in --images"
-    )
-    known.add_argument(
-        "--occupancy", type=Path, metavar="FLOOR.yaml", help="a floor plan as Nav2's map server reads it; see the next"
-    )
-    floor = align.add_argument_group("on a floor plan (--occupancy)")
-    floor.add_argument(
-        "--page", type=Path, metavar="FILE.html", help="write the page to click pairs of points on; alone: nothing else"
-    )
-    floor.add_argument("--pairs", type=Path, metavar="FILE.json", help="align by these, which the page saves")
-    floor.add_argument(
-        "--walls", action="store_true", help="align what stands upright with walls, near --pairs if given"
-    )
-    floor.add_argument(
-        "--camera-height",
-        type=parse_above_zero,
-        metavar="M",
-        help="of the cameras; default: from the floor's landmarks",
-    )
-    align.add_argument("--images", type=Path, metavar="DIR", help="--tags: the folder where names of views begin")
-    align.add_argument(
-        "--geographic",
-        action="store_true",
-        help="--positions are lines `NAME LATITUDE LONGITUDE [ALTITUDE]` [deg, m]: x east, y north, z up of the first, "
-        "and the map knows where on Earth it lies",
-    )
-    align.add_argument("--rigid", action="store_true", help="keep the scale")
-    align.add_argument("--output", type=Path, metavar="MAP", help="the map folder to make; default: MAP is replaced")
-    add_overwrite(align, folders=["output"])
-    set_results(align, files=["page"])
-    align.set_defaults(run=run_align)
 
 
 def run_info(options: argparse.Namespace) -> int:
@@ -196,166 +143,6 @@ def run_prune(options: argparse.Namespace) -> int:
         f"{options.map}: {len(names)} of {len(reference_map)} views {'would be' if options.dry_run else 'were'} dropped"
     )
     return 0
-
-
-def run_align(options: argparse.Namespace) -> int:
-    """Move a map into the frame in which cameras of its views are known, or give it its scale."""
-    from deviloc_ros.maps.edit import align_map
-    from deviloc_ros.maps.georeference import GEOREFERENCE
-    from deviloc_ros.maps.provenance import SCALE
-    from deviloc_ros.maps.store import Map
-
-    check_align_flags(options)
-    if options.page and not (options.pairs or options.walls):
-        return write_floor_page(options)
-    reference_map, output = Map.open(options.map), options.output or options.map
-    found = estimate_alignment(options, reference_map)
-    notes: dict[str, Any] = {} if options.known_distance else {"frame": found.note}
-    notes |= {SCALE: found.scale} if found.scale else {}
-    notes |= {GEOREFERENCE: found.on_earth.to_note()} if found.on_earth else {}
-    overwrite = options.overwrite or options.output is None
-    align_map(options.map, found.wanted_from_world, output, notes, overwrite=overwrite)
-    warn_of_scale(reference_map, found)
-    print(f"{output}: {found.note}")
-    if reference_map.georeference and not Map.open(output).georeference:
-        print(f"{output}: its scale has changed, so it is no longer known where on Earth it lies")
-    return 0
-
-
-def warn_of_scale(reference_map: Map, found: MapAlignment) -> None:
-    """Log a warning if a map that was in metres comes to be of quite another size."""
-    factor = found.wanted_from_world.scale
-    if reference_map.manifest.provenance.is_metric and abs(math.log(factor)) > ODD_SCALE:
-        log.warning(
-            "the map was in metres, and is %.4g times as large now: are lengths given in metres, and the numbers of a "
-            "line in their order? --rigid keeps the scale",
-            factor,
-        )
-
-
-class MapAlignment(NamedTuple):
-    """Hold how a map is to be moved, in words how well that fits, and what its manifest says of scale and place."""
-
-    wanted_from_world: pycolmap.Sim3d
-    note: str
-    scale: str  # empty: as it was
-    on_earth: Georeference | None = None
-
-
-def estimate_alignment(options: argparse.Namespace, reference_map: Map) -> MapAlignment:
-    """Return how the map is to be moved, by the flag that says what is known. Raises ValueError."""
-    from deviloc_ros.bags.truth import read_truth_file
-    from deviloc_ros.evaluation.maps.shared_views import align_to_map
-    from deviloc_ros.maps.fiducial_markers import fit_markers, read_survey
-    from deviloc_ros.maps.known_positions import (
-        fit_poses,
-        fit_positions,
-        read_geographic_positions,
-        read_positions,
-    )
-    from deviloc_ros.maps.provenance import ARBITRARY_SCALE
-    from deviloc_ros.maps.store import Map
-    from deviloc_ros.sources.colmap import read_model
-
-    poses = {record.name: record.cam_from_world for record in reference_map.records}
-    rigid, scale, on_earth = options.rigid, "" if options.rigid else "metres, by `map align`", None
-    if options.known_distance:
-        return scale_by_distance(options, reference_map)
-    if options.tags:
-        fit = fit_markers(reference_map, options.images, read_survey(options.tags), rigid=rigid)
-    elif options.to:
-        other = Map.open(options.to)
-        fit = align_to_map(reference_map, other, rigid=rigid)
-        if scale and not other.manifest.provenance.is_metric:
-            scale = ARBITRARY_SCALE
-    elif options.geographic:
-        positions, on_earth = read_geographic_positions(options.positions)
-        fit = fit_positions(poses, positions, rigid=rigid)
-    elif options.positions:
-        fit = fit_positions(poses, read_positions(options.positions), rigid=rigid)
-    elif options.occupancy:
-        found = fit_floor(options, reference_map)
-        fit = found.grid_from_map, found.note
-    elif options.colmap:
-        known = {image.name: image.cam_from_world for image in read_model(options.colmap, Path()).images}
-        fit = fit_poses(poses, known, rigid=rigid)
-    else:
-        truth = read_truth_file(options.poses)
-        stamped = {name: truth.at(int(Path(name).stem)) for name in poses if Path(name).stem.isdecimal()}
-        known = {name: world_from_cam.inverse() for name, world_from_cam in stamped.items() if world_from_cam}
-        fit = fit_poses(poses, known, rigid=rigid)
-    return MapAlignment(*fit, scale, on_earth)
-
-
-def scale_by_distance(options: argparse.Namespace, reference_map: Map) -> MapAlignment:
-    """Return how two cameras of the map come to be --known-distance apart. Raises ValueError."""
-    from deviloc_ros.sfm.structure import median_depth
-
-    known = parse_distance(*options.known_distance)
-    poses = {record.name: record.cam_from_world for record in reference_map.records}
-    check_named(known, poses, "views of the map")
-    views = enumerate(poses.values())
-    depth = median_depth((pose, reference_map.landmarks_of(number).points_in_world) for number, pose in views)
-    metric_from_world, note = fit_distance(poses, known, depth)
-    return MapAlignment(metric_from_world, f"scale {metric_from_world.scale:.4f}; {note}", note)
-
-
-def check_align_flags(options: argparse.Namespace) -> None:
-    """Raise ValueError, naming a flag, if it is given without the one that reads it, or is needed and is not given."""
-    check_floor(options)
-    if options.geographic and not options.positions:
-        raise ValueError("--geographic says how --positions is to be read: give it")
-    if options.tags and not options.images:
-        raise ValueError("--tags needs --images, the folder where the names of views begin")
-    if options.images and not options.tags:
-        raise ValueError("--images goes with --tags, which are looked for in them")
-    if options.rigid and options.known_distance:
-        raise ValueError("--rigid keeps the scale, which --known-distance is to change")
-
-
-def check_floor(options: argparse.Namespace) -> None:
-    """Raise ValueError, naming a flag, if flags of a floor plan are given without one, or it without any."""
-    flags = {name: getattr(options, name) for name in ("page", "pairs", "walls", "camera_height")}
-    if given := [f"--{name.replace('_', '-')}" for name, value in flags.items() if value]:
-        if not options.occupancy:
-            raise ValueError(f"{given[0]} goes with --occupancy, a floor plan")
-    elif options.occupancy:
-        raise ValueError("--occupancy: say how: --page FILE.html to click pairs of points, --pairs FILE.json, --walls")
-
-
-def write_floor_page(options: argparse.Namespace) -> int:
-    """Write the page to click pairs on, and change nothing."""
-    from deviloc_ros.maps.occupancy import read_occupancy
-    from deviloc_ros.maps.store import Map
-    from deviloc_ros.view.floor import make_floor_page
-
-    if not options.page.parent.is_dir():
-        raise ValueError(f"--page {options.page}: there is no folder {options.page.parent}")
-    command = pairs_command(options)
-    options.page.write_text(make_floor_page(Map.open(options.map), read_occupancy(options.occupancy), command))
-    print(f"{options.page}: open it, click pairs of points, and save them; then")
-    print(command)
-    return 0
-
-
-def pairs_command(options: argparse.Namespace) -> str:
-    """Return what takes the pairs of the page."""
-    return f"python -m deviloc_ros map align {options.map} --occupancy {options.occupancy} --pairs pairs.json --walls"
-
-
-def fit_floor(options: argparse.Namespace, reference_map: Map) -> Alignment:
-    """Return how a map lies on the floor plan, and show it on --page."""
-    from deviloc_ros.maps.floor_plan import align_to_grid, read_pairs
-    from deviloc_ros.maps.occupancy import read_occupancy
-    from deviloc_ros.view.floor import make_floor_page
-
-    grid, pairs = read_occupancy(options.occupancy), read_pairs(options.pairs) if options.pairs else None
-    height_m, by_walls = options.camera_height, options.walls
-    found = align_to_grid(reference_map, grid, pairs, by_walls=by_walls, rigid=options.rigid, camera_height_m=height_m)
-    if options.page:
-        options.page.write_text(make_floor_page(reference_map, grid, pairs_command(options), pairs, found))
-        print(f"{options.page}: shows the map on the floor plan")
-    return found
 
 
 def run_merge(options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from deviloc_ros.demo.worlds import World, load_kitchen, render_room
 from deviloc_ros.evaluation.trajectory_picture import draw_trajectory
 from deviloc_ros.io.tum_trajectory import Stamped, read_tum, write_tum
 from deviloc_ros.mapping.build import build_map
+from deviloc_ros.messages.images import COMPRESSED_SUFFIX
 
 MARKER = ".deviloc-demo"  # only a folder with this file in it is emptied
 LOG_LINES_SHOWN = 15
@@ -102,7 +103,7 @@ def localize_bag(world: World, output: Path) -> list[Stamped]:
         "FASTDDS_DEFAULT_PROFILES_FILE": str(find_shipped("config/fastdds.xml")),
     }
     log, poses = output / "node.log", output / "estimated.tum"
-    image_topic = IMAGE_TOPIC + ("/compressed" if world.compressed else "")
+    image_topic = IMAGE_TOPIC + (COMPRESSED_SUFFIX if world.compressed else "")
     replay_arguments = [str(output / "bag"), "--image", image_topic, "--poses", str(poses), "--bar"]
     try:
         with (

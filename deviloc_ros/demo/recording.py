@@ -13,6 +13,7 @@ from tqdm import tqdm
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.demo.worlds import BASE_FROM_CAM, World
 from deviloc_ros.io.tum_trajectory import Stamped
+from deviloc_ros.messages.images import COMPRESSED_SUFFIX
 
 START_NS = 1_700_000_000_000_000_000
 ODOMETRY_PER_FRAME = 5
@@ -50,7 +51,7 @@ def write_bag(
             writer.write_camera_info(INFO_TOPIC, time_ns, CAMERA_FRAME, world.camera)
             image = frame.load()
             if isinstance(image, bytes):
-                writer.write_compressed_image(f"{IMAGE_TOPIC}/compressed", time_ns, CAMERA_FRAME, image)
+                writer.write_compressed_image(IMAGE_TOPIC + COMPRESSED_SUFFIX, time_ns, CAMERA_FRAME, image)
             else:
                 writer.write_image(IMAGE_TOPIC, time_ns, CAMERA_FRAME, image)
     return truth

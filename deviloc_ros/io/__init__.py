@@ -1,1 +1,1 @@
-"""Write files, complete or not at all, and pictures; read parameters; word lengths, suggestions and errors."""
+"""Write files, complete or not at all, and pictures; word lengths, suggestions and errors."""

@@ -1,4 +1,4 @@
-"""Decode pictures, of which the size is read first: a megabyte may become a gigabyte.
+"""Encode pictures, and decode them; their size is read first: a megabyte may become a gigabyte.
 
 Messages hold what OpenCV decodes. Files may also be photographs as phones keep them, which Pillow decodes: AVIF, and
 HEIC where pillow-heif is installed (the extra `heic`).
@@ -6,8 +6,10 @@ HEIC where pillow-heif is installed (the extra `heic`).
 
 from __future__ import annotations
 
+import base64
 import importlib
 import io
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -104,3 +106,16 @@ def decode_image(data: Any, flags: int = cv2.IMREAD_UNCHANGED, size: tuple[int, 
     if pixels is None:
         raise ValueError("not an image, or truncated")
     return pixels
+
+
+def encode_jpeg(pixels: NDArray, quality: int, longest_side_px: int | None = None) -> bytes:
+    """Return a picture as a JPEG file, made smaller where a side is longer than `longest_side_px`."""
+    shrink = (longest_side_px or math.inf) / max(pixels.shape[:2])
+    if shrink < 1:
+        pixels = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def to_data_uri(encoded: bytes, kind: str = "jpeg") -> str:
+    """Return an image file, of this kind of image, as what a page shows without another file."""
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"

@@ -1,4 +1,4 @@
-"""Text, JSON and YAML of bounded size, so that no file takes the memory of the machine before it is looked at."""
+"""Read text, JSON and YAML of bounded size: no file may fill the memory before anything in it is checked."""
 
 from __future__ import annotations
 

@@ -121,18 +121,18 @@ def lift_and_prepare(
     points = transform_points(cam_from_world.inverse(), view.rays * depths[:, None])
     result = Lifted(np.where(lifted[:, None], points, 0.0), confidence, depths)
     if usable.any():
-        result = with_landmarks(with_stds(result, inference, view), view, landmarks, np.flatnonzero(usable))
+        result = tie_to_landmarks(correct_stds(result, inference, view), view, landmarks, np.flatnonzero(usable))
     return result, inference.prepare(view)
 
 
-def with_stds(lifted: Lifted, inference: PointInference, view: LiftInput) -> Lifted:
+def correct_stds(lifted: Lifted, inference: PointInference, view: LiftInput) -> Lifted:
     """Return the same, as uncertain as the method says and landmarks that were hidden from it show."""
     if isinstance(inference, OnlinePointInference):
         return lifted  # the confidence of such a method is of reprojection, not of depth
-    return replace(lifted, depth_stds=hidden_landmarks_factor(inference, view) * lifted.depth_stds)
+    return replace(lifted, depth_stds=measure_std_factor(inference, view) * lifted.depth_stds)
 
 
-def hidden_landmarks_factor(inference: PointInference, view: LiftInput) -> float:
+def measure_std_factor(inference: PointInference, view: LiftInput) -> float:
     """Return by what the standard deviations that the method states are to be multiplied in this view.
 
     A part of the landmarks is hidden and lifted from the others: half of their errors should lie within the median of
@@ -163,7 +163,7 @@ def hidden_landmarks_factor(inference: PointInference, view: LiftInput) -> float
     return float(np.exp(len(hidden) / (len(hidden) + STATED_WORTH) * np.log(np.clip(seen, *STD_FACTORS))))
 
 
-def with_landmarks(lifted: Lifted, view: LiftInput, landmarks: Landmarks, rows: NDArray) -> Lifted:
+def tie_to_landmarks(lifted: Lifted, view: LiftInput, landmarks: Landmarks, rows: NDArray) -> Lifted:
     """Return the same, each keypoint with the landmark that it rests on, and not surer than that.
 
     A keypoint that *is* a landmark has its weight, and its depth, but on the keypoint's own ray: detectors err alike in

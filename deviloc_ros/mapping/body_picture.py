@@ -32,17 +32,17 @@ def draw_view(image: PosedImage, hidden: NDArray) -> NDArray:
     gray = read_gray(image.path)
     width = round(gray.shape[1] * HEIGHT_PX / gray.shape[0])
     picture = cv2.cvtColor(cv2.resize(gray, (width, HEIGHT_PX), interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR)
-    tinted = spread(hidden, (width, HEIGHT_PX))
+    tinted = enlarge_cells(hidden, (width, HEIGHT_PX))
     picture[tinted] = (1 - TINT) * picture[tinted] + TINT * np.array(HIDDEN_BGR)
     return picture
 
 
 def draw_mask(camera: Camera, body: BodyInView) -> NDArray:
     """Return (H, W) uint8, white but for what is hidden in most of the views in which something is."""
-    return np.where(spread(body.cells, (camera.width, camera.height)), 0, 255).astype(np.uint8)
+    return np.where(enlarge_cells(body.cells, (camera.width, camera.height)), 0, 255).astype(np.uint8)
 
 
-def spread(cells: NDArray, size: tuple[int, int]) -> NDArray:
+def enlarge_cells(cells: NDArray, size: tuple[int, int]) -> NDArray:
     """Return (H, W) bool of an image of (width, height) that cells span."""
     return cv2.resize(cells.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
 

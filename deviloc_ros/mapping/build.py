@@ -78,7 +78,7 @@ class MapBuilder:
             MapError: `output` exists and `overwrite` is not set.
             WorkError: an image or a pair cannot be worked on.
         """
-        networks, workers, notes, warned = self.networks, self.workers, dict(source.notes), set()
+        networks, workers, notes, warned = self.networks, self.workers, dict(source.notes), set(source.warned)
         # 1. Leave out what cannot be read, before networks are loaded and a map is begun
         images, skipped = self._select_images(source)
         networks.load_all()
@@ -97,9 +97,8 @@ class MapBuilder:
             else:
                 body = find_body_in_sample(images, workers)
             if body is not None:
-                images, notes[BODY] = hide_cells(images, body.hidden), str(body)
+                images, notes[BODY] = hide_body(images, body), str(body)
                 warned.add(BODY)
-                log.warning("%s: %s", BODY, body)
             # 3. Landmarks, each with the uncertainty of its depth
             landmarks = collect_landmarks(images, networks, workers, graph)
             # 4. Sensor depth: by how much it is off
@@ -190,6 +189,12 @@ def find_body_in_sample(images: list[PosedImage], workers: Workers) -> BodyInVie
         if body is None or len(some) == len(images):
             return body
     return None
+
+
+def hide_body(images: list[PosedImage], body: BodyInView) -> list[PosedImage]:
+    """Return the images without what of the robot is in view of them, which the log warns of."""
+    log.warning("%s: %s", BODY, body)
+    return hide_cells(images, body.hidden)
 
 
 def refine_if_possible(

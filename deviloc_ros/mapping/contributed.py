@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pycolmap
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deviloc_ros.config import ContributeConfig
@@ -13,13 +15,16 @@ from deviloc_ros.config_fields import change_config
 from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_error_in_stds, translation_distance_m
 from deviloc_ros.imaging import ImageError, read_gray
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.mapping.adjust_contributed import adjust_to_map, combine_poses
 from deviloc_ros.mapping.update import update_map
 from deviloc_ros.mapping.views import BuildReport
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, distance_to_nearest
 from deviloc_ros.maps.store import Map
-from deviloc_ros.sources.base import Skipped, Source
+from deviloc_ros.sfm.map_networks import Networks
+from deviloc_ros.sources.base import PosedImage, Skipped, Source
 from deviloc_ros.sources.contributions import Contribution, read_contributions
 from deviloc_ros.types import Localized, Prior, Result
+from deviloc_ros.workers.base import Serial
 
 MAX_SIGMAS = 5.0  # between the pose that is stated and that which the image has in the map
 MAX_OFF_M, MAX_OFF_DEG = 0.1, 2.0  # whatever the covariances say
@@ -78,11 +83,12 @@ def add_contributions(
         localizer = Localizer(reference_map, config, matcher=matcher)
         matcher = localizer.matcher
         agreed, open_, refused = check_round(localizer, left, wanted, growth.needless, quiet=quiet)
-        growth.refused += refused
-        if not agreed:
+        images, moved_away = adjust_agreed(localizer, agreed, quiet=quiet)
+        growth.refused += refused + moved_away
+        if not images:
             growth.refused += [Skipped(entry.name, why) for entry, why in open_]
             break
-        source = Source([entry.to_posed_image() for entry in agreed], [])
+        source = Source(images, [])
         growth.rounds.append(update_map(source, folder, quiet=quiet, matcher=matcher, descriptor_file=descriptor_file))
         left = [entry for entry, _ in open_]
     return growth
@@ -103,13 +109,15 @@ def check_round(
     needless: list[Skipped],
     *,
     quiet: bool,
-) -> tuple[list[Contribution], list[tuple[Contribution, str]], list[Skipped]]:
-    """Return the contributions that a map confirms, those it does not show, with the reason, and those it contradicts.
+) -> tuple[list[tuple[Contribution, Localized]], list[tuple[Contribution, str]], list[Skipped]]:
+    """Return the contributions that a map confirms, those it does not show, and those it contradicts.
+
+    The first each with what the map says of the image, the second with the reason.
 
     Args:
         needless: those that add nothing are appended.
     """
-    agreed: list[Contribution] = []
+    agreed: list[tuple[Contribution, Localized]] = []
     open_, refused = [], []
     for entry in tqdm(entries, desc="contributions", unit="image", disable=quiet):
         if entry.path.name in localizer.map:
@@ -122,12 +130,12 @@ def check_round(
             continue
         if not isinstance(result, Localized):
             open_.append((entry, f"nothing confirms its pose: in the map it gives none ({result})"))
-        elif why := explain_contradiction(entry, result):
+        elif why := explain_contradiction(entry, result.cam_from_world, result.covariance):
             refused.append(Skipped(entry.name, why))
         elif why := explain_needless(entry, result.evidence.inliers, localizer.map, agreed, wanted):
             needless.append(Skipped(entry.name, why))
         else:
-            agreed.append(entry)
+            agreed.append((entry, result))
     return agreed, open_, refused
 
 
@@ -137,14 +145,41 @@ def localize_entry(localizer: Localizer, entry: Contribution) -> Result:
     return localizer.localize(read_gray(entry.path), entry.camera, prior, mask=entry.mask)
 
 
-def explain_contradiction(entry: Contribution, found: Localized) -> str:
-    """Return why the stated pose is not the one that the image has in the map; empty if it is."""
-    off_m = translation_distance_m(entry.cam_from_world, found.cam_from_world)
-    off_deg = rotation_distance_deg(entry.cam_from_world, found.cam_from_world)
+def adjust_agreed(
+    localizer: Localizer, agreed: Sequence[tuple[Contribution, Localized]], *, quiet: bool
+) -> tuple[list[PosedImage], list[Skipped]]:
+    """Return what is added, adjusted to the map and to each other, and what is refused as it came to lie elsewhere.
+
+    One that shares too little with them stays where it was stated.
+    """
+    images = [entry.to_posed_image() for entry, _ in agreed]
+    networks = Networks(localizer.config, localizer.matcher)
+    adjusted = adjust_to_map(localizer.map, images, networks, Serial(quiet=quiet)) if images else {}
+    added, refused = [], []
+    for image, (entry, found) in zip(images, agreed, strict=True):
+        if image.name not in adjusted:
+            added.append(image)
+            continue
+        pose = combine_poses(found, adjusted[image.name])
+        if why := explain_contradiction(entry, pose.cam_from_world, pose.covariance):
+            refused.append(Skipped(entry.name, f"adjusted to the map and the other contributions, {why}"))
+        else:
+            added.append(replace(image, cam_from_world=pose.cam_from_world))
+    return added, refused
+
+
+def explain_contradiction(entry: Contribution, cam_from_world: pycolmap.Rigid3d, covariance: NDArray) -> str:
+    """Return why the stated pose is not the one that the image has in the map; empty if it is.
+
+    Args:
+        covariance: (6, 6) of the pose in the map, as that of `Localized`.
+    """
+    off_m = translation_distance_m(entry.cam_from_world, cam_from_world)
+    off_deg = rotation_distance_deg(entry.cam_from_world, cam_from_world)
     if off_m <= ALWAYS_NEAR_M and off_deg <= ALWAYS_NEAR_DEG:
         return ""
-    error = pose_difference(entry.cam_from_world.inverse(), found.cam_from_world.inverse())
-    sigmas = squared_error_in_stds(error, entry.covariance + found.covariance) ** 0.5
+    error = pose_difference(entry.cam_from_world.inverse(), cam_from_world.inverse())
+    sigmas = squared_error_in_stds(error, entry.covariance + covariance) ** 0.5
     if off_m > MAX_OFF_M or off_deg > MAX_OFF_DEG or sigmas > MAX_SIGMAS:
         return (
             f"its pose is {off_m:.3f} m and {off_deg:.2f} deg ({sigmas:.0f} sigma) off what its image says in the map"
@@ -153,13 +188,17 @@ def explain_contradiction(entry: Contribution, found: Localized) -> str:
 
 
 def explain_needless(
-    entry: Contribution, inliers: int, reference_map: Map, agreed: Sequence[Contribution], wanted: ContributeConfig
+    entry: Contribution,
+    inliers: int,
+    reference_map: Map,
+    agreed: Sequence[tuple[Contribution, Localized]],
+    wanted: ContributeConfig,
 ) -> str:
     """Return why a contribution adds nothing to a map and to those that are added already; empty if it does."""
     to_view_m = distance_to_nearest(reference_map.centres, reference_map.axes, entry.cam_from_world)
     if to_view_m < wanted.spacing_m and inliers >= wanted.few_inliers:
         return f"the map shows it: a view {to_view_m:.2f} m away, {inliers} inliers"
-    among = centres_and_axes([other.cam_from_world for other in agreed])
+    among = centres_and_axes([other.cam_from_world for other, _ in agreed])
     if (apart_m := distance_to_nearest(*among, entry.cam_from_world)) < wanted.spacing_m:
         return f"another contribution is {apart_m:.2f} m away"
     return ""

@@ -68,11 +68,11 @@ def check_neighbours(
             agrees, weight = compare_with(view, surroundings(other), config)
             agreed += agrees * weight
             said += weight
-        checked.append(with_confidence(view.lifted, view.lifted.confidence * (1 + agreed) / (1 + said)))
+        checked.append(lower_confidence(view.lifted, view.lifted.confidence * (1 + agreed) / (1 + said)))
     return checked
 
 
-def with_confidence(lifted: Lifted, confidence: NDArray) -> Lifted:
+def lower_confidence(lifted: Lifted, confidence: NDArray) -> Lifted:
     """Return the same with less confidence, and with depths as much less certain as that says."""
     before, after = depth_stds_from_confidence(lifted.confidence), depth_stds_from_confidence(confidence)
     less_certain = np.where(lifted.confidence < 1, after / np.maximum(before, 1e-9), 1.0)  # not what is a landmark

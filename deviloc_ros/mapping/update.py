@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from deviloc_ros.config_fields import change_config
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.mapping.build import find_body_in_sample, make_graph, split_readable, to_source, try_matcher
+from deviloc_ros.mapping.build import find_body_in_sample, hide_body, make_graph, split_readable, to_source, try_matcher
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, Observation, ViewMaker
 from deviloc_ros.maps.edit import open_for_change, points_by_id, shift_ids
@@ -20,7 +20,7 @@ from deviloc_ros.maps.provenance import BODY, POSE_FIT
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching.base import Matcher
-from deviloc_ros.sfm.body_in_view import BodyInView, hide_cells
+from deviloc_ros.sfm.body_in_view import BodyInView
 from deviloc_ros.sfm.landmarks import MAX_EPIPOLAR_ERROR_PX, MAX_PAIR_ANGLE_DEG, triangulate_landmarks
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sfm.pose_fit import PoseFit, epipolar_errors_with_view
@@ -56,31 +56,20 @@ def update_map(
     source = to_source(source)
     check_names(image.name for image in source.images)
     with open_for_change(Path(folder)) as (reference_map, writer):
-        config, workers = reference_map.config, Serial(quiet=quiet)
-        known = [Skipped(i.name, "the map has a view of this name") for i in source.images if i.name in reference_map]
-        unknown = [image for image in source.images if image.name not in reference_map]
-        images, unreadable = split_readable(unknown, workers)
-        skipped = [*source.skipped, *known, *unreadable]
-        if not images:
-            raise error_for_none_left(skipped)
+        workers = Serial(quiet=quiet)
+        images, skipped = select_new_images(source, reference_map, workers)
         if matcher is not None:
             try_matcher(matcher, images)
-        described = change_config(config, retrieval={"descriptor_file": descriptor_file})
-        networks = Networks(described, matcher).load_all()
-        reference_map.check_matcher(
-            networks.matcher.name, networks.matcher.weights_id, networks.matcher.descriptor_size
-        )
-        reference_map.describe_with(networks.global_descriptor)
+        networks = load_networks_of(reference_map, matcher, descriptor_file)
         points = points_by_id(reference_map)
         own, body = collect_own_landmarks(images, networks, workers, max(points, default=-1) + 1)
         notes = {}
         if body is not None:
-            images, notes[BODY] = hide_cells(images, body.hidden), str(body)
-            log.warning("%s: %s", BODY, body)
+            images, notes[BODY] = hide_body(images, body), str(body)
 
         def observe(image: PosedImage, features: Features, own: Landmarks) -> Observation:
             matched = match_views_near(reference_map, image, features, networks)
-            found = find_map_landmarks(image, matched, config.lift.landmark_radius_px)
+            found = find_map_landmarks(image, matched, reference_map.config.lift.landmark_radius_px)
             errors_px = [errors for pair in matched if len(errors := epipolar_errors_with_view(image, *pair))]
             return Observation(join_landmarks(own, found), errors_px)
 
@@ -99,6 +88,26 @@ def update_map(
         writer.finish(points | new.points_by_id(), retrieval, provenance)
     warned = frozenset([*notes, *([POSE_FIT] if fit.contradicts else [])])
     return replace(new.to_report(skipped, {POSE_FIT: str(fit), **notes}), body=body, warned=warned)
+
+
+def select_new_images(source: Source, reference_map: Map, workers: Workers) -> tuple[list[PosedImage], list[Skipped]]:
+    """Return the usable images that the map has no view of, and those left out; raise SourceError if none is left."""
+    known = [Skipped(i.name, "the map has a view of this name") for i in source.images if i.name in reference_map]
+    unknown = [image for image in source.images if image.name not in reference_map]
+    images, unreadable = split_readable(unknown, workers)
+    skipped = [*source.skipped, *known, *unreadable]
+    if not images:
+        raise error_for_none_left(skipped)
+    return images, skipped
+
+
+def load_networks_of(reference_map: Map, matcher: Matcher | None, descriptor_file: str) -> Networks:
+    """Load the networks that the map's views were made with; raise MapError if these are others."""
+    config = change_config(reference_map.config, retrieval={"descriptor_file": descriptor_file})
+    networks = Networks(config, matcher).load_all()
+    reference_map.check_matcher(networks.matcher.name, networks.matcher.weights_id, networks.matcher.descriptor_size)
+    reference_map.describe_with(networks.global_descriptor)
+    return networks
 
 
 def collect_own_landmarks(
@@ -121,14 +130,19 @@ def match_views_near(
     reference_map: Map, image: PosedImage, features: Features, networks: Networks
 ) -> list[tuple[ReferenceView, Matches]]:
     """Return the map's views near a new image, each with its matches."""
-    prior = Prior(image.cam_from_world, angle_deg=MAX_PAIR_ANGLE_DEG)
-    weight = networks.config.retrieval.meters_per_radian
-    numbers = nearest_by_pose(reference_map.centres, reference_map.axes, prior, VIEWS_MATCHED, weight)
-    views = [reference_map.view(int(number)) for number in numbers]
+    views = find_views_near(reference_map, image)
     if not views or not len(features):
         return []
     matches = networks.matcher.match(replace(features, dense=None), [view.features for view in views])
     return list(zip(views, matches, strict=True))
+
+
+def find_views_near(reference_map: Map, image: PosedImage) -> list[ReferenceView]:
+    """Return the views of a map that are nearest to an image and look the same way, nearest first."""
+    prior = Prior(image.cam_from_world, angle_deg=MAX_PAIR_ANGLE_DEG)
+    weight = reference_map.config.retrieval.meters_per_radian
+    numbers = nearest_by_pose(reference_map.centres, reference_map.axes, prior, VIEWS_MATCHED, weight)
+    return [reference_map.view(int(number)) for number in numbers]
 
 
 def find_map_landmarks(image: PosedImage, matched: list[tuple[ReferenceView, Matches]], radius_px: float) -> Landmarks:

@@ -43,8 +43,8 @@ Observe = Callable[[PosedImage, Features, Landmarks], Observation]
 class BuildReport:
     """Report what became of the images.
 
-    depth: what a sensor gave to them. body: what of the robot was noticed in view. warned: which of the notes were
-    warned of when they were made.
+    depth: what a sensor gave to them. body: what of the robot was noticed in view. warned: the subjects of the notes
+    that were logged as warnings.
     """
 
     views: int

@@ -13,7 +13,7 @@ import pycolmap
 import torch
 from numpy.typing import NDArray
 
-from deviloc_ros.maps.alignment import move_points, move_pose
+from deviloc_ros.maps.alignment.similarity import move_points, move_pose
 from deviloc_ros.maps.georeference import move_note
 from deviloc_ros.maps.provenance import join_provenances
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors, sample_for_retrieval

@@ -54,7 +54,7 @@ def read_content(folder: Path, stored: StoredFile) -> bytes:
 
 
 def read_arrays(folder: Path, stored: StoredFile) -> Arrays:
-    """Read a file's arrays by name.
+    """Read a file's arrays by name, and check its hash.
 
     Raises:
         MapError: it is missing or damaged.

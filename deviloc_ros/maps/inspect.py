@@ -25,7 +25,7 @@ def describe_map(reference_map: Map) -> Iterator[tuple[str, str]]:
     """Yield name and value of what the manifest and the folder say."""
     config, records = reference_map.config, reference_map.records
     low, high = reference_map.centres.min(0), reference_map.centres.max(0)
-    unit = reference_map.manifest.provenance.unit.symbol
+    unit = reference_map.unit.symbol
     yield "views", str(len(reference_map))
     yield "cameras", ", ".join(sorted({f"{r.camera.model} {r.camera.width}x{r.camera.height}" for r in records}))
     yield "landmarks", str(len(reference_map.landmarks()))

@@ -66,7 +66,7 @@ def compare_all(reference_map: Map, config: Config) -> Iterator[LookAlikes]:
             if rough is None or rough[1] < LEAST_AGREEING or count_agreeing(view, keypoints, points) > rough[1] / 2:
                 continue  # by chance, or since both see one thing, though geometry does not know it
             apart_m = translation_distance_m(rough[0], view.cam_from_world)
-            unit = reference_map.manifest.provenance.unit
+            unit = reference_map.unit
             yield LookAlikes(view.name, other.name, rough[1], apart_m, unit)
 
 

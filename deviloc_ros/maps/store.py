@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import MATCHERS, Config, RetrievalConfig
+from deviloc_ros.io.units import Unit
 from deviloc_ros.maps.checks import IDENTIFIER, LENGTH, check_array, check_landmark_arrays
 from deviloc_ros.maps.files import Arrays, read_arrays, read_landmarks
 from deviloc_ros.maps.georeference import GEOREFERENCE, Georeference
@@ -64,11 +65,11 @@ class Map:
     """Give access to the reference views of one place, read when first needed; the most recent ones stay in memory."""
 
     folder: Path
-    """Name the folder that holds it."""
+    """Hold the path of the folder that the map was read from."""
     config: Config
-    """Give the parameters it was built with; a Localizer takes them unless it is given others."""
+    """Hold the parameters that the map was built with; a Localizer uses them unless it is given others."""
     records: list[ViewRecord]
-    """Name, camera and pose of each view, in order."""
+    """Hold the name, camera and pose of each view, in the map's order."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
@@ -115,6 +116,11 @@ class Map:
     def name(self) -> str:
         """Return the name of its folder."""
         return self.folder.resolve().name
+
+    @property
+    def unit(self) -> Unit:
+        """Return the unit of its lengths: metres, or an arbitrary one."""
+        return self.manifest.provenance.unit
 
     @cached_property
     def georeference(self) -> Georeference | None:

@@ -26,7 +26,7 @@ def write_tensors(folder: Path, kind: str, tensors: Tensors) -> StoredFile:
 
 
 def read_tensors(folder: Path, stored: StoredFile) -> Tensors:
-    """Open a file's tensors by memory map.
+    """Read a file's tensors by name, and check its hash.
 
     Raises:
         MapError: it is missing or damaged.

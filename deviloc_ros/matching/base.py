@@ -20,8 +20,8 @@ class Matcher(ABC):
 
     `extract` runs once per image and its result can be stored; `match` runs once per query, over all its references.
     Keypoints are pixels of the original image, whatever size the network saw. Both calls are deterministic and neither
-    changes its arguments. Images too small or featureless give zero keypoints, never an error. A class of your own says
-    what stands below without a default, and has `extract` and `match_on_device`.
+    changes its arguments. Images too small or featureless give zero keypoints, never an error. A subclass
+    gives the attributes below that have no default, and `extract` and `match_on_device`.
     """
 
     name: str
@@ -29,11 +29,11 @@ class Matcher(ABC):
     descriptor_size: int
     """Values of one descriptor; a map is bound to this, too."""
     device: torch.device
-    """Name the device on which `match_on_device` gets features."""
+    """The device on which `match_on_device` gets features."""
     noise_px: float = USUAL_STD_PX
     """Standard deviation of where it places a match, in pixels of the image as the network saw it."""
     weights_id: str = ""
-    """Tells weights apart that a user can choose; a map is bound to those it was built with."""
+    """Tell weights apart that a user can choose; a map is bound to those it was built with."""
 
     @abstractmethod
     def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:

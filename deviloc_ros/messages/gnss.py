@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,19 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import GnssConfig
 from deviloc_ros.messages.headers import stamp_ns
-from deviloc_ros.types import GnssFix
 
 NO_FIX = -1  # STATUS_NO_FIX of sensor_msgs/NavSatStatus
 UNKNOWN = 0  # COVARIANCE_TYPE_UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GnssFix:
+    """Hold where on Earth a receiver was: WGS 84 [deg]. covariance: (2, 2) m^2, east and north."""
+
+    stamp_ns: int
+    latitude: float
+    longitude: float
+    covariance: NDArray
 
 
 class GnssRefused(ValueError):

@@ -12,7 +12,8 @@ from rclpy.qos import QoSProfile
 from std_srvs.srv import Empty, SetBool
 from tf_transformations import euler_from_quaternion
 
-from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, stamp_ns
+from deviloc_ros.messages.headers import stamp_ns
+from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg
 from deviloc_ros.ros.endpoints import Endpoints
 from deviloc_ros.ros.optional_interfaces import SetInitialPose
 from deviloc_ros.ros.parameters import Parameters
@@ -82,7 +83,7 @@ class Control:
     def _time_of_guess(self, msg: PoseWithCovarianceStamped) -> int:
         """Return its stamp [ns], now without one; raise ValueError if the pose would be forgotten at once."""
         now_ns, limit_s = self._node.get_clock().now().nanoseconds, self.parameters.tracking.lost_after_s
-        time_ns = stamp_ns(msg.header.stamp) or now_ns
+        time_ns = stamp_ns(msg) or now_ns
         age_s = (now_ns - time_ns) * 1e-9
         if abs(age_s) > limit_s:
             ago = f"{age_s:.1f} s old" if age_s > 0 else f"{-age_s:.1f} s in the future"

@@ -26,11 +26,6 @@ BRIDGED = frozenset({f"{name}8" for name in ("mono", "bgr", "rgb", "bgra", "rgba
 )
 
 
-def stamp_ns(stamp: Time) -> int:
-    """Return the nanoseconds of a header's stamp."""
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
-
-
 def time_msg(time_ns: int) -> Time:
     """Return the stamp of a time in nanoseconds."""
     sec, nanosec = divmod(time_ns, 1_000_000_000)

@@ -15,8 +15,8 @@ from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
-from deviloc_ros.tracking.follower import Step
 from deviloc_ros.tracking.gnss import GnssBook
+from deviloc_ros.tracking.step import Step
 from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import CameraReport
 
@@ -162,8 +162,14 @@ def report_values(report: CameraReport) -> dict[str, str]:
 
 
 def format_stamp(stamp_ns: int) -> str:
-    """Return seconds and nanoseconds of a stamp."""
+    """Return a stamp as seconds with nine decimals, of which none is lost."""
     return f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}"
+
+
+def parse_stamp(text: str) -> int:
+    """Return the stamp [ns] that `format_stamp` wrote."""
+    seconds, _, nanoseconds = text.partition(".")
+    return int(seconds) * 10**9 + int(nanoseconds or 0)
 
 
 class Rates:

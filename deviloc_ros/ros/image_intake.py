@@ -10,12 +10,12 @@ from functools import partial
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.conversions import read_serialized_stamp
 from deviloc_ros.ros.diagnostics import SILENT_AFTER_S, Tally
 from deviloc_ros.ros.endpoints import Endpoints, newest_only_qos
 from deviloc_ros.ros.missing_images import explain_missing_images
-from deviloc_ros.ros.node_config import CameraConfig
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.tracking.grouping import Group, ImageGrouper

@@ -11,7 +11,7 @@ from launch.launch_context import LaunchContext
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from deviloc_ros.io.parameter_layouts import NODE as NODE_NAME
+from deviloc_ros.parameters.layouts import NODE as NODE_NAME
 from deviloc_ros.ros.parameter_files import read_use_sim_time
 
 Arguments = Mapping[str, tuple[str | None, str]]  # default and description by name; None: it must be given

@@ -11,8 +11,8 @@ import numpy as np
 from deviloc_ros.camera import Camera
 from deviloc_ros.imaging import WHITE, Mask
 from deviloc_ros.messages.images import pixels_of
+from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.conversions import image_from_serialized, read_serialized_stamp
-from deviloc_ros.ros.node_config import CameraConfig
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 
 KEPT = 8  # masks, of images that are still on their way

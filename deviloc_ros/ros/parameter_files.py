@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deviloc_ros.io.parameter_layouts import list_sections
 from deviloc_ros.io.plain_files import ParameterLoader, read_yaml
+from deviloc_ros.parameters.layouts import list_sections
 
 
 def read_use_sim_time(path: Path, node: str) -> bool:

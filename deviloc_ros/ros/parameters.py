@@ -17,15 +17,15 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from deviloc_ros.config import BESIDE_LOCALIZER, Config, ContributeConfig, GnssConfig, RigConfig, TrackingConfig
-from deviloc_ros.config_fields import from_dict, walk_fields
+from deviloc_ros.config_fields import from_dict, make_unknown_error, walk_fields
 from deviloc_ros.io.suggestions import suggest
-from deviloc_ros.ros.node_config import (
+from deviloc_ros.parameters.node_config import (
     OF_CAMERAS,
-    RENAMED,
     CameraConfig,
     NodeConfig,
     check_camera_names,
     default_camera,
+    explain_rename,
 )
 
 # A map fixes how it was made; the node takes these from the map, and only here can they not be set.
@@ -138,7 +138,7 @@ def refuse_unknown(node: Node, cameras: Iterable[str]) -> None:
     known = [name for name, _, _ in all_fields(Parameters(named_cameras={c: default_camera(c) for c in cameras}))]
     said = [name + explain_unknown(name, known) for name in sorted(unknown)]
     named = f"; cameras: {', '.join(cameras) or 'none is named'}" if any(map(is_of_camera, unknown)) else ""
-    raise ValueError(f"unknown parameter {', '.join(said)}{named}")
+    raise make_unknown_error(", ".join(said), named)
 
 
 def is_of_camera(name: str) -> bool:
@@ -147,9 +147,9 @@ def is_of_camera(name: str) -> bool:
 
 
 def explain_unknown(name: str, known: Iterable[str]) -> str:
-    """Return what the name may have been meant for: one of before, one that the map settles, or a similar one."""
-    if name in RENAMED:
-        return f" (it is {RENAMED[name]} now)"
+    """Return what an unknown name may stand for: a renamed parameter, one that the map fixes, or a similar one."""
+    if renamed := explain_rename(name):
+        return renamed
     if name.startswith(FIXED_BY_MAP) and name in {dotted for dotted, _, _ in walk_fields(Config())}:
         return " (the map settles it: it is build-map's)"
     return "" if is_of_camera(name) else suggest(name, known)

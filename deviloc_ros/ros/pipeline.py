@@ -18,17 +18,18 @@ from deviloc_ros.maps.manifest import find_maps
 from deviloc_ros.maps.store import Map
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.images import pixels_of, stated_size
+from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.conversions import image_from_serialized
 from deviloc_ros.ros.mask_book import MaskBook
-from deviloc_ros.ros.node_config import CameraConfig
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.tracking.follower import Follower, ReadGroup, Step, read_group
+from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.grouping import Group, GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_images import StampedImage
+from deviloc_ros.tracking.step import ReadGroup, Step, read_group
 
 
 def open_localizers(parameters: Parameters) -> list[Localizer]:

@@ -8,9 +8,9 @@ from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Path
 from rclpy.qos import QoSProfile
 
+from deviloc_ros.parameters.node_config import NodeConfig
 from deviloc_ros.ros.conversions import pose_stamped_msg, pose_with_covariance_msg
 from deviloc_ros.ros.endpoints import Endpoints, latched_qos
-from deviloc_ros.ros.node_config import NodeConfig
 from deviloc_ros.ros.transforms import Transforms
 from deviloc_ros.tracking.fix import Fix
 

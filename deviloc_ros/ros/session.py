@@ -46,9 +46,10 @@ from deviloc_ros.ros.waiting_calls import WaitingCalls
 from deviloc_ros.ros.worker import Repeater, ThreadState, Worker, describe_failure
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.contributor import Contributor
-from deviloc_ros.tracking.follower import Follower, Step, group_not_tried
+from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.gnss import GnssBook
 from deviloc_ros.tracking.grouping import Group
+from deviloc_ros.tracking.step import Step, group_not_tried
 
 LEAST_REST_S = 0.01  # between two looks at whether images wait in vain
 

@@ -17,10 +17,10 @@ from rclpy.time import Time
 from tf2_msgs.msg import TFMessage
 
 from deviloc_ros.messages.headers import parse_rigid
+from deviloc_ros.parameters.node_config import CameraConfig, NodeConfig
 from deviloc_ros.ros.bounded_counter import BoundedCounter
 from deviloc_ros.ros.conversions import rigid_from_msg, time_msg, transform_msg
 from deviloc_ros.ros.endpoints import deserialize_for, latched_qos
-from deviloc_ros.ros.node_config import CameraConfig, NodeConfig
 from deviloc_ros.ros.spinning_thread import ListeningThread
 from deviloc_ros.ros.transform_checks import TransformSieve
 from deviloc_ros.ros.worker import ThreadState

@@ -18,6 +18,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, PoseConfig
 from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.imaging import turn_pixels_back
+from deviloc_ros.io.units import Unit
 from deviloc_ros.maps.retrieval.local_similarity import match_roughly
 from deviloc_ros.maps.store import Map
 from deviloc_ros.pose.distinct_places import are_one_place, place_of, select_comparable
@@ -60,16 +61,17 @@ SolveViews = Callable[[list[ReferenceView], QueryState], Result]
 
 
 class LocalizeViews(Protocol):
-    """Localize a query by the first few of these views where these make the pose sure, else by all of them."""
+    """Localize a query by the first few of these views, and by all of them unless the few give a precise pose."""
 
     def __call__(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result: ...
 
 
 @dataclass(slots=True, eq=False)
 class SearchState:
-    """Hold what the search for one image has found so far."""
+    """Hold what the search for one image has found so far. unit: of the map's lengths."""
 
     config: PoseConfig
+    unit: Unit = Unit.METRE
     results: list[Result] = field(default_factory=list)
     in_sight: bool = False
     everywhere: bool = False
@@ -82,7 +84,7 @@ class SearchState:
         once: list[Place] = []
         for place in found:
             if not any(are_one_place(place.cam_from_world, other.cam_from_world) for other in once):
-                once.append(place)
+                once.append(replace(place, unit=self.unit))
         return sorted(once, key=lambda place: -place.inliers)
 
     @property
@@ -121,16 +123,15 @@ class PlaceSearch:
         Args:
             gray: the image as its features were extracted from it, for views that look alike as a whole.
         """
-        search = SearchState(self._config.pose)
+        search = SearchState(self._config.pose, self._map.unit)
         if isinstance(prior, Prior):
-            search = self._search_near(prior, query)
+            self._search_near(search, prior, query)
         if not isinstance(prior, Prior) or prior.everywhere or prior.rivals_m > 0:
             self._search_map(search, prior, query, gray)
         return tell_apart(search)
 
-    def _search_near(self, prior: Prior, query: QueryState) -> SearchState:
+    def _search_near(self, search: SearchState, prior: Prior, query: QueryState) -> None:
         """Search each of the places that a prior names."""
-        search = SearchState(self._config.pose)
         for number, pose in enumerate((prior.cam_from_world, *prior.others)):
             if number and any(are_one_place(pose, found) for found in search.poses):
                 continue  # two guesses that came to the same
@@ -147,7 +148,6 @@ class PlaceSearch:
                 by_pose = self._map.views_by_pose(query.camera, there, self._config.retrieval)
                 if {view.name for view in by_pose} != {view.name for view in references}:
                     search.results.append(self._localize_views(by_pose, query))
-        return search
 
     def _search_map(self, search: SearchState, prior: Prior | Area | None, query: QueryState, gray: NDArray) -> None:
         """Search the views that look alike, until no place is left that the image may fit as well."""

@@ -66,7 +66,7 @@ def find_body(
     for shape in {cells.shape for cells in flagged.values()}:
         alike = {name: cells for name, cells in flagged.items() if cells.shape == shape}
         textured = np.any([Grid.over(by_name[name]).mark(keypoints.pixels(name)) for name in alike], axis=0)
-        hidden |= body_of_views(alike, textured)
+        hidden |= select_hidden_cells(alike, textured)
     if not hidden:
         return None
     masked = {image.name: image for image in hide_cells(images, hidden)}
@@ -110,7 +110,7 @@ def flag_cells(image: PosedImage, compared: Sequence[tuple[PosedImage, NDArray]]
     return flagged
 
 
-def body_of_views(flagged: dict[str, NDArray], textured: NDArray) -> dict[str, NDArray]:
+def select_hidden_cells(flagged: dict[str, NDArray], textured: NDArray) -> dict[str, NDArray]:
     """Return the hidden cells of views of one shape; none without a body.
 
     Args:
@@ -120,21 +120,21 @@ def body_of_views(flagged: dict[str, NDArray], textured: NDArray) -> dict[str, N
     seen = np.sum(list(flagged.values()), axis=0) >= least
     if not seen.any() or seen.sum() > MAX_SHARE * textured.sum():
         return {}
-    region = grown(filled(seen), 1)
-    hidden = {name: region & grown(cells & seen, REACH_CELLS) for name, cells in flagged.items()}
+    region = grow_cells(close_gaps(seen), 1)
+    hidden = {name: region & grow_cells(cells & seen, REACH_CELLS) for name, cells in flagged.items()}
     always = np.mean(list(hidden.values()), axis=0) >= ALWAYS_SHARE
     hidden = {name: cells | always for name, cells in hidden.items()}
     return {name: cells for name, cells in hidden.items() if cells.any()}
 
 
-def filled(cells: NDArray) -> NDArray:
+def close_gaps(cells: NDArray) -> NDArray:
     """Return the cells with narrow gaps between them closed, up to the border of the picture, too."""
     kernel = np.ones((GAP_CELLS, GAP_CELLS), np.uint8)
     return cv2.morphologyEx(cells.astype(np.uint8), cv2.MORPH_CLOSE, kernel).astype(bool)
 
 
-def grown(cells: NDArray, by: int) -> NDArray:
-    """Return the cells and those that are at most so many away."""
+def grow_cells(cells: NDArray, by: int) -> NDArray:
+    """Return the cells, and those at most `by` cells away from one."""
     return cv2.dilate(cells.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8)).astype(bool)
 
 

@@ -85,7 +85,7 @@ def explain_contradiction(pairs: list[MatchedPair], images: list[PosedImage]) ->
     """
     some = [pair.thin_matches().with_rays() for pair in pairs[:: max(1, len(pairs) // MAX_PAIRS)]]
     given_px = median_error_px(some)
-    found = [s for s in suspects(some, images) if s.left_px < MENDS * given_px]
+    found = [s for s in find_suspects(some, images) if s.left_px < MENDS * given_px]
     if found:
         least_px = min(suspect.left_px for suspect in found)
         best = next(s for s in found if s.left_px <= NEARLY_AS_GOOD * least_px)  # they come in order of simplicity
@@ -97,16 +97,16 @@ def explain_contradiction(pairs: list[MatchedPair], images: list[PosedImage]) ->
     return f"{tried}; if the poses drift, try --refine-poses"
 
 
-def suspects(pairs: list[MatchedPair], images: list[PosedImage]) -> Iterator[Suspect]:
+def find_suspects(pairs: list[MatchedPair], images: list[PosedImage]) -> Iterator[Suspect]:
     """Yield every explanation with the error that it leaves, the simple ones first."""
-    yield from find_fixed_in_view(pairs)
-    yield from lens(pairs)
-    yield from axes(pairs)
+    yield from suspect_fixed_in_view(pairs)
+    yield from suspect_distortion(pairs)
+    yield from suspect_axes(pairs)
     inverse_px = median_error_px([pair.apply_change(invert_pose) for pair in pairs])
     yield Suspect("the poses are the other way round: world in camera where camera in world was said", inverse_px)
-    yield time_offset(pairs, images)
-    yield focal_length(pairs)
-    yield mount(pairs)
+    yield suspect_time_offset(pairs, images)
+    yield suspect_focal_length(pairs)
+    yield suspect_mount(pairs)
 
 
 def median_error_px(pairs: list[MatchedPair]) -> float:
@@ -114,7 +114,7 @@ def median_error_px(pairs: list[MatchedPair]) -> float:
     return float(np.median([np.median(pair.errors_px()) for pair in pairs])) if pairs else np.inf
 
 
-def find_fixed_in_view(pairs: list[MatchedPair]) -> Iterator[Suspect]:
+def suspect_fixed_in_view(pairs: list[MatchedPair]) -> Iterator[Suspect]:
     """Yield that something moves with the camera: a part of the robot, a caption, dirt on the lens."""
     shifts_px = [pair.shifts_px() for pair in pairs]
     everywhere = np.concatenate(shifts_px)
@@ -135,14 +135,14 @@ def find_fixed_in_view(pairs: list[MatchedPair]) -> Iterator[Suspect]:
     yield Suspect(words, median_error_px(others))
 
 
-def lens(pairs: list[MatchedPair]) -> Iterator[Suspect]:
+def suspect_distortion(pairs: list[MatchedPair]) -> Iterator[Suspect]:
     """Yield that the images are rectified already, where the camera has a distortion."""
     if any(drop_distortion(pair.a.camera) != pair.a.camera for pair in pairs):
         left_px = median_error_px([pair.apply_change(rectify) for pair in pairs])
         yield Suspect("the images have no distortion, are they rectified? --rectified, or a PINHOLE camera", left_px)
 
 
-def axes(pairs: list[MatchedPair]) -> Iterator[Suspect]:
+def suspect_axes(pairs: list[MatchedPair]) -> Iterator[Suspect]:
     """Yield each way in which the axes of all cameras can be mistaken for others, the usual ones first."""
     for rotation in sorted(axis_rotations(), key=lambda r: not is_usual(r)):
         left_px = median_error_px([pair.apply_change(turn_by(rotation)) for pair in pairs])
@@ -178,8 +178,8 @@ def name_axes(rotation: NDArray) -> str:
     return f"the cameras' axes are others: their x, y, z are what the poses call {named}"
 
 
-def time_offset(pairs: list[MatchedPair], images: list[PosedImage]) -> Suspect:
-    """Return the moment of the path, between an image and the next or the one before, whose pose fits best.
+def suspect_time_offset(pairs: list[MatchedPair], images: list[PosedImage]) -> Suspect:
+    """Say at which moment of the path, between an image and the next or the one before, the pose fits best.
 
     As far the other way poses must fit worse than as they are: poses that tremble get better either way.
     """
@@ -197,11 +197,11 @@ def time_offset(pairs: list[MatchedPair], images: list[PosedImage]) -> Suspect:
 
 def error_at_another_moment_px(pairs: list[MatchedPair], images: list[PosedImage], share: float) -> float:
     """Return the median error with the poses of another moment."""
-    shifted = {image.name: image for image in at_another_moment(images, share)}
+    shifted = {image.name: image for image in move_to_another_moment(images, share)}
     return median_error_px([pair.apply_change(lambda image: shifted[image.name]) for pair in pairs])
 
 
-def at_another_moment(images: list[PosedImage], share: float) -> Iterator[PosedImage]:
+def move_to_another_moment(images: list[PosedImage], share: float) -> Iterator[PosedImage]:
     """Yield images with the poses that the path has at a share of the way to the next image, or if below zero back."""
     step = 1 if share > 0 else -1
     for place, image in enumerate(images):
@@ -210,8 +210,8 @@ def at_another_moment(images: list[PosedImage], share: float) -> Iterator[PosedI
         yield replace(image, cam_from_world=pycolmap.Rigid3d.interpolate(*ends, abs(share)).inverse())
 
 
-def focal_length(pairs: list[MatchedPair]) -> Suspect:
-    """Return the focal length that fits best, as a factor."""
+def suspect_focal_length(pairs: list[MatchedPair]) -> Suspect:
+    """Say by which factor the focal length fits best."""
     errors_px = [median_error_px([pair.apply_change(scale_by(factor)) for pair in pairs]) for factor in FOCAL_FACTORS]
     best = int(np.argmin(errors_px))
     words = (
@@ -220,8 +220,8 @@ def focal_length(pairs: list[MatchedPair]) -> Suspect:
     return Suspect(words, errors_px[best])
 
 
-def mount(pairs: list[MatchedPair]) -> Suspect:
-    """Return the common motion of all cameras on the robot that fits best; what nothing shows stays as it is."""
+def suspect_mount(pairs: list[MatchedPair]) -> Suspect:
+    """Say by which common motion on the robot all cameras fit best; what nothing shows stays as it is."""
 
     def residuals(motion: NDArray) -> NDArray:
         errors_px = np.concatenate([pair.apply_change(move_by(motion)).errors_px() for pair in pairs])

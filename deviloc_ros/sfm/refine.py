@@ -17,7 +17,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from deviloc_ros.geometry import translation_distance_m
-from deviloc_ros.maps.alignment import align_to_odometry, move_pose, travelled_distances_m
+from deviloc_ros.maps.alignment.similarity import align_to_odometry, move_pose, travelled_distances_m
+from deviloc_ros.sfm.adjust import adjust_bundle
 from deviloc_ros.sfm.landmarks import find_nearby_pairs, match_nearby, triangulate_landmarks, triangulate_model
 from deviloc_ros.sfm.matches import Keypoints, MatchGraph, find_lookalike_pairs, keep_verified, match_pairs
 from deviloc_ros.sources.base import PosedImage, SourceError
@@ -29,7 +30,6 @@ LOSS_SHARE = 0.25  # of the error allowed: beyond it a residual counts less and 
 MIN_LANDMARKS = 15  # a view that sees fewer is not held by them
 MIN_VIEWS = 3
 STEP_OFF_M, STEP_OFF_SHARE = 0.1, 0.2  # from view to view, and of the way between them
-SOLVED = 1e-5  # an adjustment is done when a step lowers its cost by a smaller share
 
 
 class RefinementError(SourceError):
@@ -136,22 +136,6 @@ def adjust_in_rounds(
         poses = {image.name: image.cam_from_world() for image in model.images.values()}
         images = [replace(image, cam_from_world=poses[image.name]) for image in images]
     return model, errors_px[0]
-
-
-def adjust_bundle(model: pycolmap.Reconstruction, loss_scale_px: float) -> None:
-    """Adjust poses and points of a model in place; cameras stay."""
-    options = pycolmap.BundleAdjustmentOptions()
-    options.refine_focal_length = options.refine_principal_point = options.refine_extra_params = False
-    options.print_summary = False
-    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    options.ceres.loss_function_scale = loss_scale_px
-    options.ceres.solver_options.function_tolerance = SOLVED
-    config = pycolmap.BundleAdjustmentConfig()
-    for image_id in model.reg_image_ids():
-        config.add_image(image_id)
-    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
-    model.update_point_3d_errors()
 
 
 def move_to_odometry_frame(images: list[PosedImage], held: dict[str, pycolmap.Rigid3d]) -> list[PosedImage]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import Mask
-from deviloc_ros.maps.alignment import move_points, move_pose
+from deviloc_ros.maps.alignment.similarity import move_points, move_pose
 from deviloc_ros.pose.still_matches import stay
 from deviloc_ros.sfm.landmarks import allow_any_camera, match_nearby, triangulate_landmarks, write_database
 from deviloc_ros.sfm.matches import (
@@ -82,12 +82,7 @@ def find_images(
     paths = [path for path in paths if fnmatch(path.relative_to(folder).as_posix(), pattern)][::step]
     skipped = [Skipped(path.relative_to(folder).as_posix(), why) for path, why in unread.items()]
     if not paths:
-        where = "in it" if pattern == "*" else f"named like {pattern!r}"
-        others = (
-            f"; {len(skipped)} photographs are of other kinds: {skipped[0].name}: {skipped[0].why}" if skipped else ""
-        )
-        others += explain_no_photographs(folder)
-        raise SourceError(f"{folder}: no images ({', '.join(SUFFIXES)}) {where}{others}")
+        raise SourceError(explain_no_images(folder, pattern, skipped))
     images = []
     guessed: dict[tuple[tuple[int, int], str], Camera] = {}
     for path in paths:
@@ -108,6 +103,13 @@ def find_images(
     if not images:
         raise SourceError(f"{folder}: none of {len(skipped)} images is usable; {skipped[0].name}: {skipped[0].why}")
     return images, skipped
+
+
+def explain_no_images(folder: Path, pattern: str, skipped: list[Skipped]) -> str:
+    """Return that a folder has no images of a pattern, and what it has instead."""
+    where = "in it" if pattern == "*" else f"named like {pattern!r}"
+    others = f"; {len(skipped)} photographs are of other kinds: {skipped[0].name}: {skipped[0].why}" if skipped else ""
+    return f"{folder}: no images ({', '.join(SUFFIXES)}) {where}{others}{explain_no_photographs(folder)}"
 
 
 def guess_camera(path: Path, size: tuple[int, int]) -> Camera:
@@ -141,23 +143,7 @@ def structure_from_motion(
     Raises:
         SourceError: no three images hang together by a camera that can be, or they determine no landmark.
     """
-    pairs = choose_pairs(images, keypoints)
-    for keep in (keep_verified, keep_verified_moving):
-        graph = match_pairs(keypoints, images, pairs, partial(keep, known_focal=known_camera), workers)
-        models = find_models(images, graph, workers, known_camera)
-        model = models[0] if models else None
-        if model is not None and rank_model(model)[0] >= MIN_VIEWS:
-            break
-        if keep is keep_verified:
-            log.warning(
-                "no structure found; trying without matches that stay at one pixel, as a part of the robot does"
-            )
-    else:
-        linked = sum(len(rows) > 0 for rows in graph.matches.values())
-        raise SourceError(
-            f"no structure found from {len(images)} images, {linked} pairs of which share matches; "
-            f"images must overlap, and the camera must move, not only turn{'' if known_camera else CALIBRATION_HELPS}"
-        )
+    model, *others = find_large_models(images, keypoints, workers, known_camera)
     found = {image.name: image for image in model.images.values() if image.has_pose and is_possible(image.camera)}
     posed = [
         PosedImage(
@@ -166,7 +152,7 @@ def structure_from_motion(
         for i in images
         if i.name in found
     ]
-    elsewhere = {image.name for other in models if other is not model for image in other.images.values()}
+    elsewhere = {image.name for other in others for image in other.images.values()}
     why = f"not registered with the {len(posed)} others"
     skipped = [
         Skipped(i.name, f"{why}, but in a group of its own" if i.name in elsewhere else why)
@@ -182,6 +168,31 @@ def structure_from_motion(
             f"more images, that overlap more{'' if known_camera else CALIBRATION_HELPS}"
         )
     return [replace(image, landmarks=landmarks[image.name]) for image in posed], skipped
+
+
+def find_large_models(
+    images: list[UnposedImage], keypoints: Keypoints, workers: Workers, known_camera: bool
+) -> list[pycolmap.Reconstruction]:
+    """Return models, best first, which has MIN_VIEWS or more; without matches that stay at one pixel, if need be.
+
+    Raises:
+        SourceError: no three images hang together by a camera that can be.
+    """
+    pairs = choose_pairs(images, keypoints)
+    for keep in (keep_verified, keep_verified_moving):
+        graph = match_pairs(keypoints, images, pairs, partial(keep, known_focal=known_camera), workers)
+        models = find_models(images, graph, workers, known_camera)
+        if models and rank_model(models[0])[0] >= MIN_VIEWS:
+            return models
+        if keep is keep_verified:
+            log.warning(
+                "no structure found; trying without matches that stay at one pixel, as a part of the robot does"
+            )
+    linked = sum(len(rows) > 0 for rows in graph.matches.values())
+    raise SourceError(
+        f"no structure found from {len(images)} images, {linked} pairs of which share matches; "
+        f"images must overlap, and the camera must move, not only turn{'' if known_camera else CALIBRATION_HELPS}"
+    )
 
 
 def keep_verified_moving(

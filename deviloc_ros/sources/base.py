@@ -96,12 +96,14 @@ def count_reasons(skipped: list[Skipped]) -> str:
 class Source:
     """Hold what a reader found: the usable images in a stable order, and those it had to leave out.
 
-    notes: what a map of them is to say about its poses, by subject.
+    notes: what a map of them is to say about its poses, by subject. warned: the subjects whose notes the reader has
+    logged as warnings.
     """
 
     images: list[PosedImage]
     skipped: list[Skipped]
     notes: dict[str, str] = field(default_factory=dict)
+    warned: frozenset[str] = frozenset()
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -108,16 +108,15 @@ def read_bag(
     if not images:
         listing = "".join(f"\n  {s.name}: {s.why}" for s in frames.skipped[:5])
         raise SourceError(f"{path}: none of {len(times_ns)} images on {topics.image} can be used{listing}")
-    checked = measure_agreement(frames.turns.turns, frames.truth, time_offset_s)
-    if not checked.is_good:
-        log.warning("%s: %s", path, checked)
-    notes = {"timing": str(checked)}
-    if lens:
-        log.warning("%s: %s", path, lens)
-        notes["lens"] = lens
+    timing = measure_agreement(frames.turns.turns, frames.truth, time_offset_s)
+    notes = {"timing": str(timing)} | ({"lens": lens} if lens else {})
+    warned = frozenset(notes) if not timing.is_good else frozenset(notes) - {"timing"}
+    for subject in notes:
+        if subject in warned:
+            log.warning("%s: %s", path, notes[subject])
     if frames.repeated.count:
         notes["repeated images"] = str(frames.repeated)
-    return Source(images, frames.skipped, notes)
+    return Source(images, frames.skipped, notes, warned)
 
 
 def make_folder(folder: Path) -> None:

@@ -56,11 +56,6 @@ class IntrinsicsCheck:
         self._pooled: PooledIntrinsics | None = None
         self._added = 0  # since they were pooled
 
-    def clear_fits(self) -> None:
-        """Begin anew: another camera, or another map."""
-        self._fits.clear()
-        self._pooled, self._added = None, 0
-
     def add_fit(self, fit: IntrinsicsFit | None) -> None:
         """Take a fit into account, unless the camera has hardly moved since the last one."""
         if fit is not None and (not self._fits or has_moved(fit, self._fits[-1])):

@@ -7,84 +7,44 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import pycolmap
 import torch
 
-from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, RigConfig, TrackingConfig
 from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.status import NotTried, Status
+from deviloc_ros.messages.gnss import GnssFix
+from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.camera_checks import CameraChecks
 from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.gnss import GnssBook, select_agreeing
-from deviloc_ros.tracking.grouping import Group, GroupedImage
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, TakenTogether, take_together
 from deviloc_ros.tracking.several_maps import Answer, MapsInUse, Search
-from deviloc_ros.tracking.sighting import Sighting, make_sighting, with_odometry
+from deviloc_ros.tracking.sighting import Sighting, attach_odometry, make_sighting
+from deviloc_ros.tracking.step import (
+    ReadGroup,
+    Step,
+    add_stages,
+    explain_step,
+    report_refused,
+    step_not_tried,
+)
 from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import (
     Area,
     CameraReport,
-    Evidence,
-    GnssFix,
     Localized,
     Lost,
     Prior,
     Result,
     RigImage,
 )
-
-T = TypeVar("T")
-
-
-class RefusedImage(NamedTuple):
-    """Say whose image cannot be localized, when it was taken [ns], and why."""
-
-    camera: str
-    stamp_ns: int
-    why: NotTried
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ReadGroup:
-    """Hold the images of one time: those that can be localized, and what is said of the others."""
-
-    stamp_ns: int
-    images: list[StampedImage]
-    refused: list[RefusedImage]
-
-    def __len__(self) -> int:
-        return len(self.images) + len(self.refused)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """Hold what became of one image, or of the images of a rig: then the stamp is that of the newest.
-
-    fix: the robot's pose where it is believed, else None. detail: why not, with numbers. prior: where was searched, for
-    the camera or, where there are several, for the robot. stages_ms: milliseconds by stage, in order. seen: where the
-    image has the robot, believed or not. camera: that of the image, where there is one. map_name: of several maps the
-    one that the image shows.
-    """
-
-    stamp_ns: int
-    status: Status
-    detail: str = ""
-    fix: Fix | None = None
-    evidence: Evidence = field(default_factory=Evidence)
-    prior: Prior | Area | None = None
-    stages_ms: dict[str, float] = field(default_factory=dict)
-    seen: Fix | None = None
-    camera: Camera | None = None
-    map_name: str = ""
 
 
 class Follower:
@@ -132,12 +92,8 @@ class Follower:
             step = self.follow(group.images, odometry_at, now_ns)
         else:
             step = step_not_tried(group.stamp_ns, group.refused[-1].why)
-        left_out = [
-            CameraReport(camera, why.status, False, 0, str(why), stamp_ns=stamp_ns)
-            for camera, stamp_ns, why in group.refused
-            if camera
-        ]
-        return replace(step, evidence=replace(step.evidence, cameras=(*step.evidence.cameras, *left_out)))
+        cameras = (*step.evidence.cameras, *report_refused(group.refused))
+        return replace(step, evidence=replace(step.evidence, cameras=cameras))
 
     def follow(self, images: Sequence[StampedImage], odometry_at: OdometryAt, now_ns: int | Callable[[], int]) -> Step:
         """Localize near where the robot should be, and decide whether to believe what comes of it.
@@ -145,8 +101,8 @@ class Follower:
         Args:
             images: that of the only camera, or one of each of several: where the robot was when the newest was taken.
             odometry_at: called with a time [ns], returns where odometry has the robot then, None where that is not
-                known; if it is also told True, after waiting for what may be on its way. It is told so only for what is
-                needed: images of several times before they are localized, else a pose that was found without.
+                known. Called with True as well, it first waits for odometry that may be on its way: only for images of
+                several times before they are localized, and for a pose that was found without odometry.
             now_ns: the time when the decision falls, or a clock to read then.
         """
         for image in images:
@@ -179,7 +135,7 @@ class Follower:
         # 4. Whether to believe it
         if taken.odometry is None:
             with watch.stage("odometry"):
-                sighting = with_odometry(sighting, odometry_at(taken.stamp_ns, True))
+                sighting = attach_odometry(sighting, odometry_at(taken.stamp_ns, True))
             step = add_stages(step, watch)
         map_name = answer.where.name if maps.are_several else ""
         step = replace(step, seen=self._checks.add_sighting(sighting), map_name=map_name)
@@ -350,21 +306,6 @@ class Follower:
         self._tracking, self._is_planar = tracking, is_planar
 
 
-def read_group(group: Group[T], read: Callable[[GroupedImage[T]], StampedImage]) -> ReadGroup:
-    """Return the images of one time as far as they can be read.
-
-    Args:
-        read: raises NotTried for an image that cannot be localized, whatever it shows.
-    """
-    images, refused = [], []
-    for given in group:
-        try:
-            images.append(read(given))
-        except NotTried as why:
-            refused.append(RefusedImage(given.camera, given.stamp_ns, why))
-    return ReadGroup(group[-1].stamp_ns, images, refused)
-
-
 def as_sequence(localizers: Localizer | Sequence[Localizer]) -> Sequence[Localizer]:
     """Return the localizers of several maps, or the one that is given."""
     if isinstance(localizers, str | Path):
@@ -399,32 +340,7 @@ def report_alone(image: RigImage, result: Result) -> CameraReport:
     return CameraReport(image.name, result.reason, False, 0, str(result), evidence=result.evidence)
 
 
-def add_stages(step: Step, watch: Stopwatch) -> Step:
-    """Return the step with the stages of a watch beside its own."""
-    return replace(step, stages_ms=step.stages_ms | watch.stages_ms)
-
-
-def explain_step(result: Result, step: Step) -> Step:
-    """Return the step of an image that gives no pose, with the reason."""
-    return replace(step, status=result.reason, detail=str(result)) if isinstance(result, Lost) else step
-
-
 def explain_rivals(answer: Answer, rivals: Sequence[Answer], step: Step) -> Step:
     """Return the step of an image that several maps answer about as well."""
     named = "; ".join(str(one) for one in (answer, *rivals))
     return replace(step, status=Status.AMBIGUOUS, detail=f"{Status.AMBIGUOUS.sentence}: {named}")
-
-
-def group_not_tried(group: Group, status: Status) -> Step:
-    """Return the step of images that never reached the localizer, all for one reason."""
-    cameras = tuple(
-        CameraReport(image.camera, status, False, 0, status.sentence, stamp_ns=image.stamp_ns)
-        for image in group
-        if image.camera
-    )
-    return Step(group[-1].stamp_ns, status, status.sentence, evidence=Evidence(cameras=cameras))
-
-
-def step_not_tried(stamp_ns: int, why: NotTried) -> Step:
-    """Return the step of an image that never reached the localizer."""
-    return Step(stamp_ns, why.status, str(why))

@@ -17,9 +17,10 @@ import numpy as np
 from deviloc_ros.config import GnssConfig, TrackingConfig
 from deviloc_ros.geometry import largest_std, squared_error_in_stds
 from deviloc_ros.maps.georeference import Georeference, to_enu
+from deviloc_ros.messages.gnss import GnssFix
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.sighting import SeenPlace, Sighting
-from deviloc_ros.types import Area, GnssFix
+from deviloc_ros.types import Area
 
 KEPT = 200  # positions: some seconds of a fast receiver
 CONTRADICTIONS = 10  # fixes in a row that a receiver has elsewhere, before that is said

@@ -14,6 +14,7 @@ import pycolmap
 
 from deviloc_ros.config import Config, TrackingConfig, bind_to_map
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.messages.gnss import GnssFix
 from deviloc_ros.pose.distinct_places import select_comparable
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
@@ -21,7 +22,7 @@ from deviloc_ros.tracking.gnss import make_area
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.sighting import Sighting, make_sighting
 from deviloc_ros.tracking.tracker import Tracker
-from deviloc_ros.types import Area, GnssFix, Lost, Prior, Result
+from deviloc_ros.types import Area, Lost, Prior, Result
 
 
 @dataclass(slots=True, eq=False)

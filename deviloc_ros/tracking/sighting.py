@@ -49,13 +49,13 @@ def make_sighting(
     if not places and isinstance(result, Localized):  # it was not asked for others
         places = (Place(result.cam_from_world, result.covariance, evidence.inliers, True, ""),)
         return Sighting(
-            stamp_ns, odometry, tuple(make_seen(p, base_from_cam, odometry, stamp_ns, is_planar) for p in places)
+            stamp_ns, odometry, tuple(make_seen_place(p, base_from_cam, odometry, stamp_ns, is_planar) for p in places)
         )
-    seen = tuple(make_seen(place, base_from_cam, odometry, stamp_ns, is_planar) for place in places)
+    seen = tuple(make_seen_place(place, base_from_cam, odometry, stamp_ns, is_planar) for place in places)
     return Sighting(stamp_ns, odometry, seen, evidence.in_sight, evidence.everywhere)
 
 
-def make_seen(
+def make_seen_place(
     place: Place, base_from_cam: pycolmap.Rigid3d, odometry: Odometry | None, stamp_ns: int, is_planar: bool
 ) -> SeenPlace:
     """Return the robot's pose, and its covariance, from that of its camera."""
@@ -65,7 +65,7 @@ def make_seen(
     return SeenPlace(flatten(fix) if is_planar else fix, place.inliers, place.passes, str(place))
 
 
-def with_odometry(sighting: Sighting, odometry: Odometry | None) -> Sighting:
+def attach_odometry(sighting: Sighting, odometry: Odometry | None) -> Sighting:
     """Return the sighting with odometry that arrived later."""
     found = tuple(replace(seen, fix=replace(seen.fix, odometry=odometry)) for seen in sighting.found)
     return replace(sighting, odometry=odometry, found=found)

@@ -128,10 +128,6 @@ class Tracker:
         """Count a frame that gave no pose."""
         self._misses += 1
 
-    def observe(self, fix: Fix, now_ns: int) -> Status:
-        """Believe a fix of which nothing else is known, keep it as a hypothesis, or refuse it."""
-        return self.judge(Sighting(fix.stamp_ns, fix.odometry, (SeenPlace(fix),)), now_ns)[0]
-
     def judge(self, sighting: Sighting, now_ns: int) -> tuple[Status, Fix | None]:
         """Return what becomes of an image that fits at least one place, and the fix that is believed."""
         if self.last is not None and sighting.stamp_ns <= self.last.stamp_ns:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.report.space import to_millimetres
 from deviloc_ros.geometry import transform_points
+from deviloc_ros.io.encoded_images import encode_jpeg, to_data_uri
 from deviloc_ros.io.match_pictures import draw_best_matches
 from deviloc_ros.maps.store import Map
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
-from deviloc_ros.tracking.follower import Step
+from deviloc_ros.tracking.step import Step
 
 PICTURE_SIDE_PX, JPEG_QUALITY = 900, 70
 ELLIPSOID_STDS = 3.0
 CIRCLE_POINTS = 24
-STATUS_KEYS = ("reason", "detail", "inliers", "references", "latency_ms.stamp_to_result")
 
 
 def event_from_step(
@@ -45,7 +43,7 @@ def event_from_step(
         "latency_ms": round(sum(step.stages_ms.values())),
     }
     if pixels:
-        event["picture"] = small_jpeg_uri(draw_best_matches(pixels, step.evidence, reference_map.view_named))
+        event["picture"] = make_picture_uri(draw_best_matches(pixels, step.evidence, reference_map.view_named))
     if step.fix is not None:
         event |= pose_to_event(step.fix.map_from_base, step.fix.covariance, axis_m)
     return event
@@ -88,9 +86,6 @@ def draw_ellipsoid(centre: NDArray, covariance: NDArray) -> list[NDArray]:
     return [centre + np.cos(angle) * half_axes[:, a] + np.sin(angle) * half_axes[:, b] for a, b in pairs]
 
 
-def small_jpeg_uri(pixels: NDArray) -> str:
+def make_picture_uri(pixels: NDArray) -> str:
     """Return a picture as a data URI, no side longer than PICTURE_SIDE_PX."""
-    shrink = min(1.0, PICTURE_SIDE_PX / max(pixels.shape[:2]))
-    small = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-    encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+    return to_data_uri(encode_jpeg(pixels, JPEG_QUALITY, PICTURE_SIDE_PX))

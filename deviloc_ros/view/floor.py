@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from html import escape
@@ -17,17 +16,23 @@ from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.report import html
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.maps.floor_plan import Alignment, PairsFile, select_upright
-from deviloc_ros.maps.occupancy import OccupancyGrid
+from deviloc_ros.io.encoded_images import to_data_uri
+from deviloc_ros.maps.alignment.floor_plan import FloorAlignment, PairsFile
+from deviloc_ros.maps.alignment.occupancy import OccupancyGrid
+from deviloc_ros.maps.alignment.upright import find_upright
+from deviloc_ros.maps.alignment.walls import select_upright
 from deviloc_ros.maps.store import Map
-from deviloc_ros.maps.upright import find_upright
 from deviloc_ros.sampling import thin_evenly
 
 MOST_DRAWN = 8000  # landmarks of each kind
 
 
 def make_floor_page(
-    reference_map: Map, grid: OccupancyGrid, command: str, given: PairsFile | None = None, fit: Alignment | None = None
+    reference_map: Map,
+    grid: OccupancyGrid,
+    command: str,
+    given: PairsFile | None = None,
+    fit: FloorAlignment | None = None,
 ) -> str:
     """Return the page.
 
@@ -63,23 +68,22 @@ def describe_plan(reference_map: Map, plan_from_map: pycolmap.Rigid3d) -> dict[s
     return {
         "map_id": reference_map.identity,
         "plan_from_map": {"rotation_xyzw": rotation, "translation_m": translation},
-        "upright": to_millimetres(points[stands]),
-        "other": to_millimetres(points[~stands]),
+        "upright": thin_to_millimetres(points[stands]),
+        "other": thin_to_millimetres(points[~stands]),
         "cameras": np.round(np.concatenate([centres[:, :2], axes[:, :2]], 1), 3).tolist(),
     }
 
 
-def to_millimetres(points: NDArray) -> list[list[int]]:
+def thin_to_millimetres(points: NDArray) -> list[list[int]]:
     """Return x and y [mm] of no more points than are drawn."""
     return np.round(1000 * thin_evenly(points, MOST_DRAWN)[:, :2]).astype(int).tolist()
 
 
 def describe_grid(grid: OccupancyGrid) -> dict[str, Any]:
     """Return the picture of a grid and where it lies."""
-    data = base64.b64encode(cv2.imencode(".png", grid.pixels)[1].tobytes()).decode()
     height, width = grid.pixels.shape
     return {
-        "image": f"data:image/png;base64,{data}",
+        "image": to_data_uri(cv2.imencode(".png", grid.pixels)[1].tobytes(), "png"),
         "width": width,
         "height": height,
         "resolution": grid.resolution_m,

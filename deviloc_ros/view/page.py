@@ -24,7 +24,7 @@ def make_view_page(reference_map: Map, drawn: dict[str, Any], events: Sequence[d
     """Return the page of a map and of what became of the images so far.
 
     Args:
-        drawn: `map_scene` of the map.
+        drawn: what `make_map_scene` returns for the map.
         live: more events are to come from `/events` of where the page came from.
     """
     name, views = reference_map.name, len(reference_map)

@@ -7,7 +7,7 @@ import pytest
 from test_cli import assert_one_line, status_of
 
 from deviloc_ros.commands import build_map, simulate_bag, update_map
-from deviloc_ros.commands.flags.source_flags import ALONE, CONTRIBUTED, LAYOUTS, READ_BY, SOURCES, check_flags
+from deviloc_ros.commands.flags.source_flags import ALONE, CONTRIBUTED, LAYOUTS, READ_BY, check_flags
 
 COMMANDS = {"build-map": build_map, "update-map": update_map, "simulate-bag": simulate_bag}
 WITHOUT = {"build-map": {CONTRIBUTED}, "update-map": {ALONE}, "simulate-bag": {ALONE, CONTRIBUTED}}
@@ -24,7 +24,7 @@ def parser_of(command: str) -> argparse.ArgumentParser:
 
 
 def sources_of(command: str) -> list[str]:
-    return [source for source in SOURCES if source not in WITHOUT[command]]
+    return [source for source in (*LAYOUTS, ALONE, CONTRIBUTED) if source not in WITHOUT[command]]
 
 
 def words_of(action: argparse.Action) -> list[str]:

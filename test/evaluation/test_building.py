@@ -11,7 +11,7 @@ from deviloc_ros.geometry import isotropic_covariance
 from deviloc_ros.status import Status
 from deviloc_ros.synthetic.building import STOREY_M, BuildingPlan, make_building
 from deviloc_ros.tracking.fix import Fix
-from deviloc_ros.tracking.follower import Step
+from deviloc_ros.tracking.step import Step
 
 SMALL = BuildingPlan(modules=10, offices=2, step_m=2.0, office_views=4)
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deviloc_ros.commands.flags.parameter_file import load_config
 from deviloc_ros.config import Config
 from deviloc_ros.io.plain_files import MAX_CONFIG_BYTES, ParameterLoader, parse_yaml, read_json, read_text, read_yaml
+from deviloc_ros.parameters.parameter_file import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 BILLION_LAUGHS = "a: &a [x, x]\n" + "".join(

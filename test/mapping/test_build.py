@@ -179,3 +179,9 @@ def test_what_was_warned_of_is_not_printed_again(capsys):
     print_report(report, "a.map", 1.0)
     said = capsys.readouterr().out
     assert "scale: metres" in said and "matches lie far off" not in said and "pose fit: as warned above" in said
+
+
+def test_the_report_knows_what_the_source_warned_of(room, tmp_path):
+    source = Source(room.images, [], {"timing": "0.2 s late", "scale": "metres"}, frozenset({"timing"}))
+    report = build_map(source, tmp_path / "a.map", room_config(), quiet=True)
+    assert "timing" in report.warned and "scale" not in report.warned

@@ -11,6 +11,7 @@ from worlds import rigid_of, textured_image
 
 from deviloc_ros.cli import run_command
 from deviloc_ros.config import ContributeConfig
+from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.contributed import add_contributions
@@ -63,6 +64,23 @@ def test_contributions_that_agree_are_added_and_a_disturbed_one_is_named(sparse_
         read_gray(room.images[1].path), room.camera, Prior(room.images[1].cam_from_world)
     )
     assert isinstance(result, Localized) and "1.jpg" in result.evidence.references
+
+
+def test_contributions_are_adjusted_to_the_map_and_to_each_other(sparse_map, room, tmp_path):
+    folder = copytree(sparse_map, tmp_path / "a.map")
+    rng, off_m = np.random.default_rng(0), 0.008
+    numbers = range(1, len(room.images), 2)
+    for number in numbers:
+        direction = rng.normal(size=3)
+        moved = rigid_of((0, 0, 0), off_m * direction / np.linalg.norm(direction))
+        keep(tmp_path / "kept", room, number, pose=moved * room.images[number].cam_from_world)
+    growth = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    assert growth.added == len(numbers)
+    poses = {record.name: record.cam_from_world for record in Map.open(folder).records}
+    errors_m = [translation_distance_m(poses[f"{n}.jpg"], room.images[n].cam_from_world) for n in numbers]
+    assert np.mean(errors_m) < 0.7 * off_m and max(errors_m) < off_m  # the room is small: a few views, 10 cm apart
+    before = {record.name: record.cam_from_world.matrix() for record in Map.open(sparse_map).records}
+    assert all((poses[name].matrix() == pose).all() for name, pose in before.items())  # the map's views stay
 
 
 def test_what_is_added_twice_or_shown_already_is_not_needed(sparse_map, room, tmp_path):

@@ -12,8 +12,8 @@ from small_maps import reference_view, write_map
 from test_cli import assert_one_line, status_of
 from worlds import rigid_of, rigids
 
+from deviloc_ros.maps.alignment.known_positions import read_geographic_positions
 from deviloc_ros.maps.georeference import EARTH, GEOREFERENCE, Georeference, to_enu
-from deviloc_ros.maps.known_positions import read_geographic_positions
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.sources.base import SourceError
 

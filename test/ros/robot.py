@@ -27,13 +27,8 @@ from std_srvs.srv import Empty, SetBool, Trigger
 from tf2_msgs.msg import TFMessage
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
-from deviloc_ros.ros.conversions import (
-    message_from_serialized,
-    pose_with_covariance_msg,
-    stamp_ns,
-    time_msg,
-    transform_msg,
-)
+from deviloc_ros.messages.headers import stamp_ns
+from deviloc_ros.ros.conversions import message_from_serialized, pose_with_covariance_msg, time_msg, transform_msg
 
 BASE_FROM_CAM = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([-0.5, 0.5, -0.5, 0.5])), np.array([0.2, 0.0, 0.4]))
 ODOM_FROM_BASE = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.0, 0.3])), np.array([7.0, 1.0, 0.0]))
@@ -230,4 +225,4 @@ class Robot(Node):
 
 
 def pose_time_ns(msg) -> int:
-    return stamp_ns(msg.header.stamp)
+    return stamp_ns(msg)

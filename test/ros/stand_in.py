@@ -106,6 +106,7 @@ class StandInMap:
     def __init__(self, path: str) -> None:
         self.georeference = None
         self.manifest = SimpleNamespace(provenance=Provenance())
+        self.unit = self.manifest.provenance.unit
         self.folder = Path(path or "stand-in")
         self.name = self.folder.name
         if self.folder.name in FLOORS:

@@ -20,8 +20,8 @@ from deviloc_ros.ros.node import DevilocNode
 from deviloc_ros.ros.pipeline import open_localizers
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
-from deviloc_ros.tracking.follower import Step
 from deviloc_ros.tracking.grouping import GroupedImage
+from deviloc_ros.tracking.step import Step
 
 RESULTS = {"RESULT_SUCCESS": 0, "RESULT_INVALID_MAP_METADATA": 3}
 

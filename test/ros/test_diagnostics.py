@@ -16,14 +16,16 @@ from deviloc_ros.ros.diagnostics import (
     Rates,
     Tally,
     diagnostics_msg,
+    format_stamp,
     image_status_msg,
     judge_health,
+    parse_stamp,
     tally_values,
 )
 from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
-from deviloc_ros.tracking.follower import Step
+from deviloc_ros.tracking.step import Step
 from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import Evidence, IntrinsicsFit
 
@@ -135,3 +137,8 @@ def test_whatever_strangers_put_into_a_diagnostic_it_stays_small():
     (status,) = diagnostics_msg("deviloc: localization", health, "abc", Time()).status
     assert all(len(value.key) + len(value.value) <= 800 for value in status.values) and len(status.message) <= 400
     assert "running; 3 failures" in next(value.value for value in status.values if value.key == "thread.localizer")
+
+
+@pytest.mark.parametrize("stamp_ns", [0, 1, 999_999_999, 1_000_000_000, 1_700_000_000_123_456_789])
+def test_stamps_survive_as_text(stamp_ns):
+    assert parse_stamp(format_stamp(stamp_ns)) == stamp_ns

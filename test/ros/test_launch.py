@@ -14,7 +14,7 @@ from ros_helpers import ROOT
 pytest.importorskip("rclpy")
 
 from deviloc_ros.cli import parse
-from deviloc_ros.ros.node_config import NodeConfig, default_camera
+from deviloc_ros.parameters.node_config import NodeConfig, default_camera
 from deviloc_ros.ros.parameters import Parameters, all_parameters, change_parameters
 
 STAND_INS = {

@@ -11,8 +11,8 @@ pytest.importorskip("rclpy")
 from rclpy.parameter import Parameter
 from ros.stand_in import StandInLocalizer
 
+from deviloc_ros.parameters.node_config import RENAMED, NodeConfig
 from deviloc_ros.ros.node import DevilocNode
-from deviloc_ros.ros.node_config import RENAMED, NodeConfig
 from deviloc_ros.ros.parameters import (
     Parameters,
     all_fields,

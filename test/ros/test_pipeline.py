@@ -14,9 +14,9 @@ from sensor_msgs.msg import CameraInfo
 
 from deviloc_ros.geometry import move_covariance
 from deviloc_ros.imaging import ImageError
+from deviloc_ros.parameters.node_config import CameraConfig, NodeConfig, default_camera
 from deviloc_ros.ros.conversions import time_msg
 from deviloc_ros.ros.mask_book import KEPT
-from deviloc_ros.ros.node_config import CameraConfig, NodeConfig, default_camera
 from deviloc_ros.ros.parameters import Parameters, change_parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transforms import MissingTransform

@@ -13,8 +13,8 @@ from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
+from deviloc_ros.parameters.node_config import CameraConfig, NodeConfig
 from deviloc_ros.ros.conversions import transform_msg
-from deviloc_ros.ros.node_config import CameraConfig, NodeConfig
 from deviloc_ros.ros.spinning_thread import ListeningThread
 from deviloc_ros.ros.transforms import MissingTransform, Transforms
 from deviloc_ros.ros.worker import ThreadState

@@ -8,6 +8,7 @@ import pytest
 
 from deviloc_ros.config import Config
 from deviloc_ros.geometry import isotropic_covariance
+from deviloc_ros.io.units import Unit
 from deviloc_ros.search.places import PlaceSearch
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
@@ -36,8 +37,9 @@ def correspondences(count: int) -> Correspondences:
     return Correspondences(points[:, :2], points, ones, ones, np.zeros(count, int), points)
 
 
+@pytest.mark.parametrize("unit", Unit)
 @pytest.mark.parametrize(("alike", "here"), [(500, 400), (400, 500), (500, 20), (20, 500)])
-def test_the_place_where_the_camera_is_expected_is_searched_beside_its_double(alike, here):
+def test_the_place_where_the_camera_is_expected_is_searched_beside_its_double(alike, here, unit):
     expected, double = SimpleNamespace(name="here", x=0.0), SimpleNamespace(name="double", x=4.0)
     tried = []
 
@@ -49,6 +51,7 @@ def test_the_place_where_the_camera_is_expected_is_searched_beside_its_double(al
         nearby_views=lambda *_: [double],
         views_by_pose=lambda *_: [expected],
         shown_from=lambda views, *_: np.ones((1, 12)),
+        unit=unit,
     )
     search = PlaceSearch(reference_map, Config(), localize, localize)
     query = SimpleNamespace(features=None, camera=None, watch=Stopwatch())
@@ -57,6 +60,7 @@ def test_the_place_where_the_camera_is_expected_is_searched_beside_its_double(al
     found = [round(float(place.cam_from_world.inverse().translation[0])) for place in result.evidence.places]
     assert found == [x for _, x in sorted([(-alike, 4), (-here, 0)]) if {4: alike, 0: here}[x] >= 30]
     assert result.reason is Status.AMBIGUOUS if len(found) > 1 else isinstance(result, Localized)
+    assert all(f") {unit.symbol}, as view" in str(place) for place in result.evidence.places)
 
 
 def test_where_the_camera_is_found_as_expected_nothing_else_is_searched():
@@ -67,7 +71,9 @@ def test_where_the_camera_is_found_as_expected_nothing_else_is_searched():
         tried.append(views[0].name)
         return look(views[0], 400)
 
-    reference_map = SimpleNamespace(nearby_views=lambda *_: [expected], shown_from=lambda views, *_: np.ones((1, 12)))
+    reference_map = SimpleNamespace(
+        nearby_views=lambda *_: [expected], shown_from=lambda views, *_: np.ones((1, 12)), unit=Unit.METRE
+    )
     search = PlaceSearch(reference_map, Config(), localize, localize)
     query = SimpleNamespace(features=None, camera=None, watch=Stopwatch())
     assert isinstance(search.search(query, Prior(at(0.1)), np.zeros((2, 2), np.uint8)), Localized)

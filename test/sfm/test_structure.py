@@ -18,7 +18,7 @@ from deviloc_ros.cli import main
 from deviloc_ros.commands.flags.common import parse_camera
 from deviloc_ros.commands.flags.images_alone import KnownDistance, describe_cameras, find_metric_scale, format_camera
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
-from deviloc_ros.maps.alignment import align_poses
+from deviloc_ros.maps.alignment.similarity import align_poses
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm import structure
 from deviloc_ros.sfm.matches import Keypoints, extract_sift_keypoints

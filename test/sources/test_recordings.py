@@ -12,10 +12,12 @@ from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import main
 from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.maps.store import Map
+from deviloc_ros.sources import recordings
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.sources.colmap import build_reconstruction
 from deviloc_ros.sources.keyframes import PosedFrame, Spacing, measure_sharpness, select_keyframes
 from deviloc_ros.sources.recordings import read_bag
+from deviloc_ros.sources.time_offset import Agreement
 
 PERIOD_NS = 100_000_000
 BASE_FROM_CAM = random_rigid(np.random.default_rng(5))
@@ -93,6 +95,17 @@ def test_poses_are_those_of_the_stamps_and_an_offset(bag, room, tmp_path):
     for image, true in zip(source.images, room.images[1:], strict=False):
         np.testing.assert_allclose(image.cam_from_world.matrix(), true.cam_from_world.matrix(), atol=1e-9)
     assert "cannot tell time offset" in source.notes["timing"]  # of so few images
+
+
+@pytest.mark.parametrize("offset_s", [0.0, 0.2])
+@pytest.mark.parametrize("lens", ["", "the images are named like rectified ones"])
+def test_every_note_that_is_logged_as_a_warning_is_known_as_one(bag, tmp_path, monkeypatch, caplog, offset_s, lens):
+    monkeypatch.setattr(recordings, "measure_agreement", lambda *_: Agreement(offset_s, 0.95, 0.5))
+    monkeypatch.setattr(recordings, "describe_lens", lambda *_: lens)
+    reading = ReadingPlan(truth=TruthSource(topic="/odom"))
+    source = read_bag(bag, reading, EVERY_IMAGE, tmp_path, quiet=True)
+    logged = {subject for subject, note in source.notes.items() if note in caplog.text}
+    assert source.warned == logged == {*["timing"] * (offset_s > 0), *["lens"] * bool(lens)}
 
 
 def test_a_map_is_built_from_a_recording_in_one_command(bag, room, tmp_path, capsys):

@@ -230,8 +230,6 @@ def test_few_images_and_images_from_one_place_say_nothing():
     assert pooled([None] * 100, calibration)[1] is None
     check, found = pooled(fits, calibration)
     assert found is not None and "focal" in check.complaint(calibration, PoseConfig())
-    check.clear_fits()
-    assert check.pool(calibration, PoseConfig()) is None and check.complaint(calibration, PoseConfig()) == ""
 
 
 def test_only_the_last_images_count():

@@ -12,12 +12,13 @@ from deviloc_ros.config import GnssConfig, TrackingConfig
 from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.georeference import EARTH, Georeference
+from deviloc_ros.messages.gnss import GnssFix
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.gnss import CONTRADICTIONS, GnssBook, agrees, make_area
 from deviloc_ros.tracking.rig_images import StampedImage
-from deviloc_ros.types import Area, GnssFix
+from deviloc_ros.types import Area
 
 __all__ = ["twin_map"]
 

@@ -12,6 +12,7 @@ from deviloc_ros.geometry import rotation_distance_deg
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, flatten, largest_stds, mahalanobis_distance, map_from_odom, predict_fix
 from deviloc_ros.tracking.odometry import Odometer, Odometry
+from deviloc_ros.tracking.sighting import SeenPlace, Sighting
 from deviloc_ros.tracking.tracker import Tracker, TrackingState, isotropic_covariance
 from deviloc_ros.types import Prior
 
@@ -40,7 +41,12 @@ def fix(seconds: float, map_from_base: pycolmap.Rigid3d, odometry: Odometry | No
 
 def observe(tracker: Tracker, seconds: float, x: float, odom_x: float | None = None) -> Status:
     odom = None if odom_x is None else odometry(odom_x)
-    return tracker.observe(fix(seconds, planar(x), odom), round(seconds * SECOND))
+    return see(tracker, fix(seconds, planar(x), odom), round(seconds * SECOND))
+
+
+def see(tracker: Tracker, fix: Fix, now_ns: int) -> Status:
+    """Show the tracker an image that fits one place."""
+    return tracker.judge(Sighting(fix.stamp_ns, fix.odometry, (SeenPlace(fix),)), now_ns)[0]
 
 
 @pytest.fixture
@@ -144,10 +150,10 @@ def test_a_loop_counts_by_its_length_though_it_ends_where_it_began():
 def test_a_fix_that_is_off_by_what_odometry_may_be_after_a_turn_is_believed_and_not_without_it(turned, verdict):
     odometer = Odometer(lambda time_ns: planar(0, 0, turned * time_ns / (8 * SECOND)))
     tracker = Tracker(TrackingConfig(confirmations=1))
-    tracker.observe(fix(0, planar(0), odometer.read_at(0, planar(0))), 0)
+    see(tracker, fix(0, planar(0), odometer.read_at(0, planar(0))), 0)
     tracker.config = CONFIG
     off = planar(0, 0, 1.2 * CONFIG.drift_per_turn * math.tau)
-    assert tracker.observe(fix(8, off, odometer.read_at(8 * SECOND, planar(0))), 8 * SECOND) is verdict
+    assert see(tracker, fix(8, off, odometer.read_at(8 * SECOND, planar(0))), 8 * SECOND) is verdict
 
 
 # ---- believing
@@ -194,7 +200,7 @@ def test_fixes_that_scatter_as_their_covariance_says_or_somewhat_more_are_believ
     for i in range(100):
         noise = factor * rng.normal(0, [0.01, 0.01, 0.002])
         fix = Fix(i * SECOND // 10, planar(1 + noise[0], noise[1], noise[2]), TIGHT, odometry(0))
-        verdicts.append(tracker.observe(fix, fix.stamp_ns))
+        verdicts.append(see(tracker, fix, fix.stamp_ns))
     assert verdicts.count(Status.ACCEPTED) >= 95
 
 
@@ -236,9 +242,9 @@ def test_on_a_plane_only_what_moves_in_it_is_compared():
     for i in range(20):
         pitched = pycolmap.Rotation3d(np.array([0.02 * (-1) ** i, 0.03 * (-1) ** i, 0.0]))  # braking, bumps
         odom = Odometry(pycolmap.Rigid3d(pitched, np.array([0.1 * i, 0.0, 0.05 * (i % 3)])))
-        verdicts.append(tracker.observe(flatten(fix(0.2 * i, planar(1 + 0.1 * i), odom)), i * SECOND // 5))
+        verdicts.append(see(tracker, flatten(fix(0.2 * i, planar(1 + 0.1 * i), odom)), i * SECOND // 5))
     assert verdicts[2:] == [Status.ACCEPTED] * 18
-    assert tracker.observe(flatten(fix(4.0, planar(6.0), odom)), 4 * SECOND) is Status.UNCONFIRMED
+    assert see(tracker, flatten(fix(4.0, planar(6.0), odom)), 4 * SECOND) is Status.UNCONFIRMED
 
 
 # ---- states

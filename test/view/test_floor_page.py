@@ -10,8 +10,8 @@ from floor_worlds import L_SHAPE, draw_lines, walls_of, write_room_map
 from pages import assert_a_browser_draws_it, assert_needs_nothing_but_itself
 
 from deviloc_ros.evaluation.report.html import script_source
-from deviloc_ros.maps.floor_plan import PairsFile, PointPair, align_to_grid, fit_pairs, read_pairs
-from deviloc_ros.maps.occupancy import read_occupancy
+from deviloc_ros.maps.alignment.floor_plan import PairsFile, PointPair, align_to_grid, fit_pairs, read_pairs
+from deviloc_ros.maps.alignment.occupancy import read_occupancy
 from deviloc_ros.maps.store import Map
 from deviloc_ros.view.floor import make_floor_page
 

@@ -15,7 +15,7 @@ from test_cli import assert_one_line, status_of
 from deviloc_ros.maps.store import Map
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
-from deviloc_ros.tracking.follower import Step
+from deviloc_ros.tracking.step import Step
 from deviloc_ros.view.events import draw_ellipsoid, event_from_status, event_from_step
 from deviloc_ros.view.page import make_map_scene, make_view_page
 from deviloc_ros.view.server import MAX_KEPT, MAX_WAITING, Broadcast, PageServer, next_message

@@ -10,11 +10,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.flags.parameter_file import load_config, refuse_beside
+from deviloc_ros.commands.flags.config_check import refuse_beside
 from deviloc_ros.config import CONTRIBUTE, LANDMARK_SOURCES, LIFTS, MATCHERS, RIG, TRACKING, Config, bind_to_map
 from deviloc_ros.config_fields import C, change_config, from_dict
 from deviloc_ros.io.outputs import refuse_file, refuse_folder
 from deviloc_ros.io.plain_files import parse_yaml
+from deviloc_ros.parameters.parameter_file import load_config
 from deviloc_ros.upstream.presets import PRESETS, apply_preset
 
 if TYPE_CHECKING:

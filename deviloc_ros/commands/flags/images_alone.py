@@ -91,7 +91,7 @@ def open_images(options: argparse.Namespace, config: Config, workers: Workers) -
 
 def pose_images_alone(options: argparse.Namespace, config: Config, workers: Workers) -> Source:
     """Pose images by structure from motion, at the scale that the flags give or an arbitrary one."""
-    from deviloc_ros.maps.known_positions import check_positions, read_positions
+    from deviloc_ros.maps.alignment.known_positions import check_positions, read_positions
     from deviloc_ros.sfm.map_networks import Networks
     from deviloc_ros.sfm.photographs import pose_unposed
     from deviloc_ros.sfm.structure import find_images
@@ -131,7 +131,7 @@ def find_metric_scale(
     Raises:
         ValueError: what is known does not fit the images.
     """
-    from deviloc_ros.maps.known_positions import fit_positions
+    from deviloc_ros.maps.alignment.known_positions import fit_positions
     from deviloc_ros.sfm.photographs import find_arbitrary_scale
     from deviloc_ros.sfm.structure import median_depth_of
 

@@ -17,6 +17,7 @@ from deviloc_ros.commands.flags.common import (
 from deviloc_ros.config import GNSS, GnssConfig
 
 if TYPE_CHECKING:
+    from deviloc_ros.bags.bag_index import Rig
     from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
 
 
@@ -122,27 +123,12 @@ def add_real_time(group: argparse._ArgumentGroup) -> None:
 
 def read_plan(options: argparse.Namespace) -> EvaluationPlan:
     """Return what the flags say; raise ValueError naming the flag."""
-    from deviloc_ros.bags.bag_index import Rig
     from deviloc_ros.bags.bag_plan import TruthSource
     from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
     from deviloc_ros.evaluation.recordings.run_folder import read_run
-    from deviloc_ros.messages.headers import parse_rigid
 
     check_cameras(options)
-    mounts = [parse_rigid(text) for text in options.extrinsic]
-    rig = Rig(
-        map_frame=options.map_frame,
-        odom_frame=options.odom_frame,
-        base_frame=options.base_frame,
-        camera_frame=options.camera_frame,
-        base_from_cam=mounts[0] if len(mounts) == 1 else None,
-        camera=parse_camera(options.camera) if options.camera else None,
-        camera_info_frame=options.camera_info_frame,
-        rectified=options.rectified,
-        two_d=options.two_d,
-        odometry_topic=options.odometry_topic,
-        mounts=dict(zip(options.image_topic, mounts, strict=True)) if len(mounts) > 1 else {},
-    )
+    rig = read_rig(options)
     truth = TruthSource(
         options.ground_truth,
         options.ground_truth_topic,
@@ -168,6 +154,27 @@ def read_plan(options: argparse.Namespace) -> EvaluationPlan:
         grouping=take_rig(options),
         gnss_topic=options.gnss_topic,
         gnss=take_section(options, GNSS, GnssConfig()),
+    )
+
+
+def read_rig(options: argparse.Namespace) -> Rig:
+    """Return what the flags of `add_rig` say; raise ValueError naming what cannot be."""
+    from deviloc_ros.bags.bag_index import Rig
+    from deviloc_ros.messages.headers import parse_rigid
+
+    mounts = [parse_rigid(text) for text in options.extrinsic]
+    return Rig(
+        map_frame=options.map_frame,
+        odom_frame=options.odom_frame,
+        base_frame=options.base_frame,
+        camera_frame=options.camera_frame,
+        base_from_cam=mounts[0] if len(mounts) == 1 else None,
+        camera=parse_camera(options.camera) if options.camera else None,
+        camera_info_frame=options.camera_info_frame,
+        rectified=options.rectified,
+        two_d=options.two_d,
+        odometry_topic=options.odometry_topic,
+        mounts=dict(zip(options.image_topic, mounts, strict=True)) if len(mounts) > 1 else {},
     )
 
 

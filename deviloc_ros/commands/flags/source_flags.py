@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 LAYOUTS = ("colmap", "sevenscenes", "kitti", "tum", "nerfstudio", "kapture", "bag")
 ALONE, CONTRIBUTED = "images alone", "contributed"  # images without poses, and what robots kept
-SOURCES = (*LAYOUTS, ALONE, CONTRIBUTED)
 FILES = tuple(layout for layout in LAYOUTS if layout != "bag")
 OF_RECORDINGS = (
     "image_topic",

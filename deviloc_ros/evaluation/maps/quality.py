@@ -87,7 +87,7 @@ class MapQuality:
 def inspect_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bool = False) -> MapQuality:
     """Look at every view of a map, and localize it from the others; raise MapError if a file is damaged."""
     numbers = tqdm(range(len(localizer.map)), desc="views", unit="view", disable=quiet, dynamic_ncols=True)
-    unit = localizer.map.manifest.provenance.unit
+    unit = localizer.map.unit
     return MapQuality([inspect_view(localizer, number) for number in numbers], tolerance, unit)
 
 

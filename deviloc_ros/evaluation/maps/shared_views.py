@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.maps.known_positions import fit_poses
+from deviloc_ros.maps.alignment.known_positions import fit_poses
 from deviloc_ros.maps.store import Map
 from deviloc_ros.pose.gates import seen_distance_m
+from deviloc_ros.search.orientation import QueryImage
 from deviloc_ros.search.places import QueryState
-from deviloc_ros.search.ways_round import QueryImage
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.types import Localized
 
@@ -63,9 +63,7 @@ def compare_two(first: Map, second: Map, *, quiet: bool = False) -> str:
         return f"{words}: nothing shows whether they are of one frame"
     off_m = [translation_distance_m(result.cam_from_world, poses[name]) for name, result in found.items()]
     away_m = [seen_distance_m(result.evidence.inlying, result.cam_from_world) for result in found.values()]
-    words += (
-        f", {np.median(off_m):.3g} {second.manifest.provenance.unit.symbol} from where they are said to be (median)"
-    )
+    words += f", {np.median(off_m):.3g} {second.unit.symbol} from where they are said to be (median)"
     if np.median(np.divide(off_m, away_m)) <= ONE_FRAME:
         return words
     return (

@@ -105,7 +105,7 @@ def scale_camera(camera: Camera, size: tuple[int, int]) -> Camera:
 
 
 def turn_camera(camera: Camera, quarter_turns: int) -> Camera:
-    """Return the camera whose image is that of `camera`, turned counterclockwise so many times by 90 degrees.
+    """Return the camera whose image is that of `camera`, turned counterclockwise by a number of quarter turns.
 
     Raises:
         ValueError: the lens is distorted other than around the principal point.

@@ -45,12 +45,12 @@ from deviloc_ros.evaluation.recordings.truth_frame import explain_common_offset
 from deviloc_ros.evaluation.versions import collect_versions
 from deviloc_ros.imaging import Masks
 from deviloc_ros.localizer import Localizer, warm_up
-from deviloc_ros.messages.gnss import GnssRefused, read_gnss
+from deviloc_ros.messages.gnss import GnssFix, GnssRefused, read_gnss
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.contributor import Contributor
-from deviloc_ros.tracking.follower import Step, as_sequence
-from deviloc_ros.types import GnssFix
+from deviloc_ros.tracking.follower import as_sequence
+from deviloc_ros.tracking.step import Step
 
 log = logging.getLogger(__name__)
 ADVICE = {

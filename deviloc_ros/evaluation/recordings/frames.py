@@ -12,7 +12,7 @@ from deviloc_ros.bags.truth import Truth
 from deviloc_ros.camera import Camera
 from deviloc_ros.evaluation.metrics import is_wrong_fix
 from deviloc_ros.geometry import isotropic_covariance, pose_difference, rotation_distance_deg, squared_error_in_stds
-from deviloc_ros.maps.alignment import align_positions
+from deviloc_ros.maps.alignment.similarity import align_positions
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, largest_stds
 from deviloc_ros.types import Area, CameraReport, IntrinsicsFit, Prior

@@ -16,17 +16,19 @@ from deviloc_ros.evaluation.recordings.chosen_images import Images, received_ns
 from deviloc_ros.evaluation.recordings.frames import Estimate
 from deviloc_ros.imaging import Mask, Masks
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.messages.gnss import GnssFix
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.contributor import Contributor
-from deviloc_ros.tracking.follower import Follower, Step, group_not_tried, localize_images, read_group
+from deviloc_ros.tracking.follower import Follower, localize_images
 from deviloc_ros.tracking.gnss import GnssBook
 from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.tracking.odometry import Odometer, Odometry
 from deviloc_ros.tracking.rig_images import StampedImage, take_together
-from deviloc_ros.types import Area, Evidence, GnssFix, Prior
+from deviloc_ros.tracking.step import Step, group_not_tried, read_group
+from deviloc_ros.types import Area, Evidence, Prior
 
 
 class OfflineRun:

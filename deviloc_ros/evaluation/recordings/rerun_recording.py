@@ -9,16 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pycolmap
-from numpy.typing import NDArray
 
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.evaluation.recordings.frames import JudgedFrame
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report.trajectories import MapOutline, origins_of
+from deviloc_ros.io.encoded_images import encode_jpeg
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 
@@ -103,11 +102,5 @@ def log_image(stream: Any, message: Any, name: str) -> None:
     except ValueError:
         return
     stream.set_time(TIME, timestamp=np.datetime64(stamp_ns(message), "ns"))
-    stream.log(name, rerun.EncodedImage(contents=encode_small_jpeg(pixels), media_type="image/jpeg"))
-
-
-def encode_small_jpeg(pixels: NDArray) -> bytes:
-    """Encode a picture with no side longer than IMAGE_SIDE_PX."""
-    scale = min(1.0, IMAGE_SIDE_PX / max(pixels.shape[:2]))
-    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    contents = encode_jpeg(pixels, JPEG_QUALITY, IMAGE_SIDE_PX)
+    stream.log(name, rerun.EncodedImage(contents=contents, media_type="image/jpeg"))

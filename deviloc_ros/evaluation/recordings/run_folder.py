@@ -1,9 +1,13 @@
 """Write and read the files of a run: written by the evaluation, read by `compare`.
 
-summary.json    figures, the same in two runs frames.csv      one image a line, the same in two runs estimated.tum
-poses given, truth.tum true poses of all images: for evo and rpg_trajectory_evaluation estimates/      poses, path and
-truth as a bag (mcap), for RViz and Foxglove latency.json    measured: figures of latency.csv latency.csv     measured:
-milliseconds by stage, one image a line report.html     all of it to look at
+summary.json     figures; two runs give the same
+frames.csv       one image a line; two runs give the same
+estimated.tum    the poses that were given, for evo and rpg_trajectory_evaluation
+truth.tum        the true poses of all images
+estimates/       poses, path and truth as a bag (mcap), for RViz and Foxglove
+latency.json     figures of latency.csv
+latency.csv      milliseconds by stage, one image a line: measured, so no two runs give the same
+report.html      all of it on one page
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Album:
         self._write(f"{stem}.matches.jpg", draw_best_match(gray, result.evidence, self._map.view_named))
         if isinstance(result, Localized):
             self._poses.append(result.cam_from_world.inverse())
-            self._write(f"{stem}.depth.jpg", draw_depths(gray, result, self._map.manifest.provenance.unit))
+            self._write(f"{stem}.depth.jpg", draw_depths(gray, result, self._map.unit))
 
     def finish(self) -> int:
         """Write the map from above with all poses; return how many pictures there are."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from deviloc_ros.evaluation.covariance import EXPECTED
 from deviloc_ros.evaluation.metrics import RECALL_THRESHOLDS, WRONG_FIX_M
 from deviloc_ros.evaluation.recordings.frames import JudgedFrame
 from deviloc_ros.evaluation.recordings.run_folder import Run
+from deviloc_ros.io.encoded_images import to_data_uri
 from deviloc_ros.status import Status
 
 SIZE_IN = (5.0, 3.2)
@@ -40,7 +40,7 @@ def svg_uri(figure: Figure) -> str:
     file = io.BytesIO()
     with matplotlib.rc_context(SVG):
         figure.savefig(file, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
+    return to_data_uri(file.getvalue(), "svg+xml")
 
 
 def new_figure(rows: int = 1, height_in: float = SIZE_IN[1]) -> tuple[Figure, list[Axes]]:

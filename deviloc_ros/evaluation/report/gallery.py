@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-
-import cv2
 
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import Recording
@@ -17,6 +14,7 @@ from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame
 from deviloc_ros.evaluation.recordings.headline import format_length
 from deviloc_ros.evaluation.recordings.offline import localize_again
 from deviloc_ros.imaging import Masks
+from deviloc_ros.io.encoded_images import encode_jpeg, to_data_uri
 from deviloc_ros.io.match_pictures import best_reference, draw_best_matches
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried
@@ -70,7 +68,8 @@ def make_gallery(
             continue
         title = f"{(e.stamp_ns - start_ns) * 1e-9:.2f} s: {frame_verdict(frame)}"
         text = describe_frame(frame, name_best_view(evidence)) if evidence.references else NOTHING_MATCHED
-        yield Picture(jpeg_uri(draw_best_matches(pixels, evidence, localizer.map.view_named)), title, text)
+        picture = draw_best_matches(pixels, evidence, localizer.map.view_named)
+        yield Picture(to_data_uri(encode_jpeg(picture, JPEG_QUALITY)), title, text)
 
 
 def find_images(recording: Recording, topics: Topics, estimate: Estimate) -> Images:
@@ -104,9 +103,3 @@ def describe_frame(frame: JudgedFrame, view: str) -> str:
     e = frame.estimate
     claim = f", one standard deviation claimed {format_length(frame.std_m)}" if frame.std_m == frame.std_m else ""
     return f"{e.inliers} inliers ({e.inlier_ratio:.0%}) over {e.coverage:.0%} of the image{claim}. Beside it {view}."
-
-
-def jpeg_uri(pixels: cv2.typing.MatLike) -> str:
-    """Return pixels as the data URI of a JPEG."""
-    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

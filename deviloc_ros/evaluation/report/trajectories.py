@@ -43,7 +43,7 @@ class MapOutline:
 def outline_map(reference_map: Map) -> MapOutline:
     """Return what is drawn of a map."""
     views = [record.cam_from_world.inverse() for record in reference_map.records]
-    return MapOutline(reference_map.landmarks(), views, reference_map.manifest.provenance.unit)
+    return MapOutline(reference_map.landmarks(), views, reference_map.unit)
 
 
 NOWHERE = MapOutline(np.zeros((0, 3)), [])

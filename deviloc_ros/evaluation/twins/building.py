@@ -41,7 +41,8 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.synthetic.building import Building, BuildingPlan, make_building
 from deviloc_ros.synthetic.twins import MODULE_M, ScenePlace, drive_along
-from deviloc_ros.tracking.follower import Follower, Step
+from deviloc_ros.tracking.follower import Follower
+from deviloc_ros.tracking.step import Step
 
 CASES = [DriveCase(hint=True, odometry=True, event=""), DriveCase(False, True, ""), DriveCase(False, False, "")]
 STEP_M = 0.25  # between images in a corridor: 1.25 m/s

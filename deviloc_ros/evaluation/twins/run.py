@@ -27,9 +27,10 @@ from deviloc_ros.matching import create_matcher
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
-from deviloc_ros.tracking.follower import Follower, Step
+from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.odometry import Odometry, move_straight
 from deviloc_ros.tracking.rig_images import StampedImage
+from deviloc_ros.tracking.step import Step
 
 EVENTS = ("", "blanks", "kidnapped")
 BLANKS = (5, 6, 11, 12)  # frames of a drive that show nothing

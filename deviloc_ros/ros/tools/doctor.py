@@ -22,8 +22,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from deviloc_ros.camera import Camera
 from deviloc_ros.doctor.checks import Finding, make_failure, make_ok, make_warning
 from deviloc_ros.messages.cameras import camera_from_info
-from deviloc_ros.messages.images import pixels_of
-from deviloc_ros.ros.conversions import message_from_serialized, stamp_ns
+from deviloc_ros.messages.headers import stamp_ns
+from deviloc_ros.messages.images import COMPRESSED_SUFFIX, pixels_of
+from deviloc_ros.ros.conversions import message_from_serialized
 from deviloc_ros.ros.endpoints import deserialize_for
 from deviloc_ros.ros.tools.running_node import PATIENCE_S, SIM_TIME, RunningNode, find_running_node
 from deviloc_ros.ros.transforms import listen_to_transforms
@@ -75,7 +76,7 @@ class Listener(Node):
         self.buffer = tf2_ros.Buffer(node=self)
         listen_to_transforms(self, self.buffer)
         for images, infos in asked.cameras:
-            for name, kind in ((images, Image), (f"{images}/compressed", CompressedImage), (infos, CameraInfo)):
+            for name, kind in ((images, Image), (images + COMPRESSED_SUFFIX, CompressedImage), (infos, CameraInfo)):
                 self._listen(name, kind)
         on_diagnostics = deserialize_for(self._on_diagnostics, DiagnosticArray)
         self.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10, raw=True)
@@ -112,7 +113,7 @@ class Listener(Node):
                 return
             heard.count += 1
             heard.last = msg
-            heard.age_s = (self.get_clock().now().nanoseconds - stamp_ns(msg.header.stamp)) * 1e-9
+            heard.age_s = (self.get_clock().now().nanoseconds - stamp_ns(msg)) * 1e-9
 
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
         self.create_subscription(kind, topic, note, qos, raw=True)
@@ -142,7 +143,7 @@ def examine_robot(given: Mapping[str, Any]) -> tuple[list[Finding], tuple[Camera
     with listen_to_robot(given) as node:
         findings = [examine_environment(), *introduce(node.localizer)]
         for topic, info_topic in node.asked.cameras:
-            raw, compressed, infos = (node.heard[name] for name in (topic, f"{topic}/compressed", info_topic))
+            raw, compressed, infos = (node.heard[name] for name in (topic, topic + COMPRESSED_SUFFIX, info_topic))
             images = compressed if compressed.count > raw.count else raw
             findings += [examine_topic(images), *examine_image(images, compressed is images), examine_topic(infos)]
             camera, calibration = examine_info(infos, images)
@@ -196,7 +197,7 @@ def examine_image(heard: TopicTraffic, compressed: bool) -> Iterator[Finding]:
         return
     if compressed:
         yield make_warning(f"images come on {heard.topic} only", "start the node with image_transport: compressed")
-    if stamp_ns(heard.last.header.stamp) == 0:
+    if stamp_ns(heard.last) == 0:
         yield make_failure("images have no time stamp", "let the driver set header.stamp")
     elif abs(heard.age_s) > OLD_S:
         advice = "a recording or simulator? set use_sim_time: true for the node; else synchronize the clocks"

@@ -13,9 +13,11 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
+from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
-from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg, stamp_ns
-from deviloc_ros.view.events import event_from_status, pose_to_event, small_jpeg_uri
+from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg
+from deviloc_ros.ros.diagnostics import parse_stamp
+from deviloc_ros.view.events import event_from_status, make_picture_uri, pose_to_event
 
 NAME = "deviloc"  # of the localizer's node
 
@@ -35,15 +37,14 @@ class WatchedNode(Node):
 
     def _on_status(self, msg: DiagnosticStatus) -> None:
         values = {value.key: value.value for value in msg.values}
-        seconds, _, nanoseconds = values.get("image_stamp", "0.0").partition(".")
-        self._send(event_from_status(values, int(seconds) * 10**9 + int(nanoseconds or 0)))
+        self._send(event_from_status(values, parse_stamp(values.get("image_stamp", "0.0"))))
 
     def _on_pose(self, msg: PoseWithCovarianceStamped) -> None:
         pose = pose_to_event(rigid_from_msg(msg.pose.pose), covariance_from_msg(msg), self._axis_m)
-        self._send({"time_ns": str(stamp_ns(msg.header.stamp)), **pose})
+        self._send({"time_ns": str(stamp_ns(msg)), **pose})
 
     def _on_matches(self, msg: Image) -> None:
-        self._send({"time_ns": str(stamp_ns(msg.header.stamp)), "picture": small_jpeg_uri(pixels_of(msg))})
+        self._send({"time_ns": str(stamp_ns(msg)), "picture": make_picture_uri(pixels_of(msg))})
 
 
 def watch_node(axis_m: float, send: Callable[[dict[str, Any]], None]) -> None:

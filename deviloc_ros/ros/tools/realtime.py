@@ -22,6 +22,7 @@ from deviloc_ros.config import RigConfig
 from deviloc_ros.evaluation.recordings.frames import Estimate
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.ros.conversions import rigid_from_msg
+from deviloc_ros.ros.diagnostics import parse_stamp
 from deviloc_ros.ros.tools.replay import Replay, SentImage, refuse_ros1
 from deviloc_ros.status import Status
 from deviloc_ros.types import CameraReport
@@ -181,12 +182,6 @@ def read_camera_report(outcome: dict[str, str], name: str) -> CameraReport:
     status, stamp_ns = Status.from_word(said["reason"]), parse_stamp(said["image_stamp"])
     used = said["used"] == str(True)
     return CameraReport(name, status, used, int(said["inliers"]), said["detail"], stamp_ns=stamp_ns)
-
-
-def parse_stamp(text: str) -> int:
-    """Return the nanoseconds of a stamp as the node writes it."""
-    seconds, nanoseconds = text.split(".")
-    return int(seconds) * 10**9 + int(nanoseconds)
 
 
 def transport_figures(heard: NodeReplies, in_time: bool) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.demo import find_shipped, read_tail
 from deviloc_ros.demo.processes import run_module
+from deviloc_ros.messages.images import COMPRESSED_SUFFIX
 
-COMPRESSED = "/compressed"
 WITHOUT_ODOMETRY = {"odom_frame": "''", "tf_mode": "map_to_base"}
 
 
@@ -72,8 +72,8 @@ def node_arguments(options: argparse.Namespace, topics: Topics, changes: list[st
 def camera_arguments(options: argparse.Namespace, topics: Topics, mount: str | None) -> dict[str, str]:
     """Return the parameters of one camera; mount: x y z qx qy qz qw on the robot, where it was given."""
     values = {
-        "image_topic": topics.image.removesuffix(COMPRESSED),
-        "image_transport": "compressed" if topics.image.endswith(COMPRESSED) else "raw",
+        "image_topic": topics.image.removesuffix(COMPRESSED_SUFFIX),
+        "image_transport": "compressed" if topics.image.endswith(COMPRESSED_SUFFIX) else "raw",
         "camera_info_topic": topics.camera_info,
         "rectified": str(bool(options.rectified)).lower(),
     }

@@ -31,8 +31,8 @@ from deviloc_ros.bags.reader import TYPES, RecordedMessage, Recording
 from deviloc_ros.bags.transforms import TF, TF_STATIC
 from deviloc_ros.config import RigConfig
 from deviloc_ros.io.tum_trajectory import write_tum
-from deviloc_ros.messages.headers import stamp_ns as stamp_of
-from deviloc_ros.ros.conversions import rigid_from_msg, stamp_ns, time_msg
+from deviloc_ros.messages.headers import stamp_ns
+from deviloc_ros.ros.conversions import rigid_from_msg, time_msg
 from deviloc_ros.tracking.grouping import ImageGrouper
 
 STARTUP_LIMIT_S = 90.0
@@ -134,7 +134,7 @@ class Replay(Node):
         self.create_subscription(PoseWithCovarianceStamped, pose_topic, self._note_pose, QoSProfile(depth=10))
 
     def _note_pose(self, msg: PoseWithCovarianceStamped) -> None:
-        time_ns = stamp_ns(msg.header.stamp)
+        time_ns = stamp_ns(msg)
         self.poses[time_ns] = rigid_from_msg(msg.pose.pose)
         self._on_pose(time_ns, self.poses[time_ns])
 
@@ -179,7 +179,7 @@ class Replay(Node):
             if recorded.topic in self._image_topics:
                 if rate <= 0:
                     self._spin_until(never_true, SETTLING_S)
-                time_ns = stamp_of(recorded.message())
+                time_ns = stamp_ns(recorded.message())
                 self.sent[time_ns] = SentImage(recorded.time_ns, time.monotonic_ns())
                 self._publishers_by_topic[recorded.topic].publish(data)
                 groups = self._grouper.add(recorded.topic, time_ns, recorded.time_ns, None)

@@ -13,8 +13,9 @@ from rcl_interfaces.msg import ParameterValue
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 
+from deviloc_ros.messages.images import COMPRESSED_SUFFIX
+
 TELLTALE = "trigger_localization"  # a service that only a localizer has
-COMPRESSED = "/compressed"
 SIM_TIME = "use_sim_time"
 FRAMES = ("map_frame", "odom_frame", "base_frame")
 PATIENCE_S = 3.0  # discovery of a node that runs has been seen to take as long
@@ -74,7 +75,7 @@ def pair_subscriptions(heard: list[tuple[str, list[str]]]) -> tuple[tuple[str, s
     def topics_of(kind: str) -> list[str]:
         return sorted(topic for topic, kinds in heard if f"sensor_msgs/msg/{kind}" in kinds)
 
-    images = topics_of("Image") + [topic.removesuffix(COMPRESSED) for topic in topics_of("CompressedImage")]
+    images = topics_of("Image") + [topic.removesuffix(COMPRESSED_SUFFIX) for topic in topics_of("CompressedImage")]
     images = [image for image in images if "mask" not in image] or images
     if not images:
         return ()

@@ -25,25 +25,21 @@ from worlds import rigid_of, rigids
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import build_map
-from deviloc_ros.maps.alignment import move_points
-from deviloc_ros.maps.edit import align_map
-from deviloc_ros.maps.floor_plan import (
+from deviloc_ros.maps.alignment.floor_plan import PairsFile, PointPair, align_to_grid, fit_pairs, read_pairs
+from deviloc_ros.maps.alignment.occupancy import read_occupancy
+from deviloc_ros.maps.alignment.similarity import move_points
+from deviloc_ros.maps.alignment.upright import find_floor, find_upright, turn_upright, up_of_cameras
+from deviloc_ros.maps.alignment.walls import (
     MAX_EXTENT_M,
-    PairsFile,
-    PointPair,
-    align_to_grid,
     apply_2d,
     check_extent,
-    fit_pairs,
     make_transform,
-    parameters_of,
-    read_pairs,
     select_upright,
+    to_parameters,
 )
-from deviloc_ros.maps.occupancy import read_occupancy
+from deviloc_ros.maps.edit import align_map
 from deviloc_ros.maps.provenance import ARBITRARY_SCALE
 from deviloc_ros.maps.store import Map
-from deviloc_ros.maps.upright import find_floor, find_upright, turn_upright, up_of_cameras
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.room import make_room
@@ -127,7 +123,7 @@ def test_pairs_give_turn_shift_and_scale(yaw, x, y, scale):
     fit, words = fit_pairs(
         [PointPair(place, there) for place, there in zip(CORNERS, apply_2d(wanted, CORNERS), strict=True)]
     )
-    np.testing.assert_allclose(parameters_of(fit), parameters_of(wanted), atol=1e-6)
+    np.testing.assert_allclose(to_parameters(fit), to_parameters(wanted), atol=1e-6)
     assert words.startswith("4 pairs of points, off by 0.000 m")
     rigid, _ = fit_pairs([PointPair(place, 3 * place) for place in CORNERS], rigid=True)
     assert rigid.scale == 1

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from deviloc_ros.geometry import rigid_from_quaternion, transform_points
 from deviloc_ros.imaging import ImageError, read_gray
 from deviloc_ros.io.plain_files import read_yaml
-from deviloc_ros.maps.alignment import align_positions, move_points
-from deviloc_ros.maps.known_positions import describe_fit
+from deviloc_ros.maps.alignment.known_positions import describe_fit
+from deviloc_ros.maps.alignment.similarity import align_positions, move_points
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.base import SourceError
 
@@ -206,7 +206,7 @@ def largest_offset_m(wanted_from_world: pycolmap.Sim3d, pair: Pair) -> float:
 def fit_agreeing(pairs: Mapping[int, Pair], survey: Survey, rigid: bool) -> tuple[pycolmap.Sim3d, list[int]]:
     """Fit to the largest set of markers that agree. Raises SourceError unless that is more than half of them."""
     best: list[int] = []
-    for seed in seeds(pairs):
+    for seed in choose_seeds(pairs):
         try:
             wanted_from_world = fit_to(pairs, seed, rigid)
         except ValueError:  # they lie on a line
@@ -222,7 +222,7 @@ def fit_agreeing(pairs: Mapping[int, Pair], survey: Survey, rigid: bool) -> tupl
     return fit_to(pairs, best, rigid), best
 
 
-def seeds(pairs: Mapping[int, Pair]) -> Iterator[list[int]]:
+def choose_seeds(pairs: Mapping[int, Pair]) -> Iterator[list[int]]:
     """Yield small sets of markers that determine a frame: one with corners, or three centres."""
     with_corners = [number for number, (points, _) in pairs.items() if len(points) == len(CORNERS)]
     yield from ([number] for number in with_corners)

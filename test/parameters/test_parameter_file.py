@@ -9,10 +9,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deviloc_ros.commands.flags.parameter_file import FLAGS, check_config, load_config
+from deviloc_ros.commands.flags.config_check import check_config
 from deviloc_ros.config import Config, TrackingConfig
-from deviloc_ros.io.parameter_layouts import read_parameters
-from deviloc_ros.ros.node_config import OF_NODE
+from deviloc_ros.parameters.layouts import read_parameters
+from deviloc_ros.parameters.node_config import OF_NODE
+from deviloc_ros.parameters.parameter_file import FLAGS, load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 OF_ROBOT = """

@@ -1,21 +1,17 @@
-"""Read the file of --config, which may be the one that a robot's node is started with."""
+"""Load a config from a parameter file, which may be the one that a robot's node is started with."""
 
 from __future__ import annotations
 
-import argparse
-import logging
 import reprlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from deviloc_ros.config import BESIDE_LOCALIZER, Config, ContributeConfig, GnssConfig, RigConfig, TrackingConfig
-from deviloc_ros.config_fields import C, flatten_names, from_dict, walk_fields
-from deviloc_ros.io.parameter_layouts import ParameterFile, read_parameters
+from deviloc_ros.config_fields import C, flatten_names, from_dict, make_unknown_error, walk_fields
 from deviloc_ros.io.suggestions import suggest
-
-log = logging.getLogger(__name__)
-ABSENT = object()  # of a flag that a command does not have
+from deviloc_ros.parameters.layouts import ParameterFile, read_parameters
+from deviloc_ros.parameters.node_config import OF_CAMERAS, OF_NODE, OF_ROS, check_camera_names, explain_rename
 
 BESIDE = dict(zip(BESIDE_LOCALIZER, (TrackingConfig, RigConfig, ContributeConfig, GnssConfig), strict=True))
 # What a command is told by a flag, where the node has a parameter.
@@ -37,7 +33,10 @@ FLAGS = {
 
 
 def load_config(path: Path | str, config: C, section: str = "") -> C:
-    """Return `config` with what a parameter file says of it; of a config beside the localizer's, with its section.
+    """Return `config` with the values of a parameter file.
+
+    Args:
+        section: where the file has the values of `config`, as "tracking" for a `TrackingConfig`; empty for a `Config`.
 
     Raises:
         OSError: the file cannot be read.
@@ -54,7 +53,7 @@ def load_config(path: Path | str, config: C, section: str = "") -> C:
 
 
 def take_own(file: ParameterFile) -> dict[str, Any]:
-    """Return what a file says without what is the node's alone. Raises ValueError naming what nobody has."""
+    """Return the values of a file without those of the node alone. Raises ValueError naming an unknown parameter."""
     values, of_node = file.values, find_node_parameters(file.values)
     if file.is_of_ros:
         values = {key: value for key, value in values.items() if key not in of_node}
@@ -65,9 +64,7 @@ def take_own(file: ParameterFile) -> dict[str, Any]:
 
 
 def find_node_parameters(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what of the values is the node's alone, or ROS's; raise ValueError for what a camera does not have."""
-    from deviloc_ros.ros.node_config import OF_CAMERAS, OF_NODE, OF_ROS, check_camera_names
-
+    """Return the values of the node alone, or of ROS; raise ValueError naming what a camera does not have."""
     cameras = values.get("cameras") or []
     if not isinstance(cameras, list) or not all(isinstance(name, str) for name in cameras):
         raise ValueError(f"cameras must be a list of names, got {reprlib.repr(cameras)}")
@@ -76,18 +73,17 @@ def find_node_parameters(values: dict[str, Any]) -> dict[str, Any]:
         of_camera = values.get(camera)
         for name in of_camera if isinstance(of_camera, dict) else ():
             if name not in OF_CAMERAS:
-                raise ValueError(f"unknown parameter {camera}.{name}{suggest(name, OF_CAMERAS)}")
+                raise make_unknown_error(f"{camera}.{name}", suggest(name, OF_CAMERAS))
     own = {*OF_NODE, *OF_ROS, *cameras}
     return {key: value for key, value in values.items() if key in own}
 
 
 def refuse_unknown(values: dict[str, Any], *, knows_node: bool = False) -> None:
-    """Raise ValueError naming the first of nested values that no section has, and what may have been meant.
+    """Raise ValueError naming the first of nested values that no section has, and the parameter most like it.
 
-    knows_node: what is the node's may have been meant, too.
+    Args:
+        knows_node: the parameters of the node are among those that may have been meant.
     """
-    from deviloc_ros.ros.node_config import OF_NODE, RENAMED
-
     sections = [f.name for f in fields(Config)]
     for key, value in values.items():
         if key in sections or key in BESIDE:
@@ -97,10 +93,10 @@ def refuse_unknown(values: dict[str, Any], *, knows_node: bool = False) -> None:
         (name, *_) = flatten_names({key: value})
         if name in OF_NODE:
             raise ValueError(f"{name} is a parameter of the node alone{explain_flag(name)}")
-        if knows_node and name in RENAMED:
-            raise ValueError(f"unknown parameter {name} (it is {RENAMED[name]} now)")
+        if knows_node and (renamed := explain_rename(name)):
+            raise make_unknown_error(name, renamed)
         known = [*list_known(), *(OF_NODE if knows_node else ())]
-        raise ValueError(f"unknown parameter {name}{suggest(name, known) or '; known: ' + ', '.join(sections)}")
+        raise make_unknown_error(name, suggest(name, known) or f"; known: {', '.join(sections)}")
 
 
 def list_known() -> list[str]:
@@ -112,34 +108,3 @@ def list_known() -> list[str]:
 def explain_flag(name: str) -> str:
     """Return which flag of commands says the same as a parameter of the node, or nothing."""
     return f"; commands that use it have {FLAGS[name]}" if name in FLAGS else ""
-
-
-def refuse_beside(changes: dict[str, Any]) -> None:
-    """Raise ValueError naming what of nested changes counts elsewhere, where a robot is followed."""
-    for name in flatten_names(changes):
-        if name.partition(".")[0] in BESIDE:
-            raise ValueError(f"{name} counts for nothing here: it is of the node and of evaluate-bag")
-    refuse_unknown(changes)
-
-
-def check_config(options: argparse.Namespace) -> None:
-    """Check the file of --config before work begins, and warn of what it tells the node alone.
-
-    Only of that which this command wants to hear by a flag, and did not. Raises as `load_config`.
-    """
-    path = getattr(options, "config", None)
-    if path is None:
-        return
-    from deviloc_ros.ros.node_config import NodeConfig
-
-    load_config(path, Config())
-    file, defaults = read_parameters(path), NodeConfig()
-    missed = []
-    for name, value in find_node_parameters(file.values).items():
-        flag = FLAGS.get(name, "")
-        said = getattr(options, flag[2:].replace("-", "_"), ABSENT)
-        default = getattr(defaults, name, None)
-        if flag and value not in (default, []) and said in (None, "", [], default):
-            missed.append(f"{name} ({flag})")
-    if missed:
-        log.warning("%s: these count for the node alone, here give the flags: %s", path, ", ".join(missed))

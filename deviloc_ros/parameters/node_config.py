@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from deviloc_ros.config import BESIDE_LOCALIZER, Config
 from deviloc_ros.config_fields import Checked, param
 from deviloc_ros.messages.headers import parse_rigid
+from deviloc_ros.messages.images import COMPRESSED_SUFFIX
 
 TF_MODES = ("map_to_odom", "map_to_base", "none")
 TRANSPORTS = ("raw", "compressed")
@@ -62,7 +63,7 @@ class CameraConfig(Checked):
 
     def append_transport(self, topic: str) -> str:
         """Return a topic of images with the suffix of how they are sent."""
-        return topic + ("/compressed" if self.image_transport == "compressed" else "")
+        return topic + (COMPRESSED_SUFFIX if self.image_transport == "compressed" else "")
 
 
 @dataclass(frozen=True)
@@ -147,13 +148,19 @@ class NodeConfig(CameraConfig):
         return bool(self.odom_frame) and self.tf_mode != "map_to_base"
 
 
-# Names of before, without their units.
+# Earlier names, which had no units.
 RENAMED = {
     "tf_publish_rate": "tf_publish_rate_hz",
     "max_image_age": "max_image_age_s",
     "trigger_timeout": "trigger_timeout_s",
     "diagnostics_period": "diagnostics_period_s",
 }
+
+
+def explain_rename(name: str) -> str:
+    """Return what a parameter of an earlier name is called now, in brackets; empty if it never had another name."""
+    return f" (it is {RENAMED[name]} now)" if name in RENAMED else ""
+
 
 OF_CAMERAS = tuple(f.name for f in fields(CameraConfig))
 OF_NODE = tuple(f.name for f in fields(NodeConfig))

@@ -7,7 +7,7 @@ from fuzzing import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deviloc_ros.maps.occupancy import OccupancyGrid, read_occupancy
+from deviloc_ros.maps.alignment.occupancy import OccupancyGrid, read_occupancy
 from deviloc_ros.sources.base import SourceError
 
 PIXELS = np.full((20, 30), 254, np.uint8)

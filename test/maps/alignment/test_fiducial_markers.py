@@ -12,8 +12,8 @@ from test_cli import assert_one_line, status_of
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.maps.alignment import move_points
-from deviloc_ros.maps.fiducial_markers import CORNERS, fit_markers, read_survey
+from deviloc_ros.maps.alignment.fiducial_markers import CORNERS, fit_markers, read_survey
+from deviloc_ros.maps.alignment.similarity import move_points
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.synthetic.trajectory import look_at

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.geometry import rotation_distance_deg
 from deviloc_ros.io.plain_files import read_text
-from deviloc_ros.maps.alignment import align_poses, align_positions, camera_centres, move_points, move_pose
+from deviloc_ros.maps.alignment.similarity import align_poses, align_positions, camera_centres, move_points, move_pose
 from deviloc_ros.maps.georeference import Georeference, check_coordinates, to_enu
 from deviloc_ros.sources.base import SourceError
 

@@ -1,12 +1,9 @@
-"""Fit a map to a floor plan: by pairs of points that someone named, and by what stands upright and the plan's walls."""
+"""Fit a map to the walls of a floor plan by what stands upright in it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pycolmap
@@ -15,12 +12,7 @@ import scipy.optimize
 import scipy.signal
 from numpy.typing import NDArray
 
-from deviloc_ros.geometry import rigid_from_quaternion
-from deviloc_ros.io.plain_files import read_json
-from deviloc_ros.maps.alignment import move_points
-from deviloc_ros.maps.occupancy import OccupancyGrid, rotation_2d
-from deviloc_ros.maps.store import Map
-from deviloc_ros.maps.upright import find_upright
+from deviloc_ros.maps.alignment.occupancy import OccupancyGrid, rotation_2d
 from deviloc_ros.sources.base import SourceError
 
 LOWEST_M, CELL_M, LAYER_M = 0.15, 0.1, 0.2
@@ -35,7 +27,6 @@ AT_WALL_M = 0.15
 MIN_AT_WALLS, MIN_AT_WALLS_ALONE = 0.4, 0.6  # share of upright landmarks: near pairs, and by walls alone
 RIVAL_SHARE = 0.92  # of the best score: the plan fits another way about as well
 APART_M, APART_DEG = 0.5, 10.0
-MAX_PAIRS_BYTES = 1 << 20
 SCALE_STD, MAX_SCALE_CHANGE = 0.03, 0.1  # of a map's scale, where it is to be found
 STEPS = np.array([0.02, 0.1, 0.1, 0.01, 0.01, 0.01])  # of the parameters of `make_transform`
 NEAR_M, ANYWHERE_M = 0.6, 2.0  # how far a shift is adjusted: from pairs, and from a first guess
@@ -62,55 +53,6 @@ class PlanFit:
             f"{self.at_walls:.0%} of {self.upright} upright landmarks lie at walls, off by {self.median_m:.3f} m "
             f"(median), {self.p90_m:.3f} m (90 %)"
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PointPair:
-    """Hold a place of the map's plan and the same place of the grid, (2,) each [m]."""
-
-    plan: NDArray
-    grid: NDArray
-
-
-def fit_pairs(pairs: Sequence[PointPair], *, rigid: bool = False) -> tuple[pycolmap.Sim3d, str]:
-    """Return grid_from_plan by two pairs or more, least squares, and in words how well it fits.
-
-    Raises:
-        SourceError: too few, or their points do not lie apart.
-    """
-    if len(pairs) < 2:
-        raise SourceError(f"{len(pairs)} pairs of points: two are needed, better four")
-    here, there = np.stack([pair.plan for pair in pairs]), np.stack([pair.grid for pair in pairs])
-    middle_here, middle_there = here.mean(0), there.mean(0)
-    a, b = here - middle_here, there - middle_there
-    spread = float((a**2).sum())
-    if spread < 1e-6 or float((b**2).sum()) < 1e-6:
-        raise SourceError("the points of the pairs do not lie apart")
-    along, across = float((a * b).sum()), float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum())
-    yaw, scale = math.atan2(across, along), 1.0 if rigid else math.hypot(along, across) / spread
-    shift = middle_there - scale * rotation_2d(yaw) @ middle_here
-    fit = make_transform(np.array([yaw, *shift, math.log(scale), 0.0, 0.0]))
-    off_m = np.linalg.norm(apply_2d(fit, here) - there, axis=1)
-    worst = f"{off_m.max():.3f} m (most, pair {off_m.argmax() + 1})"
-    return fit, f"{len(pairs)} pairs of points, off by {np.sqrt((off_m**2).mean()):.3f} m (root mean square), {worst}"
-
-
-def apply_2d(grid_from_plan: pycolmap.Sim3d, points: NDArray) -> NDArray:
-    """Return where (N, 2) or (N, 3) points of the plan lie on the grid, (N, 2) m; without heights they are at 0."""
-    padded = np.pad(points, ((0, 0), (0, 3 - points.shape[1])))
-    return (grid_from_plan.scale * padded @ grid_from_plan.rotation.matrix().T + grid_from_plan.translation)[:, :2]
-
-
-def select_upright(points: NDArray) -> NDArray:
-    """Return which of (L, 3) landmarks [m, z up, floor at 0] stand upright: others are above and below them."""
-    columns, layers = np.floor(points[:, :2] / CELL_M).astype(int), np.floor(points[:, 2] / LAYER_M).astype(int)
-    high = points[:, 2] > LOWEST_M
-    seen: dict[tuple[int, int], set[int]] = {}
-    for (x, y), layer in zip(columns[high].tolist(), layers[high].tolist(), strict=True):
-        for near in ((x + i, y + j) for i in (-1, 0, 1) for j in (-1, 0, 1)):
-            seen.setdefault(near, set()).add(layer)
-    tall = np.array([len(seen.get((x, y), ())) >= MIN_LAYERS for x, y in columns.tolist()], bool)
-    return high & tall
 
 
 class WallFit:
@@ -155,9 +97,10 @@ class WallFit:
             raise SourceError(f"the plan fits nowhere, best is: {best}; give --pairs")
         for other in fits[1:]:
             if self.score(other) > RIVAL_SHARE * self.score(best) and are_apart(best, other):
+                turned = f"{measure_yaw_deg(best):.0f} and by {measure_yaw_deg(other):.0f}"
                 raise SourceError(
-                    f"the plan fits in several ways, as turned by {yaw_deg(best):.0f} and by {yaw_deg(other):.0f} "
-                    f"degrees ({self.score(best):.2f} and {self.score(other):.2f}): give --pairs"
+                    f"the plan fits in several ways, as turned by {turned} degrees "
+                    f"({self.score(best):.2f} and {self.score(other):.2f}): give --pairs"
                 )
         self.check_held(best)
         return best
@@ -189,7 +132,7 @@ class WallFit:
 
     def refine(self, start: pycolmap.Sim3d, reach_m: float) -> PlanFit:
         """Return the fit nearest to a first one and no farther away; yaw, shift, scale and tilt adjusted in rounds."""
-        begin = parameters_of(start)
+        begin = to_parameters(start)
         found = begin.copy()
         free = np.array([True, True, True, not self.rigid, True, True])
         weight = math.sqrt(len(self.points)) / 10  # a hundred landmarks say as much as what is known before
@@ -266,124 +209,38 @@ def make_transform(parameters: NDArray) -> pycolmap.Sim3d:
     return pycolmap.Sim3d(math.exp(log_scale), turn, np.array([x, y, 0.0]))
 
 
-def parameters_of(transform: pycolmap.Sim3d) -> NDArray:
+def to_parameters(transform: pycolmap.Sim3d) -> NDArray:
     """Return the parameters of a transform that does not tilt."""
     matrix = transform.rotation.matrix()
     x, y, _ = transform.translation
     return np.array([math.atan2(matrix[1, 0], matrix[0, 0]), x, y, math.log(transform.scale), 0.0, 0.0])
 
 
-def yaw_deg(fit: PlanFit) -> float:
+def measure_yaw_deg(fit: PlanFit) -> float:
     """Return by how much the plan is turned."""
-    return math.degrees(parameters_of(fit.grid_from_plan)[0])
+    return math.degrees(to_parameters(fit.grid_from_plan)[0])
 
 
 def are_apart(one: PlanFit, other: PlanFit) -> bool:
     """Return whether two fits are not the same."""
-    turn = abs((yaw_deg(one) - yaw_deg(other) + 180) % 360 - 180)
+    turn = abs((measure_yaw_deg(one) - measure_yaw_deg(other) + 180) % 360 - 180)
     shift_m = np.linalg.norm((one.grid_from_plan.translation - other.grid_from_plan.translation)[:2])
     return turn > APART_DEG or float(shift_m) > APART_M
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PairsFile:
-    """Hold pairs of points as the page writes them, and the plan that they are of."""
-
-    map_id: str
-    plan_from_map: pycolmap.Rigid3d
-    pairs: list[PointPair]
+def apply_2d(grid_from_plan: pycolmap.Sim3d, points: NDArray) -> NDArray:
+    """Return where (N, 2) or (N, 3) points of the plan lie on the grid, (N, 2) m; without heights they are at 0."""
+    padded = np.pad(points, ((0, 0), (0, 3 - points.shape[1])))
+    return (grid_from_plan.scale * padded @ grid_from_plan.rotation.matrix().T + grid_from_plan.translation)[:, :2]
 
 
-def read_pairs(path: Path) -> PairsFile:
-    """Read the file that the page of `map align --occupancy` writes.
-
-    Raises:
-        SourceError: naming file and field.
-    """
-    try:
-        content = read_json(path, MAX_PAIRS_BYTES)
-        plan = content["plan_from_map"]
-        plan_from_map = rigid_from_quaternion(plan["rotation_xyzw"], plan["translation_m"])
-        pairs = [PointPair(parse_place(pair["plan"]), parse_place(pair["grid"])) for pair in content["pairs"]]
-        return PairsFile(str(content["map_id"]), plan_from_map, pairs)
-    except KeyError as error:
-        raise SourceError(f"{path}: field {error} is missing") from error
-    except (OSError, ValueError, TypeError, OverflowError) as error:
-        raise SourceError(f"{path}: {error}") from error
-
-
-def parse_place(values: Any) -> NDArray:
-    """Return (2,) m. Raises ValueError or TypeError."""
-    place = np.array(values, float)
-    if place.shape != (2,) or not np.isfinite(place).all():
-        raise ValueError(f"{values!r} is not two numbers")
-    return place
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Alignment:
-    """Hold grid_from_map, what says how well it fits, and what a page shows of it.
-
-    plan_from_map: z up. grid_from_plan: how that plan lies on the grid.
-    """
-
-    grid_from_map: pycolmap.Sim3d
-    note: str
-    plan_from_map: pycolmap.Rigid3d
-    grid_from_plan: pycolmap.Sim3d
-
-
-def align_to_grid(
-    reference_map: Map,
-    grid: OccupancyGrid,
-    given: PairsFile | None = None,
-    *,
-    by_walls: bool = False,
-    rigid: bool = False,
-    camera_height_m: float | None = None,
-) -> Alignment:
-    """Fit a map to a floor plan by pairs, by walls, or by walls near where pairs say.
-
-    Args:
-        rigid: keep the scale, also by pairs. camera_height_m: of the cameras above the floor (median), if that is known
-            better than landmarks tell.
-
-    Raises:
-        SourceError: it does not fit, or something must be told first; the message says what.
-    """
-    upright = find_upright(reference_map)
-    check_pairs(reference_map, given)
-    if not upright.has_floor and camera_height_m is None:
-        raise SourceError(f"{reference_map.folder}: {upright}; say how high these are above the floor: --camera-height")
-    plan_from_map = given.plan_from_map if given else upright.plan_from_map
-    start, words = fit_pairs(given.pairs, rigid=rigid) if given else (None, "")
-    scale = start.scale if start else 1.0
-    metric = pycolmap.Sim3d(scale, plan_from_map.rotation, scale * plan_from_map.translation)
-    if camera_height_m is not None:
-        metric = lift_to(metric, reference_map.centres, camera_height_m)
-    grid_from_metric = pycolmap.Sim3d(1.0, start.rotation, start.translation) if start else None
-    if by_walls:
-        points, centres = (move_points(metric, each) for each in (reference_map.landmarks(), reference_map.centres))
-        walls = WallFit(grid, points, centres, upright.tilt_std_deg, rigid=rigid)
-        fit = walls.fit_anywhere() if grid_from_metric is None else walls.fit_near(grid_from_metric)
-        grid_from_metric, words = fit.grid_from_plan, "; ".join(filter(None, [words, str(fit)]))
-    if grid_from_metric is None:
-        raise SourceError("say how the plan is to be fitted: --pairs, --walls or both")
-    note = f"on a floor plan by {words}; scale {scale * grid_from_metric.scale:.4f}, {upright}"
-    to_plan = pycolmap.Sim3d(scale, pycolmap.Rotation3d(), np.zeros(3))
-    return Alignment(grid_from_metric * metric, note, plan_from_map, grid_from_metric * to_plan)
-
-
-def check_pairs(reference_map: Map, given: PairsFile | None) -> None:
-    """Raise SourceError if pairs are not of a map as it is, or a map of arbitrary scale has none."""
-    if given is not None and given.map_id != reference_map.identity:
-        raise SourceError(f"{reference_map.folder}: has changed since the pairs were clicked; make the page again")
-    if given is None and not reference_map.manifest.provenance.is_metric:
-        raise SourceError(f"{reference_map.folder}: its scale is arbitrary, and walls do not tell it: give --pairs")
-
-
-def lift_to(plan_from_map: pycolmap.Sim3d, centres: NDArray, height_m: float) -> pycolmap.Sim3d:
-    """Return the plan of a map whose cameras are so high above its floor (median)."""
-    now_m = float(np.median(move_points(plan_from_map, centres)[:, 2]))
-    shift = np.array([0.0, 0.0, height_m - now_m])
-    return pycolmap.Sim3d(plan_from_map.scale, plan_from_map.rotation, plan_from_map.translation + shift)
+def select_upright(points: NDArray) -> NDArray:
+    """Return which of (L, 3) landmarks [m, z up, floor at 0] stand upright: others are above and below them."""
+    columns, layers = np.floor(points[:, :2] / CELL_M).astype(int), np.floor(points[:, 2] / LAYER_M).astype(int)
+    high = points[:, 2] > LOWEST_M
+    seen: dict[tuple[int, int], set[int]] = {}
+    for (x, y), layer in zip(columns[high].tolist(), layers[high].tolist(), strict=True):
+        for near in ((x + i, y + j) for i in (-1, 0, 1) for j in (-1, 0, 1)):
+            seen.setdefault(near, set()).add(layer)
+    tall = np.array([len(seen.get((x, y), ())) >= MIN_LAYERS for x, y in columns.tolist()], bool)
+    return high & tall

@@ -9,7 +9,8 @@ import pytest
 from worlds import random_rigid, rigid_of
 
 from deviloc_ros.geometry import rotation_distance_deg, transform_points, translation_distance_m
-from deviloc_ros.maps.alignment import (
+from deviloc_ros.maps.alignment.known_positions import fit_poses, fit_positions, read_positions
+from deviloc_ros.maps.alignment.similarity import (
     align_poses,
     align_positions,
     align_to_odometry,
@@ -18,7 +19,6 @@ from deviloc_ros.maps.alignment import (
     move_pose,
     travelled_distances_m,
 )
-from deviloc_ros.maps.known_positions import fit_poses, fit_positions, read_positions
 from deviloc_ros.sources.base import SourceError
 
 RNG = np.random.default_rng(0)

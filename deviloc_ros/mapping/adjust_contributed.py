@@ -1,0 +1,68 @@
+"""Adjust the poses of contributions to each other and to the map, whose views stay where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.geometry import pose_difference
+from deviloc_ros.mapping.update import find_views_near
+from deviloc_ros.maps.store import Map
+from deviloc_ros.sfm.adjust import adjust_bundle, pose_covariances
+from deviloc_ros.sfm.landmarks import match_nearby, triangulate_model
+from deviloc_ros.sfm.map_networks import Networks
+from deviloc_ros.sfm.matches import Keypoints, extract_with_matcher, match_with_matcher
+from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.types import Localized
+from deviloc_ros.workers.base import Workers
+
+LOSS_PX = 2.0  # of 1 to 8, that with the smallest error on kitchen-back-72
+COVARIANCE_SCALE = 12.0  # for what neighbours share: so large are squared errors on kitchen-back-72, in variances
+MIN_LANDMARKS = 15
+
+
+class Adjusted(NamedTuple):
+    """Hold where an image lies by what it shares with others, and the covariance, as that of `Localized`."""
+
+    cam_from_world: pycolmap.Rigid3d
+    covariance: NDArray
+
+
+def adjust_to_map(
+    reference_map: Map, images: Sequence[PosedImage], networks: Networks, workers: Workers
+) -> dict[str, Adjusted]:
+    """Return where images lie by all that they match, each other and the map's views near them, by name.
+
+    Their poses, given to a few centimetres, and the landmarks that they share with the map are adjusted together; the
+    map's views stay. An image that shares fewer than MIN_LANDMARKS is left out.
+    """
+    views = {view.name: view for image in images for view in find_views_near(reference_map, image)}
+    tasks = ((networks, image.path, image.mask) for image in images)
+    names = [image.name for image in images]
+    found = workers.map(extract_with_matcher, tasks, names, desc="keypoints of contributions", unit="image")
+    features = dict(zip(names, found, strict=True)) | {name: view.features for name, view in views.items()}
+    keypoints = Keypoints(features, partial(match_with_matcher, networks))
+    posed = [*images, *(PosedImage(view.name, Path(), view.camera, view.cam_from_world) for view in views.values())]
+    model = triangulate_model(posed, match_nearby(keypoints, posed, workers))
+    covariances = pose_covariances(model, adjust_bundle(model, LOSS_PX, fixed=views))
+    return {
+        image.name: Adjusted(image.cam_from_world(), COVARIANCE_SCALE * covariances[image.name])
+        for image in model.images.values()
+        if image.name in covariances and image.num_points3D >= MIN_LANDMARKS
+    }
+
+
+def combine_poses(found: Localized, adjusted: Adjusted) -> Adjusted:
+    """Return the mean of two poses of an image, each weighed by what it is sure of (inverse covariances)."""
+    world_from_found = found.cam_from_world.inverse()
+    information = [np.linalg.inv(found.covariance), np.linalg.inv(adjusted.covariance)]
+    covariance = np.linalg.inv(sum(information))
+    move = covariance @ information[1] @ pose_difference(adjusted.cam_from_world.inverse(), world_from_found)
+    turned = pycolmap.Rotation3d(move[3:]) * world_from_found.rotation
+    return Adjusted(pycolmap.Rigid3d(turned, world_from_found.translation + move[:3]).inverse(), covariance)

@@ -1,0 +1,75 @@
+"""Adjust poses and landmarks of a model to what its images show (bundle adjustment); cameras stay."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from deviloc_ros.geometry import skew
+
+SOLVED = 1e-5  # an adjustment is done when a step lowers its cost by a smaller share
+
+
+def adjust_bundle(
+    model: pycolmap.Reconstruction, loss_scale_px: float, fixed: Collection[str] = ()
+) -> pycolmap.CeresBundleAdjuster:
+    """Adjust the poses of a model's images, but for those that are fixed, and its points, in place; return the problem.
+
+    Args:
+        loss_scale_px: residuals count less and less beyond it (Cauchy).
+        fixed: names of images that stay, and hold the frame; without any, two cameras that COLMAP chooses do.
+    """
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_focal_length = options.refine_principal_point = options.refine_extra_params = False
+    options.print_summary = False
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = loss_scale_px
+    options.ceres.solver_options.function_tolerance = SOLVED
+    config = pycolmap.BundleAdjustmentConfig()
+    for image_id in model.reg_image_ids():
+        config.add_image(image_id)
+        image = model.images[image_id]
+        if image.name in fixed:
+            config.set_constant_rig_from_world_pose(image.frame_id)
+    if not fixed:
+        config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
+    adjuster.solve()
+    model.update_point_3d_errors()
+    return adjuster
+
+
+def pose_covariances(model: pycolmap.Reconstruction, adjuster: pycolmap.CeresBundleAdjuster) -> dict[str, NDArray]:
+    """Return the (6, 6) covariances of adjusted poses by image name, as that of `Localized`.
+
+    Of residuals of 1 px, each independent; those of images that stayed, and of what nothing determines, are left out.
+    """
+    options = pycolmap.BACovarianceOptions()
+    options.params = pycolmap.BACovarianceOptionsParams.POSES
+    computed = pycolmap.estimate_ba_covariance(options, model, adjuster)
+    if computed is None:
+        return {}
+    covariances = {}
+    for image in model.images.values():
+        of_tangent = computed.get_cam_cov_from_world(image.image_id)
+        if of_tangent is not None:
+            to_world = world_from_tangent(image.cam_from_world())
+            covariances[image.name] = to_world @ of_tangent @ to_world.T
+    return covariances
+
+
+def world_from_tangent(cam_from_world: pycolmap.Rigid3d) -> NDArray:
+    """Return (6, 6) how world_from_cam (translation, rotation vector; world axes) moves with COLMAP's parameters.
+
+    These are half the rotation vector that is applied to cam_from_world from the left (Ceres' EigenQuaternionManifold),
+    and what is added to its translation.
+    """
+    world_from_cam = cam_from_world.rotation.matrix().T
+    moved = np.zeros((6, 6))
+    moved[:3, :3] = -2 * world_from_cam @ skew(cam_from_world.translation)
+    moved[:3, 3:] = -world_from_cam
+    moved[3:, :3] = -2 * world_from_cam
+    return moved
