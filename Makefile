@@ -8,10 +8,16 @@
 # Torch is the CPU build, so nothing pulls gigabytes of CUDA libraries. For a CUDA machine:
 #
 #   make setup TORCH=torch==2.13.0
+#
+# With another Python than python3.11 (3.11 to 3.13), by name or path:
+#
+#   make setup PYTHON=python3.12
 
 VENV := .venv
-PYTHON := $(VENV)/bin/python
-BOOTSTRAP_PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV_PYTHON := $(VENV)/bin/python
+# Of the environment it is not taken: only what was asked for here.
+ASKED_PYTHON := $(if $(filter command line,$(origin PYTHON)),$(PYTHON))
+BOOTSTRAP_PYTHON ?= $(or $(ASKED_PYTHON),$(shell command -v python3.11 || command -v python3))
 # Empty means: what is installed already, else the CPU build.
 TORCH ?=
 PYTEST_ARGS ?=
@@ -28,15 +34,15 @@ setup:
 	$(BOOTSTRAP_PYTHON) tools/setup_env.py $(if $(TORCH),--torch '$(TORCH)')
 
 test: setup
-	$(PYTHON) -m pytest test -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	$(VENV_PYTHON) -m pytest test -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: setup
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy deviloc_ros benchmarks
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m mypy deviloc_ros benchmarks
 
 demo: setup
-	$(PYTHON) -m deviloc_ros demo $(if $(DATA),--data $(DATA))
+	$(VENV_PYTHON) -m deviloc_ros demo $(if $(DATA),--data $(DATA))
 
 clean:
 	rm -rf $(VENV)

@@ -13,7 +13,14 @@ nearby references, one merge (CPA) and one PnP. A name below is imported when it
 itself imports nothing heavy.
 """
 
+import ctypes
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+# pycolmap exports a zlib of its own, which libz would call in the place of itself if pycolmap were what loads it: the
+# next PNG that Pillow or Matplotlib wrote would then break the heap.
+with suppress(OSError):
+    ctypes.CDLL("libz.so.1")
 
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera as Camera

@@ -84,7 +84,7 @@ def check_python() -> None:
     if PYTHON_VERSION not in PYTHON_VERSIONS:
         raise SetupError(
             f"Python {' or '.join(PYTHON_VERSIONS)} is needed, {sys.executable} is {PYTHON_VERSION}. Install one "
-            "(apt install python3 python3-venv) or name it: make setup BOOTSTRAP_PYTHON=/path/to/python3.11"
+            "(apt install python3 python3-venv) or name it: make setup PYTHON=/path/to/python3.11"
         )
 
 

@@ -251,6 +251,11 @@ def collect_landmarks(
     else:
         landmarks = triangulate_landmarks(images, graph or make_graph(images, networks, workers))
     if not any(len(observed) for observed in landmarks.values()) and not any(image.depth for image in images):
+        if len(images) < 2:
+            raise SourceError(
+                f"landmarks are triangulated from two images or more, there is {len(images)}; "
+                "of a recording, --keyframe-m and --keyframe-deg say how far apart they are taken"
+            )
         raise SourceError(
             f"no landmark could be triangulated from {len(images)} images; do they overlap, are poses right?"
         )

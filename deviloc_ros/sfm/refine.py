@@ -79,12 +79,15 @@ def refine_poses(
     linked = select_largest_group(images, graph)
     if len(linked) < MIN_VIEWS:
         raise RefinementError(
-            f"only {len(linked)} of {len(images)} views are linked by matches; do the images overlap?"
+            f"{MIN_VIEWS} views that matches link are needed, there are {len(linked)} of {len(images)}; "
+            "do the images overlap?"
         )
     model, error_before_px = adjust_in_rounds(linked, graph, workers)
     held = {i.name: i.cam_from_world() for i in model.images.values() if i.num_points3D >= MIN_LANDMARKS}
     if len(held) < MIN_VIEWS:
-        raise RefinementError(f"only {len(held)} of {len(images)} views see {MIN_LANDMARKS} landmarks or more")
+        raise RefinementError(
+            f"{MIN_VIEWS} views that see {MIN_LANDMARKS} landmarks are needed, there are {len(held)} of {len(images)}"
+        )
     refined = move_to_odometry_frame(images, held)
     moved_m = [translation_distance_m(a.cam_from_world, b.cam_from_world) for a, b in zip(images, refined, strict=True)]
     report = Refinement(

@@ -88,6 +88,12 @@ def test_a_cv_bridge_that_breaks_is_noticed(tmp_path, monkeypatch, source, says)
     assert (ROOT / "underlay" / "cv_bridge").is_dir()
 
 
+def test_where_there_is_no_cv_bridge_none_is_blamed(monkeypatch):
+    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None)
+    finding = examine_cv_bridge()
+    assert finding.level is Level.OK and "the node does without" in finding.what
+
+
 def test_without_a_gpu_it_goes_on(monkeypatch):
     monkeypatch.setattr(checks.torch.cuda, "is_available", lambda: False)
     assert next(examine_machine()).level is Level.WARN

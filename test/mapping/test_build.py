@@ -151,6 +151,11 @@ def test_images_of_nothing_make_no_map(room, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["black.png"]
 
 
+def test_a_single_image_is_told_that_one_is_too_few(room, tmp_path):
+    with pytest.raises(SourceError, match=r"two images or more, there is 1; of a recording, --keyframe-m"):
+        room.build(tmp_path / "a.map", images=room.images[:1], graph=None)
+
+
 def test_lifting_on_landmarks_only_lifts_fewer(room, room_map, tmp_path):
     room.build(tmp_path / "a.map", from_dict(room_config(), {"lift": {"method": "landmarks-only"}}))
     few = Map.open(tmp_path / "a.map").view(2).lifted.confidence > 0

@@ -108,11 +108,12 @@ def judge_lens(seen: list[tuple[Camera, Evidence]]) -> LensTrial:
 
 
 def choose_clearly_better(trials: dict[bool, LensTrial]) -> bool | None:
-    """Return which lens the images clearly prefer; None where they do not tell."""
+    """Return which lens the images clearly prefer; None where they do not tell, or inliers and numbers disagree."""
+    left, right = trials[False].contradiction, trials[True].contradiction
+    by_numbers = None
+    if left is not None and right is not None and abs(left - right) >= CLEARLY_BETTER:
+        by_numbers = right < left
     for this, other in ((True, False), (False, True)):
         if trials[this].inliers > CLEARLY_MORE * trials[other].inliers:
-            return this
-    left, right = trials[False].contradiction, trials[True].contradiction
-    if left is None or right is None or abs(left - right) < CLEARLY_BETTER:
-        return None
-    return right < left
+            return None if by_numbers is other else this
+    return by_numbers

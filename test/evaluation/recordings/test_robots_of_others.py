@@ -33,6 +33,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
 from deviloc_ros.evaluation.recordings.headline import make_headline, make_remarks
+from deviloc_ros.evaluation.recordings.lens import LensTrial, choose_clearly_better
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.sources.keyframes import Spacing
 from deviloc_ros.sources.recordings import read_bag
@@ -273,6 +274,23 @@ def test_the_lens_that_images_contradict_less_is_taken(tmp_path, topic, model, k
     lens = run(bag, localizer=LensThatFits(model, k1)).summary["lens"]
     assert lens["because"] == ("images" if told else "topic")
     assert lens["rectified"] == (model == "PINHOLE" if told else says_rectified(topic))
+
+
+@pytest.mark.parametrize("one", [True, False])
+@pytest.mark.parametrize(
+    ("inliers", "contradictions", "told"),
+    [
+        ((130, 100), (47.0, 7.0), False),  # more inliers with a lens that is plainly off
+        ((130, 100), (7.0, 47.0), True),
+        ((130, 100), (7.0, 7.5), True),
+        ((130, 100), (None, 7.0), True),
+        ((110, 100), (7.0, 47.0), True),
+        ((110, 100), (7.0, 7.5), False),
+    ],
+)
+def test_inliers_and_numbers_that_disagree_do_not_tell_the_lens(one, inliers, contradictions, told):
+    trials = {one: LensTrial(inliers[0], contradictions[0]), not one: LensTrial(inliers[1], contradictions[1])}
+    assert choose_clearly_better(trials) is (one if told else None)
 
 
 @pytest.mark.parametrize(
