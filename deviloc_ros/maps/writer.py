@@ -162,8 +162,8 @@ def check_destination(folder: Path, *, overwrite: bool) -> None:
         raise MapError(f"{destination}: its views are a link, to files of others, so it is not changed")
 
     above = next(parent for parent in destination.parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise MapError(f"{destination}: cannot be made in {above}: no folder, or no permission to write there")
+    if not os.access(above, os.W_OK):  # also where there is a map: the new one is made beside it
+        raise MapError(f"{destination}: cannot be made in {above}: no permission to write there")
 
 
 def clear_own_files(folder: Path) -> None:

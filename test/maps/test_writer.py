@@ -52,11 +52,11 @@ def run_until_killed(processes, *arguments, after_s: float = DEADLINE_S) -> bool
 
 def test_where_nothing_can_be_written_is_said_before_the_work(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    with pytest.raises(MapError, match=r"new.map: cannot be made in .*file"):
+    with pytest.raises(MapError, match=r"new.map: cannot be made, .*file is a file"):
         MapWriter(tmp_path / "file" / "new.map", CONFIG)
     MapWriter(tmp_path / "folders" / "to come" / "new.map", CONFIG)
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # whoever tests may be allowed everything
-    with pytest.raises(MapError, match="no permission"):
+    with pytest.raises(MapError, match="no permission|nothing can be written"):
         MapWriter(tmp_path / "new.map", CONFIG)
 
 
