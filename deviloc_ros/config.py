@@ -15,6 +15,9 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 ENGINES = ("auto", "torch", "onnx", "openvino")
 
 
+MOST_ENLARGED = 4  # beyond that nothing was tried
+
+
 @dataclass(frozen=True)
 class MatcherConfig(Checked):
     """Configure features and 2D-2D matching."""
@@ -25,6 +28,14 @@ class MatcherConfig(Checked):
     )
     max_image_side_px: int = param(
         1280, "larger images are scaled down to this long side", low=64, high=8192, read_only=True
+    )
+    min_image_side_px: int = param(
+        640,
+        "smaller images are scaled up to this long side, at most four times and not beyond max_image_side_px: they "
+        "give more features, and finer ones; a map is bound to what it was built with; not for topicfm",
+        low=0,
+        high=8192,
+        read_only=True,
     )
     min_confidence: float = param(
         0.1,
@@ -51,6 +62,12 @@ class MatcherConfig(Checked):
         "float32", "of topicfm's arithmetic; half of it saves time where the hardware has it", choices=PRECISIONS,
         read_only=True,
     )  # fmt: skip
+
+    def network_scale(self, shape: tuple[int, ...]) -> float:
+        """Return by what factor an image of this shape, (H, W), is scaled for the network."""
+        longest = max(shape)
+        enlarged = min(self.min_image_side_px, MOST_ENLARGED * longest)
+        return min(max(longest, enlarged), self.max_image_side_px) / longest
 
 
 @dataclass(frozen=True)
@@ -281,8 +298,10 @@ class Config:
 
 
 def bind_to_map(config: Config, map_config: Config) -> Config:
-    """Return `config` with what was settled when the map was built: the matcher's name and all of lifting."""
-    return replace(change_config(config, matcher={"name": map_config.matcher.name}), lift=map_config.lift)
+    """Return `config` with what was settled when the map was built: matcher, size of small images, all of lifting."""
+    built = map_config.matcher
+    bound = change_config(config, matcher={"name": built.name, "min_image_side_px": built.min_image_side_px})
+    return replace(bound, lift=map_config.lift)
 
 
 # ---- beside the localizer: what follows a robot by its poses

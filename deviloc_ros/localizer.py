@@ -56,6 +56,7 @@ from deviloc_ros.types import (
     RigImage,
 )
 
+LEAST_NOISE_SCALE = 0.4  # original pixels per pixel of the network: scaled up further, an image does not get sharper
 MOST_NAMED = 5  # unknown candidates in an error message
 FITS_SOMEWHERE = (Status.AMBIGUOUS, Status.MISCALIBRATED)
 """Reasons to give no pose although the image fits: in another orientation it would not fit better."""
@@ -222,7 +223,7 @@ class Localizer:
 
         # A 3D point for every matched keypoint: the map holds it
         with watch.stage("lift"):
-            noise_px = self.matcher.noise_px * float(query.features.scales.mean())
+            noise_px = self.matcher.noise_px * max(float(query.features.scales.mean()), LEAST_NOISE_SCALE)
             lifted = lift_matches(matches, references, self.inference, noise_px)
 
         results = []

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from deviloc_ros.bags.reader import Recording
-from deviloc_ros.messages.images import COMPRESSED_SUFFIX
+from deviloc_ros.messages import COMPRESSED_SUFFIX
 
 log = logging.getLogger(__name__)
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")

@@ -21,7 +21,7 @@ from deviloc_ros.demo.worlds import World, load_kitchen, render_room
 from deviloc_ros.evaluation.trajectory_picture import draw_trajectory
 from deviloc_ros.io.tum_trajectory import Stamped, read_tum, write_tum
 from deviloc_ros.mapping.build import build_map
-from deviloc_ros.messages.images import COMPRESSED_SUFFIX
+from deviloc_ros.messages import COMPRESSED_SUFFIX
 
 MARKER = ".deviloc-demo"  # only a folder with this file in it is emptied
 LOG_LINES_SHOWN = 15

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.demo.worlds import BASE_FROM_CAM, World
 from deviloc_ros.io.tum_trajectory import Stamped
-from deviloc_ros.messages.images import COMPRESSED_SUFFIX
+from deviloc_ros.messages import COMPRESSED_SUFFIX
 
 START_NS = 1_700_000_000_000_000_000
 ODOMETRY_PER_FRAME = 5

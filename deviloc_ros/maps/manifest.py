@@ -218,9 +218,14 @@ def parse_file(stored: dict[str, Any]) -> StoredFile:
 def upgrade_config(config: dict[str, Any]) -> dict[str, Any]:
     """Return a map's config with the parameters that this release has.
 
-    Gates were in metres once, and weights and covariances were others: what depends on these takes its default.
+    Gates were in metres once, and weights and covariances were others: what depends on these takes its default. Small
+    images were not scaled up.
     """
-    pose = config.get("pose") if isinstance(config, dict) else None
+    if not isinstance(config, dict):
+        return config
+    if isinstance(matcher := config.get("matcher"), dict):
+        config = {**config, "matcher": {"min_image_side_px": 0} | matcher}
+    pose = config.get("pose")
     if not isinstance(pose, dict) or METRIC_GATE not in pose:
         return config
     kept = {key: value for key, value in pose.items() if key in KEPT_OF_METRIC_GATES}

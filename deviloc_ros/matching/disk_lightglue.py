@@ -69,7 +69,7 @@ class DiskLightGlue(Matcher):
 
     def _run_backbone(self, gray: NDArray) -> tuple[torch.Tensor, torch.Tensor, PixelMapping]:
         """Return heat (h, w), descriptors (128, h, w) and the mapping to image pixels."""
-        fit = min(1.0, self.config.max_image_side_px / max(gray.shape))
+        fit = self.config.network_scale(gray.shape)
         tensor, mapping = to_tensor(gray, fit, 1, self.device)
         height, width = tensor.shape[2:]
         padded = F.pad(tensor, (0, padding_px(width), 0, padding_px(height)))

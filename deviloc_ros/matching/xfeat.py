@@ -99,7 +99,7 @@ class XFeat(Matcher):
 
     def _run_backbone(self, gray: NDArray, scale: float) -> tuple[list[torch.Tensor], PixelMapping]:
         """Return feature map (64, h, w), reliability (1, h, w), perhaps logits (65, h, w); and mapping to pixels."""
-        fit = min(1.0, self.config.max_image_side_px / max(gray.shape))
+        fit = self.config.network_scale(gray.shape)
         tensor, mapping = to_tensor(gray, scale * fit, SIZE_MULTIPLE, self.device)
         return [output[0] for output in self.backbone(self.network.norm(tensor))], mapping
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from deviloc_ros.io.encoded_images import decode_image, read_encoded_size
 
 log = logging.getLogger(__name__)
-COMPRESSED_SUFFIX = "/compressed"  # that image_transport appends to the topic of images
 TYPE_ALONE = re.compile(r"(8|16|32|64)[USF](C\d+)?")  # of a value, and nothing of what it means
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 
 from deviloc_ros.config import BESIDE_LOCALIZER, Config
 from deviloc_ros.config_fields import Checked, param
+from deviloc_ros.messages import COMPRESSED_SUFFIX
 from deviloc_ros.messages.headers import parse_rigid
-from deviloc_ros.messages.images import COMPRESSED_SUFFIX
 
 TF_MODES = ("map_to_odom", "map_to_base", "none")
 TRANSPORTS = ("raw", "compressed")

@@ -13,7 +13,7 @@ from rooms import room_config
 from safetensors.torch import load_file, save_file
 from small_maps import CONFIG, reference_view, use_everything, write_map
 
-from deviloc_ros.config import Config, PoseConfig
+from deviloc_ros.config import Config, PoseConfig, bind_to_map
 from deviloc_ros.config_fields import from_dict
 from deviloc_ros.maps.checks import check_view
 from deviloc_ros.maps.files import hash_file
@@ -222,6 +222,17 @@ def test_a_map_made_when_gates_were_in_metres_is_read(tmp_path, old_m):
     pose = Map.open(tmp_path / "a.map").config.pose
     assert (pose.min_inliers, pose.required_position_std_m) == (55, old_m)
     assert pose.covariance_scale == PoseConfig().covariance_scale
+
+
+def test_a_map_made_when_small_images_were_not_scaled_up_is_asked_as_it_was_built(tmp_path):
+    write_map(tmp_path / "a.map", [reference_view(0)])
+    path = tmp_path / "a.map" / "manifest.json"
+    content = json.loads(path.read_text())
+    assert content["config"]["matcher"].pop("min_image_side_px") == 640
+    path.write_text(json.dumps(content | {"sha256": hash_manifest(content)}))
+    old = Map.open(tmp_path / "a.map").config
+    assert old.matcher.min_image_side_px == 0
+    assert bind_to_map(Config(), old).matcher.min_image_side_px == 0
 
 
 def test_a_map_of_version_1_is_read(room_folder, tmp_path):

@@ -56,7 +56,7 @@ def test_where_nothing_can_be_written_is_said_before_the_work(tmp_path, monkeypa
         MapWriter(tmp_path / "file" / "new.map", CONFIG)
     MapWriter(tmp_path / "folders" / "to come" / "new.map", CONFIG)
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # whoever tests may be allowed everything
-    with pytest.raises(MapError, match="no permission|nothing can be written"):
+    with pytest.raises(MapError, match=r"no permission|nothing can be written"):
         MapWriter(tmp_path / "new.map", CONFIG)
 
 

@@ -1,12 +1,14 @@
 """What every matcher promises, whatever its method."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from worlds import INSTALLED_MATCHERS, TRAINED_MATCHERS, textured_image
 
 from deviloc_ros.config import MatcherConfig
@@ -32,7 +34,7 @@ DULL_IMAGES = {
 
 @cache
 def matcher_named(name: str) -> Matcher:
-    return create_matcher(MatcherConfig(name=name, max_keypoints=KEYPOINTS, weights="random"))
+    return create_matcher(MatcherConfig(name=name, max_keypoints=KEYPOINTS, min_image_side_px=0, weights="random"))
 
 
 @pytest.fixture(params=INSTALLED_MATCHERS)
@@ -194,6 +196,27 @@ def test_images_larger_than_the_limit_keep_their_own_pixels():
     image = cv2.resize(crop(0, 0), (960, 720), interpolation=cv2.INTER_CUBIC)
     keypoints = create_matcher(config).extract(image).keypoints.cpu().numpy()
     assert keypoints[:, 0].max() > 640 and keypoints[:, 1].max() > 480
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(0, 8192), st.integers(64, 8192))
+def test_images_are_scaled_between_the_two_limits_and_the_upper_one_decides(height, width, low_px, high_px):
+    scale = MatcherConfig(min_image_side_px=low_px, max_image_side_px=high_px).network_scale((height, width))
+    longest = max(height, width)
+    assert longest * scale == pytest.approx(min(max(longest, min(low_px, 4 * longest)), high_px))
+
+
+@pytest.mark.parametrize("name", [name for name in INSTALLED_MATCHERS if name != "topicfm"])
+def test_small_images_give_the_features_of_the_size_that_the_network_sees(name):
+    """Of an image half as large: more than without scaling it up, where the full one has them, in its own pixels."""
+    config = MatcherConfig(name=name, max_keypoints=4096)
+    small = cv2.resize(crop(0, 0), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    scaled, as_it_is = (
+        create_matcher(replace(config, min_image_side_px=px)).extract(small) for px in (2 * max(small.shape), 0)
+    )
+    assert len(scaled) > 1.5 * len(as_it_is)
+    keypoints, scales = scaled.keypoints.numpy(), scaled.scales.numpy()
+    assert (keypoints >= -0.5).all() and (keypoints < np.array(small.shape[::-1]) - 0.5).all()
+    assert scales == pytest.approx(as_it_is.scales.numpy()[: len(scales)].max() * 0.5, rel=0.6)
 
 
 def test_a_matcher_nobody_has_is_an_error_by_name():

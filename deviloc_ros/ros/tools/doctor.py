@@ -21,9 +21,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.doctor.checks import Finding, make_failure, make_ok, make_warning
+from deviloc_ros.messages import COMPRESSED_SUFFIX
 from deviloc_ros.messages.cameras import camera_from_info
 from deviloc_ros.messages.headers import stamp_ns
-from deviloc_ros.messages.images import COMPRESSED_SUFFIX, pixels_of
+from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.ros.conversions import message_from_serialized
 from deviloc_ros.ros.endpoints import deserialize_for
 from deviloc_ros.ros.tools.running_node import PATIENCE_S, SIM_TIME, RunningNode, find_running_node

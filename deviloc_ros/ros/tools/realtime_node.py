@@ -13,7 +13,7 @@ from pathlib import Path
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.demo import find_shipped, read_tail
 from deviloc_ros.demo.processes import run_module
-from deviloc_ros.messages.images import COMPRESSED_SUFFIX
+from deviloc_ros.messages import COMPRESSED_SUFFIX
 
 WITHOUT_ODOMETRY = {"odom_frame": "''", "tf_mode": "map_to_base"}
 

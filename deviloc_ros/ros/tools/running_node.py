@@ -13,7 +13,7 @@ from rcl_interfaces.msg import ParameterValue
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 
-from deviloc_ros.messages.images import COMPRESSED_SUFFIX
+from deviloc_ros.messages import COMPRESSED_SUFFIX
 
 TELLTALE = "trigger_localization"  # a service that only a localizer has
 SIM_TIME = "use_sim_time"
