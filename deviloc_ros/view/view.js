@@ -7,6 +7,7 @@ const mapScene = JSON.parse(figure.dataset.scene);
 const events = JSON.parse(element("view").dataset.events);
 const slider = element("when");
 const redraw = figure.redraw;
+const isLive = element("view").className === "live";
 let follows = true; // the newest, until the slider is moved back
 
 function centred(xyz) {
@@ -43,11 +44,18 @@ function show(index) {
   slider.value = index;
   element("number").textContent = event ? `${index + 1} of ${events.length}` : "none yet";
   redraw(partsAt(index));
-  if (!event) return;
+  element("choice").hidden = !event;
+  if (!event) {
+    if (!isLive) element("verdict").textContent = "the map alone";
+    return;
+  }
   const given = event.status === "accepted";
   element("verdict").textContent = `${event.state ? event.state + ": " : ""}${event.sentence || event.status}`;
   element("verdict").className = `verdict ${given ? "good" : "bad"}`;
-  if (event.picture) element("picture").src = event.picture;
+  if (event.picture) {
+    element("picture").src = event.picture;
+    element("pair").hidden = false;
+  }
   element("facts").replaceChildren(
     fact("stamp", `${event.time_ns.slice(0, -9) || "0"}.${event.time_ns.slice(-9).padStart(9, "0")} s`),
     fact("status", event.status),
@@ -72,7 +80,7 @@ slider.addEventListener("input", () => {
   show(Number(slider.value));
 });
 show(events.length - 1);
-if (element("view").className === "live") {
+if (isLive) {
   const source = new EventSource("events");
   source.onmessage = message => take(JSON.parse(message.data));
   source.onerror = () => { element("verdict").textContent += " (no longer connected)"; };
