@@ -17,6 +17,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import LoggingSeverity
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
@@ -257,7 +258,7 @@ def main(arguments: list[str] | None = None, open_maps: OpenLocalizers = open_lo
     except RuntimeError as error:  # what is wrong between --ros-args and the next --
         rclpy.logging.get_logger("deviloc").fatal(clean_rcl_message(error))
         return 1
-    call_on_signal(rclpy.try_shutdown)
+    call_on_signal(shut_down_quietly)
     node = None
     try:
         node = DevilocNode(open_maps)
@@ -281,6 +282,12 @@ def main(arguments: list[str] | None = None, open_maps: OpenLocalizers = open_lo
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def shut_down_quietly() -> None:
+    """Shut rclpy down as a signal asks: a transition that is under way then fails, which rclpy would call an error."""
+    rclpy.logging.set_logger_level("", LoggingSeverity.FATAL)
+    rclpy.try_shutdown()
 
 
 if __name__ == "__main__":
