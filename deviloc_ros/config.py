@@ -13,9 +13,7 @@ AGGREGATIONS = ("depth-aware", "paper")
 LANDMARK_SOURCES = ("sift", "matcher", "both")
 PRECISIONS = ("float32", "bfloat16", "float16")
 ENGINES = ("auto", "torch", "onnx", "openvino")
-
-
-MOST_ENLARGED = 4  # beyond that nothing was tried
+MOST_ENLARGED = 4  # times that a small image is scaled up for the network; more was not tried
 
 
 @dataclass(frozen=True)

@@ -141,10 +141,13 @@ def choose_transform_topic(recording: Recording, topic: str, image: str) -> str:
     of_robot = [name for name in others if image.startswith(f"{name.removesuffix(topic)}/")]
     chosen = of_robot or others
     if len(chosen) == 1:
-        log.warning("%s: %s was not recorded, read is %s", recording.path, topic, chosen[0])
+        log.warning("%s: %s was not recorded, %s is read instead", recording.path, topic, chosen[0])
         return chosen[0]
     if chosen:
-        log.warning("%s: %s was not recorded, and %s are not read: which?", recording.path, topic, ", ".join(chosen))
+        said = ", ".join(chosen)
+        log.warning(
+            "%s: %s was not recorded; of %s none is read: of which robot are the images?", recording.path, topic, said
+        )
     return ""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero, set_results
 from deviloc_ros.commands.flags.images_alone import add_known_distance, check_named, fit_distance, parse_distance
+from deviloc_ros.io.atomic import write_whole
 
 if TYPE_CHECKING:
     import pycolmap
@@ -201,7 +202,8 @@ def write_floor_page(options: argparse.Namespace) -> int:
     if not options.page.parent.is_dir():
         raise ValueError(f"--page {options.page}: there is no folder {options.page.parent}")
     command = pairs_command(options)
-    options.page.write_text(make_floor_page(Map.open(options.map), read_occupancy(options.occupancy), command))
+    page = make_floor_page(Map.open(options.map), read_occupancy(options.occupancy), command)
+    write_whole(options.page, page)
     print(f"{options.page}: open it, click pairs of points, and save them; then")
     print(command)
     return 0
@@ -222,6 +224,6 @@ def fit_floor(options: argparse.Namespace, reference_map: Map) -> FloorAlignment
     height_m, by_walls = options.camera_height, options.walls
     found = align_to_grid(reference_map, grid, pairs, by_walls=by_walls, rigid=options.rigid, camera_height_m=height_m)
     if options.page:
-        options.page.write_text(make_floor_page(reference_map, grid, pairs_command(options), pairs, found))
+        write_whole(options.page, make_floor_page(reference_map, grid, pairs_command(options), pairs, found))
         print(f"{options.page}: shows the map on the floor plan")
     return found

@@ -25,13 +25,13 @@ class Matcher(ABC):
     """
 
     name: str
-    """Its name; a map is bound to the matcher it was built with."""
+    """Name the matcher; a map is bound to the one it was built with."""
     descriptor_size: int
-    """Values of one descriptor; a map is bound to this, too."""
+    """Give the number of values of one descriptor; a map is bound to this, too."""
     device: torch.device
-    """The device on which `match_on_device` gets features."""
+    """Give the device on which `match_on_device` gets features."""
     noise_px: float = USUAL_STD_PX
-    """Standard deviation of where it places a match, in pixels of the image as the network saw it."""
+    """Give the standard deviation of a match's position [px], in the image as the network saw it."""
     weights_id: str = ""
     """Tell weights apart that a user can choose; a map is bound to those it was built with."""
 

@@ -266,9 +266,8 @@ def export(network: Exportable) -> bytes:
     buffer: Any = io.BytesIO()
     arguments: dict[str, Any] = {"dynamo": False, "opset_version": OPSET}  # dynamo's way needs more packages
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # that this exporter is deprecated, and of shapes that a trace takes for constants
+        # that this exporter is deprecated, and of shapes that a trace takes for constants
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             network.module,
             (network.example,),

@@ -8,7 +8,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from deviloc_ros.geometry import skew
+from deviloc_ros.geometry import covariance_in_world, skew
 
 SOLVED = 1e-5  # an adjustment is done when a step lowers its cost by a smaller share
 
@@ -56,20 +56,20 @@ def pose_covariances(model: pycolmap.Reconstruction, adjuster: pycolmap.CeresBun
     for image in model.images.values():
         of_tangent = computed.get_cam_cov_from_world(image.image_id)
         if of_tangent is not None:
-            to_world = world_from_tangent(image.cam_from_world())
-            covariances[image.name] = to_world @ of_tangent @ to_world.T
+            motion = motion_from_tangent(image.cam_from_world())
+            in_world = covariance_in_world(image.cam_from_world(), motion @ of_tangent @ motion.T)
+            covariances[image.name] = in_world
     return covariances
 
 
-def world_from_tangent(cam_from_world: pycolmap.Rigid3d) -> NDArray:
-    """Return (6, 6) how world_from_cam (translation, rotation vector; world axes) moves with COLMAP's parameters.
+def motion_from_tangent(cam_from_world: pycolmap.Rigid3d) -> NDArray:
+    """Return the (6, 6) Jacobian of the motion of `geometry.move_frame` [m], [rad] by COLMAP's parameters of a pose.
 
     These are half the rotation vector that is applied to cam_from_world from the left (Ceres' EigenQuaternionManifold),
     and what is added to its translation.
     """
-    world_from_cam = cam_from_world.rotation.matrix().T
-    moved = np.zeros((6, 6))
-    moved[:3, :3] = -2 * world_from_cam @ skew(cam_from_world.translation)
-    moved[:3, 3:] = -world_from_cam
-    moved[3:, :3] = -2 * world_from_cam
-    return moved
+    jacobian = np.zeros((6, 6))
+    jacobian[:3, :3] = 2 * skew(cam_from_world.translation)
+    jacobian[:3, 3:] = np.eye(3)
+    jacobian[3:, :3] = 2 * np.eye(3)
+    return jacobian

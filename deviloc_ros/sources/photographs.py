@@ -70,9 +70,7 @@ def read_lens(path: Path) -> str:
         with Image.open(path) as image:
             exif = image.getexif()
             lens = exif.get_ifd(EXIF_DIRECTORY)
-    except (
-        Exception
-    ):  # any kind: Pillow goes by offsets that the file states; whoever reads the pixels says what is wrong
+    except Exception:  # of any kind, since Pillow follows offsets that the file states; reading its pixels says why
         return ""
     said = [f"{name} {exif[tag]}" for tag, name in CAMERA_TAGS.items() if exif.get(tag)]
     said += [f"{name} {lens[tag]}" for tag, name in LENS_TAGS.items() if lens.get(tag)]

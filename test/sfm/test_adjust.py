@@ -9,6 +9,7 @@ from scipy.stats import chi2
 from worlds import LENSES, PINHOLE, random_rigid, rigid_of
 
 from deviloc_ros.geometry import (
+    move_frame,
     pose_difference,
     rotation_distance_deg,
     squared_error_in_stds,
@@ -16,7 +17,7 @@ from deviloc_ros.geometry import (
     translation_distance_m,
 )
 from deviloc_ros.mapping.adjust_contributed import Adjusted, combine_poses
-from deviloc_ros.sfm.adjust import adjust_bundle, pose_covariances, world_from_tangent
+from deviloc_ros.sfm.adjust import adjust_bundle, motion_from_tangent, pose_covariances
 from deviloc_ros.sfm.landmarks import triangulate_model
 from deviloc_ros.sfm.matches import MatchGraph
 from deviloc_ros.sources.base import PosedImage
@@ -70,8 +71,8 @@ def test_the_tangent_is_colmaps():
         pose, tangent = random_rigid(rng), rng.normal(0, 1e-6, 6)
         turned = rigid_of(2 * tangent[:3], (0, 0, 0)).rotation
         moved = type(pose)(turned * pose.rotation, pose.translation + tangent[3:])
-        off = pose_difference(moved.inverse(), pose.inverse())
-        assert off == pytest.approx(world_from_tangent(pose) @ tangent, abs=1e-9)
+        by_motion = move_frame(motion_from_tangent(pose) @ tangent, pose)
+        assert pose_difference(moved.inverse(), by_motion.inverse()) == pytest.approx(np.zeros(6), abs=1e-10)
 
 
 def test_combined_poses_lie_between_by_what_each_is_sure_of():

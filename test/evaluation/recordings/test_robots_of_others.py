@@ -152,7 +152,7 @@ def test_transforms_in_a_robots_namespace_are_read_and_named(tmp_path, names, im
     bag = rewritten(robot(tmp_path / "plain"), tmp_path / "bag", renamed=renamed)
     found = run(bag)
     assert found.summary["odometry"]["images"] == 12 and found.summary["localized"] == 12
-    assert "/tf was not recorded, read is /robot1/tf" in caplog.text
+    assert "/tf was not recorded, /robot1/tf is read instead" in caplog.text
 
 
 @pytest.mark.parametrize("images", [IMAGE, f"/robot2{IMAGE}"])
@@ -163,7 +163,7 @@ def test_of_several_robots_transforms_are_those_of_the_camera(tmp_path, images, 
         both = SimpleNamespace(topics=kinds, path=bag)
         chosen = choose_transform_topic(both, "/tf", images)
     assert chosen == ("" if images == IMAGE else "/robot2/tf")
-    told = "/robot1/tf, /robot2/tf are not read: which?" if images == IMAGE else "read is /robot2/tf"
+    told = "of /robot1/tf, /robot2/tf none is read" if images == IMAGE else "/robot2/tf is read instead"
     assert told in caplog.text
 
 
