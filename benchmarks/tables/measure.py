@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,16 +32,30 @@ class Measurement:
     date: str
     minutes: float
 
-    def __str__(self) -> str:
-        """Say what it was made with."""
-        machine = f"{self.versions['device']}, {self.cores} cores, load average {self.load} before"
-        packages = ", ".join(f"{name} {version}" for name, version in self.versions.items() if name in NAMED)
-        sampling = f", every {self.every}th query" if self.every > 1 else ""
-        return f"{machine}; {packages}; commit {self.commit}, {self.date}{sampling}"
-
 
 SEVEN_SCENES = "{data:7scenes}"
 NAMED = ("python", "torch", "numpy", "pycolmap")
+
+
+def describe_origin(measured: Sequence[Measurement]) -> str:
+    """Say what measurements were made with; those that differ by the load of the machine alone are named once."""
+    loads: dict[tuple[str, str], list[float]] = {}
+    for one in measured:
+        packages = ", ".join(f"{name} {version}" for name, version in one.versions.items() if name in NAMED)
+        sampling = f", every {one.every}th query" if one.every > 1 else ""
+        origin = (
+            f"{one.versions['device']}, {one.cores} cores",
+            f"{packages}; commit {one.commit}, {one.date}{sampling}",
+        )
+        loads.setdefault(origin, []).append(one.load)
+    return "; and with ".join(
+        f"{machine}, load average {describe_range(of)} before; {rest}" for (machine, rest), of in loads.items()
+    )
+
+
+def describe_range(values: Sequence[float]) -> str:
+    """Return the smallest and the largest of them, once where they are the same."""
+    return " to ".join(dict.fromkeys((str(min(values)), str(max(values)))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.tables.measure import Bench, Measurement, format_command
+from benchmarks.tables.measure import Bench, Measurement, describe_origin, format_command
 from benchmarks.tables.page import rewrite_table
 from benchmarks.tables.registry import DocsTable
 
@@ -44,9 +44,8 @@ def format_block(table: DocsTable, measured: list[Measurement]) -> str:
     except KeyError as error:
         raise ValueError(f"what is kept of its commands has no {error}: run them anew, without --resume") from error
     commands = "\n".join(f"    {format_command(command)}" for command in table.commands)
-    made_with = "; and with ".join(dict.fromkeys(map(str, measured)))
     picture = f"\n\n![{table.caption}]({table.name}.svg)" if table.draw else ""
-    return f"{commands}\n\n{rendered}\n\nMade with {made_with}.{picture}"
+    return f"{commands}\n\n{rendered}\n\nMade with {describe_origin(measured)}.{picture}"
 
 
 def write_table(table: DocsTable, page: Path, measured: list[Measurement]) -> None:

@@ -187,6 +187,16 @@ def test_every_table_can_be_rendered_and_drawn(table, docs, monkeypatch):
     assert (docs / f"{table.name}.svg").is_file() == (table.draw is not None)
 
 
+def test_runs_that_differ_by_the_load_alone_are_named_once():
+    made = {"versions": {"device": "CPU", "python": "3.11"}, "cores": 2, "minutes": 1.0, "date": "2026-01-01"}
+    runs = [("abc", 2.5), ("abc", 0.1), ("abc", 1.0), ("def", 0.5)]
+    measured = [measure.Measurement("c", 1, None, commit=commit, load=load, **made) for commit, load in runs]
+    assert measure.describe_origin(measured) == (
+        "CPU, 2 cores, load average 0.1 to 2.5 before; python 3.11; commit abc, 2026-01-01; and with "
+        "CPU, 2 cores, load average 0.5 before; python 3.11; commit def, 2026-01-01"
+    )
+
+
 def test_only_what_is_between_the_markers_changes(docs):
     rewrite_table(docs / "page.md", "robustness", "new\n")
     text = (docs / "page.md").read_text()
