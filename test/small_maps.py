@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +68,15 @@ def names(found) -> list[str]:
 
 
 def write_map(
-    folder: Path, views: list[tuple[ReferenceView, Landmarks]], notes: dict[str, str] | None = None, **options
+    folder: Path,
+    views: list[tuple[ReferenceView, Landmarks]],
+    notes: dict[str, str] | None = None,
+    sessions: Sequence[str] = (),
+    **options,
 ) -> None:
-    """A map of these views."""
+    """A map of these views, each of its session."""
     with MapWriter(folder, CONFIG, **options) as writer:
-        add_and_finish(writer, views, notes)
+        add_and_finish(writer, views, notes, sessions)
 
 
 def extend_map(folder: Path, views: list[tuple[ReferenceView, Landmarks]]) -> None:
@@ -82,11 +88,14 @@ def extend_map(folder: Path, views: list[tuple[ReferenceView, Landmarks]]) -> No
 
 
 def add_and_finish(
-    writer: MapWriter, views: list[tuple[ReferenceView, Landmarks]], notes: dict[str, str] | None = None
+    writer: MapWriter,
+    views: list[tuple[ReferenceView, Landmarks]],
+    notes: dict[str, str] | None = None,
+    sessions: Sequence[str] = (),
 ) -> None:
     points = {}
-    for view, landmarks in views:
-        writer.add_view(view, landmarks)
+    for (view, landmarks), session in zip_longest(views, sessions, fillvalue=""):
+        writer.add_view(view, landmarks, session)
         points |= dict(zip(landmarks.ids.tolist(), landmarks.points_in_world, strict=True))
     retrieval = Retrieval(torch.zeros(len(writer.records), 128), Vlad(torch.zeros(2, 64)))
     writer.finish(points, retrieval, Provenance(notes={"made_by": "a test"} | (notes or {})))

@@ -11,6 +11,7 @@ from deviloc_ros.commands.flags.common import (
     add_overwrite,
     add_preset,
     add_ray,
+    add_session,
     create_workers,
     read_config,
 )
@@ -26,6 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_source(parser, ALONE)
     add_images_alone(parser)
     add_mask(parser)
+    add_session(parser)
     parser.add_argument(
         "--auto-mask",
         action="store_true",
@@ -61,7 +63,9 @@ def run(options: argparse.Namespace) -> int:
     start = time.monotonic()
     with create_workers(options.ray) as workers, open_images(options, config, workers) as source:
         builder = MapBuilder(Networks(config), workers)
-        report = builder.build(source, options.output, overwrite=options.overwrite, refine=refine)
+        report = builder.build(
+            source, options.output, overwrite=options.overwrite, refine=refine, session=options.session
+        )
         show_body(report, source.images, options.output, write_mask=options.auto_mask)
     print_report(report, str(options.output), time.monotonic() - start)
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deviloc_ros.commands import map_align
-from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero, set_results
+from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero, parse_session, set_results
 
 if TYPE_CHECKING:
     from deviloc_ros.maps.look_alikes import LookAlikes
@@ -29,7 +29,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     for action, run in runs.items():
         action.add_argument("map", type=Path, help="the map folder")
         action.set_defaults(run=run)
-    drop.add_argument("views", nargs="+", metavar="VIEW", help="names of views")
+    drop.add_argument("views", nargs="*", metavar="VIEW", help="names of views")
+    drop.add_argument("--session", type=parse_session, metavar="NAME", help="all views of a session")
     prune.add_argument("--dry-run", action="store_true", help="say which, and change nothing")
     for action in (report, prune):
         action.add_argument(
@@ -118,11 +119,17 @@ def print_look_alikes(look_alikes: Sequence[LookAlikes]) -> None:
 
 
 def run_drop(options: argparse.Namespace) -> int:
-    """Take the named views out of a map."""
+    """Take the named views, and those of a session, out of a map."""
     from deviloc_ros.maps.edit import drop_views
+    from deviloc_ros.maps.store import Map
 
-    drop_views(options.map, options.views)
-    print(f"{options.map}: {len(set(options.views))} views dropped")
+    names = set(options.views)
+    if options.session:
+        names.update(Map.open(options.map).list_views_of(options.session))
+    if not names:
+        raise ValueError("name the views to drop, or their session by --session NAME")
+    drop_views(options.map, names)
+    print(f"{options.map}: {len(names)} views dropped")
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import add_overwrite
+from deviloc_ros.commands.flags.common import add_overwrite, add_session
 from deviloc_ros.commands.flags.masks import add_mask, show_body
 from deviloc_ros.commands.flags.source_flags import CONTRIBUTED, check_flags
 from deviloc_ros.commands.flags.sources import add_source, open_posed_images, print_report
@@ -26,6 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--of-any-map", action="store_true", help="--contributed: also what was kept with another map of the same frame"
     )
     add_mask(parser)
+    add_session(parser)
     parser.add_argument(
         "--descriptor", default="", metavar="FILE", help="the network that described the map's views, if one did"
     )
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     check_frame(options)
     with open_posed_images(options) as source:
         start = time.monotonic()
-        report = update_map(source, options.map, descriptor_file=options.descriptor)
+        report = update_map(source, options.map, descriptor_file=options.descriptor, session=options.session)
         show_body(report, source.images, options.map)
     print_report(report, f"{options.map}: added", time.monotonic() - start)
     return 0
@@ -58,7 +59,11 @@ def run_contributed(options: argparse.Namespace) -> int:
     check_flags(options)
     start = time.monotonic()
     growth = add_contributions(
-        options.map, options.contributed, of_any_map=options.of_any_map, descriptor_file=options.descriptor
+        options.map,
+        options.contributed,
+        of_any_map=options.of_any_map,
+        descriptor_file=options.descriptor,
+        session=options.session,
     )
     for report in growth.rounds:
         print_report(report, f"{options.map}: added", time.monotonic() - start)

@@ -65,6 +65,7 @@ class MapBuilder:
         overwrite: bool = False,
         refine: bool = False,
         graph: MatchGraph | None = None,
+        session: str = "",
     ) -> BuildReport:
         """Build a map folder; unusable images are skipped and reported, the folder appears whole or not at all.
 
@@ -72,6 +73,7 @@ class MapBuilder:
             source: posed images, with landmarks or without.
             refine: adjust the poses, which are in order of the path, to what the images show; the report says how.
             graph: matches made before, for building several maps from subsets of the same images.
+            session: a name for when, or in which light, the images were taken.
 
         Raises:
             SourceError: two images of one name, or no usable image, or no landmark, is left.
@@ -104,7 +106,7 @@ class MapBuilder:
             # 4. Sensor depth: by how much it is off
             depth = fit_depth_correction(images, landmarks)
             # 5. Views: features, every keypoint lifted and checked against neighbouring views
-            views = ViewMaker(writer, networks, workers).make_views(images, landmarks, depth)
+            views = ViewMaker(writer, networks, workers, session=session).make_views(images, landmarks, depth)
             # 6. Landmarks, retrieval and manifest; the map moves to its place
             write_shared_files(writer, views, networks, notes)
         return replace(views.to_report(skipped, notes), body=body, warned=frozenset(warned))
@@ -131,6 +133,7 @@ def build_map(
     quiet: bool = False,
     refine: bool = False,
     matcher: Matcher | None = None,
+    session: str = "",
 ) -> BuildReport:
     """Build a map folder in this process, with the networks that the config names.
 
@@ -142,6 +145,7 @@ def build_map(
         quiet: show no bars of progress.
         refine: adjust the poses, which are in order of the path, to what the images show.
         matcher: in place of the one the config names; the localizer must be given the same.
+        session: a name for when, or in which light, the images were taken.
 
     Raises:
         SourceError: two images of one name, or no usable image, or no landmark, is left.
@@ -153,7 +157,7 @@ def build_map(
     builder = MapBuilder(Networks(config or Config(), matcher), Serial(quiet=quiet))
     if matcher is not None:
         try_matcher(matcher, source.images)
-    return builder.build(source, Path(output), overwrite=overwrite, refine=refine)
+    return builder.build(source, Path(output), overwrite=overwrite, refine=refine, session=session)
 
 
 def to_source(given: Source | Sequence[PosedImage]) -> Source:

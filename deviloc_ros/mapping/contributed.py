@@ -59,6 +59,7 @@ def add_contributions(
     of_any_map: bool = False,
     quiet: bool = False,
     descriptor_file: str = "",
+    session: str = "",
 ) -> Growth:
     """Add to a map the contributions of a folder that it confirms, those first that it confirms as it is.
 
@@ -67,6 +68,7 @@ def add_contributions(
         of_any_map: also what was kept with another map, in the frame of this one; else its images are refused: floors
             may look alike, and each has a frame of its own.
         descriptor_file: the network that described the map's views, if one did.
+        session: a name for when, or in which light, the images were taken.
 
     Raises:
         SourceError: there are no contributions.
@@ -89,7 +91,9 @@ def add_contributions(
             growth.refused += [Skipped(entry.name, why) for entry, why in open_]
             break
         source = Source(images, [])
-        growth.rounds.append(update_map(source, folder, quiet=quiet, matcher=matcher, descriptor_file=descriptor_file))
+        growth.rounds.append(
+            update_map(source, folder, quiet=quiet, matcher=matcher, descriptor_file=descriptor_file, session=session)
+        )
         left = [entry for entry, _ in open_]
     return growth
 

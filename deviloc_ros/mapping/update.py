@@ -40,6 +40,7 @@ def update_map(
     quiet: bool = False,
     matcher: Matcher | None = None,
     descriptor_file: str = "",
+    session: str = "",
 ) -> BuildReport:
     """Add images, posed in the map's frame, to a map, with the config it was built with.
 
@@ -48,6 +49,7 @@ def update_map(
 
     Args:
         descriptor_file: the network that described the map's views, if one did.
+        session: a name for when, or in which light, the images were taken.
 
     Raises:
         SourceError: two images of one name, or no usable image is left.
@@ -76,7 +78,7 @@ def update_map(
         for record in reference_map.records:
             writer.keep_view(record)
         depth = fit_depth_correction(images, own)
-        new = ViewMaker(writer, networks, workers, observe, reference_map).make_views(images, own, depth)
+        new = ViewMaker(writer, networks, workers, observe, reference_map, session).make_views(images, own, depth)
         retrieval = reference_map.retrieval()
         retrieval = retrieval.extend(new.describe_all(retrieval.vlad))
         fit = replace(PoseFit.from_pairs(new.errors_px), advice="are they posed in the map's frame?")

@@ -138,7 +138,7 @@ class ViewMaker:
     """Make views and write them to a map.
 
     observe: gives what an image observes once its features are known; by default nothing but the landmarks it has.
-    reference_map: the map that grows, whose views the new ones are checked against.
+    reference_map: the map that grows, whose views the new ones are checked against. session: of the new views.
     """
 
     writer: MapWriter
@@ -146,6 +146,7 @@ class ViewMaker:
     workers: Workers
     observe: Observe | None = None
     reference_map: Map | None = None
+    session: str = ""
 
     def make_views(self, images: list[PosedImage], landmarks: dict[str, Landmarks], depth: DepthOfViews) -> NewViews:
         """Extract and lift views, and check them against each other and against those that the map has already.
@@ -176,7 +177,7 @@ class ViewMaker:
             lifts = check_neighbours(new.views, config.lift, config.retrieval.meters_per_radian, self.reference_map)
             new.views = [replace(view, lifted=lifted) for view, lifted in zip(new.views, lifts, strict=True)]
         for view, observed in zip(new.views, new.observed, strict=True):
-            self.writer.add_view(view, observed)
+            self.writer.add_view(view, observed, self.session)
         return new
 
 

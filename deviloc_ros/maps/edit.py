@@ -83,7 +83,8 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
                 view = reference_map.view(number)
                 features = writer.write_dense(len(writer.records), view.features, view.tower)
                 name = f"{reference_map.folder.stem}/{view.name}" if prefix else view.name
-                writer.add_view(replace(view, name=name, features=features), shift_ids(view.landmarks, first_id))
+                view = replace(view, name=name, features=features)
+                writer.add_view(view, shift_ids(view.landmarks, first_id), reference_map.records[number].session)
             points |= {first_id + id_: point for id_, point in points_by_id(reference_map).items()}
         provenance = join_provenances(
             [(m.folder.stem, m.manifest.provenance) for m in maps],
@@ -111,7 +112,7 @@ def align_map(
             if view.tower and abs(new_from_world.scale - 1) > 1e-9:
                 raise MapError(f"{folder}: maps of lift method {writer.config.lift.method!r} keep their scale")
             features = writer.write_dense(len(writer.records), view.features, view.tower)
-            writer.add_view(replace(view, features=features), view.landmarks)
+            writer.add_view(replace(view, features=features), view.landmarks, reference_map.records[number].session)
         ids, points = reference_map.landmarks_and_ids()
         moved = dict(zip(ids.tolist(), move_points(new_from_world, points), strict=True))
         provenance = reference_map.manifest.provenance.add_change(reference_map.identity, aligned=len(reference_map))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ def describe_map(reference_map: Map) -> Iterator[tuple[str, str]]:
     low, high = reference_map.centres.min(0), reference_map.centres.max(0)
     unit = reference_map.unit.symbol
     yield "views", str(len(reference_map))
+    if counts := Counter(record.session for record in records if record.session):
+        yield "sessions", ", ".join(f"{session} ({count} views)" for session, count in counts.items())
     yield "cameras", ", ".join(sorted({f"{r.camera.model} {r.camera.width}x{r.camera.height}" for r in records}))
     yield "landmarks", str(len(reference_map.landmarks()))
     yield "camera positions", " x ".join(f"{a:.1f}..{b:.1f}" for a, b in zip(low, high, strict=True)) + f" {unit}"

@@ -63,13 +63,18 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewRecord:
-    """Hold a view's line in the manifest; `dense` names the large tensors of matchers with a fine map."""
+    """Hold a view's line in the manifest.
+
+    dense: names the large tensors of matchers with a fine map. session: when, or in which light, it was taken, empty
+    where nobody said.
+    """
 
     name: str
     stored: StoredFile
     camera: Camera
     cam_from_world: pycolmap.Rigid3d
     dense: StoredFile | None = None
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,9 +195,11 @@ def strip_programs(config: Config) -> Config:
 
 def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
     """Build a view's record; raise ValueError naming the view."""
-    name, camera = view["name"], view["camera"]
+    name, camera, session = view["name"], view["camera"], view.get("session", "")
     if not isinstance(name, str):
         raise ValueError(f"view {name!r}: its name is not text")
+    if not isinstance(session, str):
+        raise ValueError(f"view {name!r}: field 'session' is {session!r}, not text")
     if type(camera) is not int or not 0 <= camera < len(cameras):
         raise ValueError(f"view {name!r}: field 'camera' is {camera!r}, there are {len(cameras)} cameras")
     try:
@@ -202,7 +209,7 @@ def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
     if abs(cam_from_world.translation).max() > MAX_LENGTH_M:
         raise ValueError(f"view {name!r}: field 'translation_m' is beyond {MAX_LENGTH_M:g} m")
     dense = parse_file(view["dense"]) if "dense" in view else None
-    return ViewRecord(name, parse_file(view), cameras[camera], cam_from_world, dense)
+    return ViewRecord(name, parse_file(view), cameras[camera], cam_from_world, dense, session)
 
 
 def parse_file(stored: dict[str, Any]) -> StoredFile:
@@ -278,7 +285,8 @@ def view_to_dict(view: ViewRecord, camera: int) -> dict[str, Any]:
         "rotation_xyzw": view.cam_from_world.rotation.quat.tolist(),
         "translation_m": view.cam_from_world.translation.tolist(),
     }
-    return content if view.dense is None else content | {"dense": file_to_dict(view.dense)}
+    content |= {} if view.dense is None else {"dense": file_to_dict(view.dense)}
+    return content | ({"session": view.session} if view.session else {})
 
 
 def file_to_dict(stored: StoredFile) -> dict[str, str]:

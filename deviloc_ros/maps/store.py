@@ -21,6 +21,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import MATCHERS, Config, RetrievalConfig
+from deviloc_ros.io.suggestions import suggest
 from deviloc_ros.io.units import Unit
 from deviloc_ros.maps.checks import IDENTIFIER, LENGTH, check_array, check_landmark_arrays
 from deviloc_ros.maps.files import Arrays, read_arrays, read_landmarks
@@ -77,6 +79,8 @@ class Map:
         self.config, self.records = manifest.config, manifest.views
         self._numbers = {record.name: number for number, record in enumerate(self.records)}
         self.centres, self.axes = centres_and_axes([record.cam_from_world for record in self.records])
+        sessions = np.array([record.session for record in self.records])
+        self._rows_of_sessions = [np.flatnonzero(sessions == session) for session in self.sessions]
         self._views: OrderedDict[int, ReferenceView] = OrderedDict()
         self._view_bytes: dict[int, int] = {}
         self._views_lock = threading.Lock()  # the cameras of a rig are localized at the same time
@@ -116,6 +120,18 @@ class Map:
     def name(self) -> str:
         """Return the name of its folder."""
         return self.folder.resolve().name
+
+    @property
+    def sessions(self) -> list[str]:
+        """Return the names of the sessions in which its views were taken; the empty name is of those without one."""
+        return list(dict.fromkeys(record.session for record in self.records))
+
+    def list_views_of(self, session: str) -> list[str]:
+        """Return the names of a session's views. Raises MapError: the map has none."""
+        names = [record.name for record in self.records if record.session == session]
+        if not names:
+            raise MapError(f"{self.folder}: no view is of session {session!r}{suggest(session, self.sessions)}")
+        return names
 
     @property
     def unit(self) -> Unit:
@@ -245,11 +261,12 @@ class Map:
         large = self.records[0].dense is not None  # too large to look at more than are matched
         count = config.references * (1 if large else NEARBY_PER_REFERENCE)
         rows = self._number_near(camera, prior, config, count)
-        return put_same_place_first(query, [self.view(int(row)) for row in rows], config.references)
+        sessions = [self.records[row].session for row in rows]
+        return put_same_place_first(query, [self.view(row) for row in rows], sessions, config.references)
 
     def views_by_pose(self, camera: Camera, prior: Prior, config: RetrievalConfig) -> list[ReferenceView]:
         """Return the views near a prior, nearest first, whatever the query looks like."""
-        return [self.view(int(row)) for row in self._number_near(camera, prior, config, config.references)]
+        return [self.view(row) for row in self._number_near(camera, prior, config, config.references)]
 
     def alike_views(
         self, query: Features, config: RetrievalConfig, gray: NDArray | None = None, area: Area | None = None
@@ -287,10 +304,18 @@ class Map:
         numbers = [self._numbers[view.name] for view in views]
         return predict_shown([self._seen(number) for number in numbers], self.centres[numbers], cam_from_world, camera)
 
-    def _number_near(self, camera: Camera, prior: Prior, config: RetrievalConfig, count: int) -> NDArray:
-        """Return the numbers of the views to look at near a prior."""
-        shortlist = max(NEARBY_IN_SHORTLIST, count)
-        rows = nearest_by_pose(self.centres, self.axes, prior, shortlist, config.meters_per_radian)
+    def _number_near(self, camera: Camera, prior: Prior, config: RetrievalConfig, count: int) -> list[int]:
+        """Return the numbers of the views to look at near a prior; of sessions in turns, so that none hides another."""
+        by_session = [self._number_near_among(rows, camera, prior, config, count) for rows in self._rows_of_sessions]
+        in_turns = chain.from_iterable(zip_longest(*by_session))
+        return [int(row) for row in in_turns if row is not None][:count]
+
+    def _number_near_among(
+        self, among: NDArray, camera: Camera, prior: Prior, config: RetrievalConfig, count: int
+    ) -> NDArray:
+        """Return the numbers of the views to look at near a prior, of those among some."""
+        centres, axes, shortlist = self.centres[among], self.axes[among], max(NEARBY_IN_SHORTLIST, count)
+        rows = among[nearest_by_pose(centres, axes, prior, shortlist, config.meters_per_radian)]
         if len(rows) <= config.references or config.nearest >= config.references:
             return rows[:count]
         shown = predict_shown([self._seen(int(row)) for row in rows], self.centres[rows], prior.cam_from_world, camera)

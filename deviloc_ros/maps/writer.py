@@ -103,11 +103,11 @@ class MapWriter:
         self._dense[number] = write_tensors(self.folder, "views/dense-", dense_to_tensors(features, tower))
         return replace(features, fine=None, descriptors=features.descriptors[:, :0])
 
-    def add_view(self, view: ReferenceView, landmarks: Landmarks) -> None:
-        """Write a view, the next in the map's order, and the landmarks it observes."""
+    def add_view(self, view: ReferenceView, landmarks: Landmarks, session: str = "") -> None:
+        """Write a view, the next in the map's order, the landmarks it observes, and in which session it was taken."""
         stored = write_tensors(self.folder, "views/", view_to_tensors(view, landmarks))
         dense = self._dense.get(len(self.records))
-        self.keep_view(ViewRecord(view.name, stored, view.camera, view.cam_from_world, dense))
+        self.keep_view(ViewRecord(view.name, stored, view.camera, view.cam_from_world, dense, session))
 
     def finish(self, landmarks: dict[int, NDArray], retrieval: Retrieval, provenance: Provenance) -> None:
         """Write what belongs to the whole map and move everything into place.

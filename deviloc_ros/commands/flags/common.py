@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LARGEST_OFFSET_S = 4e9  # from a clock that counts since the start to one of the next century
 STANDARD_OUTPUT = Path("-")
+LONGEST_SESSION = 80  # characters of a name
 
 
 def add_overwrite(parser: argparse.ArgumentParser, files: Sequence[str] = (), folders: Sequence[str] = ()) -> None:
@@ -103,6 +104,25 @@ def parse_number(text: str, least: float, expected: str, *, strictly: bool = Fal
     if not math.isfinite(value) or value < least or (strictly and value == least):
         raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
     return value
+
+
+def add_session(parser: argparse._ActionsContainer) -> None:
+    """Add --session NAME."""
+    parser.add_argument(
+        "--session",
+        type=parse_session,
+        default="",
+        metavar="NAME",
+        help="when, or in which light, the images were taken, as night: a map of several sessions gives a query views "
+        "of each, and map report says how well one is localized from the others",
+    )
+
+
+def parse_session(text: str) -> str:
+    """Parse the name of a session."""
+    if not text.strip() or not text.isprintable() or len(text) > LONGEST_SESSION:
+        raise argparse.ArgumentTypeError(f"{text[:LONGEST_SESSION]!r}: expected 1 to {LONGEST_SESSION} characters")
+    return text
 
 
 def add_ray(parser: argparse._ActionsContainer) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from deviloc_ros.evaluation.maps import figures as figures
 from deviloc_ros.evaluation.maps.quality import MapQuality, ViewQuality, explain_outcome
-from deviloc_ros.evaluation.metrics import median_errors
+from deviloc_ros.evaluation.metrics import QueryOutcome, median_errors
 from deviloc_ros.evaluation.recordings.headline import NOTHING, format_length
 from deviloc_ros.evaluation.report.html import fill_page, make_cards, make_paragraph, make_section, make_table
 from deviloc_ros.evaluation.report.trajectories import outline_map
@@ -34,6 +34,10 @@ HARD = (
 ALIKE = (
     "An image of the one place fits the other as well. A robot that does not know where it is waits here until it sees "
     "what tells them apart, or is told its pose (initialpose). Something of its own in each of them helps."
+)
+SESSIONS = (
+    "Views were taken in several sessions, as by day and by night. Where the others localize a session's views well, "
+    "the map would do without it; where they do not, it is needed, and light that no session shows would be hard, too."
 )
 MUTUAL = "Views without a pose count as misses. The dotted line is the error up to which a view counts as localized."
 LANDMARKS = (
@@ -62,6 +66,7 @@ def make_map_report(
         make_section("What it covers", COVERAGE, [plan]),
         list_hard_places(quality),
         list_look_alikes(look_alikes),
+        list_sessions(quality),
         make_section("Each view from the others", MUTUAL, [
             ("Share of views whose position was found within an error.", figures.draw_position_errors(quality)),
             ("How many matches agree with the pose, by how far the nearest other view is.",
@@ -144,6 +149,30 @@ def list_look_alikes(look_alikes: Sequence[LookAlikes]) -> str:
         (f"{pair.view} and {pair.other}", pair.unit.format(pair.apart_m), str(pair.agreeing)) for pair in look_alikes
     ]
     return heading + make_paragraph(ALIKE) + make_table(("views", "apart", "keypoints that agree"), rows[:MOST_LISTED])
+
+
+def list_sessions(quality: MapQuality) -> str:
+    """Tabulate how well views of each session are localized; empty where there is one."""
+    by_session: dict[str, list[ViewQuality]] = {}
+    for view in quality.views:
+        by_session.setdefault(view.session, []).append(view)
+    if len(by_session) < 2:
+        return ""
+
+    def count_localized(outcomes: Sequence[QueryOutcome | None]) -> str:
+        well = sum(outcome is not None and quality.tolerance.holds(outcome) for outcome in outcomes)
+        return f"{well} of {len(outcomes)} ({well / len(outcomes):.0%})"
+
+    rows = [
+        (
+            session or "without a name",
+            count_localized([view.outcome for view in views]),
+            count_localized([view.from_others for view in views]),
+        )
+        for session, views in by_session.items()
+    ]
+    heads = ("session", "localized from all others", "from views of other sessions alone")
+    return "<h2>Sessions</h2>" + make_paragraph(SESSIONS) + make_table(heads, rows)
 
 
 def name_poorest(quality: MapQuality) -> str:

@@ -25,7 +25,8 @@ class ViewQuality:
 
     reprojection_px: (M,) of the landmarks that it observes. confidence: (N,) of its keypoints' 3D points, 0 for none.
     outcome: localized from the others, with its own pose as the truth. neighbour: name of the nearest other view, empty
-    if there is none; distance_m, angle_deg: to it.
+    if there is none; distance_m, angle_deg: to it. session: it was taken in; from_others: localized from views of other
+    sessions alone, None if the map has none.
     """
 
     name: str
@@ -36,6 +37,8 @@ class ViewQuality:
     neighbour: str
     distance_m: float
     angle_deg: float
+    session: str = ""
+    from_others: QueryOutcome | None = None
 
     @property
     def landmarks(self) -> int:
@@ -106,7 +109,16 @@ def inspect_view(localizer: Localizer, number: int) -> ViewQuality:
         neighbour,
         distance_m,
         angle_deg,
+        session := localizer.map.records[number].session,
+        localize_from_other_sessions(localizer, number, session),
     )
+
+
+def localize_from_other_sessions(localizer: Localizer, number: int, session: str) -> QueryOutcome | None:
+    """Localize one view from those of other sessions; None if there are none."""
+    if len(localizer.map.sessions) < 2:
+        return None
+    return localize_view(localizer, number, frozenset(localizer.map.list_views_of(session))).outcome
 
 
 def nearest_other(reference_map: Map, number: int, meters_per_radian: float) -> tuple[str, float, float]:

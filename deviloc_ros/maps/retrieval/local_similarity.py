@@ -39,13 +39,23 @@ def match_roughly(query: Features, view: ReferenceView) -> tuple[NDArray, NDArra
     return keypoints[known], lifted.points_in_world[known]
 
 
-def put_same_place_first(query: Features, views: Sequence[ReferenceView], count: int) -> list[ReferenceView]:
+def put_same_place_first(
+    query: Features, views: Sequence[ReferenceView], sessions: Sequence[str], count: int
+) -> list[ReferenceView]:
     """Return the first `count` views after moving back those that see another place: a wall may stand in between.
 
     Views that share landmarks, directly or through others, see one place. If there are several such groups, the one
-    that holds the view most like the query goes first; within a group the order stays.
+    that holds the view most like the query goes first; within a group the order stays. So it is with sessions: by day
+    a place looks most like what it was by day.
+
+    Args:
+        sessions: that each view was taken in.
     """
-    groups = cluster_by_covisibility([view.landmarks.ids for view in views])
+    places = cluster_by_covisibility([view.landmarks.ids for view in views])
+    groups = [
+        [row for row in place if sessions[row] == session] for place in places for session in sorted(set(sessions))
+    ]
+    groups = [group for group in groups if group]
     if len(groups) < 2:
         return list(views[:count])
     likeness = similarities_to(query, [view.features for view in views])
