@@ -1,11 +1,13 @@
-"""Read posed images of a kapture folder: `sensors/{sensors,records_camera,trajectories}.txt`, and `records_data`.
+"""Read posed images of a kapture folder: `sensors/{sensors,records_camera,trajectories,rigs}.txt`, and `records_data`.
 
-Its poses are sensor_from_world, quaternions wxyz; its cameras have COLMAP's models and pixels.
+Its poses are device_from_world, quaternions wxyz, of a sensor or of the rig that carries it; those of `rigs.txt` are
+sensor_from_rig. Its cameras have COLMAP's models and pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pycolmap
@@ -16,38 +18,75 @@ from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.sources.colmap import camera_from_colmap
 
+Fields = list[str]
+
+
+@dataclass(slots=True)
+class Trajectories:
+    """Hold device_from_world by time and device, and which devices a rig carries, as fields of the files.
+
+    rigs: by device, each rig that it is on, with device_from_rig.
+    """
+
+    poses: dict[tuple[str, str], Fields]
+    rigs: dict[str, list[tuple[str, Fields]]] = field(default_factory=dict)
+
+    def find_pose(self, time: str, device: str, above: tuple[str, ...] = ()) -> pycolmap.Rigid3d | None:
+        """Return device_from_world, its own or by the rig that carries it; None if neither has a pose then.
+
+        Args:
+            above: the devices that this one carries, which cannot carry it.
+
+        Raises:
+            ValueError: a pose is none, or only a part of one.
+        """
+        if (time, device) in self.poses:
+            return parse_pose_fields(self.poses[time, device], "trajectories.txt")
+        for rig, device_from_rig in self.rigs.get(device, ()):
+            rig_from_world = None if rig in (device, *above) else self.find_pose(time, rig, (device, *above))
+            if rig_from_world is not None:
+                return parse_pose_fields(device_from_rig, "rigs.txt") * rig_from_world
+        return None
+
 
 def read_kapture(folder: Path | str) -> Source:
     """Read images of all cameras; those without a pose, or with one that is none, are skipped.
 
     Raises:
-        SourceError: a file is missing, or a line of it is not as it should be; cameras on a rig are not read.
+        SourceError: a file is missing, or a line of it is not as it should be.
     """
-    folder = Path(folder)
-    sensors = folder / "sensors"
-    if (sensors / "rigs.txt").is_file():
-        raise SourceError(f"{sensors / 'rigs.txt'}: cameras on a rig are not read; write their own trajectories")
+    sensors = Path(folder) / "sensors"
     cameras = {
         fields[0]: parse_camera_fields(sensors / "sensors.txt", fields)
         for fields in read_rows(sensors / "sensors.txt", 3)
         if fields[2] == "camera"
     }
-    poses = {(time, sensor): pose for time, sensor, *pose in read_rows(sensors / "trajectories.txt", 9)}
+    trajectories = read_trajectories(sensors)
     images, skipped = [], []
     for time, sensor, name, *_ in read_rows(sensors / "records_camera.txt", 3):
         try:
             if sensor not in cameras:
                 raise ValueError("no such camera in sensors.txt")
-            if (time, sensor) not in poses:
+            pose = trajectories.find_pose(time, sensor)
+            if pose is None:
                 raise ValueError(f"no pose at time {time}")
-            pose = parse_pose_fields(poses[time, sensor])
             images.append(PosedImage(name, sensors / "records_data" / name, cameras[sensor], pose))
         except ValueError as error:
             skipped.append(Skipped(name, f"sensor {sensor!r}: {error}"))
     return Source(sorted(images, key=lambda image: image.name), skipped)
 
 
-def read_rows(path: Path, least: int) -> Iterator[list[str]]:
+def read_trajectories(sensors: Path) -> Trajectories:
+    """Read the poses of devices, and which of them are on a rig, if there are rigs."""
+    poses = {(time, device): pose for time, device, *pose in read_rows(sensors / "trajectories.txt", 9)}
+    trajectories = Trajectories(poses)
+    if (sensors / "rigs.txt").is_file():
+        for rig, device, *pose in read_rows(sensors / "rigs.txt", 9):
+            trajectories.rigs.setdefault(device, []).append((rig, pose))
+    return trajectories
+
+
+def read_rows(path: Path, least: int) -> Iterator[Fields]:
     """Yield the comma-separated fields of each line that is no comment; raise SourceError naming file and line."""
     if not path.is_file():
         raise SourceError(f"{path}: not found")
@@ -59,7 +98,7 @@ def read_rows(path: Path, least: int) -> Iterator[list[str]]:
             yield fields
 
 
-def parse_camera_fields(path: Path, fields: list[str]) -> Camera:
+def parse_camera_fields(path: Path, fields: Fields) -> Camera:
     """Parse `id, name, camera, MODEL, width, height, params…`; raise SourceError naming the sensor."""
     try:
         model, width, height, *params = fields[3:]
@@ -72,9 +111,12 @@ def parse_camera_fields(path: Path, fields: list[str]) -> Camera:
         raise SourceError(f"{path}: sensor {fields[0]!r}: {error}") from error
 
 
-def parse_pose_fields(fields: list[str]) -> pycolmap.Rigid3d:
-    """Parse `qw, qx, qy, qz, tx, ty, tz`, some of which kapture may leave blank; raise ValueError."""
+def parse_pose_fields(fields: Fields, file: str) -> pycolmap.Rigid3d:
+    """Parse `qw, qx, qy, qz, tx, ty, tz`, some of which kapture may leave blank; raise ValueError naming the file."""
     if not all(fields):
-        raise ValueError("its pose in trajectories.txt is partial")
-    w, x, y, z, *translation = (float(field) for field in fields)
-    return rigid_from_quaternion((x, y, z, w), translation)
+        raise ValueError(f"its pose in {file} is partial")
+    try:
+        w, x, y, z, *translation = (float(value) for value in fields)
+        return rigid_from_quaternion((x, y, z, w), translation)
+    except ValueError as error:
+        raise ValueError(f"its pose in {file}: {error}") from error

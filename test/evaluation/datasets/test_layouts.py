@@ -5,7 +5,10 @@ import json
 
 import cv2
 import numpy as np
+import pycolmap
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from worlds import random_rigid
 
 from deviloc_ros.bags.truth import read_truth_file
@@ -278,12 +281,42 @@ def test_a_kapture_image_without_a_whole_pose_is_skipped(kapture, pose, why):
     assert source.skipped[0].name == "0.jpg" and why in source.skipped[0].why
 
 
+def line_of(pose: pycolmap.Rigid3d, *devices: object) -> str:
+    x, y, z, w = pose.rotation.quat
+    return ", ".join(str(value) for value in (*devices, w, x, y, z, *pose.translation))
+
+
+@given(
+    mounts=st.lists(st.tuples(*[st.floats(-3, 3)] * 6), min_size=1, max_size=3),
+    own=st.sets(st.integers(0, 2)),
+)
+def test_kapture_cameras_on_a_rig_have_its_pose(tmp_path_factory, mounts, own):
+    """On a rig, or on one that is on another; where a camera has a pose of its own, that counts."""
+    sensors = tmp_path_factory.mktemp("kapture") / "sensors"
+    sensors.mkdir()
+    chain = [pycolmap.Rigid3d(pycolmap.Rotation3d(np.array(m[:3])), np.array(m[3:])) for m in mounts]
+    above = ["cam", *(f"rig-{number}" for number in range(len(chain)))]
+    rigs = [line_of(pose, above[number + 1], above[number]) for number, pose in enumerate(chain)]
+    (sensors / "rigs.txt").write_text("\n".join([*rigs, line_of(chain[0], "cam", above[-1]), "other, imu" + ", 1" * 7]))
+    (sensors / "sensors.txt").write_text("cam, front, camera, PINHOLE, 640, 480, 500, 510, 320.5, 240.5\n")
+    (sensors / "records_camera.txt").write_text("\n".join(f"{number}, cam, {number}.jpg" for number in range(4)))
+    device_from_cam = pycolmap.Rigid3d()
+    for pose in chain:
+        device_from_cam = pose.inverse() * device_from_cam
+    lines = [line_of(device_from_cam * pose, number, above[-1]) for number, pose in enumerate(POSES)]
+    lines += [line_of(POSES[number], number, "cam") for number in own]
+    (sensors / "trajectories.txt").write_text("\n".join(lines))
+    source = read_kapture(sensors.parent)
+    assert_poses(source.images)
+    assert [s.why for s in source.skipped] == ["sensor 'cam': no pose at time 3"]
+
+
 @pytest.mark.parametrize(
     ("file", "text", "why"),
     [
         ("trajectories.txt", "0, cam, 1, 0, 0\n", "expected 9 fields or more, got 5"),
         ("sensors.txt", "cam, , camera, MAGIC, 1, 1\n", "camera model 'MAGIC' is unknown"),
-        ("rigs.txt", "", "cameras on a rig are not read"),
+        ("rigs.txt", "rig, cam, 1, 0, 0\n", "expected 9 fields or more, got 5"),
     ],
 )
 def test_a_bad_kapture_file_is_named(kapture, file, text, why):
