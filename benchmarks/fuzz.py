@@ -242,7 +242,8 @@ def run_readers(names: list[str], output: Path, minutes: float) -> list[str]:
         with (output / f"{name}.log").open("wb") as log:
             command = [sys.executable, "-m", "benchmarks.fuzz", "--one", name, *arguments]
             status = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-        tried = [line for line in (output / f"{name}.log").read_text(errors="replace").splitlines() if "executed_units" in line]
+        lines = (output / f"{name}.log").read_text(errors="replace").splitlines()
+        tried = [line for line in lines if "executed_units" in line]
         found = [path.name for pattern in CRASHES for path in sorted(fallen.glob(pattern))]
         said.append(
             f"{name:18} {tried[0].split()[-1] if tried else '?':>9} inputs, status {status}, {found or 'none fell'}"

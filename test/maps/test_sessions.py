@@ -114,7 +114,7 @@ def test_a_session_that_is_not_there_is_named(both, tmp_path, capsys):
     assert "--session" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 81, "\x1b[31m"])
+@pytest.mark.parametrize("name", [" ", "a ", "a\nb", "x" * 81, "\x1b[31m"])
 def test_names_that_cannot_be_read_are_refused(tmp_path, name, capsys):
     with pytest.raises(SystemExit):
         main(["map", "drop", str(tmp_path), "--session", name])

@@ -119,9 +119,10 @@ def add_session(parser: argparse._ActionsContainer) -> None:
 
 
 def parse_session(text: str) -> str:
-    """Parse the name of a session."""
-    if not text.strip() or not text.isprintable() or len(text) > LONGEST_SESSION:
-        raise argparse.ArgumentTypeError(f"{text[:LONGEST_SESSION]!r}: expected 1 to {LONGEST_SESSION} characters")
+    """Parse the name of a session, empty for none."""
+    if text != text.strip() or not text.isprintable() or len(text) > LONGEST_SESSION:
+        what = f"at most {LONGEST_SESSION} printable characters, without spaces around them"
+        raise argparse.ArgumentTypeError(f"{text[:LONGEST_SESSION]!r}: expected {what}")
     return text
 
 
