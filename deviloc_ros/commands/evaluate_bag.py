@@ -205,6 +205,8 @@ def run_in_real_time(
         raise ValueError("--real-time takes no --mask: give the node its parameter mask_path")
     if options.config or options.matcher or options.lift or step_of(options) > 1 or plan.budget_ms or plan.only:
         raise ValueError("--real-time takes no --config, --matcher, --lift, --every, --budget-ms or --images-of")
+    if not plan.part.is_all:
+        raise ValueError("--real-time takes no --start or --end: it plays all of the recording")
     if plan.rig.camera is not None or plan.rig.odometry_topic:
         raise ValueError("--real-time takes no --camera or --odometry-topic: the node needs camera_info and /tf")
     from deviloc_ros.ros.tools.realtime import run_real_time

@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     prune = actions.add_parser("prune", help="drop views while each view is still localized from the others")
     runs = {info: run_info, check: run_check, report: run_report, drop: run_drop, prune: run_prune}
     for action, run in runs.items():
-        action.add_argument("map", type=Path, help="the map folder")
+        action.add_argument("map", type=Path, metavar="MAP", help="the map folder")
         action.set_defaults(run=run)
     drop.add_argument("views", nargs="+", metavar="VIEW", help="names of views")
     prune.add_argument("--dry-run", action="store_true", help="say which, and change nothing")

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from deviloc_ros.workers.base import Workers
 
 
+CAMERA = "MODEL,W,H,PARAMS|FILE"
+CAMERA_FORMS = (
+    "as PINHOLE,640,480,525,525,319.5,239.5 (COLMAP's models, pixel centres at integers), or a calibration's YAML "
+    "file: camera_info, Kalibr's camchain.yaml[:cam0], EuRoC's sensor.yaml"
+)
 LARGEST_OFFSET_S = 4e9  # from a clock that counts since the start to one of the next century
 STANDARD_OUTPUT = Path("-")
 
@@ -281,15 +286,24 @@ def take_section(options: argparse.Namespace, name: str, config: C) -> C:
 
 
 def parse_camera(text: str, flag: str = "--camera") -> Camera:
-    """Parse MODEL,W,H,PARAMS; raise ValueError naming the flag."""
+    """Parse MODEL,W,H,PARAMS, or read a calibration's file; raise ValueError naming the flag."""
     from deviloc_ros.camera import Camera
+    from deviloc_ros.sources.camera_files import is_camera_file, read_camera_file
 
+    if is_camera_file(text):
+        try:
+            return read_camera_file(text)
+        except FileNotFoundError as error:
+            raise ValueError(f"{flag} {text}: there is no such file") from error
+        except ValueError as error:
+            raise ValueError(f"{flag} {error}") from error
     try:
         model, width, height, *params = text.split(",")
         numbers = int(width), int(height), tuple(float(p) for p in params)
     except ValueError as error:
         raise ValueError(
-            f"{flag} {text!r}: expected MODEL,W,H,PARAMS, as PINHOLE,640,480,525,525,319.5,239.5"
+            f"{flag} {text!r}: expected MODEL,W,H,PARAMS, as PINHOLE,640,480,525,525,319.5,239.5, or a .yaml file of "
+            "ROS's camera_info, of Kalibr or of EuRoC"
         ) from error
     try:
         return Camera(model, *numbers)

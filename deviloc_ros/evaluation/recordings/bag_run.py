@@ -27,6 +27,7 @@ from deviloc_ros.evaluation.recordings.chosen_images import (
     Sampled,
     group_images,
     take_every_kth,
+    take_part,
     try_all,
     try_within_budget,
 )
@@ -84,12 +85,20 @@ class EvaluationPlan(ReadingPlan):
     @property
     def sampling(self) -> str:
         """Say in words which images are tried."""
-        parts = ["every image" if self.every == 1 else f"every {self.every}th image"]
+        parts = ["every image" if self.every == 1 else f"every {format_ordinal(self.every)} image"]
         if self.only is not None:
             parts = [f"the {len(self.only)} images that another run tried"]
+        if not self.part.is_all:
+            parts.append(str(self.part))
         if self.budget_ms > 0:
             parts.append(f"a simulated machine that needs {self.budget_ms:g} ms for one")
         return ", ".join(parts)
+
+
+def format_ordinal(number: int) -> str:
+    """Return 2nd, 3rd, 11th and the like."""
+    is_teen = number // 10 % 10 == 1
+    return f"{number}{'th' if is_teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def select_images(
@@ -102,7 +111,7 @@ def select_images(
     images: Iterable[Images] = group_images(repeated.first_only(bar), topics, plan.grouping, has_odometry=has_odometry)
     if plan.only is not None:
         images = (group for group in images if group[-1].stamp_ns in plan.only)
-    images = take_every_kth(images, plan.every)
+    images = take_every_kth(take_part(images, plan.part), plan.every)
     return try_within_budget(images, round(plan.budget_ms * 1e6)) if plan.budget_ms > 0 else try_all(images)
 
 
