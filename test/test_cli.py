@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,10 +14,12 @@ import pytest
 from worlds import SMALL
 
 from deviloc_ros import __version__
-from deviloc_ros.cli import main
+from deviloc_ros.cli import GROUPS, main, parse
+from deviloc_ros.commands.examples import EXAMPLES
 from deviloc_ros.commands.flags.sources import print_report
 from deviloc_ros.io.named_poses import read_named_poses
 from deviloc_ros.mapping.build import build_map
+from deviloc_ros.mapping.sensor_correction import DepthOfViews
 from deviloc_ros.mapping.views import BuildReport
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.base import PosedImage, Skipped
@@ -94,7 +97,7 @@ def test_build_map_lists_the_images_it_skipped(model, room, tmp_path, capsys):
 @pytest.mark.parametrize("count", [1, 20, 21, 500])
 def test_of_many_skipped_images_some_are_listed_and_the_others_counted(capsys, count):
     skipped = [Skipped(f"{number}.png", "no such image") for number in range(count)]
-    print_report(BuildReport(1, 1, 1.0, 1.0, skipped), "a.map", 1.0)
+    print_report(BuildReport(1, 1, 1.0, 1.0, skipped, DepthOfViews()), "a.map", 1.0)
     said = capsys.readouterr().out.splitlines()[1:]
     assert said[0] == f"{count} images skipped:" and len(said) == 1 + min(count, 20) + (count > 20)
     if count > 20:
@@ -461,3 +464,16 @@ def test_what_is_no_folder_of_photographs_is_told_with_what_to_do(room_folder, t
     for images in (tmp_path / "drive", tmp_path / "drive" / name):
         assert status_of("build-map", "--images", images, "--output", tmp_path / "a.map") == 2
         assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [name for group in GROUPS.values() for name in group if name not in ("lab", "demo")]
+)
+def test_each_command_shows_examples_that_it_takes(command, capsys):
+    assert EXAMPLES[command]
+    with pytest.raises(SystemExit):
+        parse([command, "--help"])
+    said = capsys.readouterr().out
+    for what, words in EXAMPLES[command]:
+        parse([command, *shlex.split(words)])
+        assert f"  # {what}\n  deviloc {command} {words}\n" in said
