@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deviloc_ros.commands.flags.common import set_results
+from deviloc_ros.commands.flags.common import MOUNT, MOUNT_FORMS, parse_mount, set_results
 from deviloc_ros.io.atomic import write_whole
 
 
@@ -28,6 +28,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         "of their own. Hides an error that all share",
     )
     parser.add_argument(
+        "--extrinsic",
+        metavar=MOUNT,
+        help=f"where the camera sits on what TRUTH has the poses of, {MOUNT_FORMS}; default: they are the camera's",
+    )
+    parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the figures there, and the error of each image"
     )
     set_results(parser, files=["json"])
@@ -40,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
         format_comparison,
         match_poses,
         measure_errors,
+        mount_camera,
         pair_names,
         read_pose_file,
         sort_worst,
@@ -48,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.sources.query_lists import read_query_list
 
     truth = read_pose_file(options.truth)
+    if options.extrinsic:
+        truth = mount_camera(truth, parse_mount(options.extrinsic))
     estimates = [read_pose_file(path) for path in options.estimates]
     names: list[str] = list(read_query_list(options.queries)) if options.queries else []
     if not options.queries:

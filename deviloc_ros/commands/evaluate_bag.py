@@ -13,6 +13,7 @@ from deviloc_ros.commands.flags.common import (
     add_config,
     add_ray,
     create_workers,
+    format_mount,
     read_config_for_map,
     set_results,
     step_of,
@@ -176,7 +177,9 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
                 f"{plan.truth} is of one frame, and each map has its own: give one of {named}, or no truth"
             )
         if options.real_time:
-            as_judged = argparse.Namespace(**{**vars(options), "rectified": contents.cameras.rectified})
+            mounts = [format_mount(text) for text in options.extrinsic]
+            known = {"rectified": contents.cameras.rectified, "extrinsic": mounts}
+            as_judged = argparse.Namespace(**{**vars(options), **known})
             estimates, about = run_in_real_time(as_judged, recording, topics, plan, given.changes)
         else:
             kept = Contributor(options.contribute, given.contribute) if options.contribute else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,12 +37,16 @@ WORST = 3  # that are named
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseFile:
-    """Hold cam_from_world by name, and the names of images that were asked and have none. times: these are by time."""
+    """Hold cam_from_world by name, and the names of images that were asked and have none.
+
+    times: world_from_body, where the names are times. cam_from_body: of what it holds the poses, there and by name.
+    """
 
     path: Path
     poses: Mapping[str, pycolmap.Rigid3d]
     lost: frozenset[str] = frozenset()
     times: Truth | None = None
+    cam_from_body: pycolmap.Rigid3d = field(default_factory=pycolmap.Rigid3d)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +86,11 @@ def read_pose_file(path: Path) -> PoseFile:
     return PoseFile(path, poses, times=read_truth_file(path))
 
 
+def mount_camera(file: PoseFile, body_from_cam: pycolmap.Rigid3d) -> PoseFile:
+    """Return the poses of a camera that sits on what the file has the poses of."""
+    return replace(file, cam_from_body=body_from_cam.inverse())
+
+
 def read_results(path: Path) -> PoseFile:
     """Read what `localize --json` wrote, or a transforms.json. Raises ValueError."""
     content = read_json(path)
@@ -109,9 +118,9 @@ def match_poses(file: PoseFile, names: Iterable[str]) -> dict[str, pycolmap.Rigi
     if file.times is not None:
         unit = next((unit_of(stem_of(name)) for name in names if is_number(stem_of(name))), "")
         timed = {name: file.times.at(parse_time(stem_of(name), unit)) for name in names if is_number(stem_of(name))}
-        return {name: pose.inverse() for name, pose in timed.items() if pose is not None}
+        return {name: file.cam_from_body * pose.inverse() for name, pose in timed.items() if pose is not None}
     other = pair_names(names, file.poses)
-    return {name: file.poses[other[name]] for name in names if name in other}
+    return {name: file.cam_from_body * file.poses[other[name]] for name in names if name in other}
 
 
 def stem_of(name: str) -> str:

@@ -6,7 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pycolmap
+
 from deviloc_ros.camera import Camera
+from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.io.plain_files import MAX_CONFIG_BYTES, parse_yaml, read_text
 from deviloc_ros.messages.cameras import camera_from_info
 from deviloc_ros.messages.distortions import to_colmap_model
@@ -40,12 +44,36 @@ def read_camera_file(file: Path | str) -> Camera:
         ValueError: naming the file: of another format, or a camera that is not there, or cannot be.
     """
     path, name = split_name(str(file))
-    document = read_text(path, MAX_CONFIG_BYTES).strip().removeprefix("---").partition("\n---")[0]
     try:
-        fields = choose_camera(parse_yaml(document), name)
+        fields = choose_camera(parse_yaml(read_document(path)), name)
         return read_kalibr(fields) if "intrinsics" in fields else read_camera_info(fields)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def read_mount_file(file: Path | str) -> pycolmap.Rigid3d:
+    """Read body_from_cam from EuRoC's sensor.yaml (T_BS), or from Kalibr's camchain-imucam.yaml (T_cam_imu).
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: naming the file: it says nothing of the kind, or a matrix is no rigid transform.
+    """
+    path, name = split_name(str(file))
+    try:
+        fields = choose_camera(parse_yaml(read_document(path)), name)
+        if "T_BS" in fields:
+            return rigid_from_matrix(np.reshape(to_numbers(fields, "T_BS", 16), (4, 4)))
+        if "T_cam_imu" in fields:
+            rows = [number for row in fields["T_cam_imu"] for number in row]
+            return rigid_from_matrix(np.reshape(to_numbers({"T_cam_imu": rows}, "T_cam_imu", 16), (4, 4))).inverse()
+        raise ValueError("there is neither T_BS (EuRoC) nor T_cam_imu (Kalibr) in it")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def read_document(path: Path) -> str:
+    """Return a file's first document: `ros2 topic echo` ends each with a line of dashes. Raises OSError, ValueError."""
+    return read_text(path, MAX_CONFIG_BYTES).strip().removeprefix("---").partition("\n---")[0]
 
 
 def choose_camera(document: Any, name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pycolmap
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import assert_one_line, status_of
@@ -78,6 +79,27 @@ def test_every_form_is_compared_with_every_other(tmp_path, truth, form, capsys):
     assert figures["median_rotation_deg"] == pytest.approx(0, abs=1e-4)
     assert (figures["recall"]["2cm_2deg"], figures["recall"]["5cm_5deg"]) == (0, 1)
     assert f"8 / 8 | {OFF_M * 100:.2f} cm, 0.00 deg" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("truth", ["poses.tum", "poses.txt"])
+@pytest.mark.parametrize("form", ["numbers", "matrix", "EuRoC", "Kalibr"])
+def test_a_truth_of_the_body_that_carries_the_camera(tmp_path, truth, form):
+    body_from_cam = random_rigid(np.random.default_rng(5))
+    matrix = np.vstack([body_from_cam.matrix(), [0, 0, 0, 1]])
+    texts = {
+        "numbers": " ".join(map(str, [*body_from_cam.translation, *body_from_cam.rotation.quat])),
+        "matrix": " ".join(map(str, matrix.ravel())),
+        "EuRoC": yaml.safe_dump({"T_BS": {"data": matrix.ravel().tolist()}, "intrinsics": [1, 1, 1, 1]}),
+        "Kalibr": yaml.safe_dump({"cam0": {"intrinsics": [1], "T_cam_imu": np.linalg.inv(matrix).tolist()}}),
+    }
+    (tmp_path / "mount.yaml").write_text(texts[form])
+    FORMS[truth](tmp_path / truth, {name: body_from_cam * pose for name, pose in POSES.items()})
+    write_results(tmp_path / "camera.json", POSES)
+    mount = texts[form] if form in ("numbers", "matrix") else tmp_path / "mount.yaml"
+    arguments = (tmp_path / truth, tmp_path / "camera.json", f"--extrinsic={mount}", "--json", tmp_path / "report.json")
+    assert status_of("compare-poses", *arguments) == 0
+    (figures,) = json.loads((tmp_path / "report.json").read_text()).values()
+    assert figures["median_translation"] == pytest.approx(0, abs=1e-5)
 
 
 def test_images_without_a_pose_count_as_misses(tmp_path, capsys):

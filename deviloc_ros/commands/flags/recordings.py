@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 from deviloc_ros.commands.flags.common import (
     CAMERA,
     CAMERA_FORMS,
+    MOUNT,
+    MOUNT_FORMS,
     add_every,
     parse_above_zero,
     parse_camera,
+    parse_mount,
     parse_zero_or_more,
     step_of,
     take_rig,
@@ -73,8 +76,8 @@ def add_rig(group: argparse._ArgumentGroup) -> None:
         "--extrinsic",
         action="append",
         default=[],
-        metavar="'X Y Z QX QY QZ QW'",
-        help="the camera in the base frame, of a rig one for each --image-topic; default: from TF",
+        metavar=MOUNT,
+        help=f"the camera in the base frame, {MOUNT_FORMS}; of a rig one for each --image-topic; default: from TF",
     )
     group.add_argument("--camera", metavar=CAMERA, help=f"calibration, {CAMERA_FORMS}; default: from camera_info")
     add_lens(group)
@@ -185,9 +188,8 @@ def read_plan(options: argparse.Namespace) -> EvaluationPlan:
 def read_rig(options: argparse.Namespace) -> Rig:
     """Return what the flags of `add_rig` say; raise ValueError naming what cannot be."""
     from deviloc_ros.bags.bag_index import Rig
-    from deviloc_ros.messages.headers import parse_rigid
 
-    mounts = [parse_rigid(text) for text in options.extrinsic]
+    mounts = [parse_mount(text) for text in options.extrinsic]
     return Rig(
         map_frame=options.map_frame,
         odom_frame=options.odom_frame,

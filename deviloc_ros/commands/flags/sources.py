@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 from deviloc_ros.commands.flags.common import (
     CAMERA,
     CAMERA_FORMS,
+    MOUNT,
+    MOUNT_FORMS,
     add_every,
     parse_camera,
+    parse_mount,
     parse_offset,
     parse_zero_or_more,
     step_of,
@@ -117,8 +120,8 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--extrinsic",
         default="",
-        metavar="'X Y Z QX QY QZ QW'",
-        help="the camera in the base frame (of --poses); "
+        metavar=MOUNT,
+        help=f"the camera in the base frame (of --poses), {MOUNT_FORMS}; "
         "default: from TF (--bag), or the poses are the camera's (--images)",
     )
     group.add_argument(
@@ -198,12 +201,11 @@ def read_layout(options: argparse.Namespace) -> Source:
 
 def read_images_with_poses(options: argparse.Namespace) -> Source:
     """Read --images, whose poses --poses has. Raises ValueError."""
-    from deviloc_ros.messages.headers import parse_rigid
     from deviloc_ros.sources.posed_folder import read_posed_folder
 
     if not options.camera:
         raise ValueError(f"--images with --poses needs --camera, {CAMERA_FORMS}")
-    mount = parse_rigid(options.extrinsic) if options.extrinsic else None
+    mount = parse_mount(options.extrinsic) if options.extrinsic else None
     return read_posed_folder(options.images, options.poses, parse_camera(options.camera), mount)
 
 
@@ -211,14 +213,13 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     """Read keyframes of --bag, written into a folder."""
     from deviloc_ros.bags.bag_index import Rig
     from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource
-    from deviloc_ros.messages.headers import parse_rigid
     from deviloc_ros.sources.keyframes import Spacing
     from deviloc_ros.sources.recordings import read_bag
 
     rig = Rig(
         base_frame=options.base_frame,
         camera_frame=options.camera_frame,
-        base_from_cam=parse_rigid(options.extrinsic) if options.extrinsic else None,
+        base_from_cam=parse_mount(options.extrinsic) if options.extrinsic else None,
         camera=parse_camera(options.camera) if options.camera else None,
         camera_info_frame=options.camera_info_frame,
         rectified=options.rectified,
