@@ -218,7 +218,7 @@ def write_floor_page(options: argparse.Namespace) -> int:
 
 def pairs_command(options: argparse.Namespace) -> str:
     """Return what takes the pairs of the page."""
-    return f"python -m deviloc_ros map align {options.map} --occupancy {options.occupancy} --pairs pairs.json --walls"
+    return f"deviloc map align {options.map} --occupancy {options.occupancy} --pairs pairs.json --walls"
 
 
 def fit_floor(options: argparse.Namespace, reference_map: Map) -> FloorAlignment:
