@@ -55,8 +55,9 @@ GROUPS = {
             "files of camera poses against the truth: of localize, hloc, COLMAP, TUM, …",
             "Compares files of camera poses, from whatever program they are, with the true ones. Read are lines "
             "`NAME QW QX QY QZ TX TY TZ` (cam_from_world, as hloc's results), a COLMAP model, a map, what `localize "
-            "--json` wrote, a transforms.json, and TUM's or EuRoC's poses of the camera by time. An image is known by "
-            "its name, whatever folders stand before it, or by the time that it is named by. Lengths are in metres.",
+            "--json` wrote, a transforms.json, TUM's or EuRoC's poses of the camera by time, and KITTI's by number. "
+            "An image is known by its name, whatever folders stand before it, or by the time that it is named by. "
+            "Lengths are in metres.",
         ),
         "simulate-bag": Command(
             "simulate_bag",

@@ -145,6 +145,7 @@ def test_localize_takes_and_gives_the_files_of_hloc(room_folder, query_files, ro
     for words, says in (
         ([query_files / "here.png"], "--queries: give one IMAGE, the folder"),
         ([query_files, "--uncalibrated"], "--uncalibrated guesses the cameras"),
+        ([room.folder], "here.png: no such file or folder"),
     ):
         assert status_of("localize", room_folder, *words, "--queries", tmp_path / "queries.txt") == 2
         assert_one_line(capsys, says)

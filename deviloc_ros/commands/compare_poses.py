@@ -42,6 +42,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a line for each file."""
     from deviloc_ros.evaluation.pose_files import (
+        WORST,
         format_comparison,
         match_poses,
         measure_errors,
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         each[str(estimate.path)] = {e.name: [e.translation_m, e.rotation_deg] if e.localized else None for e in errors}
         if moved:
             print(f"{estimate.path}: moved {moved}")
-        worst = [f"{e.name} {e.translation_m:.3f} m, {e.rotation_deg:.2f} deg" for e in sort_worst(errors)[:3]]
+        worst = [f"{e.name} {e.translation_m:.3f} m, {e.rotation_deg:.2f} deg" for e in sort_worst(errors)[:WORST]]
         print(f"{estimate.path}: farthest off: {'; '.join(worst)}" if worst else f"{estimate.path}: no pose")
     print(format_comparison(summaries))
     if unknown := len(names) - len(known):

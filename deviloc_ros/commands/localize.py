@@ -154,6 +154,7 @@ def run(options: argparse.Namespace) -> int:
 
 def read_listed(options: argparse.Namespace) -> dict[str, Camera | None] | None:
     """Return the images that --queries names, with the cameras that it has; None without it. Raises ValueError."""
+    from deviloc_ros.sources.pictures import check_paths
     from deviloc_ros.sources.query_lists import read_query_list
 
     if options.queries is None:
@@ -162,7 +163,10 @@ def read_listed(options: argparse.Namespace) -> dict[str, Camera | None] | None:
         raise ValueError("--queries: give one IMAGE, the folder where the names of the list begin")
     if options.uncalibrated:
         raise ValueError("--uncalibrated guesses the cameras that --queries may name: give one of them")
-    return read_query_list(options.queries)
+    listed = read_query_list(options.queries)
+    if not any((options.images[0] / name).exists() for name in listed):
+        check_paths([options.images[0] / name for name in listed])  # a typing error, which is no image without a pose
+    return listed
 
 
 def read_queries(

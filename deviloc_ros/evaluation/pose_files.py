@@ -14,9 +14,9 @@ import pycolmap
 from deviloc_ros.bags.truth import Truth, read_truth_file
 from deviloc_ros.evaluation.metrics import is_wrong_fix, median_errors, recall_by_threshold
 from deviloc_ros.evaluation.summary_table import align_table
-from deviloc_ros.geometry import rigid_from_quaternion, rotation_distance_deg, translation_distance_m
+from deviloc_ros.geometry import rigid_from_matrix, rigid_from_quaternion, rotation_distance_deg, translation_distance_m
 from deviloc_ros.io.named_poses import has_named_poses, read_named_poses
-from deviloc_ros.io.plain_files import read_json
+from deviloc_ros.io.plain_files import read_json, read_text
 from deviloc_ros.io.tum_trajectory import is_number, parse_time, read_tum, unit_of
 from deviloc_ros.maps.alignment.known_positions import fit_poses
 from deviloc_ros.maps.alignment.similarity import move_pose
@@ -28,10 +28,11 @@ from deviloc_ros.sources.nerfstudio import read_file_path, to_cam_from_world
 
 KINDS = (
     "lines `NAME QW QX QY QZ TX TY TZ` (cam_from_world, as hloc), a COLMAP model, a map, a file of `localize --json`, "
-    "a transforms.json, or TUM's and EuRoC's poses of the camera by time"
+    "a transforms.json, TUM's and EuRoC's poses of the camera by time, or KITTI's by number"
 )
 ALIGNMENTS = ("rigid", "similarity")
 COLUMNS = ("poses", "given", "median", "2cm 2deg", "5cm 5deg", "10cm 5deg", "wrong")
+KITTI_NUMBERS = 12  # of a line: a 3 x 4 matrix
 WORST = 3  # that are named
 
 
@@ -82,8 +83,28 @@ def read_pose_file(path: Path) -> PoseFile:
         raise SourceError(f"{path}: no such file; poses are read from {KINDS}")
     if has_named_poses(path):
         return PoseFile(path, read_named_poses(path))
+    if (matrices := read_kitti_poses(path)) is not None:
+        return PoseFile(path, {f"{number:06d}": pose.inverse() for number, pose in enumerate(matrices)})
     poses = {str(time_ns): pose.inverse() for time_ns, pose in read_tum(path)}
     return PoseFile(path, poses, times=read_truth_file(path))
+
+
+def read_kitti_poses(path: Path) -> list[pycolmap.Rigid3d] | None:
+    """Return world_from_cam of each line of 12 numbers, as KITTI's poses.txt has them; None if the first has not.
+
+    Raises:
+        ValueError: naming file and line.
+    """
+    lines = [line.split() for line in read_text(path, errors="replace").splitlines() if line.strip()]
+    if not lines or len(lines[0]) != KITTI_NUMBERS or not all(map(is_number, lines[0])):
+        return None
+    poses = []
+    for number, words in enumerate(lines, 1):
+        try:
+            poses.append(rigid_from_matrix(np.reshape([float(word) for word in words], (3, 4))))
+        except ValueError as error:
+            raise SourceError(f"{path}:{number}: {error}") from error
+    return poses
 
 
 def mount_camera(file: PoseFile, body_from_cam: pycolmap.Rigid3d) -> PoseFile:

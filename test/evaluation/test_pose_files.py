@@ -102,6 +102,18 @@ def test_a_truth_of_the_body_that_carries_the_camera(tmp_path, truth, form):
     assert figures["median_translation"] == pytest.approx(0, abs=1e-5)
 
 
+def test_poses_by_number_are_those_of_kitti(tmp_path, capsys):
+    lines = [" ".join(map(str, pose.inverse().matrix().ravel())) for pose in POSES.values()]
+    (tmp_path / "poses.txt").write_text("\n".join(lines))
+    estimates = {f"image_0/{number:06d}.png": moved(pose) for number, pose in enumerate(POSES.values())}
+    write_named_poses(tmp_path / "estimates.txt", estimates)
+    assert status_of("compare-poses", tmp_path / "poses.txt", tmp_path / "estimates.txt") == 0
+    assert "8 / 8 | 3.00 cm" in capsys.readouterr().out
+    (tmp_path / "poses.txt").write_text(lines[0] + "\n1 2 3\n")
+    assert status_of("compare-poses", tmp_path / "poses.txt", tmp_path / "estimates.txt") == 2
+    assert_one_line(capsys, "poses.txt:2: ")
+
+
 def test_images_without_a_pose_count_as_misses(tmp_path, capsys):
     write_colmap(tmp_path / "model", POSES)
     some = dict(list(POSES.items())[:3])

@@ -130,6 +130,7 @@ def run_offline(
     Raises:
         ValueError: none could be tried; the message says why and what to do.
     """
+    check_part(recording, topics, plan)
     for localizer in as_sequence(localizers):
         warm_up(localizer)
     lens = choose_lens(recording, topics, contents, as_sequence(localizers))
@@ -149,6 +150,17 @@ def run_offline(
     if topics.beside:
         about["camera_complaints"] = run.camera_complaints
     return estimates, about | {"repeated_images": repeated.count, "laps": repeated.laps + 1}
+
+
+def check_part(recording: Recording, topics: Topics, plan: EvaluationPlan) -> None:
+    """Raise ValueError, saying how long the recording is, if the part that is asked for has no image."""
+    if plan.part.is_all:
+        return
+    times_ns = [time_ns for time_ns in read_stamps(recording, topics.images) if time_ns > 0]
+    first_ns = min(times_ns, default=0)
+    if not any(plan.part.holds(time_ns, first_ns) for time_ns in times_ns):
+        length_s = (max(times_ns, default=0) - first_ns) * 1e-9
+        raise ValueError(f"{recording.path}: no image {plan.part}; they go on for {length_s:.1f} s")
 
 
 def read_positions(recording: Recording, plan: EvaluationPlan) -> tuple[list[tuple[int, GnssFix]], Counter[str]]:
