@@ -130,7 +130,7 @@ def test_localize_takes_and_gives_the_files_of_hloc(room_folder, query_files, ro
     views = [image.name for image in room.images]
     (tmp_path / "pairs.txt").write_text("".join(f"here.png {name}\n" for name in [*views[:3], "of-no-view.png"]))
     poses = tmp_path / "poses.txt"
-    common = ("localize", room_folder, query_files, "--queries", tmp_path / "queries.txt", "--poses", poses)
+    common = ("localize", room_folder, query_files, "--queries", tmp_path / "queries.txt", "--save-poses", poses)
     assert status_of(*common, "--pairs", tmp_path / "pairs.txt", "--json", "-") == 1
     out, said = capsys.readouterr()
     here, black = map(json.loads, out.splitlines())

@@ -28,11 +28,11 @@ EXAMPLES = {
         ),
         (
             "a folder, by a calibration's file, as hloc's results",
-            "office.map queries --camera camera.yaml --poses results.txt",
+            "office.map queries --camera camera.yaml --save-poses results.txt",
         ),
         (
             "hloc's list of queries and its pairs",
-            "office.map images --queries queries_with_intrinsics.txt --pairs pairs.txt --poses results.txt",
+            "office.map images --queries queries_with_intrinsics.txt --pairs pairs.txt --save-poses results.txt",
         ),
     ),
     "view": (

@@ -76,7 +76,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--json", type=Path, metavar="FILE", help="write the results there too; -: a JSON line an image, to the console"
     )
     parser.add_argument(
-        "--poses",
+        "--save-poses",
         type=Path,
         metavar="FILE",
         help="write a line `NAME QW QX QY QZ TX TY TZ` (cam_from_world) for each image that has a pose, as hloc does; "
@@ -90,7 +90,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_config(parser, of_map=True)
     add_preset(parser)
-    set_results(parser, files=["json", "poses"], folders=["pictures"])
+    set_results(parser, files=["json", "save_poses"], folders=["pictures"])
     parser.set_defaults(run=run)
 
 
@@ -137,16 +137,16 @@ def run(options: argparse.Namespace) -> int:
         records.append(record)
         results.append(result)
         if image in poses:
-            raise ValueError(f"--poses: two images are named {image!r}: give the folder that both are below")
-        if options.poses and isinstance(result, Localized):
+            raise ValueError(f"--save-poses: two images are named {image!r}: give the folder that both are below")
+        if options.save_poses and isinstance(result, Localized):
             poses[image] = result.cam_from_world
         line = describe_record(record, result, unit, focal=options.uncalibrated)
         print(json.dumps(record) if options.json == STANDARD_OUTPUT else line, flush=True)
         if album is not None and picture.gray is not None:
             album.add(picture.name, picture.gray, result)
-    if options.poses:
-        write_named_poses(options.poses, poses)
-        print(f"{options.poses}: {len(poses)} poses of {len(records)} images", file=sys.stderr)
+    if options.save_poses:
+        write_named_poses(options.save_poses, poses)
+        print(f"{options.save_poses}: {len(poses)} poses of {len(records)} images", file=sys.stderr)
     if album is not None:
         print(f"{options.pictures}: {album.finish()} pictures", file=sys.stderr)
     return report_records(records, results, options)
@@ -217,7 +217,8 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
     cameras = read_rig(options.rig)
     if options.pictures or options.mask or step_of(options) > 1:
         raise ValueError("--rig takes no --pictures, --every or --mask: a rig's file names a mask for each camera")
-    if given := [f"--{name}" for name in ("queries", "pairs", "poses") if getattr(options, name)]:
+    beside = {"--queries": options.queries, "--pairs": options.pairs, "--save-poses": options.save_poses}
+    if given := [flag for flag, value in beside.items() if value]:
         raise ValueError(
             f"--rig takes no {given[0]}: its images are named on the command line, and --json has the poses"
         )
