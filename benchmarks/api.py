@@ -72,6 +72,8 @@ Each returns what `build_map` takes, as the flags of `build-map` do:
 |---|---|
 | `--images photos` | `pose_photographs("photos")` |
 | `--colmap model --images photos` | `read_model("model", "photos")` |
+| `--images photos --poses poses.txt` | `read_posed_folder("photos", "poses.txt", camera)` |
+| `--camera camera.yaml` | `read_camera_file("camera.yaml")` |
 | `--nerfstudio scene` | `read_transforms("scene")` |
 | `--kapture scene` | `read_kapture("scene")` |
 | `--tum rgbd_dataset_freiburg1_desk` | `read_tum_sequence("rgbd_dataset_freiburg1_desk")` |
@@ -137,13 +139,16 @@ GROUPS: dict[str, tuple[Any, ...]] = {
         READERS,
         ("deviloc_ros", "pose_photographs"),
         ("deviloc_ros.sources.colmap", "read_model"),
+        ("deviloc_ros.sources.posed_folder", "read_posed_folder"),
+        ("deviloc_ros.sources.camera_files", "read_camera_file"),
+        ("deviloc_ros.io.named_poses", "read_named_poses write_named_poses"),
         ("deviloc_ros.sources.nerfstudio", "read_transforms"),
         ("deviloc_ros.sources.kapture", "read_kapture"),
         ("deviloc_ros.sources.tum_rgbd", "read_tum_sequence"),
         ("deviloc_ros.sources.sevenscenes", "read_seven_scenes"),
         ("deviloc_ros.sources.kitti", "read_kitti"),
         ("deviloc_ros.sources.recordings", "read_bag"),
-        ("deviloc_ros.bags.bag_plan", "ReadingPlan TruthSource"),
+        ("deviloc_ros.bags.bag_plan", "ReadingPlan TruthSource Part"),
         ("deviloc_ros.bags.bag_index", "Rig"),
         ("deviloc_ros.sources.keyframes", "Spacing"),
     ),
@@ -170,7 +175,7 @@ MEMBERS = {
     "Follower": "follow state map_from_odom last_fix map_name hint forget use_maps calibration_complaint "
     "camera_complaints",
     "Matcher": "name descriptor_size device noise_px weights_id extract match_on_device match",
-    **dict.fromkeys(("Area", "Mask", "Correspondences", "Config", "Spacing"), ""),
+    **dict.fromkeys(("Area", "Mask", "Correspondences", "Config", "Spacing", "Part"), ""),
 }
 # Parameters and fields of these types are not shown, either.
 INSIDE = {

@@ -14,6 +14,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any, NamedTuple, NoReturn, TextIO, cast
 
 from deviloc_ros import __version__
+from deviloc_ros.commands.examples import format_examples
 from deviloc_ros.io.suggestions import suggest
 from deviloc_ros.io.terminal import PrintableFormatter, PrintableStream, make_printable
 
@@ -49,6 +50,15 @@ GROUPS = {
             "poses and a page to look at. Without ground truth it says when there was a pose, not how good it is.",
         ),
         "compare": Command("compare", "runs of evaluate-bag side by side, on one page"),
+        "compare-poses": Command(
+            "compare_poses",
+            "files of camera poses against the truth: of localize, hloc, COLMAP, TUM, …",
+            "Compares files of camera poses, from whatever program they are, with the true ones. Read are lines "
+            "`NAME QW QX QY QZ TX TY TZ` (cam_from_world, as hloc's results), a COLMAP model, a map, what `localize "
+            "--json` wrote, a transforms.json, TUM's or EuRoC's poses of the camera by time, and KITTI's by number. "
+            "An image is known by its name, whatever folders stand before it, or by the time that it is named by. "
+            "Lengths are in metres.",
+        ),
         "simulate-bag": Command(
             "simulate_bag",
             "posed images -> a recording with odometry that drifts",
@@ -77,6 +87,15 @@ RESEARCH = {
         "import_descriptor", "make a global descriptor's file from a torch-hub folder, whose code it runs"
     ),
 }
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Fill text as argparse does, and leave paragraphs that have lines of their own as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Return the paragraphs, those of one line filled."""
+        fill = super()._fill_text
+        return "\n\n".join(part if "\n" in part else fill(part, width, indent) for part in text.split("\n\n"))
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -212,8 +231,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if given.command not in known:
         root.error(f"there is no command {given.command!r}{suggest_command(given.command, known)}")
     command = known[given.command]
-    parser = CommandParser(prog=f"{root.prog} {given.command}", description=command.description or command.about)
+    about = command.description or command.about
+    parser = CommandParser(prog=f"{root.prog} {given.command}", description=about, formatter_class=HelpFormatter)
     add_flags(parser, command)
+    parser.epilog = "\n\n".join(filter(None, (parser.epilog, format_examples(root.prog, given.command)))) or None
     return parser.parse_args(given.words, argparse.Namespace(verbose=verbose))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,10 +14,15 @@ import pytest
 from worlds import SMALL
 
 from deviloc_ros import __version__
-from deviloc_ros.cli import main
+from deviloc_ros.cli import GROUPS, main, parse
+from deviloc_ros.commands.examples import EXAMPLES
+from deviloc_ros.commands.flags.sources import print_report
+from deviloc_ros.io.named_poses import read_named_poses
 from deviloc_ros.mapping.build import build_map
+from deviloc_ros.mapping.sensor_correction import DepthOfViews
+from deviloc_ros.mapping.views import BuildReport
 from deviloc_ros.maps.store import Map
-from deviloc_ros.sources.base import PosedImage
+from deviloc_ros.sources.base import PosedImage, Skipped
 from deviloc_ros.sources.colmap import build_reconstruction
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.room import make_room
@@ -88,6 +94,16 @@ def test_build_map_lists_the_images_it_skipped(model, room, tmp_path, capsys):
     assert "6 views" in out and "1 images skipped" in out and "view-6.png: " in out
 
 
+@pytest.mark.parametrize("count", [1, 20, 21, 500])
+def test_of_many_skipped_images_some_are_listed_and_the_others_counted(capsys, count):
+    skipped = [Skipped(f"{number}.png", "no such image") for number in range(count)]
+    print_report(BuildReport(1, 1, 1.0, 1.0, skipped, DepthOfViews()), "a.map", 1.0)
+    said = capsys.readouterr().out.splitlines()[1:]
+    assert said[0] == f"{count} images skipped:" and len(said) == 1 + min(count, 20) + (count > 20)
+    if count > 20:
+        assert said[-1].startswith(f"  and {count - 20} more: no such image ({count - 20}: 20.png")
+
+
 def test_localize_writes_a_line_for_each_image(room_folder, query_files, tmp_path, capsys):
     files = [query_files / name for name in ("here.png", "black.png", "text.png")]
     assert status_of("localize", room_folder, *files, "--json", tmp_path / "out.json") == 1  # not all localized
@@ -104,6 +120,35 @@ def test_localize_writes_a_line_for_each_image(room_folder, query_files, tmp_pat
     assert here["focal_px"] == pytest.approx(262, rel=0.02) and 0 < here["focal_std_px"] < 5
     assert (black["localized"], black["reason"]) == (False, "no_features") and "world_from_cam" not in black
     assert (text["localized"], text["reason"]) == (False, "bad_image") and "text.png" in text["detail"]
+
+
+def test_localize_takes_and_gives_the_files_of_hloc(room_folder, query_files, room, tmp_path, capsys):
+    camera = room.camera
+    numbers = [camera.width, camera.height, *camera.params[:2], *(value + 0.5 for value in camera.params[2:])]
+    own = " ".join(map(str, [camera.model, *numbers]))  # COLMAP's pixels
+    (tmp_path / "queries.txt").write_text(f"here.png {own}\nblack.png {own}\n")
+    views = [image.name for image in room.images]
+    (tmp_path / "pairs.txt").write_text("".join(f"here.png {name}\n" for name in [*views[:3], "of-no-view.png"]))
+    poses = tmp_path / "poses.txt"
+    common = ("localize", room_folder, query_files, "--queries", tmp_path / "queries.txt", "--save-poses", poses)
+    assert status_of(*common, "--pairs", tmp_path / "pairs.txt", "--json", "-") == 1
+    out, said = capsys.readouterr()
+    here, black = map(json.loads, out.splitlines())
+    assert here["localized"] and black["reason"] in ("no_features", "no_references") and "camera:" not in said
+    assert f"{poses}: 1 poses of 2 images" in said
+    ((name, pose),) = read_named_poses(poses).items()
+    assert name == "here.png"
+    np.testing.assert_allclose(pose.inverse().translation, here["world_from_cam"]["translation_m"], atol=1e-12)
+    np.testing.assert_allclose(pose.matrix(), room.query_poses[0].matrix(), atol=0.1)
+    assert status_of("compare-poses", poses, tmp_path / "poses.txt", "--queries", tmp_path / "queries.txt") == 0
+    assert "1 / 1" in capsys.readouterr().out
+    for words, says in (
+        ([query_files / "here.png"], "--queries: give one IMAGE, the folder"),
+        ([query_files, "--uncalibrated"], "--uncalibrated guesses the cameras"),
+        ([room.folder], "here.png: no such file or folder"),
+    ):
+        assert status_of("localize", room_folder, *words, "--queries", tmp_path / "queries.txt") == 2
+        assert_one_line(capsys, says)
 
 
 def test_localize_estimates_the_focal_length_of_an_uncalibrated_camera(room_folder, query_files, room, capsys):
@@ -420,3 +465,16 @@ def test_what_is_no_folder_of_photographs_is_told_with_what_to_do(room_folder, t
     for images in (tmp_path / "drive", tmp_path / "drive" / name):
         assert status_of("build-map", "--images", images, "--output", tmp_path / "a.map") == 2
         assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [name for group in GROUPS.values() for name in group if name not in ("lab", "demo")]
+)
+def test_each_command_shows_examples_that_it_takes(command, capsys):
+    assert EXAMPLES[command]
+    with pytest.raises(SystemExit):
+        parse([command, "--help"])
+    said = capsys.readouterr().out
+    for what, words in EXAMPLES[command]:
+        parse([command, *shlex.split(words)])
+        assert f"  # {what}\n  deviloc {command} {words}\n" in said

@@ -18,6 +18,7 @@ READ = {
     "benchmark": {"data", "config"},
     "build-map": {"config"},
     "compare": {"runs", "map"},
+    "compare-poses": {"truth", "estimates", "queries"},
     "demo": {"data"},
     "doctor": {"map"},
     "evaluate": {"data", "map", "config"},
@@ -26,7 +27,7 @@ READ = {
     "export-map": {"map"},
     "fetch-weights": {"file", "output"},  # a cache; files are known by their hashes
     "import-descriptor": {"folder"},
-    "localize": {"map", "images", "rig", "mask", "config"},
+    "localize": {"map", "images", "rig", "mask", "config", "queries", "pairs"},
     "map": {"map", "maps", "positions", "colmap", "poses", "tags", "images", "occupancy", "pairs", "to"},
     "train": {"data"},
     "update-map": {"map", "contributed", "config"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,11 +40,36 @@ class TruthSource:
         return self.topic or (self.file.name if self.file else "none")
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Say which images of a recording are taken, by seconds after the first; `end_s` itself is not."""
+
+    start_s: float = 0.0
+    end_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.start_s < self.end_s:
+            raise ValueError(f"--start {self.start_s:g} is not before --end {self.end_s:g}")
+
+    @property
+    def is_all(self) -> bool:
+        """Return whether every image is taken."""
+        return self == Part()
+
+    def holds(self, time_ns: int, first_ns: int) -> bool:
+        """Return whether an image of a time is taken, where the first is of another."""
+        return self.start_s <= (time_ns - first_ns) * 1e-9 < self.end_s
+
+    def __str__(self) -> str:
+        return f"from {self.start_s:g} s" + ("" if math.isinf(self.end_s) else f" to {self.end_s:g} s")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadingPlan:
     """Say which topics are read; those that are empty are chosen where there is only one.
 
     beside: the topics of images of the other cameras of a rig. beside_infos: their calibrations, or none of them.
+    part: which part of the recording images are taken of.
     """
 
     image_topic: str = ""
@@ -52,6 +78,7 @@ class ReadingPlan:
     truth: TruthSource = field(default_factory=TruthSource)
     beside: tuple[str, ...] = ()
     beside_infos: tuple[str, ...] = ()
+    part: Part = field(default_factory=Part)
 
 
 def read_all(recording: Recording, reading: ReadingPlan) -> tuple[Topics, Contents]:

@@ -35,5 +35,5 @@ def run(options: argparse.Namespace) -> int:
     if not result.is_better:
         print(f"No better on views it has not seen: stay with the weights you started from, not {options.output}.")
         return 1
-    print(f"Use them: python -m deviloc_ros build-map … --lift pin --set lift.weights={options.output}")
+    print(f"Use them: deviloc build-map … --lift pin --set lift.weights={options.output}")
     return 0

@@ -13,6 +13,7 @@ from deviloc_ros.commands.flags.common import (
     add_config,
     add_ray,
     create_workers,
+    format_mount,
     read_config_for_map,
     set_results,
     step_of,
@@ -176,7 +177,9 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
                 f"{plan.truth} is of one frame, and each map has its own: give one of {named}, or no truth"
             )
         if options.real_time:
-            as_judged = argparse.Namespace(**{**vars(options), "rectified": contents.cameras.rectified})
+            mounts = [format_mount(text) for text in options.extrinsic]
+            known = {"rectified": contents.cameras.rectified, "extrinsic": mounts}
+            as_judged = argparse.Namespace(**{**vars(options), **known})
             estimates, about = run_in_real_time(as_judged, recording, topics, plan, given.changes)
         else:
             kept = Contributor(options.contribute, given.contribute) if options.contribute else None
@@ -205,6 +208,8 @@ def run_in_real_time(
         raise ValueError("--real-time takes no --mask: give the node its parameter mask_path")
     if options.config or options.matcher or options.lift or step_of(options) > 1 or plan.budget_ms or plan.only:
         raise ValueError("--real-time takes no --config, --matcher, --lift, --every, --budget-ms or --images-of")
+    if not plan.part.is_all:
+        raise ValueError("--real-time takes no --start or --end: it plays all of the recording")
     if plan.rig.camera is not None or plan.rig.odometry_topic:
         raise ValueError("--real-time takes no --camera or --odometry-topic: the node needs camera_info and /tf")
     from deviloc_ros.ros.tools.realtime import run_real_time

@@ -10,7 +10,7 @@ from deviloc_ros.commands.flags.common import set_results
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    parser.add_argument("map", type=Path, help="the map folder")
+    parser.add_argument("map", type=Path, metavar="MAP", help="the map folder")
     parser.add_argument("--colmap", type=Path, metavar="DIR", help="folder for cameras, images and points3D")
     parser.add_argument("--text", action="store_true", help="COLMAP's text files instead of binary ones")
     parser.add_argument("--ply", type=Path, metavar="FILE", help="cloud of the landmarks")

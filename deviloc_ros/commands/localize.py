@@ -6,12 +6,14 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deviloc_ros.commands.flags.common import (
+    CAMERA,
+    CAMERA_FORMS,
     STANDARD_OUTPUT,
     add_config,
     add_every,
@@ -42,9 +44,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
         "--camera",
-        metavar="MODEL,W,H,PARAMS",
-        help="as PINHOLE,640,480,525,525,319.5,239.5: COLMAP's model names, pixel centres at integers; "
-        "default: the map's first camera",
+        metavar=CAMERA,
+        help=f"{CAMERA_FORMS}; default: the map's first camera",
     )
     camera.add_argument(
         "--uncalibrated", action="store_true", help="estimate the focal length of each image; no lens distortion"
@@ -55,10 +56,31 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.json",
         help="the images were taken by the cameras of a rig, in their order: one pose for each time",
     )
+    parser.add_argument(
+        "--queries",
+        type=Path,
+        metavar="LIST",
+        help="localize the images that this file names, below the folder IMAGE: a line `NAME`, or "
+        "`NAME MODEL W H PARAMS` with a camera of its own, as hloc's queries_with_intrinsics.txt (COLMAP's pixels)",
+    )
+    parser.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="FILE",
+        help="which views to match an image with, best first: lines `QUERY VIEW`, as hloc's pairs, of which the first "
+        "retrieval.references (5) that the map has are taken; default: the map's own retrieval",
+    )
     add_mask(parser)
     add_every(parser, "image of a folder, or frame of a video")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the results there too; -: a JSON line an image, to the console"
+    )
+    parser.add_argument(
+        "--save-poses",
+        type=Path,
+        metavar="FILE",
+        help="write a line `NAME QW QX QY QZ TX TY TZ` (cam_from_world) for each image that has a pose, as hloc does; "
+        "see compare-poses",
     )
     parser.add_argument(
         "--pictures",
@@ -68,17 +90,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_config(parser, of_map=True)
     add_preset(parser)
-    set_results(parser, files=["json"], folders=["pictures"])
+    set_results(parser, files=["json", "save_poses"], folders=["pictures"])
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print a JSON line for each image; return 1 if one has no pose."""
     from deviloc_ros.config_fields import change_config
+    from deviloc_ros.io.named_poses import write_named_poses
     from deviloc_ros.localizer import create_localizers
     from deviloc_ros.maps.manifest import find_maps
     from deviloc_ros.maps.store import Map
-    from deviloc_ros.sources.pictures import check_paths, read_pictures
+    from deviloc_ros.sources.pictures import check_paths
+    from deviloc_ros.sources.query_lists import read_pairs
+    from deviloc_ros.types import Localized
 
     maps = [Map.open(folder) for folder in find_maps(options.map)]
     check_paths(options.images)
@@ -89,25 +114,79 @@ def run(options: argparse.Namespace) -> int:
     if options.rig:
         return run_rig(options, localizers)
     camera = parse_camera(options.camera) if options.camera else maps[0].records[0].camera
-    print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
+    listed = read_listed(options)
+    if listed is None or None in listed.values():
+        print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
+    candidates = read_pairs(options.pairs) if options.pairs else {}
     album = create_album(options.pictures, localizers)
     masks = find_masks(options)
-    records, units, results = [], units_by_map(maps), []
-    for picture in read_pictures(options.images, step_of(options)):
+    records, units, results, poses = [], units_by_map(maps), [], {}
+    for picture, own in read_queries(options, listed):
+        image = name_image(picture.name, options.images)
         used, name, result = localize_picture(
-            localizers, picture, camera, masks, guess=options.uncalibrated, assumed=not options.camera
+            localizers,
+            picture,
+            own or camera,
+            masks,
+            candidates=candidates.get(image, []) if options.pairs else None,
+            guess=options.uncalibrated,
+            assumed=not (options.camera or own),
         )
         unit = units[name]
         record = {"image": picture.name, **({"map": name} if name else {}), **result_to_dict(result, used, unit)}
         records.append(record)
         results.append(result)
+        if image in poses:
+            raise ValueError(f"--save-poses: two images are named {image!r}: give the folder that both are below")
+        if options.save_poses and isinstance(result, Localized):
+            poses[image] = result.cam_from_world
         line = describe_record(record, result, unit, focal=options.uncalibrated)
         print(json.dumps(record) if options.json == STANDARD_OUTPUT else line, flush=True)
         if album is not None and picture.gray is not None:
             album.add(picture.name, picture.gray, result)
+    if options.save_poses:
+        write_named_poses(options.save_poses, poses)
+        print(f"{options.save_poses}: {len(poses)} poses of {len(records)} images", file=sys.stderr)
     if album is not None:
         print(f"{options.pictures}: {album.finish()} pictures", file=sys.stderr)
     return report_records(records, results, options)
+
+
+def read_listed(options: argparse.Namespace) -> dict[str, Camera | None] | None:
+    """Return the images that --queries names, with the cameras that it has; None without it. Raises ValueError."""
+    from deviloc_ros.sources.pictures import check_paths
+    from deviloc_ros.sources.query_lists import read_query_list
+
+    if options.queries is None:
+        return None
+    if len(options.images) != 1 or not options.images[0].is_dir():
+        raise ValueError("--queries: give one IMAGE, the folder where the names of the list begin")
+    if options.uncalibrated:
+        raise ValueError("--uncalibrated guesses the cameras that --queries may name: give one of them")
+    listed = read_query_list(options.queries)
+    if not any((options.images[0] / name).exists() for name in listed):
+        check_paths([options.images[0] / name for name in listed])  # a typing error, which is no image without a pose
+    return listed
+
+
+def read_queries(
+    options: argparse.Namespace, listed: dict[str, Camera | None] | None
+) -> Iterator[tuple[QueryPicture, Camera | None]]:
+    """Yield the pictures to localize, each with the camera that --queries says is its own."""
+    from deviloc_ros.sources.pictures import read_picture, read_pictures
+
+    if listed is None:
+        yield from ((picture, None) for picture in read_pictures(options.images, step_of(options)))
+        return
+    for name, camera in list(listed.items())[:: step_of(options)]:
+        yield read_picture(options.images[0] / name), camera
+
+
+def name_image(path: str, given: Sequence[Path]) -> str:
+    """Return an image's name in files of poses and pairs: below the folder that was given, else that of the file."""
+    below = [Path(path).relative_to(folder) for folder in given if Path(path).is_relative_to(folder)]
+    longest = max(below, key=lambda one: len(one.parts), default=Path())
+    return longest.as_posix() if longest.parts else Path(path).name
 
 
 def report_records(records: list[dict[str, Any]], results: Sequence[Result], options: argparse.Namespace) -> int:
@@ -138,6 +217,11 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
     cameras = read_rig(options.rig)
     if options.pictures or options.mask or step_of(options) > 1:
         raise ValueError("--rig takes no --pictures, --every or --mask: a rig's file names a mask for each camera")
+    beside = {"--queries": options.queries, "--pairs": options.pairs, "--save-poses": options.save_poses}
+    if given := [flag for flag, value in beside.items() if value]:
+        raise ValueError(
+            f"--rig takes no {given[0]}: its images are named on the command line, and --json has the poses"
+        )
     if len(options.images) % len(cameras):
         raise ValueError(f"--rig {options.rig}: {len(options.images)} images are not of {len(cameras)} cameras each")
     records, units, results = [], units_by_map([localizer.map for localizer in localizers]), []
@@ -202,15 +286,18 @@ def localize_picture(
     camera: Camera,
     masks: Masks | None,
     *,
+    candidates: Sequence[str] | None = None,
     guess: bool,
     assumed: bool,
 ) -> tuple[Camera, str, Result]:
     """Return the camera that was used, of several maps the one that a picture shows, and what became of the picture.
 
-    guess: a camera is guessed for the picture. assumed: nobody said that it is of this camera.
+    candidates: the views to match with; None: the map finds them. guess: a camera is guessed for the picture.
+    assumed: nobody said that it is of this camera.
 
     Raises ImageError naming an unusable mask.
     """
+    from deviloc_ros.localizer import Localizer
     from deviloc_ros.sfm.structure import guess_camera
     from deviloc_ros.types import Lost
 
@@ -226,8 +313,8 @@ def localize_picture(
         )
         return camera, "", Lost(Status.BAD_IMAGE, why)
     mask = masks.check(Path(picture.name).name, (camera.width, camera.height)) if masks else None
-    gray = picture.gray
-    return camera, *ask_maps(localizers, lambda localizer: localizer.localize(gray, camera, mask=mask))
+    ask = partial(Localizer.localize, image=picture.gray, camera=camera, candidates=candidates, mask=mask)
+    return camera, *ask_maps(localizers, ask)
 
 
 def describe_record(record: dict[str, Any], result: Result, unit: Unit, *, focal: bool = False) -> str:

@@ -25,13 +25,17 @@ ODD_SCALE = 0.1  # of the logarithm; wheels are not as wrong as that, units and 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `map align`."""
-    parser.add_argument("map", type=Path, help="the map folder")
+    parser.add_argument("map", type=Path, metavar="MAP", help="the map folder")
     known = parser.add_mutually_exclusive_group(required=True)
     known.add_argument("--positions", type=Path, metavar="FILE", help="lines `NAME X Y Z` [m] of three views or more")
     add_known_distance(known)
     known.add_argument("--colmap", type=Path, metavar="MODEL", help="COLMAP model with images named like views")
     known.add_argument(
-        "--poses", type=Path, metavar="FILE.tum", help="poses of the camera over time, for views of a recording"
+        "--poses",
+        type=Path,
+        metavar="FILE",
+        help="poses of the camera: lines `NAME QW QX QY QZ TX TY TZ` (cam_from_world, as hloc's), or over time "
+        "(TUM, EuRoC) for views of a recording",
     )
     known.add_argument("--to", type=Path, metavar="MAP", help="another map of the place, which views are looked for in")
     known.add_argument(
@@ -116,6 +120,7 @@ def estimate_alignment(options: argparse.Namespace, reference_map: Map) -> MapAl
     """Return how the map is to be moved, by the flag that says what is known. Raises ValueError."""
     from deviloc_ros.bags.truth import read_truth_file
     from deviloc_ros.evaluation.maps.shared_views import align_to_map
+    from deviloc_ros.io.named_poses import has_named_poses, read_named_poses
     from deviloc_ros.maps.alignment.fiducial_markers import fit_markers, read_survey
     from deviloc_ros.maps.alignment.known_positions import (
         fit_poses,
@@ -149,6 +154,8 @@ def estimate_alignment(options: argparse.Namespace, reference_map: Map) -> MapAl
     elif options.colmap:
         known = {image.name: image.cam_from_world for image in read_model(options.colmap, Path()).images}
         fit = fit_poses(poses, known, rigid=rigid)
+    elif options.poses.is_file() and has_named_poses(options.poses):
+        fit = fit_poses(poses, read_named_poses(options.poses), rigid=rigid)
     else:
         truth = read_truth_file(options.poses)
         stamped = {name: truth.at(int(Path(name).stem)) for name in poses if Path(name).stem.isdecimal()}
@@ -211,7 +218,7 @@ def write_floor_page(options: argparse.Namespace) -> int:
 
 def pairs_command(options: argparse.Namespace) -> str:
     """Return what takes the pairs of the page."""
-    return f"python -m deviloc_ros map align {options.map} --occupancy {options.occupancy} --pairs pairs.json --walls"
+    return f"deviloc map align {options.map} --occupancy {options.occupancy} --pairs pairs.json --walls"
 
 
 def fit_floor(options: argparse.Namespace, reference_map: Map) -> FloorAlignment:

@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     prune = actions.add_parser("prune", help="drop views while each view is still localized from the others")
     runs = {info: run_info, check: run_check, report: run_report, drop: run_drop, prune: run_prune}
     for action, run in runs.items():
-        action.add_argument("map", type=Path, help="the map folder")
+        action.add_argument("map", type=Path, metavar="MAP", help="the map folder")
         action.set_defaults(run=run)
     drop.add_argument("views", nargs="*", metavar="VIEW", help="names of views")
     drop.add_argument("--session", type=parse_session, metavar="NAME", help="all views of a session")

@@ -14,7 +14,7 @@ from deviloc_ros.commands.flags.sources import add_source, open_posed_images, pr
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    parser.add_argument("map", type=Path, help="the map folder")
+    parser.add_argument("map", type=Path, metavar="MAP", help="the map folder")
     add_source(parser, CONTRIBUTED)
     parser.add_argument(
         "--contributed",

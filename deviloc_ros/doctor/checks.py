@@ -100,7 +100,7 @@ def examine_one_map(folder: Path, cameras: tuple[Camera, ...]) -> Iterator[Findi
             reference_map.view(number)
         landmarks, _ = len(reference_map.landmarks()), reference_map.georeference
     except MapError as error:
-        yield make_failure(f"map: {error}", "copy the map again, or make it with `python -m deviloc_ros build-map`")
+        yield make_failure(f"map: {error}", "copy the map again, or make it with `deviloc build-map`")
         return
     about = f"{len(reference_map)} views, {landmarks} landmarks, id {reference_map.identity[:16]}"
     if place := reference_map.georeference:

@@ -36,14 +36,14 @@ def read_tum(path: Path) -> list[Stamped]:
     """Read poses from a TUM file, or from what people write like one.
 
     Commas may stand for spaces; a heading, a byte order mark and times in nanoseconds are understood, as are EuRoC's
-    files, which its first line of names tells from others: nanoseconds, and quaternions with w first. Lines without a
-    pose (NaN), as trackers write them, are left out.
+    files, which its first line of names tells from others: nanoseconds, and quaternions with w first; and RTAB-Map's,
+    whose lines end with an id. Lines without a pose (NaN), as trackers write them, are left out.
 
     Raises:
         ValueError: naming file and line.
     """
     lines = read_text(path, errors="replace").splitlines()
-    poses, unknown, w_first, unit = [], 0, False, None
+    poses, unknown, w_first, unit, has_id = [], 0, False, None, False
     first = next((number for number, line in enumerate(lines, 1) if line.strip()), 0)
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -51,10 +51,13 @@ def read_tum(path: Path) -> list[Stamped]:
         fields = line.replace(",", " ").replace(";", " ").split()
         if line.lstrip().startswith("#") or (number == first and is_heading(fields)):
             w_first = w_first or names_w_first(line)
+            has_id = has_id or fields[-1].lower() == "id"
             unit = unit or (NANOSECONDS if NAMES_NANOSECONDS.search(line) else None)
             continue
         try:
             if len(fields) == 17 and w_first:  # EuRoC's ground truth goes on with velocities and biases
+                fields = fields[:8]
+            if len(fields) == 9 and has_id:
                 fields = fields[:8]
             if len(fields) != 8:
                 raise ValueError(f"expected 8 numbers, got {len(fields)}{looks_like(fields)}")

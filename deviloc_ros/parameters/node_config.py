@@ -74,7 +74,7 @@ class NodeConfig(CameraConfig):
     """
 
     map_path: str = param(
-        "", "folder of the map, made by `python -m deviloc_ros build-map`, or of several; a change loads it at once"
+        "", "folder of the map, made by `deviloc build-map`, or of several; a change loads it at once"
     )
     cameras: tuple[str, ...] = param(
         (),

@@ -11,7 +11,7 @@ import cv2
 from tqdm import tqdm
 
 from deviloc_ros.bags.bag_index import Contents
-from deviloc_ros.bags.bag_plan import ReadingPlan, find_truth, read_all
+from deviloc_ros.bags.bag_plan import Part, ReadingPlan, find_truth, read_all
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import describe_lens
 from deviloc_ros.bags.repeated_images import RepeatCounter
@@ -36,6 +36,8 @@ class BagFrames:
     image_topic: str
     contents: Contents
     truth: Truth
+    part: Part = field(default_factory=Part)
+    first_ns: int = 0
     quiet: bool = False
     cameras: dict[int, Camera] = field(default_factory=dict)
     frame_ids: dict[int, str] = field(default_factory=dict)
@@ -51,6 +53,8 @@ class BagFrames:
             try:
                 message = recorded.message()
                 time_ns, frame = stamp_ns(message), message.header.frame_id
+                if not self.part.holds(time_ns, self.first_ns):
+                    continue
                 world_from_base = self.truth.at(time_ns)
                 if world_from_base is None:
                     raise ValueError("no pose around its time")
@@ -99,7 +103,12 @@ def read_bag(
             raise SourceError(f"{path}: the robot's poses, from {reading.truth}: {error}") from error
         if truth is None:
             raise SourceError(f"{path}: where are the robot's poses? give --odom-topic, --pose-topic, --tf or --poses")
-        frames = BagFrames(recording, topics.image, contents, truth.shift_earlier(offset_ns), quiet)
+        first_ns = min((time_ns for time_ns in times_ns if time_ns > 0), default=0)  # a damaged one is of time 0
+        if not any(reading.part.holds(time_ns, first_ns) for time_ns in times_ns):
+            length_s = (max(times_ns, default=0) - first_ns) * 1e-9
+            raise SourceError(f"{path}: no image on {topics.image} {reading.part}; they go on for {length_s:.1f} s")
+        poses = truth.shift_earlier(offset_ns)
+        frames = BagFrames(recording, topics.image, contents, poses, reading.part, first_ns, quiet)
         make_folder(folder)
         chosen = [write_keyframe(frame, frames, folder) for frame in select_keyframes(frames, spacing)]
         images = [keyframe.image for keyframe in chosen]

@@ -80,7 +80,7 @@ def load_network(
     if not mine:
         raise CheckpointError(
             f"{path}: holds TopicFM only ({len(tensors)} keys {MATCHER}*), and DeViLoc's {part}* is needed; "
-            f"`python -m deviloc_ros fetch-weights deviloc` brings both, or name a file with --weights"
+            f"`deviloc lab fetch-weights deviloc` brings both, or name a file with --weights"
         )
     network.load_state_dict(mine)
     return network, hash_tensors(mine)
@@ -94,7 +94,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise CheckpointError(
-            f"{path}: no such weights file; `python -m deviloc_ros fetch-weights {path.stem}` downloads the released "
+            f"{path}: no such weights file; `deviloc lab fetch-weights {path.stem}` downloads the released "
             f"ones, or name a file with --weights"
         )
     tensors = {key.removeprefix("model."): tensor for key, tensor in read_tensors(path).items()}
@@ -117,7 +117,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             reason = "it holds Python objects besides tensors, which are not loaded"
         raise CheckpointError(
             f"{path}: cannot be read as a checkpoint ({size} bytes): {reason}; if it is truncated, fetch it again: "
-            f"`python -m deviloc_ros fetch-weights deviloc`"
+            f"`deviloc lab fetch-weights deviloc`"
         ) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
@@ -145,7 +145,7 @@ def check_keys(path: Path, tensors: Mapping[str, Tensor]) -> None:
     if found:
         raise CheckpointError(
             f"{path}: not the weights of TopicFM-fast and DeViLoc: {found}. Another branch of TopicFM (TopicFM, "
-            f"TopicFM+) does not fit; `python -m deviloc_ros fetch-weights deviloc` brings the right file"
+            f"TopicFM+) does not fit; `deviloc lab fetch-weights deviloc` brings the right file"
         )
     bad = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if bad:

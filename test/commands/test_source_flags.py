@@ -7,7 +7,15 @@ import pytest
 from test_cli import assert_one_line, status_of
 
 from deviloc_ros.commands import build_map, simulate_bag, update_map
-from deviloc_ros.commands.flags.source_flags import ALONE, CONTRIBUTED, LAYOUTS, READ_BY, check_flags
+from deviloc_ros.commands.flags.source_flags import (
+    ALONE,
+    CONTRIBUTED,
+    LAYOUTS,
+    POSED_FOLDER,
+    READ_BY,
+    check_flags,
+    name_sources,
+)
 
 COMMANDS = {"build-map": build_map, "update-map": update_map, "simulate-bag": simulate_bag}
 WITHOUT = {"build-map": {CONTRIBUTED}, "update-map": {ALONE}, "simulate-bag": {ALONE, CONTRIBUTED}}
@@ -24,7 +32,13 @@ def parser_of(command: str) -> argparse.ArgumentParser:
 
 
 def sources_of(command: str) -> list[str]:
-    return [source for source in (*LAYOUTS, ALONE, CONTRIBUTED) if source not in WITHOUT[command]]
+    return [source for source in (*LAYOUTS, POSED_FOLDER, ALONE, CONTRIBUTED) if source not in WITHOUT[command]]
+
+
+def words_that_give(source: str) -> list[str]:
+    """The flags by which a source is given."""
+    photographs = {ALONE: ["--images", "photos"], POSED_FOLDER: ["--images", "photos", "--poses", "poses.txt"]}
+    return photographs.get(source) or [f"--{source}", "somewhere"]
 
 
 def words_of(action: argparse.Action) -> list[str]:
@@ -42,34 +56,44 @@ def flags_of(command: str) -> Iterator[tuple[str, list[str]]]:
             yield action.dest, words_of(action)
 
 
-CASES = [(c, s, flag, words) for c in COMMANDS for s in sources_of(c) for flag, words in flags_of(c)]
+CASES = [
+    (command, source, flag, words)
+    for command in COMMANDS
+    for source in sources_of(command)
+    for flag, words in flags_of(command)
+    if (source, flag) != (ALONE, "poses")  # with poses they are no longer alone
+    and not (source == POSED_FOLDER and flag in ("pose_topic", "odom_topic", "tf"))  # argparse refuses these
+]
 
 
 @pytest.mark.parametrize(("command", "source", "flag", "words"), CASES)
 def test_a_flag_that_the_source_does_not_read_is_refused(command, source, flag, words):
-    given = ["--images", "photos"] if source == ALONE else [f"--{source}", "somewhere"]
     needed = {"build-map": ["--output", "x"], "update-map": ["x.map"], "simulate-bag": ["--output", "x"]}[command]
-    options = parser_of(command).parse_args([*needed, *given, *words])
+    options = parser_of(command).parse_args([*needed, *words_that_give(source), *words])
     if source in READ_BY[flag]:
         check_flags(options)
         return
-    with pytest.raises(ValueError, match=f"^{words[0]} goes with .*, not with --(images alone|{source})") as refused:
+    with pytest.raises(ValueError, match=f"^{words[0]} goes with .*, not with {name_sources([source])}") as refused:
         check_flags(options)
     for reader in set(READ_BY[flag]) - WITHOUT[command]:
-        assert f"--{reader}".replace("_", "-") in str(refused.value)
+        assert name_sources([reader]) in str(refused.value)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_flag_is_given_where_none_is(command):
     needed = ["x.map"] if command == "update-map" else ["--output", "x"]
     for source in sources_of(command):
-        check_flags(parser_of(command).parse_args([*needed, f"--{'images' if source == ALONE else source}", "y"]))
+        check_flags(parser_of(command).parse_args([*needed, *words_that_give(source)]))
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--poses", "cam.tum"], "--poses goes with --bag, not with --images alone"),
+        (["--poses", "cam.tum"], "--images with --poses needs --camera, as PINHOLE,640,480,"),
+        (
+            ["--poses", "cam.tum", "--positions", "p.txt"],
+            "--positions goes with --images alone, not with --images with --poses",
+        ),
         (["--odom-topic", "/odom"], "--odom-topic goes with --bag"),
         (["--sequences", "seq-01"], "--sequences goes with --sevenscenes"),
         (["--depth", "."], "--depth goes with --colmap, "),

@@ -98,6 +98,7 @@ DIALECTS = {
         "w_first": True,
         "extra": 9,
     },
+    "RTAB-Map": {"heading": "#timestamp x y z qx qy qz qw id", "extra": 1},
     "no poses first": {"before": "1699999999.9 nan nan nan nan nan nan nan\n"},
     "no positions first": {"before": "1699999999.9 nan nan nan 0 0 0 1\n"},
 }

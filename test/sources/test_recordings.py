@@ -1,5 +1,7 @@
 """Keyframes and poses from a recording: the sharpest image of each stretch, posed by what the robot knew."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pycolmap
@@ -7,7 +9,7 @@ import pytest
 from worlds import random_rigid
 
 from deviloc_ros.bags.bag_index import Rig
-from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource
+from deviloc_ros.bags.bag_plan import Part, ReadingPlan, TruthSource
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import main
 from deviloc_ros.geometry import translation_distance_m
@@ -95,6 +97,17 @@ def test_poses_are_those_of_the_stamps_and_an_offset(bag, room, tmp_path):
     for image, true in zip(source.images, room.images[1:], strict=False):
         np.testing.assert_allclose(image.cam_from_world.matrix(), true.cam_from_world.matrix(), atol=1e-9)
     assert "cannot tell time offset" in source.notes["timing"]  # of so few images
+
+
+@pytest.mark.parametrize("at_s", [1.15, 1.3])
+def test_half_of_a_drive_makes_a_map_and_the_other_is_left(bag, room, tmp_path, at_s):
+    reading = ReadingPlan(truth=TruthSource(topic="/odom"))
+    parts = [replace(reading, part=part) for part in (Part(end_s=at_s), Part(start_s=at_s))]
+    names = [[i.name for i in read_bag(bag, part, EVERY_IMAGE, tmp_path, quiet=True).images] for part in parts]
+    every = [image.name for image in read_bag(bag, reading, EVERY_IMAGE, tmp_path, quiet=True).images]
+    assert names[0] and names[1] and names[0] + names[1] == every
+    with pytest.raises(SourceError, match=r"no image on /camera/image from 60 s; they go on for 1\.6 s"):
+        read_bag(bag, replace(reading, part=Part(60.0)), EVERY_IMAGE, tmp_path, quiet=True)
 
 
 @pytest.mark.parametrize("offset_s", [0.0, 0.2])

@@ -19,11 +19,20 @@ from deviloc_ros.parameters.parameter_file import load_config
 from deviloc_ros.upstream.presets import PRESETS, apply_preset
 
 if TYPE_CHECKING:
+    import pycolmap
+
     from deviloc_ros.camera import Camera
     from deviloc_ros.config import ContributeConfig, RigConfig, TrackingConfig
     from deviloc_ros.workers.base import Workers
 
 
+CAMERA = "MODEL,W,H,PARAMS|FILE"
+CAMERA_FORMS = (
+    "as PINHOLE,640,480,525,525,319.5,239.5 (COLMAP's models, pixel centres at integers), or a calibration's YAML "
+    "file: camera_info, Kalibr's camchain.yaml[:cam0], EuRoC's sensor.yaml"
+)
+MOUNT = "'X Y Z QX QY QZ QW'|FILE"
+MOUNT_FORMS = "or a 4 x 4 matrix row by row, or a file: EuRoC's sensor.yaml, Kalibr's camchain-imucam.yaml[:cam0]"
 LARGEST_OFFSET_S = 4e9  # from a clock that counts since the start to one of the next century
 STANDARD_OUTPUT = Path("-")
 LONGEST_SESSION = 80  # characters of a name
@@ -302,17 +311,56 @@ def take_section(options: argparse.Namespace, name: str, config: C) -> C:
 
 
 def parse_camera(text: str, flag: str = "--camera") -> Camera:
-    """Parse MODEL,W,H,PARAMS; raise ValueError naming the flag."""
+    """Parse MODEL,W,H,PARAMS, or read a calibration's file; raise ValueError naming the flag."""
     from deviloc_ros.camera import Camera
+    from deviloc_ros.sources.camera_files import is_camera_file, read_camera_file
 
+    if is_camera_file(text):
+        try:
+            return read_camera_file(text)
+        except FileNotFoundError as error:
+            raise ValueError(f"{flag} {text}: there is no such file") from error
+        except ValueError as error:
+            raise ValueError(f"{flag} {error}") from error
     try:
         model, width, height, *params = text.split(",")
         numbers = int(width), int(height), tuple(float(p) for p in params)
     except ValueError as error:
         raise ValueError(
-            f"{flag} {text!r}: expected MODEL,W,H,PARAMS, as PINHOLE,640,480,525,525,319.5,239.5"
+            f"{flag} {text!r}: expected MODEL,W,H,PARAMS, as PINHOLE,640,480,525,525,319.5,239.5, or a .yaml file of "
+            "ROS's camera_info, of Kalibr or of EuRoC"
         ) from error
     try:
         return Camera(model, *numbers)
     except ValueError as error:
         raise ValueError(f"{flag} {text!r}: {error}") from error
+
+
+def parse_mount(text: str, flag: str = "--extrinsic") -> pycolmap.Rigid3d:
+    """Return body_from_cam of `x y z qx qy qz qw`, of a matrix row by row, or of a file; raise ValueError."""
+    import numpy as np
+
+    from deviloc_ros.geometry import rigid_from_matrix
+    from deviloc_ros.messages.headers import parse_rigid
+    from deviloc_ros.sources.camera_files import is_camera_file, read_mount_file
+
+    if is_camera_file(text):
+        try:
+            return read_mount_file(text)
+        except FileNotFoundError as error:
+            raise ValueError(f"{flag} {text}: there is no such file") from error
+        except ValueError as error:
+            raise ValueError(f"{flag} {error}") from error
+    words = text.replace(",", " ").split()
+    if len(words) not in (12, 16):
+        return parse_rigid(text)
+    try:
+        return rigid_from_matrix(np.reshape([float(word) for word in words], (-1, 4)))
+    except ValueError as error:
+        raise ValueError(f"{flag} {text!r}: {error}") from error
+
+
+def format_mount(text: str) -> str:
+    """Return what `parse_mount` reads as `x y z qx qy qz qw`, which the node's parameter takes. Raises ValueError."""
+    mount = parse_mount(text)
+    return " ".join(repr(float(number)) for number in (*mount.translation, *mount.rotation.quat))

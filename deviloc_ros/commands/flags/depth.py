@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deviloc_ros.commands.flags.common import parse_above_zero, parse_camera
+from deviloc_ros.commands.flags.common import CAMERA, parse_above_zero, parse_camera
 
 if TYPE_CHECKING:
     import pycolmap
@@ -36,7 +36,7 @@ def add_depth(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--depth-camera",
-        metavar="MODEL,W,H,PARAMS",
+        metavar=CAMERA,
         help="calibration; default: registered to colour (7-Scenes: that of its sensor; --bag: camera_info)",
     )
     group.add_argument(

@@ -40,7 +40,7 @@ class KnownDistance:
 def add_images_alone(parser: argparse.ArgumentParser) -> None:
     """Add what makes the unit of a map from images alone a metre. The images are those of --images."""
     group = parser.add_argument_group(
-        "from images alone (--images without a layout)",
+        "from images alone (--images without --poses or a layout)",
         "structure from motion; --camera stays as it is, without it a SIMPLE_RADIAL camera is estimated",
     )
     group.add_argument(
@@ -79,7 +79,8 @@ def open_images(options: argparse.Namespace, config: Config, workers: Workers) -
     """
     if find_source(options) is None:
         raise ValueError(
-            f"which images? give --images, or posed images by one of {', '.join(f'--{layout}' for layout in LAYOUTS)}"
+            "which images? give --images, alone or with --poses, or posed images by one of "
+            + ", ".join(f"--{layout}" for layout in LAYOUTS)
         )
     if find_source(options) == ALONE:
         check_flags(options)

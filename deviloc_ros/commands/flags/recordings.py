@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deviloc_ros.commands.flags.common import (
+    CAMERA,
+    CAMERA_FORMS,
+    MOUNT,
+    MOUNT_FORMS,
     add_every,
+    parse_above_zero,
     parse_camera,
+    parse_mount,
     parse_zero_or_more,
     step_of,
     take_rig,
@@ -18,6 +24,7 @@ from deviloc_ros.config import GNSS, GnssConfig
 
 if TYPE_CHECKING:
     from deviloc_ros.bags.bag_index import Rig
+    from deviloc_ros.bags.bag_plan import Part
     from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
 
 
@@ -69,10 +76,10 @@ def add_rig(group: argparse._ArgumentGroup) -> None:
         "--extrinsic",
         action="append",
         default=[],
-        metavar="'X Y Z QX QY QZ QW'",
-        help="the camera in the base frame, of a rig one for each --image-topic; default: from TF",
+        metavar=MOUNT,
+        help=f"the camera in the base frame, {MOUNT_FORMS}; of a rig one for each --image-topic; default: from TF",
     )
-    group.add_argument("--camera", metavar="MODEL,W,H,PARAMS", help="calibration; default: from camera_info")
+    group.add_argument("--camera", metavar=CAMERA, help=f"calibration, {CAMERA_FORMS}; default: from camera_info")
     add_lens(group)
     group.add_argument("--two-d", action="store_true", help="the robot moves on the plane z = 0 of the map")
     group.add_argument(
@@ -100,6 +107,7 @@ def add_lens(group: argparse._ArgumentGroup) -> None:
 def add_sampling(group: argparse._ArgumentGroup) -> None:
     """Add which images are tried."""
     add_every(group, "image")
+    add_part(group)
     group.add_argument(
         "--budget-ms",
         type=parse_zero_or_more,
@@ -108,6 +116,25 @@ def add_sampling(group: argparse._ArgumentGroup) -> None:
         help="drop images as a machine would that needs this long for one",
     )
     group.add_argument("--images-of", type=Path, metavar="RUN", help="only the images that another run tried")
+
+
+def add_part(group: argparse._ActionsContainer) -> None:
+    """Add --start and --end, which `read_part` reads."""
+    group.add_argument(
+        "--start",
+        type=parse_zero_or_more,
+        default=0.0,
+        metavar="S",
+        help="leave out the images of the first seconds: half of a drive for the map, the other to evaluate",
+    )
+    group.add_argument("--end", type=parse_above_zero, metavar="S", help="leave out those after so many seconds")
+
+
+def read_part(options: argparse.Namespace) -> Part:
+    """Return which part of the recording is meant; raise ValueError naming the flags."""
+    from deviloc_ros.bags.bag_plan import Part
+
+    return Part(options.start) if options.end is None else Part(options.start, options.end)
 
 
 def add_real_time(group: argparse._ArgumentGroup) -> None:
@@ -147,6 +174,7 @@ def read_plan(options: argparse.Namespace) -> EvaluationPlan:
         truth=truth,
         beside=tuple(beside),
         beside_infos=tuple(beside_infos),
+        part=read_part(options),
         align=options.align,
         every=step_of(options),
         budget_ms=options.budget_ms,
@@ -160,9 +188,8 @@ def read_plan(options: argparse.Namespace) -> EvaluationPlan:
 def read_rig(options: argparse.Namespace) -> Rig:
     """Return what the flags of `add_rig` say; raise ValueError naming what cannot be."""
     from deviloc_ros.bags.bag_index import Rig
-    from deviloc_ros.messages.headers import parse_rigid
 
-    mounts = [parse_rigid(text) for text in options.extrinsic]
+    mounts = [parse_mount(text) for text in options.extrinsic]
     return Rig(
         map_frame=options.map_frame,
         odom_frame=options.odom_frame,

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 
 LAYOUTS = ("colmap", "sevenscenes", "kitti", "tum", "nerfstudio", "kapture", "bag")
 ALONE, CONTRIBUTED = "images alone", "contributed"  # images without poses, and what robots kept
-FILES = tuple(layout for layout in LAYOUTS if layout != "bag")
+POSED_FOLDER = "images with poses"  # of one file
+FILES = (*(layout for layout in LAYOUTS if layout != "bag"), POSED_FOLDER)
+POSED = (*LAYOUTS, POSED_FOLDER)
 OF_RECORDINGS = (
     "image_topic",
     "camera_info_topic",
@@ -25,25 +27,29 @@ OF_RECORDINGS = (
     "keyframe_m",
     "keyframe_deg",
     "keyframes",
+    "start",
+    "end",
     "depth_topic",
     "depth_camera_info_topic",
 )
 READ_BY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(OF_RECORDINGS, ("bag",)),
-    "images": ("colmap", ALONE),
+    "images": ("colmap", POSED_FOLDER, ALONE),
+    "poses": ("bag", POSED_FOLDER),
+    "extrinsic": ("bag", POSED_FOLDER),
     "axes": ("nerfstudio",),
     "sequences": ("sevenscenes",),
-    "camera": ("tum", "bag", ALONE),
+    "camera": ("tum", "bag", POSED_FOLDER, ALONE),
     **dict.fromkeys(("depth", "depth_scale"), FILES),
-    **dict.fromkeys(("depth_camera", "depth_to_color"), LAYOUTS),
+    **dict.fromkeys(("depth_camera", "depth_to_color"), POSED),
     **dict.fromkeys(("camera_per", "positions", "known_distance"), (ALONE,)),
-    **dict.fromkeys(("only", "every", "mask"), (*LAYOUTS, ALONE)),
-    "same_unit": LAYOUTS,
+    **dict.fromkeys(("only", "every", "mask"), (*POSED, ALONE)),
+    "same_unit": POSED,
     "of_any_map": (CONTRIBUTED,),
 }
 OF_POSED = "see `map align` for a map that is there"
 INSTEAD = {  # by flag and source
-    **{(flag, source): OF_POSED for flag in ("positions", "known_distance") for source in LAYOUTS},
+    **{(flag, source): OF_POSED for flag in ("positions", "known_distance") for source in POSED},
     ("depth", "bag"): "for a recording there is --depth-topic",
     ("depth_scale", "bag"): "for a recording there is --depth-topic",
     **{("depth_topic", source): "for files there is --depth" for source in FILES},
@@ -61,6 +67,8 @@ def find_source(options: argparse.Namespace) -> str | None:
         if layout:
             raise ValueError(f"--{layout} does not go with --{CONTRIBUTED}: give one of them")
         return CONTRIBUTED
+    if layout is None and options.images and options.poses:
+        return POSED_FOLDER
     return layout or (ALONE if options.images and ALONE in options.takes else None)
 
 
@@ -93,5 +101,6 @@ def name_flag(flag: str) -> str:
 
 def name_sources(sources: Sequence[str]) -> str:
     """Return sources by the flags that give them."""
-    *others, last = ("--images alone" if source == ALONE else name_flag(source) for source in sources)
+    named = {ALONE: "--images alone", POSED_FOLDER: "--images with --poses"}
+    *others, last = (named.get(source) or name_flag(source) for source in sources)
     return f"{', '.join(others)} and {last}" if others else last

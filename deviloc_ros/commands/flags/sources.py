@@ -11,17 +11,29 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from deviloc_ros.commands.flags.common import add_every, parse_camera, parse_offset, parse_zero_or_more, step_of
+from deviloc_ros.commands.flags.common import (
+    CAMERA,
+    CAMERA_FORMS,
+    MOUNT,
+    MOUNT_FORMS,
+    add_every,
+    parse_camera,
+    parse_mount,
+    parse_offset,
+    parse_zero_or_more,
+    step_of,
+)
 from deviloc_ros.commands.flags.depth import add_depth, attach_depth, plan_depth
 from deviloc_ros.commands.flags.masks import attach_masks
-from deviloc_ros.commands.flags.recordings import add_lens
-from deviloc_ros.commands.flags.source_flags import ALONE, LAYOUTS, check_flags
+from deviloc_ros.commands.flags.recordings import add_lens, add_part, read_part
+from deviloc_ros.commands.flags.source_flags import ALONE, LAYOUTS, POSED_FOLDER, check_flags, find_source
 
 if TYPE_CHECKING:
     from deviloc_ros.mapping.views import BuildReport
     from deviloc_ros.sources.base import ImageFile, Source
 
 
+MOST_LISTED = 20  # images that were skipped: a data set of which a part is there has thousands
 Named = TypeVar("Named", bound="ImageFile")
 
 
@@ -55,22 +67,22 @@ def add_source(parser: argparse.ArgumentParser, beside: str = "") -> None:
         "--images",
         type=Path,
         metavar="DIR",
-        help=f"photographs without poses, where no other source is given; --colmap: {names}" if alone else names,
+        help=f"photographs; {'without poses, unless' if alone else 'where'} --poses has them; --colmap: {names}",
     )
     parser.add_argument(
         "--sequences", nargs="+", default=[], metavar="SEQ", help="7-Scenes: default those of TrainSplit.txt"
     )
     parser.add_argument(
         "--camera",
-        metavar="MODEL,W,H,PARAMS",
-        help="calibration; default: that of the data set (--tum), camera_info (--bag)"
+        metavar=CAMERA,
+        help=f"calibration, {CAMERA_FORMS}; default: that of the data set (--tum), camera_info (--bag)"
         + (", or estimated (--images alone)" if alone else ""),
     )
     parser.add_argument("--only", metavar="PATTERN", help="only images of such names, as 'seq-01/*'")
     add_every(parser, "image")
     add_bag(parser.add_argument_group("from a recording"))
     add_depth(parser.add_argument_group("from a depth sensor"))
-    parser.set_defaults(default_of=parser.get_default, takes=(*LAYOUTS, beside))
+    parser.set_defaults(default_of=parser.get_default, takes=(*LAYOUTS, POSED_FOLDER, beside))
 
 
 def add_bag(group: argparse._ArgumentGroup) -> None:
@@ -90,7 +102,13 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
     poses.add_argument(
         "--tf", nargs=2, metavar=("PARENT", "CHILD"), help="poses from transforms, as --tf map base_link"
     )
-    poses.add_argument("--poses", type=Path, metavar="FILE.tum", help="poses from a TUM trajectory")
+    poses.add_argument(
+        "--poses",
+        type=Path,
+        metavar="FILE",
+        help="poses from a file: TUM's or EuRoC's by time; with --images, whose names are times, or lines "
+        "`NAME QW QX QY QZ TX TY TZ` (cam_from_world) by name, as hloc's",
+    )
     group.add_argument("--base-frame", default="base_link", metavar="FRAME", help="the robot's base")
     group.add_argument(
         "--pose-frame",
@@ -100,7 +118,11 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--camera-frame", default="", metavar="FRAME", help="default: that of the images")
     group.add_argument(
-        "--extrinsic", default="", metavar="'X Y Z QX QY QZ QW'", help="the camera in the base frame; default: from TF"
+        "--extrinsic",
+        default="",
+        metavar=MOUNT,
+        help=f"the camera in the base frame (of --poses), {MOUNT_FORMS}; "
+        "default: from TF (--bag), or the poses are the camera's (--images)",
     )
     group.add_argument(
         "--time-offset",
@@ -110,6 +132,7 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
         help="added to an image's stamp to get its pose's time",
     )
     add_lens(group)
+    add_part(group)
     group.add_argument(
         "--keyframe-m", type=parse_zero_or_more, default=0.25, metavar="M", help="way from view to view (%(default)s)"
     )
@@ -155,8 +178,11 @@ def read_layout(options: argparse.Namespace) -> Source:
     from deviloc_ros.bags.truth import read_truth_file
     from deviloc_ros.sources import colmap, kapture, kitti, nerfstudio, sevenscenes, tum_rgbd
 
+    if find_source(options) == POSED_FOLDER:
+        return read_images_with_poses(options)
     if not any(getattr(options, layout) for layout in LAYOUTS):
-        raise ValueError(f"where are posed images? give one of {', '.join(f'--{layout}' for layout in LAYOUTS)}")
+        listing = ", ".join(f"--{layout}" for layout in LAYOUTS)
+        raise ValueError(f"where are posed images? give one of {listing}, or --images and --poses")
     if options.colmap:
         if options.images is None:
             raise ValueError("--colmap needs --images, the folder where the model's image names start")
@@ -173,18 +199,27 @@ def read_layout(options: argparse.Namespace) -> Source:
     return kitti.read_kitti(options.kitti)
 
 
+def read_images_with_poses(options: argparse.Namespace) -> Source:
+    """Read --images, whose poses --poses has. Raises ValueError."""
+    from deviloc_ros.sources.posed_folder import read_posed_folder
+
+    if not options.camera:
+        raise ValueError(f"--images with --poses needs --camera, {CAMERA_FORMS}")
+    mount = parse_mount(options.extrinsic) if options.extrinsic else None
+    return read_posed_folder(options.images, options.poses, parse_camera(options.camera), mount)
+
+
 def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     """Read keyframes of --bag, written into a folder."""
     from deviloc_ros.bags.bag_index import Rig
     from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource
-    from deviloc_ros.messages.headers import parse_rigid
     from deviloc_ros.sources.keyframes import Spacing
     from deviloc_ros.sources.recordings import read_bag
 
     rig = Rig(
         base_frame=options.base_frame,
         camera_frame=options.camera_frame,
-        base_from_cam=parse_rigid(options.extrinsic) if options.extrinsic else None,
+        base_from_cam=parse_mount(options.extrinsic) if options.extrinsic else None,
         camera=parse_camera(options.camera) if options.camera else None,
         camera_info_frame=options.camera_info_frame,
         rectified=options.rectified,
@@ -192,7 +227,8 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     topic = options.pose_topic or options.odom_topic
     tf = tuple(options.tf) if options.tf else None
     poses = TruthSource(options.poses, topic, tf, options.pose_frame, "--pose-frame")
-    reading = ReadingPlan(options.image_topic, options.camera_info_topic, rig, poses)
+    part = read_part(options)
+    reading = ReadingPlan(options.image_topic, options.camera_info_topic, rig, poses, part=part)
     spacing = Spacing(options.keyframe_m, options.keyframe_deg)
     offset_s = options.time_offset
     return read_bag(options.bag, reading, spacing, folder, time_offset_s=offset_s, depth=plan_depth(options))
@@ -200,6 +236,8 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
 
 def print_report(report: BuildReport, what: str, seconds: float) -> None:
     """Print what became of the images."""
+    from deviloc_ros.sources.base import count_reasons
+
     print(
         f"{what}: {report.views} views, "
         f"{report.landmarks} landmarks ({report.landmarks_per_view:.0f} a view), "
@@ -212,5 +250,7 @@ def print_report(report: BuildReport, what: str, seconds: float) -> None:
     for what, left_out in (("images skipped", report.skipped), ("depth images not used", report.depth.skipped)):
         if left_out:
             print(f"{len(left_out)} {what}:")
-        for skipped in left_out:
+        for skipped in left_out[:MOST_LISTED]:
             print(f"  {skipped.name}: {skipped.why}")
+        if others := left_out[MOST_LISTED:]:
+            print(f"  and {len(others)} more: {count_reasons(others)}")

@@ -10,17 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.evaluation.datasets.files import (
-    BenchmarkQuery,
-    BenchmarkScene,
-    read_intrinsics,
-    read_lines,
-    read_pairs,
-    scale_to_file,
-)
+from deviloc_ros.evaluation.datasets.files import BenchmarkQuery, BenchmarkScene, scale_to_file
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import pixels_from_colmap, read_model
+from deviloc_ros.sources.query_lists import read_intrinsics, read_lines, read_pairs
 from deviloc_ros.sources.sevenscenes import SEVEN_SCENES_CAMERA, read_seven_scenes
 
 SEVEN_SCENES = ("chess", "fire", "heads", "office", "pumpkin", "redkitchen", "stairs")

@@ -12,6 +12,7 @@ from deviloc_ros.config import Config
 from deviloc_ros.evaluation.datasets.files import BenchmarkQuery, BenchmarkScene
 from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_truth, summarize
 from deviloc_ros.imaging import ImageError, read_gray
+from deviloc_ros.io.named_poses import format_named_pose
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
@@ -69,9 +70,7 @@ def submission_lines(query: BenchmarkQuery, result: Result) -> list[str]:
     """
     if not isinstance(result, Localized):
         return []
-    x, y, z, w = result.cam_from_world.rotation.quat
-    numbers = (w, x, y, z, *result.cam_from_world.translation)
-    return [" ".join([query.submitted, *(repr(float(number)) for number in numbers)])]
+    return [format_named_pose(query.submitted, result.cam_from_world)]
 
 
 def summarize_scene(scene: BenchmarkScene, config: Config, outcomes: list[QueryOutcome]) -> dict[str, object]:

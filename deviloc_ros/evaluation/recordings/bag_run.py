@@ -27,6 +27,7 @@ from deviloc_ros.evaluation.recordings.chosen_images import (
     Sampled,
     group_images,
     take_every_kth,
+    take_part,
     try_all,
     try_within_budget,
 )
@@ -84,12 +85,20 @@ class EvaluationPlan(ReadingPlan):
     @property
     def sampling(self) -> str:
         """Say in words which images are tried."""
-        parts = ["every image" if self.every == 1 else f"every {self.every}th image"]
+        parts = ["every image" if self.every == 1 else f"every {format_ordinal(self.every)} image"]
         if self.only is not None:
             parts = [f"the {len(self.only)} images that another run tried"]
+        if not self.part.is_all:
+            parts.append(str(self.part))
         if self.budget_ms > 0:
             parts.append(f"a simulated machine that needs {self.budget_ms:g} ms for one")
         return ", ".join(parts)
+
+
+def format_ordinal(number: int) -> str:
+    """Return 2nd, 3rd, 11th and the like."""
+    is_teen = number // 10 % 10 == 1
+    return f"{number}{'th' if is_teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def select_images(
@@ -102,7 +111,7 @@ def select_images(
     images: Iterable[Images] = group_images(repeated.first_only(bar), topics, plan.grouping, has_odometry=has_odometry)
     if plan.only is not None:
         images = (group for group in images if group[-1].stamp_ns in plan.only)
-    images = take_every_kth(images, plan.every)
+    images = take_every_kth(take_part(images, plan.part), plan.every)
     return try_within_budget(images, round(plan.budget_ms * 1e6)) if plan.budget_ms > 0 else try_all(images)
 
 
@@ -121,6 +130,7 @@ def run_offline(
     Raises:
         ValueError: none could be tried; the message says why and what to do.
     """
+    check_part(recording, topics, plan)
     for localizer in as_sequence(localizers):
         warm_up(localizer)
     lens = choose_lens(recording, topics, contents, as_sequence(localizers))
@@ -140,6 +150,17 @@ def run_offline(
     if topics.beside:
         about["camera_complaints"] = run.camera_complaints
     return estimates, about | {"repeated_images": repeated.count, "laps": repeated.laps + 1}
+
+
+def check_part(recording: Recording, topics: Topics, plan: EvaluationPlan) -> None:
+    """Raise ValueError, saying how long the recording is, if the part that is asked for has no image."""
+    if plan.part.is_all:
+        return
+    times_ns = [time_ns for time_ns in read_stamps(recording, topics.images) if time_ns > 0]
+    first_ns = min(times_ns, default=0)
+    if not any(plan.part.holds(time_ns, first_ns) for time_ns in times_ns):
+        length_s = (max(times_ns, default=0) - first_ns) * 1e-9
+        raise ValueError(f"{recording.path}: no image {plan.part}; they go on for {length_s:.1f} s")
 
 
 def read_positions(recording: Recording, plan: EvaluationPlan) -> tuple[list[tuple[int, GnssFix]], Counter[str]]:

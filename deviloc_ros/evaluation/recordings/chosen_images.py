@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from deviloc_ros.bags.bag_plan import Part
 from deviloc_ros.bags.reader import RecordedMessage
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.config import RigConfig
@@ -40,6 +41,15 @@ def read_stamp(message: RecordedMessage) -> int:
 def received_ns(images: Images) -> int:
     """Return when the last of some images was received [ns]."""
     return max(image.received_ns for image in images)
+
+
+def take_part(images: Iterable[Images], part: Part) -> Iterator[Images]:
+    """Yield the images of a part of the recording; the others are as though they had not been recorded."""
+    first_ns = 0
+    for image in images:
+        first_ns = first_ns or image[-1].stamp_ns  # of a damaged one it is 0
+        if part.holds(image[-1].stamp_ns, first_ns):
+            yield image
 
 
 def take_every_kth(images: Iterable[Images], k: int) -> Iterator[Images]:

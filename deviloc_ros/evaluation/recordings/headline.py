@@ -54,10 +54,11 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
 
 def make_remarks(run: Run) -> list[tuple[str, str]]:
     """Return what went wrong, counted by reason, and what was assumed: a name may come several times."""
-    said = [run.summary[name]["complaint"] for name in ("calibration", "motion") if run.summary.get(name)]
+    judged = (("calibration", "calibration"), ("mount and stamps", "motion"))
+    said = [(name, run.summary[key]["complaint"]) for name, key in judged if run.summary.get(key)]
     truth = run.summary.get("ground_truth_complaint")
     complaints = [("ground truth", truth)] if truth else []
-    complaints += [("calibration", complaint) for complaint in said if complaint]
+    complaints += [(name, complaint) for name, complaint in said if complaint]
     if contradiction := (run.summary.get("gnss") or {}).get("complaint"):
         complaints.append(("receiver", contradiction))
     complaints += [(f"camera {name}", said) for name, said in (run.summary.get("camera_complaints") or {}).items()]

@@ -9,7 +9,7 @@ import pycolmap
 import pytest
 from test_cli import status_of
 
-from deviloc_ros.evaluation.datasets.files import read_intrinsics, read_pairs, scale_to_file
+from deviloc_ros.evaluation.datasets.files import scale_to_file
 from deviloc_ros.evaluation.datasets.layouts import (
     list_scene_readers,
     read_7scenes,
@@ -21,6 +21,7 @@ from deviloc_ros.evaluation.datasets.layouts import (
 from deviloc_ros.sfm.landmarks import triangulate_landmarks
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import build_reconstruction, camera_to_colmap
+from deviloc_ros.sources.query_lists import read_intrinsics, read_pairs
 
 
 def write_model(folder, images, landmarks=None, suffix="txt"):

@@ -1,0 +1,232 @@
+"""Compare files of camera poses of the same images: from whatever program they are, by name or by time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.bags.truth import Truth, read_truth_file
+from deviloc_ros.evaluation.metrics import is_wrong_fix, median_errors, recall_by_threshold
+from deviloc_ros.evaluation.summary_table import align_table
+from deviloc_ros.geometry import rigid_from_matrix, rigid_from_quaternion, rotation_distance_deg, translation_distance_m
+from deviloc_ros.io.named_poses import has_named_poses, read_named_poses
+from deviloc_ros.io.plain_files import read_json, read_text
+from deviloc_ros.io.tum_trajectory import is_number, parse_time, read_tum, unit_of
+from deviloc_ros.maps.alignment.known_positions import fit_poses
+from deviloc_ros.maps.alignment.similarity import move_pose
+from deviloc_ros.maps.manifest import MANIFEST
+from deviloc_ros.maps.store import Map
+from deviloc_ros.sources.base import SourceError
+from deviloc_ros.sources.colmap import find_model, open_reconstruction
+from deviloc_ros.sources.nerfstudio import read_file_path, to_cam_from_world
+
+KINDS = (
+    "lines `NAME QW QX QY QZ TX TY TZ` (cam_from_world, as hloc), a COLMAP model, a map, a file of `localize --json`, "
+    "a transforms.json, TUM's and EuRoC's poses of the camera by time, or KITTI's by number"
+)
+ALIGNMENTS = ("rigid", "similarity")
+COLUMNS = ("poses", "given", "median", "2cm 2deg", "5cm 5deg", "10cm 5deg", "wrong")
+KITTI_NUMBERS = 12  # of a line: a 3 x 4 matrix
+WORST = 3  # that are named
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseFile:
+    """Hold cam_from_world by name, and the names of images that were asked and have none.
+
+    times: world_from_body, where the names are times. cam_from_body: of what it holds the poses, there and by name.
+    """
+
+    path: Path
+    poses: Mapping[str, pycolmap.Rigid3d]
+    lost: frozenset[str] = frozenset()
+    times: Truth | None = None
+    cam_from_body: pycolmap.Rigid3d = field(default_factory=pycolmap.Rigid3d)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseError:
+    """Hold how far off the pose of an image is, in the unit of the truth; NaN where it has none."""
+
+    name: str
+    translation_m: float = np.nan
+    rotation_deg: float = np.nan
+    scene_m: float = 1.0
+
+    @property
+    def localized(self) -> bool:
+        """Return whether there is a pose."""
+        return bool(np.isfinite(self.translation_m))
+
+
+def read_pose_file(path: Path) -> PoseFile:
+    """Read poses of any of KINDS, which is told by what is there.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is of no known kind, or damaged; the message names it.
+    """
+    if path.is_dir():
+        if (path / MANIFEST).is_file():
+            return PoseFile(path, {record.name: record.cam_from_world for record in Map.open(path).records})
+        model = open_reconstruction(find_model(path))
+        return PoseFile(path, {one.name: one.cam_from_world() for one in model.images.values() if one.has_pose})
+    if path.suffix.lower() == ".json":
+        return read_results(path)
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file; poses are read from {KINDS}")
+    if has_named_poses(path):
+        return PoseFile(path, read_named_poses(path))
+    if (matrices := read_kitti_poses(path)) is not None:
+        return PoseFile(path, {f"{number:06d}": pose.inverse() for number, pose in enumerate(matrices)})
+    poses = {str(time_ns): pose.inverse() for time_ns, pose in read_tum(path)}
+    return PoseFile(path, poses, times=read_truth_file(path))
+
+
+def read_kitti_poses(path: Path) -> list[pycolmap.Rigid3d] | None:
+    """Return world_from_cam of each line of 12 numbers, as KITTI's poses.txt has them; None if the first has not.
+
+    Raises:
+        ValueError: naming file and line.
+    """
+    lines = [line.split() for line in read_text(path, errors="replace").splitlines() if line.strip()]
+    if not lines or len(lines[0]) != KITTI_NUMBERS or not all(map(is_number, lines[0])):
+        return None
+    poses = []
+    for number, words in enumerate(lines, 1):
+        try:
+            poses.append(rigid_from_matrix(np.reshape([float(word) for word in words], (3, 4))))
+        except ValueError as error:
+            raise SourceError(f"{path}:{number}: {error}") from error
+    return poses
+
+
+def mount_camera(file: PoseFile, body_from_cam: pycolmap.Rigid3d) -> PoseFile:
+    """Return the poses of a camera that sits on what the file has the poses of."""
+    return replace(file, cam_from_body=body_from_cam.inverse())
+
+
+def read_results(path: Path) -> PoseFile:
+    """Read what `localize --json` wrote, or a transforms.json. Raises ValueError."""
+    content = read_json(path)
+    poses, lost = {}, []
+    try:
+        if isinstance(content, dict):  # the images themselves need not be there
+            frames = content["frames"]
+            return PoseFile(path, {read_file_path(one): to_cam_from_world(one["transform_matrix"]) for one in frames})
+        for record in content:
+            if "world_from_cam" in record:
+                pose = record["world_from_cam"]
+                poses[str(record["image"])] = rigid_from_quaternion(
+                    pose["rotation_xyzw"], pose["translation_m"]
+                ).inverse()
+            else:
+                lost.append(str(record["image"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(f"{path}: neither a transforms.json nor what `localize --json` writes: {error!r}") from error
+    return PoseFile(path, poses, frozenset(lost))
+
+
+def match_poses(file: PoseFile, names: Iterable[str]) -> dict[str, pycolmap.Rigid3d]:
+    """Return the pose that a file has of each name: by the same name, by one that ends alike, or at its time."""
+    names = list(names)
+    if file.times is not None:
+        unit = next((unit_of(stem_of(name)) for name in names if is_number(stem_of(name))), "")
+        timed = {name: file.times.at(parse_time(stem_of(name), unit)) for name in names if is_number(stem_of(name))}
+        return {name: file.cam_from_body * pose.inverse() for name, pose in timed.items() if pose is not None}
+    other = pair_names(names, file.poses)
+    return {name: file.cam_from_body * file.poses[other[name]] for name in names if name in other}
+
+
+def stem_of(name: str) -> str:
+    """Return a name without its folders and the suffix of an image: a time has a point of its own."""
+    last = PurePosixPath(name).name
+    return last if is_number(last) else PurePosixPath(last).stem
+
+
+def pair_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Return for each name the known one: the same, or the only one that is it with other folders before or suffix."""
+    known = list(known)
+    same, alike = set(known), defaultdict(list)
+    for one in known:
+        alike[stem_of(one)].append(one)
+    pairs = {}
+    for name in names:
+        found = [name] if name in same else [one for one in alike[stem_of(name)] if end_alike(name, one)]
+        if len(found) == 1:
+            pairs[name] = found[0]
+    return pairs
+
+
+def end_alike(one: str, other: str) -> bool:
+    """Return whether one of two paths is the end of the other, suffixes aside."""
+    parts = [PurePosixPath(path).parts[:-1] for path in (one, other)]
+    shorter, longer = sorted(parts, key=len)
+    return longer[len(longer) - len(shorter) :] == shorter
+
+
+def measure_errors(
+    truth: PoseFile, estimate: PoseFile, names: Sequence[str], alignment: str = ""
+) -> tuple[list[PoseError], str]:
+    """Return the error of each image, and in words how the poses were moved first, empty if they were not.
+
+    Args:
+        names: of images, as the estimate has them. alignment: empty, or one of ALIGNMENTS.
+
+    Raises:
+        ValueError: the poses have nothing in common by which they could be moved.
+    """
+    true, given, moved = match_poses(truth, names), match_poses(estimate, names), ""
+    if alignment:
+        fit, moved = fit_poses(given, true, rigid=alignment == "rigid")
+        given = {name: move_pose(fit, pose) for name, pose in given.items()}
+    errors = []
+    for name in names:
+        if name in true and name in given:
+            errors.append(
+                PoseError(
+                    name,
+                    translation_distance_m(given[name], true[name]),
+                    rotation_distance_deg(given[name], true[name]),
+                )
+            )
+        elif name in true:
+            errors.append(PoseError(name))
+    return errors, moved
+
+
+def summarize_errors(errors: Sequence[PoseError]) -> dict[str, Any]:
+    """Return the figures of a file; images without a pose count as misses."""
+    translation_m, rotation_deg = median_errors(errors)
+    return {
+        "images": len(errors),
+        "given": sum(error.localized for error in errors),
+        "wrong": sum(is_wrong_fix(error.translation_m, error.rotation_deg) for error in errors),
+        "median_translation": translation_m if np.isfinite(translation_m) else None,
+        "median_rotation_deg": rotation_deg if np.isfinite(rotation_deg) else None,
+        "recall": recall_by_threshold(errors),
+        "worst": [error.name for error in sort_worst(errors)[:WORST]],
+    }
+
+
+def sort_worst(errors: Sequence[PoseError]) -> list[PoseError]:
+    """Return the errors of poses that were given, the largest distance first."""
+    return sorted((error for error in errors if error.localized), key=lambda error: -error.translation_m)
+
+
+def format_comparison(summaries: Mapping[str, dict[str, Any]]) -> str:
+    """Return a table with a line for each file."""
+    rows = []
+    for name, summary in summaries.items():
+        median = "more than half have none"
+        if summary["median_translation"] is not None:
+            median = f"{summary['median_translation'] * 100:.2f} cm, {summary['median_rotation_deg']:.2f} deg"
+        recall = (f"{summary['recall'][key]:.2f}" for key in ("2cm_2deg", "5cm_5deg", "10cm_5deg"))
+        rows.append((name, f"{summary['given']} / {summary['images']}", median, *recall, str(summary["wrong"])))
+    return align_table(COLUMNS, rows)

@@ -1,0 +1,77 @@
+"""Read and write camera poses by image: `NAME QW QX QY QZ TX TY TZ` a line, as hloc and visuallocalization.net do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pycolmap
+
+from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.io.atomic import write_whole
+from deviloc_ros.io.plain_files import read_text
+from deviloc_ros.io.tum_trajectory import is_number
+
+FORMAT = "NAME QW QX QY QZ TX TY TZ"
+NUMBERS = 7
+
+
+def format_named_pose(name: str, cam_from_world: pycolmap.Rigid3d) -> str:
+    """Return the line of an image."""
+    x, y, z, w = cam_from_world.rotation.quat
+    return " ".join([name, *(repr(float(number)) for number in (w, x, y, z, *cam_from_world.translation))])
+
+
+def write_named_poses(path: Path | str, poses: Mapping[str, pycolmap.Rigid3d]) -> None:
+    """Write cam_from_world of each image, as `NAME QW QX QY QZ TX TY TZ` lines."""
+    write_whole(Path(path), "".join(f"{format_named_pose(name, pose)}\n" for name, pose in poses.items()))
+
+
+def read_named_poses(path: Path | str) -> dict[str, pycolmap.Rigid3d]:
+    """Return cam_from_world of each image, from `NAME QW QX QY QZ TX TY TZ` lines as hloc's; `#` begins a comment.
+
+    A name may have spaces.
+
+    Raises:
+        ValueError: naming file and line.
+    """
+    poses: dict[str, pycolmap.Rigid3d] = {}
+    for number, line in enumerate(read_text(Path(path)).splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            name, pose = parse_named_pose(line)
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {error}") from error
+        if name in poses:
+            raise ValueError(f"{path}:{number}: the second pose of {name!r}")
+        poses[name] = pose
+    return poses
+
+
+def parse_named_pose(line: str) -> tuple[str, pycolmap.Rigid3d]:
+    """Return the name and cam_from_world of a line. Raises ValueError."""
+    name, *words = line.strip().rsplit(maxsplit=NUMBERS)
+    try:
+        w, x, y, z, *translation = map(float, words)
+    except ValueError as error:
+        raise ValueError(f"expected {FORMAT}, got {line[:80]!r}") from error
+    if len(translation) != 3:
+        raise ValueError(f"expected {FORMAT}, got {line[:80]!r}")
+    return name, rigid_from_quaternion((x, y, z, w), translation)
+
+
+def has_named_poses(path: Path) -> bool:
+    """Return whether a file has poses by image, not by time: its first line with content begins with a name.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no text.
+    """
+    lines = (line.strip() for line in read_text(path, errors="replace").splitlines())
+    first = next((line for line in lines if line and not line.startswith("#")), "")
+    try:
+        name, _ = parse_named_pose(first)
+    except ValueError:
+        return False
+    return not all(map(is_number, name.split()))

@@ -1,0 +1,156 @@
+"""Read a camera from the files that calibrators write: ROS's camera_info, Kalibr's camchain, EuRoC's sensor.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pycolmap
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.geometry import rigid_from_matrix
+from deviloc_ros.io.plain_files import MAX_CONFIG_BYTES, parse_yaml, read_text
+from deviloc_ros.messages.cameras import camera_from_info
+from deviloc_ros.messages.distortions import to_colmap_model
+
+SUFFIXES = (".yaml", ".yml")
+KNOWN = (
+    "ROS's camera_info (as camera_calibration saves it, or `ros2 topic echo --once` prints it), Kalibr's camchain.yaml "
+    "and EuRoC's sensor.yaml"
+)
+WHOLE_IMAGE = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0)
+
+
+def is_camera_file(text: str) -> bool:
+    """Return whether a flag's value names a file, perhaps with one of its cameras, and is no list of numbers."""
+    return split_name(text)[0].suffix.lower() in SUFFIXES
+
+
+def split_name(text: str) -> tuple[Path, str]:
+    """Return the file and the camera of `camchain.yaml:cam1`; empty where none is named."""
+    path, colon, name = text.rpartition(":")
+    return (Path(path), name) if colon and Path(path).suffix.lower() in SUFFIXES else (Path(text), "")
+
+
+def read_camera_file(file: Path | str) -> Camera:
+    """Read a camera from a YAML file of ROS's camera_info, Kalibr or EuRoC; `camchain.yaml:cam1` names one of several.
+
+    The format is told by the names in it.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: naming the file: of another format, or a camera that is not there, or cannot be.
+    """
+    path, name = split_name(str(file))
+    try:
+        fields = choose_camera(parse_yaml(read_document(path)), name)
+        return read_kalibr(fields) if "intrinsics" in fields else read_camera_info(fields)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def read_mount_file(file: Path | str) -> pycolmap.Rigid3d:
+    """Read body_from_cam from EuRoC's sensor.yaml (T_BS), or from Kalibr's camchain-imucam.yaml (T_cam_imu).
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: naming the file: it says nothing of the kind, or a matrix is no rigid transform.
+    """
+    path, name = split_name(str(file))
+    try:
+        fields = choose_camera(parse_yaml(read_document(path)), name)
+        if "T_BS" in fields:
+            return rigid_from_matrix(np.reshape(to_numbers(fields, "T_BS", 16), (4, 4)))
+        if "T_cam_imu" in fields:
+            rows = [number for row in fields["T_cam_imu"] for number in row]
+            return rigid_from_matrix(np.reshape(to_numbers({"T_cam_imu": rows}, "T_cam_imu", 16), (4, 4))).inverse()
+        raise ValueError("there is neither T_BS (EuRoC) nor T_cam_imu (Kalibr) in it")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def read_document(path: Path) -> str:
+    """Return a file's first document: `ros2 topic echo` ends each with a line of dashes. Raises OSError, ValueError."""
+    return read_text(path, MAX_CONFIG_BYTES).strip().removeprefix("---").partition("\n---")[0]
+
+
+def choose_camera(document: Any, name: str) -> dict[str, Any]:
+    """Return the fields of the only camera, or of the one that is named. Raises ValueError."""
+    if not isinstance(document, dict):
+        raise ValueError(f"no file of a camera; known are {KNOWN}")
+    cameras = {str(key): value for key, value in document.items() if is_kalibr(value)}
+    if name and name not in cameras:
+        raise ValueError(f"there is no camera {name!r} in it; there are {', '.join(cameras) or 'none by name'}")
+    if name:
+        return cameras[name]
+    if len(cameras) > 1:
+        raise ValueError(
+            f"there are several cameras in it: {', '.join(cameras)}; name one, as FILE:{next(iter(cameras))}"
+        )
+    return next(iter(cameras.values()), document)
+
+
+def is_kalibr(value: Any) -> bool:
+    """Return whether a value has the fields of a camera, as Kalibr and EuRoC name them."""
+    return isinstance(value, dict) and "intrinsics" in value
+
+
+def read_kalibr(fields: dict[str, Any]) -> Camera:
+    """Return a camera of Kalibr's or EuRoC's fields, whose pixels have centres at integers. Raises ValueError."""
+    model = str(fields.get("camera_model", "pinhole")).lower()
+    intrinsics = to_numbers(fields, "intrinsics")
+    if model != "pinhole" or len(intrinsics) != 4:
+        raise ValueError(f"camera model {model!r} with {len(intrinsics)} intrinsics is not read, only pinhole with 4")
+    width, height = map(int, to_numbers(fields, "resolution", 2))
+    key = "distortion_coeffs" if "distortion_coeffs" in fields else "distortion_coefficients"
+    lens = str(fields.get("distortion_model", "none")).lower()
+    coefficients = () if lens == "none" else to_numbers(fields, key)
+    name, params = to_colmap_model("" if lens == "none" else lens, coefficients, intrinsics, (width, height))
+    return Camera(name, width, height, tuple(params))
+
+
+def read_camera_info(fields: dict[str, Any]) -> Camera:
+    """Return the camera of a camera_info, by the names of its message or by those of its file. Raises ValueError."""
+    if "camera_matrix" in fields:
+        names = ("image_width", "image_height", "camera_matrix", "distortion_coefficients")
+    else:
+        names = ("width", "height", *("kd" if "k" in fields else "KD"))
+    if missing := [name for name in names if name not in fields]:
+        raise ValueError(f"there is no {missing[0]} in it; known are {KNOWN}")
+    width, height, matrix, distortion = names
+    roi = {**vars(WHOLE_IMAGE), **(fields.get("roi") or {})}
+    info = SimpleNamespace(
+        header=SimpleNamespace(frame_id=str(fields.get("camera_name", ""))),
+        width=to_count(fields, width),
+        height=to_count(fields, height),
+        distortion_model=str(fields.get("distortion_model", "")),
+        k=to_numbers(fields, matrix, 9),
+        d=to_numbers(fields, distortion),
+        binning_x=to_count(fields, "binning_x"),
+        binning_y=to_count(fields, "binning_y"),
+        roi=SimpleNamespace(**{name: to_count(roi, name) for name in vars(WHOLE_IMAGE)}),
+    )
+    return camera_from_info(info)
+
+
+def to_count(fields: dict[str, Any], name: str) -> int:
+    """Return a whole number of 0 or more, 0 where there is none. Raises ValueError naming the field."""
+    value = fields.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name}: expected a whole number, got {str(value)[:80]!r}")
+    return value
+
+
+def to_numbers(fields: dict[str, Any], name: str, count: int = 0) -> tuple[float, ...]:
+    """Return a list of numbers, which may stand below `data` as of a matrix. Raises ValueError naming the field."""
+    value = fields.get(name)
+    value = value.get("data") if isinstance(value, dict) else value
+    try:
+        numbers = tuple(float(number) for number in value or ())
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: expected numbers, got {str(value)[:80]!r}") from error
+    if (count and len(numbers) != count) or value is None:
+        raise ValueError(f"{name}: expected {count or 'a list of'} numbers, got {str(value)[:80]!r}")
+    return numbers

@@ -1,0 +1,58 @@
+"""Poses by image: what is written is read back, whatever the name, and what is none is named by its line."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from worlds import random_rigid
+
+from deviloc_ros.io.named_poses import has_named_poses, read_named_poses, write_named_poses
+
+NAMES = (
+    st.text("abcXYZ019_-./ ", min_size=1, max_size=20).map(str.strip).filter(lambda name: name and name[0] in "abcXYZ")
+)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=5, unique=True), st.integers(0, 1000))
+def test_what_is_written_is_read_back(tmp_path_factory, names, seed):
+    names = [" ".join(name.split()) for name in names]
+    path = tmp_path_factory.mktemp("poses") / "poses.txt"
+    poses = {name: random_rigid(np.random.default_rng(seed + number)) for number, name in enumerate(names)}
+    write_named_poses(path, poses)
+    back = read_named_poses(path)
+    assert list(back) == list(poses) and has_named_poses(path)
+    for name, pose in poses.items():
+        np.testing.assert_allclose(back[name].matrix(), pose.matrix(), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "by_name"),
+    [
+        ("a.jpg 1 0 0 0 1 2 3\n", True),
+        ("# a comment\n\nquery/night/b.png 1 0 0 0 1 2 3\n", True),
+        ("1305031102.17 1 2 3 0 0 0 1\n", False),
+        ("# time tx ty tz qx qy qz qw\n1403636579763555584 1 2 3 0 0 0 1\n", False),
+        ("timestamp tx ty tz qx qy qz qw\n1 1 2 3 0 0 0 1\n", False),
+        ("1 0 0 0 0 1 0 0 0 0 1 0\n", False),
+        ("", False),
+    ],
+)
+def test_poses_by_name_are_told_from_poses_by_time(tmp_path, text, by_name):
+    (tmp_path / "poses.txt").write_text(text)
+    assert has_named_poses(tmp_path / "poses.txt") == by_name
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("b.jpg 1 0 0 0 1 2", "expected NAME QW QX QY QZ TX TY TZ"),
+        ("b.jpg 1 0 0 0 1 2 x", "expected NAME QW QX QY QZ TX TY TZ"),
+        ("b.jpg 0 0 0 0 1 2 3", "is not valid"),
+        ("b.jpg 1 0 0 0 1 2 nan", "is not valid"),
+        ("a.jpg 1 0 0 0 1 2 3", "the second pose of 'a.jpg'"),
+    ],
+)
+def test_a_faulty_line_is_named(tmp_path, line, says):
+    (tmp_path / "poses.txt").write_text(f"a.jpg 1 0 0 0 1 2 3\n{line}\n")
+    with pytest.raises(ValueError, match=f"poses.txt:2: .*{says}"):
+        read_named_poses(tmp_path / "poses.txt")

@@ -1,0 +1,122 @@
+"""Calibrations as files: ROS's two forms, Kalibr's, EuRoC's; each says the same camera as its numbers on the flag."""
+
+import pytest
+import yaml
+
+from deviloc_ros.camera import Camera
+from deviloc_ros.commands.flags.common import parse_camera
+
+PINHOLE = (525.0, 526.0, 319.5, 239.5)
+RADTAN = (-0.28, 0.07, 0.0002, 1.8e-05)
+MATRIX = [525.0, 0.0, 319.5, 0.0, 526.0, 239.5, 0.0, 0.0, 1.0]
+OPENCV = Camera("OPENCV", 640, 480, (*PINHOLE, *RADTAN))
+
+OF_ROS = {
+    "image_width": 640,
+    "image_height": 480,
+    "camera_name": "front",
+    "camera_matrix": {"rows": 3, "cols": 3, "data": MATRIX},
+    "distortion_model": "plumb_bob",
+    "distortion_coefficients": {"rows": 1, "cols": 5, "data": [*RADTAN, 0.0]},
+    "rectification_matrix": {"rows": 3, "cols": 3, "data": [1, 0, 0, 0, 1, 0, 0, 0, 1]},
+    "projection_matrix": {"rows": 3, "cols": 4, "data": [500, 0, 320, 0, 0, 500, 240, 0, 0, 0, 1, 0]},
+}
+ECHOED = {
+    "header": {"stamp": {"sec": 1, "nanosec": 2}, "frame_id": "camera_optical"},
+    "height": 480,
+    "width": 640,
+    "distortion_model": "plumb_bob",
+    "d": [*RADTAN, 0.0],
+    "k": MATRIX,
+    "r": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+    "p": [500.0, 0.0, 320.0, 0.0, 0.0, 500.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+    "binning_x": 0,
+    "binning_y": 0,
+    "roi": {"x_offset": 0, "y_offset": 0, "height": 0, "width": 0, "do_rectify": False},
+}
+KALIBR = {
+    "camera_model": "pinhole",
+    "intrinsics": list(PINHOLE),
+    "distortion_model": "radtan",
+    "distortion_coeffs": list(RADTAN),
+    "resolution": [640, 480],
+    "rostopic": "/cam0/image_raw",
+}
+EUROC = {
+    "sensor_type": "camera",
+    "T_BS": {"cols": 4, "rows": 4, "data": [1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]},
+    "rate_hz": 20,
+    "resolution": [640, 480],
+    "camera_model": "pinhole",
+    "intrinsics": list(PINHOLE),
+    "distortion_model": "radial-tangential",
+    "distortion_coefficients": list(RADTAN),
+}
+SECOND = {
+    **KALIBR,
+    "intrinsics": list(PINHOLE),
+    "resolution": [640, 480],
+    "distortion_model": "equidistant",
+    "distortion_coeffs": [0.1, 0.2, 0.3, 0.4],
+}
+FORMS = {
+    "ROS's file": (OF_ROS, OPENCV),
+    "an echoed message": (ECHOED, OPENCV),
+    "ROS 1": ({**{k: v for k, v in ECHOED.items() if k not in "dkrp"}, "D": ECHOED["d"], "K": MATRIX}, OPENCV),
+    "a half binned image": ({**ECHOED, "d": [], "binning_x": 2, "binning_y": 2}, None),
+    "camchain of one": ({"cam0": KALIBR}, OPENCV),
+    "EuRoC": (EUROC, OPENCV),
+    "no distortion": (
+        {"cam0": {**KALIBR, "distortion_model": "none", "distortion_coeffs": []}},
+        Camera("PINHOLE", 640, 480, PINHOLE),
+    ),
+    "fisheye": ({"cam0": SECOND}, Camera("OPENCV_FISHEYE", 640, 480, (*PINHOLE, 0.1, 0.2, 0.3, 0.4))),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("suffix", [".yaml", ".yml", ".YAML"])
+@pytest.mark.parametrize("end", ["", "\n---\n"])
+def test_a_file_says_the_camera(tmp_path, form, suffix, end):
+    fields, camera = FORMS[form]
+    path = tmp_path / f"camera{suffix}"
+    path.write_text(yaml.safe_dump(fields) + end)  # `ros2 topic echo` ends with a line of dashes
+    found = parse_camera(str(path))
+    assert found == (camera or Camera("PINHOLE", 320, 240, (262.5, 263.0, 159.75, 119.75)))
+
+
+def test_one_of_several_cameras_is_named(tmp_path):
+    path = tmp_path / "camchain.yaml"
+    path.write_text(yaml.safe_dump({"cam0": KALIBR, "cam1": SECOND}))
+    assert parse_camera(f"{path}:cam0") == OPENCV and parse_camera(f"{path}:cam1").model == "OPENCV_FISHEYE"
+    with pytest.raises(ValueError, match=r"--camera .*camchain.yaml: there are several cameras in it: cam0, cam1"):
+        parse_camera(str(path))
+    with pytest.raises(ValueError, match="there is no camera 'cam2' in it; there are cam0, cam1"):
+        parse_camera(f"{path}:cam2")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[1, 2]", "no file of a camera; known are ROS's"),
+        ("a: {b: [", "while parsing"),
+        ("a: 1", "there is no width in it; known are ROS's"),
+        (yaml.safe_dump({**OF_ROS, "camera_matrix": {"data": MATRIX[:8]}}), "camera_matrix: expected 9 numbers"),
+        (yaml.safe_dump({**OF_ROS, "image_width": "wide"}), "image_width: expected a whole number, got 'wide'"),
+        (yaml.safe_dump({**OF_ROS, "camera_matrix": {"data": [0.0] * 9}}), "is not calibrated"),
+        (yaml.safe_dump({**OF_ROS, "distortion_model": "bent"}), "distortion 'bent' .* is not supported"),
+        (yaml.safe_dump({"cam0": {**KALIBR, "camera_model": "omni"}}), "camera model 'omni' with 4 intrinsics"),
+        (yaml.safe_dump({"cam0": {**KALIBR, "resolution": [640]}}), "resolution: expected 2 numbers"),
+        (yaml.safe_dump({"cam0": {**KALIBR, "distortion_coeffs": ["a"]}}), "distortion_coeffs: expected numbers"),
+    ],
+)
+def test_a_faulty_file_is_named_with_what_is_wrong(tmp_path, text, says):
+    path = tmp_path / "camera.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"(?s)^--camera .*camera.yaml.*{says}"):
+        parse_camera(str(path))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"--depth-camera .*absent.yaml: there is no such file"):
+        parse_camera(str(tmp_path / "absent.yaml"), "--depth-camera")
