@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deviloc_ros.bags.bag_index import Contents, Rig, read_contents
+from deviloc_ros.bags.bag_index import IndexedBag, Rig, index_topics
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import says_rectified
-from deviloc_ros.bags.topics import Topics, choose_rig_topics, choose_topics
+from deviloc_ros.bags.topics import choose_rig_topics, choose_topics
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.bags.truth import (
     Truth,
@@ -54,8 +54,8 @@ class ReadingPlan:
     beside_infos: tuple[str, ...] = ()
 
 
-def read_all(recording: Recording, reading: ReadingPlan) -> tuple[Topics, Contents]:
-    """Read what there is besides images, and say whether these are rectified.
+def index_bag(recording: Recording, reading: ReadingPlan) -> IndexedBag:
+    """Choose topics, read what there is besides images, and settle by the topics' names whether these are rectified.
 
     Raises:
         ValueError: something that is asked for is missing.
@@ -65,37 +65,37 @@ def read_all(recording: Recording, reading: ReadingPlan) -> tuple[Topics, Conten
         topics = choose_rig_topics(recording, (image, *reading.beside), (info, *reading.beside_infos) if info else ())
     else:
         topics = choose_topics(recording, image, info, reading.rig.camera is not None)
-    contents = read_contents(recording, topics, reading.rig, reading.truth.topic)
+    bag = index_topics(recording, topics, reading.rig, reading.truth.topic)
     if reading.rig.rectified is None:
-        contents.cameras.rectified = says_rectified(topics.image)
+        bag.cameras.rectified = says_rectified(topics.image)
         for each in topics.beside:
-            contents.beside[each.image].rectified = says_rectified(each.image)
-    return topics, contents
+            bag.beside[each.image].rectified = says_rectified(each.image)
+    return bag
 
 
-def find_truth(source: TruthSource, contents: Contents, times_ns: list[int], kind: str) -> Truth | None:
+def find_truth(source: TruthSource, bag: IndexedBag, times_ns: list[int]) -> Truth | None:
     """Return the truth as map_from_base; None if none was asked for.
 
     Args:
-        times_ns: stamps of the images. kind: type of the topic of the truth.
+        times_ns: stamps of the images.
 
     Raises:
         ValueError: it is not to be had.
     """
-    base = contents.rig.base_frame
+    base = bag.rig.base_frame
     if source.file:
         truth = read_truth_file(source.file)
     elif source.topic:
-        truth = truth_from_messages(contents.truth, kind)
+        truth = truth_from_messages(bag.truth, bag.recording.topics.get(source.topic, ""))
     elif source.transform:
-        truth = truth_from_transforms(contents.transforms, *source.transform, times_ns)
+        truth = truth_from_transforms(bag.transforms, *source.transform, times_ns)
     else:
         return None
-    body = source.body or name_body(source, contents) or base
+    body = source.body or name_body(source, bag) or base
     if body == base:
         return truth
     try:
-        return truth.move_to_base(lambda time_ns: contents.transforms.lookup(body, base, time_ns))
+        return truth.move_to_base(lambda time_ns: bag.transforms.lookup(body, base, time_ns))
     except TransformError as error:
         raise ValueError(
             f"the poses of {source} are of frame {body!r}, wanted are those of {base!r}: {error}; if they are of the "
@@ -103,8 +103,8 @@ def find_truth(source: TruthSource, contents: Contents, times_ns: list[int], kin
         ) from error
 
 
-def name_body(source: TruthSource, contents: Contents) -> str:
+def name_body(source: TruthSource, bag: IndexedBag) -> str:
     """Return whose poses the source says that they are, empty if it says nothing: a file, or PoseStamped."""
     if source.transform:
         return source.transform[1]
-    return name_body_of_messages(contents.truth) if source.topic else ""
+    return name_body_of_messages(bag.truth) if source.topic else ""

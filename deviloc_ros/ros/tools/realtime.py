@@ -14,9 +14,7 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.qos import QoSProfile
 from tf2_msgs.msg import TFMessage
 
-from deviloc_ros.bags.bag_index import Rig
-from deviloc_ros.bags.reader import Recording
-from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.bag_index import IndexedBag, Rig
 from deviloc_ros.bags.transforms import TF, TF_STATIC
 from deviloc_ros.config import RigConfig
 from deviloc_ros.evaluation.recordings.frames import Estimate
@@ -102,7 +100,7 @@ class ListeningReplay(Replay):
 
 
 def run_real_time(
-    recording: Recording, topics: Topics, rig: Rig, rate: float, grouping: RigConfig | None = None
+    bag: IndexedBag, rate: float, grouping: RigConfig | None = None
 ) -> tuple[list[Estimate], dict[str, Any]]:
     """Replay to the node that listens, and return what came back, with figures of the transport.
 
@@ -113,10 +111,11 @@ def run_real_time(
     Raises:
         TimeoutError: nobody listens. ValueError: a ROS 1 recording, which rclpy cannot publish.
     """
+    recording, topics = bag.recording, bag.topics
     refuse_ros1(recording)
     rclpy.init()
     try:
-        node = ListeningReplay(topics.images, rig, grouping or RigConfig())
+        node = ListeningReplay(topics.images, bag.rig, grouping or RigConfig())
         needed = (*topics.images, *topics.camera_infos, TF, TF_STATIC)  # another topic might be the node's own
         played = {topic: kind for topic, kind in recording.topics.items() if topic in needed}
         node.create_publishers(played)

@@ -24,7 +24,7 @@ from ros.stand_in import StandInLocalizer
 from worlds import random_rigid
 
 from deviloc_ros.bags.bag_index import Rig
-from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource, read_all
+from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource, index_bag
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import says_rectified
 from deviloc_ros.bags.topics import choose_transform_topic
@@ -89,11 +89,11 @@ def robot(
 def run(path, truth: TruthSource | None = None, localizer=None, **plan) -> Run:
     plan = EvaluationPlan(truth=truth or TruthSource(), **plan)
     with Recording(path) as recording:
-        topics, contents = read_all(recording, plan)
-        true = read_truth(recording, topics, contents, plan)
+        indexed = index_bag(recording, plan)
+        true = read_truth(indexed, plan)
         tracking = TrackingConfig(confirmations=1)
-        estimates, about = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), tracking)
-        return summarize_run(recording, contents, plan, true, estimates, about)
+        estimates, about = run_offline(indexed, plan, localizer or StandInLocalizer(), tracking)
+        return summarize_run(indexed, plan, true, estimates, about)
 
 
 def said(found: Run) -> str:
