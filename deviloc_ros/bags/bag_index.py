@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rig:
+class RobotSetup:
     """Describe how the robot is named and built.
 
     camera_frame, base_from_cam, camera: where given they replace what the recording says, of the only camera.
-    mounts: base_from_cam of several, by their topics of images. camera_info_frame: take the
-    calibration of this frame for images of any. rectified: whether the images are; None: as `rectified.says_rectified`
-    finds. odometry_topic: nav_msgs/Odometry, for recordings without its transform.
+    mounts: base_from_cam of several, by their topics of images. camera_info_frame: take the calibration of this frame
+    for images of any. rectified: whether the images are; None: as `rectified.says_rectified` finds. odometry_topic:
+    nav_msgs/Odometry, for recordings without its transform.
     """
 
     map_frame: str = "map"
@@ -61,7 +61,7 @@ class IndexedBag:
 
     recording: Recording
     topics: CameraTopics
-    rig: Rig
+    robot: RobotSetup
     cameras: CameraBook
     beside: dict[str, CameraBook] = field(default_factory=dict)
     transforms: TransformTree = field(default_factory=TransformTree)
@@ -71,15 +71,15 @@ class IndexedBag:
     def camera(self, frame: str, received_ns: int, topic: str = "") -> Camera:
         """Return the calibration of an image; of several cameras that of its topic. Raises NotTried."""
         book = self.beside.get(topic, self.cameras)
-        return self.rig.camera or book.camera(self.rig.camera_info_frame or frame, received_ns)
+        return self.robot.camera or book.camera(self.robot.camera_info_frame or frame, received_ns)
 
     def base_from_cam(self, frame: str, time_ns: int, topic: str = "") -> pycolmap.Rigid3d:
         """Return where the camera sits on the robot; of several cameras that of a topic. Raises NotTried."""
-        given = self.rig.mounts.get(topic, self.rig.base_from_cam)
+        given = self.robot.mounts.get(topic, self.robot.base_from_cam)
         if given is not None:
             return given
         try:
-            return self.transforms.lookup(self.rig.base_frame, self.rig.camera_frame or frame.lstrip("/"), time_ns)
+            return self.transforms.lookup(self.robot.base_frame, self.robot.camera_frame or frame.lstrip("/"), time_ns)
         except TransformError as error:
             raise NotTried(Status.NO_EXTRINSIC, str(error)) from error
 
@@ -96,43 +96,43 @@ class IndexedBag:
         Raises:
             TransformError: there is none; the message says why.
         """
-        if not self.rig.odometry_topic:
-            if not self.rig.odom_frame:
+        if not self.robot.odometry_topic:
+            if not self.robot.odom_frame:
                 raise TransformError("no odometry frame was given")
-            return self.transforms.lookup(self.rig.odom_frame, self.rig.base_frame, time_ns)
-        track, topic = self.odometry.track, self.rig.odometry_topic
+            return self.transforms.lookup(self.robot.odom_frame, self.robot.base_frame, time_ns)
+        track, topic = self.odometry.track, self.robot.odometry_topic
         if not track.samples:
             raise TransformError(f"{topic} has no valid pose")
         sample = track.at(time_ns)
         if sample is None:
             reason = f"{topic} was recorded from {track.span_text} only"
             raise TransformError(f"{reason}, asked for {time_ns * 1e-9:.3f} s", reason)
-        child = self.odometry.child or self.rig.base_frame
-        return sample.parent_from_child * self.transforms.lookup(child, self.rig.base_frame, time_ns)
+        child = self.odometry.child or self.robot.base_frame
+        return sample.parent_from_child * self.transforms.lookup(child, self.robot.base_frame, time_ns)
 
 
-def index_topics(recording: Recording, topics: CameraTopics, rig: Rig, truth_topic: str) -> IndexedBag:
+def index_topics(recording: Recording, topics: CameraTopics, robot: RobotSetup, truth_topic: str) -> IndexedBag:
     """Read everything but the images, in one pass.
 
     Raises:
         ValueError: a topic that was asked for is not there, a message is damaged, or odometry is of another frame than
             the robot's and nothing says where one is in the other.
     """
-    kind = recording.topics.get(rig.odometry_topic, ODOMETRY_TYPE)  # that a topic is missing is said where it is read
-    if rig.odometry_topic and kind != ODOMETRY_TYPE:
-        raise ValueError(f"{rig.odometry_topic} is of type {kind}, and no nav_msgs/Odometry")
-    bag = IndexedBag(recording, topics, rig, CameraBook(bool(rig.rectified), history=True))
-    bag.beside = {each.image: CameraBook(bool(rig.rectified), history=True) for each in topics.beside}
+    kind = recording.topics.get(robot.odometry_topic, ODOMETRY_TYPE)  # that a topic is missing is said where it is read
+    if robot.odometry_topic and kind != ODOMETRY_TYPE:
+        raise ValueError(f"{robot.odometry_topic} is of type {kind}, and no nav_msgs/Odometry")
+    bag = IndexedBag(recording, topics, robot, CameraBook(bool(robot.rectified), history=True))
+    bag.beside = {each.image: CameraBook(bool(robot.rectified), history=True) for each in topics.beside}
     of_transforms = {choose_transform_topic(recording, topic, topics.image): topic for topic in (TF, TF_STATIC)}
     optional = list(filter(None, of_transforms))
-    asked = [topic for topic in (*topics.camera_infos, truth_topic, rig.odometry_topic) if topic]
+    asked = [topic for topic in (*topics.camera_infos, truth_topic, robot.odometry_topic) if topic]
     for recorded in recording.messages((*optional, *dict.fromkeys(asked))):
         message = recorded.message()
         if recorded.topic in of_transforms:
             bag.transforms.add(message, static=of_transforms[recorded.topic] == TF_STATIC)
         store_message(bag, recorded, message, truth_topic)
     if bag.odometry.unusable:
-        log.warning("%s: %d messages without a valid pose, left out", rig.odometry_topic, bag.odometry.unusable)
+        log.warning("%s: %d messages without a valid pose, left out", robot.odometry_topic, bag.odometry.unusable)
     check_odometry(bag)
     bag.transforms.log_oddities()
     return bag
@@ -140,7 +140,7 @@ def index_topics(recording: Recording, topics: CameraTopics, rig: Rig, truth_top
 
 def check_odometry(bag: IndexedBag) -> None:
     """Raise ValueError if the topic of odometry has poses of a frame from which there is no way to the base frame."""
-    child, base = bag.odometry.child, bag.rig.base_frame
+    child, base = bag.odometry.child, bag.robot.base_frame
     if not child or child == base or not bag.odometry.track.samples:
         return
     failures = []
@@ -151,7 +151,7 @@ def check_odometry(bag: IndexedBag) -> None:
         except TransformError as error:
             failures.append(str(error))
     raise ValueError(
-        f"{bag.rig.odometry_topic} has poses of {child!r}, wanted are those of {base!r}: {failures[0]}; "
+        f"{bag.robot.odometry_topic} has poses of {child!r}, wanted are those of {base!r}: {failures[0]}; "
         f"if they are of the robot's base, give --base-frame {child}"
     )
 
@@ -165,7 +165,7 @@ def store_message(bag: IndexedBag, recorded: RecordedMessage, message: Any, trut
             bag.beside[each.image].note(message, recorded.time_ns)
     if recorded.topic == truth_topic:
         bag.truth.append(message)
-    if recorded.topic == bag.rig.odometry_topic:
+    if recorded.topic == bag.robot.odometry_topic:
         odometry = bag.odometry
         try:
             odom_from_child = rigid_from_pose(message.pose.pose)
@@ -173,4 +173,4 @@ def store_message(bag: IndexedBag, recorded: RecordedMessage, message: Any, trut
             odometry.unusable += 1
             return
         odometry.child = message.child_frame_id.lstrip("/")
-        odometry.track.add(TransformSample(stamp_ns(message), bag.rig.odom_frame, odom_from_child))
+        odometry.track.add(TransformSample(stamp_ns(message), bag.robot.odom_frame, odom_from_child))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deviloc_ros.bags.bag_index import IndexedBag, Rig, index_topics
+from deviloc_ros.bags.bag_index import IndexedBag, RobotSetup, index_topics
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import says_rectified
 from deviloc_ros.bags.topics import choose_rig_topics, choose_topics
@@ -48,7 +48,7 @@ class ReadingPlan:
 
     image_topic: str = ""
     camera_info_topic: str = ""
-    rig: Rig = field(default_factory=Rig)
+    robot: RobotSetup = field(default_factory=RobotSetup)
     truth: TruthSource = field(default_factory=TruthSource)
     beside: tuple[str, ...] = ()
     beside_infos: tuple[str, ...] = ()
@@ -64,9 +64,9 @@ def index_bag(recording: Recording, reading: ReadingPlan) -> IndexedBag:
     if reading.beside:
         topics = choose_rig_topics(recording, (image, *reading.beside), (info, *reading.beside_infos) if info else ())
     else:
-        topics = choose_topics(recording, image, info, reading.rig.camera is not None)
-    bag = index_topics(recording, topics, reading.rig, reading.truth.topic)
-    if reading.rig.rectified is None:
+        topics = choose_topics(recording, image, info, reading.robot.camera is not None)
+    bag = index_topics(recording, topics, reading.robot, reading.truth.topic)
+    if reading.robot.rectified is None:
         bag.cameras.rectified = says_rectified(topics.image)
         for each in topics.beside:
             bag.beside[each.image].rectified = says_rectified(each.image)
@@ -82,7 +82,7 @@ def find_truth(source: TruthSource, bag: IndexedBag, times_ns: list[int]) -> Tru
     Raises:
         ValueError: it is not to be had.
     """
-    base = bag.rig.base_frame
+    base = bag.robot.base_frame
     if source.file:
         truth = read_truth_file(source.file)
     elif source.topic:

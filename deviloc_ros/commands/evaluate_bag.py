@@ -20,7 +20,14 @@ from deviloc_ros.commands.flags.common import (
     take_tracking,
 )
 from deviloc_ros.commands.flags.masks import add_mask, find_masks
-from deviloc_ros.commands.flags.recordings import add_real_time, add_rig, add_sampling, add_topics, add_truth, read_plan
+from deviloc_ros.commands.flags.recordings import (
+    add_real_time,
+    add_robot,
+    add_sampling,
+    add_topics,
+    add_truth,
+    read_plan,
+)
 
 if TYPE_CHECKING:
     from deviloc_ros.bags.bag_index import IndexedBag
@@ -46,7 +53,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_mask(parser)
     add_topics(parser)
     add_truth(parser.add_argument_group("ground truth"))
-    add_rig(parser.add_argument_group("the robot"))
+    add_robot(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
     parser.add_argument(
         "--contribute",
@@ -184,7 +191,7 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, path:
             estimates, about = run_offline(bag, plan, localizers, tracking, masks, kept)
         about |= describe_localizers(localizers, tracking, options.map.resolve().name)
         result = summarize_run(bag, plan, truth, estimates, about)
-        write_run(output, result, plan.rig.map_frame, plan.rig.base_frame)
+        write_run(output, result, plan.robot.map_frame, plan.robot.base_frame)
         pictures = make_gallery(bag, result.frames, localizers, masks)
         around = {one.name: outline_map(one) for one in maps}
         page = make_report(result, around if len(maps) > 1 else around[maps[0].name], pictures)
@@ -206,7 +213,7 @@ def run_in_real_time(
         raise ValueError("--real-time takes no --mask: give the node its parameter mask_path")
     if options.config or options.matcher or options.lift or step_of(options) > 1 or plan.budget_ms or plan.only:
         raise ValueError("--real-time takes no --config, --matcher, --lift, --every, --budget-ms or --images-of")
-    if plan.rig.camera is not None or plan.rig.odometry_topic:
+    if plan.robot.camera is not None or plan.robot.odometry_topic:
         raise ValueError("--real-time takes no --camera or --odometry-topic: the node needs camera_info and /tf")
     from deviloc_ros.ros.tools.realtime import run_real_time
     from deviloc_ros.ros.tools.realtime_node import provide_node

@@ -16,7 +16,7 @@ from deviloc_ros.commands.flags.common import (
     set_results,
     take_tracking,
 )
-from deviloc_ros.commands.flags.recordings import add_rig, add_sampling, add_topics, add_truth, read_plan
+from deviloc_ros.commands.flags.recordings import add_robot, add_sampling, add_topics, add_truth, read_plan
 from deviloc_ros.io.atomic import write_whole
 
 Send = Callable[[dict[str, Any]], None]
@@ -37,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_topics(parser)
     add_truth(parser.add_argument_group("ground truth (not shown)"))
-    add_rig(parser.add_argument_group("the robot"))
+    add_robot(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
     add_config(parser, of_map=True)
     set_results(parser, files=["output"])

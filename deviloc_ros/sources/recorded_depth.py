@@ -105,7 +105,7 @@ class DepthReader:
 
     def color_from_depth(self, keyframe: Keyframe, frame: str) -> pycolmap.Rigid3d | None:
         """Return color_from_depth by TF, unless it was given or both images are of one frame, as registered ones."""
-        color_frame = self.bag.rig.camera_frame or keyframe.frame.lstrip("/")
+        color_frame = self.bag.robot.camera_frame or keyframe.frame.lstrip("/")
         if self.plan.color_from_depth is not None or frame.lstrip("/") == color_frame:
             return self.plan.color_from_depth
         try:

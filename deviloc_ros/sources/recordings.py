@@ -87,7 +87,7 @@ def read_bag(
     folder = Path(folder)
     with Recording(path) as recording:
         bag = index_bag(recording, reading)
-        lens = "" if reading.rig.rectified is not None else describe_lens(bag.cameras, bag.topics.image)
+        lens = "" if reading.robot.rectified is not None else describe_lens(bag.cameras, bag.topics.image)
         times_ns = [stamp_ns(image.message()) for image in recording.messages((bag.topics.image,))]
         offset_ns = round(time_offset_s * 1e9)
         try:

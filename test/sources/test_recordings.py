@@ -6,7 +6,7 @@ import pycolmap
 import pytest
 from worlds import random_rigid
 
-from deviloc_ros.bags.bag_index import Rig
+from deviloc_ros.bags.bag_index import RobotSetup
 from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.cli import main
@@ -129,7 +129,7 @@ def test_a_map_is_built_from_a_recording_in_one_command(bag, room, tmp_path, cap
             "the robot's poses, from transform map <- rover: ",
         ),
         (
-            ReadingPlan(truth=TruthSource(topic="/odom"), rig=Rig(base_frame="rover")),
+            ReadingPlan(truth=TruthSource(topic="/odom"), robot=RobotSetup(base_frame="rover")),
             "are of frame .base_link., wanted.*.rover.",
         ),
     ],

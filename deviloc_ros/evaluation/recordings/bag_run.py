@@ -96,7 +96,7 @@ def select_images(bag: IndexedBag, plan: EvaluationPlan, repeated: RepeatCounter
     recording, topics = bag.recording, bag.topics
     total = sum(map(recording.count, topics.images))
     bar = tqdm(recording.messages(topics.images), total=total, unit="image", desc="localize", dynamic_ncols=True)
-    has_odometry = bool(bag.rig.odom_frame or bag.rig.odometry_topic)
+    has_odometry = bool(bag.robot.odom_frame or bag.robot.odometry_topic)
     images: Iterable[Images] = group_images(repeated.first_only(bar), topics, plan.grouping, has_odometry=has_odometry)
     if plan.only is not None:
         images = (group for group in images if group[-1].stamp_ns in plan.only)
@@ -126,7 +126,7 @@ def run_offline(
     follower = Follower(
         localizers,
         tracking,
-        is_planar=bag.rig.two_d,
+        is_planar=bag.robot.two_d,
         rig=plan.grouping,
         contributor=contributor,
         gnss=gnss.book,
@@ -175,7 +175,7 @@ def follow_images(
     """Yield images that are tried, their pixels by camera, what the node would make of them, and its state then."""
     warm_up(localizer)
     choose_lens(bag, [localizer])
-    follower = Follower(localizer, tracking, is_planar=bag.rig.two_d, rig=plan.grouping)
+    follower = Follower(localizer, tracking, is_planar=bag.robot.two_d, rig=plan.grouping)
     run = OfflineRun(follower, bag)
     for group, tried in select_images(bag, plan, RepeatCounter()):
         if tried:
@@ -229,7 +229,7 @@ def summarize_run(
 ) -> Run:
     """Score and sum up. `about` says how the estimates came to be."""
     frames = judge_estimates(estimates, truth, plan.align)
-    base = plan.rig.base_frame
+    base = plan.robot.base_frame
     odometry = summarize_odometry(bag, [e.stamp_ns for e in estimates if e.tried])
     summary = {
         "bag": bag.recording.path.resolve().name,

@@ -47,9 +47,9 @@ def choose_lens(bag: IndexedBag, localizers: Sequence[Localizer]) -> dict[str, A
 
     A flag decides, then the images, then the topic's name. What contradicts the decision is said in a warning.
     """
-    if bag.rig.camera is not None:
+    if bag.robot.camera is not None:
         return {"rectified": None, "because": "the camera was given", "inliers": None}
-    cameras, given = bag.cameras, bag.rig.rectified
+    cameras, given = bag.cameras, bag.robot.rectified
     named = says_rectified(bag.topics.image)
     decided, because = (named, "topic") if given is None else (given, "flag")
     trials = None

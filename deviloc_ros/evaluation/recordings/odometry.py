@@ -27,13 +27,13 @@ def explain_none(bag: IndexedBag, times_ns: Sequence[int]) -> str:
     """Return what would help where no image has odometry; empty where nothing is known to."""
     if clocks := detect_two_clocks(bag, times_ns):
         return clocks
-    transforms, rig = bag.transforms, bag.rig
-    if rig.odometry_topic or rig.odom_frame in transforms.frames:
+    transforms, robot = bag.transforms, bag.robot
+    if robot.odometry_topic or robot.odom_frame in transforms.frames:
         return ""
-    above = transforms.above(rig.base_frame)
+    above = transforms.above(robot.base_frame)
     named = [frame for frame in transforms.frames if "odom" in frame.rpartition("/")[2]]
     if found := [frame for frame in named if frame in above] or above[:1]:
-        return f"{rig.base_frame!r} hangs below {found[0]!r}: give --odom-frame {found[0]}"
+        return f"{robot.base_frame!r} hangs below {found[0]!r}: give --odom-frame {found[0]}"
     if named:
         return f"there is {', '.join(map(repr, sorted(named)))}: give --odom-frame and --base-frame"
     return "no odometry was recorded in /tf; a topic of it can be given with --odometry-topic"

@@ -56,7 +56,7 @@ def test_a_missing_extrinsic_is_said_and_one_that_is_given_counts(tmp_path):
     with pytest.raises(ValueError, match="no frame 'front'"):
         evaluate(bag)
     texts = [" ".join(map(str, (*mount.translation, *mount.rotation.quat))) for mount in MOUNTS.values()]
-    run = evaluate(bag, rig=plan_of("--extrinsic", texts[0], "--extrinsic", texts[1]).rig)
+    run = evaluate(bag, robot=plan_of("--extrinsic", texts[0], "--extrinsic", texts[1]).robot)
     assert run.summary["cameras"]["left"]["used"] >= 11
 
 
