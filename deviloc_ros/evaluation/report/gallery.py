@@ -13,7 +13,7 @@ from deviloc_ros.evaluation.recordings.headline import format_length
 from deviloc_ros.evaluation.recordings.offline import localize_again
 from deviloc_ros.imaging import Masks
 from deviloc_ros.io.encoded_images import encode_jpeg, to_data_uri
-from deviloc_ros.io.match_pictures import best_reference, draw_best_matches
+from deviloc_ros.io.match_pictures import draw_best_matches
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried
 from deviloc_ros.tracking.grouping import GroupedImage
@@ -80,7 +80,7 @@ def find_images(bag: IndexedBag, estimate: Estimate) -> Images:
 def name_best_view(evidence: Evidence) -> str:
     """Return the names of the views that gave most inliers, one for each camera."""
     own = [report.evidence for report in evidence.cameras if report.evidence] or [evidence]
-    return ", ".join(each.references[best_reference(each)] for each in own if each.references)
+    return ", ".join(each.references[each.inlying.main_reference] for each in own if each.references)
 
 
 def frame_verdict(frame: JudgedFrame) -> str:
