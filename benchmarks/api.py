@@ -149,7 +149,7 @@ GROUPS: dict[str, tuple[Any, ...]] = {
         ("deviloc_ros.sources.kitti", "read_kitti"),
         ("deviloc_ros.sources.recordings", "read_bag"),
         ("deviloc_ros.bags.bag_plan", "ReadingPlan TruthSource Part"),
-        ("deviloc_ros.bags.bag_index", "Rig"),
+        ("deviloc_ros.bags.bag_index", "RobotSetup"),
         ("deviloc_ros.sources.keyframes", "Spacing"),
     ),
     "Follow a robot": (

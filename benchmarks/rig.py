@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import pycolmap
 
-from deviloc_ros.bags.bag_plan import TruthSource, read_all
+from deviloc_ros.bags.bag_plan import TruthSource, index_bag
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.camera import Camera
@@ -124,10 +124,10 @@ def evaluate(bag: Path, localizer: Localizer, names: tuple[str, ...] = tuple(TUR
     first, *beside = (f"/{name}/image" for name in names)
     plan = EvaluationPlan(image_topic=first, beside=tuple(beside), truth=TruthSource(topic="/ground_truth"))
     with Recording(bag) as recording:
-        topics, contents = read_all(recording, plan)
-        truth = read_truth(recording, topics, contents, plan)
-        estimates, about = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())
-        return summarize_run(recording, contents, plan, truth, estimates, about)
+        indexed = index_bag(recording, plan)
+        truth = read_truth(indexed, plan)
+        estimates, about = run_offline(indexed, plan, localizer, TrackingConfig())
+        return summarize_run(indexed, plan, truth, estimates, about)
 
 
 RECORDINGS: dict[str, dict[str, Any]] = {

@@ -123,6 +123,11 @@ class Correspondences:
     def __getitem__(self, rows: NDArray | slice) -> Correspondences:
         return Correspondences(*(getattr(self, column.name)[rows] for column in fields(self)))
 
+    @property
+    def main_reference(self) -> int:
+        """Return which of the query's references most of them came from; the first if there are none."""
+        return int(np.bincount(self.references.astype(int)).argmax()) if len(self) else 0
+
     @staticmethod
     def concatenate(parts: list[Correspondences]) -> Correspondences:
         """Join correspondences; an empty list gives zero of them."""

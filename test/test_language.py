@@ -19,6 +19,8 @@ Of On One Only Or Some That The Their These This Those To Two What When Where Wh
 """.split()  # noqa: SIM905 - as a list it would fill the screen
 VERBS_LIKE_THEM = ("Bring", "Embed", "Feed", "Focus", "Need")
 ENDINGS = ("s", "ed", "ing")
+FILES_OF_OTHERS = ("hubconf.py",)  # what they call theirs
+FILE_ENDINGS = ("py", "json", "png", "jpg", "txt", "js")
 
 
 def test_public_names_are_there_and_type_checkers_know_them():
@@ -74,6 +76,39 @@ def test_fragments_are_seen(word):
 @pytest.mark.parametrize("word", ["Return", "Write", "Bring", "Pass", "Share", "Embed", "Keep"])
 def test_verbs_are_no_fragments(word):
     assert not is_fragment(word)
+
+
+def names_of(tree):
+    """Names of what a file defines, its functions' arguments and its objects' attributes included."""
+    for node in ast.walk(tree):
+        yield getattr(node, "name", getattr(node, "id", getattr(node, "arg", getattr(node, "attr", None))))
+
+
+def find_misnamed(text, names_by_module):
+    """What a docstring says in backticks of the package's modules, `file.py` or `module.name`, and there is none of."""
+    for module, name in re.findall(r"(?<!`)`(?:[\w.]+\.)?(\w+)\.(\w+)`", text):
+        if name == "py" and module not in names_by_module and f"{module}.py" not in FILES_OF_OTHERS:
+            yield f"{module}.py"
+        elif name not in FILE_ENDINGS and name not in names_by_module.get(module, {name}):
+            yield f"{module}.{name}"
+
+
+def test_modules_and_functions_that_docstrings_name_are_there():
+    trees = {path: ast.parse(path.read_text()) for path in SOURCES}
+    names_by_module = {}
+    for path, tree in trees.items():
+        names_by_module.setdefault(path.stem, set()).update(names_of(tree))
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                assert list(find_misnamed(ast.get_docstring(node) or "", names_by_module)) == [], path
+
+
+@pytest.mark.parametrize("name", ["rectified.judge_topic", "bags.rectified.judge_topic", "nowhere.py", "judge.py"])
+def test_misnamed_modules_and_functions_are_seen(name):
+    there = {"rectified": {"says_rectified"}}
+    assert len(list(find_misnamed(f"As `{name}` finds, not `rectified.says_rectified` of `rectified.py`.", there))) == 1
+    assert list(find_misnamed("`Camera.rays`, `transforms.json`, `model.`, `rectified.says_rectified`", there)) == []
 
 
 def test_no_two_classes_share_a_name():

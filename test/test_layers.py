@@ -1,6 +1,7 @@
 """Hold the drawing of the rooms: imports point one way, ROS stays at the edge, nothing heavy is imported early."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -95,6 +96,12 @@ def test_imports_point_downwards(path):
 
 def test_every_room_has_a_layer():
     assert {room_of(path) for path in SOURCES} - {"__init__", "__main__"} == set(LEVELS)
+
+
+def test_the_page_for_developers_draws_these_layers():
+    section = (ROOT / "docs/development.md").read_text().partition("## Layers")[2]
+    drawing = re.search(r"(^    .*\n)+", section, re.MULTILINE)[0]
+    assert [set(row.replace("<-", "").split()) for row in drawing.splitlines()] == list(LAYERS)
 
 
 def test_no_modules_import_each_other_in_a_circle():

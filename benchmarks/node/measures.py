@@ -26,7 +26,6 @@ from deviloc_ros.geometry import rotation_distance_deg
 
 CUTS = 5  # seq-02 in five parts, of which the robot is carried from one to another
 ORDER = (0, 3, 1, 4, 2)
-UNKNOWN_PLACES_S = 120.0
 IDLE_S = 20.0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pycolmap
 
 from deviloc_ros.bags.reader import RecordedMessage, Recording
-from deviloc_ros.bags.topics import Topics, choose_transform_topic
+from deviloc_ros.bags.topics import CameraTopics, choose_transform_topic
 from deviloc_ros.bags.transforms import TF, TF_STATIC, Track, TransformError, TransformSample, TransformTree
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.camera_book import CameraBook
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rig:
+class RobotSetup:
     """Describe how the robot is named and built.
 
     camera_frame, base_from_cam, camera: where given they replace what the recording says, of the only camera.
-    mounts: base_from_cam of several, by their topics of images. camera_info_frame: take the
-    calibration of this frame for images of any. rectified: whether the images are; None: as `rectified.judge_topic`
-    finds. odometry_topic: nav_msgs/Odometry, for recordings without its transform.
+    mounts: base_from_cam of several, by their topics of images. camera_info_frame: take the calibration of this frame
+    for images of any. rectified: whether the images are; None: as `rectified.says_rectified` finds. odometry_topic:
+    nav_msgs/Odometry, for recordings without its transform.
     """
 
     map_frame: str = "map"
@@ -53,13 +53,15 @@ class OdometryPoses:
 
 
 @dataclass(slots=True, eq=False)
-class Contents:
-    """Hold all of a recording but its images; small enough to be kept.
+class IndexedBag:
+    """Hold a recording, the topics of it that are in use, and all that they say but the images.
 
     cameras: calibrations of the first camera. beside: of the others of a rig, by their topics of images.
     """
 
-    rig: Rig
+    recording: Recording
+    topics: CameraTopics
+    robot: RobotSetup
     cameras: CameraBook
     beside: dict[str, CameraBook] = field(default_factory=dict)
     transforms: TransformTree = field(default_factory=TransformTree)
@@ -69,15 +71,15 @@ class Contents:
     def camera(self, frame: str, received_ns: int, topic: str = "") -> Camera:
         """Return the calibration of an image; of several cameras that of its topic. Raises NotTried."""
         book = self.beside.get(topic, self.cameras)
-        return self.rig.camera or book.camera(self.rig.camera_info_frame or frame, received_ns)
+        return self.robot.camera or book.camera(self.robot.camera_info_frame or frame, received_ns)
 
     def base_from_cam(self, frame: str, time_ns: int, topic: str = "") -> pycolmap.Rigid3d:
         """Return where the camera sits on the robot; of several cameras that of a topic. Raises NotTried."""
-        given = self.rig.mounts.get(topic, self.rig.base_from_cam)
+        given = self.robot.mounts.get(topic, self.robot.base_from_cam)
         if given is not None:
             return given
         try:
-            return self.transforms.lookup(self.rig.base_frame, self.rig.camera_frame or frame.lstrip("/"), time_ns)
+            return self.transforms.lookup(self.robot.base_frame, self.robot.camera_frame or frame.lstrip("/"), time_ns)
         except TransformError as error:
             raise NotTried(Status.NO_EXTRINSIC, str(error)) from error
 
@@ -94,83 +96,81 @@ class Contents:
         Raises:
             TransformError: there is none; the message says why.
         """
-        if not self.rig.odometry_topic:
-            if not self.rig.odom_frame:
+        if not self.robot.odometry_topic:
+            if not self.robot.odom_frame:
                 raise TransformError("no odometry frame was given")
-            return self.transforms.lookup(self.rig.odom_frame, self.rig.base_frame, time_ns)
-        track, topic = self.odometry.track, self.rig.odometry_topic
+            return self.transforms.lookup(self.robot.odom_frame, self.robot.base_frame, time_ns)
+        track, topic = self.odometry.track, self.robot.odometry_topic
         if not track.samples:
             raise TransformError(f"{topic} has no valid pose")
         sample = track.at(time_ns)
         if sample is None:
             reason = f"{topic} was recorded from {track.span_text} only"
             raise TransformError(f"{reason}, asked for {time_ns * 1e-9:.3f} s", reason)
-        child = self.odometry.child or self.rig.base_frame
-        return sample.parent_from_child * self.transforms.lookup(child, self.rig.base_frame, time_ns)
+        child = self.odometry.child or self.robot.base_frame
+        return sample.parent_from_child * self.transforms.lookup(child, self.robot.base_frame, time_ns)
 
 
-def read_contents(recording: Recording, topics: Topics, rig: Rig, truth_topic: str) -> Contents:
+def index_topics(recording: Recording, topics: CameraTopics, robot: RobotSetup, truth_topic: str) -> IndexedBag:
     """Read everything but the images, in one pass.
 
     Raises:
         ValueError: a topic that was asked for is not there, a message is damaged, or odometry is of another frame than
             the robot's and nothing says where one is in the other.
     """
-    kind = recording.topics.get(rig.odometry_topic, ODOMETRY_TYPE)  # that a topic is missing is said where it is read
-    if rig.odometry_topic and kind != ODOMETRY_TYPE:
-        raise ValueError(f"{rig.odometry_topic} is of type {kind}, and no nav_msgs/Odometry")
-    contents = Contents(rig, CameraBook(bool(rig.rectified), history=True))
-    contents.beside = {each.image: CameraBook(bool(rig.rectified), history=True) for each in topics.beside}
+    kind = recording.topics.get(robot.odometry_topic, ODOMETRY_TYPE)  # that a topic is missing is said where it is read
+    if robot.odometry_topic and kind != ODOMETRY_TYPE:
+        raise ValueError(f"{robot.odometry_topic} is of type {kind}, and no nav_msgs/Odometry")
+    bag = IndexedBag(recording, topics, robot, CameraBook(bool(robot.rectified), history=True))
+    bag.beside = {each.image: CameraBook(bool(robot.rectified), history=True) for each in topics.beside}
     of_transforms = {choose_transform_topic(recording, topic, topics.image): topic for topic in (TF, TF_STATIC)}
     optional = list(filter(None, of_transforms))
-    asked = [topic for topic in (*topics.camera_infos, truth_topic, rig.odometry_topic) if topic]
+    asked = [topic for topic in (*topics.camera_infos, truth_topic, robot.odometry_topic) if topic]
     for recorded in recording.messages((*optional, *dict.fromkeys(asked))):
         message = recorded.message()
         if recorded.topic in of_transforms:
-            contents.transforms.add(message, static=of_transforms[recorded.topic] == TF_STATIC)
-        store_message(contents, recorded, message, topics, truth_topic)
-    if contents.odometry.unusable:
-        log.warning("%s: %d messages without a valid pose, left out", rig.odometry_topic, contents.odometry.unusable)
-    check_odometry(contents)
-    contents.transforms.log_oddities()
-    return contents
+            bag.transforms.add(message, static=of_transforms[recorded.topic] == TF_STATIC)
+        store_message(bag, recorded, message, truth_topic)
+    if bag.odometry.unusable:
+        log.warning("%s: %d messages without a valid pose, left out", robot.odometry_topic, bag.odometry.unusable)
+    check_odometry(bag)
+    bag.transforms.log_oddities()
+    return bag
 
 
-def check_odometry(contents: Contents) -> None:
+def check_odometry(bag: IndexedBag) -> None:
     """Raise ValueError if the topic of odometry has poses of a frame from which there is no way to the base frame."""
-    child, base = contents.odometry.child, contents.rig.base_frame
-    if not child or child == base or not contents.odometry.track.samples:
+    child, base = bag.odometry.child, bag.robot.base_frame
+    if not child or child == base or not bag.odometry.track.samples:
         return
     failures = []
-    for sample in contents.odometry.track.samples:
+    for sample in bag.odometry.track.samples:
         try:
-            contents.transforms.lookup(child, base, sample.time_ns)
+            bag.transforms.lookup(child, base, sample.time_ns)
             return
         except TransformError as error:
             failures.append(str(error))
     raise ValueError(
-        f"{contents.rig.odometry_topic} has poses of {child!r}, wanted are those of {base!r}: {failures[0]}; "
+        f"{bag.robot.odometry_topic} has poses of {child!r}, wanted are those of {base!r}: {failures[0]}; "
         f"if they are of the robot's base, give --base-frame {child}"
     )
 
 
-def store_message(
-    contents: Contents, recorded: RecordedMessage, message: Any, topics: Topics, truth_topic: str
-) -> None:
+def store_message(bag: IndexedBag, recorded: RecordedMessage, message: Any, truth_topic: str) -> None:
     """Put one message where it belongs: a topic of odometry may be that of the truth, too."""
-    if recorded.topic == topics.camera_info:
-        contents.cameras.note(message, recorded.time_ns)
-    for each in topics.beside:
+    if recorded.topic == bag.topics.camera_info:
+        bag.cameras.note(message, recorded.time_ns)
+    for each in bag.topics.beside:
         if recorded.topic == each.camera_info:
-            contents.beside[each.image].note(message, recorded.time_ns)
+            bag.beside[each.image].note(message, recorded.time_ns)
     if recorded.topic == truth_topic:
-        contents.truth.append(message)
-    if recorded.topic == contents.rig.odometry_topic:
-        odometry = contents.odometry
+        bag.truth.append(message)
+    if recorded.topic == bag.robot.odometry_topic:
+        odometry = bag.odometry
         try:
             odom_from_child = rigid_from_pose(message.pose.pose)
         except ValueError:
             odometry.unusable += 1
             return
         odometry.child = message.child_frame_id.lstrip("/")
-        odometry.track.add(TransformSample(stamp_ns(message), contents.rig.odom_frame, odom_from_child))
+        odometry.track.add(TransformSample(stamp_ns(message), bag.robot.odom_frame, odom_from_child))

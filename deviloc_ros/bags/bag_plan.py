@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deviloc_ros.bags.bag_index import Contents, Rig, read_contents
+from deviloc_ros.bags.bag_index import IndexedBag, RobotSetup, index_topics
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import says_rectified
-from deviloc_ros.bags.topics import Topics, choose_rig_topics, choose_topics
+from deviloc_ros.bags.topics import choose_rig_topics, choose_topics
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.bags.truth import (
     Truth,
@@ -60,6 +61,19 @@ class Part:
         """Return whether an image of a time is taken, where the first is of another."""
         return self.start_s <= (time_ns - first_ns) * 1e-9 < self.end_s
 
+    def find_first(self, times_ns: Sequence[int]) -> int:
+        """Return the time [ns] of a recording's first image, that of damaged ones, 0, apart; 0 if there is none.
+
+        Raises:
+            ValueError: no image is in the part; the message says how long they go on.
+        """
+        whole = [time_ns for time_ns in times_ns if time_ns > 0]
+        first_ns = min(whole, default=0)
+        if not self.is_all and not any(self.holds(time_ns, first_ns) for time_ns in whole):
+            length_s = (max(whole, default=0) - first_ns) * 1e-9
+            raise ValueError(f"no image {self}; they go on for {length_s:.1f} s")
+        return first_ns
+
     def __str__(self) -> str:
         return f"from {self.start_s:g} s" + ("" if math.isinf(self.end_s) else f" to {self.end_s:g} s")
 
@@ -74,15 +88,15 @@ class ReadingPlan:
 
     image_topic: str = ""
     camera_info_topic: str = ""
-    rig: Rig = field(default_factory=Rig)
+    robot: RobotSetup = field(default_factory=RobotSetup)
     truth: TruthSource = field(default_factory=TruthSource)
     beside: tuple[str, ...] = ()
     beside_infos: tuple[str, ...] = ()
     part: Part = field(default_factory=Part)
 
 
-def read_all(recording: Recording, reading: ReadingPlan) -> tuple[Topics, Contents]:
-    """Read what there is besides images, and say whether these are rectified.
+def index_bag(recording: Recording, reading: ReadingPlan) -> IndexedBag:
+    """Choose topics, read what there is besides images, and settle by the topics' names whether these are rectified.
 
     Raises:
         ValueError: something that is asked for is missing.
@@ -91,38 +105,38 @@ def read_all(recording: Recording, reading: ReadingPlan) -> tuple[Topics, Conten
     if reading.beside:
         topics = choose_rig_topics(recording, (image, *reading.beside), (info, *reading.beside_infos) if info else ())
     else:
-        topics = choose_topics(recording, image, info, reading.rig.camera is not None)
-    contents = read_contents(recording, topics, reading.rig, reading.truth.topic)
-    if reading.rig.rectified is None:
-        contents.cameras.rectified = says_rectified(topics.image)
+        topics = choose_topics(recording, image, info, reading.robot.camera is not None)
+    bag = index_topics(recording, topics, reading.robot, reading.truth.topic)
+    if reading.robot.rectified is None:
+        bag.cameras.rectified = says_rectified(topics.image)
         for each in topics.beside:
-            contents.beside[each.image].rectified = says_rectified(each.image)
-    return topics, contents
+            bag.beside[each.image].rectified = says_rectified(each.image)
+    return bag
 
 
-def find_truth(source: TruthSource, contents: Contents, times_ns: list[int], kind: str) -> Truth | None:
+def find_truth(source: TruthSource, bag: IndexedBag, times_ns: list[int]) -> Truth | None:
     """Return the truth as map_from_base; None if none was asked for.
 
     Args:
-        times_ns: stamps of the images. kind: type of the topic of the truth.
+        times_ns: stamps of the images.
 
     Raises:
         ValueError: it is not to be had.
     """
-    base = contents.rig.base_frame
+    base = bag.robot.base_frame
     if source.file:
         truth = read_truth_file(source.file)
     elif source.topic:
-        truth = truth_from_messages(contents.truth, kind)
+        truth = truth_from_messages(bag.truth, bag.recording.topics.get(source.topic, ""))
     elif source.transform:
-        truth = truth_from_transforms(contents.transforms, *source.transform, times_ns)
+        truth = truth_from_transforms(bag.transforms, *source.transform, times_ns)
     else:
         return None
-    body = source.body or name_body(source, contents) or base
+    body = source.body or name_body(source, bag) or base
     if body == base:
         return truth
     try:
-        return truth.move_to_base(lambda time_ns: contents.transforms.lookup(body, base, time_ns))
+        return truth.move_to_base(lambda time_ns: bag.transforms.lookup(body, base, time_ns))
     except TransformError as error:
         raise ValueError(
             f"the poses of {source} are of frame {body!r}, wanted are those of {base!r}: {error}; if they are of the "
@@ -130,8 +144,8 @@ def find_truth(source: TruthSource, contents: Contents, times_ns: list[int], kin
         ) from error
 
 
-def name_body(source: TruthSource, contents: Contents) -> str:
+def name_body(source: TruthSource, bag: IndexedBag) -> str:
     """Return whose poses the source says that they are, empty if it says nothing: a file, or PoseStamped."""
     if source.transform:
         return source.transform[1]
-    return name_body_of_messages(contents.truth) if source.topic else ""
+    return name_body_of_messages(bag.truth) if source.topic else ""

@@ -17,8 +17,8 @@ TRANSFORM_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 
 @dataclass(frozen=True, slots=True)
-class Topics:
-    """Name the topics in use. image: Image or CompressedImage.
+class CameraTopics:
+    """Name the topics of a camera that are in use. image: Image or CompressedImage.
 
     camera_info: empty where the camera was given otherwise. beside: those of the other cameras of a rig. camera: its
     name, empty where it is the only one.
@@ -26,11 +26,11 @@ class Topics:
 
     image: str
     camera_info: str
-    beside: tuple[Topics, ...] = ()
+    beside: tuple[CameraTopics, ...] = ()
     camera: str = ""
 
     @property
-    def cameras(self) -> tuple[Topics, ...]:
+    def cameras(self) -> tuple[CameraTopics, ...]:
         """Return those of each camera."""
         return (self, *self.beside)
 
@@ -49,7 +49,7 @@ class Topics:
         return next(each.camera for each in self.cameras if each.image == topic)
 
 
-def choose_rig_topics(recording: Recording, images: Sequence[str], camera_infos: Sequence[str]) -> Topics:
+def choose_rig_topics(recording: Recording, images: Sequence[str], camera_infos: Sequence[str]) -> CameraTopics:
     """Return the topics of several cameras, named in order; camera_infos of none or of all of them are given.
 
     Raises:
@@ -77,7 +77,7 @@ def name_cameras(images: Sequence[str]) -> list[str]:
     return names
 
 
-def choose_topics(recording: Recording, image: str, camera_info: str, camera_given: bool) -> Topics:
+def choose_topics(recording: Recording, image: str, camera_info: str, camera_given: bool) -> CameraTopics:
     """Return what was asked for, or else what there is only one of.
 
     Raises:
@@ -90,7 +90,7 @@ def choose_topics(recording: Recording, image: str, camera_info: str, camera_giv
         raise ValueError(f"{recording.path}: {image} {what}; topics of images: {format_topics(recording, IMAGE_TYPES)}")
     if not recording.count(image):
         raise ValueError(f"{recording.path}: there is no image on {image}; was the camera running?")
-    return Topics(image, "" if camera_given else choose_camera_info_topic(recording, image, camera_info))
+    return CameraTopics(image, "" if camera_given else choose_camera_info_topic(recording, image, camera_info))
 
 
 def find_only_image_topic(recording: Recording) -> str:

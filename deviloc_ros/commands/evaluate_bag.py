@@ -21,9 +21,17 @@ from deviloc_ros.commands.flags.common import (
     take_tracking,
 )
 from deviloc_ros.commands.flags.masks import add_mask, find_masks
-from deviloc_ros.commands.flags.recordings import add_real_time, add_rig, add_sampling, add_topics, add_truth, read_plan
+from deviloc_ros.commands.flags.recordings import (
+    add_real_time,
+    add_robot,
+    add_sampling,
+    add_topics,
+    add_truth,
+    read_plan,
+)
 
 if TYPE_CHECKING:
+    from deviloc_ros.bags.bag_index import IndexedBag
     from deviloc_ros.config import Config, ContributeConfig, TrackingConfig
     from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
     from deviloc_ros.evaluation.recordings.run_folder import Run
@@ -46,7 +54,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_mask(parser)
     add_topics(parser)
     add_truth(parser.add_argument_group("ground truth"))
-    add_rig(parser.add_argument_group("the robot"))
+    add_robot(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
     parser.add_argument(
         "--contribute",
@@ -150,9 +158,9 @@ def evaluate_or_explain(options: argparse.Namespace, given: SharedSettings, bag:
         return str(error)
 
 
-def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: Path, output: Path) -> Run:
+def evaluate_recording(options: argparse.Namespace, given: SharedSettings, path: Path, output: Path) -> Run:
     """Evaluate one recording and write its files; raise ValueError."""
-    from deviloc_ros.bags.bag_plan import read_all
+    from deviloc_ros.bags.bag_plan import index_bag
     from deviloc_ros.bags.reader import Recording
     from deviloc_ros.evaluation.recordings.bag_run import describe_localizers, read_truth, run_offline, summarize_run
     from deviloc_ros.evaluation.recordings.rerun_recording import write_rerun
@@ -168,9 +176,9 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
     plan, tracking, masks = given.plan, given.tracking, find_masks(options)
     maps = [Map.open(folder) for folder in find_maps(options.map)]
     localizers = create_localizers(maps, given.configs)
-    with Recording(bag) as recording:
-        topics, contents = read_all(recording, plan)
-        truth = read_truth(recording, topics, contents, plan)
+    with Recording(path) as recording:
+        bag = index_bag(recording, plan)
+        truth = read_truth(bag, plan)
         if truth is not None and len(maps) > 1:
             named = ", ".join(one.name for one in maps)
             raise ValueError(
@@ -178,26 +186,26 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
             )
         if options.real_time:
             mounts = [format_mount(text) for text in options.extrinsic]
-            known = {"rectified": contents.cameras.rectified, "extrinsic": mounts}
+            known = {"rectified": bag.cameras.rectified, "extrinsic": mounts}
             as_judged = argparse.Namespace(**{**vars(options), **known})
-            estimates, about = run_in_real_time(as_judged, recording, topics, plan, given.changes)
+            estimates, about = run_in_real_time(as_judged, bag, plan, given.changes)
         else:
             kept = Contributor(options.contribute, given.contribute) if options.contribute else None
-            estimates, about = run_offline(recording, topics, contents, plan, localizers, tracking, masks, kept)
+            estimates, about = run_offline(bag, plan, localizers, tracking, masks, kept)
         about |= describe_localizers(localizers, tracking, options.map.resolve().name)
-        result = summarize_run(recording, contents, plan, truth, estimates, about)
-        write_run(output, result, plan.rig.map_frame, plan.rig.base_frame)
-        pictures = make_gallery(recording, topics, contents, result.frames, localizers, masks)
+        result = summarize_run(bag, plan, truth, estimates, about)
+        write_run(output, result, plan.robot.map_frame, plan.robot.base_frame)
+        pictures = make_gallery(bag, result.frames, localizers, masks)
         around = {one.name: outline_map(one) for one in maps}
         page = make_report(result, around if len(maps) > 1 else around[maps[0].name], pictures)
         (output / REPORT).write_text(page)
         if options.rerun:
-            write_rerun(options.rerun, result, around[maps[0].name], recording, topics)
+            write_rerun(options.rerun, result, around[maps[0].name], bag)
     return result
 
 
 def run_in_real_time(
-    options: argparse.Namespace, recording: Any, topics: Any, plan: Any, changes: list[str]
+    options: argparse.Namespace, bag: IndexedBag, plan: EvaluationPlan, changes: list[str]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return what a node makes of the recording, and how that was measured; raise ValueError if flags do not fit."""
     if options.contribute:
@@ -210,13 +218,13 @@ def run_in_real_time(
         raise ValueError("--real-time takes no --config, --matcher, --lift, --every, --budget-ms or --images-of")
     if not plan.part.is_all:
         raise ValueError("--real-time takes no --start or --end: it plays all of the recording")
-    if plan.rig.camera is not None or plan.rig.odometry_topic:
+    if plan.robot.camera is not None or plan.robot.odometry_topic:
         raise ValueError("--real-time takes no --camera or --odometry-topic: the node needs camera_info and /tf")
     from deviloc_ros.ros.tools.realtime import run_real_time
     from deviloc_ros.ros.tools.realtime_node import provide_node
 
-    with provide_node(options, topics, changes):
-        estimates, transport = run_real_time(recording, topics, plan.rig, options.rate, plan.grouping)
+    with provide_node(options, bag.topics, changes):
+        estimates, transport = run_real_time(bag, options.rate, plan.grouping)
     pace = f"rate {options.rate:g}" if options.rate > 0 else "waiting for each image"
     return estimates, {"mode": f"real time over DDS, {pace}", "sampling": "every image was sent", **transport}
 

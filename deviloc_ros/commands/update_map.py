@@ -58,21 +58,21 @@ def run_contributed(options: argparse.Namespace) -> int:
 
     check_flags(options)
     start = time.monotonic()
-    growth = add_contributions(
+    report = add_contributions(
         options.map,
         options.contributed,
         of_any_map=options.of_any_map,
         descriptor_file=options.descriptor,
         session=options.session,
     )
-    for report in growth.rounds:
-        print_report(report, f"{options.map}: added", time.monotonic() - start)
-    for what, entries in (("refused", growth.refused), ("not needed", growth.needless)):
+    for added in report.rounds:
+        print_report(added, f"{options.map}: added", time.monotonic() - start)
+    for what, entries in (("refused", report.refused), ("not needed", report.needless)):
         if entries:
             print(f"{len(entries)} contributions {what}:")
         for entry in entries:
             print(f"  {entry.name}: {entry.why}")
-    print(f"{options.map}: {growth.added} contributions added")
+    print(f"{options.map}: {report.added} contributions added")
     return 0
 
 

@@ -16,7 +16,7 @@ from deviloc_ros.commands.flags.common import (
     set_results,
     take_tracking,
 )
-from deviloc_ros.commands.flags.recordings import add_rig, add_sampling, add_topics, add_truth, read_plan
+from deviloc_ros.commands.flags.recordings import add_robot, add_sampling, add_topics, add_truth, read_plan
 from deviloc_ros.io.atomic import write_whole
 
 Send = Callable[[dict[str, Any]], None]
@@ -37,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_topics(parser)
     add_truth(parser.add_argument_group("ground truth (not shown)"))
-    add_rig(parser.add_argument_group("the robot"))
+    add_robot(parser.add_argument_group("the robot"))
     add_sampling(parser.add_argument_group("which images"))
     add_config(parser, of_map=True)
     set_results(parser, files=["output"])
@@ -93,7 +93,7 @@ def serve(options: argparse.Namespace, page: Callable[[list[dict[str, Any]]], st
 
 def follow_recording(options: argparse.Namespace, axis_m: float, send: Send) -> None:
     """Localize a recording as the node would, and send what becomes of each image. Raises ValueError."""
-    from deviloc_ros.bags.bag_plan import read_all
+    from deviloc_ros.bags.bag_plan import index_bag
     from deviloc_ros.bags.reader import Recording
     from deviloc_ros.evaluation.recordings.bag_run import follow_images
     from deviloc_ros.localizer import Localizer
@@ -103,9 +103,9 @@ def follow_recording(options: argparse.Namespace, axis_m: float, send: Send) -> 
     plan, tracking, reference_map = read_plan(options), take_tracking(options), Map.open(options.map)
     localizer = Localizer(reference_map, read_config_for_map(options, reference_map.config))
     with Recording(options.bag) as recording:
-        topics, contents = read_all(recording, plan)
+        bag = index_bag(recording, plan)
         start_s, first_ns = time.monotonic(), None
-        for images, pixels, step, state in follow_images(recording, topics, contents, plan, localizer, tracking):
+        for images, pixels, step, state in follow_images(bag, plan, localizer, tracking):
             time_ns = images[-1].received_ns
             first_ns = time_ns if first_ns is None else first_ns
             if options.rate > 0:

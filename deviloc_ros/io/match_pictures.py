@@ -23,18 +23,11 @@ CELL_PX = 40  # lines begin in as many cells of the image as there are
 MARGIN_PX, BAR_PX, FONT_SCALE, BAR_OPACITY = 10, 34, 0.6, 0.65
 
 
-def best_reference(evidence: Evidence) -> int:
-    """Return the number of the reference that gave most inliers; the first if there are none."""
-    if not evidence.inliers:
-        return 0
-    return int(np.bincount(evidence.correspondences.references[evidence.inlier_mask].astype(int)).argmax())
-
-
 def draw_best_match(pixels: NDArray, evidence: Evidence, read_view: Callable[[str], ReferenceView]) -> NDArray:
     """Draw the image beside the reference that gave most inliers, or alone where it was matched with none."""
     if not evidence.references:
         return pixels
-    best = best_reference(evidence)
+    best = evidence.inlying.main_reference
     return draw_matches(pixels, read_view(evidence.references[best]), evidence, best)
 
 

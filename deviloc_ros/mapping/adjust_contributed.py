@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from deviloc_ros.sfm.landmarks import match_nearby, triangulate_model
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sfm.matches import Keypoints, extract_with_matcher, match_with_matcher
 from deviloc_ros.sources.base import PosedImage
-from deviloc_ros.types import Localized
+from deviloc_ros.types import Features, Localized
 from deviloc_ros.workers.base import Workers
 
 LOSS_PX = 2.0  # of 1 to 8, that with the smallest error on kitchen-back-72
@@ -35,18 +35,26 @@ class Adjusted(NamedTuple):
 
 
 def adjust_to_map(
-    reference_map: Map, images: Sequence[PosedImage], networks: Networks, workers: Workers
+    reference_map: Map,
+    images: Sequence[PosedImage],
+    known: Mapping[str, Features],
+    networks: Networks,
+    workers: Workers,
 ) -> dict[str, Adjusted]:
     """Return where images lie by all that they match, each other and the map's views near them, by name.
 
     Their poses, given to a few centimetres, and the landmarks that they share with the map are adjusted together; the
     map's views stay. An image that shares fewer than MIN_LANDMARKS is left out.
+
+    Args:
+        known: features by name of an image; those that are missing are extracted.
     """
     views = {view.name: view for image in images for view in find_views_near(reference_map, image)}
-    tasks = ((networks, image.path, image.mask) for image in images)
-    names = [image.name for image in images]
+    missing = [image for image in images if image.name not in known]
+    tasks, names = ((networks, image.path, image.mask) for image in missing), [image.name for image in missing]
     found = workers.map(extract_with_matcher, tasks, names, desc="keypoints of contributions", unit="image")
-    features = dict(zip(names, found, strict=True)) | {name: view.features for name, view in views.items()}
+    own = {**known, **dict(zip(names, found, strict=True))}
+    features = {image.name: own[image.name] for image in images} | {name: view.features for name, view in views.items()}
     keypoints = Keypoints(features, partial(match_with_matcher, networks))
     posed = [*images, *(PosedImage(view.name, Path(), view.camera, view.cam_from_world) for view in views.values())]
     model = triangulate_model(posed, match_nearby(keypoints, posed, workers))

@@ -23,7 +23,7 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import PosedImage, Skipped, Source
 from deviloc_ros.sources.contributions import Contribution, read_contributions
-from deviloc_ros.types import Localized, Prior, Result
+from deviloc_ros.types import Extracted, Features, Localized, Prior, Result
 from deviloc_ros.workers.base import Serial
 
 MAX_SIGMAS = 5.0  # between the pose that is stated and that which the image has in the map
@@ -33,8 +33,8 @@ SEARCH_M, SEARCH_DEG = 5.0, 75.0  # around the stated pose
 
 
 @dataclass(slots=True)
-class Growth:
-    """Hold what became of contributions.
+class ContributionReport:
+    """Report what became of contributions.
 
     rounds: the reports of those that were added; what is added may show the place of others, which are tried again.
     refused: those whose pose is not what their image says, or that nothing confirms. needless: those that show what the
@@ -51,6 +51,20 @@ class Growth:
         return sum(report.views for report in self.rounds)
 
 
+@dataclass(slots=True)
+class Verdicts:
+    """Hold what a map, as it is, says of contributions.
+
+    agreed: those that it confirms, with what it says of the image. unconfirmed: those that it does not show. refused:
+    those that it contradicts. needless: those that add nothing to it and to those that agree.
+    """
+
+    agreed: list[tuple[Contribution, Localized]] = field(default_factory=list)
+    unconfirmed: list[tuple[Contribution, str]] = field(default_factory=list)
+    refused: list[Skipped] = field(default_factory=list)
+    needless: list[Skipped] = field(default_factory=list)
+
+
 def add_contributions(
     folder: Path,
     kept_in: Path,
@@ -60,7 +74,7 @@ def add_contributions(
     quiet: bool = False,
     descriptor_file: str = "",
     session: str = "",
-) -> Growth:
+) -> ContributionReport:
     """Add to a map the contributions of a folder that it confirms, those first that it confirms as it is.
 
     Args:
@@ -75,27 +89,30 @@ def add_contributions(
         MapError: no map there, another process is writing it, or its views were described by another network.
     """
     left, damaged = read_contributions(kept_in)
-    growth, matcher, wanted = Growth(refused=damaged), None, wanted or ContributeConfig()
+    report, matcher, wanted = ContributionReport(refused=damaged), None, wanted or ContributeConfig()
+    features: dict[str, Features] = {}
     if not of_any_map:
         left, others = split_by_map(Map.open(folder), left)
-        growth.refused += others
+        report.refused += others
     while left:
         reference_map = Map.open(folder)
         config = change_config(reference_map.config, retrieval={"descriptor_file": descriptor_file})
         localizer = Localizer(reference_map, config, matcher=matcher)
         matcher = localizer.matcher
-        agreed, open_, refused = check_round(localizer, left, wanted, growth.needless, quiet=quiet)
-        images, moved_away = adjust_agreed(localizer, agreed, quiet=quiet)
-        growth.refused += refused + moved_away
+        verdicts = judge_contributions(localizer, left, features, wanted, quiet=quiet)
+        images, moved_away = adjust_agreed(localizer, verdicts.agreed, features, quiet=quiet)
+        report.needless += verdicts.needless
+        report.refused += verdicts.refused + moved_away
         if not images:
-            growth.refused += [Skipped(entry.name, why) for entry, why in open_]
+            report.refused += [Skipped(entry.name, why) for entry, why in verdicts.unconfirmed]
             break
         source = Source(images, [])
-        growth.rounds.append(
+        report.rounds.append(
             update_map(source, folder, quiet=quiet, matcher=matcher, descriptor_file=descriptor_file, session=session)
         )
-        left = [entry for entry, _ in open_]
-    return growth
+        left = [entry for entry, _ in verdicts.unconfirmed]
+        features = {entry.name: features[entry.name] for entry in left if entry.name in features}
+    return report
 
 
 def split_by_map(reference_map: Map, entries: Sequence[Contribution]) -> tuple[list[Contribution], list[Skipped]]:
@@ -106,59 +123,74 @@ def split_by_map(reference_map: Map, entries: Sequence[Contribution]) -> tuple[l
     return own, [Skipped(e.name, why.format(e.map_id[:16] or "unknown")) for e in entries if e not in own]
 
 
-def check_round(
+def judge_contributions(
     localizer: Localizer,
     entries: Sequence[Contribution],
+    features: dict[str, Features],
     wanted: ContributeConfig,
-    needless: list[Skipped],
     *,
     quiet: bool,
-) -> tuple[list[tuple[Contribution, Localized]], list[tuple[Contribution, str]], list[Skipped]]:
-    """Return the contributions that a map confirms, those it does not show, and those it contradicts.
-
-    The first each with what the map says of the image, the second with the reason.
+) -> Verdicts:
+    """Return what a map says of contributions.
 
     Args:
-        needless: those that add nothing are appended.
+        features: by name of a contribution, as far as they are known; those that are extracted are added.
     """
-    agreed: list[tuple[Contribution, Localized]] = []
-    open_, refused = [], []
+    verdicts = Verdicts()
     for entry in tqdm(entries, desc="contributions", unit="image", disable=quiet):
         if entry.path.name in localizer.map:
-            needless.append(Skipped(entry.name, "the map has a view of this name"))
+            verdicts.needless.append(Skipped(entry.name, "the map has a view of this name"))
             continue
         try:
-            result = localize_entry(localizer, entry)
+            result = localize_entry(localizer, entry, features)
         except ImageError as error:
-            refused.append(Skipped(entry.name, str(error)))
+            verdicts.refused.append(Skipped(entry.name, str(error)))
             continue
         if not isinstance(result, Localized):
-            open_.append((entry, f"nothing confirms its pose: in the map it gives none ({result})"))
+            why = f"nothing confirms its pose: in the map it gives none ({result})"
+            verdicts.unconfirmed.append((entry, why))
         elif why := explain_contradiction(entry, result.cam_from_world, result.covariance):
-            refused.append(Skipped(entry.name, why))
-        elif why := explain_needless(entry, result.evidence.inliers, localizer.map, agreed, wanted):
-            needless.append(Skipped(entry.name, why))
+            verdicts.refused.append(Skipped(entry.name, why))
+        elif why := explain_needless(entry, result.evidence.inliers, localizer.map, verdicts.agreed, wanted):
+            verdicts.needless.append(Skipped(entry.name, why))
         else:
-            agreed.append((entry, result))
-    return agreed, open_, refused
+            verdicts.agreed.append((entry, result))
+    return verdicts
 
 
-def localize_entry(localizer: Localizer, entry: Contribution) -> Result:
-    """Return what the map says of a contribution's pose, looked for around where it is stated. Raises ImageError."""
+def localize_entry(localizer: Localizer, entry: Contribution, features: dict[str, Features]) -> Result:
+    """Return what the map says of a contribution's pose, looked for around where it is stated. Raises ImageError.
+
+    Args:
+        features: as in `judge_contributions`: of the image upright, as adjusting needs them.
+    """
     prior = Prior(entry.cam_from_world, radius_m=SEARCH_M, angle_deg=SEARCH_DEG)
-    return localizer.localize(read_gray(entry.path), entry.camera, prior, mask=entry.mask)
+    upright = localizer.matcher, entry.mask, 0
+    extracted: Extracted = {upright: features[entry.name]} if entry.name in features else {}
+    result = localizer.localize(read_gray(entry.path), entry.camera, prior, mask=entry.mask, extracted=extracted)
+    if upright in extracted:
+        features[entry.name] = extracted[upright]
+    return result
 
 
 def adjust_agreed(
-    localizer: Localizer, agreed: Sequence[tuple[Contribution, Localized]], *, quiet: bool
+    localizer: Localizer,
+    agreed: Sequence[tuple[Contribution, Localized]],
+    features: dict[str, Features],
+    *,
+    quiet: bool,
 ) -> tuple[list[PosedImage], list[Skipped]]:
     """Return what is added, adjusted to the map and to each other, and what is refused as it came to lie elsewhere.
 
     One that shares too little with them stays where it was stated.
+
+    Args:
+        features: by name of a contribution, as far as they are known.
     """
     images = [entry.to_posed_image() for entry, _ in agreed]
     networks = Networks(localizer.config, localizer.matcher)
-    adjusted = adjust_to_map(localizer.map, images, networks, Serial(quiet=quiet)) if images else {}
+    known = {entry.path.name: features[entry.name] for entry, _ in agreed if entry.name in features}
+    adjusted = adjust_to_map(localizer.map, images, known, networks, Serial(quiet=quiet)) if images else {}
     added, refused = [], []
     for image, (entry, found) in zip(images, agreed, strict=True):
         if image.name not in adjusted:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-import numpy as np
 import pycolmap
 
 from deviloc_ros.config import PoseConfig
@@ -33,15 +32,8 @@ def place_of(result: Result, config: PoseConfig) -> Place | None:
     covariance = (
         result.covariance if isinstance(result, Localized) else isotropic_covariance(WITHHELD_STD_M, WITHHELD_STD_RAD)
     )
-    view = evidence.references[find_main_reference(result)] if evidence.references else ""
+    view = evidence.references[evidence.inlying.main_reference] if evidence.references else ""
     return Place(evidence.cam_from_world, covariance, evidence.inliers, passes, view)
-
-
-def find_main_reference(result: Result) -> int:
-    """Return which of the references gave most inliers."""
-    evidence = result.evidence
-    of_inliers = evidence.correspondences.references[evidence.inlier_mask]
-    return int(np.bincount(of_inliers.astype(int)).argmax())
 
 
 def are_one_place(one: pycolmap.Rigid3d, other: pycolmap.Rigid3d) -> bool:

@@ -177,21 +177,19 @@ def object_to_picture(pose: SolvedPose) -> str:
     if pose.is_of_rig:  # its cameras were looked at one by one
         return ""
     bound_px = pose.config.max_residual_px
-    rows = rows_of_best_view(pose.evidence)
-    points = pose.evidence.correspondences[rows]
+    correspondences = pose.evidence.correspondences
+    points = correspondences[correspondences.references == pose.evidence.inlying.main_reference]
 
     def agree(camera: Camera, cam_from_world: pycolmap.Rigid3d) -> float:
         return sum_agreement(residuals_px(points, camera, cam_from_world), bound_px)
 
     by_pose = agree(pose.camera, pose.cam_from_world)
-    if len(rows) <= PICTURE_RATIO * by_pose:
+    if len(points) <= PICTURE_RATIO * by_pose:
         return ""
     by_picture = agreement_in_picture(points, pose.cam_from_world, pose.camera, bound_px)
     if by_picture > PICTURE_RATIO * by_pose and pose.evidence.intrinsics is not None:
         # a homography makes up for a calibration that is off, too
-        tolerated, camera = refine_as_tolerated(
-            pose.evidence.intrinsics, pose.evidence.correspondences, pose.camera, pose.config
-        )
+        tolerated, camera = refine_as_tolerated(pose.evidence.intrinsics, correspondences, pose.camera, pose.config)
         by_pose = max(by_pose, agree(camera, tolerated))
     if by_picture <= PICTURE_RATIO * by_pose:
         return ""
@@ -235,8 +233,7 @@ def same_side_share(inliers: Correspondences, cam_from_world: pycolmap.Rigid3d) 
     The mirror image of a wall fits a camera behind the wall, as exactly as the image fits one before it: from there
     corners follow each other the other way round.
     """
-    reference = np.bincount(inliers.references).argmax()
-    of_it = inliers[inliers.references == reference]
+    of_it = inliers[inliers.references == inliers.main_reference]
     corners = np.random.default_rng(0).integers(len(of_it), size=(TRIANGLES, 3))
     points = of_it.points_in_world[corners]
     seen, was_seen = (
@@ -244,12 +241,6 @@ def same_side_share(inliers: Correspondences, cam_from_world: pycolmap.Rigid3d) 
     )
     decided = (seen != 0) & (was_seen != 0)
     return float((seen * was_seen > 0)[decided].mean()) if decided.any() else 1.0
-
-
-def rows_of_best_view(evidence: Evidence) -> NDArray:
-    """Return (N,) which correspondences come from the view that has most inliers."""
-    best = np.bincount(evidence.inlying.references).argmax()
-    return np.flatnonzero(evidence.correspondences.references == best)
 
 
 def agreement_in_picture(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pycolmap
@@ -15,13 +16,25 @@ from deviloc_ros.geometry import move_frame
 from deviloc_ros.pose.reprojection import linearize
 from deviloc_ros.types import Correspondences
 
+
+class Widening(NamedTuple):
+    """Say how many times as wide as in the end the biweight is, and with which steps left the next one takes over.
+
+    tolerance: the largest step left [of the distance to the points, rad].
+    """
+
+    factor: float
+    tolerance: float
+
+
 # Of the biweight's scale, with the step [of the distance to the points, rad] after which the next one takes over: where
 # a wide one ends is only the start of a narrower one; with steps of 1e-2 left, few bad points have three times as often
 # another pose for another draw of RANSAC. The last ends within .02 standard deviations of the minimum.
-WIDENINGS = ((4, 1e-3), (2, 1e-3), (1, 3e-5))
+WIDENINGS = (Widening(4, 1e-3), Widening(2, 1e-3), Widening(1, 3e-5))
 # With intrinsics, which are read off the equations where the last step ends. A narrow start may end beside the minimum
 # where a focal length is off by a tenth, a wide one in another minimum where nothing is off.
-NARROW_START, WIDE_START = ((2, 1e-2), (1, 1e-2)), ((4, 1e-2), (1, 1e-2))
+NARROW_START = Widening(2, 1e-2), Widening(1, 1e-2)
+WIDE_START = Widening(4, 1e-2), Widening(1, 1e-2)
 MAX_REFINEMENTS = 20
 MAX_CONDITION = 1e10
 MAX_STEEPNESS = 2.0  # more is no noise: residuals spread over the whole width of the biweight
@@ -37,7 +50,7 @@ def refine_pose(
     camera: Camera,
     cam_from_world: pycolmap.Rigid3d,
     config: PoseConfig,
-    widenings: Sequence[tuple[float, float]] = WIDENINGS,
+    widenings: Sequence[Widening] = WIDENINGS,
 ) -> tuple[pycolmap.Rigid3d, Camera]:
     """Refine RANSAC's pose to the least residuals, whitened (`reprojection`) and weighted by Tukey's biweight.
 
@@ -48,9 +61,9 @@ def refine_pose(
     inliers of the start, and its errors are larger.
     """
     free = FOCAL if config.estimate_focal else ()
-    for widening, tolerance in widenings:
+    for widening in widenings:
         cam_from_world, change = minimize_residuals(
-            correspondences, camera, cam_from_world, config, widening, tolerance, free=free
+            correspondences, camera, cam_from_world, config, widening, free=free
         )
         camera = camera.change_intrinsics(change)
     return cam_from_world, camera
@@ -62,16 +75,16 @@ def refine_with_intrinsics(
     cam_from_world: pycolmap.Rigid3d,
     config: PoseConfig,
     change: NDArray,
-    widenings: Sequence[tuple[float, float]],
+    widenings: Sequence[Widening],
 ) -> tuple[pycolmap.Rigid3d, NDArray]:
     """Refine a refined pose with the intrinsics free as well; return the pose and the (4,) change that fit best.
 
     Args:
         change: (4,) of the camera's intrinsics, to start from.
     """
-    for widening, tolerance in widenings:
+    for widening in widenings:
         cam_from_world, change = minimize_residuals(
-            correspondences, camera, cam_from_world, config, widening, tolerance, free=ALL_INTRINSICS, change=change
+            correspondences, camera, cam_from_world, config, widening, free=ALL_INTRINSICS, change=change
         )
     return cam_from_world, change
 
@@ -81,8 +94,7 @@ def minimize_residuals(
     camera: Camera,
     cam_from_world: pycolmap.Rigid3d,
     config: PoseConfig,
-    widening: float,
-    tolerance: float,
+    widening: Widening,
     *,
     free: tuple[int, ...] = (),
     change: NDArray | None = None,
@@ -106,7 +118,7 @@ def minimize_residuals(
     largest = (MAX_STEP * intrinsics_units(camera))[columns]
     for _ in range(MAX_REFINEMENTS):
         changed = camera.change_intrinsics(change) if free else camera
-        equations = build_normal_equations(correspondences, changed, cam_from_world, config, widening, free=free)
+        equations = build_normal_equations(correspondences, changed, cam_from_world, config, widening.factor, free=free)
         information = equations.information + np.diag(held) if free else equations.newton_information
         if condition_number(information) > MAX_CONDITION:
             break
@@ -114,7 +126,7 @@ def minimize_residuals(
         step = -np.linalg.solve(information, gradient)
         cam_from_world = move_frame(step[:6], cam_from_world)
         change[columns] += np.clip(step[6:], -largest, largest)
-        if np.abs(step / units).max() < tolerance:
+        if np.abs(step / units).max() < widening.tolerance:
             break
     return cam_from_world, change
 

@@ -104,7 +104,7 @@ def localize_cameras(
     if rig_from_world is None:
         return results, agrees, rig_from_world
     was_near = isinstance(prior, Prior) and are_one_place(prior.cam_from_world, rig_from_world)
-    numbers = [n for n, yes in enumerate(agrees) if not yes and not (was_near and not is_ambiguous(results[n]))]
+    numbers = [n for n, result in enumerate(results) if not agrees[n] and (is_ambiguous(result) or not was_near)]
     if not numbers:
         return results, agrees, rig_from_world
     for number, again in zip(numbers, ask([images[n] for n in numbers], Prior(rig_from_world)), strict=True):
@@ -144,7 +144,7 @@ def choose_pose(
 
     None where no camera has an opinion (then all are to be solved together), or as many contradict it as agree.
     """
-    opinions = [opinion_of(image, result) for image, result in zip(images, results, strict=True)]
+    opinions = [move_to_rig(image, result) for image, result in zip(images, results, strict=True)]
     if not any(opinions):
         return None, [not is_misleading(result) for result in results]
     sightings = sightings_of(images, results)
@@ -157,7 +157,7 @@ def choose_pose(
             else not is_misleading(result) and count >= least_support(result, config)
             for own, result, count in zip(opinions, results, explained, strict=True)
         ]
-        sharing = sum(yes for own, yes in zip(opinions, agrees, strict=True) if own)
+        sharing = sum(agree for own, agree in zip(opinions, agrees, strict=True) if own)
         if best is None or (sharing, sum(explained)) > best[:2]:
             best = sharing, sum(explained), opinion, agrees
     assert best is not None
@@ -166,7 +166,7 @@ def choose_pose(
     return (None if contradicted else opinion.cam_from_world), agrees
 
 
-def opinion_of(image: RigImage, result: Result) -> Localized | None:
+def move_to_rig(image: RigImage, result: Result) -> Localized | None:
     """Return the rig's pose and its covariance by one camera alone; None where that is lost."""
     if not isinstance(result, Localized):
         return None
@@ -206,21 +206,21 @@ def report_cameras(
 ) -> tuple[CameraReport, ...]:
     """Return what became of each camera."""
     reports = []
-    for image, result, seen, yes in zip(images, results, sightings_of(images, results), agrees, strict=True):
+    for image, result, seen, agree in zip(images, results, sightings_of(images, results), agrees, strict=True):
         inliers = 0 if rig_from_world is None else int(seen.inliers(rig_from_world, config).sum())
-        used = yes and rig_from_world is not None
+        used = agree and rig_from_world is not None
         if isinstance(result, Lost):
             reports.append(
                 CameraReport(image.name, result.reason, used, inliers, str(result), evidence=result.evidence)
             )
             continue
         own = image.rig_from_cam * result.cam_from_world
-        words = compare(own, rig_from_world, used)
+        words = describe_opinion(own, rig_from_world, used)
         reports.append(CameraReport(image.name, Status.ACCEPTED, used, inliers, words, own, result.evidence))
     return tuple(reports)
 
 
-def compare(own: pycolmap.Rigid3d, rig_from_world: pycolmap.Rigid3d | None, used: bool) -> str:
+def describe_opinion(own: pycolmap.Rigid3d, rig_from_world: pycolmap.Rigid3d | None, used: bool) -> str:
     """Return how far a camera's opinion of the rig's pose is from that of the rig; where there is none, the opinion."""
     if rig_from_world is None:
         x, y, z = own.tgt_origin_in_src()
@@ -240,13 +240,13 @@ def collect_evidence(images: Sequence[RigImage], results: Sequence[Result]) -> E
     image, places = min(ambiguous, key=lambda pair: len(pair[1]), default=(images[0], ()))
     return Evidence(
         references=references,
-        places=tuple(move_place(place, image) for place in places),
+        places=tuple(move_place_to_rig(image, place) for place in places),
         in_sight=any(result.evidence.in_sight for result in results),
         everywhere=any(result.evidence.everywhere for result in results),
     )
 
 
-def move_place(place: Place, image: RigImage) -> Place:
+def move_place_to_rig(image: RigImage, place: Place) -> Place:
     """Return a place of a camera as one of its rig."""
     covariance = move_covariance(place.cam_from_world.inverse(), place.covariance, image.rig_from_cam.inverse())
     return replace(place, cam_from_world=image.rig_from_cam * place.cam_from_world, covariance=covariance)

@@ -37,13 +37,13 @@ def count_contradictions(base: Posed, others: Sequence[Posed], pixels: NDArray, 
     """
     camera, base_from_world = base
     others_from_base = [other_from_world * base_from_world.inverse() for _, other_from_world in others]
-    rays = unit(camera.rays(pixels))
+    rays = normalize(camera.rays(pixels))
     inverse_depths = inverse_depths_of([float(np.linalg.norm(o.translation)) for o in others_from_base])
     contradicting = np.zeros((len(pixels), len(inverse_depths)), int)
     for (other, _), other_from_base, looked_at in zip(others, others_from_base, stays, strict=True):
         rows = np.flatnonzero(looked_at)
         far, baseline = rays[rows] @ other_from_base.rotation.matrix().T, other_from_base.translation
-        angles, steps = angles_of_depths(far, baseline, inverse_depths, unit(other.rays(pixels[rows])))
+        angles, steps = angles_of_depths(far, baseline, inverse_depths, normalize(other.rays(pixels[rows])))
         contradicting[rows] += angles > np.deg2rad(MUST_MOVE_DEG) + steps  # NaN is not
     return contradicting.min(1)
 
@@ -80,12 +80,12 @@ def inverse_depths_of(baselines_m: Sequence[float]) -> NDArray:
     return np.concatenate([[0.0], np.geomspace(1 / (FARTHEST * max(apart)), 1 / min(apart), DEPTHS)])
 
 
-def unit(vectors: NDArray) -> NDArray:
+def normalize(vectors: NDArray) -> NDArray:
     """Return (..., 3) of length 1; NaN stays NaN."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
-def stay(pixels_a: NDArray, pixels_b: NDArray) -> NDArray:
+def are_still(pixels_a: NDArray, pixels_b: NDArray) -> NDArray:
     """Return (N,) bool: matches of (N, 2) px with (N, 2) px at the same pixel."""
     return np.linalg.norm(pixels_a - pixels_b, axis=1) <= STAYS_PX
 
@@ -99,7 +99,7 @@ def drop_still_matches(matches: list[Matches], references: list[ReferenceView]) 
     """
     pixels = [match.query_keypoints.astype(float) for match in matches]
     still = [
-        np.flatnonzero(stay(px, view.features.keypoints.cpu().numpy()[match.reference_indices]))
+        np.flatnonzero(are_still(px, view.features.keypoints.cpu().numpy()[match.reference_indices]))
         for px, match, view in zip(pixels, matches, references, strict=True)
     ]
     trees = [cKDTree(px[rows]) if len(rows) else None for px, rows in zip(pixels, still, strict=True)]
@@ -110,8 +110,8 @@ def drop_still_matches(matches: list[Matches], references: list[ReferenceView]) 
     kept = []
     for match, px, rows in zip(matches, pixels, still, strict=True):
         keep = np.ones(len(match), bool)
-        keep[rows[near(of_robot, px[rows], AROUND_PX)]] = False
-        kept.append(chosen(match, keep))
+        keep[rows[have_neighbour(of_robot, px[rows], AROUND_PX)]] = False
+        kept.append(select_matches(match, keep))
     return kept
 
 
@@ -124,7 +124,7 @@ def find_of_robot(
         trees: of the pixels that stay in each reference.
     """
     others = [n for n in range(len(references)) if n != number]
-    stays = np.array([near(trees[n], pixels, 2 * STAYS_PX) for n in others]).reshape(len(others), len(pixels))
+    stays = np.array([have_neighbour(trees[n], pixels, 2 * STAYS_PX) for n in others]).reshape(len(others), len(pixels))
     candidates = np.flatnonzero(stays.any(0))
     if not len(candidates):
         return np.zeros((0, 2))
@@ -133,14 +133,14 @@ def find_of_robot(
     return pixels[candidates[found > 0]]
 
 
-def near(tree: cKDTree | None, pixels: NDArray, distance_px: float) -> NDArray:
-    """Return (N,) bool: which of (N, 2) px have one of a tree's so near."""
+def have_neighbour(tree: cKDTree | None, pixels: NDArray, distance_px: float) -> NDArray:
+    """Return (N,) bool: which of (N, 2) px lie so near to one of a tree's."""
     if tree is None or not len(pixels):
         return np.zeros(len(pixels), bool)
     return np.isfinite(tree.query(pixels, distance_upper_bound=distance_px)[0])
 
 
-def chosen(matches: Matches, keep: NDArray) -> Matches:
+def select_matches(matches: Matches, keep: NDArray) -> Matches:
     """Return some of the matches, by (M,) bool."""
     moved = matches.moved
     if moved is not None:

@@ -90,9 +90,9 @@ class DevilocNode(LifecycleNode):
         # Deep enough for a crowd: a call that does not fit would never be answered.
         qos = QoSProfile(depth=MAX_CALLS)
         self.create_service(Trigger, "~/trigger_localization", self._on_trigger, qos_profile=qos, callback_group=group)
-        back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         if LoadMap:
             self.create_service(LoadMap, "~/load_map", self._on_load_map)
+        back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jump_handle = self.get_clock().create_jump_callback(back, post_callback=self._on_time_jump)
 
     def start(self) -> bool:

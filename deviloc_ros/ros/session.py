@@ -82,34 +82,43 @@ class Session:
         self._gnss = GnssBook(parameters.gnss)
         self._triggers = WaitingCalls(node)
         self._running = ExitStack()
-        self._threads: list[Callable[[], ThreadState]] = []
         self._keeper = PoseKeeper(parameters.node.save_pose_path, self._log)
         with ExitStack() as opened:  # closes all if a step fails
-            self._transforms = Transforms(node, parameters.node)
-            opened.callback(self._transforms.close)
-            self._threads.append(self._transforms.state)
-            decoder = ImageDecoder(self._log)
-            opened.callback(decoder.close)
-            self._follower = Follower(
-                localizers,
-                parameters.tracking,
-                is_planar=parameters.node.two_d_mode,
-                rig=parameters.rig,
-                contributor=open_contributor(parameters),
-                gnss=self._gnss,
-            )
-            opened.callback(self._follower.release)
-            self.map_ids = self._follower.map_ids
-            self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns, decoder.pixels)
-            self._intake = ImageIntake(node, self._pipeline, parameters, self._tally, self._hand_over)
-            endpoints = Endpoints(node, opened, self._intake.incompatible_qos)
-            self._poses = PosePublisher(endpoints, self._transforms, parameters.node)
-            self._status = endpoints.open_publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
-            self._map_name = endpoints.open_publisher(String, "~/map_name", latched_qos())
-            self._visualization = Visualization(node, endpoints, localizers[0].map, parameters.node.map_frame)
-            self._shown = localizers[0]
-            self._control = Control(node, endpoints, self._follower, self._transforms, parameters, self.reset_tracking)
+            self._open_pipeline(opened, localizers)
+            self._open_endpoints(opened, localizers[0])
             self._opened = opened.pop_all()
+
+    def _open_pipeline(self, opened: ExitStack, localizers: Sequence[Localizer]) -> None:
+        """Open what leads from images to what the robot believes."""
+        node, parameters = self._node, self._parameters
+        self._transforms = Transforms(node, parameters.node)
+        opened.callback(self._transforms.close)
+        self._threads: list[Callable[[], ThreadState]] = [self._transforms.state]
+        decoder = ImageDecoder(self._log)
+        opened.callback(decoder.close)
+        self._follower = Follower(
+            localizers,
+            parameters.tracking,
+            is_planar=parameters.node.two_d_mode,
+            rig=parameters.rig,
+            contributor=open_contributor(parameters),
+            gnss=self._gnss,
+        )
+        opened.callback(self._follower.release)
+        self.map_ids = self._follower.map_ids
+        self._pipeline = Pipeline(self._follower, self._transforms, parameters, self._now_ns, decoder.pixels)
+        self._intake = ImageIntake(node, self._pipeline, parameters, self._tally, self._hand_over)
+
+    def _open_endpoints(self, opened: ExitStack, localizer: Localizer) -> None:
+        """Offer topics and services; what is shown first is of this localizer's map."""
+        node, parameters = self._node, self._parameters
+        endpoints = Endpoints(node, opened, self._intake.incompatible_qos)
+        self._poses = PosePublisher(endpoints, self._transforms, parameters.node)
+        self._status = endpoints.open_publisher(DiagnosticStatus, "~/status", QoSProfile(depth=50))
+        self._map_name = endpoints.open_publisher(String, "~/map_name", latched_qos())
+        self._visualization = Visualization(node, endpoints, localizer.map, parameters.node.map_frame)
+        self._shown = localizer
+        self._control = Control(node, endpoints, self._follower, self._transforms, parameters, self.reset_tracking)
 
     def start(self) -> None:
         """Listen to images and broadcast the transform."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.imaging import Mask, read_used
 from deviloc_ros.matching.base import lie_on
-from deviloc_ros.pose.still_matches import count_contradictions, stay
+from deviloc_ros.pose.still_matches import are_still, count_contradictions
 from deviloc_ros.sources.base import PosedImage
 
 if TYPE_CHECKING:  # whose graphs say what was found
@@ -85,7 +85,7 @@ def find_still_cells(
         if grids[a].size != grids[b].size:
             continue
         pixels_a, pixels_b = pixels[a][rows[:, 0]], pixels[b][rows[:, 1]]
-        cells = grids[a].mark(pixels_a[stay(pixels_a, pixels_b)])
+        cells = grids[a].mark(pixels_a[are_still(pixels_a, pixels_b)])
         if cells.any():
             still[a][b] = still[b][a] = cells
     return still

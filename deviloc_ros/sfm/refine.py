@@ -3,7 +3,7 @@
 Odometry is right from one view to the next and bends over the path. So matches are verified without it, landmarks are
 triangulated with an error allowed that begins as large as a bend makes it and falls as the poses improve, and the poses
 are adjusted freely. What images cannot say comes from odometry: the scale from all its distances, and the frame from
-the first views of the path (`alignment.py`).
+the first views of the path (`similarity.align_to_odometry`).
 """
 
 from __future__ import annotations

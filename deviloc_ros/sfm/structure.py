@@ -19,7 +19,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.imaging import Mask
 from deviloc_ros.maps.alignment.similarity import move_points, move_pose
-from deviloc_ros.pose.still_matches import stay
+from deviloc_ros.pose.still_matches import are_still
 from deviloc_ros.sfm.landmarks import allow_any_camera, match_nearby, triangulate_landmarks, write_database
 from deviloc_ros.sfm.matches import (
     Keypoints,
@@ -199,7 +199,7 @@ def keep_verified_moving(
     a: tuple[ImageFile, NDArray], b: tuple[ImageFile, NDArray], rows: NDArray, *, known_focal: bool
 ) -> NDArray:
     """Keep the rows that `keep_verified` keeps of those that do not stay at their pixel."""
-    stays = stay(a[1][rows[:, 0]], b[1][rows[:, 1]])
+    stays = are_still(a[1][rows[:, 0]], b[1][rows[:, 1]])
     return keep_verified(a, b, rows[~stays], known_focal=known_focal)
 
 

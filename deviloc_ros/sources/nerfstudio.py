@@ -48,7 +48,10 @@ def read_transforms(path: Path | str, axes: str = "opengl") -> Source:
 
     Raises:
         SourceError: no such file, not JSON, or no frames.
+        ValueError: axes that are none of these.
     """
+    if axes not in AXES:
+        raise ValueError(f"axes = {axes!r} is not one of {', '.join(AXES)}")
     path = Path(path)
     path = path / "transforms.json" if path.is_dir() else path
     try:

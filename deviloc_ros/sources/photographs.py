@@ -29,7 +29,6 @@ LENS_TAGS = {  # of EXIF's second directory
 }
 CAMERA_TAGS = {0x010F: "make", 0x0110: "model"}
 EXIF_DIRECTORY = 0x8769
-PER = ("lens", "folder", "image")
 
 
 def find_photographs(folder: Path) -> tuple[list[Path], dict[Path, str]]:
@@ -78,7 +77,7 @@ def read_lens(path: Path) -> str:
 
 
 def camera_group(path: Path, per: str) -> str:
-    """Return what tells the cameras of two images of one size apart, `per` one of PER."""
+    """Return what tells the cameras of two images of one size apart, `per` "lens", "folder" or "image"."""
     if per == "image":
         return str(path)
     return str(path.parent) if per == "folder" else read_lens(path)

@@ -10,8 +10,7 @@ import numpy as np
 import pycolmap
 from tqdm import tqdm
 
-from deviloc_ros.bags.bag_index import Contents
-from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.bag_index import IndexedBag
 from deviloc_ros.bags.topics import IMAGE_TYPES, choose_camera_info_topic, format_topics
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.camera import Camera
@@ -49,9 +48,8 @@ class Keyframe:
 class DepthReader:
     """Read the depth topic of a recording once."""
 
-    recording: Recording
+    bag: IndexedBag
     plan: DepthPlan
-    contents: Contents
     quiet: bool = False
     cameras: CameraBook = field(default_factory=lambda: CameraBook(rectified=False, history=True))
 
@@ -61,14 +59,14 @@ class DepthReader:
         Raises:
             ValueError: no such topic, no calibration, no transform, or messages that are not depth.
         """
-        topic = self.plan.topic
-        if not self.recording.count(topic):
-            there = format_topics(self.recording, IMAGE_TYPES)
-            raise ValueError(f"{self.recording.path}: no depth images on {topic}; topics of images: {there}")
+        recording, topic = self.bag.recording, self.plan.topic
+        if not recording.count(topic):
+            there = format_topics(recording, IMAGE_TYPES)
+            raise ValueError(f"{recording.path}: no depth images on {topic}; topics of images: {there}")
         self.read_calibrations()
         in_order = sorted(keyframes, key=lambda keyframe: keyframe.time_ns)
         times_ns = [keyframe.time_ns for keyframe in in_order]
-        depths, total = self.recording.messages((topic,)), self.recording.count(topic)
+        depths, total = recording.messages((topic,)), recording.count(topic)
         for recorded in tqdm(depths, total=total, desc="bag: depth", unit="image", disable=self.quiet):
             message = recorded.message()
             time_ns = stamp_ns(message)
@@ -85,8 +83,9 @@ class DepthReader:
         """Read the calibrations of the depth camera before the images come."""
         if self.plan.camera is None:
             flags = ("--depth-camera-info-topic", "--depth-camera")
-            topic = choose_camera_info_topic(self.recording, self.plan.topic, self.plan.camera_info_topic, flags)
-            for recorded in self.recording.messages((topic,)):
+            recording = self.bag.recording
+            topic = choose_camera_info_topic(recording, self.plan.topic, self.plan.camera_info_topic, flags)
+            for recorded in recording.messages((topic,)):
                 self.cameras.note(recorded.message(), recorded.time_ns)
 
     def write_depth(self, message: object, received_ns: int, keyframe: Keyframe) -> DepthImage:
@@ -106,10 +105,10 @@ class DepthReader:
 
     def color_from_depth(self, keyframe: Keyframe, frame: str) -> pycolmap.Rigid3d | None:
         """Return color_from_depth by TF, unless it was given or both images are of one frame, as registered ones."""
-        color_frame = self.contents.rig.camera_frame or keyframe.frame.lstrip("/")
+        color_frame = self.bag.robot.camera_frame or keyframe.frame.lstrip("/")
         if self.plan.color_from_depth is not None or frame.lstrip("/") == color_frame:
             return self.plan.color_from_depth
         try:
-            return self.contents.transforms.lookup(color_frame, frame.lstrip("/"), keyframe.time_ns)
+            return self.bag.transforms.lookup(color_frame, frame.lstrip("/"), keyframe.time_ns)
         except TransformError as error:
             raise ValueError(f"{self.plan.topic}: {error}; give --depth-to-color 'x y z qx qy qz qw'") from error

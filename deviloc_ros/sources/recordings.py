@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from deviloc_ros.bags.bag_index import Contents
-from deviloc_ros.bags.bag_plan import Part, ReadingPlan, find_truth, read_all
+from deviloc_ros.bags.bag_index import IndexedBag
+from deviloc_ros.bags.bag_plan import Part, ReadingPlan, find_truth, index_bag
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import describe_lens
 from deviloc_ros.bags.repeated_images import RepeatCounter
@@ -32,9 +32,7 @@ log = logging.getLogger(__name__)
 class BagFrames:
     """Yield the posed images of a recording, one after the other, and note why others are left out."""
 
-    recording: Recording
-    image_topic: str
-    contents: Contents
+    bag: IndexedBag
     truth: Truth
     part: Part = field(default_factory=Part)
     first_ns: int = 0
@@ -46,8 +44,8 @@ class BagFrames:
     repeated: RepeatCounter = field(default_factory=RepeatCounter)
 
     def __iter__(self) -> Iterator[PosedFrame]:
-        total = self.recording.count(self.image_topic)
-        images = self.recording.messages((self.image_topic,))
+        recording, topic = self.bag.recording, self.bag.topics.image
+        total, images = recording.count(topic), recording.messages((topic,))
         bar = tqdm(images, total=total, desc="bag: images", unit="image", disable=self.quiet)
         for recorded in self.repeated.first_only(bar):
             try:
@@ -58,8 +56,8 @@ class BagFrames:
                 world_from_base = self.truth.at(time_ns)
                 if world_from_base is None:
                     raise ValueError("no pose around its time")
-                base_from_cam = self.contents.base_from_cam(frame, time_ns)
-                self.cameras[time_ns] = self.contents.camera(frame, recorded.time_ns)
+                base_from_cam = self.bag.base_from_cam(frame, time_ns)
+                self.cameras[time_ns] = self.bag.camera(frame, recorded.time_ns)
                 self.frame_ids[time_ns] = frame
                 pixels = pixels_of(message)
                 self.turns.add_image(time_ns, pixels, self.cameras[time_ns], base_from_cam)
@@ -92,31 +90,29 @@ def read_bag(
     """
     folder = Path(folder)
     with Recording(path) as recording:
-        topics, contents = read_all(recording, reading)
-        lens = "" if reading.rig.rectified is not None else describe_lens(contents.cameras, topics.image)
-        kind = recording.topics.get(reading.truth.topic, "")
-        times_ns = [stamp_ns(image.message()) for image in recording.messages((topics.image,))]
+        bag = index_bag(recording, reading)
+        lens = "" if reading.robot.rectified is not None else describe_lens(bag.cameras, bag.topics.image)
+        times_ns = [stamp_ns(image.message()) for image in recording.messages((bag.topics.image,))]
         offset_ns = round(time_offset_s * 1e9)
         try:
-            truth = find_truth(reading.truth, contents, [time_ns + offset_ns for time_ns in times_ns], kind)
+            truth = find_truth(reading.truth, bag, [time_ns + offset_ns for time_ns in times_ns])
         except ValueError as error:
             raise SourceError(f"{path}: the robot's poses, from {reading.truth}: {error}") from error
         if truth is None:
             raise SourceError(f"{path}: where are the robot's poses? give --odom-topic, --pose-topic, --tf or --poses")
-        first_ns = min((time_ns for time_ns in times_ns if time_ns > 0), default=0)  # a damaged one is of time 0
-        if not any(reading.part.holds(time_ns, first_ns) for time_ns in times_ns):
-            length_s = (max(times_ns, default=0) - first_ns) * 1e-9
-            raise SourceError(f"{path}: no image on {topics.image} {reading.part}; they go on for {length_s:.1f} s")
-        poses = truth.shift_earlier(offset_ns)
-        frames = BagFrames(recording, topics.image, contents, poses, reading.part, first_ns, quiet)
+        try:
+            first_ns = reading.part.find_first(times_ns)
+        except ValueError as error:
+            raise SourceError(f"{path}: {bag.topics.image}: {error}") from error
+        frames = BagFrames(bag, truth.shift_earlier(offset_ns), reading.part, first_ns, quiet)
         make_folder(folder)
         chosen = [write_keyframe(frame, frames, folder) for frame in select_keyframes(frames, spacing)]
         images = [keyframe.image for keyframe in chosen]
         if depth is not None:
-            images = DepthReader(recording, depth, contents, quiet).attach_depth(chosen)
+            images = DepthReader(bag, depth, quiet).attach_depth(chosen)
     if not images:
         listing = "".join(f"\n  {s.name}: {s.why}" for s in frames.skipped[:5])
-        raise SourceError(f"{path}: none of {len(times_ns)} images on {topics.image} can be used{listing}")
+        raise SourceError(f"{path}: none of {len(times_ns)} images on {bag.topics.image} can be used{listing}")
     timing = measure_agreement(frames.turns.turns, frames.truth, time_offset_s)
     notes = {"timing": str(timing)} | ({"lens": lens} if lens else {})
     warned = frozenset(notes) if not timing.is_good else frozenset(notes) - {"timing"}

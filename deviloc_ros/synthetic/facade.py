@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from deviloc_ros.synthetic import textures
 from deviloc_ros.synthetic.materials import Palette
 from deviloc_ros.synthetic.scene import Scene, Surface, random_rotation
 
 X, Y, Z = np.eye(3)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bays:
+    """Say how a storey of a front is divided: into bays of a width and a height [m], each with one opening (w, h)."""
+
+    count: int
+    width: float
+    height: float
+    opening: NDArray
 
 
 def make_facade(rng: Generator) -> Scene:
@@ -35,9 +48,10 @@ def make_facade(rng: Generator) -> Scene:
 
 def add_front(scene: Scene, rng: Generator, palette: Palette, width: float, height: float) -> None:
     """Add a wall with openings in bays and storeys."""
-    storeys, bays = max(1, round(height / rng.uniform(2.8, 4.5))), max(1, round(width / rng.uniform(1.8, 4.0)))
-    storey, bay = height / storeys, width / bays
+    storeys, count = max(1, round(height / rng.uniform(2.8, 4.5))), max(1, round(width / rng.uniform(1.8, 4.0)))
+    storey, bay = height / storeys, width / count
     opening = np.array([bay * rng.uniform(0.3, 0.7), storey * rng.uniform(0.4, 0.7)])
+    bays = Bays(count, bay, storey, opening)
     recess = rng.uniform(0.08, 0.6)
     wall, trim = palette.draw_surface("wall", (1, 4), glossy=0.0), palette.draw_surface("object", (0.5, 2))
     balconies, frames, cornice = rng.random() < 0.4, rng.random() < 0.6, rng.random() < 0.6
@@ -45,8 +59,8 @@ def add_front(scene: Scene, rng: Generator, palette: Palette, width: float, heig
     for level in range(storeys):
         bottom = level * storey
         doors = level == 0 and rng.random() < 0.6
-        add_wall_row(scene, wall, bottom, storey, bays, bay, opening, 0.0 if doors else sill)
-        for number in range(bays):
+        add_wall_row(scene, wall, bays, bottom, 0.0 if doors else sill)
+        for number in range(count):
             x = number * bay + (bay - opening[0]) / 2
             z = bottom + (0.0 if doors else sill)
             add_opening(scene, palette, wall, x, z, opening, recess)
@@ -59,30 +73,27 @@ def add_front(scene: Scene, rng: Generator, palette: Palette, width: float, heig
             scene.add_box((width / 2, -bulge / 2, bottom + storey), (width + 0.2, bulge, rng.uniform(0.1, 0.3)), trim)
 
 
-def add_wall_piece(
-    scene: Scene, surface: Surface, x: float, z: float, width: float, height: float, y: float = 0.0
-) -> None:
+def add_wall_piece(scene: Scene, surface: Surface, x: float, z: float, width: float, height: float) -> None:
     """Add a piece of wall facing -y with lower left corner (x, z); its texture continues from piece to piece."""
     if width > 1e-3 and height > 1e-3:
         start = (x / surface.meters, -(z + height) / surface.meters)
-        scene.add_quad((x, y, z + height), width * X, -height * Z, surface, start)
+        scene.add_quad((x, 0.0, z + height), width * X, -height * Z, surface, start)
 
 
-def add_wall_row(
-    scene: Scene, wall: Surface, bottom: float, storey: float, bays: int, bay: float, opening: np.ndarray, sill: float
-) -> None:
-    """Add one storey of wall around its openings."""
-    width, gap = bays * bay, bay - opening[0]
+def add_wall_row(scene: Scene, wall: Surface, bays: Bays, bottom: float, sill: float) -> None:
+    """Add one storey of wall around its openings, which begin at a height `sill` above its bottom."""
+    across, up = bays.opening
+    width, gap = bays.count * bays.width, bays.width - across
     add_wall_piece(scene, wall, 0, bottom, width, sill)
-    add_wall_piece(scene, wall, 0, bottom + sill + opening[1], width, storey - sill - opening[1])
-    for number in range(bays + 1):
-        left = max(number * bay - gap / 2, 0)
-        right = min(number * bay + gap / 2, width)
-        add_wall_piece(scene, wall, left, bottom + sill, right - left, opening[1])
+    add_wall_piece(scene, wall, 0, bottom + sill + up, width, bays.height - sill - up)
+    for number in range(bays.count + 1):
+        left = max(number * bays.width - gap / 2, 0)
+        right = min(number * bays.width + gap / 2, width)
+        add_wall_piece(scene, wall, left, bottom + sill, right - left, up)
 
 
 def add_opening(
-    scene: Scene, palette: Palette, wall: Surface, x: float, z: float, opening: np.ndarray, recess: float
+    scene: Scene, palette: Palette, wall: Surface, x: float, z: float, opening: NDArray, recess: float
 ) -> None:
     """Add the four reveals of a window or door, and the pane at their end."""
     w, h = opening
@@ -98,7 +109,7 @@ def add_opening(
         scene.add_box((x + w / 2, recess - 0.04, z + h * 0.6), (w, 0.05, 0.05), bar)
 
 
-def add_frame(scene: Scene, rng: Generator, trim: Surface, x: float, z: float, opening: np.ndarray) -> None:
+def add_frame(scene: Scene, rng: Generator, trim: Surface, x: float, z: float, opening: NDArray) -> None:
     """Add a raised border around an opening."""
     w, h = opening
     border, bulge = rng.uniform(0.06, 0.15), rng.uniform(0.02, 0.1)
@@ -148,7 +159,7 @@ def add_wings(scene: Scene, rng: Generator, palette: Palette, width: float, heig
         scene.add_box(centre, extent, palette.draw_surface("far", (4, 12), glossy=0.0))
 
 
-def add_statue(scene: Scene, rng: Generator, palette: Palette, place: np.ndarray) -> None:
+def add_statue(scene: Scene, rng: Generator, palette: Palette, place: NDArray) -> None:
     """Add a pedestal and a heap of tumbled blocks."""
     base = rng.uniform([0.4, 0.4, 0.2], [1.0, 1.0, 1.2])
     stone = palette.draw_surface("wall", (0.5, 2))

@@ -27,7 +27,7 @@ BYTES_PER_MB = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class KeptEntry:
     """Hold what must be known of an entry of the folder while others come."""
 
     entry: Contribution
@@ -54,7 +54,7 @@ class Contributor:
         except OSError as error:
             raise ValueError(f"contribute_path {folder}: cannot be written to: {error.strerror or error}") from error
         there = read_contributions(folder)[0] if any(folder.glob("*.json")) else []
-        self._kept = {entry.name: Kept(entry, measure_contribution(folder, entry.name)) for entry in there}
+        self._kept = {entry.name: KeptEntry(entry, measure_contribution(folder, entry.name)) for entry in there}
 
     @property
     def summary(self) -> str:
@@ -94,7 +94,7 @@ class Contributor:
         try:
             if self._make_room(entry, size_bytes):
                 write_contribution(self._folder, entry.name, files)
-                self._kept[entry.name] = Kept(entry, size_bytes)
+                self._kept[entry.name] = KeptEntry(entry, size_bytes)
             self.problem = ""
         except OSError as error:
             self.problem = f"contribute_path {self._folder}: {error.strerror or error}"

@@ -23,7 +23,6 @@ from deviloc_ros.tracking.camera_checks import CameraChecks
 from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.gnss import GnssBook, select_agreeing
-from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, TakenTogether, take_together
 from deviloc_ros.tracking.several_maps import Answer, MapsInUse, Search
 from deviloc_ros.tracking.sighting import Sighting, attach_odometry, make_sighting
@@ -113,7 +112,7 @@ class Follower:
             taken = take_together(images, odometry_at, self._rig, self._tracking)
         # 2. What each map says that the robot may be in
         with self._lock:
-            maps, gnss = self._maps, self._gnss.near(taken.stamp_ns, self._tracking)
+            maps, gnss = self._maps, self._gnss.find_near(taken.stamp_ns, self._tracking)
             searches = maps.plan(taken.stamp_ns, taken.odometry, taken.base_from_seen.inverse(), gnss)
         answers = self._drop_contradicted([self._ask(search, taken) for search in searches], gnss)
         # 3. The one that counts, and what it says of the cameras, for the images that follow
@@ -258,11 +257,6 @@ class Follower:
         """Return the correction of the odometry, None where there is none that holds."""
         with self._lock:
             return self._maps.shown.tracker.map_from_odom(now_ns)
-
-    def expected(self, stamp_ns: int, odometry: Odometry | None) -> Fix | None:
-        """Return where the robot should be, None where the last word on it is too old."""
-        with self._lock:
-            return self._maps.shown.tracker.expected_fix(stamp_ns, odometry)
 
     # ---- what others say
 

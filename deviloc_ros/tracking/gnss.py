@@ -57,7 +57,7 @@ class GnssBook:
         with self._lock:
             self.refused[why] += 1
 
-    def near(self, stamp_ns: int, tracking: TrackingConfig) -> GnssFix | None:
+    def find_near(self, stamp_ns: int, tracking: TrackingConfig) -> GnssFix | None:
         """Return the position nearest to a time, as uncertain as the robot may have moved since; None if none is near.
 
         A position of a recording that starts over is far from it in time, and passed over.
@@ -115,15 +115,13 @@ def select_agreeing(
     of_maps = list(zip(sightings, georeferences, strict=True))
     if not any(is_there(seen, where) for sighting, where in of_maps if where for seen in sighting.found):
         return list(sightings)
-    return [
-        sighting if where is None else keep_places(sighting, [seen for seen in sighting.found if is_there(seen, where)])
-        for sighting, where in of_maps
-    ]
-
-
-def keep_places(sighting: Sighting, found: Sequence[SeenPlace]) -> Sighting:
-    """Return a sighting of some of its places."""
-    return replace(sighting, found=tuple(found))
+    agreeing = []
+    for sighting, where in of_maps:
+        if where is not None:
+            there = tuple(seen for seen in sighting.found if is_there(seen, where))
+            sighting = replace(sighting, found=there)
+        agreeing.append(sighting)
+    return agreeing
 
 
 def agrees(fix: Fix, gnss: GnssFix, georeference: Georeference, sigmas: float) -> bool:

@@ -19,7 +19,10 @@ FAR = 1e6  # sigma: no pair
 
 @dataclass(slots=True, eq=False)
 class Hypothesis:
-    """Hold a place where the robot may be."""
+    """Hold a place where the robot may be.
+
+    images: how many gave a pose there. lost: how many fit other places, and not this one.
+    """
 
     last: SeenPlace
     images: int
@@ -44,7 +47,7 @@ class Hypotheses:
         """Begin anew."""
         self.left.clear()
 
-    def expected(self, stamp_ns: int, odometry: Odometry | None, config: TrackingConfig) -> list[Fix]:
+    def predict_fixes(self, stamp_ns: int, odometry: Odometry | None, config: TrackingConfig) -> list[Fix]:
         """Return where the robot of each should be at a time."""
         return [predict_fix(hypothesis.last.fix, stamp_ns, odometry, config) for hypothesis in self.left]
 
@@ -73,7 +76,7 @@ class Hypotheses:
         self.left.sort(key=lambda hypothesis: (hypothesis.lost, -hypothesis.last.support))
         del self.left[MOST:]
 
-    def decided(self, sighting: Sighting, config: TrackingConfig) -> SeenPlace | None:
+    def find_decided(self, sighting: Sighting, config: TrackingConfig) -> SeenPlace | None:
         """Return the place that is the only one left and was confirmed, if this image of the whole map fits it."""
         if len(self.left) != 1 or not sighting.everywhere:
             return None
@@ -89,7 +92,7 @@ class Hypotheses:
         """Return what was seen of each hypothesis, by its number: pairs as near to each other as can be."""
         if not self.left:
             return {}
-        expected = self.expected(sighting.stamp_ns, sighting.odometry, config)
+        expected = self.predict_fixes(sighting.stamp_ns, sighting.odometry, config)
         sigmas = measure_distances(expected, [seen.fix for seen in sighting.found])
         cost = np.where(sigmas <= config.max_mahalanobis, sigmas, FAR)
         pairs = zip(*linear_sum_assignment(cost), strict=True)

@@ -29,7 +29,8 @@ class CameraRecord:
 
     agreed: whether it took part in the rig's pose, of images that gave it a pose of its own. offsets: (6,) each, where
     its own pose has the rig, seen from where the other camera that is nearest has it: translation [m] then rotation
-    vector [rad], in axes of the rig.
+    vector [rad], in axes of the rig. said: how far off it was when it last took no part. last: rig_from_world of the
+    last image whose offset counted.
     """
 
     agreed: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -37,17 +38,16 @@ class CameraRecord:
     said: str = ""
     last: pycolmap.Rigid3d | None = None
 
-    def has_moved(self, rig_from_world: pycolmap.Rigid3d) -> bool:
-        """Return whether the rig is elsewhere than at the last image that counted."""
-        before, self.last = self.last, rig_from_world
-        if before is None:
-            return True
-        if translation_distance_m(before, rig_from_world) > MOVED_M:
-            return True
-        if rotation_distance_deg(before, rig_from_world) > MOVED_DEG:
-            return True
-        self.last = before
-        return False
+    def note_move(self, rig_from_world: pycolmap.Rigid3d) -> bool:
+        """Return whether the rig is elsewhere than at the last image that counted; then this one counts."""
+        has_moved = (
+            self.last is None
+            or translation_distance_m(self.last, rig_from_world) > MOVED_M
+            or rotation_distance_deg(self.last, rig_from_world) > MOVED_DEG
+        )
+        if has_moved:
+            self.last = rig_from_world
+        return has_moved
 
     @property
     def contradicts(self) -> bool:
@@ -85,7 +85,7 @@ class RigCheck:
                 continue
             record = self._cameras.setdefault(report.name, CameraRecord())
             record.agreed.append(report.used)
-            if record.has_moved(own[report.name]):
+            if record.note_move(own[report.name]):
                 others = [pose for name, pose in own.items() if name != report.name]
                 offsets = [measure_offset(own[report.name], other) for other in others]
                 record.offsets.append(min(offsets, key=lambda offset: float(np.linalg.norm(offset))))

@@ -16,7 +16,10 @@ from deviloc_ros.types import Localized, Place, Result
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeenPlace:
-    """Hold a place that an image fits."""
+    """Hold a place that an image fits, as a fix of the robot.
+
+    support: how many correspondences speak for it. passes: whether its pose passed every gate. name: it in words.
+    """
 
     fix: Fix
     support: int = 1
@@ -26,7 +29,11 @@ class SeenPlace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
-    """Hold all places that one image fits."""
+    """Hold all places that one image fits.
+
+    expected_in_sight: whether the map's views should show the place where the robot was expected. everywhere: whether
+    places were looked for in the whole map.
+    """
 
     stamp_ns: int
     odometry: Odometry | None
@@ -44,15 +51,15 @@ def make_sighting(
     is_planar: bool = False,
 ) -> Sighting:
     """Return what a result says of the robot, which drives on the plane z = 0 of the map if `is_planar`."""
+
+    def see(place: Place) -> SeenPlace:
+        return make_seen_place(place, base_from_cam, odometry, stamp_ns, is_planar)
+
     evidence = result.evidence
-    places = evidence.places
-    if not places and isinstance(result, Localized):  # it was not asked for others
-        places = (Place(result.cam_from_world, result.covariance, evidence.inliers, True, ""),)
-        return Sighting(
-            stamp_ns, odometry, tuple(make_seen_place(p, base_from_cam, odometry, stamp_ns, is_planar) for p in places)
-        )
-    seen = tuple(make_seen_place(place, base_from_cam, odometry, stamp_ns, is_planar) for place in places)
-    return Sighting(stamp_ns, odometry, seen, evidence.in_sight, evidence.everywhere)
+    if not evidence.places and isinstance(result, Localized):  # it was not asked for others
+        only = Place(result.cam_from_world, result.covariance, evidence.inliers, True, "")
+        return Sighting(stamp_ns, odometry, (see(only),))
+    return Sighting(stamp_ns, odometry, tuple(map(see, evidence.places)), evidence.in_sight, evidence.everywhere)
 
 
 def make_seen_place(

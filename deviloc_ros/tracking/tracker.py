@@ -93,7 +93,7 @@ class Tracker:
         What is expected is always searched; the whole map besides, once that has failed, or while there are hypotheses.
         """
         expected = self.expected_fix(stamp_ns, odometry)
-        others = self._hypotheses.expected(stamp_ns, odometry, self.config)
+        others = self._hypotheses.predict_fixes(stamp_ns, odometry, self.config)
         if expected is None and not others:
             return None
         first, *others = [*([expected] if expected is not None else []), *others]
@@ -177,7 +177,7 @@ class Tracker:
             if self._contradictions < self.config.confirmations:
                 return Status.UNCONFIRMED, None
             self._disbelieve()
-        decided = self._hypotheses.decided(sighting, self.config)
+        decided = self._hypotheses.find_decided(sighting, self.config)
         if decided is None:
             is_ambiguous = len(self._hypotheses) > 1 and len(select_comparable(sighting.found)) > 1
             return (Status.AMBIGUOUS if is_ambiguous else Status.UNCONFIRMED), None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations, islice
 from itertools import count as count_from
 from pathlib import Path
@@ -46,6 +47,16 @@ MIN_LANDMARKS, MAX_LANDMARKS = 20, 2000
 VIEWS_PER_SHARD = 60
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Photograph:
+    """Hold a photograph of a place: its true pose, that which a reconstruction has of it, and (n,) uint8 of a JPEG."""
+
+    camera: Camera
+    cam_from_world: pycolmap.Rigid3d
+    believed_cam_from_world: pycolmap.Rigid3d
+    jpeg: NDArray
+
+
 def random_camera(rng: Generator) -> Camera:
     """Return a camera of a common size with 350 to 900 px of focal length; some have radial distortion."""
     width, height = SIZES[rng.integers(len(SIZES))]
@@ -75,12 +86,15 @@ def take_photographs(scene: Scene, camera: Camera, poses: list[pycolmap.Rigid3d]
     return files
 
 
-def reconstruct_landmarks(camera: Camera, poses: list[pycolmap.Rigid3d], files: list[NDArray]) -> list[Landmarks]:
+def reconstruct_landmarks(photographs: list[Photograph]) -> list[Landmarks]:
     """Return the landmarks of each photograph, matched and triangulated as `build-map` does it."""
-    images = [PosedImage(str(number), Path(), camera, pose) for number, pose in enumerate(poses)]
+    images = [
+        PosedImage(str(number), Path(), photograph.camera, photograph.believed_cam_from_world)
+        for number, photograph in enumerate(photographs)
+    ]
     graph, descriptors = MatchGraph(), []
-    for image, file in zip(images, files, strict=True):
-        graph.keypoints[image.name], found = detect_sift(decode_image(file, cv2.IMREAD_GRAYSCALE))
+    for image, photograph in zip(images, photographs, strict=True):
+        graph.keypoints[image.name], found = detect_sift(decode_image(photograph.jpeg, cv2.IMREAD_GRAYSCALE))
         descriptors.append(found)
     for a, b in combinations(range(len(images)), 2):
         rows = match_sift_descriptors(descriptors[a], descriptors[b])
@@ -138,30 +152,24 @@ def make_place(seed: tuple[int, ...]) -> list[TrainingView]:
         return []
     files = take_photographs(scene, camera, poses, rng)
     pose_error_px = rng.choice([0.0, 0.15, 0.3])
-    believed = [disturb_pose(pose, rng, pose_error_px, camera) for pose in poses]
-    landmarks = reconstruct_landmarks(camera, believed, files)
+    photographs = [
+        Photograph(camera, pose, disturb_pose(pose, rng, pose_error_px, camera), file)
+        for pose, file in zip(poses, files, strict=True)
+    ]
+    landmarks = reconstruct_landmarks(photographs)
     views = []
     for number in rng.permutation(len(poses))[:VIEWS_PER_PLACE]:
         rows = choose_landmarks(landmarks[number], rng, (camera.width, camera.height))
         if len(rows) >= MIN_LANDMARKS:
-            seen = landmarks[number][rows]
-            views.append(
-                make_training_view(scene, camera, poses[number], believed[number], files[number], seen, rng, place)
-            )
+            views.append(make_training_view(scene, photographs[number], landmarks[number][rows], rng, place))
     return views
 
 
 def make_training_view(
-    scene: Scene,
-    camera: Camera,
-    cam_from_world: pycolmap.Rigid3d,
-    believed: pycolmap.Rigid3d,
-    file: NDArray,
-    landmarks: Landmarks,
-    rng: Generator,
-    place: str,
+    scene: Scene, photograph: Photograph, landmarks: Landmarks, rng: Generator, place: str
 ) -> TrainingView:
     """Put a view together. Landmarks keep their coordinates in the camera as reconstructed, next to the true depth."""
+    camera, cam_from_world = photograph.camera, photograph.cam_from_world
     index, planes = find_surfaces(scene, camera, cam_from_world)
     used = np.unique(index[index >= 0])
     compact = np.full(len(planes) + 1, NOTHING, np.uint16)
@@ -169,13 +177,13 @@ def make_training_view(
     done, surface_png = cv2.imencode(".png", compact[index])  # NOTHING is -1: the last entry
     if not done:
         raise ValueError(f"{place}: OpenCV could not compress the surface image")
-    points_in_cam = add_outliers(transform_points(believed, landmarks.points_in_world), rng)
+    points_in_cam = add_outliers(transform_points(photograph.believed_cam_from_world, landmarks.points_in_world), rng)
     return TrainingView(
         name=f"{place}-{rng.integers(1 << 30):08x}",
         place=place,
         camera=camera,
         cam_from_world=cam_from_world,
-        jpeg=file,
+        jpeg=photograph.jpeg,
         surface_png=surface_png.reshape(-1),
         planes=planes[used].astype(np.float32),
         landmark_keypoints=landmarks.keypoints.astype(np.float32),

@@ -9,7 +9,7 @@ from bags_of_others import TRUTH, drive
 from pages import assert_a_browser_draws_it, assert_needs_nothing_but_itself
 from ros.stand_in import StandInLocalizer
 
-from deviloc_ros.bags.bag_plan import TruthSource, read_all
+from deviloc_ros.bags.bag_plan import TruthSource, index_bag
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.bag_run import (
@@ -34,15 +34,15 @@ def made(tmp_path_factory) -> tuple[Run, str]:
     plan = EvaluationPlan(truth=TruthSource(topic=TRUTH))
     localizer = StandInLocalizer()
     with Recording(bag) as recording:
-        topics, contents = read_all(recording, plan)
-        estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())[0]
+        indexed = index_bag(recording, plan)
+        estimates = run_offline(indexed, plan, localizer, TrackingConfig())[0]
         about = {
             "mode": "offline",
             "sampling": plan.sampling,
             **describe_localizers([localizer], TrackingConfig(), ""),
         }
-        run = summarize_run(recording, contents, plan, read_truth(recording, topics, contents, plan), estimates, about)
-        pictures = list(make_gallery(recording, topics, contents, run.frames, [localizer]))
+        run = summarize_run(indexed, plan, read_truth(indexed, plan), estimates, about)
+        pictures = list(make_gallery(indexed, run.frames, [localizer]))
     return run, make_report(run, outline_map(localizer.map), pictures)
 
 
@@ -52,11 +52,11 @@ def test_each_of_several_maps_has_a_drawing_of_its_own_and_the_images_that_it_sh
     plan, tracking = EvaluationPlan(), TrackingConfig()
     localizers = [StandInLocalizer(map_path=name) for name in ("dim", "bright")]
     with Recording(bag) as recording:
-        topics, contents = read_all(recording, plan)
-        estimates, about = run_offline(recording, topics, contents, plan, localizers, tracking)
+        indexed = index_bag(recording, plan)
+        estimates, about = run_offline(indexed, plan, localizers, tracking)
         about |= describe_localizers(localizers, tracking, "house")
-        run = summarize_run(recording, contents, plan, None, estimates, about)
-        pictures = list(make_gallery(recording, topics, contents, run.frames, localizers))
+        run = summarize_run(indexed, plan, None, estimates, about)
+        pictures = list(make_gallery(indexed, run.frames, localizers))
     shown = [frame.estimate.map_name for frame in run.frames if frame.localized]
     assert shown == ["dim"] * shown.count("dim") + ["bright"] * shown.count("bright")
     assert run.summary["localized_in"] == {"bright": shown.count("bright"), "dim": shown.count("dim")}

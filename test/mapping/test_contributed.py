@@ -14,9 +14,11 @@ from deviloc_ros.config import ContributeConfig
 from deviloc_ros.geometry import translation_distance_m
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.mapping import contributed
 from deviloc_ros.mapping.contributed import add_contributions
 from deviloc_ros.maps.edit import drop_views
 from deviloc_ros.maps.store import Map
+from deviloc_ros.matching.xfeat import XFeatSemiDense
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.sources.contributions import Contribution, pack_contribution, write_contribution
 from deviloc_ros.types import Localized, Prior
@@ -53,9 +55,9 @@ def test_contributions_that_agree_are_added_and_a_disturbed_one_is_named(sparse_
     keep(tmp_path / "kept", room, 3, "off by 20 cm", room.images[3].cam_from_world * rigid_of((0, 0, 0), (0.2, 0, 0)))
     keep(tmp_path / "kept", room, 3, "turned", rigid_of((0, 0.05, 0), (0, 0, 0)) * room.images[3].cam_from_world)
     keep(tmp_path / "kept", room, 3, "of elsewhere", gray=textured_image(np.random.default_rng(0)))
-    growth = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
-    refused = {entry.name: entry.why for entry in growth.refused}
-    assert growth.added == 1 and sorted(refused) == ["of elsewhere", "off by 20 cm", "turned"]
+    report = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    refused = {entry.name: entry.why for entry in report.refused}
+    assert report.added == 1 and sorted(refused) == ["of elsewhere", "off by 20 cm", "turned"]
     assert re.search(r"pose is 0\.(19|2)", refused["off by 20 cm"]) and "off what its image says" in refused["turned"]
     assert "nothing confirms its pose" in refused["of elsewhere"]
     grown = Map.open(folder)
@@ -74,8 +76,8 @@ def test_contributions_are_adjusted_to_the_map_and_to_each_other(sparse_map, roo
         direction = rng.normal(size=3)
         moved = rigid_of((0, 0, 0), off_m * direction / np.linalg.norm(direction))
         keep(tmp_path / "kept", room, number, pose=moved * room.images[number].cam_from_world)
-    growth = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
-    assert growth.added == len(numbers)
+    report = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    assert report.added == len(numbers)
     poses = {record.name: record.cam_from_world for record in Map.open(folder).records}
     errors_m = [translation_distance_m(poses[f"{n}.jpg"], room.images[n].cam_from_world) for n in numbers]
     assert np.mean(errors_m) < 0.7 * off_m and max(errors_m) < off_m  # the room is small: a few views, 10 cm apart
@@ -83,13 +85,37 @@ def test_contributions_are_adjusted_to_the_map_and_to_each_other(sparse_map, roo
     assert all((poses[name].matrix() == pose).all() for name, pose in before.items())  # the map's views stay
 
 
+def test_features_are_extracted_once_before_views_are_made_and_the_map_is_the_same(
+    sparse_map, room, tmp_path, monkeypatch
+):
+    """Views are made with dense features as well, which are too large to be kept till then."""
+    for number in (1, 3):
+        keep(tmp_path / "kept", room, number)
+    extracted, extract, adjust = [], XFeatSemiDense.extract, contributed.adjust_to_map
+
+    def count(self, image, *, keep_dense=False, used=None):
+        extracted.append(keep_dense)
+        return extract(self, image, keep_dense=keep_dense, used=used)
+
+    monkeypatch.setattr(XFeatSemiDense, "extract", count)
+    once, again = (copytree(sparse_map, tmp_path / name) for name in ("once.map", "again.map"))
+    assert add_contributions(once, tmp_path / "kept", WANTED, quiet=True).added == 2
+    assert extracted.count(False) == 2
+    monkeypatch.setattr(
+        contributed, "adjust_to_map", lambda there, images, _, *others: adjust(there, images, {}, *others)
+    )
+    assert add_contributions(again, tmp_path / "kept", WANTED, quiet=True).added == 2
+    assert extracted.count(False) == 2 + 4
+    assert Map.open(once).identity == Map.open(again).identity
+
+
 def test_what_is_added_twice_or_shown_already_is_not_needed(sparse_map, room, tmp_path):
     folder = copytree(sparse_map, tmp_path / "a.map")
     keep(tmp_path / "kept", room, 1)
     keep(tmp_path / "kept", room, 1, "once more")
     keep(tmp_path / "kept", room, 0, "of a view")
-    growth = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
-    assert growth.added == 1 and {entry.name for entry in growth.needless} == {"once more", "of a view"}
+    report = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    assert report.added == 1 and {entry.name for entry in report.needless} == {"once more", "of a view"}
     again = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
     assert "a view of this name" in {entry.name: entry.why for entry in again.needless}["1"]
 
@@ -101,9 +127,9 @@ def test_what_was_kept_with_another_map_is_refused_and_with_an_earlier_state_of_
     drop_views(folder, [room.images[6].name])
     keep(tmp_path / "kept", room, 1)
     keep(tmp_path / "kept", room, 3, "of another floor", map_id="0123456789abcdef")
-    growth = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
-    (refused,) = growth.refused
-    assert growth.added == 1 and refused.name == "of another floor"
+    report = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    (refused,) = report.refused
+    assert report.added == 1 and refused.name == "of another floor"
     assert "kept with another map (0123456789abcdef)" in refused.why
     assert add_contributions(folder, tmp_path / "kept", WANTED, of_any_map=True, quiet=True).added == 1
 
@@ -114,9 +140,9 @@ def test_a_contribution_without_its_picture_is_named(sparse_map, room, tmp_path)
     (tmp_path / "kept" / "1.jpg").write_bytes(b"no picture")
     keep(tmp_path / "kept", room, 3)
     cv2.imwrite(str(tmp_path / "kept" / "3.jpg"), np.zeros((10, 10), np.uint8))
-    growth = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
-    refused = {entry.name: entry.why for entry in growth.refused}
-    assert growth.added == 0 and "1.jpg" in refused["1"] and "10 x 10" in refused["3"]
+    report = add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    refused = {entry.name: entry.why for entry in report.refused}
+    assert report.added == 0 and "1.jpg" in refused["1"] and "10 x 10" in refused["3"]
 
 
 def test_the_command_says_what_became_of_each(sparse_map, room, tmp_path, capsys):

@@ -14,7 +14,7 @@ from deviloc_ros.pose.still_matches import (
     angles_of_depths,
     count_contradictions,
     drop_still_matches,
-    unit,
+    normalize,
 )
 from deviloc_ros.types import Features, Lifted, Matches, ReferenceView
 
@@ -32,12 +32,12 @@ def test_a_point_of_the_world_that_stays_at_its_pixel_is_known_to_be_able_to(see
     """The other cameras are anywhere, but turned so that they see the point at the same pixel."""
     rng = np.random.default_rng(seed)
     pixel = rng.uniform([20, 20], [300, 220])[None]
-    ray = unit(camera.rays(pixel))
+    ray = normalize(camera.rays(pixel))
     centres = rng.normal(size=(count, 3))
     point = baselines * np.linalg.norm(centres, axis=1).max() * ray
     others = []
     for centre in centres:
-        turn = turn_onto(unit(point - centre)[0], ray[0])
+        turn = turn_onto(normalize(point - centre)[0], ray[0])
         others.append((camera, pycolmap.Rigid3d(turn, -(turn.matrix() @ centre))))
     assert elsewhere((camera, HERE), others, pixel) == 0
 
@@ -63,7 +63,7 @@ def test_a_pixel_that_two_cameras_explain_by_different_depths_is_contradicted_by
     pixel = SMALL.principal_point[None]
     others = []
     for depth_m in (2.0, 6.0):
-        turn = turn_onto(unit(np.array([[-1.0, 0, depth_m]]))[0], np.array([0, 0, 1.0]))
+        turn = turn_onto(normalize(np.array([[-1.0, 0, depth_m]]))[0], np.array([0, 0, 1.0]))
         others.append((SMALL, pycolmap.Rigid3d(turn, -(turn.matrix() @ [1.0, 0, 0]))))
     assert [elsewhere((SMALL, HERE), [other], pixel)[0] for other in others] == [0, 0]
     assert elsewhere((SMALL, HERE), others, pixel)[0] == 1
@@ -125,7 +125,7 @@ def test_few_references_and_no_matches_are_no_error(count):
 
 def test_angles_of_depths_are_those_of_the_points():
     rng = np.random.default_rng(0)
-    far, looked_at = (unit(rng.normal([0, 0, 2], 1, (50, 3))) for _ in range(2))
+    far, looked_at = (normalize(rng.normal([0, 0, 2], 1, (50, 3))) for _ in range(2))
     baseline, inverse_depths = np.array([0.3, -0.1, 0.2]), np.array([0.0, 0.1, 0.5, 2.0])
     angles, steps = angles_of_depths(far, baseline, inverse_depths, looked_at)
     points = far[:, None] + inverse_depths[:, None] * baseline

@@ -99,7 +99,8 @@ def test_set_initial_pose_is_an_initialpose(node):
     session = node._session
     for frame, is_taken in (("odom", False), ("map", True)):
         session._control._on_set_initial_pose(SimpleNamespace(pose=guess(frame)), None)
-        assert (session._follower.expected(node.get_clock().now().nanoseconds, None) is not None) == is_taken
+        expected = session._follower._maps.shown.tracker.expected_fix(node.get_clock().now().nanoseconds, None)
+        assert (expected is not None) == is_taken
 
 
 @pytest.mark.parametrize("age_s", [-3600, 40, 3600])

@@ -72,7 +72,7 @@ def test_it_is_searched_first_unless_someone_knows_better(ros, tmp_path, told):
         image = CvBridge().cv2_to_imgmsg(np.zeros((48, 64), np.uint8), "mono8")
         session._intake.note_image("", serialize_message(image))
     wait_until(lambda: session._tally.processed > 0)  # the worker loads the pose with the first image
-    known = follower.expected(now_ns, None)
+    known = follower._maps.shown.tracker.expected_fix(now_ns, None)
     node.close()
     node.destroy_node()
     x = {"nothing": FIX.map_from_base.translation[0], "initialpose": 0.0, "forget": None}[told]

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.io.match_pictures import BAR_PX, best_reference, draw_matches, spread_rows, write_caption
+from deviloc_ros.io.match_pictures import BAR_PX, draw_matches, spread_rows, write_caption
 from deviloc_ros.maps.manifest import MapError
 from deviloc_ros.ros.endpoints import latched_qos
 from deviloc_ros.ros.node import DevilocNode
@@ -57,9 +57,9 @@ def test_a_cloud_holds_its_points():
     assert cloud_msg(Header(), np.zeros((0, 3))).width == 0
 
 
-def test_the_best_reference_has_most_inliers():
-    assert best_reference(seen([0, 0, 0, 1, 1], [False, False, True, True, True])) == 1
-    assert best_reference(seen([], [])) == 0
+def test_the_main_reference_has_most_inliers():
+    assert seen([0, 0, 0, 1, 1], [False, False, True, True, True]).inlying.main_reference == 1
+    assert seen([], []).inlying.main_reference == 0
 
 
 @pytest.mark.parametrize("shape", [(48, 64), (48, 64, 3)])

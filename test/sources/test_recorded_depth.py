@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from worlds import SMALL, random_rigid, rigid_of
 
-from deviloc_ros.bags.bag_index import Rig
+from deviloc_ros.bags.bag_index import RobotSetup
 from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.camera import Camera
@@ -47,8 +47,8 @@ def bag(tmp_path_factory):
     return path
 
 
-def read(bag, folder, depth: DepthPlan, rig: Rig | None = None):
-    reading = ReadingPlan("/color/image", "/color/camera_info", rig or Rig(), TruthSource(topic="/odom"))
+def read(bag, folder, depth: DepthPlan, robot: RobotSetup | None = None):
+    reading = ReadingPlan("/color/image", "/color/camera_info", robot or RobotSetup(), TruthSource(topic="/odom"))
     return read_bag(bag, reading, Spacing(0.0, 0.0), folder, depth=depth, quiet=True).images
 
 

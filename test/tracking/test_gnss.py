@@ -111,10 +111,10 @@ def test_the_position_nearest_in_time_counts_with_how_far_the_robot_may_have_mov
     book, tracking = GnssBook(GnssConfig(max_age_s=1.0)), TrackingConfig(max_speed_m_per_s=4.0)
     for second in (0, 2, 5):
         book.note(at(second, stamp_ns=NOW_NS + second * 10**9, std_m=3.0))
-    found = book.near(NOW_NS + 2_500_000_000, tracking)
+    found = book.find_near(NOW_NS + 2_500_000_000, tracking)
     assert found.latitude == pytest.approx(LATITUDE) and np.allclose(found.covariance, np.eye(2) * (9 + 4))
-    assert book.near(NOW_NS + 3_500_000_000, tracking) is None
-    assert GnssBook().near(NOW_NS, tracking) is None
+    assert book.find_near(NOW_NS + 3_500_000_000, tracking) is None
+    assert GnssBook().find_near(NOW_NS, tracking) is None
 
 
 def test_what_is_upright_on_earth_may_lie_in_the_map():

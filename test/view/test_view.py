@@ -137,14 +137,14 @@ def test_a_map_alone_can_be_viewed_and_flags_that_do_not_fit_are_named(small_map
 def test_a_recording_is_followed_image_by_image(tmp_path):
     from ros.stand_in import StandInLocalizer
 
-    from deviloc_ros.bags.bag_plan import read_all
+    from deviloc_ros.bags.bag_plan import index_bag
     from deviloc_ros.bags.reader import Recording
     from deviloc_ros.config import TrackingConfig
     from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, follow_images
 
     with Recording(drive(tmp_path / "bag")) as recording:
-        topics, contents = read_all(recording, EvaluationPlan())
-        steps = list(follow_images(recording, topics, contents, EvaluationPlan(), StandInLocalizer(), TrackingConfig()))
+        indexed = index_bag(recording, EvaluationPlan())
+        steps = list(follow_images(indexed, EvaluationPlan(), StandInLocalizer(), TrackingConfig()))
     states = [state for *_, state in steps]
     assert states[:3] == ["unlocalized", "unlocalized", "localized"] and len(steps) == 12
     assert all(set(pixels) == {""} for _, pixels, _, _ in steps)

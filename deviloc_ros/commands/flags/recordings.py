@@ -23,7 +23,7 @@ from deviloc_ros.commands.flags.common import (
 from deviloc_ros.config import GNSS, GnssConfig
 
 if TYPE_CHECKING:
-    from deviloc_ros.bags.bag_index import Rig
+    from deviloc_ros.bags.bag_index import RobotSetup
     from deviloc_ros.bags.bag_plan import Part
     from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
 
@@ -65,7 +65,7 @@ def add_truth(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_rig(group: argparse._ArgumentGroup) -> None:
+def add_robot(group: argparse._ArgumentGroup) -> None:
     """Add frames, extrinsic, calibration and odometry of the robot."""
     for name in ("map", "odom", "base", "camera"):
         default = {"base": "base_link", "camera": ""}.get(name, name)
@@ -155,7 +155,7 @@ def read_plan(options: argparse.Namespace) -> EvaluationPlan:
     from deviloc_ros.evaluation.recordings.run_folder import read_run
 
     check_cameras(options)
-    rig = read_rig(options)
+    robot = read_robot(options)
     truth = TruthSource(
         options.ground_truth,
         options.ground_truth_topic,
@@ -170,7 +170,7 @@ def read_plan(options: argparse.Namespace) -> EvaluationPlan:
     return EvaluationPlan(
         image_topic=first,
         camera_info_topic=first_info,
-        rig=rig,
+        robot=robot,
         truth=truth,
         beside=tuple(beside),
         beside_infos=tuple(beside_infos),
@@ -185,12 +185,12 @@ def read_plan(options: argparse.Namespace) -> EvaluationPlan:
     )
 
 
-def read_rig(options: argparse.Namespace) -> Rig:
-    """Return what the flags of `add_rig` say; raise ValueError naming what cannot be."""
-    from deviloc_ros.bags.bag_index import Rig
+def read_robot(options: argparse.Namespace) -> RobotSetup:
+    """Return what the flags of `add_robot` say; raise ValueError naming what cannot be."""
+    from deviloc_ros.bags.bag_index import RobotSetup
 
     mounts = [parse_mount(text) for text in options.extrinsic]
-    return Rig(
+    return RobotSetup(
         map_frame=options.map_frame,
         odom_frame=options.odom_frame,
         base_frame=options.base_frame,

@@ -211,12 +211,12 @@ def read_images_with_poses(options: argparse.Namespace) -> Source:
 
 def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     """Read keyframes of --bag, written into a folder."""
-    from deviloc_ros.bags.bag_index import Rig
+    from deviloc_ros.bags.bag_index import RobotSetup
     from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource
     from deviloc_ros.sources.keyframes import Spacing
     from deviloc_ros.sources.recordings import read_bag
 
-    rig = Rig(
+    robot = RobotSetup(
         base_frame=options.base_frame,
         camera_frame=options.camera_frame,
         base_from_cam=parse_mount(options.extrinsic) if options.extrinsic else None,
@@ -228,7 +228,7 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
     tf = tuple(options.tf) if options.tf else None
     poses = TruthSource(options.poses, topic, tf, options.pose_frame, "--pose-frame")
     part = read_part(options)
-    reading = ReadingPlan(options.image_topic, options.camera_info_topic, rig, poses, part=part)
+    reading = ReadingPlan(options.image_topic, options.camera_info_topic, robot, poses, part=part)
     spacing = Spacing(options.keyframe_m, options.keyframe_deg)
     offset_s = options.time_offset
     return read_bag(options.bag, reading, spacing, folder, time_offset_s=offset_s, depth=plan_depth(options))

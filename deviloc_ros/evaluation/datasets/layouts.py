@@ -27,7 +27,7 @@ ROBOTCAR_SIDE_PX = 1024
 def read_7scenes(folder: Path, scene: str, ground_truth: str) -> BenchmarkScene:
     """Read Microsoft's images with poses of KinectFusion (`dslam`) or of structure from motion (`sfm`).
 
-    Never mix the two. Never mix the two. The scene's name says which. `dslam`: hloc's triangulated model, else the
+    Never mix the two; the scene's name says which. `dslam`: hloc's triangulated model, else the
     `pose.txt` files. `sfm`: `pgt/sfm/7scenes/SCENE_{train,test}.txt` of the pseudo ground truth (Brachmann et al., ICCV
     2021), else a COLMAP model `SCENE/sfm_gt`.
     """

@@ -46,11 +46,11 @@ def evaluate_living_map(data: Path, config: Config) -> dict[str, Any]:
     protocol = load_protocol(PROTOCOL, data)
     drive = load_drive(data)
     with tempfile.TemporaryDirectory() as folder:
-        cases = [evaluate_lift(protocol, drive, with_lift(config, lift), Path(folder) / lift) for lift in LIFTS]
+        cases = [evaluate_lift(protocol, drive, change_lift(config, lift), Path(folder) / lift) for lift in LIFTS]
     return {"protocol": PROTOCOL, "images_followed": len(drive), "cases": cases}
 
 
-def with_lift(config: Config, lift: str) -> Config:
+def change_lift(config: Config, lift: str) -> Config:
     """Return `config` with another lifting method."""
     return change_config(config, lift={"method": lift})
 

@@ -13,11 +13,10 @@ from typing import Any
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deviloc_ros.bags.bag_index import Contents
-from deviloc_ros.bags.bag_plan import ReadingPlan, find_truth
+from deviloc_ros.bags.bag_index import IndexedBag
+from deviloc_ros.bags.bag_plan import Part, ReadingPlan, find_truth
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.repeated_images import RepeatCounter
-from deviloc_ros.bags.topics import Topics
 from deviloc_ros.bags.transforms import CIRCLE
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.config import GnssConfig, RigConfig, TrackingConfig
@@ -34,7 +33,7 @@ from deviloc_ros.evaluation.recordings.chosen_images import (
 from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimates
 from deviloc_ros.evaluation.recordings.lens import choose_lens
 from deviloc_ros.evaluation.recordings.odometry import detect_two_clocks, summarize_odometry
-from deviloc_ros.evaluation.recordings.offline import OfflineRun
+from deviloc_ros.evaluation.recordings.offline import GnssReplay, OfflineRun
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.recordings.summary import (
     summarize_cameras,
@@ -50,7 +49,7 @@ from deviloc_ros.messages.gnss import GnssFix, GnssRefused, read_gnss
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.contributor import Contributor
-from deviloc_ros.tracking.follower import as_sequence
+from deviloc_ros.tracking.follower import Follower, as_sequence
 from deviloc_ros.tracking.step import Step
 
 log = logging.getLogger(__name__)
@@ -101,13 +100,12 @@ def format_ordinal(number: int) -> str:
     return f"{number}{'th' if is_teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
-def select_images(
-    recording: Recording, topics: Topics, contents: Contents, plan: EvaluationPlan, repeated: RepeatCounter
-) -> Sampled:
+def select_images(bag: IndexedBag, plan: EvaluationPlan, repeated: RepeatCounter) -> Sampled:
     """Yield the images that the plan lets through, with a bar of progress; `repeated` counts those that come again."""
+    recording, topics = bag.recording, bag.topics
     total = sum(map(recording.count, topics.images))
     bar = tqdm(recording.messages(topics.images), total=total, unit="image", desc="localize", dynamic_ncols=True)
-    has_odometry = bool(contents.rig.odom_frame or contents.rig.odometry_topic)
+    has_odometry = bool(bag.robot.odom_frame or bag.robot.odometry_topic)
     images: Iterable[Images] = group_images(repeated.first_only(bar), topics, plan.grouping, has_odometry=has_odometry)
     if plan.only is not None:
         images = (group for group in images if group[-1].stamp_ns in plan.only)
@@ -116,9 +114,7 @@ def select_images(
 
 
 def run_offline(
-    recording: Recording,
-    topics: Topics,
-    contents: Contents,
+    bag: IndexedBag,
     plan: EvaluationPlan,
     localizers: Localizer | Sequence[Localizer],
     tracking: TrackingConfig,
@@ -130,37 +126,44 @@ def run_offline(
     Raises:
         ValueError: none could be tried; the message says why and what to do.
     """
-    check_part(recording, topics, plan)
+    check_part(bag, plan.part)
     for localizer in as_sequence(localizers):
         warm_up(localizer)
-    lens = choose_lens(recording, topics, contents, as_sequence(localizers))
+    lens = choose_lens(bag, as_sequence(localizers))
     repeated = RepeatCounter()
-    positions, refused = read_positions(recording, plan)
-    run = OfflineRun(localizers, contents, tracking, masks, plan.grouping, contributor, positions, plan.gnss)
-    estimates = run.run(select_images(recording, topics, contents, plan, repeated))
+    positions, refused = read_positions(bag.recording, plan)
+    gnss = GnssReplay(positions, plan.gnss)
+    follower = Follower(
+        localizers,
+        tracking,
+        is_planar=bag.robot.two_d,
+        rig=plan.grouping,
+        contributor=contributor,
+        gnss=gnss.book,
+    )
+    estimates = OfflineRun(follower, bag, masks, gnss).run(select_images(bag, plan, repeated))
     if not any(estimate.tried for estimate in estimates):
-        raise ValueError(f"{recording.path}: {explain_none_tried(estimates, contents)}")
+        raise ValueError(f"{bag.recording.path}: {explain_none_tried(estimates, bag)}")
     if repeated.count:
-        log.warning("%s: %s", recording.path, repeated)
+        log.warning("%s: %s", bag.recording.path, repeated)
     about = {"mode": "offline", "sampling": plan.sampling, "lens": lens}
     if plan.gnss_topic:
-        about["gnss"] = {"taken": len(positions), "refused": dict(refused), "complaint": run.gnss_complaint}
+        about["gnss"] = {"taken": len(positions), "refused": dict(refused), "complaint": follower.gnss_complaint}
     if contributor:
-        about["contributed"] = run.contributed
-    if topics.beside:
-        about["camera_complaints"] = run.camera_complaints
+        about["contributed"] = "; ".join(filter(None, [follower.contributed, follower.contribution_problem]))
+    if bag.topics.beside:
+        about["camera_complaints"] = follower.camera_complaints
     return estimates, about | {"repeated_images": repeated.count, "laps": repeated.laps + 1}
 
 
-def check_part(recording: Recording, topics: Topics, plan: EvaluationPlan) -> None:
+def check_part(bag: IndexedBag, part: Part) -> None:
     """Raise ValueError, saying how long the recording is, if the part that is asked for has no image."""
-    if plan.part.is_all:
-        return
-    times_ns = [time_ns for time_ns in read_stamps(recording, topics.images) if time_ns > 0]
-    first_ns = min(times_ns, default=0)
-    if not any(plan.part.holds(time_ns, first_ns) for time_ns in times_ns):
-        length_s = (max(times_ns, default=0) - first_ns) * 1e-9
-        raise ValueError(f"{recording.path}: no image {plan.part}; they go on for {length_s:.1f} s")
+    if part.is_all:
+        return  # and no message has to be read
+    try:
+        part.find_first(list(read_stamps(bag)))
+    except ValueError as error:
+        raise ValueError(f"{bag.recording.path}: {error}") from error
 
 
 def read_positions(recording: Recording, plan: EvaluationPlan) -> tuple[list[tuple[int, GnssFix]], Counter[str]]:
@@ -187,24 +190,20 @@ def read_positions(recording: Recording, plan: EvaluationPlan) -> tuple[list[tup
 
 
 def follow_images(
-    recording: Recording,
-    topics: Topics,
-    contents: Contents,
-    plan: EvaluationPlan,
-    localizer: Localizer,
-    tracking: TrackingConfig,
+    bag: IndexedBag, plan: EvaluationPlan, localizer: Localizer, tracking: TrackingConfig
 ) -> Iterator[tuple[Images, dict[str, NDArray], Step, str]]:
     """Yield images that are tried, their pixels by camera, what the node would make of them, and its state then."""
     warm_up(localizer)
-    choose_lens(recording, topics, contents, [localizer])
-    run = OfflineRun(localizer, contents, tracking, rig=plan.grouping)
-    for group, tried in select_images(recording, topics, contents, plan, RepeatCounter()):
+    choose_lens(bag, [localizer])
+    follower = Follower(localizer, tracking, is_planar=bag.robot.two_d, rig=plan.grouping)
+    run = OfflineRun(follower, bag)
+    for group, tried in select_images(bag, plan, RepeatCounter()):
         if tried:
             pixels, step = run.follow(group)
-            yield group, pixels, step, run.state_after(step)
+            yield group, pixels, step, follower.state(step.stamp_ns).value
 
 
-def explain_none_tried(estimates: list[Estimate], contents: Contents) -> str:
+def explain_none_tried(estimates: list[Estimate], bag: IndexedBag) -> str:
     """Return why not one image could be tried."""
     if not estimates:
         return "no image is left to try"
@@ -212,39 +211,37 @@ def explain_none_tried(estimates: list[Estimate], contents: Contents) -> str:
     detail = next(e.detail for e in estimates if e.status == status)
     advice = ADVICE.get(status, "")
     if status is Status.NO_EXTRINSIC:
-        advice = detect_two_clocks(contents, [e.stamp_ns for e in estimates]) or advice
+        advice = detect_two_clocks(bag, [e.stamp_ns for e in estimates]) or advice
         if CIRCLE in detail:
             advice = "who publishes one of them twice? A mount that is known can be given with --extrinsic"
     return f"no image could be tried; {count} of {len(estimates)}: {detail or status.sentence}. {advice}".rstrip(". ")
 
 
-def read_truth(recording: Recording, topics: Topics, contents: Contents, plan: EvaluationPlan) -> Truth | None:
+def read_truth(bag: IndexedBag, plan: EvaluationPlan) -> Truth | None:
     """Return what estimates are to be compared with, before there are any: a mistake is said before hours of work.
 
     Raises:
         ValueError: it is not to be had, or none was named and `align` needs it.
     """
     needed = None if plan.truth.transform else 1  # transforms are looked up at every image
-    times_ns = list(islice(read_stamps(recording, topics.images), needed))
+    times_ns = list(islice(read_stamps(bag), needed))
     if not times_ns:
         return None  # nothing to compare
-    kind = recording.topics.get(plan.truth.topic, "")
-    truth = find_truth(plan.truth, contents, times_ns, kind)
+    truth = find_truth(plan.truth, bag, times_ns)
     if plan.align and truth is None:
         raise ValueError("--align needs ground truth")
     return truth
 
 
-def read_stamps(recording: Recording, topics: tuple[str, ...]) -> Iterator[int]:
-    """Yield the times [ns] of messages with a header; damaged ones are named when they are tried."""
-    for recorded in recording.messages(topics):
+def read_stamps(bag: IndexedBag) -> Iterator[int]:
+    """Yield the times [ns] of images; damaged ones are named when they are tried."""
+    for recorded in bag.recording.messages(bag.topics.images):
         with suppress(ValueError):
             yield stamp_ns(recorded.message())
 
 
 def summarize_run(
-    recording: Recording,
-    contents: Contents,
+    bag: IndexedBag,
     plan: EvaluationPlan,
     truth: Truth | None,
     estimates: list[Estimate],
@@ -252,14 +249,14 @@ def summarize_run(
 ) -> Run:
     """Score and sum up. `about` says how the estimates came to be."""
     frames = judge_estimates(estimates, truth, plan.align)
-    base = plan.rig.base_frame
-    odometry = summarize_odometry(contents, [e.stamp_ns for e in estimates if e.tried])
+    base = plan.robot.base_frame
+    odometry = summarize_odometry(bag, [e.stamp_ns for e in estimates if e.tried])
     summary = {
-        "bag": recording.path.resolve().name,
+        "bag": bag.recording.path.resolve().name,
         **about,
         "ground_truth": str(plan.truth),
         "ground_truth_frame": truth.frame if truth else "",
-        "ground_truth_complaint": "" if plan.align else explain_common_offset(frames, contents.transforms, base),
+        "ground_truth_complaint": "" if plan.align else explain_common_offset(frames, bag.transforms, base),
         "alignment": ALIGNED if plan.align else AS_PUBLISHED,
         **summarize_frames(frames),
         **summarize_maps(estimates),
@@ -268,7 +265,7 @@ def summarize_run(
         "frames_out_of_order": sum(b.stamp_ns < a.stamp_ns for a, b in pairwise(estimates)),
         "versions": collect_versions(),
     }
-    return Run(recording.path.stem, summary, summarize_latency(frames), frames)
+    return Run(bag.recording.path.stem, summary, summarize_latency(frames), frames)
 
 
 def describe_localizers(localizers: Sequence[Localizer], tracking: TrackingConfig, name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from deviloc_ros.bags.bag_plan import Part
 from deviloc_ros.bags.reader import RecordedMessage
-from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.topics import CameraTopics
 from deviloc_ros.config import RigConfig
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.tracking.grouping import Group, ImageGrouper
@@ -19,7 +19,7 @@ Sampled = Iterator[tuple[Images, bool]]  # images, and whether they are tried
 
 
 def group_images(
-    messages: Iterable[RecordedMessage], topics: Topics, rig: RigConfig, *, has_odometry: bool
+    messages: Iterable[RecordedMessage], topics: CameraTopics, rig: RigConfig, *, has_odometry: bool
 ) -> Iterator[Images]:
     """Yield the images of each time, as the node groups them; without odometry only those of nearly one time."""
     span_s = rig.window_s if has_odometry else rig.tolerance_s

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from deviloc_ros.bags.bag_index import Contents
-from deviloc_ros.bags.reader import RecordedMessage, Recording
+from deviloc_ros.bags.bag_index import IndexedBag
+from deviloc_ros.bags.reader import RecordedMessage
 from deviloc_ros.bags.rectified import is_worth_asking, says_rectified
-from deviloc_ros.bags.topics import Topics
 from deviloc_ros.camera import Camera
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.messages.images import pixels_of
@@ -43,38 +42,37 @@ class LensTrial(NamedTuple):
         return f"{self.inliers} inliers, off by {self.contradiction:.0f} standard deviations"
 
 
-def choose_lens(
-    recording: Recording, topics: Topics, contents: Contents, localizers: Sequence[Localizer]
-) -> dict[str, Any]:
+def choose_lens(bag: IndexedBag, localizers: Sequence[Localizer]) -> dict[str, Any]:
     """Settle which camera of camera_info took the images, and return for the summary what that rests on.
 
     A flag decides, then the images, then the topic's name. What contradicts the decision is said in a warning.
     """
-    if contents.rig.camera is not None:
+    if bag.robot.camera is not None:
         return {"rectified": None, "because": "the camera was given", "inliers": None}
-    cameras, given = contents.cameras, contents.rig.rectified
-    named = says_rectified(topics.image)
+    cameras, given = bag.cameras, bag.robot.rectified
+    named = says_rectified(bag.topics.image)
     decided, because = (named, "topic") if given is None else (given, "flag")
     trials = None
     if is_worth_asking(cameras):
-        trials = try_lenses(sample_images(recording, topics), contents, localizers)
+        trials = try_lenses(sample_images(bag), bag, localizers)
         shown = choose_clearly_better(trials)
         if shown is not None and given is None:
             decided, because = shown, "images"
         if decided != named or (shown is not None and shown != decided):
             about = "; ".join(f"{NAMES[rectified]}: {trial.describe()}" for rectified, trial in trials.items())
             what = "%s: images taken for %s, by the %s (%s); if that is wrong, give %s"
-            log.warning(what, topics.image, NAMES[decided], because, about, FLAGS[not decided])
+            log.warning(what, bag.topics.image, NAMES[decided], because, about, FLAGS[not decided])
     cameras.rectified = decided
     inliers = trials and [trial.inliers for trial in trials.values()]
     return {"rectified": decided, "because": because, "inliers": inliers}
 
 
-def sample_images(recording: Recording, topics: Topics) -> Iterator[RecordedMessage]:
+def sample_images(bag: IndexedBag) -> Iterator[RecordedMessage]:
     """Yield a few images, evenly spread over the first of the recording."""
-    count = min(recording.count(topics.image), AMONG_FIRST)
+    topic = bag.topics.image
+    count = min(bag.recording.count(topic), AMONG_FIRST)
     numbers = {count * number // ASKED_IMAGES for number in range(ASKED_IMAGES)}
-    for number, image in enumerate(recording.messages((topics.image,))):
+    for number, image in enumerate(bag.recording.messages((topic,))):
         if number in numbers:
             yield image
         if number >= max(numbers):
@@ -82,7 +80,7 @@ def sample_images(recording: Recording, topics: Topics) -> Iterator[RecordedMess
 
 
 def try_lenses(
-    images: Iterator[RecordedMessage], contents: Contents, localizers: Sequence[Localizer]
+    images: Iterator[RecordedMessage], bag: IndexedBag, localizers: Sequence[Localizer]
 ) -> dict[bool, LensTrial]:
     """Return what the images say of the lens of K and D (False), and of that of P (True), each in the map it fits."""
     found: dict[bool, list[tuple[Camera, Evidence]]] = {False: [], True: []}
@@ -91,8 +89,8 @@ def try_lenses(
             message = image.message()
             pixels = pixels_of(message)
             for rectified, seen in found.items():
-                contents.cameras.rectified = rectified
-                camera = contents.camera(message.header.frame_id, image.time_ns)
+                bag.cameras.rectified = rectified
+                camera = bag.camera(message.header.frame_id, image.time_ns)
                 in_maps = [localizer.localize(pixels, camera).evidence for localizer in localizers]
                 seen.append((camera, max(in_maps, key=lambda evidence: evidence.inliers)))
         except (ValueError, NotTried):

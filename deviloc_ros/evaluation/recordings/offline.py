@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from numpy.typing import NDArray
 
-from deviloc_ros.bags.bag_index import Contents
+from deviloc_ros.bags.bag_index import IndexedBag
 from deviloc_ros.bags.reader import RecordedMessage
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import GnssConfig, RigConfig, TrackingConfig
@@ -21,7 +21,6 @@ from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.follower import Follower, localize_images
 from deviloc_ros.tracking.gnss import GnssBook
 from deviloc_ros.tracking.grouping import GroupedImage
@@ -31,30 +30,34 @@ from deviloc_ros.tracking.step import Step, group_not_tried, read_group
 from deviloc_ros.types import Area, Evidence, Prior
 
 
+class GnssReplay:
+    """Bring the positions of a recorded receiver into a follower's book when they were received.
+
+    positions: when each was received [ns], and the position.
+    """
+
+    def __init__(self, positions: Sequence[tuple[int, GnssFix]] = (), config: GnssConfig | None = None) -> None:
+        self.book = GnssBook(config)
+        self._to_come = deque(positions)
+
+    def advance_to(self, time_ns: int) -> None:
+        """Note what was received up to a time."""
+        while self._to_come and self._to_come[0][0] <= time_ns:
+            self.book.note(self._to_come.popleft()[1])
+
+
 class OfflineRun:
     """Pass over a recording once: decode, follow, record, in order of receipt.
 
-    gnss: when each position of a receiver was received [ns], and the position.
+    gnss: the receiver whose book the follower looks into, if there is one.
     """
 
     def __init__(
-        self,
-        localizers: Localizer | Sequence[Localizer],
-        contents: Contents,
-        tracking: TrackingConfig,
-        masks: Masks | None = None,
-        rig: RigConfig | None = None,
-        contributor: Contributor | None = None,
-        gnss: Sequence[tuple[int, GnssFix]] = (),
-        gnss_config: GnssConfig | None = None,
+        self, follower: Follower, bag: IndexedBag, masks: Masks | None = None, gnss: GnssReplay | None = None
     ) -> None:
-        self._contents, self._masks = contents, masks
-        is_planar = contents.rig.two_d
-        self._gnss, self._gnss_book = deque(gnss), GnssBook(gnss_config)
-        self._follower = Follower(
-            localizers, tracking, is_planar=is_planar, rig=rig, contributor=contributor, gnss=self._gnss_book
-        )
-        self._odometer = Odometer(contents.odom_from_base)
+        self._follower, self._bag, self._masks = follower, bag, masks
+        self._gnss = gnss or GnssReplay()
+        self._odometer = Odometer(bag.odom_from_base)
 
     def run(self, images: Iterable[tuple[Images, bool]]) -> list[Estimate]:
         """Return what becomes of the images of each time; the second of a pair says whether they are tried."""
@@ -66,14 +69,13 @@ class OfflineRun:
 
     def follow(self, group: Images) -> tuple[dict[str, NDArray], Step]:
         """Return the pixels of the image of each camera that can be had, and what the node would make of them."""
-        while self._gnss and self._gnss[0][0] <= received_ns(group):
-            self._gnss_book.note(self._gnss.popleft()[1])
+        self._gnss.advance_to(received_ns(group))
         watch = Stopwatch()
         pixels: dict[str, NDArray] = {}
 
         def read(given: GroupedImage[RecordedMessage]) -> StampedImage:
             with watch.stage("decode"):
-                image = read_image(self._contents, given, self._masks)
+                image = read_image(self._bag, given, self._masks)
             pixels[given.camera] = image.pixels
             return image
 
@@ -83,38 +85,19 @@ class OfflineRun:
         )
         return pixels, replace(step, stages_ms=(watch.stages_ms if pixels else {}) | step.stages_ms)
 
-    def state_after(self, step: Step) -> str:
-        """Return what is known of the robot's place at the time of a step."""
-        return self._follower.state(step.stamp_ns).value
-
-    @property
-    def contributed(self) -> str:
-        """Say what was kept for the map to grow by, and why not more; empty if nothing was to be."""
-        return "; ".join(filter(None, [self._follower.contributed, self._follower.contribution_problem]))
-
-    @property
-    def gnss_complaint(self) -> str:
-        """Return what is wrong with a receiver's positions; empty if nothing."""
-        return self._follower.gnss_complaint
-
-    @property
-    def camera_complaints(self) -> dict[str, str]:
-        """Return what all images say against the place of a camera on the robot, by its name."""
-        return self._follower.camera_complaints
-
     def _odometry(self, time_ns: int) -> Odometry | None:
-        odom_from_base = self._contents.odom_from_base(time_ns)
+        odom_from_base = self._bag.odom_from_base(time_ns)
         return None if odom_from_base is None else self._odometer.read_at(time_ns, odom_from_base)
 
 
-def read_image(contents: Contents, given: GroupedImage[RecordedMessage], masks: Masks | None) -> StampedImage:
+def read_image(bag: IndexedBag, given: GroupedImage[RecordedMessage], masks: Masks | None) -> StampedImage:
     """Return a recorded image with all that must be known to localize it. Raises NotTried."""
     recorded, message = given.image, given.image.message()
     time_ns, frame = stamp_ns(message), message.header.frame_id
     if time_ns == 0:
         raise NotTried(Status.NO_STAMP)
-    camera = contents.camera(frame, recorded.time_ns, recorded.topic)
-    base_from_cam = contents.base_from_cam(frame, time_ns, recorded.topic)
+    camera = bag.camera(frame, recorded.time_ns, recorded.topic)
+    base_from_cam = bag.base_from_cam(frame, time_ns, recorded.topic)
     with not_tried_if_refused(Status.UNDECODABLE):
         pixels = pixels_of(message)
     mask = find_mask(masks, given.camera or str(time_ns), camera)
@@ -159,15 +142,15 @@ def find_mask(masks: Masks | None, name: str, camera: Camera) -> Mask | None:
 
 
 def localize_again(
-    localizer: Localizer, contents: Contents, group: Images, prior: Prior | Area | None, masks: Masks | None = None
+    localizer: Localizer, bag: IndexedBag, group: Images, prior: Prior | Area | None, masks: Masks | None = None
 ) -> tuple[dict[str, NDArray], Evidence]:
     """Return the pixels of images of one time, and what their result rests on, with its prior. Raises NotTried."""
 
     def odometry_at(time_ns: int, _: bool) -> Odometry | None:
-        odom_from_base = contents.odom_from_base(time_ns)
+        odom_from_base = bag.odom_from_base(time_ns)
         return None if odom_from_base is None else Odometry(odom_from_base)
 
-    images = [read_image(contents, given, masks) for given in group]
+    images = [read_image(bag, given, masks) for given in group]
     taken = take_together(images, odometry_at, RigConfig(), TrackingConfig())
     result = localize_images(localizer, taken, prior)
     return {image.name: image.pixels for image in images}, result.evidence

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pycolmap
 
-from deviloc_ros.bags.reader import Recording
-from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.bag_index import IndexedBag
 from deviloc_ros.evaluation.recordings.frames import JudgedFrame
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report.trajectories import MapOutline, origins_of
@@ -33,7 +32,7 @@ def check_rerun() -> None:
         raise ValueError("--rerun needs the extra `rerun`: pip install rerun-sdk, or deviloc_ros[rerun]")
 
 
-def write_rerun(path: Path, run: Run, around: MapOutline, recording: Recording, topics: Topics) -> None:
+def write_rerun(path: Path, run: Run, around: MapOutline, bag: IndexedBag) -> None:
     """Write the whole run as one file.
 
     Raises:
@@ -51,8 +50,8 @@ def write_rerun(path: Path, run: Run, around: MapOutline, recording: Recording, 
         true = origins_of([f.true_map_from_base for f in run.frames if f.true_map_from_base])
         if len(true):
             stream.log("map/truth", rerun.LineStrips3D([true], colors=[BLACK]), static=True)
-        for image in recording.messages(topics.images):
-            log_image(stream, image.message(), "/".join(filter(None, ["camera", topics.camera_of(image.topic)])))
+        for image in bag.recording.messages(bag.topics.images):
+            log_image(stream, image.message(), "/".join(filter(None, ["camera", bag.topics.camera_of(image.topic)])))
         stream.flush()
 
 

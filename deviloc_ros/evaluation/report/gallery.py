@@ -6,16 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from deviloc_ros.bags.bag_index import Contents
-from deviloc_ros.bags.reader import Recording
-from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.bag_index import IndexedBag
 from deviloc_ros.evaluation.recordings.chosen_images import Images, read_stamp
 from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame
 from deviloc_ros.evaluation.recordings.headline import format_length
 from deviloc_ros.evaluation.recordings.offline import localize_again
 from deviloc_ros.imaging import Masks
 from deviloc_ros.io.encoded_images import encode_jpeg, to_data_uri
-from deviloc_ros.io.match_pictures import best_reference, draw_best_matches
+from deviloc_ros.io.match_pictures import draw_best_matches
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.status import NotTried
 from deviloc_ros.tracking.grouping import GroupedImage
@@ -47,23 +45,18 @@ def select_worst(frames: list[JudgedFrame]) -> list[JudgedFrame]:
 
 
 def make_gallery(
-    recording: Recording,
-    topics: Topics,
-    contents: Contents,
-    frames: list[JudgedFrame],
-    localizers: Sequence[Localizer],
-    masks: Masks | None = None,
+    bag: IndexedBag, frames: list[JudgedFrame], localizers: Sequence[Localizer], masks: Masks | None = None
 ) -> Iterator[Picture]:
     """Yield pictures of the worst frames, each beside views of the map it was found in."""
     start_ns = min((f.estimate.stamp_ns for f in frames), default=0)
     for frame in select_worst(frames):
         e = frame.estimate
-        group = find_images(recording, topics, e)
+        group = find_images(bag, e)
         if not group:
             continue
         localizer = next((one for one in localizers if one.map.name == e.map_name), localizers[0])
         try:
-            pixels, evidence = localize_again(localizer, contents, group, e.prior, masks)
+            pixels, evidence = localize_again(localizer, bag, group, e.prior, masks)
         except NotTried:
             continue
         title = f"{(e.stamp_ns - start_ns) * 1e-9:.2f} s: {frame_verdict(frame)}"
@@ -72,13 +65,13 @@ def make_gallery(
         yield Picture(to_data_uri(encode_jpeg(picture, JPEG_QUALITY)), title, text)
 
 
-def find_images(recording: Recording, topics: Topics, estimate: Estimate) -> Images:
+def find_images(bag: IndexedBag, estimate: Estimate) -> Images:
     """Return the images that an estimate is of: that received with it, or those of a rig, which came before."""
     stamps = {(report.name, report.stamp_ns) for report in estimate.cameras}
     start_ns = estimate.received_ns - (LONGEST_GROUP_NS if stamps else 0)
     found = []
-    for message in recording.messages(topics.images, start_ns, estimate.received_ns + 1):
-        camera, time_ns = topics.camera_of(message.topic), read_stamp(message)
+    for message in bag.recording.messages(bag.topics.images, start_ns, estimate.received_ns + 1):
+        camera, time_ns = bag.topics.camera_of(message.topic), read_stamp(message)
         if not stamps or (camera, time_ns) in stamps:
             found.append(GroupedImage(camera, time_ns, message.time_ns, message))
     return sorted(found, key=lambda image: image.stamp_ns) if stamps else found[:1]
@@ -87,7 +80,7 @@ def find_images(recording: Recording, topics: Topics, estimate: Estimate) -> Ima
 def name_best_view(evidence: Evidence) -> str:
     """Return the names of the views that gave most inliers, one for each camera."""
     own = [report.evidence for report in evidence.cameras if report.evidence] or [evidence]
-    return ", ".join(each.references[best_reference(each)] for each in own if each.references)
+    return ", ".join(each.references[each.inlying.main_reference] for each in own if each.references)
 
 
 def frame_verdict(frame: JudgedFrame) -> str:

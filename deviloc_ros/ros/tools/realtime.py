@@ -14,9 +14,7 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.qos import QoSProfile
 from tf2_msgs.msg import TFMessage
 
-from deviloc_ros.bags.bag_index import Rig
-from deviloc_ros.bags.reader import Recording
-from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.bag_index import IndexedBag, RobotSetup
 from deviloc_ros.bags.transforms import TF, TF_STATIC
 from deviloc_ros.config import RigConfig
 from deviloc_ros.evaluation.recordings.frames import Estimate
@@ -59,11 +57,11 @@ class NodeReplies:
 class ListeningReplay(Replay):
     """Write down everything the node says during a replay."""
 
-    def __init__(self, image_topics: Sequence[str], rig: Rig, grouping: RigConfig) -> None:
-        own = frozenset({(rig.map_frame, rig.odom_frame), (rig.map_frame, rig.base_frame)})
+    def __init__(self, image_topics: Sequence[str], robot: RobotSetup, grouping: RigConfig) -> None:
+        own = frozenset({(robot.map_frame, robot.odom_frame), (robot.map_frame, robot.base_frame)})
         super().__init__(POSE_TOPIC, image_topics, lambda *_: None, own, grouping)
         self.heard = NodeReplies()
-        self._map_frame = rig.map_frame
+        self._map_frame = robot.map_frame
         self.create_subscription(PoseWithCovarianceStamped, POSE_TOPIC, self._on_pose_msg, QoSProfile(depth=10))
         self.create_subscription(TFMessage, "/tf", self._on_tf, QoSProfile(depth=100))
         self.create_subscription(DiagnosticStatus, STATUS_TOPIC, self._on_outcome, QoSProfile(depth=100))
@@ -102,7 +100,7 @@ class ListeningReplay(Replay):
 
 
 def run_real_time(
-    recording: Recording, topics: Topics, rig: Rig, rate: float, grouping: RigConfig | None = None
+    bag: IndexedBag, rate: float, grouping: RigConfig | None = None
 ) -> tuple[list[Estimate], dict[str, Any]]:
     """Replay to the node that listens, and return what came back, with figures of the transport.
 
@@ -113,10 +111,11 @@ def run_real_time(
     Raises:
         TimeoutError: nobody listens. ValueError: a ROS 1 recording, which rclpy cannot publish.
     """
+    recording, topics = bag.recording, bag.topics
     refuse_ros1(recording)
     rclpy.init()
     try:
-        node = ListeningReplay(topics.images, rig, grouping or RigConfig())
+        node = ListeningReplay(topics.images, bag.robot, grouping or RigConfig())
         needed = (*topics.images, *topics.camera_infos, TF, TF_STATIC)  # another topic might be the node's own
         played = {topic: kind for topic, kind in recording.topics.items() if topic in needed}
         node.create_publishers(played)

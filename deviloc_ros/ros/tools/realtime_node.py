@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 
-from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.topics import CameraTopics
 from deviloc_ros.demo import find_shipped, read_tail
 from deviloc_ros.demo.processes import run_module
 from deviloc_ros.messages import COMPRESSED_SUFFIX
@@ -19,7 +19,7 @@ WITHOUT_ODOMETRY = {"odom_frame": "''", "tf_mode": "map_to_base"}
 
 
 @contextmanager
-def provide_node(options: argparse.Namespace, topics: Topics, changes: list[str]) -> Iterator[None]:
+def provide_node(options: argparse.Namespace, topics: CameraTopics, changes: list[str]) -> Iterator[None]:
     """Start a node in a ROS domain of its own unless one is said to run.
 
     Args:
@@ -46,7 +46,7 @@ def provide_node(options: argparse.Namespace, topics: Topics, changes: list[str]
             raise ValueError(f"{error}; the node's last words:\n{read_tail(log)}") from error
 
 
-def node_arguments(options: argparse.Namespace, topics: Topics, changes: list[str]) -> list[str]:
+def node_arguments(options: argparse.Namespace, topics: CameraTopics, changes: list[str]) -> list[str]:
     """Return the node's parameters: what the flags say in the node's own words."""
     values = {
         "use_sim_time": "true",
@@ -69,7 +69,7 @@ def node_arguments(options: argparse.Namespace, topics: Topics, changes: list[st
     return arguments
 
 
-def camera_arguments(options: argparse.Namespace, topics: Topics, mount: str | None) -> dict[str, str]:
+def camera_arguments(options: argparse.Namespace, topics: CameraTopics, mount: str | None) -> dict[str, str]:
     """Return the parameters of one camera; mount: x y z qx qy qz qw on the robot, where it was given."""
     values = {
         "image_topic": topics.image.removesuffix(COMPRESSED_SUFFIX),

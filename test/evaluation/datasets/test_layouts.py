@@ -114,6 +114,12 @@ def test_axes_of_the_cameras_can_be_given(tmp_path, axes):
     assert_poses(read_transforms(tmp_path, axes).images)
 
 
+@pytest.mark.parametrize("axes", ["OpenCV", "opengl ", "", "blender"])
+def test_axes_that_are_not_known_are_named_before_anything_is_read(tmp_path, axes):
+    with pytest.raises(ValueError, match=f"axes = {axes!r} is not one of opengl, opencv"):
+        read_transforms(tmp_path / "nowhere", axes)
+
+
 @pytest.mark.parametrize(
     ("fields", "unused"),
     [

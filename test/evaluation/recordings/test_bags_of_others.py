@@ -23,10 +23,10 @@ from ros.stand_in import StandInLocalizer
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from worlds import rigid_of
 
-from deviloc_ros.bags.bag_index import Rig, read_contents
-from deviloc_ros.bags.bag_plan import TruthSource, read_all
+from deviloc_ros.bags.bag_index import RobotSetup, index_topics
+from deviloc_ros.bags.bag_plan import TruthSource, index_bag
 from deviloc_ros.bags.reader import Recording, zstd
-from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.topics import CameraTopics
 from deviloc_ros.bags.truth import truth_from_messages
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.config import TrackingConfig
@@ -39,10 +39,10 @@ def evaluate(path, **plan):
     """Frames of a run with the stand-in."""
     plan = EvaluationPlan(**{"truth": TruthSource(topic=TRUTH)} | plan)
     with Recording(path) as recording:
-        topics, contents = read_all(recording, plan)
+        indexed = index_bag(recording, plan)
         localizer = StandInLocalizer()
-        estimates = run_offline(recording, topics, contents, plan, localizer, TrackingConfig())[0]
-        return summarize_run(recording, contents, plan, read_truth(recording, topics, contents, plan), estimates, {})
+        estimates = run_offline(indexed, plan, localizer, TrackingConfig())[0]
+        return summarize_run(indexed, plan, read_truth(indexed, plan), estimates, {})
 
 
 def statuses(run):
@@ -121,7 +121,7 @@ def test_no_camera_info_is_refused_and_the_camera_can_be_given(tmp_path):
     bag = drive(tmp_path / "bag", info=False)
     with pytest.raises(ValueError, match=r"no camera_info in the recording.*--camera MODEL"):
         evaluate(bag)
-    check_all_localized(evaluate(bag, rig=Rig(camera=CAMERA)))
+    check_all_localized(evaluate(bag, robot=RobotSetup(camera=CAMERA)))
 
 
 def test_two_cameras_have_to_be_chosen_from(tmp_path):
@@ -141,7 +141,7 @@ def test_no_extrinsic_is_refused_and_it_can_be_given(tmp_path):
     bag = drive(tmp_path / "bag", tf=False)
     with pytest.raises(ValueError, match=r"no image could be tried; 12 of 12: no frame.*--extrinsic"):
         evaluate(bag)
-    run = evaluate(bag, rig=Rig(base_from_cam=BASE_FROM_CAM))
+    run = evaluate(bag, robot=RobotSetup(base_from_cam=BASE_FROM_CAM))
     assert run.summary["wrong_fixes"] == 0 and run.summary["localized"] > 0
 
 
@@ -188,12 +188,12 @@ def test_messages_without_a_valid_pose_are_left_out_and_counted(tmp_path, caplog
     with BagWriter(tmp_path / "bag") as writer:
         for number, pose in enumerate([unset, good, good]):
             writer.write_odometry("/odom", number, "odom", "base_link", pose)
-    rig = Rig(odometry_topic="/odom")
+    robot = RobotSetup(odometry_topic="/odom")
     with Recording(tmp_path / "bag") as recording:
-        contents = read_contents(recording, Topics("", ""), rig, "/odom")
-    assert contents.odom_from_base(1) is not None and len(contents.truth) == 3
+        indexed = index_topics(recording, CameraTopics("", ""), robot, "/odom")
+    assert indexed.odom_from_base(1) is not None and len(indexed.truth) == 3
     assert "/odom: 1 messages without a valid pose, left out" in caplog.text
-    truth = truth_from_messages(contents.truth, "nav_msgs/msg/Odometry")
+    truth = truth_from_messages(indexed.truth, "nav_msgs/msg/Odometry")
     assert truth.span_s == (1e-9, 2e-9) and "1 of 3 messages" in caplog.text
 
 

@@ -5,7 +5,7 @@ from bags_of_others import TRUTH, drive
 from ros.stand_in import StandInLocalizer
 from test_cli import assert_one_line, status_of
 
-from deviloc_ros.bags.bag_plan import TruthSource, read_all
+from deviloc_ros.bags.bag_plan import TruthSource, index_bag
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.config import ContributeConfig, TrackingConfig
 from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
@@ -19,11 +19,11 @@ def test_images_are_kept_and_counted(tmp_path):
     plan = EvaluationPlan(truth=TruthSource(topic=TRUTH))
     contributor = Contributor(tmp_path / "kept", ContributeConfig(spacing_m=0.45))
     with Recording(drive(tmp_path / "bag")) as recording:
-        topics, contents = read_all(recording, plan)
-        truth = read_truth(recording, topics, contents, plan)
-        given = recording, topics, contents, plan, StandInLocalizer(), TrackingConfig()
+        indexed = index_bag(recording, plan)
+        truth = read_truth(indexed, plan)
+        given = indexed, plan, StandInLocalizer(), TrackingConfig()
         estimates, about = run_offline(*given, contributor=contributor)
-        run = summarize_run(recording, contents, plan, truth, estimates, about)
+        run = summarize_run(indexed, plan, truth, estimates, about)
     entries, _ = read_contributions(tmp_path / "kept")
     assert [round(e.cam_from_world.tgt_origin_in_src()[0], 3) for e in entries] == [1.2, 1.7]
     assert dict(make_headline(run))["kept for the map"].startswith("2 images")

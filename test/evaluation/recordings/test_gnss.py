@@ -6,7 +6,7 @@ import pytest
 from bags_of_others import CAMERA, IMAGE, TRUTH, stamp
 from ros.stand_in import StandInLocalizer
 
-from deviloc_ros.bags.bag_plan import read_all
+from deviloc_ros.bags.bag_plan import index_bag
 from deviloc_ros.bags.reader import TYPES, Recording
 from deviloc_ros.bags.writer import BagWriter, make_header
 from deviloc_ros.cli import parse
@@ -53,8 +53,8 @@ def evaluate(bag, *flags, georeference=PLACE):
     localizer = StandInLocalizer()
     localizer.map.georeference = georeference
     with Recording(bag) as recording:
-        topics, contents = read_all(recording, plan)
-        return run_offline(recording, topics, contents, plan, localizer, TrackingConfig())
+        indexed = index_bag(recording, plan)
+        return run_offline(indexed, plan, localizer, TrackingConfig())
 
 
 def test_usable_positions_narrow_the_search_and_the_others_are_counted(tmp_path):

@@ -5,7 +5,7 @@ from bags_of_others import IMAGE, TRUTH
 from bags_of_rigs import MOUNTS, TOPICS, drive_two
 from ros.stand_in import StandInLocalizer
 
-from deviloc_ros.bags.bag_plan import TruthSource, read_all
+from deviloc_ros.bags.bag_plan import TruthSource, index_bag
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import name_cameras
 from deviloc_ros.cli import parse
@@ -19,11 +19,11 @@ def evaluate(bag, topics=TOPICS, **plan):
     plan = EvaluationPlan(**{"image_topic": topics[0], "beside": topics[1:], "truth": TruthSource(topic=TRUTH)} | plan)
     localizer = StandInLocalizer()
     with Recording(bag) as recording:
-        chosen, contents = read_all(recording, plan)
-        truth = read_truth(recording, chosen, contents, plan)
-        estimates, about = run_offline(recording, chosen, contents, plan, localizer, TrackingConfig())
-        run = summarize_run(recording, contents, plan, truth, estimates, about)
-        list(make_gallery(recording, chosen, contents, run.frames, [localizer]))
+        indexed = index_bag(recording, plan)
+        truth = read_truth(indexed, plan)
+        estimates, about = run_offline(indexed, plan, localizer, TrackingConfig())
+        run = summarize_run(indexed, plan, truth, estimates, about)
+        list(make_gallery(indexed, run.frames, [localizer]))
     return run
 
 
@@ -56,7 +56,7 @@ def test_a_missing_extrinsic_is_said_and_one_that_is_given_counts(tmp_path):
     with pytest.raises(ValueError, match="no frame 'front'"):
         evaluate(bag)
     texts = [" ".join(map(str, (*mount.translation, *mount.rotation.quat))) for mount in MOUNTS.values()]
-    run = evaluate(bag, rig=plan_of("--extrinsic", texts[0], "--extrinsic", texts[1]).rig)
+    run = evaluate(bag, robot=plan_of("--extrinsic", texts[0], "--extrinsic", texts[1]).robot)
     assert run.summary["cameras"]["left"]["used"] >= 11
 
 

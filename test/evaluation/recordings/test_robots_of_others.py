@@ -23,8 +23,8 @@ from bags_of_others import (
 from ros.stand_in import StandInLocalizer
 from worlds import random_rigid
 
-from deviloc_ros.bags.bag_index import Rig
-from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource, read_all
+from deviloc_ros.bags.bag_index import RobotSetup
+from deviloc_ros.bags.bag_plan import ReadingPlan, TruthSource, index_bag
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.rectified import says_rectified
 from deviloc_ros.bags.topics import choose_transform_topic
@@ -89,11 +89,11 @@ def robot(
 def run(path, truth: TruthSource | None = None, localizer=None, **plan) -> Run:
     plan = EvaluationPlan(truth=truth or TruthSource(), **plan)
     with Recording(path) as recording:
-        topics, contents = read_all(recording, plan)
-        true = read_truth(recording, topics, contents, plan)
+        indexed = index_bag(recording, plan)
+        true = read_truth(indexed, plan)
         tracking = TrackingConfig(confirmations=1)
-        estimates, about = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), tracking)
-        return summarize_run(recording, contents, plan, true, estimates, about)
+        estimates, about = run_offline(indexed, plan, localizer or StandInLocalizer(), tracking)
+        return summarize_run(indexed, plan, true, estimates, about)
 
 
 def said(found: Run) -> str:
@@ -103,7 +103,7 @@ def said(found: Run) -> str:
 @pytest.mark.parametrize("name", BODIES)
 def test_poses_are_those_of_the_frame_that_their_messages_name(tmp_path, name):
     bag = robot(tmp_path / "bag", BODIES[name])
-    found = run(bag, TruthSource(topic=ODOM), rig=Rig(odometry_topic=ODOM))
+    found = run(bag, TruthSource(topic=ODOM), robot=RobotSetup(odometry_topic=ODOM))
     assert found.summary["wrong_fixes"] == 0 and found.summary["translation_m"]["max"] < 1e-9
     assert found.summary["rotation_deg"]["max"] < 1e-6
     assert found.summary["odometry"]["images"] == len(BRIGHTNESSES)
@@ -120,7 +120,7 @@ def test_a_frame_without_a_way_to_the_base_is_refused_by_both_names(tmp_path, us
         if use == "truth":
             run(bag, TruthSource(topic=ODOM))
         elif use == "odometry":
-            run(bag, rig=Rig(odometry_topic=ODOM))
+            run(bag, robot=RobotSetup(odometry_topic=ODOM))
         else:
             read_bag(bag, ReadingPlan(truth=TruthSource(topic=ODOM)), EVERY_IMAGE, tmp_path / "frames", quiet=True)
 
@@ -132,17 +132,17 @@ def test_who_knows_better_whose_poses_these_are_can_say_so(tmp_path):
 
 
 def test_namespaced_odometry_is_named(tmp_path):
-    found = run(robot(tmp_path / "bag", prefix="robot1/"), rig=Rig(base_frame="robot1/base_link"))
+    found = run(robot(tmp_path / "bag", prefix="robot1/"), robot=RobotSetup(base_frame="robot1/base_link"))
     assert found.summary["odometry"]["images"] == 0
     assert "with odometry: 0 of 12 images" in said(found) and "give --odom-frame robot1/odom" in said(found)
-    right = run(tmp_path / "bag", rig=Rig(base_frame="robot1/base_link", odom_frame="robot1/odom"))
+    right = run(tmp_path / "bag", robot=RobotSetup(base_frame="robot1/base_link", odom_frame="robot1/odom"))
     assert right.summary["odometry"] == {"images": 12, "reasons": {}, "hint": ""}
 
 
 @pytest.mark.parametrize("topic", ["/tf", IMAGE, "/camera/camera_info"])
 def test_a_topic_that_is_no_odometry_is_named(tmp_path, topic):
     with pytest.raises(ValueError, match=rf"{topic} is of type .*, and no nav_msgs/Odometry"):
-        run(robot(tmp_path / "bag"), rig=Rig(odometry_topic=topic))
+        run(robot(tmp_path / "bag"), robot=RobotSetup(odometry_topic=topic))
 
 
 @pytest.mark.parametrize("names", [("/robot1/tf", "/robot1/tf_static"), ("/robot1/tf", "/tf_static")])
@@ -241,7 +241,7 @@ class OneLens(StandInLocalizer):
 @pytest.mark.parametrize("flag", [None, True, False])
 def test_a_forgotten_flag_is_made_up_for_by_the_images(tmp_path, topic, model, flag, caplog):
     bag = robot(tmp_path / "bag", image_topic=topic, info=BENT)
-    found = run(bag, localizer=OneLens(model), rig=Rig(rectified=flag))
+    found = run(bag, localizer=OneLens(model), robot=RobotSetup(rectified=flag))
     lens, truly = found.summary["lens"], model == "PINHOLE"
     assert lens["rectified"] == (truly if flag is None else flag)
     assert lens["because"] == ("images" if flag is None else "flag")
@@ -304,7 +304,7 @@ def test_inliers_and_numbers_that_disagree_do_not_tell_the_lens(one, inliers, co
 )
 def test_a_map_says_what_its_images_were_taken_for(tmp_path, topic, flag, says, caplog):
     bag = robot(tmp_path / "bag", image_topic=topic, info=BENT)
-    reading = ReadingPlan(rig=Rig(rectified=flag), truth=TruthSource(topic=ODOM))
+    reading = ReadingPlan(robot=RobotSetup(rectified=flag), truth=TruthSource(topic=ODOM))
     source = read_bag(bag, reading, EVERY_IMAGE, tmp_path / "frames", quiet=True)
     assert source.images[0].camera.model == ("PINHOLE" if "rect" in topic else "OPENCV")
     assert re.search(says, source.notes.get("lens", "")) and bool(says) == ("lens" in source.notes)
@@ -319,8 +319,8 @@ def test_where_images_do_not_tell_the_topic_decides(tmp_path, topic):
 def test_a_camera_info_of_another_frame_can_be_accepted(tmp_path):
     bag = robot(tmp_path / "bag")
     with pytest.raises(ValueError, match="--camera-info-frame"):
-        run(bag, rig=Rig(camera_info_frame="other"))
-    assert run(bag, rig=Rig(camera_info_frame="/camera_optical")).summary["localized"] == 12
+        run(bag, robot=RobotSetup(camera_info_frame="other"))
+    assert run(bag, robot=RobotSetup(camera_info_frame="/camera_optical")).summary["localized"] == 12
 
 
 def test_why_no_image_has_a_pose_is_counted(tmp_path):

@@ -10,7 +10,7 @@ from bags_of_others import TRUTH, drive, map_from_base
 from ros.stand_in import StandInLocalizer
 from worlds import random_rigid
 
-from deviloc_ros.bags.bag_plan import TruthSource, read_all
+from deviloc_ros.bags.bag_plan import TruthSource, index_bag
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.camera import Camera
@@ -46,13 +46,12 @@ def run_to(folder: Path, bag: Path, localizer: StandInLocalizer | None = None, *
     plan = EvaluationPlan(**{"truth": TruthSource(topic=TRUTH)} | plan)
     prepare_folder(folder)
     with Recording(bag) as recording:
-        topics, contents = read_all(recording, plan)
-        estimates = run_offline(recording, topics, contents, plan, localizer or StandInLocalizer(), TrackingConfig())[0]
+        indexed = index_bag(recording, plan)
+        estimates = run_offline(indexed, plan, localizer or StandInLocalizer(), TrackingConfig())[0]
         result = summarize_run(
-            recording,
-            contents,
+            indexed,
             plan,
-            read_truth(recording, topics, contents, plan),
+            read_truth(indexed, plan),
             estimates,
             {"mode": "offline"},
         )

@@ -14,10 +14,9 @@ from bags_of_rigs import TOPICS, drive_two
 from ros.stand_in import StandInLocalizer
 from ros_helpers import python_process
 
-from deviloc_ros.bags.bag_index import Rig
-from deviloc_ros.bags.bag_plan import TruthSource, read_all
+from deviloc_ros.bags.bag_plan import TruthSource, index_bag
 from deviloc_ros.bags.reader import Recording
-from deviloc_ros.bags.topics import Topics
+from deviloc_ros.bags.topics import CameraTopics
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
@@ -40,11 +39,11 @@ def test_the_same_images_give_the_same_poses_as_offline(ros_domain, tmp_path):
     parameters = {"use_sim_time": "true", "map_path": "stand-in", "image_topic": IMAGE, "camera_info_topic": INFO}
     arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     with Recording(bag) as recording:
-        topics, contents = read_all(recording, plan)
-        offline = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())[0]
+        indexed = index_bag(recording, plan)
+        offline = run_offline(indexed, plan, StandInLocalizer(), TrackingConfig())[0]
         with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
-            live, transport = run_real_time(recording, topics, Rig(), rate=0)
-        run = summarize_run(recording, contents, plan, read_truth(recording, topics, contents, plan), live, transport)
+            live, transport = run_real_time(indexed, rate=0)
+        run = summarize_run(indexed, plan, read_truth(indexed, plan), live, transport)
     assert [e.stamp_ns for e in live] == [e.stamp_ns for e in offline]
     assert [e.localized for e in live] == [e.localized for e in offline]
     for one, other in zip(live, offline, strict=True):
@@ -64,11 +63,11 @@ def test_two_cameras_are_one_rig_over_dds_as_they_are_offline(ros_domain, tmp_pa
     options = argparse.Namespace(map=tmp_path, extrinsic=[], rectified=False, two_d=False, camera_frame="")
     options.map_frame, options.base_frame, options.odom_frame = "map", "base_link", "odom"
     with Recording(drive_two(tmp_path / "bag")) as recording:
-        topics, contents = read_all(recording, plan)
-        offline = run_offline(recording, topics, contents, plan, StandInLocalizer(), TrackingConfig())[0]
-        with python_process("test/ros/stand_in.py", *node_arguments(options, topics, ["map_path=stand-in"])):
-            live, transport = run_real_time(recording, topics, Rig(), rate=0)
-        run = summarize_run(recording, contents, plan, read_truth(recording, topics, contents, plan), live, transport)
+        indexed = index_bag(recording, plan)
+        offline = run_offline(indexed, plan, StandInLocalizer(), TrackingConfig())[0]
+        with python_process("test/ros/stand_in.py", *node_arguments(options, indexed.topics, ["map_path=stand-in"])):
+            live, transport = run_real_time(indexed, rate=0)
+        run = summarize_run(indexed, plan, read_truth(indexed, plan), live, transport)
     assert [e.stamp_ns for e in live] == [e.stamp_ns for e in offline]
     assert [e.status for e in live] == [e.status for e in offline]
     for one, other in zip(live, offline, strict=True):
@@ -107,9 +106,9 @@ def test_a_busy_node_replaces_images_and_says_which(ros_domain, tmp_path):
     parameters = {"use_sim_time": "true", "map_path": "slow", "image_topic": IMAGE, "camera_info_topic": INFO}
     arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     with Recording(bag) as recording:
-        topics, _ = read_all(recording, EvaluationPlan())
+        indexed = index_bag(recording, EvaluationPlan())
         with python_process("test/ros/stand_in.py", "--ros-args", *arguments):
-            live, transport = run_real_time(recording, topics, Rig(), rate=3)
+            live, transport = run_real_time(indexed, rate=3)
     counts = Counter(e.status.word for e in live)
     assert counts["replaced"] == transport["node"]["dropped.replaced"] > 0
     assert counts["accepted"] == transport["node"]["images_published"] > 0
@@ -131,7 +130,7 @@ def test_a_recorded_map_to_odom_is_left_out_and_the_rest_stays(ros, tmp_path):
 def test_a_bag_of_ros1_is_refused_with_the_way_out(tmp_path):
     bag = of_ros1(drive(tmp_path / "plain"), tmp_path / "old.bag")
     with Recording(bag) as recording, pytest.raises(ValueError, match="rosbags-convert"):
-        run_real_time(recording, Topics(IMAGE, INFO), Rig(), rate=1.0)
+        run_real_time(index_bag(recording, EvaluationPlan()), rate=1.0)
 
 
 def test_freshness_tells_rate_and_gap():
@@ -143,7 +142,7 @@ def test_freshness_tells_rate_and_gap():
 def test_the_node_is_told_what_the_flags_say(tmp_path):
     flags = {"map": tmp_path, "map_frame": "map", "base_frame": "base", "odom_frame": "", "camera_frame": ""}
     options = argparse.Namespace(**flags, extrinsic=["0 0 0 0 0 0 1"], rectified=True, two_d=False)
-    arguments = node_arguments(options, Topics("/cam/image/compressed", "/cam/info"), ["pose.min_inliers=40"])
+    arguments = node_arguments(options, CameraTopics("/cam/image/compressed", "/cam/info"), ["pose.min_inliers=40"])
     expected = ["image_topic:=/cam/image", "image_transport:=compressed", "rectified:=true", "tf_mode:=map_to_base"]
     for argument in (*expected, "base_from_camera:=0 0 0 0 0 0 1", "pose.min_inliers:=40"):
         assert argument in arguments
