@@ -154,13 +154,14 @@ def test_in_other_rooms_only_the_right_way_round_is_a_pose(seed, tmp_path):
 def test_an_image_that_fits_in_part_is_looked_at_all_orientation_until_the_camera_is_known():
     fits, fits_in_part = 0.9, 0.4
     habits = orientation.CameraHabits()
-    assert habits.orientations_to_compare(fits, 0) == [] and len(habits.orientations_to_compare(fits_in_part, 0)) == 7
-    assert orientation.Orientation(0) not in habits.orientations_to_compare(fits_in_part, 0)
+    assert habits.orientations_to_compare(fits, 0, False) == []
+    assert len(habits.orientations_to_compare(fits_in_part, 0, True)) == 7
+    assert orientation.Orientation(0) not in habits.orientations_to_compare(fits_in_part, 0, True)
     habits.turns.note_success(1)
     mirrored = [orientation.Orientation(turns, mirrored=True) for turns in range(4)]
     assert (
-        habits.orientations_to_compare(fits_in_part, 1) == mirrored
-        and len(habits.orientations_to_compare(fits_in_part, 0)) == 7
+        habits.orientations_to_compare(fits_in_part, 1, True) == mirrored
+        and len(habits.orientations_to_compare(fits_in_part, 0, True)) == 7
     )
 
 
@@ -169,24 +170,24 @@ def test_a_camera_that_does_not_mirror_is_not_asked_again_unless_an_image_hardly
     habits = orientation.CameraHabits()
     habits.turns.note_success(0)
     for _ in range(orientation.PATIENCE):
-        assert len(habits.orientations_to_compare(fits_in_part, 0)) == 4
+        assert len(habits.orientations_to_compare(fits_in_part, 0, True)) == 4
         habits.mirroring.note(mirrored=False)
-    assert (
-        habits.orientations_to_compare(fits_in_part, 0) == [] and len(habits.orientations_to_compare(doubtful, 0)) == 4
-    )
-    assert len(habits.orientations_to_compare(fits_in_part, 1)) == 7
+    assert habits.orientations_to_compare(fits_in_part, 0, True) == []
+    assert len(habits.orientations_to_compare(doubtful, 0, True)) == 4
+    assert len(habits.orientations_to_compare(fits_in_part, 1, True)) == 7
+    assert habits.orientations_to_compare(fits_in_part, 0, False) == [orientation.Orientation(0, mirrored=True)]
 
     def count_asked(ratio: float, images: int) -> int:
         asked = 0
         for _ in range(images):
             habits.mirroring.note(mirrored=False)
-            asked += bool(habits.orientations_to_compare(ratio, 0))
+            asked += bool(habits.orientations_to_compare(ratio, 0, True))
         return asked
 
     assert count_asked(fits_in_part, orientation.SURE - 1 - orientation.PATIENCE) == 2
     assert count_asked(doubtful, 2 * orientation.HARDLY_EVER) == 2
     habits.mirroring.note(mirrored=True)
-    assert len(habits.orientations_to_compare(fits_in_part, 0)) == 4
+    assert len(habits.orientations_to_compare(fits_in_part, 0, True)) == 4
 
 
 def test_an_image_that_fits_in_part_is_a_pose_if_it_fits_no_better_another_way_round(room_map, room, monkeypatch):

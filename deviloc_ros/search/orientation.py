@@ -16,7 +16,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import Mask, mirror_image, turn_image
 from deviloc_ros.maps.store import Map
-from deviloc_ros.search.places import QueryState, SolveViews, count_roughly
+from deviloc_ros.search.places import QueryState, SolveViews, count_roughly, is_at
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import Area, Extracted, Localized, Lost, Prior, Result
@@ -109,9 +109,9 @@ class TurnHabit:
 class MirrorHabit:
     """Remember how many poses in a row came from images that were not mirrored.
 
-    A camera that does not mirror never will. To try an image mirrored takes about as long as to localize it, so after
-    PATIENCE such images only one in RARELY is tried, and those that hardly fit; after SURE of them one in HARDLY_EVER,
-    since images that hardly fit are frequent where a robot is lost.
+    A camera that does not mirror never will. To try an image mirrored in all ways takes about as long as to localize
+    it, so after PATIENCE such images only one in RARELY is tried so, and those that hardly fit; after SURE of them one
+    in HARDLY_EVER, since images that hardly fit are frequent where a robot is lost.
     """
 
     unmirrored: int = 0
@@ -122,7 +122,7 @@ class MirrorHabit:
         return self.unmirrored >= PATIENCE
 
     def is_possible(self, inlier_ratio: float) -> bool:
-        """Return whether to try mirrored an image whose pose has this inlier ratio."""
+        """Return whether to try mirrored in all ways an image whose pose has this inlier ratio."""
         if self.unmirrored % (RARELY if self.unmirrored < SURE else HARDLY_EVER) == 0:  # also before the first
             return True
         return self.unmirrored < (SURE if inlier_ratio < DOUBTFUL_RATIO else PATIENCE)
@@ -139,17 +139,20 @@ class CameraHabits:
     turns: TurnHabit = field(default_factory=TurnHabit)
     mirroring: MirrorHabit = field(default_factory=MirrorHabit)
 
-    def orientations_to_compare(self, inlier_ratio: float, quarter_turns: int) -> list[Orientation]:
+    def orientations_to_compare(self, inlier_ratio: float, quarter_turns: int, is_expected: bool) -> list[Orientation]:
         """Return the other orientations to try of an image that gave a pose with these turns.
 
         In the right orientation most matches agree on the pose: then there are none to try. How a mirrored image is
-        turned is never known beforehand; how others are turned is known of a camera that gave poses.
+        turned is never known beforehand; how others are turned is known of a camera that gave poses. Its images are
+        mirrored in one way at least, unless the pose is where the robot was expected.
         """
         if inlier_ratio >= CLEAR_RATIO:
             return []
         if not self.turns.is_known or quarter_turns != self.turns.usual:
             return [one for one in ORIENTATIONS if one != Orientation(quarter_turns)]
-        return [one for one in ORIENTATIONS if one.mirrored] if self.mirroring.is_possible(inlier_ratio) else []
+        if self.mirroring.is_possible(inlier_ratio):
+            return [one for one in ORIENTATIONS if one.mirrored]
+        return [] if is_expected else [Orientation(quarter_turns, mirrored=True)]
 
 
 class OrientationCheck:
@@ -177,7 +180,8 @@ class OrientationCheck:
         """
         result: Result = found
         best, orientation = query, Orientation(query.quarter_turns)
-        if others := habits.orientations_to_compare(found.evidence.inlier_ratio, query.quarter_turns):
+        is_expected = isinstance(image.prior, Prior) and is_at(found, image.prior.cam_from_world)
+        if others := habits.orientations_to_compare(found.evidence.inlier_ratio, query.quarter_turns, is_expected):
             with query.watch.stage("mirror"):
                 if rivals := self._compare_roughly_first(others, found, query, image, habits):
                     as_found = self._count_inliers(found, query), query, orientation
