@@ -171,8 +171,26 @@ READERS = {
     "contributions": FuzzedReader(
         "deviloc_ros.sources.contributions:read_contributions", {"1.json": json.dumps(CONTRIBUTION), "1.jpg": ""}
     ),
-    "intrinsics": FuzzedReader(
-        "deviloc_ros.evaluation.datasets.files:read_intrinsics", {"q.txt": "a.png PINHOLE 8 6 8 8 4 3\n"}, "q.txt"
+    "query-list": FuzzedReader(
+        "deviloc_ros.sources.query_lists:read_query_list", {"q.txt": "a.png PINHOLE 8 6 8 8 4 3\n"}, "q.txt"
+    ),
+    "named-poses": FuzzedReader(
+        "deviloc_ros.evaluation.pose_files:read_pose_file",
+        {"p.txt": "a.png 1 0 0 0 0 0 0\nb.png 1 0 0 0 1 0 0\n"},
+        "p.txt",
+    ),
+    "camera-file": FuzzedReader(
+        "deviloc_ros.sources.camera_files:read_camera_file",
+        {
+            "c.yaml": "image_width: 8\nimage_height: 6\ncamera_matrix: {data: [8, 0, 4, 0, 8, 3, 0, 0, 1]}\n"
+            "distortion_model: plumb_bob\ndistortion_coefficients: {data: [0, 0, 0, 0, 0]}\n"
+        },
+        "c.yaml",
+    ),
+    "mount-file": FuzzedReader(
+        "deviloc_ros.sources.camera_files:read_mount_file",
+        {"s.yaml": "T_BS:\n  rows: 4\n  cols: 4\n  data: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]\n"},
+        "s.yaml",
     ),
     "robotcar-camera": FuzzedReader(
         "deviloc_ros.evaluation.datasets.layouts:read_robotcar_camera", {"c.txt": "fx 8\nfy 8\ncx 4\ncy 3\n"}, "c.txt"

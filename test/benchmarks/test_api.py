@@ -27,6 +27,7 @@ KNOWN = {
         "None",
         "PINHOLE",
         "Path",
+        "Mapping",
         "Sequence",
         "True",
         "Rigid3d",
