@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import NoneType
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.arguments import check_argument, describe_argument
 from deviloc_ros.io.encoded_images import read_picture_file
 from deviloc_ros.types import Features
 
@@ -70,6 +72,14 @@ class Mask:
 
     file: Path | None = None
     hidden: NDArray | None = None
+
+    def __post_init__(self) -> None:
+        check_argument("Mask.file", self.file, (Path, str, NoneType))
+        check_argument("Mask.hidden", self.hidden, (np.ndarray, NoneType))
+        if self.hidden is not None and (self.hidden.dtype != bool or self.hidden.ndim != 2 or not self.hidden.size):
+            raise ValueError(
+                f"Mask.hidden must be a bool array over the image, (H, W), got {describe_argument(self.hidden)}"
+            )
 
     def check_file(self) -> None:
         """Raise ImageError if the file is missing, not an image, or white nowhere."""
