@@ -8,7 +8,7 @@ from typing import Any
 
 import pycolmap
 
-from deviloc_ros.bags.reader import RecordedMessage, Recording
+from deviloc_ros.bags.reader import RecordedMessage, Recording, read_messages
 from deviloc_ros.bags.topics import Topics, choose_transform_topic
 from deviloc_ros.bags.transforms import TF, TF_STATIC, Track, TransformError, TransformSample, TransformTree
 from deviloc_ros.camera import Camera
@@ -110,10 +110,10 @@ class Contents:
 
 
 def read_contents(recording: Recording, topics: Topics, rig: Rig, truth_topic: str) -> Contents:
-    """Read everything but the images, in one pass.
+    """Read everything but the images, in one pass; damaged messages are left out, with a warning.
 
     Raises:
-        ValueError: a topic that was asked for is not there, a message is damaged, or odometry is of another frame than
+        ValueError: a topic that was asked for is not there, or odometry is of another frame than
             the robot's and nothing says where one is in the other.
     """
     kind = recording.topics.get(rig.odometry_topic, ODOMETRY_TYPE)  # that a topic is missing is said where it is read
@@ -124,8 +124,8 @@ def read_contents(recording: Recording, topics: Topics, rig: Rig, truth_topic: s
     of_transforms = {choose_transform_topic(recording, topic, topics.image): topic for topic in (TF, TF_STATIC)}
     optional = list(filter(None, of_transforms))
     asked = [topic for topic in (*topics.camera_infos, truth_topic, rig.odometry_topic) if topic]
-    for recorded in recording.messages((*optional, *dict.fromkeys(asked))):
-        message = recorded.message()
+    recorded_messages = recording.messages((*optional, *dict.fromkeys(asked)))
+    for recorded, message in read_messages(recording.path, recorded_messages):
         if recorded.topic in of_transforms:
             contents.transforms.add(message, static=of_transforms[recorded.topic] == TF_STATIC)
         store_message(contents, recorded, message, topics, truth_topic)

@@ -86,6 +86,8 @@ def find_truth(source: TruthSource, contents: Contents, times_ns: list[int], kin
     if source.file:
         truth = read_truth_file(source.file)
     elif source.topic:
+        if not contents.truth:
+            raise ValueError(f"there is no message on {source.topic}, the topic of true poses")
         truth = truth_from_messages(contents.truth, kind)
     elif source.transform:
         truth = truth_from_transforms(contents.transforms, *source.transform, times_ns)

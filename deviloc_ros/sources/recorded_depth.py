@@ -11,7 +11,7 @@ import pycolmap
 from tqdm import tqdm
 
 from deviloc_ros.bags.bag_index import Contents
-from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.reader import Recording, read_messages
 from deviloc_ros.bags.topics import IMAGE_TYPES, choose_camera_info_topic, format_topics
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.camera import Camera
@@ -69,8 +69,8 @@ class DepthReader:
         in_order = sorted(keyframes, key=lambda keyframe: keyframe.time_ns)
         times_ns = [keyframe.time_ns for keyframe in in_order]
         depths, total = self.recording.messages((topic,)), self.recording.count(topic)
-        for recorded in tqdm(depths, total=total, desc="bag: depth", unit="image", disable=self.quiet):
-            message = recorded.message()
+        bar = tqdm(depths, total=total, desc="bag: depth", unit="image", disable=self.quiet)
+        for recorded, message in read_messages(self.recording.path, bar):
             time_ns = stamp_ns(message)
             after = bisect_left(times_ns, time_ns)
             for keyframe in in_order[max(after - 1, 0) : after + 1]:
@@ -86,8 +86,8 @@ class DepthReader:
         if self.plan.camera is None:
             flags = ("--depth-camera-info-topic", "--depth-camera")
             topic = choose_camera_info_topic(self.recording, self.plan.topic, self.plan.camera_info_topic, flags)
-            for recorded in self.recording.messages((topic,)):
-                self.cameras.note(recorded.message(), recorded.time_ns)
+            for recorded, message in read_messages(self.recording.path, self.recording.messages((topic,))):
+                self.cameras.note(message, recorded.time_ns)
 
     def write_depth(self, message: object, received_ns: int, keyframe: Keyframe) -> DepthImage:
         """Write a depth message as PNG in millimetres beside the keyframe."""

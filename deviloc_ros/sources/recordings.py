@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.bag_plan import ReadingPlan, find_truth, read_all
-from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.reader import Recording, read_messages
 from deviloc_ros.bags.rectified import describe_lens
 from deviloc_ros.bags.repeated_images import RepeatCounter
 from deviloc_ros.bags.truth import Truth
@@ -91,7 +91,9 @@ def read_bag(
         topics, contents = read_all(recording, reading)
         lens = "" if reading.rig.rectified is not None else describe_lens(contents.cameras, topics.image)
         kind = recording.topics.get(reading.truth.topic, "")
-        times_ns = [stamp_ns(image.message()) for image in recording.messages((topics.image,))]
+        times_ns = [
+            stamp_ns(message) for _, message in read_messages(recording.path, recording.messages((topics.image,)))
+        ]
         offset_ns = round(time_offset_s * 1e9)
         try:
             truth = find_truth(reading.truth, contents, [time_ns + offset_ns for time_ns in times_ns], kind)
@@ -107,7 +109,9 @@ def read_bag(
             images = DepthReader(recording, depth, contents, quiet).attach_depth(chosen)
     if not images:
         listing = "".join(f"\n  {s.name}: {s.why}" for s in frames.skipped[:5])
-        raise SourceError(f"{path}: none of {len(times_ns)} images on {topics.image} can be used{listing}")
+        raise SourceError(
+            f"{path}: none of {recording.count(topics.image)} images on {topics.image} can be used{listing}"
+        )
     timing = measure_agreement(frames.turns.turns, frames.truth, time_offset_s)
     notes = {"timing": str(timing)} | ({"lens": lens} if lens else {})
     warned = frozenset(notes) if not timing.is_good else frozenset(notes) - {"timing"}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pycolmap
 
-from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.reader import Recording, read_messages
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.evaluation.recordings.frames import JudgedFrame
 from deviloc_ros.evaluation.recordings.run_folder import Run
@@ -51,8 +51,8 @@ def write_rerun(path: Path, run: Run, around: MapOutline, recording: Recording, 
         true = origins_of([f.true_map_from_base for f in run.frames if f.true_map_from_base])
         if len(true):
             stream.log("map/truth", rerun.LineStrips3D([true], colors=[BLACK]), static=True)
-        for image in recording.messages(topics.images):
-            log_image(stream, image.message(), "/".join(filter(None, ["camera", topics.camera_of(image.topic)])))
+        for image, message in read_messages(recording.path, recording.messages(topics.images)):
+            log_image(stream, message, "/".join(filter(None, ["camera", topics.camera_of(image.topic)])))
         stream.flush()
 
 

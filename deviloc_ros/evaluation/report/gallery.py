@@ -10,7 +10,7 @@ from deviloc_ros.bags.bag_index import Contents
 from deviloc_ros.bags.reader import Recording
 from deviloc_ros.bags.topics import Topics
 from deviloc_ros.evaluation.recordings.chosen_images import Images, read_stamp
-from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame
+from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame, list_stamps
 from deviloc_ros.evaluation.recordings.headline import format_length
 from deviloc_ros.evaluation.recordings.offline import localize_again
 from deviloc_ros.imaging import Masks
@@ -55,7 +55,7 @@ def make_gallery(
     masks: Masks | None = None,
 ) -> Iterator[Picture]:
     """Yield pictures of the worst frames, each beside views of the map it was found in."""
-    start_ns = min((f.estimate.stamp_ns for f in frames), default=0)
+    start_ns = min(list_stamps(f.estimate for f in frames), default=0)
     for frame in select_worst(frames):
         e = frame.estimate
         group = find_images(recording, topics, e)

@@ -163,6 +163,8 @@ class Replay(Node):
     ) -> None:
         """Publish messages in order: at `rate` times their speed, or if it is 0 one image, or rig of them, at a time.
 
+        Damaged images and transforms are not sent, which the log says.
+
         patience_s: for one image, if rate is 0. last_words_s: for what is on its way at the end.
         done: tells by the stamp of an image whether to go on to the next; default: its pose has come.
         """
@@ -175,11 +177,17 @@ class Replay(Node):
                 self._spin_until(never_true, due_s - time.monotonic())
             self.clock_ns = recorded.time_ns
             self._clock_publisher.publish(Clock(clock=time_msg(recorded.time_ns)))
-            data = self._strip_own_transforms(recorded) if recorded.topic in (TF, TF_STATIC) else recorded.data
-            if recorded.topic in self._image_topics:
+            is_image, is_transform = recorded.topic in self._image_topics, recorded.topic in (TF, TF_STATIC)
+            try:
+                message = recorded.message() if is_image or is_transform else None
+            except ValueError as error:
+                self.get_logger().warning(f"not sent: {error}")
+                continue
+            data = self._strip_own_transforms(recorded, message) if is_transform else recorded.data
+            if is_image:
                 if rate <= 0:
                     self._spin_until(never_true, SETTLING_S)
-                time_ns = stamp_ns(recorded.message())
+                time_ns = stamp_ns(message)
                 self.sent[time_ns] = SentImage(recorded.time_ns, time.monotonic_ns())
                 self._publishers_by_topic[recorded.topic].publish(data)
                 groups = self._grouper.add(recorded.topic, time_ns, recorded.time_ns, None)
@@ -190,9 +198,8 @@ class Replay(Node):
                 self._publishers_by_topic[recorded.topic].publish(data)
         self._spin_until(never_true, last_words_s)  # the last poses are still on their way
 
-    def _strip_own_transforms(self, recorded: RecordedMessage) -> bytes:
+    def _strip_own_transforms(self, recorded: RecordedMessage, message: Any) -> bytes:
         """Return a TFMessage without the transforms that the localizer sends itself; empty if nothing is left."""
-        message = recorded.message()
         kept = [t for t in message.transforms if (t.header.frame_id, t.child_frame_id) not in self._left_out]
         if len(kept) == len(message.transforms):
             return recorded.data
