@@ -21,6 +21,7 @@ from deviloc_ros.commands.flags.common import (
 )
 from deviloc_ros.commands.flags.masks import add_mask, find_masks
 from deviloc_ros.commands.flags.recordings import add_real_time, add_rig, add_sampling, add_topics, add_truth, read_plan
+from deviloc_ros.io.atomic import write_whole
 
 if TYPE_CHECKING:
     from deviloc_ros.config import Config, ContributeConfig, TrackingConfig
@@ -187,7 +188,7 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, bag: 
         pictures = make_gallery(recording, topics, contents, result.frames, localizers, masks)
         around = {one.name: outline_map(one) for one in maps}
         page = make_report(result, around if len(maps) > 1 else around[maps[0].name], pictures)
-        (output / REPORT).write_text(page)
+        write_whole(output / REPORT, page)
         if options.rerun:
             write_rerun(options.rerun, result, around[maps[0].name], recording, topics)
     return result

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 import pycolmap
 from tqdm import tqdm
@@ -15,6 +14,7 @@ from deviloc_ros.bags.reader import Recording, read_messages
 from deviloc_ros.bags.topics import IMAGE_TYPES, choose_camera_info_topic, format_topics
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.encoded_images import write_picture
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.depth import read_depth_message
 from deviloc_ros.messages.headers import stamp_ns
@@ -93,7 +93,7 @@ class DepthReader:
         """Write a depth message as PNG in millimetres beside the keyframe."""
         millimetres = np.clip(np.round(read_depth_message(message) * MILLIMETRES), 0, np.iinfo(np.uint16).max)
         path = keyframe.image.path.with_suffix(".depth.png")
-        cv2.imwrite(str(path), millimetres.astype(np.uint16))
+        write_picture(path, millimetres.astype(np.uint16))
         frame = message.header.frame_id  # type: ignore[attr-defined]
         return DepthImage(path, self.camera(frame, received_ns), self.color_from_depth(keyframe, frame))
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from deviloc_ros.bags.bag_index import Contents
@@ -17,6 +16,7 @@ from deviloc_ros.bags.rectified import describe_lens
 from deviloc_ros.bags.repeated_images import RepeatCounter
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.encoded_images import write_picture
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
@@ -135,7 +135,9 @@ def write_keyframe(frame: PosedFrame, frames: BagFrames, folder: Path) -> Keyfra
     """Write a frame as PNG, so that nothing is lost, named by its time; raise SourceError if it cannot be written."""
     time_ns = frame.time_ns
     path = folder / f"{time_ns}.png"
-    if not cv2.imwrite(str(path), frame.pixels):
-        raise SourceError(f"{path}: cannot be written; is the folder writable, and the disk not full?")
+    try:
+        write_picture(path, frame.pixels)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be written: {error.strerror or error}") from error
     image = PosedImage(path.name, path, frames.cameras[time_ns], frame.cam_from_world)
     return Keyframe(image, time_ns, frames.frame_ids[time_ns])
