@@ -179,15 +179,14 @@ class Replay(Node):
             self._clock_publisher.publish(Clock(clock=time_msg(recorded.time_ns)))
             is_image, is_transform = recorded.topic in self._image_topics, recorded.topic in (TF, TF_STATIC)
             try:
-                message = recorded.message() if is_image or is_transform else None
+                time_ns = stamp_ns(recorded.message()) if is_image else 0
+                data = self._strip_own_transforms(recorded) if is_transform else recorded.data
             except ValueError as error:
                 self.get_logger().warning(f"not sent: {error}")
                 continue
-            data = self._strip_own_transforms(recorded, message) if is_transform else recorded.data
             if is_image:
                 if rate <= 0:
                     self._spin_until(never_true, SETTLING_S)
-                time_ns = stamp_ns(message)
                 self.sent[time_ns] = SentImage(recorded.time_ns, time.monotonic_ns())
                 self._publishers_by_topic[recorded.topic].publish(data)
                 groups = self._grouper.add(recorded.topic, time_ns, recorded.time_ns, None)
@@ -198,8 +197,9 @@ class Replay(Node):
                 self._publishers_by_topic[recorded.topic].publish(data)
         self._spin_until(never_true, last_words_s)  # the last poses are still on their way
 
-    def _strip_own_transforms(self, recorded: RecordedMessage, message: Any) -> bytes:
+    def _strip_own_transforms(self, recorded: RecordedMessage) -> bytes:
         """Return a TFMessage without the transforms that the localizer sends itself; empty if nothing is left."""
+        message = recorded.message()
         kept = [t for t in message.transforms if (t.header.frame_id, t.child_frame_id) not in self._left_out]
         if len(kept) == len(message.transforms):
             return recorded.data
