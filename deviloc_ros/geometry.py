@@ -13,11 +13,24 @@ from deviloc_ros.io.arguments import check_argument
 STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the error without sign
 FARTHEST_M = 1e12  # beyond any place in any unit, and far below where squares, or single precision, overflow
 UNIT_TOLERANCE = 0.02  # of a quaternion written with two decimals
+ROUNDING = 1e-12  # of the length of one that was computed
 
 
-def check_rigid(name: str, value: object) -> None:
-    """Raise TypeError naming the argument unless it is a rigid transform."""
+def take_rigid(name: str, value: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+    """Return a rigid transform that is passed in, its quaternion made exactly of unit length: pycolmap takes any.
+
+    Raises:
+        TypeError: it is something else; the message names the argument.
+        ValueError: a number is not finite, or the quaternion is not of about unit length.
+    """
     check_argument(name, value, pycolmap.Rigid3d, "rigid_from_matrix makes one of a (4, 4) matrix")
+    quaternion, xyz = value.rotation.quat, value.translation
+    length = math.hypot(*quaternion)
+    if not np.isfinite(xyz).all() or not abs(length - 1) < UNIT_TOLERANCE:
+        raise ValueError(f"{name} with position {xyz.tolist()} and quaternion (xyzw) {quaternion.tolist()} is no pose")
+    if abs(length - 1) < ROUNDING:
+        return value
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(quaternion / length), xyz)
 
 
 def rigid_from_matrix(matrix: NDArray) -> pycolmap.Rigid3d:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import NoneType
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.arguments import check_argument, describe_argument
 from deviloc_ros.io.encoded_images import read_picture_file
 from deviloc_ros.types import Features
 
@@ -71,6 +73,14 @@ class Mask:
     file: Path | None = None
     hidden: NDArray | None = None
 
+    def __post_init__(self) -> None:
+        check_argument("Mask.file", self.file, (Path, str, NoneType))
+        check_argument("Mask.hidden", self.hidden, (np.ndarray, NoneType))
+        if self.hidden is not None and (self.hidden.dtype != bool or self.hidden.ndim != 2 or not self.hidden.size):
+            raise ValueError(
+                f"Mask.hidden must be a bool array over the image, (H, W), got {describe_argument(self.hidden)}"
+            )
+
     def check_file(self) -> None:
         """Raise ImageError if the file is missing, not an image, or white nowhere."""
         if self.file is not None:
@@ -81,7 +91,8 @@ class Mask:
         """Return (H, W) bool of an image of `size` (w, h): True where it is used, at a margin from what is not.
 
         Raises:
-            ImageError: the file is missing, not an image, of another size, or white nowhere; the message names it.
+            ImageError: the file is missing, not an image, of another size, transparent somewhere, or white nowhere; the
+                message names it.
         """
         used = np.ones(size[::-1], np.uint8)
         if self.file is not None:
@@ -129,6 +140,8 @@ class Masks:
 def read_mask_file(path: Path, size: tuple[int, int]) -> NDArray:
     """Return (H, W) uint8, 1 where a file is white. Raises ImageError as `Mask.read` does."""
     values = read_gray(path)
+    if has_transparency(path):
+        raise ImageError(f"mask {path} has transparent pixels, which say nothing here; save it opaque: white is used")
     if values.shape != size[::-1]:
         raise ImageError(
             f"mask {path} is {values.shape[1]} x {values.shape[0]} px, the image it is for {size[0]} x {size[1]}"
@@ -137,6 +150,12 @@ def read_mask_file(path: Path, size: tuple[int, int]) -> NDArray:
     if not used.any():
         raise ImageError(f"mask {path} is black everywhere, so nothing of the image would be used; white is used")
     return used
+
+
+def has_transparency(path: Path) -> bool:
+    """Return whether an image that can be read has pixels that are not opaque."""
+    values = read_picture_file(path)
+    return values.ndim == 3 and values.shape[2] == 4 and bool((values[..., 3] != np.iinfo(values.dtype).max).any())
 
 
 def read_used(mask: Mask | None, size: tuple[int, int]) -> NDArray | None:

@@ -126,6 +126,8 @@ class Localizer:
             TypeError: an argument is of the wrong type. An image that cannot be used is `Lost`, not an error.
         """
         check_query(image, camera, prior, candidates, mask)
+        check_argument("name", name, str)
+        check_argument("extracted", extracted, (dict, NoneType))
         candidates = None if candidates is None else list(candidates)
         watch = Stopwatch()
         try:
@@ -275,7 +277,14 @@ class Localizer:
         Args:
             images: one of each camera, with where the camera sits on the rig.
             prior: where the rig probably is.
+
+        Raises:
+            TypeError: an argument is of the wrong type.
+            ValueError: there is no image.
         """
+        check_argument("images", images, (list, tuple))
+        if not images:
+            raise ValueError("images: there is none")
         for image in images:
             check_argument("images: an image", image, RigImage)
 

@@ -6,6 +6,7 @@ Pixels are (x, y) with centres at integers (OpenCV); transforms are named ``targ
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from types import NoneType
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -13,7 +14,8 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import STD_PER_MEDIAN, check_rigid
+from deviloc_ros.geometry import STD_PER_MEDIAN, UNIT_TOLERANCE, take_rigid
+from deviloc_ros.io.arguments import check_amount, check_argument
 from deviloc_ros.io.units import Unit
 from deviloc_ros.status import Status
 
@@ -294,7 +296,9 @@ class RigImage:
     extracted: Extracted = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_rigid("RigImage.rig_from_cam", self.rig_from_cam)
+        object.__setattr__(self, "rig_from_cam", take_rigid("RigImage.rig_from_cam", self.rig_from_cam))
+        check_amount("RigImage.std_m", self.std_m)
+        check_amount("RigImage.std_rad", self.std_rad)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -425,7 +429,12 @@ class Prior:
     area: Area | None = None
 
     def __post_init__(self) -> None:
-        check_rigid("Prior.cam_from_world", self.cam_from_world)
+        object.__setattr__(self, "cam_from_world", take_rigid("Prior.cam_from_world", self.cam_from_world))
+        others = tuple(take_rigid("Prior.others: one", other) for other in self.others)
+        object.__setattr__(self, "others", others)
+        for name in ("radius_m", "angle_deg", "rivals_m"):
+            check_amount(f"Prior.{name}", getattr(self, name), endless=True)
+        check_argument("Prior.area", self.area, (Area, NoneType))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -438,6 +447,18 @@ class Area:
     point: NDArray
     up: NDArray
     radius_m: float
+
+    def __post_init__(self) -> None:
+        for name in ("point", "up"):
+            vector = np.asarray(getattr(self, name), float)
+            if vector.shape != (3,) or not np.isfinite(vector).all():
+                raise ValueError(f"Area.{name} must be 3 finite numbers, got {vector.tolist()}")
+            object.__setattr__(self, name, vector)
+        length = np.linalg.norm(self.up)
+        if abs(length - 1) > UNIT_TOLERANCE:
+            raise ValueError(f"Area.up must be of unit length, got {self.up.tolist()}")
+        object.__setattr__(self, "up", self.up / length)
+        check_amount("Area.radius_m", self.radius_m, endless=True)
 
     def holds(self, points_in_world: NDArray) -> NDArray:
         """Return (N,) whether points lie within."""

@@ -15,8 +15,9 @@ from deviloc_ros.ros.launching import (
     choose_time_source,
     declare_arguments,
     demand_packages,
-    is_true,
+    quote_texts,
     read_arguments,
+    read_switch,
     read_switches,
     ros_arguments,
 )
@@ -56,7 +57,7 @@ def demand(context: LaunchContext) -> list:
 
 def localizer(context: LaunchContext) -> list[Node]:
     values = read_arguments(context, ARGUMENTS)
-    overrides = {name: values[name] for name in TEXTS if values[name]}
+    overrides: dict = quote_texts({name: values[name] for name in TEXTS if values[name]})
     overrides |= read_switches(values, "autostart") | choose_time_source(values)
     return [
         Node(
@@ -67,7 +68,7 @@ def localizer(context: LaunchContext) -> list[Node]:
             parameters=[values["params_file"], overrides],
             remappings=TF_REMAPPINGS,
             arguments=ros_arguments(values["log_level"]),
-            respawn=is_true(values["use_respawn"]),
+            respawn=read_switch(values, "use_respawn"),
             output="screen",
         )
     ]
@@ -76,7 +77,7 @@ def localizer(context: LaunchContext) -> list[Node]:
 def rviz(context: LaunchContext) -> list[Node]:
     """RViz, if wanted: its topics are relative, so that it shows the robot of its namespace."""
     values = read_arguments(context, ARGUMENTS)
-    if not is_true(values["rviz"]):
+    if not read_switch(values, "rviz"):
         return []
     return [
         Node(

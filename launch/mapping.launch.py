@@ -5,6 +5,8 @@
 It runs `deviloc build-map` and ends with it; no ROS node is started.
 """
 
+import shlex
+
 from launch.actions import ExecuteProcess, OpaqueFunction, Shutdown
 
 from deviloc_ros.ros.launching import declare_arguments, read_arguments
@@ -17,7 +19,7 @@ ARGUMENTS = {
     "sevenscenes": ("", "7-Scenes scene folder, instead of colmap"),
     "kitti": ("", "KITTI odometry sequence folder, instead of colmap"),
     "params_file": ("", "YAML file of mapping parameters, as build-map --config takes it"),
-    "options": ("", "further options of build-map, as one text"),
+    "options": ("", "further options of build-map, as one text; what holds spaces in quotes"),
 }
 FLAGS = {name: f"--{name}" for name in ("colmap", "images", "sevenscenes", "kitti", "output")} | {
     "params_file": "--config"
@@ -34,5 +36,5 @@ def mapper(context: LaunchContext) -> list:
     for name, flag in FLAGS.items():
         if values[name]:
             command += [flag, values[name]]
-    command += values["options"].split()
+    command += shlex.split(values["options"])
     return [ExecuteProcess(cmd=command, output="screen", on_exit=Shutdown(reason="the map is built"))]

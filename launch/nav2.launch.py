@@ -18,8 +18,9 @@ from deviloc_ros.ros.launching import (
     declare_arguments,
     demand_packages,
     include_localization,
-    is_true,
+    quote_texts,
     read_arguments,
+    read_switch,
     ros_arguments,
 )
 from launch import LaunchContext, LaunchDescription
@@ -58,7 +59,7 @@ def nav2_nodes(context: LaunchContext) -> list[Node]:
     }
     managed = {
         **use_sim_time,
-        "autostart": is_true(values["autostart"]),
+        "autostart": read_switch(values, "autostart"),
         "node_names": ["map_server", NODE_NAME] if values["map"] else [NODE_NAME],
         "bond_timeout": 0.0,
     }
@@ -71,6 +72,6 @@ def nav2_nodes(context: LaunchContext) -> list[Node]:
     )
     if not values["map"]:
         return [manager]
-    grid = {"yaml_filename": values["map"], **use_sim_time}
+    grid = {**quote_texts({"yaml_filename": values["map"]}), **use_sim_time}
     server = Node(package="nav2_map_server", executable="map_server", name="map_server", parameters=[grid], **common)
     return [server, manager]

@@ -76,22 +76,44 @@ def rewritten(
     compression: CompressionMode | None = None,
     late: dict[tuple[str, int], int] | None = None,
     renamed: dict[str, str] | None = None,
+    empty: dict[str, str] | None = None,
 ) -> Path:
     """The same messages in another storage; `late` gives the time of receipt of some (by topic and time) anew.
 
-    renamed: topics.
+    renamed: topics. empty: types of topics without a message, by their names.
     """
     writer = Writer(path, version=8, storage_plugin=storage)
     if compression is not None:
         writer.set_compression(compression, CompressionFormat.ZSTD)
     with Recording(bag) as recording, writer:
         connections = {}
+        for topic, kind in (empty or {}).items():
+            writer.add_connection(topic, kind, typestore=TYPES)
         for recorded in recording.messages():
             if recorded.topic not in connections:
                 topic = (renamed or {}).get(recorded.topic, recorded.topic)
                 connections[recorded.topic] = writer.add_connection(topic, recorded.kind, typestore=TYPES)
             received_ns = (late or {}).get((recorded.topic, recorded.time_ns), recorded.time_ns)
             writer.write(connections[recorded.topic], received_ns, recorded.data)
+    return path
+
+
+def damaged(bag: Path, path: Path, topic: str, numbers: Iterable[int], keep: float, packed: bool = False) -> Path:
+    """The same bag; of some messages of a topic only the first bytes, a share of them, are left.
+
+    packed: each message was compressed by the recorder.
+    """
+    seen = -1
+    with Recording(bag) as recording, Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {}
+        for recorded in recording.messages():
+            if recorded.topic not in connections:
+                connections[recorded.topic] = writer.add_connection(recorded.topic, recorded.kind, typestore=TYPES)
+            data = zstd.compress(recorded.data) if packed else recorded.data
+            if recorded.topic == topic:
+                seen += 1
+                data = data[: int(keep * len(data))] if seen in numbers else data
+            writer.write(connections[recorded.topic], recorded.time_ns, data)
     return path
 
 

@@ -6,8 +6,11 @@ from collections.abc import KeysView
 import numpy as np
 import pycolmap
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from worlds import rigids
 
-from deviloc_ros import Camera, Config, Localizer, Lost, Map, PosedImage, Prior, build_map
+from deviloc_ros import Camera, Config, Localizer, Lost, Map, Mask, PosedImage, Prior, build_map
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.config_fields import change_config
 from deviloc_ros.status import Status
@@ -15,10 +18,25 @@ from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Follower
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.rig_images import StampedImage
-from deviloc_ros.types import RigImage
+from deviloc_ros.types import Area, RigImage
 
 CAMERA = Camera("PINHOLE", 320, 240, (262.0, 262.0, 159.5, 119.5))
 IMAGE, MATRIX = np.zeros((240, 320), np.uint8), np.eye(4)
+TAKES_RIGID = {
+    "PosedImage.cam_from_world": lambda rigid: PosedImage("a", "a.png", CAMERA, rigid).cam_from_world,
+    "Prior.cam_from_world": lambda rigid: Prior(rigid).cam_from_world,
+    "Prior.others": lambda rigid: Prior(pycolmap.Rigid3d(), others=(rigid,)).others[0],
+    "RigImage.rig_from_cam": lambda rigid: RigImage("a", IMAGE, CAMERA, rigid).rig_from_cam,
+    "StampedImage.base_from_cam": lambda rigid: StampedImage(0, IMAGE, CAMERA, rigid).base_from_cam,
+    "Odometry.odom_from_base": lambda rigid: Odometry(rigid).odom_from_base,
+    "Fix.map_from_base": lambda rigid: Fix(0, rigid, np.eye(6)).map_from_base,
+}
+NO_AMOUNTS = st.one_of(st.floats(max_value=-1e-300), st.just(np.nan))
+
+
+def stretch(rigid: pycolmap.Rigid3d, factor: float) -> pycolmap.Rigid3d:
+    """The quaternion of another length: pycolmap takes it, and the product of two is wrong then."""
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(factor * rigid.rotation.quat), rigid.translation)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +86,75 @@ def test_what_an_image_is_localized_with_is_named(localizer, asked, said):
         localizer.localize(*asked)
     with pytest.raises(TypeError, match="images: an image must be RigImage"):
         localizer.localize_rig([IMAGE])
+
+
+@pytest.mark.parametrize("name", TAKES_RIGID)
+@given(rigid=rigids, factor=st.floats(0.985, 1.015))
+def test_quaternions_come_to_be_of_unit_length(name, rigid, factor):
+    taken = TAKES_RIGID[name](stretch(rigid, factor))
+    np.testing.assert_allclose(taken.matrix(), rigid.matrix(), atol=1e-9)
+    assert abs(np.linalg.norm(taken.rotation.quat) - 1) < 1e-12
+
+
+@pytest.mark.parametrize("name", TAKES_RIGID)
+@given(
+    rigid=rigids,
+    factor=st.one_of(st.floats(-0.9, 0.9), st.floats(min_value=1.1), st.just(np.nan)),
+    offset=st.just(0.0) | st.sampled_from([np.nan, np.inf, -np.inf]),
+)
+def test_what_is_no_pose_is_refused_by_name(name, rigid, factor, offset):
+    with pytest.raises(ValueError, match=f"{name}.* is no pose"):
+        TAKES_RIGID[name](stretch(rigid, factor))
+    if offset != 0:
+        with pytest.raises(ValueError, match=f"{name}.* is no pose"):
+            TAKES_RIGID[name](pycolmap.Rigid3d(rigid.rotation, rigid.translation + offset))
+
+
+@given(NO_AMOUNTS)
+def test_what_is_no_amount_is_refused_by_name(amount):
+    here = pycolmap.Rigid3d()
+    for field in ("radius_m", "angle_deg", "rivals_m"):
+        with pytest.raises(ValueError, match=rf"Prior\.{field} must be a number of 0 or more"):
+            Prior(here, **{field: amount})
+    for field in ("std_m", "std_rad"):
+        for bad in (amount, np.inf):
+            with pytest.raises(ValueError, match=rf"RigImage\.{field} must be a finite number of 0 or more"):
+                RigImage("a", IMAGE, CAMERA, here, **{field: bad})
+    with pytest.raises(ValueError, match=r"Area\.radius_m must be"):
+        Area(np.zeros(3), np.array([0.0, 0.0, 1.0]), amount)
+
+
+@pytest.mark.parametrize(
+    ("point", "up", "said"),
+    [
+        ((0, 0), (0, 0, 1), r"Area\.point must be 3 finite numbers"),
+        ((0, 0, np.nan), (0, 0, 1), r"Area\.point must be 3 finite numbers"),
+        ((0, 0, 0), (0, 0, 0), r"Area\.up must be of unit length"),
+        ((0, 0, 0), (0, 0, 7), r"Area\.up must be of unit length"),
+    ],
+)
+def test_an_area_says_what_is_wrong_with_it(point, up, said):
+    with pytest.raises(ValueError, match=said):
+        Area(point, up, 1.0)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [np.full((4, 4), value) for value in (2, 256, 0.5, np.nan)]
+    + [np.zeros(shape, bool) for shape in ((0, 0), (4,), (4, 4, 3))],
+    ids=lambda hidden: f"{hidden.dtype} {hidden.shape}",
+)
+def test_a_mask_takes_truth_values_only(hidden):
+    """Of numbers, the even ones would have hidden nothing."""
+    with pytest.raises(ValueError, match=r"Mask\.hidden must be a bool array over the image, \(H, W\), got"):
+        Mask(hidden=hidden)
+
+
+def test_a_rig_of_no_images_is_refused(localizer):
+    with pytest.raises(ValueError, match="images: there is none"):
+        localizer.localize_rig([])
+    with pytest.raises(TypeError, match="images must be list or tuple"):
+        localizer.localize_rig(iter([]))
 
 
 def test_what_is_meant_is_taken(room_folder):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pycolmap
 
-from deviloc_ros.bags.reader import RecordedMessage, Recording
+from deviloc_ros.bags.reader import RecordedMessage, Recording, read_messages
 from deviloc_ros.bags.topics import CameraTopics, choose_transform_topic
 from deviloc_ros.bags.transforms import TF, TF_STATIC, Track, TransformError, TransformSample, TransformTree
 from deviloc_ros.camera import Camera
@@ -112,10 +112,10 @@ class IndexedBag:
 
 
 def index_topics(recording: Recording, topics: CameraTopics, robot: RobotSetup, truth_topic: str) -> IndexedBag:
-    """Read everything but the images, in one pass.
+    """Read everything but the images, in one pass; damaged messages are left out, with a warning.
 
     Raises:
-        ValueError: a topic that was asked for is not there, a message is damaged, or odometry is of another frame than
+        ValueError: a topic that was asked for is not there, or odometry is of another frame than
             the robot's and nothing says where one is in the other.
     """
     kind = recording.topics.get(robot.odometry_topic, ODOMETRY_TYPE)  # that a topic is missing is said where it is read
@@ -126,8 +126,8 @@ def index_topics(recording: Recording, topics: CameraTopics, robot: RobotSetup, 
     of_transforms = {choose_transform_topic(recording, topic, topics.image): topic for topic in (TF, TF_STATIC)}
     optional = list(filter(None, of_transforms))
     asked = [topic for topic in (*topics.camera_infos, truth_topic, robot.odometry_topic) if topic]
-    for recorded in recording.messages((*optional, *dict.fromkeys(asked))):
-        message = recorded.message()
+    recorded_messages = recording.messages((*optional, *dict.fromkeys(asked)))
+    for recorded, message in read_messages(recording.path, recorded_messages):
         if recorded.topic in of_transforms:
             bag.transforms.add(message, static=of_transforms[recorded.topic] == TF_STATIC)
         store_message(bag, recorded, message, truth_topic)

@@ -127,6 +127,8 @@ def find_truth(source: TruthSource, bag: IndexedBag, times_ns: list[int]) -> Tru
     if source.file:
         truth = read_truth_file(source.file)
     elif source.topic:
+        if not bag.truth:
+            raise ValueError(f"there is no message on {source.topic}, the topic of true poses")
         truth = truth_from_messages(bag.truth, bag.recording.topics.get(source.topic, ""))
     elif source.transform:
         truth = truth_from_transforms(bag.transforms, *source.transform, times_ns)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd  # which rosbags depends on
 
+log = logging.getLogger(__name__)
 TYPES = get_typestore(Stores.ROS2_KILTED)
 STORAGES = (".mcap", ".db3", ".bag")
 COMPRESSED = (".zstd", ".zst")
@@ -132,8 +134,30 @@ def decompress_file(file: Path, stack: ExitStack) -> Path:
 
 
 def decompress_message(data: bytes) -> bytes:
-    """Return a message's CDR, which begins with a zero, as it was before zstd, which only metadata.yaml would tell."""
-    return zstd.decompress(data) if data.startswith(ZSTD_MAGIC) else data
+    """Return a message's CDR, which begins with a zero, as it was before zstd, which only metadata.yaml would tell.
+
+    One that is damaged comes back as it is: reading it says so.
+    """
+    if not data.startswith(ZSTD_MAGIC):
+        return data
+    try:
+        return zstd.decompress(data)
+    except zstd.ZstdError:
+        return data
+
+
+def read_messages(path: Path, recorded: Iterable[RecordedMessage]) -> Iterator[tuple[RecordedMessage, Any]]:
+    """Yield messages of the bag at `path` with what they hold; damaged ones are left out, and counted in a warning."""
+    damaged: dict[str, list[str]] = {}
+    for each in recorded:
+        try:
+            message = each.message()
+        except ValueError as error:
+            damaged.setdefault(each.topic, []).append(str(error))
+            continue
+        yield each, message
+    for topic, errors in damaged.items():
+        log.warning("%s: %d damaged messages on %s, left out; the first: %s", path, len(errors), topic, errors[0])
 
 
 @contextmanager
@@ -176,6 +200,9 @@ def list_storage_files(path: Path) -> list[Path]:
         return [path]
     files = sorted(f for f in path.iterdir() if storage_suffix(f))
     files = [f for f in files if f.suffix not in COMPRESSED or f.with_suffix("") not in files]  # stopped in between
+    if empty := [f for f in files if not f.stat().st_size]:  # stopped when a part began
+        log.warning("%s: nothing is in %s, passed over", path, ", ".join(f.name for f in empty))
+        files = [f for f in files if f not in empty] or files
     if not files:
         raise ValueError(f"{path}: not a bag; the folder has neither {METADATA} nor files of {kinds}")
     if len({f.suffix == ".bag" for f in files}) > 1:

@@ -95,7 +95,7 @@ def choose_topics(recording: Recording, image: str, camera_info: str, camera_giv
 
 def find_only_image_topic(recording: Recording) -> str:
     """Return the topic of the images, if there is one only."""
-    topics = list_topics(recording, IMAGE_TYPES)
+    topics = prefer_filled(recording, list_topics(recording, IMAGE_TYPES))
     if len(topics) == 1:
         return topics[0]
     if not topics:
@@ -118,6 +118,7 @@ def choose_camera_info_topic(
     namespace = image.removesuffix(COMPRESSED_SUFFIX).removesuffix("/compressedDepth").rpartition("/")[0]
     if f"{namespace}/camera_info" in topics:
         return f"{namespace}/camera_info"
+    topics = prefer_filled(recording, topics)
     if len(topics) == 1:
         return topics[0]
     if topics:
@@ -131,13 +132,14 @@ def choose_camera_info_topic(
 
 
 def choose_transform_topic(recording: Recording, topic: str, image: str) -> str:
-    """Return the topic of transforms to read in the place of `/tf` or `/tf_static`: itself if it was recorded.
+    """Return the topic of transforms to read in the place of `/tf` or `/tf_static`: itself if it has messages.
 
     Else that of the robot in whose namespace the images are, or the only one of such a name; empty if there is none.
     """
-    if topic in recording.topics:
+    named = [name for name in list_topics(recording, TRANSFORM_TYPES) if name.endswith(topic)]
+    others = prefer_filled(recording, named)
+    if topic in others:
         return topic
-    others = [name for name in list_topics(recording, TRANSFORM_TYPES) if name.endswith(topic)]
     of_robot = [name for name in others if image.startswith(f"{name.removesuffix(topic)}/")]
     chosen = of_robot or others
     if len(chosen) == 1:
@@ -149,6 +151,11 @@ def choose_transform_topic(recording: Recording, topic: str, image: str) -> str:
             "%s: %s was not recorded; of %s none is read: of which robot are the images?", recording.path, topic, said
         )
     return ""
+
+
+def prefer_filled(recording: Recording, topics: list[str]) -> list[str]:
+    """Return those of some topics that have messages; all where none has: recorders store what is merely offered."""
+    return [topic for topic in topics if recording.count(topic)] or topics
 
 
 def list_topics(recording: Recording, kinds: tuple[str, ...]) -> list[str]:

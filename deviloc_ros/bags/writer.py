@@ -16,6 +16,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from deviloc_ros.bags.reader import METADATA, TYPES
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.atomic import name_file_in_errors
 from deviloc_ros.io.outputs import refuse_folder
 
 ENCODINGS = {"uint8": "mono8", "uint16": "16UC1", "float32": "32FC1"}  # of images of one channel
@@ -88,7 +89,8 @@ class BagWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._writer.close()
+            with name_file_in_errors(self._path):
+                self._writer.close()
             if error is None:
                 shutil.rmtree(self._path, ignore_errors=True)
                 (self._unfinished / self._path.name).rename(self._path)
@@ -196,7 +198,8 @@ class BagWriter:
                 topic, kind, typestore=TYPES, offered_qos_profiles=offered
             )
         message = TYPES.types[kind](**fields)
-        self._writer.write(self._connections[topic], time_ns + self.late_ns, TYPES.serialize_cdr(message, kind))
+        with name_file_in_errors(self._path):
+            self._writer.write(self._connections[topic], time_ns + self.late_ns, TYPES.serialize_cdr(message, kind))
 
 
 def make_header(time_ns: int, frame: str) -> Any:

@@ -29,6 +29,7 @@ from deviloc_ros.commands.flags.recordings import (
     add_truth,
     read_plan,
 )
+from deviloc_ros.io.atomic import write_whole
 
 if TYPE_CHECKING:
     from deviloc_ros.bags.bag_index import IndexedBag
@@ -198,7 +199,7 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, path:
         pictures = make_gallery(bag, result.frames, localizers, masks)
         around = {one.name: outline_map(one) for one in maps}
         page = make_report(result, around if len(maps) > 1 else around[maps[0].name], pictures)
-        (output / REPORT).write_text(page)
+        write_whole(output / REPORT, page)
         if options.rerun:
             write_rerun(options.rerun, result, around[maps[0].name], bag)
     return result

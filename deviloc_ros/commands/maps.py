@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from deviloc_ros.commands import map_align
 from deviloc_ros.commands.flags.common import add_overwrite, parse_above_zero, parse_session, set_results
+from deviloc_ros.io.atomic import write_whole
 
 if TYPE_CHECKING:
     from deviloc_ros.maps.look_alikes import LookAlikes
@@ -104,7 +105,7 @@ def run_report(options: argparse.Namespace) -> int:
     localizer = Localizer(Map.open(options.map))
     quality = inspect_views(localizer, Tolerance(options.within_m, options.within_deg))
     look_alikes = find_look_alikes(localizer.map, localizer.config)
-    options.output.write_text(make_map_report(localizer, quality, list(find_problems(options.map)), look_alikes))
+    write_whole(options.output, make_map_report(localizer, quality, list(find_problems(options.map)), look_alikes))
     print(f"{options.map}: {map_verdict(quality)} {options.output}")
     print_look_alikes(look_alikes)
     return 0

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.evaluation.protocols.scenes import frame_number
 from deviloc_ros.geometry import rigid_from_matrix
 from deviloc_ros.imaging import read_gray
+from deviloc_ros.io.encoded_images import write_picture
 from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.sources.colmap import build_reconstruction, read_model
 from deviloc_ros.synthetic.photo import expose
@@ -69,8 +69,7 @@ def render_room(output: Path, views: int = ROOM_VIEWS, frames: int = ROOM_FRAMES
     map_images = []
     for number, pose in enumerate(tqdm(map_poses, desc="render the map's images", unit="view")):
         path = output / "images" / f"view-{number:04d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), take_photograph(scene, pose, number))
+        write_picture(path, take_photograph(scene, pose, number))
         map_images.append(PosedImage(path.name, path, ROOM_CAMERA, pose))
     model = output / "model"
     model.mkdir(exist_ok=True)

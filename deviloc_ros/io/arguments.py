@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
+from numbers import Real
 from typing import Any
 
 
@@ -16,6 +18,17 @@ def check_argument(name: str, value: object, kinds: type | tuple[type, ...], hin
         wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
         wanted = wanted.replace("NoneType", "None")
         raise TypeError(f"{name} must be {wanted}, got {describe_argument(value)}{hint and '; '}{hint}")
+
+
+def check_amount(name: str, value: object, *, endless: bool = False) -> None:
+    """Raise TypeError naming the argument unless it is a number, ValueError unless it is one of 0 or more.
+
+    Args:
+        endless: it may be infinite.
+    """
+    check_argument(name, value, Real)
+    if not 0 <= value <= math.inf or (value == math.inf and not endless):  # type: ignore[operator] # NaN is neither
+        raise ValueError(f"{name} must be a {'' if endless else 'finite '}number of 0 or more, got {value}")
 
 
 def describe_argument(value: Any) -> str:

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from deviloc_ros.io.atomic import write_whole
+
 MAX_PIXELS = 160_000_000  # the largest sensors on sale have 151 million
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")  # of those that OpenCV decodes
 HEIC_SUFFIXES, AVIF_SUFFIXES = (".heic", ".heif"), (".avif",)
@@ -60,6 +62,15 @@ def read_picture_file(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray:
         raise ValueError("not an image, or truncated") from error
     is_gray = flags != cv2.IMREAD_UNCHANGED and not flags & cv2.IMREAD_COLOR
     return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY if is_gray else cv2.COLOR_RGB2BGR)
+
+
+def write_picture(path: Path, pixels: NDArray) -> None:
+    """Write pixels as a file of the kind that its suffix names; cv2.imwrite may not notice that a full disk cut it.
+
+    Raises:
+        OSError: it cannot be written; the message names it.
+    """
+    write_whole(path, cv2.imencode(path.suffix, pixels)[1].tobytes())
 
 
 def read_encoded_size(data: Any, formats: tuple[str, ...] = FORMATS) -> tuple[int, int]:

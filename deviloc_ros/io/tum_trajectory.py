@@ -12,6 +12,7 @@ from pathlib import Path
 import pycolmap
 
 from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.io.atomic import write_whole
 from deviloc_ros.io.plain_files import read_text
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def write_tum(path: Path, poses: Iterable[Stamped]) -> None:
         numbers = [*world_from_body.translation, *world_from_body.rotation.quat]
         seconds, rest = divmod(time_ns, 1_000_000_000)
         lines.append(f"{seconds}.{rest:09d} " + " ".join(f"{number:.12f}" for number in numbers))
-    path.write_text("\n".join(lines) + "\n")
+    write_whole(path, "\n".join(lines) + "\n")
 
 
 def read_tum(path: Path) -> list[Stamped]:

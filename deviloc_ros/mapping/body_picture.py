@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -45,9 +44,3 @@ def draw_mask(camera: Camera, body: BodyInView) -> NDArray:
 def enlarge_cells(cells: NDArray, size: tuple[int, int]) -> NDArray:
     """Return (H, W) bool of an image of (width, height) that cells span."""
     return cv2.resize(cells.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
-
-
-def write_image(path: Path, pixels: NDArray) -> None:
-    """Write a picture; raise OSError if it cannot be written."""
-    if not cv2.imwrite(str(path), pixels):
-        raise OSError(f"{path}: cannot be written")

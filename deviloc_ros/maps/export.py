@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from deviloc_ros.io.atomic import replace_files_on_success
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.sources.colmap import build_reconstruction, pixels_to_colmap
@@ -22,16 +23,16 @@ def export_colmap(reference_map: Map, folder: Path, *, text: bool = False) -> py
     if text and spaced:
         raise MapError(f"view {spaced[0]!r}: COLMAP's text files take no spaces in names; leave --text out")
     reconstruction = to_reconstruction(reference_map)
-    folder.mkdir(parents=True, exist_ok=True)
-    reconstruction.write_text(str(folder)) if text else reconstruction.write_binary(str(folder))
+    with replace_files_on_success(folder) as beside:
+        reconstruction.write_text(str(beside)) if text else reconstruction.write_binary(str(beside))
     return reconstruction
 
 
 def export_ply(reference_map: Map, path: Path) -> pycolmap.Reconstruction:
     """Write the landmarks that views observe as a PLY cloud."""
     reconstruction = to_reconstruction(reference_map)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    reconstruction.export_PLY(str(path))
+    with replace_files_on_success(path.parent) as beside:
+        reconstruction.export_PLY(str(beside / path.name))
     return reconstruction
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from deviloc_ros.io.atomic import name_file_in_errors
 from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, name_in_errors
 from deviloc_ros.types import Landmarks
 
@@ -66,7 +67,7 @@ def read_arrays(folder: Path, stored: StoredFile) -> Arrays:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write data and wait until it is on the disk, so that what is written later never stands there without it."""
-    with path.open("wb") as file:
+    with name_file_in_errors(path), path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -28,6 +28,8 @@ from deviloc_ros.maps.manifest import (
     StoredFile,
     ViewRecord,
     manifest_to_dict,
+    name_in_errors,
+    parse_manifest,
     read_manifest,
 )
 from deviloc_ros.maps.provenance import Provenance
@@ -114,6 +116,9 @@ class MapWriter:
 
         Args:
             landmarks: positions [m, world] by id.
+
+        Raises:
+            MapError: nobody could open the map, as one with a view beyond all places.
         """
         ids = sorted(landmarks)
         points = np.array([landmarks[i] for i in ids], np.float32).reshape(-1, 3)
@@ -126,7 +131,10 @@ class MapWriter:
             write_tensors(self.folder, "index-", retrieval.index.to_tensors()) if retrieval.index else None,
             provenance,
         )
-        write_durably(self.folder / MANIFEST, json.dumps(manifest_to_dict(manifest), indent=1).encode())
+        content = manifest_to_dict(manifest)
+        with name_in_errors(self.destination):
+            parse_manifest(content)  # what nobody could open must not take the place of a map
+        write_durably(self.folder / MANIFEST, json.dumps(content, indent=1).encode())
         sync_folder(self.folder / "views")
         sync_folder(self.folder)
         if self.destination.exists():

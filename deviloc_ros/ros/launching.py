@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from deviloc_ros.ros.parameter_files import read_use_sim_time
 
 Arguments = Mapping[str, tuple[str | None, str]]  # default and description by name; None: it must be given
 
+YES, NO = ("true", "1", "yes", "on"), ("", "false", "0", "no", "off")
 # Of the launch files that start other nodes beside the localizer.
 COMMON: Arguments = {
     "namespace": ("", "namespace of the robot"),
@@ -40,14 +42,22 @@ def read_arguments(context: LaunchContext, arguments: Arguments) -> dict[str, st
     return {name: LaunchConfiguration(name).perform(context) for name in arguments}
 
 
-def is_true(text: str) -> bool:
-    """Return whether a text is what people write for yes."""
-    return text.strip().lower() in ("true", "1", "yes", "on")
+def read_switch(values: Mapping[str, str], name: str) -> bool:
+    """Return whether an argument is what people write for yes; empty is no. Raises ValueError if it is neither."""
+    said = values.get(name, "").strip().lower()
+    if said not in (*YES, *NO):
+        raise ValueError(f"{name}:={values[name]} is neither true nor false")
+    return said in YES
 
 
 def read_switches(values: Mapping[str, str], *names: str) -> dict[str, bool]:
     """Return the parameters of these names that were given: those left empty keep what the parameter file says."""
-    return {name: is_true(values[name]) for name in names if values[name]}
+    return {name: read_switch(values, name) for name in names if values[name]}
+
+
+def quote_texts(values: Mapping[str, str]) -> dict[str, str]:
+    """Return texts as a Node's parameters: launch_ros reads them as YAML, where `3` is a number and ` #` a comment."""
+    return {name: json.dumps(text, ensure_ascii=False) for name, text in values.items()}
 
 
 def choose_time_source(values: Mapping[str, str]) -> dict[str, bool]:
@@ -71,7 +81,7 @@ def demand_packages(values: Mapping[str, str], *names: str) -> list:
 
     To be performed before anything is started: what `launch` finds missing later leaves orphans of what runs already.
     """
-    wanted = ["deviloc_ros", *names, *(["rviz2"] if is_true(values.get("rviz", "")) else [])]
+    wanted = ["deviloc_ros", *names, *(["rviz2"] if read_switch(values, "rviz") else [])]
     missing = [name for name in wanted if not is_installed(name)]
     if missing:
         raise RuntimeError(f"package {missing[0]!r} is not installed, and it is to be started: nothing was started")

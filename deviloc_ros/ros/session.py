@@ -163,8 +163,8 @@ class Session:
 
     def stop(self) -> None:
         """Listen no more, and wait for the image in hand."""
+        self._threads = [self._transforms.state]  # that the others end is no fault that an image in hand should tell
         self._running.close()
-        self._threads = [self._transforms.state]
         self._triggers.answer("the node was stopped")
 
     def close(self) -> None:

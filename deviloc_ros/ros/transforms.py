@@ -10,6 +10,7 @@ from typing import Any
 import pycolmap
 import tf2_ros
 from geometry_msgs.msg import TransformStamped
+from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -49,7 +50,6 @@ class Transforms:
 
     def __init__(self, node: Node, config: NodeConfig) -> None:
         self._config = config
-        self._parent = node
         self._node = Node(
             f"{node.get_name()}_tf",
             context=node.context,
@@ -57,8 +57,10 @@ class Transforms:
             enable_rosout=False,
             start_parameter_services=False,
         )
-        # With the clock of the node proper, so that the buffer forgets when that clock jumps back.
-        self._buffer = tf2_ros.Buffer(Duration(seconds=BUFFER_S), node)
+        # Without a node, since it would watch the node's clock for ever: rclpy then calls freed memory when time jumps.
+        self._buffer = tf2_ros.Buffer(Duration(seconds=BUFFER_S))
+        back = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1), on_clock_change=True)
+        self._jump_handle = node.get_clock().create_jump_callback(back, post_callback=lambda jump: self._buffer.clear())
         self._sieve = TransformSieve(self._buffer, BUFFER_S, lambda: node.get_clock().now().nanoseconds)
         listen_to_transforms(self._node, self._sieve)
         self._broadcaster = tf2_ros.TransformBroadcaster(self._node)
@@ -80,8 +82,7 @@ class Transforms:
     def close(self) -> None:
         """Stop listening and sending."""
         self._thread.close()
-        if service := getattr(self._buffer, "srv", None):  # tf2_ros leaves it on the node proper
-            self._parent.destroy_service(service)
+        self._jump_handle.unregister()
         self._node.destroy_node()
 
     def base_from_cam(

@@ -13,7 +13,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import check_rigid
+from deviloc_ros.geometry import take_rigid
 from deviloc_ros.imaging import Mask
 from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.io.encoded_images import read_picture_file
@@ -60,7 +60,7 @@ class PosedImage:
         check_argument("PosedImage.name", self.name, str)
         check_argument("PosedImage.path", self.path, (Path, str))
         check_argument("PosedImage.camera", self.camera, Camera)
-        check_rigid("PosedImage.cam_from_world", self.cam_from_world)
+        object.__setattr__(self, "cam_from_world", take_rigid("PosedImage.cam_from_world", self.cam_from_world))
         object.__setattr__(self, "path", Path(self.path))
 
 

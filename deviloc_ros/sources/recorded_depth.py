@@ -5,15 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 import pycolmap
 from tqdm import tqdm
 
 from deviloc_ros.bags.bag_index import IndexedBag
+from deviloc_ros.bags.reader import read_messages
 from deviloc_ros.bags.topics import IMAGE_TYPES, choose_camera_info_topic, format_topics
 from deviloc_ros.bags.transforms import TransformError
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.encoded_images import write_picture
 from deviloc_ros.messages.camera_book import CameraBook
 from deviloc_ros.messages.depth import read_depth_message
 from deviloc_ros.messages.headers import stamp_ns
@@ -67,8 +68,8 @@ class DepthReader:
         in_order = sorted(keyframes, key=lambda keyframe: keyframe.time_ns)
         times_ns = [keyframe.time_ns for keyframe in in_order]
         depths, total = recording.messages((topic,)), recording.count(topic)
-        for recorded in tqdm(depths, total=total, desc="bag: depth", unit="image", disable=self.quiet):
-            message = recorded.message()
+        bar = tqdm(depths, total=total, desc="bag: depth", unit="image", disable=self.quiet)
+        for recorded, message in read_messages(recording.path, bar):
             time_ns = stamp_ns(message)
             after = bisect_left(times_ns, time_ns)
             for keyframe in in_order[max(after - 1, 0) : after + 1]:
@@ -85,14 +86,14 @@ class DepthReader:
             flags = ("--depth-camera-info-topic", "--depth-camera")
             recording = self.bag.recording
             topic = choose_camera_info_topic(recording, self.plan.topic, self.plan.camera_info_topic, flags)
-            for recorded in recording.messages((topic,)):
-                self.cameras.note(recorded.message(), recorded.time_ns)
+            for recorded, message in read_messages(recording.path, recording.messages((topic,))):
+                self.cameras.note(message, recorded.time_ns)
 
     def write_depth(self, message: object, received_ns: int, keyframe: Keyframe) -> DepthImage:
         """Write a depth message as PNG in millimetres beside the keyframe."""
         millimetres = np.clip(np.round(read_depth_message(message) * MILLIMETRES), 0, np.iinfo(np.uint16).max)
         path = keyframe.image.path.with_suffix(".depth.png")
-        cv2.imwrite(str(path), millimetres.astype(np.uint16))
+        write_picture(path, millimetres.astype(np.uint16))
         frame = message.header.frame_id  # type: ignore[attr-defined]
         return DepthImage(path, self.camera(frame, received_ns), self.color_from_depth(keyframe, frame))
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from deviloc_ros.bags.bag_index import IndexedBag
 from deviloc_ros.bags.bag_plan import Part, ReadingPlan, find_truth, index_bag
-from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.reader import Recording, read_messages
 from deviloc_ros.bags.rectified import describe_lens
 from deviloc_ros.bags.repeated_images import RepeatCounter
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.camera import Camera
+from deviloc_ros.io.encoded_images import write_picture
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
@@ -92,7 +92,8 @@ def read_bag(
     with Recording(path) as recording:
         bag = index_bag(recording, reading)
         lens = "" if reading.robot.rectified is not None else describe_lens(bag.cameras, bag.topics.image)
-        times_ns = [stamp_ns(image.message()) for image in recording.messages((bag.topics.image,))]
+        images_read = read_messages(recording.path, recording.messages((bag.topics.image,)))
+        times_ns = [stamp_ns(message) for _, message in images_read]
         offset_ns = round(time_offset_s * 1e9)
         try:
             truth = find_truth(reading.truth, bag, [time_ns + offset_ns for time_ns in times_ns])
@@ -112,7 +113,8 @@ def read_bag(
             images = DepthReader(bag, depth, quiet).attach_depth(chosen)
     if not images:
         listing = "".join(f"\n  {s.name}: {s.why}" for s in frames.skipped[:5])
-        raise SourceError(f"{path}: none of {len(times_ns)} images on {bag.topics.image} can be used{listing}")
+        count, image_topic = recording.count(bag.topics.image), bag.topics.image
+        raise SourceError(f"{path}: none of {count} images on {image_topic} can be used{listing}")
     timing = measure_agreement(frames.turns.turns, frames.truth, time_offset_s)
     notes = {"timing": str(timing)} | ({"lens": lens} if lens else {})
     warned = frozenset(notes) if not timing.is_good else frozenset(notes) - {"timing"}
@@ -136,7 +138,9 @@ def write_keyframe(frame: PosedFrame, frames: BagFrames, folder: Path) -> Keyfra
     """Write a frame as PNG, so that nothing is lost, named by its time; raise SourceError if it cannot be written."""
     time_ns = frame.time_ns
     path = folder / f"{time_ns}.png"
-    if not cv2.imwrite(str(path), frame.pixels):
-        raise SourceError(f"{path}: cannot be written; is the folder writable, and the disk not full?")
+    try:
+        write_picture(path, frame.pixels)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be written: {error.strerror or error}") from error
     image = PosedImage(path.name, path, frames.cameras[time_ns], frame.cam_from_world)
     return Keyframe(image, time_ns, frames.frame_ids[time_ns])

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.geometry import (
-    check_rigid,
     isotropic_covariance,
     largest_std,
     move_covariance,
     pose_difference,
     skew,
     squared_error_in_stds,
+    take_rigid,
 )
 from deviloc_ros.tracking.odometry import Odometry, path_between
 
@@ -38,7 +38,7 @@ class Fix:
     is_planar: bool = False
 
     def __post_init__(self) -> None:
-        check_rigid("Fix.map_from_base", self.map_from_base)
+        object.__setattr__(self, "map_from_base", take_rigid("Fix.map_from_base", self.map_from_base))
 
 
 def map_from_odom(fix: Fix) -> pycolmap.Rigid3d | None:

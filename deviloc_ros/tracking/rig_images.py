@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import RigConfig, TrackingConfig
-from deviloc_ros.geometry import check_rigid
+from deviloc_ros.geometry import take_rigid
 from deviloc_ros.imaging import Mask
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import predict_drift
@@ -38,7 +38,7 @@ class StampedImage:
     extracted: Extracted = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_rigid("StampedImage.base_from_cam", self.base_from_cam)
+        object.__setattr__(self, "base_from_cam", take_rigid("StampedImage.base_from_cam", self.base_from_cam))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

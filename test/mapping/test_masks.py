@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from deviloc_ros.cli import main
 from deviloc_ros.imaging import MASK_MARGIN_PX, ImageError, Mask, Masks, paint_hidden
@@ -97,3 +98,26 @@ def write_model(room, folder) -> str:
     folder.mkdir()
     build_reconstruction(room.images).write_text(str(folder))
     return str(folder)
+
+
+@pytest.mark.parametrize("erased", [False, True])
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "palette", "16 bit", "tif", "webp"])
+def test_a_mask_that_hides_by_transparency_is_refused(tmp_path, kind, erased):
+    """All of it is white; what is erased would be used."""
+    alpha = (255 - 255 * lower_half(1)).astype(np.uint8) if erased else np.full(SIZE[::-1], 255, np.uint8)
+    white = Image.new("L", SIZE, 255)
+    path = tmp_path / f"mask.{kind if kind in ('tif', 'webp') else 'png'}"
+    if kind == "16 bit":
+        cv2.imwrite(str(path), np.dstack([np.full((*SIZE[::-1], 3), 65535, np.uint16), 257 * alpha.astype(np.uint16)]))
+    elif kind == "palette":
+        picture = Image.fromarray((alpha // 255).astype(np.uint8), "P")
+        picture.putpalette([255] * 768)
+        picture.save(path, **({"transparency": 0} if erased else {}))
+    else:
+        layers = [white, Image.fromarray(alpha)] if kind == "LA" else [white] * 3 + [Image.fromarray(alpha)]
+        Image.merge("LA" if kind == "LA" else "RGBA", layers).save(path)
+    if erased:
+        with pytest.raises(ImageError, match=rf"mask .*{path.name} has transparent pixels"):
+            Mask(path).read(SIZE)
+    else:
+        assert Mask(path).read(SIZE).all()

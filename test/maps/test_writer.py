@@ -3,8 +3,10 @@
 import multiprocessing
 import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
+import pycolmap
 import pytest
 from small_maps import CONFIG, PARTS, reference_view, use_everything, work, write_map
 
@@ -131,3 +133,16 @@ def test_a_link_to_a_map_stays_a_link(old, tmp_path):
     (tmp_path / "link.map").symlink_to(old)
     work("build", tmp_path / "link.map")
     assert (tmp_path / "link.map").is_symlink() and len(use_everything(old)) == 2
+
+
+@pytest.mark.parametrize("far", [np.nan, np.inf, 1e30])
+def test_a_map_that_nobody_could_open_is_not_written(old, far):
+    """What is there stays."""
+    before = use_everything(old).identity
+    view, landmarks = reference_view(7)
+    nowhere = pycolmap.Rigid3d(view.cam_from_world.rotation, np.full(3, far))
+    for folder, overwrite in ((old, True), (old.with_name("new.map"), False)):
+        with pytest.raises(MapError, match=f"{folder}: .*view 7"):
+            write_map(folder, [(replace(view, cam_from_world=nowhere), landmarks)], overwrite=overwrite)
+    assert use_everything(old).identity == before
+    assert sorted(path.name for path in old.parent.iterdir()) == sorted(["old.map", *PARTS])

@@ -9,6 +9,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import yaml
 from ament_index_python.packages import PackageNotFoundError
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from ros_helpers import ROOT
 
 pytest.importorskip("rclpy")
@@ -58,24 +60,25 @@ class LaunchConfiguration:
         return context[self.name]
 
 
-@pytest.fixture
-def opened(monkeypatch):
+def open_launch_file(monkeypatch, name: str) -> ModuleType:
     """Runs a launch file's module against stand-ins of `launch`."""
-    for name, classes in STAND_INS.items():
-        module = ModuleType(name)
+    for stand_in, classes in STAND_INS.items():
+        module = ModuleType(stand_in)
         for kind in classes:
             setattr(module, kind, recorded(kind))
-        monkeypatch.setitem(sys.modules, name, module)
+        monkeypatch.setitem(sys.modules, stand_in, module)
     sys.modules["launch.substitutions"].LaunchConfiguration = LaunchConfiguration
+    path = ROOT / (name if "/" in name else f"launch/{name}.launch.py")
+    spec = importlib.util.spec_from_file_location(f"{path.name.partition('.')[0]}_launch", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    def run(name: str):
-        path = ROOT / (name if "/" in name else f"launch/{name}.launch.py")
-        spec = importlib.util.spec_from_file_location(f"{path.name.partition('.')[0]}_launch", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
 
-    yield run
+@pytest.fixture
+def opened(monkeypatch):
+    """Opens launch files by name."""
+    yield lambda name: open_launch_file(monkeypatch, name)
     sys.modules.pop(SHARED, None)  # it imported the stand-ins
 
 
@@ -99,6 +102,11 @@ def arguments(launch_file) -> SimpleNamespace:
     return described(launch_file)
 
 
+def evaluate(parameters: dict) -> dict:
+    """As launch_ros gives a dictionary's values to a node: texts are read as YAML."""
+    return {name: yaml.safe_load(value) if isinstance(value, str) else value for name, value in parameters.items()}
+
+
 def console_scripts() -> dict[str, str]:
     tree = ast.parse((ROOT / "setup.py").read_text())
     strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
@@ -120,8 +128,60 @@ def test_it_starts_an_executable_that_exists_with_parameters_that_exist(launch_f
     assert executable.is_file() and "from deviloc_ros.ros.__main__ import main" in executable.read_text()
     assert console_scripts()["deviloc-node"] == "deviloc_ros.ros.__main__:main"
     assert Path(params_file).is_file() and set(overrides) <= names
-    assert overrides == {"map_path": "/maps/a", "tf_mode": "none", "use_sim_time": True}
+    assert evaluate(overrides) == {"map_path": "/maps/a", "tf_mode": "none", "use_sim_time": True}
     assert node.kwargs["name"] == "deviloc"  # for which the parameter file was read
+
+
+@settings(max_examples=30)
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+@example("3")
+@example("/maps/hall #2.map")
+@example("/maps/hall: north.map")
+@example("yes")
+@example("~")
+@example("[a]")
+def test_a_text_reaches_the_node_as_it_was_given(text):
+    """Whatever YAML would make of it, or 'hall #2' would lead to the map 'hall'."""
+    with pytest.MonkeyPatch.context() as patch:
+        launch_file = open_launch_file(patch, "localization")
+        given = described(launch_file).defaults | {"map_path": text, "image_topic": text}
+        (node,) = launch_file.localizer(given)
+        overrides = evaluate(node.kwargs["parameters"][1])
+        assert overrides["map_path"] == overrides["image_topic"] == text
+        nav2 = open_launch_file(patch, "nav2")
+        server = nav2.nav2_nodes(described(nav2).defaults | {"map": text})[0]
+        assert evaluate(server.kwargs["parameters"][0])["yaml_filename"] == text
+        sys.modules.pop(SHARED, None)
+
+
+@pytest.mark.parametrize("text", ["ture", "truefalse", "2", "y", "none", "True True", "flase"])
+@pytest.mark.parametrize(
+    ("name", "function", "switch"),
+    [
+        ("localization", "localizer", "use_sim_time"),
+        ("localization", "localizer", "autostart"),
+        ("localization", "localizer", "use_respawn"),
+        ("localization", "demand", "rviz"),
+        ("nav2", "nav2_nodes", "autostart"),
+        ("nav2", "demand", "rviz"),
+        ("fusion", "ekf", "use_sim_time"),
+    ],
+)
+def test_a_switch_that_is_neither_is_refused_by_name(opened, monkeypatch, name, function, switch, text):
+    launch_file = opened(name)
+    monkeypatch.setattr(f"{SHARED}.get_package_prefix", lambda package: "/opt/ros")
+    given = described(launch_file).defaults | {switch: text, "map": ""}
+    with pytest.raises(ValueError, match=f"{switch}:={text} is neither true nor false"):
+        getattr(launch_file, function)(given)
+    for no in ("false", " FALSE ", "0", "off", "no"):
+        getattr(launch_file, function)(given | {switch: no})
+
+
+def test_options_of_a_map_may_hold_spaces(opened):
+    launch_file = opened("mapping")
+    given = {**described(launch_file).defaults, "colmap": "/model", "images": "/images", "output": "/maps/a"}
+    (build,) = launch_file.mapper(given | {"options": "--every 2 --mask 'my gripper.png'"})
+    assert parse(build.kwargs["cmd"][4:]).mask == Path("my gripper.png")
 
 
 def test_files_it_names_exist(arguments):

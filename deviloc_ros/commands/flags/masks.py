@@ -54,16 +54,17 @@ def mask_beside(output: Path) -> Path:
 
 def show_body(report: BuildReport, images: Sequence[PosedImage], output: Path, *, write_mask: bool = False) -> None:
     """Say where to see what of the robot was noticed in view: a picture beside the map, and a mask if it is wanted."""
-    from deviloc_ros.mapping.body_picture import draw_body, draw_mask, write_image
+    from deviloc_ros.io.encoded_images import write_picture
+    from deviloc_ros.mapping.body_picture import draw_body, draw_mask
 
     if report.body is None:
         if write_mask:
             print("body in view: nothing was noticed, so no mask is written")
         return
     picture = output.with_name(f"{output.name}-body.jpg")
-    write_image(picture, draw_body(images, report.body))
+    write_picture(picture, draw_body(images, report.body))
     print(f"body in view: {picture} shows what is not used")
     if write_mask:
         mask = mask_beside(output)
-        write_image(mask, draw_mask(images[0].camera, report.body))
+        write_picture(mask, draw_mask(images[0].camera, report.body))
         print(f"body in view: {mask} is a mask of it, for --mask")

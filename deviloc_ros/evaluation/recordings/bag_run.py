@@ -30,7 +30,7 @@ from deviloc_ros.evaluation.recordings.chosen_images import (
     try_all,
     try_within_budget,
 )
-from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimates
+from deviloc_ros.evaluation.recordings.frames import Estimate, judge_estimates, list_stamps
 from deviloc_ros.evaluation.recordings.lens import choose_lens
 from deviloc_ros.evaluation.recordings.odometry import detect_two_clocks, summarize_odometry
 from deviloc_ros.evaluation.recordings.offline import GnssReplay, OfflineRun
@@ -211,7 +211,7 @@ def explain_none_tried(estimates: list[Estimate], bag: IndexedBag) -> str:
     detail = next(e.detail for e in estimates if e.status == status)
     advice = ADVICE.get(status, "")
     if status is Status.NO_EXTRINSIC:
-        advice = detect_two_clocks(bag, [e.stamp_ns for e in estimates]) or advice
+        advice = detect_two_clocks(bag, list_stamps(estimates)) or advice
         if CIRCLE in detail:
             advice = "who publishes one of them twice? A mount that is known can be given with --extrinsic"
     return f"no image could be tried; {count} of {len(estimates)}: {detail or status.sentence}. {advice}".rstrip(". ")
@@ -262,7 +262,7 @@ def summarize_run(
         **summarize_maps(estimates),
         "odometry": odometry,
         **summarize_cameras(estimates),
-        "frames_out_of_order": sum(b.stamp_ns < a.stamp_ns for a, b in pairwise(estimates)),
+        "frames_out_of_order": sum(later < earlier for earlier, later in pairwise(list_stamps(estimates))),
         "versions": collect_versions(),
     }
     return Run(bag.recording.path.stem, summary, summarize_latency(frames), frames)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,6 +97,11 @@ class JudgedFrame:
         return is_wrong_fix(self.translation_m, self.rotation_deg)
 
 
+def list_stamps(estimates: Iterable[Estimate]) -> list[int]:
+    """Return the stamps [ns] of images that have one: those without, or damaged, say nothing of time."""
+    return [estimate.stamp_ns for estimate in estimates if estimate.stamp_ns > 0]
+
+
 def judge_estimates(estimates: list[Estimate], truth: Truth | None, align: bool) -> list[JudgedFrame]:
     """Compare estimates with the truth; `align` moves all of them rigidly to fit it best, and so hides a common error.
 
@@ -104,7 +110,8 @@ def judge_estimates(estimates: list[Estimate], truth: Truth | None, align: bool)
     """
     true_from_base = [truth.at(e.stamp_ns) if truth else None for e in estimates]
     if truth and estimates and not any(true_from_base):
-        first, last = estimates[0].stamp_ns * 1e-9, estimates[-1].stamp_ns * 1e-9
+        stamps_ns = list_stamps(estimates) or [0]
+        first, last = stamps_ns[0] * 1e-9, stamps_ns[-1] * 1e-9
         raise ValueError(
             f"no image has ground truth within {first:.3f} to {last:.3f} s: it spans {truth.span_s[0]:.3f} to "
             f"{truth.span_s[1]:.3f} s; are both of one clock?"

@@ -92,7 +92,9 @@ class OfflineRun:
 
 def read_image(bag: IndexedBag, given: GroupedImage[RecordedMessage], masks: Masks | None) -> StampedImage:
     """Return a recorded image with all that must be known to localize it. Raises NotTried."""
-    recorded, message = given.image, given.image.message()
+    recorded = given.image
+    with not_tried_if_refused(Status.UNDECODABLE):
+        message = recorded.message()
     time_ns, frame = stamp_ns(message), message.header.frame_id
     if time_ns == 0:
         raise NotTried(Status.NO_STAMP)

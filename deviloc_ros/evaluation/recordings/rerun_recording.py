@@ -13,6 +13,7 @@ import numpy as np
 import pycolmap
 
 from deviloc_ros.bags.bag_index import IndexedBag
+from deviloc_ros.bags.reader import read_messages
 from deviloc_ros.evaluation.recordings.frames import JudgedFrame
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.report.trajectories import MapOutline, origins_of
@@ -50,8 +51,8 @@ def write_rerun(path: Path, run: Run, around: MapOutline, bag: IndexedBag) -> No
         true = origins_of([f.true_map_from_base for f in run.frames if f.true_map_from_base])
         if len(true):
             stream.log("map/truth", rerun.LineStrips3D([true], colors=[BLACK]), static=True)
-        for image in bag.recording.messages(bag.topics.images):
-            log_image(stream, image.message(), "/".join(filter(None, ["camera", bag.topics.camera_of(image.topic)])))
+        for image, message in read_messages(bag.recording.path, bag.recording.messages(bag.topics.images)):
+            log_image(stream, message, "/".join(filter(None, ["camera", bag.topics.camera_of(image.topic)])))
         stream.flush()
 
 

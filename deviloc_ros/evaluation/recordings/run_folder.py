@@ -26,6 +26,7 @@ import pycolmap
 from deviloc_ros.bags.writer import BagWriter
 from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame
 from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.io.atomic import replace_on_success, write_whole
 from deviloc_ros.io.plain_files import read_json
 from deviloc_ros.io.tum_trajectory import write_tum
 from deviloc_ros.status import Status
@@ -77,13 +78,13 @@ def write_run(folder: Path, run: Run, map_frame: str, base_frame: str) -> None:
     write_frames(folder / FRAMES, run.frames)
     write_stages(folder / STAGES, run.frames)
     write_estimates(folder / ESTIMATES, run.frames, map_frame, base_frame)
-    (folder / LATENCY).write_text(json.dumps(run.latency, indent=1) + "\n")
-    (folder / SUMMARY).write_text(json.dumps(run.summary, indent=1) + "\n")
+    write_whole(folder / LATENCY, json.dumps(run.latency, indent=1) + "\n")
+    write_whole(folder / SUMMARY, json.dumps(run.summary, indent=1) + "\n")
 
 
 def write_frames(path: Path, frames: list[JudgedFrame]) -> None:
     """Write a line per image; empty cells are what is not known."""
-    with path.open("w", newline="") as file:
+    with replace_on_success(path) as beside, beside.open("w", newline="") as file:
         table = csv.writer(file)
         true_columns = [f"true_{name}" for name in POSE_COLUMNS]
         columns = [*POSE_COLUMNS, *true_columns, *NUMBERS, *EVIDENCE_COLUMNS]
@@ -121,7 +122,7 @@ def format_cell(value: float) -> str:
 def write_stages(path: Path, frames: list[JudgedFrame]) -> None:
     """Write milliseconds, a column a stage."""
     names = list(dict.fromkeys(name for f in frames for name in f.estimate.stages_ms))
-    with path.open("w", newline="") as file:
+    with replace_on_success(path) as beside, beside.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["stamp_ns", *names])
         for f in frames:

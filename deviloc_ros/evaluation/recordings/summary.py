@@ -12,7 +12,7 @@ import numpy as np
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.evaluation.covariance import measure_consistency
 from deviloc_ros.evaluation.metrics import recall_by_threshold
-from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame
+from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame, list_stamps
 from deviloc_ros.tracking.calibration_check import IntrinsicsCheck
 from deviloc_ros.tracking.motion_check import MotionCheck
 
@@ -92,7 +92,7 @@ def summarize_motion(frames: list[JudgedFrame]) -> dict[str, Any] | None:
 
 def measure_times_without_pose(frames: list[JudgedFrame]) -> dict[str, float | None]:
     """Return seconds from the first image to the first pose, and the longest time after that without one."""
-    times_ns = sorted(f.estimate.stamp_ns for f in frames)
+    times_ns = sorted(list_stamps(f.estimate for f in frames))
     poses_ns = sorted(f.estimate.stamp_ns for f in frames if f.localized)
     if not poses_ns:
         return {"time_to_first_fix_s": None, "longest_gap_s": None}

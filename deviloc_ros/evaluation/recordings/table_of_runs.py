@@ -9,6 +9,7 @@ from deviloc_ros.evaluation.recordings.headline import describe_errors, format_s
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.evaluation.recordings.summary import summarize_frames
 from deviloc_ros.evaluation.summary_table import align_table
+from deviloc_ros.io.atomic import write_whole
 
 TABLE = "recordings.md"
 COLUMNS = (
@@ -19,7 +20,7 @@ COLUMNS = (
 def write_table(folder: Path, runs: list[Run]) -> str:
     """Return the table, which is also written into the folder. Nothing in it is measured on a clock."""
     table = align_table(COLUMNS, make_rows(runs))
-    (folder / TABLE).write_text(table + "\n")
+    write_whole(folder / TABLE, table + "\n")
     return table
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.report.figures import add_legend
 from deviloc_ros.evaluation.report.trajectories import KEYFRAME, draw_ground_plan, draw_views, outline_map
+from deviloc_ros.io.atomic import write_whole
 from deviloc_ros.io.figures import save_figure
 from deviloc_ros.io.match_pictures import draw_best_match, draw_depths
 from deviloc_ros.maps.store import Map
@@ -56,5 +57,5 @@ class Album:
 
     def _write(self, name: str, picture: NDArray) -> None:
         path = self._folder / name
-        path.write_bytes(cv2.imencode(".jpg", picture)[1].tobytes())
+        write_whole(path, cv2.imencode(".jpg", picture)[1].tobytes())
         self._count += 1

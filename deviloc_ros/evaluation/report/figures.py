@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.evaluation.covariance import EXPECTED
 from deviloc_ros.evaluation.metrics import RECALL_THRESHOLDS, WRONG_FIX_M
-from deviloc_ros.evaluation.recordings.frames import JudgedFrame
+from deviloc_ros.evaluation.recordings.frames import JudgedFrame, list_stamps
 from deviloc_ros.evaluation.recordings.run_folder import Run
 from deviloc_ros.io.encoded_images import to_data_uri
 from deviloc_ros.status import Status
@@ -90,8 +90,8 @@ def plot_share_at_most(axes: Axes, values: Sequence[float], of: int, color: str,
 
 
 def seconds_since_start(run: Run, frames: Sequence[JudgedFrame]) -> NDArray:
-    """Return (N,) seconds after the run's first image."""
-    start_ns = min(f.estimate.stamp_ns for f in run.frames)
+    """Return (N,) seconds after the run's first image that has a stamp."""
+    start_ns = min(list_stamps(f.estimate for f in run.frames), default=0)
     return np.array([(f.estimate.stamp_ns - start_ns) * 1e-9 for f in frames])
 
 

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from deviloc_ros.bags.bag_index import IndexedBag
 from deviloc_ros.evaluation.recordings.chosen_images import Images, read_stamp
-from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame
+from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame, list_stamps
 from deviloc_ros.evaluation.recordings.headline import format_length
 from deviloc_ros.evaluation.recordings.offline import localize_again
 from deviloc_ros.imaging import Masks
@@ -48,7 +48,7 @@ def make_gallery(
     bag: IndexedBag, frames: list[JudgedFrame], localizers: Sequence[Localizer], masks: Masks | None = None
 ) -> Iterator[Picture]:
     """Yield pictures of the worst frames, each beside views of the map it was found in."""
-    start_ns = min((f.estimate.stamp_ns for f in frames), default=0)
+    start_ns = min(list_stamps(f.estimate for f in frames), default=0)
     for frame in select_worst(frames):
         e = frame.estimate
         group = find_images(bag, e)

@@ -163,6 +163,8 @@ class Replay(Node):
     ) -> None:
         """Publish messages in order: at `rate` times their speed, or if it is 0 one image, or rig of them, at a time.
 
+        Damaged images and transforms are not sent, which the log says.
+
         patience_s: for one image, if rate is 0. last_words_s: for what is on its way at the end.
         done: tells by the stamp of an image whether to go on to the next; default: its pose has come.
         """
@@ -175,11 +177,16 @@ class Replay(Node):
                 self._spin_until(never_true, due_s - time.monotonic())
             self.clock_ns = recorded.time_ns
             self._clock_publisher.publish(Clock(clock=time_msg(recorded.time_ns)))
-            data = self._strip_own_transforms(recorded) if recorded.topic in (TF, TF_STATIC) else recorded.data
-            if recorded.topic in self._image_topics:
+            is_image, is_transform = recorded.topic in self._image_topics, recorded.topic in (TF, TF_STATIC)
+            try:
+                time_ns = stamp_ns(recorded.message()) if is_image else 0
+                data = self._strip_own_transforms(recorded) if is_transform else recorded.data
+            except ValueError as error:
+                self.get_logger().warning(f"not sent: {error}")
+                continue
+            if is_image:
                 if rate <= 0:
                     self._spin_until(never_true, SETTLING_S)
-                time_ns = stamp_ns(recorded.message())
                 self.sent[time_ns] = SentImage(recorded.time_ns, time.monotonic_ns())
                 self._publishers_by_topic[recorded.topic].publish(data)
                 groups = self._grouper.add(recorded.topic, time_ns, recorded.time_ns, None)

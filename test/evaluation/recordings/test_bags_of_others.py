@@ -8,8 +8,10 @@ from bags_of_others import (
     BRIGHTNESSES,
     CAMERA,
     IMAGE,
+    INFO,
     TRUTH,
     cut_off,
+    damaged,
     drive,
     map_from_base,
     of_ros1,
@@ -208,3 +210,92 @@ def test_truth_from_transforms_and_of_another_frame(tmp_path):
     assert run.summary["translation_m"]["max"] == pytest.approx(1.0)  # odometry starts a metre off
     camera = evaluate(bag, truth=TruthSource(transform=("odom", "camera_optical")))
     assert camera.summary["translation_m"]["max"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("keep", [0.0, 0.02, 0.5, 0.999])
+@pytest.mark.parametrize("numbers", [(0,), (4, 7), (11,)], ids=str)
+def test_damaged_images_are_counted_and_the_others_localized(tmp_path, numbers, keep, packed):
+    """They have no stamp that could be read, which moves no time."""
+    run = evaluate(damaged(drive(tmp_path / "bag"), tmp_path / "damaged", IMAGE, numbers, keep, packed))
+    whole = [number for number in range(len(BRIGHTNESSES)) if number not in numbers]
+    expected = ["unconfirmed"] * UNCONFIRMED + ["accepted"] * (len(whole) - UNCONFIRMED)
+    found = statuses(run)
+    assert [found[number] for number in numbers] == ["undecodable"] * len(numbers)
+    assert [found[number] for number in whole] == expected
+    assert run.summary["outcomes"]["undecodable"] == len(numbers)
+    assert run.summary["frames_out_of_order"] == 0 and run.summary["wrong_fixes"] == 0
+    assert run.summary["time_to_first_fix_s"] == pytest.approx(1e-9 * (stamp(whole[UNCONFIRMED]) - stamp(whole[0])))
+    assert all(
+        f.estimate.detail.startswith(f"{IMAGE} at ") for f in run.frames if f.estimate.status.word == "undecodable"
+    )
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize(("topic", "numbers"), [(INFO, (0,)), (INFO, (3, 5)), ("/tf", (2,)), (TRUTH, (0, 6))], ids=str)
+def test_other_damaged_messages_are_left_out_and_named(tmp_path, caplog, topic, numbers, keep):
+    run = evaluate(damaged(drive(tmp_path / "bag"), tmp_path / "damaged", topic, numbers, keep))
+    assert f"{len(numbers)} damaged messages on {topic}, left out; the first: {topic} at " in caplog.text
+    assert statuses(run).count("accepted") == len(BRIGHTNESSES) - UNCONFIRMED and run.summary["wrong_fixes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [
+        (IMAGE, "no image could be tried; 12 of 12: "),
+        (INFO, "camera_info of none"),
+        ("/tf_static", "no image could be"),
+    ],
+)
+def test_a_recording_of_which_all_is_damaged_says_so(tmp_path, topic, said):
+    with pytest.raises(ValueError, match=said):
+        evaluate(damaged(drive(tmp_path / "bag"), tmp_path / "damaged", topic, range(12), 0.5))
+
+
+def test_images_without_a_stamp_move_no_time(tmp_path):
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write_transform(stamp(0), "base_link", "camera_optical", BASE_FROM_CAM, static=True)
+        for number, brightness in enumerate(BRIGHTNESSES):
+            bag.write_camera_info(INFO, stamp(number), "camera_optical", CAMERA)
+            time_ns = 0 if number in (0, 5) else stamp(number)
+            bag.late_ns = stamp(number) - time_ns
+            bag.write_image(IMAGE, time_ns, "camera_optical", np.full((48, 64), brightness, np.uint8))
+            bag.late_ns = 0
+    run = evaluate(tmp_path / "bag", truth=TruthSource())
+    assert run.summary["outcomes"]["no_stamp"] == 2 and run.summary["frames_out_of_order"] == 0
+    assert run.summary["time_to_first_fix_s"] < 1
+
+
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3], ids=lambda plugin: plugin.name)
+@pytest.mark.parametrize(
+    ("empty", "renamed"),
+    [
+        ({f"{IMAGE}/compressed": "sensor_msgs/msg/CompressedImage", "/rear/image": "sensor_msgs/msg/Image"}, {}),
+        ({"/rear/camera_info": "sensor_msgs/msg/CameraInfo"}, {INFO: "/elsewhere/camera_info"}),
+        ({"/tf": "tf2_msgs/msg/TFMessage"}, {"/tf": "/robot1/tf"}),
+    ],
+    ids=["images", "calibrations", "transforms"],
+)
+def test_a_topic_that_was_merely_offered_is_no_choice(tmp_path, empty, renamed, storage):
+    bag = rewritten(drive(tmp_path / "bag"), tmp_path / "offered", storage, renamed=renamed, empty=empty)
+    run = evaluate(bag)
+    check_all_localized(run)
+    assert run.summary["odometry"]["images"] == len(BRIGHTNESSES)
+
+
+def test_a_truth_without_messages_is_named(tmp_path):
+    bag = rewritten(drive(tmp_path / "bag"), tmp_path / "offered", empty={"/poses": "geometry_msgs/msg/PoseStamped"})
+    with pytest.raises(ValueError, match="there is no message on /poses"):
+        evaluate(bag, truth=TruthSource(topic="/poses"))
+
+
+@pytest.mark.parametrize("name", ["a.mcap", "drive_00.mcap", "drive_2.mcap"])
+def test_a_part_that_had_just_begun_is_passed_over(tmp_path, caplog, name):
+    bag = split(drive(tmp_path / "bag"), tmp_path / "split")
+    (bag / name).touch()
+    check_all_localized(evaluate(bag))
+    assert f"nothing is in {name}, passed over" in caplog.text
+    for part in bag.iterdir():
+        part.write_bytes(b"")
+    with pytest.raises(ValueError, match="not a readable bag"):
+        evaluate(bag)

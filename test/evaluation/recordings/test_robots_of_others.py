@@ -160,7 +160,7 @@ def test_of_several_robots_transforms_are_those_of_the_camera(tmp_path, images, 
     bag = rewritten(robot(tmp_path / "plain"), tmp_path / "bag", renamed={"/tf": "/robot2/tf", IMAGE: images})
     with Recording(bag) as recording:
         kinds = recording.topics | {"/robot1/tf": "tf2_msgs/msg/TFMessage"}
-        both = SimpleNamespace(topics=kinds, path=bag)
+        both = SimpleNamespace(topics=kinds, path=bag, count=lambda topic: 1)
         chosen = choose_transform_topic(both, "/tf", images)
     assert chosen == ("" if images == IMAGE else "/robot2/tf")
     told = "of /robot1/tf, /robot2/tf none is read" if images == IMAGE else "/robot2/tf is read instead"
