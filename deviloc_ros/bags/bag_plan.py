@@ -58,8 +58,8 @@ class Part:
         return self == Part()
 
     def holds(self, time_ns: int, first_ns: int) -> bool:
-        """Return whether an image of a time is taken, where the first is of another."""
-        return self.start_s <= (time_ns - first_ns) * 1e-9 < self.end_s
+        """Return whether an image of a time is taken, where the first is of another; one without a stamp, 0, is."""
+        return time_ns == 0 or self.start_s <= (time_ns - first_ns) * 1e-9 < self.end_s
 
     def find_first(self, times_ns: Sequence[int]) -> int:
         """Return the time [ns] of a recording's first image, that of damaged ones, 0, apart; 0 if there is none.

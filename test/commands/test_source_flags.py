@@ -21,7 +21,7 @@ COMMANDS = {"build-map": build_map, "update-map": update_map, "simulate-bag": si
 WITHOUT = {"build-map": {CONTRIBUTED}, "update-map": {ALONE}, "simulate-bag": {ALONE, CONTRIBUTED}}
 OF_ALL = {
     *("help", "map", "output", "overwrite", "ray", "config", "changes", "matcher", "lift", "landmark_source", "preset"),
-    *("weights", "auto_mask", "refine_poses", "descriptor", "rate_hz", "drift", "seed", "truth"),
+    *("weights", "session", "auto_mask", "refine_poses", "descriptor", "rate_hz", "drift", "seed", "truth"),
 }
 
 
