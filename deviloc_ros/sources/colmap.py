@@ -13,7 +13,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import is_finite
+from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.sources.base import ImageFile, PosedImage, Skipped, Source, SourceError, check_names
 from deviloc_ros.sources.colmap_files import check_files
 from deviloc_ros.sources.image_files import fit_images
@@ -45,8 +45,8 @@ def read_model(model: Path | str, images: Path | str) -> Source:
             camera = camera_from_colmap(image.camera)
             if not image.has_pose:
                 raise ValueError("not registered in the model")
-            if not is_finite(image.cam_from_world()):
-                raise ValueError("its pose is not finite")
+            cam_from_world = image.cam_from_world()  # its quaternion as it stands in the file
+            cam_from_world = rigid_from_quaternion(cam_from_world.rotation.quat, cam_from_world.translation)
         except ValueError as error:
             skipped.append(Skipped(image.name, str(error)))
             continue
@@ -54,7 +54,7 @@ def read_model(model: Path | str, images: Path | str) -> Source:
             landmarks = landmarks_from_colmap(image, reconstruction) if has_points else None
         except SourceError as error:
             raise SourceError(f"{model}: {error}") from error
-        posed.append(PosedImage(image.name, images / image.name, camera, image.cam_from_world(), landmarks))
+        posed.append(PosedImage(image.name, images / image.name, camera, cam_from_world, landmarks))
     return Source(fit_images(posed), skipped)
 
 

@@ -125,7 +125,7 @@ def test_poses_that_are_not_finite_are_skipped_by_name(tmp_path):
     model.write_binary(str(tmp_path))
     source = read_model(tmp_path, Path())
     assert [image.name for image in source.images] == ["1.png", "3.png"]
-    assert [skipped.name for skipped in source.skipped] == ["2.png"] and "not finite" in source.skipped[0].why
+    assert [skipped.name for skipped in source.skipped] == ["2.png"] and "is not valid" in source.skipped[0].why
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".bin"])
@@ -197,8 +197,21 @@ def test_the_last_image_needs_its_second_line_too(text_model):
 
 def test_comments_and_empty_lines_do_not_matter(text_model):
     (text_model / "points3D.txt").write_text("# nothing\n")
-    (text_model / "images.txt").write_text("# by hand\n\n1 1 0 0 0 1 2 3 1 a.png\n\n\n# b\n2 2 0 0 0 1 2 3 1 b.png\n\n")
+    (text_model / "images.txt").write_text("# by hand\n\n1 1 0 0 0 1 2 3 1 a.png\n\n\n# b\n2 1 0 0 0 1 2 3 1 b.png\n\n")
     assert [image.name for image in read_model(text_model, Path()).images] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("length", [0, 0.5, 0.9, 0.9995, 1.0005, 1.1, 2, 1e6])
+def test_a_quaternion_comes_to_unit_length_or_its_image_is_left_out(text_model, length):
+    (text_model / "points3D.txt").write_text("# nothing\n")
+    turned = f"{0.6 * length!r} 0 0 {0.8 * length!r}"
+    (text_model / "images.txt").write_text(f"1 1 0 0 0 1 2 3 1 a.png\n\n2 {turned} 1 2 3 1 b.png\n\n")
+    source = read_model(text_model, Path())
+    if 0.98 < length < 1.02:
+        np.testing.assert_allclose(source.images[1].cam_from_world.rotation.quat, [0, 0, 0.8, 0.6], atol=1e-12)
+    else:
+        assert [image.name for image in source.images] == ["a.png"]
+        assert source.skipped[0].name == "b.png" and "is not valid" in source.skipped[0].why
 
 
 @pytest.mark.parametrize("name", FILES)
