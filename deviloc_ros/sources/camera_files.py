@@ -103,7 +103,10 @@ def read_kalibr(fields: dict[str, Any]) -> Camera:
     intrinsics = to_numbers(fields, "intrinsics")
     if model != "pinhole" or len(intrinsics) != 4:
         raise ValueError(f"camera model {model!r} with {len(intrinsics)} intrinsics is not read, only pinhole with 4")
-    width, height = map(int, to_numbers(fields, "resolution", 2))
+    resolution = to_numbers(fields, "resolution", 2)
+    if not all(side.is_integer() for side in resolution):
+        raise ValueError(f"resolution: expected whole numbers, got {list(resolution)}")
+    width, height = map(int, resolution)
     key = "distortion_coeffs" if "distortion_coeffs" in fields else "distortion_coefficients"
     lens = str(fields.get("distortion_model", "none")).lower()
     coefficients = () if lens == "none" else to_numbers(fields, key)

@@ -6,6 +6,7 @@ sensor_from_rig. Its cameras have COLMAP's models and pixels.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,22 +32,28 @@ class Trajectories:
     poses: dict[tuple[str, str], Fields]
     rigs: dict[str, list[tuple[str, Fields]]] = field(default_factory=dict)
 
-    def find_pose(self, time: str, device: str, above: tuple[str, ...] = ()) -> pycolmap.Rigid3d | None:
-        """Return device_from_world, its own or by the rig that carries it; None if neither has a pose then.
-
-        Args:
-            above: the devices that this one carries, which cannot carry it.
+    def find_pose(self, time: str, device: str) -> pycolmap.Rigid3d | None:
+        """Return device_from_world, its own or by the nearest rig that carries it; None if none has a pose then.
 
         Raises:
             ValueError: a pose is none, or only a part of one.
         """
-        if (time, device) in self.poses:
-            return parse_pose_fields(self.poses[time, device], "trajectories.txt")
-        for rig, device_from_rig in self.rigs.get(device, ()):
-            rig_from_world = None if rig in (device, *above) else self.find_pose(time, rig, (device, *above))
-            if rig_from_world is not None:
-                return parse_pose_fields(device_from_rig, "rigs.txt") * rig_from_world
-        return None
+        carried: dict[str, tuple[str, Fields]] = {device: ("", [])}  # by rig, what it carries there
+        left = deque([device])  # each once: rigs on rigs may form a ring, or meet again
+        while left and (time, left[0]) not in self.poses:
+            below = left.popleft()
+            for rig, below_from_rig in self.rigs.get(below, ()):
+                if rig not in carried:
+                    carried[rig] = below, below_from_rig
+                    left.append(rig)
+        if not left:
+            return None
+        at = left[0]
+        at_from_world = parse_pose_fields(self.poses[time, at], "trajectories.txt")
+        while at != device:
+            at, below_from_rig = carried[at]
+            at_from_world = parse_pose_fields(below_from_rig, "rigs.txt") * at_from_world
+        return at_from_world
 
 
 def read_kapture(folder: Path | str) -> Source:
@@ -107,8 +114,8 @@ def parse_camera_fields(path: Path, fields: Fields) -> Camera:
         return camera_from_colmap(
             pycolmap.Camera(model=model, width=int(width), height=int(height), params=[float(p) for p in params])
         )
-    except (ValueError, IndexError) as error:
-        raise SourceError(f"{path}: sensor {fields[0]!r}: {error}") from error
+    except (TypeError, ValueError, IndexError) as error:  # TypeError: pycolmap's, of an integer beyond its own
+        raise SourceError(f"{path}: sensor {fields[0]!r}: {' '.join(str(error).split())}") from error
 
 
 def parse_pose_fields(fields: Fields, file: str) -> pycolmap.Rigid3d:

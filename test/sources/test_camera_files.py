@@ -120,3 +120,15 @@ def test_a_faulty_file_is_named_with_what_is_wrong(tmp_path, text, says):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"--depth-camera .*absent.yaml: there is no such file"):
         parse_camera(str(tmp_path / "absent.yaml"), "--depth-camera")
+
+
+@pytest.mark.parametrize("side", [".inf", "-.inf", ".nan", "1" + "0" * 400], ids=["inf", "-inf", "nan", "digits"])
+@pytest.mark.parametrize("field", ["resolution", "intrinsics", "distortion_coeffs"])
+def test_numbers_that_no_camera_has_are_named(tmp_path, field, side):
+    fields = {"resolution": "752, 480", "intrinsics": "400, 400, 376, 240", "distortion_coeffs": "0, 0, 0, 0"}
+    fields[field] = fields[field].replace(fields[field].split(",")[0], side, 1)
+    lines = [f"  {name}: [{numbers}]" for name, numbers in fields.items()]
+    path = tmp_path / "c.yaml"
+    path.write_text("\n".join(["cam0:", "  distortion_model: radtan", *lines]))
+    with pytest.raises(ValueError, match=r"c\.yaml: "):
+        parse_camera(str(path))
