@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.commands.flags.common import parse_camera
+from deviloc_ros.commands.flags.common import parse_camera, parse_mount
 
 PINHOLE = (525.0, 526.0, 319.5, 239.5)
 RADTAN = (-0.28, 0.07, 0.0002, 1.8e-05)
@@ -132,3 +132,27 @@ def test_numbers_that_no_camera_has_are_named(tmp_path, field, side):
     path.write_text("\n".join(["cam0:", "  distortion_model: radtan", *lines]))
     with pytest.raises(ValueError, match=r"c\.yaml: "):
         parse_camera(str(path))
+
+
+@pytest.mark.parametrize("value", [None, 1.5, "abc", [1, 2], [[1, 0, 0, 0]], [[1], 2], {"a": 1}, [[None] * 4] * 4, []])
+@pytest.mark.parametrize("field", ["T_cam_imu", "T_BS"])
+def test_a_mount_that_is_no_matrix_is_named(tmp_path, field, value):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.dump({"intrinsics": [1], field: value}, Dumper=PlainDumper))
+    with pytest.raises(ValueError, match=rf"^--extrinsic \S*c\.yaml: {field}: expected "):
+        parse_mount(str(path))
+
+
+@pytest.mark.parametrize("roi", [[1], "all", 7])
+def test_a_part_of_the_image_that_is_none_is_named(tmp_path, roi):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump({**OF_ROS, "roi": roi}))
+    with pytest.raises(ValueError, match="roi: expected"):
+        parse_camera(str(path))
+
+
+class PlainDumper(yaml.SafeDumper):
+    """Write a value again where it stands twice, not an alias."""
+
+    def ignore_aliases(self, data):
+        return True
