@@ -17,7 +17,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
-from deviloc_ros.sources.colmap import camera_from_colmap
+from deviloc_ros.sources.colmap import parse_camera_words
 
 Fields = list[str]
 
@@ -108,14 +108,9 @@ def read_rows(path: Path, least: int) -> Iterator[Fields]:
 def parse_camera_fields(path: Path, fields: Fields) -> Camera:
     """Parse `id, name, camera, MODEL, width, height, params…`; raise SourceError naming the sensor."""
     try:
-        model, width, height, *params = fields[3:]
-        if model not in pycolmap.CameraModelId.__members__:
-            raise ValueError(f"camera model {model!r} is unknown")
-        return camera_from_colmap(
-            pycolmap.Camera(model=model, width=int(width), height=int(height), params=[float(p) for p in params])
-        )
-    except (TypeError, ValueError, IndexError) as error:  # TypeError: pycolmap's, of an integer beyond its own
-        raise SourceError(f"{path}: sensor {fields[0]!r}: {' '.join(str(error).split())}") from error
+        return parse_camera_words(fields[3:])
+    except ValueError as error:
+        raise SourceError(f"{path}: sensor {fields[0]!r}: {error}") from error
 
 
 def parse_pose_fields(fields: Fields, file: str) -> pycolmap.Rigid3d:
