@@ -158,8 +158,10 @@ def run_merge(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.maps.shared_views import compare_frames
     from deviloc_ros.maps.edit import merge_maps
 
+    is_replaced = options.output.resolve() in [folder.resolve() for folder in options.maps]
+    before = list(compare_frames(options.maps)) if is_replaced else []  # after, it would be found in itself
     views = merge_maps(options.maps, options.output, prefix=options.prefix, overwrite=options.overwrite)
     print(f"{options.output}: {views} views of {len(options.maps)} maps")
-    for words in compare_frames(options.maps):
+    for words in before if is_replaced else compare_frames(options.maps):
         print(words)
     return 0
