@@ -192,6 +192,19 @@ READERS = {
         {"s.yaml": "T_BS:\n  rows: 4\n  cols: 4\n  data: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]\n"},
         "s.yaml",
     ),
+    "kalibr": FuzzedReader(
+        "deviloc_ros.sources.camera_files:read_camera_file",
+        {
+            "c.yaml": "cam0:\n  camera_model: pinhole\n  intrinsics: [8, 8, 4, 3]\n  resolution: [8, 6]\n"
+            "  distortion_model: radtan\n  distortion_coeffs: [0, 0, 0, 0]\n"
+        },
+        "c.yaml",
+    ),
+    "results": FuzzedReader(
+        "deviloc_ros.evaluation.pose_files:read_pose_file",
+        {"r.json": json.dumps([{"image": "a.png", "world_from_cam": HERE}, {"image": "b.png"}])},
+        "r.json",
+    ),
     "robotcar-camera": FuzzedReader(
         "deviloc_ros.evaluation.datasets.layouts:read_robotcar_camera", {"c.txt": "fx 8\nfy 8\ncx 4\ncy 3\n"}, "c.txt"
     ),

@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
         mount_camera,
         pair_names,
         read_pose_file,
+        read_times,
         sort_worst,
         summarize_errors,
     )
@@ -64,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
             own = [*estimate.poses, *estimate.lost]
             there = pair_names(own, names)
             names += [name for name in own if name not in there]
-    known = match_poses(truth, names)
+    times = read_times(names, estimates)
+    known = match_poses(truth, names, times)
     if not known:
         raise ValueError(
             f"{options.truth} has the pose of none of {len(names)} images: it names {next(iter(truth.poses), '')!r}, "
@@ -72,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         )
     summaries, each = {}, {}
     for estimate in estimates:
-        errors, moved = measure_errors(truth, estimate, list(known), options.align or "")
+        errors, moved = measure_errors(truth, estimate, list(known), times, options.align or "")
         summary = {**summarize_errors(errors), **({"alignment": moved} if moved else {})}
         summaries[str(estimate.path)] = summary
         each[str(estimate.path)] = {e.name: [e.translation_m, e.rotation_deg] if e.localized else None for e in errors}

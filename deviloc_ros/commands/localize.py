@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
     from deviloc_ros.sources.pictures import QueryPicture
-    from deviloc_ros.types import Result
+    from deviloc_ros.types import CameraReport, Result
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -209,10 +209,10 @@ def units_by_map(maps: Sequence[Map]) -> dict[str, Unit]:
 
 def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
     """Print a line for each time that the rig took its images, and one for each of its cameras. Raises ValueError."""
-    from deviloc_ros.imaging import read_gray
+    from deviloc_ros.imaging import ImageError, read_gray
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.sources.rigs import read_rig
-    from deviloc_ros.types import RigImage
+    from deviloc_ros.types import CameraReport, RigImage
 
     cameras = read_rig(options.rig)
     if options.pictures or options.mask or step_of(options) > 1:
@@ -227,11 +227,15 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
     records, units, results = [], units_by_map([localizer.map for localizer in localizers]), []
     for first in range(0, len(options.images), len(cameras)):
         paths = options.images[first : first + len(cameras)]
-        images = [
-            RigImage(c.name, read_gray(path), c.camera, c.rig_from_cam, c.mask)
-            for c, path in zip(cameras, paths, strict=True)
-        ]
-        name, result = ask_maps(localizers, partial(Localizer.localize_rig, images=images))
+        images, damaged = [], []
+        for own, path in zip(cameras, paths, strict=True):
+            try:
+                images.append(RigImage(own.name, read_gray(path), own.camera, own.rig_from_cam, own.mask))
+            except ImageError as error:
+                damaged.append(CameraReport(own.name, Status.BAD_IMAGE, False, 0, str(error)))
+        name, result = "", lost_by_images(damaged)
+        if images:
+            name, result = ask_maps(localizers, partial(Localizer.localize_rig, images=images))
         results.append(result)
         named = {"map": name} if name else {}
         record = {"image": " ".join(map(str, paths)), **named, **result_to_dict(result, cameras[0].camera, units[name])}
@@ -239,16 +243,23 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
             record["world_from_rig"] = record.pop("world_from_cam")
         record["cameras"] = [
             {"name": c.name, "status": c.status.word, "used": c.used, "inliers": c.inliers, "detail": c.detail}
-            for c in result.evidence.cameras
+            for c in (*result.evidence.cameras, *damaged)
         ]
         records.append(record)
         if options.json == STANDARD_OUTPUT:
             print(json.dumps(record), flush=True)
             continue
         print(describe_record(record, result, units[name]), flush=True)
-        for c in result.evidence.cameras:
+        for c in (*result.evidence.cameras, *damaged):
             print(f"  {c.name}: {c.inliers} inliers{'' if c.used else ', not used'}; {c.detail}")
     return report_records(records, results, options)
+
+
+def lost_by_images(damaged: Sequence[CameraReport]) -> Result:
+    """Return what becomes of a time at which no camera of a rig has an image that can be read."""
+    from deviloc_ros.types import Lost
+
+    return Lost(Status.BAD_IMAGE, "; ".join(one.detail for one in damaged))
 
 
 def describe_choice(options: argparse.Namespace, camera: Camera) -> str:

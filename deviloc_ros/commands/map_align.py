@@ -88,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
     notes |= {SCALE: found.scale} if found.scale else {}
     notes |= {GEOREFERENCE: found.on_earth.to_note()} if found.on_earth else {}
     overwrite = options.overwrite or options.output is None
-    align_map(options.map, found.wanted_from_world, output, notes, overwrite=overwrite)
+    identity = reference_map.identity
+    align_map(options.map, found.wanted_from_world, output, notes, overwrite=overwrite, identity=identity)
     warn_of_scale(reference_map, found)
     print(f"{output}: {found.note}")
     if reference_map.georeference and not Map.open(output).georeference:

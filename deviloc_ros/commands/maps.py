@@ -124,12 +124,12 @@ def run_drop(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.edit import drop_views
     from deviloc_ros.maps.store import Map
 
-    names = set(options.views)
+    names, reference_map = set(options.views), Map.open(options.map)
     if options.session:
-        names.update(Map.open(options.map).list_views_of(options.session))
+        names.update(reference_map.list_views_of(options.session))
     if not names:
         raise ValueError("name the views to drop, or their session by --session NAME")
-    drop_views(options.map, names)
+    drop_views(options.map, names, reference_map.identity if options.session else "")
     print(f"{options.map}: {len(names)} views dropped")
     return 0
 
@@ -144,7 +144,7 @@ def run_prune(options: argparse.Namespace) -> int:
     reference_map = Map.open(options.map)
     names = find_needless_views(Localizer(reference_map), Tolerance(options.within_m, options.within_deg))
     if names and not options.dry_run:
-        drop_views(options.map, names)
+        drop_views(options.map, names, reference_map.identity)
     for name in names:
         print(name)
     print(
@@ -158,8 +158,10 @@ def run_merge(options: argparse.Namespace) -> int:
     from deviloc_ros.evaluation.maps.shared_views import compare_frames
     from deviloc_ros.maps.edit import merge_maps
 
+    is_replaced = options.output.resolve() in [folder.resolve() for folder in options.maps]
+    before = list(compare_frames(options.maps)) if is_replaced else []  # after, it would be found in itself
     views = merge_maps(options.maps, options.output, prefix=options.prefix, overwrite=options.overwrite)
     print(f"{options.output}: {views} views of {len(options.maps)} maps")
-    for words in compare_frames(options.maps):
+    for words in before if is_replaced else compare_frames(options.maps):
         print(words)
     return 0

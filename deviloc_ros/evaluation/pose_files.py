@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -17,7 +17,7 @@ from deviloc_ros.evaluation.summary_table import align_table
 from deviloc_ros.geometry import rigid_from_matrix, rigid_from_quaternion, rotation_distance_deg, translation_distance_m
 from deviloc_ros.io.named_poses import has_named_poses, read_named_poses
 from deviloc_ros.io.plain_files import read_json, read_text
-from deviloc_ros.io.tum_trajectory import is_number, parse_time, read_tum, unit_of
+from deviloc_ros.io.tum_trajectory import is_number, is_time, parse_time, read_tum, unit_of
 from deviloc_ros.maps.alignment.known_positions import fit_poses
 from deviloc_ros.maps.alignment.similarity import move_pose
 from deviloc_ros.maps.manifest import MANIFEST
@@ -40,7 +40,8 @@ WORST = 3  # that are named
 class PoseFile:
     """Hold cam_from_world by name, and the names of images that were asked and have none.
 
-    times: world_from_body, where the names are times. cam_from_body: of what it holds the poses, there and by name.
+    times: world_from_body, where the names are times [ns]. cam_from_body: of what it holds the poses, there and by
+    name.
     """
 
     path: Path
@@ -133,12 +134,27 @@ def read_results(path: Path) -> PoseFile:
     return PoseFile(path, poses, frozenset(lost))
 
 
-def match_poses(file: PoseFile, names: Iterable[str]) -> dict[str, pycolmap.Rigid3d]:
-    """Return the pose that a file has of each name: by the same name, by one that ends alike, or at its time."""
+def read_times(names: Iterable[str], files: Iterable[PoseFile]) -> dict[str, int]:
+    """Return the times [ns] of names: of those by which files have poses by time, and of images named by their time.
+
+    Raises:
+        ValueError: it is unclear in what unit images are named.
+    """
+    stated = {name: int(name) for file in files if file.times is not None for name in file.poses}
+    others = {name: stem_of(name) for name in names if name not in stated and is_time(stem_of(name))}
+    unit = next(map(unit_of, others.values()), "")
+    return stated | {name: parse_time(stem, unit) for name, stem in others.items()}
+
+
+def match_poses(file: PoseFile, names: Iterable[str], times: Mapping[str, int]) -> dict[str, pycolmap.Rigid3d]:
+    """Return the pose that a file has of each name: by the same name, by one that ends alike, or at its time.
+
+    Args:
+        times: as `read_times` returns them.
+    """
     names = list(names)
     if file.times is not None:
-        unit = next((unit_of(stem_of(name)) for name in names if is_number(stem_of(name))), "")
-        timed = {name: file.times.at(parse_time(stem_of(name), unit)) for name in names if is_number(stem_of(name))}
+        timed = {name: file.times.at(times[name]) for name in names if name in times}
         return {name: file.cam_from_body * pose.inverse() for name, pose in timed.items() if pose is not None}
     other = pair_names(names, file.poses)
     return {name: file.cam_from_body * file.poses[other[name]] for name in names if name in other}
@@ -146,12 +162,15 @@ def match_poses(file: PoseFile, names: Iterable[str]) -> dict[str, pycolmap.Rigi
 
 def stem_of(name: str) -> str:
     """Return a name without its folders and the suffix of an image: a time has a point of its own."""
-    last = PurePosixPath(name).name
-    return last if is_number(last) else PurePosixPath(last).stem
+    last = PurePosixPath(name)
+    return last.name if last.suffix[1:].isdigit() else last.stem
 
 
 def pair_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Return for each name the known one: the same, or the only one that is it with other folders before or suffix."""
+    """Return for each name the known one: the same, or the only one that is it with other folders before or suffix.
+
+    One that may be meant by several names is none of theirs.
+    """
     known = list(known)
     same, alike = set(known), defaultdict(list)
     for one in known:
@@ -161,7 +180,8 @@ def pair_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
         found = [name] if name in same else [one for one in alike[stem_of(name)] if end_alike(name, one)]
         if len(found) == 1:
             pairs[name] = found[0]
-    return pairs
+    asked = Counter(pairs.values())
+    return {name: one for name, one in pairs.items() if name == one or asked[one] == 1}
 
 
 def end_alike(one: str, other: str) -> bool:
@@ -172,17 +192,18 @@ def end_alike(one: str, other: str) -> bool:
 
 
 def measure_errors(
-    truth: PoseFile, estimate: PoseFile, names: Sequence[str], alignment: str = ""
+    truth: PoseFile, estimate: PoseFile, names: Sequence[str], times: Mapping[str, int], alignment: str = ""
 ) -> tuple[list[PoseError], str]:
     """Return the error of each image, and in words how the poses were moved first, empty if they were not.
 
     Args:
-        names: of images, as the estimate has them. alignment: empty, or one of ALIGNMENTS.
+        names: of images, as the estimate has them. times: as `read_times` returns them.
+        alignment: empty, or one of ALIGNMENTS.
 
     Raises:
         ValueError: the poses have nothing in common by which they could be moved.
     """
-    true, given, moved = match_poses(truth, names), match_poses(estimate, names), ""
+    true, given, moved = match_poses(truth, names, times), match_poses(estimate, names, times), ""
     if alignment:
         fit, moved = fit_poses(given, true, rigid=alignment == "rigid")
         given = {name: move_pose(fit, pose) for name, pose in given.items()}

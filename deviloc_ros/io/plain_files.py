@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 MAX_TEXT_BYTES = 1 << 28  # three million poses, or half a million frames of a transforms.json
+MAX_DIGITS = 150  # of an integer: its square, too, is below the largest float
 MAX_DEPTH = 32  # of YAML
 MAX_CONFIG_BYTES = 1 << 20  # a thousand times all parameters there are
 
@@ -47,13 +48,28 @@ def check_size(path: Path, max_bytes: int) -> None:
 def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
     """Read a JSON file. Raises OSError or ValueError as `read_text`, ValueError also if it is no JSON."""
     try:
-        return json.loads(read_text(path, max_bytes))
+        return json.loads(read_text(path, max_bytes), parse_int=parse_integer)
     except RecursionError as error:
         raise ValueError("nested without end") from error
 
 
+def parse_integer(text: str) -> int:
+    """Return an integer. Raises ValueError for one that no float can hold, which arithmetic would stumble over."""
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits, {text[:20]}…")
+    return int(text)
+
+
 class PlainLoader(yaml.SafeLoader):
     """Load plain values, and 1e-6 as the number that it is to ROS and in YAML 1.2, not as text. A name stands once."""
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Return an integer; one that no float can hold is none, as in `parse_integer`."""
+        if len(node.value) > MAX_DIGITS:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a number of {len(node.value)} digits", node.start_mark
+            )
+        return super().construct_yaml_int(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the values by name, as YAML's own does, which lets the later of two of one name count."""
@@ -85,6 +101,7 @@ class ParameterLoader(PlainLoader):
         return key, value
 
 
+PlainLoader.add_constructor("tag:yaml.org,2002:int", PlainLoader.construct_yaml_int)
 PlainLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 Stamped = tuple[int, pycolmap.Rigid3d]
 SECONDS, NANOSECONDS = "seconds", "nanoseconds"
 NAMES_NANOSECONDS = re.compile(r"^[#\s]*time\w*\s*[\[(]\s*(ns|nsec|nanoseconds)\s*[\])]", re.IGNORECASE)
+TIME = re.compile(r"[0-9]+(\.[0-9]*)?")
 LATEST_NS = 2**63  # 292 years; and a number of a few characters may have as many digits as memory holds
 UNCLEAR = range(10**10, 10**17)  # as seconds later than the year 2286, as nanoseconds before 1974
 
@@ -89,6 +90,14 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_time(stem: str) -> bool:
+    """Return whether an image's name, without its suffix, is a time: digits, perhaps with a point.
+
+    To Python, `1_2`, `1e5` and `nan` are numbers, too, while images are numbered and named by hashes like that.
+    """
+    return bool(TIME.fullmatch(stem))
 
 
 def names_w_first(line: str) -> bool:

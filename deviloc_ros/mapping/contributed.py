@@ -86,7 +86,8 @@ def add_contributions(
 
     Raises:
         SourceError: there are no contributions.
-        MapError: no map there, another process is writing it, or its views were described by another network.
+        MapError: no map there, another process is writing it or has changed it meanwhile, or its views were described
+            by another network.
     """
     left, damaged = read_contributions(kept_in)
     report, matcher, wanted = ContributionReport(refused=damaged), None, wanted or ContributeConfig()
@@ -108,7 +109,15 @@ def add_contributions(
             break
         source = Source(images, [])
         report.rounds.append(
-            update_map(source, folder, quiet=quiet, matcher=matcher, descriptor_file=descriptor_file, session=session)
+            update_map(
+                source,
+                folder,
+                quiet=quiet,
+                matcher=matcher,
+                descriptor_file=descriptor_file,
+                session=session,
+                identity=reference_map.identity,
+            )
         )
         left = [entry for entry, _ in verdicts.unconfirmed]
         features = {entry.name: features[entry.name] for entry in left if entry.name in features}

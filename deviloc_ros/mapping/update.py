@@ -41,6 +41,7 @@ def update_map(
     matcher: Matcher | None = None,
     descriptor_file: str = "",
     session: str = "",
+    identity: str = "",
 ) -> BuildReport:
     """Add images, posed in the map's frame, to a map, with the config it was built with.
 
@@ -50,14 +51,16 @@ def update_map(
     Args:
         descriptor_file: the network that described the map's views, if one did.
         session: a name for when, or in which light, the images were taken.
+        identity: of the map that the images were posed in; empty: of any.
 
     Raises:
         SourceError: two images of one name, or no usable image is left.
-        MapError: no map there, another process is writing it, or its views were described by another network.
+        MapError: no map there, another process is writing it or has changed it since, or its views were described by
+            another network.
     """
     source = to_source(source)
     check_names(image.name for image in source.images)
-    with open_for_change(Path(folder)) as (reference_map, writer):
+    with open_for_change(Path(folder), identity) as (reference_map, writer):
         workers = Serial(quiet=quiet)
         images, skipped = select_new_images(source, reference_map, workers)
         if matcher is not None:

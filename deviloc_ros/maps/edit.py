@@ -26,26 +26,39 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def open_for_change(folder: Path) -> Iterator[tuple[Map, MapWriter]]:
+def open_for_change(folder: Path, identity: str = "") -> Iterator[tuple[Map, MapWriter]]:
     """Open a map and a writer of its successor, and keep other processes from changing it meanwhile.
 
+    Args:
+        identity: of the map that the change was worked out for; empty: of any.
+
     Raises:
-        MapError: no map there, or another process is writing it.
+        MapError: no map there, another process is writing it, or has changed it since.
     """
     with MapWriter(folder, Map.open(folder).config, overwrite=True) as writer:
         reference_map = Map.open(folder)  # again, now that nobody else changes it
+        check_identity(reference_map, identity)
         writer.config = reference_map.config
         yield reference_map, writer
 
 
-def drop_views(folder: Path, names: Iterable[str]) -> None:
+def check_identity(reference_map: Map, identity: str) -> None:
+    """Raise MapError if a map is another than the one of this identity; if that is empty, it may be any."""
+    if identity and reference_map.identity != identity:
+        raise MapError(f"{reference_map.folder}: another process has changed this map meanwhile; run this again")
+
+
+def drop_views(folder: Path, names: Iterable[str], identity: str = "") -> None:
     """Take views out of a map, with the landmarks that no other view observes.
 
+    Args:
+        identity: as of `open_for_change`.
+
     Raises:
-        MapError: a name is unknown, or no view would be left.
+        MapError: a name is unknown, no view would be left, or as `open_for_change`.
     """
     dropped = set(names)
-    with open_for_change(folder) as (reference_map, writer):
+    with open_for_change(folder, identity) as (reference_map, writer):
         if unknown := sorted(name for name in dropped if name not in reference_map):
             raise MapError(f"{folder}: no view is named {unknown[0]!r}")
         kept = [n for n, record in enumerate(reference_map.records) if record.name not in dropped]
@@ -72,10 +85,11 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
             or two of their views have one name.
     """
     maps = [Map.open(folder) for folder in folders]
-    for other in maps[1:]:
-        check_compatible(maps[0], other)
-    check_scales(maps)
+    check_together(maps)
     with MapWriter(output, maps[0].config, overwrite=overwrite) as writer:
+        maps = [Map.open(folder) for folder in folders]  # again: one may be what is replaced, and have grown
+        check_together(maps)
+        writer.config = maps[0].config
         points: dict[int, NDArray] = {}
         for reference_map in maps:
             first_id = max(points, default=-1) + 1
@@ -95,18 +109,28 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
 
 
 def align_map(
-    folder: Path, new_from_world: pycolmap.Sim3d, output: Path, notes: dict[str, Any], *, overwrite: bool = False
+    folder: Path,
+    new_from_world: pycolmap.Sim3d,
+    output: Path,
+    notes: dict[str, Any],
+    *,
+    overwrite: bool = False,
+    identity: str = "",
 ) -> None:
     """Write a copy of a map in another frame, with scale `new_from_world.scale`.
 
     Args:
         notes: what the copy's manifest says of its frame and scale.
+        identity: of the map that the move was worked out for; empty: of any.
 
     Raises:
-        MapError: the scale changes and the map holds what its lifting method computed at the old one.
+        MapError: another process has changed the map since; or the scale changes and the map holds what its lifting
+            method computed at the old one.
     """
-    reference_map = Map.open(folder)
-    with MapWriter(output, reference_map.config, overwrite=overwrite) as writer:
+    with MapWriter(output, Map.open(folder).config, overwrite=overwrite) as writer:
+        reference_map = Map.open(folder)  # again: it may be what is replaced, and have grown
+        check_identity(reference_map, identity)
+        writer.config = reference_map.config
         for number in range(len(reference_map)):
             view = move_view(reference_map.view(number), new_from_world)
             if view.tower and abs(new_from_world.scale - 1) > 1e-9:
@@ -134,6 +158,13 @@ def move_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceV
         lifted=lifted,
         landmarks=replace(view.landmarks, points_in_world=points),
     )
+
+
+def check_together(maps: list[Map]) -> None:
+    """Raise MapError unless maps can be joined."""
+    for other in maps[1:]:
+        check_compatible(maps[0], other)
+    check_scales(maps)
 
 
 def check_compatible(one: Map, other: Map) -> None:

@@ -64,7 +64,9 @@ def read_mount_file(file: Path | str) -> pycolmap.Rigid3d:
         if "T_BS" in fields:
             return rigid_from_matrix(np.reshape(to_numbers(fields, "T_BS", 16), (4, 4)))
         if "T_cam_imu" in fields:
-            rows = [number for row in fields["T_cam_imu"] for number in row]
+            rows = fields["T_cam_imu"]
+            if isinstance(rows, list) and all(isinstance(row, list) for row in rows):
+                rows = [number for row in rows for number in row]
             return rigid_from_matrix(np.reshape(to_numbers({"T_cam_imu": rows}, "T_cam_imu", 16), (4, 4))).inverse()
         raise ValueError("there is neither T_BS (EuRoC) nor T_cam_imu (Kalibr) in it")
     except (TypeError, ValueError) as error:
@@ -103,7 +105,10 @@ def read_kalibr(fields: dict[str, Any]) -> Camera:
     intrinsics = to_numbers(fields, "intrinsics")
     if model != "pinhole" or len(intrinsics) != 4:
         raise ValueError(f"camera model {model!r} with {len(intrinsics)} intrinsics is not read, only pinhole with 4")
-    width, height = map(int, to_numbers(fields, "resolution", 2))
+    resolution = to_numbers(fields, "resolution", 2)
+    if not all(side.is_integer() for side in resolution):
+        raise ValueError(f"resolution: expected whole numbers, got {list(resolution)}")
+    width, height = map(int, resolution)
     key = "distortion_coeffs" if "distortion_coeffs" in fields else "distortion_coefficients"
     lens = str(fields.get("distortion_model", "none")).lower()
     coefficients = () if lens == "none" else to_numbers(fields, key)
@@ -120,7 +125,10 @@ def read_camera_info(fields: dict[str, Any]) -> Camera:
     if missing := [name for name in names if name not in fields]:
         raise ValueError(f"there is no {missing[0]} in it; known are {KNOWN}")
     width, height, matrix, distortion = names
-    roi = {**vars(WHOLE_IMAGE), **(fields.get("roi") or {})}
+    roi = fields.get("roi") or {}
+    if not isinstance(roi, dict):
+        raise ValueError(f"roi: expected x_offset, y_offset, width and height by name, got {str(roi)[:80]!r}")
+    roi = {**vars(WHOLE_IMAGE), **roi}
     info = SimpleNamespace(
         header=SimpleNamespace(frame_id=str(fields.get("camera_name", ""))),
         width=to_count(fields, width),

@@ -19,6 +19,7 @@ from deviloc_ros.sources.colmap_files import check_files
 from deviloc_ros.sources.image_files import fit_images
 from deviloc_ros.types import Landmarks
 
+LARGEST_SIDE_PX = 2**31 - 1
 PIXEL_SHIFT = 0.5  # a COLMAP pixel coordinate minus ours
 
 
@@ -86,6 +87,22 @@ def camera_from_colmap(camera: pycolmap.Camera) -> Camera:
     params = np.array(camera.params, float)
     params[list(camera.principal_point_idxs())] -= PIXEL_SHIFT
     return Camera(camera.model.name, camera.width, camera.height, tuple(params.tolist()))
+
+
+def parse_camera_words(words: Sequence[str]) -> Camera:
+    """Return the camera of `MODEL WIDTH HEIGHT PARAMETERS…` in COLMAP's pixels. Raises ValueError."""
+    if words and words[0] not in pycolmap.CameraModelId.__members__:
+        raise ValueError(f"camera model {words[0][:80]!r} is unknown")
+    if len(words) < 4:
+        raise ValueError(f"expected MODEL WIDTH HEIGHT PARAMETERS, got {' '.join(words)[:80]!r}")
+    model, width, height, *params = words
+    size, values = (int(width), int(height)), [float(value) for value in params]
+    if not 0 < min(size) <= max(size) <= LARGEST_SIDE_PX:
+        raise ValueError(f"camera size {width[:20]} x {height[:20]} px")
+    camera = pycolmap.Camera(model=model, width=size[0], height=size[1], params=values)
+    if not camera.verify_params():
+        raise ValueError(f"camera model {model} takes {camera.params_info}, got {len(values)} values")
+    return camera_from_colmap(camera)
 
 
 def camera_to_colmap(camera: Camera, camera_id: int) -> pycolmap.Camera:

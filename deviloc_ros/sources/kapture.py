@@ -6,6 +6,7 @@ sensor_from_rig. Its cameras have COLMAP's models and pixels.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
-from deviloc_ros.sources.colmap import camera_from_colmap
+from deviloc_ros.sources.colmap import parse_camera_words
 
 Fields = list[str]
 
@@ -31,22 +32,28 @@ class Trajectories:
     poses: dict[tuple[str, str], Fields]
     rigs: dict[str, list[tuple[str, Fields]]] = field(default_factory=dict)
 
-    def find_pose(self, time: str, device: str, above: tuple[str, ...] = ()) -> pycolmap.Rigid3d | None:
-        """Return device_from_world, its own or by the rig that carries it; None if neither has a pose then.
-
-        Args:
-            above: the devices that this one carries, which cannot carry it.
+    def find_pose(self, time: str, device: str) -> pycolmap.Rigid3d | None:
+        """Return device_from_world, its own or by the nearest rig that carries it; None if none has a pose then.
 
         Raises:
             ValueError: a pose is none, or only a part of one.
         """
-        if (time, device) in self.poses:
-            return parse_pose_fields(self.poses[time, device], "trajectories.txt")
-        for rig, device_from_rig in self.rigs.get(device, ()):
-            rig_from_world = None if rig in (device, *above) else self.find_pose(time, rig, (device, *above))
-            if rig_from_world is not None:
-                return parse_pose_fields(device_from_rig, "rigs.txt") * rig_from_world
-        return None
+        carried: dict[str, tuple[str, Fields]] = {device: ("", [])}  # by rig, what it carries there
+        left = deque([device])  # each once: rigs on rigs may form a ring, or meet again
+        while left and (time, left[0]) not in self.poses:
+            below = left.popleft()
+            for rig, below_from_rig in self.rigs.get(below, ()):
+                if rig not in carried:
+                    carried[rig] = below, below_from_rig
+                    left.append(rig)
+        if not left:
+            return None
+        at = left[0]
+        at_from_world = parse_pose_fields(self.poses[time, at], "trajectories.txt")
+        while at != device:
+            at, below_from_rig = carried[at]
+            at_from_world = parse_pose_fields(below_from_rig, "rigs.txt") * at_from_world
+        return at_from_world
 
 
 def read_kapture(folder: Path | str) -> Source:
@@ -101,13 +108,8 @@ def read_rows(path: Path, least: int) -> Iterator[Fields]:
 def parse_camera_fields(path: Path, fields: Fields) -> Camera:
     """Parse `id, name, camera, MODEL, width, height, params…`; raise SourceError naming the sensor."""
     try:
-        model, width, height, *params = fields[3:]
-        if model not in pycolmap.CameraModelId.__members__:
-            raise ValueError(f"camera model {model!r} is unknown")
-        return camera_from_colmap(
-            pycolmap.Camera(model=model, width=int(width), height=int(height), params=[float(p) for p in params])
-        )
-    except (ValueError, IndexError) as error:
+        return parse_camera_words(fields[3:])
+    except ValueError as error:
         raise SourceError(f"{path}: sensor {fields[0]!r}: {error}") from error
 
 

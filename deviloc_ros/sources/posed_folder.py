@@ -14,7 +14,7 @@ import pycolmap
 from deviloc_ros.bags.truth import read_truth_file
 from deviloc_ros.camera import Camera
 from deviloc_ros.io.named_poses import has_named_poses, read_named_poses
-from deviloc_ros.io.tum_trajectory import is_number, parse_time, unit_of
+from deviloc_ros.io.tum_trajectory import is_time, parse_time, unit_of
 from deviloc_ros.sources.base import PosedImage, Skipped, Source, SourceError
 from deviloc_ros.sources.photographs import find_photographs
 
@@ -70,12 +70,12 @@ def index_by_time(poses: Path, names: list[str]) -> PoseOf:
     """Return what interpolates a pose at the time that an image is named by."""
     truth = read_truth_file(poses)
     stems = [Path(name).stem for name in names]
-    timed = next((stem for stem in stems if is_number(stem)), None)
+    timed = next((stem for stem in stems if is_time(stem)), None)
     unit = unit_of(timed) if timed is not None else ""
 
     def find(name: str) -> pycolmap.Rigid3d:
         stem = Path(name).stem
-        if not is_number(stem):
+        if not is_time(stem):
             raise ValueError(f"{poses.name} has poses by time, and the image is not named by its time")
         pose = truth.at(parse_time(stem, unit))
         if pose is None:

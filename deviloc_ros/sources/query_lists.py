@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pycolmap
-
 from deviloc_ros.camera import Camera
 from deviloc_ros.io.plain_files import read_text
 from deviloc_ros.sources.base import SourceError
-from deviloc_ros.sources.colmap import camera_from_colmap
+from deviloc_ros.sources.colmap import parse_camera_words
 
 
 def read_lines(path: Path) -> list[str]:
@@ -60,8 +58,6 @@ def read_query_list(path: Path) -> dict[str, Camera | None]:
 def parse_intrinsics(words: list[str], where: str) -> Camera:
     """Return the camera of `MODEL width height parameters…`, in COLMAP's pixels; raise SourceError that begins so."""
     try:
-        model, width, height, *params = words
-        colmap = pycolmap.Camera(model=model, width=int(width), height=int(height), params=[float(p) for p in params])
-        return camera_from_colmap(colmap)
-    except Exception as error:  # pycolmap raises whatever its C++ code throws
-        raise SourceError(f"{where}: no camera: {' '.join(str(error).split())}") from error
+        return parse_camera_words(words)
+    except ValueError as error:
+        raise SourceError(f"{where}: no camera: {error}") from error

@@ -6,7 +6,7 @@ import numpy as np
 import pycolmap
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_cli import assert_one_line, status_of
 from worlds import random_rigid
@@ -102,6 +102,23 @@ def test_a_truth_of_the_body_that_carries_the_camera(tmp_path, truth, form):
     assert figures["median_translation"] == pytest.approx(0, abs=1e-5)
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**60), st.integers(10**6, 4 * 10**8), st.integers(2, 6), st.booleans())
+def test_poses_by_time_are_those_of_any_clock(tmp_path_factory, first_ns, step_ns, count, listed):
+    """Of a simulation that begins at 0 as well as of today: both files say their unit, and no name is to be guessed."""
+    folder = tmp_path_factory.mktemp("times")
+    poses = {first_ns + step_ns * number: pose for number, pose in enumerate(list(POSES.values())[:count])}
+    write_tum(folder / "truth.tum", [(time_ns, pose.inverse()) for time_ns, pose in poses.items()])
+    write_tum(folder / "other.tum", [(time_ns, moved(pose).inverse()) for time_ns, pose in poses.items()])
+    (folder / "list.txt").write_text("".join(f"{time_ns}\n" for time_ns in poses))
+    more = ("--queries", folder / "list.txt") if listed else ()
+    arguments = (folder / "truth.tum", folder / "other.tum", "--json", folder / "report.json", *more)
+    assert status_of("compare-poses", *arguments) == 0
+    (figures,) = json.loads((folder / "report.json").read_text()).values()
+    assert figures["images"] == figures["given"] == count
+    assert figures["median_translation"] == pytest.approx(OFF_M, abs=1e-6)
+
+
 def test_poses_by_number_are_those_of_kitti(tmp_path, capsys):
     lines = [" ".join(map(str, pose.inverse().matrix().ravel())) for pose in POSES.values()]
     (tmp_path / "poses.txt").write_text("\n".join(lines))
@@ -173,6 +190,14 @@ def test_a_name_is_found_under_other_folders_and_suffixes(parts, cut, suffix):
 def test_a_name_that_may_be_two_is_none_of_them():
     assert pair_names(["1.png"], ["left/1.png", "right/1.png"]) == {}
     assert pair_names(["left/1.png"], ["left/1.png", "right/1.png"]) == {"left/1.png": "left/1.png"}
+    assert pair_names(["left/1.png", "right/1.png"], ["1.png"]) == {}  # nor are two names one
+    assert pair_names(["left/1.png", "1.png"], ["1.png"]) == {"1.png": "1.png"}
+
+
+def test_a_number_behind_a_point_is_no_suffix():
+    assert pair_names(["frame.0001", "frame.0002"], ["frame.0001"]) == {"frame.0001": "frame.0001"}
+    assert pair_names(["frame.0002"], ["frame.0001"]) == {}
+    assert pair_names(["a/frame.0001.png"], ["frame.0001"]) == {"a/frame.0001.png": "frame.0001"}
 
 
 def test_a_map_is_read(room_folder, room):

@@ -113,3 +113,14 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
     for read in (read_json, read_yaml, lambda path: load_config(path, Config())):
         with suppress(ValueError):
             read(path)
+
+
+@given(st.integers(301, 4000), st.booleans(), st.sampled_from(["[{}]", '{{"a": {}}}', "{}"]))
+def test_integers_that_no_float_holds_are_refused(tmp_path_factory, digits, negative, form):
+    path = tmp_path_factory.mktemp("any") / "a.json"
+    path.write_text(form.format(f"{'-' * negative}1{'0' * digits}"))
+    for read in (read_json, read_yaml):
+        with pytest.raises(ValueError, match="digits"):
+            read(path)
+    path.write_text(form.format(2**63))
+    assert str(2**63) in str(read_json(path)) and str(2**63) in str(read_yaml(path))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deviloc_ros.io.tum_trajectory import NANOSECONDS, SECONDS, parse_seconds, parse_time, read_tum, write_tum
+from deviloc_ros.io.tum_trajectory import NANOSECONDS, SECONDS, is_time, parse_seconds, parse_time, read_tum, write_tum
 
 
 def test_a_trajectory_comes_back(tmp_path):
@@ -143,3 +143,15 @@ def test_a_bad_line_is_named(tmp_path, line):
     (tmp_path / "t.txt").write_text(f"# comment\n{line}\n")
     with pytest.raises(ValueError, match=r"t\.txt:2"):
         read_tum(tmp_path / "t.txt")
+
+
+@pytest.mark.parametrize(
+    "stem", ["1_2", "17_000123", "12e45", "nan", "inf", "infinity", "-1", "+1", "1.2.3", "", ".5", "٣"]
+)
+def test_names_that_python_takes_for_numbers_are_no_times(stem):
+    assert not is_time(stem)
+
+
+@given(st.integers(0, 2**63), st.integers(0, 10**9))
+def test_digits_are_times(whole, rest):
+    assert is_time(str(whole)) and is_time(f"{whole}.{rest:09d}")

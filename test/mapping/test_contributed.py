@@ -6,6 +6,7 @@ from shutil import copytree
 
 import cv2
 import numpy as np
+import pycolmap
 import pytest
 from worlds import rigid_of, textured_image
 
@@ -16,8 +17,8 @@ from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping import contributed
 from deviloc_ros.mapping.contributed import add_contributions
-from deviloc_ros.maps.edit import drop_views
-from deviloc_ros.maps.store import Map
+from deviloc_ros.maps.edit import align_map, drop_views
+from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.matching.xfeat import XFeatSemiDense
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.sources.contributions import Contribution, pack_contribution, write_contribution
@@ -132,6 +133,25 @@ def test_what_was_kept_with_another_map_is_refused_and_with_an_earlier_state_of_
     assert report.added == 1 and refused.name == "of another floor"
     assert "kept with another map (0123456789abcdef)" in refused.why
     assert add_contributions(folder, tmp_path / "kept", WANTED, of_any_map=True, quiet=True).added == 1
+
+
+def test_nothing_is_added_to_a_map_that_was_moved_while_contributions_were_judged(
+    sparse_map, room, tmp_path, monkeypatch
+):
+    folder = copytree(sparse_map, tmp_path / "a.map")
+    keep(tmp_path / "kept", room, 1)
+    judge = contributed.judge_contributions
+
+    def judge_slowly(*arguments, **options):
+        verdicts = judge(*arguments, **options)
+        turn = pycolmap.Sim3d(1.0, pycolmap.Rotation3d(np.array([0, 0, 1.0])), np.array([5.0, 0, 0]))
+        align_map(folder, turn, folder, {}, overwrite=True)
+        return verdicts
+
+    monkeypatch.setattr(contributed, "judge_contributions", judge_slowly)
+    with pytest.raises(MapError, match="another process has changed this map meanwhile"):
+        add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
+    assert [r.name for r in Map.open(folder).records] == [r.name for r in Map.open(sparse_map).records]
 
 
 def test_a_contribution_without_its_picture_is_named(sparse_map, room, tmp_path):

@@ -130,3 +130,17 @@ def test_a_session_that_is_no_text_is_damage(tmp_path, session):
     path.write_text(json.dumps(content | {"sha256": hash_manifest(content)}))
     with pytest.raises(MapError, match="field 'session'"):
         Map.open(tmp_path / "a.map")
+
+
+def test_maps_are_compared_as_they_were_before_one_of_them_was_replaced(tmp_path, monkeypatch):
+    for name, number in (("a", 0), ("b", 5)):
+        write_map(tmp_path / f"{name}.map", [reference_view(number)])
+    seen = []
+    monkeypatch.setattr(
+        "deviloc_ros.evaluation.maps.shared_views.compare_frames",
+        lambda folders: seen.append([len(Map.open(folder)) for folder in folders]) or [],
+    )
+    maps = [str(tmp_path / "a.map"), str(tmp_path / "b.map")]
+    for output in (tmp_path / "c.map", tmp_path / "a.map"):
+        assert run_command(["map", "merge", *maps, "--output", str(output), "--overwrite"]) == 0
+        assert seen.pop() == [1, 1] and len(Map.open(output)) == 2

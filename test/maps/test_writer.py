@@ -10,6 +10,7 @@ import pycolmap
 import pytest
 from small_maps import CONFIG, PARTS, reference_view, use_everything, work, write_map
 
+from deviloc_ros.maps.edit import align_map, drop_views, merge_maps
 from deviloc_ros.maps.manifest import read_manifest
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.maps.writer import MapWriter, find_unnamed_files
@@ -146,3 +147,39 @@ def test_a_map_that_nobody_could_open_is_not_written(old, far):
             write_map(folder, [(replace(view, cam_from_world=nowhere), landmarks)], overwrite=overwrite)
     assert use_everything(old).identity == before
     assert sorted(path.name for path in old.parent.iterdir()) == sorted(["old.map", *PARTS])
+
+
+CHANGES = {
+    "drop": lambda folder, identity: drop_views(folder, ["view 0.png"], identity),
+    "align": lambda folder, identity: align_map(folder, TURN, folder, {}, overwrite=True, identity=identity),
+    "align elsewhere": lambda folder, identity: align_map(folder, TURN, folder / "../n.map", {}, identity=identity),
+}
+TURN = pycolmap.Sim3d(1.0, pycolmap.Rotation3d(np.array([0, 0, 1.0])), np.array([1.0, 2, 3]))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_was_worked_out_for_a_map_does_not_change_what_another_process_made_of_it(old, change):
+    before = Map.open(old).identity
+    align_map(old, TURN, old, {}, overwrite=True)  # as another process may while this one finds out what to do
+    meanwhile = Map.open(old).identity
+    with pytest.raises(MapError, match="another process has changed this map meanwhile"):
+        CHANGES[change](old, before)
+    assert use_everything(old).identity == meanwhile and not (old.parent / "n.map").exists()
+    CHANGES[change](old, meanwhile)
+
+
+@pytest.mark.parametrize("operation", ["align", "merge"])
+def test_views_that_came_while_a_writer_waited_are_not_lost(old, tmp_path, monkeypatch, operation):
+    enter = MapWriter.__enter__
+
+    def enter_late(writer):
+        monkeypatch.setattr(MapWriter, "__enter__", enter)
+        work("update", old)  # whoever was first
+        return enter(writer)
+
+    monkeypatch.setattr(MapWriter, "__enter__", enter_late)
+    if operation == "align":
+        align_map(old, TURN, old, {}, overwrite=True)
+    else:
+        merge_maps([old, tmp_path / PARTS[1]], old, overwrite=True)
+    assert {f"view {number}.png" for number in (0, 1, 2, 7, 8)} <= {r.name for r in use_everything(old).records}

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.commands.flags.common import parse_camera
+from deviloc_ros.commands.flags.common import parse_camera, parse_mount
 
 PINHOLE = (525.0, 526.0, 319.5, 239.5)
 RADTAN = (-0.28, 0.07, 0.0002, 1.8e-05)
@@ -120,3 +120,39 @@ def test_a_faulty_file_is_named_with_what_is_wrong(tmp_path, text, says):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"--depth-camera .*absent.yaml: there is no such file"):
         parse_camera(str(tmp_path / "absent.yaml"), "--depth-camera")
+
+
+@pytest.mark.parametrize("side", [".inf", "-.inf", ".nan", "1" + "0" * 400], ids=["inf", "-inf", "nan", "digits"])
+@pytest.mark.parametrize("field", ["resolution", "intrinsics", "distortion_coeffs"])
+def test_numbers_that_no_camera_has_are_named(tmp_path, field, side):
+    fields = {"resolution": "752, 480", "intrinsics": "400, 400, 376, 240", "distortion_coeffs": "0, 0, 0, 0"}
+    fields[field] = fields[field].replace(fields[field].split(",")[0], side, 1)
+    lines = [f"  {name}: [{numbers}]" for name, numbers in fields.items()]
+    path = tmp_path / "c.yaml"
+    path.write_text("\n".join(["cam0:", "  distortion_model: radtan", *lines]))
+    with pytest.raises(ValueError, match=r"c\.yaml: "):
+        parse_camera(str(path))
+
+
+@pytest.mark.parametrize("value", [None, 1.5, "abc", [1, 2], [[1, 0, 0, 0]], [[1], 2], {"a": 1}, [[None] * 4] * 4, []])
+@pytest.mark.parametrize("field", ["T_cam_imu", "T_BS"])
+def test_a_mount_that_is_no_matrix_is_named(tmp_path, field, value):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.dump({"intrinsics": [1], field: value}, Dumper=PlainDumper))
+    with pytest.raises(ValueError, match=rf"^--extrinsic \S*c\.yaml: {field}: expected "):
+        parse_mount(str(path))
+
+
+@pytest.mark.parametrize("roi", [[1], "all", 7])
+def test_a_part_of_the_image_that_is_none_is_named(tmp_path, roi):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump({**OF_ROS, "roi": roi}))
+    with pytest.raises(ValueError, match="roi: expected"):
+        parse_camera(str(path))
+
+
+class PlainDumper(yaml.SafeDumper):
+    """Write a value again where it stands twice, not an alias."""
+
+    def ignore_aliases(self, data):
+        return True

@@ -21,6 +21,7 @@ from deviloc_ros.sources.colmap import (
     build_reconstruction,
     camera_from_colmap,
     camera_to_colmap,
+    parse_camera_words,
     pixels_from_colmap,
     pixels_to_colmap,
     read_model,
@@ -334,3 +335,23 @@ def test_an_image_of_another_size_than_its_folder_says_keeps_its_camera(text_mod
     for number in (1, 2, 3):
         cv2.imwrite(str(folder / f"{number}.png"), np.zeros((100, 100), np.uint8))
     assert {image.camera.width for image in read_model(text_model, folder).images} == {320}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("ace.png", "camera model 'ace.png' is unknown"),
+        ("PINHOLE 64 48", "expected MODEL WIDTH HEIGHT"),
+        ("PINHOLE -64 48 60 60 32 24", "camera size -64 x 48"),
+        ("PINHOLE 0 48 60 60 32 24", "camera size 0 x 48"),
+        ("PINHOLE 64 99999999999 60 60 32 24", "camera size 64 x 99999999999"),
+        ("PINHOLE 64 48 60 60 32", "takes fx, fy, cx, cy, got 3 values"),
+        ("PINHOLE 64 48 60 60 32 24 1", "got 5 values"),
+        ("PINHOLE 64 48 60 60 nan 24", "must be finite"),
+        ("INVALID 64 48 1", "model"),
+        ("PINHOLE 64 48 60 60 x 24", "'x'"),
+    ],
+)
+def test_words_that_are_no_camera_are_named(words, says):
+    with pytest.raises(ValueError, match=says):
+        parse_camera_words(words.split())

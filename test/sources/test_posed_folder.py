@@ -67,6 +67,13 @@ def test_poses_by_time_of_a_body_that_carries_the_camera(tmp_path, named_in, wri
     assert [skipped.why[:20] for skipped in source.skipped] == ["no pose around its t", "poses.csv has poses "]
 
 
+def test_names_of_camera_and_number_are_no_times(tmp_path):
+    folder = write_images(tmp_path / "images", ["1.png", "1_1.png", "1e1.png", "inf.png", "nan.png"])
+    write_tum(tmp_path / "poses.txt", [(10**9 * second, POSES[0].inverse()) for second in (1, 10, 11)])
+    source = read_posed_folder(folder, tmp_path / "poses.txt", CAMERA)
+    assert [image.name for image in source.images] == ["1.png"] and len(source.skipped) == 4
+
+
 def test_nothing_in_common_is_an_error_that_says_why(tmp_path):
     folder = write_images(tmp_path / "images", ["a.png"])
     write_named_poses(tmp_path / "poses.txt", {"b.png": POSES[0]})

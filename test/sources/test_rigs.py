@@ -76,3 +76,23 @@ def test_a_rig_is_localized_from_the_command_line(room, room_folder, tmp_path, c
     with pytest.raises(SystemExit):
         main(["localize", str(room_folder), paths[0], "--rig", str(tmp_path / "rig.json")])
     assert "1 images are not of 2 cameras" in capsys.readouterr().err
+
+
+def test_an_image_of_a_rig_that_cannot_be_read_ends_nothing(room, room_folder, tmp_path, capsys):
+    """The other camera gives the pose of that time; where none can be read that time has none, and the next goes on."""
+    write(tmp_path / "rig.json", [FRONT, {**FRONT, "name": "left"}])
+    good, bad = str(tmp_path / "good.png"), str(tmp_path / "bad.png")
+    cv2.imwrite(good, room.queries[0])
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    words = ["localize", str(room_folder), good, bad, bad, bad, bad, good, "--rig", str(tmp_path / "rig.json")]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--json", str(tmp_path / "out.json")])
+    assert ended.value.code == 1 and "bad.png: not an image" in capsys.readouterr().out
+    records = json.loads((tmp_path / "out.json").read_text())
+    assert [record["localized"] for record in records] == [True, False, True]
+    assert {c["name"]: c["used"] for c in records[0]["cameras"]} == {"front": True, "left": False}
+    assert {c["name"]: c["used"] for c in records[2]["cameras"]} == {"front": False, "left": True}
+    assert records[1]["reason"] == "bad_image" == records[1]["cameras"][0]["status"]
+    expected = room.query_poses[0].inverse().translation
+    for number in (0, 2):
+        np.testing.assert_allclose(records[number]["world_from_rig"]["translation_m"], expected, atol=0.1)

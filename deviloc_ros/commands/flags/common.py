@@ -104,13 +104,13 @@ def parse_finite(text: str) -> float:
     return parse_number(text, -math.inf, "a number")
 
 
-def parse_number(text: str, least: float, expected: str, *, strictly: bool = False) -> float:
+def parse_number(text: str, least: float, expected: str, *, strictly: bool = False, most: float = math.inf) -> float:
     """Parse a number; raise ArgumentTypeError, which argparse says with the flag's name."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < least or (strictly and value == least):
+    if not math.isfinite(value) or not least <= value <= most or (strictly and value == least):
         raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
     return value
 

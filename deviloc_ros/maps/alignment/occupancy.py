@@ -98,7 +98,10 @@ def parse_grid(content: dict[str, Any], pixels: NDArray) -> OccupancyGrid:
 
 def parse_number(value: Any) -> float:
     """Return a finite number of a YAML file. Raises ValueError or TypeError."""
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        number = math.inf
     if not math.isfinite(number):
-        raise ValueError(f"{value!r} is not finite")
+        raise ValueError(f"{str(value)[:80]!r} is not finite")
     return number

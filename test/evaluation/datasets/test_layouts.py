@@ -317,12 +317,33 @@ def test_kapture_cameras_on_a_rig_have_its_pose(tmp_path_factory, mounts, own):
     assert [s.why for s in source.skipped] == ["sensor 'cam': no pose at time 3"]
 
 
+@pytest.mark.parametrize(("levels", "wide"), [(5000, 1), (60, 2), (12, 8)])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_rigs_on_rigs_are_looked_at_once_each(kapture, levels, wide, is_known):
+    """However many ways lead from a camera to the rig at the top, and however long they are."""
+    step = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0.0, 0, 1]))
+    below, lines = ["cam"], []
+    for level in range(levels):
+        above = [f"{level}-{number}" for number in range(wide)]
+        lines += [line_of(step, rig, device) for rig in above for device in below]
+        below = above
+    (kapture / "sensors/rigs.txt").write_text("\n".join(lines))
+    pose = line_of(POSES[0], "0", below[-1] if is_known else "elsewhere")
+    (kapture / "sensors/trajectories.txt").write_text(pose)
+    source = read_kapture(kapture)
+    assert len(source.images) == is_known
+    for image in source.images:
+        moved = image.cam_from_world.translation - POSES[0].translation
+        np.testing.assert_allclose(moved, [0, 0, levels], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("file", "text", "why"),
     [
         ("trajectories.txt", "0, cam, 1, 0, 0\n", "expected 9 fields or more, got 5"),
         ("sensors.txt", "cam, , camera, MAGIC, 1, 1\n", "camera model 'MAGIC' is unknown"),
         ("rigs.txt", "rig, cam, 1, 0, 0\n", "expected 9 fields or more, got 5"),
+        ("sensors.txt", f"a, b, camera, PINHOLE, {'9' * 25}, 480, 500, 510, 320, 240\n", "sensor 'a'"),
     ],
 )
 def test_a_bad_kapture_file_is_named(kapture, file, text, why):
