@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from deviloc_ros.commands.flags.config_check import refuse_beside
 from deviloc_ros.config import CONTRIBUTE, LANDMARK_SOURCES, LIFTS, MATCHERS, RIG, TRACKING, Config, bind_to_map
@@ -33,6 +33,7 @@ CAMERA_FORMS = (
 )
 MOUNT = "'X Y Z QX QY QZ QW'|FILE"
 MOUNT_FORMS = "or a 4 x 4 matrix row by row, or a file: EuRoC's sensor.yaml, Kalibr's camchain-imucam.yaml[:cam0]"
+T = TypeVar("T")
 LARGEST_OFFSET_S = 4e9  # from a clock that counts since the start to one of the next century
 STANDARD_OUTPUT = Path("-")
 LONGEST_SESSION = 80  # characters of a name
@@ -316,12 +317,7 @@ def parse_camera(text: str, flag: str = "--camera") -> Camera:
     from deviloc_ros.sources.camera_files import is_camera_file, read_camera_file
 
     if is_camera_file(text):
-        try:
-            return read_camera_file(text)
-        except FileNotFoundError as error:
-            raise ValueError(f"{flag} {text}: there is no such file") from error
-        except ValueError as error:
-            raise ValueError(f"{flag} {error}") from error
+        return read_file_of_flag(read_camera_file, text, flag)
     try:
         model, width, height, *params = text.split(",")
         numbers = int(width), int(height), tuple(float(p) for p in params)
@@ -345,12 +341,7 @@ def parse_mount(text: str, flag: str = "--extrinsic") -> pycolmap.Rigid3d:
     from deviloc_ros.sources.camera_files import is_camera_file, read_mount_file
 
     if is_camera_file(text):
-        try:
-            return read_mount_file(text)
-        except FileNotFoundError as error:
-            raise ValueError(f"{flag} {text}: there is no such file") from error
-        except ValueError as error:
-            raise ValueError(f"{flag} {error}") from error
+        return read_file_of_flag(read_mount_file, text, flag)
     words = text.replace(",", " ").split()
     if len(words) not in (12, 16):
         return parse_rigid(text)
@@ -358,6 +349,16 @@ def parse_mount(text: str, flag: str = "--extrinsic") -> pycolmap.Rigid3d:
         return rigid_from_matrix(np.reshape([float(word) for word in words], (-1, 4)))
     except ValueError as error:
         raise ValueError(f"{flag} {text!r}: {error}") from error
+
+
+def read_file_of_flag(read: Callable[[str], T], text: str, flag: str) -> T:
+    """Return what a flag's file says; raise ValueError naming the flag."""
+    try:
+        return read(text)
+    except FileNotFoundError as error:
+        raise ValueError(f"{flag} {text}: there is no such file") from error
+    except ValueError as error:
+        raise ValueError(f"{flag} {error}") from error
 
 
 def format_mount(text: str) -> str:
