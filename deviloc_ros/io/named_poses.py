@@ -9,7 +9,7 @@ import pycolmap
 
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.io.atomic import write_whole
-from deviloc_ros.io.plain_files import read_text
+from deviloc_ros.io.plain_files import read_named_lines, read_text
 from deviloc_ros.io.tum_trajectory import is_number
 
 FORMAT = "NAME QW QX QY QZ TX TY TZ"
@@ -35,18 +35,7 @@ def read_named_poses(path: Path | str) -> dict[str, pycolmap.Rigid3d]:
     Raises:
         ValueError: naming file and line.
     """
-    poses: dict[str, pycolmap.Rigid3d] = {}
-    for number, line in enumerate(read_text(Path(path)).splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            name, pose = parse_named_pose(line)
-        except ValueError as error:
-            raise ValueError(f"{path}:{number}: {error}") from error
-        if name in poses:
-            raise ValueError(f"{path}:{number}: the second pose of {name!r}")
-        poses[name] = pose
-    return poses
+    return read_named_lines(Path(path), parse_named_pose, "pose")
 
 
 def parse_named_pose(line: str) -> tuple[str, pycolmap.Rigid3d]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
+T = TypeVar("T")
 MAX_TEXT_BYTES = 1 << 28  # three million poses, or half a million frames of a transforms.json
 MAX_DIGITS = 150  # of an integer: its square, too, is below the largest float
 MAX_DEPTH = 32  # of YAML
@@ -144,3 +146,28 @@ def parse_yaml(text: str, loading: type[PlainLoader] = PlainLoader, *, aliases: 
             loader.dispose()
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from error
+
+
+def read_named_lines(path: Path, parse: Callable[[str], tuple[str, T]], what: str) -> dict[str, T]:
+    """Read what the lines of a file say of each name; `#` begins a comment.
+
+    Args:
+        parse: returns name and value of a line; raises ValueError.
+        what: the value is, for the message about a name that comes twice.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: naming file and line.
+    """
+    values: dict[str, T] = {}
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            name, value = parse(line)
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {error}") from error
+        if name in values:
+            raise ValueError(f"{path}:{number}: the second {what} of {name!r}")
+        values[name] = value
+    return values

@@ -11,7 +11,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.geometry import rotation_distance_deg
-from deviloc_ros.io.plain_files import read_text
+from deviloc_ros.io.plain_files import read_named_lines
 from deviloc_ros.maps.alignment.similarity import align_poses, align_positions, camera_centres, move_points, move_pose
 from deviloc_ros.maps.georeference import Georeference, check_coordinates, to_enu
 from deviloc_ros.sources.base import SourceError
@@ -27,7 +27,7 @@ def read_positions(path: Path) -> dict[str, NDArray]:
     Raises:
         SourceError: naming file and line.
     """
-    return read_named_lines(path, parse_position)
+    return read_known(path, parse_position)
 
 
 def parse_position(line: str) -> tuple[str, NDArray]:
@@ -39,8 +39,8 @@ def parse_position(line: str) -> tuple[str, NDArray]:
     return name, position
 
 
-def read_named_lines(path: Path, parse: Callable[[str], tuple[str, T]]) -> dict[str, T]:
-    """Read what the lines of a file say of each name; `#` begins a comment.
+def read_known(path: Path, parse: Callable[[str], tuple[str, T]]) -> dict[str, T]:
+    """Read what the lines of a file say of the position of each name.
 
     Args:
         parse: returns name and value of a line; raises ValueError.
@@ -50,18 +50,10 @@ def read_named_lines(path: Path, parse: Callable[[str], tuple[str, T]]) -> dict[
     """
     if not path.is_file():
         raise SourceError(f"{path}: not found")
-    values: dict[str, T] = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            name, value = parse(line)
-        except ValueError as error:
-            raise SourceError(f"{path}:{number}: {error}") from error
-        if name in values:
-            raise SourceError(f"{path}:{number}: the second position of {name!r}")
-        values[name] = value
-    return values
+    try:
+        return read_named_lines(path, parse, "position")
+    except ValueError as error:
+        raise SourceError(str(error)) from error
 
 
 def read_geographic_positions(path: Path) -> tuple[dict[str, NDArray], Georeference]:
@@ -72,7 +64,7 @@ def read_geographic_positions(path: Path) -> tuple[dict[str, NDArray], Georefere
     Raises:
         SourceError: naming file and line.
     """
-    found = read_named_lines(path, parse_coordinates)
+    found = read_known(path, parse_coordinates)
     if not found:
         raise SourceError(f"{path}: holds no line NAME LATITUDE LONGITUDE [ALTITUDE]")
     if len({count for _, count in found.values()}) > 1:
