@@ -269,11 +269,28 @@ class PoseConfig(Checked):
         low=0.0,
         high=180.0,
     )
+    map_position_std_m: float = param(
+        0.0,
+        "standard deviation [m], on each axis, of the positions that the map's views were given: its variance is added "
+        "to that of the position. It is measured when a map is built; the larger of that and this counts",
+        low=0.0,
+        high=1e9,
+    )
+    map_orientation_std_deg: float = param(
+        0.0,
+        "the same of the orientations that the map's views were given [deg]",
+        low=0.0,
+        high=180.0,
+    )
 
     @property
     def intrinsics_stds(self) -> tuple[float, float, float, float]:
         """Return the standard deviations of a calibration, in the order of `camera.INTRINSICS`."""
         return (self.focal_std, self.principal_point_std_px, self.principal_point_std_px, self.distortion_std)
+
+
+MAP_STDS = ("map_position_std_m", "map_orientation_std_deg")
+"""Name the parameters of `PoseConfig` that say by how much a map's own poses are off."""
 
 
 @dataclass(frozen=True)
@@ -296,10 +313,19 @@ class Config:
 
 
 def bind_to_map(config: Config, map_config: Config) -> Config:
-    """Return `config` with what was settled when the map was built: matcher, size of small images, all of lifting."""
+    """Return `config` with what was settled when the map was built.
+
+    Its matcher, the size of small images, all of lifting, and by how much its poses are off at least.
+    """
     built = map_config.matcher
-    bound = change_config(config, matcher={"name": built.name, "min_image_side_px": built.min_image_side_px})
+    matcher = {"name": built.name, "min_image_side_px": built.min_image_side_px}
+    bound = change_config(config, matcher=matcher, pose=larger_map_stds(config.pose, map_config.pose))
     return replace(bound, lift=map_config.lift)
+
+
+def larger_map_stds(*configs: PoseConfig) -> dict[str, float]:
+    """Return the largest of the deviations that the poses of maps have, by the names of their parameters."""
+    return {name: max(getattr(config, name) for config in configs) for name in MAP_STDS}
 
 
 # ---- beside the localizer: what follows a robot by its poses

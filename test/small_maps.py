@@ -72,10 +72,11 @@ def write_map(
     views: list[tuple[ReferenceView, Landmarks]],
     notes: dict[str, str] | None = None,
     sessions: Sequence[str] = (),
+    config: Config = CONFIG,
     **options,
 ) -> None:
     """A map of these views, each of its session."""
-    with MapWriter(folder, CONFIG, **options) as writer:
+    with MapWriter(folder, config, **options) as writer:
         add_and_finish(writer, views, notes, sessions)
 
 

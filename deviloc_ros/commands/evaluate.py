@@ -16,6 +16,7 @@ from deviloc_ros.commands.flags.common import (
     add_preset,
     add_ray,
     create_workers,
+    parse_zero_or_more,
     read_config,
     set_results,
     step_of,
@@ -72,6 +73,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lifts", nargs="+", choices=LIFTS, metavar="LIFT", help="several in one run")
     parser.add_argument("--depth", action="store_true", help="run each also with the map's depth images (kitchen)")
     parser.add_argument(
+        "--pose-noise",
+        nargs=2,
+        type=parse_zero_or_more,
+        metavar=("M", "DEG"),
+        help="move each pose of the map's images by noise of these standard deviations on each axis",
+    )
+    parser.add_argument(
         "--remember-matches", action="store_true", help="match each query once for all runs; their times mean nothing"
     )
     parser.add_argument(
@@ -99,8 +107,13 @@ def run(options: argparse.Namespace) -> int:
     names = PROTOCOLS if options.protocols == ["all"] else options.protocols
     if HARD in names and options.depth:
         raise ValueError(f"{HARD} has no map with depth: leave out --depth")
-    if options.map and (options.matchers or options.lifts or options.remember_matches or options.depth):
-        raise ValueError("--map is built already: give no --matchers, --lifts, --depth, --remember-matches")
+    of_building = options.matchers, options.lifts, options.depth, options.pose_noise, options.remember_matches
+    if options.map and any(of_building):
+        raise ValueError(
+            "--map is built already: give no --matchers, --lifts, --depth, --pose-noise, --remember-matches"
+        )
+    if options.pose_noise and (options.depth or HARD in names):
+        raise ValueError("--pose-noise goes with neither --depth nor hard")
     with create_workers(options.ray) as workers:
         tasks = [(options, config, name) for name in names]
         of_each = workers.map(evaluate_protocol, tasks, names, desc="protocols", unit="protocol")
@@ -151,6 +164,7 @@ def write_figures(options: argparse.Namespace, figures: Any) -> None:
 
 def evaluate_protocol(options: argparse.Namespace, config: Config, name: str) -> list[dict[str, Any]]:
     """Return the summaries of one protocol: one for each matcher, lift, kind of map and of retrieval asked for."""
+    from deviloc_ros.evaluation.protocols.ablation import make_pose_noise
     from deviloc_ros.evaluation.protocols.hard import run_conditions
     from deviloc_ros.evaluation.protocols.run import Evaluation
     from deviloc_ros.evaluation.protocols.scenes import add_kitchen_depth, load_protocol
@@ -167,7 +181,11 @@ def evaluate_protocol(options: argparse.Namespace, config: Config, name: str) ->
     for matcher in options.matchers or [config.matcher.name]:
         config = change_config(config, matcher={"name": matcher})
         evaluation = Evaluation(protocol, config, remember_matches=options.remember_matches)
-        changes = {"": None, ", depth": add_kitchen_depth} if options.depth else {"": None}
+        noise = None
+        if options.pose_noise:
+            std_m, std_deg = options.pose_noise
+            noise = make_pose_noise(std_m, std_deg, config.pose.random_seed)
+        changes = {"": noise, ", depth": add_kitchen_depth} if options.depth else {"": noise}
         lifts = options.lifts or [config.lift.method]
         for lift, (suffix, change), retrieval in product(lifts, changes.items(), options.retrieval):
             lifting = change_config(config, lift={"method": lift})
@@ -177,6 +195,6 @@ def evaluate_protocol(options: argparse.Namespace, config: Config, name: str) ->
             summary = evaluation.run(lifting, retrieval, change=change)
             summaries.append({**summary, "lift": lift + suffix})
             print(f"{name} {matcher} {lift}{suffix}: {format_stages(summaries[-1])} ms", flush=True)
-            if change:
+            if options.depth and change:
                 print(f"  depth: {evaluation.built.depth.correction}", flush=True)
     return summaries

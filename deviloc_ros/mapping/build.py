@@ -15,9 +15,10 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.imaging import ImageError, read_gray, to_gray
 from deviloc_ros.io.arguments import check_argument
+from deviloc_ros.mapping.pose_errors import state_pose_errors
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, ViewMaker, write_shared_files
-from deviloc_ros.maps.provenance import BODY, POSE_FIT
+from deviloc_ros.maps.provenance import BODY, POSE_ERRORS, POSE_FIT
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.matching.checks import check_on_image
@@ -109,6 +110,10 @@ class MapBuilder:
             views = ViewMaker(writer, networks, workers, session=session).make_views(images, landmarks, depth)
             # 6. Landmarks, retrieval and manifest; the map moves to its place
             write_shared_files(writer, views, networks, notes)
+        # 7. By how much the poses are off, as the map's own views say
+        if said := state_pose_errors(output, networks, workers):
+            notes[POSE_ERRORS] = said
+            warned.add(POSE_ERRORS)
         return replace(views.to_report(skipped, notes), body=body, warned=frozenset(warned))
 
     def _select_images(self, source: Source) -> tuple[list[PosedImage], list[Skipped]]:

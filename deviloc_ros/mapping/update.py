@@ -13,10 +13,11 @@ from scipy.spatial import cKDTree
 from deviloc_ros.config_fields import change_config
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.mapping.build import find_body_in_sample, hide_body, make_graph, split_readable, to_source, try_matcher
+from deviloc_ros.mapping.pose_errors import state_pose_errors
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, Observation, ViewMaker
 from deviloc_ros.maps.edit import open_for_change, points_by_id, shift_ids
-from deviloc_ros.maps.provenance import BODY, POSE_FIT
+from deviloc_ros.maps.provenance import BODY, POSE_ERRORS, POSE_FIT
 from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
 from deviloc_ros.maps.store import Map
 from deviloc_ros.matching.base import Matcher
@@ -91,6 +92,8 @@ def update_map(
         provenance = reference_map.manifest.provenance.add_change(reference_map.identity, added=added).add_notes(notes)
         provenance = provenance.append_pose_fit(f"{added} added: {fit}")
         writer.finish(points | new.points_by_id(), retrieval, provenance)
+    if said := state_pose_errors(Path(folder), networks, workers):
+        notes[POSE_ERRORS] = said
     warned = frozenset([*notes, *([POSE_FIT] if fit.contradicts else [])])
     return replace(new.to_report(skipped, {POSE_FIT: str(fit), **notes}), body=body, warned=warned)
 

@@ -13,6 +13,8 @@ import pycolmap
 import torch
 from numpy.typing import NDArray
 
+from deviloc_ros.config import larger_map_stds
+from deviloc_ros.config_fields import change_config
 from deviloc_ros.maps.alignment.similarity import move_points, move_pose
 from deviloc_ros.maps.georeference import move_note
 from deviloc_ros.maps.provenance import join_provenances
@@ -89,7 +91,8 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
     with MapWriter(output, maps[0].config, overwrite=overwrite) as writer:
         maps = [Map.open(folder) for folder in folders]  # again: one may be what is replaced, and have grown
         check_together(maps)
-        writer.config = maps[0].config
+        stds = larger_map_stds(*(reference_map.config.pose for reference_map in maps))
+        writer.config = change_config(maps[0].config, pose=stds)
         points: dict[int, NDArray] = {}
         for reference_map in maps:
             first_id = max(points, default=-1) + 1
@@ -130,7 +133,8 @@ def align_map(
     with MapWriter(output, Map.open(folder).config, overwrite=overwrite) as writer:
         reference_map = Map.open(folder)  # again: it may be what is replaced, and have grown
         check_identity(reference_map, identity)
-        writer.config = reference_map.config
+        std_m = float(new_from_world.scale * reference_map.config.pose.map_position_std_m)
+        writer.config = change_config(reference_map.config, pose={"map_position_std_m": std_m})
         for number in range(len(reference_map)):
             view = move_view(reference_map.view(number), new_from_world)
             if view.tower and abs(new_from_world.scale - 1) > 1e-9:

@@ -11,7 +11,8 @@ from deviloc_ros.io.units import Unit
 
 ARBITRARY_SCALE = "arbitrary: lengths are not metres; see `map align`, --known-distance"
 ID_LENGTH = 16  # of what is kept of a map's identity
-SCALE, POSE_FIT, DEPTH, BODY = "scale", "pose fit", "depth", "body in view"  # subjects of notes
+# Subjects of notes
+SCALE, POSE_FIT, POSE_ERRORS, DEPTH, BODY = "scale", "pose fit", "pose errors", "depth", "body in view"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,10 +91,12 @@ class SolvedPose:
 
     @cached_property
     def covariance(self) -> NDArray:
-        """Return (6, 6) the covariance of the pose, that of the calibration included; the residuals must give one."""
+        """Return (6, 6) the covariance of the pose, with those of calibration and map; the residuals must give one."""
         assert self.residual_covariance is not None
         of_calibration = calibration_covariance(self.equations[0].information, self.unknowns, self.config)
-        return self.residual_covariance + covariance_in_world(self.cam_from_world, of_calibration[:6, :6])
+        std_rad = math.radians(self.config.map_orientation_std_deg)
+        of_map = isotropic_covariance(self.config.map_position_std_m, std_rad)
+        return self.residual_covariance + covariance_in_world(self.cam_from_world, of_calibration[:6, :6]) + of_map
 
 
 def apply_gates(pose: SolvedPose) -> Result:

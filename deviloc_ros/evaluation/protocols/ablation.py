@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pycolmap
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -123,6 +124,20 @@ def make_disturbance(share: float, noise: float, seed: int) -> Change:
         ids = np.unique(np.concatenate([require_landmarks(image).ids for image in images]))
         kept = rng.permutation(ids)[: round(share * len(ids))]
         return [replace(image, landmarks=disturb_landmarks(image, kept, noise, rng)) for image in images]
+
+    return change
+
+
+def make_pose_noise(std_m: float, std_deg: float, seed: int) -> Change:
+    """Move each pose by Gaussian noise on each axis; landmarks are then triangulated from these poses."""
+
+    def change(images: list[PosedImage]) -> list[PosedImage]:
+        rng = np.random.default_rng(seed)
+        return [replace(image, cam_from_world=move_pose(image.cam_from_world, rng), landmarks=None) for image in images]
+
+    def move_pose(cam_from_world: pycolmap.Rigid3d, rng: np.random.Generator) -> pycolmap.Rigid3d:
+        turn = pycolmap.Rotation3d(np.radians(std_deg) * rng.standard_normal(3))
+        return pycolmap.Rigid3d(turn, std_m * rng.standard_normal(3)) * cam_from_world
 
     return change
 

@@ -5,7 +5,13 @@ import pytest
 from rooms import room_config
 
 from deviloc_ros.config_fields import change_config
-from deviloc_ros.evaluation.protocols.ablation import make_disturbance, make_variants, run_ablation, run_robustness
+from deviloc_ros.evaluation.protocols.ablation import (
+    make_disturbance,
+    make_pose_noise,
+    make_variants,
+    run_ablation,
+    run_robustness,
+)
 from deviloc_ros.evaluation.protocols.run import Evaluation
 from deviloc_ros.evaluation.protocols.scenes import EvaluationProtocol, Fold
 from deviloc_ros.geometry import transform_points
@@ -26,7 +32,8 @@ def test_every_variant_is_measured_and_matches_only_once(evaluation):
     upright = change_config(room_config(), retrieval={"try_turned": False})  # a turned image is another image
     summaries = list(run_ablation(evaluation, upright, "true-pose"))
     assert [s["lift"] for s in summaries] == [v.name for v in make_variants(room_config())]
-    assert sum(asked) <= room_config().retrieval.references
+    views = len(evaluation.protocol.folds[0].map_images)  # each is matched with the others, too, for its own pose
+    assert sum(asked) <= room_config().retrieval.references + views * (views - 1)
     assert all(s["queries"] == 1 and s["wrong_fixes"] == 0 for s in summaries)
     inliers = {s["lift"]: s["median_inliers"] for s in summaries}
     assert inliers["pin"] > inliers["landmarks-only"]
@@ -59,3 +66,13 @@ def test_landmarks_are_thinned_alike_in_all_views_and_moved_along_their_rays(eva
 def test_images_without_landmarks_are_named(room):
     with pytest.raises(ValueError, match=r"view-0\.png: has no landmarks"):
         make_disturbance(0.5, 0.0, seed=0)(room.images[:1])
+
+
+def test_poses_are_moved_by_the_noise_that_was_asked_for_and_landmarks_come_of_them_anew(evaluation, room):
+    images = evaluation.add_landmarks(room.images[:-1], room_config()) * 40
+    moved = make_pose_noise(0.02, 0.5, seed=0)(images)
+    assert all(image.landmarks is None for image in moved)
+    offs = [a.cam_from_world * b.cam_from_world.inverse() for a, b in zip(moved, images, strict=True)]
+    assert np.std([off.translation for off in offs]) == pytest.approx(0.02, rel=0.1)
+    turns = np.array([off.rotation.quat[:3] for off in offs])  # half angles
+    assert np.degrees(np.std(2 * turns)) == pytest.approx(0.5, rel=0.1)
