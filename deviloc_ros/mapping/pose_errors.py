@@ -60,7 +60,7 @@ class PoseErrors:
 
 
 def state_pose_errors(folder: Path, networks: Networks, workers: Workers) -> str:
-    """Measure by how much the poses of a map are off, state it in its config if they are; return what to note of it.
+    """Measure by how much the poses of a map are off, state it in its config if they are; return it in words.
 
     Raises:
         MapError: another process has changed the map meanwhile.
@@ -84,8 +84,7 @@ def state_pose_errors(folder: Path, networks: Networks, workers: Workers) -> str
         )
         for record in reference_map.records:
             writer.keep_view(record)
-        provenance = reference_map.manifest.provenance.add_notes({POSE_ERRORS: str(errors)})
-        writer.finish(points_by_id(reference_map), reference_map.retrieval(), provenance)
+        writer.finish(points_by_id(reference_map), reference_map.retrieval(), reference_map.manifest.provenance)
     return str(errors)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.maps.files import find_unnamed_files
+from deviloc_ros.maps.provenance import POSE_ERRORS
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.types import ReferenceView
 
@@ -35,11 +36,20 @@ def describe_map(reference_map: Map) -> Iterator[tuple[str, str]]:
     yield "camera positions", " x ".join(f"{a:.1f}..{b:.1f}" for a, b in zip(low, high, strict=True)) + f" {unit}"
     yield "matcher", reference_map.matcher_name
     yield "lifting", f"{config.lift.method}, landmarks from {config.lift.landmark_source}"
+    if config.pose.map_position_std_m or config.pose.map_orientation_std_deg:
+        yield POSE_ERRORS, describe_pose_errors(reference_map)
     yield "size", f"{reference_map.size_bytes / 1e6:.1f} MB"
     for name, value in reference_map.manifest.provenance.to_dict().items():
         if name != "matcher":  # said above
             yield name.replace("_", " "), describe_value(value)
     yield "identity", reference_map.identity
+
+
+def describe_pose_errors(reference_map: Map) -> str:
+    """Return by how much a map states that its poses are off."""
+    pose = reference_map.config.pose
+    position = reference_map.unit.format_error(pose.map_position_std_m, 1)
+    return f"about {position} and {pose.map_orientation_std_deg:.2f} deg on each axis, by which covariances grow"
 
 
 def describe_value(value: Any) -> str:
