@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.imaging import WHITE, Mask
+from deviloc_ros.io.plain_files import expand_home
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.conversions import image_from_serialized, read_serialized_stamp
@@ -27,7 +27,7 @@ class MaskBook:
     def __init__(self, config: CameraConfig) -> None:
         """Read the camera's own mask. Raises ImageError naming what is wrong with its file."""
         self.missing = 0
-        self._own = Mask(Path(config.mask_path).expanduser()) if config.mask_path else None
+        self._own = Mask(expand_home(config.mask_path)) if config.mask_path else None
         if self._own is not None:
             self._own.check_file()
         self._listens = bool(config.mask_topic)
