@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
@@ -18,6 +17,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import NavSatFix
 from std_msgs.msg import String
 
+from deviloc_ros.io.plain_files import expand_home
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.messages.gnss import GnssRefused, read_gnss
 from deviloc_ros.ros.control import Control
@@ -251,10 +251,11 @@ class Session:
         return failures | {f"tf_refused.{name}": str(count) for name, count in self._transforms.refused.items()}
 
     def _list_complaints(self, now_s: float) -> tuple[str, ...]:
-        """Return what is wrong with cameras of a rig while others work, with keeping images, or with a receiver."""
-        of_others = self._follower.contribution_problem, self._follower.gnss_complaint
+        """Return what is wrong with cameras of a rig while others work, with what is kept, or with a receiver."""
+        of_others = self._follower.contribution_problem, self._follower.gnss_complaint, self._keeper.problem
         return (
             *self._intake.list_silent_cameras(now_s),
+            *self._intake.list_apart_cameras(now_s),
             *(f"camera {name}: {what}" for name, what in self._follower.camera_complaints.items()),
             *filter(None, of_others),
         )
@@ -378,4 +379,4 @@ class Session:
 def open_contributor(parameters: Parameters) -> Contributor | None:
     """Return what keeps images for the map, if it is asked for. Raises ValueError if its folder cannot be written."""
     path = parameters.node.contribute_path
-    return Contributor(Path(path).expanduser(), parameters.contribute) if path else None
+    return Contributor(expand_home(path), parameters.contribute) if path else None
