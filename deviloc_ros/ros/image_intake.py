@@ -16,7 +16,7 @@ from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.conversions import read_serialized_stamp
 from deviloc_ros.ros.diagnostics import SILENT_AFTER_S, Tally
-from deviloc_ros.ros.endpoints import Endpoints, newest_only_qos
+from deviloc_ros.ros.endpoints import Endpoints, name_topic_in_errors, newest_only_qos
 from deviloc_ros.ros.missing_images import explain_missing_images
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Pipeline
@@ -60,7 +60,8 @@ class ImageIntake:
 
     def _listen_to_camera(self, endpoints: Endpoints, name: str, camera: CameraConfig) -> None:
         # Remapped first and the suffix added then, as image_transport does.
-        topic = camera.append_transport(self._node.resolve_topic_name(camera.image_topic))
+        with name_topic_in_errors(camera.image_topic):
+            topic = camera.append_transport(self._node.resolve_topic_name(camera.image_topic))
         # Raw, because deserializing an image in this thread would keep all other callbacks waiting.
         kind = CompressedImage if camera.image_transport == "compressed" else Image
         endpoints.subscribe_raw(kind, topic, partial(self.note_image, name), newest_only_qos())

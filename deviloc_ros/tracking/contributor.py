@@ -52,8 +52,9 @@ class Contributor:
             probe = folder / ".probe"
             probe.touch()
             probe.unlink()
-        except OSError as error:
-            raise ValueError(f"contribute_path {folder}: cannot be written to: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+            why = error.strerror if isinstance(error, OSError) else ""
+            raise ValueError(f"contribute_path {folder}: cannot be written to: {why or error}") from error
         there = read_contributions(folder)[0] if any(folder.glob("*.json")) else []
         self._kept = {entry.name: KeptEntry(entry, measure_contribution(folder, entry.name)) for entry in there}
 

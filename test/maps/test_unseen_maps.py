@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from small_maps import reference_view, write_map
 
+from deviloc_ros.imaging import ImageError, read_gray
 from deviloc_ros.maps.manifest import LOST_AND_FOUND, find_maps
 from deviloc_ros.maps.store import Map, MapError
 
@@ -73,3 +74,10 @@ def test_what_stands_beside_a_map_that_is_missing_is_not_blamed_for_it(house):
     close(house / "attic")
     with pytest.raises(MapError, match="groun: no such map; did you mean 'ground'"):
         Map.open(find_maps(house / "groun")[0])
+
+
+@pytest.mark.parametrize("name", ["closed", "x" * 300, "house", "nothing"])
+def test_an_image_that_cannot_be_looked_at_is_named(house, name):
+    close(house.parent / "closed")
+    with pytest.raises(ImageError, match=name):
+        read_gray(house.parent / name)

@@ -8,6 +8,7 @@ import pytest
 import rclpy
 from rclpy.clock import JumpHandle
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 
 pytest.importorskip("rclpy")
 
@@ -95,3 +96,17 @@ def test_threads_that_end_as_they_are_told_are_no_fault(node):
         session._running = last.pop_all()
     change_state(node, "deactivate")
     assert complaints and not any(complaints)
+
+
+@pytest.mark.parametrize(
+    ("name", "topic"),
+    [("image_topic", "a b"), ("camera_info_topic", "/tf"), ("mask_topic", "x" * 300), ("gnss_topic", "1a")],
+)
+def test_a_topic_that_cannot_be_listened_to_is_named_and_the_node_can_be_set_right(node, capfd, name, topic):
+    usual = node.get_parameter(name)
+    for value, success in ((topic, False), (usual.value, True)):
+        assert node.set_parameters([Parameter(name, value=value)])[0].successful
+        change_state(node, "configure")
+        assert (node.trigger_activate() == SUCCESS) is success
+        change_state(node, *(("deactivate", "cleanup") if success else ("cleanup",)))
+    assert f"on_activate failed: topic {topic[:100]!r}"[:-1] in capfd.readouterr().err
