@@ -15,7 +15,9 @@ from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.conversions import image_from_serialized, read_serialized_stamp
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 
-KEPT = 8  # masks, of images that are still on their way
+# Masks of images that are still on their way: those that come while an image waits for transforms, or in a rig for the
+# mask of another camera, must not take the place of its own.
+KEPT, KEPT_AT_LEAST, KEPT_BYTES = 100, 8, 1 << 26
 
 
 class MaskBook:
@@ -38,9 +40,14 @@ class MaskBook:
         """Keep a serialized mask for the image of its stamp."""
         with self._changed:
             self._by_stamp[read_serialized_stamp(serialized)] = serialized
-            if len(self._by_stamp) > KEPT:
+            while self._are_too_many():
                 self._by_stamp.popitem(last=False)
             self._changed.notify_all()
+
+    def _are_too_many(self) -> bool:
+        if len(self._by_stamp) <= KEPT_AT_LEAST:
+            return False
+        return len(self._by_stamp) > KEPT or sum(map(len, self._by_stamp.values())) > KEPT_BYTES
 
     def find(self, time_ns: int, camera: Camera, wait_s: float) -> Mask | None:
         """Return the mask of an image; what was made for it is waited for, and if it does not come goes missing.
