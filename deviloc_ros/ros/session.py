@@ -36,7 +36,7 @@ from deviloc_ros.ros.diagnostics import (
 from deviloc_ros.ros.endpoints import Endpoints, latched_qos, newest_only_qos
 from deviloc_ros.ros.image_decoder import ImageDecoder
 from deviloc_ros.ros.image_intake import ImageIntake
-from deviloc_ros.ros.parameters import Parameters
+from deviloc_ros.ros.parameters import Parameters, get_given
 from deviloc_ros.ros.pipeline import Pipeline, ReadImages
 from deviloc_ros.ros.poses import PosePublisher
 from deviloc_ros.ros.saved_pose import PoseKeeper
@@ -155,6 +155,8 @@ class Session:
         gives = f"{config.base_frame} in {config.map_frame} on {resolve('~/pose')}"
         self._log.info(f"listening: {self._intake.describe_topics()}{odometry}")
         self._log.info(f"giving: {gives}" + (f", {config.map_frame} -> {child} on TF" if child else ", no transform"))
+        if unused := [name for name in get_given(self._node) if not self._node.has_parameter(name)]:
+            self._log.warning(f"of no topic, or no policy that can be set: {', '.join(sorted(unused))}")
 
     def _repeat(self, running: ExitStack, name: str, period_s: float, call: Callable[[], None]) -> None:
         repeater = Repeater(name, period_s, call, self._on_repeated_error)

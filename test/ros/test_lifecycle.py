@@ -110,3 +110,13 @@ def test_a_topic_that_cannot_be_listened_to_is_named_and_the_node_can_be_set_rig
         assert (node.trigger_activate() == SUCCESS) is success
         change_state(node, *(("deactivate", "cleanup") if success else ("cleanup",)))
     assert f"on_activate failed: topic {topic[:100]!r}"[:-1] in capfd.readouterr().err
+
+
+def test_qos_of_no_topic_is_warned_of(ros, capfd):
+    names = [f"qos_overrides./{name}" for name in ("image.subscription.depth", "imgae.subscription.depth")]
+    node = DevilocNode(open_stand_in, parameter_overrides=[Parameter(name, value=2) for name in names])
+    assert node.start()
+    node.close()
+    node.destroy_node()
+    said = [line for line in capfd.readouterr().err.splitlines() if "qos_overrides" in line]
+    assert len(said) == 1 and names[1] in said[0] and names[0] not in said[0]
