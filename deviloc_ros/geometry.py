@@ -160,8 +160,15 @@ def move_covariance(world_from_cam: pycolmap.Rigid3d, covariance: NDArray, cam_f
 
 
 def squared_error_in_stds(error: NDArray, covariance: NDArray) -> float:
-    """Return e^T C^-1 e of an (N,) error with (N, N) covariance C; chi-squared with N degrees if C is right."""
-    return float(error @ np.linalg.solve(covariance, error))
+    """Return e^T C^-1 e of an (N,) error with (N, N) covariance C; chi-squared with N degrees if C is right.
+
+    Of a covariance of which arithmetic sees no inverse, as after odometry that jumped to the moon, only the axes count
+    that are known.
+    """
+    try:
+        return float(error @ np.linalg.solve(covariance, error))
+    except np.linalg.LinAlgError:
+        return float(error @ np.linalg.pinv(covariance, hermitian=True) @ error)
 
 
 def robust_std(errors: NDArray) -> float:

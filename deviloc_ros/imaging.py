@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.io.arguments import check_argument, describe_argument
 from deviloc_ros.io.encoded_images import read_picture_file
+from deviloc_ros.io.plain_files import is_ordinary_file
 from deviloc_ros.types import Features
 
 GRAY_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
@@ -34,14 +35,14 @@ def read_gray(path: Path | str) -> NDArray:
         ImageError: the file is missing, truncated or not an image; the message names it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ImageError(f"{path}: no such image")
     try:
-        return read_picture_file(path, GRAY_AS_STORED)
+        if is_ordinary_file(path):
+            return read_picture_file(path, GRAY_AS_STORED)
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
         raise ImageError(f"{path}: {error}") from error
+    raise ImageError(f"{path}: no such image")
 
 
 def to_gray(image: NDArray, camera: Camera) -> NDArray:

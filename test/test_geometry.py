@@ -19,6 +19,7 @@ from deviloc_ros.geometry import (
     rotation_distance_deg,
     rotation_vector,
     skew,
+    squared_error_in_stds,
     transform_points,
     translation_distance_m,
 )
@@ -167,3 +168,10 @@ def test_rays_are_of_unit_length_and_distances_above_zero():
     rays, distances_m = rays_to(np.array([[0.0, 0, 3], [1, 1, 1]]), np.array([[0.0, 4, 0], [1, 1, 1]]))
     np.testing.assert_allclose(rays, [[0, -0.8, 0.6], [0, 0, 0]])
     assert distances_m[0] == 5 and 0 < distances_m[1] < 1e-6
+
+
+@given(st.integers(0, 6), st.floats(1e-6, 1e9))
+def test_of_a_covariance_without_an_inverse_the_known_axes_count(known, std):
+    covariance = np.diag([std**2] * known + [0.0] * (6 - known))
+    error = np.full(6, std)
+    assert squared_error_in_stds(error, covariance) == pytest.approx(known)

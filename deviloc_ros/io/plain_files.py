@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +37,26 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES, errors: str = "strict
         return data.decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not text in UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def is_ordinary_file(path: Path) -> bool:
+    """Return whether a path leads to a file that is no folder, pipe or device.
+
+    Raises:
+        OSError: that cannot be seen, as without permission.
+    """
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name with a zero byte is none
+        return False
+
+
+def expand_home(path: str) -> Path:
+    """Return a path that begins with no `~` any more. Raises ValueError: nobody knows whose home is meant."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: whose home is meant is not known") from error
 
 
 def check_size(path: Path, max_bytes: int) -> None:

@@ -16,6 +16,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from deviloc_ros.io.atomic import name_file_in_errors
+from deviloc_ros.io.plain_files import is_ordinary_file
 from deviloc_ros.maps.manifest import Manifest, MapError, StoredFile, name_in_errors
 from deviloc_ros.types import Landmarks
 
@@ -41,9 +42,9 @@ def read_content(folder: Path, stored: StoredFile) -> bytes:
         MapError: it is missing, damaged, or too large to be a map's.
     """
     path = folder / stored.file
-    if not path.is_file():
-        raise MapError(f"{path}: missing")
     try:
+        if not is_ordinary_file(path):
+            raise MapError(f"{path}: missing")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise MapError(f"{path}: damaged: {path.stat().st_size} bytes, a map's file has at most {MAX_FILE_BYTES}")
         data = path.read_bytes()

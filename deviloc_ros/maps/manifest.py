@@ -22,6 +22,7 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
 from deviloc_ros.config_fields import change_config, from_dict, to_dict
 from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.io.plain_files import is_ordinary_file
 from deviloc_ros.io.suggestions import suggest
 from deviloc_ros.maps.checks import MAX_LENGTH_M
 from deviloc_ros.maps.provenance import Provenance
@@ -33,6 +34,7 @@ KEPT_OF_METRIC_GATES = {
 }
 FORMAT, VERSION = "deviloc-map", 2
 MANIFEST = "manifest.json"
+LOST_AND_FOUND = "lost+found"  # root's alone, on each disk
 MAX_MANIFEST_BYTES = 1 << 29  # a view takes about 400 bytes
 FILE_NAME = re.compile(r"(views/)?[\w.-]+\.safetensors")
 
@@ -116,25 +118,56 @@ def find_maps(path: Path) -> list[Path]:
     """Return the map at a path, or those right below it, by name; the path itself where there is none.
 
     Opening that says what is wrong.
+
+    Raises:
+        MapError: of several maps there may be one more that cannot be looked at; without it a robot might be taken to
+            be in another.
     """
-    if (path / MANIFEST).is_file():
-        return [path]
-    return list(list_maps_below(path)) or [path]
+    closed: list[OSError] = []
+    found = [] if holds_manifest(path, closed) else list(list_maps_below(path, closed))
+    if found and closed:
+        raise MapError(f"{closed[0].filename}: {closed[0].strerror}, so whether it is a map is not known")
+    return found or [path]
 
 
-def list_maps_below(folder: Path) -> Iterator[Path]:
-    """Yield the maps right below a folder; what a writer is at work on has a name that begins with a dot."""
-    if folder.is_dir():
-        for below in sorted(folder.iterdir()):
-            if not below.name.startswith(".") and (below / MANIFEST).is_file():
-                yield below
+def list_maps_below(folder: Path, closed: list[OSError] | None = None) -> Iterator[Path]:
+    """Yield the maps right below a folder.
+
+    Not what a writer is at work on, whose name begins with a dot, nor what the system keeps on each disk.
+
+    closed: takes what cannot be looked at, as without permission.
+    """
+    closed = [] if closed is None else closed
+    try:
+        below = sorted(folder.iterdir())
+    except ValueError:  # a name with a zero byte
+        return
+    except OSError as error:
+        closed.append(error)
+        return
+    for one in below:
+        if not one.name.startswith(".") and one.name != LOST_AND_FOUND and holds_manifest(one, closed):
+            yield one
+
+
+def holds_manifest(folder: Path, closed: list[OSError]) -> bool:
+    """Return whether a map's manifest is in a folder. closed: takes the error where that cannot be seen."""
+    try:
+        return is_ordinary_file(folder / MANIFEST)
+    except OSError as error:
+        closed.append(error)
+        return False
 
 
 def describe_no_map(folder: Path) -> str:
     """Return that a path leads to no map, and which one may have been meant."""
-    if folder.is_file():
-        return f"{folder}: a file; a map is a folder"
-    if folder.is_dir():
+    try:
+        if is_ordinary_file(folder):
+            return f"{folder}: a file; a map is a folder"
+        is_folder = folder.is_dir()
+    except OSError as error:
+        return f"{folder}: {error.strerror or error}"
+    if is_folder:
         several = ", ".join(below.name for below in list_maps_below(folder))
         hint = f", but a folder of maps; give one of them: {several}" if several else f", {MANIFEST} not found"
         return f"{folder}: not a map{hint}"
@@ -148,12 +181,16 @@ def read_manifest(folder: Path) -> Manifest:
         MapError: there is no map, it is of another version, or its manifest is damaged.
     """
     path = folder / MANIFEST
-    if not path.is_file():
-        raise MapError(describe_no_map(folder))
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise MapError(f"{path}: damaged: {path.stat().st_size} bytes, a manifest has at most {MAX_MANIFEST_BYTES}")
     try:
-        content = json.loads(path.read_bytes())
+        if not is_ordinary_file(path):
+            raise MapError(describe_no_map(folder))
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise MapError(f"{path}: damaged: {path.stat().st_size} bytes, a manifest has at most {MAX_MANIFEST_BYTES}")
+        data = path.read_bytes()
+    except OSError as error:
+        raise MapError(f"{path}: {error.strerror or error}") from error
+    try:
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:  # not JSON, not text, or nested without end
         raise MapError(f"{path}: damaged: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

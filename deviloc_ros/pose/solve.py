@@ -187,6 +187,7 @@ def ransac_options(config: PoseConfig, count: int) -> pycolmap.AbsolutePoseEstim
     least = max(config.min_inlier_ratio, config.min_inliers / count, LEAST_RATIO)
     options.ransac.min_inlier_ratio = min(least, ENOUGH_RATIO)
     options.ransac.dyn_num_trials_multiplier = 1.0  # of 3, its default: 35 poses of the kitchen are the same to 1e-9
+    options.ransac.min_num_trials = min(options.ransac.min_num_trials, config.max_trials)  # 100
     options.ransac.max_num_trials = config.max_trials
     options.ransac.random_seed = config.random_seed
     return options

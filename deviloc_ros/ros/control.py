@@ -13,6 +13,7 @@ from std_srvs.srv import Empty, SetBool
 from tf_transformations import euler_from_quaternion
 
 from deviloc_ros.messages.headers import stamp_ns
+from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.conversions import covariance_from_msg, rigid_from_msg
 from deviloc_ros.ros.endpoints import Endpoints
 from deviloc_ros.ros.optional_interfaces import SetInitialPose
@@ -65,7 +66,7 @@ class Control:
         map_frame = self.parameters.node.map_frame
         try:
             if msg.header.frame_id.removeprefix("/") != map_frame:
-                raise ValueError(f"its frame {msg.header.frame_id!r} is not {map_frame!r}")
+                raise ValueError(f"its frame {shorten(msg.header.frame_id)!r} is not {map_frame!r}")
             map_from_base, covariance = rigid_from_msg(msg.pose.pose), covariance_from_msg(msg)
             time_ns = self._time_of_guess(msg)
         except ValueError as error:
@@ -84,6 +85,8 @@ class Control:
         """Return its stamp [ns], now without one; raise ValueError if the pose would be forgotten at once."""
         now_ns, limit_s = self._node.get_clock().now().nanoseconds, self.parameters.tracking.lost_after_s
         time_ns = stamp_ns(msg) or now_ns
+        if time_ns == 0:
+            raise ValueError("it has no stamp, and with use_sim_time nobody knows the time before the first /clock")
         age_s = (now_ns - time_ns) * 1e-9
         if abs(age_s) > limit_s:
             ago = f"{age_s:.1f} s old" if age_s > 0 else f"{-age_s:.1f} s in the future"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -11,6 +12,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.conversions import message_from_serialized
 
 
@@ -27,13 +29,11 @@ class Endpoints:
 
     def open_publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
         """Open a publisher that is silent until the node is active."""
-        publisher: Any = self._node.create_lifecycle_publisher(
-            kind,
-            topic,
-            qos,
-            event_callbacks=PublisherEventCallbacks(incompatible_qos=self._noting(f"a subscriber of {topic} asks for")),
-            qos_overriding_options=overridable_qos(),
-        )
+        events = PublisherEventCallbacks(incompatible_qos=self._noting(f"a subscriber of {topic} asks for"))
+        with name_topic_in_errors(topic):
+            publisher: Any = self._node.create_lifecycle_publisher(
+                kind, topic, qos, event_callbacks=events, qos_overriding_options=overridable_qos()
+            )
         self._until.callback(self._node.destroy_lifecycle_publisher, publisher)
         return publisher
 
@@ -60,9 +60,10 @@ class Endpoints:
     def subscribe_raw(self, kind: type, topic: str, callback: Callable[[bytes], None], qos: QoSProfile) -> None:
         """Listen to the serialized messages of a topic."""
         events = SubscriptionEventCallbacks(incompatible_qos=self._noting(f"a publisher of {topic} offers"))
-        subscription = self._node.create_subscription(
-            kind, topic, callback, qos, event_callbacks=events, qos_overriding_options=overridable_qos(), raw=True
-        )
+        with name_topic_in_errors(topic):
+            subscription = self._node.create_subscription(
+                kind, topic, callback, qos, event_callbacks=events, qos_overriding_options=overridable_qos(), raw=True
+            )
         self._until.callback(self._node.destroy_subscription, subscription)
 
     def _noting(self, who: str) -> Callable[[Any], None]:
@@ -72,6 +73,21 @@ class Endpoints:
             self._node.get_logger().warning(self._incompatible_qos[who])
 
         return on_incompatible_qos
+
+
+@contextmanager
+def name_topic_in_errors(topic: str) -> Iterator[None]:
+    """Turn what ROS says of a topic that cannot be opened into a ValueError that names it."""
+    try:
+        yield
+    except Exception as error:  # InvalidTopicNameException, RCLError, and what else a middleware has
+        raise ValueError(f"topic {shorten(topic)!r}: {clean_rcl_message(error)}") from error
+
+
+def clean_rcl_message(error: Exception) -> str:
+    """Return what rcl says is wrong as one line, without the places in its source code."""
+    said = " ".join(re.sub(r", at \S+\.c(pp)?:\d+", "", str(error)).split())
+    return f"unknown after --ros-args: {said}" if type(error).__name__ == "UnknownROSArgsError" else said
 
 
 def deserialize_for(callback: Callable[[Any], None], kind: type) -> Callable[[bytes], None]:

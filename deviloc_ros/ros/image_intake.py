@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from statistics import median_low
 
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -14,11 +16,13 @@ from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.conversions import read_serialized_stamp
 from deviloc_ros.ros.diagnostics import SILENT_AFTER_S, Tally
-from deviloc_ros.ros.endpoints import Endpoints, newest_only_qos
+from deviloc_ros.ros.endpoints import Endpoints, name_topic_in_errors, newest_only_qos
 from deviloc_ros.ros.missing_images import explain_missing_images
 from deviloc_ros.ros.parameters import Parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.tracking.grouping import Group, ImageGrouper
+
+AGES_KEPT = 10  # of a camera's images
 
 
 class ImageIntake:
@@ -41,19 +45,23 @@ class ImageIntake:
         self.tallies = {name: Tally() for name in parameters.cameras}
         self.topics: dict[str, str] = {}  # of the images, by camera
         self.incompatible_qos: dict[str, str] = {}  # by topic, since the last image
+        self._window_ns = round(1e9 * parameters.rig.window_s)
+        self._ages_ns: dict[str, deque[int]] = {name: deque(maxlen=AGES_KEPT) for name in parameters.cameras}
         self._grouper_lock = threading.Lock()
         self._grouper = create_grouper(parameters)
 
     def listen(self, endpoints: Endpoints, parameters: Parameters) -> None:
         """Subscribe to all cameras; what waited for images of another camera before is forgotten."""
         self._cameras, self._grouper = parameters.cameras, create_grouper(parameters)
+        self._ages_ns = {name: deque(maxlen=AGES_KEPT) for name in self._cameras}
         self._tally.last_received_s = time.monotonic()
         for name, camera in self._cameras.items():
             self._listen_to_camera(endpoints, name, camera)
 
     def _listen_to_camera(self, endpoints: Endpoints, name: str, camera: CameraConfig) -> None:
         # Remapped first and the suffix added then, as image_transport does.
-        topic = camera.append_transport(self._node.resolve_topic_name(camera.image_topic))
+        with name_topic_in_errors(camera.image_topic):
+            topic = camera.append_transport(self._node.resolve_topic_name(camera.image_topic))
         # Raw, because deserializing an image in this thread would keep all other callbacks waiting.
         kind = CompressedImage if camera.image_transport == "compressed" else Image
         endpoints.subscribe_raw(kind, topic, partial(self.note_image, name), newest_only_qos())
@@ -71,9 +79,10 @@ class ImageIntake:
             tally.received += 1
             tally.last_received_s = time.monotonic()
         self.incompatible_qos.clear()  # it kept no image away
-        stamp_ns = read_serialized_stamp(serialized)
+        stamp_ns, now_ns = read_serialized_stamp(serialized), self._now_ns()
+        self._ages_ns[camera].append(now_ns - stamp_ns)
         with self._grouper_lock:
-            for group in self._grouper.add(camera, stamp_ns, self._now_ns(), serialized):
+            for group in self._grouper.add(camera, stamp_ns, now_ns, serialized):
                 self._hand_over(group)
 
     def hand_over_overdue(self) -> None:
@@ -111,6 +120,19 @@ class ImageIntake:
             if silent_s > SILENT_AFTER_S:
                 why = explain_missing_images(self._node, topic)
                 yield f"camera {name}: no image on {topic} for {silent_s:.0f} s: {why}"
+
+    def list_apart_cameras(self, now_s: float) -> Iterator[str]:
+        """Yield which cameras of a rig have images that come so late by their stamps that they are localized apart."""
+        ages_ns = {
+            name: median_low(ages)
+            for name, ages in self._ages_ns.items()
+            if len(ages) == AGES_KEPT and now_s - (self.tallies[name].last_received_s or now_s) <= SILENT_AFTER_S
+        }
+        first = min(ages_ns, key=lambda name: ages_ns[name], default="")
+        for name, age_ns in ages_ns.items():
+            if (late_ns := age_ns - ages_ns[first]) > self._window_ns > 0:
+                late = f"its images come {late_ns * 1e-9:.2f} s later by their stamps than those of {first}"
+                yield f"camera {name}: {late}, more than rig.window_s, and are localized apart: are the clocks one?"
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds

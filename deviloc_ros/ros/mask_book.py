@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.imaging import WHITE, Mask
+from deviloc_ros.io.plain_files import expand_home
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.conversions import image_from_serialized, read_serialized_stamp
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 
-KEPT = 8  # masks, of images that are still on their way
+# Masks of images that are still on their way: those that come while an image waits for transforms, or in a rig for the
+# mask of another camera, must not take the place of its own.
+KEPT, KEPT_AT_LEAST, KEPT_BYTES = 100, 8, 1 << 26
 
 
 class MaskBook:
@@ -27,7 +29,7 @@ class MaskBook:
     def __init__(self, config: CameraConfig) -> None:
         """Read the camera's own mask. Raises ImageError naming what is wrong with its file."""
         self.missing = 0
-        self._own = Mask(Path(config.mask_path).expanduser()) if config.mask_path else None
+        self._own = Mask(expand_home(config.mask_path)) if config.mask_path else None
         if self._own is not None:
             self._own.check_file()
         self._listens = bool(config.mask_topic)
@@ -38,9 +40,14 @@ class MaskBook:
         """Keep a serialized mask for the image of its stamp."""
         with self._changed:
             self._by_stamp[read_serialized_stamp(serialized)] = serialized
-            if len(self._by_stamp) > KEPT:
+            while self._are_too_many():
                 self._by_stamp.popitem(last=False)
             self._changed.notify_all()
+
+    def _are_too_many(self) -> bool:
+        if len(self._by_stamp) <= KEPT_AT_LEAST:
+            return False
+        return len(self._by_stamp) > KEPT or sum(map(len, self._by_stamp.values())) > KEPT_BYTES
 
     def find(self, time_ns: int, camera: Camera, wait_s: float) -> Mask | None:
         """Return the mask of an image; what was made for it is waited for, and if it does not come goes missing.

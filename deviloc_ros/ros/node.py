@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from std_srvs.srv import Trigger
 
 from deviloc_ros.localizer import Localizer, warm_up
 from deviloc_ros.ros.diagnostics import SILENT_AFTER_S, Health, diagnostics_msg, judge_health
+from deviloc_ros.ros.endpoints import clean_rcl_message
 from deviloc_ros.ros.optional_interfaces import LoadMap
 from deviloc_ros.ros.parameters import Parameters, all_parameters, change_parameters, declare_parameters
 from deviloc_ros.ros.pipeline import open_localizers
@@ -242,12 +242,6 @@ class DevilocNode(LifecycleNode):
             self.get_logger().info(
                 f"map {about['map']}: {about['map_views']} views, {about['matcher']} on {about['device']}"
             )
-
-
-def clean_rcl_message(error: RuntimeError) -> str:
-    """Return what rcl says is wrong as one line, without the places in its source code."""
-    said = " ".join(re.sub(r", at \S+\.c(pp)?:\d+", "", str(error)).split())
-    return f"unknown after --ros-args: {said}" if type(error).__name__ == "UnknownROSArgsError" else said
 
 
 def main(arguments: list[str] | None = None, open_maps: OpenLocalizers = open_localizers) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pycolmap
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import bind_to_map
+from deviloc_ros.io.plain_files import expand_home
 from deviloc_ros.localizer import Localizer, create_localizers
 from deviloc_ros.maps.inspect import check_metres
 from deviloc_ros.maps.manifest import find_maps
@@ -40,7 +40,7 @@ def open_localizers(parameters: Parameters) -> list[Localizer]:
     """
     if not parameters.node.map_path:
         raise ValueError("parameter map_path is empty: it must name the folder of a map, or of several")
-    maps = [Map.open(folder) for folder in find_maps(Path(parameters.node.map_path).expanduser())]
+    maps = [Map.open(folder) for folder in find_maps(expand_home(parameters.node.map_path))]
     check_metres(maps)
     return create_localizers(maps, [bind_to_map(parameters.localizer, one.config) for one in maps])
 

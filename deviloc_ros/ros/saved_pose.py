@@ -11,7 +11,7 @@ import numpy as np
 
 from deviloc_ros.geometry import rigid_from_quaternion
 from deviloc_ros.io.atomic import replace_on_success
-from deviloc_ros.io.plain_files import read_json
+from deviloc_ros.io.plain_files import expand_home, read_json
 from deviloc_ros.maps.checks import MAX_LENGTH_M
 from deviloc_ros.tracking.fix import Fix
 
@@ -36,9 +36,9 @@ def load_pose(path: Path, map_ids: Collection[str], now_ns: int) -> tuple[str, F
     Raises:
         ValueError: the file is damaged, or of none of the maps.
     """
-    if not path.exists():
-        return None
     try:
+        if not path.exists():
+            return None
         content = read_json(path, MAX_BYTES)
         map_from_base = rigid_from_quaternion(content["rotation_xyzw"], content["translation_m"])
         covariance = np.array(content["covariance"], float).reshape(6, 6)
@@ -55,10 +55,17 @@ def load_pose(path: Path, map_ids: Collection[str], now_ns: int) -> tuple[str, F
 
 
 class PoseKeeper:
-    """Keep the last pose in a file; without a file keep nothing."""
+    """Keep the last pose in a file; without a file keep nothing.
+
+    problem: why the last pose is not kept; empty if it is.
+
+    Raises:
+        ValueError: the file is in the home of nobody who is known.
+    """
 
     def __init__(self, file: str, log: Any) -> None:
-        self._path = Path(file).expanduser() if file else None
+        self.problem = ""
+        self._path = expand_home(file) if file else None
         self._log = log
         self._kept: Fix | None = None
 
@@ -81,6 +88,9 @@ class PoseKeeper:
             return
         try:
             save_pose(self._path, map_id, fix)
-            self._kept = fix
-        except OSError as error:
-            self._log.error(f"pose not saved: {error}")
+            self._kept, self.problem = fix, ""
+        except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+            problem = f"pose not saved: {error}"
+            if problem != self.problem:  # else it would be said with each pose
+                self._log.error(problem)
+            self.problem = problem

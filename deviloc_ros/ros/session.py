@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
@@ -18,6 +17,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import NavSatFix
 from std_msgs.msg import String
 
+from deviloc_ros.io.plain_files import expand_home
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.messages.gnss import GnssRefused, read_gnss
 from deviloc_ros.ros.control import Control
@@ -36,7 +36,7 @@ from deviloc_ros.ros.diagnostics import (
 from deviloc_ros.ros.endpoints import Endpoints, latched_qos, newest_only_qos
 from deviloc_ros.ros.image_decoder import ImageDecoder
 from deviloc_ros.ros.image_intake import ImageIntake
-from deviloc_ros.ros.parameters import Parameters
+from deviloc_ros.ros.parameters import Parameters, get_given
 from deviloc_ros.ros.pipeline import Pipeline, ReadImages
 from deviloc_ros.ros.poses import PosePublisher
 from deviloc_ros.ros.saved_pose import PoseKeeper
@@ -155,6 +155,8 @@ class Session:
         gives = f"{config.base_frame} in {config.map_frame} on {resolve('~/pose')}"
         self._log.info(f"listening: {self._intake.describe_topics()}{odometry}")
         self._log.info(f"giving: {gives}" + (f", {config.map_frame} -> {child} on TF" if child else ", no transform"))
+        if unused := [name for name in get_given(self._node) if not self._node.has_parameter(name)]:
+            self._log.warning(f"of no topic, or no policy that can be set: {', '.join(sorted(unused))}")
 
     def _repeat(self, running: ExitStack, name: str, period_s: float, call: Callable[[], None]) -> None:
         repeater = Repeater(name, period_s, call, self._on_repeated_error)
@@ -251,10 +253,11 @@ class Session:
         return failures | {f"tf_refused.{name}": str(count) for name, count in self._transforms.refused.items()}
 
     def _list_complaints(self, now_s: float) -> tuple[str, ...]:
-        """Return what is wrong with cameras of a rig while others work, with keeping images, or with a receiver."""
-        of_others = self._follower.contribution_problem, self._follower.gnss_complaint
+        """Return what is wrong with cameras of a rig while others work, with what is kept, or with a receiver."""
+        of_others = self._follower.contribution_problem, self._follower.gnss_complaint, self._keeper.problem
         return (
             *self._intake.list_silent_cameras(now_s),
+            *self._intake.list_apart_cameras(now_s),
             *(f"camera {name}: {what}" for name, what in self._follower.camera_complaints.items()),
             *filter(None, of_others),
         )
@@ -378,4 +381,4 @@ class Session:
 def open_contributor(parameters: Parameters) -> Contributor | None:
     """Return what keeps images for the map, if it is asked for. Raises ValueError if its folder cannot be written."""
     path = parameters.node.contribute_path
-    return Contributor(Path(path).expanduser(), parameters.contribute) if path else None
+    return Contributor(expand_home(path), parameters.contribute) if path else None

@@ -15,6 +15,7 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.contributions import (
     Contribution,
     delete_contribution,
+    list_entries,
     measure_contribution,
     pack_contribution,
     read_contributions,
@@ -51,8 +52,9 @@ class Contributor:
             probe = folder / ".probe"
             probe.touch()
             probe.unlink()
-        except OSError as error:
-            raise ValueError(f"contribute_path {folder}: cannot be written to: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+            why = error.strerror if isinstance(error, OSError) else ""
+            raise ValueError(f"contribute_path {folder}: cannot be written to: {why or error}") from error
         there = read_contributions(folder)[0] if any(folder.glob("*.json")) else []
         self._kept = {entry.name: KeptEntry(entry, measure_contribution(folder, entry.name)) for entry in there}
 
@@ -88,26 +90,35 @@ class Contributor:
 
     def _keep(self, entry: Contribution, image: RigImage, mask: Mask | None) -> None:
         """Write an entry if there is room for it, or if it needs the room of another more."""
-        used = read_used(mask, (image.camera.width, image.camera.height))
-        files = pack_contribution(entry, to_gray(image.pixels, image.camera), used)
-        size_bytes = sum(map(len, files.values()))
         try:
+            used = read_used(mask, (image.camera.width, image.camera.height))
+            files = pack_contribution(entry, to_gray(image.pixels, image.camera), used)
+            size_bytes = sum(map(len, files.values()))
             if self._make_room(entry, size_bytes):
                 write_contribution(self._folder, entry.name, files)
                 self._kept[entry.name] = KeptEntry(entry, size_bytes)
             self.problem = ""
-        except OSError as error:
-            self.problem = f"contribute_path {self._folder}: {error.strerror or error}"
+        except (OSError, ValueError) as error:  # an image that cannot be kept takes no pose away
+            why = error.strerror if isinstance(error, OSError) else ""
+            self.problem = f"contribute_path {self._folder}: {why or error}"
 
     def _make_room(self, entry: Contribution, size_bytes: int) -> bool:
         """Delete what the map knows best, as long as the folder is full; return whether there is room then."""
-        while self._size_bytes + size_bytes > self._config.budget_mb * BYTES_PER_MB:
+        budget_bytes = self._config.budget_mb * BYTES_PER_MB
+        if self._size_bytes + size_bytes > budget_bytes:
+            self._forget_deleted()
+        while self._size_bytes + size_bytes > budget_bytes:
             known_best = max((k.entry for k in self._kept.values()), key=lambda e: e.inliers, default=entry)
             if known_best.inliers <= entry.inliers:
                 return False
             delete_contribution(self._folder, known_best.name)
             del self._kept[known_best.name]
         return True
+
+    def _forget_deleted(self) -> None:
+        """Forget the entries that somebody has taken out of the folder meanwhile."""
+        there = {path.stem for path in list_entries(self._folder)}
+        self._kept = {name: kept for name, kept in self._kept.items() if name in there}
 
 
 def make_entries(taken: TakenTogether, result: Localized, map_id: str) -> Iterator[tuple[RigImage, Contribution]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from deviloc_ros.tracking.fix import Fix
+from deviloc_ros.tracking.odometry import CLOCK_JUMP_NS
 from deviloc_ros.tracking.pooling import pool_estimates
 
 WINDOW = 100  # fixes
@@ -81,10 +82,12 @@ class MotionCheck:
         self._found, self._added = None, 0
 
     def add_fix(self, fix: Fix) -> None:
-        """Take a fix into account, if there is odometry at its time."""
+        """Take a fix into account, if there is odometry at its time, and it is newer than the last."""
         if fix.odometry is None:
             return
         if self._fixes and fix.stamp_ns <= self._fixes[-1].stamp_ns:
+            if fix.stamp_ns > self._fixes[-1].stamp_ns - CLOCK_JUMP_NS:
+                return  # an image that came twice, or late
             self.clear_fixes()
         self._fixes.append(fix)
         self._added += 1

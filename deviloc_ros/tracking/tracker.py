@@ -23,6 +23,7 @@ from deviloc_ros.types import Prior
 RIVALS_FROM_M = 2.0  # a prediction that is surer than this leaves no room for a second place
 # Of two places that fit an image, that nearer to the prediction wins if it is so many times as likely as the other.
 TIMES_AS_LIKELY = 10.0
+CLOCK_JUMP_IMAGES = 3  # in a row from before the last fix: then the clock was set back
 
 
 class TrackingState(enum.Enum):
@@ -69,6 +70,7 @@ class Tracker:
         self._rivals = ""  # the places that the last image fits, in words
         self._misses = 0  # images in a row that gave no pose, or none that agrees
         self._contradictions = 0  # images in a row that fit another place than the one expected
+        self._from_before = 0  # images in a row that were taken long before the last fix
         self._odometry_fix: Fix | None = None  # the last believed fix that had odometry
         self._map_from_odom: pycolmap.Rigid3d | None = None  # what that fix says
         self._blend_from: pycolmap.Rigid3d | None = None
@@ -130,10 +132,8 @@ class Tracker:
 
     def judge(self, sighting: Sighting, now_ns: int) -> tuple[Status, Fix | None]:
         """Return what becomes of an image that fits at least one place, and the fix that is believed."""
-        if self.last is not None and sighting.stamp_ns <= self.last.stamp_ns:
-            if sighting.stamp_ns > self.last.stamp_ns - CLOCK_JUMP_NS:
-                return Status.OUT_OF_ORDER, None
-            self.reset()  # time itself went back: a recording that starts over
+        if self._is_late(sighting.stamp_ns):
+            return Status.OUT_OF_ORDER, None
         self._rivals = "; ".join(seen.name for seen in select_comparable(sighting.found))
         expected = self.expected_fix(sighting.stamp_ns, sighting.odometry)
         if expected is not None:
@@ -141,6 +141,21 @@ class Tracker:
             if near and not any(self._hypotheses.has_seen(seen, self.config) for seen in near):
                 return self._judge_near(near, now_ns)
         return self._judge_far(sighting, now_ns, is_expected_elsewhere=expected is not None)
+
+    def _is_late(self, stamp_ns: int) -> bool:
+        """Return whether an image is older than the last fix. Forget all where time itself went back.
+
+        That is so if there are several in a row: a recording that starts over. One alone is late, as over a network, or
+        of another clock, and says nothing.
+        """
+        if self.last is None or stamp_ns > self.last.stamp_ns:
+            self._from_before = 0
+            return False
+        self._from_before += stamp_ns <= self.last.stamp_ns - CLOCK_JUMP_NS
+        if self._from_before < CLOCK_JUMP_IMAGES:
+            return True
+        self.reset()
+        return False
 
     def _was_blind(self, sighting: Sighting) -> bool:
         """Return whether odometry cannot tell the doubles of an image apart: it was long without a fix to confirm it.

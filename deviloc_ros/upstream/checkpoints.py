@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from deviloc_ros.io.atomic import replace_on_success
+from deviloc_ros.io.plain_files import expand_home
 from deviloc_ros.upstream.releases import MATCHER, PIN, weights_folder
 
 RANDOM = "random"
@@ -34,7 +35,7 @@ class CheckpointError(ValueError):
 
 def weights_path(name: str, given: str = "") -> Path:
     """Return the file a config names, else the one fetched for the release `name`."""
-    return Path(given).expanduser() if given else weights_folder() / f"{name}.safetensors"
+    return expand_home(given) if given else weights_folder() / f"{name}.safetensors"
 
 
 @cache

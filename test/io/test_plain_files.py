@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deviloc_ros.config import Config
-from deviloc_ros.io.plain_files import MAX_CONFIG_BYTES, ParameterLoader, parse_yaml, read_json, read_text, read_yaml
+from deviloc_ros.io.plain_files import (
+    MAX_CONFIG_BYTES,
+    ParameterLoader,
+    expand_home,
+    is_ordinary_file,
+    parse_yaml,
+    read_json,
+    read_text,
+    read_yaml,
+)
 from deviloc_ros.parameters.parameter_file import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,3 +133,18 @@ def test_integers_that_no_float_holds_are_refused(tmp_path_factory, digits, nega
             read(path)
     path.write_text(form.format(2**63))
     assert str(2**63) in str(read_json(path)) and str(2**63) in str(read_yaml(path))
+
+
+def test_the_home_of_nobody_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expand_home("~/a") == tmp_path / "a" and expand_home("/a~") == Path("/a~")
+    with pytest.raises(ValueError, match="~nobody_at_all/a"):
+        expand_home("~nobody_at_all/a")
+
+
+@pytest.mark.parametrize("name", ["folder", "pipe", "missing", "file/below", "zero\0byte"])
+def test_what_is_no_file_is_none(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    assert is_ordinary_file(tmp_path / "file") and not is_ordinary_file(tmp_path / name)

@@ -6,6 +6,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from fuzzing import at_bounds, examples
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from worlds import LENSES, PINHOLE, World, rigid_of, world
 
@@ -46,6 +49,16 @@ def test_exact_correspondences_give_back_the_camera(camera, seed):
     result = solve_pnp(truth.correspondences, camera, PoseConfig())
     assert_near(result, truth, 1e-4, 1e-3)
     assert result.evidence.inliers == len(truth.correspondences) and result.evidence.coverage > 0.9
+
+
+@examples(60)
+@given(at_bounds(PoseConfig()), st.sampled_from([0.0, 0.3]))
+def test_at_the_ends_of_their_ranges_parameters_give_the_pose_or_none(config, outliers):
+    truth = world(0, count=120)
+    result = solve_pnp(truth.with_outliers(np.random.default_rng(0), outliers), PINHOLE, config)
+    if isinstance(result, Localized):
+        assert_near(result, truth, 0.05, 1.0)
+        assert np.linalg.eigvalsh(result.covariance)[0] > 0
 
 
 def test_a_map_may_lie_far_from_its_origin():

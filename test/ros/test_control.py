@@ -112,6 +112,15 @@ def test_an_initial_pose_of_another_time_is_refused_and_the_robot_stays_where_it
     assert session._follower._maps.shown.tracker.epoch == epoch
 
 
+def test_an_initial_pose_of_no_time_waits_for_no_clock(node):
+    """It would count as one of 1970 as soon as there is time, and keep the saved pose from being used."""
+    session = node._session
+    node.set_parameters([Parameter("use_sim_time", value=True)])
+    epoch = session._follower._maps.shown.tracker.epoch
+    session._control._on_initial_pose(guess())
+    assert session._follower._maps.shown.tracker.epoch == epoch
+
+
 def test_a_new_diagnostics_period_holds_from_the_next_configuration_on(node):
     node.trigger_cleanup()
     (result,) = node.set_parameters([Parameter("diagnostics_period_s", value=30.0)])

@@ -8,6 +8,7 @@ import pytest
 import rclpy
 from rclpy.clock import JumpHandle
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 
 pytest.importorskip("rclpy")
 
@@ -95,3 +96,27 @@ def test_threads_that_end_as_they_are_told_are_no_fault(node):
         session._running = last.pop_all()
     change_state(node, "deactivate")
     assert complaints and not any(complaints)
+
+
+@pytest.mark.parametrize(
+    ("name", "topic"),
+    [("image_topic", "a b"), ("camera_info_topic", "/tf"), ("mask_topic", "x" * 300), ("gnss_topic", "1a")],
+)
+def test_a_topic_that_cannot_be_listened_to_is_named_and_the_node_can_be_set_right(node, capfd, name, topic):
+    usual = node.get_parameter(name)
+    for value, success in ((topic, False), (usual.value, True)):
+        assert node.set_parameters([Parameter(name, value=value)])[0].successful
+        change_state(node, "configure")
+        assert (node.trigger_activate() == SUCCESS) is success
+        change_state(node, *(("deactivate", "cleanup") if success else ("cleanup",)))
+    assert f"on_activate failed: topic {topic[:100]!r}"[:-1] in capfd.readouterr().err
+
+
+def test_qos_of_no_topic_is_warned_of(ros, capfd):
+    names = [f"qos_overrides./{name}" for name in ("image.subscription.depth", "imgae.subscription.depth")]
+    node = DevilocNode(open_stand_in, parameter_overrides=[Parameter(name, value=2) for name in names])
+    assert node.start()
+    node.close()
+    node.destroy_node()
+    said = [line for line in capfd.readouterr().err.splitlines() if "qos_overrides" in line]
+    assert len(said) == 1 and names[1] in said[0] and names[0] not in said[0]

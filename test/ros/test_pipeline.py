@@ -16,7 +16,7 @@ from deviloc_ros.geometry import move_covariance
 from deviloc_ros.imaging import ImageError
 from deviloc_ros.parameters.node_config import CameraConfig, NodeConfig, default_camera
 from deviloc_ros.ros.conversions import time_msg
-from deviloc_ros.ros.mask_book import KEPT
+from deviloc_ros.ros.mask_book import KEPT, KEPT_BYTES
 from deviloc_ros.ros.parameters import Parameters, change_parameters
 from deviloc_ros.ros.pipeline import Pipeline
 from deviloc_ros.ros.transforms import MissingTransform
@@ -251,9 +251,23 @@ def test_a_mask_of_another_size_is_refused():
 
 def test_masks_that_no_image_comes_for_do_not_fill_the_memory():
     bench = Bench(mask_topic="people", transform_timeout=0.0)
-    for number in range(100):
-        bench.pipeline.masks[""].note(mask_bytes(time_ns=NOW_NS + number))
-    assert len(bench.pipeline.masks[""]._by_stamp) <= KEPT
+    book = bench.pipeline.masks[""]
+    for number in range(KEPT + 10):
+        book.note(mask_bytes(time_ns=NOW_NS + number))
+    assert len(book._by_stamp) == KEPT
+    large = mask_bytes() + bytes(KEPT_BYTES // 10)
+    for _ in range(20):
+        book._by_stamp[len(book._by_stamp)] = large
+    book.note(mask_bytes())
+    assert sum(map(len, book._by_stamp.values())) <= KEPT_BYTES
+
+
+def test_a_mask_waits_for_its_image_though_others_come():
+    """As while an image waits for its transforms, or in a rig for the mask of another camera."""
+    bench = Bench(mask_topic="people", transform_timeout=0.0)
+    for late_ns in range(0, 600_000_000, 10_000_000):
+        bench.pipeline.masks[""].note(mask_bytes(time_ns=NOW_NS - 100_000_000 + late_ns))
+    assert bench.process().fix is not None and bench.localizer.masks[-1] is not None
 
 
 def test_each_camera_has_a_mask_of_its_own(tmp_path):

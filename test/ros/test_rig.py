@@ -138,6 +138,21 @@ def test_a_dead_camera_is_a_warning_and_the_others_go_on(rig, robot):
     rig.see_until(lambda: nothing_is_said_of_cameras(robot))
 
 
+def test_a_camera_of_another_clock_is_named(rig, robot):
+    """Its images are never of one time with the others', so that only one of them is localized."""
+
+    def look() -> None:
+        time_ns = robot.now_ns()
+        rig.send_odometry(time_ns, pycolmap.Rigid3d())
+        for name in BESIDE:
+            rig.send_image(name, 50, time_ns - 500_000_000 * (name == "left"))
+        robot.for_a_while(0.1)
+
+    robot.until(lambda: "camera left: its images come 0.5" in robot.status.get("message", "") or look())
+    assert robot.status["level"] == "1"
+    rig.see_until(lambda: nothing_is_said_of_cameras(robot))
+
+
 def test_a_camera_that_contradicts_the_others_is_named(rig, robot):
     rig.see_until(
         lambda: "camera back: it contradicts the others" in robot.status.get("message", ""), wrong={"back": 30}

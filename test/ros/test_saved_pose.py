@@ -13,7 +13,7 @@ from ros.stand_in import StandInMap, open_stand_in
 from ros_helpers import wait_until
 
 from deviloc_ros.ros.node import DevilocNode
-from deviloc_ros.ros.saved_pose import load_pose, save_pose
+from deviloc_ros.ros.saved_pose import PoseKeeper, load_pose, save_pose
 from deviloc_ros.tracking.fix import Fix
 
 FIX = Fix(
@@ -51,6 +51,27 @@ def test_numbers_that_are_none_are_refused(tmp_path):
     save_pose(tmp_path / "last.json", "abc", Fix(5, FIX.map_from_base, np.full((6, 6), np.nan)))
     with pytest.raises(ValueError, match="finite"):
         load_pose(tmp_path / "last.json", ["abc"], 0)
+
+
+class Log:
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.error = self.warning = self.info = self.said.append
+
+
+@pytest.mark.parametrize("place", ["folder", "loop", "file/below", "zero\0byte", "x" * 300])
+def test_a_place_where_nothing_can_be_written_or_read_is_said_once(tmp_path, place):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    keeper = PoseKeeper(str(tmp_path / place / "last.json" if place == "loop" else tmp_path / place), log := Log())
+    assert keeper.load(["abc"], 0) is None
+    log.said.clear()
+    for fix in (FIX, FIX, Fix(6, FIX.map_from_base, FIX.covariance)):
+        keeper.save("abc", fix)
+    assert len(log.said) == 1 and log.said == [keeper.problem] and keeper.problem.startswith("pose not saved: ")
 
 
 @pytest.mark.ros

@@ -135,6 +135,25 @@ def test_a_disk_that_fails_is_said_and_nothing_ends(tmp_path):
         Contributor(tmp_path / "kept", ContributeConfig())
 
 
+def test_a_mask_that_cannot_be_read_takes_no_pose_away(tmp_path):
+    drive = Drive(tmp_path)
+    assert drive.see(50, Mask(tmp_path / "gone.png")).fix is not None
+    assert "gone.png" in drive.follower.contribution_problem and drive.kept == []
+
+
+def test_what_somebody_took_out_of_a_full_folder_leaves_room(tmp_path):
+    drive = Drive(tmp_path, budget_mb=0.001)
+    rest_on(drive.localizer, 10)
+    drive.see(10)
+    rest_on(drive.localizer, 90)
+    drive.see(20)
+    assert drive.kept == [1.0]
+    for file in tmp_path.iterdir():
+        file.unlink()
+    drive.see(30)
+    assert drive.kept == [3.0]
+
+
 def test_names_of_cameras_are_names_of_files():
     assert entry_name(5, "") == "5" and entry_name(5, "/front/image") == "5-front_image"
     assert "/" not in entry_name(5, "../../etc/passwd")

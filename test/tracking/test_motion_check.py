@@ -123,6 +123,14 @@ def test_too_few_fixes_and_fixes_without_odometry_say_nothing():
     assert check.fit() is None and check.complaint() == ""
 
 
+def test_an_image_that_comes_twice_counts_once():
+    once, twice = drive(0.2), MotionCheck()
+    for fix in once._fixes:
+        twice.add_fix(fix)
+        twice.add_fix(fix)
+    assert list(twice._fixes) == list(once._fixes)
+
+
 def test_fixes_far_apart_do_not_count_and_time_that_goes_back_starts_anew():
     check, poses = MotionCheck(), drive(0.2)._fixes
     for number, fix in enumerate(poses):

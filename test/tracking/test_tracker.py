@@ -6,6 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pycolmap
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deviloc_ros.config import TrackingConfig
 from deviloc_ros.geometry import rotation_distance_deg
@@ -13,7 +15,7 @@ from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, flatten, largest_stds, mahalanobis_distance, map_from_odom, predict_fix
 from deviloc_ros.tracking.odometry import Odometer, Odometry
 from deviloc_ros.tracking.sighting import SeenPlace, Sighting
-from deviloc_ros.tracking.tracker import Tracker, TrackingState, isotropic_covariance
+from deviloc_ros.tracking.tracker import CLOCK_JUMP_IMAGES, Tracker, TrackingState, isotropic_covariance
 from deviloc_ros.types import Prior
 
 CONFIG = TrackingConfig(confirmations=3)
@@ -213,8 +215,19 @@ def test_a_kidnapped_robot_recovers(localized):
 def test_late_fixes_are_refused_and_a_clock_set_back_starts_anew(localized):
     assert observe(localized, 9.95, 1.0, 0.0) is Status.OUT_OF_ORDER
     assert observe(localized, 10.0, 1.0, 0.0) is Status.OUT_OF_ORDER
-    assert observe(localized, 1.0, 1.0, 0.0) is Status.UNCONFIRMED
-    assert localized.state(SECOND) is TrackingState.UNLOCALIZED
+    verdicts = [observe(localized, 1.0 + 0.1 * number, 1.0, 0.0) for number in range(5)]
+    assert verdicts == [Status.OUT_OF_ORDER] * 2 + [Status.UNCONFIRMED] * 2 + [Status.ACCEPTED]
+
+
+@given(st.lists(st.lists(st.floats(0.0, 9.0), max_size=CLOCK_JUMP_IMAGES - 1), min_size=1, max_size=10))
+def test_images_of_another_clock_between_make_nothing_forgotten(late_ones):
+    """As of two cameras of a rig whose clocks differ, or over a network that delivers some images late."""
+    tracker = Tracker(CONFIG)
+    for seconds in (9.8, 9.9, 10.0):
+        observe(tracker, seconds, 1.0, 0.0)
+    for number, late in enumerate(late_ones, 1):
+        assert all(observe(tracker, seconds, 1.0, 0.0) is Status.OUT_OF_ORDER for seconds in late)
+        assert observe(tracker, 10.0 + 0.1 * number, 1.0, 0.0) is Status.ACCEPTED
 
 
 def test_without_odometry_the_robot_may_have_moved():

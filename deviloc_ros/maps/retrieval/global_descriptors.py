@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from deviloc_ros.config import RetrievalConfig
+from deviloc_ros.io.plain_files import expand_home
 from deviloc_ros.maps.files import hash_file
 from deviloc_ros.types import Features
 
@@ -121,7 +122,7 @@ def load_learned_descriptor(config: RetrievalConfig) -> LearnedDescriptor | None
     """Load the network that the config names; None means VLAD. Raise DescriptorError if it cannot be used."""
     if not config.descriptor_file:
         return None
-    return LearnedDescriptor.load(Path(config.descriptor_file).expanduser())
+    return LearnedDescriptor.load(expand_home(config.descriptor_file))
 
 
 def sample_for_retrieval(features: Features) -> Features:
