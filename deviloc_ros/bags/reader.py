@@ -6,6 +6,7 @@ import logging
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -148,16 +149,17 @@ def decompress_message(data: bytes) -> bytes:
 
 def read_messages(path: Path, recorded: Iterable[RecordedMessage]) -> Iterator[tuple[RecordedMessage, Any]]:
     """Yield messages of the bag at `path` with what they hold; damaged ones are left out, and counted in a warning."""
-    damaged: dict[str, list[str]] = {}
+    damaged, first_errors = Counter[str](), dict[str, str]()
     for each in recorded:
         try:
             message = each.message()
         except ValueError as error:
-            damaged.setdefault(each.topic, []).append(str(error))
+            damaged[each.topic] += 1
+            first_errors.setdefault(each.topic, str(error))
             continue
         yield each, message
-    for topic, errors in damaged.items():
-        log.warning("%s: %d damaged messages on %s, left out; the first: %s", path, len(errors), topic, errors[0])
+    for topic, count in damaged.items():
+        log.warning("%s: %d damaged messages on %s, left out; the first: %s", path, count, topic, first_errors[topic])
 
 
 @contextmanager

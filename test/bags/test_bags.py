@@ -1,10 +1,12 @@
 """What goes into a bag comes out of it, with the types and the stamps that ROS expects."""
 
+import tracemalloc
+
 import numpy as np
 import pycolmap
 import pytest
 
-from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.reader import RecordedMessage, Recording, read_messages
 from deviloc_ros.bags.writer import BagWriter, distortion_to_ros
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.headers import rigid_from_pose, stamp_ns
@@ -146,3 +148,21 @@ def test_a_bag_that_could_not_be_finished_leaves_nothing(tmp_path):
         writer.write_pose("/truth", TIME_NS, "map", POSE)
         raise RuntimeError("the disk is full")
     assert not list(tmp_path.iterdir())
+
+
+def test_many_damaged_messages_are_counted_in_the_memory_of_one(tmp_path, caplog):
+    def refuse(data, kind):
+        raise ValueError(data.decode() * 50)
+
+    texts = (f"{topic} {number:04d}" for number in range(500) for topic in ("/tf", "/odom"))
+    recorded = (RecordedMessage(text.split()[0], "kind", 0, text.encode(), refuse) for text in texts)
+    tracemalloc.start()
+    try:
+        assert list(read_messages(tmp_path, recorded)) == []
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()
+    for topic in ("/tf", "/odom"):
+        assert f"500 damaged messages on {topic}, left out; the first: {topic} at 0 ns: not a kind: {topic} 0000" in (
+            caplog.text
+        )
