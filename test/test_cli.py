@@ -435,6 +435,26 @@ def test_a_misspelt_flag_is_one_sentence_with_the_nearest(words, says, capsys):
     assert exit_status.value.code == 2 and says in error and "usage:" not in error and len(error.splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("command", "names", "flag"),
+    [
+        ("map drop", ["a.map", "b.png", "c d.png"], ["--session", "night"]),
+        ("map merge", ["a.map", "b.map", "c.map"], ["--output", "d.map"]),
+        ("localize", ["a.map", "b.png", "c.png"], ["--every", "2"]),
+        ("compare-poses", ["a.txt", "b.txt", "c.txt"], ["--align", "rigid"]),
+        ("evaluate-bag", ["a", "b"], ["--map", "c.map"]),
+    ],
+)
+def test_a_flag_may_stand_anywhere_among_names(command, names, flag):
+    first, *others = [
+        vars(parse([*command.split(), *names[:before], *flag, *names[before:]])) for before in range(len(names) + 1)
+    ]
+    assert set(names) < {
+        str(word) for value in first.values() for word in (value if isinstance(value, list) else [value])
+    }
+    assert all(other == first for other in others)
+
+
 def test_map_alone_lists_what_there_is(capsys):
     assert status_of("map") == 2
     assert "how good a map is" in capsys.readouterr().out
