@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros.maps.alignment.similarity import move_points, move_pose
-from deviloc_ros.maps.georeference import move_note
-from deviloc_ros.maps.provenance import join_provenances
+from deviloc_ros.maps.georeference import GEOREFERENCE, Georeference, move_note
+from deviloc_ros.maps.provenance import Provenance, join_provenances
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors, sample_for_retrieval
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map, MapError
@@ -104,6 +104,7 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
             [(m.folder.stem, m.manifest.provenance) for m in maps],
             [{"identity": m.identity, "views": len(m)} for m in maps],
         )
+        warn_of_lost_place(output, maps, provenance)
         writer.finish(points, join_retrieval(maps), provenance)
     return sum(len(reference_map) for reference_map in maps)
 
@@ -204,6 +205,20 @@ def join_retrieval(maps: list[Map]) -> Retrieval:
     count = sum(len(m) for m in maps)
     vlad = Vlad.learn(sample_descriptors((f.descriptors for f in features()), count))
     return Retrieval.learn(torch.stack([vlad.describe(None, f) for f in features()]), vlad)
+
+
+def warn_of_lost_place(output: Path, maps: list[Map], provenance: Provenance) -> None:
+    """Log a warning if maps say where on Earth they lie, and what is joined of them does not."""
+    placed = [reference_map.folder.stem for reference_map in maps if reference_map.georeference]
+    if placed and Georeference.from_note(provenance.notes.get(GEOREFERENCE)) is None:
+        why = (
+            "its maps say it differently"
+            if len(placed) == len(maps)
+            else f"of its maps only {', '.join(placed)} say it"
+        )
+        log.warning(
+            "%s: it is not known where on Earth it lies: %s (`map align --positions FILE --geographic`)", output, why
+        )
 
 
 def points_by_id(reference_map: Map) -> dict[int, NDArray]:

@@ -13,6 +13,7 @@ from test_cli import assert_one_line, status_of
 from worlds import rigid_of, rigids
 
 from deviloc_ros.maps.alignment.known_positions import read_geographic_positions
+from deviloc_ros.maps.edit import merge_maps
 from deviloc_ros.maps.georeference import EARTH, GEOREFERENCE, Georeference, to_enu
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.sources.base import SourceError
@@ -171,3 +172,23 @@ def test_a_manifest_whose_georeference_is_none_is_named(tmp_path):
     write_map(tmp_path / "a.map", [reference_view(0)], {GEOREFERENCE: {"latitude": 5}})
     with pytest.raises(MapError, match=r"manifest\.json: georeference: "):
         _ = Map.open(tmp_path / "a.map").georeference
+
+
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        ([None, None], ""),
+        ([MUNICH, MUNICH], ""),
+        ([MUNICH, None, MUNICH], "of its maps only 0, 2 say it"),
+        ([None, MUNICH], "of its maps only 1 say it"),
+        ([MUNICH, replace(MUNICH, latitude=50.0)], "its maps say it differently"),
+    ],
+)
+def test_joined_maps_lie_on_earth_where_all_of_them_say_the_same(tmp_path, caplog, places, says):
+    maps = [tmp_path / f"{number}.map" for number in range(len(places))]
+    for number, (folder, place) in enumerate(zip(maps, places, strict=True)):
+        write_map(folder, [reference_view(number)], {GEOREFERENCE: place.to_note()} if place else {})
+    merge_maps(maps, tmp_path / "all.map")
+    kept = Map.open(tmp_path / "all.map").georeference
+    assert (kept is not None) == (places[0] is not None and not says)
+    assert says in caplog.text and bool(says) == ("all.map: it is not known where on Earth it lies" in caplog.text)
