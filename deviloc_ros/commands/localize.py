@@ -205,8 +205,7 @@ def report_records(records: list[dict[str, Any]], results: Sequence[Result], opt
     from deviloc_ros.types import Lost
 
     for reason, count in Counter(result.reason for result in results if isinstance(result, Lost)).most_common():
-        if reason.advice:
-            print(f"{count} x {reason.sentence}: {reason.advice}", file=sys.stderr)
+        print(f"{count} x {reason.sentence}: {reason.advice}", file=sys.stderr)
     if options.json and options.json != STANDARD_OUTPUT:
         write_whole(options.json, json.dumps(records, indent=1))
     return 0 if records and all(record["localized"] for record in records) else 1
