@@ -19,10 +19,12 @@ from deviloc_ros.maps.provenance import Provenance, join_provenances
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors, sample_for_retrieval
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.maps.tensors import LARGEST_GRAIN_M, measure_grain
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.types import Landmarks, ReferenceView
 
 log = logging.getLogger(__name__)
+RUINOUS_GRAIN_M = 0.02  # of coordinates in single precision; 260 km from the origin
 
 
 @contextmanager
@@ -125,13 +127,14 @@ def align_map(
         identity: of the map that the move was worked out for; empty: of any.
 
     Raises:
-        MapError: another process has changed the map since; or the scale changes and the map holds what its lifting
-            method computed at the old one.
+        MapError: another process has changed the map since; the scale changes and the map holds what its lifting
+            method computed at the old one; or it would lie so far from its origin that points could not be told apart.
     """
     with MapWriter(output, Map.open(folder).config, overwrite=overwrite) as writer:
         reference_map = Map.open(folder)  # again: it may be what is replaced, and have grown
         check_identity(reference_map, identity)
         writer.config = reference_map.config
+        check_grain(folder, move_points(new_from_world, reference_map.centres))
         for number in range(len(reference_map)):
             view = move_view(reference_map.view(number), new_from_world)
             if view.tower and abs(new_from_world.scale - 1) > 1e-9:
@@ -143,6 +146,15 @@ def align_map(
         provenance = reference_map.manifest.provenance.add_change(reference_map.identity, aligned=len(reference_map))
         provenance = replace(provenance, notes=move_note(provenance.notes, new_from_world)).add_notes(notes)
         writer.finish(moved, reference_map.retrieval(), provenance)
+
+
+def check_grain(folder: Path, centres: NDArray) -> None:
+    """Raise MapError, or warn, where single precision would blur the points around (V, 3) camera centres."""
+    grain_m, words = measure_grain(centres)
+    if grain_m > RUINOUS_GRAIN_M:
+        raise MapError(f"{folder}: {words}")
+    if grain_m > LARGEST_GRAIN_M:
+        log.warning(words)
 
 
 def move_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceView:

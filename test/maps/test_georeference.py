@@ -17,6 +17,7 @@ from deviloc_ros.maps.edit import merge_maps
 from deviloc_ros.maps.georeference import EARTH, GEOREFERENCE, Georeference, to_enu
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.sources.base import SourceError
+from deviloc_ros.synthetic.trajectory import look_at
 
 MUNICH = Georeference(48.137, 11.575, 520.0, pycolmap.Rigid3d())
 latitudes, longitudes = st.floats(-89.0, 89.0), st.floats(-180.0, 180.0)
@@ -160,6 +161,34 @@ def test_moving_the_map_moves_it_and_another_scale_loses_it(placed, tmp_path, ca
     assert status_of("map", "align", folder, "--positions", twice) == 0
     assert "the map was in metres, and is 2 times as large now" in caplog.text
     assert "no longer known where on Earth" in capsys.readouterr().out and Map.open(folder).georeference is None
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_level_drive_whose_latitudes_are_longitudes_is_warned_of(tmp_path, caplog, swapped):
+    """Its positions lie in a plane, which fits from below as well."""
+    views, lines = [], []
+    for number, (x, y) in enumerate([(0, 0), (10, 0), (20, 5), (20, 20), (5, 15)]):
+        view, landmarks = reference_view(number)
+        pose = look_at(np.array([x, y, 1.0]), np.array([x + 1.0, y + 0.5 * number, 1.0]))
+        views.append((replace(view, cam_from_world=pose), landmarks))
+        p = EARTH.enu_to_ellipsoid(np.array([[x, y, 0.0]], float), 48.137, 11.575, 520.0)[0]
+        lines.append(f"{view.name} {p[1]:.9f} {p[0]:.9f}" if swapped else f"{view.name} {p[0]:.9f} {p[1]:.9f}")
+    write_map(tmp_path / "a.map", views)
+    positions = write_positions(tmp_path / "p.txt", lines)
+    assert status_of("map", "align", tmp_path / "a.map", "--positions", positions, "--geographic") == 0
+    assert ("the cameras are upside down now" in caplog.text) == swapped
+
+
+@pytest.mark.parametrize(("offset_m", "says"), [(1e3, ""), (1e5, "0.008 m"), (5.4e6, "0.500 m")])
+def test_a_map_is_not_moved_to_where_its_points_could_not_be_told_apart(
+    placed, tmp_path, capsys, caplog, offset_m, says
+):
+    folder, _ = placed
+    before = Map.open(folder).identity
+    far = write_centres(tmp_path / "far.txt", Map.open(folder), lambda p: p + np.array([0, offset_m, 0]))
+    status = status_of("map", "align", folder, "--positions", far)
+    assert status == (2 if offset_m > 1e6 else 0) and (Map.open(folder).identity == before) == bool(status)
+    assert says in caplog.text + capsys.readouterr().err
 
 
 def test_geographic_is_of_positions(placed, capsys):
