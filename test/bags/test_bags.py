@@ -1,12 +1,14 @@
 """What goes into a bag comes out of it, with the types and the stamps that ROS expects."""
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pycolmap
 import pytest
 
 from deviloc_ros.bags.reader import RecordedMessage, Recording, read_messages
+from deviloc_ros.bags.topics import IMAGE_TYPES, find_only_image_topic
 from deviloc_ros.bags.writer import BagWriter, distortion_to_ros
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.headers import rigid_from_pose, stamp_ns
@@ -166,3 +168,18 @@ def test_many_damaged_messages_are_counted_in_the_memory_of_one(tmp_path, caplog
         assert f"500 damaged messages on {topic}, left out; the first: {topic} at 0 ns: not a kind: {topic} 0000" in (
             caplog.text
         )
+
+
+@pytest.mark.parametrize(
+    "beside", [[], ["/front/depth/image_rect/compressedDepth"], ["/a/compressedDepth", "/b/compressedDepth"]]
+)
+def test_compressed_depth_is_no_choice_of_pictures(beside):
+    def recording(*pictures):
+        kinds = dict.fromkeys(beside, IMAGE_TYPES[1]) | dict.fromkeys(pictures, IMAGE_TYPES[0])
+        return SimpleNamespace(path="drive", topics=kinds, count=lambda topic: 1)
+
+    assert find_only_image_topic(recording("/front/image")) == "/front/image"
+    with pytest.raises(ValueError, match="drive: no topic of images; it has"):
+        find_only_image_topic(recording())
+    with pytest.raises(ValueError, match="choose one with --image-topic: /front/image, /rear/image$"):
+        find_only_image_topic(recording("/front/image", "/rear/image"))
