@@ -181,5 +181,5 @@ def test_compressed_depth_is_no_choice_of_pictures(beside):
     assert find_only_image_topic(recording("/front/image")) == "/front/image"
     with pytest.raises(ValueError, match="drive: no topic of images; it has"):
         find_only_image_topic(recording())
-    with pytest.raises(ValueError, match="choose one with --image-topic: /front/image, /rear/image$"):
+    with pytest.raises(ValueError, match=r"choose one with --image-topic: /front/image, /rear/image$"):
         find_only_image_topic(recording("/front/image", "/rear/image"))
