@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pycolmap
 import pytest
+import yaml
 
 from deviloc_ros.bags.reader import RecordedMessage, Recording, read_messages
 from deviloc_ros.bags.topics import IMAGE_TYPES, find_only_image_topic
@@ -183,3 +184,45 @@ def test_compressed_depth_is_no_choice_of_pictures(beside):
         find_only_image_topic(recording())
     with pytest.raises(ValueError, match=r"choose one with --image-topic: /front/image, /rear/image$"):
         find_only_image_topic(recording("/front/image", "/rear/image"))
+
+
+def change_metadata(bag, change):
+    path = bag / "metadata.yaml"
+    content = yaml.safe_load(path.read_text())
+    change(content["rosbag2_bagfile_information"])
+    path.write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize("topic", ["/image", "/tf_static", "/odom"])
+def test_a_topic_whose_metadata_and_file_differ_is_not_taken_for_an_empty_one(bag, topic):
+    """As where the file was rewritten by another program; rosbags finds none of its messages then."""
+    path, _ = bag
+    named = []
+
+    def change(content):
+        named.extend(one["topic_metadata"] for one in content["topics_with_message_count"])
+        (mine,) = [one for one in named if one["name"] == topic]
+        mine["offered_qos_profiles"] = []
+
+    change_metadata(path, change)
+    with Recording(path) as recording:
+        others = tuple(one["name"] for one in named if one["name"] != topic)
+        assert len(list(recording.messages(others))) == len(others)
+        with pytest.raises(ValueError, match=rf"the files lack messages.*{topic}.*move metadata.yaml away"):
+            list(recording.messages())
+    (path / "metadata.yaml").unlink()
+    with Recording(path) as recording:
+        assert len(list(recording.messages())) == len(named)
+
+
+def test_metadata_that_lacks_something_is_said_with_what_to_do(bag):
+    path, _ = bag
+    change_metadata(path, lambda content: content.pop("topics_with_message_count"))
+    with pytest.raises(ValueError, match=r"metadata key is missing.*move metadata.yaml away"), Recording(path):
+        pass
+
+
+def test_a_folder_of_bags_names_them(bag):
+    path, _ = bag
+    with pytest.raises(ValueError, match=r"there are bags in it, name them: bag$"), Recording(path.parent):
+        pass
