@@ -102,6 +102,8 @@ def read_kitti_poses(path: Path) -> list[pycolmap.Rigid3d] | None:
     poses = []
     for number, words in enumerate(lines, 1):
         try:
+            if len(words) != KITTI_NUMBERS:
+                raise ValueError(f"expected {KITTI_NUMBERS} numbers, as in the first line, got {len(words)}")
             poses.append(rigid_from_matrix(np.reshape([float(word) for word in words], (3, 4))))
         except ValueError as error:
             raise SourceError(f"{path}:{number}: {error}") from error

@@ -62,11 +62,14 @@ def has_named_poses(path: Path) -> bool:
     """
     lines = (line.strip() for line in read_text(path, errors="replace").splitlines())
     rows = [line.split() for line in lines if line and not line.startswith("#")]
-    try:
-        name, _ = parse_named_pose(" ".join(rows[0]) if rows else "")
-    except ValueError:
+    if not rows:
         return False
-    return not all(map(is_number, name.split())) or count_quaternions(rows, 1) > count_quaternions(rows, 4)
+    numbers = sum(map(is_number, rows[0]))
+    if not is_number(rows[0][0]):
+        return 2 * numbers > len(rows[0])  # a line of a name, perhaps with a fault; a heading has none
+    if numbers < len(rows[0]):  # a name with spaces that begins with a number
+        return len(rows[0]) > 1 + NUMBERS and all(map(is_number, rows[0][-NUMBERS:]))
+    return count_quaternions(rows, 1) > count_quaternions(rows, 4)
 
 
 def count_quaternions(rows: Sequence[Sequence[str]], column: int) -> int:

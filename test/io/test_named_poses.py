@@ -65,6 +65,16 @@ def test_images_whose_names_are_numbers_are_told_from_times_by_their_quaternions
         assert list(read_named_poses(path)) == [str(number) for number, _ in numbered]
 
 
+@pytest.mark.parametrize("damage", [",", " 7 x", "\u2212", "nan", "\0"])
+@pytest.mark.parametrize("name", ["a.jpg", "a b.jpg", "12 b.jpg", "d/1400000000.5.png"])
+def test_a_fault_in_the_first_line_makes_no_times_of_names(tmp_path, name, damage):
+    path = tmp_path / "poses.txt"
+    path.write_text(f"{name} 1 0 0 0 1 2 {damage if damage == 'nan' else f'3{damage}'}\n")
+    assert has_named_poses(path) or name == "12 b.jpg"
+    with pytest.raises(ValueError, match=r"poses\.txt:1: (expected NAME|pose with position)"):
+        read_named_poses(path)
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
