@@ -42,6 +42,7 @@ from deviloc_ros.sources.colmap import read_model
 from deviloc_ros.sources.image_files import scale_camera
 from deviloc_ros.sources.kitti import read_kitti
 from deviloc_ros.sources.photographs import find_photographs
+from deviloc_ros.synthetic.degradations import mirror
 from deviloc_ros.synthetic.facade import make_facade
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.room import make_room
@@ -84,6 +85,8 @@ class Question:
     inside: bool
 
 
+# Light, cover and blur are others than in `synthetic.degradations`, which photons and lenses make: published figures
+# are of these.
 def blur(gray: NDArray, _rng: np.random.Generator) -> NDArray:
     """Return the image out of focus."""
     return cv2.GaussianBlur(gray, (0, 0), 3.0)
@@ -117,7 +120,7 @@ def zoom_in(gray: NDArray, _rng: np.random.Generator) -> NDArray:
 
 CHANGES: dict[str, Change] = {
     "as it is": lambda gray, _rng: gray,
-    "mirrored": lambda gray, _rng: gray[:, ::-1].copy(),
+    "mirrored": mirror,
     "upside down": lambda gray, _rng: gray[::-1, ::-1].copy(),
     "blurred": blur,
     "dark": darken,

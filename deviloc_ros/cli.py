@@ -20,6 +20,7 @@ from deviloc_ros.io.terminal import PrintableFormatter, PrintableStream, make_pr
 
 PROGRAM = "deviloc"
 LAB = "lab"
+UNMIXED = (argparse.PARSER, argparse.REMAINDER)  # take all that follows
 COMPLETION = "_ARGCOMPLETE"  # set by a shell's completion of argcomplete, which wants proposals and no work
 
 
@@ -102,11 +103,20 @@ class CommandParser(argparse.ArgumentParser):
     """Say what is wrong with a command line in one line, and which flag may have been meant."""
 
     words: Sequence[str] = ()  # that it parses
+    is_parsing = False  # argparse parses flags and positional words, which may stand between them, one after the other
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as argparse does, and keep the words for `error`."""
+        """Parse as argparse does, flags and what is none in any order, and keep the words for `error`."""
+        if self.is_parsing:
+            return super().parse_known_args(args, namespace)
         self.words = sys.argv[1:] if args is None else list(args)
-        return super().parse_known_args(args, namespace)
+        if any(action.nargs in UNMIXED for action in self._actions):
+            return super().parse_known_args(args, namespace)
+        self.is_parsing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.is_parsing = False
 
     def error(self, message: str) -> NoReturn:
         """Print the message and exit with status 2."""

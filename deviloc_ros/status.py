@@ -66,8 +66,8 @@ class Status(enum.Enum):
 
     @property
     def advice(self) -> str:
-        """Return what usually causes it and what helps; empty unless it lies in image, map or calibration."""
-        return ADVICE.get(self, "")
+        """Return what usually causes it and what helps."""
+        return ADVICE[self]
 
     @property
     def tried(self) -> bool:
@@ -105,7 +105,10 @@ NOT_TRIED = frozenset(
 )
 
 
+NOTHING_TO_DO = "nothing: the next image counts"
+CLOCKS = "two machines' clocks, or `use_sim_time` on one side only"
 ADVICE = {
+    Status.ACCEPTED: "nothing: all is well",
     Status.BAD_IMAGE: "its size is not the camera's, it cannot be read, or a mask leaves nothing of it",
     Status.NO_FEATURES: "dark, blurred, covered, or a bare wall: more light, a shorter exposure, another direction",
     Status.NO_REFERENCES: "is the prior right? Else the map lacks views from there: add some",
@@ -122,8 +125,27 @@ ADVICE = {
     Status.MISCALIBRATED: "calibrate the camera; if nobody can, estimate the focal length (`pose.estimate_focal`)",
     Status.AMBIGUOUS: "drive to where the places differ, or say where the robot is (`initialpose`)",
     Status.UNCONFIRMED: "wait for the next images; if it stays, odometry, stamps or the mount contradict them",
+    Status.OUT_OF_ORDER: "images that come late or twice: one publisher a topic, and one clock",
+    Status.OUTDATED: NOTHING_TO_DO,
+    Status.REPLACED: "nothing on a busy machine: the newest image wins",
+    Status.DISABLED: "call `~/enable` with `true`",
+    Status.NOT_ASKED: "call `~/trigger_localization`, or set `continuous: true`",
+    Status.RATE_LIMITED: "nothing, or raise `max_rate_hz`",
+    Status.NO_STAMP: "a driver that stamps nothing: let it say when an image was taken",
+    Status.TOO_OLD: f"{CLOCKS}; of a slow network: raise `max_image_age_s`",
+    Status.FROM_FUTURE: CLOCKS,
+    Status.UNDECODABLE: "is it a camera's topic (not depth)? Else see its encoding, and `image_transport`",
+    Status.NO_CAMERA_INFO: "set `camera_info_topic`, and let the driver give both one `frame_id`",
+    Status.BAD_CAMERA_INFO: "load a calibration (`K` is not zero) of a lens model that is known",
+    Status.NO_EXTRINSIC: "robot_state_publisher or a static transform, or `base_from_camera`; `camera_frame` if the "
+    "image's `frame_id` is another",
+    Status.NO_ODOMETRY: "odometry on TF, or synchronized cameras",
+    Status.MAP_CHANGED: NOTHING_TO_DO,
+    Status.INTERNAL_ERROR: "report it with the log; the next image is tried",
+    Status.NOT_PUBLISHED: "look into the node's log",
+    Status.NOT_RECEIVED: "replay it slower (`--rate`), or look why the network loses images",
+    Status.UNFINISHED: "replay it slower (`--rate`)",
 }
-"""Give advice for reasons that lie in the image, the map or the calibration."""
 
 
 class NotTried(Exception):

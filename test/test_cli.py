@@ -24,9 +24,12 @@ from deviloc_ros.mapping.views import BuildReport
 from deviloc_ros.maps.store import Map
 from deviloc_ros.sources.base import PosedImage, Skipped
 from deviloc_ros.sources.colmap import build_reconstruction
+from deviloc_ros.sources.pictures import read_pictures
+from deviloc_ros.status import Status
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.room import make_room
 from deviloc_ros.synthetic.trajectory import make_smooth_path
+from deviloc_ros.types import Lost
 
 SUMMARY_KEYS = {
     "protocol", "matcher", "lift", "references", "retrieval", "queries", "localized", "wrong_fixes",
@@ -149,6 +152,40 @@ def test_localize_takes_and_gives_the_files_of_hloc(room_folder, query_files, ro
     ):
         assert status_of("localize", room_folder, *words, "--queries", tmp_path / "queries.txt") == 2
         assert_one_line(capsys, says)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (["a", "b"], "here.png"),
+        (["a/here.png", "b"], "here.png"),
+        (["a/here.png", "a/here.png"], "here.png"),
+        (["a/drive.avi", "b/drive.avi"], "drive.avi"),
+        (["."], ""),
+        (["a", "b/below", "."], "a/here.png"),
+        (["a/drive.avi"], ""),
+    ],
+)
+def test_poses_of_two_images_of_one_name_are_refused_before_the_run(
+    room_folder, query_files, tmp_path, monkeypatch, capsys, given, name
+):
+    for folder in ("a", "b", "b/below"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(query_files / "here.png", tmp_path / folder)
+        write_video(tmp_path / folder / "drive.avi", [np.zeros((48, 64), np.uint8)] * 2)
+    monkeypatch.setattr("deviloc_ros.localizer.Localizer.localize", lambda self, **_: Lost(Status.NO_FEATURES))
+    poses = tmp_path / "poses.txt"
+    status = status_of("localize", room_folder, *(tmp_path / one for one in given), "--save-poses", poses)
+    assert status == (2 if name else 1) and poses.exists() != bool(name)
+    if name:
+        assert_one_line(capsys, "--save-poses: ", f" images are named {name!r}")
+
+
+def test_frames_of_a_video_whose_times_stand_still_have_names_of_their_own(tmp_path, monkeypatch):
+    write_video(tmp_path / "drive.avi", [np.zeros((48, 64), np.uint8)] * 3)
+    monkeypatch.setattr(cv2, "CAP_PROP_POS_MSEC", cv2.CAP_PROP_FRAME_WIDTH)
+    names = [picture.name.removeprefix(str(tmp_path)) for picture in read_pictures([tmp_path / "drive.avi"])]
+    assert names == ["/drive.avi 0.064 s", "/drive.avi 0.064 s frame 2", "/drive.avi 0.064 s frame 3"]
 
 
 def test_localize_estimates_the_focal_length_of_an_uncalibrated_camera(room_folder, query_files, room, capsys):
@@ -433,6 +470,26 @@ def test_a_misspelt_flag_is_one_sentence_with_the_nearest(words, says, capsys):
         main(list(words))
     error = capsys.readouterr().err
     assert exit_status.value.code == 2 and says in error and "usage:" not in error and len(error.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "names", "flag"),
+    [
+        ("map drop", ["a.map", "b.png", "c d.png"], ["--session", "night"]),
+        ("map merge", ["a.map", "b.map", "c.map"], ["--output", "d.map"]),
+        ("localize", ["a.map", "b.png", "c.png"], ["--every", "2"]),
+        ("compare-poses", ["a.txt", "b.txt", "c.txt"], ["--align", "rigid"]),
+        ("evaluate-bag", ["a", "b"], ["--map", "c.map"]),
+    ],
+)
+def test_a_flag_may_stand_anywhere_among_names(command, names, flag):
+    first, *others = [
+        vars(parse([*command.split(), *names[:before], *flag, *names[before:]])) for before in range(len(names) + 1)
+    ]
+    assert set(names) < {
+        str(word) for value in first.values() for word in (value if isinstance(value, list) else [value])
+    }
+    assert all(other == first for other in others)
 
 
 def test_map_alone_lists_what_there_is(capsys):

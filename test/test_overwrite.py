@@ -131,6 +131,14 @@ def test_what_cannot_be_made_is_refused_before_anything_is_done(tmp_path, refuse
         refuse(tmp_path / "file" / "below" / "it", overwrite=True)
     with pytest.raises(NotADirectoryError, match="/dev/null is a file"):
         refuse(Path("/dev/null/a"), overwrite=True)
+    (tmp_path / "link").symlink_to("nowhere/at/all")
+    with pytest.raises(NotADirectoryError, match=r"cannot be made, .*link is a link that leads nowhere"):
+        refuse(tmp_path / "link" / "below" / "it", overwrite=True)
+
+
+def test_a_device_is_no_folder():
+    with pytest.raises(NotADirectoryError, match="/dev/full is a file; name a folder"):
+        refuse_folder(Path("/dev/full"), overwrite=True)
 
 
 def test_a_mask_that_was_edited_by_hand_is_not_replaced_either(tmp_path, capsys):

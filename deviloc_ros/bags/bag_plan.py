@@ -50,7 +50,7 @@ class Part:
 
     def __post_init__(self) -> None:
         if not self.start_s < self.end_s:
-            raise ValueError(f"--start {self.start_s:g} is not before --end {self.end_s:g}")
+            raise ValueError(f"a part's start, {self.start_s:g} s, is not before its end, {self.end_s:g} s")
 
     @property
     def is_all(self) -> bool:

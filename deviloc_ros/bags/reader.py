@@ -6,6 +6,7 @@ import logging
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,14 @@ STORAGES = (".mcap", ".db3", ".bag")
 COMPRESSED = (".zstd", ".zst")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 METADATA = "metadata.yaml"
-OF_METADATA = (METADATA, "bag metadata", "files are missing", "codec", "Rosbag2 version")  # the words of rosbags
+OF_METADATA = (
+    METADATA,
+    "bag metadata",
+    "metadata key",
+    "files are missing",
+    "codec",
+    "Rosbag2 version",
+)  # the words of rosbags
 REPAIR = {
     ".mcap": "`mcap recover FILE -o NEW_FILE` saves what was recorded",
     ".db3": "`sqlite3 FILE .recover | sqlite3 NEW_FILE` saves what was recorded",
@@ -116,10 +124,16 @@ class Recording:
         chosen = [c for c in self._reader.connections if c.topic in wanted]
         if not chosen:
             return
+        silent = {c.topic for c in chosen if c.msgcount} if start_ns is None and stop_ns is None else set()
         with name_bag_in_errors(self._files):
             for connection, time_ns, data in self._reader.messages(chosen, start_ns, stop_ns):
+                silent.discard(connection.topic)
                 plain = bytes(data) if self.is_ros1 else decompress_message(bytes(data))
                 yield RecordedMessage(connection.topic, connection.msgtype, time_ns, plain, self._reader.deserialize)
+            if silent:  # rosbags takes topics of another quality of service than that of the metadata for others
+                raise ValueError(
+                    f"the files lack messages, or describe them otherwise than {METADATA}: {sorted(silent)}"
+                )
 
 
 def decompress_file(file: Path, stack: ExitStack) -> Path:
@@ -148,16 +162,17 @@ def decompress_message(data: bytes) -> bytes:
 
 def read_messages(path: Path, recorded: Iterable[RecordedMessage]) -> Iterator[tuple[RecordedMessage, Any]]:
     """Yield messages of the bag at `path` with what they hold; damaged ones are left out, and counted in a warning."""
-    damaged: dict[str, list[str]] = {}
+    damaged, first_errors = Counter[str](), dict[str, str]()
     for each in recorded:
         try:
             message = each.message()
         except ValueError as error:
-            damaged.setdefault(each.topic, []).append(str(error))
+            damaged[each.topic] += 1
+            first_errors.setdefault(each.topic, str(error))
             continue
         yield each, message
-    for topic, errors in damaged.items():
-        log.warning("%s: %d damaged messages on %s, left out; the first: %s", path, len(errors), topic, errors[0])
+    for topic, count in damaged.items():
+        log.warning("%s: %d damaged messages on %s, left out; the first: %s", path, count, topic, first_errors[topic])
 
 
 @contextmanager
@@ -204,7 +219,9 @@ def list_storage_files(path: Path) -> list[Path]:
         log.warning("%s: nothing is in %s, passed over", path, ", ".join(f.name for f in empty))
         files = [f for f in files if f not in empty] or files
     if not files:
-        raise ValueError(f"{path}: not a bag; the folder has neither {METADATA} nor files of {kinds}")
+        inside = ", ".join(sorted(folder.parent.name for folder in path.glob(f"*/{METADATA}")))
+        hint = f"; there are bags in it, name them: {inside}" if inside else ""
+        raise ValueError(f"{path}: not a bag; the folder has neither {METADATA} nor files of {kinds}{hint}")
     if len({f.suffix == ".bag" for f in files}) > 1:
         raise ValueError(f"{path}: bags of ROS 1 and of ROS 2 in one folder; name one of them")
     return files

@@ -13,6 +13,7 @@ from deviloc_ros.messages import COMPRESSED_SUFFIX
 log = logging.getLogger(__name__)
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+DEPTH_SUFFIX = "/compressedDepth"  # of topics, as image_transport names them; they are CompressedImage, too
 TRANSFORM_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 
@@ -95,7 +96,8 @@ def choose_topics(recording: Recording, image: str, camera_info: str, camera_giv
 
 def find_only_image_topic(recording: Recording) -> str:
     """Return the topic of the images, if there is one only."""
-    topics = prefer_filled(recording, list_topics(recording, IMAGE_TYPES))
+    pictures = [name for name in list_topics(recording, IMAGE_TYPES) if not name.endswith(DEPTH_SUFFIX)]
+    topics = prefer_filled(recording, pictures)
     if len(topics) == 1:
         return topics[0]
     if not topics:
@@ -115,7 +117,7 @@ def choose_camera_info_topic(
         raise ValueError(
             f"{recording.path}: no camera_info on {asked}; there is {format_topics(recording, (INFO_TYPE,))}"
         )
-    namespace = image.removesuffix(COMPRESSED_SUFFIX).removesuffix("/compressedDepth").rpartition("/")[0]
+    namespace = image.removesuffix(COMPRESSED_SUFFIX).removesuffix(DEPTH_SUFFIX).rpartition("/")[0]
     if f"{namespace}/camera_info" in topics:
         return f"{namespace}/camera_info"
     topics = prefer_filled(recording, topics)

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
             own = [*estimate.poses, *estimate.lost]
             there = pair_names(own, names)
             names += [name for name in own if name not in there]
-    times = read_times(names, estimates)
+    times = read_times(names, [truth, *estimates])
     known = match_poses(truth, names, times)
     if not known:
         raise ValueError(

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,11 +110,13 @@ def run(options: argparse.Namespace) -> int:
     configs = [read_config_for_map(options, one.config, one.config) for one in maps]
     if options.uncalibrated:
         configs = [change_config(config, pose={"estimate_focal": True}) for config in configs]
-    localizers = create_localizers(maps, configs)
     if options.rig:
-        return run_rig(options, localizers)
-    camera = parse_camera(options.camera) if options.camera else maps[0].records[0].camera
+        return run_rig(options, create_localizers(maps, configs))
     listed = read_listed(options)
+    if options.save_poses:
+        check_names(options, listed)
+    localizers = create_localizers(maps, configs)
+    camera = parse_camera(options.camera) if options.camera else maps[0].records[0].camera
     if listed is None or None in listed.values():
         print(f"camera: {describe_choice(options, camera)}", file=sys.stderr)
     candidates = read_pairs(options.pairs) if options.pairs else {}
@@ -136,8 +138,6 @@ def run(options: argparse.Namespace) -> int:
         record = {"image": picture.name, **({"map": name} if name else {}), **result_to_dict(result, used, unit)}
         records.append(record)
         results.append(result)
-        if image in poses:
-            raise ValueError(f"--save-poses: two images are named {image!r}: give the folder that both are below")
         if options.save_poses and isinstance(result, Localized):
             poses[image] = result.cam_from_world
         line = describe_record(record, result, unit, focal=options.uncalibrated)
@@ -169,6 +169,17 @@ def read_listed(options: argparse.Namespace) -> dict[str, Camera | None] | None:
     return listed
 
 
+def check_names(options: argparse.Namespace, listed: Iterable[str] | None) -> None:
+    """Raise ValueError if --save-poses would name two images alike."""
+    from deviloc_ros.sources.pictures import list_files
+
+    given: list[Path] = options.images
+    files = list_files(given, step_of(options)) if listed is None else [given[0] / name for name in listed]
+    for name, count in Counter(name_image(str(file), given) for file in files).items():
+        if count > 1:
+            raise ValueError(f"--save-poses: {count} images are named {name!r}: give the folder that they are below")
+
+
 def read_queries(
     options: argparse.Namespace, listed: dict[str, Camera | None] | None
 ) -> Iterator[tuple[QueryPicture, Camera | None]]:
@@ -194,8 +205,7 @@ def report_records(records: list[dict[str, Any]], results: Sequence[Result], opt
     from deviloc_ros.types import Lost
 
     for reason, count in Counter(result.reason for result in results if isinstance(result, Lost)).most_common():
-        if reason.advice:
-            print(f"{count} x {reason.sentence}: {reason.advice}", file=sys.stderr)
+        print(f"{count} x {reason.sentence}: {reason.advice}", file=sys.stderr)
     if options.json and options.json != STANDARD_OUTPUT:
         write_whole(options.json, json.dumps(records, indent=1))
     return 0 if records and all(record["localized"] for record in records) else 1

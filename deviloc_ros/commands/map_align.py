@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deviloc_ros.maps.store import Map
 
 log = logging.getLogger(__name__)
+UPSIDE_DOWN = -0.7  # the mean of how far along z the upper sides of images point
 ODD_SCALE = 0.1  # of the logarithm; wheels are not as wrong as that, units and coordinates in another order are
 
 
@@ -91,6 +92,8 @@ def run(options: argparse.Namespace) -> int:
     identity = reference_map.identity
     align_map(options.map, found.wanted_from_world, output, notes, overwrite=overwrite, identity=identity)
     warn_of_scale(reference_map, found)
+    if options.positions or options.tags:
+        warn_if_upside_down(reference_map, found)
     print(f"{output}: {found.note}")
     if reference_map.georeference and not Map.open(output).georeference:
         print(f"{output}: its scale has changed, so it is no longer known where on Earth it lies")
@@ -105,6 +108,17 @@ def warn_of_scale(reference_map: Map, found: MapAlignment) -> None:
             "the map was in metres, and is %.4g times as large now: are lengths given in metres, and the numbers of a "
             "line in their order? --rigid keeps the scale",
             factor,
+        )
+
+
+def warn_if_upside_down(reference_map: Map, found: MapAlignment) -> None:
+    """Log a warning if cameras come to stand on their heads: points in a plane fit from below as well as from above."""
+    turn = found.wanted_from_world.rotation.matrix()
+    ups = [(turn @ record.cam_from_world.rotation.inverse().matrix())[2, 1] for record in reference_map.records]
+    if -sum(ups) / len(ups) < UPSIDE_DOWN:
+        log.warning(
+            "if z is up, the cameras are upside down now: are two numbers of a place swapped (as latitude and "
+            "longitude), or has one the other sign?"
         )
 
 

@@ -67,7 +67,7 @@ def examine_machine() -> Iterator[Finding]:
             else make_warning(name, "end other programs on the GPU, or set matcher.device: cpu")
         )
     else:
-        advice = "a few images per second are localized; for more, install torch with CUDA where there is a GPU"
+        advice = "it goes without, as fast as docs/results.md says; where there is a GPU, install torch with CUDA"
         yield make_warning(f"torch {torch.__version__} sees no GPU", advice)
     yield examine_cv_bridge()
 

@@ -102,6 +102,8 @@ def read_kitti_poses(path: Path) -> list[pycolmap.Rigid3d] | None:
     poses = []
     for number, words in enumerate(lines, 1):
         try:
+            if len(words) != KITTI_NUMBERS:
+                raise ValueError(f"expected {KITTI_NUMBERS} numbers, as in the first line, got {len(words)}")
             poses.append(rigid_from_matrix(np.reshape([float(word) for word in words], (3, 4))))
         except ValueError as error:
             raise SourceError(f"{path}:{number}: {error}") from error
@@ -137,10 +139,15 @@ def read_results(path: Path) -> PoseFile:
 def read_times(names: Iterable[str], files: Iterable[PoseFile]) -> dict[str, int]:
     """Return the times [ns] of names: of those by which files have poses by time, and of images named by their time.
 
+    There are none where all files have poses by name: `20230101120000` need not be a time then.
+
     Raises:
         ValueError: it is unclear in what unit images are named.
     """
-    stated = {name: int(name) for file in files if file.times is not None for name in file.poses}
+    files = [file for file in files if file.times is not None]
+    if not files:
+        return {}
+    stated = {name: int(name) for file in files for name in file.poses}
     others = {name: stem_of(name) for name in names if name not in stated and is_time(stem_of(name))}
     unit = next(map(unit_of, others.values()), "")
     return stated | {name: parse_time(stem, unit) for name, stem in others.items()}

@@ -42,7 +42,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file as `replace_on_success` does; to a pipe or a device, as the console, the content alone."""
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and not path.is_file():
-        path.write_bytes(data)
+        with name_file_in_errors(path):
+            path.write_bytes(data)
         return
     with replace_on_success(path) as beside:
         beside.write_bytes(data)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pycolmap
 
-from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.geometry import UNIT_TOLERANCE, rigid_from_quaternion
 from deviloc_ros.io.atomic import write_whole
 from deviloc_ros.io.plain_files import read_named_lines, read_text
 from deviloc_ros.io.tum_trajectory import is_number
@@ -53,14 +54,26 @@ def parse_named_pose(line: str) -> tuple[str, pycolmap.Rigid3d]:
 def has_named_poses(path: Path) -> bool:
     """Return whether a file has poses by image, not by time: its first line with content begins with a name.
 
+    A name may be a number: then quaternions tell, which stand behind names, and at the end of lines by time.
+
     Raises:
         OSError: it cannot be read.
         ValueError: it is no text.
     """
     lines = (line.strip() for line in read_text(path, errors="replace").splitlines())
-    first = next((line for line in lines if line and not line.startswith("#")), "")
-    try:
-        name, _ = parse_named_pose(first)
-    except ValueError:
+    rows = [line.split() for line in lines if line and not line.startswith("#")]
+    if not rows:
         return False
-    return not all(map(is_number, name.split()))
+    numbers = sum(map(is_number, rows[0]))
+    if not is_number(rows[0][0]):
+        return 2 * numbers > len(rows[0])  # a line of a name, perhaps with a fault; a heading has none
+    if numbers < len(rows[0]):  # a name with spaces that begins with a number
+        return len(rows[0]) > 1 + NUMBERS and all(map(is_number, rows[0][-NUMBERS:]))
+    return count_quaternions(rows, 1) > count_quaternions(rows, 4)
+
+
+def count_quaternions(rows: Sequence[Sequence[str]], column: int) -> int:
+    """Return in how many rows of a word and 7 numbers a quaternion begins at a column."""
+    parts = [row[column : column + 4] for row in rows if len(row) == 1 + NUMBERS]
+    lengths = [math.hypot(*map(float, part)) for part in parts if all(map(is_number, part))]
+    return sum(abs(length - 1) < UNIT_TOLERANCE for length in lengths)

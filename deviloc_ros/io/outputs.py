@@ -22,7 +22,9 @@ def refuse_file(path: Path, *, overwrite: bool = False) -> None:
 
 def check_above(path: Path) -> None:
     """Raise OSError if a folder that leads to `path` is a file, or takes no new one."""
-    above = next((folder for folder in path.absolute().parents if folder.exists()), path)
+    above = next((folder for folder in path.absolute().parents if folder.exists() or folder.is_symlink()), path)
+    if not above.exists():
+        raise NotADirectoryError(f"{path}: cannot be made, {above} is a link that leads nowhere")
     if not above.is_dir():
         raise NotADirectoryError(f"{path}: cannot be made, {above} is a file")
     if not path.exists() and not os.access(above, os.W_OK):
@@ -34,7 +36,7 @@ def refuse_folder(path: Path, *, overwrite: bool = False) -> None:
 
     With `overwrite` it may hold something; whoever writes decides whether that is of its kind.
     """
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is a file; name a folder")
     check_above(path)
     if not overwrite and (path.is_symlink() if not path.is_dir() else any(path.iterdir())):

@@ -45,14 +45,14 @@ def read_tum(path: Path) -> list[Stamped]:
         ValueError: naming file and line.
     """
     lines = read_text(path, errors="replace").splitlines()
-    poses, unknown, w_first, unit, has_id = [], 0, False, None, False
+    poses, unknown, w_first, unit, has_id, is_named = [], 0, False, None, False, False
     first = next((number for number, line in enumerate(lines, 1) if line.strip()), 0)
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         fields = line.replace(",", " ").replace(";", " ").split()
         if line.lstrip().startswith("#") or (number == first and is_heading(fields)):
-            w_first = w_first or names_w_first(line)
+            w_first, is_named = w_first or names_w_first(line), True
             has_id = has_id or fields[-1].lower() == "id"
             unit = unit or (NANOSECONDS if NAMES_NANOSECONDS.search(line) else None)
             continue
@@ -73,6 +73,8 @@ def read_tum(path: Path) -> list[Stamped]:
             poses.append((time_ns, rigid_from_quaternion(xyzw, (x, y, z))))
         except (ValueError, ArithmeticError) as error:
             raise ValueError(f"{path}:{number}: {error}") from error
+    if poses and unit == NANOSECONDS and not is_named and "," in lines[first - 1]:
+        log.warning("%s: no line names its columns; quaternions are taken with w last, EuRoC has it first", path)
     if unknown:
         log.warning("%s: %d lines without a pose (NaN), left out", path, unknown)
     return poses

@@ -19,6 +19,7 @@ from deviloc_ros.mapping.pose_errors import state_pose_errors
 from deviloc_ros.mapping.sensor_correction import fit_depth_correction
 from deviloc_ros.mapping.views import BuildReport, ViewMaker, write_shared_files
 from deviloc_ros.maps.provenance import BODY, POSE_ERRORS, POSE_FIT
+from deviloc_ros.maps.tensors import LARGEST_GRAIN_M, measure_grain
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.matching.base import Matcher
 from deviloc_ros.matching.checks import check_on_image
@@ -44,7 +45,6 @@ from deviloc_ros.workers.base import Serial, Workers
 
 log = logging.getLogger(__name__)
 IMAGES_LOOKED_AT, PAIRS_LOOKED_AT = 30, 6  # for something of the robot, where keypoints are matched for nothing else
-LARGEST_GRAIN_M = 1.5e-3  # of coordinates in single precision; 16 km
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,13 +229,9 @@ def split_readable(images: list[PosedImage], workers: Workers) -> tuple[list[Pos
 
 def warn_if_far(images: list[PosedImage]) -> None:
     """Warn if the map's coordinates are so large, as UTM's are, that single precision costs accuracy."""
-    farthest_m = max(float(np.linalg.norm(image.cam_from_world.tgt_origin_in_src())) for image in images)
-    grain_m = float(np.spacing(np.float32(farthest_m)))
+    grain_m, words = measure_grain(np.stack([image.cam_from_world.tgt_origin_in_src() for image in images]))
     if grain_m > LARGEST_GRAIN_M:
-        what = (
-            "the map lies %.0f km from its origin, where points are stored to %.3f m; subtract an offset from all poses"
-        )
-        log.warning(what, farthest_m / 1000, grain_m)
+        log.warning(words)
 
 
 def reading_problem(path: Path, camera: Camera) -> str:

@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 from deviloc_ros.config import larger_map_stds
 from deviloc_ros.config_fields import change_config
 from deviloc_ros.maps.alignment.similarity import move_points, move_pose
-from deviloc_ros.maps.georeference import move_note
-from deviloc_ros.maps.provenance import join_provenances
+from deviloc_ros.maps.georeference import GEOREFERENCE, Georeference, move_note
+from deviloc_ros.maps.provenance import Provenance, join_provenances
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors, sample_for_retrieval
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map, MapError
+from deviloc_ros.maps.tensors import LARGEST_GRAIN_M, measure_grain
 from deviloc_ros.maps.writer import MapWriter
 from deviloc_ros.types import Landmarks, ReferenceView
 
 log = logging.getLogger(__name__)
+RUINOUS_GRAIN_M = 0.02  # of coordinates in single precision; 260 km from the origin
 
 
 @contextmanager
@@ -107,6 +109,7 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
             [(m.folder.stem, m.manifest.provenance) for m in maps],
             [{"identity": m.identity, "views": len(m)} for m in maps],
         )
+        warn_of_lost_place(output, maps, provenance)
         writer.finish(points, join_retrieval(maps), provenance)
     return sum(len(reference_map) for reference_map in maps)
 
@@ -127,14 +130,15 @@ def align_map(
         identity: of the map that the move was worked out for; empty: of any.
 
     Raises:
-        MapError: another process has changed the map since; or the scale changes and the map holds what its lifting
-            method computed at the old one.
+        MapError: another process has changed the map since; the scale changes and the map holds what its lifting
+            method computed at the old one; or it would lie so far from its origin that points could not be told apart.
     """
     with MapWriter(output, Map.open(folder).config, overwrite=overwrite) as writer:
         reference_map = Map.open(folder)  # again: it may be what is replaced, and have grown
         check_identity(reference_map, identity)
         std_m = float(new_from_world.scale * reference_map.config.pose.map_position_std_m)
         writer.config = change_config(reference_map.config, pose={"map_position_std_m": std_m})
+        check_grain(folder, move_points(new_from_world, reference_map.centres))
         for number in range(len(reference_map)):
             view = move_view(reference_map.view(number), new_from_world)
             if view.tower and abs(new_from_world.scale - 1) > 1e-9:
@@ -146,6 +150,15 @@ def align_map(
         provenance = reference_map.manifest.provenance.add_change(reference_map.identity, aligned=len(reference_map))
         provenance = replace(provenance, notes=move_note(provenance.notes, new_from_world)).add_notes(notes)
         writer.finish(moved, reference_map.retrieval(), provenance)
+
+
+def check_grain(folder: Path, centres: NDArray) -> None:
+    """Raise MapError, or warn, where single precision would blur the points around (V, 3) camera centres."""
+    grain_m, words = measure_grain(centres)
+    if grain_m > RUINOUS_GRAIN_M:
+        raise MapError(f"{folder}: {words}")
+    if grain_m > LARGEST_GRAIN_M:
+        log.warning(words)
 
 
 def move_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceView:
@@ -208,6 +221,20 @@ def join_retrieval(maps: list[Map]) -> Retrieval:
     count = sum(len(m) for m in maps)
     vlad = Vlad.learn(sample_descriptors((f.descriptors for f in features()), count))
     return Retrieval.learn(torch.stack([vlad.describe(None, f) for f in features()]), vlad)
+
+
+def warn_of_lost_place(output: Path, maps: list[Map], provenance: Provenance) -> None:
+    """Log a warning if maps say where on Earth they lie, and what is joined of them does not."""
+    placed = [reference_map.folder.stem for reference_map in maps if reference_map.georeference]
+    if placed and Georeference.from_note(provenance.notes.get(GEOREFERENCE)) is None:
+        why = (
+            "its maps say it differently"
+            if len(placed) == len(maps)
+            else f"of its maps only {', '.join(placed)} say it"
+        )
+        log.warning(
+            "%s: it is not known where on Earth it lies: %s (`map align --positions FILE --geographic`)", output, why
+        )
 
 
 def points_by_id(reference_map: Map) -> dict[int, NDArray]:

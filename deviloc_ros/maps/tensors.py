@@ -16,7 +16,16 @@ from deviloc_ros.maps.manifest import StoredFile, ViewRecord, name_in_errors
 from deviloc_ros.types import Features, Landmarks, Lifted, ReferenceView
 
 TOWER = "tower."
+LARGEST_GRAIN_M = 1.5e-3  # of coordinates in single precision; 16 km from the origin
 Tensors = dict[str, torch.Tensor]
+
+
+def measure_grain(centres: NDArray) -> tuple[float, str]:
+    """Return how finely points around (V, 3) camera centres are stored [m], and in words what to do about it."""
+    farthest_m = float(np.linalg.norm(centres, axis=1).max())
+    grain_m = float(np.spacing(np.float32(farthest_m)))
+    where = f"the map lies {farthest_m / 1000:.0f} km from its origin, where points are stored to {grain_m:.3f} m"
+    return grain_m, f"{where}; subtract an offset from all coordinates"
 
 
 def write_tensors(folder: Path, kind: str, tensors: Tensors) -> StoredFile:

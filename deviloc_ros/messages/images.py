@@ -78,7 +78,8 @@ def pixels_of(message: Any) -> NDArray:
     try:
         return to_picture(message) if hasattr(message, "encoding") else decode_compressed(message)
     except (TypeError, ValueError, cv2.error) as error:
-        raise ValueError(f"image cannot be decoded: {error}") from error
+        compressed = "" if hasattr(message, "encoding") else f" (its format is {message.format[:50]!r})"
+        raise ValueError(f"image cannot be decoded: {error}{compressed}") from error
 
 
 def decode_compressed(message: Any) -> NDArray:
@@ -89,7 +90,7 @@ def decode_compressed(message: Any) -> NDArray:
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
     if pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[2] != 3):
-        raise ValueError(f"compressed image of format {message.format!r} is not gray or colour")
+        raise ValueError("a compressed image that is not gray or colour")
     return pixels
 
 

@@ -1,4 +1,4 @@
-"""Read a camera from the files that calibrators write: ROS's camera_info, Kalibr's camchain, EuRoC's sensor.yaml."""
+"""Read a camera from files that calibrators write: of ROS (camera_info), Kalibr (camchain), EuRoC and OpenCV."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from deviloc_ros.messages.distortions import to_colmap_model
 
 SUFFIXES = (".yaml", ".yml")
 KNOWN = (
-    "ROS's camera_info (as camera_calibration saves it, or `ros2 topic echo --once` prints it), Kalibr's camchain.yaml "
-    "and EuRoC's sensor.yaml"
+    "ROS's camera_info (as camera_calibration saves it, or `ros2 topic echo --once` prints it), Kalibr's "
+    "camchain.yaml, EuRoC's sensor.yaml and OpenCV's calibration (camera_matrix, distortion_coefficients, image_width, "
+    "image_height)"
 )
+OPENCV_MATRIX = "!!opencv-matrix"  # a tag of OpenCV alone, as the first line of its files is
+OPENCV_PAIRS = (("camera_matrix", "distortion_coefficients"), ("cameramatrix", "distcoeffs"), ("m", "d"), ("k", "d"))
 WHOLE_IMAGE = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0)
 
 
@@ -35,7 +38,7 @@ def split_name(text: str) -> tuple[Path, str]:
 
 
 def read_camera_file(file: Path | str) -> Camera:
-    """Read a camera from a YAML file of ROS's camera_info, Kalibr or EuRoC; `camchain.yaml:cam1` names one of several.
+    """Read a camera from a YAML file of ROS's camera_info, Kalibr, EuRoC or OpenCV; `FILE.yaml:cam1` is one of several.
 
     The format is told by the names in it.
 
@@ -74,15 +77,23 @@ def read_mount_file(file: Path | str) -> pycolmap.Rigid3d:
 
 
 def read_document(path: Path) -> str:
-    """Return a file's first document: `ros2 topic echo` ends each with a line of dashes. Raises OSError, ValueError."""
-    return read_text(path, MAX_CONFIG_BYTES).strip().removeprefix("---").partition("\n---")[0]
+    """Return a file's first document: `ros2 topic echo` ends each with a line of dashes. Raises OSError, ValueError.
+
+    What of OpenCV's files is not YAML is taken out: the line `%YAML:1.0`, and the tags of matrices.
+    """
+    text = read_text(path, MAX_CONFIG_BYTES).strip()
+    if text.startswith("%YAML"):
+        text = text.partition("\n")[2].replace(OPENCV_MATRIX, "").lstrip()
+    return text.removeprefix("---").partition("\n---")[0]
 
 
 def choose_camera(document: Any, name: str) -> dict[str, Any]:
     """Return the fields of the only camera, or of the one that is named. Raises ValueError."""
     if not isinstance(document, dict):
         raise ValueError(f"no file of a camera; known are {KNOWN}")
-    cameras = {str(key): value for key, value in document.items() if is_kalibr(value)}
+    document = name_as_ros(document)
+    cameras = {str(key): value for key, value in document.items() if is_camera(value)}
+    cameras |= split_stereo(document)
     if name and name not in cameras:
         raise ValueError(f"there is no camera {name!r} in it; there are {', '.join(cameras) or 'none by name'}")
     if name:
@@ -94,9 +105,34 @@ def choose_camera(document: Any, name: str) -> dict[str, Any]:
     return next(iter(cameras.values()), document)
 
 
-def is_kalibr(value: Any) -> bool:
-    """Return whether a value has the fields of a camera, as Kalibr and EuRoC name them."""
-    return isinstance(value, dict) and "intrinsics" in value
+def is_camera(value: Any) -> bool:
+    """Return whether a value has the fields of a camera, as Kalibr and EuRoC name them, or ROS and OpenCV."""
+    return isinstance(value, dict) and ("intrinsics" in value or "camera_matrix" in value)
+
+
+def name_as_ros(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields with OpenCV's names as ROS's files have them: `image_Width`, `imageSize`, `fisheye_model`."""
+    known = ("image_width", "image_height", "camera_matrix", "distortion_coefficients")
+    named = {str(key).lower() if str(key).lower() in known else str(key): value for key, value in fields.items()}
+    size = next((fields[key] for key in ("imageSize", "image_size") if key in fields), None)
+    if isinstance(size, list) and len(size) == 2:
+        named |= {"image_width": size[0], "image_height": size[1]}
+    if "fisheye_model" in fields:
+        named |= {"distortion_model": "fisheye" if fields["fisheye_model"] else "opencv"}
+    return named
+
+
+def split_stereo(fields: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the cameras of a file that has several matrices, by the rest of their names: `M1`, `D1`, `M2`, `D2`."""
+    by_name = {key.lower(): key for key in fields}
+    cameras = {}
+    for low, key in by_name.items():
+        for matrix, distortion in OPENCV_PAIRS:
+            beside = by_name.get(low.replace(matrix, distortion, 1))
+            name = low.replace(matrix, "", 1).strip("_. ")
+            if matrix in low and beside is not None and name and isinstance(fields[key], dict):
+                cameras[name] = {**fields, "camera_matrix": fields[key], "distortion_coefficients": fields[beside]}
+    return cameras
 
 
 def read_kalibr(fields: dict[str, Any]) -> Camera:
@@ -104,7 +140,10 @@ def read_kalibr(fields: dict[str, Any]) -> Camera:
     model = str(fields.get("camera_model", "pinhole")).lower()
     intrinsics = to_numbers(fields, "intrinsics")
     if model != "pinhole" or len(intrinsics) != 4:
-        raise ValueError(f"camera model {model!r} with {len(intrinsics)} intrinsics is not read, only pinhole with 4")
+        raise ValueError(
+            f"camera model {model!r} with {len(intrinsics)} intrinsics is not read, only pinhole with 4: calibrate "
+            "as pinhole-radtan, a wide lens as pinhole-equi, or undistort the images to a pinhole camera"
+        )
     resolution = to_numbers(fields, "resolution", 2)
     if not all(side.is_integer() for side in resolution):
         raise ValueError(f"resolution: expected whole numbers, got {list(resolution)}")

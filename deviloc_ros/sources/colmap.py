@@ -69,17 +69,23 @@ def find_model(folder: Path) -> Path:
 
 def open_reconstruction(model: Path) -> pycolmap.Reconstruction:
     """Open a model; raise SourceError naming it and what is wrong with it."""
-    for suffix in (".bin", ".txt"):
-        missing = [name for name in ("cameras", "images", "points3D") if not (model / (name + suffix)).is_file()]
-        if not missing:
-            break
-    else:
-        raise SourceError(f"{model}: no COLMAP model; {missing[0]}.txt (or .bin) not found")
+    missing = min(
+        (
+            [name + suffix for name in ("cameras", "images", "points3D") if not (model / (name + suffix)).is_file()]
+            for suffix in (".txt", ".bin")
+        ),
+        key=len,
+    )
+    if missing:
+        raise SourceError(f"{model}: no COLMAP model; {missing[0]} not found")
     try:
         check_files(model)
         return pycolmap.Reconstruction(str(model))
     except Exception as error:  # pycolmap raises whatever its C++ code throws
-        raise SourceError(f"{model}: cannot read the COLMAP model: {' '.join(str(error).split())}") from error
+        why = " ".join(str(error).split())
+        if why.endswith("::at"):  # of a C++ container that lacks a key
+            why = "its files do not go together: one names a camera, image, frame or rig that another does not have"
+        raise SourceError(f"{model}: cannot read the COLMAP model: {why}") from error
 
 
 def camera_from_colmap(camera: pycolmap.Camera) -> Camera:

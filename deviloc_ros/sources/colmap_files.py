@@ -6,6 +6,7 @@ of zeros becomes the identity, a name is cut at its first space. And their messa
 
 from __future__ import annotations
 
+import codecs
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,7 +30,13 @@ def check_files(model: Path) -> None:
         SourceError: what is wrong, with file, line and field.
     """
     binary = all((model / f"{name}.bin").is_file() for name in ("cameras", "images", "points3D"))
-    checks = BINARY_CHECKS if binary else TEXT_CHECKS
+    checks, suffix = (BINARY_CHECKS, "bin") if binary else (TEXT_CHECKS, "txt")
+    there, missing = (
+        [f"{name}.{suffix}" for name in ("frames", "rigs") if (model / f"{name}.{suffix}").is_file() is side]
+        for side in (True, False)
+    )
+    if there and missing:
+        raise SourceError(f"{there[0]} is there without {missing[0]}: they go together, give both or neither")
     for name, check in checks.items():
         if name in OPTIONAL and not (model / name).is_file():
             continue
@@ -125,7 +132,9 @@ def meaningful_lines(data: bytes) -> Iterator[tuple[int, str]]:
 
 
 def decode_text(data: bytes) -> str:
-    """Decode a file's bytes, whatever is no UTF-8 replaced."""
+    """Decode a file's bytes, whatever is no UTF-8 replaced. Raises SourceError: COLMAP reads no byte order mark."""
+    if data.startswith(codecs.BOM_UTF8):
+        raise SourceError("it begins with a byte order mark, which COLMAP does not read: save it as plain UTF-8")
     return data.decode(errors="replace")
 
 

@@ -35,6 +35,13 @@ def check_paths(paths: Sequence[Path]) -> None:
         raise SourceError(f"{missing[0]}: no such file or folder{suggest_nearest(missing[0])}{others}")
 
 
+def list_files(paths: Iterable[Path], step: int = 1) -> Iterator[Path]:
+    """Yield the files that `read_pictures` takes pictures from, in order."""
+    for path in paths:
+        photographs, unread = find_photographs(path) if path.is_dir() else ([path], {})
+        yield from (*photographs[::step], *unread)
+
+
 def read_pictures(paths: Iterable[Path], step: int = 1) -> Iterator[QueryPicture]:
     """Yield the pictures that paths lead to, in order; what cannot be read is there with the reason.
 
@@ -73,11 +80,11 @@ def read_picture(path: Path) -> QueryPicture:
 
 
 def read_video(path: Path, step: int) -> Iterator[QueryPicture]:
-    """Yield every step-th frame of a video, named by its time."""
+    """Yield every step-th frame of a video, named by its time, and by its number where times are not distinct."""
     if not path.is_file():
         yield QueryPicture(str(path), path, None, f"{path}: no such video")
         return
-    video, count = cv2.VideoCapture(str(path)), 0
+    video, count, names = cv2.VideoCapture(str(path)), 0, set[str]()
     try:
         while video.grab():
             count += 1
@@ -86,6 +93,8 @@ def read_video(path: Path, step: int) -> Iterator[QueryPicture]:
             seconds = video.get(cv2.CAP_PROP_POS_MSEC) * 1e-3
             decoded, frame = video.retrieve()
             name = f"{path} {seconds:.3f} s"
+            name += f" frame {count}" if name in names else ""
+            names.add(name)
             yield (
                 QueryPicture(name, path, cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
                 if decoded

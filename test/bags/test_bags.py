@@ -1,10 +1,15 @@
 """What goes into a bag comes out of it, with the types and the stamps that ROS expects."""
 
+import tracemalloc
+from types import SimpleNamespace
+
 import numpy as np
 import pycolmap
 import pytest
+import yaml
 
-from deviloc_ros.bags.reader import Recording
+from deviloc_ros.bags.reader import RecordedMessage, Recording, read_messages
+from deviloc_ros.bags.topics import IMAGE_TYPES, find_only_image_topic
 from deviloc_ros.bags.writer import BagWriter, distortion_to_ros
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.headers import rigid_from_pose, stamp_ns
@@ -146,3 +151,78 @@ def test_a_bag_that_could_not_be_finished_leaves_nothing(tmp_path):
         writer.write_pose("/truth", TIME_NS, "map", POSE)
         raise RuntimeError("the disk is full")
     assert not list(tmp_path.iterdir())
+
+
+def test_many_damaged_messages_are_counted_in_the_memory_of_one(tmp_path, caplog):
+    def refuse(data, kind):
+        raise ValueError(data.decode() * 50)
+
+    texts = (f"{topic} {number:04d}" for number in range(500) for topic in ("/tf", "/odom"))
+    recorded = (RecordedMessage(text.split()[0], "kind", 0, text.encode(), refuse) for text in texts)
+    tracemalloc.start()
+    try:
+        assert list(read_messages(tmp_path, recorded)) == []
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()
+    for topic in ("/tf", "/odom"):
+        assert f"500 damaged messages on {topic}, left out; the first: {topic} at 0 ns: not a kind: {topic} 0000" in (
+            caplog.text
+        )
+
+
+@pytest.mark.parametrize(
+    "beside", [[], ["/front/depth/image_rect/compressedDepth"], ["/a/compressedDepth", "/b/compressedDepth"]]
+)
+def test_compressed_depth_is_no_choice_of_pictures(beside):
+    def recording(*pictures):
+        kinds = dict.fromkeys(beside, IMAGE_TYPES[1]) | dict.fromkeys(pictures, IMAGE_TYPES[0])
+        return SimpleNamespace(path="drive", topics=kinds, count=lambda topic: 1)
+
+    assert find_only_image_topic(recording("/front/image")) == "/front/image"
+    with pytest.raises(ValueError, match="drive: no topic of images; it has"):
+        find_only_image_topic(recording())
+    with pytest.raises(ValueError, match=r"choose one with --image-topic: /front/image, /rear/image$"):
+        find_only_image_topic(recording("/front/image", "/rear/image"))
+
+
+def change_metadata(bag, change):
+    path = bag / "metadata.yaml"
+    content = yaml.safe_load(path.read_text())
+    change(content["rosbag2_bagfile_information"])
+    path.write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize("topic", ["/image", "/tf_static", "/odom"])
+def test_a_topic_whose_metadata_and_file_differ_is_not_taken_for_an_empty_one(bag, topic):
+    """As where the file was rewritten by another program; rosbags finds none of its messages then."""
+    path, _ = bag
+    named = []
+
+    def change(content):
+        named.extend(one["topic_metadata"] for one in content["topics_with_message_count"])
+        (mine,) = [one for one in named if one["name"] == topic]
+        mine["offered_qos_profiles"] = []
+
+    change_metadata(path, change)
+    with Recording(path) as recording:
+        others = tuple(one["name"] for one in named if one["name"] != topic)
+        assert len(list(recording.messages(others))) == len(others)
+        with pytest.raises(ValueError, match=rf"the files lack messages.*{topic}.*move metadata.yaml away"):
+            list(recording.messages())
+    (path / "metadata.yaml").unlink()
+    with Recording(path) as recording:
+        assert len(list(recording.messages())) == len(named)
+
+
+def test_metadata_that_lacks_something_is_said_with_what_to_do(bag):
+    path, _ = bag
+    change_metadata(path, lambda content: content.pop("topics_with_message_count"))
+    with pytest.raises(ValueError, match=r"metadata key is missing.*move metadata.yaml away"), Recording(path):
+        pass
+
+
+def test_a_folder_of_bags_names_them(bag):
+    path, _ = bag
+    with pytest.raises(ValueError, match=r"there are bags in it, name them: bag$"), Recording(path.parent):
+        pass

@@ -97,3 +97,10 @@ def test_where_there_is_no_cv_bridge_none_is_blamed(monkeypatch):
 def test_without_a_gpu_it_goes_on(monkeypatch):
     monkeypatch.setattr(checks.torch.cuda, "is_available", lambda: False)
     assert next(examine_machine()).level is Level.WARN
+
+
+def test_without_a_gpu_the_page_is_named_that_says_how_fast_it_goes(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    found = next(examine_machine())
+    assert found.level is Level.WARN and "sees no GPU" in found.what and "docs/results.md" in found.advice
+    assert "poses a second" in (ROOT / "docs/results.md").read_text()

@@ -203,3 +203,20 @@ def test_a_number_behind_a_point_is_no_suffix():
 def test_a_map_is_read(room_folder, room):
     poses = read_pose_file(room_folder).poses
     assert list(poses) == [image.name for image in room.images]
+
+
+@pytest.mark.parametrize("stem", [20230101120000, 1, 10**12])
+@pytest.mark.parametrize("suffix", [".jpg", ""])
+def test_images_that_are_named_by_numbers_are_no_times_where_no_file_has_times(tmp_path, stem, suffix, capsys):
+    poses = {f"{stem + number}{suffix}": pose for number, pose in enumerate(POSES.values())}
+    write_named_poses(tmp_path / "truth.txt", poses)
+    write_named_poses(tmp_path / "poses.txt", {name: moved(pose) for name, pose in poses.items()})
+    assert status_of("compare-poses", tmp_path / "truth.txt", tmp_path / "poses.txt") == 0
+    assert f"| {len(poses)} / {len(poses)} | 3.00 cm, 0.00 deg" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("words", ["1 0 0", "1 0 0 0 0 1 0 0 0 0 1 0 7"])
+def test_a_matrix_of_another_size_is_named(tmp_path, words):
+    (tmp_path / "poses.txt").write_text(f"1 0 0 0 0 1 0 0 0 0 1 0\n{words}\n")
+    with pytest.raises(ValueError, match=rf"poses\.txt:2: expected 12 numbers, .* got {len(words.split())}"):
+        read_pose_file(tmp_path / "poses.txt")

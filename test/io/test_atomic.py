@@ -70,6 +70,11 @@ def test_a_full_disk_is_said_with_the_file_and_takes_nothing(tmp_path, name, wri
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_device_that_takes_nothing_is_named():
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        write_whole(Path("/dev/full"), "1")
+
+
 def test_a_full_disk_is_said_with_the_file_of_a_map(tmp_path):
     (tmp_path / "a.safetensors").symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"No space left on device: '.*a\.safetensors'"):

@@ -155,3 +155,15 @@ def test_names_that_python_takes_for_numbers_are_no_times(stem):
 @given(st.integers(0, 2**63), st.integers(0, 10**9))
 def test_digits_are_times(whole, rest):
     assert is_time(str(whole)) and is_time(f"{whole}.{rest:09d}")
+
+
+@pytest.mark.parametrize("comma", [", ", ",", " "])
+@pytest.mark.parametrize("heading", ["", "#timestamp,x,y,z,qw,qx,qy,qz\n", "timestamp x y z qx qy qz qw\n"])
+@pytest.mark.parametrize("time", ["1700000000000000001", "1700000000.5"])
+def test_what_looks_like_euroc_and_names_no_columns_is_said_to_be_taken_otherwise(
+    tmp_path, caplog, comma, heading, time
+):
+    (tmp_path / "t.csv").write_text(heading + comma.join([time, *"1230001"]) + "\n")
+    with suppress(ValueError):
+        read_tum(tmp_path / "t.csv")
+    assert ("quaternions are taken with w last" in caplog.text) == (not heading and "," in comma and "." not in time)

@@ -13,9 +13,11 @@ from test_cli import assert_one_line, status_of
 from worlds import rigid_of, rigids
 
 from deviloc_ros.maps.alignment.known_positions import read_geographic_positions
+from deviloc_ros.maps.edit import merge_maps
 from deviloc_ros.maps.georeference import EARTH, GEOREFERENCE, Georeference, to_enu
 from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.sources.base import SourceError
+from deviloc_ros.synthetic.trajectory import look_at
 
 MUNICH = Georeference(48.137, 11.575, 520.0, pycolmap.Rigid3d())
 latitudes, longitudes = st.floats(-89.0, 89.0), st.floats(-180.0, 180.0)
@@ -161,6 +163,34 @@ def test_moving_the_map_moves_it_and_another_scale_loses_it(placed, tmp_path, ca
     assert "no longer known where on Earth" in capsys.readouterr().out and Map.open(folder).georeference is None
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_level_drive_whose_latitudes_are_longitudes_is_warned_of(tmp_path, caplog, swapped):
+    """Its positions lie in a plane, which fits from below as well."""
+    views, lines = [], []
+    for number, (x, y) in enumerate([(0, 0), (10, 0), (20, 5), (20, 20), (5, 15)]):
+        view, landmarks = reference_view(number)
+        pose = look_at(np.array([x, y, 1.0]), np.array([x + 1.0, y + 0.5 * number, 1.0]))
+        views.append((replace(view, cam_from_world=pose), landmarks))
+        p = EARTH.enu_to_ellipsoid(np.array([[x, y, 0.0]], float), 48.137, 11.575, 520.0)[0]
+        lines.append(f"{view.name} {p[1]:.9f} {p[0]:.9f}" if swapped else f"{view.name} {p[0]:.9f} {p[1]:.9f}")
+    write_map(tmp_path / "a.map", views)
+    positions = write_positions(tmp_path / "p.txt", lines)
+    assert status_of("map", "align", tmp_path / "a.map", "--positions", positions, "--geographic") == 0
+    assert ("the cameras are upside down now" in caplog.text) == swapped
+
+
+@pytest.mark.parametrize(("offset_m", "says"), [(1e3, ""), (1e5, "0.008 m"), (5.4e6, "0.500 m")])
+def test_a_map_is_not_moved_to_where_its_points_could_not_be_told_apart(
+    placed, tmp_path, capsys, caplog, offset_m, says
+):
+    folder, _ = placed
+    before = Map.open(folder).identity
+    far = write_centres(tmp_path / "far.txt", Map.open(folder), lambda p: p + np.array([0, offset_m, 0]))
+    status = status_of("map", "align", folder, "--positions", far)
+    assert status == (2 if offset_m > 1e6 else 0) and (Map.open(folder).identity == before) == bool(status)
+    assert says in caplog.text + capsys.readouterr().err
+
+
 def test_geographic_is_of_positions(placed, capsys):
     folder, positions = placed
     assert status_of("map", "align", folder, "--poses", positions, "--geographic") == 2
@@ -171,3 +201,23 @@ def test_a_manifest_whose_georeference_is_none_is_named(tmp_path):
     write_map(tmp_path / "a.map", [reference_view(0)], {GEOREFERENCE: {"latitude": 5}})
     with pytest.raises(MapError, match=r"manifest\.json: georeference: "):
         _ = Map.open(tmp_path / "a.map").georeference
+
+
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        ([None, None], ""),
+        ([MUNICH, MUNICH], ""),
+        ([MUNICH, None, MUNICH], "of its maps only 0, 2 say it"),
+        ([None, MUNICH], "of its maps only 1 say it"),
+        ([MUNICH, replace(MUNICH, latitude=50.0)], "its maps say it differently"),
+    ],
+)
+def test_joined_maps_lie_on_earth_where_all_of_them_say_the_same(tmp_path, caplog, places, says):
+    maps = [tmp_path / f"{number}.map" for number in range(len(places))]
+    for number, (folder, place) in enumerate(zip(maps, places, strict=True)):
+        write_map(folder, [reference_view(number)], {GEOREFERENCE: place.to_note()} if place else {})
+    merge_maps(maps, tmp_path / "all.map")
+    kept = Map.open(tmp_path / "all.map").georeference
+    assert (kept is not None) == (places[0] is not None and not says)
+    assert says in caplog.text and bool(says) == ("all.map: it is not known where on Earth it lies" in caplog.text)

@@ -71,6 +71,13 @@ def test_png_of_16_bits_and_with_alpha(deep, channels):
     assert decoded.shape == expected.shape and np.abs(decoded.astype(int) - expected).max() <= 1
 
 
+def test_what_is_no_encoded_picture_is_said_with_what_its_sender_calls_it():
+    with pytest.raises(
+        ValueError, match=r"image cannot be decoded: not an image, or truncated \(its format is 'h264'\)"
+    ):
+        pixels_of(SimpleNamespace(format="h264", data=b"\0\0\0\1\x67abc"))
+
+
 @pytest.mark.parametrize("encoding", ["16UC1; compressedDepth png", "16UC1; png compressed "])
 def test_depth_is_no_picture(encoding):
     data = cv2.imencode(".png", np.full((48, 64), 1000, np.uint16))[1].tobytes()

@@ -1,7 +1,11 @@
 """Calibrations as files: ROS's two forms, Kalibr's, EuRoC's; each says the same camera as its numbers on the flag."""
 
+import cv2
+import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.commands.flags.common import parse_camera, parse_mount
@@ -85,6 +89,76 @@ def test_a_file_says_the_camera(tmp_path, form, suffix, end):
     assert found == (camera or Camera("PINHOLE", 320, 240, (262.5, 263.0, 159.75, 119.75)))
 
 
+@given(
+    coefficients=st.sampled_from([0, 4, 5, 8]).flatmap(
+        lambda count: st.lists(st.floats(-0.2, 0.2), min_size=count, max_size=count)
+    ),
+    is_fisheye=st.sampled_from([None, 0, 1]),
+    names=st.sampled_from(
+        [
+            ("image_width", "image_height", "camera_matrix", "distortion_coefficients"),
+            ("image_Width", "image_Height", "Camera_Matrix", "Distortion_Coefficients"),
+        ]
+    ),
+    upright=st.booleans(),
+)
+def test_what_opencv_writes_is_read(tmp_path_factory, coefficients, is_fisheye, names, upright):
+    path = tmp_path_factory.mktemp("opencv") / "camera.yml"
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    storage.write("calibration_time", "Fri 01 Jan 2027 12:00:00: CET")
+    if is_fisheye is not None:
+        storage.write("fisheye_model", is_fisheye)
+    rows = np.array(coefficients).reshape((-1, 1) if upright else (1, -1))
+    for name, value in zip(names, (640, 480, np.reshape(MATRIX, (3, 3)), rows), strict=True):
+        storage.write(name, value)
+    storage.release()
+    model = {None: "", 0: "opencv", 1: "fisheye"}[is_fisheye]
+    ros = {**OF_ROS, "camera_name": "", "distortion_model": model, "distortion_coefficients": {"data": coefficients}}
+    (path.parent / "ros.yaml").write_text(yaml.safe_dump(ros))
+    assert say_camera(path) == say_camera(path.parent / "ros.yaml")
+
+
+def say_camera(path):
+    """The camera of a file, or what is said against it, without the file's name."""
+    try:
+        return parse_camera(str(path))
+    except ValueError as error:
+        return str(error).replace(path.name, "")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (("M1", "D1"), ("M2", "D2")),
+        (("K_left", "D_left"), ("K_right", "D_right")),
+        (("left_K", "left_D"), ("right_K", "right_D")),
+        (("cameraMatrix1", "distCoeffs1"), ("cameraMatrix2", "distCoeffs2")),
+        (
+            ("camera_matrix_left", "distortion_coefficients_left"),
+            ("camera_matrix_right", "distortion_coefficients_right"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("size", [{"image_width": 640, "image_height": 480}, {"imageSize": [640, 480]}, {}])
+def test_a_stereo_calibration_of_opencv_has_two_cameras(tmp_path, names, size):
+    path = tmp_path / "intrinsics.yml"
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    for matrix, distortion in names:
+        storage.write(matrix, np.reshape(MATRIX, (3, 3)))
+        storage.write(distortion, np.array([[*RADTAN, 0.0]]))
+    storage.release()
+    with path.open("a") as file:
+        file.write(yaml.safe_dump(size) if size else "")
+    with pytest.raises(ValueError, match=r"there are several cameras in it: (\w+), (\w+); name one, as FILE:\1"):
+        parse_camera(str(path))
+    for name in ["1", "2"] if "1" in names[0][0] else ["left", "right"]:
+        if size:
+            assert parse_camera(f"{path}:{name}") == OPENCV
+        else:
+            with pytest.raises(ValueError, match="there is no image_width in it"):
+                parse_camera(f"{path}:{name}")
+
+
 def test_one_of_several_cameras_is_named(tmp_path):
     path = tmp_path / "camchain.yaml"
     path.write_text(yaml.safe_dump({"cam0": KALIBR, "cam1": SECOND}))
@@ -105,7 +179,13 @@ def test_one_of_several_cameras_is_named(tmp_path):
         (yaml.safe_dump({**OF_ROS, "image_width": "wide"}), "image_width: expected a whole number, got 'wide'"),
         (yaml.safe_dump({**OF_ROS, "camera_matrix": {"data": [0.0] * 9}}), "is not calibrated"),
         (yaml.safe_dump({**OF_ROS, "distortion_model": "bent"}), "distortion 'bent' .* is not supported"),
-        (yaml.safe_dump({"cam0": {**KALIBR, "camera_model": "omni"}}), "camera model 'omni' with 4 intrinsics"),
+        *(
+            (
+                yaml.safe_dump({"cam0": {**KALIBR, "camera_model": model, "intrinsics": [0.5, *more, *PINHOLE]}}),
+                f"camera model '{model}' with {5 + len(more)} intrinsics is not read.* as pinhole-radtan, .*undistort",
+            )
+            for model, more in (("omni", []), ("eucm", [0.9]), ("ds", [0.1]))
+        ),
         (yaml.safe_dump({"cam0": {**KALIBR, "resolution": [640]}}), "resolution: expected 2 numbers"),
         (yaml.safe_dump({"cam0": {**KALIBR, "distortion_coeffs": ["a"]}}), "distortion_coeffs: expected numbers"),
     ],

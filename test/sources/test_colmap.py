@@ -134,8 +134,34 @@ def test_poses_that_are_not_finite_are_skipped_by_name(tmp_path):
 def test_a_missing_file_is_named(tmp_path, name, suffix):
     getattr(reconstruction(), "write_text" if suffix == ".txt" else "write_binary")(str(tmp_path))
     (tmp_path / f"{name}{suffix}").unlink()
-    with pytest.raises(SourceError, match=rf"{tmp_path}: no COLMAP model; .* not found"):
+    with pytest.raises(SourceError, match=rf"{tmp_path}: no COLMAP model; {name}{suffix} not found"):
         read_model(tmp_path, Path())
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".bin"])
+@pytest.mark.parametrize(("name", "other"), [("rigs", "frames"), ("frames", "rigs")])
+def test_frames_without_rigs_and_the_reverse_are_named(tmp_path, name, other, suffix):
+    getattr(reconstruction(), "write_text" if suffix == ".txt" else "write_binary")(str(tmp_path))
+    (tmp_path / f"{name}{suffix}").unlink()
+    with pytest.raises(SourceError, match=f"{other}{suffix} is there without {name}{suffix}: they go together"):
+        read_model(tmp_path, Path())
+
+
+def test_files_whose_numbers_do_not_go_together_are_said_in_words(tmp_path):
+    reconstruction().write_text(str(tmp_path))
+    lines = (tmp_path / "images.txt").read_text().splitlines()
+    changed = [f"9{line}" if line.endswith(".png") else line for line in lines]
+    (tmp_path / "images.txt").write_text("\n".join(changed) + "\n")
+    with pytest.raises(SourceError, match="its files do not go together"):
+        read_model(tmp_path, Path())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_byte_order_mark_is_named(text_model, name):
+    path = text_model / f"{name}.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    with pytest.raises(SourceError, match=rf"{name}\.txt: it begins with a byte order mark"):
+        read_model(text_model, Path())
 
 
 def test_no_folder_is_no_model(tmp_path):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CAMERA = "MODEL,W,H,PARAMS|FILE"
 CAMERA_FORMS = (
     "as PINHOLE,640,480,525,525,319.5,239.5 (COLMAP's models, pixel centres at integers), or a calibration's YAML "
-    "file: camera_info, Kalibr's camchain.yaml[:cam0], EuRoC's sensor.yaml"
+    "file: camera_info, Kalibr's camchain.yaml[:cam0], EuRoC's sensor.yaml, OpenCV's"
 )
 MOUNT = "'X Y Z QX QY QZ QW'|FILE"
 MOUNT_FORMS = "or a 4 x 4 matrix row by row, or a file: EuRoC's sensor.yaml, Kalibr's camchain-imucam.yaml[:cam0]"
@@ -324,7 +324,7 @@ def parse_camera(text: str, flag: str = "--camera") -> Camera:
     except ValueError as error:
         raise ValueError(
             f"{flag} {text!r}: expected MODEL,W,H,PARAMS, as PINHOLE,640,480,525,525,319.5,239.5, or a .yaml file of "
-            "ROS's camera_info, of Kalibr or of EuRoC"
+            "ROS's camera_info, of Kalibr, of EuRoC or of OpenCV"
         ) from error
     try:
         return Camera(model, *numbers)

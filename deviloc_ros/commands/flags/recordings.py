@@ -134,7 +134,10 @@ def read_part(options: argparse.Namespace) -> Part:
     """Return which part of the recording is meant; raise ValueError naming the flags."""
     from deviloc_ros.bags.bag_plan import Part
 
-    return Part(options.start) if options.end is None else Part(options.start, options.end)
+    try:
+        return Part(options.start) if options.end is None else Part(options.start, options.end)
+    except ValueError as error:
+        raise ValueError(f"--start, --end: {error}") from error
 
 
 def add_real_time(group: argparse._ArgumentGroup) -> None:

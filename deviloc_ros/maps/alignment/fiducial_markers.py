@@ -15,7 +15,7 @@ import pycolmap
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deviloc_ros.geometry import rigid_from_quaternion, transform_points
+from deviloc_ros.geometry import FARTHEST_M, rigid_from_quaternion, transform_points
 from deviloc_ros.imaging import ImageError, read_gray
 from deviloc_ros.io.plain_files import read_yaml
 from deviloc_ros.maps.alignment.known_positions import describe_fit
@@ -60,40 +60,70 @@ def read_survey(path: Path) -> Survey:
     if not path.is_file():
         raise SourceError(f"{path}: not found")
     try:
-        content = read_yaml(path, aliases=True)
+        content = take_fields(read_yaml(path, aliases=True), "dictionary, size_m and tags")
         dictionary, side_m, tags = content["dictionary"], content["size_m"], content["tags"]
         if not isinstance(dictionary, str) or not hasattr(cv2.aruco, f"DICT_{dictionary}"):
             raise ValueError(
                 f"dictionary {describe_plainly(dictionary)} is none of cv2.aruco, as APRILTAG_36h11 or 4X4_50"
             )
-        markers = {int(n): parse_marker(values, float(values.get("size_m", side_m))) for n, values in tags.items()}
+        markers: dict[int, Marker] = {}
+        for name, values in take_fields(tags, "tags by their number").items():
+            number = parse_id(name, dictionary)
+            if number in markers:
+                raise ValueError(f"tag {number} stands there twice")
+            try:
+                markers[number] = parse_marker(take_fields(values, "a position"), side_m)
+            except KeyError as error:
+                raise ValueError(f"tag {number}: {error.args[0]!r} is missing") from error
+            except ValueError as error:
+                raise ValueError(f"tag {number}: {error}") from error
     except KeyError as error:
         raise SourceError(f"{path}: {error.args[0]!r} is missing") from error
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+    except ValueError as error:
         raise SourceError(f"{path}: {error}") from error
     if not markers:
         raise SourceError(f"{path}: no tags")
     return Survey(dictionary, markers)
 
 
-def parse_marker(values: Mapping[str, Any], side_m: float) -> Marker:
+def take_fields(given: Any, meaning: str) -> Mapping[Any, Any]:
+    """Return what a file says by name. Raises ValueError if it is something else."""
+    if not isinstance(given, dict):
+        raise ValueError(f"expected {meaning}, got {describe_plainly(given)}")
+    return given
+
+
+def parse_id(name: Any, dictionary: str) -> int:
+    """Return the number of a marker. Raises ValueError for one that the dictionary does not have."""
+    count = len(cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, f"DICT_{dictionary}")).bytesList)
+    text = str(name)  # YAML has numbers as such or as text
+    if not (text.isdecimal() and len(text) < 10 and int(text) < count):
+        raise ValueError(f"tag {text[:80]!r}: {dictionary} has tags 0 to {count - 1}")
+    return int(text)
+
+
+def parse_marker(values: Mapping[str, Any], default_side_m: Any) -> Marker:
     """Return the marker of one entry. Raises KeyError or ValueError."""
-    position = parse_list(values, "position", "X, Y, Z [m]")
-    if not (np.isfinite(side_m) and side_m > 0):
-        raise ValueError(f"size_m {side_m!r} must be positive")
+    position = parse_numbers("position", values["position"], "X, Y, Z [m]")
+    (side_m,) = parse_numbers("size_m", [values.get("size_m", default_side_m)], "metres above 0")
+    if side_m <= 0:
+        raise ValueError(f"size_m {side_m}: expected metres above 0")
     if "orientation" not in values:
-        return Marker(position[None], side_m)
-    quaternion = parse_list(values, "orientation", "X, Y, Z, W")
-    wanted_from_marker = rigid_from_quaternion(quaternion, position)
-    return Marker(transform_points(wanted_from_marker, side_m * CORNERS), side_m)
+        return Marker(position[None], float(side_m))
+    quaternion = parse_numbers("orientation", values["orientation"], "X, Y, Z, W")
+    return Marker(transform_points(rigid_from_quaternion(quaternion, position), side_m * CORNERS), float(side_m))
 
 
-def parse_list(values: Mapping[str, Any], name: str, meaning: str) -> NDArray:
-    """Return the numbers of a field, as many as its meaning says. Raises KeyError, or ValueError naming the field."""
-    given, count = values[name], meaning.count(",") + 1
-    is_plain = isinstance(given, list) and len(given) == count and not any(isinstance(v, (list, dict)) for v in given)
-    numbers = np.array(given if is_plain else [], float)
-    if len(numbers) != count or not np.isfinite(numbers).all():
+def parse_numbers(name: str, given: Any, meaning: str) -> NDArray:
+    """Return the numbers of a field, as many as its meaning says. Raises ValueError naming the field."""
+    is_plain = isinstance(given, list) and len(given) == meaning.count(",") + 1
+    if not is_plain or any(isinstance(v, bool) or not isinstance(v, (int, float, str)) for v in given):
+        raise ValueError(f"{name} {describe_plainly(given)}: expected {meaning}")
+    try:
+        numbers = np.array([float(v) for v in given])
+    except (ValueError, OverflowError):
+        numbers = np.array([np.nan])
+    if not (np.abs(numbers) <= FARTHEST_M).all():
         raise ValueError(f"{name} {describe_plainly(given)}: expected {meaning}")
     return numbers
 

@@ -12,7 +12,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from deviloc_ros.geometry import rigid_from_quaternion
+from deviloc_ros.geometry import FARTHEST_M, rigid_from_quaternion
 from deviloc_ros.io.plain_files import read_json
 from deviloc_ros.maps.alignment.occupancy import OccupancyGrid, rotation_2d
 from deviloc_ros.maps.alignment.similarity import move_points
@@ -83,10 +83,11 @@ def read_pairs(path: Path) -> PairsFile:
 
 
 def parse_place(values: Any) -> NDArray:
-    """Return (2,) m. Raises ValueError or TypeError."""
-    place = np.array(values, float)
-    if place.shape != (2,) or not np.isfinite(place).all():
-        raise ValueError(f"{values!r} is not two numbers")
+    """Return (2,) m. Raises ValueError."""
+    is_plain = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    place = np.array(values if is_plain else [], float)
+    if place.shape != (2,) or not (np.abs(place) <= FARTHEST_M).all():
+        raise ValueError(f"{str(values)[:80]} is no place of two numbers")
     return place
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from deviloc_ros.geometry import rotation_distance_deg
+from deviloc_ros.geometry import FARTHEST_M, rotation_distance_deg
 from deviloc_ros.io.plain_files import read_named_lines
 from deviloc_ros.maps.alignment.similarity import align_poses, align_positions, camera_centres, move_points, move_pose
 from deviloc_ros.maps.georeference import Georeference, check_coordinates, to_enu
@@ -18,6 +18,7 @@ from deviloc_ros.sources.base import SourceError
 
 T = TypeVar("T")
 Poses = Mapping[str, pycolmap.Rigid3d]
+MIRROR_SHARE = 0.2  # of errors, and of the spread of positions, by which a mirror is told from noise
 MAX_OFF_SHARE = 0.5  # of the spread of known positions: beyond it they are of other places than the map
 
 
@@ -34,7 +35,7 @@ def parse_position(line: str) -> tuple[str, NDArray]:
     """Return name and (3,) position of a line. Raises ValueError."""
     name, *values = line.strip().rsplit(maxsplit=3)  # a name may have spaces
     position = np.array(values, float)
-    if position.shape != (3,) or not np.isfinite(position).all():
+    if position.shape != (3,) or not (np.abs(position) <= FARTHEST_M).all():
         raise ValueError(f"expected NAME X Y Z, got {line[:80]!r}")
     return name, position
 
@@ -123,11 +124,26 @@ def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool
     words = f"as {len(names)} known positions have it; {describe_fit(wanted_from_world, off_m, names)}"
     words += describe_unknown(poses, positions)
     spread_m = np.linalg.norm(there - there.mean(0), axis=1)
+    if is_mirrored(here, there, rigid):
+        raise SourceError(
+            f"the views lie to each other as in a mirror {words}: look whether two numbers of a line are swapped, or "
+            "one has the other sign"
+        )
     if np.linalg.norm(off_m) > MAX_OFF_SHARE * np.linalg.norm(spread_m):
         raise SourceError(
             f"the views do not lie to each other {words}: look whether names, numbers and scale are right"
         )
     return wanted_from_world, words
+
+
+def is_mirrored(here: NDArray, there: NDArray, rigid: bool) -> bool:
+    """Return whether (N, 3) positions fit others in a mirror only; in one plane they fit either way."""
+    plain, mirrored = (
+        np.linalg.norm(move_points(align_positions(side, there, rigid=rigid), side) - there)
+        for side in (here, here * [-1, 1, 1])
+    )
+    spread = np.linalg.norm(there - there.mean(0))
+    return bool(plain > MIRROR_SHARE * spread and mirrored < MIRROR_SHARE * plain)
 
 
 def fit_poses(poses: Poses, wanted: Poses, *, rigid: bool = False) -> tuple[pycolmap.Sim3d, str]:

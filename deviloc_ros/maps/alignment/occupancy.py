@@ -16,7 +16,8 @@ from deviloc_ros.io.plain_files import read_yaml
 from deviloc_ros.sources.base import SourceError
 
 OCCUPIED, FREE = 0.65, 0.196  # thresholds where the file states none, as nav2_map_server has them
-MAX_CELL_M = 10.0
+MIN_CELL_M, MAX_CELL_M = 0.001, 10.0
+TRINARY, SCALE, RAW = "trinary", "scale", "raw"  # what pixels mean
 MAX_PLACE_M = 1e6
 
 
@@ -74,7 +75,7 @@ def read_occupancy(path: Path) -> OccupancyGrid:
         grid = parse_grid(content, read_gray(path.parent / str(content["image"])))
     except KeyError as error:
         raise SourceError(f"{path}: field {error} is missing") from error
-    except (TypeError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise SourceError(f"{path}: {error}") from error
     if not grid.occupied.any():
         raise SourceError(f"{path}: no cell is occupied: is 'negate' right?")
@@ -82,26 +83,40 @@ def read_occupancy(path: Path) -> OccupancyGrid:
 
 
 def parse_grid(content: dict[str, Any], pixels: NDArray) -> OccupancyGrid:
-    """Return the grid of a file's fields and its image. Raises KeyError, TypeError or ValueError naming a field."""
-    resolution_m, origin = parse_number(content["resolution"]), content["origin"]
-    if not 0 < resolution_m <= MAX_CELL_M:
-        raise ValueError(f"field 'resolution' is {resolution_m} m")
-    x, y, yaw = (parse_number(value) for value in origin)
+    """Return the grid of a file's fields and its image. Raises KeyError, or ValueError naming a field."""
+    resolution_m, origin = parse_number("resolution", content["resolution"]), content["origin"]
+    if not MIN_CELL_M <= resolution_m <= MAX_CELL_M:
+        raise ValueError(f"field 'resolution' is {resolution_m:g} m: expected {MIN_CELL_M:g} to {MAX_CELL_M:g} m")
+    if not isinstance(origin, list) or len(origin) != 3:
+        raise ValueError(f"field 'origin' is {str(origin)[:80]}: expected [X, Y, YAW] in metres and radians")
+    x, y, yaw = (parse_number("origin", value) for value in origin)
     if max(abs(x), abs(y)) > MAX_PLACE_M or abs(yaw) > 2 * math.pi:
-        raise ValueError(f"field 'origin' is {origin}")
-    occupied, free = (parse_number(content.get(f"{n}_thresh", v)) for n, v in (("occupied", OCCUPIED), ("free", FREE)))
+        raise ValueError(f"field 'origin' is {origin}: expected [X, Y, YAW] in metres and radians")
+    thresholds = {f"{n}_thresh": v for n, v in (("occupied", OCCUPIED), ("free", FREE))}
+    occupied, free = (parse_number(name, content.get(name, default)) for name, default in thresholds.items())
     if not 0 <= free < occupied <= 1:
         raise ValueError(f"thresholds are {free} and {occupied}: expected 0 <= free_thresh < occupied_thresh <= 1")
-    darkness = pixels / 255 if content.get("negate") else 1 - pixels / 255
+    darkness = measure_darkness(pixels, content.get("mode", TRINARY), content.get("negate", 0))
     return OccupancyGrid(pixels, darkness > occupied, darkness < free, resolution_m, (x, y, yaw))
 
 
-def parse_number(value: Any) -> float:
-    """Return a finite number of a YAML file. Raises ValueError or TypeError."""
+def measure_darkness(pixels: NDArray, mode: Any, negate: Any) -> NDArray:
+    """Return (H, W) how occupied a cell is, 0 to 1, NaN where that is unknown. Raises ValueError naming a field."""
+    if mode not in (TRINARY, SCALE, RAW):
+        raise ValueError(f"field 'mode' is {str(mode)[:80]!r}: expected {TRINARY}, {SCALE} or {RAW}")
+    if negate not in (0, 1):  # False and True are
+        raise ValueError(f"field 'negate' is {str(negate)[:80]!r}: expected 0 or 1")
+    if mode == RAW:  # the numbers are those of an OccupancyGrid message
+        return np.where(pixels <= 100, pixels / 100, np.nan)
+    return pixels / 255 if negate else 1 - pixels / 255
+
+
+def parse_number(name: str, value: Any) -> float:
+    """Return a finite number of a YAML file. Raises ValueError naming the field."""
     try:
-        number = float(value)
-    except OverflowError:  # an integer of hundreds of digits
-        number = math.inf
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (OverflowError, TypeError, ValueError):  # of hundreds of digits, a list, a word
+        number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{str(value)[:80]!r} is not finite")
+        raise ValueError(f"field {name!r} has {str(value)[:80]!r} where a number is expected")
     return number

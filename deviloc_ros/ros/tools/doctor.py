@@ -300,5 +300,4 @@ def explain_reason(word: str) -> str:
     known = Status[word.upper()] if word.upper() in Status.__members__ else None
     if known is Status.ACCEPTED:
         return "the last image gave a pose: the message says what else is wrong"
-    advice = known.advice if known else ""
-    return f"reason {word}: {advice or 'see Diagnostics in docs/interface.md'}"
+    return f"reason {word}: {known.advice if known else 'see Diagnostics in docs/interface.md'}"

@@ -58,7 +58,7 @@ def halves(at_s):
 
 @pytest.mark.parametrize(("start_s", "end_s"), [(2.0, 2.0), (3.0, 2.0), (math.inf, math.inf)])
 def test_a_part_without_time_is_refused(start_s, end_s):
-    with pytest.raises(ValueError, match=r"--start .* is not before --end"):
+    with pytest.raises(ValueError, match=r"a part's start, .* s, is not before its end, .* s"):
         Part(start_s, end_s)
 
 

@@ -141,7 +141,12 @@ def test_markers_that_contradict_each_other_or_are_not_there_are_said(mapped, tm
         ({"tags": {1: {}}}, "'position' is missing"),
         ({"tags": {"left": {"position": [1, 2, 3]}}}, "left"),
         ({"tags": {1: {"position": [1, 2, 3], "orientation": [0, 0, 0, 0]}}}, "tags.yaml"),
-        ({"tags": [1, 2]}, "tags.yaml"),
+        ({"tags": [1, 2]}, "expected tags by their number, got [1, 2]"),
+        ({"tags": {1: None}}, "expected a position, got None"),
+        ({"tags": {7: {"position": [1, 2, 3]}, "7": {"position": [1, 2, 4]}}}, "tag 7 stands there twice"),
+        ({"tags": {1: {"position": [1, 2, 1e300]}}}, "tag 1: position"),
+        ({"tags": {1: {"position": [1, True, 3]}}}, "tag 1: position"),
+        ({"size_m": True}, "size_m"),
     ],
 )
 def test_a_survey_that_cannot_be_read_is_named(tmp_path, changes, says):
@@ -159,3 +164,44 @@ def test_map_align_takes_markers(mapped, tmp_path, capsys):
     assert "as 5 markers have it" in capsys.readouterr().out
     centre = Map.open(tmp_path / "b.map").records[0].cam_from_world.tgt_origin_in_src()
     assert np.allclose(centre, [-0.8, 0.0, 0.0], atol=0.02)
+
+
+@pytest.mark.parametrize("name", [-1, 587, 10**6, 10**30, 1.5, True, None, "x", "-7", ""])
+def test_a_tag_that_the_dictionary_does_not_have_is_named(tmp_path, name):
+    with pytest.raises(SourceError, match=r"tags\.yaml: tag .*: APRILTAG_36h11 has tags 0 to 586"):
+        read_survey(survey_file(tmp_path / "tags.yaml", tags={name: {"position": [1, 2, 3]}}))
+
+
+def list_places(value, place=()):
+    """Where in nested values something stands."""
+    yield place
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in inner:
+        yield from list_places(one, (*place, name))
+
+
+def put(value, place, other):
+    """The same with another value in one place."""
+    if not place:
+        return other
+    changed = value.copy()
+    changed[place[0]] = put(value[place[0]], place[1:], other)
+    return changed
+
+
+SURVEYED = {"position": [1.0, 2.0, 3.0], "orientation": [0.0, 0.0, 0.0, 1.0], "size_m": 0.3}
+SURVEY = {"dictionary": "4X4_50", "size_m": 0.2, "tags": {1: SURVEYED, 2: {"position": [4.0, 5.0, 6.0]}}}
+
+
+@pytest.mark.parametrize("place", list(list_places(SURVEY)), ids=str)
+def test_a_value_of_another_kind_is_refused_in_words_that_are_not_python_s(tmp_path, place):
+    for other in (None, True, [], {}, "abc", [1, 2], {"a": 1}, [None] * 3, float("nan"), float("inf"), 1e300, -1.0):
+        path = tmp_path / "tags.yaml"
+        path.write_text(yaml.safe_dump(put(SURVEY, place, other)))
+        try:
+            survey = read_survey(path)
+        except SourceError as error:
+            words = ("object", "attribute", "indices", "argument", "literal", "convert", "subscript", "unpack")
+            assert str(error).startswith(f"{path}: ") and not any(word in str(error) for word in words)
+        else:
+            assert other == -1.0 and all(np.isfinite(marker.corners).all() for marker in survey.markers.values())

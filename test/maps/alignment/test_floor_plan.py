@@ -293,6 +293,20 @@ def test_pairs_are_read_as_the_page_writes_them(l_room, tmp_path):
     np.testing.assert_allclose(read.plan_from_map.matrix(), pairs.plan_from_map.matrix())
 
 
+@pytest.mark.parametrize(
+    "place",
+    [None, 1, [1], [1, 2, 3], [1, None], [1, True], [1, "2"], {"x": 1}, [[1], 2], [1, 1e300], [1, float("nan")]],
+)
+@pytest.mark.parametrize("side", ["plan", "grid"])
+def test_a_place_of_a_pair_that_is_none_is_named(tmp_path, side, place):
+    path = tmp_path / "pairs.json"
+    turn = {"rotation_xyzw": [0, 0, 0, 1], "translation_m": [0, 0, 0]}
+    pairs = [{"plan": [0, 0], "grid": [1, 2]} | {side: place}]
+    path.write_text(json.dumps({"map_id": "a", "plan_from_map": turn, "pairs": pairs}))
+    with pytest.raises(SourceError, match=r"pairs\.json: .* is no place of two numbers"):
+        read_pairs(path)
+
+
 @pytest.mark.parametrize("extent_m", [499.0, 501.0, 1e5, 1e9])
 def test_a_plan_of_another_unit_is_refused_before_memory_is_taken(extent_m):
     points = np.array([[0.0, 0.0], [extent_m, 3.0]])

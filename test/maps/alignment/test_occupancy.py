@@ -1,5 +1,7 @@
 """Floor plans as Nav2 keeps them: where a cell lies, and what is wrong with a file."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -43,6 +45,16 @@ def test_a_picture_may_be_negative(tmp_path):
     assert grid.occupied.sum() == 1 and grid.occupied[0, 0]
 
 
+@pytest.mark.parametrize("mode", ["trinary", "scale", None])
+def test_the_mode_of_a_plan_says_what_its_pixels_mean(tmp_path, mode):
+    grid = read_occupancy(write(tmp_path, mode=mode))
+    raw = np.zeros_like(PIXELS)
+    raw[0, 0], raw[5, 5] = 100, 255
+    same = read_occupancy(write(tmp_path, raw, mode="raw"))
+    np.testing.assert_array_equal(grid.occupied, same.occupied)
+    np.testing.assert_array_equal(grid.free, same.free)
+
+
 def test_the_inside_of_walls_is_far_from_what_can_be_seen():
     pixels = np.full((40, 40), 254, np.uint8)
     pixels[10:31, 10:31] = 0
@@ -58,9 +70,14 @@ def test_the_inside_of_walls_is_far_from_what_can_be_seen():
         ({"origin": None}, "field 'origin' is missing"),
         ({"image": "nowhere.pgm"}, "nowhere.pgm"),
         ({"resolution": 0}, "field 'resolution' is 0"),
-        ({"resolution": ".nan"}, "not finite"),
-        ({"resolution": "wide"}, "'wide'"),
-        ({"origin": "[1, 2]"}, "floor.yaml"),
+        ({"resolution": ".nan"}, "field 'resolution' has 'nan'"),
+        ({"resolution": "wide"}, "field 'resolution' has 'wide'"),
+        ({"resolution": "true"}, "field 'resolution' has 'True'"),
+        ({"resolution": "1.0e-6"}, "field 'resolution' is 1e-06 m: expected 0.001 to 10 m"),
+        ({"origin": "[1, 2, {}]"}, "field 'origin' has '{}'"),
+        *(({"origin": value}, "expected [X, Y, YAW]") for value in ("[1, 2]", "[1, 2, 3, 4]", "1 2 3", "{x: 1}", "5")),
+        *(({"negate": value}, "field 'negate' is") for value in ("'0'", "'false'", "2", "[0]", "nope")),
+        *(({"mode": value}, "field 'mode' is") for value in ("Trinary", "3", "[raw]")),
         ({"origin": "[1, 2, 90]"}, "field 'origin' is"),
         ({"occupied_thresh": 0.1}, "thresholds"),
         ({"negate": 1, "occupied_thresh": 0.999}, "no cell is occupied"),
@@ -68,7 +85,7 @@ def test_the_inside_of_walls_is_far_from_what_can_be_seen():
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, change, says):
-    with pytest.raises(SourceError, match=says.replace(".", r"\.")):
+    with pytest.raises(SourceError, match=re.escape(says)):
         read_occupancy(write(tmp_path, **change))
     with pytest.raises(SourceError, match="nowhere"):
         read_occupancy(tmp_path / "nowhere.yaml")

@@ -151,3 +151,29 @@ def test_positions_that_do_not_fit_are_refused_and_the_worst_is_named():
         fit_positions(poses, dict(zip(poses, reversed(known.values()), strict=True)))
     with pytest.raises(SourceError, match="scale are right"):
         fit_positions(poses, {name: 5 * position for name, position in known.items()}, rigid=True)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("thickness", [1.0, 0.0])
+def test_positions_as_in_a_mirror_are_told_from_noise(seed, thickness):
+    rng = np.random.default_rng(seed)
+    poses = {str(number): random_rigid(rng) for number in range(12)}
+    places = np.stack([pose.tgt_origin_in_src() for pose in poses.values()])
+    places[:, 2] *= thickness
+    poses = {name: pycolmap.Rigid3d(pycolmap.Rotation3d(), -place) for name, place in zip(poses, places, strict=True)}
+    noisy = move_points(MOVE, places) + rng.normal(0, 0.2, places.shape)
+    assert fit_positions(poses, dict(zip(poses, noisy, strict=True)))[0].scale == pytest.approx(MOVE.scale, rel=0.2)
+    for changed in (noisy * [1, -1, 1], noisy[:, [1, 0, 2]]):
+        known = dict(zip(poses, changed, strict=True))
+        if thickness:
+            with pytest.raises(SourceError, match="as in a mirror"):
+                fit_positions(poses, known)
+        else:  # from below it fits as well
+            assert fit_positions(poses, known)[0].scale == pytest.approx(MOVE.scale, rel=0.2)
+
+
+@pytest.mark.parametrize("number", ["1e13", "-1e200", "inf", "nan"])
+def test_a_position_beyond_all_places_is_named(tmp_path, number):
+    (tmp_path / "p.txt").write_text(f"a.png 1 2 3\nb.png 1 {number} 3\n")
+    with pytest.raises(SourceError, match=r"p\.txt:2: expected NAME X Y Z"):
+        read_positions(tmp_path / "p.txt")
