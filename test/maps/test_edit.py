@@ -141,10 +141,9 @@ def test_merged_maps_hold_both(tmp_path):
     np.testing.assert_allclose(merged.landmarks()[rows], merged.landmarks_of(3).points_in_world)
 
 
-def test_maps_of_different_matchers_are_not_merged(tmp_path, monkeypatch):
+def test_maps_of_different_matchers_are_not_merged(tmp_path):
     write_map(tmp_path / "a", [reference_view(0)])
-    monkeypatch.setattr("small_maps.CONFIG", room_config("xfeat-lighterglue"))
-    write_map(tmp_path / "b", [reference_view(1)])
+    write_map(tmp_path / "b", [reference_view(1)], config=room_config("xfeat-lighterglue"))
     with pytest.raises(MapError, match="b: built with matcher 'xfeat-lighterglue'"):
         merge_maps([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
 
