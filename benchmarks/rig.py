@@ -32,12 +32,12 @@ from deviloc_ros.evaluation.protocols.run import Evaluation, as_rig_image
 from deviloc_ros.evaluation.protocols.scenes import load_protocol
 from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.geometry import move_frame
+from deviloc_ros.geometry import perturb_pose
 from deviloc_ros.io.tum_trajectory import Stamped
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
-from deviloc_ros.pose.rig_consensus import prior_of
+from deviloc_ros.pose.rig_consensus import move_prior_to_camera
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.room import make_room
@@ -106,7 +106,7 @@ class Drive:
         with BagWriter(path) as bag:
             for name in TURNS_DEG:
                 off = np.array([0.0, 0.0, 0.0, 0.0, np.deg2rad((turned or {}).get(name, 0.0)), 0.0])
-                bag.write_transform(START_NS, "base_link", f"{name}_optical", move_frame(off, mount_of(name)), True)
+                bag.write_transform(START_NS, "base_link", f"{name}_optical", perturb_pose(off, mount_of(name)), True)
             for time_ns, name in sorted(events):
                 while odometry and odometry[0][0] <= time_ns:
                     bag.write_transform(odometry[0][0], "odom", "base_link", odometry.pop(0)[1])
@@ -182,7 +182,7 @@ def measure_latency(data: Path) -> dict[str, float]:
             prior = Prior(query.cam_from_world)
             start_s = time.perf_counter()
             for image in images:
-                localizer.localize(image.pixels, image.camera, prior_of(image, prior), name=image.name)
+                localizer.localize(image.pixels, image.camera, move_prior_to_camera(image, prior), name=image.name)
             middle_s = time.perf_counter()
             localizer.localize_rig(images, prior)
             one_ms.append(1e3 * (middle_s - start_s) / len(images))

@@ -1,10 +1,10 @@
-"""Define every default, unit and bound once; ROS parameters, YAML keys, CLI flags and saved runs derive from here."""
+"""Define every default, unit and bound once; ROS parameters, YAML keys, CLI flags and saved runs derive from these."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 
-from deviloc_ros.config_fields import Checked, change_config, param
+from deviloc_ros.config_fields import CheckedConfig, change_config, param
 from deviloc_ros.io.arguments import check_argument
 
 MATCHERS = ("xfeat", "xfeat-lighterglue", "disk-lightglue", "topicfm")
@@ -17,7 +17,7 @@ MOST_ENLARGED = 4  # times that a small image is scaled up for the network; more
 
 
 @dataclass(frozen=True)
-class MatcherConfig(Checked):
+class MatcherConfig(CheckedConfig):
     """Configure features and 2D-2D matching."""
 
     name: str = param("xfeat", "matcher; a map is bound to the one it was built with", choices=MATCHERS, read_only=True)
@@ -69,7 +69,7 @@ class MatcherConfig(Checked):
 
 
 @dataclass(frozen=True)
-class LiftConfig(Checked):
+class LiftConfig(CheckedConfig):
     """Configure how a map gives its keypoints 3D points."""
 
     method: str = param("pin", "how keypoints get their 3D points", choices=LIFTS)
@@ -112,7 +112,7 @@ class LiftConfig(Checked):
 
 
 @dataclass(frozen=True)
-class RetrievalConfig(Checked):
+class RetrievalConfig(CheckedConfig):
     """Configure which reference views a query is matched with."""
 
     references: int = param(5, "references matched per query", low=1, high=200)
@@ -160,7 +160,7 @@ class RetrievalConfig(Checked):
 
 
 @dataclass(frozen=True)
-class AggregationConfig(Checked):
+class AggregationConfig(CheckedConfig):
     """Configure Confidence-based Point Aggregation (CPA)."""
 
     method: str = param(
@@ -174,7 +174,7 @@ class AggregationConfig(Checked):
 
 
 @dataclass(frozen=True)
-class PoseConfig(Checked):
+class PoseConfig(CheckedConfig):
     """Configure how a pose is solved from 2D-3D correspondences, and when it is believed."""
 
     max_reprojection_error_px: float = param(
@@ -296,20 +296,20 @@ class Config:
 
 
 def bind_to_map(config: Config, map_config: Config) -> Config:
-    """Return `config` with what was settled when the map was built: matcher, size of small images, all of lifting."""
+    """Return `config` with the values that were fixed when the map was built: matcher, min_image_side_px and lift."""
     built = map_config.matcher
     bound = change_config(config, matcher={"name": built.name, "min_image_side_px": built.min_image_side_px})
     return replace(bound, lift=map_config.lift)
 
 
-# ---- beside the localizer: what follows a robot by its poses
+# ---- beside the localizer: tracking a robot by its poses
 
 BESIDE_LOCALIZER = TRACKING, RIG, CONTRIBUTE, GNSS = "tracking", "rig", "contribute", "gnss"
 """Name the sections of `TrackingConfig`, `RigConfig`, `ContributeConfig` and `GnssConfig`."""
 
 
 @dataclass(frozen=True)
-class TrackingConfig(Checked):
+class TrackingConfig(CheckedConfig):
     """Configure which fixes are believed, and how long odometry is trusted without one."""
 
     confirmations: int = param(
@@ -361,7 +361,7 @@ class TrackingConfig(Checked):
 
 
 @dataclass(frozen=True)
-class RigConfig(Checked):
+class RigConfig(CheckedConfig):
     """Configure which images of several cameras are localized together."""
 
     window_s: float = param(
@@ -382,8 +382,8 @@ class RigConfig(Checked):
 
 
 @dataclass(frozen=True)
-class ContributeConfig(Checked):
-    """Configure which images a robot keeps for its map to grow by."""
+class ContributeConfig(CheckedConfig):
+    """Configure which images a robot keeps so that its map can be extended with them."""
 
     budget_mb: float = param(
         200.0,
@@ -417,8 +417,8 @@ class ContributeConfig(Checked):
 
 
 @dataclass(frozen=True)
-class GnssConfig(Checked):
-    """Configure what positions of a satellite receiver are worth."""
+class GnssConfig(CheckedConfig):
+    """Configure how far positions of a satellite receiver are trusted."""
 
     min_std_m: float = param(
         3.0,

@@ -11,7 +11,7 @@ from deviloc_ros.geometry import (
     covariance_in_world,
     is_finite,
     move_covariance,
-    move_frame,
+    perturb_pose,
     pose_difference,
     rays_to,
     rigid_from_matrix,
@@ -144,14 +144,14 @@ def test_skew_is_the_cross_product(v, w):
 def test_covariance_of_the_camera_in_the_world(seed):
     rng = np.random.default_rng(seed)
     cam_from_world, covariance = random_rigid(rng), random_covariance(rng)
-    sampled = sampled_covariance(lambda error: move_frame(error, cam_from_world).inverse(), covariance, rng)
+    sampled = sampled_covariance(lambda error: perturb_pose(error, cam_from_world).inverse(), covariance, rng)
     assert_same_covariance(covariance_in_world(cam_from_world, covariance), sampled)
 
 
 def test_a_frame_moves_about_the_camera():
     cam_from_world, motion = random_rigid(np.random.default_rng(4)), np.array([0.1, -0.2, 0.3, 0.4, 0.1, -0.2])
     point_in_cam = np.array([1.0, 2.0, 3.0])
-    there = move_frame(motion, cam_from_world) * (cam_from_world.inverse() * point_in_cam)
+    there = perturb_pose(motion, cam_from_world) * (cam_from_world.inverse() * point_in_cam)
     np.testing.assert_allclose(there, pycolmap.Rotation3d(motion[3:]) * point_in_cam + motion[:3])
 
 

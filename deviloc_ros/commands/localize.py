@@ -29,10 +29,10 @@ from deviloc_ros.status import Status
 
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
-    from deviloc_ros.imaging import Masks
     from deviloc_ros.io.units import Unit
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
+    from deviloc_ros.masks import Masks
     from deviloc_ros.sources.pictures import QueryPicture
     from deviloc_ros.types import CameraReport, Result
 

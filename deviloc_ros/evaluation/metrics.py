@@ -11,7 +11,7 @@ import pycolmap
 from scipy.stats import binom
 
 from deviloc_ros.evaluation.covariance import measure_consistency
-from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_error_in_stds, translation_distance_m
+from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_mahalanobis, translation_distance_m
 from deviloc_ros.types import Localized, Result
 
 RECALL_THRESHOLDS = {
@@ -97,7 +97,7 @@ def normalised_error_squared(result: Localized, true_cam_from_world: pycolmap.Ri
     Chi-squared with 6 degrees of freedom if that is right.
     """
     error = pose_difference(result.cam_from_world.inverse(), true_cam_from_world.inverse())
-    return squared_error_in_stds(error, result.covariance)
+    return squared_mahalanobis(error, result.covariance)
 
 
 def recall_by_threshold(outcomes: Sequence[ScoredQuery]) -> dict[str, float]:

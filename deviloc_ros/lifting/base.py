@@ -18,7 +18,7 @@ from torch import Tensor
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import STD_PER_MEDIAN, transform_points
 from deviloc_ros.imaging import sample_unit_features
-from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView, depth_stds_from_confidence
+from deviloc_ros.types import Features, Landmarks, Lifted, MovedMatches, ReferenceView, depth_stds_from_confidence
 
 SAME_PX = 0.1  # between a keypoint and a landmark that was triangulated from it: what rounding leaves
 HIDDEN_SHARE = 0.25  # of a view's landmarks, which tell how far the method is off
@@ -68,7 +68,7 @@ class OnlinePointInference(PointInference):
     """Lift also where a matcher moved the keypoints, from what was prepared for the map."""
 
     @abstractmethod
-    def lift_moved(self, moved: Moved, view: ReferenceView) -> Lifted:
+    def lift_moved(self, moved: MovedMatches, view: ReferenceView) -> Lifted:
         """Return points for keypoints where a matcher moved them."""
 
 

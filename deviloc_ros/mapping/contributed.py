@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from deviloc_ros.config import ContributeConfig
 from deviloc_ros.config_fields import change_config
-from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_error_in_stds, translation_distance_m
+from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_mahalanobis, translation_distance_m
 from deviloc_ros.imaging import ImageError, read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.adjust_contributed import adjust_to_map, combine_poses
@@ -23,7 +23,7 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import PosedImage, Skipped, Source
 from deviloc_ros.sources.contributions import Contribution, read_contributions
-from deviloc_ros.types import Extracted, Features, Localized, Prior, Result
+from deviloc_ros.types import FeatureCache, Features, Localized, Prior, Result
 from deviloc_ros.workers.base import Serial
 
 MAX_SIGMAS = 5.0  # between the pose that is stated and that which the image has in the map
@@ -175,7 +175,7 @@ def localize_entry(localizer: Localizer, entry: Contribution, features: dict[str
     """
     prior = Prior(entry.cam_from_world, radius_m=SEARCH_M, angle_deg=SEARCH_DEG)
     upright = localizer.matcher, entry.mask, 0
-    extracted: Extracted = {upright: features[entry.name]} if entry.name in features else {}
+    extracted: FeatureCache = {upright: features[entry.name]} if entry.name in features else {}
     result = localizer.localize(read_gray(entry.path), entry.camera, prior, mask=entry.mask, extracted=extracted)
     if upright in extracted:
         features[entry.name] = extracted[upright]
@@ -224,7 +224,7 @@ def explain_contradiction(entry: Contribution, cam_from_world: pycolmap.Rigid3d,
     if off_m <= ALWAYS_NEAR_M and off_deg <= ALWAYS_NEAR_DEG:
         return ""
     error = pose_difference(entry.cam_from_world.inverse(), cam_from_world.inverse())
-    sigmas = squared_error_in_stds(error, entry.covariance + covariance) ** 0.5
+    sigmas = squared_mahalanobis(error, entry.covariance + covariance) ** 0.5
     if off_m > MAX_OFF_M or off_deg > MAX_OFF_DEG or sigmas > MAX_SIGMAS:
         return (
             f"its pose is {off_m:.3f} m and {off_deg:.2f} deg ({sigmas:.0f} sigma) off what its image says in the map"

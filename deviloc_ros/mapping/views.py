@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros import __version__
-from deviloc_ros.imaging import paint_hidden, read_gray, read_used
+from deviloc_ros.imaging import read_gray
 from deviloc_ros.lifting.base import lift_and_prepare
 from deviloc_ros.lifting.sensor_depth import DepthCorrection, SensorDepth
 from deviloc_ros.mapping.neighbour_check import check_neighbours
@@ -20,6 +20,7 @@ from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descripto
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.writer import MapWriter
+from deviloc_ros.masks import paint_hidden, read_mask
 from deviloc_ros.sfm.body_in_view import BodyInView, is_used
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import PosedImage, Skipped, SourceError
@@ -187,7 +188,7 @@ def make_view(
     """Make the view of one image, unless it observes too few landmarks."""
     config = networks.config.lift
     gray = read_gray(image.path)
-    used = read_used(image.mask, (image.camera.width, image.camera.height))
+    used = read_mask(image.mask, (image.camera.width, image.camera.height))
     extracted = networks.matcher.extract(gray, keep_dense=True, used=used)
     observation = observe(image, extracted, landmarks) if observe else Observation(landmarks)
     shown = observation.landmarks[is_used(image, observation.landmarks.keypoints)]

@@ -281,7 +281,7 @@ class Map:
         retrieval = self.retrieval()
         descriptor = self._learned or retrieval.vlad
         assert descriptor is not None  # `describe_with` has seen to it
-        among = None if area is None else np.flatnonzero(area.holds(self.centres))
+        among = None if area is None else np.flatnonzero(area.contains(self.centres))
         count = max(config.shortlist, config.references)
         rows = retrieval.nearest(descriptor.describe(gray, query), count, among)
         return sort_by_similarity(query, [self.view(int(row)) for row in rows])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.nn.attention import sdpa_kernel
 
 from deviloc_ros.config import MatcherConfig
-from deviloc_ros.imaging import sample_map
+from deviloc_ros.imaging import sample_feature_map
 from deviloc_ros.matching.attention import FOR_ANY_LENGTH, fuse_cross_attention
 from deviloc_ros.matching.base import lie_on, no_matches, to_numpy
 from deviloc_ros.matching.xfeat import CELL_PX, XFeat, find_weights_file
@@ -49,7 +49,7 @@ class XFeatLighterGlue(XFeat):
         peaks, values = peaks[shown], values[shown]
         corners = self.refine_peaks(heat, peaks)
         size = (heat.shape[1], heat.shape[0])
-        scores = values * sample_map(reliability, corners, size)[:, 0]
+        scores = values * sample_feature_map(reliability, corners, size)[:, 0]
         scores, rows = scores.topk(min(self.config.max_keypoints, len(scores)))
         corners = corners[rows]
         descriptors = F.normalize(sample_bicubic(F.normalize(features, dim=0), corners, size), dim=1)

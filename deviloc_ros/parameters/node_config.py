@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from deviloc_ros.config import BESIDE_LOCALIZER, Config
-from deviloc_ros.config_fields import Checked, param
+from deviloc_ros.config_fields import CheckedConfig, param
 from deviloc_ros.messages import COMPRESSED_SUFFIX
 from deviloc_ros.messages.headers import parse_rigid
 
@@ -16,7 +16,7 @@ TRANSPORTS = ("raw", "compressed")
 
 
 @dataclass(frozen=True)
-class CameraConfig(Checked):
+class CameraConfig(CheckedConfig):
     """Configure one camera: its topics, where it sits, and what of its images is used."""
 
     image_topic: str = param(
@@ -44,7 +44,7 @@ class CameraConfig(Checked):
     )
 
     def __post_init__(self) -> None:
-        Checked.__post_init__(self)
+        CheckedConfig.__post_init__(self)
         for name in ("image_topic", "camera_info_topic"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must not be empty")

@@ -15,7 +15,7 @@ from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
-from deviloc_ros.tracking.gnss import GnssBook
+from deviloc_ros.tracking.gnss import GnssBuffer
 from deviloc_ros.tracking.step import Step
 from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import CameraReport
@@ -221,7 +221,7 @@ def localizer_values(localizer: Localizer) -> dict[str, str]:
     }
 
 
-def gnss_values(gnss: GnssBook) -> dict[str, str]:
+def gnss_values(gnss: GnssBuffer) -> dict[str, str]:
     """Return how many positions of a satellite receiver were taken, and why others were not."""
     return {"gnss.taken": str(gnss.taken)} | {f"gnss.refused.{why}": str(n) for why, n in dict(gnss.refused).items()}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.imaging import WHITE, Mask
+from deviloc_ros.masks import WHITE, Mask
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.conversions import image_from_serialized, read_serialized_stamp

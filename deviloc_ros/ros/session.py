@@ -47,7 +47,7 @@ from deviloc_ros.ros.worker import Repeater, ThreadState, Worker, describe_failu
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.follower import Follower
-from deviloc_ros.tracking.gnss import GnssBook
+from deviloc_ros.tracking.gnss import GnssBuffer
 from deviloc_ros.tracking.grouping import Group
 from deviloc_ros.tracking.step import Step, group_not_tried
 
@@ -79,7 +79,7 @@ class Session:
         self._pose_awaits_clock = True
         self.about = localizer_values(localizers[0])
         self._device = localizers[0].matcher.device
-        self._gnss = GnssBook(parameters.gnss)
+        self._gnss = GnssBuffer(parameters.gnss)
         self._triggers = WaitingCalls(node)
         self._running = ExitStack()
         self._keeper = PoseKeeper(parameters.node.save_pose_path, self._log)

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
-from deviloc_ros.imaging import Mask, mirror_image, turn_image
+from deviloc_ros.imaging import mirror_image, turn_image
 from deviloc_ros.maps.store import Map
+from deviloc_ros.masks import Mask
 from deviloc_ros.search.places import QueryState, SolveViews, count_roughly, is_at
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.types import Area, Extracted, Localized, Lost, Prior, Result
+from deviloc_ros.types import Area, FeatureCache, Localized, Lost, Prior, Result
 
 PATIENCE, RARELY, SURE, HARDLY_EVER = 3, 8, 20, 32  # images
 # Inlier ratios. Of a fountain whose left and right look alike, mirrored images reach 0.58, and right ones 0.8 and more;
@@ -47,7 +48,7 @@ class QueryImage:
     prior: Prior | Area | None = None
     candidates: Sequence[str] | None = None
     mask: Mask | None = None
-    extracted: Extracted = field(default_factory=dict)
+    extracted: FeatureCache = field(default_factory=dict)
 
     def turn_pixels(self, quarter_turns: int) -> tuple[NDArray, NDArray | None]:
         """Return `gray` and `used`, turned counterclockwise by this number of quarter turns."""

@@ -63,7 +63,7 @@ def pose_covariances(model: pycolmap.Reconstruction, adjuster: pycolmap.CeresBun
 
 
 def motion_from_tangent(cam_from_world: pycolmap.Rigid3d) -> NDArray:
-    """Return the (6, 6) Jacobian of the motion of `geometry.move_frame` [m], [rad] by COLMAP's parameters of a pose.
+    """Return the (6, 6) Jacobian of the motion of `geometry.perturb_pose` [m], [rad] by COLMAP's parameters of a pose.
 
     These are half the rotation vector that is applied to cam_from_world from the left (Ceres' EigenQuaternionManifold),
     and what is added to its translation.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deviloc_ros.imaging import Mask, read_used
+from deviloc_ros.masks import Mask, read_mask
 from deviloc_ros.matching.base import lie_on
 from deviloc_ros.pose.still_matches import are_still, count_contradictions
 from deviloc_ros.sources.base import PosedImage
@@ -180,5 +180,5 @@ def hide_cells(images: Sequence[PosedImage], hidden: dict[str, NDArray]) -> list
 
 def is_used(image: PosedImage, pixels: NDArray) -> NDArray:
     """Return (N,) bool: which of (N, 2) px an image's mask lets be used."""
-    used = read_used(image.mask, (image.camera.width, image.camera.height))
+    used = read_mask(image.mask, (image.camera.width, image.camera.height))
     return lie_on(used, torch.from_numpy(pixels)).numpy()

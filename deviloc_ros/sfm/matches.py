@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from deviloc_ros.imaging import Mask, paint_hidden, read_gray, read_used
+from deviloc_ros.imaging import read_gray
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors
+from deviloc_ros.masks import Mask, paint_hidden, read_mask
 from deviloc_ros.matching.base import lie_on, to_numpy
 from deviloc_ros.matching.neighbours import match_each_mutual_nearest
 from deviloc_ros.sfm.body_in_view import BodyInView
@@ -129,7 +130,7 @@ def extract_sift_keypoints(images: Sequence[ImageFile], workers: Workers, others
 
 def extract_sift(path: Path, size: tuple[int, int], mask: Mask | None = None) -> Features:
     """Extract SIFT from an image file; `size` is (width, height) px."""
-    used = read_used(mask, size)
+    used = read_mask(mask, size)
     shown = paint_hidden(read_gray(path), used)  # what is hidden takes no keypoints
     found, descriptors = extract_by_colmap(shown)
     pixels = torch.from_numpy(pixels_from_colmap(found[:, :2]))
@@ -189,7 +190,7 @@ def extract_matcher_keypoints(networks: Networks, images: Sequence[ImageFile], w
 def extract_with_matcher(networks: Networks, path: Path, mask: Mask | None = None) -> Features:
     """Extract the matcher's features from an image file."""
     gray = read_gray(path)
-    return networks.matcher.extract(gray, used=read_used(mask, (gray.shape[1], gray.shape[0])))
+    return networks.matcher.extract(gray, used=read_mask(mask, (gray.shape[1], gray.shape[0])))
 
 
 def match_with_matcher(networks: Networks, a: Features, b: Features) -> NDArray:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import move_frame
+from deviloc_ros.geometry import perturb_pose
 from deviloc_ros.sfm.landmarks import epipolar_errors_of_rays_px
 from deviloc_ros.sources.base import PosedImage
 
@@ -256,7 +256,7 @@ def turn_by(rotation: NDArray) -> Change:
 
 def move_by(motion: NDArray) -> Change:
     """Return the change to another mount: (6,) shift, turn."""
-    return lambda image: replace(image, cam_from_world=move_frame(motion, image.cam_from_world))
+    return lambda image: replace(image, cam_from_world=perturb_pose(motion, image.cam_from_world))
 
 
 def scale_by(factor: float) -> Change:

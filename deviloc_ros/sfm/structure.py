@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.imaging import Mask
 from deviloc_ros.maps.alignment.similarity import move_points, move_pose
+from deviloc_ros.masks import Mask
 from deviloc_ros.pose.still_matches import are_still
 from deviloc_ros.sfm.landmarks import allow_any_camera, match_nearby, triangulate_landmarks, write_database
 from deviloc_ros.sfm.matches import (

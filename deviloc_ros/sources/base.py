@@ -13,11 +13,11 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import take_rigid
-from deviloc_ros.imaging import Mask
+from deviloc_ros.geometry import normalize_rigid
 from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.io.encoded_images import read_picture_file
 from deviloc_ros.io.plain_files import read_text
+from deviloc_ros.masks import Mask
 from deviloc_ros.sources.depth_images import DepthImage
 from deviloc_ros.types import Landmarks
 
@@ -60,7 +60,7 @@ class PosedImage:
         check_argument("PosedImage.name", self.name, str)
         check_argument("PosedImage.path", self.path, (Path, str))
         check_argument("PosedImage.camera", self.camera, Camera)
-        object.__setattr__(self, "cam_from_world", take_rigid("PosedImage.cam_from_world", self.cam_from_world))
+        object.__setattr__(self, "cam_from_world", normalize_rigid("PosedImage.cam_from_world", self.cam_from_world))
         object.__setattr__(self, "path", Path(self.path))
 
 

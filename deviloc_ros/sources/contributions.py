@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_quaternion
-from deviloc_ros.imaging import Mask
 from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.io.plain_files import read_json
+from deviloc_ros.masks import Mask
 from deviloc_ros.sources.base import PosedImage, Skipped, SourceError
 
 MAX_BYTES = 1 << 16  # of an entry's JSON

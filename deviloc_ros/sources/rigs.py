@@ -10,8 +10,8 @@ import pycolmap
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_quaternion
-from deviloc_ros.imaging import Mask
 from deviloc_ros.io.plain_files import read_json
+from deviloc_ros.masks import Mask
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.sources.image_files import suggest_nearest
 

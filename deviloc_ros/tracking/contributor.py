@@ -9,9 +9,10 @@ from pathlib import Path
 
 from deviloc_ros.config import ContributeConfig
 from deviloc_ros.geometry import isotropic_covariance, largest_std, move_covariance
-from deviloc_ros.imaging import Mask, read_used, to_gray
+from deviloc_ros.imaging import to_gray
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, distance_to_nearest
 from deviloc_ros.maps.store import Map
+from deviloc_ros.masks import Mask, read_mask
 from deviloc_ros.sources.contributions import (
     Contribution,
     delete_contribution,
@@ -88,7 +89,7 @@ class Contributor:
 
     def _keep(self, entry: Contribution, image: RigImage, mask: Mask | None) -> None:
         """Write an entry if there is room for it, or if it needs the room of another more."""
-        used = read_used(mask, (image.camera.width, image.camera.height))
+        used = read_mask(mask, (image.camera.width, image.camera.height))
         files = pack_contribution(entry, to_gray(image.pixels, image.camera), used)
         size_bytes = sum(map(len, files.values()))
         try:

@@ -14,10 +14,10 @@ from deviloc_ros.geometry import (
     isotropic_covariance,
     largest_std,
     move_covariance,
+    normalize_rigid,
     pose_difference,
     skew,
-    squared_error_in_stds,
-    take_rigid,
+    squared_mahalanobis,
 )
 from deviloc_ros.tracking.odometry import Odometry, path_between
 
@@ -38,7 +38,7 @@ class Fix:
     is_planar: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "map_from_base", take_rigid("Fix.map_from_base", self.map_from_base))
+        object.__setattr__(self, "map_from_base", normalize_rigid("Fix.map_from_base", self.map_from_base))
 
 
 def map_from_odom(fix: Fix) -> pycolmap.Rigid3d | None:
@@ -77,7 +77,7 @@ def predict_drift(before: Odometry, after: Odometry, seconds: float, config: Tra
 def mahalanobis_distance(a: Fix, b: Fix) -> float:
     """Return the distance of two independent fixes of one place, in sigma of their difference."""
     error = pose_difference(a.map_from_base, b.map_from_base)
-    return math.sqrt(max(squared_error_in_stds(error, a.covariance + b.covariance), 0.0))
+    return math.sqrt(max(squared_mahalanobis(error, a.covariance + b.covariance), 0.0))
 
 
 def flatten(fix: Fix) -> Fix:

@@ -22,7 +22,7 @@ from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.camera_checks import CameraChecks
 from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.fix import Fix
-from deviloc_ros.tracking.gnss import GnssBook, select_agreeing
+from deviloc_ros.tracking.gnss import GnssBuffer, select_agreeing
 from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, TakenTogether, take_together
 from deviloc_ros.tracking.several_maps import Answer, MapsInUse, Search
 from deviloc_ros.tracking.sighting import Sighting, attach_odometry, make_sighting
@@ -66,7 +66,7 @@ class Follower:
         is_planar: bool = False,
         rig: RigConfig | None = None,
         contributor: Contributor | None = None,
-        gnss: GnssBook | None = None,
+        gnss: GnssBuffer | None = None,
     ) -> None:
         self._tracking = tracking or TrackingConfig()
         self._maps = MapsInUse(as_sequence(localizers), self._tracking)
@@ -74,7 +74,7 @@ class Follower:
         self._rig = rig or RigConfig()
         self._checks = CameraChecks()
         self._contributor = contributor
-        self._gnss = gnss or GnssBook()
+        self._gnss = gnss or GnssBuffer()
         self._lock = threading.Lock()
 
     # ---- one image, or those of a rig

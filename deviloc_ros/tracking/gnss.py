@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deviloc_ros.config import GnssConfig, TrackingConfig
-from deviloc_ros.geometry import largest_std, squared_error_in_stds
+from deviloc_ros.geometry import largest_std, squared_mahalanobis
 from deviloc_ros.maps.georeference import Georeference, to_enu
 from deviloc_ros.messages.gnss import GnssFix
 from deviloc_ros.tracking.fix import Fix
@@ -35,7 +35,7 @@ class Disagreement:
     metres: float = 0.0
 
 
-class GnssBook:
+class GnssBuffer:
     """Keep the last positions. They may come from any thread."""
 
     def __init__(self, config: GnssConfig | None = None) -> None:
@@ -128,7 +128,7 @@ def agrees(fix: Fix, gnss: GnssFix, georeference: Georeference, sigmas: float) -
     """Return whether a receiver has the robot where a fix has it, by what both are worth, on the level."""
     rotation = georeference.enu_from_map.rotation.matrix()
     covariance = (rotation @ fix.covariance[:3, :3] @ rotation.T)[:2, :2] + gnss.covariance
-    return math.sqrt(squared_error_in_stds(measure_offset(fix, gnss, georeference), covariance)) <= sigmas
+    return math.sqrt(squared_mahalanobis(measure_offset(fix, gnss, georeference), covariance)) <= sigmas
 
 
 def measure_offset(fix: Fix, gnss: GnssFix, georeference: Georeference) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pycolmap
 
-from deviloc_ros.geometry import take_rigid
+from deviloc_ros.geometry import normalize_rigid
 
 CLOCK_JUMP_NS = 1_000_000_000  # frames arrive in order, so a stamp this far back means that the clock was set back
 # Odometry may tremble while the robot stands, and every step that is counted adds its trembling. With steps this long,
@@ -27,7 +27,7 @@ class Odometry:
     turned_rad: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "odom_from_base", take_rigid("Odometry.odom_from_base", self.odom_from_base))
+        object.__setattr__(self, "odom_from_base", normalize_rigid("Odometry.odom_from_base", self.odom_from_base))
 
 
 class Odometer:

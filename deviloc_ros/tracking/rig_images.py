@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import RigConfig, TrackingConfig
-from deviloc_ros.geometry import take_rigid
-from deviloc_ros.imaging import Mask
+from deviloc_ros.geometry import normalize_rigid
+from deviloc_ros.masks import Mask
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import predict_drift
 from deviloc_ros.tracking.odometry import Odometry
-from deviloc_ros.types import CameraReport, Extracted, RigImage
+from deviloc_ros.types import CameraReport, FeatureCache, RigImage
 
 OdometryAt = Callable[[int, bool], Odometry | None]
 """Answers where odometry has the robot at a time [ns]; if told so, after waiting for what may be on its way."""
@@ -35,10 +35,10 @@ class StampedImage:
     base_from_cam: pycolmap.Rigid3d
     mask: Mask | None = None
     name: str = ""
-    extracted: Extracted = field(default_factory=dict)
+    extracted: FeatureCache = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "base_from_cam", take_rigid("StampedImage.base_from_cam", self.base_from_cam))
+        object.__setattr__(self, "base_from_cam", normalize_rigid("StampedImage.base_from_cam", self.base_from_cam))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -63,7 +63,7 @@ class Search:
         """Return whether the map has views where is searched, as far as an area says."""
         if not isinstance(self.prior, Area):
             return True
-        return bool(self.prior.holds(self.where.localizer.map.centres).any())
+        return bool(self.prior.contains(self.where.localizer.map.centres).any())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from deviloc_ros.imaging import Masks
     from deviloc_ros.mapping.views import BuildReport
+    from deviloc_ros.masks import Masks
     from deviloc_ros.sfm.structure import UnposedImage
     from deviloc_ros.sources.base import PosedImage
 
@@ -30,7 +30,7 @@ def add_mask(parser: argparse._ActionsContainer) -> None:
 
 def find_masks(options: argparse.Namespace) -> Masks | None:
     """Return what --mask names. Raises ValueError if it is not there."""
-    from deviloc_ros.imaging import Masks
+    from deviloc_ros.masks import Masks
 
     if getattr(options, "mask", None) is None:  # not a flag of all that read images
         return None

@@ -16,10 +16,11 @@ from deviloc_ros.config import Config
 from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_truth, median_errors
 from deviloc_ros.evaluation.protocols.scenes import load_protocol
 from deviloc_ros.evaluation.summary_table import align_table
-from deviloc_ros.imaging import Mask, read_gray
+from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
+from deviloc_ros.masks import Mask
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.degradations import PLATE_GRAY, paint_rectangles
 

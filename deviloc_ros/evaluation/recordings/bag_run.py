@@ -43,8 +43,8 @@ from deviloc_ros.evaluation.recordings.summary import (
 )
 from deviloc_ros.evaluation.recordings.truth_frame import explain_common_offset
 from deviloc_ros.evaluation.versions import collect_versions
-from deviloc_ros.imaging import Masks
 from deviloc_ros.localizer import Localizer, warm_up
+from deviloc_ros.masks import Masks
 from deviloc_ros.messages.gnss import GnssFix, GnssRefused, read_gnss
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status

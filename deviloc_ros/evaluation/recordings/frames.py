@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.camera import Camera
 from deviloc_ros.evaluation.metrics import is_wrong_fix
-from deviloc_ros.geometry import isotropic_covariance, pose_difference, rotation_distance_deg, squared_error_in_stds
+from deviloc_ros.geometry import isotropic_covariance, pose_difference, rotation_distance_deg, squared_mahalanobis
 from deviloc_ros.maps.alignment.similarity import align_positions
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, largest_stds
@@ -166,4 +166,4 @@ def normalise_error(error: NDArray, covariance: NDArray | None) -> float:
     """Return the NEES: error^T covariance^-1 error; NaN without a covariance."""
     if covariance is None or not covariance.any():
         return np.nan
-    return squared_error_in_stds(error, covariance + isotropic_covariance(1e-12, 1e-12))
+    return squared_mahalanobis(error, covariance + isotropic_covariance(1e-12, 1e-12))

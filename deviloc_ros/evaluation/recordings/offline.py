@@ -14,15 +14,15 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import GnssConfig, RigConfig, TrackingConfig
 from deviloc_ros.evaluation.recordings.chosen_images import Images, received_ns
 from deviloc_ros.evaluation.recordings.frames import Estimate
-from deviloc_ros.imaging import Mask, Masks
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.masks import Mask, Masks
 from deviloc_ros.messages.gnss import GnssFix
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.follower import Follower, localize_images
-from deviloc_ros.tracking.gnss import GnssBook
+from deviloc_ros.tracking.gnss import GnssBuffer
 from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.tracking.odometry import Odometer, Odometry
 from deviloc_ros.tracking.rig_images import StampedImage, take_together
@@ -37,7 +37,7 @@ class GnssReplay:
     """
 
     def __init__(self, positions: Sequence[tuple[int, GnssFix]] = (), config: GnssConfig | None = None) -> None:
-        self.book = GnssBook(config)
+        self.book = GnssBuffer(config)
         self._to_come = deque(positions)
 
     def advance_to(self, time_ns: int) -> None:
