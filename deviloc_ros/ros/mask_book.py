@@ -1,4 +1,4 @@
-"""Find the mask of each image: that of the camera's file, and what someone else hides in this image, by its stamp."""
+"""Find the mask of each image: the camera's mask file, combined with a mask message of the image's stamp."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.conversions import image_from_serialized, read_serialized_stamp
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 
-KEPT = 8  # masks, of images that are still on their way
+KEPT = 8  # mask messages, for images that have not been read yet
 
 
 class MaskBook:
     """Hold the masks of one camera.
 
-    `note` may be called from any thread, `find` waits and is for the worker thread. missing: images that went without.
+    `note` may be called from any thread; `find` waits and is for the worker's thread. missing: number of images whose
+    mask message did not arrive in time.
     """
 
     def __init__(self, config: CameraConfig) -> None:
-        """Read the camera's own mask. Raises ImageError naming what is wrong with its file."""
+        """Check the camera's mask file. Raises ImageError naming what is wrong with it."""
         self.missing = 0
         self._own = Mask(Path(config.mask_path).expanduser()) if config.mask_path else None
         if self._own is not None:
@@ -35,7 +36,7 @@ class MaskBook:
         self._by_stamp: OrderedDict[int, bytes] = OrderedDict()
 
     def note(self, serialized: bytes) -> None:
-        """Keep a serialized mask for the image of its stamp."""
+        """Keep a serialized mask message for the image with its stamp."""
         with self._changed:
             self._by_stamp[read_serialized_stamp(serialized)] = serialized
             if len(self._by_stamp) > KEPT:
@@ -43,10 +44,10 @@ class MaskBook:
             self._changed.notify_all()
 
     def find(self, time_ns: int, camera: Camera, wait_s: float) -> Mask | None:
-        """Return the mask of an image; what was made for it is waited for, and if it does not come goes missing.
+        """Return the mask of an image; wait for its mask message, and do without if that does not arrive.
 
         Raises:
-            NotTried: the mask that came is not an image of one channel, of the camera's size.
+            NotTried: the mask is not a single-channel image of the camera's size.
         """
         if not self._listens:
             return self._own
