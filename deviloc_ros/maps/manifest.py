@@ -1,7 +1,7 @@
-"""Read and write the manifest, which says which views and files make up a map.
+"""Read and write the manifest, which lists the views and files of a map.
 
-Files are named by their content and never changed, and the manifest is replaced in one rename: a reader always has the
-old map or the new one, whole.
+Files are named by their content and never changed, and the manifest is replaced by a rename: a reader always sees
+either the old map or the new one, complete.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MAX_MANIFEST_BYTES = 1 << 29  # a view takes about 400 bytes
 FILE_NAME = re.compile(r"(views/)?[\w.-]+\.safetensors")
 
 
-# What numpy, PyTorch, FAISS, pycolmap and safetensors raise of what they cannot read.
+# What numpy, PyTorch, FAISS, pycolmap and safetensors raise for data that they cannot read.
 PARSING_ERRORS = (
     ValueError,
     TypeError,
@@ -63,10 +63,10 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewRecord:
-    """Hold a view's line in the manifest.
+    """Hold a view's entry in the manifest.
 
-    dense: names the large tensors of matchers with a fine map. session: when, or in which light, it was taken, empty
-    where nobody said.
+    dense: file of the dense tensors, for matchers with a fine map. session: name for when, or in which light, it was
+    taken; may be empty.
     """
 
     name: str
@@ -79,7 +79,7 @@ class ViewRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Manifest:
-    """Hold what makes up a map; `identity`, a hash of all of it, is known once it has been written or read."""
+    """Hold the content of a map's manifest; `identity`, a hash of all of it, is known once it is written or read."""
 
     config: Config
     views: list[ViewRecord]
@@ -113,17 +113,14 @@ def name_in_errors(path: Path) -> Iterator[None]:
 
 
 def find_maps(path: Path) -> list[Path]:
-    """Return the map at a path, or those right below it, by name; the path itself where there is none.
-
-    Opening that says what is wrong.
-    """
+    """Return the map at a path, or those directly below it by name, or else the path: opening it says what is wrong."""
     if (path / MANIFEST).is_file():
         return [path]
     return list(list_maps_below(path)) or [path]
 
 
 def list_maps_below(folder: Path) -> Iterator[Path]:
-    """Yield the maps right below a folder; what a writer is at work on has a name that begins with a dot."""
+    """Yield the maps directly below a folder, except those being written, whose names begin with a dot."""
     if folder.is_dir():
         for below in sorted(folder.iterdir()):
             if not below.name.startswith(".") and (below / MANIFEST).is_file():
@@ -131,7 +128,7 @@ def list_maps_below(folder: Path) -> Iterator[Path]:
 
 
 def describe_no_map(folder: Path) -> str:
-    """Return that a path leads to no map, and which one may have been meant."""
+    """Return the message that there is no map at a path, with a suggestion of what may have been meant."""
     if folder.is_file():
         return f"{folder}: a file; a map is a folder"
     if folder.is_dir():
@@ -142,10 +139,10 @@ def describe_no_map(folder: Path) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of a map of any format version this program knows.
+    """Read the manifest of a map of any supported format version.
 
     Raises:
-        MapError: there is no map, it is of another version, or its manifest is damaged.
+        MapError: there is no map, its version is not supported, or its manifest is damaged.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -168,10 +165,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def parse_manifest(content: dict[str, Any]) -> Manifest:
-    """Build a manifest from the content of a file of the newest version.
+    """Parse the content of a manifest of the newest version.
 
     Raises:
-        KeyError, ValueError, TypeError: naming what is not as it should be.
+        KeyError, ValueError, TypeError: a field is missing or invalid; the message names it.
     """
     cameras = [Camera(c["model"], c["width"], c["height"], tuple(c["params"])) for c in content["cameras"]]
     views = [parse_view(view, cameras) for view in content["views"]]
@@ -189,12 +186,12 @@ def parse_manifest(content: dict[str, Any]) -> Manifest:
 
 
 def strip_programs(config: Config) -> Config:
-    """Return the config without program files: a map names none, whoever opens it must."""
+    """Return the config without files that are programs: a map must not name any; its user does."""
     return change_config(config, retrieval={"descriptor_file": ""})
 
 
 def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
-    """Build a view's record; raise ValueError naming the view."""
+    """Parse a view's record. Raises ValueError naming the view."""
     name, camera, session = view["name"], view["camera"], view.get("session", "")
     if not isinstance(name, str):
         raise ValueError(f"view {name!r}: its name is not text")
@@ -213,7 +210,7 @@ def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
 
 
 def parse_file(stored: dict[str, Any]) -> StoredFile:
-    """Build a file's record; raise ValueError if its name leads out of the map."""
+    """Parse a file's record. Raises ValueError if its name leads out of the map."""
     file, sha256 = stored["file"], stored["sha256"]
     if not isinstance(file, str) or not FILE_NAME.fullmatch(file):
         raise ValueError(f"field 'file' is {file!r}, which is no file of a map")
@@ -223,10 +220,10 @@ def parse_file(stored: dict[str, Any]) -> StoredFile:
 
 
 def upgrade_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a map's config with the parameters that this release has.
+    """Convert a map's config to the parameters of this release.
 
-    Gates were in metres once, and weights and covariances were others: what depends on these takes its default. Small
-    images were not scaled up.
+    In maps with the parameter METRIC_GATE, gates were in metres and weights and covariances were different: parameters
+    that depend on these get their defaults. Before `min_image_side_px`, small images were not scaled up.
     """
     if not isinstance(config, dict):
         return config
@@ -240,7 +237,7 @@ def upgrade_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def upgrade_from_v1(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a manifest of version 1, where files had fixed names, as version 2 has it."""
+    """Convert the content of a manifest of version 1, in which files had fixed names, to version 2."""
     files = content["files"]
 
     def stored(file: str) -> dict[str, str]:
@@ -255,7 +252,7 @@ def upgrade_from_v1(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def manifest_to_dict(manifest: Manifest) -> dict[str, Any]:
-    """Return what the file holds, its own hash included."""
+    """Return the content of the manifest's file, with its own hash."""
     cameras: dict[Camera, int] = {}
     for view in manifest.views:
         cameras.setdefault(view.camera, len(cameras))

@@ -1,4 +1,4 @@
-"""Read a camera from the files that calibrators write: ROS's camera_info, Kalibr's camchain, EuRoC's sensor.yaml."""
+"""Read a camera from calibration files: ROS's camera_info, Kalibr's camchain, EuRoC's sensor.yaml."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ WHOLE_IMAGE = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0)
 
 
 def is_camera_file(text: str) -> bool:
-    """Return whether a flag's value names a file, perhaps with one of its cameras, and is no list of numbers."""
+    """Return whether a flag's value names a file, perhaps with one of its cameras, rather than a list of numbers."""
     return split_name(text)[0].suffix.lower() in SUFFIXES
 
 
 def split_name(text: str) -> tuple[Path, str]:
-    """Return the file and the camera of `camchain.yaml:cam1`; empty where none is named."""
+    """Split `camchain.yaml:cam1` into the file and the camera, which may be empty."""
     path, colon, name = text.rpartition(":")
     return (Path(path), name) if colon and Path(path).suffix.lower() in SUFFIXES else (Path(text), "")
 
@@ -41,7 +41,7 @@ def read_camera_file(file: Path | str) -> Camera:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: naming the file: of another format, or a camera that is not there, or cannot be.
+        ValueError: another format, or a camera that is missing or invalid; the message names the file.
     """
     path, name = split_name(str(file))
     try:
@@ -79,7 +79,7 @@ def read_document(path: Path) -> str:
 
 
 def choose_camera(document: Any, name: str) -> dict[str, Any]:
-    """Return the fields of the only camera, or of the one that is named. Raises ValueError."""
+    """Return the fields of the only camera, or of the named one. Raises ValueError."""
     if not isinstance(document, dict):
         raise ValueError(f"no file of a camera; known are {KNOWN}")
     cameras = {str(key): value for key, value in document.items() if is_kalibr(value)}
@@ -144,7 +144,7 @@ def read_camera_info(fields: dict[str, Any]) -> Camera:
 
 
 def to_count(fields: dict[str, Any], name: str) -> int:
-    """Return a whole number of 0 or more, 0 where there is none. Raises ValueError naming the field."""
+    """Return an integer of at least 0; 0 for a missing value. Raises ValueError naming the field."""
     value = fields.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{name}: expected a whole number, got {str(value)[:80]!r}")
@@ -152,7 +152,7 @@ def to_count(fields: dict[str, Any], name: str) -> int:
 
 
 def to_numbers(fields: dict[str, Any], name: str, count: int = 0) -> tuple[float, ...]:
-    """Return a list of numbers, which may stand below `data` as of a matrix. Raises ValueError naming the field."""
+    """Return a list of numbers, which may be in the `data` of a matrix. Raises ValueError naming the field."""
     value = fields.get(name)
     value = value.get("data") if isinstance(value, dict) else value
     try:

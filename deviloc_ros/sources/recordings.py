@@ -1,4 +1,4 @@
-"""Read posed images from a recording: keyframes, with poses from a topic, from transforms or from a file."""
+"""Read keyframes from a recording, with poses from a topic, from transforms or from a file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class BagFrames:
-    """Yield the posed images of a recording, one after the other, and note why others are left out."""
+    """Iterate over the posed images of a recording, and note why others are left out."""
 
     bag: IndexedBag
     truth: Truth
@@ -79,14 +79,14 @@ def read_bag(
     """Write the keyframes of a recording into a folder and pose them.
 
     Args:
-        folder: where they are written, and stay: a map is built from them.
-        reading: topics, how the robot is built, and where its poses are from; their frame becomes the map's.
-        time_offset_s: what is added to an image's stamp to get the time of its pose.
+        folder: where they are written and stay, for a map to be built from them.
+        reading: topics, mounts, and the source of poses, whose frame becomes the map's.
+        time_offset_s: added to an image's stamp to get the time of its pose.
         depth: where the recording has depth, if that is to be used.
 
     Raises:
-        ValueError: no bag, no such topic, no poses, not one usable image, or a folder that cannot be written to; the
-            message says why.
+        ValueError: no bag, no such topic, no poses, no usable image, or the folder cannot be written to; the message
+            says why.
     """
     folder = Path(folder)
     with Recording(path) as recording:
@@ -127,7 +127,7 @@ def read_bag(
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder; raise SourceError if there can be none."""
+    """Make a folder. Raises SourceError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -135,7 +135,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_keyframe(frame: PosedFrame, frames: BagFrames, folder: Path) -> Keyframe:
-    """Write a frame as PNG, so that nothing is lost, named by its time; raise SourceError if it cannot be written."""
+    """Write a frame as PNG, losslessly, named by its time. Raises SourceError if that fails."""
     time_ns = frame.time_ns
     path = folder / f"{time_ns}.png"
     try:

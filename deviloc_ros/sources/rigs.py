@@ -1,4 +1,4 @@
-"""Read rigs: which cameras a robot carries, and where they sit."""
+"""Read a rig: the cameras of a robot with their mounts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIELDS = {"name", "camera", "rig_from_cam", "mask"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RigCamera:
-    """Hold one camera of a rig; without a mask all of its images is used."""
+    """Hold one camera of a rig. mask: None: all of its images are used."""
 
     name: str
     camera: Camera
