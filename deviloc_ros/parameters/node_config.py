@@ -1,4 +1,4 @@
-"""Define what only the node needs to know: its parameters beside those of `config.py`. Imports nothing of ROS."""
+"""Define the node's own parameters, in addition to those of `config.py`. Imports nothing of ROS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRANSPORTS = ("raw", "compressed")
 
 @dataclass(frozen=True)
 class CameraConfig(CheckedConfig):
-    """Configure one camera: its topics, where it sits, and what of its images is used."""
+    """Configure one camera: its topics, its mount, and which pixels of its images are used."""
 
     image_topic: str = param(
         "image", "images; with image_transport compressed, /compressed is appended", read_only=True
@@ -58,19 +58,19 @@ class CameraConfig(CheckedConfig):
 
     @property
     def subscribed_topic(self) -> str:
-        """Return where the images come: the suffix is added as image_transport does."""
+        """Return the topic that is subscribed, with the suffix of the transport."""
         return self.append_transport(self.image_topic)
 
     def append_transport(self, topic: str) -> str:
-        """Return a topic of images with the suffix of how they are sent."""
+        """Return an image topic with the suffix of the transport."""
         return topic + (COMPRESSED_SUFFIX if self.image_transport == "compressed" else "")
 
 
 @dataclass(frozen=True)
 class NodeConfig(CameraConfig):
-    """Configure what only the node needs to know: topics, frames, transforms and rates.
+    """Configure the node: topics, frames, transforms and rates.
 
-    What it has as a `CameraConfig` is of the only camera, and unused where several are named.
+    Its fields of `CameraConfig` are for a single camera, and unused if `cameras` names several.
     """
 
     map_path: str = param(
@@ -144,7 +144,7 @@ class NodeConfig(CameraConfig):
 
     @property
     def uses_odometry(self) -> bool:
-        """Return whether odometry is used: with map_to_base the robot's parent is the map, so odometry cannot be."""
+        """Return whether odometry is used; not with map_to_base, since then the parent of the base is the map."""
         return bool(self.odom_frame) and self.tf_mode != "map_to_base"
 
 
@@ -158,17 +158,17 @@ RENAMED = {
 
 
 def explain_rename(name: str) -> str:
-    """Return what a parameter of an earlier name is called now, in brackets; empty if it never had another name."""
+    """Return the new name of a renamed parameter in brackets; empty if it is not one."""
     return f" (it is {RENAMED[name]} now)" if name in RENAMED else ""
 
 
 OF_CAMERAS = tuple(f.name for f in fields(CameraConfig))
 OF_NODE = tuple(f.name for f in fields(NodeConfig))
-OF_ROS = ("use_sim_time", "qos_overrides", "start_type_description_service")  # which every node has
+OF_ROS = ("use_sim_time", "qos_overrides", "start_type_description_service")  # parameters that every node has
 
 
 def check_camera_names(names: Sequence[str]) -> None:
-    """Raise ValueError unless each name is one of its own, fit to begin the names of parameters."""
+    """Raise ValueError unless names are unique, and valid as the first part of parameter names."""
     taken = {f.name for f in fields(Config)} | {*BESIDE_LOCALIZER, "qos_overrides"}
     for name in names:
         if not re.fullmatch(r"[A-Za-z]\w*", name):
@@ -180,5 +180,5 @@ def check_camera_names(names: Sequence[str]) -> None:
 
 
 def default_camera(name: str) -> CameraConfig:
-    """Return a named camera as it is before anything is said of it."""
+    """Return the default config of a named camera."""
     return CameraConfig(image_topic=f"{name}/image", camera_info_topic=f"{name}/camera_info")
