@@ -1,4 +1,4 @@
-"""Make a map folder of images, posed or alone: `build-map`."""
+"""Build a map from images, with or without poses: `build-map`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Build the map and print what became of the images."""
+    """Build the map and print a report on the images."""
     from deviloc_ros.mapping.build import MapBuilder
     from deviloc_ros.maps.writer import check_destination
     from deviloc_ros.sfm.map_networks import Networks

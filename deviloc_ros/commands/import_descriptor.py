@@ -1,4 +1,4 @@
-"""Make a file of a network from a torch-hub folder, for maps to be described with: `import-descriptor`."""
+"""Convert a network of a torch-hub folder to a file for global descriptors: `import-descriptor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judge confidences by reliability diagrams: a confidence of 0.8 is to be right in 80 % of cases."""
+"""Check confidences by reliability diagrams: with a confidence of 0.8, 80 % should be right."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ ABSENT = object()  # of a flag that a command does not have
 
 
 def refuse_beside(changes: dict[str, Any]) -> None:
-    """Raise ValueError naming the first of nested changes that counts only where a robot is followed, or is unknown."""
+    """Raise ValueError naming the first of nested changes that is unknown, or only used while tracking."""
     for name in flatten_names(changes):
         if name.partition(".")[0] in BESIDE:
             raise ValueError(f"{name} counts for nothing here: it is of the node and of evaluate-bag")

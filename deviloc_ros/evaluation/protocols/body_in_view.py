@@ -1,4 +1,4 @@
-"""Put a part of the robot in view: at one place of every image, of the map and of the queries."""
+"""Measure the effect of a part of the robot in view, at one place of every image of map and queries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PATCH_SHARE = 0.26  # of the picture: a bumper, a gripper or a mirror
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Say what of the robot is in view. every: of how many images one shows it. masked: it is said where."""
+    """Define a case. every: one of so many images shows the body. masked: whether a mask hides it."""
 
     name: str
     textured: bool = True

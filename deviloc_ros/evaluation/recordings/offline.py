@@ -1,4 +1,4 @@
-"""Localize the images of a recording as the node would, without ROS and without a clock: the same every time."""
+"""Localize the images of a recording as the node would, without ROS and without a clock, reproducibly."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from deviloc_ros.types import Area, Evidence, Prior
 
 
 class GnssReplay:
-    """Bring the positions of a recorded receiver into a follower's book when they were received.
+    """Add the positions of a recorded receiver to a follower's buffer at the times they were received.
 
     positions: when each was received [ns], and the position.
     """
@@ -41,15 +41,15 @@ class GnssReplay:
         self._to_come = deque(positions)
 
     def advance_to(self, time_ns: int) -> None:
-        """Note what was received up to a time."""
+        """Add the positions received up to a time."""
         while self._to_come and self._to_come[0][0] <= time_ns:
             self.book.note(self._to_come.popleft()[1])
 
 
 class OfflineRun:
-    """Pass over a recording once: decode, follow, record, in order of receipt.
+    """Process a recording once, in order of receipt: decode, follow, record.
 
-    gnss: the receiver whose book the follower looks into, if there is one.
+    gnss: replays the receiver whose buffer the follower uses, if there is one.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class OfflineRun:
 
 
 def read_image(bag: IndexedBag, given: GroupedImage[RecordedMessage], masks: Masks | None) -> StampedImage:
-    """Return a recorded image with all that must be known to localize it. Raises NotTried."""
+    """Return a recorded image with its camera, mount and mask. Raises NotTried."""
     recorded = given.image
     with not_tried_if_refused(Status.UNDECODABLE):
         message = recorded.message()
@@ -107,7 +107,7 @@ def read_image(bag: IndexedBag, given: GroupedImage[RecordedMessage], masks: Mas
 
 
 def to_estimate(group: Images, step: Step) -> Estimate:
-    """Return the record of a step."""
+    """Convert a step to an estimate."""
     evidence, fix = step.evidence, step.fix
     return Estimate(
         received_ns(group),
@@ -131,7 +131,7 @@ def to_estimate(group: Images, step: Step) -> Estimate:
 
 
 def estimate_skipped(group: Images) -> Estimate:
-    """Return the record of images that the machine had no time for."""
+    """Return the estimate of images that the machine had no time for."""
     return replace(to_estimate(group, group_not_tried(group, Status.REPLACED)), detail="")
 
 

@@ -1,4 +1,4 @@
-"""Show the images that went worst, with what they were matched with; they are localized once more for that."""
+"""Show the worst images beside the views they were matched with; they are localized once more for that."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTHING_MATCHED = "No reference view was matched."
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Hold a data URI of a JPEG, and what is to be said of it."""
+    """Hold the data URI of a JPEG with its caption."""
 
     uri: str
     title: str
