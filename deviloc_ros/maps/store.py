@@ -242,21 +242,13 @@ class Map:
             del self._view_bytes[self._views.popitem(last=False)[0]]
 
     def nearby_views(
-        self,
-        query: Features,
-        camera: Camera,
-        prior: Prior | None,
-        config: RetrievalConfig,
-        gray: NDArray | None = None,
+        self, query: Features, camera: Camera, prior: Prior, config: RetrievalConfig
     ) -> list[ReferenceView]:
-        """Return the views to match a query with, best first: near the prior, or without one those that look alike.
+        """Return the views near a prior to match a query with, best first.
 
         Args:
             camera: intrinsics of the query's image.
-            gray: that image, needed only by a learned global descriptor.
         """
-        if prior is None:
-            return self.alike_views(query, config, gray)[: config.references]
         from deviloc_ros.maps.retrieval.local_similarity import put_same_place_first  # PyTorch, as in `view`
 
         large = self.records[0].dense is not None  # too large to read more than are matched

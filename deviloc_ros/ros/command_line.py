@@ -23,14 +23,14 @@ parameters and names are ROS's own:
 docs/interface.md and docs/parameters.md have the rest; `deviloc doctor --map MAP` finds out why there is no pose."""
 
 
-def check_command_line(arguments: list[str], program: str = "deviloc-node") -> None:
+def check_command_line(arguments: list[str]) -> None:
     """Refuse arguments outside --ros-args, which ROS would silently ignore.
 
     Raises:
         SystemExit: help was requested (0), or an argument is unknown (2).
     """
     parser = argparse.ArgumentParser(
-        prog=program,
+        prog="deviloc-node",
         usage="%(prog)s [--ros-args -p NAME:=VALUE ...]",
         description=DESCRIPTION,
         epilog=EPILOG,

@@ -39,10 +39,10 @@ STANDARD_OUTPUT = Path("-")
 LONGEST_SESSION = 80  # characters of a name
 
 
-def add_overwrite(parser: argparse.ArgumentParser, files: Sequence[str] = (), folders: Sequence[str] = ()) -> None:
-    """Add --overwrite; `files` and `folders` name the options that say what is written."""
+def add_overwrite(parser: argparse.ArgumentParser, folders: Sequence[str]) -> None:
+    """Add --overwrite; `folders` names the options of folders that are written."""
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
-    parser.set_defaults(files=files, folders=folders)
+    parser.set_defaults(folders=folders)
 
 
 def set_results(parser: argparse.ArgumentParser, files: Sequence[str] = (), folders: Sequence[str] = ()) -> None:
@@ -52,11 +52,15 @@ def set_results(parser: argparse.ArgumentParser, files: Sequence[str] = (), fold
 
 def check_outputs(options: argparse.Namespace) -> None:
     """Raise OSError if an output of a command exists, unless it is a result or --overwrite is given."""
-    for kind, check in (("files", refuse_file), ("folders", refuse_folder)):
-        for names, overwrite in ((kind, getattr(options, "overwrite", False)), (f"result_{kind}", True)):
-            for path in (getattr(options, name) for name in getattr(options, names, ())):
-                if path not in (None, STANDARD_OUTPUT):
-                    check(path, overwrite=overwrite)
+    given = getattr(options, "overwrite", False)
+    for kind, check, overwrite in (
+        ("result_files", refuse_file, True),
+        ("folders", refuse_folder, given),
+        ("result_folders", refuse_folder, True),
+    ):
+        for path in (getattr(options, name) for name in getattr(options, kind, ())):
+            if path not in (None, STANDARD_OUTPUT):
+                check(path, overwrite=overwrite)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -330,8 +334,8 @@ def parse_camera(text: str, flag: str = "--camera") -> Camera:
         raise ValueError(f"{flag} {text!r}: {error}") from error
 
 
-def parse_mount(text: str, flag: str = "--extrinsic") -> pycolmap.Rigid3d:
-    """Parse body_from_cam from `x y z qx qy qz qw`, from the rows of a matrix, or from a file. Raises ValueError."""
+def parse_mount(text: str) -> pycolmap.Rigid3d:
+    """Parse --extrinsic, body_from_cam: `x y z qx qy qz qw`, the rows of a matrix, or a file. Raises ValueError."""
     import numpy as np
 
     from deviloc_ros.geometry import rigid_from_matrix
@@ -339,14 +343,14 @@ def parse_mount(text: str, flag: str = "--extrinsic") -> pycolmap.Rigid3d:
     from deviloc_ros.sources.camera_files import is_camera_file, read_mount_file
 
     if is_camera_file(text):
-        return read_file_of_flag(read_mount_file, text, flag)
+        return read_file_of_flag(read_mount_file, text, "--extrinsic")
     words = text.replace(",", " ").split()
     if len(words) not in (12, 16):
         return parse_rigid(text)
     try:
         return rigid_from_matrix(np.reshape([float(word) for word in words], (-1, 4)))
     except ValueError as error:
-        raise ValueError(f"{flag} {text!r}: {error}") from error
+        raise ValueError(f"--extrinsic {text!r}: {error}") from error
 
 
 def read_file_of_flag(read: Callable[[str], T], text: str, flag: str) -> T:

@@ -12,19 +12,17 @@ from deviloc_ros.evaluation.recordings.frames import JudgedFrame
 from deviloc_ros.geometry import rotation_distance_deg
 
 LEAST_FRAMES = 5
+BODY_FLAG = "--ground-truth-frame"  # says whose poses the truth has
 LARGE_M, LARGE_DEG = 0.1, 3.0  # a smaller transform does not mean another frame
 NEAR_M, NEAR_DEG = 0.05, 1.5  # half of the poses must agree on the transform within these
 CLEARLY = 0.5  # a better explanation must leave less than this share of the other's error
 
 
-def explain_common_offset(
-    frames: Sequence[JudgedFrame], transforms: TransformTree, base_frame: str, about: str = "--ground-truth-frame"
-) -> str:
+def explain_common_offset(frames: Sequence[JudgedFrame], transforms: TransformTree, base_frame: str) -> str:
     """Say which other frame or body the truth seems to belong to; empty if the poses agree with it.
 
     Args:
-        transforms: of the recording: a frame of it that explains the offset is named.
-        about: the flag that says whose poses the truth has.
+        transforms: of the recording, for the name of a frame that explains the offset.
     """
     pairs = [
         (f.map_from_base, f.true_map_from_base, f.estimate.stamp_ns)
@@ -40,7 +38,7 @@ def explain_common_offset(
     if base_from_body is not None:
         name = find_frame(base_from_body, transforms, base_frame, pairs[0][2])
         if name or true_from_map is None or body_spread_m < CLEARLY * map_spread_m:
-            whose = f"of {name!r}: give {about} {name}" if name else f"of something on the robot: give {about}"
+            whose = f"of {name!r}: give {BODY_FLAG} {name}" if name else f"of something on the robot: give {BODY_FLAG}"
             return f"all poses are off by {describe_size(base_from_body)} on the robot: the truth seems to be {whose}"
     if true_from_map is not None and is_large(true_from_map):
         size = describe_size(true_from_map)

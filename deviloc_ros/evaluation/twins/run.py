@@ -76,12 +76,12 @@ class DriveCase:
 CASES = [DriveCase(*values) for values in product((True, False), (True, False), EVENTS)]
 
 
-def evaluate_twins(data: Path, config: Config, tracking: TrackingConfig, folder: Path | None = None) -> dict[str, Any]:
-    """Return the counts of every case of every scene. folder: where maps are kept; those that are there are used."""
-    with tempfile.TemporaryDirectory() as temporary:
+def evaluate_twins(data: Path, config: Config, tracking: TrackingConfig) -> dict[str, Any]:
+    """Return the counts of every case of every scene."""
+    with tempfile.TemporaryDirectory() as folder:
         matcher = RememberingMatcher(create_matcher(config.matcher), remember_matches=True)
         cases = []
-        for scene in make_twin_scenes(data, folder or Path(temporary), Networks(config, matcher)):
+        for scene in make_twin_scenes(data, Path(folder), Networks(config, matcher)):
             cases += list(run_scene(scene, config, tracking, matcher))
     return {"cases": cases}
 

@@ -142,12 +142,12 @@ class Replay(Node):
         for topic, kind in topics.items():
             self._publishers_by_topic[topic] = self.create_publisher(load_message_class(kind), topic, replay_qos(topic))
 
-    def wait_for_listener(self, limit_s: float = STARTUP_LIMIT_S) -> None:
-        """Wait until somebody subscribes to the images; raise TimeoutError if nobody does within the limit."""
+    def wait_for_listener(self) -> None:
+        """Wait until the image topics have subscribers. Raises TimeoutError after STARTUP_LIMIT_S."""
         for topic in self._image_topics:
             images = self._publishers_by_topic[topic]
-            if not self._spin_until(partial(has_subscriber, images), limit_s):
-                raise TimeoutError(f"nobody subscribed to {topic} within {limit_s:.0f} s")
+            if not self._spin_until(partial(has_subscriber, images), STARTUP_LIMIT_S):
+                raise TimeoutError(f"nobody subscribed to {topic} within {STARTUP_LIMIT_S:.0f} s")
         self._spin_until(never_true, 1.0)  # its other subscriptions and its publisher are matched a little later
 
     def play(
