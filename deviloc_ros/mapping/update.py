@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,16 +72,9 @@ def update_map(
         notes = {}
         if body is not None:
             images, notes[BODY] = hide_body(images, body), str(body)
-
-        def observe(image: PosedImage, features: Features, own: Landmarks) -> Observation:
-            matched = match_views_near(reference_map, image, features, networks)
-            found = find_map_landmarks(image, matched, reference_map.config.lift.landmark_radius_px)
-            errors_px = [errors for pair in matched if len(errors := epipolar_errors_with_view(image, *pair))]
-            return Observation(join_landmarks(own, found), errors_px)
-
         for record in reference_map.records:
             writer.keep_view(record)
-        depth = fit_depth_correction(images, own)
+        depth, observe = fit_depth_correction(images, own), partial(observe_map, reference_map, networks)
         new = ViewMaker(writer, networks, workers, observe, reference_map, session).make_views(images, own, depth)
         retrieval = reference_map.retrieval()
         retrieval = retrieval.extend(new.describe_all(retrieval.vlad))
@@ -129,6 +123,16 @@ def collect_own_landmarks(
     else:
         body = find_body_in_sample(images, workers)
     return {name: shift_ids(landmarks, first_id) for name, landmarks in add_depth_stds(images, own).items()}, body
+
+
+def observe_map(
+    reference_map: Map, networks: Networks, image: PosedImage, features: Features, own: Landmarks
+) -> Observation:
+    """Return a new image's landmarks, its own and those of the map's views near it, and how its pose fits these."""
+    matched = match_views_near(reference_map, image, features, networks)
+    found = find_map_landmarks(image, matched, reference_map.config.lift.landmark_radius_px)
+    errors_px = [errors for pair in matched if len(errors := epipolar_errors_with_view(image, *pair))]
+    return Observation(join_landmarks(own, found), errors_px)
 
 
 def match_views_near(

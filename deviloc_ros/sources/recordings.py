@@ -92,20 +92,7 @@ def read_bag(
     with Recording(path) as recording:
         bag = index_bag(recording, reading)
         lens = "" if reading.robot.rectified is not None else describe_lens(bag.cameras, bag.topics.image)
-        images_read = read_messages(recording.path, recording.messages((bag.topics.image,)))
-        times_ns = [stamp_ns(message) for _, message in images_read]
-        offset_ns = round(time_offset_s * 1e9)
-        try:
-            truth = find_truth(reading.truth, bag, [time_ns + offset_ns for time_ns in times_ns])
-        except ValueError as error:
-            raise SourceError(f"{path}: the robot's poses, from {reading.truth}: {error}") from error
-        if truth is None:
-            raise SourceError(f"{path}: where are the robot's poses? give --odom-topic, --pose-topic, --tf or --poses")
-        try:
-            first_ns = reading.part.find_first(times_ns)
-        except ValueError as error:
-            raise SourceError(f"{path}: {bag.topics.image}: {error}") from error
-        frames = BagFrames(bag, truth.shift_earlier(offset_ns), reading.part, first_ns, quiet)
+        frames = find_frames(bag, reading, round(time_offset_s * 1e9), quiet=quiet)
         make_folder(folder)
         chosen = [write_keyframe(frame, frames, folder) for frame in select_keyframes(frames, spacing)]
         images = [keyframe.image for keyframe in chosen]
@@ -124,6 +111,33 @@ def read_bag(
     if frames.repeated.count:
         notes["repeated images"] = str(frames.repeated)
     return Source(images, frames.skipped, notes, warned)
+
+
+def find_frames(bag: IndexedBag, reading: ReadingPlan, offset_ns: int, *, quiet: bool) -> BagFrames:
+    """Find the poses of a recording's images, and its part that is read.
+
+    Args:
+        offset_ns: added to an image's stamp to get the time of its pose.
+
+    Raises:
+        SourceError: there are no poses, or no image in the part.
+    """
+    recording, topic = bag.recording, bag.topics.image
+    messages = read_messages(recording.path, recording.messages((topic,)))
+    times_ns = [stamp_ns(message) for _, message in messages]
+    try:
+        truth = find_truth(reading.truth, bag, [time_ns + offset_ns for time_ns in times_ns])
+    except ValueError as error:
+        raise SourceError(f"{recording.path}: the robot's poses, from {reading.truth}: {error}") from error
+    if truth is None:
+        raise SourceError(
+            f"{recording.path}: where are the robot's poses? give --odom-topic, --pose-topic, --tf or --poses"
+        )
+    try:
+        first_ns = reading.part.find_first(times_ns)
+    except ValueError as error:
+        raise SourceError(f"{recording.path}: {topic}: {error}") from error
+    return BagFrames(bag, truth.shift_earlier(offset_ns), reading.part, first_ns, quiet)
 
 
 def make_folder(folder: Path) -> None:
