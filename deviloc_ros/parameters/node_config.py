@@ -38,8 +38,8 @@ class CameraConfig(CheckedConfig):
     )
     mask_topic: str = param(
         "",
-        "sensor_msgs/Image, mono8, of the stamp of each image: white where it is used, as masks of people are made "
-        "elsewhere; an image waits transform_timeout for its own. empty: there are none",
+        "sensor_msgs/Image, mono8, with the stamp of each image: white where it is used, as from a detector of people; "
+        "an image waits transform_timeout for its mask. empty: none",
         read_only=True,
     )
 
@@ -81,11 +81,9 @@ class NodeConfig(CameraConfig):
         "names of several cameras, each with parameters of its own, as front.image_topic; empty: one camera",
         read_only=True,
     )
-    autostart: bool = param(
-        True, "configure and activate without being told; false under a lifecycle manager", read_only=True
-    )
+    autostart: bool = param(True, "configure and activate at start; false under a lifecycle manager", read_only=True)
     map_frame: str = param("map", "frame of the map", read_only=True)
-    odom_frame: str = param("odom", "frame of the odometry; empty: there is none", read_only=True)
+    odom_frame: str = param("odom", "frame of the odometry; empty: no odometry", read_only=True)
     base_frame: str = param("base_link", "frame of the robot, whose pose is published", read_only=True)
     tf_mode: str = param("map_to_odom", "the transform to broadcast", choices=TF_MODES, read_only=True)
     tf_publish_rate_hz: float = param(
@@ -98,7 +96,7 @@ class NodeConfig(CameraConfig):
     two_d_mode: bool = param(False, "the robot moves on the plane z = 0 of the map: only x, y and yaw are published")
     max_image_age_s: float = param(1.0, "older images are dropped; 0 takes images of any age", low=0.0, high=3600.0)
     max_rate_hz: float = param(
-        0.0, "images localized per second at most; 0: as many as the machine can", low=0.0, high=1000.0
+        0.0, "largest number of images localized per second; 0: as many as the machine can", low=0.0, high=1000.0
     )
     continuous: bool = param(True, "localize all images; false: only when ~/trigger_localization is called")
     trigger_timeout_s: float = param(5.0, "~/trigger_localization gives up after this wall time", low=0.1, high=600.0)
@@ -115,13 +113,13 @@ class NodeConfig(CameraConfig):
     )
     gnss_topic: str = param(
         "",
-        "sensor_msgs/NavSatFix of a receiver on the robot, where the map is aligned to coordinates: narrows the "
-        "search, and decides between places that look alike; empty: there is none",
+        "sensor_msgs/NavSatFix of a receiver on the robot, for maps aligned to coordinates: narrows the search, and "
+        "decides between places that look alike; empty: none",
         read_only=True,
     )
     contribute_path: str = param(
         "",
-        "folder of images kept for the map to grow by, see `update-map --contributed`; empty: none are kept",
+        "folder of images kept to extend the map with, see `update-map --contributed`; empty: none are kept",
         read_only=True,
     )
     diagnostics_period_s: float = param(

@@ -214,8 +214,8 @@ def make_descriptor(name: str, f: Any) -> ParameterDescriptor:
 
 FILES = """\
 The node is started with `-p pose.min_inliers:=40` or `--params-file FILE`, commands with `--set pose.min_inliers=40`
-or `--config FILE`, which may look like any of these. What is the node's alone, as topics, a command passes over in a
-node's file (the third); a name that nobody has is an error.
+or `--config FILE`, which may have any of these layouts. In a node's file (the third) commands ignore the node's own
+parameters, such as topics; an unknown name is an error.
 
 ```yaml
 pose.min_inliers: 40
@@ -238,7 +238,7 @@ pose:
 
 def make_parameters_page() -> str:
     """Return the page docs/parameters.md."""
-    settled = [row for row in walk_fields(Config()) if row[0].startswith(FIXED_BY_MAP)]
+    fixed = [row for row in walk_fields(Config()) if row[0].startswith(FIXED_BY_MAP)]
     return "\n".join(
         [
             "# Parameters",
@@ -250,7 +250,7 @@ def make_parameters_page() -> str:
             "",
             *make_rows((name, f, default, is_live(f)) for name, f, default in all_fields(Parameters())),
             "",
-            "Each camera that `cameras` names has these (`front.image_topic`), in the place of those above:",
+            "Each camera that `cameras` names has these (`front.image_topic`) instead of those above:",
             "",
             *make_rows(
                 (name, f, default, is_live(f)) for name, f, default in walk_fields(default_camera("<name>"), "<name>.")
@@ -258,7 +258,7 @@ def make_parameters_page() -> str:
             "",
             "The node takes these from the map; `build-map` and the other commands set them:",
             "",
-            *make_rows((*row, False) for row in settled),
+            *make_rows((*row, False) for row in fixed),
             "",
         ]
     )
