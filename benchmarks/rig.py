@@ -61,7 +61,7 @@ def mount_of(name: str) -> pycolmap.Rigid3d:
     return pycolmap.Rigid3d(turn, np.zeros(3)) * BASE_FROM_CAM
 
 
-class Drive:
+class RigDrive:
     """Hold the room, and where the robot is in it at any time of its drive."""
 
     def __init__(self, seed: int) -> None:
@@ -141,12 +141,12 @@ RECORDINGS: dict[str, dict[str, Any]] = {
 def measure_drives(folder: Path, rooms: int) -> Iterator[tuple[str, list[Run]]]:
     """Yield the name of each recording, and what becomes of it in each room. folder: maps and recordings are kept."""
     folders = [folder / f"room-{seed}" for seed in range(rooms)]
-    localizers = [Localizer(open_map(path, Drive(seed))) for seed, path in enumerate(folders)]
+    localizers = [Localizer(open_map(path, RigDrive(seed))) for seed, path in enumerate(folders)]
     for name, options in RECORDINGS.items():
         bags = [path / name.replace(" ", "-").replace(",", "") for path in folders]
         for seed, bag in enumerate(bags):
             if not bag.exists():
-                Drive(seed).record(bag, **options)
+                RigDrive(seed).record(bag, **options)
         yield name, [evaluate(bag, localizer) for bag, localizer in zip(bags, localizers, strict=True)]
     alone = [
         evaluate(path / "synchronized", localizer, ("front",))
@@ -155,7 +155,7 @@ def measure_drives(folder: Path, rooms: int) -> Iterator[tuple[str, list[Run]]]:
     yield "front alone", alone
 
 
-def open_map(folder: Path, drive: Drive) -> Map:
+def open_map(folder: Path, drive: RigDrive) -> Map:
     """Return the map of a room, made unless it is there."""
     path = folder / "room.map"
     if not path.exists():
