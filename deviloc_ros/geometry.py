@@ -27,7 +27,9 @@ def normalize_rigid(name: str, value: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
     quaternion, xyz = value.rotation.quat, value.translation
     length = math.hypot(*quaternion)
     if not np.isfinite(xyz).all() or not abs(length - 1) < UNIT_TOLERANCE:
-        raise ValueError(f"{name} with position {xyz.tolist()} and quaternion (xyzw) {quaternion.tolist()} is no pose")
+        raise ValueError(
+            f"{name} with position {xyz.tolist()} and quaternion (xyzw) {quaternion.tolist()} is not a pose"
+        )
     if abs(length - 1) < ROUNDING:
         return value
     return pycolmap.Rigid3d(pycolmap.Rotation3d(quaternion / length), xyz)
@@ -49,7 +51,7 @@ def rigid_from_matrix(matrix: NDArray) -> pycolmap.Rigid3d:
     if len(matrix) == 4 and np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-3:
         raise ValueError(f"transform's last row is {matrix[3].tolist()}, not 0 0 0 1: is it written column by column?")
     if np.abs(matrix[:3, 3]).max() > FARTHEST_M:
-        raise ValueError(f"transform's position {matrix[:3, 3].tolist()} is no place")
+        raise ValueError(f"transform's position {matrix[:3, 3].tolist()} is more than {FARTHEST_M:g} m from the origin")
     return pycolmap.Rigid3d(pycolmap.Rotation3d(nearest_rotation(rotation)), matrix[:3, 3])
 
 

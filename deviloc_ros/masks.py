@@ -101,7 +101,9 @@ def read_mask_file(path: Path, size: tuple[int, int]) -> NDArray:
     """Return (H, W) uint8, 1 where a file is white. Raises ImageError as `Mask.read` does."""
     values = read_gray(path)
     if has_transparency(path):
-        raise ImageError(f"mask {path} has transparent pixels, which say nothing here; save it opaque: white is used")
+        raise ImageError(
+            f"mask {path} has transparent pixels, which have no meaning here; save it opaque: white is used"
+        )
     if values.shape != size[::-1]:
         raise ImageError(
             f"mask {path} is {values.shape[1]} x {values.shape[0]} px, the image it is for {size[0]} x {size[1]}"

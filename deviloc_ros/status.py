@@ -80,7 +80,7 @@ class Status(enum.Enum):
         try:
             return Status[word.upper()]
         except KeyError as error:
-            raise ValueError(f"{word!r} is no status of an image") from error
+            raise ValueError(f"{word!r} is not an image status") from error
 
 
 NOT_TRIED = frozenset(

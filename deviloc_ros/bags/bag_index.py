@@ -120,7 +120,7 @@ def index_topics(recording: Recording, topics: CameraTopics, robot: RobotSetup, 
     """
     kind = recording.topics.get(robot.odometry_topic, ODOMETRY_TYPE)  # that a topic is missing is said where it is read
     if robot.odometry_topic and kind != ODOMETRY_TYPE:
-        raise ValueError(f"{robot.odometry_topic} is of type {kind}, and no nav_msgs/Odometry")
+        raise ValueError(f"{robot.odometry_topic} is of type {kind}, not nav_msgs/Odometry")
     bag = IndexedBag(recording, topics, robot, CameraBook(bool(robot.rectified), history=True))
     bag.beside = {each.image: CameraBook(bool(robot.rectified), history=True) for each in topics.beside}
     of_transforms = {choose_transform_topic(recording, topic, topics.image): topic for topic in (TF, TF_STATIC)}
@@ -151,7 +151,7 @@ def check_odometry(bag: IndexedBag) -> None:
         except TransformError as error:
             failures.append(str(error))
     raise ValueError(
-        f"{bag.robot.odometry_topic} has poses of {child!r}, wanted are those of {base!r}: {failures[0]}; "
+        f"{bag.robot.odometry_topic} has poses of {child!r}, expected those of {base!r}: {failures[0]}; "
         f"if they are of the robot's base, give --base-frame {child}"
     )
 

@@ -71,7 +71,7 @@ class Part:
         first_ns = min(whole, default=0)
         if not self.is_all and not any(self.holds(time_ns, first_ns) for time_ns in whole):
             length_s = (max(whole, default=0) - first_ns) * 1e-9
-            raise ValueError(f"no image {self}; they go on for {length_s:.1f} s")
+            raise ValueError(f"no image {self}; the recording lasts {length_s:.1f} s")
         return first_ns
 
     def __str__(self) -> str:
@@ -141,7 +141,7 @@ def find_truth(source: TruthSource, bag: IndexedBag, times_ns: list[int]) -> Tru
         return truth.move_to_base(lambda time_ns: bag.transforms.lookup(body, base, time_ns))
     except TransformError as error:
         raise ValueError(
-            f"the poses of {source} are of frame {body!r}, wanted are those of {base!r}: {error}; if they are of the "
+            f"the poses of {source} are of frame {body!r}, expected those of {base!r}: {error}; if they are of the "
             f"robot's base all the same, say so with {source.body_flag} {base}"
         ) from error
 

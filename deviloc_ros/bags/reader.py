@@ -201,7 +201,7 @@ def list_storage_files(path: Path) -> list[Path]:
     files = sorted(f for f in path.iterdir() if storage_suffix(f))
     files = [f for f in files if f.suffix not in COMPRESSED or f.with_suffix("") not in files]  # stopped in between
     if empty := [f for f in files if not f.stat().st_size]:  # stopped when a part began
-        log.warning("%s: nothing is in %s, passed over", path, ", ".join(f.name for f in empty))
+        log.warning("%s: %s is empty, skipped", path, ", ".join(f.name for f in empty))
         files = [f for f in files if f not in empty] or files
     if not files:
         raise ValueError(f"{path}: not a bag; the folder has neither {METADATA} nor files of {kinds}")

@@ -148,7 +148,7 @@ def choose_transform_topic(recording: Recording, topic: str, image: str) -> str:
     if chosen:
         said = ", ".join(chosen)
         log.warning(
-            "%s: %s was not recorded; of %s none is read: of which robot are the images?", recording.path, topic, said
+            "%s: %s was not recorded; none of %s is read: which robot took the images?", recording.path, topic, said
         )
     return ""
 

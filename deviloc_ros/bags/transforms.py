@@ -140,7 +140,7 @@ class TransformTree:
                 if not parent or not child or parent == child:
                     raise ValueError("a frame without a name, or its own parent")
                 if not SHORTEST_QUATERNION < length < math.inf:
-                    raise ValueError("its quaternion is no rotation")
+                    raise ValueError("its quaternion is not a rotation")
                 parent_from_child = rigid_from_quaternion(
                     [value / length for value in xyzw], (translation.x, translation.y, translation.z)
                 )

@@ -72,7 +72,7 @@ class BagWriter:
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         refuse_folder(path, overwrite=overwrite)
         if path.is_dir() and any(path.iterdir()) and not (path / METADATA).is_file():
-            raise FileExistsError(f"{path} is there and is no bag, so it is not overwritten")
+            raise FileExistsError(f"{path} exists and is not a bag, so it is not overwritten")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.late_ns = 0
         self._path = path

@@ -54,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.sfm.map_networks import Networks
 
     if options.bag and options.ray not in (None, "local") and not options.keyframes:
-        raise ValueError(f"--ray {options.ray}: give --keyframes DIR, a folder that all its machines reach")
+        raise ValueError(
+            f"--ray {options.ray}: give --keyframes DIR, a folder that all machines of the cluster can reach"
+        )
     config = read_config(options)
     refine = bool(options.odom_topic) if options.refine_poses is None else options.refine_poses
     check_destination(options.output, overwrite=options.overwrite)  # before minutes of work

@@ -160,7 +160,7 @@ def read_listed(options: argparse.Namespace) -> dict[str, Camera | None] | None:
     if options.queries is None:
         return None
     if len(options.images) != 1 or not options.images[0].is_dir():
-        raise ValueError("--queries: give one IMAGE, the folder where the names of the list begin")
+        raise ValueError("--queries: give one IMAGE, the folder that the names in the list are relative to")
     if options.uncalibrated:
         raise ValueError("--uncalibrated guesses the cameras that --queries may name: give one of them")
     listed = read_query_list(options.queries)
@@ -285,7 +285,7 @@ def create_album(folder: Path | None, localizers: list[Localizer]) -> Any:
     if folder is None:
         return None
     if len(localizers) > 1:
-        raise ValueError("--pictures draws one map: name one of the folder")
+        raise ValueError("--pictures draws one map: name one map of the folder")
     from deviloc_ros.evaluation.report.album import Album
 
     return Album(folder, localizers[0].map)

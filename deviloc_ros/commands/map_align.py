@@ -182,11 +182,11 @@ def check_align_flags(options: argparse.Namespace) -> None:
     """Raise ValueError naming a flag that is missing, or is given without the flag that uses it."""
     check_floor(options)
     if options.geographic and not options.positions:
-        raise ValueError("--geographic says how --positions is to be read: give it")
+        raise ValueError("--geographic says how to read --positions: give --positions")
     if options.tags and not options.images:
-        raise ValueError("--tags needs --images, the folder where the names of views begin")
+        raise ValueError("--tags needs --images, the folder that the names of views are relative to")
     if options.images and not options.tags:
-        raise ValueError("--images goes with --tags, which are looked for in them")
+        raise ValueError("--images goes with --tags, which are detected in them")
     if options.rigid and options.known_distance:
         raise ValueError("--rigid keeps the scale, which --known-distance is to change")
 
@@ -198,7 +198,9 @@ def check_floor(options: argparse.Namespace) -> None:
         if not options.occupancy:
             raise ValueError(f"{given[0]} goes with --occupancy, a floor plan")
     elif options.occupancy:
-        raise ValueError("--occupancy: say how: --page FILE.html to click pairs of points, --pairs FILE.json, --walls")
+        raise ValueError(
+            "--occupancy: choose how: --page FILE.html to click pairs of points, --pairs FILE.json, --walls"
+        )
 
 
 def write_floor_page(options: argparse.Namespace) -> int:

@@ -82,7 +82,7 @@ def check_frame(options: argparse.Namespace) -> None:
 
     if options.odom_topic:
         raise ValueError(
-            "--odom-topic: odometry begins anew with each drive and drifts, so it is not in the map's frame; give the "
+            "--odom-topic: odometry restarts with each drive and drifts, so it is not in the map's frame; give the "
             "robot's poses in the map by --pose-topic, --tf or --poses"
         )
     if not Map.open(options.map).manifest.provenance.is_metric and not options.same_unit:

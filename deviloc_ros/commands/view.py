@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.view.page import make_map_scene, make_view_page
 
     if options.output and options.node:
-        raise ValueError("--output writes a page that is finished: give no --node")
+        raise ValueError("--output writes a finished page: do not give --node")
     reference_map = Map.open(options.map)
     if options.bag:
         check_metres([reference_map])

@@ -118,7 +118,7 @@ def examine_matcher(reference_map: Map) -> Finding:
     name = reference_map.matcher_name
     if reference_map.has_foreign_matcher:
         return make_warning(
-            f"matcher {name} is none of the package's, so that only a program of your own can use the map",
+            f"matcher {name} is not in the package, so that only a program of your own can use the map",
             "pass it, Localizer(map, matcher=...); for the node, build the map with a matcher of the package",
         )
     try:

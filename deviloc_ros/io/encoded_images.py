@@ -53,7 +53,7 @@ def read_picture_file(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray:
     if kind is None:
         return decode_image(data, flags)
     if not can_decode(path.suffix.lower()):
-        raise ValueError(f"nothing that is installed decodes {path.suffix}")
+        raise ValueError(f"no installed package decodes {path.suffix}")
     read_encoded_size(data, (kind,))
     try:
         with Image.open(path, formats=(kind,)) as picture:

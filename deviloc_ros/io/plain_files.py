@@ -89,7 +89,7 @@ class PlainLoader(yaml.SafeLoader):
 
     def join(self, key: yaml.Node, before: yaml.Node, value: yaml.Node) -> tuple[yaml.Node, yaml.Node]:
         """Return what a name means that stands twice."""
-        raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", value.start_mark)
+        raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", value.start_mark)
 
 
 class ParameterLoader(PlainLoader):

@@ -272,7 +272,7 @@ def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except SafetensorError as error:
-        raise ValueError(f"{path}: no safetensors file: {error}") from error
+        raise ValueError(f"{path}: not a safetensors file:  {error}") from error
     if "shape" not in metadata:
         raise ValueError(f"{path}: not weights of the Point Inference Network, field 'shape' is missing")
     network = PointInferenceNetwork(PinShape(**json.loads(metadata["shape"])))

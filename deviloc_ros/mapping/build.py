@@ -256,7 +256,7 @@ def collect_landmarks(
     if not any(len(observed) for observed in landmarks.values()) and not any(image.depth for image in images):
         if len(images) < 2:
             raise SourceError(
-                f"landmarks are triangulated from two images or more, there is {len(images)}; "
+                f"landmarks are triangulated from two images or more, got {len(images)}; "
                 "of a recording, --keyframe-m and --keyframe-deg say how far apart they are taken"
             )
         raise SourceError(

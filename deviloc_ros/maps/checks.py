@@ -80,7 +80,7 @@ def check_pixels(arrays: Mapping[str, NDArray], name: str, count: int, camera: C
     check_array(arrays, name, (count, 2), FINITE)
     size = np.array([camera.width, camera.height])
     if not ((arrays[name] > -size) & (arrays[name] < 2 * size)).all():
-        raise ValueError(f"{name}: a pixel far outside of the image of {camera.width} x {camera.height} px")
+        raise ValueError(f"{name}: a pixel far outside the image of {camera.width} x {camera.height} px")
 
 
 def check_array(arrays: Mapping[str, NDArray], name: str, shape: tuple[int, ...], allowed: AllowedValues) -> None:
@@ -93,7 +93,7 @@ def check_array(arrays: Mapping[str, NDArray], name: str, shape: tuple[int, ...]
     if not is_finite(array):
         raise ValueError(f"{name}: a value is not finite")
     if allowed is not FINITE and array.size and not (array.min() >= allowed.low and array.max() <= allowed.high):
-        raise ValueError(f"{name}: a value is outside of {allowed.low:g} to {allowed.high:g}")
+        raise ValueError(f"{name}: a value is outside {allowed.low:g} to {allowed.high:g}")
 
 
 def is_finite(array: NDArray) -> bool:

@@ -45,7 +45,7 @@ def open_for_change(folder: Path, identity: str = "") -> Iterator[tuple[Map, Map
 def check_identity(reference_map: Map, identity: str) -> None:
     """Raise MapError if a map does not have this identity; an empty one accepts any map."""
     if identity and reference_map.identity != identity:
-        raise MapError(f"{reference_map.folder}: another process has changed this map meanwhile; run this again")
+        raise MapError(f"{reference_map.folder}: another process has changed this map in the meantime; run this again")
 
 
 def drop_views(folder: Path, names: Iterable[str], identity: str = "") -> None:

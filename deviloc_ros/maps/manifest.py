@@ -173,7 +173,7 @@ def parse_manifest(content: dict[str, Any]) -> Manifest:
     cameras = [Camera(c["model"], c["width"], c["height"], tuple(c["params"])) for c in content["cameras"]]
     views = [parse_view(view, cameras) for view in content["views"]]
     if len({view.name for view in views}) != len(views):
-        raise ValueError("field 'views': two views have one name")
+        raise ValueError("field 'views': two views have the same name")
     return Manifest(
         strip_programs(from_dict(Config(), upgrade_config(content["config"]))),
         views,
@@ -213,7 +213,7 @@ def parse_file(stored: dict[str, Any]) -> StoredFile:
     """Parse a file's record. Raises ValueError if its name leads out of the map."""
     file, sha256 = stored["file"], stored["sha256"]
     if not isinstance(file, str) or not FILE_NAME.fullmatch(file):
-        raise ValueError(f"field 'file' is {file!r}, which is no file of a map")
+        raise ValueError(f"field 'file' is {file!r}, which is not a file of a map")
     if not isinstance(sha256, str):
         raise ValueError(f"{file}: field 'sha256' is {sha256!r}")
     return StoredFile(file, sha256)

@@ -94,7 +94,7 @@ class Provenance:
             ValueError: a field has the wrong type.
         """
         if not isinstance(content, dict):
-            raise ValueError("field 'provenance' is not what it should be")
+            raise ValueError("field 'provenance' is malformed")
         notes = dict(content)
         program, matcher, weights_id, descriptor_id = (
             take_value(notes, key, str, "") for key in ("deviloc_ros", "matcher", "weights_id", "descriptor_id")
@@ -103,7 +103,7 @@ class Provenance:
         landmarks_per_view = take_value(notes, "landmarks_per_view", (int, float), None)
         changes, merged = (take_value(notes, key, list, []) for key in ("changes", "merged"))
         if not all(isinstance(entry, dict) for entry in (*changes, *merged)):
-            raise ValueError("field 'provenance' is not what it should be: an entry is no object")
+            raise ValueError("field 'provenance' is malformed: an entry is not an object")
         what_it_is = program, weights_id, descriptor_id, landmarks_per_view
         return cls(*what_it_is, tuple(changes), tuple(merged), notes, matcher, descriptor_size)
 

@@ -170,7 +170,7 @@ class Map:
         said = self.manifest.provenance
         if name in MATCHERS and self.has_foreign_matcher:
             raise MapError(
-                f"{self.folder}: built with the matcher {self.matcher_name!r}, which is none of the package's: pass it "
+                f"{self.folder}: built with the matcher {self.matcher_name!r}, which is not in the package: pass it "
                 "to Localizer(map, matcher=...)"
             )
         # A map that does not name its matcher may be built with one that is not the package's

@@ -167,7 +167,7 @@ def check_destination(folder: Path, *, overwrite: bool) -> None:
     if destination.is_dir() and any(destination.iterdir()) and not (destination / MANIFEST).is_file():
         raise MapError(f"{destination}: exists and is not a map, so it is not overwritten")
     if (destination / "views").is_symlink():
-        raise MapError(f"{destination}: its views are a link, to files of others, so it is not changed")
+        raise MapError(f"{destination}: its views are a link to other files, so it is not changed")
 
     above = next(parent for parent in destination.parents if parent.exists())
     if not os.access(above, os.W_OK):  # also for an existing map: the new one is written beside it
@@ -184,7 +184,7 @@ def clear_own_files(folder: Path) -> None:
     for path in left:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (OWN_NAME.fullmatch(name) or name == MANIFEST):
-            raise MapError(f"{path}: not of a map; {folder} is where a map is written, move this away")
+            raise MapError(f"{path}: not part of a map; a map is written to {folder}, so move this elsewhere")
     for path in left:
         path.unlink()
     if (folder / "views").exists():
@@ -207,7 +207,7 @@ def lock_folder(folder: Path) -> int:
     """
     while True:
         if folder.is_symlink():
-            raise MapError(f"{folder}: a link, where a map is to be written")
+            raise MapError(f"{folder}: a link; a map must be written to a folder")
         folder.mkdir(parents=True, exist_ok=True)
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

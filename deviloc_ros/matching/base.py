@@ -89,7 +89,7 @@ def find_package_file(package: str, name: str, command: str) -> Path:
         path = Path(folder) / name
         if path.is_file():
             return path
-    raise FileNotFoundError(f"{Path(name).name}: not found; `{command}` brings the weights")
+    raise FileNotFoundError(f"{Path(name).name}: not found; `{command}` downloads the weights")
 
 
 def lie_on(used: NDArray | None, keypoints: torch.Tensor) -> torch.Tensor:

@@ -52,10 +52,10 @@ def check_on_image(matcher: Matcher, gray: NDArray) -> None:
     kind = type(matcher).__name__
     features = matcher.extract(gray, keep_dense=True)
     if problem := find_wrong_features(features, matcher.descriptor_size, (gray.shape[1], gray.shape[0])):
-        raise MatcherError(f"matcher {kind}: what extract gives {problem}")
+        raise MatcherError(f"matcher {kind}: the result of extract {problem}")
     found = matcher.match(features, [features])
     if problem := find_wrong_matches(found, len(features)):
-        raise MatcherError(f"matcher {kind}: what match_on_device gives {problem}")
+        raise MatcherError(f"matcher {kind}: the result of match_on_device {problem}")
 
 
 def find_wrong_features(features: object, descriptor_size: int, size: tuple[int, int]) -> str:
@@ -95,7 +95,7 @@ def find_wrong_matches(found: object, keypoints: int) -> str:
         if not isinstance(array, np.ndarray) or array.shape != shape:
             return f"has {name} that must be an array {shape}, are {describe_argument(array)}"
     if not np.issubdtype(rows.dtype, np.integer) or (count and not (rows.min() >= 0 and rows.max() < keypoints)):
-        return "has reference_indices that are no rows of the reference's keypoints"
+        return "has reference_indices that are not rows of the reference's keypoints"
     if count and not (confidence.min() >= 0 and confidence.max() <= 1 + ROUNDING):
         return "has confidence outside [0, 1]"
     return ""

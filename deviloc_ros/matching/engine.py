@@ -243,7 +243,7 @@ def load_or_export(network: Exportable) -> bytes:
         content = path.read_bytes()
         if path.stem == f"{name}-{shorten_hash(content)}":
             return content
-        log.warning("%s: damaged, it is made again", path)
+        log.warning("%s: damaged, so it is written again", path)
         path.unlink(missing_ok=True)
     content = export(network)
     path = cache_folder("networks") / f"{name}-{shorten_hash(content)}.onnx"

@@ -122,7 +122,7 @@ def to_picture(message: Any) -> NDArray:
 @cache
 def warn_of_unsaid_colours(encoding: str) -> None:
     """Warn once that the order of colours is assumed."""
-    log.warning("images of encoding %r do not name their colours: taken for blue, green, red", encoding)
+    log.warning("images of encoding %r do not name their colours: assumed to be blue, green, red", encoding)
 
 
 def layout_of(encoding: str) -> PixelLayout:
@@ -132,7 +132,7 @@ def layout_of(encoding: str) -> PixelLayout:
             f"encoding {encoding!r} does not say what its values mean: publish mono8, mono16, bgr8 or rgb8"
         )
     if encoding not in PICTURES:
-        raise ValueError(f"encoding {encoding[:50]!r} is not of a camera's picture; known are {', '.join(PICTURES)}")
+        raise ValueError(f"encoding {encoding[:50]!r} is not that of a camera image; known are {', '.join(PICTURES)}")
     return PICTURES[encoding]
 
 

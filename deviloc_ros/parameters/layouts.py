@@ -73,10 +73,10 @@ def nest_values(values: dict[str, Any], into: dict[str, Any]) -> None:
         for part in parents:
             tree = tree.setdefault(part, {})
             if not isinstance(tree, dict):
-                raise ValueError(f"{key}: {part} is a value, {tree!r}, and has no parts")
+                raise ValueError(f"{key}: {part} is the value {tree!r}, not a mapping")
         if not isinstance(value, dict):
             tree[leaf] = value
         elif isinstance(inner := tree.setdefault(leaf, {}), dict):
             nest_values(value, inner)
         else:
-            raise ValueError(f"{key} is a value, {inner!r}, and has no parts")
+            raise ValueError(f"{key} is the value {inner!r}, not a mapping")

@@ -170,7 +170,7 @@ def check_camera_names(names: Sequence[str]) -> None:
     taken = {f.name for f in fields(Config)} | {*BESIDE_LOCALIZER, "qos_overrides"}
     for name in names:
         if not re.fullmatch(r"[A-Za-z]\w*", name):
-            raise ValueError(f"cameras: {name!r} is no name of a camera: letters, digits and _")
+            raise ValueError(f"cameras: {name!r} is not a camera name: use letters, digits and _")
         if name in taken:
             raise ValueError(f"cameras: {name!r} begins the names of other parameters")
         if names.count(name) > 1:

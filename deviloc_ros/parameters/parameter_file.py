@@ -89,10 +89,10 @@ def refuse_unknown(values: dict[str, Any], *, knows_node: bool = False) -> None:
         if key in sections or key in BESIDE:
             continue
         if key.startswith("/"):
-            raise ValueError(f"{key}: `ros__parameters:` must stand below the name of a node")
+            raise ValueError(f"{key}: `ros__parameters:` must be below the name of a node")
         (name, *_) = flatten_names({key: value})
         if name in OF_NODE:
-            raise ValueError(f"{name} is a parameter of the node alone{explain_flag(name)}")
+            raise ValueError(f"{name} is a parameter of the node only{explain_flag(name)}")
         if knows_node and (renamed := explain_rename(name)):
             raise make_unknown_error(name, renamed)
         known = [*list_known(), *(OF_NODE if knows_node else ())]

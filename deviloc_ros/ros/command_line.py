@@ -37,7 +37,7 @@ def check_command_line(arguments: list[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if unknown := parser.parse_known_args(select_own_words(arguments))[1]:
-        parser.error(f"unknown: {' '.join(unknown)} (parameters stand after --ros-args, as -p map_path:=kitchen.map)")
+        parser.error(f"unknown: {' '.join(unknown)} (parameters follow --ros-args, e.g. -p map_path:=kitchen.map)")
 
 
 def select_own_words(arguments: list[str]) -> list[str]:

@@ -55,7 +55,7 @@ def message_from_serialized(serialized: bytes, kind: type) -> Any:
     try:
         return deserialize_message(plain, kind)
     except Exception as error:  # RMWError, and whatever else a middleware has
-        raise ValueError(f"{len(serialized)} bytes that are no {kind.__name__}") from error
+        raise ValueError(f"{len(serialized)} bytes that are not a {kind.__name__}") from error
 
 
 def read_serialized_stamp(serialized: bytes) -> int:

@@ -84,7 +84,7 @@ def demand_packages(values: Mapping[str, str], *names: str) -> list:
     wanted = ["deviloc_ros", *names, *(["rviz2"] if read_switch(values, "rviz") else [])]
     missing = [name for name in wanted if not is_installed(name)]
     if missing:
-        raise RuntimeError(f"package {missing[0]!r} is not installed, and it is to be started: nothing was started")
+        raise RuntimeError(f"package {missing[0]!r} must be started but is not installed: nothing was started")
     return []
 
 

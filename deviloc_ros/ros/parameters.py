@@ -60,7 +60,7 @@ class Parameters:
         users: dict[str, str] = {}
         for name, camera in self.named_cameras.items():
             if (other := users.setdefault(camera.subscribed_topic, name)) != name:
-                raise ValueError(f"cameras {other} and {name} have one image_topic, {camera.subscribed_topic}")
+                raise ValueError(f"cameras {other} and {name} have the same image_topic, {camera.subscribed_topic}")
 
     @property
     def cameras(self) -> dict[str, CameraConfig]:

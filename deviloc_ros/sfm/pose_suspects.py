@@ -103,7 +103,7 @@ def find_suspects(pairs: list[MatchedPair], images: list[PosedImage]) -> Iterato
     yield from suspect_distortion(pairs)
     yield from suspect_axes(pairs)
     inverse_px = median_error_px([pair.apply_change(invert_pose) for pair in pairs])
-    yield Suspect("the poses are the other way round: world in camera where camera in world was said", inverse_px)
+    yield Suspect("the poses are the other way round: world in camera where camera in world was declared", inverse_px)
     yield suspect_time_offset(pairs, images)
     yield suspect_focal_length(pairs)
     yield suspect_mount(pairs)

@@ -79,7 +79,7 @@ def refine_poses(
     linked = select_largest_group(images, graph)
     if len(linked) < MIN_VIEWS:
         raise RefinementError(
-            f"{MIN_VIEWS} views that matches link are needed, there are {len(linked)} of {len(images)}; "
+            f"{MIN_VIEWS} views linked by matches are needed, there are {len(linked)} of {len(images)}; "
             "do the images overlap?"
         )
     model, error_before_px = adjust_in_rounds(linked, graph, workers)

@@ -160,7 +160,7 @@ def structure_from_motion(
         if i.name not in found
     ]
     if not known_camera and len(posed) < SURE_FROM:
-        log.warning("the camera is estimated from %d images alone, and may be off by a fifth%s", len(posed), FEW_HELP)
+        log.warning("the camera is estimated from %d images alone, and may be off by 20 %%%s", len(posed), FEW_HELP)
     landmarks = triangulate_landmarks(posed, match_nearby(keypoints, posed, workers))
     if not any(len(observed) for observed in landmarks.values()):
         raise SourceError(

@@ -68,7 +68,7 @@ def read_mount_file(file: Path | str) -> pycolmap.Rigid3d:
             if isinstance(rows, list) and all(isinstance(row, list) for row in rows):
                 rows = [number for row in rows for number in row]
             return rigid_from_matrix(np.reshape(to_numbers({"T_cam_imu": rows}, "T_cam_imu", 16), (4, 4))).inverse()
-        raise ValueError("there is neither T_BS (EuRoC) nor T_cam_imu (Kalibr) in it")
+        raise ValueError("it has neither T_BS (EuRoC) nor T_cam_imu (Kalibr)")
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
 
@@ -81,7 +81,7 @@ def read_document(path: Path) -> str:
 def choose_camera(document: Any, name: str) -> dict[str, Any]:
     """Return the fields of the only camera, or of the named one. Raises ValueError."""
     if not isinstance(document, dict):
-        raise ValueError(f"no file of a camera; known are {KNOWN}")
+        raise ValueError(f"not a camera file; known are {KNOWN}")
     cameras = {str(key): value for key, value in document.items() if is_kalibr(value)}
     if name and name not in cameras:
         raise ValueError(f"there is no camera {name!r} in it; there are {', '.join(cameras) or 'none by name'}")

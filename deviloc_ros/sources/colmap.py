@@ -74,7 +74,7 @@ def open_reconstruction(model: Path) -> pycolmap.Reconstruction:
         if not missing:
             break
     else:
-        raise SourceError(f"{model}: no COLMAP model; {missing[0]}.txt (or .bin) not found")
+        raise SourceError(f"{model}: not a COLMAP model; {missing[0]}.txt (or .bin) not found")
     try:
         check_files(model)
         return pycolmap.Reconstruction(str(model))

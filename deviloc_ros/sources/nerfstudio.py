@@ -86,7 +86,7 @@ def read_file_path(frame: Any) -> str:
     if not isinstance(frame, dict):
         raise ValueError(f"not an object with fields, but {str(frame)[:80]}")
     if not isinstance(frame["file_path"], str):
-        raise ValueError(f"file_path is {str(frame['file_path'])[:80]}, no name")
+        raise ValueError(f"file_path is {str(frame['file_path'])[:80]}, not a name")
     return frame["file_path"]
 
 
@@ -120,7 +120,7 @@ def parse_frame_camera(fields: dict[str, Any], image: Path) -> Camera:
 def focal_of_angle(angle_rad: float, width: int) -> float:
     """Return the focal length [px] of an image that spans an angle. Raises ValueError for an impossible angle."""
     if not 0 < angle_rad < math.pi:
-        raise ValueError(f"camera_angle_x = {angle_rad} is no angle of view in radians")
+        raise ValueError(f"camera_angle_x = {angle_rad} is not an angle of view in radians")
     return 0.5 * width / math.tan(0.5 * angle_rad)
 
 

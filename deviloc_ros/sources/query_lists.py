@@ -48,10 +48,10 @@ def read_query_list(path: Path) -> dict[str, Camera | None]:
     for number, line in enumerate(read_lines(path), 1):
         name, *words = line.split()
         if name in queries:
-            raise SourceError(f"{path}: line {number}: {name!r} is there twice")
+            raise SourceError(f"{path}: line {number}: {name!r} is listed twice")
         queries[name] = parse_intrinsics(words, f"{path}: line {number}") if words else None
     if not queries:
-        raise SourceError(f"{path}: there is no image in it")
+        raise SourceError(f"{path}: it lists no image")
     return queries
 
 

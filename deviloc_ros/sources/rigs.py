@@ -45,7 +45,7 @@ def read_rig(path: Path) -> list[RigCamera]:
         raise SourceError(f"{path}: field 'cameras' must be a list of cameras")
     cameras = [read_camera(path, number, entry) for number, entry in enumerate(listed)]
     if len({camera.name for camera in cameras}) < len(cameras):
-        raise SourceError(f"{path}: two cameras have one name")
+        raise SourceError(f"{path}: two cameras have the same name")
     return cameras
 
 

@@ -76,7 +76,9 @@ class RayWorkers(Workers):
         except self._ray.exceptions.RayTaskError as error:
             raise name_task(error.cause, name) from error
         except self._ray.exceptions.RayError as error:
-            raise WorkError(f"{name}: given up, {1 + RETRIES} workers died of it or were killed: {error}") from error
+            raise WorkError(
+                f"{name}: given up: {1 + RETRIES} workers died or were killed while running it: {error}"
+            ) from error
 
 
 def run_in_worker(threads: int, folder: Path, function: Callable[..., Result], *arguments: Any) -> Result:

@@ -325,7 +325,7 @@ def parse_camera(text: str, flag: str = "--camera") -> Camera:
         numbers = int(width), int(height), tuple(float(p) for p in params)
     except ValueError as error:
         raise ValueError(
-            f"{flag} {text!r}: expected MODEL,W,H,PARAMS, as PINHOLE,640,480,525,525,319.5,239.5, or a .yaml file of "
+            f"{flag} {text!r}: expected MODEL,W,H,PARAMS, e.g. PINHOLE,640,480,525,525,319.5,239.5, or a .yaml file of "
             "ROS's camera_info, of Kalibr or of EuRoC"
         ) from error
     try:

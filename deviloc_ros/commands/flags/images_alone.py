@@ -156,7 +156,7 @@ def fit_distance(
         depth: median depth of the landmarks, in the unit of the poses.
 
     Raises:
-        ValueError: both were taken from one place.
+        ValueError: both were taken from the same place.
     """
     import numpy as np
     import pycolmap
@@ -166,7 +166,9 @@ def fit_distance(
     one, other, metres = known.one, known.other, known.metres
     distance = translation_distance_m(poses[one], poses[other])
     if distance <= LEAST_BASELINE * depth:
-        raise ValueError(f"--known-distance: {one!r} and {other!r} were taken from one place, so they give no scale")
+        raise ValueError(
+            f"--known-distance: {one!r} and {other!r} were taken from the same place, so they give no scale"
+        )
     words = f"metres, as {one} and {other} were {metres:g} m apart"
     return pycolmap.Sim3d(metres / distance, pycolmap.Rotation3d(), np.zeros(3)), words
 

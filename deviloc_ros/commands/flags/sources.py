@@ -185,7 +185,7 @@ def read_layout(options: argparse.Namespace) -> Source:
         raise ValueError(f"where are posed images? give one of {listing}, or --images and --poses")
     if options.colmap:
         if options.images is None:
-            raise ValueError("--colmap needs --images, the folder where the model's image names start")
+            raise ValueError("--colmap needs --images, the folder that the model's image names are relative to")
         return colmap.read_model(options.colmap, options.images)
     if options.sevenscenes:
         return sevenscenes.read_seven_scenes(options.sevenscenes, tuple(options.sequences))

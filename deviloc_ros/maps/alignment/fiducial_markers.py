@@ -63,9 +63,7 @@ def read_survey(path: Path) -> Survey:
         content = read_yaml(path, aliases=True)
         dictionary, side_m, tags = content["dictionary"], content["size_m"], content["tags"]
         if not isinstance(dictionary, str) or not hasattr(cv2.aruco, f"DICT_{dictionary}"):
-            raise ValueError(
-                f"dictionary {describe_plainly(dictionary)} is none of cv2.aruco, as APRILTAG_36h11 or 4X4_50"
-            )
+            raise ValueError(f"dictionary {describe_plainly(dictionary)} is not one of cv2.aruco; try APRILTAG_36h11")
         markers = {int(n): parse_marker(values, float(values.get("size_m", side_m))) for n, values in tags.items()}
     except KeyError as error:
         raise SourceError(f"{path}: {error.args[0]!r} is missing") from error
@@ -122,7 +120,7 @@ def fit_markers(
     found = {number: corners for number, corners in here.items() if corners is not None and number in survey.markers}
     if not found:
         listed = f"seen: {sorted(seen) or 'none'}; surveyed: {sorted(survey.markers)}"
-        raise SourceError(f"no surveyed marker is seen by two views from places far enough apart ({listed})")
+        raise SourceError(f"no surveyed marker is seen by two views far enough apart ({listed})")
     pairs = {number: pair_points(corners, survey.markers[number]) for number, corners in found.items()}
     wanted_from_world, agreeing = fit_agreeing(pairs, survey, rigid)
     refused = sorted(set(pairs) - set(agreeing))
@@ -218,7 +216,7 @@ def fit_agreeing(pairs: Mapping[int, Pair], survey: Survey, rigid: bool) -> tupl
         best = max(best, agreeing, key=len)
     if 2 * len(best) <= len(pairs):
         known = "with an orientation, or three without that are not on one line" if not best else "that agree"
-        raise SourceError(f"{len(pairs)} markers, {sorted(pairs)}, determine no frame: give more {known}")
+        raise SourceError(f"{len(pairs)} markers, {sorted(pairs)}, do not determine a frame: give more {known}")
     return fit_to(pairs, best, rigid), best
 
 

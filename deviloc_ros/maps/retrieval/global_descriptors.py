@@ -105,7 +105,7 @@ class LearnedDescriptor(GlobalDescriptor):
             DescriptorError: there is no image, or the network does not give one vector for it.
         """
         if gray is None:
-            raise DescriptorError(f"{self.file}: describes images, and this view's is not at hand")
+            raise DescriptorError(f"{self.file}: describes images, and the image of this view is not available")
         channels = torch.from_numpy(gray)[None, None].expand(1, 3, -1, -1)  # gray, since not all cameras have colour
         try:
             described = self.network(channels.float() / 255)

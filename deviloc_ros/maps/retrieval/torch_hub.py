@@ -40,7 +40,7 @@ def import_hub_model(folder: Path, entry: str, arguments: dict[str, Any], side_p
         DescriptorError: the folder has no such entry, or its model is not a global descriptor.
     """
     if not (folder / "hubconf.py").is_file():
-        raise DescriptorError(f"{folder / 'hubconf.py'}: not found; this is no torch-hub folder")
+        raise DescriptorError(f"{folder / 'hubconf.py'}: not found; this is not a torch-hub folder")
     try:
         network = torch.hub.load(str(folder.resolve()), entry, source="local", **arguments)
     except (RuntimeError, TypeError, ImportError) as error:

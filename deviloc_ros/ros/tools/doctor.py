@@ -186,7 +186,7 @@ def examine_topic(heard: TopicTraffic) -> Finding:
         return make_failure(what, f"see who sends them ({who}), and whether it has the same version of the type")
     if heard.count == 0:
         return make_failure(
-            f"{heard.topic}: offered by {who}, but nothing came", "see whether the driver is running and sends"
+            f"{heard.topic}: offered by {who}, but nothing arrived", "see whether the driver is running and sends"
         )
     what = f"{heard.topic}: {rate_hz:.1f} Hz from {who}"
     return make_ok(what) if rate_hz >= SLOW_HZ else make_warning(what, "a slow camera leaves long gaps to odometry")
@@ -202,7 +202,7 @@ def examine_image(heard: TopicTraffic, compressed: bool) -> Iterator[Finding]:
         yield make_failure("images have no time stamp", "let the driver set header.stamp")
     elif abs(heard.age_s) > OLD_S:
         advice = "a recording or simulator? set use_sim_time: true for the node; else synchronize the clocks"
-        yield make_warning(f"images are {heard.age_s:.1f} s old when they come", advice)
+        yield make_warning(f"images are {heard.age_s:.1f} s old when they arrive", advice)
     else:
         yield make_ok(f"images are {1000 * heard.age_s:.0f} ms old when they come")
 
@@ -220,13 +220,13 @@ def examine_info(heard: TopicTraffic, images: TopicTraffic) -> tuple[Camera | No
         )
     if images.last is not None and images.last.header.frame_id != info.header.frame_id:
         what = f"image is of frame {images.last.header.frame_id!r}, camera_info of {info.header.frame_id!r}"
-        return camera, make_failure(what, "let the driver give both the frame of the optical frame")
+        return camera, make_failure(what, "let the driver stamp both with the optical frame")
     size = decode_size(images.last) if images.last is not None else None
     if size is not None and size != (camera.width, camera.height):
         what = f"image of {size[0]} x {size[1]}, camera_info of {camera.width} x {camera.height}"
         return camera, make_failure(what, "publish the calibration of the size that is sent")
     if not 0.2 < camera.focal_px / camera.width < 5:
-        return camera, make_warning(f"focal length {camera.focal_px:.0f} px is odd", "check the calibration")
+        return camera, make_warning(f"focal length {camera.focal_px:.0f} px is implausible", "check the calibration")
     return camera, make_ok(f"calibration of {info.header.frame_id!r}: {camera.model}, {camera.width} x {camera.height}")
 
 

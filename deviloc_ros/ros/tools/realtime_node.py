@@ -43,7 +43,7 @@ def provide_node(options: argparse.Namespace, topics: CameraTopics, changes: lis
             with run_module("deviloc_ros.ros", *arguments, env=dict(os.environ), log=log):
                 yield
         except TimeoutError as error:
-            raise ValueError(f"{error}; the node's last words:\n{read_tail(log)}") from error
+            raise ValueError(f"{error}; the end of the node's log:\n{read_tail(log)}") from error
 
 
 def node_arguments(options: argparse.Namespace, topics: CameraTopics, changes: list[str]) -> list[str]:

@@ -66,7 +66,7 @@ def load_message_class(kind: str) -> type:
 def refuse_ros1(bag: Recording) -> None:
     """Raise ValueError for a ROS 1 bag: rclpy cannot publish its serialized messages."""
     if bag.is_ros1:
-        raise ValueError(f"{bag.path}: a ROS 1 bag cannot be replayed; `rosbags-convert` makes one of ROS 2 of it")
+        raise ValueError(f"{bag.path}: a ROS 1 bag cannot be replayed; `rosbags-convert` converts it to ROS 2")
 
 
 def select_playable(topics: dict[str, str], pose_topic: str) -> dict[str, str]:
