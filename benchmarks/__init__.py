@@ -1,1 +1,1 @@
-"""Make the tables of docs/ and the measurements they rest on: what only this repository needs."""
+"""Make the tables and pictures of docs/, and run the benchmarks behind them; not installed."""

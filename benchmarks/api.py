@@ -179,8 +179,8 @@ MEMBERS = {
 }
 # Parameters and fields of these types are not shown, either.
 INSIDE = {
-    *("BodyInView", "Contributor", "DepthImage", "DepthOfViews", "DepthPlan", "Extracted", "GnssBook", "IntrinsicsFit"),
-    *("Landmarks", "Moved", "StoredFile"),
+    *("BodyInView", "Contributor", "DepthImage", "DepthOfViews", "DepthPlan", "FeatureCache", "GnssBuffer"),
+    *("IntrinsicsFit", "Landmarks", "MovedMatches", "StoredFile"),
 }
 ALIASES = {
     "Result": "Localized | Lost",

@@ -28,7 +28,7 @@ from deviloc_ros.evaluation.metrics import QueryOutcome, is_wrong_fix
 from deviloc_ros.evaluation.protocols.run import Evaluation
 from deviloc_ros.evaluation.protocols.scenes import frame_number, load_protocol
 from deviloc_ros.evaluation.summary_table import align_table
-from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_error_in_stds, translation_distance_m
+from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_mahalanobis, translation_distance_m
 from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.sources.base import PosedImage
@@ -152,7 +152,7 @@ def summarize_steps(steps: list[Step], images: list[PosedImage]) -> dict[str, An
         if step.fix is None:
             continue
         truth, found = image.cam_from_world.inverse(), step.fix.map_from_base
-        nees.append(squared_error_in_stds(pose_difference(found, truth), step.fix.covariance))
+        nees.append(squared_mahalanobis(pose_difference(found, truth), step.fix.covariance))
         errors_m.append(translation_distance_m(found.inverse(), truth.inverse()))
         wrong += is_wrong_fix(errors_m[-1], rotation_distance_deg(found.inverse(), truth.inverse()))
     reasons = [step.status.word for step in steps if step.fix is None]

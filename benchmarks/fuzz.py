@@ -1,11 +1,11 @@
-"""Feed the readers of files mutated bytes, guided by which of our lines these reach, and see what falls.
+"""Fuzz the file readers with mutated bytes, guided by coverage.
 
     pip install atheris
     python -m benchmarks.fuzz --output FOLDER [--minutes 1] [READER ...]
 
-Each reader runs in a process of its own, for so many minutes. It may raise what the command line answers with a line
-(ValueError, OSError), and nothing else; it may not hang. What it fell over stays below FOLDER, and the next run of that
-reader begins with it. Several files of one reader are one input, with a line of PARTING between them.
+Each reader runs in a process of its own for the given minutes. It may raise only what the command line reports in one
+line (ValueError, OSError), and must not hang. Inputs that broke it are kept below FOLDER, and the next run of that
+reader starts with them. Several files of one reader are one input, separated by PARTING.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ SCENES = {"kitchen": "7scenes/redkitchen", "fountain": "strecha/fountain-P11", "
 MIN_LANDMARKS, MAX_PREDICTED = 200, 512
 MIN_OBSERVATIONS = 3
 SURE_OBSERVATIONS = 8
-"""A landmark that so many views observe is nearer the truth: how far noise of the truth hides what is gained."""
+"""Landmarks with this many observations are more accurate: scores on them are less affected by noise of the truth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,10 +47,7 @@ class HoldoutView:
 
 
 def load_views(scene: str, data: Path) -> list[HoldoutView]:
-    """Return views of a scene with enough landmarks, triangulated over all its images (kitchen.
-
-    Scored on seq-02 only).
-    """
+    """Return views of a scene with enough landmarks, triangulated from all its images; of the kitchen, only seq-02."""
     folder = data / SCENES[scene]
     images = read_model(folder / "sfm_gt", folder if scene == "kitchen" else folder / "images").images
     triangulated = triangulate_landmarks(images, match_sift(images, Serial()))
@@ -93,7 +90,7 @@ def make_holdout_view(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """Hold of all views (N,) relative depth errors, confidences, and how many views observe what was hidden."""
+    """Hold (N,) relative depth errors of all views, confidences, and numbers of observations of hidden landmarks."""
 
     errors: NDArray
     confidence: NDArray
@@ -101,7 +98,7 @@ class Answers:
 
     @property
     def sure(self) -> NDArray:
-        """Return (N,) whether the truth is sure."""
+        """Return (N,) whether the truth is accurate."""
         return self.observations >= SURE_OBSERVATIONS
 
 
@@ -128,10 +125,7 @@ def predict_hidden(views: list[HoldoutView], inference: PointInference, given_co
 
 
 def score_answers(answers: Answers) -> dict[str, float]:
-    """Return median error and share of right answers.
-
-    Of all, of the more confident half, and where the truth is sure.
-    """
+    """Return median error and share of right answers: of all, of the more confident half, and with accurate truth."""
     errors = answers.errors
     confident = np.argsort(-answers.confidence, kind="stable")[: len(errors) // 2]
     return {

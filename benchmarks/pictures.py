@@ -52,7 +52,7 @@ STATES = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drive:
+class FollowedDrive:
     """Hold what following gave: of each frame the step, the state after it, and where odometry had the robot."""
 
     steps: list[Step]
@@ -81,7 +81,7 @@ def main() -> None:
         draw_states(options.output / "states.png", drive)
 
 
-def follow_drive(world: World, localizer: Localizer) -> Drive:
+def follow_drive(world: World, localizer: Localizer) -> FollowedDrive:
     """Follow the robot through the drive, in the middle of which its lens is covered."""
     follower = Follower(localizer, TrackingConfig())
     odometry = simulate_odometry(list_true_poses(world), np.random.default_rng(0), DRIFT)
@@ -93,7 +93,7 @@ def follow_drive(world: World, localizer: Localizer) -> Drive:
         image = StampedImage(stamp_ns, pixels, world.camera, BASE_FROM_CAM)
         steps.append(follower.follow([image], lambda *_, at=odom_from_base: Odometry(at), stamp_ns))
         states.append(follower.state(stamp_ns))
-    return Drive(steps, states, odometry)
+    return FollowedDrive(steps, states, odometry)
 
 
 def draw_lifted_matches(path: Path, world: World, localizer: Localizer) -> None:
@@ -151,7 +151,7 @@ def draw_map(path: Path, reference_map: Map) -> None:
     save(figure, path)
 
 
-def draw_drive(path: Path, world: World, drive: Drive) -> None:
+def draw_drive(path: Path, world: World, drive: FollowedDrive) -> None:
     """Draw the drive from above: truth, what odometry alone makes of it, and the poses that were given."""
     truth = list_true_poses(world)
     start = truth[0][1] * drive.odometry[0][1].inverse()
@@ -169,7 +169,7 @@ def draw_drive(path: Path, world: World, drive: Drive) -> None:
     save(figure, path)
 
 
-def draw_states(path: Path, drive: Drive) -> None:
+def draw_states(path: Path, drive: FollowedDrive) -> None:
     """Draw inliers and state over time: what /diagnostics says while the lens is covered."""
     seconds = [(stamp_ns - drive.odometry[0][0]) * 1e-9 for stamp_ns, _ in drive.odometry]
     figure = Figure((8, 2.8), layout="constrained")

@@ -32,12 +32,12 @@ from deviloc_ros.evaluation.protocols.run import Evaluation, as_rig_image
 from deviloc_ros.evaluation.protocols.scenes import load_protocol
 from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan, read_truth, run_offline, summarize_run
 from deviloc_ros.evaluation.recordings.run_folder import Run
-from deviloc_ros.geometry import move_frame
+from deviloc_ros.geometry import perturb_pose
 from deviloc_ros.io.tum_trajectory import Stamped
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
-from deviloc_ros.pose.rig_consensus import prior_of
+from deviloc_ros.pose.rig_consensus import move_prior_to_camera
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.render import render_color
 from deviloc_ros.synthetic.room import make_room
@@ -61,7 +61,7 @@ def mount_of(name: str) -> pycolmap.Rigid3d:
     return pycolmap.Rigid3d(turn, np.zeros(3)) * BASE_FROM_CAM
 
 
-class Drive:
+class RigDrive:
     """Hold the room, and where the robot is in it at any time of its drive."""
 
     def __init__(self, seed: int) -> None:
@@ -106,7 +106,7 @@ class Drive:
         with BagWriter(path) as bag:
             for name in TURNS_DEG:
                 off = np.array([0.0, 0.0, 0.0, 0.0, np.deg2rad((turned or {}).get(name, 0.0)), 0.0])
-                bag.write_transform(START_NS, "base_link", f"{name}_optical", move_frame(off, mount_of(name)), True)
+                bag.write_transform(START_NS, "base_link", f"{name}_optical", perturb_pose(off, mount_of(name)), True)
             for time_ns, name in sorted(events):
                 while odometry and odometry[0][0] <= time_ns:
                     bag.write_transform(odometry[0][0], "odom", "base_link", odometry.pop(0)[1])
@@ -141,12 +141,12 @@ RECORDINGS: dict[str, dict[str, Any]] = {
 def measure_drives(folder: Path, rooms: int) -> Iterator[tuple[str, list[Run]]]:
     """Yield the name of each recording, and what becomes of it in each room. folder: maps and recordings are kept."""
     folders = [folder / f"room-{seed}" for seed in range(rooms)]
-    localizers = [Localizer(open_map(path, Drive(seed))) for seed, path in enumerate(folders)]
+    localizers = [Localizer(open_map(path, RigDrive(seed))) for seed, path in enumerate(folders)]
     for name, options in RECORDINGS.items():
         bags = [path / name.replace(" ", "-").replace(",", "") for path in folders]
         for seed, bag in enumerate(bags):
             if not bag.exists():
-                Drive(seed).record(bag, **options)
+                RigDrive(seed).record(bag, **options)
         yield name, [evaluate(bag, localizer) for bag, localizer in zip(bags, localizers, strict=True)]
     alone = [
         evaluate(path / "synchronized", localizer, ("front",))
@@ -155,7 +155,7 @@ def measure_drives(folder: Path, rooms: int) -> Iterator[tuple[str, list[Run]]]:
     yield "front alone", alone
 
 
-def open_map(folder: Path, drive: Drive) -> Map:
+def open_map(folder: Path, drive: RigDrive) -> Map:
     """Return the map of a room, made unless it is there."""
     path = folder / "room.map"
     if not path.exists():
@@ -182,7 +182,7 @@ def measure_latency(data: Path) -> dict[str, float]:
             prior = Prior(query.cam_from_world)
             start_s = time.perf_counter()
             for image in images:
-                localizer.localize(image.pixels, image.camera, prior_of(image, prior), name=image.name)
+                localizer.localize(image.pixels, image.camera, move_prior_to_camera(image, prior), name=image.name)
             middle_s = time.perf_counter()
             localizer.localize_rig(images, prior)
             one_ms.append(1e3 * (middle_s - start_s) / len(images))

@@ -1,4 +1,4 @@
-"""Ask maps for places that they do not hold, ten thousand times: how many wrong fixes, at which recall.
+"""Localize ten thousand images of other places in maps, and measure wrong fixes and recall.
 
     python -m benchmarks.unknown --data DATA --output FOLDER [--queries N] [--photographs FOLDER ...]
 
@@ -65,7 +65,7 @@ Change = Callable[[NDArray, np.random.Generator], NDArray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class AskedPicture:
     """Hold an image, from which scene it is, and where it was taken in that; None where that is of no interest."""
 
     name: str
@@ -79,7 +79,7 @@ class Picture:
 class Question:
     """Hold what maps of scenes are asked: a picture, changed; whether they hold what it shows."""
 
-    picture: Picture
+    picture: AskedPicture
     change: str
     scenes: tuple[str, ...]
     inside: bool
@@ -131,13 +131,13 @@ CHANGES: dict[str, Change] = {
 KEEPING_POSE = ("as it is", "blurred", "dark", "overexposed", "90 % covered")  # the answer can be compared
 
 
-def take_posed(image: PosedImage, scene: str) -> Picture:
+def take_posed(image: PosedImage, scene: str) -> AskedPicture:
     """Return a posed image as a picture, no wider than WIDEST_PX."""
     scale = min(1.0, WIDEST_PX / image.camera.width)
     width, height = (round(scale * side) for side in (image.camera.width, image.camera.height))
     camera = scale_camera(image.camera, width, height)
     load = partial(read_resized, image.path, (width, height))
-    return Picture(f"{scene}/{image.name}", scene, camera, load, image.cam_from_world)
+    return AskedPicture(f"{scene}/{image.name}", scene, camera, load, image.cam_from_world)
 
 
 def read_resized(path: Path, size: tuple[int, int]) -> NDArray:
@@ -147,16 +147,16 @@ def read_resized(path: Path, size: tuple[int, int]) -> NDArray:
     return gray if same else cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
 
 
-def take_photograph(path: Path) -> Picture:
+def take_photograph(path: Path) -> AskedPicture:
     """Return a photograph, as if its lens saw 53 degrees."""
     gray = read_gray(path)
     scale = min(1.0, WIDEST_PX / gray.shape[1])
     width, height = (round(scale * side) for side in gray.shape[1::-1])
     camera = Camera("PINHOLE", width, height, (float(width), float(width), (width - 1) / 2, (height - 1) / 2))
-    return Picture(f"photograph/{path.name}", "photograph", camera, partial(read_resized, path, (width, height)))
+    return AskedPicture(f"photograph/{path.name}", "photograph", camera, partial(read_resized, path, (width, height)))
 
 
-def render_pictures() -> Iterator[Picture]:
+def render_pictures() -> Iterator[AskedPicture]:
     """Yield views of rendered rooms, facades and streets that are in no map."""
     for kind, make in (("room", make_room), ("facade", make_facade), ("street", make_street)):
         for seed in range(RENDERED):
@@ -164,7 +164,7 @@ def render_pictures() -> Iterator[Picture]:
             scene = make(rng)
             for number, pose in enumerate(sample_views_of_a_place(scene, RENDER_CAMERA, rng, VIEWS_OF_ONE)):
                 load = partial(render_gray, scene, pose)
-                yield Picture(f"rendered/{kind}-{seed}-{number}", "rendered", RENDER_CAMERA, load)
+                yield AskedPicture(f"rendered/{kind}-{seed}-{number}", "rendered", RENDER_CAMERA, load)
 
 
 def render_gray(scene: Any, pose: pycolmap.Rigid3d) -> NDArray:
@@ -191,7 +191,7 @@ class AskedMap:
 
     scene: str
     images: list[PosedImage]
-    queries: list[Picture]
+    queries: list[AskedPicture]
 
 
 def load_maps(data: Path) -> list[AskedMap]:
@@ -206,7 +206,7 @@ def load_maps(data: Path) -> list[AskedMap]:
     return maps
 
 
-def load_pictures(data: Path, photographs: Sequence[Path]) -> list[Picture]:
+def load_pictures(data: Path, photographs: Sequence[Path]) -> list[AskedPicture]:
     """Return all images of all scenes, the rendered ones, and the photographs in folders."""
     folder = data / "7scenes/redkitchen"
     pictures = [take_posed(image, "kitchen") for image in read_model(folder / "sfm_gt", folder).images]
@@ -217,7 +217,7 @@ def load_pictures(data: Path, photographs: Sequence[Path]) -> list[Picture]:
     return pictures + [take_photograph(path) for folder in photographs for path in find_photographs(folder)[0]]
 
 
-def list_questions(maps: Sequence[AskedMap], pictures: Sequence[Picture]) -> list[Question]:
+def list_questions(maps: Sequence[AskedMap], pictures: Sequence[AskedPicture]) -> list[Question]:
     """Return what is asked, in a random order that is always the same: a part of them is a fair sample."""
     scenes = tuple(asked.scene for asked in maps)
     questions = []
@@ -235,7 +235,7 @@ def list_questions(maps: Sequence[AskedMap], pictures: Sequence[Picture]) -> lis
     return [questions[number] for number in order]
 
 
-def show(question: Question, pictures: Sequence[Picture]) -> tuple[NDArray, Camera]:
+def show(question: Question, pictures: Sequence[AskedPicture]) -> tuple[NDArray, Camera]:
     """Return the pixels that a question shows, and the camera."""
     picture = question.picture
     rng = np.random.default_rng(sum(map(ord, picture.name + question.change)))
@@ -351,7 +351,7 @@ def follow_wrong_fixes(
     return said
 
 
-def pictures_around(picture: Picture, pictures: Sequence[Picture]) -> list[Picture]:
+def pictures_around(picture: AskedPicture, pictures: Sequence[AskedPicture]) -> list[AskedPicture]:
     """Return the pictures of a scene around one of them, in their order."""
     scene = [other for other in pictures if other.scene == picture.scene]
     middle = next(number for number, other in enumerate(scene) if other.name == picture.name)

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from deviloc_ros.config import TrackingConfig as TrackingConfig
     from deviloc_ros.config_fields import change_config as change_config
     from deviloc_ros.geometry import rigid_from_matrix as rigid_from_matrix
-    from deviloc_ros.imaging import Mask as Mask
     from deviloc_ros.imaging import read_gray as read_gray
     from deviloc_ros.localizer import Localizer as Localizer
     from deviloc_ros.mapping.build import build_map as build_map
     from deviloc_ros.maps.store import Map as Map
+    from deviloc_ros.masks import Mask as Mask
     from deviloc_ros.parameters.parameter_file import load_config as load_config
     from deviloc_ros.sfm.photographs import pose_photographs as pose_photographs
     from deviloc_ros.sources.base import PosedImage as PosedImage
@@ -55,7 +55,7 @@ _MODULE_OF = {
     "Localizer": "localizer",
     "Lost": "types",
     "Map": "maps.store",
-    "Mask": "imaging",
+    "Mask": "masks",
     "Odometry": "tracking.odometry",
     "PosedImage": "sources.base",
     "Prior": "types",

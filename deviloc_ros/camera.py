@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.io.suggestions import suggest
 
-BEYOND_VIEW = 1.25  # times the widest ray of the image: what is farther off the axis is not shown
-NO_BOUND = 1e9  # on a ray's tangent
+BEYOND_VIEW = 1.25  # times the tangent of the image's widest ray: points farther off the axis are not visible
+NO_BOUND = 1e9  # tangent of a ray when nothing counts as beyond the view
 
-LEADS_BACK_PX = 0.01  # undistortion is iterative; far below what a keypoint is known to
+LEADS_BACK_PX = 0.01  # tolerance of iterative undistortion, far below the accuracy of a keypoint
 
 INTRINSICS = ("focal length", "principal point in x", "principal point in y", "radial distortion k1")
-"""Name what `Camera.change_intrinsics` changes, in its order: what calibrations of any lens have."""
+"""Name the intrinsics that `Camera.change_intrinsics` changes, in its order; every lens model has the first three."""
 
-RADIAL_PARAMETERS = ("k", "k1", "k0")  # COLMAP's names of the coefficient of the lowest order, by model
-RADIAL_STEP = 1e-4  # for derivatives: projections are linear in the coefficient, or nearly
-WITH_DISTORTION = {  # the model that is the same lens, with coefficients, and how many
+RADIAL_PARAMETERS = ("k", "k1", "k0")  # COLMAP's names of the radial coefficient of lowest order; models differ
+RADIAL_STEP = 1e-4  # for numeric derivatives: projections are (nearly) linear in the coefficient
+WITH_DISTORTION = {  # the same lens as a model with distortion coefficients, and how many it adds
     "SIMPLE_PINHOLE": ("SIMPLE_RADIAL", 1),
     "PINHOLE": ("OPENCV", 4),
     "SIMPLE_FISHEYE": ("SIMPLE_RADIAL_FISHEYE", 1),
@@ -32,7 +32,7 @@ WITH_DISTORTION = {  # the model that is the same lens, with coefficients, and h
 
 @cache
 def list_models() -> dict[str, str]:
-    """Return the parameters, in their order, of each camera model of COLMAP that has an image plane."""
+    """Return the parameter names, in order, of each COLMAP camera model that has an image plane."""
     names = [name for name in pycolmap.CameraModelId.__members__ if name != "INVALID"]
     lenses = {name: pycolmap.Camera(model=name, width=1, height=1, params=[]) for name in names}
     return {name: lens.params_info for name, lens in lenses.items() if not lens.is_spherical()}
@@ -105,9 +105,10 @@ class Camera:
         return replace(self, params=params)
 
     def mirror(self) -> Camera:
-        """Return the camera of the image with left and right exchanged; decentred distortion stays, as if it were none.
+        """Return the camera of the image with left and right exchanged.
 
-        That is a part of a pixel, far below what tells a mirrored image from one that is not.
+        Tangential distortion is not mirrored. That is an error of less than a pixel, far below what distinguishes a
+        mirrored image from one that is not.
         """
         params = np.array(self.params)
         params[self.colmap.principal_point_idxs()[0]] = self.width - 1 - self.principal_point[0]
@@ -117,8 +118,8 @@ class Camera:
         """Return the camera with other intrinsics.
 
         Args:
-            change: (4,) by INTRINSICS: what is added to the logarithm of the focal lengths, to the principal point [px]
-                and to the coefficient of radial distortion; the last is left out where the lens model has none.
+            change: (4,) in the order of INTRINSICS: added to the logarithm of the focal lengths, to the principal point
+                [px] and to the radial distortion coefficient; the last is ignored if the lens model has none.
         """
         if not change.any():
             return self
@@ -131,21 +132,21 @@ class Camera:
         return replace(lens, params=tuple(params.tolist()))
 
     def with_distortion(self) -> Camera:
-        """Return the same lens by a model that has coefficients of distortion, where its own has none."""
+        """Return the same lens as a camera model with distortion coefficients."""
         if self.model not in WITH_DISTORTION:
             return self
         model, coefficients = WITH_DISTORTION[self.model]
         return replace(self, model=model, params=(*self.params, *[0.0] * coefficients))
 
     def intrinsics_jacobian(self, points_in_cam: NDArray, pixels: NDArray) -> NDArray:
-        """Return (N, 2, 4) d(pixel) / d(change) of `change_intrinsics`.
+        """Return the (N, 2, 4) derivatives d(pixel) / d(change), the change being that of `change_intrinsics`.
 
         Args:
             points_in_cam: (N, 3) in front of the camera.
             pixels: (N, 2) their projections.
         """
         jacobian = np.zeros((len(pixels), 2, len(INTRINSICS)))
-        jacobian[:, :, 0] = pixels - self.principal_point  # whatever the lens, it stretches what that does about it
+        jacobian[:, :, 0] = pixels - self.principal_point  # for any lens, focal length scales about the principal point
         jacobian[:, :, 1:3] = np.eye(2)
         more_distorted = self.change_intrinsics(np.array([0, 0, 0, RADIAL_STEP]))
         jacobian[:, :, 3] = (more_distorted.project(points_in_cam) - pixels) / RADIAL_STEP
@@ -168,32 +169,32 @@ class Camera:
         return pixels
 
     def is_in_image(self, pixels: NDArray) -> NDArray:
-        """Return (N,) whether (N, 2) pixels lie in the image, borders of its outer pixels included; NaN does not."""
+        """Return (N,) whether (N, 2) pixels lie in the image, including its outer half pixel; False for NaN."""
         size = np.array([self.width, self.height])
         return np.all((pixels >= -0.5) & (pixels < size - 0.5), axis=1)
 
     def is_beyond_view(self, points_in_cam: NDArray) -> NDArray:
-        """Return (N,) whether (N, 3) points lie far outside what the image shows, or behind the camera.
+        """Return (N,) whether (N, 3) points lie far outside the field of view, or behind the camera.
 
-        The polynomials of lens models fold: they lead such points back into the image.
+        Distortion polynomials fold: they would project such points back into the image.
         """
         x, y, z = points_in_cam.T
         return (z <= 0) | (x * x + y * y > (BEYOND_VIEW * self._widest_ray * z) ** 2)
 
     @cached_property
     def _widest_ray(self) -> float:
-        """Return the largest tangent of the angle to the optical axis of the corners, if each of them has a ray.
+        """Return the tangent of the widest angle between a corner's ray and the optical axis.
 
-        Of a lens that shows 90 degrees and more, or folds within the image, nothing is far outside the view.
+        If a corner has no ray (the lens sees 90 degrees or more, or folds within the image) there is no bound.
         """
         right, bottom = self.width - 1.0, self.height - 1.0
         rays = self.rays(np.array([[0.0, 0.0], [0.0, bottom], [right, 0.0], [right, bottom]]))
         return float(np.hypot(rays[:, 0], rays[:, 1]).max()) if np.isfinite(rays).all() else NO_BOUND
 
     def project_visible(self, points_in_cam: NDArray) -> NDArray:
-        """Project like `project`, but to NaN for points outside the image, too.
+        """Project like `project`, but to NaN for points outside the image as well.
 
-        The polynomials of lens models fold: far beyond the image's corners they lead back into it.
+        Distortion polynomials fold: they would project points far beyond the image's corners back into it.
         """
         pixels = self.project(points_in_cam)
         pixels[~self.is_in_image(pixels)] = np.nan
@@ -207,8 +208,8 @@ class Camera:
     def rays(self, keypoints: NDArray) -> NDArray:
         """Return (N, 3) undistorted viewing rays with z = 1 for (N, 2) distorted pixels; NaN where there is none.
 
-        A pixel beyond what the lens model can see, or at 90 degrees and more, has none; pycolmap gives some of these a
-        number, which does not lead back to the pixel.
+        A pixel outside the domain of the lens model, or at 90 degrees and more, has no ray. For some of these pycolmap
+        returns rays that do not project back to the pixel, which is how they are recognized here.
         """
         keypoints = np.atleast_2d(np.asarray(keypoints, float))
         if not len(keypoints):

@@ -1,10 +1,10 @@
-"""Define every default, unit and bound once; ROS parameters, YAML keys, CLI flags and saved runs derive from here."""
+"""Define every default, unit and bound once; ROS parameters, YAML keys, CLI flags and saved runs derive from these."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 
-from deviloc_ros.config_fields import Checked, change_config, param
+from deviloc_ros.config_fields import CheckedConfig, change_config, param
 from deviloc_ros.io.arguments import check_argument
 
 MATCHERS = ("xfeat", "xfeat-lighterglue", "disk-lightglue", "topicfm")
@@ -17,7 +17,7 @@ MOST_ENLARGED = 4  # times that a small image is scaled up for the network; more
 
 
 @dataclass(frozen=True)
-class MatcherConfig(Checked):
+class MatcherConfig(CheckedConfig):
     """Configure features and 2D-2D matching."""
 
     name: str = param("xfeat", "matcher; a map is bound to the one it was built with", choices=MATCHERS, read_only=True)
@@ -29,8 +29,8 @@ class MatcherConfig(Checked):
     )
     min_image_side_px: int = param(
         640,
-        "smaller images are scaled up to this long side, at most four times and not beyond max_image_side_px: they "
-        "give more features, and finer ones; a map is bound to what it was built with; not for topicfm",
+        "smaller images are scaled up to this long side, at most four times and not beyond max_image_side_px, for more "
+        "and more precise features; a map is bound to the value it was built with; not for topicfm",
         low=0,
         high=8192,
         read_only=True,
@@ -45,19 +45,19 @@ class MatcherConfig(Checked):
     device: str = param("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
     engine: str = param(
         "auto",
-        "who runs the networks of xfeat and xfeat-lighterglue: torch, onnx (ONNX Runtime), openvino, or auto: on a CPU "
-        "openvino or else onnx, if installed, else torch",
+        "what runs the networks of xfeat and xfeat-lighterglue: torch, onnx (ONNX Runtime), openvino, or auto: on a "
+        "CPU openvino or else onnx, if installed, otherwise torch",
         choices=ENGINES,
         read_only=True,
     )
     half_precision: bool = param(
-        True, "openvino computes in bfloat16 on a CPU that has it: in two thirds of the time", read_only=True
+        True, "openvino computes in bfloat16 on a CPU that supports it, in two thirds of the time", read_only=True
     )
     weights: str = param(
-        "", "weights file of topicfm; empty: what fetch-weights brought; random: untrained", read_only=True
+        "", "weights file of topicfm; empty: those of fetch-weights; random: untrained", read_only=True
     )
     precision: str = param(
-        "float32", "of topicfm's arithmetic; half of it saves time where the hardware has it", choices=PRECISIONS,
+        "float32", "precision of topicfm; half precision saves time on hardware that supports it", choices=PRECISIONS,
         read_only=True,
     )  # fmt: skip
 
@@ -69,24 +69,24 @@ class MatcherConfig(Checked):
 
 
 @dataclass(frozen=True)
-class LiftConfig(Checked):
+class LiftConfig(CheckedConfig):
     """Configure how a map gives its keypoints 3D points."""
 
     method: str = param("pin", "how keypoints get their 3D points", choices=LIFTS)
     weights: str = param(
         "",
-        "file of the network's weights; empty: for pin those of the package, for upstream what fetch-weights brought; "
-        "upstream knows random: untrained",
+        "file of the network's weights; empty: for pin those of the package, for upstream those of fetch-weights; "
+        "upstream also takes random: untrained",
     )
-    precision: str = param("float32", "of the arithmetic of upstream", choices=PRECISIONS)
+    precision: str = param("float32", "precision of upstream", choices=PRECISIONS)
     landmark_source: str = param("sift", "keypoints that landmarks are triangulated from", choices=LANDMARK_SOURCES)
     landmark_radius_px: float = param(
         3.0,
-        "a keypoint this near a landmark takes its point (landmarks-only, upstream); `update-map` too",
+        "a keypoint this near a landmark takes its point (landmarks-only, upstream; also in `update-map`)",
         low=0.0,
         high=50.0,
     )
-    neighbours: int = param(4, "landmarks interpolated between", low=1, high=64)
+    neighbours: int = param(4, "nearest landmarks that are interpolated", low=1, high=64)
     max_neighbour_distance_px: float = param(
         48.0, "interpolate: keypoints farther from their landmarks are not lifted", low=1.0, high=4096.0
     )
@@ -96,15 +96,15 @@ class LiftConfig(Checked):
     interpolate_within_px: float = param(
         6.0, "keypoints this near a landmark take the interpolated depth, the others that of pin", low=0.0, high=1000.0
     )
-    check_views: int = param(4, "neighbouring views that lifted points are checked against; 0 is none", low=0, high=50)
+    check_views: int = param(4, "neighbouring views that lifted points are checked against; 0: none", low=0, high=50)
     check_radius_px: float = param(
-        4.0, "a point is compared with what a neighbour says this near to where it projects", low=0.1, high=50.0
+        4.0, "a point is compared with those of a neighbour this near its projection", low=0.1, high=50.0
     )
     check_depth_difference: float = param(
-        0.03, "neighbouring views whose depths differ by more than this share disagree", low=1e-4, high=10.0
+        0.03, "depths of neighbouring views that differ by more than this share disagree", low=1e-4, high=10.0
     )
     min_landmarks: int = param(
-        0, "views with no more landmarks than this stay out of a map; 0: none does", low=0, high=1000000
+        0, "views with at most this many landmarks are left out of a map; 0: none is", low=0, high=1000000
     )
     max_landmarks: int = param(
         0, "landmarks kept per view, drawn at random with a fixed seed; 0: all", low=0, high=1000000
@@ -112,42 +112,43 @@ class LiftConfig(Checked):
 
 
 @dataclass(frozen=True)
-class RetrievalConfig(Checked):
+class RetrievalConfig(CheckedConfig):
     """Configure which reference views a query is matched with."""
 
     references: int = param(5, "references matched per query", low=1, high=200)
     shortlist: int = param(
         20,
-        "without a prior: views with the most similar global descriptors, of which the references are chosen by their "
+        "without a prior: views with the most similar global descriptors, from which the references are chosen by "
         "local descriptors",
         low=1,
         high=1000,
     )
     few: int = param(
-        2, "references matched first; the others are matched too unless these make the pose sure", low=1, high=200
+        2, "references matched first; the others are only matched if these give no precise pose", low=1, high=200
     )
     sure_std: float = param(
         0.005,
-        "standard deviation of the position, along its worst axis, at which the first few references are enough, as a "
-        "share of the distance of what is seen; 0: they never are",
+        "standard deviation of the position, along its worst axis, below which the first few references are enough, as "
+        "a share of the distance of what is seen; 0: they never are",
         low=0.0,
         high=1e4,
     )
     refine: bool = param(
         True,
-        "without a prior: a pose that was found is a prior, and the views near it are matched as well; slower",
+        "without a prior: a pose that is found serves as a prior, and the views near it are matched as well; slower",
     )
     try_turned: bool = param(
-        True, "an image that gives no pose is tried turned by 90, 180 and 270 degrees, too; what worked is tried first"
+        True,
+        "an image without a pose is also tried turned by 90, 180 and 270 degrees; what worked last comes first",
     )
     descriptor_file: str = param(
         "",
-        "TorchScript file of a learned global descriptor, a program to be trusted; empty: VLAD, learned from the map",
+        "TorchScript file of a learned global descriptor, a program that must be trusted; empty: VLAD of the map",
         read_only=True,
     )
     nearest: int = param(
         2,
-        "with a prior: references that are the nearest views; the others are views that show most of what these do not",
+        "with a prior: this many references are the nearest views; the others show most of what these do not",
         low=0,
         high=200,
     )
@@ -155,87 +156,87 @@ class RetrievalConfig(Checked):
         1.0, "distance that weighs as much as a radian between optical axes", low=1e-3, high=1e4
     )
     covisibility_clusters: bool = param(
-        False, "references that share no landmark are solved apart; the pose with most inliers is given"
+        False, "references that share no landmarks are solved separately; the pose with the most inliers is given"
     )
 
 
 @dataclass(frozen=True)
-class AggregationConfig(Checked):
+class AggregationConfig(CheckedConfig):
     """Configure Confidence-based Point Aggregation (CPA)."""
 
     method: str = param(
-        "depth-aware", "what merges within a cell: points that agree, or all of them (paper)", choices=AGGREGATIONS
+        "depth-aware", "which points of a cell merge: those that agree, or all (paper)", choices=AGGREGATIONS
     )
     cell_px: float = param(2.0, "query pixels closer than this merge into one correspondence", low=0.1, high=64.0)
     min_confidence: float = param(0.25, "correspondences at or below this confidence are dropped", low=0.0, high=1.0)
     max_depth_difference: float = param(
-        0.05, "points of a cell farther apart than this share of their depth do not merge", low=1e-4, high=1e6
+        0.05, "points of a cell that differ by more than this share of their depth do not merge", low=1e-4, high=1e6
     )
 
 
 @dataclass(frozen=True)
-class PoseConfig(Checked):
+class PoseConfig(CheckedConfig):
     """Configure how a pose is solved from 2D-3D correspondences, and when it is believed."""
 
     max_reprojection_error_px: float = param(
         12.0,
-        "RANSAC inlier threshold, of xfeat in images of 640 px and more: it shrinks with smaller images and with more "
-        "exact matchers",
+        "RANSAC inlier threshold, for xfeat in images of at least 640 px; scaled down for smaller images and for more "
+        "precise matchers",
         low=0.5,
         high=50.0,
     )
     max_residual_px: float = param(
-        8.0, "inlier threshold and Tukey scale of the refinement, as the one above", low=0.5, high=50.0
+        8.0, "inlier threshold and Tukey scale of the refinement, scaled for smaller images", low=0.5, high=50.0
     )
     max_depth_discount: float = param(
         10.0,
-        "how many times less a residual may count along the epipolar line, on which the uncertain depth of its point "
-        "moves it; 1 takes depths as certain",
+        "largest factor by which a residual counts less along the epipolar line, on which the uncertain depth of its "
+        "point moves it; 1 takes depths as certain",
         low=1.0,
         high=100.0,
     )
-    confidence: float = param(0.99999, "RANSAC stops when this sure of its best model", low=0.5, high=0.9999999)
-    max_trials: int = param(10000, "RANSAC trials at most", low=10, high=1000000)
+    confidence: float = param(0.99999, "RANSAC stops with this confidence", low=0.5, high=0.9999999)
+    max_trials: int = param(10000, "largest number of RANSAC trials", low=10, high=1000000)
     random_seed: int = param(0, "seed of RANSAC; the same query gives the same pose", low=0, high=2**31 - 1)
-    min_inliers: int = param(30, "fewer inliers is no pose", low=4, high=100000)
-    min_inlier_ratio: float = param(0.1, "a lower share of inliers is no pose", low=0.0, high=1.0)
+    min_inliers: int = param(30, "with fewer inliers no pose is given", low=4, high=100000)
+    min_inlier_ratio: float = param(0.1, "with a lower share of inliers no pose is given", low=0.0, high=1.0)
     min_coverage: float = param(0.1, "share of the image's grid cells that must hold an inlier", low=0.0, high=1.0)
     max_position_std: float = param(
         0.04,
-        "standard deviation of the position, along its worst axis, above which a pose is not given, as a share of the "
+        "standard deviation of the position, along its worst axis, above which no pose is given, as a share of the "
         "distance of what is seen",
         low=1e-6,
         high=1e4,
     )
     required_position_std_m: float = param(
         0.1,
-        "standard deviation of the position [m] above which it is too unsure for the application: a pose of a far "
-        "scene can be right in proportion and too far off to drive by. 0: no bound, any size of scene is judged alike",
+        "standard deviation of the position [m] above which no pose is given, as the application needs: a pose in a "
+        "large scene may be precise relative to its size, but not enough to drive by. 0: no such bound",
         low=0.0,
         high=1e4,
     )
     max_shift: float = param(
         0.014,
-        "a pose is not given if its position moves farther than this share of the distance, and than its standard "
-        "deviation, without the points in one cell of an 8 x 6 grid over the image",
+        "no pose is given if leaving out the points of one cell of an 8 x 6 grid over the image moves its position by "
+        "more than its standard deviation and more than this share of the distance",
         low=1e-6,
         high=1e4,
     )
     estimate_focal: bool = param(
-        False, "the focal length is estimated with the pose, whatever the camera says of it; lens distortion is not"
+        False, "estimate the focal length with the pose, ignoring the camera's; lens distortion is not estimated"
     )
     max_focal_error: float = param(
         0.01,
-        "a pose is not given if the image fits intrinsics beyond what the deviations below say that differ by 6 "
-        "standard deviations, and by more than this: the focal length as a share of it, the principal point by half of "
-        "that share, k1 by twice as much; not with estimate_focal",
+        "no pose is given if the image fits other intrinsics, which differ by 6 standard deviations, by more than the "
+        "deviations below allow, and by more than this: the focal length by this share of it, the principal point by "
+        "half of that, k1 by twice this; not with estimate_focal",
         low=0.0,
         high=100.0,
     )
     focal_std: float = param(
         0.0005,
-        "standard deviation of the calibrated focal length, relative to it: what that makes of a pose is part of its "
-        "covariance. Of this and the next two, what remains if map and queries are of one camera; more for another",
+        "standard deviation of the calibrated focal length, relative to it, which adds to the covariance of the pose. "
+        "The defaults of this and the next two are for queries with the map's camera; use more for another",
         low=1e-6,
         high=1.0,
     )
@@ -247,7 +248,7 @@ class PoseConfig(Checked):
     )
     distortion_std: float = param(
         0.0005,
-        "standard deviation of the calibrated radial distortion, k1: part of the covariance as `focal_std`",
+        "standard deviation of the calibrated radial distortion, k1; used as `focal_std`",
         low=1e-6,
         high=10.0,
     )
@@ -313,9 +314,9 @@ class Config:
 
 
 def bind_to_map(config: Config, map_config: Config) -> Config:
-    """Return `config` with what was settled when the map was built.
+    """Return `config` with the values that were fixed when the map was built.
 
-    Its matcher, the size of small images, all of lifting, and by how much its poses are off at least.
+    Its matcher, min_image_side_px and lift, and by how much its poses are off at least.
     """
     built = map_config.matcher
     matcher = {"name": built.name, "min_image_side_px": built.min_image_side_px}
@@ -324,18 +325,18 @@ def bind_to_map(config: Config, map_config: Config) -> Config:
 
 
 def larger_map_stds(*configs: PoseConfig) -> dict[str, float]:
-    """Return the largest of the deviations that the poses of maps have, by the names of their parameters."""
+    """Return the largest standard deviations that maps state of their own poses, by the names of the parameters."""
     return {name: max(getattr(config, name) for config in configs) for name in MAP_STDS}
 
 
-# ---- beside the localizer: what follows a robot by its poses
+# ---- beside the localizer: tracking a robot by its poses
 
 BESIDE_LOCALIZER = TRACKING, RIG, CONTRIBUTE, GNSS = "tracking", "rig", "contribute", "gnss"
 """Name the sections of `TrackingConfig`, `RigConfig`, `ContributeConfig` and `GnssConfig`."""
 
 
 @dataclass(frozen=True)
-class TrackingConfig(Checked):
+class TrackingConfig(CheckedConfig):
     """Configure which fixes are believed, and how long odometry is trusted without one."""
 
     confirmations: int = param(
@@ -343,30 +344,30 @@ class TrackingConfig(Checked):
     )
     confirmation_window_s: float = param(
         5.0,
-        "fixes farther apart than this do not confirm each other, and after so long without one odometry does not "
+        "fixes farther apart in time do not confirm each other, and after this time without a fix odometry does not "
         "decide between places that look alike",
         low=0.01,
         high=600.0,
     )
     max_mahalanobis: float = param(
-        5.0, "a fix farther [sigma] than this from its prediction needs confirmation", low=1.0, high=1e6
+        5.0, "a fix farther than this [sigma] from its prediction needs confirmation", low=1.0, high=1e6
     )
     drift_m_per_m: float = param(
-        0.05, "odometry: translation error per metre of the way since the last fix", low=0.0, high=10.0
+        0.05, "odometry: translation error per metre of the path since the last fix", low=0.0, high=10.0
     )
     drift_deg_per_m: float = param(
-        1.0, "odometry: rotation error [deg] per metre of the way since the last fix", low=0.0, high=180.0
+        1.0, "odometry: rotation error [deg] per metre of the path since the last fix", low=0.0, high=180.0
     )
     drift_per_turn: float = param(
-        0.05, "odometry: rotation error per rotation, all that the robot turned since the last fix", low=0.0, high=10.0
+        0.05, "odometry: rotation error per rotation, summed over all turns since the last fix", low=0.0, high=10.0
     )
     drift_m_per_s: float = param(0.02, "odometry: translation error per second", low=0.0, high=100.0)
     drift_deg_per_s: float = param(0.2, "odometry: rotation error [deg] per second", low=0.0, high=180.0)
     max_speed_m_per_s: float = param(
-        2.0, "without odometry the robot is expected to move no faster", low=0.0, high=1000.0
+        2.0, "the robot's largest speed, for predictions without odometry", low=0.0, high=1000.0
     )
     max_turn_deg_per_s: float = param(
-        90.0, "without odometry the robot is expected to turn no faster", low=0.0, high=10000.0
+        90.0, "the robot's largest rate of turning, for predictions without odometry", low=0.0, high=10000.0
     )
     coasting_after_s: float = param(1.0, "without a fix for this long the state is coasting", low=0.01, high=3600.0)
     lost_after_s: float = param(
@@ -382,25 +383,25 @@ class TrackingConfig(Checked):
     smoothing_s: float = param(
         0.0, "time constant that spreads small corrections of map->odom; 0 applies them at once", low=0.0, high=60.0
     )
-    hint_std_m: float = param(1.0, "an initial pose is taken to be no better than this", low=0.01, high=1000.0)
-    hint_std_deg: float = param(20.0, "an initial pose is taken to be no better than this [deg]", low=0.1, high=180.0)
+    hint_std_m: float = param(1.0, "standard deviation that is added to an initial pose", low=0.01, high=1000.0)
+    hint_std_deg: float = param(20.0, "standard deviation that is added to an initial pose", low=0.1, high=180.0)
 
 
 @dataclass(frozen=True)
-class RigConfig(Checked):
+class RigConfig(CheckedConfig):
     """Configure which images of several cameras are localized together."""
 
     window_s: float = param(
         0.1,
-        "images of several cameras that are taken within this time are localized together, brought to the time of the "
-        "newest by odometry; an image waits no longer for the others",
+        "images of several cameras taken within this time are localized together, brought to the time of the newest by "
+        "odometry; an image waits at most this long for the others",
         low=0.0,
         high=10.0,
         read_only=True,
     )
     tolerance_s: float = param(
         0.005,
-        "without odometry only images whose times differ by no more are localized together",
+        "without odometry, only images whose times differ by at most this are localized together",
         low=0.0,
         high=10.0,
         read_only=True,
@@ -408,60 +409,59 @@ class RigConfig(Checked):
 
 
 @dataclass(frozen=True)
-class ContributeConfig(Checked):
-    """Configure which images a robot keeps for its map to grow by."""
+class ContributeConfig(CheckedConfig):
+    """Configure which images a robot keeps so that its map can be extended with them."""
 
     budget_mb: float = param(
         200.0,
-        "size of the folder of kept images; when it is full, what the map knows least takes the place of what it knows "
-        "best",
+        "largest size of the folder of kept images; when it is full, images with fewer inliers replace those with more",
         low=1e-3,
         high=1e6,
         read_only=True,
     )
     max_position_std_m: float = param(
         0.03,
-        "an image is kept if its position, along its worst axis, has no larger standard deviation",
+        "an image is kept if the standard deviation of its position, along the worst axis, is at most this",
         low=1e-4,
         high=1e3,
         read_only=True,
     )
     few_inliers: int = param(
-        250, "and if the pose rests on fewer inliers than this: the map is thin here, or looks different", low=0,
+        250, "and if its pose has fewer inliers than this, so that the map has few or different views there", low=0,
         high=100000, read_only=True,
     )  # fmt: skip
     far_view_m: float = param(
         0.5,
-        "or if the nearest view of the map is farther than this; a radian between optical axes counts as a metre",
+        "or if the nearest view of the map is farther than this, with a radian between optical axes as a metre",
         low=0.0,
         high=1e6,
         read_only=True,
     )
     spacing_m: float = param(
-        0.25, "and if no image was kept nearer than this, measured likewise", low=0.0, high=1e6, read_only=True
+        0.25, "and if no kept image is nearer than this, measured in the same way", low=0.0, high=1e6, read_only=True
     )
 
 
 @dataclass(frozen=True)
-class GnssConfig(Checked):
-    """Configure what positions of a satellite receiver are worth."""
+class GnssConfig(CheckedConfig):
+    """Configure how far positions of a satellite receiver are trusted."""
 
     min_std_m: float = param(
         3.0,
-        "a position is taken to be no better than this, in each direction: reflections, and where the antenna sits",
+        "least standard deviation of a position in each direction, for reflections and the antenna's place",
         low=0.01,
         high=1e4,
         read_only=True,
     )
     std_m: float = param(
-        0.0, "standard deviation of positions that state none; 0: they are not taken", low=0.0, high=1e4, read_only=True
+        0.0, "standard deviation of positions that state none; 0: these are refused", low=0.0, high=1e4, read_only=True
     )
     max_std_m: float = param(
-        50.0, "positions that state a larger standard deviation are not taken", low=0.01, high=1e5, read_only=True
+        50.0, "positions that state a larger standard deviation are refused", low=0.01, high=1e5, read_only=True
     )
     max_age_s: float = param(
         2.0,
-        "an image is held against a position that is no farther from it in time",
+        "an image is compared with a position at most this far from it in time",
         low=0.01,
         high=60.0,
         read_only=True,

@@ -29,10 +29,10 @@ def param(
     return field(default=default, metadata=metadata)
 
 
-class Checked:
-    """Refuse, as a mixin of configs, values of the wrong type or outside their bounds.
+class CheckedConfig:
+    """Refuse values of the wrong type or outside their bounds; a mixin for config dataclasses.
 
-    Configs are frozen without slots: with both, a misspelt name ends in an error about `super`.
+    Configs are frozen but have no slots: with both, setting a misspelt name raises a confusing error about `super`.
     """
 
     def __post_init__(self) -> None:
@@ -94,12 +94,16 @@ def from_dict(config: C, values: dict[str, Any], prefix: str = "") -> C:
 
 
 def make_unknown_error(name: str, hint: str = "") -> ValueError:
-    """Return the error that there is no parameter of this dotted name."""
+    """Return the error for a dotted name that is not a parameter."""
     return ValueError(f"unknown parameter {name}{hint}")
 
 
 def suggest_known(config: Any, prefix: str, name: str) -> str:
-    """Return the parameter of a config whose dotted name is most like this one, else all; prefix: the config's name."""
+    """Return a hint with the parameter of a config whose name is most like this one, or else with all of them.
+
+    Args:
+        prefix: the dotted name of the config, ending in a dot.
+    """
     similar = suggest(name, [dotted for dotted, _, _ in walk_fields(config, prefix)])
     return similar or f"; known here: {', '.join(f.name for f in fields(config))}"
 

@@ -10,24 +10,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from deviloc_ros.io.arguments import check_argument
 
-STD_PER_MEDIAN = 1.4826  # of a normal distribution, its median that of the error without sign
-FARTHEST_M = 1e12  # beyond any place in any unit, and far below where squares, or single precision, overflow
-UNIT_TOLERANCE = 0.02  # of a quaternion written with two decimals
-ROUNDING = 1e-12  # of the length of one that was computed
+STD_PER_MEDIAN = 1.4826  # standard deviation of a normal distribution per median absolute error
+FARTHEST_M = 1e12  # beyond any position in any unit, yet squares do not overflow, nor does single precision
+UNIT_TOLERANCE = 0.02  # on the length of a quaternion, which may be written with two decimals
+ROUNDING = 1e-12  # on the length of a quaternion that was computed
 
 
-def take_rigid(name: str, value: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
-    """Return a rigid transform that is passed in, its quaternion made exactly of unit length: pycolmap takes any.
+def normalize_rigid(name: str, value: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+    """Check a rigid transform and return it with a quaternion of exactly unit length; pycolmap accepts any length.
 
     Raises:
-        TypeError: it is something else; the message names the argument.
+        TypeError: it is not a Rigid3d; the message names the argument.
         ValueError: a number is not finite, or the quaternion is not of about unit length.
     """
     check_argument(name, value, pycolmap.Rigid3d, "rigid_from_matrix makes one of a (4, 4) matrix")
     quaternion, xyz = value.rotation.quat, value.translation
     length = math.hypot(*quaternion)
     if not np.isfinite(xyz).all() or not abs(length - 1) < UNIT_TOLERANCE:
-        raise ValueError(f"{name} with position {xyz.tolist()} and quaternion (xyzw) {quaternion.tolist()} is no pose")
+        raise ValueError(
+            f"{name} with position {xyz.tolist()} and quaternion (xyzw) {quaternion.tolist()} is not a pose"
+        )
     if abs(length - 1) < ROUNDING:
         return value
     return pycolmap.Rigid3d(pycolmap.Rotation3d(quaternion / length), xyz)
@@ -37,8 +39,8 @@ def rigid_from_matrix(matrix: NDArray) -> pycolmap.Rigid3d:
     """Build a rigid transform from a (3, 4) or (4, 4) matrix.
 
     Raises:
-        ValueError: a value is not finite, the rotation part is not a rotation or the last row not 0 0 0 1 (to 1e-3), or
-            it leads to no place.
+        ValueError: a value is not finite, the 3 x 3 part is not a rotation or the last row not 0 0 0 1 (to 1e-3), or
+            the translation is impossibly large.
     """
     matrix = np.asarray(matrix, float)
     rotation = matrix[:3, :3]
@@ -49,7 +51,7 @@ def rigid_from_matrix(matrix: NDArray) -> pycolmap.Rigid3d:
     if len(matrix) == 4 and np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-3:
         raise ValueError(f"transform's last row is {matrix[3].tolist()}, not 0 0 0 1: is it written column by column?")
     if np.abs(matrix[:3, 3]).max() > FARTHEST_M:
-        raise ValueError(f"transform's position {matrix[:3, 3].tolist()} is no place")
+        raise ValueError(f"transform's position {matrix[:3, 3].tolist()} is more than {FARTHEST_M:g} m from the origin")
     return pycolmap.Rigid3d(pycolmap.Rotation3d(nearest_rotation(rotation)), matrix[:3, 3])
 
 
@@ -57,8 +59,8 @@ def rigid_from_quaternion(xyzw: ArrayLike, translation: ArrayLike) -> pycolmap.R
     """Build a rigid transform from a quaternion xyzw, made exactly of unit length, and a translation.
 
     Raises:
-        ValueError: not four and three numbers, one is not finite or too large for a place, or the quaternion is not of
-            about unit length.
+        ValueError: not four and three numbers, a number is not finite or impossibly large, or the quaternion is not
+            approximately of unit length.
     """
     xyz, quaternion = np.asarray(translation, float), np.asarray(xyzw, float)
     if xyz.shape != (3,) or quaternion.shape != (4,):
@@ -92,7 +94,7 @@ def rays_to(points: NDArray, origins: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def is_finite(transform: pycolmap.Rigid3d) -> bool:
-    """Return whether every number of the transform is finite, and those of its position are of a place."""
+    """Return whether every number of the transform is finite and its translation is not impossibly large."""
     return bool(np.isfinite(transform.matrix()).all() and np.abs(transform.translation).max() <= FARTHEST_M)
 
 
@@ -113,7 +115,7 @@ def rotation_distance_deg(a_from_world: pycolmap.Rigid3d, b_from_world: pycolmap
 
 
 def rotation_vector(rotation: pycolmap.Rotation3d) -> NDArray:
-    """Return axis times angle, (3,) [rad], angle in [0, pi]."""
+    """Return the rotation vector, (3,) axis times angle [rad], with the angle in [0, pi]."""
     quaternion = rotation.quat if rotation.quat[3] >= 0 else -rotation.quat  # xyzw
     sine = float(np.linalg.norm(quaternion[:3]))
     if sine < 1e-12:
@@ -122,7 +124,7 @@ def rotation_vector(rotation: pycolmap.Rotation3d) -> NDArray:
 
 
 def pose_difference(world_from_a: pycolmap.Rigid3d, world_from_b: pycolmap.Rigid3d) -> NDArray:
-    """Return (6,) by how much a is off b: translation [m], then rotation vector [rad], both in world axes."""
+    """Return the (6,) error of a relative to b: translation [m], then rotation vector [rad], both in world axes."""
     turned = rotation_vector(world_from_a.rotation * world_from_b.rotation.inverse())
     return np.concatenate([world_from_a.translation - world_from_b.translation, turned])
 
@@ -137,33 +139,37 @@ def isotropic_covariance(std_m: float, std_rad: float) -> NDArray:
     return np.diag([std_m**2] * 3 + [std_rad**2] * 3)
 
 
-def move_frame(motion: NDArray, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
-    """Return cam_from_world after what the camera sees turns about its centre and shifts: (6,) [m], [rad]."""
+def perturb_pose(motion: NDArray, cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+    """Perturb cam_from_world on the left by (6,) translation [m] and rotation vector [rad], both in camera axes."""
     return pycolmap.Rigid3d(pycolmap.Rotation3d(motion[3:]), motion[:3]) * cam_from_world
 
 
 def covariance_in_world(cam_from_world: pycolmap.Rigid3d, covariance: NDArray) -> NDArray:
-    """Return the covariance of world_from_cam (translation, rotation; world axes) from that of `move_frame`'s motion.
+    """Return the covariance of world_from_cam (translation, rotation; world axes) from that of a `perturb_pose` motion.
 
-    To first order the camera moves by the opposite, and only the axes differ: R exp(-[d]x) = exp(-[R d]x) R.
+    To first order the camera moves by the opposite of the motion, so that only the axes change: R exp(-[d]x) =
+    exp(-[R d]x) R.
     """
     axes = np.kron(np.eye(2), cam_from_world.rotation.matrix().T)
     return axes @ covariance @ axes.T
 
 
 def move_covariance(world_from_cam: pycolmap.Rigid3d, covariance: NDArray, cam_from_base: pycolmap.Rigid3d) -> NDArray:
-    """Return the covariance of world_from_base = world_from_cam * cam_from_base: the lever arm couples the two."""
+    """Return the covariance of world_from_base = world_from_cam * cam_from_base.
+
+    The lever arm turns errors of rotation into errors of translation.
+    """
     lever = world_from_cam.rotation.matrix() @ cam_from_base.translation
     jacobian = np.eye(6)
     jacobian[:3, 3:] = -skew(lever)
     return jacobian @ covariance @ jacobian.T
 
 
-def squared_error_in_stds(error: NDArray, covariance: NDArray) -> float:
-    """Return e^T C^-1 e of an (N,) error with (N, N) covariance C; chi-squared with N degrees if C is right.
+def squared_mahalanobis(error: NDArray, covariance: NDArray) -> float:
+    """Return the squared Mahalanobis distance e^T C^-1 e of an (N,) error with (N, N) covariance C.
 
-    Of a covariance of which arithmetic sees no inverse, as after odometry that jumped to the moon, only the axes count
-    that are known.
+    If C is right it is chi-squared with N degrees of freedom. If C has no inverse in double precision, as after
+    odometry that jumped by 1e9 m, only the axes count that are known.
     """
     try:
         return float(error @ np.linalg.solve(covariance, error))
@@ -172,5 +178,5 @@ def squared_error_in_stds(error: NDArray, covariance: NDArray) -> float:
 
 
 def robust_std(errors: NDArray) -> float:
-    """Return the standard deviation of a normal distribution whose errors have the same median without sign."""
+    """Return the standard deviation of a normal distribution with the same median absolute error."""
     return STD_PER_MEDIAN * float(np.median(np.abs(errors)))

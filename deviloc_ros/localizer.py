@@ -23,18 +23,19 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config, MatcherConfig
 from deviloc_ros.geometry import largest_std
-from deviloc_ros.imaging import ImageError, Mask, paint_hidden, read_used, to_gray
+from deviloc_ros.imaging import ImageError, to_gray
 from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.lifting.base import OnlinePointInference
 from deviloc_ros.maps.retrieval.covisibility import cluster_by_covisibility
 from deviloc_ros.maps.retrieval.global_descriptors import load_learned_descriptor
 from deviloc_ros.maps.store import Map
+from deviloc_ros.masks import Mask, paint_hidden, read_mask
 from deviloc_ros.matching import Matcher, create_matcher
 from deviloc_ros.matching.checks import check_attributes
 from deviloc_ros.pose.aggregation import aggregate
 from deviloc_ros.pose.gates import seen_distance_m
-from deviloc_ros.pose.rig_consensus import localize_rig
+from deviloc_ros.pose.rig_consensus import solve_rig_by_consensus
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.pose.still_matches import drop_still_matches
 from deviloc_ros.search.orientation import CameraHabits, OrientationCheck, QueryImage
@@ -46,7 +47,7 @@ from deviloc_ros.types import (
     Area,
     Correspondences,
     Evidence,
-    Extracted,
+    FeatureCache,
     Localized,
     Lost,
     Matches,
@@ -56,19 +57,19 @@ from deviloc_ros.types import (
     RigImage,
 )
 
-LEAST_NOISE_SCALE = 0.4  # original pixels per pixel of the network: scaled up further, an image does not get sharper
+LEAST_NOISE_SCALE = 0.4  # original pixels per network pixel: an image that is enlarged further does not get sharper
 MOST_NAMED = 5  # unknown candidates in an error message
 FITS_SOMEWHERE = (Status.AMBIGUOUS, Status.MISCALIBRATED)
-"""Reasons to give no pose although the image fits: in another orientation it would not fit better."""
+"""Reasons for Lost although the image fits the map: in another orientation it would not fit better."""
 
 
 class Localizer:
     """Localize images in one map, given as a `Map` or as its folder.
 
-    It is not thread-safe: one thread owns it, another may only `look_ahead`.
+    It is not thread-safe: one thread owns it, another may only call `look_ahead`.
 
-    config: default: the map's. mask: for images that have none of their own. matcher: replaces the one that the config
-    names, for a map that was built with it.
+    config: default: the map's. mask: for images that have none of their own. matcher: used instead of the one that the
+    config names; the map must have been built with it.
     """
 
     config: Config
@@ -109,14 +110,14 @@ class Localizer:
         candidates: Iterable[str] | None = None,
         mask: Mask | None = None,
         name: str = "",
-        extracted: Extracted | None = None,
+        extracted: FeatureCache | None = None,
     ) -> Result:
         """Return the pose of the camera in the map, or why there is none.
 
         Args:
             image: (H, W) gray or (H, W, 3) BGR, uint8, of the size `camera` says.
             camera: intrinsics of this image.
-            prior: where the camera probably is; an area bounds its position alone. None: the whole map is searched.
+            prior: where the camera probably is; an area bounds only its position. None: the whole map is searched.
             candidates: names of the views to match with, best first, if you do the retrieval yourself.
             mask: which pixels are used; None: the localizer's mask.
             name: of the camera, if there are several: each may be mounted in another orientation.
@@ -150,7 +151,7 @@ class Localizer:
         return results[0]
 
     def look_ahead(
-        self, image: NDArray, camera: Camera, mask: Mask | None, name: str, extracted: Extracted, watch: Stopwatch
+        self, image: NDArray, camera: Camera, mask: Mask | None, name: str, extracted: FeatureCache, watch: Stopwatch
     ) -> None:
         """Extract the features that `localize` will need first; any thread may do so while another localizes.
 
@@ -166,17 +167,17 @@ class Localizer:
         image: NDArray,
         camera: Camera,
         mask: Mask | None,
-        extracted: Extracted | None,
+        extracted: FeatureCache | None,
         prior: Prior | Area | None = None,
         candidates: Sequence[str] | None = None,
     ) -> QueryImage:
-        """Return the image in gray with its mask and what is known of it. Raises ImageError if it cannot be used."""
+        """Return the image in gray with its mask and other inputs. Raises ImageError if it cannot be used."""
         mask, known = mask or self.mask, {} if extracted is None else extracted
-        gray, used = to_gray(image, camera), read_used(mask, (camera.width, camera.height))
+        gray, used = to_gray(image, camera), read_mask(mask, (camera.width, camera.height))
         return QueryImage(gray, used, camera, prior, candidates, mask, known)
 
     def extract_query(self, image: QueryImage, quarter_turns: int, watch: Stopwatch) -> QueryState:
-        """Return the features of an image, turned counterclockwise by a number of quarter turns."""
+        """Return the features of an image that is turned counterclockwise by a number of quarter turns."""
         extraction = self.matcher, image.mask, quarter_turns
         if extraction not in image.extracted:
             turned, used = image.turn_pixels(quarter_turns)
@@ -185,7 +186,7 @@ class Localizer:
         return QueryState(image.extracted[extraction], image.camera, watch, quarter_turns)
 
     def localize_query(self, query: QueryState, image: QueryImage) -> Result:
-        """Return the pose of an image by the features of one orientation."""
+        """Localize an image by its features in one orientation."""
         if len(query.features) < self.config.pose.min_inliers:
             detail = f"{len(query.features)} keypoints"
             return Lost(Status.NO_FEATURES, detail, Evidence(stages_ms=query.watch.stages_ms))
@@ -202,7 +203,7 @@ class Localizer:
         return places.search(query, image.prior, paint_hidden(*image.turn_pixels(query.quarter_turns)))
 
     def localize_views(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result:
-        """Localize a query by the first few of these views, and by all of them unless the few give a precise pose."""
+        """Localize a query with the first few of these views, then with all of them unless that pose is precise."""
         few = references[: self.config.retrieval.few]
         if len(few) < len(references):
             result = self.solve_views(few, query)
@@ -211,14 +212,14 @@ class Localizer:
         return self.solve_views(references, query)
 
     def solve_views(self, references: list[ReferenceView], query: QueryState) -> Result:
-        """Match, lift, merge, PnP: solve the pose of a query by these views; a set of views is solved once."""
+        """Solve a query's pose with these views: match, lift, merge, PnP. Each set of views is solved only once."""
         watch, names = query.watch, tuple(view.name for view in references)
         if not references:
             return Lost(Status.NO_REFERENCES, evidence=Evidence(stages_ms=watch.stages_ms))
         if (known := query.results.get(frozenset(names))) is not None:
             return known
 
-        # 2D-2D matches with each view, without those of the robot itself: they stay at one pixel while the camera moves
+        # 2D-2D matches with each view, without those on the robot itself, which stay at one pixel as the camera moves
         with watch.stage("match"):
             self.match_views(references, query)
             matches = drop_still_matches([query.matches[view.name] for view in references], references)
@@ -243,8 +244,8 @@ class Localizer:
     def match_views(self, references: list[ReferenceView], query: QueryState) -> None:
         """Match the query with those of the views that it was not matched with yet.
 
-        Only keypoints with a 3D point of enough confidence are of use, unless the matcher moves keypoints and they are
-        lifted where they come to lie.
+        Only reference keypoints with a 3D point of enough confidence are matched, unless keypoints that the matcher
+        moves are lifted online.
         """
         views = [view for view in references if view.name not in query.matches]
         if not views:
@@ -257,13 +258,13 @@ class Localizer:
             query.matches[view.name] = query.turn_matches_back(matches)
 
     def group_views(self, references: list[ReferenceView]) -> list[list[int]]:
-        """Return the numbers of the views that are solved together: all, or those that share landmarks."""
+        """Return the indices of views that are solved together: all views, or groups that share landmarks."""
         if self.config.retrieval.covisibility_clusters:
             return cluster_by_covisibility([view.landmarks.ids for view in references])
         return [list(range(len(references)))]
 
     def is_sure(self, result: Result) -> bool:
-        """Return whether more references could hardly make the pose more precise."""
+        """Return whether the pose is so precise that more references are not worth matching."""
         if not isinstance(result, Localized):
             return False
         enough_m = self.config.retrieval.sure_std * seen_distance_m(result.evidence.inlying, result.cam_from_world)
@@ -293,7 +294,7 @@ class Localizer:
                 image.pixels, image.camera, prior, mask=image.mask, name=image.name, extracted=image.extracted
             )
 
-        result = localize_rig(images, prior, localize_one, self.config.pose)
+        result = solve_rig_by_consensus(images, prior, localize_one, self.config.pose)
         places = tuple(replace(place, unit=self.map.unit) for place in result.evidence.places)
         return replace(result, evidence=replace(result.evidence, places=places))
 
@@ -318,7 +319,7 @@ def lift_matches(
     """Turn the 2D-2D matches with each reference into 2D-3D correspondences.
 
     This is a look-up, since the map holds every keypoint's 3D point. Only keypoints that the matcher moved are lifted
-    anew, by lifting methods that can.
+    online, if the lifting method can do so.
 
     Args:
         noise_px: standard deviation of a match's position in the query [px], in x and in y.

@@ -1,4 +1,4 @@
-"""Take a few of many, always the same few."""
+"""Thin out sequences, deterministically."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ Items = TypeVar("Items", bound=Sliceable)
 
 
 def thin_evenly(items: Items, most: int) -> Items:
-    """Return at most `most` of the items, spread evenly over their order; of an array, of its first axis."""
+    """Return at most `most` of the items (of an array, rows), evenly spaced."""
     return items[:: max(1, math.ceil(len(items) / most))]

@@ -1,4 +1,4 @@
-"""Name what became of an image, in the words of diagnostics, of ~/status, of frames.csv and of summaries."""
+"""Define the possible outcomes of an image, as named in diagnostics, ~/status, frames.csv and summaries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Status(enum.Enum):
-    """Name what became of an image. The value is a sentence for people; `word` is the key that programs read."""
+    """Name the outcome of an image. The value is a sentence for people; `word` is the key that programs read."""
 
     # A pose was given and is believed.
     ACCEPTED = "a pose was given"
@@ -28,7 +28,7 @@ class Status(enum.Enum):
     MISCALIBRATED = "the image does not fit the calibration"
     AMBIGUOUS = "several places look like this one"
 
-    # The image gives a pose that is not believed yet, or no longer of use.
+    # The image gives a pose that is not believed yet, or is no longer useful.
     UNCONFIRMED = "waiting for more fixes that agree"
     OUT_OF_ORDER = "not newer than the last fix"
     OUTDATED = "searched for before the pose was given or forgotten"
@@ -49,7 +49,7 @@ class Status(enum.Enum):
     MAP_CHANGED = "another map was loaded meanwhile"
     INTERNAL_ERROR = "internal error, see the log"
 
-    # Known of a replay only, from outside the node.
+    # Known only in a replay, from outside the node.
     NOT_PUBLISHED = "the node published no pose for it, and did not say why"
     NOT_RECEIVED = "it never reached the node"
     UNFINISHED = "the replay ended before the node came to it"
@@ -61,12 +61,12 @@ class Status(enum.Enum):
 
     @property
     def sentence(self) -> str:
-        """Return what it means, for people."""
+        """Return the meaning of the status, for people."""
         return self.value
 
     @property
     def advice(self) -> str:
-        """Return what usually causes it and what helps."""
+        """Return the usual cause and remedy."""
         return ADVICE[self]
 
     @property
@@ -76,11 +76,11 @@ class Status(enum.Enum):
 
     @staticmethod
     def from_word(word: str) -> Status:
-        """Return the status of a key. Raises ValueError for any other word."""
+        """Return the status with this `word`. Raises ValueError if there is none."""
         try:
             return Status[word.upper()]
         except KeyError as error:
-            raise ValueError(f"{word!r} is no status of an image") from error
+            raise ValueError(f"{word!r} is not an image status") from error
 
 
 NOT_TRIED = frozenset(
@@ -158,7 +158,7 @@ class NotTried(Exception):
 
 @contextmanager
 def not_tried_if_refused(status: Status) -> Iterator[None]:
-    """Turn a ValueError from inside into `NotTried`: the message was refused, and says why."""
+    """Turn a ValueError raised in the block into `NotTried` with the same message."""
     try:
         yield
     except ValueError as error:
@@ -166,5 +166,5 @@ def not_tried_if_refused(status: Status) -> Iterator[None]:
 
 
 def explain_word(word: str) -> str:
-    """Return the sentence of a status by its key; a word of another version explains itself."""
+    """Return the sentence of the status with this key, or the key itself if it comes from another version."""
     return Status[word.upper()].sentence if word.upper() in Status.__members__ else word

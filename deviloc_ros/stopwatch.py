@@ -24,10 +24,10 @@ class Stopwatch:
         self.add({name: (time.perf_counter() - start) * 1e3})
 
     def add(self, stages_ms: Mapping[str, float]) -> None:
-        """Add what others measured to the stages."""
+        """Add times that were measured elsewhere."""
         for name, ms in stages_ms.items():
             self.stages_ms[name] = self.stages_ms.get(name, 0.0) + ms
 
     def annotate(self, result: Result, references: tuple[str, ...]) -> Result:
-        """Return the result with the stages and the references that led to it."""
+        """Return the result with these references and the measured stages in its evidence."""
         return replace(result, evidence=replace(result.evidence, references=references, stages_ms=self.stages_ms))

@@ -11,8 +11,8 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-POOL = "matching"  # begins the names of its threads
-MOST_THREADS = 8  # more gain little on what takes a few milliseconds
+POOL = "matching"  # prefix of the names of the pool's threads
+MOST_THREADS = 8  # more gain little on work of a few milliseconds
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 @cache
 def count_threads() -> int:
-    """Return how many threads pay: the cores that this process may use, within bounds."""
+    """Return how many threads are worth using: one per core that this process may use, up to MOST_THREADS."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MOST_THREADS)
 
 
 def run_on_one_thread(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function whose PyTorch operations are too small to be split; they run on the thread that calls."""
+    """Decorate a function whose PyTorch operations are too small to split, so that they run on the calling thread."""
 
     @wraps(function)
     def on_one_thread(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -44,18 +44,18 @@ def run_on_one_thread(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def map_on_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return what a function gives for each item, in order; to be called by functions that run on one thread."""
+    """Return `function(item)` for each item, in order. Call it from functions that run on one PyTorch thread."""
     return list(iterate_on_threads(function, items))
 
 
 def iterate_on_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yield what a function gives for each item, in order, as `map` does; all items are taken at once.
+    """Yield `function(item)` for each item, in order, as `map` does; the iterable is exhausted at once.
 
-    They are handed out one by one, so where a core is busy with something else the others take more of them.
+    Threads take items one by one, so that a core that is busy with something else takes fewer.
     """
     items = list(items)
     if len(items) < 2 or count_threads() == 1 or threading.current_thread().name.startswith(POOL):
-        return map(function, items)  # a thread of the pool that waited for the others would keep them from the work
+        return map(function, items)  # a pool thread that waited for the pool could deadlock it
     return _pool().map(function, items)
 
 

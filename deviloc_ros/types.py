@@ -14,20 +14,20 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import STD_PER_MEDIAN, UNIT_TOLERANCE, take_rigid
+from deviloc_ros.geometry import STD_PER_MEDIAN, UNIT_TOLERANCE, normalize_rigid
 from deviloc_ros.io.arguments import check_amount, check_argument
 from deviloc_ros.io.units import Unit
 from deviloc_ros.status import Status
 
-if TYPE_CHECKING:  # whoever holds tensors has imported PyTorch; who only opens a map does without it
+if TYPE_CHECKING:  # modules that only open a map need not import PyTorch
     import torch
 
-    from deviloc_ros.imaging import Mask
+    from deviloc_ros.masks import Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """Hold what a matcher keeps of one image.
+    """Hold the keypoints and descriptors that a matcher extracted from one image.
 
     keypoints: (N, 2) px of the original image. descriptors: (N, C). scores: (N,), unbounded. scales: (N, 2) original
     pixels per pixel, in x and y, of the level a keypoint was found on. size: (width, height) px of the image. dense:
@@ -56,15 +56,15 @@ class Features:
         return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items() if tensor is not None})
 
 
-Extracted: TypeAlias = "dict[tuple[object, Mask | None, int], Features]"
-"""Features of one image by the matcher, the mask, and the quarter turns counterclockwise they were extracted with."""
+FeatureCache: TypeAlias = "dict[tuple[object, Mask | None, int], Features]"
+"""Features of one image, keyed by matcher, mask, and the number of quarter turns (counterclockwise) of the image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moved:
-    """Hold matches as a matcher's fine stage places them in both images.
+class MovedMatches:
+    """Hold matches whose keypoints a matcher's fine stage moved, in both images.
 
-    query_keypoints, reference_keypoints: (M, 2) px. reference_features: (M, C) of the reference there.
+    query_keypoints, reference_keypoints: (M, 2) px. reference_features: (M, C) of the reference at these keypoints.
     """
 
     query_keypoints: NDArray
@@ -77,13 +77,13 @@ class Matches:
     """Hold 2D-2D matches of the query with one reference.
 
     query_keypoints: (M, 2) px. reference_indices: (M,) rows of the reference's keypoints. confidence: (M,) in [0, 1].
-    moved: the same matches where a matcher moves both keypoints, for lifting methods that can follow it.
+    moved: the same matches after a matcher moved both keypoints, for lifting methods that can lift at any pixel.
     """
 
     query_keypoints: NDArray
     reference_indices: NDArray
     confidence: NDArray
-    moved: Moved | None = None
+    moved: MovedMatches | None = None
 
     def __len__(self) -> int:
         return len(self.query_keypoints)
@@ -93,12 +93,12 @@ class Matches:
 class Correspondences:
     """Hold 2D-3D correspondences of one query.
 
-    keypoints: (N, 2) px in the query. points_in_world: (N, 3) m. confidence: (N,) in [0, 1], as `Lifted` has it.
-    depths: (N,) m, of each point in the reference it came from: the scale of its uncertainty. references: (N,) which of
-    the query's references each came from. origins: (N, 3) m in world, the centre of that reference: a point's depth is
-    uncertain along the ray from there. depth_stds: (N,) by how much, relative to it. stds_px: (N,) px, of where a match
-    lies. landmark_ids: (N,) the landmark that a depth rests on, -1 where none is known: those of one landmark err
-    together.
+    keypoints: (N, 2) px in the query. points_in_world: (N, 3) m. confidence: (N,) in [0, 1], as in `Lifted`. depths:
+    (N,) m, of each point in the reference it came from: the scale of its uncertainty. references: (N,) index of the
+    reference each came from. origins: (N, 3) m in world, the centre of that reference: a point's depth is uncertain
+    along the ray from there. depth_stds: (N,) standard deviation of the depth, relative to it. stds_px: (N,) standard
+    deviation of the keypoint, in x and in y. landmark_ids: (N,) the landmark from which the depth was taken, -1 if
+    unknown: depths from one landmark have correlated errors.
     """
 
     keypoints: NDArray
@@ -127,12 +127,12 @@ class Correspondences:
 
     @property
     def main_reference(self) -> int:
-        """Return which of the query's references most of them came from; the first if there are none."""
+        """Return the index of the reference that most correspondences came from; 0 if there are none."""
         return int(np.bincount(self.references.astype(int)).argmax()) if len(self) else 0
 
     @staticmethod
     def concatenate(parts: list[Correspondences]) -> Correspondences:
-        """Join correspondences; an empty list gives zero of them."""
+        """Join correspondences; an empty list gives empty correspondences."""
         if not parts:
             nothing, nowhere = np.zeros(0), np.zeros((0, 3))
             return Correspondences(np.zeros((0, 2)), nowhere, nothing, nothing, np.zeros(0, int), nowhere)
@@ -142,22 +142,21 @@ class Correspondences:
 
 
 RIGHT_DEPTH_ERROR = 0.02
-"""Relative depth error below which a lifted keypoint is right; what its confidence is the probability of."""
+"""Relative depth error below which a lifted keypoint counts as right; its confidence is the probability of that."""
 
 UNKNOWN_DEPTH_STD = 1.0
-"""Relative to the depth: what says nothing about it."""
+"""Relative standard deviation that stands for a depth of which nothing is known."""
 
 USUAL_STD_PX = 1.75
 """Take this standard deviation [px], in x and in y, for matched keypoints where the matcher states none."""
 
 
 def depth_stds_from_confidence(confidence: NDArray) -> NDArray:
-    """Return (N,) standard deviations of depths, relative to them, that (N,) confidence amounts to.
+    """Return the (N,) relative standard deviations of depths that correspond to (N,) confidences.
 
-    Errors of inferred depths have heavy tails: on rendered views kept from training those of one confidence are nearly
-    distributed as Cauchy's, P(error < r) = 2 / pi atan(r / m), half of them below m, with r = RIGHT_DEPTH_ERROR. What
-    counts here is their middle, so this is the standard deviation of the normal distribution that also has half of them
-    below m.
+    Errors of inferred depths have heavy tails: on held-out rendered views, errors of equal confidence nearly follow a
+    Cauchy distribution, P(error < r) = 2 / pi atan(r / m) with median m and r = RIGHT_DEPTH_ERROR. The bulk of them
+    matters here, so this is the standard deviation of the normal distribution with the same median absolute error.
     """
     return STD_PER_MEDIAN * RIGHT_DEPTH_ERROR / np.tan(np.pi / 2 * np.maximum(confidence, 1e-6))
 
@@ -167,7 +166,7 @@ class Landmarks:
     """Hold map points as one view observes them: ids (M,), keypoints (M, 2) px, points_in_world (M, 3) m.
 
     depth_stds: (M,) standard deviation along the view's ray, relative to the depth (`sfm.uncertainty`);
-    UNKNOWN_DEPTH_STD where nobody said.
+    UNKNOWN_DEPTH_STD where it is not known.
     """
 
     ids: NDArray
@@ -183,7 +182,7 @@ class Landmarks:
 
     @staticmethod
     def without_stds(ids: NDArray, keypoints: NDArray, points_in_world: NDArray) -> Landmarks:
-        """Return landmarks of whose depths nothing is known."""
+        """Return landmarks whose depths are of unknown accuracy."""
         return Landmarks(ids, keypoints, points_in_world, np.full(len(ids), UNKNOWN_DEPTH_STD))
 
     @staticmethod
@@ -198,15 +197,15 @@ class Lifted:
 
     points_in_world: (N, 3) m. confidence: (N,) in [0, 1], 0 for "not lifted". depths: (N,) m. Point and depth of a
     keypoint that is not lifted are 0 and must not be used. depth_stds: (N,) standard deviation along the view's ray,
-    relative to the depth. landmark_rows: (N,) of the view's landmarks the one that each rests on, -1 where none is
-    known.
+    relative to the depth. landmark_rows: (N,) row of the view's landmark from which each depth was taken, -1 if
+    unknown.
     """
 
     points_in_world: NDArray
     confidence: NDArray
     depths: NDArray
-    depth_stds: NDArray = None  # type: ignore[assignment] # as the confidence says, unless given
-    landmark_rows: NDArray = None  # type: ignore[assignment] # none, unless given
+    depth_stds: NDArray = None  # type: ignore[assignment] # derived from the confidence unless given
+    landmark_rows: NDArray = None  # type: ignore[assignment] # unknown unless given
 
     def __post_init__(self) -> None:
         if self.depth_stds is None:
@@ -227,8 +226,8 @@ class Lifted:
 class ReferenceView:
     """Hold a posed image of the map, ready to match: its features, and its keypoints lifted to 3D.
 
-    landmarks: those it observes. tower: what the published method (`upstream`, a network of two towers) stores of them
-    to lift keypoints that a matcher moves; empty for other methods.
+    landmarks: those it observes. tower: what the published method (`upstream`) stores to lift keypoints that a matcher
+    moves: the output of its network's landmark tower; empty for other methods.
     """
 
     name: str
@@ -241,16 +240,16 @@ class ReferenceView:
 
 
 UNKNOWN_FOCAL_INFORMATION = 4.0
-"""Take a focal length of which nothing is known to be off by half of it: the information of its logarithm."""
+"""Information of the logarithm of an unknown focal length: a standard deviation of half the focal length."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IntrinsicsFit:
-    """Hold what an image says of its camera's intrinsics, as changes of `Camera.change_intrinsics` to the calibration.
+    """Hold what an image tells about its camera's intrinsics, as a (4,) change of `Camera.change_intrinsics`.
 
-    information: (4, 4), the inverse of their covariance, whatever the pose is; what the image does not tell is 0 there.
-    vector: (4,), the information times the change that fits best. cam_from_world: the pose that goes with it. depth_m:
-    median depth of the points from there.
+    information: (4, 4) inverse covariance of the change, the pose marginalized; 0 for what the image does not tell.
+    vector: (4,) information vector, the information times the change that fits best. cam_from_world: the pose that goes
+    with that change. depth_m: median depth of the points from there.
     """
 
     information: NDArray
@@ -260,7 +259,7 @@ class IntrinsicsFit:
 
     @property
     def focal_scale(self) -> float:
-        """Return the focal length that fits, times the camera's, with the other intrinsics as they are."""
+        """Return the focal length that fits, relative to the camera's, with the other intrinsics as calibrated."""
         return float(np.exp(self.vector[0] / (self.information[0, 0] + UNKNOWN_FOCAL_INFORMATION)))
 
     @property
@@ -272,7 +271,7 @@ class IntrinsicsFit:
         """Return the (4,) change that fits best and its (4, 4) covariance.
 
         Args:
-            prior_stds: (4,) standard deviations of the calibration; infinite where the image alone is to tell.
+            prior_stds: (4,) standard deviations of the calibration; infinite for no prior.
         """
         covariance = np.linalg.inv(self.information + np.diag(prior_stds**-2.0))
         return covariance @ self.vector, covariance
@@ -282,8 +281,8 @@ class IntrinsicsFit:
 class RigImage:
     """Hold the image of one camera of a rig: pixels (H, W) gray or (H, W, 3) BGR, uint8, and where the camera sits.
 
-    std_m, std_rad: of where it sits, in each axis, beside the error of its calibration: it is what odometry says of an
-    image that was taken at another time. extracted: features that are known already.
+    std_m, std_rad: standard deviations of `rig_from_cam` in each axis, in addition to the error of its calibration:
+    those of odometry for an image that was taken at another time. extracted: features that are known already.
     """
 
     name: str
@@ -293,10 +292,10 @@ class RigImage:
     mask: Mask | None = None
     std_m: float = 0.0
     std_rad: float = 0.0
-    extracted: Extracted = field(default_factory=dict)
+    extracted: FeatureCache = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rig_from_cam", take_rigid("RigImage.rig_from_cam", self.rig_from_cam))
+        object.__setattr__(self, "rig_from_cam", normalize_rigid("RigImage.rig_from_cam", self.rig_from_cam))
         check_amount("RigImage.std_m", self.std_m)
         check_amount("RigImage.std_rad", self.std_rad)
 
@@ -305,8 +304,8 @@ class RigImage:
 class Place:
     """Hold a place that an image fits.
 
-    covariance: as that of `Localized`. inliers: how many correspondences support it. passes: whether it passed every
-    gate. view: the name of the view that shows it best. unit: of the map's lengths.
+    covariance: as in `Localized`. inliers: how many correspondences support it. passes: whether it passed every gate.
+    view: the name of the view that shows it best. unit: of the map's lengths.
     """
 
     cam_from_world: pycolmap.Rigid3d
@@ -323,14 +322,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """Hold what a pose, or the lack of one, rests on.
+    """Hold the evidence for a pose, or for the lack of one.
 
-    coverage: share of the image's grid cells that hold an inlier. references: names of the views matched, best first.
-    stages_ms: milliseconds by stage, in order. inlier_mask: (N,) over correspondences, the merged correspondences.
-    everywhere: whether places were looked for in the whole map. intrinsics: None where the image says nothing of them.
-    cam_from_world: where the solution lies, also where a gate withholds it; None without a solution. places: where the
-    image fits, best first, if it was asked whether there are others. in_sight: whether the map's views should show the
-    place that a prior names, by geometry. cameras: of a rig, what became of each.
+    correspondences: after merging. inlier_mask: (N,) over correspondences. coverage: share of the image's grid cells
+    that hold an inlier. references: names of the views matched, best first. stages_ms: milliseconds by stage, in order.
+    intrinsics: None if the image tells nothing about them. cam_from_world: the solution, even if a gate withholds it;
+    None without a solution. places: all that the image fits, best first, if alternatives were searched for. in_sight:
+    whether, by geometry, the map's views should show the place that the prior names. everywhere: whether the whole map
+    was searched for places. cameras: for a rig, the outcome of each.
     """
 
     correspondences: Correspondences = field(default_factory=lambda: Correspondences.concatenate([]))
@@ -363,12 +362,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraReport:
-    """Hold what one camera of a rig says.
+    """Hold the outcome of one camera of a rig.
 
-    status: what it says by itself. used: whether it agrees with the rig's pose and takes part in it. inliers: of its
-    correspondences, those that this pose explains. detail: by how much it is off, or why it has no pose.
-    rig_from_world: the rig's pose by this camera alone, None where it has none. evidence: what that rests on. stamp_ns:
-    of its image, 0 where nobody said.
+    status: that of the camera localized by itself. used: whether it agrees with the rig's pose and takes part in it.
+    inliers: how many of its correspondences the rig's pose explains. detail: how far off it is, or why it has no pose.
+    rig_from_world: the rig's pose by this camera alone, None if it has none. evidence: for that pose. stamp_ns: of its
+    image, 0 if not known.
     """
 
     name: str
@@ -416,8 +415,8 @@ Result = Localized | Lost
 class Prior:
     """Say where the camera probably is; views beyond `radius_m` or turned more than `angle_deg` are not searched.
 
-    others: where it may be as well; each is searched apart, in the same bounds. rivals_m: other places so near are
-    looked for as well, wherever the image fits. everywhere: they are looked for in the whole map, or in the area.
+    others: alternative poses; each is searched separately, within the same bounds. rivals_m: places that look alike are
+    searched for within this distance. everywhere: they are searched for in the whole map, or in the area.
     """
 
     cam_from_world: pycolmap.Rigid3d
@@ -429,8 +428,8 @@ class Prior:
     area: Area | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cam_from_world", take_rigid("Prior.cam_from_world", self.cam_from_world))
-        others = tuple(take_rigid("Prior.others: one", other) for other in self.others)
+        object.__setattr__(self, "cam_from_world", normalize_rigid("Prior.cam_from_world", self.cam_from_world))
+        others = tuple(normalize_rigid("Prior.others: one", other) for other in self.others)
         object.__setattr__(self, "others", others)
         for name in ("radius_m", "angle_deg", "rivals_m"):
             check_amount(f"Prior.{name}", getattr(self, name), endless=True)
@@ -439,9 +438,9 @@ class Prior:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Area:
-    """Say where the camera probably is, whichever way it looks: within `radius_m` of an upright line in world.
+    """Say where the camera probably is, in any orientation: within `radius_m` of a vertical line in world.
 
-    point: (3,) m, on that line. up: (3,), of unit length.
+    point: (3,) m, on that line. up: (3,) unit vector along it.
     """
 
     point: NDArray
@@ -460,8 +459,8 @@ class Area:
         object.__setattr__(self, "up", self.up / length)
         check_amount("Area.radius_m", self.radius_m, endless=True)
 
-    def holds(self, points_in_world: NDArray) -> NDArray:
-        """Return (N,) whether points lie within."""
-        apart = points_in_world - self.point
-        level = apart - np.outer(apart @ self.up, self.up)
-        return np.linalg.norm(level, axis=1) <= self.radius_m
+    def contains(self, points_in_world: NDArray) -> NDArray:
+        """Return (N,) whether (N, 3) points lie within the area."""
+        offsets = points_in_world - self.point
+        horizontal = offsets - np.outer(offsets @ self.up, self.up)
+        return np.linalg.norm(horizontal, axis=1) <= self.radius_m

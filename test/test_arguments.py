@@ -103,10 +103,10 @@ def test_quaternions_come_to_be_of_unit_length(name, rigid, factor):
     offset=st.just(0.0) | st.sampled_from([np.nan, np.inf, -np.inf]),
 )
 def test_what_is_no_pose_is_refused_by_name(name, rigid, factor, offset):
-    with pytest.raises(ValueError, match=f"{name}.* is no pose"):
+    with pytest.raises(ValueError, match=f"{name}.* is not a pose"):
         TAKES_RIGID[name](stretch(rigid, factor))
     if offset != 0:
-        with pytest.raises(ValueError, match=f"{name}.* is no pose"):
+        with pytest.raises(ValueError, match=f"{name}.* is not a pose"):
             TAKES_RIGID[name](pycolmap.Rigid3d(rigid.rotation, rigid.translation + offset))
 
 

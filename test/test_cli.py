@@ -323,8 +323,8 @@ def test_localize_draws_what_it_found(room_folder, query_files, tmp_path, capsys
         (("--set", "pose.min_inliers=3"), ("min_inliers", "outside")),
         (("--set", "pose.inliers=30"), ("unknown parameter pose.inliers; did you mean 'pose.min_inliers'?",)),
         (("--set", "min_inliers=30"), ("did you mean 'pose.min_inliers'?",)),
-        (("--set", "tracking.confirmations=2"), ("tracking.confirmations counts for nothing here", "evaluate-bag")),
-        (("--set", "map_path=a"), ("map_path is a parameter of the node alone",)),
+        (("--set", "tracking.confirmations=2"), ("tracking.confirmations has no effect here", "evaluate-bag")),
+        (("--set", "map_path=a"), ("map_path is a parameter of the node only",)),
         (("--set", "pose.min_inliers"), ("KEY=VALUE",)),
         (("--set", "pose.min_inliers=["), ("pose.min_inliers",)),
         (("--set", "pose=3"), ("pose must be a mapping",)),
@@ -344,7 +344,7 @@ def test_a_flag_that_makes_no_sense_is_one_line(room_folder, query_files, capsys
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("build-map", "--colmap", "nowhere", "--images", ".", "--output", "x.map"), ("nowhere", "no COLMAP model")),
+        (("build-map", "--colmap", "nowhere", "--images", ".", "--output", "x.map"), ("nowhere", "not a COLMAP model")),
         (("build-map", "--colmap", "nowhere", "--output", "x.map"), ("--images",)),
         (("build-map", "--kitti", "nowhere", "--output", "x.map"), ("nowhere",)),
         (("build-map", "--sevenscenes", "nowhere", "--output", "x.map"), ("TrainSplit.txt",)),

@@ -11,7 +11,7 @@ from deviloc_ros.geometry import (
     covariance_in_world,
     is_finite,
     move_covariance,
-    move_frame,
+    perturb_pose,
     pose_difference,
     rays_to,
     rigid_from_matrix,
@@ -19,7 +19,7 @@ from deviloc_ros.geometry import (
     rotation_distance_deg,
     rotation_vector,
     skew,
-    squared_error_in_stds,
+    squared_mahalanobis,
     transform_points,
     translation_distance_m,
 )
@@ -119,7 +119,7 @@ def test_a_position_that_is_no_place_is_refused(far, axis):
     """Its inverse, or its single precision, would be infinite."""
     position = np.zeros(3)
     position[axis] = -far
-    with pytest.raises(ValueError, match="is no place"):
+    with pytest.raises(ValueError, match="m from the origin"):
         rigid_from_matrix(np.column_stack([np.eye(3), position]))
     with pytest.raises(ValueError, match="is not valid"):
         rigid_from_quaternion((0, 0, 0, 1), position)
@@ -145,14 +145,14 @@ def test_skew_is_the_cross_product(v, w):
 def test_covariance_of_the_camera_in_the_world(seed):
     rng = np.random.default_rng(seed)
     cam_from_world, covariance = random_rigid(rng), random_covariance(rng)
-    sampled = sampled_covariance(lambda error: move_frame(error, cam_from_world).inverse(), covariance, rng)
+    sampled = sampled_covariance(lambda error: perturb_pose(error, cam_from_world).inverse(), covariance, rng)
     assert_same_covariance(covariance_in_world(cam_from_world, covariance), sampled)
 
 
 def test_a_frame_moves_about_the_camera():
     cam_from_world, motion = random_rigid(np.random.default_rng(4)), np.array([0.1, -0.2, 0.3, 0.4, 0.1, -0.2])
     point_in_cam = np.array([1.0, 2.0, 3.0])
-    there = move_frame(motion, cam_from_world) * (cam_from_world.inverse() * point_in_cam)
+    there = perturb_pose(motion, cam_from_world) * (cam_from_world.inverse() * point_in_cam)
     np.testing.assert_allclose(there, pycolmap.Rotation3d(motion[3:]) * point_in_cam + motion[:3])
 
 
@@ -174,4 +174,4 @@ def test_rays_are_of_unit_length_and_distances_above_zero():
 def test_of_a_covariance_without_an_inverse_the_known_axes_count(known, std):
     covariance = np.diag([std**2] * known + [0.0] * (6 - known))
     error = np.full(6, std)
-    assert squared_error_in_stds(error, covariance) == pytest.approx(known)
+    assert squared_mahalanobis(error, covariance) == pytest.approx(known)

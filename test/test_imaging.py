@@ -14,7 +14,7 @@ from deviloc_ros.imaging import (
     PixelMapping,
     mirror_image,
     read_gray,
-    sample_map,
+    sample_feature_map,
     sample_unit_features,
     to_gray,
     to_tensor,
@@ -66,7 +66,7 @@ def test_sampling_a_linear_map_is_exact(vector):
     cells_x, cells_y = torch.meshgrid(torch.arange(40.0), torch.arange(30.0), indexing="xy")
     linear = torch.stack([8 * cells_x + 3.5, 8 * cells_y + 3.5])  # its own pixel, at the centre of each cell of 8
     keypoints = torch.tensor(vector)
-    np.testing.assert_allclose(sample_map(linear, keypoints, (320, 240)), keypoints, atol=1e-3)
+    np.testing.assert_allclose(sample_feature_map(linear, keypoints, (320, 240)), keypoints, atol=1e-3)
 
 
 def test_sampled_features_have_unit_length_and_none_are_made_up():

@@ -16,6 +16,7 @@ LAYERS = (
         "camera",
         "geometry",
         "imaging",
+        "masks",
         "sampling",
         "stopwatch",
         "status",

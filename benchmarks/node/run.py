@@ -74,7 +74,7 @@ def run_node(map_folder: Path) -> Iterator[tuple[LiveRobot, int]]:
             ):
                 yield robot, node.pid
         except TimeoutError as error:
-            raise ValueError(f"{error}; the node's last words:\n{read_tail(log)}") from error
+            raise ValueError(f"{error}; the end of the node's log:\n{read_tail(log)}") from error
         finally:
             rclpy.try_shutdown()
 

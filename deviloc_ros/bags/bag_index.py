@@ -1,4 +1,4 @@
-"""Index what a recording says besides its images: calibrations, transforms, ground truth, times of the images."""
+"""Index a recording, except for the images: calibrations, transforms, ground truth, times of the images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RobotSetup:
-    """Describe how the robot is named and built.
+    """Describe the robot's frames, mounts and calibration.
 
-    camera_frame, base_from_cam, camera: where given they replace what the recording says, of the only camera.
-    mounts: base_from_cam of several, by their topics of images. camera_info_frame: take the calibration of this frame
-    for images of any. rectified: whether the images are; None: as `rectified.says_rectified` finds. odometry_topic:
+    camera_frame, base_from_cam, camera: of the only camera; if given they replace those of the recording. mounts:
+    base_from_cam of several cameras, by their image topics. camera_info_frame: use the calibration of this frame for
+    all images. rectified: whether the images are; None: as `rectified.says_rectified` finds. odometry_topic: of
     nav_msgs/Odometry, for recordings without its transform.
     """
 
@@ -45,18 +45,18 @@ class RobotSetup:
 
 @dataclass(slots=True, eq=False)
 class OdometryPoses:
-    """Hold the poses of a topic of nav_msgs/Odometry: of `child`, empty where the messages do not say whose."""
+    """Hold the poses of a nav_msgs/Odometry topic. child: their frame, empty if the messages have none."""
 
     child: str = ""
     track: Track = field(default_factory=lambda: Track(static=False))
-    unusable: int = 0  # messages without a valid pose, as drivers send before they know
+    unusable: int = 0  # messages without a valid pose, as drivers send them at first
 
 
 @dataclass(slots=True, eq=False)
 class IndexedBag:
-    """Hold a recording, the topics of it that are in use, and all that they say but the images.
+    """Hold a recording, its topics in use, and the content of these except for the images.
 
-    cameras: calibrations of the first camera. beside: of the others of a rig, by their topics of images.
+    cameras: calibrations of the first camera. beside: those of the other cameras of a rig, by their image topics.
     """
 
     recording: Recording
@@ -69,12 +69,12 @@ class IndexedBag:
     odometry: OdometryPoses = field(default_factory=OdometryPoses)
 
     def camera(self, frame: str, received_ns: int, topic: str = "") -> Camera:
-        """Return the calibration of an image; of several cameras that of its topic. Raises NotTried."""
+        """Return the camera of an image, by its topic if there are several cameras. Raises NotTried."""
         book = self.beside.get(topic, self.cameras)
         return self.robot.camera or book.camera(self.robot.camera_info_frame or frame, received_ns)
 
     def base_from_cam(self, frame: str, time_ns: int, topic: str = "") -> pycolmap.Rigid3d:
-        """Return where the camera sits on the robot; of several cameras that of a topic. Raises NotTried."""
+        """Return the camera's mount, by its topic if there are several cameras. Raises NotTried."""
         given = self.robot.mounts.get(topic, self.robot.base_from_cam)
         if given is not None:
             return given
@@ -84,14 +84,14 @@ class IndexedBag:
             raise NotTried(Status.NO_EXTRINSIC, str(error)) from error
 
     def odom_from_base(self, time_ns: int) -> pycolmap.Rigid3d | None:
-        """Return the odometry at a time; None where there is none. Late ones count as in time."""
+        """Return the odometry at a time, None if there is none; messages that were received late count as in time."""
         try:
             return self.find_odometry(time_ns)
         except TransformError:
             return None
 
     def find_odometry(self, time_ns: int) -> pycolmap.Rigid3d:
-        """Return odom_from_base at a time, of the topic of odometry where one was named, else of the transforms.
+        """Return odom_from_base at a time, from the odometry topic if one was named, else from the transforms.
 
         Raises:
             TransformError: there is none; the message says why.
@@ -112,15 +112,15 @@ class IndexedBag:
 
 
 def index_topics(recording: Recording, topics: CameraTopics, robot: RobotSetup, truth_topic: str) -> IndexedBag:
-    """Read everything but the images, in one pass; damaged messages are left out, with a warning.
+    """Read everything except the images in one pass; damaged messages are left out with a warning.
 
     Raises:
-        ValueError: a topic that was asked for is not there, or odometry is of another frame than
-            the robot's and nothing says where one is in the other.
+        ValueError: a requested topic is missing, or odometry is of another frame than the robot's and no transform
+            connects the two.
     """
     kind = recording.topics.get(robot.odometry_topic, ODOMETRY_TYPE)  # that a topic is missing is said where it is read
     if robot.odometry_topic and kind != ODOMETRY_TYPE:
-        raise ValueError(f"{robot.odometry_topic} is of type {kind}, and no nav_msgs/Odometry")
+        raise ValueError(f"{robot.odometry_topic} is of type {kind}, not nav_msgs/Odometry")
     bag = IndexedBag(recording, topics, robot, CameraBook(bool(robot.rectified), history=True))
     bag.beside = {each.image: CameraBook(bool(robot.rectified), history=True) for each in topics.beside}
     of_transforms = {choose_transform_topic(recording, topic, topics.image): topic for topic in (TF, TF_STATIC)}
@@ -139,7 +139,7 @@ def index_topics(recording: Recording, topics: CameraTopics, robot: RobotSetup, 
 
 
 def check_odometry(bag: IndexedBag) -> None:
-    """Raise ValueError if the topic of odometry has poses of a frame from which there is no way to the base frame."""
+    """Raise ValueError if no transform connects the frame of the odometry topic's poses to the base frame."""
     child, base = bag.odometry.child, bag.robot.base_frame
     if not child or child == base or not bag.odometry.track.samples:
         return
@@ -151,13 +151,13 @@ def check_odometry(bag: IndexedBag) -> None:
         except TransformError as error:
             failures.append(str(error))
     raise ValueError(
-        f"{bag.robot.odometry_topic} has poses of {child!r}, wanted are those of {base!r}: {failures[0]}; "
+        f"{bag.robot.odometry_topic} has poses of {child!r}, expected those of {base!r}: {failures[0]}; "
         f"if they are of the robot's base, give --base-frame {child}"
     )
 
 
 def store_message(bag: IndexedBag, recorded: RecordedMessage, message: Any, truth_topic: str) -> None:
-    """Put one message where it belongs: a topic of odometry may be that of the truth, too."""
+    """Store one message by its topic; the odometry topic may also be that of the truth."""
     if recorded.topic == bag.topics.camera_info:
         bag.cameras.note(message, recorded.time_ns)
     for each in bag.topics.beside:

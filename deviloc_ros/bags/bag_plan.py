@@ -1,4 +1,4 @@
-"""Plan what to read of a recording: which topics, how the robot is built, and where its poses are."""
+"""Plan what to read from a recording: topics, the robot's setup, and the source of true poses."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from deviloc_ros.bags.truth import (
 
 @dataclass(frozen=True, slots=True)
 class TruthSource:
-    """Say where the true poses come from, one of the first three.
+    """Say where the true poses come from: one of the first three.
 
-    body: the frame whose they are; empty: as the messages say (`child_frame_id`), else the robot's. body_flag: that
-    says so on the command line.
+    body: the frame whose poses they are; empty: that of the messages (`child_frame_id`), else the robot's. body_flag:
+    the flag of `body`, for messages.
     """
 
     file: Path | None = None
@@ -43,7 +43,7 @@ class TruthSource:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Say which images of a recording are taken, by seconds after the first; `end_s` itself is not."""
+    """Say which images of a recording are used, by seconds after the first, from start_s on and before end_s."""
 
     start_s: float = 0.0
     end_s: float = math.inf
@@ -54,24 +54,24 @@ class Part:
 
     @property
     def is_all(self) -> bool:
-        """Return whether every image is taken."""
+        """Return whether every image is used."""
         return self == Part()
 
     def holds(self, time_ns: int, first_ns: int) -> bool:
-        """Return whether an image of a time is taken, where the first is of another; one without a stamp, 0, is."""
+        """Return whether an image is used, given its time and that of the first; one without a stamp, 0, is."""
         return time_ns == 0 or self.start_s <= (time_ns - first_ns) * 1e-9 < self.end_s
 
     def find_first(self, times_ns: Sequence[int]) -> int:
-        """Return the time [ns] of a recording's first image, that of damaged ones, 0, apart; 0 if there is none.
+        """Return the time [ns] of a recording's first image, ignoring damaged ones with time 0; 0 if there is none.
 
         Raises:
-            ValueError: no image is in the part; the message says how long they go on.
+            ValueError: no image is in the part; the message says how long the recording is.
         """
         whole = [time_ns for time_ns in times_ns if time_ns > 0]
         first_ns = min(whole, default=0)
         if not self.is_all and not any(self.holds(time_ns, first_ns) for time_ns in whole):
             length_s = (max(whole, default=0) - first_ns) * 1e-9
-            raise ValueError(f"no image {self}; they go on for {length_s:.1f} s")
+            raise ValueError(f"no image {self}; the recording lasts {length_s:.1f} s")
         return first_ns
 
     def __str__(self) -> str:
@@ -80,10 +80,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadingPlan:
-    """Say which topics are read; those that are empty are chosen where there is only one.
+    """Say which topics to read; an empty one is chosen automatically if there is only one candidate.
 
-    beside: the topics of images of the other cameras of a rig. beside_infos: their calibrations, or none of them.
-    part: which part of the recording images are taken of.
+    beside: image topics of the other cameras of a rig. beside_infos: topics of their calibrations, or none. part: which
+    images to use.
     """
 
     image_topic: str = ""
@@ -96,10 +96,10 @@ class ReadingPlan:
 
 
 def index_bag(recording: Recording, reading: ReadingPlan) -> IndexedBag:
-    """Choose topics, read what there is besides images, and settle by the topics' names whether these are rectified.
+    """Choose topics, read everything except images, and decide by the topics' names whether images are rectified.
 
     Raises:
-        ValueError: something that is asked for is missing.
+        ValueError: something that was requested is missing.
     """
     image, info = reading.image_topic, reading.camera_info_topic
     if reading.beside:
@@ -115,13 +115,13 @@ def index_bag(recording: Recording, reading: ReadingPlan) -> IndexedBag:
 
 
 def find_truth(source: TruthSource, bag: IndexedBag, times_ns: list[int]) -> Truth | None:
-    """Return the truth as map_from_base; None if none was asked for.
+    """Return the truth as map_from_base; None if none was requested.
 
     Args:
         times_ns: stamps of the images.
 
     Raises:
-        ValueError: it is not to be had.
+        ValueError: it is not available.
     """
     base = bag.robot.base_frame
     if source.file:
@@ -141,13 +141,13 @@ def find_truth(source: TruthSource, bag: IndexedBag, times_ns: list[int]) -> Tru
         return truth.move_to_base(lambda time_ns: bag.transforms.lookup(body, base, time_ns))
     except TransformError as error:
         raise ValueError(
-            f"the poses of {source} are of frame {body!r}, wanted are those of {base!r}: {error}; if they are of the "
+            f"the poses of {source} are of frame {body!r}, expected those of {base!r}: {error}; if they are of the "
             f"robot's base all the same, say so with {source.body_flag} {base}"
         ) from error
 
 
 def name_body(source: TruthSource, bag: IndexedBag) -> str:
-    """Return whose poses the source says that they are, empty if it says nothing: a file, or PoseStamped."""
+    """Return the frame whose poses the source states, empty if it states none, as files and PoseStamped."""
     if source.transform:
         return source.transform[1]
     return name_body_of_messages(bag.truth) if source.topic else ""

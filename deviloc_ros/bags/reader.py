@@ -1,4 +1,4 @@
-"""Read recordings without ROS: ROS 1 and 2, mcap and sqlite3, compressed or not, in one file or several."""
+"""Read recordings without ROS: of ROS 1 and 2, mcap and sqlite3, compressed or not, in one or several files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REPAIR = {
 
 @dataclass(frozen=True, slots=True)
 class RecordedMessage:
-    """Hold a message of a bag: when it was received [ns], and its bytes (CDR, or ROS 1's own in a ROS 1 bag)."""
+    """Hold a serialized message of a bag, in CDR or ROS 1's format, and when it was received [ns]."""
 
     topic: str
     kind: str
@@ -57,7 +57,7 @@ class RecordedMessage:
         """Deserialize it; its fields have the names they have in rclpy (or rospy).
 
         Raises:
-            ValueError: the bytes are not what the type says.
+            ValueError: the bytes do not match the type.
         """
         try:
             return self._decode(self.data, self.kind)
@@ -66,7 +66,7 @@ class RecordedMessage:
 
 
 class Recording:
-    """Open a bag as a context.
+    """Open a bag; use it as a context manager.
 
     Args:
         path: a folder (rosbag2, or one that holds the parts of a split recording) or a file (.mcap, .db3, .bag, or one
@@ -112,7 +112,7 @@ class Recording:
     def messages(
         self, topics: tuple[str, ...] | None = None, start_ns: int | None = None, stop_ns: int | None = None
     ) -> Iterator[RecordedMessage]:
-        """Yield messages in order of receipt, from `start_ns` on and before `stop_ns`; `topics` selects some, None all.
+        """Yield messages of `topics` (None: all) in order of receipt, from `start_ns` on and before `stop_ns`.
 
         Raises:
             ValueError: a topic that the bag does not have, or a damaged file.
@@ -137,7 +137,7 @@ class Recording:
 
 
 def decompress_file(file: Path, stack: ExitStack) -> Path:
-    """Return a file as it was before zstd, in a folder that lasts as long as the stack; others as they are."""
+    """Decompress a zstd file into a temporary folder that the stack deletes; return other files unchanged."""
     if file.suffix not in COMPRESSED:
         return file
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bag_"))
@@ -148,9 +148,9 @@ def decompress_file(file: Path, stack: ExitStack) -> Path:
 
 
 def decompress_message(data: bytes) -> bytes:
-    """Return a message's CDR, which begins with a zero, as it was before zstd, which only metadata.yaml would tell.
+    """Decompress a message that begins with zstd's magic number; CDR begins with a zero byte.
 
-    One that is damaged comes back as it is: reading it says so.
+    A damaged message is returned unchanged; deserializing it raises the error.
     """
     if not data.startswith(ZSTD_MAGIC):
         return data
@@ -161,7 +161,7 @@ def decompress_message(data: bytes) -> bytes:
 
 
 def read_messages(path: Path, recorded: Iterable[RecordedMessage]) -> Iterator[tuple[RecordedMessage, Any]]:
-    """Yield messages of the bag at `path` with what they hold; damaged ones are left out, and counted in a warning."""
+    """Yield messages of the bag at `path` with their content; damaged ones are left out, and counted in a warning."""
     damaged, first_errors = Counter[str](), dict[str, str]()
     for each in recorded:
         try:
@@ -177,7 +177,7 @@ def read_messages(path: Path, recorded: Iterable[RecordedMessage]) -> Iterator[t
 
 @contextmanager
 def name_bag_in_errors(files: list[Path]) -> Iterator[None]:
-    """Turn what rosbags raises about a damaged file into a ValueError that names the bag and says what may help."""
+    """Turn errors of rosbags about a damaged file into a ValueError that names the bag and a remedy."""
     try:
         yield
     except Exception as error:  # any kind: rosbags has none of its own for many ways in which a file is damaged
@@ -186,7 +186,7 @@ def name_bag_in_errors(files: list[Path]) -> Iterator[None]:
 
 
 def suggest_remedy(files: list[Path], why: str) -> str:
-    """Return what may help, in brackets; empty if nothing is known to."""
+    """Return a possible remedy in brackets; empty if none is known."""
     inside = list(files[0].iterdir()) if files[0].is_dir() else files
     repair = next((REPAIR[storage_suffix(file)] for file in inside if storage_suffix(file)), "")
     if not repair:
@@ -197,12 +197,12 @@ def suggest_remedy(files: list[Path], why: str) -> str:
 
 
 def list_storage_files(path: Path) -> list[Path]:
-    """Return what is to be opened: the path itself, or the parts in a folder that has no metadata.yaml.
+    """Return what to open: the path itself, or the parts in a folder without metadata.yaml.
 
-    A file whose name ends in .bag is opened by itself: rosbags would take a folder of that name for a bag of ROS 1.
+    The parts are also returned for a folder whose name ends in .bag, which rosbags would take for a ROS 1 bag.
 
     Raises:
-        ValueError: nothing there, or no bag.
+        ValueError: nothing is there, or it is not a bag.
     """
     kinds = ", ".join((*STORAGES, *(f".mcap{suffix}" for suffix in COMPRESSED)))
     if not path.exists():
@@ -216,7 +216,7 @@ def list_storage_files(path: Path) -> list[Path]:
     files = sorted(f for f in path.iterdir() if storage_suffix(f))
     files = [f for f in files if f.suffix not in COMPRESSED or f.with_suffix("") not in files]  # stopped in between
     if empty := [f for f in files if not f.stat().st_size]:  # stopped when a part began
-        log.warning("%s: nothing is in %s, passed over", path, ", ".join(f.name for f in empty))
+        log.warning("%s: %s is empty, skipped", path, ", ".join(f.name for f in empty))
         files = [f for f in files if f not in empty] or files
     if not files:
         inside = ", ".join(sorted(folder.parent.name for folder in path.glob(f"*/{METADATA}")))
@@ -228,6 +228,6 @@ def list_storage_files(path: Path) -> list[Path]:
 
 
 def storage_suffix(file: Path) -> str:
-    """Return the suffix that says how a file stores messages, compressed or not; empty if it is no bag."""
+    """Return the suffix of a file's storage format, without compression; empty if it is not a bag."""
     suffix = Path(file.stem).suffix if file.suffix in COMPRESSED else file.suffix
     return suffix if suffix in STORAGES else ""

@@ -1,7 +1,4 @@
-"""Judge whether a camera's picture is rectified.
-
-Its topic's name says so, and its calibration says where it matters.
-"""
+"""Decide whether a camera's images are rectified, by the topic's name, and whether that makes a difference."""
 
 from __future__ import annotations
 
@@ -10,17 +7,17 @@ import numpy as np
 from deviloc_ros.camera import Camera
 from deviloc_ros.messages.camera_book import CameraBook, Lenses
 
-NOTABLE_PX = 2.0  # by which two lenses must differ somewhere in the image to matter
-GRID = 9  # points a side at which they are compared
+NOTABLE_PX = 2.0  # a smaller difference between two lenses does not matter
+GRID = 9  # points per side at which lenses are compared
 
 
 def says_rectified(image_topic: str) -> bool:
-    """Return whether a topic is named as by image_proc and stereo drivers: image_rect, image_rect_color, rectified."""
+    """Return whether a topic's name is that of rectified images, as image_rect, image_rect_color or rectified."""
     return any("rect" in part.split("_") or "rectified" in part for part in image_topic.lower().split("/"))
 
 
 def is_worth_asking(cameras: CameraBook) -> bool:
-    """Return whether it matters: K with D and P describe lenses that differ."""
+    """Return whether rectification makes a difference: whether K with D differs from P."""
     return any(
         difference_px(lens.raw, lens.rectified) > NOTABLE_PX
         for lens in cameras.lenses
@@ -29,7 +26,7 @@ def is_worth_asking(cameras: CameraBook) -> bool:
 
 
 def describe_lens(cameras: CameraBook, image_topic: str) -> str:
-    """Return what images are taken for by their topic's name, where it matters and is not certain; else nothing."""
+    """Say whether images are assumed to be rectified by their topic's name, if that matters; else return nothing."""
     if not is_worth_asking(cameras):
         return ""
     if says_rectified(image_topic):
@@ -43,7 +40,7 @@ def describe_lens(cameras: CameraBook, image_topic: str) -> str:
 
 
 def is_suspicious(lens: Lenses) -> bool:
-    """Return whether P repeats K beside a distortion: of a raw image P differs, unless nobody filled it in."""
+    """Return whether P repeats K in spite of distortion: usually P differs, unless it was not filled in."""
     raw, rectified = lens.raw, lens.rectified
     if not isinstance(raw, Camera) or not isinstance(rectified, Camera):
         return False
@@ -51,7 +48,7 @@ def is_suspicious(lens: Lenses) -> bool:
 
 
 def difference_px(one: Camera, other: Camera) -> float:
-    """Return how far apart the two see one direction, at most [px]; over pixels that the first one has rays for."""
+    """Return the largest distance [px] between projections of one direction, over pixels where the first has rays."""
     x, y = np.meshgrid(np.linspace(0, one.width - 1, GRID), np.linspace(0, one.height - 1, GRID))
     pixels = np.stack([x.ravel(), y.ravel()], axis=1)
     rays = one.rays(pixels)

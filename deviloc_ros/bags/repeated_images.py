@@ -1,4 +1,4 @@
-"""Notice images that come twice: sent again by a driver, or recorded while another recording was played in a loop."""
+"""Detect repeated images: sent again by a driver, or recorded while another recording was played in a loop."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from deviloc_ros.messages.headers import stamp_ns
 
 @dataclass(slots=True)
 class RepeatCounter:
-    """Count the images whose stamp an earlier one had; `laps` says how often the stamps began again from the first."""
+    """Count images whose stamp an earlier one had. laps: how often the stamps started over."""
 
     count: int = 0
     laps: int = 0
     _seen: dict[tuple[str, int], None] = field(default_factory=dict)  # topic and stamp
 
     def first_only(self, images: Iterable[RecordedMessage]) -> Iterator[RecordedMessage]:
-        """Yield each image whose stamp is new; those without a stamp all, for they say nothing of each other."""
+        """Yield each image with a new stamp, and all images without a stamp."""
         for image in images:
             try:
                 time_ns = stamp_ns(image.message())

@@ -1,4 +1,4 @@
-"""Choose which topics of a recording to use where nothing is said, and explain where that cannot be told."""
+"""Choose the topics of a recording that were not named, and explain if the choice is not clear."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TRANSFORM_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 
 @dataclass(frozen=True, slots=True)
 class CameraTopics:
-    """Name the topics of a camera that are in use. image: Image or CompressedImage.
+    """Name the topics of a camera. image: Image or CompressedImage.
 
-    camera_info: empty where the camera was given otherwise. beside: those of the other cameras of a rig. camera: its
-    name, empty where it is the only one.
+    camera_info: empty if the camera was given otherwise. beside: topics of the other cameras of a rig. camera: its
+    name, empty if it is the only one.
     """
 
     image: str
@@ -32,29 +32,29 @@ class CameraTopics:
 
     @property
     def cameras(self) -> tuple[CameraTopics, ...]:
-        """Return those of each camera."""
+        """Return the topics of each camera."""
         return (self, *self.beside)
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Return the topics of images of all cameras."""
+        """Return the image topics of all cameras."""
         return tuple(each.image for each in self.cameras)
 
     @property
     def camera_infos(self) -> tuple[str, ...]:
-        """Return the topics of calibrations of all cameras, each once."""
+        """Return the calibration topics of all cameras, each once."""
         return tuple(dict.fromkeys(each.camera_info for each in self.cameras if each.camera_info))
 
     def camera_of(self, topic: str) -> str:
-        """Return the name of the camera whose images are on a topic."""
+        """Return the name of the camera with this image topic."""
         return next(each.camera for each in self.cameras if each.image == topic)
 
 
 def choose_rig_topics(recording: Recording, images: Sequence[str], camera_infos: Sequence[str]) -> CameraTopics:
-    """Return the topics of several cameras, named in order; camera_infos of none or of all of them are given.
+    """Return the topics of several cameras, in order; calibration topics are given for all of them or none.
 
     Raises:
-        ValueError: as `choose_topics` does, or one topic was named twice, or too few calibrations.
+        ValueError: as `choose_topics`, or a topic was named twice, or there are too few calibration topics.
     """
     if len(set(images)) < len(images):
         raise ValueError(f"--image-topic names one topic twice: {', '.join(images)}")
@@ -69,7 +69,7 @@ def choose_rig_topics(recording: Recording, images: Sequence[str], camera_infos:
 
 
 def name_cameras(images: Sequence[str]) -> list[str]:
-    """Return a name for the camera of each topic: the parts in which the topics differ, else numbers."""
+    """Return a name for the camera of each topic: the parts in which the topics differ, or else numbers."""
     paths = [image.removesuffix(COMPRESSED_SUFFIX).strip("/").split("/") for image in images]
     common = set.intersection(*map(set, paths))
     names = [re.sub(r"\W+", "_", "_".join(part for part in path if part not in common)) for path in paths]
@@ -79,10 +79,10 @@ def name_cameras(images: Sequence[str]) -> list[str]:
 
 
 def choose_topics(recording: Recording, image: str, camera_info: str, camera_given: bool) -> CameraTopics:
-    """Return what was asked for, or else what there is only one of.
+    """Return the named topics, or else the only candidates.
 
     Raises:
-        ValueError: no such topic, none, several, or no images on it; the message lists what there is.
+        ValueError: no such topic, no candidate, several candidates, or no images on it; the message lists the topics.
     """
     image = image or find_only_image_topic(recording)
     kind = recording.topics.get(image)
@@ -95,7 +95,7 @@ def choose_topics(recording: Recording, image: str, camera_info: str, camera_giv
 
 
 def find_only_image_topic(recording: Recording) -> str:
-    """Return the topic of the images, if there is one only."""
+    """Return the only image topic. Raises ValueError if there is none, or several."""
     pictures = [name for name in list_topics(recording, IMAGE_TYPES) if not name.endswith(DEPTH_SUFFIX)]
     topics = prefer_filled(recording, pictures)
     if len(topics) == 1:
@@ -109,7 +109,7 @@ def find_only_image_topic(recording: Recording) -> str:
 def choose_camera_info_topic(
     recording: Recording, image: str, asked: str, flags: tuple[str, str] = ("--camera-info-topic", "--camera")
 ) -> str:
-    """Return the topic asked for, that beside the images, or the only one; `flags` name it or give the calibration."""
+    """Return the named topic, the one beside the images, or the only one; `flags` are for the error message."""
     topics = list_topics(recording, (INFO_TYPE,))
     if asked:
         if asked in topics:
@@ -134,9 +134,9 @@ def choose_camera_info_topic(
 
 
 def choose_transform_topic(recording: Recording, topic: str, image: str) -> str:
-    """Return the topic of transforms to read in the place of `/tf` or `/tf_static`: itself if it has messages.
+    """Return the topic to read for `/tf` or `/tf_static`: itself if it has messages.
 
-    Else that of the robot in whose namespace the images are, or the only one of such a name; empty if there is none.
+    Otherwise the one in the namespace of the images, or the only one with such a name; empty if there is none.
     """
     named = [name for name in list_topics(recording, TRANSFORM_TYPES) if name.endswith(topic)]
     others = prefer_filled(recording, named)
@@ -150,21 +150,21 @@ def choose_transform_topic(recording: Recording, topic: str, image: str) -> str:
     if chosen:
         said = ", ".join(chosen)
         log.warning(
-            "%s: %s was not recorded; of %s none is read: of which robot are the images?", recording.path, topic, said
+            "%s: %s was not recorded; none of %s is read: which robot took the images?", recording.path, topic, said
         )
     return ""
 
 
 def prefer_filled(recording: Recording, topics: list[str]) -> list[str]:
-    """Return those of some topics that have messages; all where none has: recorders store what is merely offered."""
+    """Return the topics with messages, or all if none has: recorders also store topics without messages."""
     return [topic for topic in topics if recording.count(topic)] or topics
 
 
 def list_topics(recording: Recording, kinds: tuple[str, ...]) -> list[str]:
-    """Return the names of the topics of some types, sorted."""
+    """Return the names of topics of these types, sorted."""
     return sorted(name for name, kind in recording.topics.items() if kind in kinds)
 
 
 def format_topics(recording: Recording, kinds: tuple[str, ...]) -> str:
-    """Return the names of the topics of some types, for messages."""
+    """Return the names of topics of these types as text for messages."""
     return ", ".join(list_topics(recording, kinds)) or "none"

@@ -1,4 +1,4 @@
-"""Answer for the transforms of a whole recording at any time, as tf2 does: interpolated, never extrapolated."""
+"""Look up transforms of a recording at any time, as tf2 does: interpolated, never extrapolated."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from deviloc_ros.messages.headers import stamp_ns
 log = logging.getLogger(__name__)
 TF, TF_STATIC = "/tf", "/tf_static"
 CIRCLE = "the transforms go round in a circle"
-SHORTEST_QUATERNION = 1e-3  # of a shorter one the digits that are left do not tell the rotation
-LARGEST_LENGTH_ERROR = 5e-3  # tf2 takes squared lengths within 0.01 of one, and refuses others
+SHORTEST_QUATERNION = 1e-3  # a shorter one has too few significant digits
+LARGEST_LENGTH_ERROR = 5e-3  # tf2 accepts squared lengths within 0.01 of one
 
 
 class TransformError(ValueError):
     """Raise when there is no transform between two frames at a time; the message says why.
 
-    reason: the same without the time that was asked for, so that equal reasons can be counted.
+    reason: the message without the time, so that equal reasons can be counted.
     """
 
     def __init__(self, message: str, reason: str = "") -> None:
@@ -35,7 +35,7 @@ class TransformError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TransformSample:
-    """Hold where a frame was in its parent at a time."""
+    """Hold the pose of a frame in its parent at a time."""
 
     time_ns: int
     parent: str
@@ -44,13 +44,13 @@ class TransformSample:
 
 @dataclass(slots=True)
 class Track:
-    """Hold the samples of one frame in order of time, of equal times in that of receipt; one sample if it is static."""
+    """Hold the samples of one frame in order of time, and of receipt for equal times; a single one if static."""
 
     static: bool
     samples: list[TransformSample] = field(default_factory=list)
 
     def add(self, sample: TransformSample) -> None:
-        """Take a sample; a static frame keeps the last that was received."""
+        """Add a sample; a static frame keeps only the last one received."""
         if self.static:
             self.samples = [sample]
         else:
@@ -58,13 +58,13 @@ class Track:
 
     @property
     def span_text(self) -> str:
-        """Return from when to when it was recorded."""
+        """Return the first and last time as text."""
         return f"{self.samples[0].time_ns * 1e-9:.3f} to {self.samples[-1].time_ns * 1e-9:.3f} s"
 
     def at(self, time_ns: int) -> TransformSample | None:
-        """Return the sample of a time, interpolated; None outside the times that were recorded.
+        """Return the interpolated sample at a time; None outside the recorded times.
 
-        As in tf2 the newer of two at one time counts, and between two parents the older one's sample.
+        As in tf2, of two samples at one time the newer counts, and between samples with different parents the older.
         """
         if self.static:
             return self.samples[0]
@@ -85,13 +85,13 @@ class Track:
 
 
 class TransformTree:
-    """Hold all transforms of a recording. A frame may change its parent, and two may claim it, as in tf2."""
+    """Hold all transforms of a recording. As in tf2, a frame may change its parent, and may have two senders."""
 
     def __init__(self) -> None:
         self._tracks: dict[str, Track] = {}
         self._parents: dict[str, dict[str, None]] = {}  # of each frame, in the order in which they were received
-        self.refused: Counter[str] = Counter()  # transforms that are none, in words
-        self.corrected: Counter[str] = Counter()  # whose quaternion had another length
+        self.refused: Counter[str] = Counter()  # invalid transforms, in words
+        self.corrected: Counter[str] = Counter()  # transforms whose quaternion was not of unit length
 
     @property
     def frames(self) -> set[str]:
@@ -100,21 +100,21 @@ class TransformTree:
 
     @property
     def span_ns(self) -> tuple[int, int] | None:
-        """Return the first and the last time of what moves; None where nothing does."""
+        """Return the first and the last time of moving transforms; None if there are none."""
         ends = [t.samples[index].time_ns for t in self._tracks.values() if not t.static for index in (0, -1)]
         return (min(ends), max(ends)) if ends else None
 
     @property
     def several_parents(self) -> dict[str, list[str]]:
-        """Return the frames that more than one parent was published for."""
+        """Return the frames that were published with more than one parent."""
         return {child: list(parents) for child, parents in self._parents.items() if len(parents) > 1}
 
     def parents_of(self, frame: str) -> list[str]:
-        """Return every parent that was published for a frame."""
+        """Return all parents that were published for a frame."""
         return list(self._parents.get(frame, ()))
 
     def above(self, frame: str) -> list[str]:
-        """Return every frame that one hangs below at some time, the nearest first."""
+        """Return all ancestors of a frame at any time, the nearest first."""
         found: dict[str, None] = {}
         waiting = self.parents_of(frame)
         while waiting:
@@ -125,10 +125,10 @@ class TransformTree:
         return list(found)
 
     def add(self, message: Any, static: bool) -> None:
-        """Take a tf2_msgs/TFMessage; transforms that are none are left out and counted.
+        """Add a tf2_msgs/TFMessage; invalid transforms are left out and counted.
 
-        A mount whose quaternion has another length than one is scaled, unlike in tf2, which drops it: what it means is
-        clear, and `corrected` names it.
+        Unlike in tf2, which drops it, a static transform whose quaternion is not of unit length is normalized, since
+        its meaning is clear; it is counted in `corrected`.
         """
         for stamped in message.transforms:
             parent, child = stamped.header.frame_id.lstrip("/"), stamped.child_frame_id.lstrip("/")
@@ -140,7 +140,7 @@ class TransformTree:
                 if not parent or not child or parent == child:
                     raise ValueError("a frame without a name, or its own parent")
                 if not SHORTEST_QUATERNION < length < math.inf:
-                    raise ValueError("its quaternion is no rotation")
+                    raise ValueError("its quaternion is not a rotation")
                 parent_from_child = rigid_from_quaternion(
                     [value / length for value in xyzw], (translation.x, translation.y, translation.z)
                 )
@@ -154,7 +154,7 @@ class TransformTree:
     def insert(
         self, parent: str, child: str, time_ns: int, parent_from_child: pycolmap.Rigid3d, static: bool = False
     ) -> None:
-        """Take one transform. What was static and moves now, or the other way round, has only the new ones."""
+        """Add one transform. If a frame changes between static and moving, its old transforms are dropped."""
         track = self._tracks.get(child)
         if track is None or track.static != static:
             track = self._tracks[child] = Track(static)
@@ -166,7 +166,7 @@ class TransformTree:
 
         Raises:
             TransformError: a frame is unknown, the two are not connected, nothing was recorded around that time, or the
-                frames go round in a circle.
+                frames form a cycle.
         """
         if target == source:
             return pycolmap.Rigid3d()
@@ -189,8 +189,8 @@ class TransformTree:
         """Return ancestor_from_frame of the frame itself and of each above it at a time, the nearest first.
 
         Raises:
-            TransformError: they go round in a circle. tf2 answers some questions inside a circle, each way round
-                another; which is right, nothing says.
+            TransformError: the frames form a cycle. tf2 answers some look-ups within a cycle, with a result that
+                depends on the direction.
         """
         way = {frame: pycolmap.Rigid3d()}
         while (track := self._tracks.get(frame)) is not None and (sample := track.at(time_ns)) is not None:
@@ -203,7 +203,7 @@ class TransformTree:
         return way
 
     def _raise_if_out_of_time(self, top: str, other: str, time_ns: int) -> None:
-        """Raise TransformError if the way up ends at `top` at a time, but went on towards the other at other times."""
+        """Raise TransformError if the ancestors end at `top` at this time, but led to the other frame at others."""
         track = self._tracks.get(top)
         if track is None or track.at(time_ns) is not None or not {other, *self.above(other)} & {*self.above(top)}:
             return
@@ -214,7 +214,7 @@ class TransformTree:
         )
 
     def _claims(self, frame: str) -> list[str]:
-        """Say which frames, a frame itself or above it, were published below several parents."""
+        """Say which of a frame and its ancestors were published with several parents."""
         way = {frame, *self.above(frame)}
         return [
             f"{child!r} was published below {' and '.join(map(repr, parents))}"
@@ -223,7 +223,7 @@ class TransformTree:
         ]
 
     def log_oddities(self) -> None:
-        """Say what is odd about the transforms: what was left out, scaled, or has two parents."""
+        """Log transforms that were left out or normalized, and frames with two parents."""
         for what, count in self.refused.items():
             log.warning("transform %s: left out, %d times", what, count)
         for what, count in self.corrected.items():

@@ -1,4 +1,4 @@
-"""Read where the robot truly was: from a topic of the recording, from its transforms, or from a TUM file."""
+"""Read ground truth poses: from a topic of the recording, from its transforms, or from a TUM file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOPIC_TYPES = ("PoseStamped", "PoseWithCovarianceStamped", "Odometry", "Transfor
 class Truth:
     """Hold true poses of the robot in the map over time.
 
-    frame: in which frame the poses are said to be, empty where nothing says so.
+    frame: the frame in which the poses are stated to be, empty if not stated.
     """
 
     def __init__(self, poses: Iterable[Stamped], frame: str = "") -> None:
@@ -52,14 +52,14 @@ class Truth:
         return pycolmap.Rigid3d.interpolate(self._poses[before_ns], self._poses[after_ns], share)
 
     def shift_earlier(self, by_ns: int) -> Truth:
-        """Return the same poses, each so much earlier."""
+        """Return the poses shifted to earlier times."""
         return Truth(((time_ns - by_ns, pose) for time_ns, pose in self._poses.items()), self.frame)
 
     def move_to_base(self, body_from_base: Callable[[int], pycolmap.Rigid3d]) -> Truth:
-        """Return the same of another point of the robot, where it is known at a time: `at` gives map_from_body here.
+        """Return the poses of the robot's base from those of another body, at times when its mount is known.
 
         Raises:
-            TransformError: it is known at no time.
+            TransformError: the mount is known at no time.
         """
         poses, failures = [], []
         for time_ns, map_from_body in self._poses.items():
@@ -73,7 +73,7 @@ class Truth:
 
 
 def read_truth_file(path: Path) -> Truth:
-    """Read a TUM file; raise ValueError naming file and line."""
+    """Read a TUM file. Raises ValueError naming file and line."""
     if not path.is_file():
         raise ValueError(f"{path}: {'a folder, not a file of poses' if path.is_dir() else 'no such file of poses'}")
     poses = read_tum(path)
@@ -103,7 +103,7 @@ def truth_from_messages(messages: list[Any], kind: str) -> Truth:
 
 
 def name_body_of_messages(messages: list[Any]) -> str:
-    """Return whose poses messages of ground truth are, of those types that say so; empty where none does.
+    """Return the frame whose poses ground truth messages state; empty for types that do not state one.
 
     Raises:
         ValueError: they are of several frames.
@@ -115,7 +115,7 @@ def name_body_of_messages(messages: list[Any]) -> str:
 
 
 def pose_from_message(message: Any, name: str) -> pycolmap.Rigid3d:
-    """Return the pose in a message of one of TOPIC_TYPES."""
+    """Return the pose of a message of one of TOPIC_TYPES."""
     match name:
         case "PoseStamped":
             return rigid_from_pose(message.pose)

@@ -1,4 +1,4 @@
-"""Write rosbag2 recordings (mcap), without ROS: what a robot with one camera and odometry records."""
+"""Write rosbag2 recordings (mcap) without ROS, as of a robot with one camera and odometry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for "no limit"
 
 
 def make_qos(latched: bool) -> Qos:
-    """Return how a topic was offered. Players give who comes late the last message of a latched one."""
+    """Return the QoS profile of a topic; of a latched one, players give late subscribers the last message."""
     return Qos(
         history=QosHistory.KEEP_LAST,
         depth=100 if latched else 10,
@@ -60,19 +60,19 @@ def distortion_to_ros(camera: Camera) -> tuple[str, list[float]]:
 
 
 class BagWriter:
-    """Write messages in the order of the calls, as a context; an earlier bag is replaced with `overwrite` only.
+    """Write messages in the order of the calls; use it as a context manager.
 
-    The folder appears when the context ends well, whole; of one that ends with an error nothing stays. Every message is
-    stored at its own stamp, as if it had been received when it was made, or `late_ns` after.
+    The folder appears when the context ends without an error; otherwise nothing is left. Each message is stored as
+    received at its own stamp, or `late_ns` after that.
 
     Raises:
-        OSError: there is something at `path`, or with `overwrite` something that is no bag.
+        OSError: something is at `path`, or with `overwrite` something that is not a bag.
     """
 
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         refuse_folder(path, overwrite=overwrite)
         if path.is_dir() and any(path.iterdir()) and not (path / METADATA).is_file():
-            raise FileExistsError(f"{path} is there and is no bag, so it is not overwritten")
+            raise FileExistsError(f"{path} exists and is not a bag, so it is not overwritten")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.late_ns = 0
         self._path = path
@@ -161,7 +161,7 @@ class BagWriter:
     def write_odometry(
         self, topic: str, time_ns: int, parent: str, child: str, parent_from_child: pycolmap.Rigid3d
     ) -> None:
-        """Write a nav_msgs/Odometry; velocities and covariances are left zero, that is unknown."""
+        """Write a nav_msgs/Odometry; velocities and covariances are zero, which means unknown."""
         with_covariance = TYPES.types["geometry_msgs/msg/PoseWithCovariance"](
             make_pose(parent_from_child), np.zeros(36)
         )
@@ -184,7 +184,7 @@ class BagWriter:
     def write_pose_with_covariance(
         self, topic: str, time_ns: int, frame: str, frame_from_body: pycolmap.Rigid3d, covariance: NDArray
     ) -> None:
-        """Write a PoseWithCovarianceStamped; (6, 6), translation before rotation, in axes of `frame`."""
+        """Write a PoseWithCovarianceStamped; its (6, 6) has translation before rotation, in axes of `frame`."""
         with_covariance = TYPES.types["geometry_msgs/msg/PoseWithCovariance"](
             make_pose(frame_from_body), np.ascontiguousarray(covariance, float).reshape(36)
         )

@@ -1,1 +1,1 @@
-"""Hold one module per command: `add` states its arguments, `run` does the work and returns the exit status."""
+"""Implement each command in a module: `add` declares its arguments, `run` does the work and returns the status."""

@@ -63,7 +63,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def add_on_data(benches: argparse._SubParsersAction, name: str, about: str, run: Any) -> None:
-    """Add a bench that a table of docs/ is made by."""
+    """Add a bench from which a table of docs/ is made."""
     parser = benches.add_parser(name, help=about)
     add_data(parser)
     add_every(parser, "query or image")
@@ -140,7 +140,7 @@ def run_node(options: argparse.Namespace) -> int:
 
 
 def run_unknown_places(options: argparse.Namespace) -> int:
-    """Localize images that a map does not know, and print what they rest on."""
+    """Localize images of places that a map does not contain, and print their evidence."""
     from benchmarks.tables import render
     from deviloc_ros.evaluation.protocols.unknown_places import measure_unknown_places
 
@@ -187,7 +187,7 @@ def run_offsets(options: argparse.Namespace) -> int:
 
 
 def show_figures(figures: Any, table: Callable[[list[Any]], str], json_file: Path | None) -> int:
-    """Print what was measured as the table that docs/ has of it, and write it where --json says."""
+    """Print the figures as the table in docs/, and write them to --json."""
     print(table([figures]))
     if json_file:
         write_whole(json_file, json.dumps(figures, indent=1))

@@ -1,4 +1,4 @@
-"""Make a map folder of images, posed or alone: `build-map`."""
+"""Build a map from images, with or without poses: `build-map`."""
 
 from __future__ import annotations
 
@@ -48,13 +48,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Build the map and print what became of the images."""
+    """Build the map and print a report on the images."""
     from deviloc_ros.mapping.build import MapBuilder
     from deviloc_ros.maps.writer import check_destination
     from deviloc_ros.sfm.map_networks import Networks
 
     if options.bag and options.ray not in (None, "local") and not options.keyframes:
-        raise ValueError(f"--ray {options.ray}: give --keyframes DIR, a folder that all its machines reach")
+        raise ValueError(
+            f"--ray {options.ray}: give --keyframes DIR, a folder that all machines of the cluster can reach"
+        )
     config = read_config(options)
     refine = bool(options.odom_topic) if options.refine_poses is None else options.refine_poses
     check_destination(options.output, overwrite=options.overwrite)  # before minutes of work

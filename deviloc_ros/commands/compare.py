@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.maps.store import Map
 
     if len(options.runs) < 2:
-        raise ValueError("compare takes two runs or more")
+        raise ValueError("compare needs two runs or more")
     runs = [read_run(folder) for folder in options.runs]
     around = outline_map(Map.open(options.map)) if options.map else NOWHERE
     write_whole(options.output, make_comparison(runs, around))

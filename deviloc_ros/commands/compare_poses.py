@@ -1,4 +1,4 @@
-"""Compare files of poses with the truth, from whatever program they are: `compare-poses`."""
+"""Compare files of poses from any program with the truth: `compare-poses`."""
 
 from __future__ import annotations
 

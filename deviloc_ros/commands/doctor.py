@@ -1,4 +1,4 @@
-"""Find out why there is no pose; look at the machine, the running robot and the map, and say what to do: `doctor`."""
+"""Diagnose why there is no pose, from machine, running robot and map, with advice: `doctor`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what was found; return 1 if something must be mended before there can be a pose."""
+    """Print the findings; return 1 if one of them prevents poses."""
     from deviloc_ros.doctor.checks import Level
 
     levels = []
@@ -48,10 +48,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def pair_topics(images: list[str], infos: list[str]) -> tuple[tuple[str, str], ...]:
-    """Return the topics of images and calibrations of each camera; nothing where none is given.
-
-    Raises ValueError: too few or too many of them.
-    """
+    """Pair the topics of images and calibrations; empty if none are given. Raises ValueError for unequal numbers."""
     if not images and not infos:
         return ()
     images = images or ["image"]
@@ -64,14 +61,14 @@ def pair_topics(images: list[str], infos: list[str]) -> tuple[tuple[str, str], .
 
 
 def list_given(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the flags say of the robot, by the names of `Questions`. Raises ValueError."""
+    """Return the values of flags about the robot, by the fields of `Questions`. Raises ValueError."""
     given = {name: getattr(options, name) for name in ("map_frame", "odom_frame", "base_frame", "seconds")}
     given["cameras"] = pair_topics(options.image_topic, options.camera_info_topic) or None
     return {name: value for name, value in given.items() if value is not None}
 
 
 def find_all(options: argparse.Namespace) -> Iterator:
-    """Yield all findings in the order in which one would mend them."""
+    """Yield all findings in the order in which to fix them."""
     from deviloc_ros.doctor.checks import examine_machine, examine_map, make_failure
 
     yield from examine_machine()

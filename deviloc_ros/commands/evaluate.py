@@ -137,7 +137,7 @@ def run_alone(name: str, options: argparse.Namespace, config: Config) -> int:
     from deviloc_ros.io.cache import cache_folder
 
     if len(options.protocols) > 1:
-        raise ValueError(f"{name} has a table of its own: run it by itself")
+        raise ValueError(f"{name} has its own table: run it separately")
     if name == TWINS:
         figures = twins.evaluate_twins(options.data, config, TrackingConfig())
         table = twins.format_cases(figures)

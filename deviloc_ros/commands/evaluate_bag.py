@@ -1,4 +1,4 @@
-"""Compare recordings with a map, by poses, figures and a page to look at: `evaluate-bag`."""
+"""Evaluate recordings against a map, with poses, figures and a page: `evaluate-bag`."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class SharedSettings:
-    """Hold what the flags say, the same for all recordings; a config for each map, and `changes`, those of --set."""
+    """Hold the settings that all recordings share: a config for each map, and `changes`, those of --set."""
 
     plan: EvaluationPlan
     tracking: TrackingConfig
@@ -95,7 +95,7 @@ class SharedSettings:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Evaluate each recording; return a status that says whether all held (`add` lists them)."""
+    """Evaluate each recording; return the exit status that `add` documents."""
     from deviloc_ros.evaluation.recordings.figure_names import check_names
     from deviloc_ros.evaluation.recordings.requirements import parse_requirement
     from deviloc_ros.evaluation.recordings.rerun_recording import check_rerun
@@ -152,7 +152,7 @@ def prepare_outputs(options: argparse.Namespace) -> dict[Path, Path]:
 
 
 def evaluate_or_explain(options: argparse.Namespace, given: SharedSettings, bag: Path, output: Path) -> Run | str:
-    """Evaluate one recording of several: what is wrong with it does not keep the others from being evaluated."""
+    """Evaluate one recording of several; print its error, so that the others are still evaluated."""
     try:
         return evaluate_recording(options, given, bag, output)
     except (ValueError, OSError) as error:
@@ -160,7 +160,7 @@ def evaluate_or_explain(options: argparse.Namespace, given: SharedSettings, bag:
 
 
 def evaluate_recording(options: argparse.Namespace, given: SharedSettings, path: Path, output: Path) -> Run:
-    """Evaluate one recording and write its files; raise ValueError."""
+    """Evaluate one recording and write its files. Raises ValueError."""
     from deviloc_ros.bags.bag_plan import index_bag
     from deviloc_ros.bags.reader import Recording
     from deviloc_ros.evaluation.recordings.bag_run import describe_localizers, read_truth, run_offline, summarize_run
@@ -208,7 +208,7 @@ def evaluate_recording(options: argparse.Namespace, given: SharedSettings, path:
 def run_in_real_time(
     options: argparse.Namespace, bag: IndexedBag, plan: EvaluationPlan, changes: list[str]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Return what a node makes of the recording, and how that was measured; raise ValueError if flags do not fit."""
+    """Replay the recording to a node; return the estimates, and how they were measured. Raises ValueError."""
     if options.contribute:
         raise ValueError("--real-time takes no --contribute: give the node its parameter contribute_path")
     if plan.gnss_topic:
@@ -231,7 +231,7 @@ def run_in_real_time(
 
 
 def print_results(results: dict[Path, Run | str], requirements: list[Any], output: Path) -> int:
-    """Print the headline or, of several recordings, a table; then what went wrong, and what does not hold."""
+    """Print the headline, or a table for several recordings, then errors and failed requirements."""
     from deviloc_ros.evaluation.recordings.headline import make_headline, make_remarks
     from deviloc_ros.evaluation.recordings.requirements import find_failures
     from deviloc_ros.evaluation.recordings.table_of_runs import write_table

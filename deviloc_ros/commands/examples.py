@@ -1,4 +1,4 @@
-"""Show what people do with each command, at the end of its help."""
+"""Show examples of each command at the end of its help."""
 
 EXAMPLES = {
     "build-map": (
@@ -58,6 +58,6 @@ EXAMPLES = {
 
 
 def format_examples(program: str, command: str) -> str:
-    """Return the lines of a command's examples, empty where it has none."""
+    """Return the lines of a command's examples, empty if it has none."""
     lines = [f"  # {what}\n  {program} {command} {words}" for what, words in EXAMPLES.get(command, ())]
     return "\n".join(["examples:", *lines]) if lines else ""

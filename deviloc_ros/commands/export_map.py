@@ -19,7 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write what was asked for and say how much it is."""
+    """Write the requested files and print their sizes."""
     from deviloc_ros.maps.export import export_colmap, export_ply
     from deviloc_ros.maps.store import Map
 

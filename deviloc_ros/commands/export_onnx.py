@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     check_exports()
     networks = create_matcher(MatcherConfig(name=options.matcher, device="cpu", engine="torch")).describe_networks()
     if not networks:
-        raise ValueError(f"matcher {options.matcher!r} runs in PyTorch alone: it has no network that is exported")
+        raise ValueError(f"matcher {options.matcher!r} runs only in PyTorch: it has no network to export")
     for network in networks:
         path = options.output / f"{network.name}.onnx"
         content = export(network)

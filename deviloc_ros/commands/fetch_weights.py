@@ -1,4 +1,4 @@
-"""Fetch the released weights, downloaded only because the user says so: `fetch-weights`."""
+"""Download the released weights: `fetch-weights`."""
 
 from __future__ import annotations
 

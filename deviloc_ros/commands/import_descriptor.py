@@ -1,4 +1,4 @@
-"""Make a file of a network from a torch-hub folder, for maps to be described with: `import-descriptor`."""
+"""Convert a network of a torch-hub folder to a file for global descriptors: `import-descriptor`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the folder's code, if the user trusts it, and write the network."""
     if not options.trust_code:
-        raise ValueError(f"{options.folder}: its code would be run; say --trust-code if you trust it")
+        raise ValueError(f"{options.folder}: its code would be run; give --trust-code if you trust it")
     from deviloc_ros.maps.retrieval.torch_hub import import_hub_model
 
     arguments = dict(parse_argument(text) for text in options.argument)

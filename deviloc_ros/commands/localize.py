@@ -29,10 +29,10 @@ from deviloc_ros.status import Status
 
 if TYPE_CHECKING:
     from deviloc_ros.camera import Camera
-    from deviloc_ros.imaging import Masks
     from deviloc_ros.io.units import Unit
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.store import Map
+    from deviloc_ros.masks import Masks
     from deviloc_ros.sources.pictures import QueryPicture
     from deviloc_ros.types import CameraReport, Result
 
@@ -160,12 +160,12 @@ def read_listed(options: argparse.Namespace) -> dict[str, Camera | None] | None:
     if options.queries is None:
         return None
     if len(options.images) != 1 or not options.images[0].is_dir():
-        raise ValueError("--queries: give one IMAGE, the folder where the names of the list begin")
+        raise ValueError("--queries: give one IMAGE, the folder that the names in the list are relative to")
     if options.uncalibrated:
         raise ValueError("--uncalibrated guesses the cameras that --queries may name: give one of them")
     listed = read_query_list(options.queries)
     if not any((options.images[0] / name).exists() for name in listed):
-        check_paths([options.images[0] / name for name in listed])  # a typing error, which is no image without a pose
+        check_paths([options.images[0] / name for name in listed])  # a typo must not count as an unlocalized image
     return listed
 
 
@@ -183,7 +183,7 @@ def check_names(options: argparse.Namespace, listed: Iterable[str] | None) -> No
 def read_queries(
     options: argparse.Namespace, listed: dict[str, Camera | None] | None
 ) -> Iterator[tuple[QueryPicture, Camera | None]]:
-    """Yield the pictures to localize, each with the camera that --queries says is its own."""
+    """Yield the images to localize, each with its camera from --queries, if any."""
     from deviloc_ros.sources.pictures import read_picture, read_pictures
 
     if listed is None:
@@ -194,14 +194,14 @@ def read_queries(
 
 
 def name_image(path: str, given: Sequence[Path]) -> str:
-    """Return an image's name in files of poses and pairs: below the folder that was given, else that of the file."""
+    """Return an image's name in files of poses and pairs: relative to the given folder, else the file's name."""
     below = [Path(path).relative_to(folder) for folder in given if Path(path).is_relative_to(folder)]
     longest = max(below, key=lambda one: len(one.parts), default=Path())
     return longest.as_posix() if longest.parts else Path(path).name
 
 
 def report_records(records: list[dict[str, Any]], results: Sequence[Result], options: argparse.Namespace) -> int:
-    """Say what helps where there is no pose, write --json, and return the status: 1 if there is an image without."""
+    """Print advice for images without a pose, write --json, and return the status: 1 if there are such images."""
     from deviloc_ros.types import Lost
 
     for reason, count in Counter(result.reason for result in results if isinstance(result, Lost)).most_common():
@@ -212,7 +212,7 @@ def report_records(records: list[dict[str, Any]], results: Sequence[Result], opt
 
 
 def units_by_map(maps: Sequence[Map]) -> dict[str, Unit]:
-    """Return the unit of each map by its name; by no name, which a single map has here, that of the first."""
+    """Return the unit of each map by its name; the empty name stands for a single map."""
     units = {one.name: one.unit for one in maps}
     return {**units, "": next(iter(units.values()))}
 
@@ -266,14 +266,14 @@ def run_rig(options: argparse.Namespace, localizers: list[Localizer]) -> int:
 
 
 def lost_by_images(damaged: Sequence[CameraReport]) -> Result:
-    """Return what becomes of a time at which no camera of a rig has an image that can be read."""
+    """Return the result for a time at which no image of a rig can be read."""
     from deviloc_ros.types import Lost
 
     return Lost(Status.BAD_IMAGE, "; ".join(one.detail for one in damaged))
 
 
 def describe_choice(options: argparse.Namespace, camera: Camera) -> str:
-    """Return which camera is assumed, and why."""
+    """Say which camera is assumed, and why."""
     if options.uncalibrated:
         return "guessed for each image, its focal length estimated with the pose (--uncalibrated)"
     numbers = ",".join(f"{value:g}" for value in (camera.width, camera.height, *camera.params))
@@ -283,7 +283,7 @@ def describe_choice(options: argparse.Namespace, camera: Camera) -> str:
 
 
 def ask_maps(localizers: list[Localizer], ask: Callable[[Localizer], Result]) -> tuple[str, Result]:
-    """Return what a map says, with its name if there are several."""
+    """Localize in each map; return the result of the best one, with its name if there are several."""
     from deviloc_ros.tracking.several_maps import choose_map
 
     results = {localizer.map.name: ask(localizer) for localizer in localizers}
@@ -291,11 +291,11 @@ def ask_maps(localizers: list[Localizer], ask: Callable[[Localizer], Result]) ->
 
 
 def create_album(folder: Path | None, localizers: list[Localizer]) -> Any:
-    """Return where pictures go; None where none are asked for. Raises ValueError: they are of one map."""
+    """Return the album for --pictures, None without it. Raises ValueError for several maps."""
     if folder is None:
         return None
     if len(localizers) > 1:
-        raise ValueError("--pictures draws one map: name one of the folder")
+        raise ValueError("--pictures draws one map: name one map of the folder")
     from deviloc_ros.evaluation.report.album import Album
 
     return Album(folder, localizers[0].map)
@@ -311,12 +311,15 @@ def localize_picture(
     guess: bool,
     assumed: bool,
 ) -> tuple[Camera, str, Result]:
-    """Return the camera that was used, of several maps the one that a picture shows, and what became of the picture.
+    """Localize an image; return the camera that was used, the name of the map (of several), and the result.
 
-    candidates: the views to match with; None: the map finds them. guess: a camera is guessed for the picture.
-    assumed: nobody said that it is of this camera.
+    Args:
+        candidates: names of the views to match with; None: the map finds them.
+        guess: guess a camera for the image.
+        assumed: the camera is an assumption, not given for this image.
 
-    Raises ImageError naming an unusable mask.
+    Raises:
+        ImageError: a mask is unusable; the message names it.
     """
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.sfm.structure import guess_camera
@@ -339,7 +342,7 @@ def localize_picture(
 
 
 def describe_record(record: dict[str, Any], result: Result, unit: Unit, *, focal: bool = False) -> str:
-    """Return a line for people; unit: of the map; focal: with the focal length that was found."""
+    """Return a readable line; unit: of the map; focal: whether to add the estimated focal length."""
     from deviloc_ros.tracking.fix import largest_stds
     from deviloc_ros.types import Localized
 
@@ -361,7 +364,8 @@ def describe_record(record: dict[str, Any], result: Result, unit: Unit, *, focal
 def result_to_dict(result: Result, camera: Camera, unit: Unit) -> dict[str, object]:
     """Return a result as plain values; `focal_px` is the focal length that fits.
 
-    unit: of the translation and the covariance, whatever their keys say.
+    Args:
+        unit: of the translation and the covariance, even if their keys say metres.
     """
     from deviloc_ros.types import Localized
 

@@ -1,4 +1,4 @@
-"""Move a map into the frame in which cameras of its views are known, or give it its scale: `map align`."""
+"""Move a map into another frame, or give it a scale, by what is known of its views: `map align`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 UPSIDE_DOWN = -0.7  # the mean of how far along z the upper sides of images point
-ODD_SCALE = 0.1  # of the logarithm; wheels are not as wrong as that, units and coordinates in another order are
+ODD_SCALE = 0.1  # logarithm of a suspicious scale: odometry is not so wrong, but units or swapped coordinates are
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +74,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Move a map into the frame in which cameras of its views are known, or give it its scale."""
+    """Align the map and print how well that fits."""
     from deviloc_ros.maps.edit import align_map
     from deviloc_ros.maps.georeference import GEOREFERENCE
     from deviloc_ros.maps.provenance import SCALE
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def warn_of_scale(reference_map: Map, found: MapAlignment) -> None:
-    """Log a warning if a map that was in metres comes to be of quite another size."""
+    """Log a warning if the size of a map that was in metres changes a lot."""
     factor = found.wanted_from_world.scale
     if reference_map.manifest.provenance.is_metric and abs(math.log(factor)) > ODD_SCALE:
         log.warning(
@@ -123,7 +123,7 @@ def warn_if_upside_down(reference_map: Map, found: MapAlignment) -> None:
 
 
 class MapAlignment(NamedTuple):
-    """Hold how a map is to be moved, in words how well that fits, and what its manifest says of scale and place."""
+    """Hold the transform of a map, how well it fits in words, and the notes on scale and georeference."""
 
     wanted_from_world: pycolmap.Sim3d
     note: str
@@ -132,7 +132,7 @@ class MapAlignment(NamedTuple):
 
 
 def estimate_alignment(options: argparse.Namespace, reference_map: Map) -> MapAlignment:
-    """Return how the map is to be moved, by the flag that says what is known. Raises ValueError."""
+    """Estimate the alignment by the given flag. Raises ValueError."""
     from deviloc_ros.bags.truth import read_truth_file
     from deviloc_ros.evaluation.maps.shared_views import align_to_map
     from deviloc_ros.io.named_poses import has_named_poses, read_named_poses
@@ -180,7 +180,7 @@ def estimate_alignment(options: argparse.Namespace, reference_map: Map) -> MapAl
 
 
 def scale_by_distance(options: argparse.Namespace, reference_map: Map) -> MapAlignment:
-    """Return how two cameras of the map come to be --known-distance apart. Raises ValueError."""
+    """Return the alignment that makes two cameras --known-distance apart. Raises ValueError."""
     from deviloc_ros.sfm.structure import median_depth
 
     known = parse_distance(*options.known_distance)
@@ -193,30 +193,32 @@ def scale_by_distance(options: argparse.Namespace, reference_map: Map) -> MapAli
 
 
 def check_align_flags(options: argparse.Namespace) -> None:
-    """Raise ValueError, naming a flag, if it is given without the one that reads it, or is needed and is not given."""
+    """Raise ValueError naming a flag that is missing, or is given without the flag that uses it."""
     check_floor(options)
     if options.geographic and not options.positions:
-        raise ValueError("--geographic says how --positions is to be read: give it")
+        raise ValueError("--geographic says how to read --positions: give --positions")
     if options.tags and not options.images:
-        raise ValueError("--tags needs --images, the folder where the names of views begin")
+        raise ValueError("--tags needs --images, the folder that the names of views are relative to")
     if options.images and not options.tags:
-        raise ValueError("--images goes with --tags, which are looked for in them")
+        raise ValueError("--images goes with --tags, which are detected in them")
     if options.rigid and options.known_distance:
         raise ValueError("--rigid keeps the scale, which --known-distance is to change")
 
 
 def check_floor(options: argparse.Namespace) -> None:
-    """Raise ValueError, naming a flag, if flags of a floor plan are given without one, or it without any."""
+    """Raise ValueError naming a flag if flags of a floor plan are given without one, or the other way round."""
     flags = {name: getattr(options, name) for name in ("page", "pairs", "walls", "camera_height")}
     if given := [f"--{name.replace('_', '-')}" for name, value in flags.items() if value]:
         if not options.occupancy:
             raise ValueError(f"{given[0]} goes with --occupancy, a floor plan")
     elif options.occupancy:
-        raise ValueError("--occupancy: say how: --page FILE.html to click pairs of points, --pairs FILE.json, --walls")
+        raise ValueError(
+            "--occupancy: choose how: --page FILE.html to click pairs of points, --pairs FILE.json, --walls"
+        )
 
 
 def write_floor_page(options: argparse.Namespace) -> int:
-    """Write the page to click pairs on, and change nothing."""
+    """Write the page for clicking pairs; the map is not changed."""
     from deviloc_ros.maps.alignment.occupancy import read_occupancy
     from deviloc_ros.maps.store import Map
     from deviloc_ros.view.floor import make_floor_page
@@ -232,12 +234,12 @@ def write_floor_page(options: argparse.Namespace) -> int:
 
 
 def pairs_command(options: argparse.Namespace) -> str:
-    """Return what takes the pairs of the page."""
+    """Return the command that reads the page's pairs."""
     return f"deviloc map align {options.map} --occupancy {options.occupancy} --pairs pairs.json --walls"
 
 
 def fit_floor(options: argparse.Namespace, reference_map: Map) -> FloorAlignment:
-    """Return how a map lies on the floor plan, and show it on --page."""
+    """Estimate the alignment with the floor plan, and show it on --page."""
     from deviloc_ros.maps.alignment.floor_plan import align_to_grid, read_pairs
     from deviloc_ros.maps.alignment.occupancy import read_occupancy
     from deviloc_ros.view.floor import make_floor_page

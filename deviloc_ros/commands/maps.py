@@ -1,4 +1,4 @@
-"""Look at maps, and change them without their images: `map info | check | report | drop | prune | align | merge`."""
+"""Inspect maps, and change them without their images: `map info | check | report | drop | prune | align | merge`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def show_help(parser: argparse.ArgumentParser) -> int:
-    """Print what there is to choose from; return the status of a line that chose nothing."""
+    """Print the subcommands; return the status of a command line without one."""
     parser.print_help()
     return 2
 
@@ -80,7 +80,7 @@ def run_info(options: argparse.Namespace) -> int:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """Read all of a map and print its problems; return 1 if there is one."""
+    """Read all of a map and print its problems; return 1 if there are any."""
     from deviloc_ros.maps.inspect import find_problems
 
     found = list(find_problems(options.map))
@@ -91,7 +91,7 @@ def run_check(options: argparse.Namespace) -> int:
 
 
 def run_report(options: argparse.Namespace) -> int:
-    """Write the page of how good a map is."""
+    """Write the page about a map's quality."""
     from deviloc_ros.evaluation.maps.page import make_map_report, map_verdict
     from deviloc_ros.evaluation.maps.quality import inspect_views
     from deviloc_ros.evaluation.maps.self_localization import Tolerance
@@ -120,7 +120,7 @@ def print_look_alikes(look_alikes: Sequence[LookAlikes]) -> None:
 
 
 def run_drop(options: argparse.Namespace) -> int:
-    """Take the named views, and those of a session, out of a map."""
+    """Drop the named views, and those of a session, from a map."""
     from deviloc_ros.maps.edit import drop_views
     from deviloc_ros.maps.store import Map
 
@@ -135,7 +135,7 @@ def run_drop(options: argparse.Namespace) -> int:
 
 
 def run_prune(options: argparse.Namespace) -> int:
-    """Drop views, or say which, while each view is still localized from the others."""
+    """Drop views, or list them, as long as each view is still localized from the others."""
     from deviloc_ros.evaluation.maps.self_localization import Tolerance, find_needless_views
     from deviloc_ros.localizer import Localizer
     from deviloc_ros.maps.edit import drop_views
@@ -154,7 +154,7 @@ def run_prune(options: argparse.Namespace) -> int:
 
 
 def run_merge(options: argparse.Namespace) -> int:
-    """Join maps that share a world frame, and say whether images show that they do."""
+    """Merge maps that share a world frame, and print whether images confirm that they do."""
     from deviloc_ros.evaluation.maps.shared_views import compare_frames
     from deviloc_ros.maps.edit import merge_maps
 

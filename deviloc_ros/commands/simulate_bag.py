@@ -1,4 +1,4 @@
-"""Write the recording that a robot with drifting odometry would have made of posed images: `simulate-bag`."""
+"""Write posed images as the recording of a robot with drifting odometry: `simulate-bag`."""
 
 from __future__ import annotations
 

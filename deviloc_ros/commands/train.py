@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def prepare_output(output: Path, *, overwrite: bool) -> None:
-    """Raise FileExistsError if weights are there that no training goes on with, unless they are to be replaced."""
+    """Raise FileExistsError if weights exist that neither training continues with nor --overwrite replaces."""
     checkpoint = output.with_suffix(".checkpoint")
     if overwrite:
         checkpoint.unlink(missing_ok=True)

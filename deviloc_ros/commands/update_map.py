@@ -1,4 +1,4 @@
-"""Add more posed images to a map that is there: `update-map`."""
+"""Add posed images to an existing map: `update-map`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Add the images and print what became of them."""
+    """Add the images and print a report on them."""
     from deviloc_ros.mapping.update import update_map
 
     if options.contributed:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def run_contributed(options: argparse.Namespace) -> int:
-    """Add what robots kept, as far as the map confirms it, and print what became of it."""
+    """Add the contributions that the map confirms, and print a report on all."""
     from deviloc_ros.mapping.contributed import add_contributions
 
     check_flags(options)
@@ -77,12 +77,12 @@ def run_contributed(options: argparse.Namespace) -> int:
 
 
 def check_frame(options: argparse.Namespace) -> None:
-    """Raise ValueError if the poses cannot be in the map's frame, or nobody says that they are in its unit."""
+    """Raise ValueError if the poses cannot be in the map's frame, or may be in another unit."""
     from deviloc_ros.maps.store import Map
 
     if options.odom_topic:
         raise ValueError(
-            "--odom-topic: odometry begins anew with each drive and drifts, so it is not in the map's frame; give the "
+            "--odom-topic: odometry restarts with each drive and drifts, so it is not in the map's frame; give the "
             "robot's poses in the map by --pose-topic, --tf or --poses"
         )
     if not Map.open(options.map).manifest.provenance.is_metric and not options.same_unit:

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from deviloc_ros.view.page import make_map_scene, make_view_page
 
     if options.output and options.node:
-        raise ValueError("--output writes a page that is finished: give no --node")
+        raise ValueError("--output writes a finished page: do not give --node")
     reference_map = Map.open(options.map)
     if options.bag:
         check_metres([reference_map])
@@ -92,7 +92,7 @@ def serve(options: argparse.Namespace, page: Callable[[list[dict[str, Any]]], st
 
 
 def follow_recording(options: argparse.Namespace, axis_m: float, send: Send) -> None:
-    """Localize a recording as the node would, and send what becomes of each image. Raises ValueError."""
+    """Localize a recording as the node would, and send an event for each image. Raises ValueError."""
     from deviloc_ros.bags.bag_plan import index_bag
     from deviloc_ros.bags.reader import Recording
     from deviloc_ros.evaluation.recordings.bag_run import follow_images

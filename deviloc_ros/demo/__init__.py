@@ -114,7 +114,7 @@ def localize_bag(world: World, output: Path) -> list[Stamped]:
     except RuntimeError as error:
         raise ValueError(f"the node failed: {error}\n{read_tail(log)}") from error
     if status or not poses.exists():
-        raise ValueError(f"the replay failed with status {status}; the node's last words:\n{read_tail(log)}")
+        raise ValueError(f"the replay failed with status {status}; the end of the node's log:\n{read_tail(log)}")
     return read_tum(poses)
 
 

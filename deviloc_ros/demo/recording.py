@@ -57,12 +57,12 @@ def write_bag(
     return truth
 
 
-def interpolate_poses(poses: list[Stamped], per_step: int = ODOMETRY_PER_FRAME) -> list[Stamped]:
-    """Fill in poses between those given, `per_step` a step, turning and moving evenly."""
+def interpolate_poses(poses: list[Stamped]) -> list[Stamped]:
+    """Interpolate the given poses evenly, to ODOMETRY_PER_FRAME poses per step."""
     filled = []
     for (start_ns, start), (end_ns, end) in pairwise(poses):
-        for part in range(per_step):
-            share = part / per_step
+        for part in range(ODOMETRY_PER_FRAME):
+            share = part / ODOMETRY_PER_FRAME
             pose = pycolmap.Rigid3d.interpolate(start, end, share)
             filled.append((start_ns + round(share * (end_ns - start_ns)), pose))
     return [*filled, poses[-1]]

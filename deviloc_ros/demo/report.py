@@ -74,7 +74,7 @@ def compare_poses(truth: list[Stamped], estimated: list[Stamped]) -> Comparison:
     true_map_from_base = dict(truth)
     strangers = [time_ns for time_ns, _ in estimated if time_ns not in true_map_from_base]
     if strangers:
-        raise ValueError(f"{len(strangers)} poses with stamps of no image, the first {strangers[0]} ns")
+        raise ValueError(f"{len(strangers)} poses whose stamps belong to no image, the first {strangers[0]} ns")
     pairs = [(map_from_base, true_map_from_base[time_ns]) for time_ns, map_from_base in estimated]
     # Both map_from_base, so origins differ by their translations.
     translation = [np.linalg.norm(a.translation - b.translation) for a, b in pairs]

@@ -1,1 +1,1 @@
-"""Find what keeps a machine or a map from localizing."""
+"""Diagnose why a machine or a map does not localize."""

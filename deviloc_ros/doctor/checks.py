@@ -1,4 +1,4 @@
-"""Check what keeps a machine or a map from localizing. `ros/tools/doctor.py` looks at the running robot."""
+"""Check machine and map for problems with localizing. `ros/tools/doctor.py` checks the running robot."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from deviloc_ros.maps.store import Map, MapError
 from deviloc_ros.matching import create_matcher
 from deviloc_ros.messages.cv_bridge_probe import BridgeProbe
 
-FOCAL_FACTOR = 2.0  # a camera whose focal length (per image width) differs more than this sees things at another scale
+FOCAL_FACTOR = 2.0  # if focal lengths per image width differ by more, cameras see things at too different scales
 
 
 class Level(enum.Enum):
-    """Rank how bad a finding is; with a FAIL there can be no pose."""
+    """Rank the severity of a finding; with a FAIL there can be no pose."""
 
     OK = "OK"
     WARN = "WARN"
@@ -42,7 +42,7 @@ class Finding:
 
 
 def make_ok(what: str) -> Finding:
-    """Return a finding that nothing is wrong."""
+    """Return a finding of level OK."""
     return Finding(Level.OK, what)
 
 
@@ -52,12 +52,12 @@ def make_warning(what: str, advice: str) -> Finding:
 
 
 def make_failure(what: str, advice: str) -> Finding:
-    """Return a finding that keeps poses from coming."""
+    """Return a finding that prevents poses."""
     return Finding(Level.FAIL, what, advice)
 
 
 def examine_machine() -> Iterator[Finding]:
-    """Yield findings of torch, GPU and cv_bridge."""
+    """Yield findings about torch, GPU and cv_bridge."""
     if torch.cuda.is_available():
         free, total = (size / 2**30 for size in torch.cuda.mem_get_info())
         name = f"GPU {torch.cuda.get_device_name()}, {free:.1f} of {total:.1f} GiB free"
@@ -84,7 +84,7 @@ def examine_cv_bridge() -> Finding:
 
 
 def examine_map(folder: Path | None, cameras: tuple[Camera, ...] = ()) -> Iterator[Finding]:
-    """Yield findings of the files and the network of a map, or of each of several, and whether cameras fit it."""
+    """Yield findings about the files and network of a map, or of each of several, and whether cameras fit it."""
     if folder is None:
         yield make_warning("no map was examined", "give --map MAP")
         return
@@ -93,7 +93,7 @@ def examine_map(folder: Path | None, cameras: tuple[Camera, ...] = ()) -> Iterat
 
 
 def examine_one_map(folder: Path, cameras: tuple[Camera, ...]) -> Iterator[Finding]:
-    """Yield findings of one map, as `examine_map` does of one or of several."""
+    """Yield the findings of `examine_map` for one map."""
     try:
         reference_map = Map.open(folder)
         for number in range(len(reference_map)):
@@ -118,7 +118,7 @@ def examine_matcher(reference_map: Map) -> Finding:
     name = reference_map.matcher_name
     if reference_map.has_foreign_matcher:
         return make_warning(
-            f"matcher {name} is none of the package's, so that only a program of your own can use the map",
+            f"matcher {name} is not in the package, so that only a program of your own can use the map",
             "pass it, Localizer(map, matcher=...); for the node, build the map with a matcher of the package",
         )
     try:
@@ -131,7 +131,7 @@ def examine_matcher(reference_map: Map) -> Finding:
 
 
 def examine_camera(camera: Camera, mapped: set[Camera]) -> Finding:
-    """Check that a camera sees things about as large as a camera of the map does."""
+    """Check that a camera sees things at about the scale of one of the map's cameras."""
     wide = camera.focal_px / camera.width
     factor = min(max(wide / (m.focal_px / m.width), m.focal_px / m.width / wide) for m in mapped)
     what = f"camera {camera.width} x {camera.height}, focal length {camera.focal_px:.0f} px"

@@ -1,7 +1,7 @@
-"""Judge covariances: normalised estimation errors squared (NEES) against the chi-squared law.
+"""Check covariances by normalised estimation errors squared (NEES), which should follow the chi-squared distribution.
 
-The NEES of a pose is e^T C^-1 e, e its error in six degrees of freedom and C its covariance. If C is right, half of all
-are below 5.35, and 99 % below 16.8 (Bar-Shalom, Li and Kirubarajan 2001, section 5.4).
+The NEES of a pose is e^T C^-1 e, with e its error in six degrees of freedom and C its covariance. If C is right, half
+of them are below 5.35, and 99 % below 16.8 (Bar-Shalom, Li and Kirubarajan 2001, section 5.4).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HEADER = """\
 
 
 def measure_consistency(nees: list[float]) -> dict[str, float]:
-    """Return the median relative to the expected one (1 is right, above is too sure), and the share inside 99 %."""
+    """Return the median relative to the expected one (above 1: overconfident), and the share within the 99 % bound."""
     if not nees:
         return {"median_nees_ratio": float("nan"), "inside_99": float("nan")}
     return {

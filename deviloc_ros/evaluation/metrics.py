@@ -1,4 +1,4 @@
-"""Compute errors of localized queries, and what a set of queries amounts to."""
+"""Compute errors of localized queries, and statistics over sets of queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pycolmap
 from scipy.stats import binom
 
 from deviloc_ros.evaluation.covariance import measure_consistency
-from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_error_in_stds, translation_distance_m
+from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_mahalanobis, translation_distance_m
 from deviloc_ros.types import Localized, Result
 
 RECALL_THRESHOLDS = {
@@ -21,13 +21,13 @@ RECALL_THRESHOLDS = {
     "10cm_5deg": (0.10, 5.0),
 }
 WRONG_FIX_M, WRONG_FIX_DEG = 0.5, 10.0
-DRAWS = 10_000  # of a bootstrap: shares are then known to half a percent
-INTERVAL = 0.95  # how often the interval of a median holds that of all queries one might have asked
+DRAWS = 10_000  # of a bootstrap, so that shares are accurate to half a percent
+INTERVAL = 0.95  # confidence of the interval of a median
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryOutcome:
-    """Hold one query's result, and its errors if it was localized (NaN if not); `scene_m` divides translations.
+    """Hold one query's result with its errors, NaN if it was not localized; `scene_m` divides translations.
 
     nees: normalised estimation error squared, e^T covariance^-1 e of the six degrees of freedom.
     """
@@ -46,12 +46,12 @@ class QueryOutcome:
 
     @property
     def is_wrong_fix(self) -> bool:
-        """Return whether it was given as localized and is far off, which is what users fear."""
+        """Return whether a pose was given that is far off."""
         return is_wrong_fix(self.translation_m, self.rotation_deg)
 
 
 class ScoredQuery(Protocol):
-    """Give what recall and medians are taken of; errors are NaN for a query that was not localized."""
+    """Describe what recall and medians are computed from; errors are NaN for a query that was not localized."""
 
     @property
     def translation_m(self) -> float: ...
@@ -86,18 +86,15 @@ def compare_to_truth(
 
 
 def compare_to_nothing(name: str, result: Result) -> QueryOutcome:
-    """Judge the result of an image that shows nothing of the map: whatever pose is given is infinitely far off."""
+    """Compare the result of an image of another place than the map's: any pose is infinitely far off."""
     errors = [np.inf if isinstance(result, Localized) else np.nan] * 3
     return QueryOutcome(name, result, *errors)
 
 
 def normalised_error_squared(result: Localized, true_cam_from_world: pycolmap.Rigid3d) -> float:
-    """Return the error of world_from_cam by its own covariance.
-
-    Chi-squared with 6 degrees of freedom if that is right.
-    """
+    """Return the NEES of world_from_cam, chi-squared with 6 degrees of freedom if its covariance is right."""
     error = pose_difference(result.cam_from_world.inverse(), true_cam_from_world.inverse())
-    return squared_error_in_stds(error, result.covariance)
+    return squared_mahalanobis(error, result.covariance)
 
 
 def recall_by_threshold(outcomes: Sequence[ScoredQuery]) -> dict[str, float]:
@@ -120,11 +117,11 @@ def median_errors(outcomes: Sequence[ScoredQuery]) -> tuple[float, float]:
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return from where to where the median lies, with a confidence of at least INTERVAL.
+    """Return the confidence interval of the median, with a confidence of at least INTERVAL.
 
-    Between two order statistics, since each query lies below the true median with a chance of one half, whatever the
-    distribution (Conover, Practical Nonparametric Statistics, section 3.2); so lost ones may be infinite. The extremes
-    where there are too few for such a confidence.
+    It lies between two order statistics, since each query is below the true median with probability one half for any
+    distribution (Conover, Practical Nonparametric Statistics, section 3.2); lost ones may be infinite. With too few
+    queries it is the range of all.
     """
     ordered = sorted(values)
     outside = max(int(binom.ppf((1 - INTERVAL) / 2, len(ordered), 0.5)) - 1, 0)
@@ -132,9 +129,10 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def share_not_worse(errors: Sequence[float], baseline: Sequence[float]) -> float:
-    """Return in which share of DRAWS random sets of the queries the median error is no larger than a baseline's.
+    """Return the share of DRAWS bootstrap samples in which the median error is not larger than a baseline's.
 
-    A paired bootstrap (Efron and Tibshirani 1993): both are of the same queries, in one order; lost ones are infinite.
+    A paired bootstrap (Efron and Tibshirani 1993): both are of the same queries in the same order; lost ones are
+    infinite.
     """
     one, other = np.asarray(errors, float), np.asarray(baseline, float)
     if one.shape != other.shape:
@@ -144,7 +142,7 @@ def share_not_worse(errors: Sequence[float], baseline: Sequence[float]) -> float
 
 
 def summarize(outcomes: list[QueryOutcome]) -> dict[str, object]:
-    """Return the figures every report carries."""
+    """Return the figures that every report contains."""
     translation, rotation = median_errors(outcomes)
     times = [sum(o.result.evidence.stages_ms.values()) for o in outcomes]
     stages = {name for o in outcomes for name in o.result.evidence.stages_ms}

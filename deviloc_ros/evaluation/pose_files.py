@@ -1,4 +1,4 @@
-"""Compare files of camera poses of the same images: from whatever program they are, by name or by time."""
+"""Compare pose files of the same images, from any program, by name or by time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS = (
 ALIGNMENTS = ("rigid", "similarity")
 COLUMNS = ("poses", "given", "median", "2cm 2deg", "5cm 5deg", "10cm 5deg", "wrong")
 KITTI_NUMBERS = 12  # of a line: a 3 x 4 matrix
-WORST = 3  # that are named
+WORST = 3  # images that are named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +53,7 @@ class PoseFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseError:
-    """Hold how far off the pose of an image is, in the unit of the truth; NaN where it has none."""
+    """Hold the errors of an image's pose, in the unit of the truth; NaN without a pose."""
 
     name: str
     translation_m: float = np.nan
@@ -67,11 +67,11 @@ class PoseError:
 
 
 def read_pose_file(path: Path) -> PoseFile:
-    """Read poses of any of KINDS, which is told by what is there.
+    """Read poses of any of KINDS, which is recognized by the content.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is of no known kind, or damaged; the message names it.
+        ValueError: it is of an unknown kind, or damaged; the message names it.
     """
     if path.is_dir():
         if (path / MANIFEST).is_file():
@@ -111,7 +111,7 @@ def read_kitti_poses(path: Path) -> list[pycolmap.Rigid3d] | None:
 
 
 def mount_camera(file: PoseFile, body_from_cam: pycolmap.Rigid3d) -> PoseFile:
-    """Return the poses of a camera that sits on what the file has the poses of."""
+    """Return the poses of a camera from those of the body that carries it."""
     return replace(file, cam_from_body=body_from_cam.inverse())
 
 
@@ -168,15 +168,15 @@ def match_poses(file: PoseFile, names: Iterable[str], times: Mapping[str, int]) 
 
 
 def stem_of(name: str) -> str:
-    """Return a name without its folders and the suffix of an image: a time has a point of its own."""
+    """Return a name without folders and image suffix; the decimals of a time are not a suffix."""
     last = PurePosixPath(name)
     return last.name if last.suffix[1:].isdigit() else last.stem
 
 
 def pair_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Return for each name the known one: the same, or the only one that is it with other folders before or suffix.
+    """Return for each name the matching known one: the same, or the only one that differs in folders or suffix.
 
-    One that may be meant by several names is none of theirs.
+    A known name that matches several names is not used.
     """
     known = list(known)
     same, alike = set(known), defaultdict(list)
@@ -192,7 +192,7 @@ def pair_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
 
 def end_alike(one: str, other: str) -> bool:
-    """Return whether one of two paths is the end of the other, suffixes aside."""
+    """Return whether one of two paths ends with the other, ignoring suffixes."""
     parts = [PurePosixPath(path).parts[:-1] for path in (one, other)]
     shorter, longer = sorted(parts, key=len)
     return longer[len(longer) - len(shorter) :] == shorter
@@ -201,14 +201,14 @@ def end_alike(one: str, other: str) -> bool:
 def measure_errors(
     truth: PoseFile, estimate: PoseFile, names: Sequence[str], times: Mapping[str, int], alignment: str = ""
 ) -> tuple[list[PoseError], str]:
-    """Return the error of each image, and in words how the poses were moved first, empty if they were not.
+    """Return the error of each image, and in words how the poses were aligned, empty if they were not.
 
     Args:
         names: of images, as the estimate has them. times: as `read_times` returns them.
         alignment: empty, or one of ALIGNMENTS.
 
     Raises:
-        ValueError: the poses have nothing in common by which they could be moved.
+        ValueError: the poses have too little in common for an alignment.
     """
     true, given, moved = match_poses(truth, names, times), match_poses(estimate, names, times), ""
     if alignment:
@@ -244,7 +244,7 @@ def summarize_errors(errors: Sequence[PoseError]) -> dict[str, Any]:
 
 
 def sort_worst(errors: Sequence[PoseError]) -> list[PoseError]:
-    """Return the errors of poses that were given, the largest distance first."""
+    """Return the errors of localized images, the largest distance first."""
     return sorted((error for error in errors if error.localized), key=lambda error: -error.translation_m)
 
 

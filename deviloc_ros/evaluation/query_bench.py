@@ -1,6 +1,6 @@
-"""Time queries by stage, beside an older version of this package in the same run.
+"""Time queries by stage, and compare with an older version of this package in the same run.
 
-Versions take turns image by image, each in a process of its own, so whatever else the machine does meets both.
+Versions take turns image by image, each in a process of its own, so that other load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SPIN = "while True: pass"
 
 @dataclass(frozen=True, slots=True)
 class BenchPlan:
-    """Say what is asked for. every: queries left out. baseline: a git ref. loaded: also beside a program that spins."""
+    """Define the benchmark. every: use every n-th query. baseline: a git ref. loaded: also with a busy core."""
 
     data: Path | None
     every: int = 1
@@ -73,7 +73,7 @@ def measure_queries(bench: BenchPlan) -> dict[str, Any]:
 def build_maps(
     workers: dict[str, BenchWorker], images: list[PosedImage], folder: Path, matcher: str
 ) -> dict[str, float]:
-    """Let every version make its own map, in a folder of the matcher; return the seconds a view."""
+    """Let every version build its own map in a folder of the matcher; return the seconds per view."""
     (folder / matcher).mkdir()
     described = [describe_image(image) | {"cam_from_world": pose_of(image), "name": image.name} for image in images]
     seconds: dict[str, float] = {}
@@ -127,12 +127,12 @@ def measure_case(
 
 
 def request_for(query: PosedImage, mode: str) -> dict[str, Any]:
-    """Return what to ask of a query; the prior of tracking is its true pose."""
+    """Return the request for a query; in tracking mode the prior is its true pose."""
     return describe_image(query) | ({"prior": pose_of(query)} if mode == TRACKING else {})
 
 
 def describe_image(image: PosedImage) -> dict[str, Any]:
-    """Return what tells a worker where an image is and what took it."""
+    """Return the file and camera of an image for a worker."""
     camera = image.camera
     return {"path": str(image.path), "camera": [camera.model, camera.width, camera.height, list(camera.params)]}
 
@@ -159,7 +159,7 @@ def summarize(answers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def find_floor(work: dict[str, float], ceilings: dict[str, float]) -> dict[str, float]:
-    """Return the counts, and the milliseconds that operations and bytes would take at the machine's best."""
+    """Return the counts of operations and bytes, and the milliseconds that they take at the machine's peak rates."""
     operations_ms = work["operations"] / ceilings["operations_per_s"] * 1e3
     bytes_ms = work["bytes"] / ceilings["bytes_per_s"] * 1e3
     return work | {"operations_ms": operations_ms, "bytes_ms": bytes_ms}
@@ -172,7 +172,7 @@ class BenchWorker:
         self.process, self.package = process, package
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to a request. Raises ValueError: the process ended, and said why on stderr."""
+        """Send a request and return the answer. Raises ValueError if the process ended; stderr has the reason."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
@@ -207,7 +207,7 @@ def start_worker(package: Path) -> Iterator[BenchWorker]:
 
 
 class Spinner:
-    """Keep one core busy, by a process, inside the `with` blocks of this object, and let it sleep outside."""
+    """Keep one core busy with a process inside `with` blocks of this object."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -221,7 +221,7 @@ class Spinner:
 
 @contextmanager
 def start_spinner() -> Iterator[Spinner]:
-    """Start a program that spins, asleep."""
+    """Start the spinning process, asleep."""
     process = subprocess.Popen([sys.executable, "-c", SPIN])
     spinner = Spinner(process)
     spinner.__exit__()
@@ -233,7 +233,7 @@ def start_spinner() -> Iterator[Spinner]:
 
 
 def unpack_version(package: Path, ref: str, target: Path) -> None:
-    """Write the package as it was at a commit. Raises ValueError: there is no such commit, or no repository."""
+    """Write the package of a commit to a folder. Raises ValueError if there is no such commit or no repository."""
     archive = subprocess.run(["git", "-C", str(package), "archive", ref, "deviloc_ros"], capture_output=True)
     if archive.returncode:
         raise ValueError(f"--baseline {ref}: {archive.stderr.decode().strip()}")
@@ -282,7 +282,7 @@ def describe_building(case: dict[str, Any]) -> str:
 
 
 def describe_floor(floor: dict[str, float] | None, median_ms: float) -> str:
-    """Return how far a stage is from what the machine could do; empty where nothing was counted."""
+    """Return the ratio of a stage's time to the machine's best; empty if nothing was counted."""
     if floor is None or not floor["operations_ms"]:
         return ""
     times = median_ms / floor["operations_ms"]

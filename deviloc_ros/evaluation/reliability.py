@@ -1,4 +1,4 @@
-"""Judge confidences by reliability diagrams: a confidence of 0.8 is to be right in 80 % of cases."""
+"""Check confidences by reliability diagrams: with a confidence of 0.8, 80 % should be right."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Reliability:
         return float(np.average(np.abs(self.confidence - self.right), weights=self.count))
 
 
-def bin_by_confidence(confidence: NDArray, right: NDArray, bins: int = BINS) -> Reliability:
-    """Sort (N,) answers into bins of equal width; raise ValueError if there is no answer."""
+def bin_by_confidence(confidence: NDArray, right: NDArray) -> Reliability:
+    """Sort (N,) answers into BINS bins of equal width. Raises ValueError if there is no answer."""
     if not len(confidence):
         raise ValueError("no answers to judge the confidence by")
-    bin_of = np.clip((confidence * bins).astype(int), 0, bins - 1)
-    count = np.bincount(bin_of, minlength=bins)
+    bin_of = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
+    count = np.bincount(bin_of, minlength=BINS)
     used = count > 0
-    mean = np.bincount(bin_of, confidence, bins)[used] / count[used]
-    share = np.bincount(bin_of, right.astype(float), bins)[used] / count[used]
+    mean = np.bincount(bin_of, confidence, BINS)[used] / count[used]
+    share = np.bincount(bin_of, right.astype(float), BINS)[used] / count[used]
     return Reliability(mean, share, count[used])
 
 

@@ -1,4 +1,4 @@
-"""Measure seconds per query of any configuration on rendered views: no data and no trained weights needed."""
+"""Measure seconds per query of any configuration on rendered views, without data or trained weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LANDMARKS = 1000
 class QuerySpeed:
     """Hold the times of one query, the fastest of several runs.
 
-    cached_s: with what the map stores. uncached_s: all of a reference computed again, measured on two of them.
+    cached_s: with the data that the map stores. uncached_s: with all of a reference computed, measured on two of them.
     peak_bytes: of this process, on a GPU of the GPU's memory.
     """
 
@@ -80,7 +80,7 @@ def measure_speed(config: Config, runs: int = 2) -> QuerySpeed:
 
 
 def prepare_references(localizer: Localizer, config: Config, images: list[PosedImage]) -> None:
-    """Do what a map saves a query: extract the references' features, and lift them."""
+    """Extract the references' features and lift them, which a map saves a query."""
     inference = create_point_inference(config.lift)
     for image in images:
         features = localizer.matcher.extract(read_gray(image.path), keep_dense=True)
@@ -116,7 +116,7 @@ def time_call(function: Callable):
 
 
 def reset_peak() -> None:
-    """Forget the peak of the GPU's memory; that of the process cannot be forgotten."""
+    """Reset the peak of the GPU's memory; that of the process cannot be reset."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 

@@ -1,4 +1,4 @@
-"""State what figures were made with: they are worth little without it."""
+"""Collect the versions and the device with which figures were made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN_COMMIT = "unknown"
 
 
 def collect_versions() -> dict[str, str]:
-    """Return the versions of what computes, and the device."""
+    """Return the versions of libraries, and the device."""
     packages = {name: version(name) for name in ("numpy", "pycolmap", "torch")}
     return {
         "deviloc_ros": deviloc_ros.__version__,

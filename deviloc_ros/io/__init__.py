@@ -1,1 +1,1 @@
-"""Write files, complete or not at all, and pictures; word lengths, suggestions and errors."""
+"""Read and write files safely, draw pictures, and format lengths, suggestions and errors."""

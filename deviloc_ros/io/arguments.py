@@ -1,4 +1,4 @@
-"""Check the kind of what is passed to the package, where it comes in: the error then names the argument."""
+"""Check the types of arguments at the package's public functions, with errors that name the argument."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def check_argument(name: str, value: object, kinds: type | tuple[type, ...], hint: str = "") -> None:
-    """Raise TypeError naming the argument, what is wanted and what came, unless it is of one of these kinds.
+    """Raise TypeError naming the argument, the wanted types and the value, unless it is of one of these types.
 
     Args:
-        hint: what to do.
+        hint: what to do, for the message.
     """
     if not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
@@ -21,10 +21,10 @@ def check_argument(name: str, value: object, kinds: type | tuple[type, ...], hin
 
 
 def check_amount(name: str, value: object, *, endless: bool = False) -> None:
-    """Raise TypeError naming the argument unless it is a number, ValueError unless it is one of 0 or more.
+    """Raise TypeError naming the argument unless it is a number, ValueError unless it is at least 0.
 
     Args:
-        endless: it may be infinite.
+        endless: whether it may be infinite.
     """
     check_argument(name, value, Real)
     if not 0 <= value <= math.inf or (value == math.inf and not endless):  # type: ignore[operator] # NaN is neither
@@ -32,7 +32,7 @@ def check_amount(name: str, value: object, *, endless: bool = False) -> None:
 
 
 def describe_argument(value: Any) -> str:
-    """Return a value as an error shows it: what is short itself, of an array or a tensor its shape and type."""
+    """Describe a value for an error: itself if it is short, shape and type of an array or tensor."""
     if (shape := getattr(value, "shape", None)) is not None:
         return f"{type(value).__name__} {tuple(shape)} {value.dtype}"
     return reprlib.repr(value)

@@ -1,4 +1,4 @@
-"""Write files that appear complete or not at all."""
+"""Write files atomically."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @contextmanager
 def name_file_in_errors(path: Path) -> Iterator[None]:
-    """Name the file in an OSError that names none, as that of a full disk."""
+    """Add the file to an OSError that names none, as for a full disk."""
     try:
         yield
     except OSError as error:
@@ -24,9 +24,9 @@ def name_file_in_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replace_on_success(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to, in a folder that is made if there is none.
+    """Yield a path beside `path` to write to, which replaces it at the end; parent folders are created.
 
-    What was written takes the place of `path` at the end. If writing fails, or is cut off, `path` is as it was.
+    If writing fails or is interrupted, `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -39,7 +39,7 @@ def replace_on_success(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file as `replace_on_success` does; to a pipe or a device, as the console, the content alone."""
+    """Write a file atomically; to a pipe or a device, such as the console, write directly."""
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and not path.is_file():
         with name_file_in_errors(path):
@@ -51,13 +51,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def replace_files_on_success(folder: Path) -> Iterator[Path]:
-    """Give a folder to write files to that take their places in `folder` at the end; for what says nothing of failure.
+    """Yield a folder to write files to, which replace those in `folder` at the end; for writers that hide failures.
 
-    pycolmap writes what fits on a full disk, without a word. So copies of its files take the places: where these were
-    cut, there is no space for copies.
+    On a full disk, pycolmap silently truncates files. So its files are copied into place: if they were truncated, there
+    is no space for the copies, and copying fails.
 
     Raises:
-        OSError: naming a file; those in `folder` are as they were.
+        OSError: naming a file; those in `folder` are unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as made, ExitStack() as copies:

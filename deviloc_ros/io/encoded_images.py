@@ -1,7 +1,7 @@
-"""Encode pictures, and decode them; their size is read first: a megabyte may become a gigabyte.
+"""Encode and decode images. The size is checked before decoding, since a megabyte may become a gigabyte.
 
-Messages hold what OpenCV decodes. Files may also be photographs as phones keep them, which Pillow decodes: AVIF, and
-HEIC where pillow-heif is installed (the extra `heic`).
+Images in messages are decoded by OpenCV. Files may also be AVIF, or HEIC if pillow-heif is installed (the extra
+`heic`), as from phones; these are decoded by Pillow.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from PIL import Image, features
 from deviloc_ros.io.atomic import write_whole
 
 MAX_PIXELS = 160_000_000  # the largest sensors on sale have 151 million
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")  # of those that OpenCV decodes
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")  # that OpenCV decodes
 HEIC_SUFFIXES, AVIF_SUFFIXES = (".heic", ".heif"), (".avif",)
 FORMAT_BY_SUFFIX = dict.fromkeys(HEIC_SUFFIXES, "HEIF") | dict.fromkeys(AVIF_SUFFIXES, "AVIF")
 
 
 def can_decode(suffix: str) -> bool:
-    """Return whether a library that decodes files of this lower-case suffix, one of FORMAT_BY_SUFFIX, is installed."""
+    """Return whether files with this lower-case suffix, one of FORMAT_BY_SUFFIX, can be decoded here."""
     if suffix in AVIF_SUFFIXES:
         return bool(features.check("avif"))
     try:
@@ -39,21 +39,21 @@ def can_decode(suffix: str) -> bool:
 
 
 def read_picture_file(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray:
-    """Return the pixels of an image file, as OpenCV gives them.
+    """Read the pixels of an image file, as cv2.imread does.
 
     Args:
         flags: of cv2.imdecode.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: not a picture, of a kind that no installed library decodes, or too large.
+        ValueError: not an image, of a format that no installed library decodes, or too large.
     """
     data = np.fromfile(path, np.uint8)
     kind = FORMAT_BY_SUFFIX.get(path.suffix.lower())
     if kind is None:
         return decode_image(data, flags)
     if not can_decode(path.suffix.lower()):
-        raise ValueError(f"nothing that is installed decodes {path.suffix}")
+        raise ValueError(f"no installed package decodes {path.suffix}")
     read_encoded_size(data, (kind,))
     try:
         with Image.open(path, formats=(kind,)) as picture:
@@ -65,7 +65,7 @@ def read_picture_file(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray:
 
 
 def write_picture(path: Path, pixels: NDArray) -> None:
-    """Write pixels as a file of the kind that its suffix names; cv2.imwrite may not notice that a full disk cut it.
+    """Write an image in the format of the suffix; unlike cv2.imwrite, it notices a full disk.
 
     Raises:
         OSError: it cannot be written; the message names it.
@@ -74,13 +74,13 @@ def write_picture(path: Path, pixels: NDArray) -> None:
 
 
 def read_encoded_size(data: Any, formats: tuple[str, ...] = FORMATS) -> tuple[int, int]:
-    """Return width and height [px] as the header of a picture states them, without decoding it.
+    """Return the width and height [px] in the header of an encoded image, without decoding it.
 
     Args:
         formats: by Pillow's names.
 
     Raises:
-        ValueError: not a picture of a known format, or one too large to be a camera's.
+        ValueError: not an image of a known format, or larger than any camera's.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sizes, which MAX_PIXELS decides, and of damage
@@ -97,15 +97,15 @@ def read_encoded_size(data: Any, formats: tuple[str, ...] = FORMATS) -> tuple[in
 
 
 def decode_image(data: Any, flags: int = cv2.IMREAD_UNCHANGED, size: tuple[int, int] | None = None) -> NDArray:
-    """Return the pixels of an encoded picture, as OpenCV gives them.
+    """Decode an image, as cv2.imdecode does.
 
     Args:
-        data: what an image file holds.
+        data: content of an image file.
         flags: of cv2.imdecode.
-        size: width and height [px] that it must have; a picture that stands on its side may have them swapped.
+        size: width and height [px] that it must have; they may be swapped by EXIF's orientation.
 
     Raises:
-        ValueError: not a picture, not of that size, or too large.
+        ValueError: not an image, not of that size, or too large.
     """
     width, height = read_encoded_size(data)
     if size is not None and (width, height) not in (size, size[::-1]):
@@ -120,7 +120,7 @@ def decode_image(data: Any, flags: int = cv2.IMREAD_UNCHANGED, size: tuple[int, 
 
 
 def encode_jpeg(pixels: NDArray, quality: int, longest_side_px: int | None = None) -> bytes:
-    """Return a picture as a JPEG file, made smaller where a side is longer than `longest_side_px`."""
+    """Encode an image as JPEG, scaled down if a side is longer than `longest_side_px`."""
     shrink = (longest_side_px or math.inf) / max(pixels.shape[:2])
     if shrink < 1:
         pixels = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
@@ -128,5 +128,5 @@ def encode_jpeg(pixels: NDArray, quality: int, longest_side_px: int | None = Non
 
 
 def to_data_uri(encoded: bytes, kind: str = "jpeg") -> str:
-    """Return an image file, of this kind of image, as what a page shows without another file."""
+    """Return an image file of this type as a data URI."""
     return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"

@@ -9,6 +9,6 @@ from matplotlib.figure import Figure
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Save the same file for the same figure: SVG without its date and with ids that are not random."""
+    """Save a figure reproducibly: SVG without a date and without random ids."""
     with rc_context({"svg.hashsalt": "deviloc_ros", "svg.fonttype": "none"}):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -1,4 +1,4 @@
-"""Draw what an image was matched with."""
+"""Draw the matches of an image with a reference view."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from deviloc_ros.io.units import Unit
 from deviloc_ros.types import Evidence, Localized, ReferenceView
 
 CANVAS_BGR, KEYPOINT_BGR, INLIER_BGR, OTHER_BGR = (40, 40, 40), (150, 150, 150), (0, 220, 0), (0, 0, 240)
-DEPTH_PERCENTILES = (5, 95)  # few points far away must not make all others look alike
+DEPTH_PERCENTILES = (5, 95)  # a few distant points must not give all others the same colour
 POINT_RADIUS_PX = 3
-MAX_LINES = 50  # of inliers, and of others: more would hide the picture
+MAX_LINES = 50  # of inliers, and of others; more would hide the picture
 LINE_OPACITY = 0.45
 CELL_PX = 40  # lines begin in as many cells of the image as there are
 MARGIN_PX, BAR_PX, FONT_SCALE, BAR_OPACITY = 10, 34, 0.6, 0.65
 
 
 def draw_best_match(pixels: NDArray, evidence: Evidence, read_view: Callable[[str], ReferenceView]) -> NDArray:
-    """Draw the image beside the reference that gave most inliers, or alone where it was matched with none."""
+    """Draw the image beside the reference with the most inliers, or alone without references."""
     if not evidence.references:
         return pixels
     best = evidence.inlying.main_reference
@@ -34,9 +34,10 @@ def draw_best_match(pixels: NDArray, evidence: Evidence, read_view: Callable[[st
 def draw_best_matches(
     pixels: Mapping[str, NDArray], evidence: Evidence, read_view: Callable[[str], ReferenceView]
 ) -> NDArray:
-    """Draw the image of each camera, by its name, beside its best reference, one below the other.
+    """Draw the image of each camera, by its name, beside its best reference, stacked.
 
-    evidence: of the rig, if there are several.
+    Args:
+        evidence: that of the rig if there are several cameras.
     """
     own = {report.name: report.evidence for report in evidence.cameras if report.evidence}
     return stack_pictures(
@@ -48,7 +49,7 @@ def draw_best_matches(
 
 
 def stack_pictures(pictures: Sequence[NDArray]) -> NDArray:
-    """Return pictures, gray or BGR, one below the other, the narrower ones beside nothing."""
+    """Stack pictures, gray or BGR, vertically; narrower ones are padded."""
     width = max(picture.shape[1] for picture in pictures)
     colored = [cv2.cvtColor(p, cv2.COLOR_GRAY2BGR) if p.ndim == 2 else p for p in pictures]
     wide = [cv2.copyMakeBorder(p, 0, 0, 0, width - p.shape[1], cv2.BORDER_CONSTANT, value=CANVAS_BGR) for p in colored]
@@ -56,7 +57,7 @@ def stack_pictures(pictures: Sequence[NDArray]) -> NDArray:
 
 
 def draw_depths(pixels: NDArray, localized: Localized, unit: Unit) -> NDArray:
-    """Draw the image with the inliers, coloured by the distance of their 3D points: near red, far blue.
+    """Draw the image with its inliers, coloured by the distance of their 3D points: near red, far blue.
 
     unit: of the map.
     """
@@ -73,7 +74,7 @@ def draw_depths(pixels: NDArray, localized: Localized, unit: Unit) -> NDArray:
 
 
 def write_caption(canvas: NDArray, text: str, left: int = 0) -> None:
-    """Write a line at the top of a picture, on a dark bar, from `left` to the border and no wider than that."""
+    """Write a line of text on a dark bar at the top of a picture, from `left` to the right border."""
     height = min(BAR_PX, len(canvas) // 8)
     bar = canvas[:height, left:]
     bar[:] = np.rint((1 - BAR_OPACITY) * bar)
@@ -85,7 +86,7 @@ def write_caption(canvas: NDArray, text: str, left: int = 0) -> None:
 
 
 def spread_rows(pixels: NDArray, count: int) -> NDArray:
-    """Return at most `count` rows of (N, 2) pixels: of each cell of the image the first, then the second, and so on."""
+    """Return at most `count` rows of (N, 2) pixels, spread over the cells of the image."""
     seen: Counter[tuple[int, ...]] = Counter()
     ranks = []
     for cell in map(tuple, (pixels // CELL_PX).astype(int).tolist()):
@@ -97,7 +98,7 @@ def spread_rows(pixels: NDArray, count: int) -> NDArray:
 def draw_matches(pixels: NDArray, view: ReferenceView, evidence: Evidence, reference: int) -> NDArray:
     """Draw the image beside one reference, with lines between some matched points: inliers green, others red.
 
-    A map holds no images, so the reference's keypoints are drawn; the lines end at the 3D points, projected into it.
+    Maps contain no images, so the reference's keypoints are drawn; lines end at the projected 3D points.
     """
     query = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels
     height, width = query.shape[:2]
@@ -127,7 +128,7 @@ def draw_matches(pixels: NDArray, view: ReferenceView, evidence: Evidence, refer
 
 
 def project_into_view(view: ReferenceView, points_in_world: NDArray) -> NDArray:
-    """Return (N, 2) px in the view; NaN behind it."""
+    """Project (N, 3) points to (N, 2) px in a view; NaN behind it."""
     return view.camera.project(transform_points(view.cam_from_world, points_in_world))
 
 

@@ -1,4 +1,4 @@
-"""Read and write camera poses by image: `NAME QW QX QY QZ TX TY TZ` a line, as hloc and visuallocalization.net do."""
+"""Read and write poses by image: lines `NAME QW QX QY QZ TX TY TZ`, as hloc and visuallocalization.net do."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def format_named_pose(name: str, cam_from_world: pycolmap.Rigid3d) -> str:
 
 
 def write_named_poses(path: Path | str, poses: Mapping[str, pycolmap.Rigid3d]) -> None:
-    """Write cam_from_world of each image, as `NAME QW QX QY QZ TX TY TZ` lines."""
+    """Write cam_from_world of each image as `NAME QW QX QY QZ TX TY TZ` lines."""
     write_whole(Path(path), "".join(f"{format_named_pose(name, pose)}\n" for name, pose in poses.items()))
 
 
 def read_named_poses(path: Path | str) -> dict[str, pycolmap.Rigid3d]:
-    """Return cam_from_world of each image, from `NAME QW QX QY QZ TX TY TZ` lines as hloc's; `#` begins a comment.
+    """Read cam_from_world of each image from `NAME QW QX QY QZ TX TY TZ` lines; `#` begins a comment.
 
     A name may have spaces.
 
@@ -52,13 +52,13 @@ def parse_named_pose(line: str) -> tuple[str, pycolmap.Rigid3d]:
 
 
 def has_named_poses(path: Path) -> bool:
-    """Return whether a file has poses by image, not by time: its first line with content begins with a name.
+    """Return whether a file has poses by image rather than by time: whether its first line begins with a name.
 
     A name may be a number: then quaternions tell, which stand behind names, and at the end of lines by time.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no text.
+        ValueError: it is not text.
     """
     lines = (line.strip() for line in read_text(path, errors="replace").splitlines())
     rows = [line.split() for line in lines if line and not line.startswith("#")]

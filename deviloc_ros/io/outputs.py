@@ -1,4 +1,4 @@
-"""Refuse to write over what is there, with one message for all that is written."""
+"""Refuse to overwrite existing files and folders, with the same message everywhere."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def describe_existing(path: Path) -> str:
-    """Return what is said of a file or folder that is there and may not be replaced."""
+    """Return the message for an existing file or folder that may not be replaced."""
     return f"{path} is there; --overwrite replaces it"
 
 
 def refuse_file(path: Path, *, overwrite: bool = False) -> None:
-    """Raise OSError if no file is to be written at `path`: one is there and may not be replaced, or it is a folder."""
+    """Raise OSError if a file must not be written at `path`: it exists and may not be replaced, or it is a folder."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file")
     if not overwrite and (path.exists() or path.is_symlink()):
@@ -21,7 +21,7 @@ def refuse_file(path: Path, *, overwrite: bool = False) -> None:
 
 
 def check_above(path: Path) -> None:
-    """Raise OSError if a folder that leads to `path` is a file, or takes no new one."""
+    """Raise OSError if a parent of `path` is a file, or is not writable."""
     above = next((folder for folder in path.absolute().parents if folder.exists() or folder.is_symlink()), path)
     if not above.exists():
         raise NotADirectoryError(f"{path}: cannot be made, {above} is a link that leads nowhere")
@@ -32,9 +32,9 @@ def check_above(path: Path) -> None:
 
 
 def refuse_folder(path: Path, *, overwrite: bool = False) -> None:
-    """Raise OSError if no folder is to be written at `path`: something is in it, or it is a file.
+    """Raise OSError if a folder must not be written at `path`: it is not empty, or it is a file.
 
-    With `overwrite` it may hold something; whoever writes decides whether that is of its kind.
+    With `overwrite` it need not be empty; the caller checks whether its content may be replaced.
     """
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is a file; name a folder")

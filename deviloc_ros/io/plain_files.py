@@ -1,4 +1,4 @@
-"""Read text, JSON and YAML of bounded size: no file may fill the memory before anything in it is checked."""
+"""Read text, JSON and YAML of bounded size, so that no file can fill the memory before it is checked."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MAX_CONFIG_BYTES = 1 << 20  # a thousand times all parameters there are
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES, errors: str = "strict") -> str:
-    """Read a text file in UTF-8, whose byte order mark, as Windows writes it, is left out.
+    """Read a text file in UTF-8, without its byte order mark.
 
     Args:
-        errors: what becomes of bytes that are no UTF-8, as of Path.read_text.
+        errors: how to handle invalid UTF-8, as in Path.read_text.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no ordinary file, or larger than any of its kind, or not text in UTF-8.
+        ValueError: it is not a regular file, or too large, or not UTF-8.
     """
     check_size(path, max_bytes)
     data = path.read_bytes()
@@ -60,7 +60,7 @@ def expand_home(path: str) -> Path:
 
 
 def check_size(path: Path, max_bytes: int) -> None:
-    """Raise ValueError unless a path is an ordinary file of at most so many bytes, OSError if there is nothing."""
+    """Raise ValueError unless a path is a regular file of bounded size, OSError if it does not exist."""
     size = path.stat().st_size
     if not path.is_file():  # a pipe or a device may never end
         raise ValueError(f"{path}: not a file")
@@ -69,7 +69,7 @@ def check_size(path: Path, max_bytes: int) -> None:
 
 
 def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
-    """Read a JSON file. Raises OSError or ValueError as `read_text`, ValueError also if it is no JSON."""
+    """Read a JSON file. Raises OSError or ValueError as `read_text` does, or ValueError for invalid JSON."""
     try:
         return json.loads(read_text(path, max_bytes), parse_int=parse_integer)
     except RecursionError as error:
@@ -77,17 +77,17 @@ def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
 
 
 def parse_integer(text: str) -> int:
-    """Return an integer. Raises ValueError for one that no float can hold, which arithmetic would stumble over."""
+    """Parse an integer. Raises ValueError for one that does not fit into a float."""
     if len(text) > MAX_DIGITS:
         raise ValueError(f"a number of {len(text)} digits, {text[:20]}…")
     return int(text)
 
 
 class PlainLoader(yaml.SafeLoader):
-    """Load plain values, and 1e-6 as the number that it is to ROS and in YAML 1.2, not as text. A name stands once."""
+    """Load plain values; 1e-6 is a number, as in ROS and YAML 1.2, and duplicate names are refused."""
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """Return an integer; one that no float can hold is none, as in `parse_integer`."""
+        """Return an integer, parsed by `parse_integer`."""
         if len(node.value) > MAX_DIGITS:
             raise yaml.constructor.ConstructorError(
                 None, None, f"a number of {len(node.value)} digits", node.start_mark
@@ -95,7 +95,7 @@ class PlainLoader(yaml.SafeLoader):
         return super().construct_yaml_int(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return the values by name, as YAML's own does, which lets the later of two of one name count."""
+        """Return the values by name; duplicates are handled by `join`."""
         names: dict[tuple[str, Any], int] = {}
         kept: list[tuple[yaml.Node, yaml.Node]] = []
         for key, value in node.value:
@@ -110,11 +110,11 @@ class PlainLoader(yaml.SafeLoader):
 
     def join(self, key: yaml.Node, before: yaml.Node, value: yaml.Node) -> tuple[yaml.Node, yaml.Node]:
         """Return what a name means that stands twice."""
-        raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", value.start_mark)
+        raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", value.start_mark)
 
 
 class ParameterLoader(PlainLoader):
-    """Load parameters as ROS does: a section that stands twice is one, and of two values the later counts."""
+    """Load parameters as ROS does: duplicate sections are merged, and of duplicate values the later counts."""
 
     def join(self, key: yaml.Node, before: yaml.Node, value: yaml.Node) -> tuple[yaml.Node, yaml.Node]:
         """Return both sections in one, or the later value."""
@@ -131,7 +131,7 @@ PlainLoader.add_implicit_resolver(
 
 
 def check_events(text: str, *, aliases: bool = False) -> None:
-    """Raise ValueError for YAML with aliases, unless they are wanted, or nested so deep that it would take hours."""
+    """Raise ValueError for YAML with aliases, unless they are allowed, or with very deep nesting."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) and not aliases:
@@ -146,18 +146,18 @@ def read_yaml(path: Path, loading: type[PlainLoader] = PlainLoader, *, aliases: 
 
     Args:
         loading: ParameterLoader for parameters of ROS.
-        aliases: take them; whoever copies or prints a value then asks first how large it is.
+        aliases: allow them; before copying or printing a value the caller must then check its size.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no YAML, says something twice, or uses aliases, by which a kilobyte becomes a gigabyte and
-            which ROS refuses, too.
+        ValueError: invalid YAML, a duplicate name, or aliases, which can turn a kilobyte into a gigabyte and which ROS
+            refuses as well.
     """
     return parse_yaml(read_text(path, MAX_CONFIG_BYTES), loading, aliases=aliases)
 
 
 def parse_yaml(text: str, loading: type[PlainLoader] = PlainLoader, *, aliases: bool = False) -> Any:
-    """Return what a text says in YAML. Raises ValueError as `read_yaml`."""
+    """Parse YAML text. Raises ValueError as `read_yaml` does."""
     try:
         check_events(text, aliases=aliases)
         loader = loading(text)
@@ -170,11 +170,11 @@ def parse_yaml(text: str, loading: type[PlainLoader] = PlainLoader, *, aliases: 
 
 
 def read_named_lines(path: Path, parse: Callable[[str], tuple[str, T]], what: str) -> dict[str, T]:
-    """Read what the lines of a file say of each name; `#` begins a comment.
+    """Read a file with one line per name; `#` begins a comment.
 
     Args:
         parse: returns name and value of a line; raises ValueError.
-        what: the value is, for the message about a name that comes twice.
+        what: kind of value, for the message about a duplicate name.
 
     Raises:
         OSError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Name what somebody may have meant."""
+"""Suggest corrections of misspelt words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from collections.abc import Iterable
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean ...?" where one of the known words is similar; else nothing."""
+    """Return "; did you mean ...?" if one of the known words is similar, else an empty string."""
     similar = difflib.get_close_matches(word, list(known), 1)
     return f"; did you mean {similar[0]!r}?" if similar else ""

@@ -1,4 +1,4 @@
-"""Print what files and messages hold as text that a terminal never obeys."""
+"""Print text from files and messages without control characters, which a terminal would obey."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, TextIO
 
 
 def make_printable(text: str) -> str:
-    """Return the text with all but line feeds, tabs and printable characters written as escapes.
+    """Escape all characters except line feeds, tabs and printable ones.
 
-    A terminal obeys escape sequences: names in a map could clear it, or write over what was printed before.
+    With escape sequences, names in a map could clear the terminal or overwrite earlier output.
     """
     if text.isprintable():
         return text
@@ -17,7 +17,7 @@ def make_printable(text: str) -> str:
 
 
 class PrintableStream:
-    """Write text to a stream as `make_printable` has it; all else is the stream's."""
+    """Wrap a stream so that text is written through `make_printable`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

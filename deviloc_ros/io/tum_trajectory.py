@@ -1,4 +1,4 @@
-"""Read and write trajectories as TUM text files: `time tx ty tz qx qy qz qw` a line, as evo reads them."""
+"""Read and write trajectories as TUM text files: lines `time tx ty tz qx qy qz qw`, as evo reads them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Stamped = tuple[int, pycolmap.Rigid3d]
 SECONDS, NANOSECONDS = "seconds", "nanoseconds"
 NAMES_NANOSECONDS = re.compile(r"^[#\s]*time\w*\s*[\[(]\s*(ns|nsec|nanoseconds)\s*[\])]", re.IGNORECASE)
 TIME = re.compile(r"[0-9]+(\.[0-9]*)?")
-LATEST_NS = 2**63  # 292 years; and a number of a few characters may have as many digits as memory holds
-UNCLEAR = range(10**10, 10**17)  # as seconds later than the year 2286, as nanoseconds before 1974
+LATEST_NS = 2**63  # 292 years; without a bound, a short text such as 1e999999999 would fill the memory with digits
+UNCLEAR = range(10**10, 10**17)  # in seconds this is after the year 2286, in nanoseconds before 1974
 
 
 def write_tum(path: Path, poses: Iterable[Stamped]) -> None:
-    """Write (time [ns], world_from_body) pairs; nanoseconds survive."""
+    """Write (time [ns], world_from_body) pairs, exact to the nanosecond."""
     lines = ["# time tx ty tz qx qy qz qw"]
     for time_ns, world_from_body in poses:
         numbers = [*world_from_body.translation, *world_from_body.rotation.quat]
@@ -35,11 +35,11 @@ def write_tum(path: Path, poses: Iterable[Stamped]) -> None:
 
 
 def read_tum(path: Path) -> list[Stamped]:
-    """Read poses from a TUM file, or from what people write like one.
+    """Read poses from a TUM file, or from a similar format.
 
-    Commas may stand for spaces; a heading, a byte order mark and times in nanoseconds are understood, as are EuRoC's
-    files, which its first line of names tells from others: nanoseconds, and quaternions with w first; and RTAB-Map's,
-    whose lines end with an id. Lines without a pose (NaN), as trackers write them, are left out.
+    Commas may replace spaces; a heading, a byte order mark and times in nanoseconds are accepted. So are EuRoC's files,
+    recognized by their heading, with nanoseconds and quaternions with w first, and RTAB-Map's, whose lines end with an
+    id. Lines without a pose (NaN), as trackers write them, are skipped.
 
     Raises:
         ValueError: naming file and line.
@@ -81,7 +81,7 @@ def read_tum(path: Path) -> list[Stamped]:
 
 
 def is_heading(fields: list[str]) -> bool:
-    """Return whether a line names its columns: there are several, none a number."""
+    """Return whether a line is a heading: several fields, none of them a number."""
     return len(fields) > 1 and not any(is_number(field) for field in fields)
 
 
@@ -95,25 +95,25 @@ def is_number(text: str) -> bool:
 
 
 def is_time(stem: str) -> bool:
-    """Return whether an image's name, without its suffix, is a time: digits, perhaps with a point.
+    """Return whether an image's name, without its suffix, is a time: digits, maybe with a point.
 
-    To Python, `1_2`, `1e5` and `nan` are numbers, too, while images are numbered and named by hashes like that.
+    Python's float also accepts `1_2`, `1e5` and `nan`, but these may be numbers or hashes in names of images.
     """
     return bool(TIME.fullmatch(stem))
 
 
 def names_w_first(line: str) -> bool:
-    """Return whether a line of column names has the quaternion's w before its x: `q_RS_w [], q_RS_x []`, `qw qx`."""
+    """Return whether a heading has the quaternion's w before its x, as `q_RS_w [], q_RS_x []` or `qw qx`."""
     names = [re.sub(r"\[.*?\]", "", name).strip().lower() for name in re.split(r"[,;\s]+", line.strip("# "))]
     parts = [name.rpartition("_")[2].removeprefix("q") for name in names if name.startswith("q")]
     return parts[:2] == ["w", "x"]
 
 
 def unit_of(first_time: str) -> str:
-    """Return in what the first time of a file without names is given.
+    """Return the unit of the first time of a file without a heading.
 
     Raises:
-        ValueError: not a number, or one that is no time since 1970 in seconds or in nanoseconds.
+        ValueError: not a number, or not a plausible time since 1970 in seconds or nanoseconds.
     """
     size = abs(parse_time(first_time, NANOSECONDS))
     if size in UNCLEAR:
@@ -125,7 +125,7 @@ def unit_of(first_time: str) -> str:
 
 
 def looks_like(fields: list[str]) -> str:
-    """Return what a line of another number of fields probably is, to be added to an error; empty if unclear."""
+    """Say what a line with another number of fields probably is, for an error; empty if unclear."""
     match len(fields):
         case 12:
             return ": a 3 x 4 matrix, as KITTI's poses.txt? It has no times; write `time tx ty tz qx qy qz qw`"
@@ -139,15 +139,15 @@ def looks_like(fields: list[str]) -> str:
 
 
 def parse_seconds(seconds: str) -> int:
-    """Return `12.5` or `1.25e+01` as 12500000000 ns, without rounding to a float. Raises ValueError as `parse_time`."""
+    """Parse `12.5` or `1.25e+01` as 12500000000 ns, exactly. Raises ValueError as `parse_time` does."""
     return parse_time(seconds, SECONDS)
 
 
 def parse_time(number: str, unit: str) -> int:
-    """Return a time [ns] that is given in SECONDS or NANOSECONDS, without rounding to a float.
+    """Parse a time in SECONDS or NANOSECONDS and return it in ns, exactly.
 
     Raises:
-        ValueError: no number, or one that no clock shows.
+        ValueError: not a number, or an impossible time.
     """
     try:
         time_ns = Decimal(number).scaleb(9 if unit == SECONDS else 0)

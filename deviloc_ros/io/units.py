@@ -1,4 +1,4 @@
-"""Say lengths in the unit of a map: metres, or an arbitrary unit, which images alone have."""
+"""Format lengths in the unit of a map: metres, or an arbitrary unit for maps from images alone."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import enum
 
 
 class Unit(enum.Enum):
-    """Name the unit of a map's lengths; the value is what results in JSON say."""
+    """Name the unit of a map's lengths; the values are used in JSON."""
 
     METRE = "m"
     ARBITRARY = "arbitrary"
 
     @property
     def symbol(self) -> str:
-        """Return what stands behind a number, and in brackets at an axis."""
+        """Return the symbol of the unit."""
         return "m" if self is Unit.METRE else "arbitrary units"
 
     @property
     def fine_symbol(self) -> str:
-        """Return what stands behind an error: cm, or the arbitrary unit."""
+        """Return the symbol for errors: cm, or the arbitrary unit."""
         return "cm" if self is Unit.METRE else "arbitrary units"
 
     @property
     def fine_per_unit(self) -> float:
-        """Return the factor from a length to the unit of its error."""
+        """Return the factor from lengths to the unit of errors."""
         return 100.0 if self is Unit.METRE else 1.0
 
     def format(self, length: float, decimals: int = 2) -> str:
@@ -31,10 +31,10 @@ class Unit(enum.Enum):
         return f"{length:.{decimals}f} {self.symbol}"
 
     def format_error(self, length: float, decimals: int = 2) -> str:
-        """Format a length far below one: in centimetres, or with two more decimals of an arbitrary unit."""
+        """Format a small length: in centimetres, or with two more decimals in an arbitrary unit."""
         more = 0 if self is Unit.METRE else 2
         return f"{self.fine_per_unit * length:.{decimals + more}f} {self.fine_symbol}"
 
     def format_bound(self, length: float) -> str:
-        """Format a bound of errors with the digits that it has."""
+        """Format a bound of errors with all of its digits."""
         return f"{self.fine_per_unit * length:g} {self.fine_symbol}"

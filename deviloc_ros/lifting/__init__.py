@@ -10,10 +10,10 @@ from deviloc_ros.lifting.interpolation import Interpolation, LandmarksOnly
 
 
 def create_point_inference(config: LiftConfig) -> PointInference:
-    """Create the method that `config.method` asks for.
+    """Create the lifting method that `config.method` names.
 
     Raises:
-        ValueError: it does not know the precision that is asked for.
+        ValueError: it does not support `config.precision`.
     """
     if config.precision != "float32" and config.method != "upstream":
         raise ValueError(f"lift.precision {config.precision}: {config.method} computes in float32 only")
@@ -29,7 +29,7 @@ def create_point_inference(config: LiftConfig) -> PointInference:
 
 
 def create_online_inference(of_map: LiftConfig, config: LiftConfig) -> OnlinePointInference | None:
-    """Create the method that lifts while matching, or None where the map's look-up is all there is.
+    """Create the method that lifts moved keypoints while localizing; None if points are only looked up in the map.
 
     Raises:
         ValueError: the map was built with another method.

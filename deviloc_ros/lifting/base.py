@@ -1,6 +1,6 @@
-"""Lift: give every keypoint of a reference view a 3D point and a confidence, from the landmarks the view observes.
+"""Lift keypoints: give each of a reference view a 3D point and a confidence, from the landmarks the view observes.
 
-A keypoint's answer depends on its reference view alone, never on a query, so lifting happens when a map is built.
+The result depends on the reference view alone, never on a query, so lifting is done when a map is built.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from torch import Tensor
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import STD_PER_MEDIAN, transform_points
 from deviloc_ros.imaging import sample_unit_features
-from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView, depth_stds_from_confidence
+from deviloc_ros.types import Features, Landmarks, Lifted, MovedMatches, ReferenceView, depth_stds_from_confidence
 
-SAME_PX = 0.1  # between a keypoint and a landmark that was triangulated from it: what rounding leaves
-HIDDEN_SHARE = 0.25  # of a view's landmarks, which tell how far the method is off
-STATED_WORTH = 20  # hidden landmarks that what a method states of its errors is worth
-STD_FACTORS = (0.2, 20.0)  # of what it states; beyond them the landmarks are wrong, not the method
+SAME_PX = 0.1  # a keypoint nearer to a landmark than this is the one it was triangulated from, but for rounding
+HIDDEN_SHARE = 0.25  # of a view's landmarks, used to measure the method's errors
+STATED_WORTH = 20  # the method's stated errors weigh as much as this many hidden landmarks
+STD_FACTORS = (0.2, 20.0)  # bounds of the correction; beyond them the landmarks are wrong, not the method
 LEAST_STD = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiftInput:
-    """Hold one reference view as point inference sees it, all geometry in the camera's frame.
+    """Hold one reference view as input of point inference, all geometry in the camera's frame.
 
     landmarks_in_cam: (M, 3) m, z > 0. landmark_rays, rays: (M, 3), (N, 3) undistorted, z = 1. landmark_features,
-    ray_features: (M, C), (N, C) of unit length. landmark_depth_stds: (M,) as `Landmarks` has them. focal_px: pixels per
-    unit on the plane z = 1.
+    ray_features: (M, C), (N, C) of unit length. landmark_depth_stds: (M,) as in `Landmarks`. focal_px: pixels per unit
+    on the plane z = 1.
     """
 
     landmarks_in_cam: NDArray
@@ -46,30 +46,30 @@ class LiftInput:
 
 
 class PointInference(ABC):
-    """Infer the depth of keypoints along their rays, and how sure it is."""
+    """Infer the depths of keypoints along their rays, with confidences."""
 
     needs_landmarks = True
-    """Say whether a view without landmarks cannot be lifted by this method."""
+    """Say whether this method cannot lift a view without landmarks."""
 
     @abstractmethod
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
-        """Return (N,) depths [m] and (N,) confidence in [0, 1]; confidence 0 where there is no answer."""
+        """Return (N,) depths [m] and (N,) confidence in [0, 1], 0 where there is no answer."""
 
     def sample_features(self, features: Features, keypoints: NDArray) -> NDArray:
-        """Return (N, C) features of a view at (N, 2) px, as the method wants them."""
+        """Return (N, C) features of a view at (N, 2) px, in the form that the method needs."""
         return sample_unit_features(features, keypoints)
 
     def prepare(self, view: LiftInput) -> dict[str, Tensor]:
-        """Return what the map stores of a view to lift keypoints that a matcher moves; nothing for most methods."""
+        """Return the tensors that the map stores for `lift_moved`; none for most methods."""
         return {}
 
 
 class OnlinePointInference(PointInference):
-    """Lift also where a matcher moved the keypoints, from what was prepared for the map."""
+    """Lift also keypoints that a matcher moved, from the tensors that were prepared for the map."""
 
     @abstractmethod
-    def lift_moved(self, moved: Moved, view: ReferenceView) -> Lifted:
-        """Return points for keypoints where a matcher moved them."""
+    def lift_moved(self, moved: MovedMatches, view: ReferenceView) -> Lifted:
+        """Lift the reference keypoints of moved matches."""
 
 
 def to_batch(array: NDArray) -> Tensor:
@@ -92,9 +92,9 @@ def lift_and_prepare(
     camera: Camera,
     cam_from_world: pycolmap.Rigid3d,
 ) -> tuple[Lifted, dict[str, Tensor]]:
-    """Lift every keypoint of a view, and return what the method wants stored of the view's landmarks.
+    """Lift every keypoint of a view; also return the tensors that the method stores for `lift_moved`.
 
-    Without landmarks in front of the camera nothing is lifted (confidence 0).
+    Methods that need landmarks lift nothing (confidence 0) if none is in front of the camera.
     """
     count = len(features)
     in_cam = transform_points(cam_from_world, landmarks.points_in_world)
@@ -126,17 +126,17 @@ def lift_and_prepare(
 
 
 def correct_stds(lifted: Lifted, inference: PointInference, view: LiftInput) -> Lifted:
-    """Return the same, as uncertain as the method says and landmarks that were hidden from it show."""
+    """Return the lifted keypoints with standard deviations corrected by the method's errors on hidden landmarks."""
     if isinstance(inference, OnlinePointInference):
-        return lifted  # the confidence of such a method is of reprojection, not of depth
+        return lifted  # the confidence of such a method is about reprojection, not depth
     return replace(lifted, depth_stds=measure_std_factor(inference, view) * lifted.depth_stds)
 
 
 def measure_std_factor(inference: PointInference, view: LiftInput) -> float:
-    """Return by what the standard deviations that the method states are to be multiplied in this view.
+    """Return the factor by which the method's standard deviations must be multiplied in this view.
 
-    A part of the landmarks is hidden and lifted from the others: half of their errors should lie within the median of
-    what is stated. Where few are hidden, the method's own word counts.
+    A part of the landmarks is hidden and lifted from the others; the factor makes the median of their errors agree with
+    the stated ones. With few hidden landmarks it stays near 1.
     """
     order = np.random.default_rng(0).permutation(len(view.landmarks_in_cam))
     hidden, given = np.split(order, [int(HIDDEN_SHARE * len(order))])
@@ -164,11 +164,14 @@ def measure_std_factor(inference: PointInference, view: LiftInput) -> float:
 
 
 def tie_to_landmarks(lifted: Lifted, view: LiftInput, landmarks: Landmarks, rows: NDArray) -> Lifted:
-    """Return the same, each keypoint with the landmark that it rests on, and not surer than that.
+    """Return the lifted keypoints, each with its nearest landmark, and not more certain than that.
 
-    A keypoint that *is* a landmark has its weight, and its depth, but on the keypoint's own ray: detectors err alike in
-    near views, and there errors of a place in which the rays of all views meet are larger. rows: (M,) of the landmarks
-    those of `view`.
+    A keypoint that *is* a landmark gets the landmark's depth and uncertainty, but stays on its own ray. The landmark's
+    position is where the rays of all views meet; in near views, where the detector has similar errors, that is less
+    accurate than the keypoint's own ray.
+
+    Args:
+        rows: (M,) indices into `landmarks` of those in `view`.
     """
     distances_px, nearest = nearest_landmarks(view, 1)
     nearest = rows[nearest[:, 0]]

@@ -10,7 +10,7 @@ from deviloc_ros.lifting.base import LiftInput, PointInference, nearest_landmark
 
 
 class LandmarksOnly(PointInference):
-    """Lift only keypoints that lie on a landmark, as in structure-based localization (hloc): the baseline."""
+    """Lift only keypoints that lie on a landmark, as structure-based localization (hloc) does: the baseline."""
 
     def __init__(self, config: LiftConfig) -> None:
         self.radius_px = config.landmark_radius_px
@@ -24,8 +24,8 @@ class LandmarksOnly(PointInference):
 class Interpolation(PointInference):
     """Lift to the distance-weighted mean of the nearest landmarks' inverse depths.
 
-    Inverse depth, because on a plane it is linear in the pixel. Not learned: the floor that the network has to beat.
-    The confidence falls with the spread of the neighbours' depths: a keypoint between near and far landmarks may be
+    Inverse depth, since on a plane it is linear in the pixel. Nothing is learned: the network must do better. The
+    confidence falls with the spread of the neighbours' depths, since a keypoint between near and far landmarks may be
     either.
     """
 

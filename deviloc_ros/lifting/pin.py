@@ -1,10 +1,9 @@
-"""Infer the depth of a keypoint from the landmarks around it, and how sure it is, by the Point Inference Network.
+"""Infer the depth of a keypoint with a confidence from the landmarks around it: the Point Inference Network (PIN).
 
 The paper's network (DeViLoc, section 3.2) attends to all landmarks of a view in absolute coordinates and has to learn
-interpolation before it can improve on it. This one keeps the paper's inputs and outputs, but each keypoint sees only
-its nearest landmarks, relative to itself; its answer is a plane through them in inverse depth, the weights of which are
-learned. Untrained it is inverse-distance interpolation; trained it knows from the image which landmarks lie on the
-keypoint's surface.
+interpolation before it can improve on it. This one has the paper's inputs and outputs, but each keypoint sees only its
+nearest landmarks, relative to itself. It fits a plane through them in inverse depth, with learned weights. Untrained it
+is inverse-distance interpolation; trained it tells from the image which landmarks lie on the keypoint's surface.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from deviloc_ros.lifting.interpolation import Interpolation
 from deviloc_ros.threads import map_on_threads, run_on_one_thread
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "pin.safetensors"
-KEYPOINTS_AT_ONCE = 256  # of a thread; what a layer gives of them is still in the cache when the next one reads it
-PROJECTED_SIZE = 24  # of features, before they join the geometry in a token
-GEOMETRY_SIZE = 7  # numbers in a token that say where a landmark is: `describe_geometry`
+KEYPOINTS_AT_ONCE = 256  # per thread, so that the output of a layer is still in the cache when the next one reads it
+PROJECTED_SIZE = 24  # of features in a token
+GEOMETRY_SIZE = 7  # numbers of a token from `describe_geometry`
 
-# The weights were trained with the numbers below: another one asks for other weights.
+# The weights were trained with the numbers below: changing one requires new weights.
 DISTANCE_POWER = 2  # attention starts as the inverse square of the distance
 LEAST_DISTANCE, LEAST_NEAREST = 0.05, 0.01  # of the mean distance to the neighbours: logarithms have no zero
-MAX_CORRECTION = 0.2  # what a correction of 1 adds to an inverse depth, relative to the middle one
+MAX_CORRECTION = 0.2  # added to an inverse depth by a correction of 1, relative to the middle one
 LEAST_INVERSE_DEPTH = 0.05  # relative to the middle one: no point is farther than twenty times the middle depth
 LEAST_VARIANCE = 1e-8
-COARSE_GAIN, COARSE_LIMIT, FINE_GAIN = 10, 5, 100  # of inverse depths: once over all depths, once near the middle one
+COARSE_GAIN, COARSE_LIMIT, FINE_GAIN = 10, 5, 100  # for inverse depths: over the whole range, and near the middle one
 LEAST_OFFSET, LEAST_STD = 1e-3, 1e-4
 STD_SCALE, STD_SHIFT = 3, 2  # bring log(std), which lies between -9 and 0, to about -1 to 2
 SIMILARITY_GAIN = 4  # brings cosines to the size of the other inputs
@@ -46,7 +45,7 @@ SIMILARITY_GAIN = 4  # brings cosines to the size of the other inputs
 
 @dataclass(frozen=True, slots=True)
 class PinShape:
-    """Hold the sizes of the network; they are stored beside its weights."""
+    """Hold the sizes of the network; they are stored with its weights."""
 
     feature_size: int = 64
     width: int = 64
@@ -61,7 +60,7 @@ class Neighbourhoods:
 
     offsets: (B, N, K, 2) on the plane z = 1, in units of `size`. size: (B, N, 1) mean distance of the neighbours.
     inverse_depths: (B, N, K), relative to `middle` (B, N, 1), their median [1/m]: d / middle - 1. stds: (B, N, K) of
-    the depths, relative to them. features: (B, N, K, C). keypoint_features: (B, N, C). Unit length.
+    the depths, relative to them. features: (B, N, K, C), keypoint_features: (B, N, C), both of unit length.
     """
 
     offsets: Tensor
@@ -74,7 +73,7 @@ class Neighbourhoods:
 
 
 class PointInferenceNetwork(nn.Module):
-    """Attend among a keypoint's nearest landmarks, the tokens, to decide which plane the keypoint lies on."""
+    """Attend among a keypoint's nearest landmarks, the tokens, to find the plane on which the keypoint lies."""
 
     def __init__(self, shape: PinShape) -> None:
         super().__init__()
@@ -108,15 +107,15 @@ class PointInferenceNetwork(nn.Module):
         rays: Tensor,
         ray_features: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Return the depth of keypoints of a batch of views with equally many landmarks.
+        """Return the depths of keypoints for a batch of views with equally many landmarks.
 
         Args:
             landmarks_in_cam: (B, M, 3) landmarks [m], z > 0.
             landmark_rays: (B, M, 3) where they are observed, z = 1.
-            landmark_features: (B, M, C) unit features there.
-            landmark_depth_stds: (B, M) how uncertain their depths are, relative to them.
-            rays: (B, N, 3) keypoints, z = 1.
-            ray_features: (B, N, C) unit features there.
+            landmark_features: (B, M, C) unit features at these.
+            landmark_depth_stds: (B, M) standard deviations of their depths, relative to them.
+            rays: (B, N, 3) rays of the keypoints, z = 1.
+            ray_features: (B, N, C) unit features at these.
 
         Returns:
             (B, N) depths [m] and (B, N) logits of "the depth is within 2 %".
@@ -138,11 +137,11 @@ class PointInferenceNetwork(nn.Module):
         return 1 / (around.middle[..., 0] * (1 + relative).clamp(min=LEAST_INVERSE_DEPTH)), logits
 
     def look_around(self, *inputs: Tensor) -> Neighbourhoods:
-        """Return the neighbourhoods that `forward` looks at, from its arguments."""
+        """Return the neighbourhoods for the arguments of `forward`."""
         return find_neighbourhoods(self.shape.neighbours, *inputs)
 
     def attend(self, around: Neighbourhoods) -> tuple[Tensor, Tensor]:
-        """Return (B, N, K, width) tokens of the neighbours and (B, N, width) summary of each neighbourhood."""
+        """Return the (B, N, K, width) tokens of the neighbours and the (B, N, width) summaries of neighbourhoods."""
         mine = self.project(around.keypoint_features)[:, :, None].expand(-1, -1, around.offsets.shape[2], -1)
         tokens = self.embed(torch.cat([describe_geometry(around), self.project(around.features), mine], -1))
         summary = self.summary + self.embed_size(torch.log(around.size))  # (B, N, width)
@@ -154,7 +153,7 @@ class PointInferenceNetwork(nn.Module):
 
 
 def describe_geometry(around: Neighbourhoods) -> Tensor:
-    """Return (B, N, K, GEOMETRY_SIZE) where each landmark is and how like the keypoint it looks, of about unit size."""
+    """Return (B, N, K, GEOMETRY_SIZE) numbers of about unit size: each landmark's place, and similarity of features."""
     inverse_depths = around.inverse_depths[..., None]
     distances = around.offsets.norm(dim=-1, keepdim=True)
     similarity = (around.features * around.keypoint_features[:, :, None]).sum(-1, keepdim=True)
@@ -178,7 +177,7 @@ def find_neighbourhoods(
     rays: Tensor,
     ray_features: Tensor,
 ) -> Neighbourhoods:
-    """Find the `count` nearest landmarks of each keypoint in the image; all of them where there are fewer."""
+    """Find the `count` nearest landmarks of each keypoint in the image; all if there are fewer."""
     at, landmarks_at = rays[..., :2], landmark_rays[..., :2]
     distances, nearest = torch.cdist(at, landmarks_at).topk(min(count, landmarks_at.shape[1]), largest=False)
     batch = torch.arange(len(rays), device=rays.device)[:, None, None]
@@ -197,10 +196,10 @@ def find_neighbourhoods(
 
 
 def plane_at_origin(offsets: Tensor, values: Tensor, weights: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
-    """Fit a weighted least-squares plane through (offsets, values); return it at offset 0, and residuals (..., K).
+    """Fit a weighted least-squares plane to (offsets, values); return its value at offset 0 and residuals (..., K).
 
-    A plane of the world is linear in inverse depth over the image, so this extrapolates walls and floors exactly.
-    `damping` shrinks the slope; infinite damping leaves the weighted mean.
+    A plane in the world is linear in inverse depth over the image, so this extrapolates walls and floors exactly.
+    `damping` shrinks the slope; infinite damping gives the weighted mean.
     """
     centre = (weights[..., None] * offsets).sum(-2)  # (..., 2)
     mean = (weights * values).sum(-1)
@@ -217,10 +216,10 @@ def plane_at_origin(offsets: Tensor, values: Tensor, weights: Tensor, damping: T
 
 
 class LearnedPointInference(PointInference):
-    """Put the network behind the interface that interpolation has. It runs when a map is built, on the CPU.
+    """Lift with the network. It runs on the CPU when a map is built.
 
-    Close to a landmark there is nothing to infer: its own depth, which agrees with the poses of all views that observe
-    it, serves localization better than a plane through sixteen.
+    Close to a landmark depths are interpolated: a landmark's own depth, which agrees with the poses of all views that
+    observe it, is better for localization than a plane through sixteen.
     """
 
     def __init__(self, network: PointInferenceNetwork, config: LiftConfig) -> None:
@@ -228,7 +227,7 @@ class LearnedPointInference(PointInference):
         self.interpolation, self.interpolate_within_px = Interpolation(config), config.interpolate_within_px
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
-        """Infer as the interface says; features of another matcher are left out."""
+        """Infer depths and confidences; features of another matcher are ignored."""
         depths, confidence = self.run_network(view)
         near = nearest_landmarks(view, 1)[0][:, 0] < self.interpolate_within_px
         return np.where(near, self.interpolation.infer(view)[0], depths), confidence
@@ -236,12 +235,12 @@ class LearnedPointInference(PointInference):
     @run_on_one_thread
     @torch.inference_mode()
     def run_network(self, view: LiftInput) -> tuple[NDArray, NDArray]:
-        """Return the network's answer for every keypoint."""
+        """Return the network's depths and confidences."""
         view = drop_foreign_features(view, self.network.shape.feature_size)
         given = view.landmarks_in_cam, view.landmark_rays, view.landmark_features, view.landmark_depth_stds
         landmarks = [to_batch(array) for array in given]
 
-        @torch.inference_mode()  # which each thread has to enter
+        @torch.inference_mode()  # each thread must enter it
         def infer_some(rows: slice) -> tuple[NDArray, NDArray]:
             depths, logits = self.network(*landmarks, to_batch(view.rays[rows]), to_batch(view.ray_features[rows]))
             return depths[0].numpy(), torch.sigmoid(logits[0]).numpy()
@@ -253,9 +252,9 @@ class LearnedPointInference(PointInference):
 
 
 def drop_foreign_features(view: LiftInput, size: int) -> LiftInput:
-    """Return the view as the network reads it: without features (all zero) if they are another matcher's.
+    """Return the view with its features set to zero if they are another matcher's, of another size.
 
-    From geometry alone its answers are worse than with features, and far better than interpolation
+    From geometry alone the network is worse than with features, and far better than interpolation
     (docs/research/lifting.md).
     """
     if view.ray_features.shape[1] == size:
@@ -265,7 +264,7 @@ def drop_foreign_features(view: LiftInput, size: int) -> LiftInput:
 
 
 def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
-    """Load the trained network; raise FileNotFoundError or ValueError naming the file."""
+    """Load the trained network. Raises FileNotFoundError or ValueError naming the file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no weights of the Point Inference Network")
     try:
@@ -273,7 +272,7 @@ def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except SafetensorError as error:
-        raise ValueError(f"{path}: no safetensors file: {error}") from error
+        raise ValueError(f"{path}: not a safetensors file:  {error}") from error
     if "shape" not in metadata:
         raise ValueError(f"{path}: not weights of the Point Inference Network, field 'shape' is missing")
     network = PointInferenceNetwork(PinShape(**json.loads(metadata["shape"])))
@@ -285,7 +284,7 @@ def load_pin(path: Path = WEIGHTS) -> PointInferenceNetwork:
 
 
 def save_pin(network: PointInferenceNetwork, path: Path, notes: dict[str, str]) -> None:
-    """Save weights with the network's shape and how they were made; the file appears complete or not at all."""
+    """Save weights with the network's shape and notes on their training, atomically."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with replace_on_success(path) as partial:
         partial.write_bytes(save(tensors, {**notes, "shape": json.dumps(asdict(network.shape))}))

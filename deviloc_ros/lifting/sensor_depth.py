@@ -1,8 +1,8 @@
 """Lift keypoints of a view to the depth that a sensor measured.
 
-Depth and colour images need not be registered: depth pixels are moved into the colour camera, those that something
-nearer hides are dropped, and a keypoint takes the plane through the ones around it. Where the sensor saw nothing, or an
-edge, the method that knows landmarks alone answers.
+Depth and colour images need not be registered: depth pixels are moved into the colour camera, occluded ones are
+dropped, and a keypoint gets its depth from a plane through the ones around it. Where the sensor saw nothing, or an
+edge, the lifting method that uses landmarks takes over.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from deviloc_ros.types import RIGHT_DEPTH_ERROR, Features
 NOISE_PER_M = 1.425e-3
 """Standard deviation over depth squared [1/m] of structured light: Khoshelham and Elberink, "Accuracy and resolution of
 Kinect depth data", Sensors 2012, random error of depth. Like that of stereo it comes from disparity."""
-EDGE = 0.03  # depths around a pixel that differ by a larger share lie on different surfaces
-WIDEST = 3.0  # tangent of the angle from the axis beyond which, or behind the camera, nothing is looked for
-SAMPLES = 9  # depth pixels that a keypoint's plane goes through
-REACH = 2.5  # depth pixels from a keypoint within which they must lie
-USUAL_CORRECTION = 0.05  # of each number in it; one landmark's word
-LEAST_PAIRS = 200  # landmarks that a correction is made from
-ANCHORS = 16  # of a view's landmarks, nearest to a keypoint, tell how far the sensor is off there
-ANCHOR_REACH_PX = 20.0  # a landmark at this distance weighs half of one on the keypoint
-ANCHOR_PRIOR = 0.4  # what the sensor's own word weighs among them
-UNCORRECTED_STD = 0.01  # relative, of a sensor that is not compared with landmarks
+EDGE = 0.03  # depths around a pixel that differ by a larger share belong to different surfaces
+WIDEST = 3.0  # tangent of the largest angle from the axis at which depth is used
+SAMPLES = 9  # depth pixels that a keypoint's plane is fitted to
+REACH = 2.5  # depth pixels: their largest distance from the keypoint
+USUAL_CORRECTION = 0.05  # prior standard deviation of each number of a correction, weighted as one landmark
+LEAST_PAIRS = 200  # landmarks needed for a correction
+ANCHORS = 16  # landmarks nearest to a keypoint that tell the sensor's error there
+ANCHOR_REACH_PX = 20.0  # a landmark at this distance has half the weight of one at the keypoint
+ANCHOR_PRIOR = 0.4  # weight of the sensor's own depth among them
+UNCORRECTED_STD = 0.01  # relative, of a sensor that could not be compared with landmarks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DepthPoints:
-    """Hold what a sensor saw, in the colour camera's frame.
+    """Hold the points that a sensor measured, in the colour camera's frame.
 
     rays: (M, 2) x and y on the plane z = 1. depths: (M,) m. pitch: distance between neighbouring rays.
     """
@@ -54,10 +54,10 @@ class DepthPoints:
 
 @dataclass(frozen=True, slots=True)
 class DepthCorrection:
-    """Hold by how much a sensor is off, fitted to landmarks: 1 / true = (scale + tilt . ray) / sensed + offset.
+    """Hold a correction of a sensor's depths, fitted to landmarks: 1 / true = (scale + tilt . ray) / sensed + offset.
 
-    A wrong baseline, focal length or zero of the disparity is linear in inverse depth; the tilt is that of a camera
-    mounted at a slightly wrong angle. std: relative error that is left. pairs: landmarks it rests on.
+    A wrong baseline, focal length or zero of the disparity is linear in inverse depth; the tilt corrects a camera that
+    is mounted at a slightly wrong angle. std: remaining relative error. pairs: number of landmarks it was fitted to.
     """
 
     scale: float = 1.0
@@ -104,7 +104,7 @@ def find_surfaces(depth_m: NDArray) -> NDArray:
 
 
 def find_unhidden(seen: DepthPoints) -> NDArray:
-    """Return (M,) whether nothing nearer lies on a point's ray, by a z-buffer with cells of a depth pixel."""
+    """Return (M,) whether points are not occluded by nearer ones, by a z-buffer with cells of a depth pixel."""
     if not len(seen.depths):
         return np.zeros(0, bool)
     cells = np.floor((seen.rays - seen.rays.min(0)) / seen.pitch).astype(int)
@@ -115,13 +115,13 @@ def find_unhidden(seen: DepthPoints) -> NDArray:
 
 
 def sense_depths(seen: DepthPoints, rays: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the depth along rays, and how far the depth pixels around scatter.
+    """Return the depth along rays, and the scatter of the depth pixels around these.
 
     Args:
         rays: (N, 2) on the plane z = 1; NaN where a keypoint has none.
 
     Returns:
-        (N,) depths [m] and (N,) relative scatter; NaN where the sensor did not see a surface all around the ray.
+        (N,) depths [m] and (N,) relative scatter; NaN unless the sensor saw one surface all around the ray.
     """
     depths, scatter = np.full(len(rays), np.nan), np.full(len(rays), np.nan)
     if len(seen.depths) < SAMPLES or not len(rays):
@@ -143,16 +143,16 @@ def sense_depths(seen: DepthPoints, rays: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def confidence_from_noise(depths: NDArray, scatter: NDArray, std: float) -> NDArray:
-    """Return (N,) probability that the relative error is below RIGHT, as the network's confidence means it; 0 for NaN.
+    """Return (N,) confidences as the network's: the probability of an error below RIGHT_DEPTH_ERROR; 0 for NaN.
 
-    The errors are the sensor's noise, which grows with depth squared, what is left of its bias, and the scatter.
+    The error combines the sensor's noise, which grows with depth squared, the remaining bias, and the scatter.
     """
     deviation = np.sqrt((NOISE_PER_M * depths) ** 2 + std**2 + scatter**2)
     return np.nan_to_num(erf(RIGHT_DEPTH_ERROR / (np.sqrt(2) * deviation)))
 
 
 def fit_correction(rays: NDArray, sensed: NDArray, true: NDArray) -> DepthCorrection:
-    """Fit the correction that brings sensed depths to those of landmarks; outliers among them count little.
+    """Fit the correction from sensed depths to those of landmarks, robustly.
 
     Args:
         rays: (N, 2). sensed, true: (N,) m. Fewer than LEAST_PAIRS give no correction.
@@ -163,7 +163,7 @@ def fit_correction(rays: NDArray, sensed: NDArray, true: NDArray) -> DepthCorrec
     none = np.array([1.0, 0, 0, 0])
 
     def residuals(values: NDArray) -> NDArray:
-        unlikely = UNCORRECTED_STD * (values - none) / USUAL_CORRECTION  # decides where landmarks do not: on one wall
+        unlikely = UNCORRECTED_STD * (values - none) / USUAL_CORRECTION  # a prior, for landmarks on a single wall
         return np.concatenate([terms @ values - 1, unlikely])
 
     fit = least_squares(residuals, none, loss="soft_l1", f_scale=UNCORRECTED_STD)
@@ -173,7 +173,7 @@ def fit_correction(rays: NDArray, sensed: NDArray, true: NDArray) -> DepthCorrec
 
 
 def interpolate_bias(view: LiftInput, log_ratios: NDArray) -> NDArray:
-    """Return (N,) the factor on the sensor's depth of each keypoint: what is left of its bias varies slowly.
+    """Return the (N,) factors that correct the sensor's remaining bias, which varies slowly, at each keypoint.
 
     Args:
         log_ratios: (M,) log of true over sensed depth of the view's landmarks; NaN, or far from 0, where the sensor
@@ -189,7 +189,7 @@ def interpolate_bias(view: LiftInput, log_ratios: NDArray) -> NDArray:
 
 
 class SensorDepth(PointInference):
-    """Lift to what the sensor measured of one view, and by another method where it saw nothing or is less sure."""
+    """Lift one view to the sensor's depth, or by the inner method where the sensor saw nothing or is less certain."""
 
     needs_landmarks = False
 
@@ -208,7 +208,7 @@ class SensorDepth(PointInference):
         return np.where(first, sensed, depths), np.where(first, sure, confidence)
 
     def measure(self, rays: NDArray) -> tuple[NDArray, NDArray]:
-        """Sense along (N, 3) rays and correct the depths."""
+        """Return corrected depths along (N, 3) rays, and their scatter."""
         sensed, scatter = sense_depths(self.seen, rays[:, :2])
         return self.correction.apply(rays[:, :2], sensed), scatter
 

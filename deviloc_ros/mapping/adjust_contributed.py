@@ -1,4 +1,4 @@
-"""Adjust the poses of contributions to each other and to the map, whose views stay where they are."""
+"""Adjust the poses of contributions to each other and to the map, whose views stay fixed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.types import Features, Localized
 from deviloc_ros.workers.base import Workers
 
-LOSS_PX = 2.0  # of 1 to 8, that with the smallest error on kitchen-back-72
-COVARIANCE_SCALE = 12.0  # for what neighbours share: so large are squared errors on kitchen-back-72, in variances
+LOSS_PX = 2.0  # of values from 1 to 8, the one with the smallest errors
+COVARIANCE_SCALE = 12.0  # for correlated errors of neighbours: measured ratio of squared errors to variances
 MIN_LANDMARKS = 15
 
 
 class Adjusted(NamedTuple):
-    """Hold where an image lies by what it shares with others, and the covariance, as that of `Localized`."""
+    """Hold the adjusted pose of an image, with its covariance as in `Localized`."""
 
     cam_from_world: pycolmap.Rigid3d
     covariance: NDArray
@@ -41,10 +41,10 @@ def adjust_to_map(
     networks: Networks,
     workers: Workers,
 ) -> dict[str, Adjusted]:
-    """Return where images lie by all that they match, each other and the map's views near them, by name.
+    """Return the adjusted poses of images by name, from matches with each other and with the map's views near them.
 
     Their poses, given to a few centimetres, and the landmarks that they share with the map are adjusted together; the
-    map's views stay. An image that shares fewer than MIN_LANDMARKS is left out.
+    map's views stay fixed. An image that shares fewer than MIN_LANDMARKS is left out.
 
     Args:
         known: features by name of an image; those that are missing are extracted.
@@ -67,7 +67,7 @@ def adjust_to_map(
 
 
 def combine_poses(found: Localized, adjusted: Adjusted) -> Adjusted:
-    """Return the mean of two poses of an image, each weighed by what it is sure of (inverse covariances)."""
+    """Return the mean of two poses of an image, weighted by their inverse covariances."""
     world_from_found = found.cam_from_world.inverse()
     information = [np.linalg.inv(found.covariance), np.linalg.inv(adjusted.covariance)]
     covariance = np.linalg.inv(sum(information))

@@ -1,4 +1,4 @@
-"""Show what of the robot was noticed in view, as a picture and as a mask."""
+"""Draw the parts of the robot in view, as a picture and as a mask."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TINT = 0.5
 
 
 def draw_body(images: Sequence[PosedImage], body: BodyInView) -> NDArray:
-    """Return a few of the views in which something is hidden side by side, what is hidden tinted red."""
+    """Return a few of the views with hidden cells side by side, these cells tinted red."""
     shown = [image for image in images if image.name in body.hidden]
     shown = shown[:: max(1, len(shown) // VIEWS_SHOWN)][:VIEWS_SHOWN]
     return np.hstack([draw_view(image, body.hidden[image.name]) for image in shown])
@@ -37,10 +37,10 @@ def draw_view(image: PosedImage, hidden: NDArray) -> NDArray:
 
 
 def draw_mask(camera: Camera, body: BodyInView) -> NDArray:
-    """Return (H, W) uint8, white but for what is hidden in most of the views in which something is."""
+    """Return (H, W) uint8, black where most of the views with hidden cells hide something, else white."""
     return np.where(enlarge_cells(body.cells, (camera.width, camera.height)), 0, 255).astype(np.uint8)
 
 
 def enlarge_cells(cells: NDArray, size: tuple[int, int]) -> NDArray:
-    """Return (H, W) bool of an image of (width, height) that cells span."""
+    """Return (H, W) bool of cells enlarged to an image of (width, height)."""
     return cv2.resize(cells.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)

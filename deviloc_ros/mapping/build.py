@@ -44,15 +44,14 @@ from deviloc_ros.types import Landmarks
 from deviloc_ros.workers.base import Serial, Workers
 
 log = logging.getLogger(__name__)
-IMAGES_LOOKED_AT, PAIRS_LOOKED_AT = 30, 6  # for something of the robot, where keypoints are matched for nothing else
+IMAGES_LOOKED_AT, PAIRS_LOOKED_AT = 30, 6  # to find the robot in view, if keypoints are not matched anyway
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapBuilder:
     """Build maps of posed images with one config.
 
-    networks: what makes views of images, with the config the maps are built with.
-    workers: who looks at images and matches them.
+    networks: that make views, with the config that maps are built with. workers: run the work on images and pairs.
     """
 
     networks: Networks
@@ -72,8 +71,8 @@ class MapBuilder:
 
         Args:
             source: posed images, with landmarks or without.
-            refine: adjust the poses, which are in order of the path, to what the images show; the report says how.
-            graph: matches made before, for building several maps from subsets of the same images.
+            refine: adjust the poses, which are in order of the path, to the images; the report says how that went.
+            graph: existing matches, for building several maps from subsets of the same images.
             session: a name for when, or in which light, the images were taken.
 
         Raises:
@@ -82,11 +81,11 @@ class MapBuilder:
             WorkError: an image or a pair cannot be worked on.
         """
         networks, workers, notes, warned = self.networks, self.workers, dict(source.notes), set(source.warned)
-        # 1. Leave out what cannot be read, before networks are loaded and a map is begun
+        # 1. Leave out images that cannot be read, before networks are loaded and a map is begun
         images, skipped = self._select_images(source)
         networks.load_all()
         with MapWriter(output, networks.config, overwrite=overwrite) as writer:
-            # 2. What of the robot is in view; poses: adjust them to the images, or say how well they fit
+            # 2. Find the robot in view; adjust the poses to the images, or measure how well they fit
             if graph is not None:
                 body = graph.body
             elif refine or any(image.landmarks is None for image in images):
@@ -102,13 +101,13 @@ class MapBuilder:
             if body is not None:
                 images, notes[BODY] = hide_body(images, body), str(body)
                 warned.add(BODY)
-            # 3. Landmarks, each with the uncertainty of its depth
+            # 3. Compute landmarks, each with the uncertainty of its depth
             landmarks = collect_landmarks(images, networks, workers, graph)
-            # 4. Sensor depth: by how much it is off
+            # 4. Fit the correction of the sensor's depth
             depth = fit_depth_correction(images, landmarks)
-            # 5. Views: features, every keypoint lifted and checked against neighbouring views
+            # 5. Make views: extract features, lift every keypoint and check it against neighbouring views
             views = ViewMaker(writer, networks, workers, session=session).make_views(images, landmarks, depth)
-            # 6. Landmarks, retrieval and manifest; the map moves to its place
+            # 6. Write landmarks, retrieval and manifest, and move the map into place
             write_shared_files(writer, views, networks, notes)
         # 7. By how much the poses are off, as the map's own views say
         if said := state_pose_errors(output, networks, workers):
@@ -146,16 +145,16 @@ def build_map(
 
     Args:
         source: posed images, with landmarks or without.
-        overwrite: a map that is there is replaced.
-        quiet: show no bars of progress.
-        refine: adjust the poses, which are in order of the path, to what the images show.
-        matcher: in place of the one the config names; the localizer must be given the same.
+        overwrite: replace an existing map.
+        quiet: show no progress bars.
+        refine: adjust the poses, which are in order of the path, to the images.
+        matcher: used instead of the one that the config names; the localizer must be given the same.
         session: a name for when, or in which light, the images were taken.
 
     Raises:
         SourceError: two images of one name, or no usable image, or no landmark, is left.
         MapError: `output` exists and `overwrite` is not set.
-        TypeError: an argument is of another kind, or the matcher does not give what it must.
+        TypeError: an argument has the wrong type, or the matcher gives invalid results.
     """
     check_argument("config", config, (Config, NoneType))
     source = to_source(source)
@@ -166,7 +165,7 @@ def build_map(
 
 
 def to_source(given: Source | Sequence[PosedImage]) -> Source:
-    """Return posed images as a source. Raises TypeError naming what is none."""
+    """Return posed images as a source. Raises TypeError naming an item that is not one."""
     made_by = "pose_photographs and the readers of deviloc_ros.sources make one"
     check_argument("source", given, (Source, list, tuple), made_by)
     source = given if isinstance(given, Source) else Source(list(given), [])
@@ -176,7 +175,7 @@ def to_source(given: Source | Sequence[PosedImage]) -> Source:
 
 
 def try_matcher(matcher: Matcher, images: list[PosedImage]) -> None:
-    """Raise MatcherError unless a matcher gives what it must of the first image that can be read."""
+    """Raise MatcherError unless a matcher gives valid results for the first readable image."""
     for image in images:
         with suppress(ImageError):
             return check_on_image(matcher, to_gray(read_gray(image.path), image.camera))
@@ -185,13 +184,13 @@ def try_matcher(matcher: Matcher, images: list[PosedImage]) -> None:
 def find_keypoints_and_body(
     images: list[PosedImage], networks: Networks, workers: Workers
 ) -> tuple[Keypoints, BodyInView | None]:
-    """Find the keypoints that `lift.landmark_source` names, and what of the robot is in view, whose are not matched."""
+    """Extract the keypoints that `lift.landmark_source` names, and find the robot in view, which is not matched."""
     keypoints = find_keypoints(images, networks, workers)
     return keypoints, find_body(keypoints, images, find_nearby_pairs(images), workers)
 
 
 def find_body_in_sample(images: list[PosedImage], workers: Workers) -> BodyInView | None:
-    """Look for something of the robot in images that bring their landmarks: in a few, and if it is there, in all."""
+    """Find the robot in view of images that have landmarks: in a few first, and if it is there, in all."""
     for some in (thin_evenly(images, IMAGES_LOOKED_AT), images):
         keypoints = extract_sift_keypoints(some, workers)
         body = find_body(keypoints, some, find_nearby_pairs(some, PAIRS_LOOKED_AT), workers)
@@ -201,7 +200,7 @@ def find_body_in_sample(images: list[PosedImage], workers: Workers) -> BodyInVie
 
 
 def hide_body(images: list[PosedImage], body: BodyInView) -> list[PosedImage]:
-    """Return the images without what of the robot is in view of them, which the log warns of."""
+    """Return the images with the robot in view masked, and log a warning about it."""
     log.warning("%s: %s", BODY, body)
     return hide_cells(images, body.hidden)
 
@@ -209,7 +208,7 @@ def hide_body(images: list[PosedImage], body: BodyInView) -> list[PosedImage]:
 def refine_if_possible(
     images: list[PosedImage], keypoints: Keypoints, workers: Workers
 ) -> tuple[list[PosedImage], str]:
-    """Return images with refined poses and landmarks, or as they are where that fails, and what became of the poses."""
+    """Return images with refined poses and landmarks, or unchanged if that fails, and the note on the poses."""
     try:
         refined_images, refinement = refine_poses(images, keypoints, workers)
     except RefinementError as error:
@@ -219,7 +218,7 @@ def refine_if_possible(
 
 
 def split_readable(images: list[PosedImage], workers: Workers) -> tuple[list[PosedImage], list[Skipped]]:
-    """Separate images whose file decodes to the size their camera states from others, which come with a reason."""
+    """Separate images whose files decode to the size of their camera from others, which come with a reason."""
     names = [image.name for image in images]
     tasks = ((image.path, image.camera) for image in images)
     problems = list(workers.map(reading_problem, tasks, names, desc="images", unit="image", on_threads=True))
@@ -228,7 +227,7 @@ def split_readable(images: list[PosedImage], workers: Workers) -> tuple[list[Pos
 
 
 def warn_if_far(images: list[PosedImage]) -> None:
-    """Warn if the map's coordinates are so large, as UTM's are, that single precision costs accuracy."""
+    """Warn if the map's coordinates are so large, as in UTM, that single precision costs accuracy."""
     grain_m, words = measure_grain(np.stack([image.cam_from_world.tgt_origin_in_src() for image in images]))
     if grain_m > LARGEST_GRAIN_M:
         log.warning(words)
@@ -246,10 +245,10 @@ def reading_problem(path: Path, camera: Camera) -> str:
 def collect_landmarks(
     images: list[PosedImage], networks: Networks, workers: Workers, graph: MatchGraph | None
 ) -> dict[str, Landmarks]:
-    """Return landmarks by image name: the source's own where all images have some, else triangulated.
+    """Return landmarks by image name: the source's own if all images have some, else triangulated ones.
 
     Raises:
-        SourceError: there is none, and no depth image either.
+        SourceError: there are no landmarks, and no depth images either.
     """
     if all(image.landmarks is not None for image in images):
         landmarks = {image.name: image.landmarks for image in images if image.landmarks is not None}
@@ -258,7 +257,7 @@ def collect_landmarks(
     if not any(len(observed) for observed in landmarks.values()) and not any(image.depth for image in images):
         if len(images) < 2:
             raise SourceError(
-                f"landmarks are triangulated from two images or more, there is {len(images)}; "
+                f"landmarks are triangulated from two images or more, got {len(images)}; "
                 "of a recording, --keyframe-m and --keyframe-deg say how far apart they are taken"
             )
         raise SourceError(
@@ -268,7 +267,7 @@ def collect_landmarks(
 
 
 def make_graph(images: list[PosedImage], networks: Networks, workers: Workers) -> MatchGraph:
-    """Match nearby images by the keypoints that `lift.landmark_source` names."""
+    """Match nearby images with the keypoints that `lift.landmark_source` names."""
     keypoints, body = find_keypoints_and_body(images, networks, workers)
     return replace(match_nearby(keypoints, images, workers), body=body)
 

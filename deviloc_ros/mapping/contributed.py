@@ -1,4 +1,4 @@
-"""Let a map grow by images that robots kept: those whose pose is what the images themselves say."""
+"""Extend a map with contributions, images that robots kept, after verifying their poses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from deviloc_ros.config import ContributeConfig
 from deviloc_ros.config_fields import change_config
-from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_error_in_stds, translation_distance_m
+from deviloc_ros.geometry import pose_difference, rotation_distance_deg, squared_mahalanobis, translation_distance_m
 from deviloc_ros.imaging import ImageError, read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.adjust_contributed import adjust_to_map, combine_poses
@@ -23,22 +23,21 @@ from deviloc_ros.maps.store import Map
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import PosedImage, Skipped, Source
 from deviloc_ros.sources.contributions import Contribution, read_contributions
-from deviloc_ros.types import Extracted, Features, Localized, Prior, Result
+from deviloc_ros.types import FeatureCache, Features, Localized, Prior, Result
 from deviloc_ros.workers.base import Serial
 
-MAX_SIGMAS = 5.0  # between the pose that is stated and that which the image has in the map
-MAX_OFF_M, MAX_OFF_DEG = 0.1, 2.0  # whatever the covariances say
-ALWAYS_NEAR_M, ALWAYS_NEAR_DEG = 0.01, 0.2  # the same of poses that agree
+MAX_SIGMAS = 5.0  # between the stated pose and the image's pose in the map
+MAX_OFF_M, MAX_OFF_DEG = 0.1, 2.0  # poses farther apart contradict, whatever the covariances are
+ALWAYS_NEAR_M, ALWAYS_NEAR_DEG = 0.01, 0.2  # poses nearer than this agree, whatever the covariances are
 SEARCH_M, SEARCH_DEG = 5.0, 75.0  # around the stated pose
 
 
 @dataclass(slots=True)
 class ContributionReport:
-    """Report what became of contributions.
+    """Report the outcome of contributions.
 
-    rounds: the reports of those that were added; what is added may show the place of others, which are tried again.
-    refused: those whose pose is not what their image says, or that nothing confirms. needless: those that show what the
-    map has.
+    rounds: reports of those that were added; after each round the others are tried again with the new views. refused:
+    those whose pose their image contradicts, or does not confirm. needless: those that show what the map has already.
     """
 
     rounds: list[BuildReport] = field(default_factory=list)
@@ -47,16 +46,16 @@ class ContributionReport:
 
     @property
     def added(self) -> int:
-        """Return how many views the map has more."""
+        """Return how many views were added to the map."""
         return sum(report.views for report in self.rounds)
 
 
 @dataclass(slots=True)
 class Verdicts:
-    """Hold what a map, as it is, says of contributions.
+    """Hold the verdicts of a map, as it is, on contributions.
 
-    agreed: those that it confirms, with what it says of the image. unconfirmed: those that it does not show. refused:
-    those that it contradicts. needless: those that add nothing to it and to those that agree.
+    agreed: those that it confirms, with the localization of the image. unconfirmed: those that are lost in it. refused:
+    those that it contradicts. needless: those that add nothing to the map and to the agreed ones.
     """
 
     agreed: list[tuple[Contribution, Localized]] = field(default_factory=list)
@@ -75,19 +74,19 @@ def add_contributions(
     descriptor_file: str = "",
     session: str = "",
 ) -> ContributionReport:
-    """Add to a map the contributions of a folder that it confirms, those first that it confirms as it is.
+    """Add the contributions of a folder to a map as far as the map confirms them, in rounds.
 
     Args:
-        wanted: what a map needs; by default as robots have it.
-        of_any_map: also what was kept with another map, in the frame of this one; else its images are refused: floors
-            may look alike, and each has a frame of its own.
+        wanted: which contributions a map needs; default: the robots' default.
+        of_any_map: accept contributions of another map in the same frame; otherwise they are refused, since floors may
+            look alike, and each has a frame of its own.
         descriptor_file: the network that described the map's views, if one did.
         session: a name for when, or in which light, the images were taken.
 
     Raises:
         SourceError: there are no contributions.
-        MapError: no map there, another process is writing it or has changed it meanwhile, or its views were described
-            by another network.
+        MapError: there is no map, another process is writing it or has changed it meanwhile, or its views were
+            described by another network.
     """
     left, damaged = read_contributions(kept_in)
     report, matcher, wanted = ContributionReport(refused=damaged), None, wanted or ContributeConfig()
@@ -125,7 +124,7 @@ def add_contributions(
 
 
 def split_by_map(reference_map: Map, entries: Sequence[Contribution]) -> tuple[list[Contribution], list[Skipped]]:
-    """Return the contributions that were kept with a map, or with what it was before it changed, and the others."""
+    """Split contributions into those of a map, or of an earlier version of it, and the others."""
     provenance = reference_map.manifest.provenance
     own = [e for e in entries if e.map_id == reference_map.identity or provenance.is_of(e.map_id)]
     why = "kept with another map ({}), not with this one or what it was before; --of-any-map takes it all the same"
@@ -140,10 +139,10 @@ def judge_contributions(
     *,
     quiet: bool,
 ) -> Verdicts:
-    """Return what a map says of contributions.
+    """Return the verdicts of a map on contributions.
 
     Args:
-        features: by name of a contribution, as far as they are known; those that are extracted are added.
+        features: known ones by name of a contribution; those that are extracted are added.
     """
     verdicts = Verdicts()
     for entry in tqdm(entries, desc="contributions", unit="image", disable=quiet):
@@ -168,14 +167,14 @@ def judge_contributions(
 
 
 def localize_entry(localizer: Localizer, entry: Contribution, features: dict[str, Features]) -> Result:
-    """Return what the map says of a contribution's pose, looked for around where it is stated. Raises ImageError.
+    """Localize a contribution near its stated pose. Raises ImageError.
 
     Args:
-        features: as in `judge_contributions`: of the image upright, as adjusting needs them.
+        features: as in `judge_contributions`, of the image without turns.
     """
     prior = Prior(entry.cam_from_world, radius_m=SEARCH_M, angle_deg=SEARCH_DEG)
     upright = localizer.matcher, entry.mask, 0
-    extracted: Extracted = {upright: features[entry.name]} if entry.name in features else {}
+    extracted: FeatureCache = {upright: features[entry.name]} if entry.name in features else {}
     result = localizer.localize(read_gray(entry.path), entry.camera, prior, mask=entry.mask, extracted=extracted)
     if upright in extracted:
         features[entry.name] = extracted[upright]
@@ -189,12 +188,12 @@ def adjust_agreed(
     *,
     quiet: bool,
 ) -> tuple[list[PosedImage], list[Skipped]]:
-    """Return what is added, adjusted to the map and to each other, and what is refused as it came to lie elsewhere.
+    """Adjust contributions to the map and to each other; return those to add, and those refused since they moved.
 
-    One that shares too little with them stays where it was stated.
+    One that shares too few landmarks keeps its stated pose.
 
     Args:
-        features: by name of a contribution, as far as they are known.
+        features: known ones by name of a contribution.
     """
     images = [entry.to_posed_image() for entry, _ in agreed]
     networks = Networks(localizer.config, localizer.matcher)
@@ -214,17 +213,17 @@ def adjust_agreed(
 
 
 def explain_contradiction(entry: Contribution, cam_from_world: pycolmap.Rigid3d, covariance: NDArray) -> str:
-    """Return why the stated pose is not the one that the image has in the map; empty if it is.
+    """Say how the stated pose contradicts the image's pose in the map; empty if it does not.
 
     Args:
-        covariance: (6, 6) of the pose in the map, as that of `Localized`.
+        covariance: (6, 6) of the pose in the map, as in `Localized`.
     """
     off_m = translation_distance_m(entry.cam_from_world, cam_from_world)
     off_deg = rotation_distance_deg(entry.cam_from_world, cam_from_world)
     if off_m <= ALWAYS_NEAR_M and off_deg <= ALWAYS_NEAR_DEG:
         return ""
     error = pose_difference(entry.cam_from_world.inverse(), cam_from_world.inverse())
-    sigmas = squared_error_in_stds(error, entry.covariance + covariance) ** 0.5
+    sigmas = squared_mahalanobis(error, entry.covariance + covariance) ** 0.5
     if off_m > MAX_OFF_M or off_deg > MAX_OFF_DEG or sigmas > MAX_SIGMAS:
         return (
             f"its pose is {off_m:.3f} m and {off_deg:.2f} deg ({sigmas:.0f} sigma) off what its image says in the map"
@@ -239,7 +238,7 @@ def explain_needless(
     agreed: Sequence[tuple[Contribution, Localized]],
     wanted: ContributeConfig,
 ) -> str:
-    """Return why a contribution adds nothing to a map and to those that are added already; empty if it does."""
+    """Say why a contribution adds nothing to a map and to those added already; empty if it does."""
     to_view_m = distance_to_nearest(reference_map.centres, reference_map.axes, entry.cam_from_world)
     if to_view_m < wanted.spacing_m and inliers >= wanted.few_inliers:
         return f"the map shows it: a view {to_view_m:.2f} m away, {inliers} inliers"

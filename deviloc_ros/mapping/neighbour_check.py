@@ -1,7 +1,7 @@
 """Check lifted points of neighbouring views against each other before they enter a map.
 
-Confidence-based Point Aggregation merges what several references say of one query pixel; this is the same thought at
-the time a map is built: a point that lands where another view says something nearer or farther loses confidence.
+This is Confidence-based Point Aggregation at the time of map building: a point that projects to where another view has
+a nearer or farther point loses confidence.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, nearest_by_pose
 from deviloc_ros.maps.store import Map
 from deviloc_ros.types import Lifted, Prior, ReferenceView, depth_stds_from_confidence
 
-VIEWS_IN_HAND = 64  # neighbours lie near each other in most orders of views
+VIEWS_IN_HAND = 64  # views kept in memory; neighbours are near each other in most orders of views
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiftedPixels:
-    """Hold what a view says where: (M,) rows of its lifted keypoints, and a tree of their pixels if any."""
+    """Index the lifted keypoints of a view: their (M,) rows, and a tree of their pixels if there are any."""
 
     view: ReferenceView
     rows: NDArray
@@ -40,13 +40,13 @@ class LiftedPixels:
 def check_neighbours(
     views: list[ReferenceView], config: LiftConfig, meters_per_radian: float, reference_map: Map | None = None
 ) -> list[Lifted]:
-    """Return what each view's keypoints are lifted to, with confidences scaled by how far neighbouring views agree.
+    """Return the lifted keypoints of each view with confidences scaled by the agreement of neighbouring views.
 
-    Neighbours are other new views and, when a map grows, those that it has already; these stay as they are.
-    `meters_per_radian` is retrieval's: it weighs turning against distance.
+    Neighbours are other new views and, when a map is extended, its existing views, which do not change.
+    `meters_per_radian` is retrieval's weight of turning against distance.
 
-    With w_j the confidences that neighbours have in what they say at the pixel a point projects to, and a_j whether
-    that agrees in depth, the factor is (1 + sum a_j w_j) / (1 + sum w_j): nothing said leaves it at 1.
+    With w_j the confidences of neighbours at the pixel to which a point projects, and a_j whether they agree in depth,
+    the factor is (1 + sum a_j w_j) / (1 + sum w_j); without neighbours it is 1.
     """
     centres, axes = centres_and_axes([view.cam_from_world for view in views])
     if reference_map is not None:
@@ -73,17 +73,14 @@ def check_neighbours(
 
 
 def lower_confidence(lifted: Lifted, confidence: NDArray) -> Lifted:
-    """Return the same with less confidence, and with depths as much less certain as that says."""
+    """Return the lifted keypoints with scaled confidences, and accordingly larger standard deviations of depths."""
     before, after = depth_stds_from_confidence(lifted.confidence), depth_stds_from_confidence(confidence)
     less_certain = np.where(lifted.confidence < 1, after / np.maximum(before, 1e-9), 1.0)  # not what is a landmark
     return replace(lifted, confidence=confidence, depth_stds=less_certain * lifted.depth_stds)
 
 
 def compare_with(view: ReferenceView, other: LiftedPixels, config: LiftConfig) -> tuple[NDArray, NDArray]:
-    """Return (N,) whether `other` agrees with each point of `view`, and (N,) its confidence there.
-
-    The confidence is 0 where `other` says nothing.
-    """
+    """Return (N,) whether `other` agrees with each point of `view`, and (N,) its confidence there, 0 if it has none."""
     agrees, weight = np.zeros(len(view.features), bool), np.zeros(len(view.features))
     in_other = transform_points(other.view.cam_from_world, view.lifted.points_in_world)
     pixels = other.view.camera.project_visible(in_other)

@@ -1,4 +1,4 @@
-"""Compare depth images beside the images of a map with its landmarks."""
+"""Fit the correction of a sensor's depth images to the landmarks of a map's images."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from deviloc_ros.sources.base import PosedImage, Skipped
 from deviloc_ros.sources.depth_images import DepthError, read_depth_points
 from deviloc_ros.types import Landmarks
 
-COMPARED_VIEWS = 40  # evenly spread over a map, these tell how far the sensor is off
-MOST_OFF = 1.2  # a sensor that is off by a larger factor has the wrong unit
+COMPARED_VIEWS = 40  # evenly spread over the map
+MOST_OFF = 1.2  # if the sensor is off by a larger factor, its unit is wrong
 
 
 @dataclass(slots=True)
 class DepthOfViews:
-    """Hold the correction that the sensor depth of all of a map's images shares, and why some images have none."""
+    """Hold the common correction of all of a map's depth images, and why some images have no depth."""
 
     correction: DepthCorrection = field(default_factory=DepthCorrection)
     used: int = 0
     skipped: list[Skipped] = field(default_factory=list)
 
     def count_image(self, image: PosedImage, problem: str) -> None:
-        """Count one image more, whose depth was used unless there is a problem with it."""
+        """Count an image, whose depth was used unless there is a problem with it."""
         if problem:
             self.skipped.append(Skipped(image.name, problem))
         elif image.depth is not None:
@@ -56,7 +56,7 @@ def sample_with_depth(images: list[PosedImage]) -> list[PosedImage]:
 
 
 def depths_at_landmarks(image: PosedImage, landmarks: Landmarks) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
-    """Yield (N, 2) rays, (N,) sensed and (N,) true depths [m] of landmarks; nothing if the depth cannot be read."""
+    """Yield (N, 2) rays, (N,) sensed and (N,) true depths [m] of landmarks of each image whose depth can be read."""
     try:
         seen = read_depth_points(image.depth)  # type: ignore[arg-type]
     except DepthError:  # is named when the view is lifted

@@ -1,10 +1,11 @@
-"""Add new images to a map: what it has stays as it is, and the cost is that of the new views."""
+"""Add new images to a map, whose views do not change; the cost is that of the new views."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +53,11 @@ def update_map(
     Args:
         descriptor_file: the network that described the map's views, if one did.
         session: a name for when, or in which light, the images were taken.
-        identity: of the map that the images were posed in; empty: of any.
+        identity: of the map in which the images were posed; empty: any.
 
     Raises:
         SourceError: two images of one name, or no usable image is left.
-        MapError: no map there, another process is writing it or has changed it since, or its views were described by
+        MapError: there is no map, another process is writing it or has changed it since, or its views were described by
             another network.
     """
     source = to_source(source)
@@ -72,16 +73,9 @@ def update_map(
         notes = {}
         if body is not None:
             images, notes[BODY] = hide_body(images, body), str(body)
-
-        def observe(image: PosedImage, features: Features, own: Landmarks) -> Observation:
-            matched = match_views_near(reference_map, image, features, networks)
-            found = find_map_landmarks(image, matched, reference_map.config.lift.landmark_radius_px)
-            errors_px = [errors for pair in matched if len(errors := epipolar_errors_with_view(image, *pair))]
-            return Observation(join_landmarks(own, found), errors_px)
-
         for record in reference_map.records:
             writer.keep_view(record)
-        depth = fit_depth_correction(images, own)
+        depth, observe = fit_depth_correction(images, own), partial(observe_map, reference_map, networks)
         new = ViewMaker(writer, networks, workers, observe, reference_map, session).make_views(images, own, depth)
         retrieval = reference_map.retrieval()
         retrieval = retrieval.extend(new.describe_all(retrieval.vlad))
@@ -99,7 +93,7 @@ def update_map(
 
 
 def select_new_images(source: Source, reference_map: Map, workers: Workers) -> tuple[list[PosedImage], list[Skipped]]:
-    """Return the usable images that the map has no view of, and those left out; raise SourceError if none is left."""
+    """Return the usable images that the map does not have, and those left out. Raises SourceError if none is left."""
     known = [Skipped(i.name, "the map has a view of this name") for i in source.images if i.name in reference_map]
     unknown = [image for image in source.images if image.name not in reference_map]
     images, unreadable = split_readable(unknown, workers)
@@ -110,7 +104,7 @@ def select_new_images(source: Source, reference_map: Map, workers: Workers) -> t
 
 
 def load_networks_of(reference_map: Map, matcher: Matcher | None, descriptor_file: str) -> Networks:
-    """Load the networks that the map's views were made with; raise MapError if these are others."""
+    """Load the networks that the map's views were made with. Raises MapError if these differ."""
     config = change_config(reference_map.config, retrieval={"descriptor_file": descriptor_file})
     networks = Networks(config, matcher).load_all()
     reference_map.check_matcher(networks.matcher.name, networks.matcher.weights_id, networks.matcher.descriptor_size)
@@ -121,9 +115,9 @@ def load_networks_of(reference_map: Map, matcher: Matcher | None, descriptor_fil
 def collect_own_landmarks(
     images: list[PosedImage], networks: Networks, workers: Workers, first_id: int
 ) -> tuple[dict[str, Landmarks], BodyInView | None]:
-    """Return landmarks of the new images by name: the source's own, else triangulated; ids from `first_id` on.
+    """Return landmarks of the new images by name, the source's own or triangulated, and the robot in view.
 
-    And what of the robot was noticed in view.
+    Ids count from `first_id`.
     """
     own = {image.name: image.landmarks for image in images if image.landmarks is not None}
     if len(own) < len(images):
@@ -134,10 +128,20 @@ def collect_own_landmarks(
     return {name: shift_ids(landmarks, first_id) for name, landmarks in add_depth_stds(images, own).items()}, body
 
 
+def observe_map(
+    reference_map: Map, networks: Networks, image: PosedImage, features: Features, own: Landmarks
+) -> Observation:
+    """Return a new image's landmarks, its own and those of the map's views near it, and how its pose fits these."""
+    matched = match_views_near(reference_map, image, features, networks)
+    found = find_map_landmarks(image, matched, reference_map.config.lift.landmark_radius_px)
+    errors_px = [errors for pair in matched if len(errors := epipolar_errors_with_view(image, *pair))]
+    return Observation(join_landmarks(own, found), errors_px)
+
+
 def match_views_near(
     reference_map: Map, image: PosedImage, features: Features, networks: Networks
 ) -> list[tuple[ReferenceView, Matches]]:
-    """Return the map's views near a new image, each with its matches."""
+    """Match a new image with the map's views near it; return the views with the matches."""
     views = find_views_near(reference_map, image)
     if not views or not len(features):
         return []
@@ -146,7 +150,7 @@ def match_views_near(
 
 
 def find_views_near(reference_map: Map, image: PosedImage) -> list[ReferenceView]:
-    """Return the views of a map that are nearest to an image and look the same way, nearest first."""
+    """Return the views of a map nearest to an image that look in the same direction, nearest first."""
     prior = Prior(image.cam_from_world, angle_deg=MAX_PAIR_ANGLE_DEG)
     weight = reference_map.config.retrieval.meters_per_radian
     numbers = nearest_by_pose(reference_map.centres, reference_map.axes, prior, VIEWS_MATCHED, weight)
@@ -154,7 +158,7 @@ def find_views_near(reference_map: Map, image: PosedImage) -> list[ReferenceView
 
 
 def find_map_landmarks(image: PosedImage, matched: list[tuple[ReferenceView, Matches]], radius_px: float) -> Landmarks:
-    """Return the map's landmarks that a new image observes: those on keypoints it matches, where they project in it."""
+    """Return the map's landmarks that a new image observes: those at matched keypoints that project near them."""
     found = Landmarks.empty()
     for view, matches in matched:
         found = join_landmarks(found, observe_through(view, matches, image, radius_px))
@@ -164,7 +168,7 @@ def find_map_landmarks(image: PosedImage, matched: list[tuple[ReferenceView, Mat
 def observe_through(view: ReferenceView, matches: Matches, image: PosedImage, radius_px: float) -> Landmarks:
     """Return a view's landmarks within a radius of keypoints that the image matches, if they project near the match.
 
-    Both poses are given, so the projection is the better measurement; the match says that nothing is in between.
+    Both poses are given, so the projection is the better measurement; the match shows that nothing occludes it.
     """
     if not len(matches) or not len(view.landmarks):
         return Landmarks.empty()
@@ -178,7 +182,7 @@ def observe_through(view: ReferenceView, matches: Matches, image: PosedImage, ra
 
 
 def join_landmarks(first: Landmarks, second: Landmarks) -> Landmarks:
-    """Return both sets of landmarks, each landmark once."""
+    """Return the union of both sets of landmarks."""
     ids = np.concatenate([first.ids, second.ids])
     keypoints = np.concatenate([first.keypoints, second.keypoints])
     points = np.concatenate([first.points_in_world, second.points_in_world])

@@ -1,4 +1,4 @@
-"""Make the views of a map from images with landmarks: features, every keypoint lifted, a global descriptor."""
+"""Make views from images with landmarks: extract features, lift every keypoint, compute a global descriptor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from deviloc_ros import __version__
-from deviloc_ros.imaging import paint_hidden, read_gray, read_used
+from deviloc_ros.imaging import read_gray
 from deviloc_ros.lifting.base import lift_and_prepare
 from deviloc_ros.lifting.sensor_depth import DepthCorrection, SensorDepth
 from deviloc_ros.mapping.neighbour_check import check_neighbours
@@ -20,6 +20,7 @@ from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descripto
 from deviloc_ros.maps.retrieval.index import Retrieval
 from deviloc_ros.maps.store import Map
 from deviloc_ros.maps.writer import MapWriter
+from deviloc_ros.masks import paint_hidden, read_mask
 from deviloc_ros.sfm.body_in_view import BodyInView, is_used
 from deviloc_ros.sfm.map_networks import Networks
 from deviloc_ros.sources.base import PosedImage, Skipped, SourceError
@@ -30,7 +31,7 @@ from deviloc_ros.workers.base import Workers
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """Hold what a new image observes of a map: landmarks, and (N,) epipolar errors [px] with each view it matches."""
+    """Hold what a new image observes of a map: landmarks, and the (N,) epipolar errors [px] with each matched view."""
 
     landmarks: Landmarks
     errors_px: list[NDArray] = field(default_factory=list)
@@ -41,10 +42,10 @@ Observe = Callable[[PosedImage, Features, Landmarks], Observation]
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """Report what became of the images.
+    """Report the outcome of building or updating a map.
 
-    depth: what a sensor gave to them. body: what of the robot was noticed in view. warned: the subjects of the notes
-    that were logged as warnings.
+    depth: how sensor depth was used. body: the robot in view. warned: subjects of the notes that were logged as
+    warnings.
     """
 
     views: int
@@ -60,10 +61,10 @@ class BuildReport:
 
 @dataclass(slots=True)
 class NewViews:
-    """Collect views on their way into a map, the landmarks they observe and what describes them as a whole.
+    """Collect the views to be written to a map, their landmarks and global descriptors.
 
-    descriptors: global ones by a network, if there is one.
-    errors_px: what `observe` measured of all images, those that were skipped too.
+    descriptors: global ones by a network, if there is one. errors_px: from `observe`, for all images including skipped
+    ones.
     """
 
     views: list[ReferenceView] = field(default_factory=list)
@@ -76,7 +77,7 @@ class NewViews:
     depth: DepthOfViews = field(default_factory=DepthOfViews)
 
     def append(self, made: MadeView, features: Features) -> None:
-        """Append a view with the features that stay in memory until it is written."""
+        """Append a view; its features stay in memory until it is written."""
         view = made.view
         self.features.append(made.for_retrieval)
         if made.descriptor is not None:
@@ -109,12 +110,11 @@ class NewViews:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MadeView:
-    """Hold what is made of one image.
+    """Hold the view that was made from one image.
 
-    view: with the tower, and the landmarks it observes as far as they are kept; landmark_count: of all.
-    for_retrieval, descriptor: what its global descriptor is made of, or the descriptor by a network.
-    errors_px: what `observe` measured.
-    depth_problem: why its sensor depth was not used, if it has some.
+    view: with the tower, and the landmarks that are kept; landmark_count: before some were dropped. for_retrieval,
+    descriptor: features for its global descriptor, or the descriptor by a network. errors_px: from `observe`.
+    depth_problem: why its sensor depth, if any, was not used.
     """
 
     view: ReferenceView
@@ -127,7 +127,7 @@ class MadeView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeftOut:
-    """Hold an image that observes too few landmarks, with what `observe` measured."""
+    """Hold an image that was left out for lack of landmarks, with the errors from `observe`."""
 
     image: Skipped
     errors_px: list[NDArray]
@@ -137,8 +137,8 @@ class LeftOut:
 class ViewMaker:
     """Make views and write them to a map.
 
-    observe: gives what an image observes once its features are known; by default nothing but the landmarks it has.
-    reference_map: the map that grows, whose views the new ones are checked against. session: of the new views.
+    observe: returns what an image with its features observes; default: only its own landmarks. reference_map: the map
+    that is extended, against whose views the new ones are checked. session: of the new views.
     """
 
     writer: MapWriter
@@ -149,10 +149,10 @@ class ViewMaker:
     session: str = ""
 
     def make_views(self, images: list[PosedImage], landmarks: dict[str, Landmarks], depth: DepthOfViews) -> NewViews:
-        """Extract and lift views, and check them against each other and against those that the map has already.
+        """Extract and lift views, and check them against each other and against the map's existing views.
 
         Args:
-            landmarks: those that each image observes, by its name.
+            landmarks: observed by each image, by its name.
 
         Raises:
             SourceError: no image has more than `lift.min_landmarks` landmarks.
@@ -187,7 +187,7 @@ def make_view(
     """Make the view of one image, unless it observes too few landmarks."""
     config = networks.config.lift
     gray = read_gray(image.path)
-    used = read_used(image.mask, (image.camera.width, image.camera.height))
+    used = read_mask(image.mask, (image.camera.width, image.camera.height))
     extracted = networks.matcher.extract(gray, keep_dense=True, used=used)
     observation = observe(image, extracted, landmarks) if observe else Observation(landmarks)
     shown = observation.landmarks[is_used(image, observation.landmarks.keypoints)]
@@ -211,14 +211,14 @@ def make_view(
 
 
 def sample_landmarks(landmarks: Landmarks, most: int) -> Landmarks:
-    """Return at most `most` landmarks (0: all), drawn at random but the same each time."""
+    """Return at most `most` landmarks (0: all), drawn at random with a fixed seed."""
     if not most or len(landmarks) <= most:
         return landmarks
     return landmarks[np.sort(np.random.default_rng(0).choice(len(landmarks), most, replace=False))]
 
 
 def write_shared_files(writer: MapWriter, new: NewViews, networks: Networks, notes: dict[str, str]) -> None:
-    """Learn to retrieve the views and write what belongs to the whole map; its provenance holds the notes."""
+    """Build the retrieval and write the files of the whole map, with the notes in its provenance."""
     vlad, network = None, networks.global_descriptor
     if network is None:
         vlad = Vlad.learn(sample_descriptors((f.descriptors for f in new.features), len(new.features)))

@@ -1,1 +1,1 @@
-"""Keep reference views and their index as files: the map on disk."""
+"""Store a map on disk: its reference views and their index."""

@@ -1,4 +1,4 @@
-"""Check what the arrays of a map must be like, whoever signed it: their types, shapes and ranges."""
+"""Check the types, shapes and ranges of a map's arrays; a right hash does not make them valid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deviloc_ros.camera import Camera
 
 MAX_LENGTH_M = 1e8  # beyond any frame on Earth; squares of it fit into a float
 MAX_ABOVE_ONE = 1e-3  # of a confidence: rounding
-HALF_EXPONENT = 0x7C00  # all of it set: infinite, or no number
+HALF_EXPONENT = 0x7C00  # all bits set: infinite or NaN
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def check_view(arrays: Mapping[str, NDArray], camera: Camera) -> None:
     """Check the arrays of one view's files.
 
     Raises:
-        KeyError, ValueError: naming an array that is missing, or does not fit the others or the camera.
+        KeyError, ValueError: an array is missing, or does not fit the others or the camera; the message names it.
     """
     count = count_rows(arrays, "keypoints")
     check_pixels(arrays, "keypoints", count, camera)
@@ -69,22 +69,22 @@ def check_landmark_arrays(arrays: Mapping[str, NDArray], camera: Camera) -> None
 
 
 def count_rows(arrays: Mapping[str, NDArray], name: str) -> int:
-    """Return the length of an array. Raise KeyError or ValueError if it is not there, or has none."""
+    """Return the length of an array. Raises KeyError if it is missing, ValueError if it is a scalar."""
     if arrays[name].ndim == 0:
         raise ValueError(f"{name} is of shape (), not a list")
     return len(arrays[name])
 
 
 def check_pixels(arrays: Mapping[str, NDArray], name: str, count: int, camera: Camera) -> None:
-    """Raise ValueError unless (count, 2) pixels lie in the image, or less than its size beside it."""
+    """Raise ValueError unless (count, 2) pixels lie in the image, or outside by less than its size."""
     check_array(arrays, name, (count, 2), FINITE)
     size = np.array([camera.width, camera.height])
     if not ((arrays[name] > -size) & (arrays[name] < 2 * size)).all():
-        raise ValueError(f"{name}: a pixel far outside of the image of {camera.width} x {camera.height} px")
+        raise ValueError(f"{name}: a pixel far outside the image of {camera.width} x {camera.height} px")
 
 
 def check_array(arrays: Mapping[str, NDArray], name: str, shape: tuple[int, ...], allowed: AllowedValues) -> None:
-    """Raise KeyError or ValueError unless an array is there, of that shape, of the allowed type and in its range."""
+    """Raise KeyError or ValueError unless an array is there, with this shape and allowed type and values."""
     array = arrays[name]
     if tuple(array.shape) != shape:
         raise ValueError(f"{name} is of shape {tuple(array.shape)}, not {shape}")
@@ -93,11 +93,11 @@ def check_array(arrays: Mapping[str, NDArray], name: str, shape: tuple[int, ...]
     if not is_finite(array):
         raise ValueError(f"{name}: a value is not finite")
     if allowed is not FINITE and array.size and not (array.min() >= allowed.low and array.max() <= allowed.high):
-        raise ValueError(f"{name}: a value is outside of {allowed.low:g} to {allowed.high:g}")
+        raise ValueError(f"{name}: a value is outside {allowed.low:g} to {allowed.high:g}")
 
 
 def is_finite(array: NDArray) -> bool:
-    """Return whether all values are finite. Of half precision by its bits: numpy would convert each value."""
+    """Return whether all values are finite; half precision is checked by its bits, since NumPy would convert it."""
     if array.dtype == np.float16:
         return not bool(((np.ascontiguousarray(array).view(np.uint16) & HALF_EXPONENT) == HALF_EXPONENT).any())
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())

@@ -1,4 +1,4 @@
-"""Change, join and move maps without the images they were made from."""
+"""Drop views from maps, merge maps and move them to other frames, without the original images."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ RUINOUS_GRAIN_M = 0.02  # of coordinates in single precision; 260 km from the or
 
 @contextmanager
 def open_for_change(folder: Path, identity: str = "") -> Iterator[tuple[Map, MapWriter]]:
-    """Open a map and a writer of its successor, and keep other processes from changing it meanwhile.
+    """Open a map with a writer that replaces it, and lock it against other processes.
 
     Args:
-        identity: of the map that the change was worked out for; empty: of any.
+        identity: of the map that the change was computed for; empty: any.
 
     Raises:
-        MapError: no map there, another process is writing it, or has changed it since.
+        MapError: there is no map, another process is writing it, or it has been changed since.
     """
     with MapWriter(folder, Map.open(folder).config, overwrite=True) as writer:
         reference_map = Map.open(folder)  # again, now that nobody else changes it
@@ -47,13 +47,13 @@ def open_for_change(folder: Path, identity: str = "") -> Iterator[tuple[Map, Map
 
 
 def check_identity(reference_map: Map, identity: str) -> None:
-    """Raise MapError if a map is another than the one of this identity; if that is empty, it may be any."""
+    """Raise MapError if a map does not have this identity; an empty one accepts any map."""
     if identity and reference_map.identity != identity:
-        raise MapError(f"{reference_map.folder}: another process has changed this map meanwhile; run this again")
+        raise MapError(f"{reference_map.folder}: another process has changed this map in the meantime; run this again")
 
 
 def drop_views(folder: Path, names: Iterable[str], identity: str = "") -> None:
-    """Take views out of a map, with the landmarks that no other view observes.
+    """Drop views from a map, with the landmarks that no other view observes.
 
     Args:
         identity: as of `open_for_change`.
@@ -77,9 +77,9 @@ def drop_views(folder: Path, names: Iterable[str], identity: str = "") -> None:
 
 
 def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overwrite: bool = False) -> int:
-    """Join maps that share a world frame into one, and return its number of views.
+    """Merge maps that share a world frame into one, and return its number of views.
 
-    VLAD descriptors are computed again, over a codebook learned from all of them.
+    VLAD descriptors are computed anew, with a codebook learned from all maps.
 
     Args:
         prefix: put the map's name in front of its views' names.
@@ -91,7 +91,7 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
     maps = [Map.open(folder) for folder in folders]
     check_together(maps)
     with MapWriter(output, maps[0].config, overwrite=overwrite) as writer:
-        maps = [Map.open(folder) for folder in folders]  # again: one may be what is replaced, and have grown
+        maps = [Map.open(folder) for folder in folders]  # again: one may be the map that is replaced, and have changed
         check_together(maps)
         stds = larger_map_stds(*(reference_map.config.pose for reference_map in maps))
         writer.config = change_config(maps[0].config, pose=stds)
@@ -123,18 +123,18 @@ def align_map(
     overwrite: bool = False,
     identity: str = "",
 ) -> None:
-    """Write a copy of a map in another frame, with scale `new_from_world.scale`.
+    """Write a copy of a map in another frame, scaled by `new_from_world.scale`.
 
     Args:
-        notes: what the copy's manifest says of its frame and scale.
-        identity: of the map that the move was worked out for; empty: of any.
+        notes: about frame and scale, for the copy's manifest.
+        identity: of the map that the transform was computed for; empty: any.
 
     Raises:
         MapError: another process has changed the map since; the scale changes and the map holds what its lifting
             method computed at the old one; or it would lie so far from its origin that points could not be told apart.
     """
     with MapWriter(output, Map.open(folder).config, overwrite=overwrite) as writer:
-        reference_map = Map.open(folder)  # again: it may be what is replaced, and have grown
+        reference_map = Map.open(folder)  # again: it may be the map that is replaced, and have changed
         check_identity(reference_map, identity)
         std_m = float(new_from_world.scale * reference_map.config.pose.map_position_std_m)
         writer.config = change_config(reference_map.config, pose={"map_position_std_m": std_m})
@@ -178,7 +178,7 @@ def move_view(view: ReferenceView, new_from_world: pycolmap.Sim3d) -> ReferenceV
 
 
 def check_together(maps: list[Map]) -> None:
-    """Raise MapError unless maps can be joined."""
+    """Raise MapError unless the maps can be merged."""
     for other in maps[1:]:
         check_compatible(maps[0], other)
     check_scales(maps)
@@ -202,7 +202,7 @@ def check_compatible(one: Map, other: Map) -> None:
 
 
 def check_scales(maps: list[Map]) -> None:
-    """Raise MapError if only some maps are in metres; warn where each may have a unit of its own."""
+    """Raise MapError if only some maps are in metres; warn if each may have a unit of its own."""
     arbitrary = [reference_map for reference_map in maps if not reference_map.manifest.provenance.is_metric]
     if 0 < len(arbitrary) < len(maps):
         raise MapError(f"{arbitrary[0].folder}: its scale is arbitrary, that of others is metres; `map align` it first")
@@ -211,7 +211,7 @@ def check_scales(maps: list[Map]) -> None:
 
 
 def join_retrieval(maps: list[Map]) -> Retrieval:
-    """Build the retrieval of joined maps: VLAD over a new codebook, or a network's descriptors as they are."""
+    """Build the retrieval of merged maps: VLAD with a new codebook, or a network's descriptors unchanged."""
     if maps[0].manifest.provenance.descriptor_id:
         return Retrieval.learn(torch.cat([reference_map.retrieval().descriptors for reference_map in maps]), None)
 
@@ -244,5 +244,5 @@ def points_by_id(reference_map: Map) -> dict[int, NDArray]:
 
 
 def shift_ids(landmarks: Landmarks, by: int) -> Landmarks:
-    """Return the same landmarks under ids that are `by` higher."""
+    """Return the landmarks with ids increased by `by`."""
     return replace(landmarks, ids=landmarks.ids + by)

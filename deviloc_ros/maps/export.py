@@ -14,10 +14,10 @@ from deviloc_ros.sources.colmap import build_reconstruction, pixels_to_colmap
 
 
 def export_colmap(reference_map: Map, folder: Path, *, text: bool = False) -> pycolmap.Reconstruction:
-    """Write cameras, poses and landmarks as a COLMAP model, binary unless text is asked for.
+    """Write cameras, poses and landmarks as a COLMAP model, binary by default.
 
     Raises:
-        MapError: a view's name has a space in it, where COLMAP's text files would end it.
+        MapError: with `text`, a view's name has a space in it, at which COLMAP's text files would cut it.
     """
     spaced = [record.name for record in reference_map.records if record.name.split() != [record.name]]
     if text and spaced:
@@ -29,7 +29,7 @@ def export_colmap(reference_map: Map, folder: Path, *, text: bool = False) -> py
 
 
 def export_ply(reference_map: Map, path: Path) -> pycolmap.Reconstruction:
-    """Write the landmarks that views observe as a PLY cloud."""
+    """Write the landmarks that views observe as a PLY point cloud."""
     reconstruction = to_reconstruction(reference_map)
     with replace_files_on_success(path.parent) as beside:
         reconstruction.export_PLY(str(beside / path.name))
@@ -37,7 +37,7 @@ def export_ply(reference_map: Map, path: Path) -> pycolmap.Reconstruction:
 
 
 def to_reconstruction(reference_map: Map) -> pycolmap.Reconstruction:
-    """Build a COLMAP model: images in the map's order, counted from 1, each with the landmarks it observes."""
+    """Build a COLMAP model: image ids count from 1 in the map's order; each image has the landmarks it observes."""
     posed = [PosedImage(r.name, Path(r.name), r.camera, r.cam_from_world) for r in reference_map.records]
     reconstruction = build_reconstruction(posed)
     tracks: dict[int, pycolmap.Track] = {}

@@ -36,10 +36,10 @@ def write_content(folder: Path, kind: str, data: bytes) -> StoredFile:
 def read_content(folder: Path, stored: StoredFile) -> bytes:
     """Read a stored file as a whole, and check its hash.
 
-    Nothing of it is mapped into memory: a file that is cut or written over while it is mapped kills the process.
+    It is not mapped into memory: truncating or overwriting a mapped file would kill the process.
 
     Raises:
-        MapError: it is missing, damaged, or too large to be a map's.
+        MapError: it is missing, damaged, or larger than a map's file can be.
     """
     path = folder / stored.file
     try:
@@ -93,10 +93,10 @@ def hash_file(path: Path) -> str:
 
 
 def find_unnamed_files(folder: Path, manifest: Manifest, before: Manifest | None = None) -> list[Path]:
-    """Return our own files that the manifest does not name: of the map before it, or of a writer that was killed.
+    """Return the map's own files that the manifest does not name: those of an earlier map or of a killed writer.
 
-    Only names that this program gives, and those that the map before it had: a user may keep anything else there.
-    Links are left alone, and what is behind them.
+    Only files with names that this program gives, or that the manifest `before` names: users may keep other files
+    there. Links are ignored.
     """
     named, earlier = set(manifest.files), set(before.files) if before else set()
     places = [folder] if (folder / "views").is_symlink() else [folder, folder / "views"]

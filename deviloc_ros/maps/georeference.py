@@ -1,6 +1,6 @@
-"""Say where on Earth a map lies: latitude, longitude and altitude of an origin, and the map beside east, north and up.
+"""Define a map's georeference: an origin's latitude, longitude and altitude, and the map's pose in its ENU frame.
 
-Coordinates are those of WGS 84, in degrees and metres above the ellipsoid.
+Coordinates are WGS 84, in degrees and metres above the ellipsoid.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EARTH = pycolmap.GPSTransform()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Georeference:
-    """Hold an origin on Earth, and enu_from_map: east, north and up [m] there."""
+    """Hold an origin on Earth, and enu_from_map in the frame of east, north and up [m] there."""
 
     latitude: float
     longitude: float
@@ -34,22 +34,22 @@ class Georeference:
 
     @property
     def map_from_enu(self) -> pycolmap.Rigid3d:
-        """Return what brings points [m] east, north and up of the origin into the map."""
+        """Return the transform from the frame of east, north and up [m] at the origin to the map."""
         return self.enu_from_map.inverse()
 
     def locate(self, latitude: float, longitude: float) -> NDArray:
-        """Return (3,) where on the map's ground level a place is; heights of receivers are too bad to be used."""
+        """Return the (3,) point in the map of a position at the altitude of the origin; receivers' heights are bad."""
         return self.map_from_enu * to_enu(self, [[latitude, longitude, self.altitude]])[0]
 
     def move(self, new_from_map: pycolmap.Sim3d) -> Georeference | None:
-        """Return it for a map that is moved; None if its scale changes, for then it was of another unit."""
+        """Return the georeference of a moved map; None if the scale changes, since its unit was another one."""
         if abs(new_from_map.scale - 1) > SAME_SCALE:
             return None
         rigid = pycolmap.Rigid3d(new_from_map.rotation, new_from_map.translation)
         return replace(self, enu_from_map=self.enu_from_map * rigid.inverse())
 
     def to_note(self) -> dict[str, Any]:
-        """Return what a map's manifest holds."""
+        """Return the note for a map's manifest."""
         pose = self.enu_from_map
         return {
             "latitude": self.latitude,
@@ -61,10 +61,10 @@ class Georeference:
 
     @staticmethod
     def from_note(note: Any) -> Georeference | None:
-        """Return what a manifest's note says; None without one, or where joined maps have notes that differ.
+        """Parse a manifest's note; None without one, or if the notes of merged maps differ.
 
         Raises:
-            ValueError: naming the note, if its numbers are none or impossible.
+            ValueError: the note is invalid.
         """
         if note is None or isinstance(note, str):
             return None
@@ -86,12 +86,12 @@ def check_coordinates(coordinates: NDArray) -> None:
 
 
 def to_enu(origin: Georeference, coordinates: ArrayLike) -> NDArray:
-    """Return (N, 3) metres east, north and up of an origin of (N, 3) latitude, longitude and altitude."""
+    """Convert (N, 3) latitude, longitude and altitude to (N, 3) metres east, north and up of an origin."""
     return EARTH.ellipsoid_to_enu(np.asarray(coordinates, float), origin.latitude, origin.longitude, origin.altitude)
 
 
 def move_note(notes: Mapping[str, Any], new_from_map: pycolmap.Sim3d) -> dict[str, Any]:
-    """Return the notes of a map that is moved: its georeference moves with it, or is gone if the scale changes."""
+    """Return the notes of a moved map: its georeference moves with it, or is dropped if the scale changes."""
     known = Georeference.from_note(notes.get(GEOREFERENCE))
     rest = {subject: note for subject, note in notes.items() if subject != GEOREFERENCE}
     moved = known.move(new_from_map) if known else None

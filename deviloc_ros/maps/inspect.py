@@ -24,7 +24,7 @@ TO_GET_METRES = (
 
 
 def describe_map(reference_map: Map) -> Iterator[tuple[str, str]]:
-    """Yield name and value of what the manifest and the folder say."""
+    """Yield name and value of each property of a map."""
     config, records = reference_map.config, reference_map.records
     low, high = reference_map.centres.min(0), reference_map.centres.max(0)
     unit = reference_map.unit.symbol
@@ -53,7 +53,7 @@ def describe_pose_errors(reference_map: Map) -> str:
 
 
 def describe_value(value: Any) -> str:
-    """Return a note of a map's provenance as one reads it."""
+    """Return a note of a map's provenance as text."""
     if isinstance(value, float):
         return f"{value:.1f}"
     if isinstance(value, Mapping):
@@ -64,19 +64,19 @@ def describe_value(value: Any) -> str:
 
 
 def check_metres(maps: Sequence[Map]) -> None:
-    """Raise MapError, naming the maps, if the unit of some is arbitrary: transforms and odometry are in metres."""
+    """Raise MapError, naming the maps, if the unit of some is arbitrary; transforms and odometry are in metres."""
     if arbitrary := [str(one.folder) for one in maps if not one.manifest.provenance.is_metric]:
         raise MapError(f"{', '.join(arbitrary)}: {NO_METRES}; {TO_GET_METRES}")
 
 
 def find_problems(folder: Path) -> Iterator[str]:
-    """Read everything in a map and yield a sentence for whatever is damaged, inconsistent or useless."""
+    """Read everything in a map and yield a sentence for each thing that is damaged, inconsistent or useless."""
     reference_map = Map.open(folder)
     yield from find_unreadable_shared_files(reference_map)
     try:
         known = reference_map.landmarks_and_ids()[0]
     except MapError:
-        known = None  # said already
+        known = None  # reported above
     for number, record in enumerate(reference_map.records):
         try:
             yield from find_view_problems(reference_map, number, known)
@@ -96,7 +96,7 @@ def find_unreadable_shared_files(reference_map: Map) -> Iterator[str]:
 
 
 def find_view_problems(reference_map: Map, number: int, known: np.ndarray | None) -> Iterator[str]:
-    """Yield a sentence for each fault of one view.
+    """Yield a sentence for each problem of one view.
 
     Args:
         known: ids of the map's landmarks; None if they cannot be read.
@@ -115,6 +115,6 @@ def find_view_problems(reference_map: Map, number: int, known: np.ndarray | None
 
 
 def reprojection_errors_px(view: ReferenceView) -> NDArray:
-    """Return (M,) distances [px] from where landmarks were seen to where they project; infinite behind the camera."""
+    """Return the (M,) reprojection errors [px] of a view's landmarks; infinite behind the camera."""
     projected = view.camera.project(transform_points(view.cam_from_world, view.landmarks.points_in_world))
     return np.nan_to_num(np.linalg.norm(projected - view.landmarks.keypoints, axis=1), nan=np.inf)

@@ -1,7 +1,7 @@
-"""Read and write the manifest, which says which views and files make up a map.
+"""Read and write the manifest, which lists the views and files of a map.
 
-Files are named by their content and never changed, and the manifest is replaced in one rename: a reader always has the
-old map or the new one, whole.
+Files are named by their content and never changed, and the manifest is replaced by a rename: a reader always sees
+either the old map or the new one, complete.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MAX_MANIFEST_BYTES = 1 << 29  # a view takes about 400 bytes
 FILE_NAME = re.compile(r"(views/)?[\w.-]+\.safetensors")
 
 
-# What numpy, PyTorch, FAISS, pycolmap and safetensors raise of what they cannot read.
+# What numpy, PyTorch, FAISS, pycolmap and safetensors raise for data that they cannot read.
 PARSING_ERRORS = (
     ValueError,
     TypeError,
@@ -65,10 +65,10 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewRecord:
-    """Hold a view's line in the manifest.
+    """Hold a view's entry in the manifest.
 
-    dense: names the large tensors of matchers with a fine map. session: when, or in which light, it was taken, empty
-    where nobody said.
+    dense: file of the dense tensors, for matchers with a fine map. session: name for when, or in which light, it was
+    taken; may be empty.
     """
 
     name: str
@@ -81,7 +81,7 @@ class ViewRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Manifest:
-    """Hold what makes up a map; `identity`, a hash of all of it, is known once it has been written or read."""
+    """Hold the content of a map's manifest; `identity`, a hash of all of it, is known once it is written or read."""
 
     config: Config
     views: list[ViewRecord]
@@ -175,10 +175,10 @@ def describe_no_map(folder: Path) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of a map of any format version this program knows.
+    """Read the manifest of a map of any supported format version.
 
     Raises:
-        MapError: there is no map, it is of another version, or its manifest is damaged.
+        MapError: there is no map, its version is not supported, or its manifest is damaged.
     """
     path = folder / MANIFEST
     try:
@@ -205,15 +205,15 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def parse_manifest(content: dict[str, Any]) -> Manifest:
-    """Build a manifest from the content of a file of the newest version.
+    """Parse the content of a manifest of the newest version.
 
     Raises:
-        KeyError, ValueError, TypeError: naming what is not as it should be.
+        KeyError, ValueError, TypeError: a field is missing or invalid; the message names it.
     """
     cameras = [Camera(c["model"], c["width"], c["height"], tuple(c["params"])) for c in content["cameras"]]
     views = [parse_view(view, cameras) for view in content["views"]]
     if len({view.name for view in views}) != len(views):
-        raise ValueError("field 'views': two views have one name")
+        raise ValueError("field 'views': two views have the same name")
     return Manifest(
         strip_programs(from_dict(Config(), upgrade_config(content["config"]))),
         views,
@@ -226,12 +226,12 @@ def parse_manifest(content: dict[str, Any]) -> Manifest:
 
 
 def strip_programs(config: Config) -> Config:
-    """Return the config without program files: a map names none, whoever opens it must."""
+    """Return the config without files that are programs: a map must not name any; its user does."""
     return change_config(config, retrieval={"descriptor_file": ""})
 
 
 def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
-    """Build a view's record; raise ValueError naming the view."""
+    """Parse a view's record. Raises ValueError naming the view."""
     name, camera, session = view["name"], view["camera"], view.get("session", "")
     if not isinstance(name, str):
         raise ValueError(f"view {name!r}: its name is not text")
@@ -250,20 +250,20 @@ def parse_view(view: dict[str, Any], cameras: list[Camera]) -> ViewRecord:
 
 
 def parse_file(stored: dict[str, Any]) -> StoredFile:
-    """Build a file's record; raise ValueError if its name leads out of the map."""
+    """Parse a file's record. Raises ValueError if its name leads out of the map."""
     file, sha256 = stored["file"], stored["sha256"]
     if not isinstance(file, str) or not FILE_NAME.fullmatch(file):
-        raise ValueError(f"field 'file' is {file!r}, which is no file of a map")
+        raise ValueError(f"field 'file' is {file!r}, which is not a file of a map")
     if not isinstance(sha256, str):
         raise ValueError(f"{file}: field 'sha256' is {sha256!r}")
     return StoredFile(file, sha256)
 
 
 def upgrade_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a map's config with the parameters that this release has.
+    """Convert a map's config to the parameters of this release.
 
-    Gates were in metres once, and weights and covariances were others: what depends on these takes its default. Small
-    images were not scaled up.
+    In maps with the parameter METRIC_GATE, gates were in metres and weights and covariances were different: parameters
+    that depend on these get their defaults. Before `min_image_side_px`, small images were not scaled up.
     """
     if not isinstance(config, dict):
         return config
@@ -277,7 +277,7 @@ def upgrade_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def upgrade_from_v1(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a manifest of version 1, where files had fixed names, as version 2 has it."""
+    """Convert the content of a manifest of version 1, in which files had fixed names, to version 2."""
     files = content["files"]
 
     def stored(file: str) -> dict[str, str]:
@@ -292,7 +292,7 @@ def upgrade_from_v1(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def manifest_to_dict(manifest: Manifest) -> dict[str, Any]:
-    """Return what the file holds, its own hash included."""
+    """Return the content of the manifest's file, with its own hash."""
     cameras: dict[Camera, int] = {}
     for view in manifest.views:
         cameras.setdefault(view.camera, len(cameras))

@@ -1,4 +1,4 @@
-"""Keep what a map says of its origin: the program and networks that made it, later changes, what is known of poses."""
+"""Define a map's provenance: the program and networks that made it, later changes, and notes on poses and scale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deviloc_ros import __version__
 from deviloc_ros.io.units import Unit
 
 ARBITRARY_SCALE = "arbitrary: lengths are not metres; see `map align`, --known-distance"
-ID_LENGTH = 16  # of what is kept of a map's identity
+ID_LENGTH = 16  # characters kept of a map's identity
 # Subjects of notes
 SCALE, POSE_FIT, POSE_ERRORS, DEPTH, BODY = "scale", "pose fit", "pose errors", "depth", "body in view"
 
@@ -19,10 +19,10 @@ SCALE, POSE_FIT, POSE_ERRORS, DEPTH, BODY = "scale", "pose fit", "pose errors", 
 class Provenance:
     """Hold a map's origin.
 
-    program: the version of deviloc_ros that built it. weights_id: the matcher's weights. descriptor_id: the network
-    that described the views, if one did. landmarks_per_view: on average. changes: since it was built, oldest first.
-    merged: the maps it was joined from. notes: what is known of its poses, scale, timing, …, by subject. matcher,
-    descriptor_size: its name and the values of its descriptors; empty and None in maps of programs that kept neither.
+    program: the version of deviloc_ros that built it. weights_id: of the matcher's weights. descriptor_id: of the
+    network that described the views, if any. landmarks_per_view: on average. changes: since it was built, oldest first.
+    merged: the maps it was merged from. notes: on poses, scale, timing, …, by subject. matcher, descriptor_size: the
+    matcher's name and the length of its descriptors; empty and None in maps of releases that did not store them.
     """
 
     program: str = ""
@@ -51,16 +51,16 @@ class Provenance:
         return self.weights_id, self.descriptor_id
 
     def add_change(self, before: str = "", **change: int) -> Provenance:
-        """Return this provenance with one more change, which this program made.
+        """Return this provenance with one more change, made by this release.
 
         Args:
-            before: the map's identity until then.
+            before: the map's identity before the change.
         """
         what = {"deviloc_ros": __version__, **change} | ({"before": before[:ID_LENGTH]} if before else {})
         return replace(self, changes=(*self.changes, what))
 
     def is_of(self, identity: str) -> bool:
-        """Return whether a map of this identity became this one, by changes or by being joined to others."""
+        """Return whether a map of this identity became this one by changes or merging."""
         earlier = [change.get("before") for change in self.changes] + [part.get("identity") for part in self.merged]
         return identity[:ID_LENGTH] in {str(one)[:ID_LENGTH] for one in earlier if one}
 
@@ -69,12 +69,12 @@ class Provenance:
         return replace(self, notes={**self.notes, **notes})
 
     def append_pose_fit(self, fit: str) -> Provenance:
-        """Return this provenance with one more sentence on how well poses fit: each addition to a map has its own."""
+        """Return this provenance with one more sentence on how well poses fit: one for each addition to a map."""
         said = self.notes.get(POSE_FIT)
         return self.add_notes({POSE_FIT: f"{said}; {fit}" if said else fit})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the manifest holds: fields that say something, then the notes, all under one roof."""
+        """Return the manifest's entry: the fields that are not empty and the notes, in one dict."""
         fields = {
             "deviloc_ros": self.program,
             "landmarks_per_view": self.landmarks_per_view,
@@ -89,13 +89,13 @@ class Provenance:
 
     @classmethod
     def from_dict(cls, content: Any) -> Provenance:
-        """Parse what a manifest holds.
+        """Parse a manifest's entry.
 
         Raises:
-            ValueError: it is not what it should be.
+            ValueError: a field has the wrong type.
         """
         if not isinstance(content, dict):
-            raise ValueError("field 'provenance' is not what it should be")
+            raise ValueError("field 'provenance' is malformed")
         notes = dict(content)
         program, matcher, weights_id, descriptor_id = (
             take_value(notes, key, str, "") for key in ("deviloc_ros", "matcher", "weights_id", "descriptor_id")
@@ -104,13 +104,13 @@ class Provenance:
         landmarks_per_view = take_value(notes, "landmarks_per_view", (int, float), None)
         changes, merged = (take_value(notes, key, list, []) for key in ("changes", "merged"))
         if not all(isinstance(entry, dict) for entry in (*changes, *merged)):
-            raise ValueError("field 'provenance' is not what it should be: an entry is no object")
+            raise ValueError("field 'provenance' is malformed: an entry is not an object")
         what_it_is = program, weights_id, descriptor_id, landmarks_per_view
         return cls(*what_it_is, tuple(changes), tuple(merged), notes, matcher, descriptor_size)
 
 
 def take_value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], default: Any) -> Any:
-    """Take a value out of a dictionary; raise ValueError naming its key if it is of another kind."""
+    """Pop a value from a dictionary. Raises ValueError naming its key if it has the wrong type."""
     value = content.pop(key, default)
     if value is not default and not isinstance(value, kind):
         raise ValueError(f"field 'provenance': {key!r} is {value!r}")
@@ -118,13 +118,13 @@ def take_value(content: dict[str, Any], key: str, kind: type | tuple[type, ...],
 
 
 def join_provenances(named: Sequence[tuple[str, Provenance]], merged: Sequence[Mapping[str, Any]]) -> Provenance:
-    """Return the provenance of maps that are joined, all made by the same networks.
+    """Return the provenance of merged maps, all made by the same networks.
 
-    Where their notes on a subject differ, each is kept with its map's name.
+    If their notes on a subject differ, each is kept with its map's name.
 
     Args:
         named: name and provenance of each map.
-        merged: what is to be said of each.
+        merged: the entry of each for `Provenance.merged`.
     """
     first = named[0][1]
     notes = {}

@@ -1,16 +1,16 @@
-"""Open a map on disk: a manifest and one safetensors file per view, read as a whole when the view is first needed.
+"""Open a map on disk: a manifest, and one safetensors file per view, read when the view is first needed.
 
     kitchen.map/
       manifest.json                    version, config it was built with, views (name, camera, pose, file, hash)
       landmarks-3f….safetensors        ids, points_in_world
       retrieval-09….safetensors        centroids, descriptors
-      index-5b….safetensors            only of maps of very many views
+      index-5b….safetensors            only in maps of very many views
       views/a1….safetensors …
-      views/dense-77….safetensors …    only of matchers with a fine map
+      views/dense-77….safetensors …    only for matchers with a fine map
 
-Every file's SHA-256 is in the manifest and checked before the file is used, and what is used is what was checked: files
-are not mapped into memory, where another program could still cut them. Nothing in a map is executed. `writer.py`
-writes maps, `edit.py` changes them.
+Every file's SHA-256 is in the manifest and checked before the file is used. Files are read as a whole, not mapped into
+memory, where another program could still truncate them. Nothing in a map is executed. `writer.py` writes maps,
+`edit.py` changes them.
 """
 
 from __future__ import annotations
@@ -55,21 +55,21 @@ if TYPE_CHECKING:
     from deviloc_ros.maps.retrieval.index import Retrieval
 
 VIEWS_IN_MEMORY, BYTES_IN_MEMORY = 512, 2 << 30
-NEARBY_PER_REFERENCE = 3  # views near the prior that are looked at for each one taken
-NEARBY_IN_SHORTLIST = 100  # of which these are chosen, by what they should show of the query
-SEEN_SHARE = 0.1  # a view of which a smaller share should be matched from a pose may see another place
-POINTS_SEEN, SEEN_IN_MEMORY = 128, 10_000  # points of a view, and views of which they are kept: 30 MB
+NEARBY_PER_REFERENCE = 3  # views near the prior that are compared with the query for each reference
+NEARBY_IN_SHORTLIST = 100  # nearest views, of which those are chosen by what they should show of the query
+SEEN_SHARE = 0.1  # a view of whose points a smaller share should be matched from a pose may see another place
+POINTS_SEEN, SEEN_IN_MEMORY = 128, 10_000  # points per view, and views whose points are kept: 30 MB
 
 __all__ = ["Map", "MapError", "ViewRecord"]
 
 
 class Map:
-    """Give access to the reference views of one place, read when first needed; the most recent ones stay in memory."""
+    """Give access to the reference views of a map, read when first needed; the most recently used stay in memory."""
 
     folder: Path
     """Hold the path of the folder that the map was read from."""
     config: Config
-    """Hold the parameters that the map was built with; a Localizer uses them unless it is given others."""
+    """Hold the parameters that the map was built with, the default of a Localizer."""
     records: list[ViewRecord]
     """Hold the name, camera and pose of each view, in the map's order."""
 
@@ -84,7 +84,7 @@ class Map:
         self._views: OrderedDict[int, ReferenceView] = OrderedDict()
         self._view_bytes: dict[int, int] = {}
         self._views_lock = threading.Lock()  # the cameras of a rig are localized at the same time
-        # By a weak reference: a map that holds a method of its own is freed by the garbage collector alone.
+        # A weak reference, since with a bound method of its own the map would only be freed by the garbage collector.
         itself = weakref.proxy(self)
         self._seen = lru_cache(SEEN_IN_MEMORY)(lambda number: itself._sample_points_seen(number))
         self._retrieval: Retrieval | None = None
@@ -93,10 +93,10 @@ class Map:
 
     @staticmethod
     def open(folder: Path | str) -> Map:
-        """Open a map by reading its manifest alone.
+        """Open a map; this reads only its manifest.
 
         Raises:
-            MapError: there is no map, it is of another version, or its manifest is damaged.
+            MapError: there is no map, its version is not supported, or its manifest is damaged.
         """
         return Map(Path(folder), read_manifest(Path(folder)))
 
@@ -123,11 +123,11 @@ class Map:
 
     @property
     def sessions(self) -> list[str]:
-        """Return the names of the sessions in which its views were taken; the empty name is of those without one."""
+        """Return the names of the sessions in which its views were taken; the empty name for views without one."""
         return list(dict.fromkeys(record.session for record in self.records))
 
     def list_views_of(self, session: str) -> list[str]:
-        """Return the names of a session's views. Raises MapError: the map has none."""
+        """Return the names of a session's views. Raises MapError if there are none."""
         names = [record.name for record in self.records if record.session == session]
         if not names:
             raise MapError(f"{self.folder}: no view is of session {session!r}{suggest(session, self.sessions)}")
@@ -140,7 +140,7 @@ class Map:
 
     @cached_property
     def georeference(self) -> Georeference | None:
-        """Return where on Earth the map lies, None where nobody said. Raises MapError: its manifest's note is none."""
+        """Return where on Earth the map lies, None if unknown. Raises MapError if the manifest's note is invalid."""
         try:
             return Georeference.from_note(self.manifest.provenance.notes.get(GEOREFERENCE))
         except ValueError as error:
@@ -158,21 +158,22 @@ class Map:
 
     @property
     def has_foreign_matcher(self) -> bool:
-        """Return whether the map was built with a matcher that is none of the package's, as far as it is known."""
+        """Return whether the map is known to be built with a matcher that is not one of the package's."""
         return self.matcher_name not in MATCHERS
 
     def check_matcher(self, name: str, weights_id: str = "", descriptor_size: int = 0) -> None:
-        """Raise MapError if the map's descriptors are those of a matcher of another name, or come from other weights.
+        """Raise MapError if the map was built with a matcher of another name, other weights or other descriptors.
 
-        descriptor_size: that views must have when they are read; 0: the same for all.
+        Args:
+            descriptor_size: that the views' descriptors must have; 0: any, but the same for all views.
         """
         said = self.manifest.provenance
         if name in MATCHERS and self.has_foreign_matcher:
             raise MapError(
-                f"{self.folder}: built with the matcher {self.matcher_name!r}, which is none of the package's: pass it "
+                f"{self.folder}: built with the matcher {self.matcher_name!r}, which is not in the package: pass it "
                 "to Localizer(map, matcher=...)"
             )
-        # A map that does not say which matcher built it may be of one that is not the package's
+        # A map that does not name its matcher may be built with one that is not the package's
         if name != self.matcher_name and (said.matcher or name in MATCHERS):
             raise MapError(f"{self.folder}: built with matcher {self.matcher_name!r}, asked to match with {name!r}")
         if weights_id != said.weights_id:
@@ -188,10 +189,10 @@ class Map:
         self._descriptor_size = descriptor_size or self._descriptor_size
 
     def describe_with(self, learned: LearnedDescriptor | None) -> None:
-        """Describe queries with this network, as the views were; None: with the map's own VLAD codebook.
+        """Set the network that describes queries as it did the views; None: the map's own VLAD codebook.
 
         Raises:
-            MapError: the views were described otherwise.
+            MapError: the views were described by something else.
         """
         known, given = self.manifest.provenance.descriptor_id, learned.identity if learned else ""
         if known and not given:
@@ -216,7 +217,7 @@ class Map:
         if number in self._views:
             self._views.move_to_end(number)
             return self._views[number]
-        from deviloc_ros.maps.tensors import read_view  # PyTorch, which a map that is only opened does without
+        from deviloc_ros.maps.tensors import read_view  # imports PyTorch, which only opening a map does not need
 
         with self.explain_missing_files():
             view, size_bytes = read_view(self.folder, self.records[number])
@@ -241,24 +242,16 @@ class Map:
             del self._view_bytes[self._views.popitem(last=False)[0]]
 
     def nearby_views(
-        self,
-        query: Features,
-        camera: Camera,
-        prior: Prior | None,
-        config: RetrievalConfig,
-        gray: NDArray | None = None,
+        self, query: Features, camera: Camera, prior: Prior, config: RetrievalConfig
     ) -> list[ReferenceView]:
-        """Return the views to match a query with, best first: near the prior, or else those that look alike.
+        """Return the views near a prior to match a query with, best first.
 
         Args:
             camera: intrinsics of the query's image.
-            gray: that image, which only a learned global descriptor looks at.
         """
-        if prior is None:
-            return self.alike_views(query, config, gray)[: config.references]
         from deviloc_ros.maps.retrieval.local_similarity import put_same_place_first  # PyTorch, as in `view`
 
-        large = self.records[0].dense is not None  # too large to look at more than are matched
+        large = self.records[0].dense is not None  # too large to read more than are matched
         count = config.references * (1 if large else NEARBY_PER_REFERENCE)
         rows = self._number_near(camera, prior, config, count)
         sessions = [self.records[row].session for row in rows]
@@ -274,14 +267,14 @@ class Map:
         """Return the views of the whole map, or of an area, that look like a query's image, best first.
 
         Args:
-            gray: that image, which only a learned global descriptor looks at.
+            gray: that image, needed only by a learned global descriptor.
         """
         from deviloc_ros.maps.retrieval.local_similarity import sort_by_similarity  # PyTorch, as in `view`
 
         retrieval = self.retrieval()
         descriptor = self._learned or retrieval.vlad
-        assert descriptor is not None  # `describe_with` has seen to it
-        among = None if area is None else np.flatnonzero(area.holds(self.centres))
+        assert descriptor is not None  # `describe_with` has checked that
+        among = None if area is None else np.flatnonzero(area.contains(self.centres))
         count = max(config.shortlist, config.references)
         rows = retrieval.nearest(descriptor.describe(gray, query), count, among)
         return sort_by_similarity(query, [self.view(int(row)) for row in rows])
@@ -289,23 +282,23 @@ class Map:
     def views_out_of_sight(
         self, views: Sequence[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera
     ) -> list[ReferenceView]:
-        """Return those of some views that see nothing of what is seen from a pose."""
+        """Return those of the given views that see nothing of what is seen from a pose."""
         if not views:
             return []
         seen = self.shown_from(views, cam_from_world, camera).sum(1)
         return [view for view, share in zip(views, seen, strict=True) if share < SEEN_SHARE]
 
     def number_of(self, name: str) -> int:
-        """Return the number of a view by its name. Raises KeyError."""
+        """Return the index of the view with this name. Raises KeyError."""
         return self._numbers[name]
 
     def shown_from(self, views: Sequence[ReferenceView], cam_from_world: pycolmap.Rigid3d, camera: Camera) -> NDArray:
-        """Return (V, cells) shares of what each view sees that should be matched from a pose: see `predict_shown`."""
+        """Return (V, cells) shares of each view's points that should be matched from a pose: see `predict_shown`."""
         numbers = [self._numbers[view.name] for view in views]
         return predict_shown([self._seen(number) for number in numbers], self.centres[numbers], cam_from_world, camera)
 
     def _number_near(self, camera: Camera, prior: Prior, config: RetrievalConfig, count: int) -> list[int]:
-        """Return the numbers of the views to look at near a prior; of sessions in turns, so that none hides another."""
+        """Return the indices of views near a prior, alternating between sessions so that none displaces another."""
         by_session = [self._number_near_among(rows, camera, prior, config, count) for rows in self._rows_of_sessions]
         in_turns = chain.from_iterable(zip_longest(*by_session))
         return [int(row) for row in in_turns if row is not None][:count]
@@ -322,16 +315,16 @@ class Map:
         return rows[choose_complementary(shown, count, config.nearest)]
 
     def _sample_points_seen(self, number: int) -> NDArray:
-        """Return (at most POINTS_SEEN, 3) landmarks [m, world] that stand for what a view sees."""
+        """Return (at most POINTS_SEEN, 3) landmarks [m, world] as a sample of what a view sees."""
         points = thin_evenly(self.landmarks_of(number).points_in_world, POINTS_SEEN)
-        return points.copy()  # not a part of the whole file
+        return points.copy()  # a slice would keep the whole file in memory
 
     def view_named(self, name: str) -> ReferenceView:
-        """Return the view of a name. Raises KeyError: the map has none."""
+        """Return the view with this name. Raises KeyError."""
         return self.view(self._numbers[name])
 
     def views_named(self, names: Iterable[str], count: int) -> list[ReferenceView]:
-        """Return the first `count` of the named views that the map has; names it lacks are passed over."""
+        """Return the first `count` of the named views that the map has; unknown names are skipped."""
         numbers = [self._numbers[name] for name in names if name in self._numbers]
         return [self.view(number) for number in numbers[:count]]
 
@@ -356,7 +349,7 @@ class Map:
             return read_landmarks(arrays)
 
     def retrieval(self) -> Retrieval:
-        """Return the search for views that look alike, read when it is first needed."""
+        """Return the index of global descriptors, read when first needed."""
         if self._retrieval is None:
             from deviloc_ros.maps.retrieval.index import Retrieval  # PyTorch, as in `view`
             from deviloc_ros.maps.tensors import read_tensors
@@ -375,7 +368,7 @@ class Map:
 
     @contextmanager
     def explain_missing_files(self) -> Iterator[None]:
-        """Say in a MapError if a file is missing because the map was changed after it was opened."""
+        """Raise a clearer MapError if a file is missing because the map was changed after it was opened."""
         try:
             yield
         except MapError as error:

@@ -46,7 +46,7 @@ def read_tensors(folder: Path, stored: StoredFile) -> Tensors:
 
 
 def view_to_tensors(view: ReferenceView, landmarks: Landmarks) -> Tensors:
-    """Return what is stored of a view, large tensors aside."""
+    """Return the tensors that are stored of a view, without the dense ones."""
     return {
         "keypoints": view.features.keypoints.float(),
         "descriptors": view.features.descriptors.half(),
@@ -65,14 +65,14 @@ def view_to_tensors(view: ReferenceView, landmarks: Landmarks) -> Tensors:
 
 
 def dense_to_tensors(features: Features, tower: Tensors) -> Tensors:
-    """Return the large tensors of a view whose matcher has a fine map, in half precision."""
+    """Return the dense tensors of a view whose matcher has a fine map, in half precision."""
     assert features.fine is not None
     tensors = {TOWER + name: halve_features(tensor) for name, tensor in tower.items()}
     return tensors | {"fine": halve_features(features.fine), "descriptors": halve_features(features.descriptors)}
 
 
 def halve_features(tensor: torch.Tensor) -> torch.Tensor:
-    """Return features in half precision; single numbers, which may be too small for it, as they are."""
+    """Return features in half precision; single numbers, which may be too small for it, are unchanged."""
     return tensor.half() if tensor.numel() > 1 else tensor
 
 
@@ -101,7 +101,7 @@ def read_view(folder: Path, record: ViewRecord) -> tuple[ReferenceView, int]:
 
 
 def as_array(name: str, tensor: torch.Tensor) -> NDArray:
-    """Return the array of a tensor's memory. Raise ValueError if NumPy does not know its type."""
+    """Return a tensor's memory as an array. Raises ValueError if NumPy does not know its type."""
     try:
         return tensor.numpy()
     except TypeError as error:
@@ -113,7 +113,7 @@ def features_from_tensors(tensors: Tensors, camera: Camera) -> Features:
     fine = tensors.get("fine")
     return Features(
         tensors["keypoints"],
-        tensors["descriptors"] if fine is not None else tensors["descriptors"].float(),  # large: stays in half
+        tensors["descriptors"] if fine is not None else tensors["descriptors"].float(),
         tensors["scores"],
         scales_in_both_directions(tensors["scales"]),
         (camera.width, camera.height),
@@ -122,14 +122,11 @@ def features_from_tensors(tensors: Tensors, camera: Camera) -> Features:
 
 
 def scales_in_both_directions(scales: torch.Tensor) -> torch.Tensor:
-    """Return (N, 2) scales, also for maps of earlier releases, which have but that of x."""
+    """Return (N, 2) scales, also for maps of earlier releases, which have a single scale per keypoint."""
     return scales if scales.ndim == 2 else scales[:, None].repeat(1, 2)
 
 
 def lifted_from_tensors(tensors: Tensors) -> Lifted:
-    """Build what the lifting method predicted for a view's keypoints.
-
-    Maps of earlier releases do not say how uncertain their points are, beyond a confidence.
-    """
+    """Build a view's lifted keypoints; in maps of earlier releases their only uncertainty is the confidence."""
     names = ("points_in_world", "confidence", "depths", "depth_stds", "landmark_rows")
     return Lifted(**{name: tensors[name].numpy() for name in names if name in tensors})

@@ -1,8 +1,8 @@
-"""Write a map, new or in place of the one that is there, so that whoever reads it finds the old map or the new one.
+"""Write a map atomically, new or in place of an existing one: readers find the old map or the new one.
 
-New files go to a folder beside the map. A new map is that folder, renamed. A map that is there gets the new files under
-names that its manifest does not know, then the new manifest in one rename, and only then loses what is no longer named.
-A process killed at any moment leaves the old map as it was, and files that the next writer clears away.
+New files go to a folder beside the map. For a new map that folder is renamed. An existing map gets the new files, whose
+names its manifest does not contain, then the new manifest in one rename; only then files that are no longer named are
+deleted. A process killed at any moment leaves the old map intact, and files that the next writer deletes.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from deviloc_ros.types import Features, Landmarks, ReferenceView
 
 
 class MapWriter:
-    """Write a map beside its destination and move it there when it is complete; use it as a context.
+    """Write a map beside its destination and move it there when it is complete; use it as a context manager.
 
     Args:
-        folder: the map.
-        config: what it is built with.
-        overwrite: a map that is there may be replaced; records of its views can be kept.
+        folder: the map's folder.
+        config: the config it is built with.
+        overwrite: an existing map may be replaced; records of its views can be kept.
 
     Raises:
-        MapError: something is at `folder` that may not be replaced, nothing can be made there, or another process is
-            writing this map.
+        MapError: something at `folder` may not be replaced, nothing can be created there, or another process is writing
+            this map.
     """
 
     def __init__(self, folder: Path, config: Config, *, overwrite: bool = False) -> None:
@@ -85,7 +85,7 @@ class MapWriter:
         os.close(self._lock)
 
     def keep_view(self, record: ViewRecord) -> None:
-        """Take over a view of the map that is there; its files are not touched.
+        """Keep a view of the existing map; its files are not touched.
 
         Raises:
             MapError: another view has its name.
@@ -106,19 +106,19 @@ class MapWriter:
         return replace(features, fine=None, descriptors=features.descriptors[:, :0])
 
     def add_view(self, view: ReferenceView, landmarks: Landmarks, session: str = "") -> None:
-        """Write a view, the next in the map's order, the landmarks it observes, and in which session it was taken."""
+        """Write the next view in the map's order, with the landmarks it observes and its session."""
         stored = write_tensors(self.folder, "views/", view_to_tensors(view, landmarks))
         dense = self._dense.get(len(self.records))
         self.keep_view(ViewRecord(view.name, stored, view.camera, view.cam_from_world, dense, session))
 
     def finish(self, landmarks: dict[int, NDArray], retrieval: Retrieval, provenance: Provenance) -> None:
-        """Write what belongs to the whole map and move everything into place.
+        """Write the files of the whole map and move everything into place.
 
         Args:
             landmarks: positions [m, world] by id.
 
         Raises:
-            MapError: nobody could open the map, as one with a view beyond all places.
+            MapError: the map could not be opened, for example since a position is out of range.
         """
         ids = sorted(landmarks)
         points = np.array([landmarks[i] for i in ids], np.float32).reshape(-1, 3)
@@ -133,7 +133,7 @@ class MapWriter:
         )
         content = manifest_to_dict(manifest)
         with name_in_errors(self.destination):
-            parse_manifest(content)  # what nobody could open must not take the place of a map
+            parse_manifest(content)  # a map that cannot be opened must not replace another
         write_durably(self.folder / MANIFEST, json.dumps(content, indent=1).encode())
         sync_folder(self.folder / "views")
         sync_folder(self.folder)
@@ -144,7 +144,7 @@ class MapWriter:
             sync_folder(self.destination.parent)
 
     def _replace_map(self, manifest: Manifest) -> None:
-        """Move the new files over the map that is there, the manifest last: until then the old map is complete."""
+        """Move the new files into the existing map, the manifest last: until then the old map is complete."""
         before = manifest_if_whole(self.destination)
         (self.destination / "views").mkdir(exist_ok=True)
         for path in sorted(self.folder.rglob("*.safetensors")):
@@ -167,24 +167,24 @@ def check_destination(folder: Path, *, overwrite: bool) -> None:
     if destination.is_dir() and any(destination.iterdir()) and not (destination / MANIFEST).is_file():
         raise MapError(f"{destination}: exists and is not a map, so it is not overwritten")
     if (destination / "views").is_symlink():
-        raise MapError(f"{destination}: its views are a link, to files of others, so it is not changed")
+        raise MapError(f"{destination}: its views are a link to other files, so it is not changed")
 
     above = next(parent for parent in destination.parents if parent.exists())
-    if not os.access(above, os.W_OK):  # also where there is a map: the new one is made beside it
+    if not os.access(above, os.W_OK):  # also for an existing map: the new one is written beside it
         raise MapError(f"{destination}: cannot be made in {above}: no permission to write there")
 
 
 def clear_own_files(folder: Path) -> None:
-    """Delete what a writer that was killed left in its folder.
+    """Delete the files that a killed writer left in its folder.
 
     Raises:
-        MapError: something else is there.
+        MapError: there are other files.
     """
     left = sorted(path for path in folder.rglob("*") if path != folder / "views" or path.is_symlink())
     for path in left:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (OWN_NAME.fullmatch(name) or name == MANIFEST):
-            raise MapError(f"{path}: not of a map; {folder} is where a map is written, move this away")
+            raise MapError(f"{path}: not part of a map; a map is written to {folder}, so move this elsewhere")
     for path in left:
         path.unlink()
     if (folder / "views").exists():
@@ -200,18 +200,18 @@ def manifest_if_whole(folder: Path) -> Manifest | None:
 
 
 def lock_folder(folder: Path) -> int:
-    """Return a handle that keeps other writers out of the folder until it is closed or its process ends.
+    """Lock a folder against other writers; return a handle that holds the lock until it is closed.
 
     Raises:
-        MapError: another process holds it.
+        MapError: another process holds the lock.
     """
     while True:
         if folder.is_symlink():
-            raise MapError(f"{folder}: a link, where a map is to be written")
+            raise MapError(f"{folder}: a link; a map must be written to a folder")
         folder.mkdir(parents=True, exist_ok=True)
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # its writer has finished just now
+        except FileNotFoundError:  # another writer has just finished and removed it
             continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -224,7 +224,7 @@ def lock_folder(folder: Path) -> int:
 
 
 def is_folder_at(handle: int, folder: Path) -> bool:
-    """Return whether an open folder is the one at that path."""
+    """Return whether an open folder is the one at a path."""
     try:
         return os.path.samestat(os.fstat(handle), folder.stat())
     except FileNotFoundError:

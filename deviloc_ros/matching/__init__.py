@@ -7,10 +7,10 @@ from deviloc_ros.matching.base import Matcher
 
 
 def create_matcher(config: MatcherConfig) -> Matcher:
-    """Create the matcher that `config.name` asks for, imported on demand: a matcher not used costs nothing.
+    """Create the matcher that `config.name` names; its module is imported on demand.
 
     Raises:
-        ValueError: it does not know the precision that is asked for.
+        ValueError: it does not support `config.precision`.
     """
     if config.precision != "float32" and config.name != "topicfm":
         raise ValueError(f"matcher.precision {config.precision}: {config.name} computes in float32 only")

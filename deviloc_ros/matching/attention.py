@@ -1,4 +1,4 @@
-"""Compute the cross attention of kornia's LightGlue without its matrices."""
+"""Compute the cross attention of kornia's LightGlue with PyTorch's fused attention."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch.nn.attention import SDPBackend
 if TYPE_CHECKING:
     from kornia.feature.lightglue import CrossBlock, LightGlue
 
-# On a GPU. cuDNN's makes a plan for each number of keypoints, which takes seconds.
+# On a GPU, without cuDNN's: that makes a plan for each number of keypoints, which takes seconds.
 FOR_ANY_LENGTH = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 class FusedCrossAttention(torch.nn.Module):
-    """Compute what kornia's cross attention does, block by block.
+    """Compute the same as kornia's cross attention, faster on a CPU.
 
-    Kornia multiplies all keypoints of one image with all of the other's, and copies, transposes and normalizes that
-    matrix, which is larger than a cache: two thirds of LighterGlue's time on a CPU. PyTorch's fused attention
-    multiplies twice, once for each image, and never holds the matrix.
+    Kornia computes the matrix of all keypoints of one image by all of the other's, then copies, transposes and
+    normalizes it. It is larger than the cache, which takes two thirds of LighterGlue's time on a CPU. PyTorch's fused
+    attention multiplies twice, once for each image, and never stores the matrix.
     """
 
     def __init__(self, block: CrossBlock) -> None:
@@ -30,9 +30,9 @@ class FusedCrossAttention(torch.nn.Module):
     def forward(
         self, x0: torch.Tensor, x1: torch.Tensor, mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the features (B, M, D) and (B, N, D) of both images after each has looked at the other."""
+        """Return the features (B, M, D) and (B, N, D) of both images after each has attended to the other."""
         block = self.block
-        if mask is not None or x0.device.type != "cpu":  # elsewhere kornia's own is fused
+        if mask is not None or x0.device.type != "cpu":  # on a GPU kornia's own is fused
             return block(x0, x1, mask)
         keys, values = (
             [split_heads(project(x), block.heads) for x in (x0, x1)] for project in (block.to_qk, block.to_v)
@@ -46,12 +46,12 @@ class FusedCrossAttention(torch.nn.Module):
 
 
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
-    """Return (B, heads, N, D / heads) of (B, N, D)."""
+    """Reshape (B, N, D) to (B, heads, N, D / heads)."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def fuse_cross_attention(network: LightGlue) -> LightGlue:
-    """Let a network whose weights are loaded attend in blocks; return it."""
+    """Replace the cross attention of a network whose weights are loaded; return the network."""
     for layer in network.transformers:
         layer.cross_attn = FusedCrossAttention(cast("CrossBlock", layer.cross_attn))
     return network

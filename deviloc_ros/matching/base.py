@@ -1,4 +1,4 @@
-"""Define the contract all matchers keep, and what they share."""
+"""Define the interface of matchers, and helpers that they share."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Matcher(ABC):
 
     `extract` runs once per image and its result can be stored; `match` runs once per query, over all its references.
     Keypoints are pixels of the original image, whatever size the network saw. Both calls are deterministic and neither
-    changes its arguments. Images too small or featureless give zero keypoints, never an error. A subclass
-    gives the attributes below that have no default, and `extract` and `match_on_device`.
+    changes its arguments. Images that are too small or featureless give zero keypoints, never an error. A subclass
+    defines the attributes below that have no default, `extract` and `match_on_device`.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Matcher(ABC):
     noise_px: float = USUAL_STD_PX
     """Give the standard deviation of a match's position [px], in the image as the network saw it."""
     weights_id: str = ""
-    """Tell weights apart that a user can choose; a map is bound to those it was built with."""
+    """Identify the weights if a user can choose them; a map is bound to those it was built with."""
 
     @abstractmethod
     def extract(self, image: NDArray, *, keep_dense: bool = False, used: NDArray | None = None) -> Features:
@@ -52,9 +52,9 @@ class Matcher(ABC):
 
         Args:
             query, references: features that lie on any device, as a map's lie on the CPU.
-            useful: of each reference, (N,) bool, which of its keypoints the caller has a use for. Matches with the
-                others may be left out, but for those that lie where they do in the reference, which tell what moves
-                with the camera. All compete for the query's keypoints.
+            useful: for each reference, (N,) bool, which of its keypoints the caller can use. Matches with the others
+                may be left out, except those that stay at one pixel, which reveal what moves with the camera. All
+                keypoints compete for the query's.
         """
         here, *there = (features.to(self.device) for features in (query, *references))
         return self.match_on_device(here, there, useful)
@@ -63,7 +63,7 @@ class Matcher(ABC):
     def match_on_device(
         self, query: Features, references: list[Features], useful: Sequence[NDArray] | None
     ) -> list[Matches]:
-        """Match as `match` says features that all lie on the matcher's device."""
+        """Match as `match` does, with all features on the matcher's device."""
 
     def describe_networks(self) -> list[Exportable]:
         """Return the networks that other runtimes can run."""
@@ -71,32 +71,29 @@ class Matcher(ABC):
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device a config names.
-
-    `auto` is CUDA where there is one. Raise ValueError if there is no such device.
-    """
+    """Return the device that a config names; `auto` prefers CUDA. Raises ValueError if there is no such device."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # the latter where PyTorch was built without CUDA
+    except (RuntimeError, AssertionError) as error:  # the latter if PyTorch was built without CUDA
         raise ValueError(f"matcher.device {name!r}: {str(error).splitlines()[0]}") from error
     return device
 
 
 def find_package_file(package: str, name: str, command: str) -> Path:
-    """Find a file of an installed package without importing it; raise FileNotFoundError: how to install it."""
+    """Find a file of an installed package without importing it. Raises FileNotFoundError saying how to install it."""
     spec = find_spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / name
         if path.is_file():
             return path
-    raise FileNotFoundError(f"{Path(name).name}: not found; `{command}` brings the weights")
+    raise FileNotFoundError(f"{Path(name).name}: not found; `{command}` downloads the weights")
 
 
 def lie_on(used: NDArray | None, keypoints: torch.Tensor) -> torch.Tensor:
-    """Return (N,) bool: which of (N, 2) px lie where an image is used, (H, W) bool; all where nothing is said."""
+    """Return (N,) bool: which of (N, 2) px lie on used pixels, (H, W) bool; all if `used` is None."""
     if used is None:
         return torch.ones(len(keypoints), dtype=torch.bool, device=keypoints.device)
     height, width = used.shape

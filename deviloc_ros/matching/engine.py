@@ -1,4 +1,4 @@
-"""Run a network by PyTorch, or by OpenVINO or ONNX Runtime from a file that PyTorch writes once."""
+"""Run a network with PyTorch, or exported to ONNX with OpenVINO or ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from deviloc_ros.io.cache import cache_folder
 from deviloc_ros.threads import count_threads
 
 OPSET = 17
-FORMAT = 1  # of the exported files; another one where the way of exporting changes
-# Root mean square, as a share of the outputs'. Rounding differs by 1e-5, half the precision of TensorFloat-32 by less
-# than the first; bfloat16 by 0.014 in the median of a hundred images, at most 0.045. Single numbers differ by more.
+FORMAT = 1  # of the exported files; to be increased when the export changes
+# Root mean square difference relative to the outputs. Rounding gives 1e-5, TensorFloat-32 less than TOLERANCE, bfloat16
+# 0.014 in the median of a hundred images and at most 0.045. Single numbers differ by more.
 TOLERANCE, HALF_TOLERANCE = 1e-3, 0.15
 SIZES_IN_MEMORY = 4  # image sizes a session is kept for: two levels of two cameras
 PROVIDERS = {
@@ -36,11 +36,11 @@ PROVIDERS = {
 }
 
 Network = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
-"""Computes the outputs of one input."""
+"""Computes the outputs for one input tensor."""
 Session = Callable[[NDArray], Sequence[NDArray]]
-"""Computes the same of arrays."""
+"""Computes the outputs for one input array."""
 StartSession = Callable[[bytes, "Exportable", tuple[int, ...]], Session]
-"""Starts a session of an exported network for inputs of a shape, whose sides that vary are -1."""
+"""Starts a session of an exported network for inputs of a shape; axes that vary are -1."""
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +51,10 @@ class EngineError(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exportable:
-    """Hold a network of one input, and what an export has to know of it.
+    """Hold a network with one input, and what is needed to export it.
 
-    varying: the axes of its input whose length varies, by name. fixed_by_size: whether a session is to be started for
-    each length, which pays where there are few.
+    varying: names of the input's axes that vary in length. outputs: the varying axes of each output, by its name.
+    fixed_by_size: whether to start a session for each input size, which is faster and pays for few sizes.
     """
 
     name: str
@@ -66,14 +66,14 @@ class Exportable:
 
 
 def create_network(network: Exportable, engine: str, device: torch.device, half_precision: bool = True) -> Network:
-    """Return what runs the network on inputs of a device.
+    """Return the function that runs a network on inputs on a device.
 
     Args:
         engine: one of config.ENGINES.
         half_precision: OpenVINO may compute in bfloat16.
 
     Raises:
-        EngineError: the engine is not installed, or not for the device.
+        EngineError: the engine is not installed, or does not support the device.
     """
     if engine == "auto":
         engine = choose_engine(device)
@@ -92,7 +92,7 @@ def create_network(network: Exportable, engine: str, device: torch.device, half_
 
 
 def choose_engine(device: torch.device) -> str:
-    """Return the fastest engine that is installed for a device."""
+    """Return the fastest installed engine for a device."""
     if device.type == "cpu":
         for engine in ("openvino", "onnx"):
             if is_installed(engine):
@@ -101,20 +101,20 @@ def choose_engine(device: torch.device) -> str:
 
 
 def is_installed(engine: str) -> bool:
-    """Return whether networks can be exported, and run by an engine."""
+    """Return whether an engine and the exporter are installed."""
     runtime = {"onnx": "onnxruntime"}.get(engine, engine)
     return find_spec(runtime) is not None and find_spec("onnx") is not None
 
 
 def check_exports(engine: str = "onnx") -> None:
-    """Raise EngineError unless networks can be exported, and run by an engine."""
+    """Raise EngineError unless an engine and the exporter are installed."""
     if not is_installed(engine):
         runtime = {"onnx": "onnxruntime"}.get(engine, engine)
         raise EngineError(f"networks are exported and run with `pip install {runtime} onnx`")
 
 
 def choose_providers(device: torch.device, available: Sequence[str]) -> list[str]:
-    """Return those of ONNX Runtime's providers that run on a device, the fastest first. Raises EngineError: none."""
+    """Return ONNX Runtime's providers for a device, the fastest first. Raises EngineError if there is none."""
     providers = [name for name in PROVIDERS.get(device.type, ()) if name in available]
     if not providers:
         raise EngineError(
@@ -125,9 +125,9 @@ def choose_providers(device: torch.device, available: Sequence[str]) -> list[str
 
 @dataclass(eq=False)
 class ExportedNetwork:
-    """Run an exported network. Its first outputs are compared with PyTorch's; if they differ, PyTorch runs it.
+    """Run an exported network. If its first outputs differ from PyTorch's, PyTorch runs it from then on.
 
-    tolerance: by how much they may differ, root mean square, as a share of them.
+    tolerance: the largest accepted root mean square difference, relative to the outputs.
     """
 
     network: Exportable
@@ -149,13 +149,13 @@ class ExportedNetwork:
 
     @cached_property
     def content(self) -> bytes:
-        """Return the exported network, from the cache if it is there."""
+        """Return the exported network, from the cache if possible."""
         return load_or_export(self.network)
 
     def _session(self, tensor: torch.Tensor) -> Session:
         varies = () if self.network.fixed_by_size else self.network.varying
         shape = tuple(-1 if axis in varies else length for axis, length in enumerate(tensor.shape))
-        with self.starting:  # images of several cameras, and the next one, are looked at on threads of their own
+        with self.starting:  # several threads may extract features at a time
             session = self.sessions.get(shape)
             if session is None:
                 if len(self.sessions) >= SIZES_IN_MEMORY:
@@ -177,7 +177,7 @@ class ExportedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class OnnxSessions:
-    """Start sessions of ONNX Runtime whose threads sleep while they wait."""
+    """Start sessions of ONNX Runtime whose threads do not spin while they wait."""
 
     providers: list[str]
 
@@ -209,13 +209,13 @@ class OpenVinoSessions:
         properties = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.half else "f32",
             "INFERENCE_NUM_THREADS": count_threads(),
-            "ENABLE_CPU_PINNING": False,  # other threads need the cores, too
+            "ENABLE_CPU_PINNING": False,  # other threads need the cores as well
             "PERFORMANCE_HINT": "LATENCY",
         }
         compiled, names, of_thread = core.compile_model(model, "CPU", properties), list(network.outputs), local()
 
         def run(array: NDArray) -> list[NDArray]:
-            if not hasattr(of_thread, "request"):  # one that is busy refuses other threads
+            if not hasattr(of_thread, "request"):  # a busy request refuses other threads
                 of_thread.request = compiled.create_infer_request()
             outputs = of_thread.request.infer({0: np.ascontiguousarray(array)}, share_inputs=True)
             return [outputs[name] for name in names]
@@ -224,7 +224,7 @@ class OpenVinoSessions:
 
 
 def has_bfloat16() -> bool:
-    """Return whether the CPU has instructions that multiply in bfloat16; where they are emulated they save no time."""
+    """Return whether the CPU has bfloat16 instructions; emulated they save no time."""
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -237,13 +237,13 @@ def import_openvino() -> ModuleType:
 
 
 def load_or_export(network: Exportable) -> bytes:
-    """Return the network as an ONNX model, from the cache or else exported into it. A damaged file is replaced."""
+    """Return the network as an ONNX model from the cache, or export it into the cache; replace a damaged file."""
     name = f"{network.name}-{identify(network)}"
     for path in sorted(cache_folder("networks").glob(f"{name}-*.onnx")):
         content = path.read_bytes()
         if path.stem == f"{name}-{shorten_hash(content)}":
             return content
-        log.warning("%s: damaged, it is made again", path)
+        log.warning("%s: damaged, so it is written again", path)
         path.unlink(missing_ok=True)
     content = export(network)
     path = cache_folder("networks") / f"{name}-{shorten_hash(content)}.onnx"
@@ -256,7 +256,7 @@ def load_or_export(network: Exportable) -> bytes:
 
 
 def shorten_hash(content: bytes) -> str:
-    """Return enough of a SHA-256 to notice damage."""
+    """Return the beginning of a SHA-256, long enough to notice damage."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -264,9 +264,9 @@ def shorten_hash(content: bytes) -> str:
 def export(network: Exportable) -> bytes:
     """Return the network as an ONNX model."""
     buffer: Any = io.BytesIO()
-    arguments: dict[str, Any] = {"dynamo": False, "opset_version": OPSET}  # dynamo's way needs more packages
+    arguments: dict[str, Any] = {"dynamo": False, "opset_version": OPSET}  # dynamo would need more packages
     with warnings.catch_warnings():
-        # that this exporter is deprecated, and of shapes that a trace takes for constants
+        # about the deprecated exporter, and about shapes that tracing takes for constants
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network.module,
@@ -281,7 +281,7 @@ def export(network: Exportable) -> bytes:
 
 
 def identify(network: Exportable) -> str:
-    """Return a hash of what the exported file depends on."""
+    """Return a hash of everything that the exported file depends on."""
     state = hashlib.sha256(f"{FORMAT} {OPSET} {torch.__version__} {network.module} {network.outputs}".encode())
     for name, tensor in network.module.state_dict().items():
         state.update(name.encode())

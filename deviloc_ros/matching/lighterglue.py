@@ -1,4 +1,4 @@
-"""Match sparse XFeat keypoints by LighterGlue, the small LightGlue trained for them (same authors, Apache-2.0)."""
+"""Match sparse XFeat keypoints with LighterGlue, the small LightGlue trained for them (same authors, Apache-2.0)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch.nn.attention import sdpa_kernel
 
 from deviloc_ros.config import MatcherConfig
-from deviloc_ros.imaging import sample_map
+from deviloc_ros.imaging import sample_feature_map
 from deviloc_ros.matching.attention import FOR_ANY_LENGTH, fuse_cross_attention
 from deviloc_ros.matching.base import lie_on, no_matches, to_numpy
 from deviloc_ros.matching.xfeat import CELL_PX, XFeat, find_weights_file
 from deviloc_ros.threads import map_on_threads, run_on_one_thread
 from deviloc_ros.types import Features, Matches
 
-MIN_SCORE = 0.05  # keypoint heat a keypoint must exceed; the paper's code
+MIN_SCORE = 0.05  # heat that a keypoint must exceed; from the paper's code
 NMS_PX = 5
 LIGHTERGLUE = {
     "input_dim": 64,
@@ -30,7 +30,7 @@ LIGHTERGLUE = {
 
 
 class XFeatLighterGlue(XFeat):
-    """Match sparse keypoints by attention. It is slower than mutual neighbours, and far more precise."""
+    """Match sparse keypoints by attention, slower than mutual neighbours and far more precise."""
 
     name = "xfeat-lighterglue"
     with_logits = True
@@ -49,7 +49,7 @@ class XFeatLighterGlue(XFeat):
         peaks, values = peaks[shown], values[shown]
         corners = self.refine_peaks(heat, peaks)
         size = (heat.shape[1], heat.shape[0])
-        scores = values * sample_map(reliability, corners, size)[:, 0]
+        scores = values * sample_feature_map(reliability, corners, size)[:, 0]
         scores, rows = scores.topk(min(self.config.max_keypoints, len(scores)))
         corners = corners[rows]
         descriptors = F.normalize(sample_bicubic(F.normalize(features, dim=0), corners, size), dim=1)
@@ -60,9 +60,9 @@ class XFeatLighterGlue(XFeat):
 
     @staticmethod
     def refine_peaks(heat: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
-        """Return (N, 2) px: where the heat of a (H, W) map is centred around each of (N, 2) peaks.
+        """Return the (N, 2) px centroids of the heat (H, W) around each of (N, 2) peaks.
 
-        The released code takes the peaks themselves, and with them an error of rounding in both images.
+        The released code uses the peaks themselves, with a rounding error in both images.
         """
         to_right = (torch.arange(NMS_PX, device=heat.device) - NMS_PX // 2).to(heat.dtype).expand(NMS_PX, NMS_PX)
         kernels = torch.stack([to_right, to_right.T, torch.ones_like(to_right)])[:, None]
@@ -78,10 +78,10 @@ class XFeatLighterGlue(XFeat):
 
 
 def match_pairs(glue: torch.nn.Module, query: Features, references: list[Features]) -> list[Matches]:
-    """Return what a LightGlue network matches of a query with each reference.
+    """Match a query with each reference by a LightGlue network.
 
-    One by one, since pruning leaves each pair with other keypoints and each pair stops at its own layer; several pairs
-    at a time on a CPU, which keeps all cores busy without waiting for each other.
+    Pairs are not batched, since after pruning each has other keypoints, and each stops at its own layer. On a CPU
+    several pairs run in parallel.
     """
     if len(references) < 2 or query.keypoints.device.type != "cpu":
         with sdpa_kernel(FOR_ANY_LENGTH):
@@ -92,7 +92,7 @@ def match_pairs(glue: torch.nn.Module, query: Features, references: list[Feature
 
 @torch.inference_mode()
 def match_pair(glue: torch.nn.Module, query: Features, reference: Features) -> Matches:
-    """Return what a LightGlue network matches of two images' keypoints."""
+    """Match the keypoints of two images by a LightGlue network."""
     if not len(query) or not len(reference):
         return no_matches()
     result = glue({"image0": to_glue_input(query), "image1": to_glue_input(reference)})
@@ -104,7 +104,7 @@ def load_lighterglue(min_confidence: float) -> torch.nn.Module:
     """Load the matcher with its weights; released keys are renamed to kornia's module names."""
     from kornia.feature.lightglue import LightGlue
 
-    # None: build from the sizes given, download nothing.
+    # None: use the given sizes and download nothing.
     network = LightGlue(None, **{**LIGHTERGLUE, "filter_threshold": min_confidence})  # type: ignore[arg-type]
     released = torch.load(find_weights_file("xfeat-lighterglue.pt"), map_location="cpu", weights_only=True)
     weights = {to_kornia_key(key): value for key, value in released.items() if not key.startswith("extractor.")}
@@ -122,10 +122,7 @@ def to_kornia_key(key: str) -> str:
 
 
 def to_glue_input(features: Features) -> dict[str, torch.Tensor]:
-    """Return what the network reads of an image, as a batch of one.
-
-    Kornia refuses pixels below 0, as tiny images have.
-    """
+    """Return the network's input for an image, as a batch of one; kornia refuses pixels below 0, as in tiny images."""
     return {
         "keypoints": features.keypoints.clamp(min=0)[None],
         "descriptors": features.descriptors[None].float(),
@@ -134,7 +131,7 @@ def to_glue_input(features: Features) -> dict[str, torch.Tensor]:
 
 
 def to_heatmap(logits: torch.Tensor) -> torch.Tensor:
-    """Turn (65, h, w) logits, the last channel "no keypoint", into (8 h, 8 w) keypoint heat."""
+    """Convert (65, h, w) logits, the last channel meaning "no keypoint", to (8 h, 8 w) keypoint heat."""
     probability = F.softmax(logits, 0)[: CELL_PX * CELL_PX]
     return F.pixel_shuffle(probability[None], CELL_PX)[0, 0]
 
@@ -147,7 +144,7 @@ def find_peaks(heat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def sample_bicubic(feature_map: torch.Tensor, keypoints: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Sample (N, C) descriptors where XFeat was trained to read them: its grid divides by size - 1, samples by size."""
+    """Sample (N, C) descriptors as XFeat was trained: its grid divides by size - 1 although it samples by size."""
     extent = keypoints.new_tensor(size) - 1
     grid = (2 * keypoints / extent - 1)[None, None]
     return F.grid_sample(feature_map[None], grid, mode="bicubic", align_corners=False)[0, :, 0].T

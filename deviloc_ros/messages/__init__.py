@@ -1,3 +1,3 @@
-"""Read values of ROS messages. No ROS is imported: rclpy and rosbags give their fields the same names."""
+"""Read ROS messages without importing ROS: their fields have the same names in rclpy and rosbags."""
 
 COMPRESSED_SUFFIX = "/compressed"  # that image_transport appends to the topic of images

@@ -1,4 +1,4 @@
-"""Keep the calibration of each camera frame, from its camera_info messages."""
+"""Keep the calibration of each camera frame, as its camera_info messages give it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.messages.cameras import camera_from_info, lower_case_fields, region_of_interest
 from deviloc_ros.status import NotTried, Status
 
-MAX_FRAMES = 64  # more cameras than a robot carries; invented names must not fill the memory
+MAX_FRAMES = 64  # more than a robot has cameras; made-up frame names must not fill the memory
 
 
 @dataclass(frozen=True, slots=True)
 class Lenses:
-    """Hold what one camera_info says: the camera of an image as it was taken (K, D), and of a rectified one (P).
+    """Hold the cameras of one camera_info: of raw images (K, D) and of rectified ones (P).
 
-    A sentence in place of a camera says what is wrong with it.
+    A string in place of a camera says what is wrong with it.
     """
 
     raw: Camera | str
@@ -33,7 +33,7 @@ class Lenses:
 
 
 def camera_or_why(info: Any, *, rectified: bool) -> Camera | str:
-    """Return the camera of a camera_info, or why it describes none."""
+    """Return the camera of a camera_info, or a sentence that says why it is not valid."""
     try:
         return camera_from_info(info, rectified)
     except ValueError as error:
@@ -42,7 +42,7 @@ def camera_or_why(info: Any, *, rectified: bool) -> Camera | str:
 
 @dataclass(slots=True, eq=False)
 class Calibrations:
-    """Hold what one frame's camera_info said, oldest first, each with the time [ns] from which it held."""
+    """Hold the calibrations of one frame, oldest first, each with the time [ns] from which it is valid."""
 
     content: tuple = ()
     times_ns: list[int] = field(default_factory=list)
@@ -50,10 +50,10 @@ class Calibrations:
 
 
 class CameraBook:
-    """Keep calibrations by frame, converted again only when they change.
+    """Keep calibrations by frame; they are converted only when they change.
 
-    rectified: the images are (it may be changed), so that P holds and not K and D.
-    history: earlier calibrations are kept, for asking at earlier times; else the newest counts for every image.
+    rectified: whether the images are rectified, so that P applies instead of K and D; may be changed later. history:
+    keep earlier calibrations for earlier images; else the newest is used for every image.
     """
 
     def __init__(self, rectified: bool, *, history: bool = False) -> None:
@@ -65,7 +65,7 @@ class CameraBook:
         return len(self._frames)
 
     def note(self, info: Any, received_ns: int = 0) -> bool:
-        """Remember a camera_info. Return whether it differs from the last one of its frame."""
+        """Take a camera_info; return whether it differs from the last one of its frame."""
         frame = info.header.frame_id.lstrip("/")
         calibrations = self._frames.setdefault(frame, Calibrations())
         self._frames.move_to_end(frame)
@@ -83,7 +83,7 @@ class CameraBook:
         return True
 
     def camera(self, frame: str, received_ns: int = 0) -> Camera:
-        """Return the camera that held when an image was received, or else the first.
+        """Return the camera that was valid when an image was received, or the first one for an earlier image.
 
         Raises:
             NotTried: the frame's calibration is unknown or unusable.
@@ -101,12 +101,12 @@ class CameraBook:
 
     @property
     def lenses(self) -> list[Lenses]:
-        """Return what all camera_infos say, of all frames."""
+        """Return the cameras of all calibrations of all frames."""
         return [lenses for calibrations in self._frames.values() for lenses in calibrations.lenses]
 
 
 def comparison_key(info: Any) -> tuple:
-    """Return all of a camera_info that matters; two are equal where it is the same, NaN included."""
+    """Return a key that is equal for camera_infos with the same relevant content, NaN included."""
     info = lower_case_fields(info)
     numbers = tuple(np.asarray(values, float).tobytes() for values in (info.d, info.k, info.p))
     size = (info.width, info.height, info.binning_x, info.binning_y)

@@ -12,7 +12,7 @@ from deviloc_ros.messages.distortions import to_colmap_model
 
 
 def camera_from_info(info: Any, rectified: bool = False) -> Camera:
-    """Return the camera that took an image; a rectified one is described by P, any other by K and D.
+    """Return the camera of a CameraInfo: for rectified images by P, otherwise by K and D.
 
     Raises:
         ValueError: uncalibrated (all-zero matrix), of an unknown distortion model, or not a pinhole matrix.
@@ -45,16 +45,13 @@ def camera_from_info(info: Any, rectified: bool = False) -> Camera:
 
 
 def region_of_interest(info: Any) -> tuple[int, int, int, int]:
-    """Return x, y, width, height [px] of the part of the full image that is sent.
-
-    A size of zero stands for all of it.
-    """
+    """Return x, y, width, height [px] of the sent part of the full image; a size of zero means all of it."""
     roi = info.roi
     return roi.x_offset, roi.y_offset, roi.width or info.width, roi.height or info.height
 
 
 def lower_case_fields(info: Any) -> Any:
-    """Return a CameraInfo with ROS 2's names of the matrices: ROS 1 writes them D, K, R, P."""
+    """Return a CameraInfo with ROS 2's lower-case names of the matrices; in ROS 1 they are D, K, R, P."""
     if hasattr(info, "k"):
         return info
     names = ("header", "width", "height", "distortion_model", "binning_x", "binning_y", "roi")

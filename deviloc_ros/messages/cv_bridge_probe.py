@@ -1,6 +1,6 @@
-"""Try whether this machine's `cv_bridge` works, in a process of its own.
+"""Test in a separate process whether this machine's `cv_bridge` works.
 
-One that was built for numpy 1 loads beside numpy 2, and crashes with the first image.
+One that was built for numpy 1 can be imported with numpy 2, but crashes with the first image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ assert gray.tolist() == [[255, 255]] * 2 and colours.tolist() == [[[3, 2, 1]]], 
 
 
 class BridgeProbe:
-    """Start the trial when made, and know how it went once it has ended."""
+    """Start the test on construction; once it has ended, tell its result."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -37,7 +37,7 @@ class BridgeProbe:
         return self._process.poll() is not None
 
     def wait_for_verdict(self) -> str:
-        """Return what is wrong with cv_bridge, empty if it works."""
+        """Return what is wrong with cv_bridge; empty if it works."""
         try:
             _, said = self._process.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -51,6 +51,6 @@ class BridgeProbe:
         return lines[-1] if lines else f"exit status {self._process.returncode}"
 
     def end_trial(self) -> None:
-        """End the trial."""
+        """Stop the test."""
         self._process.kill()
         self._process.communicate()

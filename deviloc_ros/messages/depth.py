@@ -1,4 +1,4 @@
-"""Read depth in ROS messages (REP 118): Image of 16UC1 [mm] or 32FC1 [m], and compressedDepth of both."""
+"""Read depth from ROS messages (REP 118): Image with 16UC1 [mm] or 32FC1 [m], and compressedDepth of both."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CONFIG_HEADER = struct.Struct("<iff")  # of compressed_depth_image_transport: fo
 
 
 def read_depth_message(message: Any) -> NDArray:
-    """Return (H, W) m, float32, 0 where there is none.
+    """Return (H, W) m, float32, 0 for no depth.
 
     Raises:
-        ValueError: not depth, or the bytes are not what the encoding says.
+        ValueError: not depth, or the bytes do not match the encoding.
     """
     try:
         depth = read_raw_depth(message) if hasattr(message, "encoding") else read_compressed_depth(message)
@@ -38,7 +38,7 @@ def read_raw_depth(message: Any) -> NDArray:
 
 
 def read_compressed_depth(message: Any) -> NDArray:
-    """Decode a header, then a PNG of millimetres, or of a / depth + b where the depth was in floats."""
+    """Decode a header, then a PNG with millimetres, or for float depth with a / depth + b."""
     encoding = message.format.partition(";")[0].strip()
     data = bytes(message.data)
     _, a, b = CONFIG_HEADER.unpack_from(data)

@@ -1,7 +1,7 @@
-"""Turn distortions, by the names that calibrations have for them, into COLMAP's camera models.
+"""Convert named distortion models to COLMAP's camera models.
 
 ROS has three names (REP 104 and sensor_msgs/distortion_models); calibrators and drivers write others for the same
-formulas, and as many coefficients as OpenCV's functions take. A length that OpenCV knows says the formula, too.
+formulas, with as many coefficients as OpenCV's functions take. The number of coefficients determines the formula, too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GRID = 15
 
 
 def list_known_names() -> str:
-    """Return the names and lengths that are read, for messages."""
+    """Return the supported names and numbers of coefficients, for messages."""
     return (
         "plumb_bob or radtan (4, 5), rational_polynomial (8, 12, 14), equidistant or fisheye (4), fov (1), and the "
         "same with zeros after them"
@@ -48,7 +48,7 @@ def to_colmap_model(
         pinhole: fx, fy, cx, cy [px]. size: width, height [px].
 
     Raises:
-        ValueError: a name or a number of coefficients that is not known, or one that no model of COLMAP has.
+        ValueError: an unknown name or number of coefficients, or a model that COLMAP does not have.
     """
     name = name.strip().lower().replace("-", "_").replace(" ", "_")
     if name in FISHEYE and len(d) >= 4 and not any(d[4:]):
@@ -71,10 +71,10 @@ def to_perspective_model(d: tuple[float, ...], pinhole: tuple[float, ...], size:
 
 
 def fit_rational(d: tuple[float, ...], pinhole: tuple[float, ...], size: tuple[int, int]) -> tuple[float, ...]:
-    """Return parameters of FULL_OPENCV that see every direction where thin prisms and a tilted sensor do.
+    """Fit parameters of FULL_OPENCV to a model with thin prisms and a tilted sensor.
 
     Raises:
-        ValueError: there are none that come near enough.
+        ValueError: no parameters fit well enough.
     """
     rays, pixels = seen_by_opencv(d, pinhole, size)
 
@@ -95,7 +95,7 @@ def fit_rational(d: tuple[float, ...], pinhole: tuple[float, ...], size: tuple[i
 
 
 def seen_by_opencv(d: tuple[float, ...], pinhole: tuple[float, ...], size: tuple[int, int]) -> tuple[NDArray, NDArray]:
-    """Return (N, 3) directions, and the (N, 2) pixels of the image at which OpenCV's formula sees them."""
+    """Return (N, 3) directions, and their (N, 2) projections in the image by OpenCV's formula."""
     import cv2
 
     fx, fy, cx, cy = pinhole

@@ -1,4 +1,4 @@
-"""Read positions of satellite receivers (sensor_msgs/NavSatFix). No ROS is imported."""
+"""Read positions of GNSS receivers (sensor_msgs/NavSatFix) without importing ROS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNKNOWN = 0  # COVARIANCE_TYPE_UNKNOWN
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GnssFix:
-    """Hold where on Earth a receiver was: WGS 84 [deg]. covariance: (2, 2) m^2, east and north."""
+    """Hold the position of a receiver: WGS 84 [deg]. covariance: (2, 2) m^2, east and north."""
 
     stamp_ns: int
     latitude: float
@@ -26,15 +26,15 @@ class GnssFix:
 
 
 class GnssRefused(ValueError):
-    """Raise for a position that is not taken; the message is the word by which it is counted."""
+    """Raise for a position that is refused; the message is the keyword by which it is counted."""
 
 
 def read_gnss(message: Any, config: GnssConfig) -> GnssFix:
     """Return the position of a NavSatFix.
 
     Raises:
-        GnssRefused: `no_stamp`, `no_fix`, `no_position` (not finite, or no place on Earth), `no_covariance` (it states
-            none, and nobody said what it is worth) or `bad_covariance` (not finite, not positive, or too large).
+        GnssRefused: `no_stamp`, `no_fix`, `no_position` (not finite or out of range), `no_covariance` (it states none,
+            and neither does the config) or `bad_covariance` (not finite, not positive, or too large).
     """
     time_ns = stamp_ns(message)
     latitude, longitude = float(message.latitude), float(message.longitude)

@@ -1,4 +1,4 @@
-"""Read stamps and transforms of ROS messages. No ROS is imported: rclpy and rosbags name their fields alike."""
+"""Read stamps and transforms of ROS messages without importing ROS."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def stamp_ns(message: Any) -> int:
 
 
 def rigid_from_pose(message: Any) -> pycolmap.Rigid3d:
-    """Return frame_from_body of a geometry_msgs/Pose; raise ValueError: not finite, or not a rotation."""
+    """Return frame_from_body of a geometry_msgs/Pose. Raises ValueError: not finite, or not a rotation."""
     return rigid_from_fields(message.position, message.orientation)
 
 
 def rigid_from_transform(message: Any) -> pycolmap.Rigid3d:
-    """Return parent_from_child of a geometry_msgs/Transform; raise ValueError: not finite, or not a rotation."""
+    """Return parent_from_child of a geometry_msgs/Transform. Raises ValueError: not finite, or not a rotation."""
     return rigid_from_fields(message.translation, message.rotation)
 
 
 def rigid_from_fields(translation: Any, rotation: Any) -> pycolmap.Rigid3d:
-    """Return the transform of a Vector3 or Point, and a Quaternion; raise ValueError: not finite, or not a rotation."""
+    """Build a transform from a Vector3 or Point and a Quaternion. Raises ValueError: not finite, or not a rotation."""
     xyzw = (rotation.x, rotation.y, rotation.z, rotation.w)
     return rigid_from_quaternion(xyzw, (translation.x, translation.y, translation.z))
 

@@ -23,10 +23,10 @@ TYPE_ALONE = re.compile(r"(8|16|32|64)[USF](C\d+)?")  # of a value, and nothing 
 
 @dataclass(frozen=True, slots=True)
 class PixelLayout:
-    """Describe how an encoding lays out its rows.
+    """Describe the memory layout of an encoding.
 
-    dtype: of a value. channels: values of a pixel in a row. code: of cv2.cvtColor, which makes BGR of it; None: gray or
-    BGR already. rows: of data, for each row of pixels.
+    dtype: of a value. channels: values per pixel in a row. code: of cv2.cvtColor for conversion to BGR; None: gray or
+    BGR already. rows: of data, per row of pixels.
     """
 
     dtype: str
@@ -73,7 +73,7 @@ def pixels_of(message: Any) -> NDArray:
     """Return the (H, W) gray or (H, W, 3) BGR pixels, uint8, of an Image or CompressedImage.
 
     Raises:
-        ValueError: the bytes are not what the encoding says, or the encoding is not one of a camera's picture.
+        ValueError: the bytes do not match the encoding, or the encoding is not that of a camera image.
     """
     try:
         return to_picture(message) if hasattr(message, "encoding") else decode_compressed(message)
@@ -83,7 +83,7 @@ def pixels_of(message: Any) -> NDArray:
 
 
 def decode_compressed(message: Any) -> NDArray:
-    """Return the pixels of a CompressedImage as gray or BGR, of 8 bits. Raises ValueError or cv2.error."""
+    """Decode a CompressedImage to gray or BGR with 8 bits. Raises ValueError or cv2.error."""
     pixels = decode_image(message.data)
     if pixels.dtype == np.uint16 and not message.format.startswith("16UC1"):  # that is depth
         pixels = to_eight_bits(pixels)
@@ -95,12 +95,12 @@ def decode_compressed(message: Any) -> NDArray:
 
 
 def to_eight_bits(pixels: NDArray) -> NDArray:
-    """Return values of 16 bits as 8, scaled and rounded as cv_bridge does."""
+    """Convert values of 16 bits to 8 bits, scaled and rounded as in cv_bridge."""
     return pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=255 / 65535)
 
 
 def stated_size(message: Any) -> tuple[int, int]:
-    """Return width and height [px] that a message states, without decoding it. Raises ValueError: it states none."""
+    """Return the width and height [px] that a message states, without decoding. Raises ValueError if it has none."""
     if hasattr(message, "encoding"):
         return message.width, message.height
     try:
@@ -110,7 +110,7 @@ def stated_size(message: Any) -> tuple[int, int]:
 
 
 def to_picture(message: Any) -> NDArray:
-    """Return the pixels of an Image as gray or BGR, of 8 bits. Raises ValueError or cv2.error."""
+    """Convert an Image to gray or BGR with 8 bits. Raises ValueError or cv2.error."""
     layout = layout_of(message.encoding)
     if layout.rows != 1 and (message.height % 2 or message.width % 2):
         raise ValueError(f"{message.encoding} of odd size, {message.width} x {message.height} px")
@@ -122,27 +122,27 @@ def to_picture(message: Any) -> NDArray:
 
 @cache
 def warn_of_unsaid_colours(encoding: str) -> None:
-    """Say once that the order of colours was assumed."""
-    log.warning("images of encoding %r do not name their colours: taken for blue, green, red", encoding)
+    """Warn once that the order of colours is assumed."""
+    log.warning("images of encoding %r do not name their colours: assumed to be blue, green, red", encoding)
 
 
 def layout_of(encoding: str) -> PixelLayout:
-    """Return how a picture's encoding is laid out. Raises ValueError for any other encoding."""
+    """Return the layout of an image encoding. Raises ValueError for any other encoding."""
     if TYPE_ALONE.fullmatch(encoding) and encoding not in PICTURES:
         raise ValueError(
             f"encoding {encoding!r} does not say what its values mean: publish mono8, mono16, bgr8 or rgb8"
         )
     if encoding not in PICTURES:
-        raise ValueError(f"encoding {encoding[:50]!r} is not of a camera's picture; known are {', '.join(PICTURES)}")
+        raise ValueError(f"encoding {encoding[:50]!r} is not that of a camera image; known are {', '.join(PICTURES)}")
     return PICTURES[encoding]
 
 
 def values_of(message: Any, dtype: str, channels: int, rows: Fraction = Fraction(1)) -> NDArray:
-    """Return the (H, W) or (H, W, C) values of an Image, without the bytes that a driver may add to each row.
+    """Return the (H, W) or (H, W, C) values of an Image, without padding of the rows.
 
     Args:
-        dtype: of a value, as numpy names it without its byte order, which the message states.
-        rows: of data, for each row of pixels.
+        dtype: of a value, NumPy's name without byte order, which the message states.
+        rows: of data, per row of pixels.
 
     Raises:
         ValueError: no pixels, or too few bytes for them.
@@ -164,7 +164,7 @@ def values_of(message: Any, dtype: str, channels: int, rows: Fraction = Fraction
 
 
 def is_packed(message: Any) -> bool:
-    """Return whether rows follow each other without a gap, in this machine's byte order."""
+    """Return whether rows have no padding and values have this machine's byte order."""
     layout = layout_of(message.encoding)
     row_bytes = message.width * layout.channels * np.dtype(layout.dtype).itemsize
     is_native = layout.dtype == "u1" or bool(message.is_bigendian) == (sys.byteorder == "big")

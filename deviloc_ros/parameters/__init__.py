@@ -1,1 +1,1 @@
-"""Know the node's own parameters, and read the files that give parameters to commands and to nodes."""
+"""Define the node's own parameters, and read parameter files of commands and nodes."""

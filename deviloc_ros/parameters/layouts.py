@@ -1,4 +1,4 @@
-"""Read parameters from YAML in any of three layouts: nested, with dotted names, or as ROS has them."""
+"""Read parameters from YAML in one of three layouts: nested, with dotted names, or ROS's."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any, NamedTuple
 from deviloc_ros.io.plain_files import ParameterLoader, read_yaml
 from deviloc_ros.io.suggestions import suggest
 
-NODE = "deviloc"  # the node's name, where nobody changed it
+NODE = "deviloc"  # the node's default name
 ROS_SECTION = "ros__parameters"
 WILDCARDS = ("*", "**")
 
 
 class ParameterFile(NamedTuple):
-    """Hold what a file says: values nested by the parts of their names, and whether it is a node's file."""
+    """Hold the content of a file: values nested by the parts of their names, and whether it is a node's file."""
 
     values: dict[str, Any]
     is_of_ros: bool
 
 
 def read_parameters(path: Path) -> ParameterFile:
-    """Read a parameter file of any layout; of what is said twice the later counts, as in ROS.
+    """Read a parameter file of any layout; of duplicate values the later counts, as in ROS.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no YAML or holds no parameters by name, or none for the node.
+        ValueError: invalid YAML, no parameters by name, or none for the node.
     """
     content = read_yaml(path, ParameterLoader)
     content = {} if content is None else content
@@ -49,10 +49,10 @@ def list_sections(content: Any, place: str = "") -> Iterator[tuple[str, dict[str
 
 
 def select_sections(sections: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return those for the node, whatever its namespace; the only place of a file is its own, whatever its name.
+    """Return the sections for the node in any namespace; a file's only section counts with any name.
 
     Raises:
-        ValueError: there are none, or they are of nodes in several namespaces.
+        ValueError: there are none, or those of nodes in several namespaces.
     """
     places = [place for place, _ in sections]
     meant = [place for place in places if place.rpartition("/")[2] in (NODE, *WILDCARDS)]
@@ -66,17 +66,17 @@ def select_sections(sections: list[tuple[str, dict[str, Any]]]) -> list[dict[str
 
 
 def nest_values(values: dict[str, Any], into: dict[str, Any]) -> None:
-    """Put values by name into nested dicts, dotted names by their parts. Raises ValueError: a value has parts."""
+    """Nest values by the parts of their dotted names. Raises ValueError if a name is both a value and a section."""
     for key, value in values.items():
         *parents, leaf = str(key).split(".")
         tree = into
         for part in parents:
             tree = tree.setdefault(part, {})
             if not isinstance(tree, dict):
-                raise ValueError(f"{key}: {part} is a value, {tree!r}, and has no parts")
+                raise ValueError(f"{key}: {part} is the value {tree!r}, not a mapping")
         if not isinstance(value, dict):
             tree[leaf] = value
         elif isinstance(inner := tree.setdefault(leaf, {}), dict):
             nest_values(value, inner)
         else:
-            raise ValueError(f"{key} is a value, {inner!r}, and has no parts")
+            raise ValueError(f"{key} is the value {inner!r}, not a mapping")

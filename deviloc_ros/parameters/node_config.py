@@ -1,4 +1,4 @@
-"""Define what only the node needs to know: its parameters beside those of `config.py`. Imports nothing of ROS."""
+"""Define the node's own parameters, in addition to those of `config.py`. Imports nothing of ROS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from deviloc_ros.config import BESIDE_LOCALIZER, Config
-from deviloc_ros.config_fields import Checked, param
+from deviloc_ros.config_fields import CheckedConfig, param
 from deviloc_ros.messages import COMPRESSED_SUFFIX
 from deviloc_ros.messages.headers import parse_rigid
 
@@ -16,8 +16,8 @@ TRANSPORTS = ("raw", "compressed")
 
 
 @dataclass(frozen=True)
-class CameraConfig(Checked):
-    """Configure one camera: its topics, where it sits, and what of its images is used."""
+class CameraConfig(CheckedConfig):
+    """Configure one camera: its topics, its mount, and which pixels of its images are used."""
 
     image_topic: str = param(
         "image", "images; with image_transport compressed, /compressed is appended", read_only=True
@@ -38,13 +38,13 @@ class CameraConfig(Checked):
     )
     mask_topic: str = param(
         "",
-        "sensor_msgs/Image, mono8, of the stamp of each image: white where it is used, as masks of people are made "
-        "elsewhere; an image waits transform_timeout for its own. empty: there are none",
+        "sensor_msgs/Image, mono8, with the stamp of each image: white where it is used, as from a detector of people; "
+        "an image waits transform_timeout for its mask. empty: none",
         read_only=True,
     )
 
     def __post_init__(self) -> None:
-        Checked.__post_init__(self)
+        CheckedConfig.__post_init__(self)
         for name in ("image_topic", "camera_info_topic"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must not be empty")
@@ -58,19 +58,19 @@ class CameraConfig(Checked):
 
     @property
     def subscribed_topic(self) -> str:
-        """Return where the images come: the suffix is added as image_transport does."""
+        """Return the topic that is subscribed, with the suffix of the transport."""
         return self.append_transport(self.image_topic)
 
     def append_transport(self, topic: str) -> str:
-        """Return a topic of images with the suffix of how they are sent."""
+        """Return an image topic with the suffix of the transport."""
         return topic + (COMPRESSED_SUFFIX if self.image_transport == "compressed" else "")
 
 
 @dataclass(frozen=True)
 class NodeConfig(CameraConfig):
-    """Configure what only the node needs to know: topics, frames, transforms and rates.
+    """Configure the node: topics, frames, transforms and rates.
 
-    What it has as a `CameraConfig` is of the only camera, and unused where several are named.
+    Its fields of `CameraConfig` are for a single camera, and unused if `cameras` names several.
     """
 
     map_path: str = param(
@@ -81,11 +81,9 @@ class NodeConfig(CameraConfig):
         "names of several cameras, each with parameters of its own, as front.image_topic; empty: one camera",
         read_only=True,
     )
-    autostart: bool = param(
-        True, "configure and activate without being told; false under a lifecycle manager", read_only=True
-    )
+    autostart: bool = param(True, "configure and activate at start; false under a lifecycle manager", read_only=True)
     map_frame: str = param("map", "frame of the map", read_only=True)
-    odom_frame: str = param("odom", "frame of the odometry; empty: there is none", read_only=True)
+    odom_frame: str = param("odom", "frame of the odometry; empty: no odometry", read_only=True)
     base_frame: str = param("base_link", "frame of the robot, whose pose is published", read_only=True)
     tf_mode: str = param("map_to_odom", "the transform to broadcast", choices=TF_MODES, read_only=True)
     tf_publish_rate_hz: float = param(
@@ -98,7 +96,7 @@ class NodeConfig(CameraConfig):
     two_d_mode: bool = param(False, "the robot moves on the plane z = 0 of the map: only x, y and yaw are published")
     max_image_age_s: float = param(1.0, "older images are dropped; 0 takes images of any age", low=0.0, high=3600.0)
     max_rate_hz: float = param(
-        0.0, "images localized per second at most; 0: as many as the machine can", low=0.0, high=1000.0
+        0.0, "largest number of images localized per second; 0: as many as the machine can", low=0.0, high=1000.0
     )
     continuous: bool = param(True, "localize all images; false: only when ~/trigger_localization is called")
     trigger_timeout_s: float = param(5.0, "~/trigger_localization gives up after this wall time", low=0.1, high=600.0)
@@ -115,13 +113,13 @@ class NodeConfig(CameraConfig):
     )
     gnss_topic: str = param(
         "",
-        "sensor_msgs/NavSatFix of a receiver on the robot, where the map is aligned to coordinates: narrows the "
-        "search, and decides between places that look alike; empty: there is none",
+        "sensor_msgs/NavSatFix of a receiver on the robot, for maps aligned to coordinates: narrows the search, and "
+        "decides between places that look alike; empty: none",
         read_only=True,
     )
     contribute_path: str = param(
         "",
-        "folder of images kept for the map to grow by, see `update-map --contributed`; empty: none are kept",
+        "folder of images kept to extend the map with, see `update-map --contributed`; empty: none are kept",
         read_only=True,
     )
     diagnostics_period_s: float = param(
@@ -144,7 +142,7 @@ class NodeConfig(CameraConfig):
 
     @property
     def uses_odometry(self) -> bool:
-        """Return whether odometry is used: with map_to_base the robot's parent is the map, so odometry cannot be."""
+        """Return whether odometry is used; not with map_to_base, since then the parent of the base is the map."""
         return bool(self.odom_frame) and self.tf_mode != "map_to_base"
 
 
@@ -158,21 +156,21 @@ RENAMED = {
 
 
 def explain_rename(name: str) -> str:
-    """Return what a parameter of an earlier name is called now, in brackets; empty if it never had another name."""
+    """Return the new name of a renamed parameter in brackets; empty if it is not one."""
     return f" (it is {RENAMED[name]} now)" if name in RENAMED else ""
 
 
 OF_CAMERAS = tuple(f.name for f in fields(CameraConfig))
 OF_NODE = tuple(f.name for f in fields(NodeConfig))
-OF_ROS = ("use_sim_time", "qos_overrides", "start_type_description_service")  # which every node has
+OF_ROS = ("use_sim_time", "qos_overrides", "start_type_description_service")  # parameters that every node has
 
 
 def check_camera_names(names: Sequence[str]) -> None:
-    """Raise ValueError unless each name is one of its own, fit to begin the names of parameters."""
+    """Raise ValueError unless names are unique, and valid as the first part of parameter names."""
     taken = {f.name for f in fields(Config)} | {*BESIDE_LOCALIZER, "qos_overrides"}
     for name in names:
         if not re.fullmatch(r"[A-Za-z]\w*", name):
-            raise ValueError(f"cameras: {name!r} is no name of a camera: letters, digits and _")
+            raise ValueError(f"cameras: {name!r} is not a camera name: use letters, digits and _")
         if name in taken:
             raise ValueError(f"cameras: {name!r} begins the names of other parameters")
         if names.count(name) > 1:
@@ -180,5 +178,5 @@ def check_camera_names(names: Sequence[str]) -> None:
 
 
 def default_camera(name: str) -> CameraConfig:
-    """Return a named camera as it is before anything is said of it."""
+    """Return the default config of a named camera."""
     return CameraConfig(image_topic=f"{name}/image", camera_info_topic=f"{name}/camera_info")

@@ -1,4 +1,4 @@
-"""Load a config from a parameter file, which may be the one that a robot's node is started with."""
+"""Load a config from a parameter file, which may be that of a robot's node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deviloc_ros.parameters.layouts import ParameterFile, read_parameters
 from deviloc_ros.parameters.node_config import OF_CAMERAS, OF_NODE, OF_ROS, check_camera_names, explain_rename
 
 BESIDE = dict(zip(BESIDE_LOCALIZER, (TrackingConfig, RigConfig, ContributeConfig, GnssConfig), strict=True))
-# What a command is told by a flag, where the node has a parameter.
+# The flags of commands that correspond to parameters of the node.
 FLAGS = {
     "image_topic": "--image-topic",
     "camera_info_topic": "--camera-info-topic",
@@ -36,11 +36,11 @@ def load_config(path: Path | str, config: C, section: str = "") -> C:
     """Return `config` with the values of a parameter file.
 
     Args:
-        section: where the file has the values of `config`, as "tracking" for a `TrackingConfig`; empty for a `Config`.
+        section: of the values in the file, as "tracking" for a `TrackingConfig`; empty for a `Config`.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: what is wrong anywhere in the file, naming file and parameter.
+        ValueError: anything in the file is invalid; the message names file and parameter.
     """
     path = Path(path)
     try:
@@ -53,7 +53,7 @@ def load_config(path: Path | str, config: C, section: str = "") -> C:
 
 
 def take_own(file: ParameterFile) -> dict[str, Any]:
-    """Return the values of a file without those of the node alone. Raises ValueError naming an unknown parameter."""
+    """Return the values of a file without the node's own. Raises ValueError naming an unknown parameter."""
     values, of_node = file.values, find_node_parameters(file.values)
     if file.is_of_ros:
         values = {key: value for key, value in values.items() if key not in of_node}
@@ -64,7 +64,7 @@ def take_own(file: ParameterFile) -> dict[str, Any]:
 
 
 def find_node_parameters(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of the node alone, or of ROS; raise ValueError naming what a camera does not have."""
+    """Return the node's own values, and ROS's. Raises ValueError naming an unknown parameter of a camera."""
     cameras = values.get("cameras") or []
     if not isinstance(cameras, list) or not all(isinstance(name, str) for name in cameras):
         raise ValueError(f"cameras must be a list of names, got {reprlib.repr(cameras)}")
@@ -79,20 +79,20 @@ def find_node_parameters(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_unknown(values: dict[str, Any], *, knows_node: bool = False) -> None:
-    """Raise ValueError naming the first of nested values that no section has, and the parameter most like it.
+    """Raise ValueError naming the first unknown parameter in nested values, with a similar known one.
 
     Args:
-        knows_node: the parameters of the node are among those that may have been meant.
+        knows_node: whether the node's own parameters may be suggested.
     """
     sections = [f.name for f in fields(Config)]
     for key, value in values.items():
         if key in sections or key in BESIDE:
             continue
         if key.startswith("/"):
-            raise ValueError(f"{key}: `ros__parameters:` must stand below the name of a node")
+            raise ValueError(f"{key}: `ros__parameters:` must be below the name of a node")
         (name, *_) = flatten_names({key: value})
         if name in OF_NODE:
-            raise ValueError(f"{name} is a parameter of the node alone{explain_flag(name)}")
+            raise ValueError(f"{name} is a parameter of the node only{explain_flag(name)}")
         if knows_node and (renamed := explain_rename(name)):
             raise make_unknown_error(name, renamed)
         known = [*list_known(), *(OF_NODE if knows_node else ())]
@@ -100,11 +100,11 @@ def refuse_unknown(values: dict[str, Any], *, knows_node: bool = False) -> None:
 
 
 def list_known() -> list[str]:
-    """Return the dotted names of all parameters of the localizer, and of what follows a robot."""
+    """Return the dotted names of all parameters of localizer and tracking."""
     beside = [row for name, default in BESIDE.items() for row in walk_fields(default(), f"{name}.")]
     return [name for name, _, _ in (*walk_fields(Config()), *beside)]
 
 
 def explain_flag(name: str) -> str:
-    """Return which flag of commands says the same as a parameter of the node, or nothing."""
+    """Name the flag of commands that corresponds to a parameter of the node; empty if there is none."""
     return f"; commands that use it have {FLAGS[name]}" if name in FLAGS else ""

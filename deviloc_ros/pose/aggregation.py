@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from deviloc_ros.config import AggregationConfig
 from deviloc_ros.types import Correspondences
 
-PIXEL = 0.002  # of the depth: about what a pixel across the ray amounts to, below which no depth need be known
+PIXEL = 0.002  # of the depth: about the size of a pixel; depths need not be known better than that
 
 
 def aggregate(correspondences: Correspondences, config: AggregationConfig) -> Correspondences:
     """Merge the correspondences whose query pixels fall into one cell, weighted by confidence.
 
-    The paper averages everything in a cell, so a foreground and a background point meet in mid-air. Here the point of a
-    cell whose depth is known best speaks first and only points that agree with it join it; the others merge among
-    themselves and stay as correspondences of their own, for RANSAC to judge. Within a group the weights are inverse
-    variances, so that a landmark stays where it is whatever was lifted beside it.
+    The paper averages everything in a cell, so that a foreground and a background point meet in mid-air. Here the point
+    whose depth is known best founds a group, and only points that agree with it join; the others form further groups,
+    and RANSAC judges between these. Within a group the weights are inverse variances, so that a landmark hardly moves
+    whatever was lifted beside it.
 
     Returns:
         Correspondences with the mean confidence of what each was merged from, most confident first.
@@ -38,7 +38,7 @@ def aggregate(correspondences: Correspondences, config: AggregationConfig) -> Co
 
 
 def join_first_of_each_cell(groups: NDArray, cells: NDArray, points: Correspondences, tolerance: float) -> NDArray:
-    """Do one round: in each cell, the first point without a group founds one, and those that agree with it join."""
+    """Return the groups after one round: in each cell the first free point founds a group that agreeing ones join."""
     free = np.flatnonzero(groups < 0)
     founders, founder_of = np.unique(cells[free], return_index=True)
     founder = free[founder_of][np.searchsorted(founders, cells[free])]
@@ -50,9 +50,9 @@ def join_first_of_each_cell(groups: NDArray, cells: NDArray, points: Corresponde
 
 
 def merge_groups(points: Correspondences, groups: NDArray) -> Correspondences:
-    """Return the weighted mean of each group, its mean confidence, and where its first member came from.
+    """Return the weighted mean of each group with its mean confidence and its first member's reference and landmark.
 
-    Members err together, since they rest on the same landmarks: their mean is not taken to be surer than they are.
+    Members share landmarks, so their errors are correlated: their mean gets their own uncertainty, not a smaller one.
     """
     _, first, member_of = np.unique(groups, return_index=True, return_inverse=True)
     weights = 1 / (PIXEL**2 + points.depth_stds**2)

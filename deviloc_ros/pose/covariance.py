@@ -1,4 +1,4 @@
-"""Estimate how sure a pose is from its residuals, cell by cell of a grid over the image."""
+"""Estimate the covariance of a pose from its residuals, clustered by the cells of a grid over the image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from deviloc_ros.camera import INTRINSICS, Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import (
-    move_frame,
+    perturb_pose,
     translation_distance_m,
 )
 from deviloc_ros.pose.refinement import (
@@ -24,7 +24,7 @@ GRID_CELLS = GRID[0] * GRID[1]
 
 
 def grid_cells(keypoints: NDArray, camera: Camera) -> NDArray:
-    """Return (N,) the number of the cell of a grid over the image that each keypoint lies in."""
+    """Return (N,) the index of the grid cell in which each of (N, 2) keypoints lies."""
     columns, rows = GRID
     cells = np.floor((keypoints + 0.5) / [camera.width, camera.height] * GRID).astype(int)
     column, row = np.clip(cells, 0, [columns - 1, rows - 1]).T
@@ -47,17 +47,17 @@ def clustered_covariance(equations: NormalEquations, cells: NDArray) -> NDArray 
 
 
 def design_effect(equations: NormalEquations, cells: NDArray, information: NDArray) -> float | None:
-    """Return how many times the (P, P) inverse of the information the covariance is; None if that has none.
+    """Return the factor from the inverse of the (P, P) information to the covariance; None if it has no inverse.
 
-    Were residuals independent, of 1 px, it would be H^-1, H the information; so pycolmap computes it. But neighbours
-    err together, since they share landmarks: a thousand do not carry a thousand times the information. The gradients of
-    grid cells, g_c, vary by M = sum_c g_c g_c^T instead of H, and H^-1 is multiplied by how much more that is on
-    average, tr(H^-1 M) / P (the mean design effect of Rao and Scott 1981). The full sandwich H^-1 M H^-1 (Liang and
-    Zeger 1986) has 21 numbers to estimate from at most 48 cells, and on real images is now and then far too small.
+    For independent residuals of 1 px the covariance is H^-1, with H the information; pycolmap computes that. But
+    neighbouring residuals are correlated, since they share landmarks: a thousand do not carry a thousand times the
+    information. The gradients of grid cells, g_c, vary by M = sum_c g_c g_c^T instead of H, so H^-1 is multiplied by
+    the mean design effect tr(H^-1 M) / P (Rao and Scott 1981). The full sandwich H^-1 M H^-1 (Liang and Zeger 1986) has
+    21 numbers to estimate from at most 48 cells, and is sometimes far too small on real images.
 
     Args:
         cells: (N,) the grid cell of each row.
-        information: (P, P) of the equations, and of what else is known.
+        information: (P, P) of the equations, plus that of any prior.
     """
     cells, cell_of = np.unique(cells, return_inverse=True)
     unknowns = len(information)
@@ -71,12 +71,12 @@ def design_effect(equations: NormalEquations, cells: NDArray, information: NDArr
 
 
 def calibration_covariance(information: NDArray, unknowns: int, config: PoseConfig) -> NDArray:
-    """Return the (U, U) covariance that uncertain calibrations give the unknowns, which were solved with them as known.
+    """Return the (U, U) covariance that uncertain calibrations add to unknowns solved with these calibrations fixed.
 
     To first order the minimum moves by -H_uu^-1 H_uc when the intrinsics c change.
 
     Args:
-        information: (P, P) of the unknowns, and then of the intrinsics of each camera that are not among them.
+        information: (P, P) of the U unknowns, followed by the intrinsics of each camera that are not among them.
     """
     cameras = (len(information) - 6) // len(INTRINSICS)
     stds = np.tile(config.intrinsics_stds, cameras)
@@ -86,11 +86,11 @@ def calibration_covariance(information: NDArray, unknowns: int, config: PoseConf
 
 
 def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: pycolmap.Rigid3d) -> float:
-    """Return how far the camera moves at most [m], to first order, without the correspondences of one grid cell.
+    """Return how far [m] the camera moves at most, to first order, if one grid cell's correspondences are left out.
 
-    A covariance knows one minimum. Where points are few and contradict each other, others fit nearly as well, and what
-    tells is that a part of the image decides between them: the jackknife's differences (Miller 1974), of cells, since
-    neighbours err together. Infinite if a cell alone holds a direction.
+    A covariance describes a single minimum. If points are few and contradict each other, other minima fit nearly as
+    well, and one part of the image decides between them. This delete-one-cell jackknife (Miller 1974) reveals it; cells
+    rather than points, since neighbours are correlated. Infinite if one cell alone determines a direction.
     """
     total = equations.gradients.sum(0)
     numbers, cell_of = np.unique(cells, return_inverse=True)
@@ -102,4 +102,6 @@ def largest_shift_m(equations: NormalEquations, cells: NDArray, cam_from_world: 
     if not (condition_numbers(information) <= MAX_CONDITION).all():
         return np.inf
     steps = np.linalg.solve(information, (np.add.reduceat(equations.gradients[order], starts) - total)[:, :, None])
-    return max(translation_distance_m(move_frame(step[:6], cam_from_world), cam_from_world) for step in steps[:, :, 0])
+    return max(
+        translation_distance_m(perturb_pose(step[:6], cam_from_world), cam_from_world) for step in steps[:, :, 0]
+    )

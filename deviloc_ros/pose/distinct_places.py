@@ -1,7 +1,4 @@
-"""Tell several places of one image apart.
-
-Which of them it fits, whether two are one, whether one is clearly the best.
-"""
+"""Compare places that one image fits: whether two are the same, and which have comparable support."""
 
 from __future__ import annotations
 
@@ -16,15 +13,15 @@ from deviloc_ros.types import Localized, Place, Result
 
 T = TypeVar("T")
 
-ONE_PLACE_M, ONE_PLACE_DEG = 0.3, 10.0  # poses that differ by less are two solutions of one place
-# Where a place is seen from less well than its double, it has down to a sixth of its inliers, though it is the right
-# one (rendered rooms). Two places that have nothing in common share less than a fiftieth.
+ONE_PLACE_M, ONE_PLACE_DEG = 0.3, 10.0  # poses that differ by less are solutions of one place
+# A place that views show less well than its look-alike has down to a sixth of its inliers although it is the right one.
+# An unrelated place has less than a fiftieth.
 CLEAR_SHARE = 0.15
-WITHHELD_STD_M, WITHHELD_STD_RAD = 0.3, 0.1  # of a pose that a gate withholds: good enough to find it again
+WITHHELD_STD_M, WITHHELD_STD_RAD = 0.3, 0.1  # assumed for a pose that a gate withholds: enough to recognize the place
 
 
 def place_of(result: Result, config: PoseConfig) -> Place | None:
-    """Return the place that a result speaks for, also where a gate withholds its pose; None if it fits nowhere."""
+    """Return the place of a result, even if a gate withholds its pose; None without a pose or with too few inliers."""
     evidence = result.evidence
     if evidence.cam_from_world is None or evidence.inliers < config.min_inliers:
         return None
@@ -37,12 +34,12 @@ def place_of(result: Result, config: PoseConfig) -> Place | None:
 
 
 def are_one_place(one: pycolmap.Rigid3d, other: pycolmap.Rigid3d) -> bool:
-    """Return whether two poses cam_from_world differ by no more than two solutions of one image may."""
+    """Return whether two cam_from_world are near enough to be solutions of one place."""
     near = translation_distance_m(one, other) < ONE_PLACE_M
     return near and rotation_distance_deg(one, other) < ONE_PLACE_DEG
 
 
 def select_comparable(found: Iterable[T], support: Callable[[T], float]) -> list[T]:
-    """Return, best first, what does not rest on clearly less than the best of it."""
+    """Return, best first, the items whose support is not clearly less than the best one's."""
     best_first = sorted(found, key=support, reverse=True)
     return [one for one in best_first if support(one) >= CLEAR_SHARE * support(best_first[0])]

@@ -1,4 +1,4 @@
-"""Decide which poses are given: each gate is a reason to withhold one."""
+"""Decide whether a solved pose is given: each gate is a reason to withhold it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from deviloc_ros.pose.reprojection import residuals_px
 from deviloc_ros.status import Status
 from deviloc_ros.types import Correspondences, Evidence, IntrinsicsFit, Localized, Lost, Result
 
-TRIANGLES, LEAST_SAME_SIDE = 300, 0.5  # near all of them for a right pose, near none for that of a mirrored wall
-# Times the agreement of matches with a pose: with a plane it is at most 1.25 of 1100 right poses (kitchens, streets and
-# facades, which are planes), and of pictures of the kitchen that hang elsewhere 1.02 to 1.8 and more.
+TRIANGLES, LEAST_SAME_SIDE = 300, 0.5  # of triangles: nearly all for a right pose, nearly none for a mirrored wall
+# Agreement of matches with a plane relative to that with a pose: at most 1.25 for 1100 right poses (also in front of
+# facades, which are planes), 1.02 to 1.8 and more for pictures of a place that hang elsewhere.
 PICTURE_RATIO = 1.3
 LEAST_OF_HOMOGRAPHY, HOMOGRAPHIES = 4, 1000
 
@@ -39,12 +39,12 @@ class SeenPoints(NamedTuple):
 
 @dataclass(eq=False)
 class SolvedPose:
-    """Hold a pose, of a camera or of a rig, and measure what gates judge it by, each when a gate first asks for it.
+    """Hold the pose of a camera or of a rig, and compute what gates judge it by, each when a gate first asks for it.
 
-    cam_from_world: of a rig, rig_from_world. evidence: what it rests on. seen: by each camera that sees inliers.
-    build_equations: gives the equations of the pose and then the intrinsics of each camera, four each, and (N,) the
-    grid cell of each row. fit_intrinsics: gives what the image says of a calibration. camera: of that calibration; of
-    a rig, its first.
+    cam_from_world: for a rig, rig_from_world. seen: one for each camera that sees inliers. camera: the calibration; for
+    a rig, that of its first camera. build_equations: returns the equations of the pose followed by the four intrinsics
+    of each camera, and (N,) the grid cell of each row. fit_intrinsics: returns what the image tells about the
+    calibration.
     """
 
     cam_from_world: pycolmap.Rigid3d
@@ -58,12 +58,12 @@ class SolvedPose:
 
     @property
     def unknowns(self) -> int:
-        """Return how many of the unknowns were solved for, the first ones; the others are as calibrations say."""
+        """Return how many unknowns, the first ones, were solved for; the others are taken from calibrations."""
         return 7 if self.config.estimate_focal else 6
 
     @cached_property
     def distance_m(self) -> float:
-        """Return how far away is what is seen, the median over cameras: what errors of a position compare with."""
+        """Return the distance of what is seen, the median over cameras: the scale of position errors."""
         return float(np.median([seen_distance_m(*seen) for seen in self.seen]))
 
     @cached_property
@@ -73,25 +73,23 @@ class SolvedPose:
 
     @cached_property
     def solved(self) -> NormalEquations:
-        """Return the equations of what was solved for."""
+        """Return the equations for the unknowns that were solved for."""
         return self.equations[0].of_unknowns(np.arange(self.unknowns))
 
     @cached_property
     def residual_covariance(self) -> NDArray | None:
-        """Return (6, 6) the covariance that residuals give the pose, in the world; None: a direction is free."""
+        """Return the (6, 6) covariance in world by the residuals alone; None if they leave a direction free."""
         by_residuals = clustered_covariance(self.solved, self.equations[1])
         if by_residuals is None:
             return None
-        std_m, std_rad = (
-            self.config.min_position_std * self.distance_m,
-            math.radians(self.config.min_orientation_std_deg),
-        )
+        std_m = self.config.min_position_std * self.distance_m
+        std_rad = math.radians(self.config.min_orientation_std_deg)
         in_world = covariance_in_world(self.cam_from_world, by_residuals[:6, :6])
         return self.config.covariance_scale * in_world + isotropic_covariance(std_m, std_rad)
 
     @cached_property
     def covariance(self) -> NDArray:
-        """Return (6, 6) the covariance of the pose, with those of calibration and map; the residuals must give one."""
+        """Return the (6, 6) covariance in world with those of calibration and map; no direction may be free."""
         assert self.residual_covariance is not None
         of_calibration = calibration_covariance(self.equations[0].information, self.unknowns, self.config)
         std_rad = math.radians(self.config.map_orientation_std_deg)
@@ -117,7 +115,7 @@ def find_objection(pose: SolvedPose, gates: Sequence[Gate]) -> Lost | None:
     return None
 
 
-# ---- gates: each returns in words what speaks against a pose, and nothing if nothing does
+# ---- gates: each returns its objection to a pose in words, or an empty string
 
 
 def object_to_few_inliers(pose: SolvedPose) -> str:
@@ -127,37 +125,37 @@ def object_to_few_inliers(pose: SolvedPose) -> str:
 
 
 def object_to_low_ratio(pose: SolvedPose) -> str:
-    """Object to a pose that most correspondences contradict."""
+    """Object to a pose with a low share of inliers."""
     ratio, least = pose.evidence.inlier_ratio, pose.config.min_inlier_ratio
     return f"{ratio:.3f} below {least}" if ratio < least else ""
 
 
 def object_to_low_coverage(pose: SolvedPose) -> str:
-    """Object to a pose whose inliers lie in one part of the image."""
+    """Object to a pose whose inliers lie in a small part of the image."""
     coverage, least = pose.evidence.coverage, pose.config.min_coverage
     return f"{coverage:.2f} below {least}" if coverage < least else ""
 
 
 def object_to_wrong_side(pose: SolvedPose) -> str:
-    """Object to a pose from which what is seen lies the other way round."""
+    """Object to a pose that sees the points from behind, which a mirrored image fits."""
     mirrored = any(same_side_share(*seen) < LEAST_SAME_SIDE for seen in pose.seen)
     return "it sees the points from behind: is the image mirrored?" if mirrored else ""
 
 
 def object_to_free_direction(pose: SolvedPose) -> str:
-    """Object to a pose that residuals do not determine."""
+    """Object to a pose that its residuals do not determine."""
     return "the inliers leave a direction free" if pose.residual_covariance is None else ""
 
 
 def object_to_uncertainty(pose: SolvedPose) -> str:
-    """Object to a position that is less sure than the scene allows, or the application needs."""
+    """Object to a position that is too uncertain for the scene's distance, or for the application."""
     config, std_m = pose.config, largest_std(pose.covariance[:3, :3])
     allowed_m = min(config.max_position_std * pose.distance_m, config.required_position_std_m or math.inf)
     return f"position std {std_m:.3g} m above {allowed_m:.3g} m" if std_m > allowed_m else ""
 
 
 def object_to_instability(pose: SolvedPose) -> str:
-    """Object to a position that one part of the image decides: without it, it moves by more than is unsure."""
+    """Object to a position that depends on one part of the image: without it, the position moves too far."""
     assert pose.residual_covariance is not None
     std_m = largest_std(pose.residual_covariance[:3, :3])
     shift_m = largest_shift_m(pose.solved, pose.equations[1], pose.cam_from_world)
@@ -166,7 +164,7 @@ def object_to_instability(pose: SolvedPose) -> str:
 
 
 def object_to_calibration(pose: SolvedPose) -> str:
-    """Object to a pose whose image contradicts the calibration beyond doubt."""
+    """Object to a pose whose image clearly contradicts the calibration."""
     fit = pose.evidence.intrinsics
     if pose.config.estimate_focal or fit is None:
         return ""
@@ -175,8 +173,8 @@ def object_to_calibration(pose: SolvedPose) -> str:
 
 
 def object_to_picture(pose: SolvedPose) -> str:
-    """Object to a pose that fits far worse than a flat picture of the place does, which hangs elsewhere."""
-    if pose.is_of_rig:  # its cameras were looked at one by one
+    """Object to a pose that explains the matches far worse than a flat picture of the place does."""
+    if pose.is_of_rig:  # its cameras were judged one by one
         return ""
     bound_px = pose.config.max_residual_px
     correspondences = pose.evidence.correspondences
@@ -188,9 +186,9 @@ def object_to_picture(pose: SolvedPose) -> str:
     by_pose = agree(pose.camera, pose.cam_from_world)
     if len(points) <= PICTURE_RATIO * by_pose:
         return ""
-    by_picture = agreement_in_picture(points, pose.cam_from_world, pose.camera, bound_px)
+    by_picture = measure_picture_agreement(points, pose.cam_from_world, pose.camera, bound_px)
     if by_picture > PICTURE_RATIO * by_pose and pose.evidence.intrinsics is not None:
-        # a homography makes up for a calibration that is off, too
+        # a homography can also compensate a wrong calibration: let the pose do the same
         tolerated, camera = refine_as_tolerated(pose.evidence.intrinsics, correspondences, pose.camera, pose.config)
         by_pose = max(by_pose, agree(camera, tolerated))
     if by_picture <= PICTURE_RATIO * by_pose:
@@ -199,7 +197,7 @@ def object_to_picture(pose: SolvedPose) -> str:
 
 
 class Gate(NamedTuple):
-    """Hold a reason to withhold a pose, and what says in words why it applies."""
+    """Pair a reason to withhold a pose with the function that objects in words, or returns an empty string."""
 
     reason: Status
     object_to: Callable[[SolvedPose], str]
@@ -211,7 +209,7 @@ GATES_BY_COUNT = (
     Gate(Status.LOW_COVERAGE, object_to_low_coverage),
     Gate(Status.NO_CONSENSUS, object_to_wrong_side),
 )
-# The first makes sure that the others have a covariance. What a calibration is accused of needs a sure pose.
+# The first ensures that the others have a covariance. Only a precise pose can accuse a calibration.
 GATES_BY_PRECISION = (
     Gate(Status.DEGENERATE, object_to_free_direction),
     Gate(Status.UNCERTAIN, object_to_uncertainty),
@@ -225,36 +223,35 @@ GATES_BY_PRECISION = (
 
 
 def seen_distance_m(inliers: Correspondences, cam_from_world: pycolmap.Rigid3d) -> float:
-    """Return the median depth [m] of the inliers: the length that errors of a position are compared with."""
+    """Return the median depth [m] of the inliers: the scale of position errors."""
     return float(np.median(transform_points(cam_from_world, inliers.points_in_world)[:, 2]))
 
 
 def same_side_share(inliers: Correspondences, cam_from_world: pycolmap.Rigid3d) -> float:
-    """Return the share of triangles of inliers that the camera sees from the side that a reference saw them from.
+    """Return the share of triangles of inliers that the camera sees from the same side as the reference did.
 
-    The mirror image of a wall fits a camera behind the wall, as exactly as the image fits one before it: from there
-    corners follow each other the other way round.
+    The mirror image of a wall fits a camera behind the wall exactly as well as the image fits one in front of it. From
+    behind, a triangle's corners appear in the opposite order.
     """
-    of_it = inliers[inliers.references == inliers.main_reference]
-    corners = np.random.default_rng(0).integers(len(of_it), size=(TRIANGLES, 3))
-    points = of_it.points_in_world[corners]
-    seen, was_seen = (
-        np.linalg.det(points - centre) for centre in (cam_from_world.tgt_origin_in_src(), of_it.origins[0])
-    )
-    decided = (seen != 0) & (was_seen != 0)
-    return float((seen * was_seen > 0)[decided].mean()) if decided.any() else 1.0
+    shared = inliers[inliers.references == inliers.main_reference]
+    corners = np.random.default_rng(0).integers(len(shared), size=(TRIANGLES, 3))
+    triangles = shared.points_in_world[corners]
+    by_query = np.linalg.det(triangles - cam_from_world.tgt_origin_in_src())
+    by_reference = np.linalg.det(triangles - shared.origins[0])
+    decided = (by_query != 0) & (by_reference != 0)
+    return float((by_query * by_reference > 0)[decided].mean()) if decided.any() else 1.0
 
 
-def agreement_in_picture(
+def measure_picture_agreement(
     points: Correspondences, cam_from_world: pycolmap.Rigid3d, camera: Camera, bound_px: float
 ) -> float:
-    """Return how well matches with one view agree if the image shows a flat picture that was taken from there.
+    """Return how well matches with one view agree if the image shows a flat picture taken from that view.
 
-    A picture shows points where the view saw them, moved by a homography, however deep the scene is; a camera elsewhere
-    in the scene sees them moved by their depths.
+    A picture shows points where the view saw them, mapped by a homography, whatever their depths; to a camera elsewhere
+    in the scene they have parallax.
     """
     shown = camera.rays(points.keypoints)[:, :2] * camera.focal_px
-    x, y, z = cam_from_world.rotation.matrix() @ (points.points_in_world - points.origins).T  # as the view saw them
+    x, y, z = cam_from_world.rotation.matrix() @ (points.points_in_world - points.origins).T  # from the view's centre
     usable = np.isfinite(shown).all(1) & (z > 0)
     if usable.sum() < LEAST_OF_HOMOGRAPHY:
         return 0.0
@@ -266,6 +263,6 @@ def agreement_in_picture(
 
 
 def sum_agreement(residuals: NDArray, bound_px: float) -> float:
-    """Return how many of (N, 2) px are shorter than a bound, counted less the longer they are (Tukey's weights)."""
+    """Return how many of (N, 2) px residuals are shorter than a bound, each with Tukey's biweight."""
     shares = np.minimum(np.linalg.norm(residuals, axis=1) / bound_px, 1.0)
     return float(((1 - shares**2) ** 2).sum())

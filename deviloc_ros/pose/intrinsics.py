@@ -1,4 +1,4 @@
-"""Find the intrinsics that fit an image best, and what it can say of them at all."""
+"""Estimate which intrinsics fit an image best, with their uncertainty, and whether they contradict a calibration."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from deviloc_ros.pose.refinement import (
 )
 from deviloc_ros.types import Correspondences, IntrinsicsFit
 
-SURE_STDS = 6.0  # of 890 right poses the farthest off is so by 5.3, of 240 others (entry-loo, hard) by 3.6
-DOUBTFUL_STDS = 2.0  # from where on a wide start is tried: few right images have more, wrong ones 2.0 to 5.8
-TRUSTED_STDS = 3.0  # of what the configuration says of a calibration: less is no contradiction
-UNKNOWN = 0.5  # standard deviation of a focal length and a principal point, as shares of it, and a k1 nobody knows
-LEAST_EXCESS = 1e-9  # images that are computed have no noise
-# Of `max_focal_error`, what is tolerated of each of INTRINSICS. A principal point that is off turns the pose, by what
-# is half as long at the edge of the image; a k1 moves pixels 37 degrees off the axis by 0.4 of itself.
+SURE_STDS = 6.0  # the largest deviation of 890 right poses is 5.3, of 240 others 3.6
+DOUBTFUL_STDS = 2.0  # beyond this a wide start is tried: few right images exceed it, wrong ones have 2.0 to 5.8
+TRUSTED_STDS = 3.0  # standard deviations of the configured calibration: less is no contradiction
+UNKNOWN = 0.5  # standard deviation of unknown intrinsics: focal length, principal point (per focal length) and k1
+LEAST_EXCESS = 1e-9  # synthetic images have no noise
+# Tolerance of each of INTRINSICS as a multiple of `max_focal_error`. A wrong principal point turns the pose; what
+# remains at the edge of the image is half as large. k1 moves pixels 37 degrees off the axis by 0.4 of its value.
 LEAST = np.array([1.0, 0.5, 0.5, 2.0])
 
 
@@ -42,11 +42,13 @@ def fit_intrinsics(
     cam_from_world: pycolmap.Rigid3d,
     config: PoseConfig,
 ) -> IntrinsicsFit | None:
-    """Return what an image says of its camera's intrinsics; None where it says nothing.
+    """Return what an image tells about its camera's intrinsics; None if nothing.
 
-    It starts from a refined pose and the camera that goes with it, another than that of the calibration where the focal
-    length is estimated. Where a narrow start finds what contradicts the calibration, if not beyond doubt, a wide one is
-    tried, and what explains more matches counts.
+    If a refinement with a narrow start contradicts the calibration, even with doubt, one with a wide start is tried as
+    well, and the one that explains more matches counts.
+
+    Args:
+        fitted: the camera that goes with the refined pose; it differs from `camera` if the focal length is estimated.
     """
     start = np.array([np.log(fitted.focal_px / camera.focal_px), 0.0, 0.0, 0.0])
     given = correspondences, camera, cam_from_world, config, start
@@ -69,11 +71,11 @@ def read_intrinsics(
     change: NDArray,
     config: PoseConfig,
 ) -> IntrinsicsFit | None:
-    """Return what the normal equations say of the intrinsics where pose and (4,) change fit best; None if nothing.
+    """Return what the normal equations at the best pose and (4,) change tell about the intrinsics; None if nothing.
 
-    Wrong ones move and turn the camera, and residuals stay small: a pose can be far off and look good. Where depths
-    vary the image tells the two apart. The pose is eliminated from the equations (Schur complement), which leaves what
-    the image says of the intrinsics whatever the pose is.
+    Wrong intrinsics move and turn the camera while residuals stay small: a pose can be far off and look good. If depths
+    vary, the image distinguishes the two. The pose is eliminated from the equations (Schur complement), which leaves
+    the information about the intrinsics for any pose.
     """
     fitted = camera.change_intrinsics(change)
     equations = build_normal_equations(correspondences, fitted, cam_from_world, config, free=ALL_INTRINSICS)
@@ -92,7 +94,7 @@ def read_intrinsics(
 
 
 def make_semidefinite(information: NDArray) -> NDArray:
-    """Return a symmetric matrix without the negative eigenvalues that rounding gives to what is not known."""
+    """Return a symmetric matrix with its negative eigenvalues, which come from rounding, set to zero."""
     values, vectors = np.linalg.eigh((information + information.T) / 2)
     return (vectors * np.maximum(values, 0.0)) @ vectors.T
 
@@ -100,14 +102,14 @@ def make_semidefinite(information: NDArray) -> NDArray:
 def refine_as_tolerated(
     fit: IntrinsicsFit, correspondences: Correspondences, camera: Camera, config: PoseConfig
 ) -> tuple[pycolmap.Rigid3d, Camera]:
-    """Return the pose and the camera that fit an image best if the calibration is off by no more than is tolerated."""
+    """Return the pose and the camera that fit an image best if the calibration is off within the tolerance."""
     tolerated = np.maximum(config.intrinsics_stds, config.max_focal_error * LEAST * intrinsics_units(camera))
     changed = camera.change_intrinsics(fit.estimate(tolerated)[0])
     return refine_pose(correspondences, changed, fit.cam_from_world, config)
 
 
 def find_contradiction(fit: IntrinsicsFit, camera: Camera, config: PoseConfig) -> str:
-    """Return which of the intrinsics is wrong beyond doubt, in words; empty if none is."""
+    """Return in words which of the intrinsics is clearly wrong; empty if none is."""
     found = find_contradicting(fit, camera, config)
     return describe_change(*found) if found else ""
 
@@ -115,10 +117,10 @@ def find_contradiction(fit: IntrinsicsFit, camera: Camera, config: PoseConfig) -
 def find_contradicting(
     fit: IntrinsicsFit, camera: Camera, config: PoseConfig, sure_stds: float = SURE_STDS
 ) -> tuple[int, float, float] | None:
-    """Return which of INTRINSICS is wrong, if any, its change and the standard deviation of that.
+    """Return the index into INTRINSICS of the one that is wrong, its change and standard deviation; None if none is.
 
-    An image can tell one wrong number, not four: each is tried with the others as sure as the calibration makes them,
-    and the one that explains most is named.
+    An image can tell which single number is wrong, not all four at once: each is tried with the others constrained by
+    the calibration, and the most significant one is returned.
 
     Args:
         sure_stds: how many standard deviations it must be off.
@@ -140,7 +142,7 @@ def find_contradicting(
 def select_contradicting(
     change: NDArray, stds: NDArray, camera: Camera, config: PoseConfig, sure_stds: float = SURE_STDS
 ) -> NDArray:
-    """Return (4,) bool: which changes of intrinsics are beyond what the calibration is trusted to, and beyond doubt.
+    """Return (4,) bool: which changes of intrinsics exceed both the trust in the calibration and their uncertainty.
 
     Args:
         change: (4,) of `Camera.change_intrinsics`.
@@ -150,13 +152,13 @@ def select_contradicting(
 
 
 def least_contradiction(camera: Camera, config: PoseConfig) -> NDArray:
-    """Return (4,) from where on changes of intrinsics are more than is tolerated, and a calibration is trusted to."""
+    """Return (4,) the smallest changes of intrinsics that contradict a calibration: its tolerance, or its trust."""
     tolerated = config.max_focal_error * LEAST * intrinsics_units(camera)
     return np.maximum(tolerated, TRUSTED_STDS * np.array(config.intrinsics_stds))
 
 
 def describe_change(number: int, change: float, std: float) -> str:
-    """Say what is wrong with one of INTRINSICS, of which another value fits."""
+    """Say in words how far one of INTRINSICS is off."""
     if number == 0:
         scale = math.exp(change)
         return f"{scale:.3f} +- {scale * std:.3f} times the calibration's focal length fits"

@@ -17,11 +17,11 @@ RELATIVE_STEP = 1e-6  # of the depth, for derivatives: errors of 1e-6 px per px
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linearized:
-    """Hold whitened residuals at a pose and their derivatives by the motion of `geometry.move_frame`.
+    """Hold whitened residuals at a pose and their derivatives by the motion of `geometry.perturb_pose`.
 
-    rows: (N,) of the correspondences. residuals: (N, 2) px, as long as they would be were all matches placed as well as
-    usual, USUAL_STD_PX. errors_px: (N,) their lengths. jacobian: (N, 2, 6), or (N, 2, 10) where the last four are the
-    changes of `Camera.change_intrinsics`. In memory N is the last axis of all: NumPy is fastest so.
+    rows: (N,) indices of the correspondences. residuals: (N, 2) px, scaled as if every match had the standard deviation
+    USUAL_STD_PX. errors_px: (N,) their lengths. jacobian: (N, 2, 6), or (N, 2, 10) with the four changes of
+    `Camera.change_intrinsics` last. In memory N is the last axis of every array, which is fastest in NumPy.
     """
 
     rows: NDArray
@@ -41,13 +41,13 @@ def linearize(
 ) -> Linearized:
     """Return the correspondences whose whitened residual is shorter than `max_error_px`, linearized at a pose.
 
-    A match has a standard deviation p [px] in any direction. A point that was lifted from a reference is uncertain
-    along the reference's ray, too, which the query sees as an epipolar line, by s px. Residuals are whitened, as by
-    Vakhitov et al. (Uncertainty-Aware Camera Pose Estimation from Points and Lines, CVPR 2021). Points that rest on one
-    landmark err together along their lines: n of them say no more than one does, so each counts as if its variance were
-    p^2 + n s^2 there, which is what their sum has. Along the line a residual counts less than across it by
-    `max_discount` at most, or wrong matches would pass that lie near the line. Taken as certain, such points pull the
-    pose towards the references, where their errors cannot be seen.
+    A match has a standard deviation p [px] in any direction. A point that was lifted from a reference is also uncertain
+    along the reference's ray, which the query sees as an epipolar line, by s px. Residuals are whitened as in Vakhitov
+    et al. (Uncertainty-Aware Camera Pose Estimation from Points and Lines, CVPR 2021). Points lifted from one landmark
+    have a common error along their lines: n of them tell no more than one, so each is given the variance p^2 + n s^2
+    along the line, which is right for their sum. Along the line a residual counts less than across it by at most
+    `max_discount`, or wrong matches near the line would pass. If such points were taken as certain they would pull the
+    pose towards the references, from where their errors cannot be seen.
     """
     residuals = residuals_px(correspondences, camera, cam_from_world)
     bounds_px = max_discount * max_error_px * correspondences.stds_px / USUAL_STD_PX
@@ -59,7 +59,7 @@ def linearize(
     if intrinsics:
         jacobian = np.concatenate([jacobian, camera.intrinsics_jacobian(in_cam, pixels).transpose(2, 1, 0)])
 
-    # px: how far, and which way, one standard deviation of its depth moves a point
+    # [px] the image motion of a point when its depth changes by one standard deviation: direction and length
     depth_std_in_world = (points_in_world - correspondences.origins[rows]) * correspondences.depth_stds[rows, None]
     line = np.einsum("kpn,kn->pn", jacobian[:3], cam_from_world.rotation.matrix() @ depth_std_in_world.T)
     length = np.hypot(*line)
@@ -75,13 +75,13 @@ def linearize(
 
 
 def shorten_along(line: NDArray, share: NDArray, vectors: NDArray) -> NDArray:
-    """Return (..., 2, N) vectors less a share of (N,) of what they have along (2, N) lines of unit length."""
+    """Return (..., 2, N) vectors with their components along (2, N) unit vectors reduced by (N,) shares."""
     along = share * (vectors[..., 0, :] * line[0] + vectors[..., 1, :] * line[1])
     return vectors - along[..., None, :] * line
 
 
 def count_sharing(landmark_ids: NDArray) -> NDArray:
-    """Return (N,) how many of them rest on the same landmark; 1 where none is known."""
+    """Return (N,) how many points have the same landmark; 1 where it is unknown."""
     _, landmark, counts = np.unique(landmark_ids, return_inverse=True, return_counts=True)
     return np.where(landmark_ids < 0, 1, counts[landmark.reshape(-1)])
 
@@ -95,9 +95,9 @@ def residuals_px(correspondences: Correspondences, camera: Camera, cam_from_worl
 
 
 def projection_jacobian(points_in_cam: NDArray, pixels: NDArray, camera: Camera) -> NDArray:
-    """Return (6, 2, N) d(pixel) / d(motion of `geometry.move_frame`), of whatever lens, by differences.
+    """Return the (6, 2, N) derivatives d(pixel) / d(motion of `geometry.perturb_pose`) for any lens, by differences.
 
-    Along its own ray a point does not move in the image, which gives the derivative by z.
+    A point that moves along its own ray does not move in the image, which gives the derivative by z.
 
     Args:
         pixels: (N, 2) where the points project.
@@ -109,5 +109,5 @@ def projection_jacobian(points_in_cam: NDArray, pixels: NDArray, camera: Camera)
     moved[len(z) :, 1] += step_m
     by_x, by_y = ((camera.project(moved).reshape(2, -1, 2) - pixels).transpose(0, 2, 1)) / step_m
     by_z = -(x * by_x + y * by_y) / z
-    # the last three: the point's cross product with each row
+    # the last three, by rotation, are the point's cross product with each row
     return np.stack([by_x, by_y, by_z, y * by_z - z * by_y, z * by_x - x * by_z, x * by_y - y * by_x])

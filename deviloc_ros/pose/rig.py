@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import INTRINSICS, Camera
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import is_finite, move_frame, skew
+from deviloc_ros.geometry import is_finite, perturb_pose, skew
 from deviloc_ros.pose.covariance import GRID_CELLS, grid_cells, grid_coverage
 from deviloc_ros.pose.gates import SeenPoints, SolvedPose, apply_gates
 from deviloc_ros.pose.refinement import (
@@ -23,41 +23,41 @@ from deviloc_ros.pose.refinement import (
     build_normal_equations,
     condition_number,
 )
-from deviloc_ros.pose.solve import find_inliers, ransac_options, with_bounds_of
+from deviloc_ros.pose.solve import find_inliers, make_ransac_options, scale_pixel_bounds
 from deviloc_ros.status import Status
 from deviloc_ros.types import Correspondences, Evidence, Localized, Lost, Result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraSighting:
-    """Hold what one camera of a rig sees of the map."""
+    """Hold the correspondences of one camera of a rig, and where it is mounted."""
 
     correspondences: Correspondences
     camera: Camera
     rig_from_cam: pycolmap.Rigid3d
 
     def cam_from_world(self, rig_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
-        """Return the camera's pose, by the rig's."""
+        """Return the camera's pose for a pose of the rig."""
         return self.rig_from_cam.inverse() * rig_from_world
 
     def inliers(self, rig_from_world: pycolmap.Rigid3d, config: PoseConfig) -> NDArray:
-        """Return (N,) bool: which correspondences the rig's pose explains."""
+        """Return (N,) bool: which correspondences a pose of the rig explains."""
         return find_inliers(
             self.correspondences, self.camera, self.cam_from_world(rig_from_world), self.bounded(config)
         )
 
     def bounded(self, config: PoseConfig) -> PoseConfig:
-        """Return `config` with the bounds in pixels of this camera."""
-        return with_bounds_of(self.camera, self.correspondences, config) if len(self.correspondences) else config
+        """Return `config` with its pixel bounds scaled to this camera."""
+        return scale_pixel_bounds(self.camera, self.correspondences, config) if len(self.correspondences) else config
 
 
 def solve_rig(sightings: Sequence[CameraSighting], config: PoseConfig, start: pycolmap.Rigid3d | None = None) -> Result:
-    """Solve the pose of a rig, or say why it is not to be believed; one camera is the case of one.
+    """Solve the pose of a rig of one or more cameras, or return why there is none to be trusted.
 
-    Focal lengths stay as they are said to be.
+    Focal lengths are not estimated.
 
     Args:
-        start: rig_from_world as one of the cameras found it; it is refined, and if that fails RANSAC is asked.
+        start: rig_from_world by one of the cameras; it is refined, and if that fails RANSAC is run.
 
     Returns:
         Localized, whose cam_from_world is rig_from_world and whose covariance is that of world_from_rig, or Lost.
@@ -77,7 +77,7 @@ def solve_rig(sightings: Sequence[CameraSighting], config: PoseConfig, start: py
         np.repeat(np.arange(len(sightings)), [len(s.correspondences) for s in sightings]).tolist(),
         [s.rig_from_cam.inverse() for s in sightings],
         [s.camera.colmap for s in sightings],
-        ransac_options(replace(config, max_reprojection_error_px=widest_px), len(everything)).ransac,
+        make_ransac_options(replace(config, max_reprojection_error_px=widest_px), len(everything)).ransac,
     )
     if estimate is None or not is_finite(estimate["rig_from_world"]):
         return Lost(Status.NO_CONSENSUS, f"{len(everything)} correspondences", Evidence(everything))
@@ -87,7 +87,7 @@ def solve_rig(sightings: Sequence[CameraSighting], config: PoseConfig, start: py
 def refine_rig(
     sightings: Sequence[CameraSighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig
 ) -> pycolmap.Rigid3d:
-    """Refine a rig's pose to the least weighted residuals of all cameras, as `refine_pose` does of one."""
+    """Refine a rig's pose with the correspondences of all cameras, as `refine_pose` does for one camera."""
     points = np.concatenate([seen.correspondences.points_in_world for seen in sightings])
     reach_m = float(np.median(np.linalg.norm(points - rig_from_world.tgt_origin_in_src(), axis=1)))
     units = np.array([reach_m] * 3 + [1.0] * 3)
@@ -98,7 +98,7 @@ def refine_rig(
             if condition_number(information) > MAX_CONDITION:
                 break
             step = -np.linalg.solve(information, equations.gradients.sum(0))
-            rig_from_world = move_frame(step, rig_from_world)
+            rig_from_world = perturb_pose(step, rig_from_world)
             if np.abs(step / units).max() < tolerance:
                 break
     return rig_from_world
@@ -117,7 +117,7 @@ def build_rig_equations(
     Rows are those of all correspondences, camera after camera; no two cameras share a cell.
 
     Args:
-        intrinsics: those of each camera are unknowns, too, camera after camera.
+        intrinsics: whether the intrinsics of each camera are unknowns, too, camera after camera.
     """
     parts, cells, before = [], [], 0
     for number, seen in enumerate(sightings):
@@ -146,7 +146,7 @@ def build_rig_equations(
 
 
 def motion_of_camera(cam_from_rig: pycolmap.Rigid3d) -> NDArray:
-    """Return (6, 6): the motion of `geometry.move_frame` of a camera, by that of its rig."""
+    """Return the (6, 6) matrix from a motion of the rig to that of a camera, as `geometry.perturb_pose` defines it."""
     rotation = cam_from_rig.rotation.matrix()
     motion = np.zeros((6, 6))
     motion[:3, :3] = motion[3:, 3:] = rotation
@@ -155,7 +155,7 @@ def motion_of_camera(cam_from_rig: pycolmap.Rigid3d) -> NDArray:
 
 
 def join_intrinsics(to_cam: NDArray, number: int, cameras: int) -> NDArray:
-    """Return (10, 6 + 4 C): the motion and the intrinsics of one of C cameras, by the rig's and those of all."""
+    """Return the (10, 6 + 4 C) matrix from the unknowns of a rig of C cameras to those of one of them."""
     count = len(INTRINSICS)
     joined = np.zeros((6 + count, 6 + count * cameras))
     joined[:6, :6] = to_cam
@@ -164,7 +164,7 @@ def join_intrinsics(to_cam: NDArray, number: int, cameras: int) -> NDArray:
 
 
 def judge_rig(sightings: Sequence[CameraSighting], rig_from_world: pycolmap.Rigid3d, config: PoseConfig) -> Result:
-    """Return Localized if the evidence of all cameras carries the pose, else Lost."""
+    """Return Localized if the pose passes the gates with the evidence of all cameras, else Lost."""
     masks = [s.inliers(rig_from_world, config) for s in sightings]
     covered = [grid_coverage(s.correspondences.keypoints[m], s.camera) for s, m in zip(sightings, masks, strict=True)]
     everything = Correspondences.concatenate([s.correspondences for s in sightings])

@@ -1,4 +1,4 @@
-"""Localize a rig, each camera by itself first: one that sees nothing, or something wrong, must not spoil the others."""
+"""Localize a rig from the poses of its cameras, so that a camera that is lost or wrong does not spoil the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deviloc_ros.geometry import (
     move_covariance,
     pose_difference,
     rotation_distance_deg,
-    squared_error_in_stds,
+    squared_mahalanobis,
     translation_distance_m,
 )
 from deviloc_ros.pose.distinct_places import are_one_place, place_of
@@ -28,18 +28,18 @@ from deviloc_ros.threads import count_threads
 from deviloc_ros.types import Area, CameraReport, Evidence, Localized, Lost, Place, Prior, Result, RigImage
 
 LocalizeOne = Callable[[RigImage, Prior | Area | None], Result]
-MAX_MAHALANOBIS = 5.0  # as the tracker has it
-EXTRINSIC_STD_M, EXTRINSIC_STD_DEG = 0.01, 0.3  # of a rig that was calibrated
+MAX_MAHALANOBIS = 5.0  # the tracker's default
+EXTRINSIC_STD_M, EXTRINSIC_STD_DEG = 0.01, 0.3  # of the mounts of a calibrated rig
 
 
-def localize_rig(
+def solve_rig_by_consensus(
     images: Sequence[RigImage], prior: Prior | Area | None, localize_one: LocalizeOne, config: PoseConfig
 ) -> Result:
     """Return the pose of a rig, rig_from_world, from the images that its cameras took at one time.
 
     Cameras whose own poses agree are solved as one generalized camera, together with those that are lost by themselves
-    but see what the others' pose explains. A camera that says something else is left out, if most do not say so; where
-    as many say one thing as another there is no pose. `evidence.cameras` has what became of each.
+    but whose correspondences that pose explains. A camera that contradicts the majority is left out; without a majority
+    there is no pose. `evidence.cameras` has the outcome of each.
     """
     watch = Stopwatch()
     with watch.stage("cameras"):
@@ -55,7 +55,7 @@ def localize_rig(
         evidence = replace(collect_evidence(images, results), cameras=reports, stages_ms=watch.stages_ms)
         return Lost(Status.AMBIGUOUS, str(ambiguous[0]), evidence)
     with watch.stage("rig"):
-        sightings = sightings_of(images, results)
+        sightings = list_sightings(images, results)
         used = [n for n, seen in enumerate(sightings) if len(seen.correspondences) and agrees[n]]
         joint = solve_rig([sightings[n] for n in used], config, rig_from_world)
     pose = joint.cam_from_world if isinstance(joint, Localized) else None
@@ -76,9 +76,9 @@ def localize_rig(
 
 
 def covariance_of_mounts(images: Sequence[RigImage], reports: Sequence[CameraReport]) -> NDArray:
-    """Return (6, 6): what a rig's pose is uncertain by because of where its images were taken from.
+    """Return the (6, 6) covariance of a rig's pose due to the standard deviations of its images' mounts.
 
-    Each image draws the pose after it by its share of the inliers.
+    Each image's error moves the pose in proportion to its share of the inliers.
     """
     inliers = np.array([report.inliers * report.used for report in reports], float)
     shares = inliers / max(inliers.sum(), 1.0)
@@ -90,14 +90,15 @@ def covariance_of_mounts(images: Sequence[RigImage], reports: Sequence[CameraRep
 def localize_cameras(
     images: Sequence[RigImage], prior: Prior | Area | None, localize_one: LocalizeOne, config: PoseConfig
 ) -> tuple[list[Result], list[bool], pycolmap.Rigid3d | None]:
-    """Return what each camera says by itself, which of them agree with the pose that most share, and that pose.
+    """Return the result of each camera by itself, which of them agree with the majority's pose, and that pose.
 
-    Each is asked on a thread of its own, as far as there are cores: while RANSAC keeps one busy, the others match. One
-    that does not agree is asked again near that pose, where it was not searched for there: its references were others.
+    Cameras are localized in parallel as far as there are cores: while RANSAC keeps one busy, the others match. A camera
+    that does not agree is localized again near that pose, unless the search was there already: with other references it
+    may agree.
     """
 
     def ask(asked: Sequence[RigImage], near: Prior | Area | None) -> list[Result]:
-        return list(_camera_threads().map(lambda image: localize_one(image, prior_of(image, near)), asked))
+        return list(_camera_threads().map(lambda image: localize_one(image, move_prior_to_camera(image, near)), asked))
 
     results = ask(images, prior)
     rig_from_world, agrees = choose_pose(images, results, config)
@@ -116,12 +117,12 @@ def localize_cameras(
 
 @cache
 def _camera_threads() -> ThreadPoolExecutor:
-    """Return threads of their own: those that match are waited for by these."""
+    """Return a pool apart from that of `threads`, whose threads these wait for."""
     return ThreadPoolExecutor(count_threads(), "camera")
 
 
-def prior_of(image: RigImage, prior: Prior | Area | None) -> Prior | Area | None:
-    """Return where a camera probably is, by where the rig is; an area is that of all of them."""
+def move_prior_to_camera(image: RigImage, prior: Prior | Area | None) -> Prior | Area | None:
+    """Return the prior of a camera from that of its rig; an area holds for all cameras."""
     if not isinstance(prior, Prior):
         return prior
     cam_from_rig = image.rig_from_cam.inverse()
@@ -129,8 +130,8 @@ def prior_of(image: RigImage, prior: Prior | Area | None) -> Prior | Area | None
     return replace(prior, cam_from_world=cam_from_rig * prior.cam_from_world, others=others)
 
 
-def sightings_of(images: Sequence[RigImage], results: Sequence[Result]) -> list[CameraSighting]:
-    """Return what each camera sees of the map."""
+def list_sightings(images: Sequence[RigImage], results: Sequence[Result]) -> list[CameraSighting]:
+    """Return the correspondences of each camera with its mount."""
     return [
         CameraSighting(result.evidence.correspondences, image.camera, image.rig_from_cam)
         for image, result in zip(images, results, strict=True)
@@ -140,14 +141,14 @@ def sightings_of(images: Sequence[RigImage], results: Sequence[Result]) -> list[
 def choose_pose(
     images: Sequence[RigImage], results: Sequence[Result], config: PoseConfig
 ) -> tuple[pycolmap.Rigid3d | None, list[bool]]:
-    """Return the camera's opinion of the rig's pose that most others share, and which cameras agree with it.
+    """Return the rig's pose by the camera with which most others agree, and which cameras agree with it.
 
-    None where no camera has an opinion (then all are to be solved together), or as many contradict it as agree.
+    None if no camera has a pose (then all are to be solved together), or if as many contradict as agree.
     """
     opinions = [move_to_rig(image, result) for image, result in zip(images, results, strict=True)]
     if not any(opinions):
         return None, [not is_misleading(result) for result in results]
-    sightings = sightings_of(images, results)
+    sightings = list_sightings(images, results)
     best: tuple[int, int, Localized, list[bool]] | None = None
     for opinion in filter(None, opinions):
         explained = [int(seen.inliers(opinion.cam_from_world, config).sum()) for seen in sightings]
@@ -167,7 +168,7 @@ def choose_pose(
 
 
 def move_to_rig(image: RigImage, result: Result) -> Localized | None:
-    """Return the rig's pose and its covariance by one camera alone; None where that is lost."""
+    """Return the rig's pose and its covariance by one camera alone; None if the camera is lost."""
     if not isinstance(result, Localized):
         return None
     covariance = move_covariance(result.cam_from_world.inverse(), result.covariance, image.rig_from_cam.inverse())
@@ -176,24 +177,24 @@ def move_to_rig(image: RigImage, result: Result) -> Localized | None:
 
 
 def are_compatible(a: Localized, b: Localized) -> bool:
-    """Return whether two cameras mean one pose, by their covariances and what extrinsics may be off."""
+    """Return whether two poses of a rig agree within their covariances and the accuracy of extrinsics."""
     covariance = a.covariance + b.covariance + isotropic_covariance(EXTRINSIC_STD_M, np.deg2rad(EXTRINSIC_STD_DEG))
     apart = pose_difference(a.cam_from_world.inverse(), b.cam_from_world.inverse())
-    return squared_error_in_stds(apart, covariance) < MAX_MAHALANOBIS**2
+    return squared_mahalanobis(apart, covariance) < MAX_MAHALANOBIS**2
 
 
 def is_ambiguous(result: Result) -> bool:
-    """Return whether a camera sees what is in several places."""
+    """Return whether a camera is lost because several places look like its image."""
     return isinstance(result, Lost) and result.reason is Status.AMBIGUOUS
 
 
 def is_misleading(result: Result) -> bool:
-    """Return whether what a camera sees would draw the others' pose away: its calibration is wrong."""
+    """Return whether a camera's correspondences would bias the rig's pose, since its calibration is wrong."""
     return isinstance(result, Lost) and result.reason is Status.MISCALIBRATED
 
 
 def least_support(result: Result, config: PoseConfig) -> float:
-    """Return how many correspondences of a camera without an opinion the rig's pose must explain."""
+    """Return how many correspondences of a lost camera the rig's pose must explain for it to agree."""
     return max(1.0, config.min_inlier_ratio * len(result.evidence.correspondences))
 
 
@@ -204,9 +205,9 @@ def report_cameras(
     agrees: Sequence[bool],
     config: PoseConfig,
 ) -> tuple[CameraReport, ...]:
-    """Return what became of each camera."""
+    """Return the outcome of each camera."""
     reports = []
-    for image, result, seen, agree in zip(images, results, sightings_of(images, results), agrees, strict=True):
+    for image, result, seen, agree in zip(images, results, list_sightings(images, results), agrees, strict=True):
         inliers = 0 if rig_from_world is None else int(seen.inliers(rig_from_world, config).sum())
         used = agree and rig_from_world is not None
         if isinstance(result, Lost):
@@ -221,7 +222,7 @@ def report_cameras(
 
 
 def describe_opinion(own: pycolmap.Rigid3d, rig_from_world: pycolmap.Rigid3d | None, used: bool) -> str:
-    """Return how far a camera's opinion of the rig's pose is from that of the rig; where there is none, the opinion."""
+    """Say how far the rig's pose by one camera is from that of the rig or, without that, where the camera has it."""
     if rig_from_world is None:
         x, y, z = own.tgt_origin_in_src()
         return f"says that the rig is at {x:.2f}, {y:.2f}, {z:.2f} m"
@@ -231,10 +232,7 @@ def describe_opinion(own: pycolmap.Rigid3d, rig_from_world: pycolmap.Rigid3d | N
 
 
 def collect_evidence(images: Sequence[RigImage], results: Sequence[Result]) -> Evidence:
-    """Return the references of all cameras together, and what they say of places.
-
-    The places are those of the camera that knows best: the one of which fewest are left.
-    """
+    """Return the references of all cameras and the places of the least ambiguous one: that with the fewest places."""
     references = tuple(dict.fromkeys(name for result in results for name in result.evidence.references))
     ambiguous = [(image, r.evidence.places) for image, r in zip(images, results, strict=True) if is_ambiguous(r)]
     image, places = min(ambiguous, key=lambda pair: len(pair[1]), default=(images[0], ()))
@@ -247,6 +245,6 @@ def collect_evidence(images: Sequence[RigImage], results: Sequence[Result]) -> E
 
 
 def move_place_to_rig(image: RigImage, place: Place) -> Place:
-    """Return a place of a camera as one of its rig."""
+    """Return a camera's place as a place of its rig."""
     covariance = move_covariance(place.cam_from_world.inverse(), place.covariance, image.rig_from_cam.inverse())
     return replace(place, cam_from_world=image.rig_from_cam * place.cam_from_world, covariance=covariance)

@@ -1,4 +1,4 @@
-"""Turn correspondences into Localized or Lost by RANSAC, refinement, covariance and gates. Nothing else calls PnP."""
+"""Turn correspondences into Localized or Lost: RANSAC, refinement, covariance and gates."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from deviloc_ros.pose.reprojection import residuals_px
 from deviloc_ros.status import Status
 from deviloc_ros.types import USUAL_STD_PX, Correspondences, Evidence, Lost, Result
 
-USUAL_SIDE_PX = 640  # of images from which on bounds in pixels stay as they are
-LEAST_BOUND_PX, MOST_BOUND_PX = 0.5, 50.0  # what the configuration allows
-# Of RANSAC's bound, 12 px for matches that are off by 1.7 px. Two images of the rendered court got poses 0.9 and 1.8 m
-# off: a quarter of the bound finds the right ones with ten of ten seeds, half of it with four and ten.
+USUAL_SIDE_PX = 640  # pixel bounds are scaled down for images whose long side is shorter
+LEAST_BOUND_PX, MOST_BOUND_PX = 0.5, 50.0  # the bounds of the configuration
+# Share of RANSAC's bound, which is 12 px for matches with errors of 1.7 px. Two images of a rendered court got poses
+# 0.9 and 1.8 m off: a quarter of the bound finds the right ones with ten of ten seeds, half of it with four and ten.
 NARROW_BOUND = 0.25
-LEAST_RATIO, ENOUGH_RATIO = 0.01, 0.25  # of inliers, between which RANSAC expects to find them: 580 trials and more
-CLOSE_SHARE = 0.7  # of those below the bound, explained: of right poses .75 to .95, of the one 1.8 m off .53
-CLEARLY_STDS = 2.0  # of a count, its root: what is less comes of which points there are; on the court 2.6 and 12
-NARROW_TRIALS = 1000  # enough where three in ten matches are right; what fewer agree on stays as it was found
+LEAST_RATIO, ENOUGH_RATIO = 0.01, 0.25  # bounds of the inlier ratio that RANSAC expects; .25 gives 580 trials
+CLOSE_SHARE = 0.7  # agreement per RANSAC inlier: .75 to .95 for right poses, .53 for the one 1.8 m off
+CLEARLY_STDS = 2.0  # standard deviations of a count (its square root); less is chance; 2.6 and 12 in the court
+NARROW_TRIALS = 1000  # enough if three in ten matches are right; otherwise the first pose stays
 
-# Of a double 28 of 512 keypoints and more agree on a pose; of another place up to 20 by chance. What has as many is
-# looked at closely, no more.
+# On a place that looks alike at least 28 of 512 keypoints agree, on an unrelated place up to 20 by chance. Passing this
+# bound only leads to a closer look.
 ROUGH_INLIERS, ROUGH_TRIALS = 20, 500
 
 
 def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConfig) -> Result:
-    """Solve the pose from 2D-3D correspondences, or say why it is not to be believed.
+    """Solve the pose from 2D-3D correspondences, or return why there is none to be trusted.
 
     Returns:
         Localized with the covariance of world_from_cam, or Lost(FEW_CORRESPONDENCES | NO_CONSENSUS | FEW_INLIERS |
@@ -52,7 +52,7 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
     if len(correspondences) < config.min_inliers:
         detail = f"{len(correspondences)} of at least {config.min_inliers}"
         return Lost(Status.FEW_CORRESPONDENCES, detail, Evidence(correspondences))
-    config = with_bounds_of(camera, correspondences, config)
+    config = scale_pixel_bounds(camera, correspondences, config)
     found = find_pose(correspondences, camera, config)
     if found is None:
         return Lost(Status.NO_CONSENSUS, f"{len(correspondences)} correspondences", Evidence(correspondences))
@@ -76,12 +76,13 @@ def solve_pnp(correspondences: Correspondences, camera: Camera, config: PoseConf
 def find_pose(
     correspondences: Correspondences, camera: Camera, config: PoseConfig
 ) -> tuple[pycolmap.Rigid3d, Camera] | None:
-    """Return the pose by RANSAC and refinement with the camera that goes with it, None without a consensus.
+    """Return the pose by RANSAC and refinement with the camera that goes with it; None without a consensus.
 
-    A front seen from afar nearly fits poses beside the right one, and what is repeated on it agrees with these: below a
-    wide bound they may have more residuals than the right one, and a refinement that begins wide is led to them. Below
-    a narrow bound they have far fewer. So where that is seen a pose is sought with such a bound, too, and taken if it
-    clearly fits better; and where the focal length is estimated, for RANSAC's own is too rough then to tell.
+    A distant facade nearly fits poses beside the right one, and repeated structure on it agrees with these: within a
+    wide bound such a pose may have more inliers than the right one, and a refinement that starts wide is drawn to it.
+    Within a narrow bound it has far fewer. So if the inliers agree badly, a pose is also sought with a narrow bound,
+    and taken if it fits clearly better. The same is done whenever the focal length is estimated, since RANSAC's
+    estimate of it is too rough to judge the agreement.
     """
     wide = run_ransac(correspondences, camera, config)
     if wide is None:
@@ -105,7 +106,7 @@ def find_pose(
 
 
 class Consensus(NamedTuple):
-    """Hold a pose, the camera that goes with it, and how many correspondences agree on them by a bound in pixels."""
+    """Hold a pose by RANSAC, the camera that goes with it, and the number of inliers."""
 
     cam_from_world: pycolmap.Rigid3d
     camera: Camera
@@ -113,24 +114,24 @@ class Consensus(NamedTuple):
 
 
 def run_ransac(correspondences: Correspondences, camera: Camera, config: PoseConfig) -> Consensus | None:
-    """Return the pose with most residuals below the bound; None if there is none."""
-    of_ransac = replace(camera).colmap  # into which it writes the focal length, if it estimates that
+    """Return the pose with the most inliers; None if there is none."""
+    lens = replace(camera).colmap  # a copy: pycolmap writes the focal length into it, if it estimates that
     estimate = pycolmap.estimate_absolute_pose(
         correspondences.keypoints,
         correspondences.points_in_world,
-        of_ransac,
-        ransac_options(config, len(correspondences)),
+        lens,
+        make_ransac_options(config, len(correspondences)),
     )
     if estimate is None or not is_finite(estimate["cam_from_world"]):
         return None
-    fitted = replace(camera, params=tuple(of_ransac.params))
+    fitted = replace(camera, params=tuple(lens.params))
     return Consensus(estimate["cam_from_world"], fitted, int(estimate["num_inliers"]))
 
 
 def build_celled_equations(
     correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
 ) -> tuple[NormalEquations, NDArray]:
-    """Return the equations of the pose and the intrinsics, and (N,) the grid cell of each row."""
+    """Return the equations for the pose and the intrinsics, and (N,) the grid cell of each row."""
     equations = build_normal_equations(correspondences, camera, cam_from_world, config, free=ALL_INTRINSICS)
     return equations, grid_cells(correspondences.keypoints[equations.rows], camera)
 
@@ -138,7 +139,7 @@ def build_celled_equations(
 def find_inliers(
     correspondences: Correspondences, camera: Camera, cam_from_world: pycolmap.Rigid3d, config: PoseConfig
 ) -> NDArray:
-    """Return (N,) bool: which correspondences a pose explains, whose bounds in pixels are those of this image."""
+    """Return (N,) bool: which correspondences a pose explains, given a config from `scale_pixel_bounds`."""
     bounds_px = config.max_residual_px * correspondences.stds_px / USUAL_STD_PX
     return np.linalg.norm(residuals_px(correspondences, camera, cam_from_world), axis=1) < bounds_px
 
@@ -146,24 +147,24 @@ def find_inliers(
 def solve_roughly(
     keypoints: NDArray, points_in_world: NDArray, camera: Camera, config: PoseConfig
 ) -> tuple[pycolmap.Rigid3d, int] | None:
-    """Return a pose that some of (N, 2) keypoints and (N, 3) points agree on, and how many do; None if too few.
+    """Return a pose on which (N, 2) keypoints and (N, 3) points agree, and the number of inliers; None if too few.
 
-    Few trials find it only where a good part is right: enough to see whether a closer look is worth its time.
+    With few trials it finds only poses with a good share of inliers: enough to decide whether a closer look is worth
+    its time.
     """
     if len(keypoints) < ROUGH_INLIERS:
         return None
-    options = ransac_options(replace(config, estimate_focal=False, max_trials=ROUGH_TRIALS), len(keypoints))
+    options = make_ransac_options(replace(config, estimate_focal=False, max_trials=ROUGH_TRIALS), len(keypoints))
     estimate = pycolmap.estimate_absolute_pose(keypoints, points_in_world, replace(camera).colmap, options)
     if estimate is None or estimate["num_inliers"] < ROUGH_INLIERS or not is_finite(estimate["cam_from_world"]):
         return None
     return estimate["cam_from_world"], int(estimate["num_inliers"])
 
 
-def with_bounds_of(camera: Camera, correspondences: Correspondences, config: PoseConfig) -> PoseConfig:
-    """Return `config` with its bounds in pixels as this image's size and its matches ask for.
+def scale_pixel_bounds(camera: Camera, correspondences: Correspondences, config: PoseConfig) -> PoseConfig:
+    """Return `config` with its pixel bounds scaled to the size of this image and the precision of its matches.
 
-    Half the pixels see half as much: a bound that a large image needs lets a small one pass what is wrong. And matches
-    that are more exact than usual need less room.
+    In a small image a pixel is a larger angle, so that the bound for a large image would let wrong matches pass.
     """
     size = min(1.0, max(camera.width, camera.height) / USUAL_SIDE_PX)
     exactness = float(np.median(correspondences.stds_px)) / USUAL_STD_PX
@@ -175,10 +176,10 @@ def with_bounds_of(camera: Camera, correspondences: Correspondences, config: Pos
     )
 
 
-def ransac_options(config: PoseConfig, count: int) -> pycolmap.AbsolutePoseEstimationOptions:
-    """Return pycolmap's options for so many correspondences, with the seed that makes a query give the same pose.
+def make_ransac_options(config: PoseConfig, count: int) -> pycolmap.AbsolutePoseEstimationOptions:
+    """Return pycolmap's options for `count` correspondences, with a seed so that results are reproducible.
 
-    It tries no longer than it takes to find as many inliers as the gates ask for.
+    The number of trials suffices for the fewest inliers that the gates accept.
     """
     options = pycolmap.AbsolutePoseEstimationOptions()
     options.estimate_focal_length = config.estimate_focal

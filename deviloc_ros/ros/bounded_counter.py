@@ -1,4 +1,4 @@
-"""Keep small what strangers may fill: counters by name, and texts."""
+"""Bound counters by name and texts that come from other nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_TEXT = 400  # characters of a value in a diagnostic
 
 
 class BoundedCounter(Counter[str]):
-    """Count by name. Once it knows MAX_NAMES names it counts all further ones together."""
+    """Count by name; beyond MAX_NAMES names, all further ones are counted together."""
 
     def count(self, name: str) -> None:
         """Add one."""
@@ -18,9 +18,9 @@ class BoundedCounter(Counter[str]):
         self[name if name in self or len(self) < MAX_NAMES else OTHERS] += 1
 
 
-def shorten(text: str, limit: int = MAX_TEXT) -> str:
-    """Return the text, its middle left out if it is too long."""
-    if len(text) <= limit:
+def shorten(text: str) -> str:
+    """Return the text without its middle if it is longer than MAX_TEXT."""
+    if len(text) <= MAX_TEXT:
         return text
-    half = (limit - 3) // 2
+    half = (MAX_TEXT - 3) // 2
     return f"{text[:half]}...{text[-half:]}"

@@ -1,6 +1,6 @@
-"""Say what must be said before the node starts: its help, an unknown argument, a machine without a fit ROS 2.
+"""Check the command line and the ROS 2 installation before the node starts.
 
-Imports nothing of ROS, or there would be a traceback where a word is needed.
+It imports nothing of ROS, so that a missing ROS gives a message instead of a traceback.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ parameters and names are ROS's own:
 docs/interface.md and docs/parameters.md have the rest; `deviloc doctor --map MAP` finds out why there is no pose."""
 
 
-def check_command_line(arguments: list[str], program: str = "deviloc-node") -> None:
-    """Refuse words that the node would not see: ROS ignores what it does not know.
+def check_command_line(arguments: list[str]) -> None:
+    """Refuse arguments outside --ros-args, which ROS would silently ignore.
 
     Raises:
-        SystemExit: help was asked for (0), or a word is unknown (2).
+        SystemExit: help was requested (0), or an argument is unknown (2).
     """
     parser = argparse.ArgumentParser(
-        prog=program,
+        prog="deviloc-node",
         usage="%(prog)s [--ros-args -p NAME:=VALUE ...]",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if unknown := parser.parse_known_args(select_own_words(arguments))[1]:
-        parser.error(f"unknown: {' '.join(unknown)} (parameters stand after --ros-args, as -p map_path:=kitchen.map)")
+        parser.error(f"unknown: {' '.join(unknown)} (parameters follow --ros-args, e.g. -p map_path:=kitchen.map)")
 
 
 def select_own_words(arguments: list[str]) -> list[str]:
-    """Return the words that are not between --ros-args and the next --."""
+    """Return the arguments that are not between --ros-args and the next --."""
     words, is_own = [], True
     for word in arguments:
         if word == BEGIN:
@@ -54,7 +54,7 @@ def select_own_words(arguments: list[str]) -> list[str]:
 
 
 def explain_missing_ros() -> str:
-    """Return what keeps ROS 2 from being used here and what helps, empty if nothing does."""
+    """Say why ROS 2 cannot be used here and how to mend it; empty if it can."""
     if find_spec("rclpy") is None:
         return (
             "no ROS 2 in this environment (there is no rclpy): source one, as `. /opt/ros/jazzy/setup.bash`, "

@@ -1,4 +1,4 @@
-"""Let others tell the node to be silent, to forget, and where to search."""
+"""Offer the services to enable and to reset the node, and take initial poses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from deviloc_ros.tracking.odometry import Odometry
 class Control:
     """Offer the services, and listen to `initialpose`.
 
-    reset: forgets where the robot was, given the reason.
+    reset: called with the reason to make tracking start anew.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Control:
         return response
 
     def _on_initial_pose(self, msg: PoseWithCovarianceStamped) -> None:
-        """Search near a pose that someone gave. It is not published: the first image that agrees with it is."""
+        """Search near a pose that was given. It is not published; the pose of the first image that agrees is."""
         map_frame = self.parameters.node.map_frame
         try:
             if msg.header.frame_id.removeprefix("/") != map_frame:
@@ -77,12 +77,12 @@ class Control:
         self._log.info(f"initialpose {where} m, yaw {math.degrees(yaw):.0f} deg, waiting for an image that agrees")
 
     def _on_set_initial_pose(self, request: Any, response: Any) -> Any:
-        """Do the same as a service; it has no word for no, so a refusal is in the log alone."""
+        """Do the same as a service; its response cannot refuse, so a refusal is only logged."""
         self._on_initial_pose(request.pose)
         return response
 
     def _time_of_guess(self, msg: PoseWithCovarianceStamped) -> int:
-        """Return its stamp [ns], now without one; raise ValueError if the pose would be forgotten at once."""
+        """Return the stamp [ns], or now without one. Raises ValueError if the pose would be too old at once."""
         now_ns, limit_s = self._node.get_clock().now().nanoseconds, self.parameters.tracking.lost_after_s
         time_ns = stamp_ns(msg) or now_ns
         if time_ns == 0:
@@ -94,7 +94,7 @@ class Control:
         return time_ns
 
     def _odometry_near(self, time_ns: int) -> Odometry | None:
-        """Return the odometry at a time, or the newest if that is not here yet, as with a pose given just now."""
+        """Return the odometry at a time, or the newest if there is none yet, as for a pose given just now."""
         if not self.parameters.node.uses_odometry:
             return None
         found = self._transforms.odometry(time_ns, None)

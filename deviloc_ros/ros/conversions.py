@@ -19,8 +19,8 @@ from deviloc_ros.messages.headers import rigid_from_pose, rigid_from_transform
 from deviloc_ros.messages.images import is_packed, layout_of, pixels_of
 
 STAMP_END = 12  # bytes up to the end of a serialized header's stamp
-UNKNOWN_STD = np.array([10.0] * 3 + [0.3] * 3)  # [m], [rad]: axes of an initial pose about which nothing is said
-# Encodings that are left to cv_bridge: of the others it refuses some, and its releases round 16 bits differently.
+UNKNOWN_STD = np.array([10.0] * 3 + [0.3] * 3)  # [m], [rad]: for axes of an initial pose without a variance
+# Encodings that are left to cv_bridge; it refuses some of the others, and its releases round 16 bits differently.
 BRIDGED = frozenset({f"{name}8" for name in ("mono", "bgr", "rgb", "bgra", "rgba")}) | frozenset(
     f"bayer_{name}8" for name in ("rggb", "bggr", "gbrg", "grbg")
 )
@@ -36,17 +36,17 @@ def image_from_serialized(serialized: bytes, compressed: bool) -> tuple[Header, 
     """Return header and message of a serialized Image or CompressedImage; pixels are decoded by `ImageDecoder`.
 
     Raises:
-        ValueError: the bytes are no such message.
+        ValueError: the bytes are not such a message.
     """
     msg = message_from_serialized(serialized, CompressedImage if compressed else Image)
     return msg.header, msg
 
 
 def message_from_serialized(serialized: bytes, kind: type) -> Any:
-    """Return a serialized message of a type.
+    """Deserialize a message.
 
-    Its third and fourth byte, which no message needs, may say how many bytes at the end are padding. Fast CDR believes
-    it, also of a message that has fewer, and ends the process; so they are set to 0.
+    Its third and fourth byte, which no message needs, may state how many bytes at the end are padding. Fast CDR trusts
+    that number even if the message is shorter, and ends the process; so they are set to 0.
 
     Raises:
         ValueError: the bytes are no such message.
@@ -55,7 +55,7 @@ def message_from_serialized(serialized: bytes, kind: type) -> Any:
     try:
         return deserialize_message(plain, kind)
     except Exception as error:  # RMWError, and whatever else a middleware has
-        raise ValueError(f"{len(serialized)} bytes that are no {kind.__name__}") from error
+        raise ValueError(f"{len(serialized)} bytes that are not a {kind.__name__}") from error
 
 
 def read_serialized_stamp(serialized: bytes) -> int:
@@ -71,10 +71,10 @@ def read_serialized_stamp(serialized: bytes) -> int:
 
 
 def pixels_from_msg(msg: Image | CompressedImage, bridge: Any = None) -> NDArray:
-    """Return (H, W) gray or (H, W, 3) BGR, uint8, by a CvBridge if one is given and has a say in the encoding.
+    """Return (H, W) gray or (H, W, 3) BGR, uint8; use the CvBridge, if given, for BRIDGED encodings.
 
     Raises:
-        ValueError: the bytes are not what the encoding says, or the encoding is not one of a camera's picture.
+        ValueError: the bytes do not match the encoding, or the encoding is not that of a camera image.
     """
     if bridge is None or not isinstance(msg, Image) or msg.encoding not in BRIDGED or not is_packed(msg):
         return pixels_of(msg)
@@ -93,7 +93,7 @@ def image_msg(pixels: NDArray, header: Header) -> Image:
 
 
 def byte_array(values: NDArray) -> array:
-    """Return an array's bytes for a message: rclpy checks any other sequence byte by byte, which may take minutes."""
+    """Return an array's bytes as array.array; rclpy checks other sequences byte by byte, which may take minutes."""
     data = array("B")
     data.frombytes(np.ascontiguousarray(values).tobytes())
     return data

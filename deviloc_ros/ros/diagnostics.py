@@ -1,4 +1,4 @@
-"""Say of the node in /diagnostics how it is. docs/interface.md explains every key."""
+"""Make the messages of /diagnostics and ~/status. docs/interface.md explains every key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deviloc_ros.ros.bounded_counter import shorten
 from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import largest_stds
-from deviloc_ros.tracking.gnss import GnssBook
+from deviloc_ros.tracking.gnss import GnssBuffer
 from deviloc_ros.tracking.step import Step
 from deviloc_ros.tracking.tracker import TrackingState
 from deviloc_ros.types import CameraReport
@@ -36,29 +36,29 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Hold one look at the node."""
+    """Hold a snapshot of the node's state."""
 
     phase: str = "unconfigured"  # lifecycle state
     threads: tuple[ThreadState, ...] = ()
     namesakes: int = 0  # other nodes of this name
     enabled: bool = True
     continuous: bool = True
-    rests: bool = False  # max_rate_hz has let no image pass of late
+    rests: bool = False  # max_rate_hz has blocked images until recently
     state: TrackingState = TrackingState.UNLOCALIZED
     step: Step | None = None  # of the last image
     last_fix_age_s: float | None = None
     silent_s: float = 0.0  # since the last image
     image_topic: str = ""
-    missing_images: str = ""  # why none comes, as far as the node can see
+    missing_images: str = ""  # why none arrives, as far as the node can see
     incompatible_qos: tuple[str, ...] = ()
     missing_odometry: bool = False  # the last fix could not move map->odom
-    calibration_complaint: str = ""  # what is wrong with it, by many images
-    complaints: tuple[str, ...] = ()  # what is wrong beside that, as with cameras of a rig while others do their work
+    calibration_complaint: str = ""  # what is wrong with the calibration, by many images
+    complaints: tuple[str, ...] = ()  # what else is wrong without stopping localization, as a single camera of a rig
     values: dict[str, str] = field(default_factory=dict)
 
 
 def judge_health(health: Health) -> tuple[bytes, str]:
-    """Return level and message: the first thing that is wrong, and what to do about it."""
+    """Return level and message: the most important problem and its remedy, or that all is well."""
     if complaint := next((thread.complaint for thread in health.threads if thread.complaint), ""):
         return DiagnosticStatus.ERROR, f"{complaint}: start the node again"
     if health.phase != "active":
@@ -85,7 +85,7 @@ def judge_health(health: Health) -> tuple[bytes, str]:
 
 
 def describe_shortcoming(step: Step | None) -> str:
-    """Say what was wrong with the last image; if nothing was, that none came after it."""
+    """Say what was wrong with the last image, or that none was localized after it."""
     if step is None:
         return "no image localized yet"
     return "no newer image was localized" if step.fix is not None else step.detail or step.status.word
@@ -113,7 +113,7 @@ def diagnostics_msg(name: str, health: Health, hardware_id: str, stamp: Time) ->
 
 
 def image_status_msg(name: str, step: Step) -> DiagnosticStatus:
-    """Return what became of one image, for ~/status."""
+    """Return the message on one image for ~/status."""
     level = DiagnosticStatus.OK if step.fix is not None else DiagnosticStatus.WARN
     message = shorten(step.detail or step.status.word)
     values = key_values(step_values(step))
@@ -121,12 +121,12 @@ def image_status_msg(name: str, step: Step) -> DiagnosticStatus:
 
 
 def key_values(values: dict[str, str]) -> list[KeyValue]:
-    """Return the pairs as messages, of bounded length: names of frames and texts of errors come from outside."""
+    """Return the pairs as messages with texts of bounded length, since names and errors come from outside."""
     return [KeyValue(key=shorten(key), value=shorten(value)) for key, value in values.items()]
 
 
 def step_values(step: Step) -> dict[str, str]:
-    """Return what the last image gave."""
+    """Return the values about the last image."""
     evidence = step.evidence
     values = {
         "reason": step.status.word,
@@ -150,7 +150,7 @@ def step_values(step: Step) -> dict[str, str]:
 
 
 def report_values(report: CameraReport) -> dict[str, str]:
-    """Return what one camera of a rig gave to the last pose."""
+    """Return the values about one camera of a rig in the last pose."""
     values = {
         "reason": report.status.word,
         "detail": report.detail,
@@ -162,7 +162,7 @@ def report_values(report: CameraReport) -> dict[str, str]:
 
 
 def format_stamp(stamp_ns: int) -> str:
-    """Return a stamp as seconds with nine decimals, of which none is lost."""
+    """Return a stamp as seconds with nine decimals, exactly."""
     return f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}"
 
 
@@ -173,7 +173,7 @@ def parse_stamp(text: str) -> int:
 
 
 class Rates:
-    """Count per second, over windows that are not shorter than asked for."""
+    """Measure rates over windows of at least a given length."""
 
     def __init__(self, window_s: float, now_s: float) -> None:
         self._window_s = window_s
@@ -182,7 +182,7 @@ class Rates:
         self._rates: dict[str, float] = {}
 
     def update(self, counts: dict[str, int], now_s: float) -> dict[str, float]:
-        """Return the rates [1/s] of the last whole window."""
+        """Return the rates [1/s] over the last complete window."""
         seconds = now_s - self._start_s
         if seconds >= self._window_s:
             self._rates = {name: (count - self._start_counts.get(name, 0)) / seconds for name, count in counts.items()}
@@ -199,7 +199,7 @@ def tally_values(tally: Tally, rates: Rates, now_s: float) -> dict[str, str]:
 
 
 def camera_values(tallies: Mapping[str, Tally], now_s: float) -> dict[str, str]:
-    """Return what came from each camera of a rig; nothing for a single one, of which all else is said."""
+    """Return counts and ages of the images of each camera of a rig; empty for a single camera."""
     values = {}
     for name, tally in tallies.items():
         if name:
@@ -210,7 +210,7 @@ def camera_values(tallies: Mapping[str, Tally], now_s: float) -> dict[str, str]:
 
 
 def localizer_values(localizer: Localizer) -> dict[str, str]:
-    """Return which map and which network answer."""
+    """Return the values about the map and the network."""
     reference_map, device = localizer.map, localizer.matcher.device
     return {
         "map": str(reference_map.folder),
@@ -221,13 +221,13 @@ def localizer_values(localizer: Localizer) -> dict[str, str]:
     }
 
 
-def gnss_values(gnss: GnssBook) -> dict[str, str]:
-    """Return how many positions of a satellite receiver were taken, and why others were not."""
+def gnss_values(gnss: GnssBuffer) -> dict[str, str]:
+    """Return how many GNSS positions were taken, and why others were refused."""
     return {"gnss.taken": str(gnss.taken)} | {f"gnss.refused.{why}": str(n) for why, n in dict(gnss.refused).items()}
 
 
 def gpu_values(device: torch.device) -> dict[str, str]:
-    """Return the memory that the network and the views in use take now."""
+    """Return the GPU memory in use; empty on a CPU."""
     if device.type != "cuda":
         return {}
     return {"gpu_memory_mb": f"{torch.cuda.memory_allocated(device) / 2**20:.0f}"}

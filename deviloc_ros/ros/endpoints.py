@@ -1,4 +1,4 @@
-"""Open and close together what a node offers, and say how its topics are offered."""
+"""Open a node's publishers, subscriptions and services and close them together; define their QoS profiles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deviloc_ros.ros.conversions import message_from_serialized
 class Endpoints:
     """Open publishers, subscriptions and services that are destroyed when a stack unwinds.
 
-    incompatible_qos: what does not fit, by topic; filled by the middleware's events.
+    incompatible_qos: description of QoS that does not match, by topic; filled by the middleware's events.
     """
 
     def __init__(self, node: LifecycleNode, until: ExitStack, incompatible_qos: dict[str, str]) -> None:
@@ -28,7 +28,7 @@ class Endpoints:
         self._incompatible_qos = incompatible_qos
 
     def open_publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
-        """Open a publisher that is silent until the node is active."""
+        """Open a lifecycle publisher, which is silent until the node is active."""
         events = PublisherEventCallbacks(incompatible_qos=self._noting(f"a subscriber of {topic} asks for"))
         with name_topic_in_errors(topic):
             publisher: Any = self._node.create_lifecycle_publisher(
@@ -38,7 +38,7 @@ class Endpoints:
         return publisher
 
     def open_on_demand(self, kind: type, topic: str, qos: QoSProfile, send: Callable[[], None]) -> Any:
-        """Open a publisher for something that is made when someone subscribes, active or not."""
+        """Open a publisher that calls `send` when someone subscribes, in any lifecycle state."""
 
         def on_matched(event: Any) -> None:
             if event.current_count_change > 0:
@@ -91,9 +91,9 @@ def clean_rcl_message(error: Exception) -> str:
 
 
 def deserialize_for(callback: Callable[[Any], None], kind: type) -> Callable[[bytes], None]:
-    """Return what a raw subscription calls so that a callback gets messages: rclpy's own deserialization may crash.
+    """Return a callback for a raw subscription that deserializes messages safely; rclpy's own way may crash.
 
-    What is returned raises ValueError for bytes that are no such message.
+    The returned callback raises ValueError for bytes that are not such a message.
     """
 
     def take(serialized: bytes) -> None:
@@ -103,12 +103,12 @@ def deserialize_for(callback: Callable[[Any], None], kind: type) -> Callable[[by
 
 
 def newest_only_qos() -> QoSProfile:
-    """Return the profile that hears reliable and best-effort publishers alike, and never lags behind."""
+    """Return a profile that matches reliable and best-effort publishers and never lags behind."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 def latched_qos(depth: int = 1) -> QoSProfile:
-    """Return the profile with which who subscribes late gets the last messages."""
+    """Return a profile with which late subscribers get the last messages."""
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 

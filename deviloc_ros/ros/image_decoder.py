@@ -1,4 +1,4 @@
-"""Decode image messages: by cv_bridge where that works, else by the code that reads recordings."""
+"""Decode image messages: with cv_bridge if that works, else with the code that reads recordings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deviloc_ros.ros.conversions import pixels_from_msg
 
 
 class ImageDecoder:
-    """Decode images; until it is known that cv_bridge works, and if it does not, without it."""
+    """Decode images, with cv_bridge once a trial in another process has shown that it works."""
 
     def __init__(self, log: Any) -> None:
         self._log = log
@@ -24,7 +24,7 @@ class ImageDecoder:
         """Return (H, W) gray or (H, W, 3) BGR, uint8.
 
         Raises:
-            ValueError: the bytes are not what the encoding says, or the encoding is not one of a camera's picture.
+            ValueError: the bytes do not match the encoding, or the encoding is not that of a camera image.
         """
         if self._probe is not None and self._probe.has_ended:
             self._bridge = self._open_bridge(self._probe.wait_for_verdict())
@@ -32,7 +32,7 @@ class ImageDecoder:
         return pixels_from_msg(msg, self._bridge)
 
     def close(self) -> None:
-        """End the trial, if it is still under way."""
+        """End the trial of cv_bridge if it is still running."""
         if self._probe is not None:
             self._probe.end_trial()
 

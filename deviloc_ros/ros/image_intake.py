@@ -1,4 +1,4 @@
-"""Take in what the cameras send: images, those of one time together, and calibrations; know who sends nothing."""
+"""Receive images, grouped by time, and calibrations from the cameras, and notice cameras that send nothing."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ AGES_KEPT = 10  # of a camera's images
 
 
 class ImageIntake:
-    """Pass on the images of one time, as they are to be decoded.
+    """Group serialized images by time and pass them on.
 
-    tally: counts the images of all cameras. hand_over: gets the images of one time; called from the executor's thread
+    tally: counts the images of all cameras. hand_over: called with the images of one time, from the executor's thread
     and from that of `hand_over_overdue`, never from both at once.
     """
 
@@ -51,7 +51,7 @@ class ImageIntake:
         self._grouper = create_grouper(parameters)
 
     def listen(self, endpoints: Endpoints, parameters: Parameters) -> None:
-        """Subscribe to all cameras; what waited for images of another camera before is forgotten."""
+        """Subscribe to all cameras; images that waited for others in a previous session are dropped."""
         self._cameras, self._grouper = parameters.cameras, create_grouper(parameters)
         self._ages_ns = {name: deque(maxlen=AGES_KEPT) for name in self._cameras}
         self._tally.last_received_s = time.monotonic()
@@ -59,10 +59,10 @@ class ImageIntake:
             self._listen_to_camera(endpoints, name, camera)
 
     def _listen_to_camera(self, endpoints: Endpoints, name: str, camera: CameraConfig) -> None:
-        # Remapped first and the suffix added then, as image_transport does.
+        # Remapped before the suffix is added, as image_transport does.
         with name_topic_in_errors(camera.image_topic):
             topic = camera.append_transport(self._node.resolve_topic_name(camera.image_topic))
-        # Raw, because deserializing an image in this thread would keep all other callbacks waiting.
+        # Raw, since deserializing an image in this thread would delay all other callbacks.
         kind = CompressedImage if camera.image_transport == "compressed" else Image
         endpoints.subscribe_raw(kind, topic, partial(self.note_image, name), newest_only_qos())
         on_info = partial(self._on_camera_info, name)
@@ -74,11 +74,11 @@ class ImageIntake:
         self.tallies[name].last_received_s = time.monotonic()
 
     def note_image(self, camera: str, serialized: bytes) -> None:
-        """Take a camera's image."""
+        """Take an image of a camera."""
         for tally in (self._tally, self.tallies[camera]):
             tally.received += 1
             tally.last_received_s = time.monotonic()
-        self.incompatible_qos.clear()  # it kept no image away
+        self.incompatible_qos.clear()  # it did not prevent images
         stamp_ns, now_ns = read_serialized_stamp(serialized), self._now_ns()
         self._ages_ns[camera].append(now_ns - stamp_ns)
         with self._grouper_lock:
@@ -86,7 +86,7 @@ class ImageIntake:
                 self._hand_over(group)
 
     def hand_over_overdue(self) -> None:
-        """Hand over what has waited long enough for the images of cameras that send none."""
+        """Hand over images that have waited long enough for those of other cameras."""
         with self._grouper_lock:
             for group in self._grouper.close_overdue(self._now_ns()):
                 self._hand_over(group)
@@ -97,7 +97,7 @@ class ImageIntake:
             self._node.get_logger().info(f"camera_info of {about}", throttle_duration_sec=1.0)
 
     def describe_topics(self) -> str:
-        """Return what is listened to."""
+        """Return the topics of images and calibrations, in words."""
         return "; ".join(
             f"{name and name + ': '}images on {self.topics[name]} ({camera.image_transport}), "
             f"calibration on {self._node.resolve_topic_name(camera.camera_info_topic)}"
@@ -105,16 +105,16 @@ class ImageIntake:
         )
 
     def measure_silence_s(self, now_s: float) -> float:
-        """Return for how long no camera has sent an image, by monotonic time."""
+        """Return the time [s] since the last image of any camera, given the monotonic time."""
         return now_s - (self._tally.last_received_s or now_s)
 
     def explain_silence(self, now_s: float) -> str:
-        """Return why no image comes, if none has come for a while; else empty."""
+        """Say why no image arrives, if none has for a while; else return an empty string."""
         is_silent = self.measure_silence_s(now_s) > SILENT_AFTER_S
         return explain_missing_images(self._node, *self.topics.values()) if is_silent else ""
 
     def list_silent_cameras(self, now_s: float) -> Iterator[str]:
-        """Yield which cameras of a rig send no image, and why."""
+        """Yield a complaint for each camera of a rig that sends no images, with the reason."""
         for name, tally in self.tallies.items() if len(self.tallies) > 1 else ():
             topic, silent_s = self.topics[name], now_s - (tally.last_received_s or now_s)
             if silent_s > SILENT_AFTER_S:
@@ -139,7 +139,7 @@ class ImageIntake:
 
 
 def create_grouper(parameters: Parameters) -> ImageGrouper[bytes]:
-    """Return what puts the images of the cameras together; without odometry, only those of nearly one time."""
+    """Return the grouper of the cameras' images; without odometry only images of nearly one time are grouped."""
     rig = parameters.rig
     span_s = rig.window_s if parameters.node.uses_odometry else rig.tolerance_s
     return ImageGrouper(tuple(parameters.cameras), round(1e9 * rig.window_s), round(1e9 * span_s))

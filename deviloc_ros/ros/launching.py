@@ -1,4 +1,4 @@
-"""Share what the launch files need, which import it from the installed package."""
+"""Provide what the launch files share; they import it from the installed package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deviloc_ros.ros.parameter_files import read_use_sim_time
 Arguments = Mapping[str, tuple[str | None, str]]  # default and description by name; None: it must be given
 
 YES, NO = ("true", "1", "yes", "on"), ("", "false", "0", "no", "off")
-# Of the launch files that start other nodes beside the localizer.
+# Arguments of the launch files that also start other nodes than the localizer.
 COMMON: Arguments = {
     "namespace": ("", "namespace of the robot"),
     "use_sim_time": ("", "true or false: take the time from /clock, all nodes; empty: as params_file says"),
@@ -38,12 +38,12 @@ def declare_arguments(arguments: Arguments) -> list[DeclareLaunchArgument]:
 
 
 def read_arguments(context: LaunchContext, arguments: Arguments) -> dict[str, str]:
-    """Return what the user gave, or else the defaults."""
+    """Return the values of arguments: what the user gave, or else the defaults."""
     return {name: LaunchConfiguration(name).perform(context) for name in arguments}
 
 
 def read_switch(values: Mapping[str, str], name: str) -> bool:
-    """Return whether an argument is what people write for yes; empty is no. Raises ValueError if it is neither."""
+    """Return whether an argument means yes; empty means no. Raises ValueError if it is neither."""
     said = values.get(name, "").strip().lower()
     if said not in (*YES, *NO):
         raise ValueError(f"{name}:={values[name]} is neither true nor false")
@@ -51,19 +51,19 @@ def read_switch(values: Mapping[str, str], name: str) -> bool:
 
 
 def read_switches(values: Mapping[str, str], *names: str) -> dict[str, bool]:
-    """Return the parameters of these names that were given: those left empty keep what the parameter file says."""
+    """Return the switches that were given; for those left empty the parameter file decides."""
     return {name: read_switch(values, name) for name in names if values[name]}
 
 
 def quote_texts(values: Mapping[str, str]) -> dict[str, str]:
-    """Return texts as a Node's parameters: launch_ros reads them as YAML, where `3` is a number and ` #` a comment."""
+    """Quote texts as parameters of a Node: launch_ros parses them as YAML, with numbers and comments."""
     return {name: json.dumps(text, ensure_ascii=False) for name, text in values.items()}
 
 
 def choose_time_source(values: Mapping[str, str]) -> dict[str, bool]:
-    """Return `use_sim_time` of every node of a launch file: as its argument says, else as the localizer's file.
+    """Return `use_sim_time` for all nodes of a launch file: from its argument, else from the localizer's params file.
 
-    Nodes that disagree on the time find each other's transforms too old or in the future.
+    To nodes that disagree on the time, each other's transforms are too old or in the future.
     """
     if values["use_sim_time"]:
         return read_switches(values, "use_sim_time")
@@ -79,17 +79,17 @@ def ros_arguments(log_level: str) -> list[str]:
 def demand_packages(values: Mapping[str, str], *names: str) -> list:
     """Raise RuntimeError unless the localizer, these packages, and RViz if it is wanted, are installed.
 
-    To be performed before anything is started: what `launch` finds missing later leaves orphans of what runs already.
+    To be called before anything is started: if `launch` finds a package missing later, it leaves orphaned processes.
     """
     wanted = ["deviloc_ros", *names, *(["rviz2"] if read_switch(values, "rviz") else [])]
     missing = [name for name in wanted if not is_installed(name)]
     if missing:
-        raise RuntimeError(f"package {missing[0]!r} is not installed, and it is to be started: nothing was started")
+        raise RuntimeError(f"package {missing[0]!r} must be started but is not installed: nothing was started")
     return []
 
 
 def is_installed(package: str) -> bool:
-    """Return whether a ROS package is there."""
+    """Return whether a ROS package is installed."""
     try:
         get_package_prefix(package)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Find the mask of each image: that of the camera's file, and what someone else hides in this image, by its stamp."""
+"""Find the mask of each image: the camera's mask file, combined with a mask message of the image's stamp."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import OrderedDict
 import numpy as np
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.imaging import WHITE, Mask
 from deviloc_ros.io.plain_files import expand_home
+from deviloc_ros.masks import WHITE, Mask
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.parameters.node_config import CameraConfig
 from deviloc_ros.ros.conversions import image_from_serialized, read_serialized_stamp
@@ -23,11 +23,12 @@ KEPT, KEPT_AT_LEAST, KEPT_BYTES = 100, 8, 1 << 26
 class MaskBook:
     """Hold the masks of one camera.
 
-    `note` may be called from any thread, `find` waits and is for the worker thread. missing: images that went without.
+    `note` may be called from any thread; `find` waits and is for the worker's thread. missing: number of images whose
+    mask message did not arrive in time.
     """
 
     def __init__(self, config: CameraConfig) -> None:
-        """Read the camera's own mask. Raises ImageError naming what is wrong with its file."""
+        """Check the camera's mask file. Raises ImageError naming what is wrong with it."""
         self.missing = 0
         self._own = Mask(expand_home(config.mask_path)) if config.mask_path else None
         if self._own is not None:
@@ -37,7 +38,7 @@ class MaskBook:
         self._by_stamp: OrderedDict[int, bytes] = OrderedDict()
 
     def note(self, serialized: bytes) -> None:
-        """Keep a serialized mask for the image of its stamp."""
+        """Keep a serialized mask message for the image with its stamp."""
         with self._changed:
             self._by_stamp[read_serialized_stamp(serialized)] = serialized
             while self._are_too_many():
@@ -50,10 +51,10 @@ class MaskBook:
         return len(self._by_stamp) > KEPT or sum(map(len, self._by_stamp.values())) > KEPT_BYTES
 
     def find(self, time_ns: int, camera: Camera, wait_s: float) -> Mask | None:
-        """Return the mask of an image; what was made for it is waited for, and if it does not come goes missing.
+        """Return the mask of an image; wait for its mask message, and do without if that does not arrive.
 
         Raises:
-            NotTried: the mask that came is not an image of one channel, of the camera's size.
+            NotTried: the mask is not a single-channel image of the camera's size.
         """
         if not self._listens:
             return self._own

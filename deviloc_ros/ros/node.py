@@ -1,4 +1,4 @@
-"""Run the lifecycle node `deviloc`: its states and parameters. `session.py` has what it does while configured."""
+"""Run the lifecycle node `deviloc`: its states and parameters. `session.py` does the work while it is configured."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from deviloc_ros.ros.signals import are_taken, call_on_signal, take_signals
 from deviloc_ros.ros.spinning_thread import EnduringExecutor
 from deviloc_ros.ros.transforms import LOG_EVERY_S
 
-COMPLAINT_EVERY_S = 10.0  # of what is wrong, for whoever reads the log; /diagnostics has it every second
-MAX_CALLS = 2000  # that come at once and are all answered
+COMPLAINT_EVERY_S = 10.0  # in the log; /diagnostics has the complaint every second
+MAX_CALLS = 2000  # service calls that may arrive at once and are all answered
 OpenLocalizers = Callable[[Parameters], Sequence[Localizer]]
 
 
 def fail_aloud(method: Callable[[DevilocNode], None]) -> Callable:
-    """Make a lifecycle transition fail aloud: rclpy drops what a transition raises, without a word."""
+    """Log what a lifecycle transition raises and let it fail; rclpy would drop the exception silently."""
 
     @functools.wraps(method)
     def callback(self: DevilocNode, state: LifecycleState) -> TransitionCallbackReturn:
@@ -51,13 +51,13 @@ def fail_aloud(method: Callable[[DevilocNode], None]) -> Callable:
             self.get_logger().error(f"{method.__name__} failed: {error}")
             self.get_logger().debug(traceback.format_exc())
             return TransitionCallbackReturn.FAILURE
-        return getattr(LifecycleNode, method.__name__)(self, state)  # the lifecycle publishers follow
+        return getattr(LifecycleNode, method.__name__)(self, state)  # switches the lifecycle publishers
 
     return callback
 
 
 def warm_up_all(localizers: Sequence[Localizer]) -> Sequence[Localizer]:
-    """Warm each localizer up, so that the first image takes no longer than another; return them."""
+    """Warm up each localizer, so that the first image takes no longer than others; return them."""
     for localizer in localizers:
         warm_up(localizer)
     return localizers
@@ -67,7 +67,7 @@ class DevilocNode(LifecycleNode):
     """Localize a robot in a map.
 
     Raises:
-        ValueError: it was started with a parameter that is unknown or has an impossible value; the message names it.
+        ValueError: a parameter that it was started with is unknown or has an invalid value; the message names it.
     """
 
     def __init__(self, open_maps: OpenLocalizers = open_localizers, **node_options) -> None:
@@ -81,13 +81,13 @@ class DevilocNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # Steady time: a paused recording does not silence the diagnostics.
+        # Steady time, so that a paused recording does not silence the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._report_timer = self.create_timer(self._values.node.diagnostics_period_s, self._report, clock=steady)
-        # It outlives the sessions: a call may wait while one ends, and must still be answered. In a group of its own,
-        # for while its answer waits for an image, images must come in.
+        # The service outlives sessions: a call that waits while one ends must still be answered. It has a group of its
+        # own, since images must arrive while its answer waits for one.
         group = ReentrantCallbackGroup()
-        # Deep enough for a crowd: a call that does not fit would never be answered.
+        # A call that does not fit in the queue would never be answered.
         qos = QoSProfile(depth=MAX_CALLS)
         self.create_service(Trigger, "~/trigger_localization", self._on_trigger, qos_profile=qos, callback_group=group)
         if LoadMap:
@@ -96,25 +96,25 @@ class DevilocNode(LifecycleNode):
         self._jump_handle = self.get_clock().create_jump_callback(back, post_callback=self._on_time_jump)
 
     def start(self) -> bool:
-        """Configure and activate, if the node is to do so by itself; return False if that failed."""
+        """Configure and activate if `autostart` is set; return False if that failed."""
         if not self._values.node.autostart:
             return True
         success = TransitionCallbackReturn.SUCCESS
         return self.trigger_configure() == success and self.trigger_activate() == success
 
     def report_failure(self, error: BaseException) -> None:
-        """Log what a callback raised."""
+        """Log an exception that a callback raised."""
         self.get_logger().error("".join(traceback.format_exception(error)), throttle_duration_sec=LOG_EVERY_S)
 
     def close(self) -> None:
-        """Let everything go, whatever the state."""
+        """Close the session, in any state."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
 
     @fail_aloud
     def on_configure(self) -> None:
-        """Load map and network, open what is not bound to images."""
+        """Load map and network; open all but what listens to images."""
         self._report_timer.timer_period_ns = round(self._values.node.diagnostics_period_s * 1e9)
         self._report_timer.reset()
         self._session = Session(self, warm_up_all(self._open_maps(self._values)), self._values, self._report)
@@ -130,7 +130,7 @@ class DevilocNode(LifecycleNode):
 
     @fail_aloud
     def on_deactivate(self) -> None:
-        """Listen no more; the map stays loaded."""
+        """Stop listening; the map stays loaded."""
         assert self._session is not None
         self._session.stop()
         self._phase = "inactive"
@@ -159,7 +159,7 @@ class DevilocNode(LifecycleNode):
         self._diagnostics.publish(diagnostics_msg(f"{self.get_name()}: localization", health, hardware_id, stamp))
 
     def _log_complaint(self, health: Health) -> None:
-        """Say in the log too what keeps an active node from localizing, now and then, and when that is over."""
+        """Log at intervals what keeps an active node from localizing, and when that is over."""
         if health.step is None and health.silent_s <= SILENT_AFTER_S:
             return  # it has just begun
         level, message = judge_health(health)
@@ -171,7 +171,7 @@ class DevilocNode(LifecycleNode):
             self.get_logger().info(message)
 
     def _count_namesakes(self) -> int:
-        """Return how many other nodes have this node's name: they send and answer the same."""
+        """Return how many other nodes have this node's name, and so its topics and services."""
         own = (self.get_name(), self.get_namespace())
         return max(self.get_node_names_and_namespaces().count(own) - 1, 0)
 
@@ -180,9 +180,9 @@ class DevilocNode(LifecycleNode):
             self._session.reset_tracking("the clock jumped back")
 
     def _check_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
-        """Accept values only if all of them together are possible now; `_apply_parameters` changes them.
+        """Accept values only if all of them together are valid now; `_apply_parameters` sets them.
 
-        A new map is loaded here, beside the one in use, since only then is it known that it can be; who asked waits.
+        A new map is loaded here, beside the one in use, since only loading shows whether it can be. The caller waits.
         """
         known = {name: (is_live, value) for name, is_live, value in all_parameters(self._values)}
         wanted = {p.name: p.value for p in parameters if p.name in known}
@@ -210,7 +210,7 @@ class DevilocNode(LifecycleNode):
                 self._say_map()
 
     async def _on_trigger(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Answer when an image is localized, or with the reason why none is."""
+        """Answer when an image is localized, or with the reason why none was."""
         failure = f"the node is {self._phase}"
         if self._session is not None and self._phase == "active":
             failure = await self._session.trigger()
@@ -218,7 +218,7 @@ class DevilocNode(LifecycleNode):
         return response
 
     def _on_load_map(self, request: Any, response: Any) -> Any:
-        """Change map_path, as nav2 loads maps; a map that is no grid has nothing more to answer."""
+        """Set map_path, with nav2's service for loading maps; the response has no grid."""
         (result,) = self.set_parameters([Parameter("map_path", value=request.map_url.removeprefix("file://"))])
         if result.successful:
             response.result = response.RESULT_SUCCESS
@@ -228,7 +228,7 @@ class DevilocNode(LifecycleNode):
         return response
 
     def _open_newer(self, values: Parameters) -> Sequence[Localizer] | None:
-        """Return the localizers of the maps at map_path; None if these are in use: then all stays as it is."""
+        """Return the localizers of the maps at map_path, or None if exactly these are in use."""
         assert self._session is not None
         localizers = self._open_maps(values)
         is_same_path = values.node.map_path == self._values.node.map_path
@@ -245,11 +245,11 @@ class DevilocNode(LifecycleNode):
 
 
 def main(arguments: list[str] | None = None, open_maps: OpenLocalizers = open_localizers) -> int:
-    """Run the node until it is told to stop; return 1 if it could not start, else 0."""
+    """Run the node until it is stopped; return 1 if it could not start, else 0."""
     signals = SignalHandlerOptions.NO if are_taken() else SignalHandlerOptions.ALL
     try:
         rclpy.init(args=arguments, signal_handler_options=signals)
-    except RuntimeError as error:  # what is wrong between --ros-args and the next --
+    except RuntimeError as error:  # invalid arguments between --ros-args and the next --
         rclpy.logging.get_logger("deviloc").fatal(clean_rcl_message(error))
         return 1
     call_on_signal(shut_down_quietly)
@@ -267,7 +267,7 @@ def main(arguments: list[str] | None = None, open_maps: OpenLocalizers = open_lo
     except ValueError as error:
         rclpy.logging.get_logger("deviloc").fatal(str(error))
         return 1
-    except RuntimeError:  # RCLError, from whatever was under way when a signal shut the context down
+    except RuntimeError:  # RCLError, from a call in progress when a signal shut the context down
         if rclpy.ok():
             raise
     finally:
@@ -279,7 +279,7 @@ def main(arguments: list[str] | None = None, open_maps: OpenLocalizers = open_lo
 
 
 def shut_down_quietly() -> None:
-    """Shut rclpy down as a signal asks: a transition that is under way then fails, which rclpy would call an error."""
+    """Shut rclpy down without its error messages about a transition in progress, which then fails."""
     rclpy.logging.set_logger_level("", LoggingSeverity.FATAL)
     rclpy.try_shutdown()
 

@@ -1,4 +1,4 @@
-"""Import interfaces that are offered only where their package is installed. This is the one place that asks."""
+"""Import interfaces whose packages may not be installed; they are None then."""
 
 from __future__ import annotations
 

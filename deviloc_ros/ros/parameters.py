@@ -28,7 +28,7 @@ from deviloc_ros.parameters.node_config import (
     explain_rename,
 )
 
-# A map fixes how it was made; the node takes these from the map, and only here can they not be set.
+# A map is bound to the values it was built with: the node takes these from the map and does not declare them.
 FIXED_BY_MAP = ("matcher.name", "lift")
 
 
@@ -36,10 +36,10 @@ FIXED_BY_MAP = ("matcher.name", "lift")
 class Parameters:
     """Hold all parameters of the node.
 
-    named_cameras: of the node's `cameras`, by name.
+    named_cameras: the cameras that `cameras` names.
 
     Raises:
-        ValueError: two cameras have one topic, or what is of a single camera is set beside `cameras`.
+        ValueError: two cameras have the same topic, or a parameter of a single camera is set together with `cameras`.
     """
 
     node: NodeConfig = field(default_factory=NodeConfig)
@@ -60,15 +60,15 @@ class Parameters:
         users: dict[str, str] = {}
         for name, camera in self.named_cameras.items():
             if (other := users.setdefault(camera.subscribed_topic, name)) != name:
-                raise ValueError(f"cameras {other} and {name} have one image_topic, {camera.subscribed_topic}")
+                raise ValueError(f"cameras {other} and {name} have the same image_topic, {camera.subscribed_topic}")
 
     @property
     def cameras(self) -> dict[str, CameraConfig]:
-        """Return the cameras by name; a single one has none."""
+        """Return the cameras by name; the name of a single one is empty."""
         return self.named_cameras if self.node.cameras else {"": self.node}
 
 
-# `node.map_path` would say nothing more than `map_path`.
+# The node's own parameters have no prefix: `map_path`, not `node.map_path`.
 PREFIXES = {"node": ""} | {name: f"{name}." for name in BESIDE_LOCALIZER} | {"localizer": ""}
 
 
@@ -87,7 +87,7 @@ def all_parameters(parameters: Parameters) -> Iterator[tuple[str, bool, Any]]:
 
 
 def is_live(f: Any) -> bool:
-    """Return whether a change of a dataclass field takes effect at once."""
+    """Return whether a change of the parameter takes effect at once."""
     return not f.metadata["read_only"]
 
 
@@ -95,7 +95,7 @@ def declare_parameters(node: Node) -> Parameters:
     """Declare every parameter and return the values the node was started with.
 
     Raises:
-        ValueError: a value of the wrong type or out of bounds, or a parameter nobody knows; the message names it.
+        ValueError: a value of the wrong type or out of bounds, or an unknown parameter; the message names it.
     """
     values = dict(declare_fields(node, all_fields(Parameters())))
     check_camera_names(values["cameras"])
@@ -109,7 +109,7 @@ def declare_parameters(node: Node) -> Parameters:
 def declare_fields(node: Node, declared: Iterable[tuple[str, Any, Any]]) -> Iterator[tuple[str, Any]]:
     """Declare parameters of these names, fields and defaults; yield their names and values. Raises ValueError."""
     for name, f, default in declared:
-        # A list without entries has no type of its own: it is declared by its type, and not set.
+        # rclpy cannot infer the type of an empty list, so the type is declared without a value.
         given = Parameter.Type.STRING_ARRAY if default == () else default
         try:
             value = node.declare_parameter(name, given, make_descriptor(name, f)).value
@@ -125,12 +125,12 @@ def declare_fields(node: Node, declared: Iterable[tuple[str, Any, Any]]) -> Iter
 
 
 def get_given(node: Node) -> dict[str, Parameter]:
-    """Return what the node was started with, by name."""
+    """Return the parameters that the node was started with, by name."""
     return node._parameter_overrides  # rclpy has no public name for it
 
 
 def refuse_unknown(node: Node, cameras: Iterable[str]) -> None:
-    """Raise ValueError if the node was given a parameter that it does not have: a misspelt one would do nothing."""
+    """Raise ValueError if the node was started with an unknown parameter; a misspelt one would have no effect."""
     given = get_given(node)
     unknown = [name for name in given if not node.has_parameter(name) and not name.startswith("qos_overrides.")]
     if not unknown:
@@ -142,12 +142,12 @@ def refuse_unknown(node: Node, cameras: Iterable[str]) -> None:
 
 
 def is_of_camera(name: str) -> bool:
-    """Return whether a name is one of a parameter of cameras, of whichever camera."""
+    """Return whether a name is that of a camera's parameter, for any camera."""
     return name.rpartition(".")[2] in OF_CAMERAS
 
 
 def explain_unknown(name: str, known: Iterable[str]) -> str:
-    """Return what an unknown name may stand for: a renamed parameter, one that the map fixes, or a similar one."""
+    """Return a hint about an unknown name: a renamed parameter, one that the map fixes, or a similar one."""
     if renamed := explain_rename(name):
         return renamed
     if name.startswith(FIXED_BY_MAP) and name in {dotted for dotted, _, _ in walk_fields(Config())}:
@@ -181,7 +181,7 @@ def change_parameters(parameters: Parameters, values: Mapping[str, Any]) -> Para
 
 
 def find_part(name: str) -> str:
-    """Return which field of `Parameters` holds the parameter of this dotted name."""
+    """Return the name of the field of `Parameters` that holds the parameter with this dotted name."""
     first, dot, _ = name.partition(".")
     if first in BESIDE_LOCALIZER and dot:
         return first
@@ -189,7 +189,7 @@ def find_part(name: str) -> str:
 
 
 def put_nested(tree: dict[str, Any], dotted: str, value: Any) -> None:
-    """Put a value at a dotted name into nested dicts."""
+    """Set the value with a dotted name in nested dicts."""
     *parents, leaf = dotted.split(".")
     for parent in parents:
         tree = tree.setdefault(parent, {})
@@ -197,7 +197,7 @@ def put_nested(tree: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def make_descriptor(name: str, f: Any) -> ParameterDescriptor:
-    """Return what `ros2 param describe` and rqt show of a field, and the range that rclpy enforces."""
+    """Return the descriptor of a field, for `ros2 param describe` and rqt, with the range that rclpy enforces."""
     about = f.metadata
     rules = [f"one of {', '.join(about['choices'])}"] if about["choices"] else []
     if not is_live(f):
@@ -214,8 +214,8 @@ def make_descriptor(name: str, f: Any) -> ParameterDescriptor:
 
 FILES = """\
 The node is started with `-p pose.min_inliers:=40` or `--params-file FILE`, commands with `--set pose.min_inliers=40`
-or `--config FILE`, which may look like any of these. What is the node's alone, as topics, a command passes over in a
-node's file (the third); a name that nobody has is an error.
+or `--config FILE`, which may have any of these layouts. In a node's file (the third) commands ignore the node's own
+parameters, such as topics; an unknown name is an error.
 
 ```yaml
 pose.min_inliers: 40
@@ -238,7 +238,7 @@ pose:
 
 def make_parameters_page() -> str:
     """Return the page docs/parameters.md."""
-    settled = [row for row in walk_fields(Config()) if row[0].startswith(FIXED_BY_MAP)]
+    fixed = [row for row in walk_fields(Config()) if row[0].startswith(FIXED_BY_MAP)]
     return "\n".join(
         [
             "# Parameters",
@@ -250,7 +250,7 @@ def make_parameters_page() -> str:
             "",
             *make_rows((name, f, default, is_live(f)) for name, f, default in all_fields(Parameters())),
             "",
-            "Each camera that `cameras` names has these (`front.image_topic`), in the place of those above:",
+            "Each camera that `cameras` names has these (`front.image_topic`) instead of those above:",
             "",
             *make_rows(
                 (name, f, default, is_live(f)) for name, f, default in walk_fields(default_camera("<name>"), "<name>.")
@@ -258,14 +258,14 @@ def make_parameters_page() -> str:
             "",
             "The node takes these from the map; `build-map` and the other commands set them:",
             "",
-            *make_rows((*row, False) for row in settled),
+            *make_rows((*row, False) for row in fixed),
             "",
         ]
     )
 
 
 def make_rows(rows: Iterable[tuple[str, Any, Any, bool]]) -> Iterator[str]:
-    """Yield the lines of a table with the parameters of these names, fields, defaults, and whether they are live."""
+    """Yield the lines of a Markdown table from name, field, default and liveness of parameters."""
     yield "| parameter | default | range | live | meaning |"
     yield "|---|---|---|---|---|"
     for name, f, default, live in rows:

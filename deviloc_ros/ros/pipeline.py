@@ -1,4 +1,4 @@
-"""Turn image messages into a step: convert, ask for transforms, follow."""
+"""Turn serialized images into steps: decode, look up transforms, follow."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from deviloc_ros.tracking.step import ReadGroup, Step, read_group
 
 
 def open_localizers(parameters: Parameters) -> list[Localizer]:
-    """Return the localizer of each map at `map_path`: one, or those right below it.
+    """Return the localizer of each map at `map_path`: of that map, or of those directly below this folder.
 
     Raises:
-        MapError: naming a file that is damaged, or a map whose unit is not a metre.
+        MapError: a file is damaged, or a map's unit is not the metre; the message names it.
     """
     if not parameters.node.map_path:
         raise ValueError("parameter map_path is empty: it must name the folder of a map, or of several")
@@ -47,9 +47,9 @@ def open_localizers(parameters: Parameters) -> list[Localizer]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadImages:
-    """Hold images of one time that were read, and what that took.
+    """Hold images of one time that were read, with the stages' times.
 
-    pixels: by the camera's name, also of images that were decoded but cannot be localized.
+    pixels: by the camera's name, including images that were decoded but cannot be localized.
     """
 
     group: ReadGroup
@@ -60,8 +60,8 @@ class ReadImages:
 class Pipeline:
     """Turn serialized images into steps.
 
-    `read` belongs to one thread and `follow` to one, which may be another: features of the next image are extracted
-    while the pose of this one is sought. All else may be called from the executor's thread meanwhile.
+    `read` and `follow` may each be called from one thread: features of the next image are extracted while this one is
+    localized. Everything else may be called from the executor's thread meanwhile.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Pipeline:
         self._now_ns = now_ns
 
     def read(self, group: Group[bytes]) -> ReadImages:
-        """Decode a serialized image, or those of several cameras of one time, and extract what is needed first."""
+        """Decode the serialized images of one time, and extract the features that are needed first."""
         watch = Stopwatch()
         pixels: dict[str, NDArray] = {}
         read = read_group(group, lambda given: self._read(given, watch, pixels))
@@ -89,14 +89,14 @@ class Pipeline:
         return ReadImages(read, pixels, watch)
 
     def follow(self, images: ReadImages) -> Step:
-        """Localize an image, or those of several cameras together; those that cannot be used stay out."""
+        """Localize the images of one time together; those that cannot be used are left out."""
         step = self._follower.follow_group(images.group, self._odometry, self._now_ns)
         images.watch.add(step.stages_ms)
         total_ms = (self._now_ns() - step.stamp_ns) * 1e-6 if step.stamp_ns else 0.0
         return replace(step, stages_ms={**images.watch.stages_ms, "stamp_to_result": total_ms})
 
     def _read(self, given: GroupedImage[bytes], watch: Stopwatch, decoded: dict[str, NDArray]) -> StampedImage:
-        """Return an image with all that must be known to localize it. Raises NotTried."""
+        """Return an image with its camera, mount and mask. Raises NotTried."""
         config, time_ns = self.parameters.cameras[given.camera], given.stamp_ns
         with not_tried_if_refused(Status.UNDECODABLE):
             header, msg = image_from_serialized(given.image, config.image_transport == "compressed")
@@ -111,7 +111,7 @@ class Pipeline:
         return StampedImage(time_ns, pixels, camera, base_from_cam, mask, given.camera)
 
     def _pixels(self, msg: Image | CompressedImage, camera: Camera) -> NDArray:
-        """Return the pixels of an image of the camera's size. Raise NotTried for any other, before memory is taken."""
+        """Decode an image of the camera's size. Raises NotTried for any other size, before memory is allocated."""
         with not_tried_if_refused(Status.UNDECODABLE):
             width, height = stated_size(msg)
         if (width, height) != (camera.width, camera.height):
@@ -121,7 +121,7 @@ class Pipeline:
             return self._decode(msg)
 
     def _check_stamp(self, time_ns: int) -> None:
-        """Raise NotTried for an image whose time is unknown or too far from now."""
+        """Raise NotTried for an image without a stamp, or whose stamp is too far from now."""
         limit_s = self.parameters.node.max_image_age_s
         age_s = (self._now_ns() - time_ns) * 1e-9
         if time_ns == 0:

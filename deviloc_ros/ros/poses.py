@@ -1,4 +1,4 @@
-"""Publish accepted poses: `~/pose`, `~/pose_stamped`, `~/path`, and TF if they are its edge to the map."""
+"""Publish accepted poses on `~/pose`, `~/pose_stamped` and `~/path`, and on TF with tf_mode map_to_base."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deviloc_ros.tracking.fix import Fix
 
 
 class PosePublisher:
-    """Publish poses at the stamps of their images. Nothing in `config` that it reads is live."""
+    """Publish poses at the stamps of their images. It reads no live parameters."""
 
     def __init__(self, endpoints: Endpoints, transforms: Transforms, config: NodeConfig) -> None:
         self._transforms = transforms
@@ -27,7 +27,7 @@ class PosePublisher:
         self._path = endpoints.open_publisher(Path, "~/path", QoSProfile(depth=1))
 
     def publish(self, fix: Fix) -> None:
-        """Publish a fix to everyone."""
+        """Publish a fix on all topics."""
         frame = self._config.map_frame
         self._pose.publish(pose_with_covariance_msg(fix.map_from_base, fix.covariance, fix.stamp_ns, frame))
         pose = pose_stamped_msg(fix.map_from_base, fix.stamp_ns, frame)
@@ -36,7 +36,7 @@ class PosePublisher:
         if self._path.get_subscription_count():
             self._path.publish(Path(header=pose.header, poses=list(self._so_far)))
         if self._config.tf_mode == "map_to_base":
-            # At its own time: moved into the future, the robot would be shown where it was.
+            # At its own stamp: with a later one, the robot would be shown where it was before.
             self._transforms.broadcast(fix.map_from_base, self._config.base_frame, fix.stamp_ns)
 
     def forget(self) -> None:

@@ -1,4 +1,4 @@
-"""Keep the last pose over a restart. It belongs to one map, and only tells where to search first."""
+"""Save the last pose and load it after a restart. It belongs to one map and only tells where to search first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_BYTES = 1 << 16
 
 
 def save_pose(path: Path, map_id: str, fix: Fix) -> None:
-    """Write the pose beside its place and move it there, so that the file is complete at any time; raise OSError."""
+    """Write the pose atomically, so that the file is complete at any time. Raises OSError."""
     content = {
         "map_id": map_id,
         "translation_m": fix.map_from_base.translation.tolist(),
@@ -31,10 +31,10 @@ def save_pose(path: Path, map_id: str, fix: Fix) -> None:
 
 
 def load_pose(path: Path, map_ids: Collection[str], now_ns: int) -> tuple[str, Fix] | None:
-    """Return the identity of the map that a pose was saved of, and the pose as a fix of now; None if there is none.
+    """Return the identity of the map of a saved pose, and the pose as a fix at `now_ns`; None without a file.
 
     Raises:
-        ValueError: the file is damaged, or of none of the maps.
+        ValueError: the file is damaged, or of another map.
     """
     try:
         if not path.exists():
@@ -70,7 +70,7 @@ class PoseKeeper:
         self._kept: Fix | None = None
 
     def load(self, map_ids: Collection[str], now_ns: int) -> tuple[str, Fix] | None:
-        """Return a map's identity and the pose in it as a fix of now, if there is one of these maps."""
+        """Return a map's identity and the saved pose as a fix at `now_ns`; None without a usable one."""
         if self._path is None:
             return None
         try:
@@ -83,7 +83,7 @@ class PoseKeeper:
         return saved
 
     def save(self, map_id: str, fix: Fix | None) -> None:
-        """Write the pose, unless it is written already."""
+        """Write the pose unless it was written already."""
         if self._path is None or fix is None or fix is self._kept:
             return
         try:

@@ -1,7 +1,8 @@
-"""Hold what lives from configure to cleanup: images come in, poses and transforms go out, health is told.
+"""Hold what lives from configure to cleanup: images come in, poses, transforms and diagnostics go out.
 
-Callbacks only pass things on, so that one single-threaded executor keeps up. Images go to a worker, newest first and
-only: one of its threads decodes them and extracts features, the other seeks the pose; they alone wait for transforms.
+Callbacks only pass messages on, so that one single-threaded executor keeps up. The newest image goes to a worker, which
+drops older ones: one of its threads decodes and extracts features, the other localizes. Only these two wait for
+transforms.
 """
 
 from __future__ import annotations
@@ -47,17 +48,17 @@ from deviloc_ros.ros.worker import Repeater, ThreadState, Worker, describe_failu
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.follower import Follower
-from deviloc_ros.tracking.gnss import GnssBook
+from deviloc_ros.tracking.gnss import GnssBuffer
 from deviloc_ros.tracking.grouping import Group
 from deviloc_ros.tracking.step import Step, group_not_tried
 
-LEAST_REST_S = 0.01  # between two looks at whether images wait in vain
+LEAST_REST_S = 0.01  # between checks for images that have waited too long for those of other cameras
 
 
 class Session:
-    """Open from construction to `close`, and work from `start` to `stop`.
+    """Run the configured node: endpoints exist from construction to `close`, and it localizes from `start` to `stop`.
 
-    report: called when the last image's result differs in kind from the one before, from any thread.
+    report: called, from any thread, when the status of an image differs from that of the one before.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Session:
         self._pose_awaits_clock = True
         self.about = localizer_values(localizers[0])
         self._device = localizers[0].matcher.device
-        self._gnss = GnssBook(parameters.gnss)
+        self._gnss = GnssBuffer(parameters.gnss)
         self._triggers = WaitingCalls(node)
         self._running = ExitStack()
         self._keeper = PoseKeeper(parameters.node.save_pose_path, self._log)
@@ -89,7 +90,7 @@ class Session:
             self._opened = opened.pop_all()
 
     def _open_pipeline(self, opened: ExitStack, localizers: Sequence[Localizer]) -> None:
-        """Open what leads from images to what the robot believes."""
+        """Open transforms, follower and pipeline."""
         node, parameters = self._node, self._parameters
         self._transforms = Transforms(node, parameters.node)
         opened.callback(self._transforms.close)
@@ -110,7 +111,7 @@ class Session:
         self._intake = ImageIntake(node, self._pipeline, parameters, self._tally, self._hand_over)
 
     def _open_endpoints(self, opened: ExitStack, localizer: Localizer) -> None:
-        """Offer topics and services; what is shown first is of this localizer's map."""
+        """Open publishers and services; the visualization begins with this localizer's map."""
         node, parameters = self._node, self._parameters
         endpoints = Endpoints(node, opened, self._intake.incompatible_qos)
         self._poses = PosePublisher(endpoints, self._transforms, parameters.node)
@@ -147,7 +148,7 @@ class Session:
         self._say_topics()
 
     def _say_topics(self) -> None:
-        """Log what is listened to and what is given, so that a wrong name is seen before it is missed."""
+        """Log the topics and frames of input and output, so that a wrong name is noticed early."""
         config, resolve = self._parameters.node, self._node.resolve_topic_name
         odometry = f", odometry {config.odom_frame} -> {config.base_frame} on TF" if config.uses_odometry else ""
         transforms = {"map_to_odom": config.odom_frame, "map_to_base": config.base_frame}
@@ -164,45 +165,45 @@ class Session:
         self._threads.append(repeater.state)
 
     def stop(self) -> None:
-        """Listen no more, and wait for the image in hand."""
-        self._threads = [self._transforms.state]  # that the others end is no fault that an image in hand should tell
+        """Stop listening, and wait for the image that is being processed."""
+        self._threads = [self._transforms.state]  # threads that end now are not to be reported as dead
         self._running.close()
         self._triggers.answer("the node was stopped")
 
     def close(self) -> None:
-        """Stop, and let the localizer go."""
+        """Stop, and close everything."""
         self.stop()
         self._opened.close()
 
     def apply(self, parameters: Parameters) -> None:
-        """Take new values of the live parameters."""
+        """Apply new values of the live parameters."""
         self._parameters = self._control.parameters = self._pipeline.parameters = parameters
         self._follower.configure(parameters.localizer, parameters.tracking, is_planar=parameters.node.two_d_mode)
 
     def take_maps(self, localizers: Sequence[Localizer]) -> None:
-        """Go on in another map, or in others. Images are awaited as before."""
+        """Replace the maps; listening continues."""
         self._follower.use_maps(localizers)
         self.map_ids = self._follower.map_ids
         self._show_map(localizers[0])
 
     def describe_maps(self) -> list[dict[str, str]]:
-        """Return which maps and which networks answer."""
+        """Return a description of each map with its network."""
         return [localizer_values(localizer) for localizer in self._follower.localizers]
 
     def _show_map(self, localizer: Localizer) -> None:
-        """Tell of the map that poses are in from now on: of several, the robot came into another."""
+        """Show another map as the one that poses are in from now on."""
         self._shown, self.about = localizer, localizer_values(localizer)
         self._poses.forget()
         self._visualization.show_map(localizer.map)
         self._say_map_name()
 
     def _say_map_name(self) -> None:
-        """Publish the name of the map that poses are in, if it is known."""
+        """Publish the name of the map that the robot is in, if it is known."""
         if name := self._follower.map_name:
             self._map_name.publish(String(data=name))
 
     async def trigger(self) -> str:
-        """Wait until a pose is published; return why none was in time, empty if one was."""
+        """Wait until a pose is published; return an empty string, or why none was published in time."""
         limit_s, asked_s = self._parameters.node.trigger_timeout_s, time.monotonic()
         return await self._triggers.wait(limit_s, lambda: f"not localized in time: {self._explain_no_pose(asked_s)}")
 
@@ -213,7 +214,7 @@ class Session:
         self._log.info(f"tracking starts anew: {why}")
 
     def health(self, phase: str) -> Health:
-        """Return how things are, for /diagnostics."""
+        """Return the state of the node for /diagnostics."""
         now_ns, now_s, config = self._now_ns(), time.monotonic(), self._parameters.node
         state, last = self._follower.state(now_ns), self._follower.last_fix
         listens = phase == "active"
@@ -243,7 +244,7 @@ class Session:
         )
 
     def _list_failures(self) -> dict[str, str]:
-        """Return how often transforms and masks did not come in time, or were refused."""
+        """Return how often transforms and masks did not arrive in time, or were refused."""
         failures = {f"tf_failures.{name}": str(count) for name, count in dict(self._transforms.failures).items()}
         failures |= {
             "masks_missing" if not name else f"camera.{name}.masks_missing": str(book.missing)
@@ -265,7 +266,7 @@ class Session:
     # ---- callbacks of the executor
 
     def _hand_over(self, group: Group[bytes]) -> None:
-        """Let the worker have the images of one time; a single camera's image is alone."""
+        """Give the images of one time to the worker, or report why they are not localized."""
         drop = self._refuse_images()
         if drop is None:
             self._last_taken_s = time.monotonic()
@@ -277,7 +278,7 @@ class Session:
         self._publish_status(group_not_tried(group, drop))
 
     def _refuse_images(self) -> Status | None:
-        """Return why images that are there now are not looked at."""
+        """Return why images that arrive now are not localized; None if they are."""
         config = self._parameters.node
         if not self._control.enabled:
             return Status.DISABLED
@@ -288,7 +289,7 @@ class Session:
         return Status.RATE_LIMITED if self._is_resting(0.0) else None
 
     def _is_resting(self, slack_s: float) -> bool:
-        """Return whether max_rate_hz lets no image pass now, or did not so until `slack_s` ago."""
+        """Return whether max_rate_hz blocks images now, or did so up to `slack_s` ago."""
         max_rate_hz = self._parameters.node.max_rate_hz
         return max_rate_hz > 0 and time.monotonic() - self._last_taken_s < 1 / max_rate_hz + slack_s
 
@@ -299,7 +300,7 @@ class Session:
             self._gnss.refuse(str(why))
 
     def _broadcast_map_from_odom(self) -> None:
-        """Say again what the last fix said of the odometry: until it is too old, it holds."""
+        """Broadcast map->odom by the last fix again, until that is too old."""
         now_ns, config = self._now_ns(), self._parameters.node
         if now_ns == self._broadcast_ns:  # simulated time stands still
             return
@@ -309,13 +310,13 @@ class Session:
             stamp = now_ns + int(config.transform_tolerance * 1e9)
             self._transforms.broadcast(map_from_odom, config.odom_frame, stamp)
 
-    # ---- threads of their own
+    # ---- threads of the repeaters
 
     def _on_repeated_error(self, error: BaseException) -> None:
         if self._node.context.ok():
             self._log.error("".join(traceback.format_exception(error)), throttle_duration_sec=LOG_EVERY_S)
 
-    # ---- the threads of the worker: the one that localizes, and where an error is told, also the one that reads
+    # ---- threads of the worker: the one that localizes, and for errors also the one that reads
 
     def _on_images(self, images: ReadImages) -> None:
         """Localize the images of one time; publish the pose at the newest's stamp, or report why there is none."""
@@ -346,7 +347,7 @@ class Session:
             self._report()
 
     def _publish_status(self, step: Step) -> None:
-        """Tell what became of one image to those who want to know of each; from any thread."""
+        """Publish the status of an image if someone subscribes; from any thread."""
         if self._status.get_subscription_count():
             self._status.publish(image_status_msg(self._node.get_name(), step))
 
@@ -360,15 +361,15 @@ class Session:
 
     def _on_worker_error(self, group: Group[bytes], error: BaseException) -> None:
         if not self._node.context.ok():
-            return  # shut down while an image was in hand: nothing can be published any more
+            return  # shut down while an image was processed: nothing can be published any more
         self._tally.dropped[Status.INTERNAL_ERROR] += len(group)
         self._log.error("".join(traceback.format_exception(error)), throttle_duration_sec=LOG_EVERY_S)
         self._note(Step(group[-1].stamp_ns, Status.INTERNAL_ERROR, describe_failure(error)))
 
-    # ---- the pose over a restart
+    # ---- the pose that is kept over a restart
 
     def _remember_pose(self) -> None:
-        """Search first where the robot was when it was switched off, unless something newer is known."""
+        """Take the saved pose as a hint, unless something newer is known."""
         self._follower.hint_if_untouched(lambda: self._keeper.load(self.map_ids, self._now_ns()))
 
     def _save_pose(self) -> None:
@@ -379,6 +380,6 @@ class Session:
 
 
 def open_contributor(parameters: Parameters) -> Contributor | None:
-    """Return what keeps images for the map, if it is asked for. Raises ValueError if its folder cannot be written."""
+    """Return the contributor if `contribute_path` is set. Raises ValueError if its folder cannot be written."""
     path = parameters.node.contribute_path
     return Contributor(expand_home(path), parameters.contribute) if path else None

@@ -1,4 +1,4 @@
-"""Let any number of SIGINT and SIGTERM, at any moment, end the process quietly with status 0. Imports little."""
+"""End the process quietly with status 0 on SIGINT or SIGTERM, any number of them at any moment. Imports little."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PATIENCE_S = 4.0  # for an orderly end; ros2 launch asks more loudly after five
 
 
 class SignalTaker:
-    """Take the signals that end a process out of everybody's hands, and give them to one thread.
+    """Block the signals that end a process and handle them in one thread.
 
-    Python would raise KeyboardInterrupt wherever it stands, glog in pycolmap answers SIGTERM with a stack trace from
-    its import on, and rclpy shuts down and then calls both. Blocked in this thread and in all that it starts later, a
-    signal reaches none of them. A library's thread that was there before can still be given it: its handler then only
-    writes to a pipe.
+    Python would raise KeyboardInterrupt anywhere, glog, once pycolmap is imported, prints a stack trace on SIGTERM, and
+    rclpy shuts down and then calls both. The signals are blocked in this thread and in all that it starts later, so
+    that none of them sees one. A library's thread that was started earlier may still receive a signal: the handler then
+    only writes to a pipe.
     """
 
     def __init__(self) -> None:
@@ -40,24 +40,24 @@ class SignalTaker:
             self._end = end
 
     def _end_after(self, wait: Callable[[], object]) -> None:
-        """End the process once `wait` returns, unless the other way of waiting has begun with it."""
+        """End the process once `wait` returns, unless the other thread has begun to do so."""
         wait()
         with self._lock:
             end, has_begun, self._has_begun = self._end, self._has_begun, True
         if has_begun:
             return
         if end is not None:
-            ending = threading.Thread(target=end, name="ending", daemon=True)  # which may wait, as for a lock
+            ending = threading.Thread(target=end, name="ending", daemon=True)  # `end` may block, as on a lock
             ending.start()
             time.sleep(PATIENCE_S)
-        os._exit(0)  # the image in hand is not worth more
+        os._exit(0)  # an image being processed is not worth a longer wait
 
 
 _taker: SignalTaker | None = None
 
 
 def take_signals() -> None:
-    """Take them from now on. For the first statements of a process: what is imported before would see them first."""
+    """Take signals from now on. To be called before other imports, which would install handlers of their own."""
     global _taker
     _taker = _taker or SignalTaker()
 

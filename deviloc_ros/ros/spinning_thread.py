@@ -1,4 +1,4 @@
-"""Receive messages, in the main thread or in one of its own, so that no message and no callback ends it."""
+"""Spin nodes, in the main thread or in one of their own, so that no message or callback can end the spinning."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rclpy.node import Node
 
 from deviloc_ros.ros.worker import Pulse, ThreadState
 
-PAUSE_S = 0.1  # after a wait for messages that failed: the next one may fail at once, too
+PAUSE_S = 0.1  # after a failed wait for messages, since the next one may fail at once
 
 
 class EnduringExecutor(SingleThreadedExecutor):
-    """Call callbacks until its context is shut down or `end` is called; count and report what they raise.
+    """Call callbacks until the context is shut down or `end` is called; count and report exceptions.
 
-    rclpy's own ends with the first callback that raises. And when *taking* a message raises, it leaves the callback
-    group marked as busy, so that none of its callbacks is ever called again.
+    rclpy's executor ends with the first callback that raises. And when *taking* a message raises, it leaves the
+    callback group marked as busy, so that none of the group's callbacks is ever called again.
     """
 
     def __init__(self, name: str, report: Callable[[BaseException], object], context: Context | None = None) -> None:
@@ -29,17 +29,17 @@ class EnduringExecutor(SingleThreadedExecutor):
         self._ended = False
 
     def spin(self) -> None:
-        """Call callbacks until told to end. Raises KeyboardInterrupt alone."""
+        """Call callbacks until told to end. Raises nothing but KeyboardInterrupt."""
         while self._context.ok() and not self._ended:
             self._spin_through()
 
     def end(self) -> None:
-        """Let `spin` return after the callback in hand; from any thread."""
+        """Let `spin` return after the current callback. May be called from any thread."""
         self._ended = True
-        self.create_task(lambda: None)  # ends the wait; a shutdown at the wrong moment leaves it without end
+        self.create_task(lambda: None)  # wakes the wait; a shutdown at the wrong moment would not
 
     def state(self, is_alive: bool = True) -> ThreadState:
-        """Return how the thread that spins is."""
+        """Return the state of the spinning thread."""
         return self._pulse.state(is_alive)
 
     def _spin_through(self) -> None:
@@ -62,7 +62,7 @@ class EnduringExecutor(SingleThreadedExecutor):
             self._pulse.begin()
             try:
                 return take(entity)
-            except Exception as error:  # a message that cannot be taken is none
+            except Exception as error:  # a message that cannot be taken counts as no message
                 if self._context.ok():
                     self._pulse.fail(error)
                 return None
@@ -80,11 +80,11 @@ class ListeningThread:
         self._thread.start()
 
     def close(self) -> None:
-        """Return when the last callback has."""
+        """Stop spinning, and wait for the current callback."""
         self._executor.end()
         self._thread.join()
         self._executor.shutdown()
 
     def state(self) -> ThreadState:
-        """Return how the thread is."""
+        """Return the state of the thread."""
         return self._executor.state(self._thread.is_alive())

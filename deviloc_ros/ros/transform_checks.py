@@ -1,4 +1,4 @@
-"""Choose which of the transforms that anyone may send reach tf2's buffer."""
+"""Refuse transforms from the network that would harm tf2's buffer."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-MAX_FRAMES, MAX_NAME = 20_000, 256  # tf2 keeps every frame for ever
+MAX_FRAMES, MAX_NAME = 20_000, 256  # tf2 keeps every frame forever
 MAX_TRANSLATION_M = 1e9  # beyond anything on Earth, far below where squares overflow
-MAX_QUATERNION = 2.0  # of a component; tf2 itself looks at the length
+MAX_QUATERNION = 2.0  # of a component; tf2 itself checks the length
 
 
 class TransformSieve:
-    """Stand before a tf2 buffer and keep out what would break it, fill it, or make it forget the present.
+    """Pass transforms on to a tf2 buffer, except those that would break it, fill it up, or clear it.
 
-    A transform dated further ahead than the buffer is long makes tf2 forget all that is true now, and refuse all that
-    comes until that date. `refused`: how many were kept out, by reason.
+    A transform that is stamped further ahead than the buffer is long makes tf2 drop all present transforms and refuse
+    new ones until that time. refused: number of transforms by reason.
     """
 
     def __init__(self, buffer: Any, buffer_s: float, now_ns: Callable[[], int]) -> None:

@@ -1,4 +1,4 @@
-"""Look up the transforms the node asks for, and send the one it gives."""
+"""Look up transforms on TF, and broadcast the one that the node provides."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from deviloc_ros.ros.transform_checks import TransformSieve
 from deviloc_ros.ros.worker import ThreadState
 from deviloc_ros.tracking.odometry import Odometer, Odometry
 
-LOG_EVERY_S = 5.0  # of failures that any sender may cause a thousand times a second
-QUEUE = 100  # messages that wait to be taken, as tf2_ros has them
-AUTHORITY = "default_authority"  # who sent a transform is not known, and tf2_ros says it so
-BUFFER_S = 30.0  # longer than any image waits to be localized, with room for recordings played fast
+LOG_EVERY_S = 5.0  # for failures that a sender may cause a thousand times a second
+QUEUE = 100  # depth of the subscriptions, as in tf2_ros
+AUTHORITY = "default_authority"  # tf2_ros's name for an unknown sender
+BUFFER_S = 30.0  # longer than any image waits to be localized, even in a recording that is played fast
 
 
 @dataclass(frozen=True, slots=True)
 class MissingTransform:
-    """Say that there is no transform, with tf2's word on why."""
+    """Say that there is no transform; `detail` has tf2's reason."""
 
     detail: str
 
 
 class Transforms:
-    """Look up the camera and the odometry, and broadcast what was localized.
+    """Look up the camera's mount and the odometry, and broadcast the localized transform.
 
-    It listens in a thread and with a node of its own, `<name>_tf`: they arrive most often, rclpy looks at all that a
-    node has each time that anything arrives, and they must arrive while the node proper is busy. The waits of the
-    look-ups are for the worker thread; with None for a wait they are only a question, and no failure.
+    It listens in a thread of its own with a node of its own, `<name>_tf`: transforms are the most frequent messages,
+    rclpy checks all entities of a node whenever one arrives, and they must arrive while the main node is busy. Look-ups
+    that wait are for the worker's threads; with `wait_s` None they return at once and count no failure.
     """
 
     def __init__(self, node: Node, config: NodeConfig) -> None:
@@ -57,7 +57,8 @@ class Transforms:
             enable_rosout=False,
             start_parameter_services=False,
         )
-        # Without a node, since it would watch the node's clock for ever: rclpy then calls freed memory when time jumps.
+        # Without a node, since the buffer would never unregister from the node's clock: rclpy would then access freed
+        # memory when time jumps.
         self._buffer = tf2_ros.Buffer(Duration(seconds=BUFFER_S))
         back = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1), on_clock_change=True)
         self._jump_handle = node.get_clock().create_jump_callback(back, post_callback=lambda jump: self._buffer.clear())
@@ -71,12 +72,12 @@ class Transforms:
         self._thread = ListeningThread(self._node, "transforms", self._on_error)
 
     def state(self) -> ThreadState:
-        """Return how the thread that listens is."""
+        """Return the state of the listening thread."""
         return self._thread.state()
 
     @property
     def refused(self) -> dict[str, int]:
-        """Return how many transforms were not taken, by reason."""
+        """Return how many transforms were refused, by reason."""
         return dict(self._sieve.refused)
 
     def close(self) -> None:
@@ -88,7 +89,7 @@ class Transforms:
     def base_from_cam(
         self, camera: CameraConfig, image_frame: str, time_ns: int, wait_s: float | None
     ) -> pycolmap.Rigid3d | MissingTransform:
-        """Return the camera on the robot when the image was taken: the parameter if given, else TF."""
+        """Return the camera's mount when the image was taken: from the parameter if set, else from TF."""
         if camera.base_from_camera:
             return parse_rigid(camera.base_from_camera)
         camera_frame = camera.camera_frame or image_frame.removeprefix("/")  # as tf2 names frames
@@ -100,18 +101,18 @@ class Transforms:
         return found if isinstance(found, MissingTransform) else self._odometer.read_at(time_ns, found)
 
     def latest_odometry(self, time_ns: int) -> Odometry | None:
-        """Return the newest odometry there is, without a wait, taken for that of a time it has not reached."""
+        """Return the newest odometry without waiting, as that of a time for which there is none yet."""
         found = or_none(self._odom_from_base(0, None))
         return None if found is None else self._odometer.read_at(time_ns, found)
 
     def broadcast(self, map_from_child: pycolmap.Rigid3d, child: str, time_ns: int) -> None:
-        """Send a transform from the map frame to `child`, unless it may rest on odometry that nobody hears any more.
+        """Broadcast the transform from the map frame to `child`, unless the listening thread has failed.
 
-        Not from two threads at once.
+        Not to be called from two threads at once.
         """
         if self.state().complaint:
             return
-        if map_from_child is not self._sent:  # else it is only stamped again
+        if map_from_child is not self._sent:  # else only the stamp changes
             self._sent = map_from_child
             self._msg = transform_msg(map_from_child, time_ns, self._config.map_frame, child)
         self._msg.header.stamp = time_msg(time_ns)
@@ -123,7 +124,7 @@ class Transforms:
     def _lookup(
         self, target: str, source: str, time_ns: int, wait_s: float | None
     ) -> pycolmap.Rigid3d | MissingTransform:
-        if complaint := self.state().complaint:  # what the buffer holds is as old as the complaint
+        if complaint := self.state().complaint:  # the buffer is outdated
             return self._missing(target, source, complaint, wait_s)
         try:
             found = self._buffer.lookup_transform(
@@ -134,7 +135,7 @@ class Transforms:
             return self._missing(target, source, str(error), wait_s)
 
     def _missing(self, target: str, source: str, why: str, wait_s: float | None) -> MissingTransform:
-        if wait_s is not None:  # an image goes without its transform
+        if wait_s is not None:  # an image cannot be localized for lack of this transform
             self.failures.count(f"{target} <- {source}")
         return MissingTransform(f"no transform {target} <- {source}: {why}")
 
@@ -144,7 +145,7 @@ class Transforms:
 
 
 def listen_to_transforms(node: Node, buffer: Any) -> None:
-    """Fill a tf2 buffer as tf2's own listener does, but so that no bytes on a topic end the process."""
+    """Fill a tf2 buffer as tf2's own listener does, but without crashing on malformed messages."""
 
     def subscribe(topic: str, take: Callable[[TransformStamped, str], None], qos: QoSProfile) -> None:
         def take_all(msg: TFMessage) -> None:
@@ -163,9 +164,9 @@ def or_none(found: pycolmap.Rigid3d | MissingTransform) -> pycolmap.Rigid3d | No
 
 
 def remap_arguments(node: Node) -> list[str]:
-    """Return the command line of a node `<name>_tf` in the place of `node`.
+    """Return the remapping arguments of `node` for its companion node `<name>_tf`.
 
-    Rules that name `node` would not hold for it.
+    Rules that name `node` would not apply to it.
     """
     places = {"__node": f"{node.get_name()}_tf", "__ns": node.get_namespace()}
     places |= {topic: node.resolve_topic_name(topic) for topic in ("/tf", "/tf_static")}

@@ -1,4 +1,4 @@
-"""Publish what RViz and Foxglove show of the map and of the last image; each topic only when someone subscribes."""
+"""Publish visualizations of the map and of the last image for RViz and Foxglove, only if someone subscribes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEYFRAME_COLOR, CANDIDATE_COLOR = ColorRGBA(r=0.3, g=0.6, b=1.0, a=0.6), ColorRG
 
 
 class Visualization:
-    """Offer topics to look at. The map's are latched, the last image's are volatile."""
+    """Publish visualization topics. Those of the map are latched, those of the last image are not."""
 
     def __init__(self, node: LifecycleNode, endpoints: Endpoints, reference_map: Map, map_frame: str) -> None:
         self._frame = map_frame
@@ -40,7 +40,7 @@ class Visualization:
         self.show_map(reference_map)
 
     def show_map(self, reference_map: Map) -> None:
-        """Show another map to those who look already."""
+        """Publish another map to current subscribers."""
         self._map = reference_map
         self._records = {record.name: number for number, record in enumerate(getattr(reference_map, "records", ()))}
         for publisher, send in ((self._keyframes, self._send_keyframes), (self._landmarks, self._send_landmarks)):
@@ -48,9 +48,11 @@ class Visualization:
                 send()
 
     def show_query(self, pixels: Mapping[str, NDArray], evidence: Evidence, time_ns: int) -> None:
-        """Show what one image was matched with, or the images of several cameras, by their names, one below the other.
+        """Publish the candidates and a picture of the matches of one image, or of the images of a rig.
 
-        evidence: of the rig, if there are several.
+        Args:
+            pixels: by the camera's name; pictures of several cameras are stacked.
+            evidence: that of the rig if there are several cameras.
         """
         with self._for_people("candidates and matches"):
             header = Header(stamp=time_msg(time_ns), frame_id=self._frame)
@@ -79,7 +81,7 @@ class Visualization:
 
     @contextmanager
     def _for_people(self, topic: str) -> Iterator[None]:
-        """Log whatever goes wrong with a picture: it is for people, and undoes no result."""
+        """Log any exception in the block: a visualization that fails must not affect results."""
         try:
             yield
         except Exception as error:
@@ -87,7 +89,7 @@ class Visualization:
 
 
 def frustum_lines(cameras: Iterable[tuple[Camera, pycolmap.Rigid3d]]) -> NDArray:
-    """Return (N, 3) ends of line segments, two by two: eight for each camera."""
+    """Return the (N, 3) end points of line segments, in pairs: eight segments for each camera."""
     parts = [
         frustum_edges(camera) @ rigid.rotation.matrix().T + rigid.translation for camera, rigid in invert_poses(cameras)
     ]
@@ -95,12 +97,12 @@ def frustum_lines(cameras: Iterable[tuple[Camera, pycolmap.Rigid3d]]) -> NDArray
 
 
 def invert_poses(cameras: Iterable[tuple[Camera, pycolmap.Rigid3d]]) -> Iterable[tuple[Camera, pycolmap.Rigid3d]]:
-    """Yield cameras with world_from_cam in the place of cam_from_world."""
+    """Yield cameras with world_from_cam instead of cam_from_world."""
     return ((camera, cam_from_world.inverse()) for camera, cam_from_world in cameras)
 
 
 def frustum_edges(camera: Camera) -> NDArray:
-    """Return (16, 3) ends of the eight edges of what a camera sees, in its own frame."""
+    """Return the (16, 3) end points of the eight edges of a camera's frustum, in its own frame."""
     width, height = camera.width - 1, camera.height - 1
     corners = FRUSTUM_DEPTH_M * camera.rays(np.array([[0, 0], [width, 0], [width, height], [0, height]], float))
     centre = np.zeros(3)
@@ -109,7 +111,7 @@ def frustum_edges(camera: Camera) -> NDArray:
 
 
 def make_lines_marker(header: Header, ends: NDArray, color: ColorRGBA, width_m: float) -> Marker:
-    """Return one marker for all lines: RViz becomes slow with thousands of markers."""
+    """Return a single marker with all lines; RViz becomes slow with thousands of markers."""
     marker = Marker(header=header, ns="deviloc", type=Marker.LINE_LIST, color=color)
     marker.action = Marker.ADD if len(ends) else Marker.DELETE
     marker.pose.orientation.w = 1.0
@@ -119,7 +121,7 @@ def make_lines_marker(header: Header, ends: NDArray, color: ColorRGBA, width_m: 
 
 
 def cloud_msg(header: Header, points: NDArray) -> PointCloud2:
-    """Return (N, 3) points [m] as x, y, z."""
+    """Return the point cloud message of (N, 3) points [m]."""
     data = byte_array(points.astype("<f4"))
     fields = [
         PointField(name=name, offset=4 * number, datatype=PointField.FLOAT32, count=1)

@@ -1,4 +1,4 @@
-"""Let calls of a service wait for something to happen."""
+"""Let service calls wait for an event."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 
-MAX_WAITING = 32  # rclpy looks at each call that waits whenever anything happens
+MAX_WAITING = 32  # rclpy checks each waiting call whenever anything happens
 
 
 class WaitingCalls:
@@ -25,7 +25,7 @@ class WaitingCalls:
         return bool(self._waiting)
 
     async def wait(self, limit_s: float, give_up: Callable[[], str]) -> str:
-        """Return what `answer` was given, or `give_up` once time is up. In the executor's thread."""
+        """Return the text given to `answer`, or `give_up()` on timeout. To be called in the executor's thread."""
         if len(self._waiting) >= MAX_WAITING:
             return f"{MAX_WAITING} calls wait already"
         future: Future[str] = Future(executor=self._node.executor)
@@ -37,7 +37,7 @@ class WaitingCalls:
         return answer or ""
 
     def answer(self, text: str) -> None:
-        """Let all calls that wait return. From any thread."""
+        """Let all waiting calls return this text. May be called from any thread."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for future in waiting:

@@ -1,4 +1,4 @@
-"""Run threads that nothing ends: two work on the newest item and never queue, one repeats a call. Nothing of ROS."""
+"""Run threads that survive exceptions: a worker that processes the newest item, and a repeater. No ROS."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-STUCK_AFTER_S = 15.0  # one image in a large map on a small computer takes a few seconds, a call far less
+STUCK_AFTER_S = 15.0  # an image in a large map on a small computer takes a few seconds, other work far less
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadState:
-    """Say how a thread is. busy_s: how long it has been at one piece of work. failures: how often its work raised."""
+    """Hold the state of a thread. busy_s: duration of the current piece of work. failures: how often work raised."""
 
     name: str
     is_alive: bool
@@ -28,7 +28,7 @@ class ThreadState:
 
     @property
     def complaint(self) -> str:
-        """Return what is wrong with the thread, empty if it works."""
+        """Say what is wrong with the thread; empty if it works."""
         if not self.is_alive:
             return f"thread {self.name!r} has ended"
         return f"thread {self.name!r} is stuck for {self.busy_s:.0f} s" if self.busy_s > STUCK_AFTER_S else ""
@@ -39,9 +39,9 @@ class ThreadState:
 
 
 class Pulse:
-    """Keep whatever a thread's work raises inside, count it, and know how long the thread has been at work.
+    """Run pieces of a thread's work: catch and count exceptions, and measure how long the current piece takes.
 
-    report: told of each exception; what it raises itself is counted, too, and goes to the log.
+    report: called with each exception; exceptions that it raises itself are counted and logged.
     """
 
     def __init__(self, name: str, report: Callable[[BaseException], object]) -> None:
@@ -60,15 +60,15 @@ class Pulse:
         self._since_s = time.monotonic()
 
     def end(self) -> None:
-        """Note that it has ended."""
+        """Note that the piece of work has ended."""
         self._since_s = None
 
     def attempt(self, work: Callable[[], None], report: Callable[[BaseException], object] | None = None) -> None:
-        """Call `work`; nothing that it raises comes out of here. report: told in the place of the usual one."""
+        """Call `work` and catch all that it raises. report: called instead of the usual one."""
         self.begin()
         try:
             work()
-        except BaseException as error:  # SystemExit, too: it would end the thread without a word
+        except BaseException as error:  # also SystemExit, which would end the thread silently
             self.fail(error, report)
         finally:
             self.end()
@@ -85,14 +85,14 @@ class Pulse:
             log.error("thread %s: %s", self.name, self.last_failure)
 
     def state(self, is_alive: bool) -> ThreadState:
-        """Return how the thread is."""
+        """Return the state of the thread."""
         since_s = self._since_s
         busy_s = 0.0 if since_s is None else time.monotonic() - since_s
         return ThreadState(self.name, is_alive, busy_s, self.failures, self.last_failure)
 
 
 def describe_failure(error: BaseException) -> str:
-    """Return type and message, also of an exception that cannot say its message."""
+    """Return type and message of an exception, or the type alone if its `__str__` raises."""
     try:
         return f"{type(error).__name__}: {error}"
     except BaseException:
@@ -108,14 +108,14 @@ class Mailbox(Generic[T]):
         self._closed = False
 
     def put(self, item: T) -> T | None:
-        """Leave an item; return the one that it replaced, which nobody had taken."""
+        """Put an item; return the one that it replaced, which nobody had taken."""
         with self._changed:
             replaced, self._item = self._item, item
             self._changed.notify_all()
             return replaced
 
     def take(self) -> T | None:
-        """Wait for an item; None once the mailbox is closed."""
+        """Wait for an item and take it; None once the mailbox is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._item is not None)
             item, self._item = self._item, None
@@ -123,19 +123,19 @@ class Mailbox(Generic[T]):
             return None if self._closed else item
 
     def wait_until_empty(self) -> None:
-        """Wait until the item was taken, or the mailbox is closed."""
+        """Wait until the item is taken or the mailbox is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._item is None)
 
     def close(self) -> None:
-        """Let `take` return None, now and from now on."""
+        """Let `take` return None from now on, also where it waits already."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
 
 class PulsedThread:
-    """Run a thread whose pulse can be felt. run: given the pulse, by which it attempts its work."""
+    """Run a thread that can tell its state. run: called with the pulse, with which it attempts its work."""
 
     def __init__(self, name: str, run: Callable[[Pulse], None], on_error: Callable[[BaseException], object]) -> None:
         self._pulse = Pulse(name, on_error)
@@ -147,15 +147,15 @@ class PulsedThread:
         self._thread.join()
 
     def state(self) -> ThreadState:
-        """Return how the thread is."""
+        """Return the state of the thread."""
         return self._pulse.state(self._thread.is_alive())
 
 
 class Worker(Generic[T, R]):
-    """Run two threads, one that reads the newest item handed to it and one that handles what was read.
+    """Run two threads in a pipeline: one reads the newest item that was handed over, the other handles what was read.
 
-    An item is read while the one before is handled; no more than one that was read waits. An exception is reported, and
-    the next item read or handled.
+    An item is read while the one before is handled; at most one item that was read waits. Exceptions are reported, and
+    the threads go on with the next item.
     """
 
     def __init__(
@@ -172,11 +172,11 @@ class Worker(Generic[T, R]):
         ]
 
     def hand_over(self, item: T) -> T | None:
-        """Leave an item to be read; return the one that it replaced, which nobody had begun to read."""
+        """Put an item to be read; return the one that it replaced, which was not read."""
         return self._given.put(item)
 
     def join(self) -> None:
-        """Finish the items in hand, drop those that wait, end the threads."""
+        """Finish the items being processed, drop those that wait, end the threads."""
         self._given.close()
         self._were_read.close()
         for thread in self._threads:
@@ -184,13 +184,13 @@ class Worker(Generic[T, R]):
 
     @property
     def states(self) -> list[Callable[[], ThreadState]]:
-        """Return what tells how each thread is."""
+        """Return a function for each thread that returns its state."""
         return [thread.state for thread in self._threads]
 
     def _run_reader(self, pulse: Pulse) -> None:
         while (item := self._given.take()) is not None:
             self._read_one(item, pulse)
-            self._were_read.wait_until_empty()  # what is there to be read by then is newer
+            self._were_read.wait_until_empty()  # so that the next item is as new as possible
 
     def _read_one(self, item: T, pulse: Pulse) -> None:
         def read() -> None:
@@ -207,9 +207,9 @@ class Worker(Generic[T, R]):
 
 
 class Repeater:
-    """Run a thread that calls something every `period_s` of wall time; calls that are late are not made up for.
+    """Run a thread that calls a function every `period_s` of wall time; missed calls are not made up for.
 
-    A timer of rclpy would cost several times what it calls: the executor looks at all that a node has each time.
+    An rclpy timer would cost several times more than the calls: the executor checks all entities of the node each time.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class Repeater:
         self.state = self._thread.state
 
     def join(self) -> None:
-        """Finish the call in hand, end the thread."""
+        """Finish the current call, end the thread."""
         self._ended.set()
         self._thread.join()
 

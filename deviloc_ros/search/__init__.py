@@ -1,1 +1,1 @@
-"""Search the places of a map that an image fits, and tell one from several."""
+"""Search a map for the places that an image fits, and decide whether there is only one."""

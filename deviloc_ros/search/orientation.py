@@ -1,7 +1,7 @@
-"""Find the orientation of a camera's images: upright, or turned by quarter turns; a mirrored image gives no pose.
+"""Find the orientation of a camera's images: upright or turned by quarter turns; a mirrored image gives no pose.
 
-A robot may carry its camera sideways or upside down, and a driver may mirror what it sends. Neither is stated anywhere,
-so it is learned from which orientation gives poses.
+A robot may carry its camera sideways or upside down, and a driver may mirror its images. No message says so; it is
+learned from the orientation that gives poses.
 """
 
 from __future__ import annotations
@@ -14,30 +14,29 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import Config
-from deviloc_ros.imaging import Mask, mirror_image, turn_image
+from deviloc_ros.imaging import mirror_image, turn_image
 from deviloc_ros.maps.store import Map
+from deviloc_ros.masks import Mask
 from deviloc_ros.search.places import QueryState, SolveViews, count_roughly, is_at
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
-from deviloc_ros.types import Area, Extracted, Localized, Lost, Prior, Result
+from deviloc_ros.types import Area, FeatureCache, Localized, Lost, Prior, Result
 
 PATIENCE, RARELY, SURE, HARDLY_EVER = 3, 8, 20, 32  # images
-# Inlier ratios. Of a fountain whose left and right look alike, mirrored images reach 0.58, and right ones 0.8 and more;
-# of a church front 0.76, and 0.56 and more; of rendered rooms 0.55, and mostly 0.9; of a kitchen 0.28, and 0.4 and
-# more. The map was in part made of the same images.
+# Inlier ratios of mirrored images, and of right ones: of a fountain with symmetric sides up to 0.58, and from 0.8; of a
+# church front 0.76, and 0.56; of rendered rooms 0.55, and mostly 0.9; of a kitchen 0.28, and 0.4.
 CLEAR_RATIO, DOUBTFUL_RATIO = 0.85, 0.3
-# Share of the keypoints that fit roughly in the orientation that gave a pose. Where that pose is wrong, the right
-# orientation has 1.2 times as many and more; where it is right, another has at most 0.5 times as many, or by chance as
-# many where few fit at all.
+# Roughly fitting keypoints relative to those in the orientation that gave a pose. If that pose is wrong, the right
+# orientation has at least 1.2 times as many; if it is right, another has at most 0.5 times as many, unless few fit.
 RIVAL_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryImage:
-    """Hold an image to localize, and what is known of where it was taken.
+    """Hold an image to localize, with the inputs of `Localizer.localize`.
 
     gray: (H, W) uint8. used: (H, W) bool, which pixels may hold keypoints; None: all. prior: where the camera probably
-    is. candidates: names of the views to match with, best first. mask: what `used` was read from. extracted: features
+    is. candidates: names of the views to match with, best first. mask: that `used` was read from. extracted: features
     that are known already.
     """
 
@@ -47,7 +46,7 @@ class QueryImage:
     prior: Prior | Area | None = None
     candidates: Sequence[str] | None = None
     mask: Mask | None = None
-    extracted: Extracted = field(default_factory=dict)
+    extracted: FeatureCache = field(default_factory=dict)
 
     def turn_pixels(self, quarter_turns: int) -> tuple[NDArray, NDArray | None]:
         """Return `gray` and `used`, turned counterclockwise by this number of quarter turns."""
@@ -67,7 +66,7 @@ LocalizeQuery = Callable[[QueryState, QueryImage], Result]
 
 
 class Orientation(NamedTuple):
-    """Say how an image is oriented before features are extracted: mirrored or not, then turned counterclockwise."""
+    """Say how an image is changed before features are extracted: mirrored or not, then turned counterclockwise."""
 
     quarter_turns: int
     mirrored: bool = False
@@ -78,11 +77,14 @@ ORIENTATIONS = tuple(Orientation(turns, mirrored) for mirrored in (False, True) 
 
 @dataclass(slots=True)
 class TurnHabit:
-    """Remember by how many quarter turns a camera's images have to be turned, and how many in a row gave no pose.
+    """Remember by how many quarter turns a camera's images must be turned, and how many in a row gave no pose.
 
-    A camera that is mounted sideways stays so. To try all four turns of an image that fits nowhere costs four times as
-    much, so after PATIENCE failures only one image in RARELY is turned; once a followed robot's camera is known, only
-    those are. is_known: an image of the camera gave a pose.
+    A camera that is mounted sideways stays so. Trying all four turns of an image that fits nowhere takes four times as
+    long, so after PATIENCE failures only one image in RARELY is turned; for a followed robot whose camera is known,
+    only one in RARELY from the first failure on.
+
+    usual: quarter turns that gave the last pose. failures: images without a pose since. is_known: whether an image of
+    the camera gave a pose.
     """
 
     usual: int = 0
@@ -109,20 +111,20 @@ class TurnHabit:
 class MirrorHabit:
     """Remember how many poses in a row came from images that were not mirrored.
 
-    A camera that does not mirror never will. To try an image mirrored in all ways takes about as long as to localize
-    it, so after PATIENCE such images only one in RARELY is tried so, and those that hardly fit; after SURE of them one
-    in HARDLY_EVER, since images that hardly fit are frequent where a robot is lost.
+    A camera that does not mirror never will. Trying all mirrored orientations of an image takes about as long as
+    localizing it, so after PATIENCE unmirrored images only one in RARELY is tried, and those that hardly fit; after
+    SURE of them one in HARDLY_EVER, since images that hardly fit are frequent while a robot is lost.
     """
 
     unmirrored: int = 0
 
     @property
     def is_unlikely(self) -> bool:
-        """Return whether images of the camera were seen not to be mirrored."""
+        """Return whether several images of the camera in a row were not mirrored."""
         return self.unmirrored >= PATIENCE
 
     def is_possible(self, inlier_ratio: float) -> bool:
-        """Return whether to try mirrored in all ways an image whose pose has this inlier ratio."""
+        """Return whether to try all mirrored orientations of an image whose pose has this inlier ratio."""
         if self.unmirrored % (RARELY if self.unmirrored < SURE else HARDLY_EVER) == 0:  # also before the first
             return True
         return self.unmirrored < (SURE if inlier_ratio < DOUBTFUL_RATIO else PATIENCE)
@@ -140,11 +142,11 @@ class CameraHabits:
     mirroring: MirrorHabit = field(default_factory=MirrorHabit)
 
     def orientations_to_compare(self, inlier_ratio: float, quarter_turns: int, is_expected: bool) -> list[Orientation]:
-        """Return the other orientations to try of an image that gave a pose with these turns.
+        """Return the other orientations to try for an image that gave a pose with these turns.
 
-        In the right orientation most matches agree on the pose: then there are none to try. How a mirrored image is
-        turned is never known beforehand; how others are turned is known of a camera that gave poses. Its images are
-        mirrored in one way at least, unless the pose is where the robot was expected.
+        If most matches agree on the pose the orientation is right and there are none to try. The turns of mirrored
+        images are never known beforehand; those of others are known for a camera that gave poses. At least one mirrored
+        orientation is tried, unless the pose is where the robot was expected.
         """
         if inlier_ratio >= CLEAR_RATIO:
             return []
@@ -173,10 +175,10 @@ class OrientationCheck:
         self._solve_views = solve_views
 
     def compare(self, found: Localized, query: QueryState, image: QueryImage, habits: CameraHabits) -> Result:
-        """Return the pose that was found, or that of another orientation which fits better; mirrored, no pose.
+        """Return the pose that was found, or that of an orientation that fits better; if that is mirrored, Lost.
 
-        A scene whose left and right, or top and bottom, look alike shows the same in a mirrored or turned image, as if
-        seen from elsewhere. A pose from such an image is supported by a part of the matches only.
+        A mirrored or turned image of a scene with symmetric sides shows the same scene as if seen from elsewhere. A
+        pose from such an image is supported by only a part of the matches.
         """
         result: Result = found
         best, orientation = query, Orientation(query.quarter_turns)
@@ -186,7 +188,7 @@ class OrientationCheck:
                 if rivals := self._compare_roughly_first(others, found, query, image, habits):
                     as_found = self._count_inliers(found, query), query, orientation
                     candidates = [as_found, *rivals]
-                    _inliers, best, orientation = max(candidates, key=lambda rival: rival[0])  # the first of equals
+                    _inliers, best, orientation = max(candidates, key=lambda rival: rival[0])  # of equals the first
                 if best is not query and not orientation.mirrored:
                     result = self._localize_query(best, image)
         habits.mirroring.note(orientation.mirrored)
@@ -205,11 +207,11 @@ class OrientationCheck:
         image: QueryImage,
         habits: CameraHabits,
     ) -> list[tuple[int, QueryState, Orientation]]:
-        """Return the orientations in which the best keypoints fit nearly as well or better, with the inliers of each.
+        """Return the orientations in which the best keypoints fit nearly as well or better, with their inliers.
 
-        A rough pose in the views that gave the pose decides which orientations are localized in full. Where too few
-        keypoints fit to tell, all are, unless the camera is known not to mirror. A scene whose sides look alike shows
-        the same from two sides, so each orientation is searched for by itself.
+        A rough pose with the views that gave the pose decides which orientations are localized in full. If too few
+        keypoints fit to tell, all are, unless the camera is known not to mirror. Each is searched for in the map by
+        itself, since a symmetric scene looks the same from two sides.
         """
         views = self._map.views_named(found.evidence.references, len(found.evidence.references))
         least = 1 if habits.mirroring.is_unlikely else 0
@@ -225,7 +227,7 @@ class OrientationCheck:
         return rivals
 
     def _count_inliers(self, result: Result, query: QueryState) -> int:
-        """Return how many correspondences support a pose once the query is matched with all views near it."""
+        """Return how many correspondences support a pose after matching the query with all views near it."""
         if not isinstance(result, Localized):
             return 0
         near = self._map.nearby_views(

@@ -1,7 +1,7 @@
-"""Search the places that an image may show: near a prior, among views that look alike, and wherever else it fits.
+"""Search for the places that an image may show: near a prior, among views that look alike, and rivals of these.
 
-A place that only looks the same fits as well as the right one. So whatever is found, other places are sought too, and
-where several fit the answer is that, not one of them.
+A place that only looks the same fits as well as the right one. So after a place is found others are searched for, and
+if several fit the result says so instead of choosing one.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import Area, Features, Localized, Lost, Matches, Place, Prior, ReferenceView, Result
 
-SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # a third and more of the cells where an image was localized
-NONE_NEAR = "none is near the prior"  # which may be an area
-MOST_RIVALS = 8  # other places looked at for one image
-LEAST_SUPPORT = 0.5  # share of the first pose's inliers; views of one place give three quarters and more
+SHOWN_IN_CELL, IN_SIGHT_CELLS = 0.004, 0.25  # localized images reach this in a third of the cells and more
+NONE_NEAR = "none is near the prior"  # the prior may be an area
+MOST_RIVALS = 8  # other places checked for one image
+LEAST_SUPPORT = 0.5  # share of the first pose's inliers; other views of the same place give three quarters and more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryState:
-    """Hold what was extracted from an image, its matches with each view by name, and what sets of views gave."""
+    """Hold the features of an image, its matches by the view's name, and the results by sets of views' names."""
 
     features: Features
     camera: Camera
@@ -45,11 +45,11 @@ class QueryState:
     results: dict[frozenset[str], Result] = field(default_factory=dict)
 
     def turn_back(self, keypoints: NDArray) -> NDArray:
-        """Return where (N, 2) pixels of its features lie in the image as it is, not turned."""
+        """Map (N, 2) pixels of its features to the image before it was turned."""
         return turn_pixels_back(keypoints, self.quarter_turns, (self.camera.width, self.camera.height))
 
     def turn_matches_back(self, matches: Matches) -> Matches:
-        """Return matches of its features where they lie in the image as it is."""
+        """Map the query keypoints of matches to the image before it was turned."""
         moved = matches.moved
         if moved is not None:
             moved = replace(moved, query_keypoints=self.turn_back(moved.query_keypoints))
@@ -57,11 +57,11 @@ class QueryState:
 
 
 SolveViews = Callable[[list[ReferenceView], QueryState], Result]
-"""Localizes a query by all of these views."""
+"""Localizes a query with all of these views."""
 
 
 class LocalizeViews(Protocol):
-    """Localize a query by the first few of these views, and by all of them unless the few give a precise pose."""
+    """Localize a query with the first few of these views, then with all of them unless that pose is precise."""
 
     def __call__(self, references: list[ReferenceView], query: QueryState, least_inliers: float = 0) -> Result: ...
 
@@ -78,7 +78,7 @@ class SearchState:
 
     @property
     def places(self) -> list[Place]:
-        """Return where the image fits, each place once, those with most inliers first."""
+        """Return the places that the image fits, each once, those with the most inliers first."""
         found = [place for result in self.results if (place := place_of(result, self.config)) is not None]
         found.sort(key=lambda place: (-place.passes, -place.inliers))
         once: list[Place] = []
@@ -94,7 +94,7 @@ class SearchState:
 
     @property
     def best(self) -> Result:
-        """Return the pose with most inliers, or why there is none, as the views that were tried first say it."""
+        """Return the pose with the most inliers, or without any the result of the views that were tried first."""
         if not self.results:
             return Lost(Status.NO_REFERENCES, NONE_NEAR)
         return max(
@@ -118,10 +118,10 @@ class PlaceSearch:
         self._solve_views = solve_views
 
     def search(self, query: QueryState, prior: Prior | Area | None, gray: NDArray) -> Result:
-        """Return the pose in the one place that the image fits, or that there is none, or several.
+        """Return the pose in the only place that the image fits, or Lost if there is none, or several.
 
         Args:
-            gray: the image as its features were extracted from it, for views that look alike as a whole.
+            gray: the image, turned as for its features, for learned global descriptors.
         """
         search = SearchState(self._config.pose, self._map.unit)
         if isinstance(prior, Prior):
@@ -131,10 +131,10 @@ class PlaceSearch:
         return tell_apart(search)
 
     def _search_near(self, search: SearchState, prior: Prior, query: QueryState) -> None:
-        """Search each of the places that a prior names."""
+        """Search near each pose of a prior."""
         for number, pose in enumerate((prior.cam_from_world, *prior.others)):
             if number and any(are_one_place(pose, found) for found in search.poses):
-                continue  # two guesses that came to the same
+                continue  # two guesses led to one place
             there = replace(prior, cam_from_world=pose)
             with query.watch.stage("retrieve"):
                 references = self._map.nearby_views(query.features, query.camera, there, self._config.retrieval)
@@ -144,15 +144,15 @@ class PlaceSearch:
             search.results.append(result)
             if not number and references:
                 search.in_sight = self._is_in_sight(references, pose, query.camera)
-            if not is_at(result, pose):  # near views that look more alike may be of a double
+            if not is_at(result, pose):  # views that look more similar may show a look-alike
                 by_pose = self._map.views_by_pose(query.camera, there, self._config.retrieval)
                 if {view.name for view in by_pose} != {view.name for view in references}:
                     search.results.append(self._localize_views(by_pose, query))
 
     def _search_map(self, search: SearchState, prior: Prior | Area | None, query: QueryState, gray: NDArray) -> None:
-        """Search the views that look alike, until no place is left that the image may fit as well."""
+        """Search among views that look alike, until no other place is left that the image may fit."""
         area = prior.area if isinstance(prior, Prior) else prior
-        search.everywhere = not isinstance(prior, Prior) or prior.everywhere  # all that is possible
+        search.everywhere = not isinstance(prior, Prior) or prior.everywhere  # the whole map, or the area
         with query.watch.stage("retrieve"):
             alike = self._map.alike_views(query.features, self._config.retrieval, gray, area)
             if isinstance(prior, Prior) and not prior.everywhere:
@@ -162,10 +162,10 @@ class PlaceSearch:
         self._search_rivals(search, alike, query)
 
     def _localize_by_alike(self, alike: list[ReferenceView], query: QueryState) -> Result:
-        """Localize by views that look alike and then, with `refine`, by those near the pose that they give.
+        """Localize with views that look alike and then, with `refine`, with those near the resulting pose.
 
-        These see more of what the query sees. So a rough pose by a few is enough to begin with; these are matched in
-        full only where nothing comes of it, and all only where nothing comes of that.
+        The latter see more of what the query sees. So a rough pose with a few views is enough to begin with; the few
+        are matched in full only if that fails, and all only if that fails, too.
         """
         if not self._config.retrieval.refine:
             return self._localize_views(alike, query)
@@ -187,7 +187,7 @@ class PlaceSearch:
         return found
 
     def _search_rivals(self, search: SearchState, alike: list[ReferenceView], query: QueryState) -> None:
-        """Look for places that the image fits beside those found: among views that look alike and are out of sight."""
+        """Search for other places that the image fits, among similar views that do not see the places found."""
         left = alike
         for _ in range(MOST_RIVALS):
             for pose in search.poses:
@@ -211,18 +211,18 @@ class PlaceSearch:
         return float((shown > SHOWN_IN_CELL).mean()) > IN_SIGHT_CELLS
 
     def _match_with_more(self, result: Result, query: QueryState) -> Result:
-        """Return what all views near a pose say that a few made sure: places are compared by their inliers."""
+        """Return a pose by a few views solved anew with all views near it, to compare places by their inliers."""
         if not isinstance(result, Localized) or len(result.evidence.references) > self._config.retrieval.few:
             return result
         again = self._localize_at(result.cam_from_world, query)
         return again if isinstance(again, Localized) else result
 
     def _localize_at(self, cam_from_world: pycolmap.Rigid3d, query: QueryState) -> Result:
-        """Return what all views near a pose say."""
+        """Localize a query with all views near a pose."""
         return self._solve_views(self._views_near(cam_from_world, query), query)
 
     def _views_near(self, cam_from_world: pycolmap.Rigid3d, query: QueryState) -> list[ReferenceView]:
-        """Return the views to match with from a pose, as if that were a prior, best first."""
+        """Return the views to match with, best first, taking a pose as the prior."""
         with query.watch.stage("retrieve"):
             prior = Prior(cam_from_world)
             return self._map.nearby_views(query.features, query.camera, prior, self._config.retrieval)
@@ -231,20 +231,20 @@ class PlaceSearch:
 def locate_roughly(
     query: QueryState, views: Sequence[ReferenceView], config: PoseConfig
 ) -> tuple[pycolmap.Rigid3d, int] | None:
-    """Return a pose that some of a query's best keypoints agree on in these views, and how many do; None if too few."""
+    """Return a rough pose by a query's best keypoints in these views, and its inliers; None if there are too few."""
     matches = [match_roughly(query.features, view) for view in views]
     keypoints, points = (np.concatenate(of_views) for of_views in zip(*matches, strict=True))
     return solve_roughly(query.turn_back(keypoints), points, query.camera, config)
 
 
 def count_roughly(query: QueryState, views: Sequence[ReferenceView], config: PoseConfig) -> int:
-    """Return how many of a query's best keypoints agree on a pose in these views; 0 if too few."""
+    """Return the inliers of a rough pose in these views; 0 if there are too few."""
     rough = locate_roughly(query, views, config)
     return rough[1] if rough else 0
 
 
 def tell_apart(search: SearchState) -> Result:
-    """Return the pose, or that there are several places that the image fits."""
+    """Return the best result, or Lost as ambiguous if several places have comparable support."""
     best, places = search.best, tuple(search.places)
     evidence = replace(best.evidence, places=places, in_sight=search.in_sight, everywhere=search.everywhere)
     rivals = select_comparable(places, lambda place: place.inliers)
@@ -254,24 +254,25 @@ def tell_apart(search: SearchState) -> Result:
 
 
 def is_at(result: Result, cam_from_world: pycolmap.Rigid3d) -> bool:
-    """Return whether an image was localized where it was expected."""
+    """Return whether an image was localized at a pose."""
     return isinstance(result, Localized) and are_one_place(result.cam_from_world, cam_from_world)
 
 
 def is_near(view: ReferenceView, prior: Prior) -> bool:
-    """Return whether a view may see what is seen from where a prior's rivals can be."""
+    """Return whether a view is near enough to see a rival of a prior."""
     return translation_distance_m(view.cam_from_world, prior.cam_from_world) <= prior.rivals_m + prior.radius_m
 
 
 def is_supported(again: Result, found: Localized) -> bool:
-    """Return whether what the views near a pose say takes its place.
+    """Return whether the result `again` of the views near a pose may replace it.
 
-    It is the more precise, even with fewer inliers: what looks most alike may have been taken from one side. But these
-    views may see another place, as around a corner, and then it rests on far less, which the gates let pass.
+    It is more precise even with fewer inliers, since the most similar views may all be from one side. But the near
+    views may show another place, as around a corner; then the result has far fewer inliers although it passes the
+    gates.
     """
     return isinstance(again, Localized) and again.evidence.inliers >= least_support(found)
 
 
 def least_support(found: Localized) -> float:
-    """Return the inliers below which another pose does not take the place of this one."""
+    """Return the inliers that another pose needs to replace this one."""
     return LEAST_SUPPORT * found.evidence.inliers

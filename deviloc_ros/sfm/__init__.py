@@ -1,1 +1,1 @@
-"""Derive structure from images: matches, landmarks, and poses fitted to them."""
+"""Compute structure from images: matches, landmarks, and poses that fit them."""

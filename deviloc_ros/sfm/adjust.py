@@ -1,4 +1,4 @@
-"""Adjust poses and landmarks of a model to what its images show (bundle adjustment); cameras stay."""
+"""Adjust poses and landmarks of a model (bundle adjustment) with fixed cameras."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SOLVED = 1e-5  # an adjustment is done when a step lowers its cost by a smaller 
 def adjust_bundle(
     model: pycolmap.Reconstruction, loss_scale_px: float, fixed: Collection[str] = ()
 ) -> pycolmap.CeresBundleAdjuster:
-    """Adjust the poses of a model's images, but for those that are fixed, and its points, in place; return the problem.
+    """Adjust the poses of a model's images, except fixed ones, and its points, in place; return the problem.
 
     Args:
-        loss_scale_px: residuals count less and less beyond it (Cauchy).
-        fixed: names of images that stay, and hold the frame; without any, two cameras that COLMAP chooses do.
+        loss_scale_px: scale of the Cauchy loss.
+        fixed: names of images whose poses stay and define the frame; without any, COLMAP chooses two cameras for that.
     """
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_focal_length = options.refine_principal_point = options.refine_extra_params = False
@@ -43,9 +43,9 @@ def adjust_bundle(
 
 
 def pose_covariances(model: pycolmap.Reconstruction, adjuster: pycolmap.CeresBundleAdjuster) -> dict[str, NDArray]:
-    """Return the (6, 6) covariances of adjusted poses by image name, as that of `Localized`.
+    """Return the (6, 6) covariances of adjusted poses by image name, as in `Localized`.
 
-    Of residuals of 1 px, each independent; those of images that stayed, and of what nothing determines, are left out.
+    They assume independent residuals of 1 px. Fixed and undetermined poses are left out.
     """
     options = pycolmap.BACovarianceOptions()
     options.params = pycolmap.BACovarianceOptionsParams.POSES
@@ -63,10 +63,10 @@ def pose_covariances(model: pycolmap.Reconstruction, adjuster: pycolmap.CeresBun
 
 
 def motion_from_tangent(cam_from_world: pycolmap.Rigid3d) -> NDArray:
-    """Return the (6, 6) Jacobian of the motion of `geometry.move_frame` [m], [rad] by COLMAP's parameters of a pose.
+    """Return the (6, 6) Jacobian of the motion of `geometry.perturb_pose` [m], [rad] by COLMAP's parameters of a pose.
 
     These are half the rotation vector that is applied to cam_from_world from the left (Ceres' EigenQuaternionManifold),
-    and what is added to its translation.
+    and an increment of its translation.
     """
     jacobian = np.zeros((6, 6))
     jacobian[:3, :3] = 2 * skew(cam_from_world.translation)

@@ -1,4 +1,4 @@
-"""Notice something of the robot in view of its camera, by matches that stay at one pixel while the poses move."""
+"""Detect parts of the robot in view of its camera, by matches that stay at one pixel while the poses move."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deviloc_ros.imaging import Mask, read_used
+from deviloc_ros.masks import Mask, read_mask
 from deviloc_ros.matching.base import lie_on
 from deviloc_ros.pose.still_matches import are_still, count_contradictions
 from deviloc_ros.sources.base import PosedImage
@@ -21,24 +21,24 @@ if TYPE_CHECKING:  # whose graphs say what was found
     from deviloc_ros.workers.base import Workers
 
 CELLS_ALONG_SIDE = 40  # the longer side; a cell is 16 px of 640
-MIN_PARTNERS = 2  # other views in which a view's cell stays where it is: one may be chance
-MIN_VIEWS, MIN_VIEW_SHARE = 3, 0.05  # in which a cell is seen to stay; a body is there again and again
-GAP_CELLS = 5  # between textured parts of one body
-REACH_CELLS = 3  # how far from what stays in a view the body is in that view, too
-ALWAYS_SHARE = 0.8  # of the views: so much is in view in those, too, that have no matches to tell
-MAX_SHARE = 0.7  # of what has texture: where all of it stays, it is the poses that are wrong
+MIN_PARTNERS = 2  # other views in which a view's cell must stay; one may be chance
+MIN_VIEWS, MIN_VIEW_SHARE = 3, 0.05  # views in which a cell must stay; a body is seen again and again
+GAP_CELLS = 5  # closed between textured parts of one body
+REACH_CELLS = 3  # the body extends this far around the cells that stay in a view
+ALWAYS_SHARE = 0.8  # of the views: a cell hidden in so many is also hidden in views without matches
+MAX_SHARE = 0.7  # of the textured cells: if more stay, the poses are wrong
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BodyInView:
-    """Say what of the robot is in view."""
+    """Hold which parts of the images show the robot."""
 
     hidden: dict[str, NDArray]
     judged: int
 
     @property
     def cells(self) -> NDArray:
-        """Return the cells that are hidden in half of these images or more, and if there are none, in any."""
+        """Return the cells that are hidden in at least half of these images, or if there are none, in any."""
         shapes = [cells.shape for cells in self.hidden.values()]
         common = max(set(shapes), key=shapes.count)
         of_all = np.mean([cells for cells in self.hidden.values() if cells.shape == common], axis=0)
@@ -55,9 +55,9 @@ class BodyInView:
 def find_body(
     keypoints: Keypoints, images: Sequence[PosedImage], pairs: Sequence[Pair], workers: Workers
 ) -> BodyInView | None:
-    """Look at matches of pairs of images for what stays where it is; None: nothing does.
+    """Find parts of the robot by matches that stay at one pixel; None if there are none.
 
-    Keypoints there are matched no more from now on.
+    Keypoints there are not matched from now on.
     """
     still = find_still_cells(keypoints, images, pairs, workers)
     by_name = {image.name: image for image in images}
@@ -77,7 +77,7 @@ def find_body(
 def find_still_cells(
     keypoints: Keypoints, images: Sequence[PosedImage], pairs: Sequence[Pair], workers: Workers
 ) -> dict[str, dict[str, NDArray]]:
-    """Return by name of a compared image, by that of each it was compared with, (rows, columns) bool of what stays."""
+    """Return (rows, columns) bool of cells that stay, by image name and by the name of the image compared with."""
     grids = {image.name: Grid.over(image) for image in images}
     pixels = {name: keypoints.pixels(name) for name in grids}
     still: dict[str, dict[str, NDArray]] = {name: {} for pair in pairs for name in pair}
@@ -92,10 +92,10 @@ def find_still_cells(
 
 
 def flag_cells(image: PosedImage, compared: Sequence[tuple[PosedImage, NDArray]]) -> NDArray:
-    """Return (rows, columns) bool: cells of an image that stay in others, where no point of the world could in so many.
+    """Return (rows, columns) bool: cells of an image that stay in more other images than a point of the world could.
 
     Args:
-        compared: images with the cells that stay in them.
+        compared: the other images with the cells that stay in them.
     """
     grid = Grid.over(image)
     flagged = np.zeros(grid.shape, bool)
@@ -111,10 +111,11 @@ def flag_cells(image: PosedImage, compared: Sequence[tuple[PosedImage, NDArray]]
 
 
 def select_hidden_cells(flagged: dict[str, NDArray], textured: NDArray) -> dict[str, NDArray]:
-    """Return the hidden cells of views of one shape; none without a body.
+    """Return the hidden cells of views with one shape; empty without a body.
 
     Args:
-        flagged: cells of each that were seen to stay. textured: those that show anything in any of them.
+        flagged: cells of each view that were seen to stay.
+        textured: cells with texture in any view.
     """
     least = max(MIN_VIEWS, MIN_VIEW_SHARE * len(flagged))
     seen = np.sum(list(flagged.values()), axis=0) >= least
@@ -128,13 +129,13 @@ def select_hidden_cells(flagged: dict[str, NDArray], textured: NDArray) -> dict[
 
 
 def close_gaps(cells: NDArray) -> NDArray:
-    """Return the cells with narrow gaps between them closed, up to the border of the picture, too."""
+    """Return the cells with narrow gaps closed, also those to the border of the image."""
     kernel = np.ones((GAP_CELLS, GAP_CELLS), np.uint8)
     return cv2.morphologyEx(cells.astype(np.uint8), cv2.MORPH_CLOSE, kernel).astype(bool)
 
 
 def grow_cells(cells: NDArray, by: int) -> NDArray:
-    """Return the cells, and those at most `by` cells away from one."""
+    """Return the cells grown by `by` cells."""
     return cv2.dilate(cells.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8)).astype(bool)
 
 
@@ -171,7 +172,7 @@ class Grid:
 
 
 def hide_cells(images: Sequence[PosedImage], hidden: dict[str, NDArray]) -> list[PosedImage]:
-    """Return the images with masks that hide cells, by image name, beside what their masks hide already."""
+    """Return the images with masks that hide these cells, by image name, in addition to what they hide already."""
     return [
         replace(image, mask=replace(image.mask or Mask(), hidden=hidden[image.name])) if image.name in hidden else image
         for image in images
@@ -179,6 +180,6 @@ def hide_cells(images: Sequence[PosedImage], hidden: dict[str, NDArray]) -> list
 
 
 def is_used(image: PosedImage, pixels: NDArray) -> NDArray:
-    """Return (N,) bool: which of (N, 2) px an image's mask lets be used."""
-    used = read_used(image.mask, (image.camera.width, image.camera.height))
+    """Return (N,) bool: which of (N, 2) px an image's mask does not hide."""
+    used = read_mask(image.mask, (image.camera.width, image.camera.height))
     return lie_on(used, torch.from_numpy(pixels)).numpy()

@@ -1,4 +1,4 @@
-"""Make landmarks for posed images: match keypoints of nearby views and triangulate from the given poses."""
+"""Compute landmarks of posed images: match keypoints of nearby views and triangulate with the given poses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_REPROJECTION_ERROR_PX = 4.0
 
 
 def find_nearby_pairs(images: list[PosedImage], pairs_per_view: int = PAIRS_PER_VIEW) -> list[Pair]:
-    """Pair each view with its nearest others that look the same way; every pair of names comes once."""
+    """Pair each view with its nearest others that look in the same direction; each pair of names comes once."""
     centres, axes = centres_and_axes([image.cam_from_world for image in images])
     tree = cKDTree(centres)
     pairs: set[Pair] = set()
@@ -38,10 +38,10 @@ def find_nearby_pairs(images: list[PosedImage], pairs_per_view: int = PAIRS_PER_
 
 
 def find_neighbours(number: int, tree: cKDTree, axes: NDArray, count: int) -> NDArray:
-    """Return the numbers of (at most count,) the nearest views to one that look the same way, best first.
+    """Return the indices (at most count,) of the nearest views that look in the same direction, best first.
 
-    By distance plus angle: how far apart views are in this part of the map, the distance to the `count`-th nearest (in
-    a map of fewer than twice as many, to the middle one), weighs as much as a radian. What lies elsewhere has no part.
+    The score is distance plus angle. Distances are in units of the local spacing, so that it weighs as much as a
+    radian: the distance to the `count`-th nearest view, or to the middle one of fewer than twice as many.
     """
     looked_at = LOOKED_AT_PER_PAIR * count
     while True:
@@ -59,17 +59,17 @@ def find_neighbours(number: int, tree: cKDTree, axes: NDArray, count: int) -> ND
 
 
 def match_sift(images: list[PosedImage], workers: Workers) -> MatchGraph:
-    """Match SIFT keypoints between nearby views, and keep what agrees with their poses."""
+    """Match SIFT keypoints between nearby views, and keep the matches that agree with their poses."""
     return match_nearby(extract_sift_keypoints(images, workers), images, workers)
 
 
 def match_nearby(keypoints: Keypoints, images: list[PosedImage], workers: Workers) -> MatchGraph:
-    """Match keypoints between nearby views, and keep what agrees with their poses: these are given, so no RANSAC."""
+    """Match keypoints between nearby views, and keep the matches that agree with the given poses, without RANSAC."""
     return match_pairs(keypoints, images, find_nearby_pairs(images), keep_consistent, workers)
 
 
 def keep_consistent(a: tuple[PosedImage, NDArray], b: tuple[PosedImage, NDArray], rows: NDArray) -> NDArray:
-    """Return those of (M, 2) matched rows whose keypoints lie near each other's epipolar line under the given poses."""
+    """Return those of (M, 2) matched rows whose keypoints lie near each other's epipolar lines by the given poses."""
     if not len(rows):
         return rows
     (image_a, pixels_a), (image_b, pixels_b) = a, b
@@ -78,12 +78,12 @@ def keep_consistent(a: tuple[PosedImage, NDArray], b: tuple[PosedImage, NDArray]
 
 
 def epipolar_errors_px(a: PosedImage, b: PosedImage, keypoints_a: NDArray, keypoints_b: NDArray) -> NDArray:
-    """Return (N,) Sampson distances [px] of matched pixels under the given poses; infinite where one has no ray."""
+    """Return the (N,) Sampson distances [px] of matched pixels by the given poses; infinite for a pixel without ray."""
     return epipolar_errors_of_rays_px(a, b, a.camera.rays(keypoints_a), b.camera.rays(keypoints_b))
 
 
 def epipolar_errors_of_rays_px(a: PosedImage, b: PosedImage, rays_a: NDArray, rays_b: NDArray) -> NDArray:
-    """Return the same of (N, 3) viewing rays with z = 1, NaN where there is none."""
+    """Return `epipolar_errors_px` for (N, 3) viewing rays with z = 1, NaN where there is none."""
     b_from_a = b.cam_from_world * a.cam_from_world.inverse()
     essential = skew(b_from_a.translation) @ b_from_a.rotation.matrix()
     lines_b, lines_a = rays_a @ essential.T, rays_b @ essential
@@ -93,14 +93,14 @@ def epipolar_errors_of_rays_px(a: PosedImage, b: PosedImage, rays_a: NDArray, ra
 
 
 def triangulate_landmarks(images: list[PosedImage], graph: MatchGraph) -> dict[str, Landmarks]:
-    """Return the landmarks of each image by name, from the matches among these images alone; poses and cameras stay."""
+    """Triangulate landmarks from matches, with fixed poses and cameras; return those of each image by its name."""
     return landmarks_by_image(triangulate_model(images, graph))
 
 
 def triangulate_model(
     images: list[PosedImage], graph: MatchGraph, max_error_px: float = MAX_REPROJECTION_ERROR_PX
 ) -> pycolmap.Reconstruction:
-    """Build a model of the images with their landmarks, none farther than `max_error_px` off where it was seen."""
+    """Build a model of the images with triangulated landmarks, whose reprojection errors are at most `max_error_px`."""
     reconstruction = build_reconstruction(images)
     if len(images) < 2:  # COLMAP would raise an error
         return reconstruction
@@ -113,7 +113,7 @@ def triangulate_model(
 
 
 def triangulation_options(max_error_px: float, focal_px: float) -> pycolmap.IncrementalPipelineOptions:
-    """Return COLMAP's options at 4 px, seeded, with landmarks of two views; angles are allowed what the pixels are."""
+    """Return COLMAP's options, seeded, allowing landmarks of two views, with angles scaled as the error in pixels."""
     options = pycolmap.IncrementalPipelineOptions()
     options.extract_colors = False
     options.random_seed = options.triangulation.random_seed = options.mapper.random_seed = 0
@@ -129,9 +129,9 @@ def triangulation_options(max_error_px: float, focal_px: float) -> pycolmap.Incr
 
 
 def allow_any_camera(options: pycolmap.IncrementalPipelineOptions) -> None:
-    """Let COLMAP keep the images of cameras that it would not have estimated: they are given as they are.
+    """Let COLMAP keep images with unusual camera parameters, since cameras are given.
 
-    Coefficients of rational models are often above 1, and images of such cameras would be dropped without a word.
+    Coefficients of rational models are often above 1, for which COLMAP would silently drop the images.
     """
     options.min_focal_length_ratio, options.max_focal_length_ratio, options.max_extra_param = 1e-9, 1e9, 1e9
 
@@ -144,7 +144,7 @@ def landmarks_by_image(reconstruction: pycolmap.Reconstruction) -> dict[str, Lan
 
 
 def drop_twins(landmarks: Landmarks) -> Landmarks:
-    """Keep the first of several landmarks at one pixel: SIFT gives a corner a keypoint for each of its orientations."""
+    """Keep the first of several landmarks at one pixel; SIFT has a keypoint for each orientation of a corner."""
     first = np.argsort(landmarks.ids, kind="stable")
     _, rows = np.unique(landmarks.keypoints[first], axis=0, return_index=True)
     rows = np.sort(first[rows])
@@ -152,7 +152,7 @@ def drop_twins(landmarks: Landmarks) -> Landmarks:
 
 
 def write_database(path: Path, reconstruction: pycolmap.Reconstruction, graph: MatchGraph) -> None:
-    """Write what pycolmap's triangulation reads: cameras, images, keypoints and verified matches."""
+    """Write the database for pycolmap's triangulation: cameras, images, keypoints and verified matches."""
     with pycolmap.Database.open(path) as database:
         for camera_id, camera in reconstruction.cameras.items():
             database.write_camera(camera, use_camera_id=True)

@@ -1,4 +1,4 @@
-"""Hold what makes views of images: the matcher, the lifting method, and perhaps a network for global descriptors."""
+"""Load the networks that make views: the matcher, the lifting method, and maybe a global descriptor."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from deviloc_ros.matching.checks import check_attributes
 
 
 class Networks:
-    """Load each network when it is first needed; another process gets the config and loads them there, once.
+    """Load each network when it is first needed; another process gets the config and loads them itself, once.
 
     Args:
-        matcher, inference: in place of what the config says; they stay in this process.
+        matcher, inference: used instead of the config's; they stay in this process.
 
     Raises:
         MatcherError: the matcher that is given lacks an attribute.
@@ -38,10 +38,10 @@ class Networks:
         return shared_networks, (self.config,)
 
     def load_all(self) -> Networks:
-        """Load all of them now, so that one that cannot be had is missed before minutes of work.
+        """Load all networks now, so that a missing one is noticed before minutes of work.
 
         Raises:
-            ValueError: naming what cannot be loaded.
+            ValueError: one cannot be loaded; the message names it.
         """
         _ = self.matcher, self.inference, self.global_descriptor
         return self
@@ -58,11 +58,11 @@ class Networks:
 
     @cached_property
     def global_descriptor(self) -> LearnedDescriptor | None:
-        """Return the network that describes whole images, None for VLAD; raise DescriptorError if it is unusable."""
+        """Return the network for global descriptors, None for VLAD. Raises DescriptorError if it is unusable."""
         return load_learned_descriptor(self.config.retrieval)
 
 
 @lru_cache(maxsize=1)
 def shared_networks(config: Config) -> Networks:
-    """Return a config's networks, the same each time: what is loaded stays loaded for the next piece of work."""
+    """Return a config's networks, cached so that they stay loaded for the next task."""
     return Networks(config)

@@ -1,4 +1,4 @@
-"""Find keypoints in images and match them in pairs, for triangulating landmarks and for refining or finding poses."""
+"""Extract keypoints of images and match pairs of these, to triangulate landmarks and to refine or find poses."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from deviloc_ros.imaging import Mask, paint_hidden, read_gray, read_used
+from deviloc_ros.imaging import read_gray
 from deviloc_ros.maps.retrieval.global_descriptors import Vlad, sample_descriptors
+from deviloc_ros.masks import Mask, paint_hidden, read_mask
 from deviloc_ros.matching.base import lie_on, to_numpy
 from deviloc_ros.matching.neighbours import match_each_mutual_nearest
 from deviloc_ros.sfm.body_in_view import BodyInView
@@ -33,10 +34,10 @@ from deviloc_ros.workers.base import Workers
 
 SIFT_RATIO = 0.8
 SIFT_KEYPOINTS = 8192
-MOST_PIXELS_ON_THREADS = 1920 * 1088  # each image takes 190 bytes a pixel meanwhile
-DATABASE_BYTES = 16 << 20  # of the most keypoints
+MOST_PIXELS_ON_THREADS = 1920 * 1088  # extraction takes 190 bytes per pixel
+DATABASE_BYTES = 16 << 20  # size with the maximal number of keypoints
 SIFT_DESCRIPTOR_LENGTH = 512  # as COLMAP stores them, in bytes
-MIN_VERIFIED = 15  # matches that fewer agree on are chance, as COLMAP has it
+MIN_VERIFIED = 15  # fewer agreeing matches are chance; COLMAP's default
 MAX_VERIFICATION_ERROR_PX = 4.0
 
 Pair = tuple[str, str]
@@ -51,7 +52,7 @@ IsUsed = Callable[[str, NDArray], NDArray]
 class MatchGraph:
     """Hold keypoints by image name, (N, 2) px, and by pair of names the (M, 2) matched rows that agree.
 
-    body: what of the robot was noticed in view; no match is of that.
+    body: parts of the robot in view, on which there are no matches.
     """
 
     keypoints: dict[str, NDArray] = field(default_factory=dict)
@@ -60,12 +61,13 @@ class MatchGraph:
 
 
 class Keypoints:
-    """Hold the keypoints of all images, and match them in pairs when asked.
+    """Hold the keypoints of all images, and match pairs of images on demand.
 
     Args:
         features: by image name.
-        match: (M, 2) rows of the keypoints of two images that look alike.
-        others: keypoints of another kind in the same images; their rows come after these, each kind has its matches.
+        match: returns (M, 2) matched rows of two images' keypoints.
+        others: keypoints of another kind in the same images; their rows follow these, and each kind is matched by
+            itself.
     """
 
     def __init__(self, features: dict[str, Features], match: Match, others: Keypoints | None = None) -> None:
@@ -76,23 +78,23 @@ class Keypoints:
         self._used: dict[str, NDArray] = {}
 
     def hide_unused(self, is_used: IsUsed) -> None:
-        """Match only keypoints that are used, from now on; rows stay those of all."""
+        """Match only used keypoints from now on; rows remain those of all keypoints."""
         self._used = {name: is_used(name, to_numpy(f.keypoints)) for name, f in self.features.items()}
         if self._others is not None:
             self._others.hide_unused(is_used)
 
     def used_features(self, name: str) -> Features:
-        """Return an image's keypoints that are used, without those of the other kind."""
+        """Return an image's used keypoints, without those of the other kind."""
         features = self.features[name]
         return features[torch.from_numpy(self._used[name])] if name in self._used else features
 
     def pixels(self, name: str) -> NDArray:
-        """Return (N, 2) px of an image's keypoints, all kinds one after another."""
+        """Return the (N, 2) px of an image's keypoints of all kinds."""
         own = self.features[name].keypoints.cpu().numpy().astype(float)
         return own if self._others is None else np.concatenate([own, self._others.pixels(name)])
 
     def match_all(self, pairs: Sequence[Pair], workers: Workers) -> list[NDArray]:
-        """Return (M, 2) rows for each pair; a pair that was matched before is not matched again."""
+        """Return (M, 2) rows for each pair; results are cached."""
         own = self._match_this_kind(pairs, workers)
         if self._others is None:
             return own
@@ -101,7 +103,7 @@ class Keypoints:
         return [np.concatenate([mine, start + rows]) for mine, start, rows in zip(own, before, others, strict=True)]
 
     def _match_this_kind(self, pairs: Sequence[Pair], workers: Workers) -> list[NDArray]:
-        """Return the matches among the own keypoints, those of `others` aside."""
+        """Return the matches of the own keypoints, without those of `others`."""
         missing = [pair for pair in pairs if pair not in self._rows]
         shared = {name: workers.share(self.features[name]) for name in dict.fromkeys(chain.from_iterable(missing))}
         tasks = ((shared[a], shared[b]) for a, b in missing)
@@ -129,8 +131,8 @@ def extract_sift_keypoints(images: Sequence[ImageFile], workers: Workers, others
 
 def extract_sift(path: Path, size: tuple[int, int], mask: Mask | None = None) -> Features:
     """Extract SIFT from an image file; `size` is (width, height) px."""
-    used = read_used(mask, size)
-    shown = paint_hidden(read_gray(path), used)  # what is hidden takes no keypoints
+    used = read_mask(mask, size)
+    shown = paint_hidden(read_gray(path), used)  # so that hidden pixels have no keypoints
     found, descriptors = extract_by_colmap(shown)
     pixels = torch.from_numpy(pixels_from_colmap(found[:, :2]))
     on_used = lie_on(used, pixels)
@@ -147,7 +149,7 @@ def extract_sift(path: Path, size: tuple[int, int], mask: Mask | None = None) ->
 def extract_by_colmap(gray: NDArray) -> tuple[NDArray, NDArray]:
     """Return (N, 6) keypoints and (N, 128) RootSIFT descriptors of unit length of (H, W) gray, uint8.
 
-    COLMAP's extractor of single arrays holds Python's lock all the while; that of folders lets other threads go on.
+    COLMAP's extractor for arrays holds the GIL; the one for folders releases it.
     """
     options = pycolmap.FeatureExtractionOptions()
     options.sift.max_num_features = SIFT_KEYPOINTS
@@ -179,7 +181,7 @@ def match_sift_descriptors(a: torch.Tensor, b: torch.Tensor) -> NDArray:
 
 
 def extract_matcher_keypoints(networks: Networks, images: Sequence[ImageFile], workers: Workers) -> Keypoints:
-    """Extract the matcher's own keypoints, to be matched by it too, as hloc makes its maps."""
+    """Extract the matcher's own keypoints, to be matched by the matcher, as in hloc."""
     names = [image.name for image in images]
     tasks = ((networks, image.path, image.mask) for image in images)
     found = workers.map(extract_with_matcher, tasks, names, desc="keypoints: of the matcher", unit="view")
@@ -189,7 +191,7 @@ def extract_matcher_keypoints(networks: Networks, images: Sequence[ImageFile], w
 def extract_with_matcher(networks: Networks, path: Path, mask: Mask | None = None) -> Features:
     """Extract the matcher's features from an image file."""
     gray = read_gray(path)
-    return networks.matcher.extract(gray, used=read_used(mask, (gray.shape[1], gray.shape[0])))
+    return networks.matcher.extract(gray, used=read_mask(mask, (gray.shape[1], gray.shape[0])))
 
 
 def match_with_matcher(networks: Networks, a: Features, b: Features) -> NDArray:
@@ -211,7 +213,7 @@ def find_keypoints(images: Sequence[ImageFile], networks: Networks, workers: Wor
 def match_pairs(
     keypoints: Keypoints, images: Sequence[ImageFile], pairs: Sequence[Pair], keep: Keep, workers: Workers
 ) -> MatchGraph:
-    """Match each pair and keep the matches that `keep` finds to agree."""
+    """Match each pair and keep the matches that `keep` accepts."""
     rows = keypoints.match_all(pairs, workers)
     pixels = {name: keypoints.pixels(name) for name in keypoints.features}
     shared = {image.name: workers.share((image, pixels[image.name])) for image in images}
@@ -221,12 +223,12 @@ def match_pairs(
 
 
 def pair_labels(pairs: Iterable[Pair]) -> list[str]:
-    """Return how errors name each pair."""
+    """Return the name of each pair for errors."""
     return [f"{a} and {b}" for a, b in pairs]
 
 
 def find_lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair]:
-    """Pair each image with those that look most like it, by VLAD over their descriptors; every pair once, in order."""
+    """Pair each image with the most similar ones by VLAD of their descriptors; each pair comes once, in order."""
     used = {name: keypoints.used_features(name) for name in keypoints.features}
     names = [name for name, features in used.items() if len(features)]
     if len(names) < 2:
@@ -243,7 +245,7 @@ def find_lookalike_pairs(keypoints: Keypoints, pairs_per_view: int) -> list[Pair
 def keep_verified(
     a: tuple[ImageFile, NDArray], b: tuple[ImageFile, NDArray], rows: NDArray, *, known_focal: bool = True
 ) -> NDArray:
-    """Return, of (M, 2) rows, those that one motion between two images explains, whatever their poses (RANSAC, seeded).
+    """Return those of (M, 2) rows that one relative pose explains (RANSAC, seeded), without using the images' poses.
 
     None if they are fewer than MIN_VERIFIED.
     """
@@ -269,12 +271,12 @@ def to_colmap(image: ImageFile, pixels: NDArray, known_focal: bool) -> tuple[pyc
 
 
 def nearest_rows(keypoints: NDArray, moved: NDArray) -> NDArray:
-    """Return the row of `keypoints` nearest to each of `moved`: a matcher may shift a keypoint, tracks need its row."""
+    """Return the row of `keypoints` nearest to each of `moved`: a matcher may move keypoints, but tracks need rows."""
     return cKDTree(keypoints).query(moved)[1] if len(moved) else np.zeros(0, int)
 
 
 class _Silence:
-    """Count who wants COLMAP silent: threads come and go in any order, and its level of log lines is one for all."""
+    """Count the threads that want COLMAP silent, since its log level is global."""
 
     def __init__(self) -> None:
         self._lock, self._wanted, self._level = threading.Lock(), 0, 0
@@ -298,7 +300,7 @@ _SILENCE = _Silence()
 
 @contextmanager
 def silence_colmap() -> Iterator[None]:
-    """Silence COLMAP's log lines, one about each image; what fails is said by whoever called it."""
+    """Silence COLMAP's log lines, one for each image; callers report failures themselves."""
     _SILENCE.begin()
     try:
         yield

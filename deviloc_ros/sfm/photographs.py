@@ -1,4 +1,4 @@
-"""Pose photographs of which nothing is known, as `build-map --images FOLDER` does."""
+"""Pose photographs by structure from motion, as `build-map --images FOLDER` does."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ FindScale = Callable[[list[PosedImage]], tuple[pycolmap.Sim3d, str]]
 def pose_photographs(
     folder: Path | str, camera: Camera | None = None, config: Config | None = None, *, quiet: bool = False
 ) -> Source:
-    """Find where the photographs below a folder were taken, from nothing but themselves, by structure from motion.
+    """Pose the photographs below a folder by structure from motion.
 
-    Frame and scale are the result's own: lengths are not metres until the map is aligned (`map align`).
+    Frame and scale are arbitrary: lengths are not metres until the map is aligned (`map align`).
 
     Args:
-        camera: of all of them; None: one for each lens is estimated, and is with the images that are returned.
-        config: what the map will be built with, where that is not the default.
-        quiet: show no bars of progress.
+        camera: of all photographs; None: one for each lens is estimated, and returned with the images.
+        config: that the map will be built with; None: the default.
+        quiet: show no progress bars.
 
     Raises:
         SourceError: no such folder, no usable image in it, or no three that overlap.
@@ -51,7 +51,7 @@ def pose_photographs(
 def pose_unposed(
     images: list[UnposedImage], networks: Networks, workers: Workers, find_scale: FindScale, *, known_camera: bool
 ) -> Source:
-    """Pose images by structure from motion, at the scale that is found for them; the notes say what it rests on.
+    """Pose images by structure from motion, at the scale that `find_scale` returns; the notes say how it was found.
 
     Raises:
         SourceError: no three that overlap.
@@ -64,5 +64,5 @@ def pose_unposed(
 
 
 def find_arbitrary_scale(images: list[PosedImage]) -> tuple[pycolmap.Sim3d, str]:
-    """Return what brings images to a scale of which nothing is known, and the word for it."""
+    """Return the transform to an arbitrary scale, and the note that it is arbitrary."""
     return scale_arbitrarily(images), ARBITRARY_SCALE

@@ -1,7 +1,7 @@
-"""Measure how well given poses fit the images, by matches that one motion between two images explains.
+"""Measure how well given poses fit the images, by verified matches.
 
-A map whose poses contradict each other localizes wrongly, and nothing at localization knows better than the map. The
-images do: whatever poses are said to be, the matches of two images obey one motion, which is that of the true poses.
+A map with contradictory poses localizes wrongly, and nothing at localization can notice. The images can: whatever the
+given poses are, the matches of two images obey one relative pose, the true one.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.types import Matches, ReferenceView
 from deviloc_ros.workers.base import Workers
 
-FEW_PAIRS, MAX_PAIRS = 40, 100  # samples, evenly spread: poses that bend do so everywhere
+FEW_PAIRS, MAX_PAIRS = 40, 100  # samples, evenly spread, since poses that bend do so everywhere
 MAX_MEDIAN_ERROR_PX = 2.0  # docs/maps.md says what poses of several sources give
-GOOD_MEDIAN_ERROR_PX = 1.0  # in few pairs: more could not make poses of it that contradict the images
+GOOD_MEDIAN_ERROR_PX = 1.0  # in few pairs: with more pairs the result could not become a contradiction
 
 
 @dataclass(frozen=True, slots=True)
 class PoseFit:
-    """Hold Sampson distances of verified matches from the epipolar lines of the given poses.
+    """Hold the Sampson distances of verified matches by the given poses.
 
-    pairs: of views in which matches were found. median_px: of the pairs' medians, so that neighbours, which share most
-    matches and are posed alike, do not speak for all. lost_share: of matches too far off to make a landmark. advice:
-    what to do if they contradict the poses.
+    pairs: number of pairs of views with matches. median_px: of the pairs' medians, so that neighbours, which share the
+    most matches and have similar errors, do not dominate. lost_share: of matches too far off to make a landmark.
+    advice: what to do if they contradict the poses.
     """
 
     pairs: int
@@ -41,7 +41,7 @@ class PoseFit:
 
     @staticmethod
     def from_pairs(errors_px: list[NDArray]) -> PoseFit:
-        """Summarize the errors of each pair."""
+        """Summarize the errors of all pairs."""
         if not errors_px:
             return PoseFit(0, float("nan"), float("nan"))
         lost = np.concatenate(errors_px) >= MAX_EPIPOLAR_ERROR_PX
@@ -49,7 +49,7 @@ class PoseFit:
 
     @property
     def contradicts(self) -> bool:
-        """Return whether the poses are clearly not those that the images were taken from."""
+        """Return whether the matches clearly contradict the poses."""
         return self.median_px > MAX_MEDIAN_ERROR_PX
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class PoseFit:
 
 
 def measure_pose_fit(keypoints: Keypoints, images: list[PosedImage], workers: Workers) -> PoseFit:
-    """Measure the fit over a sample of nearby pairs of views, of few where that is good."""
+    """Measure the fit over a sample of nearby pairs of views; few pairs suffice if the fit is good."""
     pairs = find_nearby_pairs(images)
     matched = match_sample(keypoints, images, thin_evenly(pairs, FEW_PAIRS), workers)
     fit = PoseFit.from_pairs([pair.errors_px() for pair in matched])
@@ -81,7 +81,7 @@ def measure_pose_fit(keypoints: Keypoints, images: list[PosedImage], workers: Wo
 def match_sample(
     keypoints: Keypoints, images: list[PosedImage], pairs: list[tuple[str, str]], workers: Workers
 ) -> list[MatchedPair]:
-    """Return matches of pairs of views as far as one motion explains them; those of which none does say nothing."""
+    """Return the verified matches of pairs of views; pairs without are left out."""
     by_name = {image.name: image for image in images}
     graph = match_pairs(keypoints, images, pairs, keep_verified, workers)
     places = {name: place for place, name in enumerate(by_name)}
@@ -94,7 +94,7 @@ def match_sample(
 
 
 def epipolar_errors_with_view(image: PosedImage, view: ReferenceView, matches: Matches) -> NDArray:
-    """Return (N,) epipolar errors [px] of an image with a view of a map, of the matches that one motion explains."""
+    """Return the (N,) epipolar errors [px] of verified matches of an image with a view of a map."""
     if matches.moved is not None:
         pixels, pixels_of_view = matches.moved.query_keypoints, matches.moved.reference_keypoints
     else:

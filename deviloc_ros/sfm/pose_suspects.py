@@ -1,4 +1,4 @@
-"""Explain poses that contradict the images by trying each suspect: axes, mount, lens, a thing fixed in view."""
+"""Explain poses that contradict the images by trying suspects: axes, mount, lens, something fixed in view."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import move_frame
+from deviloc_ros.geometry import perturb_pose
 from deviloc_ros.sfm.landmarks import epipolar_errors_of_rays_px
 from deviloc_ros.sources.base import PosedImage
 
-MAX_PAIRS, MAX_MATCHES = 40, 40  # that are looked at: a change to all images shows in any
-MENDS = 0.5  # of the error at most is left by what explains it
-NEARLY_AS_GOOD = 1.3  # times the least error: a simpler explanation is preferred up to there
+MAX_PAIRS, MAX_MATCHES = 40, 40  # that are used, since a common change of all images shows in any of them
+MENDS = 0.5  # an explanation leaves less than this share of the error
+NEARLY_AS_GOOD = 1.3  # times the least error, up to which a simpler explanation is preferred
 FOCAL_FACTORS = np.geomspace(0.7, 1.4, 57)
 TIME_SHARES = np.array([share for share in np.linspace(-1, 1, 21) if share])
-LEAST_MOUNT_DEG, LEAST_MOUNT_UNITS = 0.5, 0.01  # of a mount's error, that are worth a word
+LEAST_MOUNT_DEG, LEAST_MOUNT_UNITS = 0.5, 0.01  # errors of a mount that are worth mentioning
 LARGEST_MOUNT = np.array([1.0, 1.0, 1.0, 0.7, 0.7, 0.7])  # [m], [rad]; beyond, a mount would explain anything
-FIXED_PX, MOVED_PX = 1.0, 5.0  # a match stays where it was; most others do not
+FIXED_PX, MOVED_PX = 1.0, 5.0  # shifts below which a match stays, and above which most others move
 FIXED_SHARE = 0.2
 NEIGHBOURS_FIT = 0.6  # of the error of all pairs, where poses drift
 OPENGL = np.diag([1.0, -1.0, -1.0])
@@ -34,7 +34,7 @@ Change = Callable[[PosedImage], PosedImage]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchedPair:
-    """Hold two images and the pixels, (N, 2) each, that show the same points."""
+    """Hold two images with their matched pixels, (N, 2) each."""
 
     a: PosedImage
     b: PosedImage
@@ -71,17 +71,17 @@ class MatchedPair:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """Hold an explanation: what it says, and the error that it leaves [px]."""
+    """Hold an explanation in words, and the error that it leaves [px]."""
 
     words: str
     left_px: float
 
 
 def explain_contradiction(pairs: list[MatchedPair], images: list[PosedImage]) -> str:
-    """Return what explains that poses contradict the images, and what to do about it; or that nothing tried does.
+    """Return the best explanation why poses contradict the images, with advice, or that there is none.
 
     Args:
-        images: all, in order of the path where they were taken along one.
+        images: all images, in order of the path if they were taken along one.
     """
     some = [pair.thin_matches().with_rays() for pair in pairs[:: max(1, len(pairs) // MAX_PAIRS)]]
     given_px = median_error_px(some)
@@ -98,24 +98,24 @@ def explain_contradiction(pairs: list[MatchedPair], images: list[PosedImage]) ->
 
 
 def find_suspects(pairs: list[MatchedPair], images: list[PosedImage]) -> Iterator[Suspect]:
-    """Yield every explanation with the error that it leaves, the simple ones first."""
+    """Yield all explanations with the errors that they leave, the simple ones first."""
     yield from suspect_fixed_in_view(pairs)
     yield from suspect_distortion(pairs)
     yield from suspect_axes(pairs)
     inverse_px = median_error_px([pair.apply_change(invert_pose) for pair in pairs])
-    yield Suspect("the poses are the other way round: world in camera where camera in world was said", inverse_px)
+    yield Suspect("the poses are the other way round: world in camera where camera in world was declared", inverse_px)
     yield suspect_time_offset(pairs, images)
     yield suspect_focal_length(pairs)
     yield suspect_mount(pairs)
 
 
 def median_error_px(pairs: list[MatchedPair]) -> float:
-    """Return the median of the pairs' median errors; infinite without any."""
+    """Return the median of the pairs' median errors; infinite without pairs."""
     return float(np.median([np.median(pair.errors_px()) for pair in pairs])) if pairs else np.inf
 
 
 def suspect_fixed_in_view(pairs: list[MatchedPair]) -> Iterator[Suspect]:
-    """Yield that something moves with the camera: a part of the robot, a caption, dirt on the lens."""
+    """Suspect something that moves with the camera: a part of the robot, a caption, dirt on the lens."""
     shifts_px = [pair.shifts_px() for pair in pairs]
     everywhere = np.concatenate(shifts_px)
     share = float((everywhere < FIXED_PX).mean())
@@ -136,21 +136,21 @@ def suspect_fixed_in_view(pairs: list[MatchedPair]) -> Iterator[Suspect]:
 
 
 def suspect_distortion(pairs: list[MatchedPair]) -> Iterator[Suspect]:
-    """Yield that the images are rectified already, where the camera has a distortion."""
+    """Suspect that the images are rectified although their camera has distortion."""
     if any(drop_distortion(pair.a.camera) != pair.a.camera for pair in pairs):
         left_px = median_error_px([pair.apply_change(rectify) for pair in pairs])
         yield Suspect("the images have no distortion, are they rectified? --rectified, or a PINHOLE camera", left_px)
 
 
 def suspect_axes(pairs: list[MatchedPair]) -> Iterator[Suspect]:
-    """Yield each way in which the axes of all cameras can be mistaken for others, the usual ones first."""
+    """Suspect each exchange of all cameras' axes, the usual ones first."""
     for rotation in sorted(axis_rotations(), key=lambda r: not is_usual(r)):
         left_px = median_error_px([pair.apply_change(turn_by(rotation)) for pair in pairs])
         yield Suspect(name_axes(rotation), left_px)
 
 
 def is_usual(rotation: NDArray) -> bool:
-    """Return whether it turns between two conventions that are in use."""
+    """Return whether a rotation is between two common conventions."""
     return any(np.allclose(rotation, known) for known in (OPENGL, BODY, BODY.T))
 
 
@@ -163,7 +163,7 @@ def axis_rotations() -> Iterator[NDArray]:
 
 
 def name_axes(rotation: NDArray) -> str:
-    """Return what such a mistake is, and what to do about it."""
+    """Say what an exchange of axes means, and what to do about it."""
     if np.allclose(rotation, OPENGL):
         return (
             "the cameras' y and z are turned round: OpenCV's axes (z ahead) where OpenGL's (-z ahead) are expected, or "
@@ -179,9 +179,9 @@ def name_axes(rotation: NDArray) -> str:
 
 
 def suspect_time_offset(pairs: list[MatchedPair], images: list[PosedImage]) -> Suspect:
-    """Say at which moment of the path, between an image and the next or the one before, the pose fits best.
+    """Suspect a time offset: that poses fit best which are interpolated towards the next or the previous image.
 
-    As far the other way poses must fit worse than as they are: poses that tremble get better either way.
+    In the other direction they must fit worse than unchanged, since jittering poses get better either way.
     """
     errors_px = np.array([error_at_another_moment_px(pairs, images, share) for share in TIME_SHARES])
     best = int(np.argmin(errors_px))
@@ -196,13 +196,13 @@ def suspect_time_offset(pairs: list[MatchedPair], images: list[PosedImage]) -> S
 
 
 def error_at_another_moment_px(pairs: list[MatchedPair], images: list[PosedImage], share: float) -> float:
-    """Return the median error with the poses of another moment."""
+    """Return the median error with poses at another time."""
     shifted = {image.name: image for image in move_to_another_moment(images, share)}
     return median_error_px([pair.apply_change(lambda image: shifted[image.name]) for pair in pairs])
 
 
 def move_to_another_moment(images: list[PosedImage], share: float) -> Iterator[PosedImage]:
-    """Yield images with the poses that the path has at a share of the way to the next image, or if below zero back."""
+    """Yield images with poses interpolated at a share of the way to the next image, or if negative to the previous."""
     step = 1 if share > 0 else -1
     for place, image in enumerate(images):
         beside = images[min(max(place + step, 0), len(images) - 1)]
@@ -211,7 +211,7 @@ def move_to_another_moment(images: list[PosedImage], share: float) -> Iterator[P
 
 
 def suspect_focal_length(pairs: list[MatchedPair]) -> Suspect:
-    """Say by which factor the focal length fits best."""
+    """Suspect the focal length, by the factor that fits best."""
     errors_px = [median_error_px([pair.apply_change(scale_by(factor)) for pair in pairs]) for factor in FOCAL_FACTORS]
     best = int(np.argmin(errors_px))
     words = (
@@ -221,7 +221,7 @@ def suspect_focal_length(pairs: list[MatchedPair]) -> Suspect:
 
 
 def suspect_mount(pairs: list[MatchedPair]) -> Suspect:
-    """Say by which common motion on the robot all cameras fit best; what nothing shows stays as it is."""
+    """Suspect the camera's mount, by the common motion on the robot that fits best."""
 
     def residuals(motion: NDArray) -> NDArray:
         errors_px = np.concatenate([pair.apply_change(move_by(motion)).errors_px() for pair in pairs])
@@ -244,33 +244,33 @@ def suspect_mount(pairs: list[MatchedPair]) -> Suspect:
 
 
 def invert_pose(image: PosedImage) -> PosedImage:
-    """Return an image whose pose was written the other way round."""
+    """Return an image with its pose inverted."""
     return replace(image, cam_from_world=image.cam_from_world.inverse())
 
 
 def turn_by(rotation: NDArray) -> Change:
-    """Return the change to other axes of the camera."""
+    """Return the function that changes the camera's axes."""
     new_from_cam = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), np.zeros(3))
     return lambda image: replace(image, cam_from_world=new_from_cam * image.cam_from_world)
 
 
 def move_by(motion: NDArray) -> Change:
-    """Return the change to another mount: (6,) shift, turn."""
-    return lambda image: replace(image, cam_from_world=move_frame(motion, image.cam_from_world))
+    """Return the function that changes the mount by (6,) shift and turn."""
+    return lambda image: replace(image, cam_from_world=perturb_pose(motion, image.cam_from_world))
 
 
 def scale_by(factor: float) -> Change:
-    """Return the change to another focal length."""
+    """Return the function that changes the focal length."""
     return lambda image: replace(image, camera=image.camera.scale_focal(factor))
 
 
 def rectify(image: PosedImage) -> PosedImage:
-    """Return an image as taken by a camera without distortion."""
+    """Return an image with a camera without distortion."""
     return replace(image, camera=drop_distortion(image.camera))
 
 
 def drop_distortion(camera: Camera) -> Camera:
-    """Return the pinhole camera of the same focal lengths and principal point."""
+    """Return the pinhole camera with the same focal lengths and principal point."""
     colmap = camera.colmap
     params = (colmap.focal_length_x, colmap.focal_length_y, colmap.principal_point_x, colmap.principal_point_y)
     if not any(camera.params[index] for index in colmap.extra_params_idxs()):

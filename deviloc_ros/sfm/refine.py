@@ -1,9 +1,9 @@
-"""Refine poses from odometry by bundle adjustment over landmarks matched between views, held to its scale and frame.
+"""Refine poses from odometry by bundle adjustment, keeping odometry's scale and frame.
 
-Odometry is right from one view to the next and bends over the path. So matches are verified without it, landmarks are
-triangulated with an error allowed that begins as large as a bend makes it and falls as the poses improve, and the poses
-are adjusted freely. What images cannot say comes from odometry: the scale from all its distances, and the frame from
-the first views of the path (`similarity.align_to_odometry`).
+Odometry is accurate between successive views but bends over the path. So matches are verified without it. Landmarks are
+triangulated with an error bound that is large at first, as the bend requires, and shrinks as the poses improve; poses
+are adjusted freely. What images cannot determine comes from odometry: the scale from all its distances, and the frame
+from the first views of the path (`similarity.align_to_odometry`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from deviloc_ros.sources.base import PosedImage, SourceError
 from deviloc_ros.workers.base import Workers
 
 LOOKALIKES_PER_VIEW = 10
-ERRORS_ALLOWED_PX = (40.0, 12.0, 4.0)  # of landmarks, round by round
-LOSS_SHARE = 0.25  # of the error allowed: beyond it a residual counts less and less
-MIN_LANDMARKS = 15  # a view that sees fewer is not held by them
+ERRORS_ALLOWED_PX = (40.0, 12.0, 4.0)  # reprojection errors of landmarks, per round
+LOSS_SHARE = 0.25  # scale of the robust loss, as a share of the allowed error
+MIN_LANDMARKS = 15  # a view that sees fewer is not determined by them
 MIN_VIEWS = 3
-STEP_OFF_M, STEP_OFF_SHARE = 0.1, 0.2  # from view to view, and of the way between them
+STEP_OFF_M, STEP_OFF_SHARE = 0.1, 0.2  # allowed change of the step between two views: absolute, and per length
 
 
 class RefinementError(SourceError):
@@ -38,10 +38,10 @@ class RefinementError(SourceError):
 
 @dataclass(frozen=True, slots=True)
 class Refinement:
-    """Hold what refining did; errors are of landmarks where they were seen, under the given poses and now.
+    """Hold the outcome of a refinement, with the reprojection errors of landmarks before and after.
 
-    carried: views that images do not hold; they follow the given poses from the nearest view on the path that is held.
-    contradicted: views whose step from the one before is no longer what odometry says, far beyond any drift.
+    carried: views that the images do not determine; they move with the nearest view on the path that is determined.
+    contradicted: views whose step from the one before differs from odometry's far beyond any drift.
     """
 
     views: int
@@ -69,17 +69,17 @@ class Refinement:
 def refine_poses(
     images: list[PosedImage], keypoints: Keypoints, workers: Workers
 ) -> tuple[list[PosedImage], Refinement]:
-    """Return images in order of the path, as of a recording, with refined poses and landmarks that fit these.
+    """Refine the poses of images in order of the path; return the images with landmarks that fit these poses.
 
     Raises:
-        RefinementError: too few images share matches to say anything about the poses, or the camera does not move.
+        RefinementError: too few images share matches, or the camera does not move.
     """
     pairs = {*find_nearby_pairs(images), *find_lookalike_pairs(keypoints, LOOKALIKES_PER_VIEW)}
     graph = match_pairs(keypoints, images, sorted(pairs), keep_verified, workers)
     linked = select_largest_group(images, graph)
     if len(linked) < MIN_VIEWS:
         raise RefinementError(
-            f"{MIN_VIEWS} views that matches link are needed, there are {len(linked)} of {len(images)}; "
+            f"{MIN_VIEWS} views linked by matches are needed, there are {len(linked)} of {len(images)}; "
             "do the images overlap?"
         )
     model, error_before_px = adjust_in_rounds(linked, graph, workers)
@@ -105,7 +105,7 @@ def refine_poses(
 
 
 def find_contradicted(images: list[PosedImage], refined: list[PosedImage]) -> tuple[str, ...]:
-    """Return the views whose refined step from the one before is farther from the given one than drift explains."""
+    """Return the views whose refined step from the one before differs from the given one by more than drift."""
     names = []
     steps_m = np.diff(travelled_distances_m([image.cam_from_world for image in images]))
     for step_m, given, new in zip(steps_m, pairwise(images), pairwise(refined), strict=True):
@@ -116,7 +116,7 @@ def find_contradicted(images: list[PosedImage], refined: list[PosedImage]) -> tu
 
 
 def select_largest_group(images: list[PosedImage], graph: MatchGraph) -> list[PosedImage]:
-    """Return the most images that hang together by verified matches, in their order."""
+    """Return the largest set of images that are connected by verified matches, in their order."""
     numbers = {image.name: number for number, image in enumerate(images)}
     edges = [(numbers[a], numbers[b]) for (a, b), rows in graph.matches.items() if len(rows)]
     if not edges:
@@ -130,7 +130,7 @@ def select_largest_group(images: list[PosedImage], graph: MatchGraph) -> list[Po
 def adjust_in_rounds(
     images: list[PosedImage], graph: MatchGraph, workers: Workers
 ) -> tuple[pycolmap.Reconstruction, float]:
-    """Adjust poses in a frame and scale of their own; return the model and the mean error under those given [px]."""
+    """Adjust poses in an arbitrary frame and scale; return the model and the mean error by the given poses [px]."""
     errors_px = []
     for allowed_px in workers.progress(ERRORS_ALLOWED_PX, desc="refine poses", unit="round"):
         model = triangulate_model(images, graph, allowed_px)
@@ -142,10 +142,10 @@ def adjust_in_rounds(
 
 
 def move_to_odometry_frame(images: list[PosedImage], held: dict[str, pycolmap.Rigid3d]) -> list[PosedImage]:
-    """Return the images with refined poses; those that are not held move with the nearest on the path that is.
+    """Return the images with refined poses; undetermined ones move with the nearest determined one on the path.
 
     Args:
-        held: adjusted poses by image name, in a frame of their own.
+        held: adjusted poses by image name, in an arbitrary frame.
 
     Raises:
         RefinementError: the camera does not move.

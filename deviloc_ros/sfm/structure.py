@@ -1,4 +1,4 @@
-"""Pose images from nothing but themselves: structure from motion by COLMAP over this package's verified matches."""
+"""Pose images by structure from motion: COLMAP's mapper with this package's verified matches."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import transform_points
-from deviloc_ros.imaging import Mask
 from deviloc_ros.maps.alignment.similarity import move_points, move_pose
+from deviloc_ros.masks import Mask
 from deviloc_ros.pose.still_matches import are_still
 from deviloc_ros.sfm.landmarks import allow_any_camera, match_nearby, triangulate_landmarks, write_database
 from deviloc_ros.sfm.matches import (
@@ -36,8 +36,8 @@ from deviloc_ros.sources.photographs import SUFFIXES, camera_group, explain_no_p
 from deviloc_ros.workers.base import Workers
 
 log = logging.getLogger(__name__)
-FOCAL_SHARE = 1.2  # of the longer side, where nothing is known, as COLMAP has it
-FOCAL_FACTORS = (1.0, 2 / 3, 5 / 3)  # of a guessed focal length, tried one after the other while structure is wanting
+FOCAL_SHARE = 1.2  # of the longer side, for an unknown focal length, as in COLMAP
+FOCAL_FACTORS = (1.0, 2 / 3, 5 / 3)  # on a guessed focal length, tried in turn until structure is found
 CALIBRATION_HELPS = "; their calibration helps (--camera)"
 FEW_HELP = ": more images make it sure, or its calibration (--camera)"
 # Of an estimated camera. Of 56 sets of 3 to 20 photographs those right within a fifth have distortions of 0.1 at most,
@@ -53,7 +53,7 @@ DEPTH_OF_ARBITRARY_SCALE = 3.0  # median over landmarks: what sizes of rooms are
 
 @dataclass(frozen=True, slots=True)
 class UnposedImage:
-    """Hold an image with its camera, as far as that is known."""
+    """Hold an image with its camera, which may be a guess."""
 
     name: str
     path: Path
@@ -65,7 +65,7 @@ class UnposedImage:
 def find_images(
     folder: Path, camera: Camera | None, pattern: str = "*", step: int = 1, camera_per: str = "lens"
 ) -> tuple[list[UnposedImage], list[Skipped]]:
-    """Find the images below a folder in order of their names; without a camera, those of one lens share a guessed one.
+    """Find the images below a folder in order of their names; without a camera, images of one lens share a guess.
 
     Args:
         pattern: of names, relative to the folder.
@@ -106,14 +106,14 @@ def find_images(
 
 
 def explain_no_images(folder: Path, pattern: str, skipped: list[Skipped]) -> str:
-    """Return that a folder has no images of a pattern, and what it has instead."""
+    """Return the message that a folder has no images of a pattern, with what it has instead."""
     where = "in it" if pattern == "*" else f"named like {pattern!r}"
     others = f"; {len(skipped)} photographs are of other kinds: {skipped[0].name}: {skipped[0].why}" if skipped else ""
     return f"{folder}: no images ({', '.join(SUFFIXES)}) {where}{others}{explain_no_photographs(folder)}"
 
 
 def guess_camera(path: Path, size: tuple[int, int]) -> Camera:
-    """Guess a camera by the image's EXIF, or from a focal length that is usual."""
+    """Guess a camera from the image's EXIF, or else with a usual focal length."""
     try:
         return camera_from_colmap(pycolmap.infer_camera_from_image(str(path)))
     except (ValueError, RuntimeError):  # a kind of image that COLMAP does not read, as webp
@@ -123,7 +123,7 @@ def guess_camera(path: Path, size: tuple[int, int]) -> Camera:
 
 
 def choose_pairs(images: list[UnposedImage], keypoints: Keypoints) -> list[Pair]:
-    """Pair all of a few images; of many, each with those that look alike and those next in order."""
+    """Return all pairs of a few images; of many, pair each with the most similar and the next in order."""
     names = [image.name for image in images]
     if len(names) <= EXHAUSTIVE_UP_TO:
         return list(combinations(names, 2))
@@ -134,14 +134,14 @@ def choose_pairs(images: list[UnposedImage], keypoints: Keypoints) -> list[Pair]
 def structure_from_motion(
     images: list[UnposedImage], keypoints: Keypoints, workers: Workers, *, known_camera: bool
 ) -> tuple[list[PosedImage], list[Skipped]]:
-    """Pose images in a frame and scale of their own; also return those that could not be registered.
+    """Pose images in an arbitrary frame and scale; also return those that could not be registered.
 
     Args:
         images: in order of their names.
-        known_camera: their camera stays as it is.
+        known_camera: whether their cameras stay fixed.
 
     Raises:
-        SourceError: no three images hang together by a camera that can be, or they determine no landmark.
+        SourceError: no three images are connected with a plausible camera, or there is no landmark.
     """
     model, *others = find_large_models(images, keypoints, workers, known_camera)
     found = {image.name: image for image in model.images.values() if image.has_pose and is_possible(image.camera)}
@@ -160,7 +160,7 @@ def structure_from_motion(
         if i.name not in found
     ]
     if not known_camera and len(posed) < SURE_FROM:
-        log.warning("the camera is estimated from %d images alone, and may be off by a fifth%s", len(posed), FEW_HELP)
+        log.warning("the camera is estimated from %d images alone, and may be off by 20 %%%s", len(posed), FEW_HELP)
     landmarks = triangulate_landmarks(posed, match_nearby(keypoints, posed, workers))
     if not any(len(observed) for observed in landmarks.values()):
         raise SourceError(
@@ -173,10 +173,10 @@ def structure_from_motion(
 def find_large_models(
     images: list[UnposedImage], keypoints: Keypoints, workers: Workers, known_camera: bool
 ) -> list[pycolmap.Reconstruction]:
-    """Return models, best first, which has MIN_VIEWS or more; without matches that stay at one pixel, if need be.
+    """Return models, best first, with at least MIN_VIEWS in the best; if needed without matches that stay at a pixel.
 
     Raises:
-        SourceError: no three images hang together by a camera that can be.
+        SourceError: no three images are connected with a plausible camera.
     """
     pairs = choose_pairs(images, keypoints)
     for keep in (keep_verified, keep_verified_moving):
@@ -198,7 +198,7 @@ def find_large_models(
 def keep_verified_moving(
     a: tuple[ImageFile, NDArray], b: tuple[ImageFile, NDArray], rows: NDArray, *, known_focal: bool
 ) -> NDArray:
-    """Keep the rows that `keep_verified` keeps of those that do not stay at their pixel."""
+    """Return the verified rows among those that do not stay at one pixel."""
     stays = are_still(a[1][rows[:, 0]], b[1][rows[:, 1]])
     return keep_verified(a, b, rows[~stays], known_focal=known_focal)
 
@@ -206,10 +206,10 @@ def keep_verified_moving(
 def find_models(
     images: list[UnposedImage], graph: MatchGraph, workers: Workers, known_camera: bool
 ) -> list[pycolmap.Reconstruction]:
-    """Return a model for each group of images that hang together, the best first.
+    """Return a model for each group of connected images, the best first.
 
-    A few images often fit together by a camera that cannot be, too, if the mapping begins at a focal length that is far
-    off. So unless all images (of many: enough of them) fit by a possible camera, it begins again at other ones.
+    If the mapping starts with a wrong focal length, a few images often fit together with an implausible camera. So
+    unless all images (of many: enough of them) fit with a plausible camera, it starts again with other focal lengths.
     """
     best: list[pycolmap.Reconstruction] = []
     for factor in (1.0,) if known_camera else FOCAL_FACTORS:
@@ -222,20 +222,20 @@ def find_models(
 
 
 def rank_model(model: pycolmap.Reconstruction) -> tuple[int, int]:
-    """Return how many images a model has whose camera is possible, and how many observations."""
+    """Return how many images with a plausible camera a model has, and how many observations."""
     possible = sum(image.has_pose and is_possible(image.camera) for image in model.images.values())
     return possible, model.compute_num_observations()
 
 
 def is_possible(camera: pycolmap.Camera) -> bool:
-    """Return whether there can be a camera of such a focal length and distortion; one that was given is as it is."""
+    """Return whether focal length and distortion of a camera are plausible; a given camera always is."""
     return camera.has_prior_focal_length or not camera.has_bogus_params(*POSSIBLE_FOCAL_SHARES, MOST_DISTORTION)
 
 
 def reconstruct_models(
     images: list[UnposedImage], graph: MatchGraph, workers: Workers, known_camera: bool
 ) -> list[pycolmap.Reconstruction]:
-    """Run COLMAP's incremental mapping, seeded; there is a model for each group of images that hang together."""
+    """Run COLMAP's incremental mapper, seeded; return a model for each group of connected images."""
     unposed = build_reconstruction(images, [image.lens for image in images])
     for camera in unposed.cameras.values():
         camera.has_prior_focal_length = known_camera
@@ -271,21 +271,21 @@ def move_images(images: list[PosedImage], new_from_world: pycolmap.Sim3d) -> lis
 
 
 def scale_arbitrarily(images: Iterable[PosedImage]) -> pycolmap.Sim3d:
-    """Return what brings images of unknown scale to one in which their landmarks are about as far as in a room."""
+    """Return the transform to a scale in which landmarks are about as far as in a room."""
     depth = median_depth_of(images)
     return pycolmap.Sim3d(DEPTH_OF_ARBITRARY_SCALE / depth, pycolmap.Rotation3d(), np.zeros(3))
 
 
 def median_depth_of(images: Iterable[PosedImage]) -> float:
-    """Return the median depth of the landmarks of images, 0 where there are none."""
+    """Return the median depth of the landmarks of images, 0 without any."""
     return median_depth((i.cam_from_world, i.landmarks.points_in_world) for i in images if i.landmarks is not None)
 
 
 def median_depth(views: Iterable[tuple[pycolmap.Rigid3d, NDArray]]) -> float:
-    """Return the median depth of all landmarks in front of the views that observe them, 0 where there are none.
+    """Return the median depth of all landmarks in front of the views that observe them, 0 without any.
 
     Args:
-        views: cam_from_world, and (M, 3) the landmarks that are observed.
+        views: cam_from_world of each, with the (M, 3) landmarks that it observes.
     """
     depths = [transform_points(cam_from_world, points)[:, 2] for cam_from_world, points in views]
     everywhere = np.concatenate([np.zeros(0), *depths])

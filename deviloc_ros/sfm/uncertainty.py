@@ -1,4 +1,4 @@
-"""Estimate how well the views that observe a landmark fix its depth."""
+"""Estimate how well the depth of a landmark is determined by the views that observe it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from deviloc_ros.geometry import rays_to, transform_points
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.types import UNKNOWN_DEPTH_STD, Landmarks
 
-EXPECTED_PX = 0.5  # how far rays miss a landmark before any is looked at
-EXPECTED_WEIGHT = 4  # how many residuals that is worth
+EXPECTED_PX = 0.5  # prior reprojection error
+EXPECTED_WEIGHT = 4  # weight of the prior, in residuals
 
 
 def add_depth_stds(images: Sequence[PosedImage], landmarks: dict[str, Landmarks]) -> dict[str, Landmarks]:
-    """Return landmarks by image name with the uncertainty of their depths that follows from all views observing them.
+    """Return landmarks by image name with the standard deviations of their depths, given all views that observe them.
 
-    It is the deviation along the view's ray of a landmark whose position across the ray is known: where other views
-    leave both open together, that of the depth alone is larger (half as large again with two views). The network is
-    trained on these.
+    A deviation is that along the view's ray, with the position across the ray known. If other views leave both open
+    together, the marginal deviation is larger (by half with two views). The network is trained on these.
 
-    A ray that is off by 1 / f, a pixel in the middle of an image of focal length f, gives the position of a landmark at
-    distance d [m] in direction r the Fisher information (f / d)^2 (I - r r^T) [1/m^2]. These add up over the views that
-    observe it; along a view's own ray, its own adds nothing. Where all rays are parallel the depth is unknown.
+    A ray with an error of 1 / f, one pixel in the middle of an image of focal length f, gives the position of a
+    landmark at distance d [m] in direction r the Fisher information (f / d)^2 (I - r r^T) [1/m^2]. These are summed
+    over the views that observe it; along a view's own ray, its own contributes nothing. If all rays are parallel the
+    depth is unknown.
 
-    By how many pixels rays are off, each landmark's residuals say: two a view, of which its position takes up three,
-    beside what is expected before there are any. Where views place a landmark differently, it may be off by as much as
-    it lies before or behind the middle.
+    The error in pixels is estimated from each landmark's residuals, two per view, of which its position takes three
+    degrees of freedom, together with a prior. If views place a landmark differently, the deviation is at least its
+    offset in depth from the mean position.
     """
     ids = np.unique(np.concatenate([np.zeros(0, np.int64), *(landmarks[image.name].ids for image in images)]))
     information, middles = np.zeros((len(ids), 3, 3)), np.zeros((len(ids), 3))
@@ -59,7 +59,7 @@ def add_depth_stds(images: Sequence[PosedImage], landmarks: dict[str, Landmarks]
 
 
 def detected_rays(image: PosedImage, observed: Landmarks) -> NDArray:
-    """Return (M, 3) unit vectors through keypoints, in world; to the landmark itself where a keypoint has no ray."""
+    """Return (M, 3) unit rays through keypoints, in world; the direction to the landmark if a keypoint has no ray."""
     world_from_cam = image.cam_from_world.inverse()
     on_rays = transform_points(world_from_cam, image.camera.rays(observed.keypoints))
     on_rays = np.where(np.isfinite(on_rays), on_rays, observed.points_in_world)

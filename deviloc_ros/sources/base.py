@@ -1,4 +1,4 @@
-"""Define posed images, what every reader of them returns, and how it says what cannot be read."""
+"""Define posed images, the source that every reader of them returns, and the error for what cannot be read."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pycolmap
 from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
-from deviloc_ros.geometry import take_rigid
-from deviloc_ros.imaging import Mask
+from deviloc_ros.geometry import normalize_rigid
 from deviloc_ros.io.arguments import check_argument
 from deviloc_ros.io.encoded_images import read_picture_file
 from deviloc_ros.io.plain_files import read_text
+from deviloc_ros.masks import Mask
 from deviloc_ros.sources.depth_images import DepthImage
 from deviloc_ros.types import Landmarks
 
-MOST_REASONS = 3  # that are said in one line
+MOST_REASONS = 3  # listed in one line
 
 
 class SourceError(ValueError):
@@ -45,7 +45,7 @@ class ImageFile(Protocol):
 class PosedImage:
     """Hold an image with its camera and pose.
 
-    landmarks: if the source model has some. depth: if a sensor saw it too. mask: None: all of the image is used.
+    landmarks: if the source has some. depth: if there is a depth image. mask: None: all of the image is used.
     """
 
     name: str
@@ -60,7 +60,7 @@ class PosedImage:
         check_argument("PosedImage.name", self.name, str)
         check_argument("PosedImage.path", self.path, (Path, str))
         check_argument("PosedImage.camera", self.camera, Camera)
-        object.__setattr__(self, "cam_from_world", take_rigid("PosedImage.cam_from_world", self.cam_from_world))
+        object.__setattr__(self, "cam_from_world", normalize_rigid("PosedImage.cam_from_world", self.cam_from_world))
         object.__setattr__(self, "path", Path(self.path))
 
 
@@ -73,7 +73,7 @@ class Skipped:
 
 
 def error_for_none_left(skipped: list[Skipped]) -> SourceError:
-    """Return the error that no image can be used, with a line for each; where all have one reason, with that."""
+    """Return the error that no image can be used, with the reason of each, or the reason that all share."""
     if not skipped:
         return SourceError("there are no images in it")
     whys = {image.why for image in skipped}
@@ -84,7 +84,7 @@ def error_for_none_left(skipped: list[Skipped]) -> SourceError:
 
 
 def count_reasons(skipped: list[Skipped]) -> str:
-    """Return why images were left out, the commonest reason first, each with how many and the first of them."""
+    """Return why images were left out: the most common reasons first, each with the count and the first image."""
     whys = [image.why.rpartition(f"{image.name}: ")[2] for image in skipped]
     first = {why: image.name for why, image in reversed(list(zip(whys, skipped, strict=True)))}
     counts = Counter(whys).most_common()
@@ -94,9 +94,9 @@ def count_reasons(skipped: list[Skipped]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Hold what a reader found: the usable images in a stable order, and those it had to leave out.
+    """Hold the usable images that a reader found, in a stable order, and those that it left out.
 
-    notes: what a map of them is to say about its poses, by subject. warned: the subjects whose notes the reader has
+    notes: about the poses, for the map's provenance, by subject. warned: subjects of the notes that the reader has
     logged as warnings.
     """
 
@@ -107,7 +107,7 @@ class Source:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise SourceError unless each name is there once: images, matches and views are told apart by it."""
+    """Raise SourceError unless names are unique, since they identify images, matches and views."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise SourceError(f"image name {twice[0]!r} occurs more than once")
@@ -125,7 +125,7 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> NDArray:
 
 
 def read_image_size(path: Path) -> tuple[int, int]:
-    """Return (width, height); raise SourceError if the file is not an image."""
+    """Return (width, height). Raises SourceError if the file is not a complete image."""
     try:
         height, width = read_picture_file(path).shape[:2]  # and so it is known to be whole
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Read a camera from files that calibrators write: of ROS (camera_info), Kalibr (camchain), EuRoC and OpenCV."""
+"""Read a camera from calibration files: of ROS (camera_info), Kalibr (camchain), EuRoC and OpenCV."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ WHOLE_IMAGE = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0)
 
 
 def is_camera_file(text: str) -> bool:
-    """Return whether a flag's value names a file, perhaps with one of its cameras, and is no list of numbers."""
+    """Return whether a flag's value names a file, perhaps with one of its cameras, rather than a list of numbers."""
     return split_name(text)[0].suffix.lower() in SUFFIXES
 
 
 def split_name(text: str) -> tuple[Path, str]:
-    """Return the file and the camera of `camchain.yaml:cam1`; empty where none is named."""
+    """Split `camchain.yaml:cam1` into the file and the camera, which may be empty."""
     path, colon, name = text.rpartition(":")
     return (Path(path), name) if colon and Path(path).suffix.lower() in SUFFIXES else (Path(text), "")
 
@@ -44,7 +44,7 @@ def read_camera_file(file: Path | str) -> Camera:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: naming the file: of another format, or a camera that is not there, or cannot be.
+        ValueError: another format, or a camera that is missing or invalid; the message names the file.
     """
     path, name = split_name(str(file))
     try:
@@ -71,7 +71,7 @@ def read_mount_file(file: Path | str) -> pycolmap.Rigid3d:
             if isinstance(rows, list) and all(isinstance(row, list) for row in rows):
                 rows = [number for row in rows for number in row]
             return rigid_from_matrix(np.reshape(to_numbers({"T_cam_imu": rows}, "T_cam_imu", 16), (4, 4))).inverse()
-        raise ValueError("there is neither T_BS (EuRoC) nor T_cam_imu (Kalibr) in it")
+        raise ValueError("it has neither T_BS (EuRoC) nor T_cam_imu (Kalibr)")
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
 
@@ -88,9 +88,9 @@ def read_document(path: Path) -> str:
 
 
 def choose_camera(document: Any, name: str) -> dict[str, Any]:
-    """Return the fields of the only camera, or of the one that is named. Raises ValueError."""
+    """Return the fields of the only camera, or of the named one. Raises ValueError."""
     if not isinstance(document, dict):
-        raise ValueError(f"no file of a camera; known are {KNOWN}")
+        raise ValueError(f"not a camera file; known are {KNOWN}")
     document = name_as_ros(document)
     cameras = {str(key): value for key, value in document.items() if is_camera(value)}
     cameras |= split_stereo(document)
@@ -183,7 +183,7 @@ def read_camera_info(fields: dict[str, Any]) -> Camera:
 
 
 def to_count(fields: dict[str, Any], name: str) -> int:
-    """Return a whole number of 0 or more, 0 where there is none. Raises ValueError naming the field."""
+    """Return an integer of at least 0; 0 for a missing value. Raises ValueError naming the field."""
     value = fields.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{name}: expected a whole number, got {str(value)[:80]!r}")
@@ -191,7 +191,7 @@ def to_count(fields: dict[str, Any], name: str) -> int:
 
 
 def to_numbers(fields: dict[str, Any], name: str, count: int = 0) -> tuple[float, ...]:
-    """Return a list of numbers, which may stand below `data` as of a matrix. Raises ValueError naming the field."""
+    """Return a list of numbers, which may be in the `data` of a matrix. Raises ValueError naming the field."""
     value = fields.get(name)
     value = value.get("data") if isinstance(value, dict) else value
     try:

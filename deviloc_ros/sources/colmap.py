@@ -1,6 +1,6 @@
-"""Read and write COLMAP models. Here, and nowhere else, pixels move between COLMAP's convention and ours.
+"""Read and write COLMAP models. Only here pixels are converted between COLMAP's convention and ours.
 
-COLMAP puts the centre of the first pixel at (0.5, 0.5), we put it at (0, 0).
+In COLMAP the centre of the first pixel is (0.5, 0.5), here it is (0, 0).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read_model(model: Path | str, images: Path | str) -> Source:
 
 
 def find_model(folder: Path) -> Path:
-    """Return the folder of the model's files: the one given, or where COLMAP and others put it below."""
+    """Return the folder of the model's files: the given one, or a subfolder where COLMAP and others put it."""
     for below in ("", "0", "sparse/0", "sparse", "colmap/sparse/0"):
         if any((folder / below / f"cameras.{suffix}").is_file() for suffix in ("bin", "txt")):
             return folder / below
@@ -77,7 +77,7 @@ def open_reconstruction(model: Path) -> pycolmap.Reconstruction:
         key=len,
     )
     if missing:
-        raise SourceError(f"{model}: no COLMAP model; {missing[0]} not found")
+        raise SourceError(f"{model}: not a COLMAP model; {missing[0]} not found")
     try:
         check_files(model)
         return pycolmap.Reconstruction(str(model))
@@ -89,7 +89,7 @@ def open_reconstruction(model: Path) -> pycolmap.Reconstruction:
 
 
 def camera_from_colmap(camera: pycolmap.Camera) -> Camera:
-    """Return our camera; raise ValueError for a model we do not know or parameters that make no sense."""
+    """Convert COLMAP's camera. Raises ValueError for an unknown model or invalid parameters."""
     params = np.array(camera.params, float)
     params[list(camera.principal_point_idxs())] -= PIXEL_SHIFT
     return Camera(camera.model.name, camera.width, camera.height, tuple(params.tolist()))
@@ -112,7 +112,7 @@ def parse_camera_words(words: Sequence[str]) -> Camera:
 
 
 def camera_to_colmap(camera: Camera, camera_id: int) -> pycolmap.Camera:
-    """Return COLMAP's camera, with the centre of the first pixel at (0.5, 0.5)."""
+    """Convert a camera to COLMAP's, with the centre of the first pixel at (0.5, 0.5)."""
     params = np.array(camera.params, float)
     params[list(camera.colmap.principal_point_idxs())] += PIXEL_SHIFT
     return pycolmap.Camera(
@@ -121,12 +121,12 @@ def camera_to_colmap(camera: Camera, camera_id: int) -> pycolmap.Camera:
 
 
 def pixels_from_colmap(keypoints: NDArray) -> NDArray:
-    """Return (N, 2) COLMAP pixels as ours."""
+    """Convert (N, 2) COLMAP pixels to ours."""
     return keypoints - PIXEL_SHIFT
 
 
 def pixels_to_colmap(keypoints: NDArray) -> NDArray:
-    """Return (N, 2) pixels of ours as COLMAP's."""
+    """Convert (N, 2) pixels to COLMAP's."""
     return keypoints + PIXEL_SHIFT
 
 

@@ -1,7 +1,7 @@
-"""Look through COLMAP's files before COLMAP reads them.
+"""Check COLMAP's files before COLMAP reads them.
 
-Its readers believe what they are given: a truncated binary file is filled up with whatever memory holds, a quaternion
-of zeros becomes the identity, a name is cut at its first space. And their messages name lines of C++.
+COLMAP's readers do not check their input: missing data of a truncated binary file is read from uninitialized memory, a
+quaternion of zeros becomes the identity, a name is cut at its first space. And their error messages name lines of C++.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ POINT_FIELDS = ("POINT3D_ID", "X", "Y", "Z", "R", "G", "B")
 
 
 def check_files(model: Path) -> None:
-    """Look through a model, binary if it has both kinds, as COLMAP does.
+    """Check the files of a model; of binary and text files, those that COLMAP reads: the binary ones.
 
     Raises:
-        SourceError: what is wrong, with file, line and field.
+        SourceError: the message has file, line and field.
     """
     binary = all((model / f"{name}.bin").is_file() for name in ("cameras", "images", "points3D"))
     checks, suffix = (BINARY_CHECKS, "bin") if binary else (TEXT_CHECKS, "txt")
@@ -61,7 +61,7 @@ def check_cameras_text(data: bytes) -> None:
 
 
 def check_images_text(data: bytes) -> None:
-    """Check two lines an image; the second may be empty but must be there."""
+    """Check an images.txt with two lines per image; the second may be empty but not missing."""
     names: set[str] = set()
     lines = iter(enumerate(decode_text(data).splitlines(), 1))
     for number, line in lines:
@@ -86,7 +86,7 @@ def check_images_text(data: bytes) -> None:
 
 
 def check_quaternion(wxyz: Sequence[float], what: str) -> None:
-    """Raise SourceError for a quaternion that COLMAP would take for the identity."""
+    """Raise SourceError for a quaternion that COLMAP would replace by the identity."""
     if not any(wxyz):
         raise SourceError(f"{what} are all zero")
 
@@ -217,7 +217,7 @@ def check_frames_binary(data: bytes) -> None:
 
 
 def check_records(data: bytes, skip: Callable[[int], int]) -> None:
-    """Check that the number of records that the file states end where the file does."""
+    """Check that the stated number of records ends at the end of the file."""
     try:
         (count,) = struct.unpack_from("<Q", data, 0)
         end = 8

@@ -1,7 +1,7 @@
-"""Keep images that a robot took where it was sure of its place, and read them for its map to grow by.
+"""Write and read contributions: images that a robot localized with certainty, kept to extend its map.
 
-An entry of the folder is `NAME.json` (camera, pose in the map, covariance), `NAME.jpg`, and `NAME.mask.png` where only
-a part of the image is used. The JSON is written last: without it there is no entry.
+An entry of the folder is `NAME.json` (camera, pose in the map, covariance), `NAME.jpg`, and `NAME.mask.png` if only a
+part of the image is used. The JSON is written last: without it there is no entry.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_quaternion
-from deviloc_ros.imaging import Mask
 from deviloc_ros.io.atomic import replace_on_success
 from deviloc_ros.io.plain_files import read_json
+from deviloc_ros.masks import Mask
 from deviloc_ros.sources.base import PosedImage, Skipped, SourceError
 
 MAX_BYTES = 1 << 16  # of an entry's JSON
@@ -34,7 +34,7 @@ IMAGE, MASK, ENTRY = ".jpg", ".mask.png", ".json"
 class Contribution:
     """Hold an image that was kept.
 
-    covariance: as that of `Localized`. inliers: what its pose rests on. map_id: identity of the map that gave it.
+    covariance: as in `Localized`. inliers: of its pose. map_id: identity of the map in which it was localized.
     """
 
     name: str
@@ -47,12 +47,12 @@ class Contribution:
     mask: Mask | None = None
 
     def to_posed_image(self) -> PosedImage:
-        """Return what a map is made of."""
+        """Return the entry as a posed image."""
         return PosedImage(self.path.name, self.path, self.camera, self.cam_from_world, mask=self.mask)
 
 
 def pack_contribution(kept: Contribution, gray: NDArray, used: NDArray | None) -> dict[str, bytes]:
-    """Return the files of an entry by their suffix, in the order in which they are written.
+    """Return the content of an entry's files by suffix, in the order in which to write them.
 
     Args:
         gray: (H, W) uint8.
@@ -74,7 +74,7 @@ def pack_contribution(kept: Contribution, gray: NDArray, used: NDArray | None) -
 
 
 def write_contribution(folder: Path, name: str, files: Mapping[str, bytes]) -> None:
-    """Write the files of an entry. Raises OSError if that cannot be done; nothing of it is left then."""
+    """Write the files of an entry. On OSError none of them is left."""
     try:
         for suffix, data in files.items():
             with replace_on_success(folder / f"{name}{suffix}") as beside:
@@ -87,12 +87,12 @@ def write_contribution(folder: Path, name: str, files: Mapping[str, bytes]) -> N
 
 
 def encode(pixels: NDArray, suffix: str, options: list[int]) -> bytes:
-    """Return an image as the bytes of a file."""
+    """Encode an image as the bytes of a file."""
     return cv2.imencode(suffix, pixels, options)[1].tobytes()
 
 
 def delete_contribution(folder: Path, name: str) -> None:
-    """Delete an entry, as far as it is there; its JSON first. Raises OSError."""
+    """Delete those files of an entry that exist, its JSON first. Raises OSError."""
     for suffix in (ENTRY, IMAGE, MASK):
         (folder / f"{name}{suffix}").unlink(missing_ok=True)
 
@@ -104,7 +104,7 @@ def measure_contribution(folder: Path, name: str) -> int:
 
 
 def read_contributions(folder: Path) -> tuple[list[Contribution], list[Skipped]]:
-    """Read what is kept in a folder, by name, and say what of it cannot be used.
+    """Read the entries of a folder, by name; also return those that cannot be used.
 
     Raises:
         SourceError: there is no such folder, or no entry in it.
@@ -124,12 +124,12 @@ def read_contributions(folder: Path) -> tuple[list[Contribution], list[Skipped]]
 
 
 def list_entries(folder: Path) -> Iterator[Path]:
-    """Yield the JSON files of a folder by name; those that are being written have a name that begins with a dot."""
+    """Yield the JSON files of a folder by name, except those being written, whose names begin with a dot."""
     yield from sorted(path for path in folder.glob(f"*{ENTRY}") if not path.name.startswith("."))
 
 
 def read_contribution(path: Path) -> Contribution:
-    """Read the entry whose JSON this is. Raises SourceError naming the file and what is wrong with it."""
+    """Read the entry with this JSON file. Raises SourceError naming the file and what is wrong with it."""
     image = path.with_suffix(IMAGE)
     try:
         kept = parse_contribution(path.stem, image, read_json(path, MAX_BYTES))
@@ -144,7 +144,7 @@ def read_contribution(path: Path) -> Contribution:
 
 
 def parse_contribution(name: str, image: Path, content: Any) -> Contribution:
-    """Return an entry from what its JSON holds. Raises KeyError, ValueError, TypeError or OverflowError."""
+    """Parse the content of an entry's JSON. Raises KeyError, ValueError, TypeError or OverflowError."""
     if not isinstance(content, dict):
         raise ValueError("not an entry by fields")
     lens = content["camera"]

@@ -1,4 +1,4 @@
-"""Read depth images: 16-bit files, their units, and the points that they show."""
+"""Read depth images, 16-bit files in some unit, and the points that they show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deviloc_ros.io.encoded_images import decode_image
 from deviloc_ros.lifting.sensor_depth import DepthPoints, move_into_color
 
 MILLIMETRES = 1000.0
-NO_DEPTH = 65535  # beside 0, in the files of 7-Scenes and others
+NO_DEPTH = 65535  # means no depth, as 0 does, in the files of 7-Scenes and others
 
 
 class DepthError(ValueError):
@@ -25,7 +25,7 @@ class DepthError(ValueError):
 class DepthImage:
     """Name a 16-bit file of depth along the optical axis.
 
-    camera: that took it. color_from_depth: None where its frame is the colour camera's. units_per_m: of its values.
+    camera: that took it. color_from_depth: None if its frame is the colour camera's. units_per_m: of its values.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class DepthImage:
 
 
 def read_depth(depth: DepthImage) -> NDArray:
-    """Return (H, W) m, 0 where there is none; raise DepthError: missing, not 16-bit, or not of its camera's size."""
+    """Return (H, W) m, 0 for no depth. Raises DepthError: missing, not 16-bit, or not of its camera's size."""
     if not depth.path.is_file():
         raise DepthError(f"{depth.path}: no such depth image")
     try:
@@ -54,5 +54,5 @@ def read_depth(depth: DepthImage) -> NDArray:
 
 
 def read_depth_points(depth: DepthImage) -> DepthPoints:
-    """Read the points that a depth image shows; raise DepthError."""
+    """Read the points that a depth image shows. Raises DepthError."""
     return move_into_color(read_depth(depth), depth.camera, depth.color_from_depth or pycolmap.Rigid3d())

@@ -1,4 +1,4 @@
-"""Find the image that a file of poses names: under other suffixes, other slashes, and in folders of scaled images."""
+"""Find images that a file of poses names, also with another suffix or slashes, and in folders of scaled images."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from deviloc_ros.io.suggestions import suggest
 from deviloc_ros.sources.base import PosedImage, SourceError, read_image_size
 from deviloc_ros.sources.photographs import SUFFIXES
 
-ENDINGS = (".png", *SUFFIXES)  # in the order in which they are looked for; .png is what instant-ngp leaves out
+ENDINGS = (".png", *SUFFIXES)  # tried in this order; instant-ngp leaves out .png
 SCALED_FOLDER = re.compile(r"(.+)_([2-9]|\d\d+)")  # images_4: a quarter of the width
 SCALES = (2, 4, 8)
 
 
 def find_image(folder: Path, name: str) -> Path:
-    """Return the file of a name, which may have Windows' slashes, no suffix, or another one.
+    """Return the file with a name, which may have backslashes, or another suffix, or none.
 
     Raises:
-        SourceError: there is none; the message names the nearest.
+        SourceError: there is none; the message suggests the most similar name.
     """
     names = dict.fromkeys((name, name.replace("\\", "/")))
     for candidate in names:
@@ -42,7 +42,7 @@ def find_image(folder: Path, name: str) -> Path:
 
 
 def find_in_scaled_folder(path: Path) -> Path | None:
-    """Return the image of the same name in `images_2` and the like, where `images` itself is missing."""
+    """Return the image with the same name in a folder such as `images_2`, if `images` itself is missing."""
     if path.parent.is_dir():
         return None
     for scale in SCALES:
@@ -53,19 +53,19 @@ def find_in_scaled_folder(path: Path) -> Path | None:
 
 
 def suggest_nearest(path: Path) -> str:
-    """Return "; did you mean ...?" where the folder has a file of a similar name, or that there is no such folder."""
+    """Return "; did you mean ...?" if the folder has a file with a similar name, or that the folder is missing."""
     if not path.parent.is_dir():
         return f", nor a folder {path.parent}"
     return suggest(path.name, [other.name for other in path.parent.iterdir()])
 
 
 def fit_to_scaled_file(camera: Camera, path: Path) -> Camera:
-    """Return the camera of an image in a folder like `images_4`, whose size is that part of what the camera says.
+    """Return the camera scaled to an image in a folder such as `images_4`, which has a fourth of the camera's size.
 
-    Of any other image the camera stays as it is, so that a wrong size is noticed.
+    For other images the camera is unchanged, so that a wrong size is noticed later.
 
     Raises:
-        SourceError: the file is no image.
+        SourceError: the file is not an image.
     """
     found = next((m for part in reversed(path.parent.parts) if (m := SCALED_FOLDER.fullmatch(part))), None)
     if found is None:
@@ -78,7 +78,7 @@ def fit_to_scaled_file(camera: Camera, path: Path) -> Camera:
 
 
 def scale_camera(camera: Camera, width: int, height: int) -> Camera:
-    """Return the camera of the same picture at another size; its pixels' outer borders stay where they are."""
+    """Return the camera of a resized image; the image's outer borders stay fixed."""
     scaled = pycolmap.Camera(model=camera.model, width=camera.width, height=camera.height, params=list(camera.params))
     from_border = np.zeros(len(camera.params))  # where sizes are counted from
     from_border[list(scaled.principal_point_idxs())] = 0.5
@@ -88,15 +88,15 @@ def scale_camera(camera: Camera, width: int, height: int) -> Camera:
 
 
 def scale_pixels(pixels: NDArray, camera: Camera, scaled: Camera) -> NDArray:
-    """Return (N, 2) pixels of one camera's image in that of the same picture at another size."""
+    """Map (N, 2) pixels of an image to the same image at another size."""
     factors = np.array([scaled.width / camera.width, scaled.height / camera.height])
     return (pixels + 0.5) * factors - 0.5
 
 
 def fit_images(images: list[PosedImage]) -> list[PosedImage]:
-    """Return posed images with the files, cameras and landmarks that folders of other names and sizes have.
+    """Return posed images with their files found, and cameras and landmarks scaled to these.
 
-    One file of a folder speaks for all with its camera.
+    The scale is taken from one file per folder and camera.
     """
     cameras: dict[tuple[Camera, Path], Camera] = {}
     fitted = []

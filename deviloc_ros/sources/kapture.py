@@ -1,7 +1,7 @@
 """Read posed images of a kapture folder: `sensors/{sensors,records_camera,trajectories,rigs}.txt`, and `records_data`.
 
-Its poses are device_from_world, quaternions wxyz, of a sensor or of the rig that carries it; those of `rigs.txt` are
-sensor_from_rig. Its cameras have COLMAP's models and pixels.
+Poses are device_from_world, quaternions wxyz, of a sensor or of the rig that carries it; those of `rigs.txt` are
+sensor_from_rig. Cameras have COLMAP's models and pixels.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Trajectories:
         """Return device_from_world, its own or by the nearest rig that carries it; None if none has a pose then.
 
         Raises:
-            ValueError: a pose is none, or only a part of one.
+            ValueError: a pose is invalid or incomplete.
         """
         carried: dict[str, tuple[str, Fields]] = {device: ("", [])}  # by rig, what it carries there
         left = deque([device])  # each once: rigs on rigs may form a ring, or meet again
@@ -57,10 +57,10 @@ class Trajectories:
 
 
 def read_kapture(folder: Path | str) -> Source:
-    """Read images of all cameras; those without a pose, or with one that is none, are skipped.
+    """Read images of all cameras; those without a valid pose are skipped.
 
     Raises:
-        SourceError: a file is missing, or a line of it is not as it should be.
+        SourceError: a file is missing, or a line of it is invalid.
     """
     sensors = Path(folder) / "sensors"
     cameras = {
@@ -84,7 +84,7 @@ def read_kapture(folder: Path | str) -> Source:
 
 
 def read_trajectories(sensors: Path) -> Trajectories:
-    """Read the poses of devices, and which of them are on a rig, if there are rigs."""
+    """Read the poses of devices, and the rigs, if there are some."""
     poses = {(time, device): pose for time, device, *pose in read_rows(sensors / "trajectories.txt", 9)}
     trajectories = Trajectories(poses)
     if (sensors / "rigs.txt").is_file():
@@ -94,7 +94,7 @@ def read_trajectories(sensors: Path) -> Trajectories:
 
 
 def read_rows(path: Path, least: int) -> Iterator[Fields]:
-    """Yield the comma-separated fields of each line that is no comment; raise SourceError naming file and line."""
+    """Yield the comma-separated fields of each line except comments. Raises SourceError naming file and line."""
     if not path.is_file():
         raise SourceError(f"{path}: not found")
     for number, line in enumerate(read_text(path, errors="replace").splitlines(), 1):

@@ -1,4 +1,4 @@
-"""Choose which images of a drive become views: one for each stretch of the path, the sharpest of it."""
+"""Select keyframes of a drive: the sharpest image of each stretch of the path."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Spacing:
     angle_deg: float = 10.0
 
     def is_far(self, one: pycolmap.Rigid3d, other: pycolmap.Rigid3d) -> bool:
-        """Return whether two poses cam_from_world lie apart by either."""
+        """Return whether two poses cam_from_world differ by at least the distance or the angle."""
         return (
             translation_distance_m(one, other) >= self.distance_m or rotation_distance_deg(one, other) >= self.angle_deg
         )
 
 
 def select_keyframes(frames: Iterable[PosedFrame], spacing: Spacing) -> Iterator[PosedFrame]:
-    """Yield the sharpest frame of each stretch, in order; a robot that stands still gives one. Keeps two at most."""
+    """Yield the sharpest frame of each stretch, in order, holding at most two; a robot that stands still gives one."""
     start, best, best_sharpness = None, None, -1.0
     for frame in frames:
         if start is None or spacing.is_far(start, frame.cam_from_world):
@@ -51,6 +51,6 @@ def select_keyframes(frames: Iterable[PosedFrame], spacing: Spacing) -> Iterator
 
 
 def measure_sharpness(pixels: NDArray) -> float:
-    """Return the variance of the Laplacian over that of the image: blur lowers it, exposure does not."""
+    """Return the variance of the Laplacian divided by that of the image: blur lowers it, exposure does not."""
     gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
     return float(cv2.Laplacian(gray, cv2.CV_32F).var() / max(float(np.var(gray)), 1.0))

@@ -25,7 +25,7 @@ FOLDERS = {
 def read_kitti(folder: Path | str, image_folder: str = "") -> Source:
     """Read `calib.txt` (P0 to P3), `poses.txt` (world_from_cam of camera 0, 3 x 4 a line) and images.
 
-    Those of the left gray camera are taken where they are there, else of the left colour camera, else of a right one.
+    Images are those of the left gray camera if there are any, else of the left colour camera, else of a right one.
     """
     folder = Path(folder)
     names = (image_folder,) if image_folder else tuple(FOLDERS)
@@ -74,9 +74,9 @@ def read_projection(path: Path, camera: int) -> NDArray:
 
 
 def camera_from_first(projection: NDArray) -> pycolmap.Rigid3d:
-    """Return where the gray left camera, whose the poses are, is in a camera.
+    """Return camera_from_first by its projection; poses are of the first, the left gray camera.
 
-    KITTI's projections share one rotation.
+    All of KITTI's projections share one rotation.
     """
     shift = np.linalg.solve(projection[:, :3], projection[:, 3])
     return pycolmap.Rigid3d(pycolmap.Rotation3d(), shift)

@@ -1,7 +1,7 @@
 """Read posed images of nerfstudio and instant-ngp: `transforms.json`.
 
-Its cameras look along -z with y up, as in OpenGL; ours along z with y down. Its principal points are COLMAP's, whose
-first pixel centre is at (0.5, 0.5).
+Its cameras look along -z with y up, as in OpenGL; ours along z with y down. Principal points are in COLMAP's
+convention, in which the centre of the first pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ AXES = ("opengl", "opencv")
 def read_transforms(path: Path | str, axes: str = "opengl") -> Source:
     """Read images of a `transforms.json`, or of the folder that holds one. Frames may have cameras of their own.
 
-    The poses are taken as they stand: nerfstudio centres and scales them, so lengths need not be metres.
+    Poses are not changed: nerfstudio centres and scales them, so lengths need not be metres.
 
     Args:
-        axes: of the cameras, one of AXES; the format has OpenGL's, some who write it do not.
+        axes: of the cameras, one of AXES; the format's are OpenGL's, but some programs write others.
 
     Raises:
         SourceError: no such file, not JSON, or no frames.
-        ValueError: axes that are none of these.
+        ValueError: unknown axes.
     """
     if axes not in AXES:
         raise ValueError(f"axes = {axes!r} is not one of {', '.join(AXES)}")
@@ -82,16 +82,16 @@ def read_transforms(path: Path | str, axes: str = "opengl") -> Source:
 
 
 def read_file_path(frame: Any) -> str:
-    """Return the name of a frame's image. Raises KeyError or ValueError: there is none."""
+    """Return the name of a frame's image. Raises KeyError or ValueError if there is none."""
     if not isinstance(frame, dict):
         raise ValueError(f"not an object with fields, but {str(frame)[:80]}")
     if not isinstance(frame["file_path"], str):
-        raise ValueError(f"file_path is {str(frame['file_path'])[:80]}, no name")
+        raise ValueError(f"file_path is {str(frame['file_path'])[:80]}, not a name")
     return frame["file_path"]
 
 
 def to_cam_from_world(world_from_cam: Any, axes: str = "opengl") -> pycolmap.Rigid3d:
-    """Return our pose of a (4, 4) matrix; raise ValueError if it is no rigid transform."""
+    """Convert a (4, 4) matrix to cam_from_world. Raises ValueError if it is not a rigid transform."""
     matrix: NDArray = np.array(world_from_cam, float)
     if matrix.shape not in ((3, 4), (4, 4)):
         raise ValueError(f"transform_matrix is of shape {matrix.shape}, not (4, 4)")
@@ -99,10 +99,10 @@ def to_cam_from_world(world_from_cam: Any, axes: str = "opengl") -> pycolmap.Rig
 
 
 def parse_frame_camera(fields: dict[str, Any], image: Path) -> Camera:
-    """Return the camera that a frame's fields describe, over those of the whole file.
+    """Return the camera of a frame, whose fields override those of the whole file.
 
     Raises:
-        KeyError: no focal length. ValueError: a model we do not know, or numbers that make no sense.
+        KeyError: no focal length. ValueError: an unknown model or invalid numbers.
     """
     is_fisheye = fields.get("is_fisheye", False)
     if not isinstance(is_fisheye, (bool, int)):
@@ -118,14 +118,14 @@ def parse_frame_camera(fields: dict[str, Any], image: Path) -> Camera:
 
 
 def focal_of_angle(angle_rad: float, width: int) -> float:
-    """Return the focal length [px] of an image that spans an angle. Raises ValueError: none does."""
+    """Return the focal length [px] of an image that spans an angle. Raises ValueError for an impossible angle."""
     if not 0 < angle_rad < math.pi:
-        raise ValueError(f"camera_angle_x = {angle_rad} is no angle of view in radians")
+        raise ValueError(f"camera_angle_x = {angle_rad} is not an angle of view in radians")
     return 0.5 * width / math.tan(0.5 * angle_rad)
 
 
 def parse_lens(fields: dict[str, Any], model: str, params: list[float]) -> dict[str, Any]:
-    """Return COLMAP's model and parameters, those of the pinhole being there. Raises ValueError: one is not used."""
+    """Return COLMAP's model and parameters, given those of the pinhole. Raises ValueError for unsupported ones."""
     distortion = {name: float(fields.get(name) or 0.0) for name in PERSPECTIVE}
     unused = [f"{name} = {value:g}" for name, value in distortion.items() if value and name not in MODELS[model]]
     if unused:

@@ -1,4 +1,4 @@
-"""Find photographs in a folder: which files are, which of them cannot be read, and which lens took each."""
+"""Find the photographs in a folder, which of them cannot be read, and which lens took each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXIF_DIRECTORY = 0x8769
 
 
 def find_photographs(folder: Path) -> tuple[list[Path], dict[Path, str]]:
-    """Return the photographs below a folder in order of their names, and why others are not read."""
+    """Return the photographs below a folder in order of their names, and those not read with the reasons."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() or is_broken_link(path))
     unread = {path: why for path in files if (why := explain_unread(path))}
     known = (*SUFFIXES, *TO_INSTALL)
@@ -40,7 +40,7 @@ def find_photographs(folder: Path) -> tuple[list[Path], dict[Path, str]]:
 
 
 def explain_no_photographs(path: Path) -> str:
-    """Return what a file or folder is that holds no photographs, and what to do with it; empty if nobody knows."""
+    """Say what a file or folder without photographs is, and what to do with it; empty if unknown."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     if any(file.name == "metadata.yaml" or file.suffix in RECORDINGS for file in files):
         return "; it is a recording: build-map --bag maps it, evaluate-bag localizes its images"
@@ -55,7 +55,7 @@ def is_broken_link(path: Path) -> bool:
 
 
 def explain_unread(path: Path) -> str:
-    """Return why a photograph of this kind is not read, and what to do; empty if it is, or is no photograph."""
+    """Say why a photograph of this kind is not read, and what to do; empty if it is read or not a photograph."""
     suffix = path.suffix.lower()
     if is_broken_link(path) and suffix in (*SUFFIXES, *TO_INSTALL, *UNREAD):
         return "a link to a file that is not there"
@@ -64,7 +64,7 @@ def explain_unread(path: Path) -> str:
 
 
 def read_lens(path: Path) -> str:
-    """Return by what EXIF tells one lens from another, empty where it says nothing: a phone has several of one size."""
+    """Return what identifies the lens in EXIF, empty if nothing: a phone has several lenses with images of one size."""
     try:
         with Image.open(path) as image:
             exif = image.getexif()
@@ -77,7 +77,7 @@ def read_lens(path: Path) -> str:
 
 
 def camera_group(path: Path, per: str) -> str:
-    """Return what tells the cameras of two images of one size apart, `per` "lens", "folder" or "image"."""
+    """Return a key that images of one camera share; `per` is "lens", "folder" or "image"."""
     if per == "image":
         return str(path)
     return str(path.parent) if per == "folder" else read_lens(path)

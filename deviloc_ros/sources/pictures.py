@@ -1,4 +1,4 @@
-"""Read pictures to localize: files, all photographs of a folder, the frames of a video."""
+"""Read images to localize: single files, all photographs of a folder, or the frames of a video."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from deviloc_ros.sources.photographs import VIDEOS, explain_no_photographs, expl
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryPicture:
-    """Hold a picture, or why there is none.
+    """Hold an image, or why it cannot be read.
 
-    gray: (H, W) uint8, None where it cannot be read. path: of the file that it is, or is a frame of.
+    gray: (H, W) uint8, None if it cannot be read. path: of the image file or the video.
     """
 
     name: str
@@ -29,7 +29,7 @@ class QueryPicture:
 
 
 def check_paths(paths: Sequence[Path]) -> None:
-    """Raise SourceError naming the first path that leads nowhere: a typing error is no image without a pose."""
+    """Raise SourceError naming the first path that does not exist; a typo must not count as an unlocalized image."""
     if missing := [path for path in paths if not path.exists() and not path.is_symlink()]:
         others = f" (and {len(missing) - 1} of the others)" if len(missing) > 1 else ""
         raise SourceError(f"{missing[0]}: no such file or folder{suggest_nearest(missing[0])}{others}")
@@ -43,10 +43,10 @@ def list_files(paths: Iterable[Path], step: int = 1) -> Iterator[Path]:
 
 
 def read_pictures(paths: Iterable[Path], step: int = 1) -> Iterator[QueryPicture]:
-    """Yield the pictures that paths lead to, in order; what cannot be read is there with the reason.
+    """Yield the images at paths, in order; unreadable ones come with the reason.
 
     Args:
-        step: take every step-th picture of a folder, or frame of a video.
+        step: take every step-th image of a folder, or frame of a video.
     """
     for path in paths:
         if path.is_dir():
@@ -70,7 +70,7 @@ def read_folder(folder: Path, step: int) -> Iterator[QueryPicture]:
 
 
 def read_picture(path: Path) -> QueryPicture:
-    """Return the picture of a file."""
+    """Read an image file."""
     if path.is_file() and (why := explain_unread(path)):
         return QueryPicture(str(path), path, None, f"{path}: {why}")
     try:

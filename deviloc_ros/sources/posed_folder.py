@@ -1,7 +1,7 @@
-"""Read a folder of images that one file has the poses of: by the images' names, or by the times that they are named by.
+"""Read a folder of images whose poses are in one file, by the images' names or by times in these names.
 
-By names: `NAME QW QX QY QZ TX TY TZ` a line, cam_from_world, as hloc and COLMAP. By times: TUM's and EuRoC's files,
-world_from_body; an image is named by its time, in seconds as TUM's or in nanoseconds as EuRoC's.
+By names: lines `NAME QW QX QY QZ TX TY TZ` with cam_from_world, as in hloc and COLMAP. By times: TUM's and EuRoC's
+files with world_from_body; an image's name is its time, in seconds for TUM or nanoseconds for EuRoC.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ PoseOf = Callable[[str], pycolmap.Rigid3d]
 def read_posed_folder(
     folder: Path | str, poses: Path | str, camera: Camera, body_from_cam: pycolmap.Rigid3d | None = None
 ) -> Source:
-    """Read the images below a folder, in order of their names; those that the file has no pose of are skipped.
+    """Read the images below a folder, in order of their names; those without a pose in the file are skipped.
 
     Args:
         poses: a file of lines `NAME QW QX QY QZ TX TY TZ` (cam_from_world), or TUM's or EuRoC's, by time.
-        body_from_cam: where the camera sits on what the poses are of; None: they are the camera's.
+        body_from_cam: mount of the camera on the body whose poses these are; None: they are the camera's.
 
     Raises:
         SourceError: no such folder or file, no images, or not one with a pose.
-        ValueError: a line of the file is none.
+        ValueError: a line of the file is invalid.
     """
     folder, poses, mount = Path(folder), Path(poses), body_from_cam or pycolmap.Rigid3d()
     for path, exists, kind in ((folder, folder.is_dir(), "folder"), (poses, poses.is_file(), "file of poses")):
@@ -55,7 +55,7 @@ def read_posed_folder(
 
 
 def index_by_name(poses: Path) -> PoseOf:
-    """Return what finds a pose by an image's name."""
+    """Return a function that finds a pose by an image's name."""
     known = read_named_poses(poses)
 
     def find(name: str) -> pycolmap.Rigid3d:
@@ -67,7 +67,7 @@ def index_by_name(poses: Path) -> PoseOf:
 
 
 def index_by_time(poses: Path, names: list[str]) -> PoseOf:
-    """Return what interpolates a pose at the time that an image is named by."""
+    """Return a function that interpolates a pose at the time in an image's name."""
     truth = read_truth_file(poses)
     stems = [Path(name).stem for name in names]
     timed = next((stem for stem in stems if is_time(stem)), None)

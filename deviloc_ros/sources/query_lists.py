@@ -1,4 +1,4 @@
-"""Read lists of images to localize, as hloc and the public data sets have them: names, intrinsics, retrieval pairs."""
+"""Read lists of images to localize, in the formats of hloc and public data sets: names, intrinsics, pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deviloc_ros.sources.colmap import parse_camera_words
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the lines with content, comments left out; raise SourceError naming the file."""
+    """Return the lines with content, without comments. Raises SourceError naming the file."""
     if not path.is_file():
         raise SourceError(f"{path}: not found; docs/published-method.md says what the public data sets have")
     lines = [line.strip() for line in read_text(path).splitlines()]
@@ -42,21 +42,21 @@ def read_query_list(path: Path) -> dict[str, Camera | None]:
     """Read lines of a name alone, or of one with its camera as `read_intrinsics` has it.
 
     Raises:
-        SourceError: no such file, no name in it, one that is there twice, or no camera behind a name.
+        SourceError: no such file, no name in it, a duplicate name, or an invalid camera after a name.
     """
     queries: dict[str, Camera | None] = {}
     for number, line in enumerate(read_lines(path), 1):
         name, *words = line.split()
         if name in queries:
-            raise SourceError(f"{path}: line {number}: {name!r} is there twice")
+            raise SourceError(f"{path}: line {number}: {name!r} is listed twice")
         queries[name] = parse_intrinsics(words, f"{path}: line {number}") if words else None
     if not queries:
-        raise SourceError(f"{path}: there is no image in it")
+        raise SourceError(f"{path}: it lists no image")
     return queries
 
 
 def parse_intrinsics(words: list[str], where: str) -> Camera:
-    """Return the camera of `MODEL width height parameters…`, in COLMAP's pixels; raise SourceError that begins so."""
+    """Parse `MODEL width height parameters…` in COLMAP's pixels. Raises SourceError with a prefix."""
     try:
         return parse_camera_words(words)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Attach to a recording's keyframes the depth image nearest in time, kept as a file beside each."""
+"""Attach the depth image nearest in time to each of a recording's keyframes, and write it to a file beside it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.sources.depth_images import MILLIMETRES, DepthImage
 from deviloc_ros.status import NotTried
 
-MAX_GAP_NS = 35_000_000  # one image of a sensor at 30 Hz
+MAX_GAP_NS = 35_000_000  # one period of a sensor at 30 Hz
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DepthPlan:
-    """Say where a recording has depth. camera, color_from_depth: where given they replace what the recording says."""
+    """Say where a recording has depth. camera, color_from_depth: if given they replace those of the recording."""
 
     topic: str
     camera_info_topic: str = ""
@@ -37,7 +37,7 @@ class DepthPlan:
 
 @dataclass(slots=True, eq=False)
 class Keyframe:
-    """Hold a posed image that is to get its depth. gap_ns: between it and the depth it has so far."""
+    """Hold a posed image that is to get depth. gap_ns: between it and the nearest depth so far."""
 
     image: PosedImage
     time_ns: int
@@ -55,10 +55,10 @@ class DepthReader:
     cameras: CameraBook = field(default_factory=lambda: CameraBook(rectified=False, history=True))
 
     def attach_depth(self, keyframes: list[Keyframe]) -> list[PosedImage]:
-        """Return the images, with depth where there is some near enough in time.
+        """Return the images, with depth if there is some near enough in time.
 
         Raises:
-            ValueError: no such topic, no calibration, no transform, or messages that are not depth.
+            ValueError: no such topic, no calibration, no transform, or messages that are not depth images.
         """
         recording, topic = self.bag.recording, self.plan.topic
         if not recording.count(topic):
@@ -81,7 +81,7 @@ class DepthReader:
         return [keyframe.image for keyframe in keyframes]
 
     def read_calibrations(self) -> None:
-        """Read the calibrations of the depth camera before the images come."""
+        """Read the calibrations of the depth camera, before the images are read."""
         if self.plan.camera is None:
             flags = ("--depth-camera-info-topic", "--depth-camera")
             recording = self.bag.recording
@@ -105,7 +105,7 @@ class DepthReader:
             raise ValueError(f"{self.plan.topic}: {error}; give --depth-camera MODEL,W,H,PARAMS") from error
 
     def color_from_depth(self, keyframe: Keyframe, frame: str) -> pycolmap.Rigid3d | None:
-        """Return color_from_depth by TF, unless it was given or both images are of one frame, as registered ones."""
+        """Return color_from_depth from TF, unless it was given, or both images have one frame, being registered."""
         color_frame = self.bag.robot.camera_frame or keyframe.frame.lstrip("/")
         if self.plan.color_from_depth is not None or frame.lstrip("/") == color_frame:
             return self.plan.color_from_depth

@@ -1,4 +1,4 @@
-"""Read posed images from a recording: keyframes, with poses from a topic, from transforms or from a file."""
+"""Read keyframes from a recording, with poses from a topic, from transforms or from a file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class BagFrames:
-    """Yield the posed images of a recording, one after the other, and note why others are left out."""
+    """Iterate over the posed images of a recording, and note why others are left out."""
 
     bag: IndexedBag
     truth: Truth
@@ -79,33 +79,20 @@ def read_bag(
     """Write the keyframes of a recording into a folder and pose them.
 
     Args:
-        folder: where they are written, and stay: a map is built from them.
-        reading: topics, how the robot is built, and where its poses are from; their frame becomes the map's.
-        time_offset_s: what is added to an image's stamp to get the time of its pose.
+        folder: where they are written and stay, for a map to be built from them.
+        reading: topics, mounts, and the source of poses, whose frame becomes the map's.
+        time_offset_s: added to an image's stamp to get the time of its pose.
         depth: where the recording has depth, if that is to be used.
 
     Raises:
-        ValueError: no bag, no such topic, no poses, not one usable image, or a folder that cannot be written to; the
-            message says why.
+        ValueError: no bag, no such topic, no poses, no usable image, or the folder cannot be written to; the message
+            says why.
     """
     folder = Path(folder)
     with Recording(path) as recording:
         bag = index_bag(recording, reading)
         lens = "" if reading.robot.rectified is not None else describe_lens(bag.cameras, bag.topics.image)
-        images_read = read_messages(recording.path, recording.messages((bag.topics.image,)))
-        times_ns = [stamp_ns(message) for _, message in images_read]
-        offset_ns = round(time_offset_s * 1e9)
-        try:
-            truth = find_truth(reading.truth, bag, [time_ns + offset_ns for time_ns in times_ns])
-        except ValueError as error:
-            raise SourceError(f"{path}: the robot's poses, from {reading.truth}: {error}") from error
-        if truth is None:
-            raise SourceError(f"{path}: where are the robot's poses? give --odom-topic, --pose-topic, --tf or --poses")
-        try:
-            first_ns = reading.part.find_first(times_ns)
-        except ValueError as error:
-            raise SourceError(f"{path}: {bag.topics.image}: {error}") from error
-        frames = BagFrames(bag, truth.shift_earlier(offset_ns), reading.part, first_ns, quiet)
+        frames = find_frames(bag, reading, round(time_offset_s * 1e9), quiet=quiet)
         make_folder(folder)
         chosen = [write_keyframe(frame, frames, folder) for frame in select_keyframes(frames, spacing)]
         images = [keyframe.image for keyframe in chosen]
@@ -126,8 +113,35 @@ def read_bag(
     return Source(images, frames.skipped, notes, warned)
 
 
+def find_frames(bag: IndexedBag, reading: ReadingPlan, offset_ns: int, *, quiet: bool) -> BagFrames:
+    """Find the poses of a recording's images, and its part that is read.
+
+    Args:
+        offset_ns: added to an image's stamp to get the time of its pose.
+
+    Raises:
+        SourceError: there are no poses, or no image in the part.
+    """
+    recording, topic = bag.recording, bag.topics.image
+    messages = read_messages(recording.path, recording.messages((topic,)))
+    times_ns = [stamp_ns(message) for _, message in messages]
+    try:
+        truth = find_truth(reading.truth, bag, [time_ns + offset_ns for time_ns in times_ns])
+    except ValueError as error:
+        raise SourceError(f"{recording.path}: the robot's poses, from {reading.truth}: {error}") from error
+    if truth is None:
+        raise SourceError(
+            f"{recording.path}: where are the robot's poses? give --odom-topic, --pose-topic, --tf or --poses"
+        )
+    try:
+        first_ns = reading.part.find_first(times_ns)
+    except ValueError as error:
+        raise SourceError(f"{recording.path}: {topic}: {error}") from error
+    return BagFrames(bag, truth.shift_earlier(offset_ns), reading.part, first_ns, quiet)
+
+
 def make_folder(folder: Path) -> None:
-    """Make a folder; raise SourceError if there can be none."""
+    """Make a folder. Raises SourceError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -135,7 +149,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_keyframe(frame: PosedFrame, frames: BagFrames, folder: Path) -> Keyframe:
-    """Write a frame as PNG, so that nothing is lost, named by its time; raise SourceError if it cannot be written."""
+    """Write a frame as PNG, losslessly, named by its time. Raises SourceError if that fails."""
     time_ns = frame.time_ns
     path = folder / f"{time_ns}.png"
     try:

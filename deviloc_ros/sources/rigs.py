@@ -1,4 +1,4 @@
-"""Read rigs: which cameras a robot carries, and where they sit."""
+"""Read a rig: the cameras of a robot with their mounts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pycolmap
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rigid_from_quaternion
-from deviloc_ros.imaging import Mask
 from deviloc_ros.io.plain_files import read_json
+from deviloc_ros.masks import Mask
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.sources.image_files import suggest_nearest
 
@@ -20,7 +20,7 @@ FIELDS = {"name", "camera", "rig_from_cam", "mask"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RigCamera:
-    """Hold one camera of a rig; without a mask all of its images is used."""
+    """Hold one camera of a rig. mask: None: all of its images are used."""
 
     name: str
     camera: Camera
@@ -45,7 +45,7 @@ def read_rig(path: Path) -> list[RigCamera]:
         raise SourceError(f"{path}: field 'cameras' must be a list of cameras")
     cameras = [read_camera(path, number, entry) for number, entry in enumerate(listed)]
     if len({camera.name for camera in cameras}) < len(cameras):
-        raise SourceError(f"{path}: two cameras have one name")
+        raise SourceError(f"{path}: two cameras have the same name")
     return cameras
 
 

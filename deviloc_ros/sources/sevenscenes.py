@@ -41,7 +41,7 @@ def read_seven_scenes(
 
 
 def path_beside_color(path: Path, ending: str) -> Path:
-    """Return the path of a frame's `depth.png` or `pose.txt` for its `frame-000000.color.png`."""
+    """Return the path of a frame's `depth.png` or `pose.txt` beside its `frame-000000.color.png`."""
     return path.with_name(f"{path.name.split('.')[0]}.{ending}")
 
 

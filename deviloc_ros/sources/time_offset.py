@@ -1,8 +1,8 @@
-"""Judge by how both turn whether images are as old as the poses say, and the camera is mounted as the extrinsic says.
+"""Check the images' time offset and the camera's extrinsic by comparing rotations of camera and robot.
 
-From one image to the next the camera turns as the robot does. How *fast* both turn over time shows how late the images
-are, whatever the extrinsic (a rotation has the same angle in every frame); about which *axes*, how the camera is
-mounted. Only rotations are looked at: where the camera sits on the robot, they do not show.
+From one image to the next the camera turns as the robot does. Their *speeds* of turning over time reveal the time
+offset, for any extrinsic, since a rotation has the same angle in every frame; their *axes* reveal the extrinsic's
+rotation. The camera's position on the robot does not show in rotations.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TRACKED_SIDE_PX, TRACKED_POINTS, MIN_TRACKED = 640, 300, 30
 LAGS_S = np.arange(-0.5, 0.501, 0.02)
 MIN_TURNS = 20
 MIN_CORRELATION = 0.8
-UNEVEN_DEG_PER_S = 2.0  # turning that varies by less has nothing to be recognized by
+UNEVEN_DEG_PER_S = 2.0  # turning that varies by less does not reveal a time offset
 MAX_ANGLE_DIFFERENCE = 0.5  # of a turn: what camera and robot may differ by to be compared
 PRIOR_SHARE = 0.02  # how much the given extrinsic counts for axes about which nothing turns
 NOTABLE_OFFSET_S, NOTABLE_ANGLE_DEG = 0.03, 5.0
@@ -32,7 +32,7 @@ NOTABLE_OFFSET_S, NOTABLE_ANGLE_DEG = 0.03, 5.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """Hold a camera's rotation vector from one image to the next [rad], in its frame; and the extrinsic's rotation."""
+    """Hold a camera's rotation vector between successive images [rad], in its frame, and the extrinsic's rotation."""
 
     start_ns: int
     stop_ns: int
@@ -42,7 +42,7 @@ class Turn:
 
 @dataclass(slots=True)
 class TurnCollector:
-    """Collect turns between images that follow each other, the first MAX_TURNS of a recording."""
+    """Collect turns between successive images, the first MAX_TURNS of a recording."""
 
     turns: list[Turn] = field(default_factory=list)
     _last: tuple[int, NDArray] | None = None
@@ -61,10 +61,7 @@ class TurnCollector:
 
 
 def measure_turn(before: NDArray, after: NDArray, camera: Camera) -> NDArray | None:
-    """Return the (3,) rotation vector of before_from_after [rad] by tracked corners.
-
-    None if too few can be followed.
-    """
+    """Return the (3,) rotation vector of before_from_after [rad] by tracked corners; None if too few are tracked."""
     shrink = max(1.0, max(before.shape) / TRACKED_SIDE_PX)
     size = (round(before.shape[1] / shrink), round(before.shape[0] / shrink))
     if shrink > 1:
@@ -91,10 +88,10 @@ def measure_turn(before: NDArray, after: NDArray, camera: Camera) -> NDArray | N
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Hold how images and poses agree; None where that cannot be told.
+    """Hold how well images and poses agree; values are None if they cannot be determined.
 
-    offset_s: pose time minus image stamp, beyond given_offset_s, which was added already. extrinsic_deg: by which the
-    camera is turned against what the extrinsic says.
+    offset_s: pose time minus image stamp, beyond given_offset_s, which was added already. extrinsic_deg: angle between
+    the given and the measured rotation of the extrinsic.
     """
 
     offset_s: float | None
@@ -104,7 +101,7 @@ class Agreement:
 
     @property
     def is_good(self) -> bool:
-        """Return whether nothing is known to be wrong."""
+        """Return whether neither value is known to be wrong."""
         return abs(self.offset_s or 0) < NOTABLE_OFFSET_S and (self.extrinsic_deg or 0) < NOTABLE_ANGLE_DEG
 
     def __str__(self) -> str:
@@ -121,7 +118,7 @@ class Agreement:
 
 
 def measure_agreement(turns: list[Turn], truth: Truth, given_offset_s: float = 0.0) -> Agreement:
-    """Compare the turns of the camera with those of the robot, at any offset of time up to half a second."""
+    """Compare the turns of the camera with those of the robot, at time offsets up to half a second."""
     speeds, robot = turning_speeds(turns), [interpolate_robot_turns(turns, truth, lag) for lag in LAGS_S]
     correlations = np.array([correlate_speeds(speeds, turning_speeds(turns, vectors)) for vectors in robot])
     best = int(np.argmax(correlations))
@@ -136,7 +133,7 @@ def measure_agreement(turns: list[Turn], truth: Truth, given_offset_s: float = 0
 
 
 def interpolate_robot_turns(turns: list[Turn], truth: Truth, lag_s: float) -> NDArray:
-    """Return (N, 3) rotation vectors of the robot's base over the times of turns, so much later; NaN without poses."""
+    """Return (N, 3) rotation vectors of the robot's base over the times of turns plus an offset; NaN without poses."""
     vectors, lag_ns = np.full((len(turns), 3), np.nan), round(lag_s * 1e9)
     for number, turn in enumerate(turns):
         before, after = truth.at(turn.start_ns + lag_ns), truth.at(turn.stop_ns + lag_ns)
@@ -153,7 +150,7 @@ def turning_speeds(turns: list[Turn], vectors: NDArray | None = None) -> NDArray
 
 
 def correlate_speeds(camera: NDArray, robot: NDArray) -> float:
-    """Return Pearson's correlation of (N,) speeds where both are known; 0 where there is nothing to compare."""
+    """Return Pearson's correlation of (N,) speeds where both are known; 0 if there is nothing to compare."""
     known = np.isfinite(camera) & np.isfinite(robot)
     camera, robot = camera[known], robot[known]
     if len(camera) < MIN_TURNS or min(camera.std(), robot.std()) < UNEVEN_DEG_PER_S:
@@ -162,9 +159,9 @@ def correlate_speeds(camera: NDArray, robot: NDArray) -> float:
 
 
 def extrinsic_error_deg(turns: list[Turn], robot: NDArray) -> float:
-    """Return the angle [deg] between the given mounting and the one that camera and robot turns show (Wahba 1965).
+    """Return the angle [deg] between the given extrinsic and the one that fits the turns best (Wahba 1965).
 
-    About axes around which nothing turns, the given one counts as right.
+    About axes around which nothing turns, the given extrinsic counts as right.
     """
     products, given = np.zeros((3, 3)), turns[0].base_from_cam.matrix()
     for turn, vector in zip(turns, robot, strict=True):

@@ -33,15 +33,15 @@ PoseAt = Callable[[int], pycolmap.Rigid3d | None]
 
 
 def read_tum_sequence(folder: Path | str, pose_at: PoseAt | None = None, camera: Camera | None = None) -> Source:
-    """Read the images of a sequence; those taken where `groundtruth.txt` has a gap are skipped.
+    """Read the images of a sequence; those in a gap of `groundtruth.txt` are skipped.
 
     Args:
-        pose_at: world_from_cam at a time [ns], None where it is not known; by default groundtruth.txt, interpolated.
-        camera: by default the one of the data set that the folder's name says, as `freiburg1`.
+        pose_at: returns world_from_cam at a time [ns], None if unknown; default: groundtruth.txt, interpolated.
+        camera: default: the data set's camera in the folder's name, as `freiburg1`.
 
     Raises:
-        SourceError: no `rgb.txt`, a line of it that is none, or no calibration.
-        ValueError: no `groundtruth.txt`, or a line of it that is none.
+        SourceError: no `rgb.txt`, an invalid line in it, or no calibration.
+        ValueError: no `groundtruth.txt`, or an invalid line in it.
     """
     folder = Path(folder)
     camera = camera or camera_by_name(folder)
@@ -57,10 +57,10 @@ def read_tum_sequence(folder: Path | str, pose_at: PoseAt | None = None, camera:
 
 
 def index_depth(folder: Path) -> Callable[[PosedImage], Path | None]:
-    """Return what finds the depth image nearest in time to an image, from `depth.txt`; None if none is near.
+    """Return a function that finds the depth image of `depth.txt` nearest in time; it returns None if none is near.
 
     Raises:
-        SourceError: no such list, or a line of it that is none.
+        SourceError: no such list, or an invalid line in it.
     """
     entries = sorted(read_list(folder / "depth.txt"))
     times_ns = np.array([time_ns for time_ns, _ in entries])
@@ -76,7 +76,7 @@ def index_depth(folder: Path) -> Callable[[PosedImage], Path | None]:
 
 
 def read_list(path: Path) -> list[tuple[int, str]]:
-    """Read time [ns] and file of each line; raise SourceError naming file and line."""
+    """Read time [ns] and file of each line. Raises SourceError naming file and line."""
     if not path.is_file():
         raise SourceError(f"{path}: not found")
     entries = []
@@ -91,7 +91,7 @@ def read_list(path: Path) -> list[tuple[int, str]]:
 
 
 def camera_by_name(folder: Path) -> Camera:
-    """Return the data set's camera; raise SourceError if the folder is not named like a sequence of it."""
+    """Return the data set's camera. Raises SourceError if the folder is not named like one of its sequences."""
     found = re.search(r"(?:freiburg|fr)([123])", folder.resolve().name)
     if found is None:
         raise SourceError(

@@ -1,1 +1,1 @@
-"""Turn poses of single images into what the robot believes. Pure: no ROS, no threads, no clock of its own."""
+"""Track a robot: turn poses of single images into fixes that are believed. No ROS and no clock of its own."""

@@ -1,4 +1,4 @@
-"""Judge a camera's intrinsics by many images: one tells little of them, many a good deal."""
+"""Check a camera's intrinsics by many images; a single one tells little about them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from deviloc_ros.types import IntrinsicsFit
 
 WINDOW = 50
 LEAST_IMAGES = 10
-POOL_AGAIN_AFTER = 5  # more: pooling takes milliseconds
-POOLED_STDS = 7.0  # of windows of ten and more images of seven maps, rightly calibrated, the farthest off is so by 5.0
-MOVED_SHARE, MOVED_DEG = 0.05, 5.0  # of the distance to what is seen: images from one place err together
+POOL_AGAIN_AFTER = 5  # new images, since pooling takes milliseconds
+POOLED_STDS = 7.0  # the largest deviation of right calibrations is 5.0, in windows of ten and more images of seven maps
+MOVED_SHARE, MOVED_DEG = 0.05, 5.0  # of the distance to what is seen; errors at one place are correlated
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PooledIntrinsics:
-    """Hold what many images say of a calibration: the (4,) change of `Camera.change_intrinsics` that fits, its stds.
+    """Hold the estimate of a camera's intrinsics from many images.
 
-    images: how many it rests on. wrong: which of INTRINSICS explain the images, with their change and its deviation,
-    the others taken as calibrated; none where the calibration does.
+    change: (4,) of `Camera.change_intrinsics`. stds: (4,). images: how many there were. wrong: the change and its
+    standard deviation of those INTRINSICS, by index, that must be wrong to explain the images, with the others as
+    calibrated; empty if the calibration explains them.
     """
 
     change: NDArray
@@ -40,7 +41,7 @@ class PooledIntrinsics:
     wrong: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def figures(self) -> dict[str, float]:
-        """Return by how much the calibration is off: the focal length that fits as a multiple of it, the rest added."""
+        """Return by name how far the calibration is off, with deviations: focal length as a factor, the rest added."""
         scale, (_, x, y, k1) = float(np.exp(self.change[0])), -self.change
         values = {"focal_scale": scale, "principal_point_x_px": x, "principal_point_y_px": y, "k1": k1}
         stds = dict(zip(values, [scale * self.stds[0], *self.stds[1:]], strict=True))
@@ -49,7 +50,7 @@ class PooledIntrinsics:
 
 
 class IntrinsicsCheck:
-    """Collect what one camera's images say of its intrinsics, in order; the last `window` count."""
+    """Collect what one camera's images tell about its intrinsics; only the last `window` count."""
 
     def __init__(self, window: int | None = WINDOW) -> None:
         self._fits: deque[IntrinsicsFit] = deque(maxlen=window)
@@ -63,13 +64,13 @@ class IntrinsicsCheck:
             self._added += 1
 
     def pool(self, camera: Camera, config: PoseConfig) -> PooledIntrinsics | None:
-        """Return what the images say together, beside what a calibration is worth; None while there are too few."""
+        """Return the pooled estimate, given the accuracy of a calibration; None while there are too few images."""
         if len(self._fits) >= LEAST_IMAGES and self._added >= (1 if self._pooled is None else POOL_AGAIN_AFTER):
             self._pooled, self._added = pool_fits(self._fits, camera, config), 0
         return self._pooled
 
     def complaint(self, camera: Camera, config: PoseConfig) -> str:
-        """Return what is wrong with the calibration and by how much, empty if nothing is to be seen."""
+        """Say what is wrong with the calibration and by how much; empty if nothing is."""
         pooled = self.pool(camera, config)
         if pooled is None or not pooled.wrong:
             return ""
@@ -77,7 +78,7 @@ class IntrinsicsCheck:
         return f"{said} ({pooled.images} images): calibrate the camera"
 
     def widen(self, camera: Camera, config: Config) -> Config:
-        """Return `config` with a calibration that is known to be wrong taken as no better than it is."""
+        """Return `config` with the standard deviations of a wrong calibration widened by its error."""
         pooled = self.pool(camera, config.pose)
         if pooled is None or not pooled.wrong:
             return config
@@ -88,10 +89,11 @@ class IntrinsicsCheck:
 
 
 def pool_fits(fits: Sequence[IntrinsicsFit], camera: Camera, config: PoseConfig) -> PooledIntrinsics:
-    """Return what images say together of all intrinsics, and which few of them being wrong explains it.
+    """Return the joint estimate of all intrinsics, and which few of them must be wrong to explain the images.
 
-    In one place a focal length, a principal point and a distortion can look much alike, so all of them together are
-    known badly. Mostly one is wrong: as long as one is in doubt, the surest of them is let go (forward selection).
+    Errors of focal length, principal point and distortion can look much alike at one place, so that all of them
+    together are poorly determined. Usually one is wrong: the most significant one is freed first, then the next, while
+    there is one (forward selection).
     """
     informations, vectors = np.array([fit.information for fit in fits]), np.array([fit.vector for fit in fits])
     unknown, calibrated = UNKNOWN * intrinsics_units(camera), np.array(config.intrinsics_stds)
@@ -113,14 +115,14 @@ def pool_fits(fits: Sequence[IntrinsicsFit], camera: Camera, config: PoseConfig)
 
 
 def measure_contradiction(fits: Sequence[IntrinsicsFit], camera: Camera) -> float:
-    """Return by how many of its standard deviations one of the intrinsics is off, at most, by images together."""
+    """Return by how many standard deviations the most deviating of the intrinsics is off, by all images."""
     informations, vectors = np.array([fit.information for fit in fits]), np.array([fit.vector for fit in fits])
     pooled = pool_estimates(informations, vectors, UNKNOWN * intrinsics_units(camera))
     return float(np.max(np.abs(pooled.values) / pooled.stds))
 
 
 def has_moved(fit: IntrinsicsFit, before: IntrinsicsFit) -> bool:
-    """Return whether two images were taken from places, or in directions, that differ."""
+    """Return whether two images were taken from clearly different positions or in different directions."""
     moved_m = translation_distance_m(fit.cam_from_world, before.cam_from_world)
     return moved_m > MOVED_SHARE * fit.depth_m or (
         rotation_distance_deg(fit.cam_from_world, before.cam_from_world) > MOVED_DEG

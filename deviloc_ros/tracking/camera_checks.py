@@ -1,4 +1,4 @@
-"""Collect over many images what speaks against cameras: their calibrations, their stamps, where they are mounted."""
+"""Check the cameras of a robot by many images: their calibrations, stamps and mounts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deviloc_ros.types import Evidence, RigImage
 
 
 class CameraChecks:
-    """Hold the checks of the cameras of one robot. Images come from one thread, questions from any."""
+    """Hold the checks of all cameras of one robot. Images are added by one thread; any may ask."""
 
     def __init__(self) -> None:
         self._intrinsics: dict[str, tuple[Camera, IntrinsicsCheck]] = {}  # by the camera's name
@@ -24,13 +24,13 @@ class CameraChecks:
         self._lock = threading.Lock()
 
     def clear(self) -> None:
-        """Begin anew: another map says nothing of what was seen in the one before."""
+        """Start over, as in another map."""
         with self._lock:
             self._intrinsics.clear()
             self._motion, self._rig = MotionCheck(), RigCheck()
 
     def add_images(self, rig_images: Sequence[RigImage], evidence: Evidence) -> None:
-        """Take into account what images of one time say of their cameras, and of where these sit on the robot."""
+        """Take into account what images of one time tell about their cameras' intrinsics and mounts."""
         by_camera = {report.name: report.evidence for report in evidence.cameras}
         with self._lock:
             for image in rig_images:
@@ -43,7 +43,7 @@ class CameraChecks:
             self._rig.add_images(evidence.cameras)
 
     def add_sighting(self, sighting: Sighting) -> Fix | None:
-        """Take into account how the robot moved; return where the image has it, by the place that fits best."""
+        """Take the robot's motion into account; return the fix of the place that fits best, None if none passes."""
         passing = [place for place in sighting.found if place.passes]
         if not passing:
             return None
@@ -53,7 +53,7 @@ class CameraChecks:
         return seen
 
     def widen(self, config: Config) -> Config:
-        """Return `config` with calibrations that are known to be wrong taken as no better than they are."""
+        """Return `config` with the standard deviations of wrong calibrations widened by their errors."""
         if config.pose.estimate_focal:
             return config
         with self._lock:
@@ -62,7 +62,7 @@ class CameraChecks:
         return config
 
     def calibration_complaint(self, pose: PoseConfig) -> str:
-        """Return what is said against calibrations, stamps and mounting; empty if nothing."""
+        """Say what is wrong with calibrations, stamps and mounts; empty if nothing is."""
         said = []
         with self._lock:
             if not pose.estimate_focal:
@@ -73,6 +73,6 @@ class CameraChecks:
 
     @property
     def camera_complaints(self) -> dict[str, str]:
-        """Return what is said against the place of a camera on the robot, by its name; empty if nothing."""
+        """Return what is wrong with cameras' mounts on a rig, by the camera's name; empty if nothing is."""
         with self._lock:
             return self._rig.complaints

@@ -1,4 +1,4 @@
-"""Keep images for the map to grow by: where the robot is sure, and the map is thin or looks different. No ROS."""
+"""Keep images that the map can be extended with: where the pose is sure but the map has few or different views."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 from deviloc_ros.config import ContributeConfig
 from deviloc_ros.geometry import isotropic_covariance, largest_std, move_covariance
-from deviloc_ros.imaging import Mask, read_used, to_gray
+from deviloc_ros.imaging import to_gray
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes, distance_to_nearest
 from deviloc_ros.maps.store import Map
+from deviloc_ros.masks import Mask, read_mask
 from deviloc_ros.sources.contributions import (
     Contribution,
     delete_contribution,
@@ -29,16 +30,16 @@ BYTES_PER_MB = 1e6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptEntry:
-    """Hold what must be known of an entry of the folder while others come."""
+    """Hold an entry of the folder and its size."""
 
     entry: Contribution
     size_bytes: int
 
 
 class Contributor:
-    """Keep images in a folder of bounded size. It belongs to the thread that follows.
+    """Keep images in a folder of bounded size. To be called only by the thread that follows.
 
-    problem: why the last image that was to be kept is not; empty if it is.
+    problem: why the last wanted image could not be kept; empty if it was.
 
     Raises:
         ValueError: the folder cannot be made or written to.
@@ -60,7 +61,7 @@ class Contributor:
 
     @property
     def summary(self) -> str:
-        """Say how much is kept."""
+        """Return in words how much is kept."""
         return f"{len(self._kept)} images, {self._size_bytes / BYTES_PER_MB:.1f} MB"
 
     @property
@@ -68,17 +69,17 @@ class Contributor:
         return sum(kept.size_bytes for kept in list(self._kept.values()))
 
     def offer(self, reference_map: Map, taken: TakenTogether, result: Localized, mask: Mask | None = None) -> None:
-        """Keep those images of one time that a believed pose rests on and that the map could use.
+        """Keep those images of a believed pose that the map could use.
 
         Args:
-            mask: of an image that has none of its own.
+            mask: for images that have none of their own.
         """
         for image, entry in make_entries(taken, result, reference_map.identity):
             if self._is_wanted(entry, reference_map):
                 self._keep(entry, image, image.mask or mask)
 
     def _is_wanted(self, entry: Contribution, reference_map: Map) -> bool:
-        """Return whether an entry is sure, where the map is thin or far, and unlike what is kept of this map."""
+        """Return whether the pose is sure, the map has few views there, and no similar image is kept for this map."""
         config, pose = self._config, entry.cam_from_world
         if largest_std(entry.covariance[:3, :3]) > config.max_position_std_m:
             return False
@@ -89,9 +90,9 @@ class Contributor:
         return distance_to_nearest(*centres_and_axes(kept), pose) >= config.spacing_m
 
     def _keep(self, entry: Contribution, image: RigImage, mask: Mask | None) -> None:
-        """Write an entry if there is room for it, or if it needs the room of another more."""
+        """Write an entry if there is room for it, or if less useful ones can make room."""
         try:
-            used = read_used(mask, (image.camera.width, image.camera.height))
+            used = read_mask(mask, (image.camera.width, image.camera.height))
             files = pack_contribution(entry, to_gray(image.pixels, image.camera), used)
             size_bytes = sum(map(len, files.values()))
             if self._make_room(entry, size_bytes):
@@ -103,7 +104,7 @@ class Contributor:
             self.problem = f"contribute_path {self._folder}: {why or error}"
 
     def _make_room(self, entry: Contribution, size_bytes: int) -> bool:
-        """Delete what the map knows best, as long as the folder is full; return whether there is room then."""
+        """Delete entries with the most inliers while the folder is full; return whether there is room then."""
         budget_bytes = self._config.budget_mb * BYTES_PER_MB
         if self._size_bytes + size_bytes > budget_bytes:
             self._forget_deleted()
@@ -122,7 +123,7 @@ class Contributor:
 
 
 def make_entries(taken: TakenTogether, result: Localized, map_id: str) -> Iterator[tuple[RigImage, Contribution]]:
-    """Yield each image that takes part in a pose, with its own pose: that of the only camera, or by the rig's."""
+    """Yield each image that took part in a pose with its entry: the camera's pose, for a rig by that of the rig."""
     reports = {report.name: report for report in result.evidence.cameras if report.used}
     as_taken = {image.name: image for image in taken.images}
     for image in taken.rig_images:
@@ -136,7 +137,7 @@ def make_entries(taken: TakenTogether, result: Localized, map_id: str) -> Iterat
 
 
 def place_on_rig(entry: Contribution, image: RigImage, result: Localized, inliers: int) -> Contribution:
-    """Return the entry of one camera of a rig whose pose was found; odometry's errors on the way add to it."""
+    """Return the entry with the pose of one camera of a rig; the uncertainty of its mount is added."""
     world_from_rig = result.cam_from_world.inverse()
     covariance = move_covariance(world_from_rig, result.covariance, image.rig_from_cam)
     covariance = covariance + isotropic_covariance(image.std_m, image.std_rad)
@@ -145,6 +146,6 @@ def place_on_rig(entry: Contribution, image: RigImage, result: Localized, inlier
 
 
 def entry_name(stamp_ns: int, camera: str) -> str:
-    """Return the name of an entry; a camera of a recording is named by its topic."""
+    """Return the name of an entry from stamp and camera, which may be a topic with slashes."""
     plain = re.sub(r"\W+", "_", camera).strip("_")
     return f"{stamp_ns}-{plain}" if plain else str(stamp_ns)

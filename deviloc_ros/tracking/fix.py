@@ -1,4 +1,4 @@
-"""Say where the robot was at a time, how sure that is, and where it should be at another time."""
+"""Define a fix, the pose of the robot at a time with its covariance, and predict it for other times."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from deviloc_ros.geometry import (
     isotropic_covariance,
     largest_std,
     move_covariance,
+    normalize_rigid,
     pose_difference,
     skew,
-    squared_error_in_stds,
-    take_rigid,
+    squared_mahalanobis,
 )
 from deviloc_ros.tracking.odometry import Odometry, path_between
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fix:
-    """Hold where the robot was at `stamp_ns`.
+    """Hold the robot's pose at `stamp_ns`.
 
-    covariance: (6, 6) of map_from_base, translation [m] then rotation vector [rad], both in map axes. odometry: where
-    that had the robot at that time, None without odometry. is_planar: the robot drives on the plane z = 0 of the map,
-    and is expected there: see `flatten`.
+    covariance: (6, 6) of map_from_base, translation [m] then rotation vector [rad], both in map axes. odometry: at that
+    time, None without odometry. is_planar: the robot drives on the plane z = 0 of the map, and predictions stay in it:
+    see `flatten`.
     """
 
     stamp_ns: int
@@ -38,18 +38,19 @@ class Fix:
     is_planar: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "map_from_base", take_rigid("Fix.map_from_base", self.map_from_base))
+        object.__setattr__(self, "map_from_base", normalize_rigid("Fix.map_from_base", self.map_from_base))
 
 
 def map_from_odom(fix: Fix) -> pycolmap.Rigid3d | None:
-    """Return what the fix says of the odometry frame (REP-105); None without odometry."""
+    """Return map_from_odom (REP-105) by the fix; None without odometry."""
     return None if fix.odometry is None else fix.map_from_base * fix.odometry.odom_from_base.inverse()
 
 
 def predict_fix(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: TrackingConfig) -> Fix:
-    """Return where the robot of `fix` should be at another time: moved by odometry, or else anywhere it can reach.
+    """Predict the fix at another time: moved by odometry, or without that anywhere the robot can reach.
 
-    A heading that odometry loses on the way leads it aside: by half of what is lost in the end, if that comes evenly.
+    A drift of odometry's heading moves the robot sideways: by half of the final heading error times the way, if the
+    error grows evenly.
     """
     seconds = abs(stamp_ns - fix.stamp_ns) * 1e-9
     if fix.odometry is None or odometry is None:
@@ -67,7 +68,7 @@ def predict_fix(fix: Fix, stamp_ns: int, odometry: Odometry | None, config: Trac
 
 
 def predict_drift(before: Odometry, after: Odometry, seconds: float, config: TrackingConfig) -> tuple[float, float]:
-    """Return the standard deviations [m, rad], in each axis, of what odometry says of the motion between two times."""
+    """Return the standard deviations [m, rad], in each axis, of the motion between two readings of odometry."""
     metres, turned = path_between(before, after)
     std_m = config.drift_m_per_m * metres + config.drift_m_per_s * seconds
     std_deg = config.drift_deg_per_m * metres + config.drift_deg_per_s * seconds
@@ -75,9 +76,9 @@ def predict_drift(before: Odometry, after: Odometry, seconds: float, config: Tra
 
 
 def mahalanobis_distance(a: Fix, b: Fix) -> float:
-    """Return the distance of two independent fixes of one place, in sigma of their difference."""
+    """Return the Mahalanobis distance of two independent fixes of one time."""
     error = pose_difference(a.map_from_base, b.map_from_base)
-    return math.sqrt(max(squared_error_in_stds(error, a.covariance + b.covariance), 0.0))
+    return math.sqrt(max(squared_mahalanobis(error, a.covariance + b.covariance), 0.0))
 
 
 def flatten(fix: Fix) -> Fix:

@@ -1,6 +1,7 @@
-"""Take one step of the robot: from an image to what the robot believes of its place. No ROS, no clock of its own.
+"""Follow a robot, image by image: from images to a pose that is believed, or the reason why none is.
 
-The node converts, follows, publishes; the offline evaluation decodes, follows, records. Both therefore do the same.
+No ROS and no clock of its own. The node converts messages, follows and publishes; the offline evaluation decodes,
+follows and records. So both do the same.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.camera_checks import CameraChecks
 from deviloc_ros.tracking.contributor import Contributor
 from deviloc_ros.tracking.fix import Fix
-from deviloc_ros.tracking.gnss import GnssBook, select_agreeing
+from deviloc_ros.tracking.gnss import GnssBuffer, select_agreeing
 from deviloc_ros.tracking.rig_images import OdometryAt, StampedImage, TakenTogether, take_together
 from deviloc_ros.tracking.several_maps import Answer, MapsInUse, Search
 from deviloc_ros.tracking.sighting import Sighting, attach_odometry, make_sighting
@@ -47,15 +48,15 @@ from deviloc_ros.types import (
 
 
 class Follower:
-    """Follow one robot through a map, or through several as of floors, image by image.
+    """Follow one robot through a map, or through several such as floors, image by image.
 
-    `follow` belongs to one thread at a time; everything else may be called from any thread meanwhile. So the lock,
-    which guards the maps in use and their trackers, is never held while images are localized or odometry is waited for.
-    What was searched for is judged by the epoch in which the search began: a hint or another map may have come since.
+    `follow` may be called from one thread at a time; everything else from any thread meanwhile. Therefore the lock,
+    which guards the maps in use and their trackers, is never held while images are localized or odometry is awaited. A
+    result only counts if no hint, reset or other map came since its search began, which the tracker's epoch tells.
 
     tracking: when a pose is believed. is_planar: the robot drives on the plane z = 0 of the map. rig: which images of
-    several cameras go together.
-    contributor: keeps images that the map could use; None: none are kept. gnss: where a receiver has the robot.
+    several cameras are localized together. contributor: keeps images that the map could use; None: none are kept. gnss:
+    positions of a satellite receiver.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Follower:
         is_planar: bool = False,
         rig: RigConfig | None = None,
         contributor: Contributor | None = None,
-        gnss: GnssBook | None = None,
+        gnss: GnssBuffer | None = None,
     ) -> None:
         self._tracking = tracking or TrackingConfig()
         self._maps = MapsInUse(as_sequence(localizers), self._tracking)
@@ -74,19 +75,19 @@ class Follower:
         self._rig = rig or RigConfig()
         self._checks = CameraChecks()
         self._contributor = contributor
-        self._gnss = gnss or GnssBook()
+        self._gnss = gnss or GnssBuffer()
         self._lock = threading.Lock()
 
     # ---- one image, or those of a rig
 
     def look_ahead(self, images: Sequence[StampedImage], watch: Stopwatch) -> None:
-        """Extract what following with these images will need first; any thread may do so while another follows."""
+        """Extract the features that `follow` will need first; any thread may do so while another follows."""
         localizer = self.localizer
         for image in images:
             localizer.look_ahead(image.pixels, image.camera, image.mask, image.name, image.extracted, watch)
 
     def follow_group(self, group: ReadGroup, odometry_at: OdometryAt, now_ns: int | Callable[[], int]) -> Step:
-        """Follow with the images of one time that could be read; the others stay out, and it is said why."""
+        """Follow with those images of a group that could be read; report the others with the reasons."""
         if group.images:
             step = self.follow(group.images, odometry_at, now_ns)
         else:
@@ -95,27 +96,27 @@ class Follower:
         return replace(step, evidence=replace(step.evidence, cameras=cameras))
 
     def follow(self, images: Sequence[StampedImage], odometry_at: OdometryAt, now_ns: int | Callable[[], int]) -> Step:
-        """Localize near where the robot should be, and decide whether to believe what comes of it.
+        """Localize near where the robot should be, and decide whether to believe the result.
 
         Args:
-            images: that of the only camera, or one of each of several: where the robot was when the newest was taken.
-            odometry_at: called with a time [ns], returns where odometry has the robot then, None where that is not
-                known. Called with True as well, it first waits for odometry that may be on its way: only for images of
-                several times before they are localized, and for a pose that was found without odometry.
-            now_ns: the time when the decision falls, or a clock to read then.
+            images: of the only camera, or one of each camera. The pose is that at the time of the newest.
+            odometry_at: called with a time [ns] and a bool, returns the odometry at that time, None if unknown. With
+                True it first waits for odometry that may still arrive. That is used only before images of different
+                times are localized, and for a pose that was found without odometry.
+            now_ns: the time of the decision, or a clock to read then.
         """
         for image in images:
             check_argument("images: an image", image, StampedImage)
-        # 1. Images of one time, and where odometry has the robot then
+        # 1. Bring the images to one time, and get the odometry at that time
         watch = Stopwatch()
         with watch.stage("odometry"):
             taken = take_together(images, odometry_at, self._rig, self._tracking)
-        # 2. What each map says that the robot may be in
+        # 2. Localize in each map in which the robot may be
         with self._lock:
             maps, gnss = self._maps, self._gnss.find_near(taken.stamp_ns, self._tracking)
             searches = maps.plan(taken.stamp_ns, taken.odometry, taken.base_from_seen.inverse(), gnss)
         answers = self._drop_contradicted([self._ask(search, taken) for search in searches], gnss)
-        # 3. The one that counts, and what it says of the cameras, for the images that follow
+        # 3. Choose the map, and learn about the cameras for the next images
         with self._lock:
             answer, rivals = maps.choose(answers)
         result, sighting = answer.result, answer.sighting
@@ -131,7 +132,7 @@ class Follower:
             with self._lock:
                 maps.note_missed([a for a in answers if a.search.epoch == a.where.tracker.epoch])
             return explain_rivals(answer, rivals, step) if rivals else explain_step(result, step)
-        # 4. Whether to believe it
+        # 4. Decide whether to believe it
         if taken.odometry is None:
             with watch.stage("odometry"):
                 sighting = attach_odometry(sighting, odometry_at(taken.stamp_ns, True))
@@ -146,7 +147,7 @@ class Follower:
         return self._contribute(step, answer, taken)
 
     def _ask(self, search: Search, taken: TakenTogether) -> Answer:
-        """Return what one map says of the images."""
+        """Localize the images in one map."""
         result = localize_images(search.where.localizer, taken, search.prior)
         return Answer(
             search,
@@ -155,7 +156,7 @@ class Follower:
         )
 
     def _drop_contradicted(self, answers: list[Answer], gnss: GnssFix | None) -> list[Answer]:
-        """Return answers without places where a receiver does not have the robot, as long as it has it at another."""
+        """Return answers without the places that contradict a GNSS position, unless it contradicts all of them."""
         if gnss is None:
             return answers
         sightings, places = zip(*((a.sighting, a.where.localizer.map.georeference) for a in answers), strict=True)
@@ -163,7 +164,7 @@ class Follower:
         return [replace(answer, sighting=sighting) for answer, sighting in zip(answers, agreeing, strict=True)]
 
     def _contribute(self, step: Step, answer: Answer, taken: TakenTogether) -> Step:
-        """Keep what a believed pose rests on, if the map could use it, and say how long that took."""
+        """Offer the images of a believed pose to the contributor; return the step with the time that took."""
         if self._contributor is None or not isinstance(answer.result, Localized):
             return step
         watch, localizer = Stopwatch(), answer.where.localizer
@@ -172,7 +173,7 @@ class Follower:
         return add_stages(step, watch)
 
     def _judge(self, step: Step, answer: Answer, sighting: Sighting, answers: Sequence[Answer], now_ns: int) -> Step:
-        """Ask the map's tracker, unless the search rested on what was forgotten or replaced meanwhile."""
+        """Let the map's tracker judge, unless the map or the tracker's epoch changed during the search."""
         where, result, is_new = answer.where, answer.result, False
         with self._lock:
             if where not in self._maps.all:
@@ -184,28 +185,28 @@ class Follower:
             self._maps.note_missed(answers, but=where)
             is_new = fix is not None and self._maps.enter(where)
         if is_new:
-            self._checks.clear()  # what was seen in another map says nothing in this one
+            self._checks.clear()  # they compare poses within one map
         if status is Status.UNCONFIRMED and (complaint := self.calibration_complaint):
             detail = f"{detail}; {complaint}"
         if status is Status.UNCONFIRMED and isinstance(result, Lost) and result.reason is not Status.AMBIGUOUS:
             return explain_step(result, step)
         return replace(step, status=status, detail=detail, fix=fix)
 
-    # ---- what is known
+    # ---- state
 
     @property
     def localizer(self) -> Localizer:
-        """Return the localizer of the map that the robot is in; while nobody knows, of the first."""
+        """Return the localizer of the map that the robot is in; of the first map if that is unknown."""
         return self._maps.shown.localizer
 
     @property
     def localizers(self) -> list[Localizer]:
-        """Return those of all maps."""
+        """Return the localizers of all maps."""
         return [where.localizer for where in self._maps.all]
 
     @property
     def map_name(self) -> str:
-        """Return the name of the map that the robot is in, empty while nobody knows."""
+        """Return the name of the map that the robot is in, empty if that is unknown."""
         return self._maps.present.name if self._maps.present else ""
 
     @property
@@ -215,61 +216,58 @@ class Follower:
 
     @property
     def calibration_complaint(self) -> str:
-        """Return what many images say against calibrations, stamps and mounting; empty if nothing."""
+        """Return what many images show to be wrong with calibrations, stamps or mounting; empty if nothing."""
         return self._checks.calibration_complaint(self._maps.shown.config.pose)
 
     @property
     def camera_complaints(self) -> dict[str, str]:
-        """Return what many images say against the place of a camera on the robot, by its name; empty if nothing."""
+        """Return what many images show to be wrong with cameras' mounts, by the camera's name; empty if nothing."""
         return self._checks.camera_complaints
 
     @property
     def contributed(self) -> str:
-        """Say what is kept for the map to grow by; empty if nothing is to be."""
+        """Return how much the contributor keeps, in words; empty without a contributor."""
         return self._contributor.summary if self._contributor else ""
 
     @property
     def contribution_problem(self) -> str:
-        """Return why images that the map could use are not kept; empty if they are."""
+        """Return why images for the map cannot be kept; empty if they can."""
         return self._contributor.problem if self._contributor else ""
 
     @property
     def gnss_complaint(self) -> str:
-        """Return what is wrong with the receiver's positions, or with where the map is said to lie; empty if nothing.
-
-        Only positions that came can be complained of.
-        """
+        """Say what is wrong with GNSS positions or georeferences; empty if nothing is, or no position came."""
         if self._gnss.taken and not any(localizer.map.georeference for localizer in self.localizers):
             return "the receiver's positions are of no use: no map is aligned to coordinates (map align --geographic)"
         return self._gnss.complaint
 
     @property
     def last_fix(self) -> Fix | None:
-        """Return the last fix that was believed."""
+        """Return the last believed fix."""
         return self._maps.shown.tracker.last
 
     def state(self, now_ns: int) -> TrackingState:
-        """Return what the last believed fix is worth now."""
+        """Return the tracking state, given the age of the last believed fix."""
         with self._lock:
             return self._maps.shown.tracker.state(now_ns)
 
     def map_from_odom(self, now_ns: int) -> pycolmap.Rigid3d | None:
-        """Return the correction of the odometry, None where there is none that holds."""
+        """Return the correction of the odometry, None if there is none or it is too old."""
         with self._lock:
             return self._maps.shown.tracker.map_from_odom(now_ns)
 
-    # ---- what others say
+    # ---- input from outside
 
     def hint(self, guess: Fix) -> None:
         """Search near a guess from now on. It is not a fix: the first image that agrees with it gives one.
 
-        It is of the map that the robot is in; while nobody knows, it is looked for in all of them.
+        The guess is in the map that the robot is in; if that is unknown, it is tried in all maps.
         """
         with self._lock:
             self._maps.hint(guess)
 
     def hint_if_untouched(self, recall: Callable[[], tuple[str, Fix] | None]) -> None:
-        """Take a remembered pose, with its map's identity, as a hint, unless a fix, a hint or a reset came before."""
+        """Take a saved pose, with its map's identity, as a hint, unless a fix, a hint or a reset came before."""
         with self._lock:
             untouched = all(where.tracker.epoch == 0 and where.tracker.last is None for where in self._maps.all)
             if untouched and (remembered := recall()) is not None:
@@ -282,36 +280,35 @@ class Follower:
             self._maps.forget()
 
     def use_maps(self, localizers: Localizer | Sequence[Localizer]) -> None:
-        """Go on in another map, or in others: where the robot was in the old one says nothing of the new."""
+        """Replace the maps; tracking starts anew, since poses in the old maps mean nothing in the new ones."""
         with self._lock:
             self._maps = MapsInUse(as_sequence(localizers), self._tracking)
-            self._maps.forget()  # a pose that is remembered is of the map before
+            self._maps.forget()  # starts an epoch, so that `hint_if_untouched` takes no pose of the old map
         self._checks.clear()
 
     def release(self) -> None:
-        """Let the localizers go, and give their GPU memory back. Nothing may follow."""
+        """Let go of the localizers and free their GPU memory. The follower cannot be used afterwards."""
         del self._maps
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def configure(self, config: Config, tracking: TrackingConfig, *, is_planar: bool) -> None:
-        """Take new parameters; an image in hand may still see some of the old ones."""
+        """Take new parameters; an image that is being processed may still use some of the old ones."""
         self._maps.configure(config, tracking)
         self._tracking, self._is_planar = tracking, is_planar
 
 
 def as_sequence(localizers: Localizer | Sequence[Localizer]) -> Sequence[Localizer]:
-    """Return the localizers of several maps, or the one that is given."""
+    """Return a sequence of localizers from one or several."""
     if isinstance(localizers, str | Path):
         raise TypeError(f"localizers: Localizer({str(localizers)!r}) opens a map")
     return localizers if isinstance(localizers, Sequence) else (localizers,)
 
 
 def localize_images(localizer: Localizer, taken: TakenTogether, prior: Prior | Area | None) -> Result:
-    """Return the pose of the only camera that there is an image of, or of the rig of several.
+    """Localize the image of a single camera, or the rig of several.
 
-    Where there is a rig, its evidence says what became of each camera, of those left out before, too, and when its
-    image was taken.
+    For a rig the evidence reports on each camera, including those that were left out, with its image's stamp.
     """
     if len(taken.rig_images) > 1:
         result = localizer.localize_rig(taken.rig_images, prior)
@@ -328,13 +325,13 @@ def localize_images(localizer: Localizer, taken: TakenTogether, prior: Prior | A
 
 
 def report_alone(image: RigImage, result: Result) -> CameraReport:
-    """Return what became of the only camera of a rig that has an image."""
+    """Return the report on a rig's camera that is the only one with an image."""
     if isinstance(result, Localized):
         return CameraReport(image.name, Status.ACCEPTED, True, result.evidence.inliers, evidence=result.evidence)
     return CameraReport(image.name, result.reason, False, 0, str(result), evidence=result.evidence)
 
 
 def explain_rivals(answer: Answer, rivals: Sequence[Answer], step: Step) -> Step:
-    """Return the step of an image that several maps answer about as well."""
+    """Return the step of an image that fits several maps about equally well."""
     named = "; ".join(str(one) for one in (answer, *rivals))
     return replace(step, status=Status.AMBIGUOUS, detail=f"{Status.AMBIGUOUS.sentence}: {named}")

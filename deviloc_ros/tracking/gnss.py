@@ -1,7 +1,7 @@
-"""Use positions of a satellite receiver: where to search, and which of places that look alike. Never as the pose.
+"""Use positions of a satellite receiver to choose where to search and between look-alikes; never as the pose.
 
-Heights are not used: receivers state them badly, and of the ellipsoid. The antenna is taken to be at the robot's
-origin, which the smallest deviation that is allowed (`gnss.min_std_m`) covers.
+Heights are not used: they are inaccurate, and above the ellipsoid. The antenna is assumed at the robot's origin, an
+error which the smallest standard deviation (`gnss.min_std_m`) covers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deviloc_ros.config import GnssConfig, TrackingConfig
-from deviloc_ros.geometry import largest_std, squared_error_in_stds
+from deviloc_ros.geometry import largest_std, squared_mahalanobis
 from deviloc_ros.maps.georeference import Georeference, to_enu
 from deviloc_ros.messages.gnss import GnssFix
 from deviloc_ros.tracking.fix import Fix
@@ -23,20 +23,20 @@ from deviloc_ros.tracking.sighting import SeenPlace, Sighting
 from deviloc_ros.types import Area
 
 KEPT = 200  # positions: some seconds of a fast receiver
-CONTRADICTIONS = 10  # fixes in a row that a receiver has elsewhere, before that is said
+CONTRADICTIONS = 10  # consecutive fixes that contradict the receiver before that is reported
 UP = np.array([0.0, 0.0, 1.0])
 
 
 @dataclass(slots=True, eq=False)
 class Disagreement:
-    """Hold how many fixes in a row the receiver has elsewhere, and by how much the last."""
+    """Hold how many consecutive fixes contradict the receiver, and how far the last one is off."""
 
     fixes: int = 0
     metres: float = 0.0
 
 
-class GnssBook:
-    """Keep the last positions. They may come from any thread."""
+class GnssBuffer:
+    """Buffer the last positions. Thread-safe."""
 
     def __init__(self, config: GnssConfig | None = None) -> None:
         self.config = config or GnssConfig()
@@ -58,9 +58,9 @@ class GnssBook:
             self.refused[why] += 1
 
     def find_near(self, stamp_ns: int, tracking: TrackingConfig) -> GnssFix | None:
-        """Return the position nearest to a time, as uncertain as the robot may have moved since; None if none is near.
+        """Return the position nearest to a time, its covariance enlarged by the possible motion; None if none is near.
 
-        A position of a recording that starts over is far from it in time, and passed over.
+        Positions from before a recording started over are far in time, and so ignored.
         """
         with self._lock:
             found = min(self._last, key=lambda fix: abs(fix.stamp_ns - stamp_ns), default=None)
@@ -73,7 +73,7 @@ class GnssBook:
         return replace(found, stamp_ns=stamp_ns, covariance=found.covariance + moved)
 
     def compare(self, fix: Fix, gnss: GnssFix | None, georeference: Georeference | None, sigmas: float) -> None:
-        """Count a believed fix that the receiver has elsewhere; one that it has there begins the count anew."""
+        """Count a believed fix that contradicts the receiver; one that agrees resets the count."""
         if gnss is None or georeference is None:
             return
         if agrees(fix, gnss, georeference, sigmas):
@@ -84,7 +84,7 @@ class GnssBook:
 
     @property
     def complaint(self) -> str:
-        """Say that the receiver and the images do not agree; empty if they do."""
+        """Say that receiver and images do not agree; empty if they do."""
         if self.disagreement.fixes < CONTRADICTIONS:
             return ""
         return (
@@ -94,7 +94,7 @@ class GnssBook:
 
 
 def make_area(gnss: GnssFix, georeference: Georeference, tracking: TrackingConfig) -> Area:
-    """Return the area of a map whose views may show what a robot sees at a position."""
+    """Return the area of a map whose views may show what a robot at a GNSS position sees."""
     up = georeference.map_from_enu.rotation.matrix() @ UP
     reach_m = tracking.max_mahalanobis * largest_std(gnss.covariance) + tracking.search_radius_m
     return Area(georeference.locate(gnss.latitude, gnss.longitude), up, reach_m)
@@ -103,10 +103,9 @@ def make_area(gnss: GnssFix, georeference: Georeference, tracking: TrackingConfi
 def select_agreeing(
     sightings: Sequence[Sighting], gnss: GnssFix, georeferences: Sequence[Georeference | None], sigmas: float
 ) -> list[Sighting]:
-    """Return what maps say of one image without the places where the receiver does not have the robot.
+    """Return the sightings in several maps without places that contradict the receiver.
 
-    As long as it has it at one: a receiver that contradicts all of them decides nothing. Of maps that nobody knows the
-    place of, it says nothing.
+    If it contradicts all of them, nothing is dropped. Sightings in maps without a georeference stay as they are.
     """
 
     def is_there(seen: SeenPlace, georeference: Georeference) -> bool:
@@ -125,13 +124,13 @@ def select_agreeing(
 
 
 def agrees(fix: Fix, gnss: GnssFix, georeference: Georeference, sigmas: float) -> bool:
-    """Return whether a receiver has the robot where a fix has it, by what both are worth, on the level."""
+    """Return whether a receiver agrees with a fix, horizontally, within their covariances."""
     rotation = georeference.enu_from_map.rotation.matrix()
     covariance = (rotation @ fix.covariance[:3, :3] @ rotation.T)[:2, :2] + gnss.covariance
-    return math.sqrt(squared_error_in_stds(measure_offset(fix, gnss, georeference), covariance)) <= sigmas
+    return math.sqrt(squared_mahalanobis(measure_offset(fix, gnss, georeference), covariance)) <= sigmas
 
 
 def measure_offset(fix: Fix, gnss: GnssFix, georeference: Georeference) -> np.ndarray:
-    """Return (2,) metres east and north from where a receiver has the robot to where a fix has it."""
+    """Return (2,) metres east and north from the receiver's position to that of a fix."""
     there = to_enu(georeference, [[gnss.latitude, gnss.longitude, georeference.altitude]])[0]
     return (georeference.enu_from_map * fix.map_from_base.translation - there)[:2]

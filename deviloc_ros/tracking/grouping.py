@@ -1,4 +1,4 @@
-"""Group the images of several cameras that are of one time, by their stamps. Pure: no ROS, no clock of its own."""
+"""Group images of several cameras that were taken at one time, by their stamps. No ROS and no clock of its own."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# A gap between two images in a group that is so many times that before the group: the group begins at the wrong camera.
+# If a gap within a group is this many times the one before the group, the group begins at the wrong camera.
 WRONG_CUT = 1.5
-DEAD_AFTER = 2  # of its own periods without an image: a camera that is not waited for any more
+DEAD_AFTER = 2  # periods without an image after which a camera is no longer waited for
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupedImage(Generic[T]):
-    """Hold an image, whose camera took it when, and when it was received [ns]."""
+    """Hold an image with its camera's name, its stamp, and when it was received [ns]."""
 
     camera: str
     stamp_ns: int
@@ -29,7 +29,7 @@ Group = list[GroupedImage[T]]
 
 @dataclass(slots=True)
 class Rhythm:
-    """Hold when a camera took its last image, and how long after the one before; 0 where that is not known yet."""
+    """Hold when a camera took its last image, and its period; 0 while that is unknown."""
 
     last_ns: int
     period_ns: int = 0
@@ -41,19 +41,19 @@ class Rhythm:
 
     @property
     def next_ns(self) -> int:
-        """Return when the next image is to be expected."""
+        """Return when the next image is expected."""
         return self.last_ns + self.period_ns
 
 
 class ImageGrouper(Generic[T]):
-    """Put together what cameras saw at one time. Not thread-safe.
+    """Group images that cameras took at one time. Not thread-safe.
 
     Each image is in one group, and no group has two of a camera. A group is complete when it has an image of each
-    camera that will have one sooner than the first of the group has its next: cameras that are dead or slower are not
-    waited for. It ends before that with an image that does not belong to it, or when its first image has waited for
-    `window_ns`. Where unsynchronized cameras follow each other, groups come to begin after the longest pause.
+    camera whose next image is due before that of the group's first camera: cameras that are dead or slower are not
+    waited for. An image that does not belong to the group closes it earlier, and so does time, when its first image has
+    waited for `window_ns`. If the cameras are not synchronized, groups settle so that they begin after the longest gap.
 
-    window_ns: the longest wait for an image. span_ns: the longest time between the images of a group.
+    window_ns: the longest wait for an image. span_ns: the longest time between images of a group.
     """
 
     def __init__(self, cameras: Sequence[str], window_ns: int, span_ns: int | None = None) -> None:
@@ -66,7 +66,7 @@ class ImageGrouper(Generic[T]):
         self._newest_ns: int | None = None  # of all images before it
 
     def add(self, camera: str, stamp_ns: int, received_ns: int, image: T) -> list[Group[T]]:
-        """Take an image; return the groups that end with it, in order. One without a stamp is a group of its own."""
+        """Take an image; return the groups that it closes, in order. One without a stamp is a group of its own."""
         given = GroupedImage(camera, stamp_ns, received_ns, image)
         if stamp_ns <= 0:
             return [[given]]
@@ -80,12 +80,12 @@ class ImageGrouper(Generic[T]):
         return ended + (self.close() if self._is_complete() else [])
 
     def close_overdue(self, now_ns: int) -> list[Group[T]]:
-        """Return the group that has waited long enough at a time, if there is one; time that went back ends it, too."""
+        """Return the open group if it has waited long enough at this time, or if time went back; else no group."""
         is_overdue = self._waiting and not 0 <= now_ns - self._waiting[0].received_ns < self._window_ns
         return self.close() if is_overdue else []
 
     def close(self) -> list[Group[T]]:
-        """Return the group that waits, as it is, if there is one."""
+        """Close and return the open group, if there is one."""
         group, self._waiting = self._waiting, []
         if not group:
             return []
@@ -94,7 +94,7 @@ class ImageGrouper(Generic[T]):
         return [group]
 
     def _belongs(self, given: GroupedImage[T]) -> bool:
-        """Return whether an image is one of the group that waits."""
+        """Return whether an image belongs to the open group."""
         stamps = [image.stamp_ns for image in self._waiting]
         if any(image.camera == given.camera for image in self._waiting):
             return False
@@ -103,7 +103,7 @@ class ImageGrouper(Generic[T]):
         return given.stamp_ns - max(stamps) <= WRONG_CUT * self._pause_ns or self._newest_ns is None
 
     def _is_complete(self) -> bool:
-        """Return whether no other camera's image is worth waiting for."""
+        """Return whether no other camera's image needs to be waited for."""
         first, newest_ns = self._waiting[0], max(image.stamp_ns for image in self._waiting)
         there = {image.camera for image in self._waiting}
         return not any(

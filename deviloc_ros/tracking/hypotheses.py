@@ -1,4 +1,4 @@
-"""Track where the robot may be while nobody knows: places that look alike, until odometry leaves one. Pure."""
+"""Track several places where the robot may be, since they look alike, until its motion leaves only one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from deviloc_ros.tracking.fix import Fix, mahalanobis_distance, predict_fix
 from deviloc_ros.tracking.odometry import Odometry
 from deviloc_ros.tracking.sighting import SeenPlace, Sighting, select_comparable
 
-MOST = 12  # places kept; an image names at most 9
-FAR = 1e6  # sigma: no pair
+MOST = 12  # hypotheses kept; an image has at most 9 places
+FAR = 1e6  # cost of pairs that do not match
 
 
 @dataclass(slots=True, eq=False)
 class Hypothesis:
     """Hold a place where the robot may be.
 
-    images: how many gave a pose there. lost: how many fit other places, and not this one.
+    images: how many gave a pose there. lost: how many fit other places but not this one.
     """
 
     last: SeenPlace
@@ -30,7 +30,7 @@ class Hypothesis:
 
 
 class Hypotheses:
-    """Hold those that are left. Not thread-safe."""
+    """Hold the remaining hypotheses. Not thread-safe."""
 
     def __init__(self) -> None:
         self.left: list[Hypothesis] = []
@@ -40,19 +40,19 @@ class Hypotheses:
 
     @property
     def images(self) -> int:
-        """Return how many images agree on the place that most agree on."""
+        """Return how many images agree on the hypothesis with the most."""
         return max((hypothesis.images for hypothesis in self.left), default=0)
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Drop all hypotheses."""
         self.left.clear()
 
     def predict_fixes(self, stamp_ns: int, odometry: Odometry | None, config: TrackingConfig) -> list[Fix]:
-        """Return where the robot of each should be at a time."""
+        """Return the predicted fix of each hypothesis at a time."""
         return [predict_fix(hypothesis.last.fix, stamp_ns, odometry, config) for hypothesis in self.left]
 
     def has_seen(self, seen: SeenPlace, config: TrackingConfig) -> bool:
-        """Return whether a place that an image fits is one that is held already, moved on by odometry."""
+        """Return whether a place agrees with a recent hypothesis, moved on by odometry."""
         fix = seen.fix
         recent = [h.last.fix for h in self.left if is_recent(h, fix.stamp_ns, config)]
         expected = [predict_fix(last, fix.stamp_ns, fix.odometry, config) for last in recent]
@@ -77,7 +77,7 @@ class Hypotheses:
         del self.left[MOST:]
 
     def find_decided(self, sighting: Sighting, config: TrackingConfig) -> SeenPlace | None:
-        """Return the place that is the only one left and was confirmed, if this image of the whole map fits it."""
+        """Return the only hypothesis left if it is confirmed and this image of the whole map fits it; else None."""
         if len(self.left) != 1 or not sighting.everywhere:
             return None
         (hypothesis,) = self.left
@@ -85,11 +85,11 @@ class Hypotheses:
         return hypothesis.last if fits and hypothesis.images >= config.confirmations else None
 
     def _forget_old(self, stamp_ns: int, config: TrackingConfig) -> None:
-        """Drop what was not seen for too long, or was seen later than now."""
+        """Drop hypotheses that were not seen for too long, or were seen later than now."""
         self.left = [h for h in self.left if is_recent(h, stamp_ns, config)]
 
     def _assign(self, sighting: Sighting, config: TrackingConfig) -> dict[int, SeenPlace]:
-        """Return what was seen of each hypothesis, by its number: pairs as near to each other as can be."""
+        """Return the place that was seen of each hypothesis, by its index: the assignment of least distance."""
         if not self.left:
             return {}
         expected = self.predict_fixes(sighting.stamp_ns, sighting.odometry, config)
@@ -105,5 +105,5 @@ def is_recent(hypothesis: Hypothesis, stamp_ns: int, config: TrackingConfig) -> 
 
 
 def measure_distances(expected: Sequence[Fix], found: Sequence[Fix]) -> np.ndarray:
-    """Return (E, F) how far what was found is from what was expected [sigma]."""
+    """Return the (E, F) Mahalanobis distances between expected and found fixes."""
     return np.array([[mahalanobis_distance(fix, there) for fix in found] for there in expected])

@@ -1,4 +1,4 @@
-"""Judge the images' stamps and the camera's mounting by many fixes: they must move as odometry says the robot moves."""
+"""Check the images' stamps and the camera's mount: from fix to fix the robot must move as odometry says."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ from deviloc_ros.tracking.pooling import pool_estimates
 
 WINDOW = 100  # fixes
 LEAST_STEPS = 10  # from one fix to the next
-FIT_AGAIN_AFTER = 10  # new fixes: a fit takes some milliseconds
-MAX_GAP_NS = 1_000_000_000  # between them: odometry drifts, and how it moved meanwhile is not known
-SPEED_OVER_NS = 50_000_000  # before and after: images come less often than this
-ITERATIONS = 3  # of the time offset, along the odometry
-DRIFT = 0.02  # of odometry, by length and by angle: how a step with much of it compares with one of little
-# Standard deviations without any image: of a time offset [s], of a shift [m] and a turn [rad] of the camera.
+FIT_AGAIN_AFTER = 10  # new fixes, since a fit takes some milliseconds
+MAX_GAP_NS = 1_000_000_000  # between fixes: odometry drifts, and its motion between them is interpolated
+SPEED_OVER_NS = 50_000_000  # speeds are measured from this long before to this long after
+ITERATIONS = 3  # relinearizations of the time offset
+DRIFT = 0.02  # of odometry per length and per angle: the weight of long steps relative to short ones
+# Prior standard deviations: of a time offset [s], of a shift [m] and a turn [rad] of the camera.
 REACH = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5])
 SURE_STDS = 6.0
-LEAST_OFFSET_S, LEAST_SHIFT_M = 0.02, 0.05  # less is no matter of concern
-LEAST_TURN_RAD = 1.5 * DRIFT  # odometry that veers steadily looks like a camera that is turned
+LEAST_OFFSET_S, LEAST_SHIFT_M = 0.02, 0.05  # less is no concern
+LEAST_TURN_RAD = 1.5 * DRIFT  # odometry that veers steadily looks like a turned camera
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MotionFit:
-    """Hold what makes fixes move as odometry does.
+    """Hold the correction of stamps and mount that makes fixes move as odometry does.
 
-    change: (7,) what is added to an image's stamp to get the time by odometry's clock [s], then how the camera must be
-    shifted [m] and turned [rad] on the robot, in axes of its base. stds: (7,). steps: from one fix to the next, that it
-    rests on.
+    change: (7,) time to add to an image's stamp [s], then by how much the camera must be shifted [m] and turned [rad]
+    on the robot, in axes of its base. stds: (7,). steps: how many pairs of successive fixes it is estimated from.
     """
 
     change: NDArray
@@ -43,21 +42,21 @@ class MotionFit:
     steps: int
 
     def figures(self) -> dict[str, float]:
-        """Return the time offset [s], and how the camera must be shifted [m] and turned [deg], with deviations."""
+        """Return the time offset [s], shift [m] and turn [deg] with their standard deviations, by name."""
         names = ["time_offset_s", *(f"shift_{axis}_m" for axis in "xyz"), *(f"turn_{axis}_deg" for axis in "xyz")]
         units = np.array([1.0] * 4 + [np.rad2deg(1.0)] * 3)
         values, stds = (dict(zip(names, (units * column).tolist(), strict=True)) for column in (self.change, self.stds))
         return values | {f"{name}_std": std for name, std in stds.items()} | {"steps": self.steps}
 
     def complaint(self) -> str:
-        """Return what is wrong beyond doubt and by how much, empty if nothing is to be seen."""
+        """Say what is clearly wrong and by how much; empty if nothing is."""
         least = np.array([LEAST_OFFSET_S, *[LEAST_SHIFT_M] * 3, *[LEAST_TURN_RAD] * 3])
         wrong = np.flatnonzero(np.abs(self.change) > np.maximum(least, SURE_STDS * self.stds)).tolist()
         return "; ".join(describe_motion_error(number, self.change[number], self.stds[number]) for number in wrong)
 
 
 def describe_motion_error(number: int, change: float, std: float) -> str:
-    """Say what is wrong of a time offset [s] (0), a shift [m] (1 to 3) or a turn [rad] (4 to 6) of the camera."""
+    """Say how large component `number` of a change is: time offset [s] (0), shift [m] (1-3) or turn [rad] (4-6)."""
     if number == 0:
         side = "after" if change < 0 else "before"
         return f"images are stamped {1000 * abs(change):.0f} +- {1000 * std:.0f} ms {side} the odometry"
@@ -69,7 +68,7 @@ def describe_motion_error(number: int, change: float, std: float) -> str:
 
 
 class MotionCheck:
-    """Collect the fixes of the images of one camera, believed or not, in order; the last `window` count."""
+    """Collect the fixes of one camera's images, believed or not, in order; only the last `window` count."""
 
     def __init__(self, window: int | None = WINDOW) -> None:
         self._fixes: deque[Fix] = deque(maxlen=window)
@@ -77,7 +76,7 @@ class MotionCheck:
         self._added = 0  # fixes since that was found
 
     def clear_fixes(self) -> None:
-        """Begin anew: another camera, another map, or time went back."""
+        """Start over, with another camera, in another map, or when time went back."""
         self._fixes.clear()
         self._found, self._added = None, 0
 
@@ -93,23 +92,23 @@ class MotionCheck:
         self._added += 1
 
     def fit(self) -> MotionFit | None:
-        """Return the time offset and the change of the mounting that fit best; None while there are too few fixes.
+        """Return the time offset and the change of the mount that fit best; None while there are too few fixes.
 
-        A fix X is at M O E, M the unknown map_from_odom, O the odometry at the image's true time, E the error of the
-        mounting. From one fix to the next M cancels, and the drift of odometry is small.
+        A fix is X = M O E with M the unknown map_from_odom, O the odometry at the image's true time and E the error of
+        the mount. Between successive fixes M cancels, since odometry drifts little.
         """
         if len(self._fixes) > LEAST_STEPS and self._added >= (1 if self._found is None else FIT_AGAIN_AFTER):
             self._found, self._added = fit_motion(list(self._fixes)), 0
         return self._found
 
     def complaint(self) -> str:
-        """Return what is wrong with stamps or mounting, empty if nothing is to be seen."""
+        """Say what is wrong with stamps or mount; empty if nothing is."""
         found = self.fit()
         return "" if found is None else found.complaint()
 
 
 def fit_motion(fixes: Sequence[Fix]) -> MotionFit | None:
-    """Return what makes fixes with odometry move as that does; None where too few follow each other."""
+    """Return the correction that makes fixes move as their odometry does; None if too few follow each other closely."""
     path = OdometryPath(fixes)
     change, stds, steps = np.zeros(len(REACH)), REACH, 0
     for _ in range(ITERATIONS):
@@ -123,7 +122,7 @@ def fit_motion(fixes: Sequence[Fix]) -> MotionFit | None:
 
 
 class OdometryPath:
-    """Give odometry at any time between fixes that follow each other."""
+    """Interpolate odometry between successive fixes."""
 
     def __init__(self, fixes: Sequence[Fix]) -> None:
         poses = [fix.odometry.odom_from_base for fix in fixes if fix.odometry is not None]
@@ -157,10 +156,10 @@ class OdometryPath:
 
 
 def compare_motions(fixes: Sequence[Fix], path: OdometryPath, offset_ns: int) -> tuple[NDArray, NDArray]:
-    """Return the normal equations of each step: (S, 7, 7) informations and (S, 7) vectors, of S steps that are known.
+    """Return the normal equations of each of S steps: (S, 7, 7) informations and (S, 7) vectors.
 
     To first order in the unknowns, with D a step of odometry: D^-1 X_a^-1 X_b = (speed_b - Ad(D^-1) speed_a) dt +
-    (1 - Ad(D^-1)) E.
+    (1 - Ad(D^-1)) E. Steps between which odometry is unknown are left out.
     """
     times_ns = np.array([fix.stamp_ns for fix in fixes]) + offset_ns
     known = path.covers(times_ns - SPEED_OVER_NS) & path.covers(times_ns) & path.covers(times_ns + SPEED_OVER_NS)
@@ -190,7 +189,7 @@ def compare_motions(fixes: Sequence[Fix], path: OdometryPath, offset_ns: int) ->
 
 
 def adjoint(a_from_b: Rotation, at: NDArray) -> NDArray:
-    """Return (K, 6, 6): what takes small motions (translation, rotation) from axes of b to axes of a.
+    """Return the (K, 6, 6) adjoints, which take small motions (translation, rotation) from axes of b to axes of a.
 
     Args:
         at: (K, 3) the origins of b in a.

@@ -1,4 +1,4 @@
-"""Measure where odometry has the robot, and the path it came there by: what its drift grows with."""
+"""Define a reading of odometry, and measure the path it has covered, with which its drift grows."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pycolmap
 
-from deviloc_ros.geometry import take_rigid
+from deviloc_ros.geometry import normalize_rigid
 
-CLOCK_JUMP_NS = 1_000_000_000  # frames arrive in order, so a stamp this far back means that the clock was set back
-# Odometry may tremble while the robot stands, and every step that is counted adds its trembling. With steps this long,
-# 5 mm and 0.1 degrees of it add less to the drift of odometry than time does; shorter ones would sum up noise.
+CLOCK_JUMP_NS = 1_000_000_000  # images arrive in order, so a stamp this far back means that the clock was set back
+# Odometry may jitter while the robot stands, and each step adds the jitter to the path. With steps this long, jitter of
+# 5 mm and 0.1 degrees adds less to the drift than time does; shorter ones would sum up noise.
 STEP_NS = 200_000_000
-MAX_STEPS = 150  # at a time, so that a long pause costs milliseconds: TF is kept for this many
+MAX_STEPS = 150  # per reading, so that a long pause costs milliseconds; the TF buffer covers this many
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Odometry:
-    """Hold where odometry has the robot, and what its odometer reads then: only differences mean something."""
+    """Hold the odometry's pose, and the path covered up to it; only differences between readings have a meaning."""
 
     odom_from_base: pycolmap.Rigid3d
     travelled_m: float = 0.0
     turned_rad: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "odom_from_base", take_rigid("Odometry.odom_from_base", self.odom_from_base))
+        object.__setattr__(self, "odom_from_base", normalize_rigid("Odometry.odom_from_base", self.odom_from_base))
 
 
 class Odometer:
-    """Add up the path of odometry, in steps of `STEP_NS`, however often it is asked. Thread-safe.
+    """Add up the path of odometry in steps of `STEP_NS`, however often it is read. Thread-safe.
 
-    odom_from_base: the odometry at a time [ns], None where it is not known: there, the straight path is counted.
+    odom_from_base: returns the odometry at a time [ns], None if unknown; then the path is taken as straight.
     """
 
     def __init__(self, odom_from_base: Callable[[int], pycolmap.Rigid3d | None]) -> None:
@@ -43,11 +43,11 @@ class Odometer:
         self._lock = threading.Lock()
 
     def read_at(self, stamp_ns: int, odom_from_base: pycolmap.Rigid3d) -> Odometry:
-        """Return the odometry and its path at a time of which the pose is known."""
+        """Return the reading at a time whose odometry is `odom_from_base`."""
         with self._lock:
             if self._counted is None:
                 return self._count(stamp_ns, Odometry(odom_from_base))
-            if stamp_ns < self._counted_ns - CLOCK_JUMP_NS:  # what lies between was not driven
+            if stamp_ns < self._counted_ns - CLOCK_JUMP_NS:  # the way between was not driven
                 return self._count(stamp_ns, replace(self._counted, odom_from_base=odom_from_base))
             gap_ns = stamp_ns - self._counted_ns
             steps, start_ns = min(gap_ns // STEP_NS, MAX_STEPS), self._counted_ns
@@ -64,18 +64,18 @@ class Odometer:
 
 
 def move_straight(before: Odometry, odom_from_base: pycolmap.Rigid3d, forward: bool = True) -> Odometry:
-    """Return the odometry at another pose, reached straight from `before`, or left for it if not `forward`."""
+    """Return the reading at another pose on a straight path after `before`, or before it if not `forward`."""
     metres, radians = motion_length(before.odom_from_base.inverse() * odom_from_base)
     sign = 1 if forward else -1
     return Odometry(odom_from_base, before.travelled_m + sign * metres, before.turned_rad + sign * radians)
 
 
 def motion_length(motion: pycolmap.Rigid3d) -> tuple[float, float]:
-    """Return how far [m] and by how much [rad] a motion moves."""
+    """Return the length [m] and the angle [rad] of a motion."""
     return float(np.linalg.norm(motion.translation)), float(motion.rotation.angle())
 
 
 def path_between(a: Odometry, b: Odometry) -> tuple[float, float]:
-    """Return how far [m] and by how much [rad] the robot came between two readings; never less than straight."""
+    """Return the path [m] and the rotation [rad] between two readings; not less than those of the straight motion."""
     metres, radians = motion_length(a.odom_from_base.inverse() * b.odom_from_base)
     return max(metres, abs(b.travelled_m - a.travelled_m)), max(radians, abs(b.turned_rad - a.turned_rad))

@@ -1,4 +1,4 @@
-"""Pool what many images say of a few unknowns, each a little: the estimate that fits all, and how sure it is."""
+"""Pool the information of many images about a few unknowns into one robust estimate with standard deviations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 ITERATIONS = 8
-OUTLIER_SCALE = 2.0  # images that say something else by so many times as much as usual count half
-LEAST_SHARE = 0.1  # of a variance remains where neighbours make up for each other
-USUAL_DISTANCE = 0.9  # median of the root of chi-squared per degree of freedom, of four to seven
+OUTLIER_SCALE = 2.0  # images that deviate this many times as much as usual count half
+LEAST_SHARE = 0.1  # of a variance that remains if neighbours compensate each other
+USUAL_DISTANCE = 0.9  # median of sqrt(chi-squared / degrees of freedom), for four to seven degrees
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pooled:
-    """Hold (P,) unknowns and their (P,) standard deviations; claimed_stds: (P,) as the images claim them."""
+    """Hold (P,) unknowns and their (P,) standard deviations; claimed_stds: (P,) by the images' informations alone."""
 
     values: NDArray
     stds: NDArray
@@ -25,17 +25,18 @@ class Pooled:
 def pool_estimates(
     informations: NDArray, vectors: NDArray, prior_stds: NDArray, *, differences: bool = False
 ) -> Pooled:
-    """Return what images say together of unknowns that are near 0 but for what they say.
+    """Return the joint estimate of unknowns with a prior around 0.
 
-    The sum of all normal equations, where an image counts less the less it agrees with the others (Cauchy's weight),
-    since some rest on wrong matches. The deviation is that of the images among themselves, neighbours taken as related
-    if that makes it larger, and not less than they claim: few that agree by chance make nothing sure.
+    It solves the sum of all normal equations. Images that disagree with the others are weighted down (Cauchy), since
+    some have wrong matches. The standard deviation comes from the scatter of the images. Correlation of neighbours is
+    included if that makes it larger, and it is not smaller than the informations claim, since a few images may agree by
+    chance.
 
     Args:
-        informations: (N, P, P) of each image, in order; singular ones are welcome.
-        vectors: (N, P) the information times what fits that image best.
-        prior_stds: (P,) deviations of the unknowns without any image.
-        differences: neighbours share a measurement, with opposite signs, and make up for each other's errors.
+        informations: (N, P, P) of each image, in order; they may be singular.
+        vectors: (N, P) information vectors: the information times the best estimate of that image.
+        prior_stds: (P,) standard deviations of the prior.
+        differences: neighbours share a measurement with opposite signs, so that their errors partly cancel.
     """
     prior = np.diag(prior_stds**-2.0)
     claimed = np.linalg.inv(informations + prior)

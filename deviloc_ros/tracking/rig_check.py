@@ -1,4 +1,4 @@
-"""Judge the cameras of a rig by many images: which of them contradicts the others, and by how much it is off."""
+"""Check the mounts of a rig's cameras by many images: which contradicts the others, and by how much."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from deviloc_ros.types import CameraReport
 
 WINDOW = 30
 LEAST_IMAGES = 10
-LEAST_CONTRADICTIONS, CONTRADICTS = 3, 0.5  # images, and their share among those in which a camera had a say
-# What a pose of centimetres notices: several times what a calibration is good for.
+LEAST_CONTRADICTIONS, CONTRADICTS = 3, 0.5  # images, and their share among those that gave the camera a pose
+# An offset that matters for poses of centimetres: several times the error of a calibration.
 MAX_EXTRINSIC_M, MAX_EXTRINSIC_DEG = 0.03, 0.8
-MOVED_M, MOVED_DEG = 0.1, 5.0  # images from one place err together
-SURE_STDS = 5.0  # of the median: what is off by fewer of them may be chance
+MOVED_M, MOVED_DEG = 0.1, 5.0  # errors at one place are correlated
+SURE_STDS = 5.0  # of the median; a smaller deviation may be chance
 
 
 @dataclass(slots=True, eq=False)
 class CameraRecord:
-    """Hold what the last images of one camera said of it.
+    """Hold the record of one camera over its last images.
 
-    agreed: whether it took part in the rig's pose, of images that gave it a pose of its own. offsets: (6,) each, where
-    its own pose has the rig, seen from where the other camera that is nearest has it: translation [m] then rotation
+    agreed: for images that gave it a pose of its own, whether it took part in the rig's pose. offsets: (6,) each, the
+    rig's pose by this camera relative to that by the other camera that agrees best: translation [m], then rotation
     vector [rad], in axes of the rig. said: how far off it was when it last took no part. last: rig_from_world of the
     last image whose offset counted.
     """
@@ -39,7 +39,7 @@ class CameraRecord:
     last: pycolmap.Rigid3d | None = None
 
     def note_move(self, rig_from_world: pycolmap.Rigid3d) -> bool:
-        """Return whether the rig is elsewhere than at the last image that counted; then this one counts."""
+        """Return whether the rig has moved since the last image that counted; if so this one counts."""
         has_moved = (
             self.last is None
             or translation_distance_m(self.last, rig_from_world) > MOVED_M
@@ -51,13 +51,13 @@ class CameraRecord:
 
     @property
     def contradicts(self) -> bool:
-        """Return whether it says something else than the rig, most of the time."""
+        """Return whether the camera contradicts the rig most of the time."""
         count = len(self.agreed) - sum(self.agreed)
         return count >= LEAST_CONTRADICTIONS and count > CONTRADICTS * len(self.agreed)
 
     @property
     def offset(self) -> NDArray | None:
-        """Return (6,) by how much its place on the robot is off, None where nothing is to be seen."""
+        """Return the (6,) error of its mount; None if it is small or not significant."""
         if len(self.offsets) < LEAST_IMAGES:
             return None
         offsets = np.array(self.offsets)
@@ -70,13 +70,13 @@ class CameraRecord:
 
 
 class RigCheck:
-    """Collect what the cameras of a rig say of each other, image by image; the last `WINDOW` count."""
+    """Compare the poses of a rig's cameras, image by image; only the last `WINDOW` count."""
 
     def __init__(self) -> None:
         self._cameras: dict[str, CameraRecord] = {}
 
     def add_images(self, reports: Sequence[CameraReport]) -> None:
-        """Take what the images of one moment gave into account."""
+        """Take the reports of images of one time into account."""
         own = {r.name: r.rig_from_world for r in reports if r.status is Status.ACCEPTED and r.rig_from_world}
         if len(own) < 2:
             return  # nobody to compare with
@@ -93,12 +93,12 @@ class RigCheck:
                 record.said = report.detail
 
     def clear(self) -> None:
-        """Begin anew: another map, or another calibration."""
+        """Start over, in another map or with another calibration."""
         self._cameras.clear()
 
     @property
     def complaints(self) -> dict[str, str]:
-        """Return what is wrong, by camera; nothing where all agree."""
+        """Return what is wrong, by camera; empty if all agree."""
         found = {}
         off = {name: record.offset for name, record in self._cameras.items()}
         for name, record in self._cameras.items():
@@ -112,16 +112,16 @@ class RigCheck:
 
 
 def measure_offset(own: pycolmap.Rigid3d, other: pycolmap.Rigid3d) -> NDArray:
-    """Return (6,) from rig_from_world by one camera and by another: translation [m], rotation vector [rad], rig axes.
+    """Return the (6,) offset between rig_from_world by two cameras: translation [m], rotation vector [rad], rig axes.
 
-    It is the same wherever the rig is: that by which base_from_cam of the one is off, if that of the other is right.
+    It does not depend on where the rig is: it is the error of the one camera's mount if the other's is right.
     """
     off_from_right = own * other.inverse()
     return np.concatenate([off_from_right.translation, rotation_vector(off_from_right.rotation)])
 
 
 def describe_offset(offset: NDArray) -> str:
-    """Say by how much (6,) a camera is off, and about which axes of the robot."""
+    """Say how far (6,) a camera is off, in total and along or about each axis of the robot."""
     metres, degrees = offset[:3], np.rad2deg(offset[3:])
     x, y, z = (f"{value:+.3f}" for value in metres)
     rx, ry, rz = (f"{value:+.1f}" for value in degrees)

@@ -1,4 +1,4 @@
-"""Bring the images of a rig's cameras, each with a stamp of its own, to one time by odometry. Pure."""
+"""Bring images of a rig's cameras, each with a stamp of its own, to one time by odometry."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import RigConfig, TrackingConfig
-from deviloc_ros.geometry import take_rigid
-from deviloc_ros.imaging import Mask
+from deviloc_ros.geometry import normalize_rigid
+from deviloc_ros.masks import Mask
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import predict_drift
 from deviloc_ros.tracking.odometry import Odometry
-from deviloc_ros.types import CameraReport, Extracted, RigImage
+from deviloc_ros.types import CameraReport, FeatureCache, RigImage
 
 OdometryAt = Callable[[int, bool], Odometry | None]
-"""Answers where odometry has the robot at a time [ns]; if told so, after waiting for what may be on its way."""
+"""Returns the odometry at a time [ns], None if unknown; with True it first waits for odometry that may arrive."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StampedImage:
-    """Hold an image, and where its camera sat on the robot when it was taken.
+    """Hold an image with its stamp, its camera and the camera's mount on the robot at that time.
 
-    pixels: (H, W) gray or (H, W, 3) BGR, uint8. mask: which of them are used; None: as the localizer has it. name: of
-    the camera, empty where there is only one. extracted: features that are known already.
+    pixels: (H, W) gray or (H, W, 3) BGR, uint8. mask: which of them are used; None: the localizer's mask. name: of the
+    camera, empty if there is only one. extracted: features that are known already.
     """
 
     stamp_ns: int
@@ -35,18 +35,19 @@ class StampedImage:
     base_from_cam: pycolmap.Rigid3d
     mask: Mask | None = None
     name: str = ""
-    extracted: Extracted = field(default_factory=dict)
+    extracted: FeatureCache = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "base_from_cam", take_rigid("StampedImage.base_from_cam", self.base_from_cam))
+        object.__setattr__(self, "base_from_cam", normalize_rigid("StampedImage.base_from_cam", self.base_from_cam))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TakenTogether:
-    """Hold the images of one time, that of the newest.
+    """Hold images of several cameras brought to one time, that of the newest.
 
-    images: as they came, each of its own time. rig_images: as a rig at `stamp_ns` would have taken them, its frame
-    being the robot's. left_out: of which cameras there is none of that time. odometry: of that time, if it is there.
+    images: as taken, each at its own time. rig_images: as a rig at `stamp_ns` would have taken them; the frame of the
+    rig is the robot's. left_out: cameras whose image could not be brought to that time. odometry: at that time, None if
+    unknown.
     """
 
     stamp_ns: int
@@ -57,22 +58,22 @@ class TakenTogether:
 
     @property
     def base_from_seen(self) -> pycolmap.Rigid3d:
-        """Return whose pose the images give: that of the only camera, or of the robot."""
+        """Return base_from_cam of the only camera, or the identity for a rig, whose frame is the robot's."""
         return self.rig_images[0].rig_from_cam if len(self.rig_images) == 1 else pycolmap.Rigid3d()
 
     @property
     def camera(self) -> Camera | None:
-        """Return the only camera, None where there are several."""
+        """Return the only camera, None if there are several."""
         return self.rig_images[0].camera if len(self.rig_images) == 1 else None
 
 
 def take_together(
     images: Sequence[StampedImage], odometry_at: OdometryAt, rig: RigConfig, tracking: TrackingConfig
 ) -> TakenTogether:
-    """Return the images as if all had been taken when the newest was; odometry is waited for only where they were not.
+    """Return the images as if all had been taken at the time of the newest; wait for odometry only if they were not.
 
-    The robot moved between an image and that time, so the camera stood elsewhere than where it sits: by what odometry
-    says. Without odometry an image counts as taken at that time if it nearly was.
+    An earlier image becomes that of a camera that is mounted elsewhere: offset by the robot's motion since, which
+    odometry gives. Without odometry an image is used as it is if its time nearly is that of the newest.
     """
     stamp_ns = max(image.stamp_ns for image in images)
     odometry = odometry_at(stamp_ns, any(image.stamp_ns != stamp_ns for image in images))

@@ -1,8 +1,8 @@
-"""Hold the maps that a robot may be in, as of floors, and decide which one an image shows. Pure.
+"""Decide in which of several maps, such as floors, a robot is.
 
-Each map has a frame and a tracker of its own: nothing is known of where one lies in another. Where the robot should be
-is searched first, in the map it is in. What is found in another map is a jump, and believed when that map's tracker
-believes it; an image that several maps answer about as well tells nothing.
+Each map has a frame and a tracker of its own: the transforms between maps are unknown. The present map is searched
+first, near the prediction. A place in another map is a jump, believed when that map's tracker believes it. An image
+that fits several maps about equally well decides nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from deviloc_ros.types import Area, Lost, Prior, Result
 
 @dataclass(slots=True, eq=False)
 class MapInUse:
-    """Hold a map with what is known of the robot in it.
+    """Hold the localizer and the tracker of one map.
 
-    config: as it was asked for; the localizer's own may take a calibration as less sure.
+    config: as configured; the localizer's own config may have larger standard deviations of a calibration.
     """
 
     localizer: Localizer
@@ -42,7 +42,10 @@ class MapInUse:
         return self.localizer.map.name
 
     def narrow(self, prior: Prior | None, gnss: GnssFix | None) -> Prior | Area | None:
-        """Return a prior that is of no more of the map than where a receiver has the robot, if both are known."""
+        """Return the prior, limited to the area around a GNSS position while images give poses there.
+
+        Without a position or a georeference it is returned unchanged.
+        """
         georeference = None if gnss is None else self.localizer.map.georeference
         if gnss is None or georeference is None or not self.tracker.is_found_near:
             return prior
@@ -52,7 +55,7 @@ class MapInUse:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
-    """Say in which map is searched and where, and in which of its tracker's epochs that was said."""
+    """Hold in which map to search, where, and the epoch of the map's tracker at that time."""
 
     where: MapInUse
     epoch: int
@@ -60,15 +63,15 @@ class Search:
 
     @property
     def has_views(self) -> bool:
-        """Return whether the map has views where is searched, as far as an area says."""
+        """Return False if the search is in an area without any views of the map."""
         if not isinstance(self.prior, Area):
             return True
-        return bool(self.prior.holds(self.where.localizer.map.centres).any())
+        return bool(self.prior.contains(self.where.localizer.map.centres).any())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """Hold what one map says of an image."""
+    """Hold the result of a search in one map."""
 
     search: Search
     result: Result
@@ -76,12 +79,12 @@ class Answer:
 
     @property
     def where(self) -> MapInUse:
-        """Return the map."""
+        """Return the map that was searched."""
         return self.search.where
 
     @property
     def support(self) -> int:
-        """Return what the place that fits best rests on."""
+        """Return the support of the place that fits best."""
         return max((seen.support for seen in self.sighting.found), default=0)
 
     def __str__(self) -> str:
@@ -90,10 +93,10 @@ class Answer:
 
 
 def choose_map(results: Mapping[str, Result]) -> tuple[str, Result]:
-    """Return the name of the map that an image alone shows, and its answer.
+    """Return the name and the result of the map that an image without any prior fits best.
 
-    Where several maps answer about as well there is no pose and no name, and the answer names them. Where none does,
-    the answer is that of the map that came nearest.
+    If several maps fit about equally well the name is empty and the result is Lost, naming them. If none fits, it is
+    the result with the most inliers.
     """
     found = {}
     for name, result in results.items():
@@ -112,7 +115,7 @@ def choose_map(results: Mapping[str, Result]) -> tuple[str, Result]:
 class MapsInUse:
     """Hold one map or several. Not thread-safe.
 
-    present: the one that the robot is in, None while nobody knows. A single one always is.
+    present: the map that the robot is in, None if unknown. A single map is always present.
     """
 
     def __init__(self, localizers: Sequence[Localizer], tracking: TrackingConfig) -> None:
@@ -121,7 +124,7 @@ class MapsInUse:
 
     @property
     def shown(self) -> MapInUse:
-        """Return the map that the robot is in, the first while nobody knows."""
+        """Return the map that the robot is in, or the first if that is unknown."""
         return self.present or self.all[0]
 
     @property
@@ -132,9 +135,9 @@ class MapsInUse:
     def plan(
         self, stamp_ns: int, odometry: Odometry | None, cam_from_base: pycolmap.Rigid3d, gnss: GnssFix | None = None
     ) -> list[Search]:
-        """Return where to search: in the present map alone, as long as the robot is where it should be.
+        """Return where to search: only in the present map while the robot is found near the prediction.
 
-        Where that is not known, where a satellite receiver has the robot, as long as something is found there.
+        Otherwise in all maps, or in those with views near the GNSS position if there are any.
         """
 
         def search(where: MapInUse) -> Search:
@@ -149,9 +152,9 @@ class MapsInUse:
         return [one for one in searches if one.has_views] or searches
 
     def choose(self, answers: Sequence[Answer]) -> tuple[Answer, list[Answer]]:
-        """Return the answer that counts, and the others that are about as good: then none of them counts.
+        """Return the best answer, and its rivals that are about as good; with rivals, none is to be believed.
 
-        In the present map a robot that is where it should be is there, whatever looks alike in others.
+        A place at the prediction in the present map has no rivals, whatever looks alike in other maps.
         """
         found = [answer for answer in answers if answer.sighting.found]
         if not found:
@@ -163,7 +166,10 @@ class MapsInUse:
         return best, rivals
 
     def note_missed(self, answers: Sequence[Answer], but: MapInUse | None = None) -> None:
-        """Count an image that gave no pose in maps, or one that shows another map, which ends what they supposed."""
+        """Count a miss in the maps of these answers, except in `but`, in which the image was localized.
+
+        An image that was localized in a map ends the hypotheses of the others.
+        """
         for answer in answers:
             if answer.where is not but:
                 answer.where.tracker.count_miss()
@@ -171,7 +177,7 @@ class MapsInUse:
                     answer.where.tracker.drop_hypotheses()
 
     def enter(self, where: MapInUse) -> bool:
-        """Say that the robot is in a map; return whether it was not known to be there."""
+        """Make a map the present one; return whether it was not so before."""
         if where is self.present:
             return False
         self.present = where
@@ -181,7 +187,7 @@ class MapsInUse:
         return True
 
     def hint(self, guess: Fix, map_id: str = "") -> None:
-        """Search near a guess in the map of this identity; without one in the present map, or in all of them."""
+        """Search near a guess in the map of this identity; without one, in the present map or else in all."""
         named = [where for where in self.all if where.localizer.map.identity == map_id]
         known = named or ([self.present] if self.present else [])
         for where in self.all:
@@ -205,6 +211,6 @@ class MapsInUse:
             where.tracker.config = tracking
 
     def change_configs(self, change: Callable[[Config], Config]) -> None:
-        """Let the next image be localized with what a function makes of the config that was asked for."""
+        """Set the config of each localizer to `change` of the configured one, from the next image on."""
         for where in self.all:
             where.localizer.config = change(where.config)

@@ -1,4 +1,4 @@
-"""Say what one image tells of where the robot is: every place that it fits, as fixes of the robot."""
+"""Turn the result of one image into a sighting: all places that it fits, as fixes of the robot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deviloc_ros.types import Localized, Place, Result
 class SeenPlace:
     """Hold a place that an image fits, as a fix of the robot.
 
-    support: how many correspondences speak for it. passes: whether its pose passed every gate. name: it in words.
+    support: how many correspondences support it. passes: whether its pose passed every gate. name: describes it.
     """
 
     fix: Fix
@@ -31,8 +31,8 @@ class SeenPlace:
 class Sighting:
     """Hold all places that one image fits.
 
-    expected_in_sight: whether the map's views should show the place where the robot was expected. everywhere: whether
-    places were looked for in the whole map.
+    expected_in_sight: whether the map's views should show the predicted place. everywhere: whether the whole map was
+    searched for places.
     """
 
     stamp_ns: int
@@ -50,13 +50,13 @@ def make_sighting(
     *,
     is_planar: bool = False,
 ) -> Sighting:
-    """Return what a result says of the robot, which drives on the plane z = 0 of the map if `is_planar`."""
+    """Return the sighting of a result; the robot drives on the plane z = 0 of the map if `is_planar`."""
 
     def see(place: Place) -> SeenPlace:
         return make_seen_place(place, base_from_cam, odometry, stamp_ns, is_planar)
 
     evidence = result.evidence
-    if not evidence.places and isinstance(result, Localized):  # it was not asked for others
+    if not evidence.places and isinstance(result, Localized):  # alternatives were not searched for
         only = Place(result.cam_from_world, result.covariance, evidence.inliers, True, "")
         return Sighting(stamp_ns, odometry, (see(only),))
     return Sighting(stamp_ns, odometry, tuple(map(see, evidence.places)), evidence.in_sight, evidence.everywhere)
@@ -65,7 +65,7 @@ def make_sighting(
 def make_seen_place(
     place: Place, base_from_cam: pycolmap.Rigid3d, odometry: Odometry | None, stamp_ns: int, is_planar: bool
 ) -> SeenPlace:
-    """Return the robot's pose, and its covariance, from that of its camera."""
+    """Return a place of the camera as one of the robot."""
     map_from_cam, cam_from_base = place.cam_from_world.inverse(), base_from_cam.inverse()
     covariance = move_covariance(map_from_cam, place.covariance, cam_from_base)
     fix = Fix(stamp_ns, map_from_cam * cam_from_base, covariance, odometry)
@@ -79,5 +79,5 @@ def attach_odometry(sighting: Sighting, odometry: Odometry | None) -> Sighting:
 
 
 def select_comparable(found: Sequence[SeenPlace]) -> list[SeenPlace]:
-    """Return, best first, those that do not rest on clearly less than the best of them."""
+    """Return, best first, the places whose support is not clearly less than the best one's."""
     return distinct_places.select_comparable(found, lambda seen: seen.support)

@@ -1,4 +1,4 @@
-"""Hold what became of one image, or of a rig's images: the value that the node publishes and evaluations record."""
+"""Define a step, the outcome of one image or of a rig's images, which the node publishes and evaluations record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class RefusedImage(NamedTuple):
-    """Hold an image that cannot be localized: its camera's name, when it was taken [ns], and why."""
+    """Hold an image that cannot be localized: its camera's name, its stamp [ns], and why."""
 
     camera: str
     stamp_ns: int
@@ -27,7 +27,7 @@ class RefusedImage(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadGroup:
-    """Hold the images of one time: those that can be localized, and what is said of the others."""
+    """Hold the images of one time: those that can be localized, and the reasons for the others."""
 
     stamp_ns: int
     images: list[StampedImage]
@@ -39,12 +39,12 @@ class ReadGroup:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """Hold what became of one image, or of the images of a rig: then the stamp is that of the newest.
+    """Hold the outcome of one image, or of the images of a rig.
 
-    fix: the robot's pose if it is believed. detail: why it is not, with numbers. prior: where the camera was searched
-    for, or the robot if it has several cameras. stages_ms: milliseconds by stage, in order. seen: where the image
-    places the robot, believed or not. camera: that of the image; None for a rig. map_name: the map that the image
-    shows, if there are several.
+    stamp_ns: of a rig, that of the newest image. fix: the robot's pose if it is believed. detail: why it is not, with
+    numbers. prior: where the camera was searched for, for a rig the robot. stages_ms: milliseconds by stage, in order.
+    seen: the robot's pose by the image, believed or not. camera: of the image; None for a rig. map_name: the map that
+    the image shows, if there are several.
     """
 
     stamp_ns: int
@@ -60,7 +60,7 @@ class Step:
 
 
 def read_group(group: Group[T], read: Callable[[GroupedImage[T]], StampedImage]) -> ReadGroup:
-    """Return the images of one time as far as they can be read.
+    """Read the images of one time; those that cannot be read are returned with the reason.
 
     Args:
         read: raises NotTried for an image that cannot be localized, whatever it shows.
@@ -75,7 +75,7 @@ def read_group(group: Group[T], read: Callable[[GroupedImage[T]], StampedImage])
 
 
 def report_refused(refused: Sequence[RefusedImage]) -> list[CameraReport]:
-    """Return what became of a rig's images that were refused; an image of a single camera has no report."""
+    """Return reports on a rig's images that were refused; a single camera has no report."""
     return [
         CameraReport(camera, why.status, False, 0, str(why), stamp_ns=stamp_ns)
         for camera, stamp_ns, why in refused
@@ -89,7 +89,7 @@ def add_stages(step: Step, watch: Stopwatch) -> Step:
 
 
 def explain_step(result: Result, step: Step) -> Step:
-    """Return the step of an image that gives no pose, with the reason."""
+    """Return the step with the reason of a result that is Lost; unchanged for any other."""
     return replace(step, status=result.reason, detail=str(result)) if isinstance(result, Lost) else step
 
 

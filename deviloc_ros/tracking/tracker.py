@@ -1,7 +1,7 @@
-"""Decide when to believe a fix, and what it makes of the odometry. Pure: no ROS, no threads, no clock of its own.
+"""Decide which fixes to believe, and derive map_from_odom from them. No ROS, no threads, no clock of its own.
 
 `map` is the world frame, `base` the robot, `odom` the frame in which odometry is continuous but drifts. Odometry only
-predicts; the pose that is published is always the one that an image gave.
+predicts; a published pose always comes from an image.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from deviloc_ros.tracking.odometry import CLOCK_JUMP_NS, Odometry
 from deviloc_ros.tracking.sighting import SeenPlace, Sighting, select_comparable
 from deviloc_ros.types import Prior
 
-RIVALS_FROM_M = 2.0  # a prediction that is surer than this leaves no room for a second place
-# Of two places that fit an image, that nearer to the prediction wins if it is so many times as likely as the other.
+RIVALS_FROM_M = 2.0  # a prediction with a smaller reach leaves no room for a second place
+# Of two places that fit an image, the one nearer to the prediction wins if it is this many times as likely.
 TIMES_AS_LIKELY = 10.0
 CLOCK_JUMP_IMAGES = 3  # in a row from before the last fix: then the clock was set back
 
 
 class TrackingState(enum.Enum):
-    """Name what is known of the robot's place."""
+    """Name how well the robot's pose is known."""
 
-    UNLOCALIZED = "unlocalized"  # no fix yet, or what was believed was seen to be wrong
+    UNLOCALIZED = "unlocalized"  # no fix yet, or the last one turned out to be wrong
     LOCALIZED = "localized"
-    COASTING = "coasting"  # no recent fix: map->odom still holds, odometry carries it
-    LOST = "lost"  # the last fix is too old to say anything
+    COASTING = "coasting"  # no recent fix; map->odom still holds and odometry moves the robot
+    LOST = "lost"  # the last fix is too old
 
 
 class Tracker:
     """Decide which fixes to believe. Not thread-safe.
 
-    A fix that agrees with the prediction is believed at once: where odometry carries the robot is searched in every
-    image, and a place that only looks the same does not overrule it. The prediction is given up when `confirmations`
-    images do not fit it, though the map's views should show it, and fit another place. What is found elsewhere, or
-    while nothing is known, becomes hypotheses; a fix is believed when one of them is left and `confirmations` images
-    agree on it. What was found elsewhere stays elsewhere: a prediction that widens with time does not take it in.
-    After `confirmation_window_s` without a fix odometry alone decides between doubles no more.
+    A fix that agrees with the prediction is believed at once: the predicted place is searched for in every image, and a
+    place that only looks the same does not overrule it. The prediction is given up when `confirmations` images fit
+    another place and not this one, although the map's views should show it. Places found elsewhere, or while nothing is
+    known, become hypotheses; a fix is believed when a single hypothesis is left and `confirmations` images agree on it.
+    A place that is a hypothesis does not count as predicted even if the growing uncertainty of the prediction comes to
+    include it. After `confirmation_window_s` without a fix, odometry no longer decides between places that look alike.
 
-    epoch: 0, and one more with each reset and hint. What was searched for in an earlier one says nothing in this one.
+    epoch: 0, incremented by each reset and hint. Results of searches from an earlier epoch are not used.
     """
 
     def __init__(self, config: TrackingConfig) -> None:
@@ -54,7 +54,7 @@ class Tracker:
         self.reset()
 
     def explain(self, status: Status) -> str:
-        """Return why the fix that was just observed is not believed; empty if it is."""
+        """Return why the fix that was just judged is not believed; empty if it is."""
         if status is Status.ACCEPTED:
             return ""
         if status is Status.AMBIGUOUS:
@@ -68,31 +68,31 @@ class Tracker:
         self._hint: Fix | None = None
         self._hypotheses = Hypotheses()
         self._rivals = ""  # the places that the last image fits, in words
-        self._misses = 0  # images in a row that gave no pose, or none that agrees
-        self._contradictions = 0  # images in a row that fit another place than the one expected
-        self._from_before = 0  # images in a row that were taken long before the last fix
+        self._misses = 0  # consecutive images without a pose that agrees with the prediction
+        self._contradictions = 0  # consecutive images that fit another place than the predicted one
+        self._from_before = 0  # consecutive images that were taken long before the last fix
         self._odometry_fix: Fix | None = None  # the last believed fix that had odometry
-        self._map_from_odom: pycolmap.Rigid3d | None = None  # what that fix says
+        self._map_from_odom: pycolmap.Rigid3d | None = None  # by that fix
         self._blend_from: pycolmap.Rigid3d | None = None
         self._blend_start_ns = 0
 
     def hint(self, guess: Fix) -> None:
-        """Take someone's word for where the robot is. It narrows the search, but nobody has seen it: it is no fix."""
+        """Take a guess of where the robot is. It narrows the search but is not a fix, since no image confirms it."""
         self.reset()
         no_better_than = isotropic_covariance(self.config.hint_std_m, math.radians(self.config.hint_std_deg))
         self._hint = Fix(guess.stamp_ns, guess.map_from_base, guess.covariance + no_better_than, guess.odometry)
 
     def expected_fix(self, stamp_ns: int, odometry: Odometry | None) -> Fix | None:
-        """Return where the robot should be, or None where the last word on it is too old."""
+        """Return the predicted fix from the last one or the hint; None if there is none or it is too old."""
         known = self._hint or self.last
         if known is None or abs(stamp_ns - known.stamp_ns) * 1e-9 > self.config.lost_after_s:
             return None
         return predict_fix(known, stamp_ns, odometry, self.config)
 
     def prior(self, stamp_ns: int, odometry: Odometry | None, cam_from_base: pycolmap.Rigid3d) -> Prior | None:
-        """Return where to search for the camera. None is the whole map: nothing is known.
+        """Return where to search for the camera; None to search the whole map, since nothing is known.
 
-        What is expected is always searched; the whole map besides, once that has failed, or while there are hypotheses.
+        The predicted place is always searched; the whole map as well if that has failed or there are hypotheses.
         """
         expected = self.expected_fix(stamp_ns, odometry)
         others = self._hypotheses.predict_fixes(stamp_ns, odometry, self.config)
@@ -111,27 +111,27 @@ class Tracker:
         )
 
     def is_where_expected(self, sighting: Sighting) -> bool:
-        """Return whether an image fits the place where the robot should be, and that was confirmed not long ago."""
+        """Return whether an image fits the predicted place, and the prediction is recent."""
         expected = self.expected_fix(sighting.stamp_ns, sighting.odometry)
         if expected is None or (self._hint is None and self._is_unconfirmed(sighting.stamp_ns)):
             return False
         return bool(select_expected(sighting, expected, self.config))
 
     def drop_hypotheses(self) -> None:
-        """Give up where the robot may be while nobody knows: it was seen elsewhere."""
+        """Drop all hypotheses, since the robot was seen elsewhere."""
         self._hypotheses.clear()
 
     @property
     def is_found_near(self) -> bool:
-        """Return whether images still give poses where they were searched for."""
+        """Return whether recent images gave poses at the predicted place."""
         return self._misses < self.config.global_search_after
 
     def count_miss(self) -> None:
-        """Count a frame that gave no pose."""
+        """Count an image without a pose."""
         self._misses += 1
 
     def judge(self, sighting: Sighting, now_ns: int) -> tuple[Status, Fix | None]:
-        """Return what becomes of an image that fits at least one place, and the fix that is believed."""
+        """Return the status of an image that fits at least one place, and the fix if it is believed."""
         if self._is_late(sighting.stamp_ns):
             return Status.OUT_OF_ORDER, None
         self._rivals = "; ".join(seen.name for seen in select_comparable(sighting.found))
@@ -158,20 +158,20 @@ class Tracker:
         return False
 
     def _was_blind(self, sighting: Sighting) -> bool:
-        """Return whether odometry cannot tell the doubles of an image apart: it was long without a fix to confirm it.
+        """Return whether an image fits several places and the prediction is too old to choose between them.
 
-        A robot that is carried with its camera covered may be set down where a double looks as odometry predicts.
+        A robot that is carried with its camera covered may be set down where a look-alike is at the predicted place.
         """
         if self._hint is not None or self.last is None or len(select_comparable(sighting.found)) < 2:
             return False
         return self._is_unconfirmed(sighting.stamp_ns)
 
     def _is_unconfirmed(self, stamp_ns: int) -> bool:
-        """Return whether the last fix was long ago, so that odometry alone has the robot where it should be."""
+        """Return whether there was no fix within the confirmation window."""
         return self.last is None or stamp_ns - self.last.stamp_ns > self.config.confirmation_window_s * 1e9
 
     def _judge_near(self, near: list[SeenPlace], now_ns: int) -> tuple[Status, Fix | None]:
-        """Believe what was found where the robot is expected, unless there are several such places."""
+        """Believe the place that was found where it was predicted, unless there are several such places."""
         self._contradictions = 0
         if len(near) > 1:
             self._rivals = "; ".join(seen.name for seen in near)
@@ -184,7 +184,7 @@ class Tracker:
         return Status.ACCEPTED, seen.fix
 
     def _judge_far(self, sighting: Sighting, now_ns: int, *, is_expected_elsewhere: bool) -> tuple[Status, Fix | None]:
-        """Take what was found elsewhere as hypotheses; believe one if it is the only one left."""
+        """Update the hypotheses with places found elsewhere; believe one if it is the only one left."""
         self._misses += 1
         self._hypotheses.update(sighting, self.config)
         if is_expected_elsewhere:
@@ -196,12 +196,12 @@ class Tracker:
         if decided is None:
             is_ambiguous = len(self._hypotheses) > 1 and len(select_comparable(sighting.found)) > 1
             return (Status.AMBIGUOUS if is_ambiguous else Status.UNCONFIRMED), None
-        self._disbelieve()  # of the old place; without odometry there is no new map->odom
+        self._disbelieve()  # so that without odometry no map->odom of the old place remains
         self._accept(decided.fix, None, now_ns)
         return Status.ACCEPTED, decided.fix
 
     def _disbelieve(self) -> None:
-        """Forget what was believed, but not what was found since."""
+        """Forget the last fix and hint, but not the hypotheses."""
         self.last = self._hint = self._odometry_fix = None
         self._contradictions = 0
 
@@ -211,7 +211,7 @@ class Tracker:
         return self._hypotheses.images
 
     def state(self, now_ns: int) -> TrackingState:
-        """Return what the last believed fix is worth now."""
+        """Return the tracking state, given the age of the last believed fix."""
         if self.last is None:
             return TrackingState.UNLOCALIZED
         age_s = (now_ns - self.last.stamp_ns) * 1e-9
@@ -220,9 +220,9 @@ class Tracker:
         return TrackingState.COASTING if self.map_from_odom(now_ns) is not None else TrackingState.LOST
 
     def map_from_odom(self, now_ns: int) -> pycolmap.Rigid3d | None:
-        """Return the correction of the odometry; None without a fix that had odometry, or when that fix is too old.
+        """Return the correction of the odometry; None without a recent enough fix that had odometry.
 
-        As long as nothing changes it is the same object: it is asked for many times a second.
+        While nothing changes it is the same object, so that callers can compare it cheaply, many times a second.
         """
         fix = self._odometry_fix
         if fix is None or (now_ns - fix.stamp_ns) * 1e-9 > self.config.lost_after_s:
@@ -243,10 +243,7 @@ class Tracker:
 
 
 def select_expected(sighting: Sighting, expected: Fix, config: TrackingConfig) -> list[SeenPlace]:
-    """Return the places of an image where the robot is expected: one, or several that it may as well be at.
-
-    Two places lie as near as makes no difference, or the nearer is so much likelier that it is the only one.
-    """
+    """Return the places of an image that agree with the prediction, without those that are much less likely."""
     sigmas = {id(seen): mahalanobis_distance(seen.fix, expected) for seen in sighting.found}
     near = select_comparable([seen for seen in sighting.found if sigmas[id(seen)] <= config.max_mahalanobis])
     if not near:

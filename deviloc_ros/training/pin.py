@@ -224,13 +224,13 @@ def compute_loss(network: PointInferenceNetwork, batch: dict[str, Tensor]) -> tu
     ), errors.detach()
 
 
-def train_pin(data: Path, output: Path, settings: PinTraining, shape: PinShape | None = None) -> PointInferenceNetwork:
-    """Train on a folder of training views; raise ValueError if they are too few."""
+def train_pin(data: Path, output: Path, settings: PinTraining) -> PointInferenceNetwork:
+    """Train on a folder of training views. Raises ValueError if they are too few."""
     training, validation = split_by_place(load_samples(data, settings.seed), settings.validation_share)
     if not training or not validation:
         raise ValueError(f"{data}: too few places to train on and to validate with")
     torch.manual_seed(settings.seed)
-    network = PointInferenceNetwork(shape or PinShape())
+    network = PointInferenceNetwork(PinShape())
     return fit_network(network, training, validation, output, settings)
 
 

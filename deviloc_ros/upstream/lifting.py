@@ -11,7 +11,7 @@ from torch import Tensor
 from deviloc_ros.config import LiftConfig
 from deviloc_ros.geometry import transform_points
 from deviloc_ros.lifting.base import LiftInput, OnlinePointInference, nearest_landmarks, to_batch
-from deviloc_ros.types import Features, Landmarks, Lifted, Moved, ReferenceView
+from deviloc_ros.types import Features, Landmarks, Lifted, MovedMatches, ReferenceView
 from deviloc_ros.upstream.checkpoints import load_network
 from deviloc_ros.upstream.pin import LandmarkTower, UpstreamPin
 from deviloc_ros.upstream.precision import compute_in
@@ -70,7 +70,7 @@ class UpstreamPointInference(OnlinePointInference):
             depths[rows], confidence[rows] = (column[0].numpy() for column in found)
         return depths, confidence
 
-    def lift_moved(self, moved: Moved, view: ReferenceView) -> Lifted:
+    def lift_moved(self, moved: MovedMatches, view: ReferenceView) -> Lifted:
         """Return points for keypoints of a view where a matcher moved them."""
         rays = view.camera.rays(moved.reference_keypoints)
         points, on_landmark = find_observed_points(moved.reference_keypoints, view.landmarks, self.radius_px)

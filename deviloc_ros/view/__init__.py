@@ -1,1 +1,1 @@
-"""Show a page to watch a robot: the map, the pose with its ellipsoid, the matches, the state and its reason."""
+"""Make and serve a web page to watch a robot: the map, the pose with its ellipsoid, matches, state and reason."""

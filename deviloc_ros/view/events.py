@@ -1,4 +1,4 @@
-"""Turn what the page shows of one image into plain values for JSON."""
+"""Convert the outcome of one image to an event for the page: plain values for JSON."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ CIRCLE_POINTS = 24
 def event_from_step(
     step: Step, state: str, pixels: Mapping[str, NDArray], reference_map: Map, axis_m: float
 ) -> dict[str, Any]:
-    """Return what became of one image.
+    """Return the event of one image.
 
     Args:
-        state: what is known of the robot's place after it.
-        pixels: of its image, or of those of several cameras, by their names.
+        state: tracking state after the image.
+        pixels: of the image of each camera, by its name.
         axis_m: length of the axes drawn at the robot.
     """
     event = {
@@ -50,7 +50,7 @@ def event_from_step(
 
 
 def event_from_status(values: dict[str, str], time_ns: int) -> dict[str, Any]:
-    """Return the same from the values of a node's ~/status."""
+    """Return the event of one image from the values of a node's ~/status."""
     word = values.get("reason", "")
     known = word.upper() in Status.__members__
     return {
@@ -64,7 +64,7 @@ def event_from_status(values: dict[str, str], time_ns: int) -> dict[str, Any]:
 
 
 def pose_to_event(map_from_base: pycolmap.Rigid3d, covariance: NDArray, axis_m: float) -> dict[str, Any]:
-    """Return the robot's place, its axes and the 3-sigma ellipsoid of its position [mm], and how sure they are."""
+    """Return the robot's position, its axes and the 3-sigma ellipsoid of its position [mm], and standard deviations."""
     tips = transform_points(map_from_base, axis_m * np.eye(3))
     std_m, std_deg = largest_stds(covariance)
     return {
@@ -78,7 +78,7 @@ def pose_to_event(map_from_base: pycolmap.Rigid3d, covariance: NDArray, axis_m: 
 
 
 def draw_ellipsoid(centre: NDArray, covariance: NDArray) -> list[NDArray]:
-    """Return three closed lines (N, 3) [m] on the ellipsoid of ELLIPSOID_STDS standard deviations."""
+    """Return three closed curves (N, 3) [m] on the ellipsoid of ELLIPSOID_STDS standard deviations."""
     variances, axes = np.linalg.eigh(covariance)
     half_axes = ELLIPSOID_STDS * np.sqrt(np.maximum(variances, 0)) * axes
     angle = np.linspace(0, 2 * np.pi, CIRCLE_POINTS + 1)[:, None]

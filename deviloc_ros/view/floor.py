@@ -1,4 +1,4 @@
-"""Make the page on which a map is laid over a floor plan: one file that asks nothing of the network."""
+"""Make the page on which a map is laid over a floor plan: one file without external resources."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_floor_page(
     """Return the page.
 
     Args:
-        command: what takes the pairs. given: pairs that were clicked before. fit: how the map lies on the grid.
+        command: that reads the pairs. given: pairs that were clicked before. fit: pose of the map on the grid.
     """
     upright = find_upright(reference_map)
     plan_from_map = given.plan_from_map if given else fit.plan_from_map if fit else upright.plan_from_map
@@ -59,7 +59,7 @@ def make_floor_page(
 
 
 def describe_plan(reference_map: Map, plan_from_map: pycolmap.Rigid3d) -> dict[str, Any]:
-    """Return what is drawn of the map: landmarks [mm], cameras [m] and the way they look."""
+    """Return what is drawn of the map: landmarks [mm], and cameras [m] with their directions."""
     points = transform_points(plan_from_map, reference_map.landmarks().astype(float))
     stands = select_upright(points)
     centres = transform_points(plan_from_map, reference_map.centres)
@@ -75,12 +75,12 @@ def describe_plan(reference_map: Map, plan_from_map: pycolmap.Rigid3d) -> dict[s
 
 
 def thin_to_millimetres(points: NDArray) -> list[list[int]]:
-    """Return x and y [mm] of no more points than are drawn."""
+    """Return x and y [mm] of at most MOST_DRAWN points."""
     return np.round(1000 * thin_evenly(points, MOST_DRAWN)[:, :2]).astype(int).tolist()
 
 
 def describe_grid(grid: OccupancyGrid) -> dict[str, Any]:
-    """Return the picture of a grid and where it lies."""
+    """Return the picture of a grid and its position."""
     height, width = grid.pixels.shape
     return {
         "image": to_data_uri(cv2.imencode(".png", grid.pixels)[1].tobytes(), "png"),
@@ -92,7 +92,7 @@ def describe_grid(grid: OccupancyGrid) -> dict[str, Any]:
 
 
 def describe_fit(grid_from_plan: pycolmap.Sim3d) -> dict[str, float]:
-    """Return a transform on the level as the page has it."""
+    """Return a horizontal transform in the format of the page."""
     matrix, scale = grid_from_plan.rotation.matrix(), grid_from_plan.scale
     yaw = math.atan2(matrix[1, 0], matrix[0, 0])
     x, y, _ = grid_from_plan.translation.tolist()

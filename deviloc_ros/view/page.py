@@ -1,4 +1,4 @@
-"""Make the page: one file that asks nothing of the network but, live, the events of its own server."""
+"""Make the page: one file without external resources; a live page only reads events from its own server."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from deviloc_ros.maps.store import Map
 
 
 def make_map_scene(reference_map: Map) -> dict[str, Any]:
-    """Return the map as `space.js` draws it: landmarks and keyframes [mm] about `middle` [mm]."""
+    """Return the map for `space.js`: landmarks and keyframes [mm] relative to `middle` [mm]."""
     return json.loads(make_scene([], outline_map(reference_map)))
 
 
 def make_view_page(reference_map: Map, drawn: dict[str, Any], events: Sequence[dict[str, Any]], *, live: bool) -> str:
-    """Return the page of a map and of what became of the images so far.
+    """Return the page of a map and the events so far.
 
     Args:
-        drawn: what `make_map_scene` returns for the map.
-        live: more events are to come from `/events` of where the page came from.
+        drawn: the map's scene from `make_map_scene`.
+        live: whether the page reads further events from `/events` of its server.
     """
     name, views = reference_map.name, len(reference_map)
     report, here = files(html.__package__), files(__package__)

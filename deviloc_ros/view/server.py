@@ -10,13 +10,13 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-MAX_WAITING = 100  # events that a slow browser may be behind; older ones are dropped for it
-MAX_KEPT = 600  # events that a page opened later is given
-PULSE_S = 5.0  # a comment in the stream, so that a browser that is gone is noticed
+MAX_WAITING = 100  # events that a slow browser may lag behind; older ones are dropped
+MAX_KEPT = 600  # events kept for pages that are opened later
+PULSE_S = 5.0  # interval of comments in the stream, by which closed browsers are noticed
 
 
 class Broadcast:
-    """Hand each event to every browser that listens, and keep the last ones. Thread-safe."""
+    """Send each event to every listening browser, and keep the last ones. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,7 +24,7 @@ class Broadcast:
         self._kept: list[dict[str, Any]] = []
 
     def send(self, event: dict[str, Any]) -> None:
-        """Hand an event to all; who is too far behind misses the oldest."""
+        """Send an event to all; a browser that lags too far behind misses the oldest."""
         with self._lock:
             self._kept = [*self._kept[1 - MAX_KEPT :], event]
             for waiting in self._listeners:
@@ -38,27 +38,27 @@ class Broadcast:
             return list(self._kept)
 
     def listen(self) -> queue.Queue[dict[str, Any]]:
-        """Return a queue that begins with the last event and is filled from now on."""
+        """Return a queue that starts with the last event and receives all further ones."""
         waiting: queue.Queue[dict[str, Any]] = queue.Queue(MAX_WAITING)
         with self._lock:
-            for event in self._kept[-1:]:  # a page may have been made before it
+            for event in self._kept[-1:]:  # the page may be older than it
                 waiting.put_nowait(event)
             self._listeners.append(waiting)
         return waiting
 
     def forget(self, waiting: queue.Queue[dict[str, Any]]) -> None:
-        """Fill a queue no longer."""
+        """Stop filling a queue."""
         with self._lock:
             self._listeners.remove(waiting)
 
 
 class PageServer:
-    """Answer on the loopback interface alone, from construction to `close`.
+    """Serve on the loopback interface only, from construction to `close`.
 
-    page: makes the page with the events so far. port: 0 takes a free one.
+    page: makes the page with the events so far. port: 0 chooses a free one.
 
     Raises:
-        ValueError: naming a port that is taken, not allowed or no port number.
+        ValueError: the port is in use, not allowed or invalid; the message names it.
     """
 
     def __init__(self, page: Callable[[list[dict[str, Any]]], str], port: int = 0) -> None:
@@ -74,11 +74,11 @@ class PageServer:
 
     @property
     def url(self) -> str:
-        """Return where the page is."""
+        """Return the URL of the page."""
         return f"http://127.0.0.1:{self._server.server_port}/"
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop serving."""
         self._ended.set()
         self._server.shutdown()
         self._server.server_close()
@@ -89,7 +89,7 @@ class PageServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                # A page of another site that calls itself by our address may not read what the camera sees.
+                # Against DNS rebinding: a page of another site must not read the camera's images.
                 if self.headers.get("Host", "").partition(":")[0] not in ("127.0.0.1", "localhost"):
                     self.send_error(403)
                 elif self.path == "/":

@@ -1,1 +1,1 @@
-"""Do many pieces of work of one kind, here or on many machines."""
+"""Run many tasks of one kind, in this process or on many machines."""

@@ -1,4 +1,4 @@
-"""Do many pieces of work of one kind: in this process, one after the other, or on Ray's workers, side by side."""
+"""Run many tasks of one kind: in this process, or in parallel on Ray's workers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Shared = TypeVar("Shared")
 
 
 class WorkError(ValueError):
-    """Raise when a piece of work cannot be done; the message names it."""
+    """Raise when a task fails; the message names it."""
 
 
 class Workers(ABC):
-    """Do pieces of work, as a context that starts and stops whoever does them.
+    """Run tasks; as a context manager it starts and stops the workers.
 
     Args:
-        quiet: show no bars of progress.
+        quiet: show no progress bars.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -31,11 +31,11 @@ class Workers(ABC):
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, *error: object) -> None:  # noqa: B027 - only workers that were started have to go
+    def __exit__(self, *error: object) -> None:  # noqa: B027 - only some workers must be stopped
         pass
 
     def progress(self, items: Iterable | None = None, **options: Any) -> tqdm:
-        """Return a bar of progress, as tqdm's."""
+        """Return a tqdm progress bar."""
         if self.quiet:  # else as $TQDM_DISABLE says
             options["disable"] = True
         return tqdm(items, dynamic_ncols=True, **options)
@@ -50,17 +50,18 @@ class Workers(ABC):
         unit: str,
         on_threads: bool = False,
     ) -> Iterator[Result]:
-        """Yield the results of `function(*task)` in the order of the tasks, the same whoever computes them.
+        """Yield the results of `function(*task)` in the order of the tasks, the same with any kind of workers.
 
-        A worker that dies costs what it was doing, which another does again: a task has to bear being begun twice.
+        If a worker dies, its task is run again by another, so tasks must be repeatable.
 
         Args:
-            function: with its arguments it has to bear being sent to another process.
-            names: of the tasks, for errors. desc, unit: of the bar, which a single task does not have.
-            on_threads: tasks spend their time outside of Python's lock: one process may do several side by side.
+            function: it and its arguments must be picklable.
+            names: of the tasks, for errors.
+            desc, unit: of the progress bar, which is not shown for a single task.
+            on_threads: tasks release the GIL most of the time, so that one process may run several in parallel.
 
         Raises:
-            WorkError: a task was refused by a ValueError or OSError, or its workers die; the message names the task.
+            WorkError: a task raised ValueError or OSError, or its workers died; the message names the task.
             RuntimeError: any other exception of a task, which it names.
         """
         results = self._results(function, tasks, names, on_threads)
@@ -69,7 +70,7 @@ class Workers(ABC):
         yield from results
 
     def share(self, value: Shared) -> Shared:
-        """Put what many tasks take where all workers find it; the result is good as an argument of a task only."""
+        """Share a value with all workers, for many tasks; the result may only be used as an argument of a task."""
         return value
 
     @abstractmethod
@@ -79,7 +80,7 @@ class Workers(ABC):
 
 
 class Serial(Workers):
-    """Do the work in this process."""
+    """Run tasks in this process."""
 
     def _results(
         self, function: Callable[..., Result], tasks: Iterable[tuple], names: Sequence[str], on_threads: bool
@@ -96,7 +97,7 @@ class Serial(Workers):
 
 
 def name_task(error: Exception, name: str) -> Exception:
-    """Return what to raise of a task's exception: errors of what the user gave stay such."""
+    """Return the exception to raise for a task's: WorkError for errors of the user's input, else RuntimeError."""
     if isinstance(error, (ValueError, OSError)):
         return WorkError(str(error) if name in str(error) else f"{name}: {error}")
     return RuntimeError(f"{name}: {error!r}")

@@ -1,7 +1,7 @@
 """Run workers on Ray: processes of this machine, or of all machines of a cluster. Needs extra `ray`.
 
-Ray moves functions, arguments and results between its processes by pickle: whoever can talk to a Ray cluster can run
-code on it. So it is told nothing but what the user asked for, and connects to no cluster that was not named.
+Ray moves functions, arguments and results between its processes with pickle: anyone with access to a Ray cluster can
+run code on it. So this connects only to a cluster that the user named.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import torch
 from deviloc_ros.workers.base import Result, Shared, WorkError, Workers, name_task
 
 LOCAL = "local"
-CURRENT_CLUSTER = Path("/tmp/ray/ray_current_cluster")  # stays behind when its cluster dies
-RETRIES = 3  # of a task whose worker died, or to which the file system gave an error
-TASKS_AHEAD = 4  # for each core: enough that none waits, few enough that their arguments fit into memory
+CURRENT_CLUSTER = Path("/tmp/ray/ray_current_cluster")  # it is not deleted when the cluster dies
+RETRIES = 3  # of a task whose worker died, or that had an error of the file system
+TASKS_AHEAD = 4  # submitted per core: enough that no core waits, few enough that their arguments fit into memory
 TASKS_PER_GPU = 4
 ANSWER_WITHIN_S = 5.0
 
 
 class RayWorkers(Workers):
-    """Give each task a core, and where this process computes on a GPU a share of one.
+    """Run each task on a core, and if this process uses a GPU on a share of one.
 
-    Convolutions and products of matrices give other last bits with another number of threads or on another device. So
-    tasks compute with as many threads as this process, and on a GPU if it does: the results are its own.
+    The last bits of convolutions and matrix products depend on the number of threads and on the device. So tasks use as
+    many threads as this process, and a GPU if it does, to get the same results.
 
     Args:
         address: `local`, `auto` (the cluster that this machine belongs to) or HOST:PORT.
@@ -76,11 +76,13 @@ class RayWorkers(Workers):
         except self._ray.exceptions.RayTaskError as error:
             raise name_task(error.cause, name) from error
         except self._ray.exceptions.RayError as error:
-            raise WorkError(f"{name}: given up, {1 + RETRIES} workers died of it or were killed: {error}") from error
+            raise WorkError(
+                f"{name}: given up: {1 + RETRIES} workers died or were killed while running it: {error}"
+            ) from error
 
 
 def run_in_worker(threads: int, folder: Path, function: Callable[..., Result], *arguments: Any) -> Result:
-    """Run a task in a worker, in the folder that relative paths start from."""
+    """Run a task in a worker, with the working directory of this process."""
     torch.set_num_threads(threads)
     if folder.is_dir():
         os.chdir(folder)
@@ -88,7 +90,7 @@ def run_in_worker(threads: int, folder: Path, function: Callable[..., Result], *
 
 
 def connect_ray(address: str) -> Any:
-    """Start Ray or connect to it; raise ValueError naming the flag."""
+    """Start Ray or connect to it. Raises ValueError naming the flag."""
     if find_spec("ray") is None:
         raise ValueError("--ray needs the extra `ray`: pip install ray, or deviloc_ros[ray]")
     check_answer(find_cluster_address() if address == "auto" else address)
@@ -107,12 +109,12 @@ def connect_ray(address: str) -> Any:
 
 
 def find_cluster_address() -> str:
-    """Return HOST:PORT of this machine's cluster, as the user or Ray noted it; empty if neither did."""
+    """Return HOST:PORT of this machine's cluster, from the environment or Ray's file; empty if unknown."""
     return os.environ.get("RAY_ADDRESS") or (CURRENT_CLUSTER.read_text() if CURRENT_CLUSTER.is_file() else "")
 
 
 def check_answer(address: str) -> None:
-    """Raise ValueError if nothing answers at HOST:PORT; Ray itself would try for minutes and then end this process."""
+    """Raise ValueError if nothing answers at HOST:PORT; Ray would try for minutes and then end this process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         return
@@ -123,7 +125,7 @@ def check_answer(address: str) -> None:
 
 
 def gpu_share(address: str, resources: dict[str, float]) -> float:
-    """Return the share of a GPU for a task; raise ValueError if this process uses one and the cluster has none."""
+    """Return the share of a GPU per task. Raises ValueError if this process uses a GPU and the cluster has none."""
     if not torch.cuda.is_available():
         return 0.0
     if not resources.get("GPU"):

@@ -117,7 +117,7 @@ def test_an_earlier_bag_is_replaced_when_the_new_one_is_whole_and_nothing_else_e
         assert list(recording.topics) == ["/other"]
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "text").write_text("mine")
-    with pytest.raises(FileExistsError, match="no bag"):
+    with pytest.raises(FileExistsError, match="not a bag"):
         BagWriter(tmp_path / "thesis", overwrite=True)
 
 

@@ -176,8 +176,8 @@ def test_a_quaternion_of_another_length_is_scaled_with_a_word(length, static, ca
     [
         ("base", "base", 1.0, "its own parent"),
         ("", "camera", 1.0, "without a name"),
-        ("base", "camera", 0.0, "no rotation"),
-        ("base", "camera", float("nan"), "no rotation"),
+        ("base", "camera", 0.0, "not a rotation"),
+        ("base", "camera", float("nan"), "not a rotation"),
     ],
 )
 def test_what_is_no_transform_is_left_out_and_named(parent, child, number, says, caplog):

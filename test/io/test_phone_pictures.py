@@ -50,7 +50,7 @@ def test_without_a_library_it_is_said_what_to_install(suffix, tmp_path, monkeypa
         monkeypatch.setattr(f"{module}.can_decode", lambda suffix: False)
     photographs, unread = find_photographs(tmp_path)
     assert photographs == [] and f"{suffix} is not read: install" in unread[path]
-    with pytest.raises(ImageError, match="nothing that is installed decodes"):
+    with pytest.raises(ImageError, match="no installed package decodes"):
         read_gray(path)
 
 

@@ -105,7 +105,7 @@ def test_only_this_module_reads_the_files_of_users():
 
 
 def test_what_stands_twice_is_refused():
-    with pytest.raises(ValueError, match="'a' stands there twice"):
+    with pytest.raises(ValueError, match="'a' is given twice"):
         parse_yaml("a: 1\nb: 2\na: 3")
 
 

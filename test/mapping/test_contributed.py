@@ -149,7 +149,7 @@ def test_nothing_is_added_to_a_map_that_was_moved_while_contributions_were_judge
         return verdicts
 
     monkeypatch.setattr(contributed, "judge_contributions", judge_slowly)
-    with pytest.raises(MapError, match="another process has changed this map meanwhile"):
+    with pytest.raises(MapError, match="another process has changed this map in the meantime"):
         add_contributions(folder, tmp_path / "kept", WANTED, quiet=True)
     assert [r.name for r in Map.open(folder).records] == [r.name for r in Map.open(sparse_map).records]
 

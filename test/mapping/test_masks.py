@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from deviloc_ros.cli import main
-from deviloc_ros.imaging import MASK_MARGIN_PX, ImageError, Mask, Masks, paint_hidden
+from deviloc_ros.imaging import ImageError
+from deviloc_ros.masks import MASK_MARGIN_PX, Mask, Masks, paint_hidden
 
 SIZE = (64, 48)
 

@@ -75,7 +75,7 @@ def test_poses_that_cannot_be_in_the_maps_frame_are_refused(room, tmp_path, caps
     write_map(tmp_path / "a.map", [reference_view(0)], {"scale": ARBITRARY_SCALE})
     arguments = ["update-map", str(tmp_path / "a.map"), "--kitti", str(tmp_path / "nowhere")]
     for more, why in (
-        (["--odom-topic", "/odom"], "--odom-topic: odometry begins anew"),
+        (["--odom-topic", "/odom"], "--odom-topic: odometry restarts"),
         ([], "a.map: its scale is arbitrary"),
         (["--same-unit"], "nowhere: no image folder"),
     ):

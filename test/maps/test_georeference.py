@@ -86,7 +86,7 @@ def test_positions_on_earth_become_metres_east_north_and_up(tmp_path):
         (["a 91 11"], r"p\.txt:2: .*no place on Earth"),
         (["a nan 11"], r"p\.txt:2: .*not all finite"),
         (["a 48 11", "b 48 12 5"], "some lines have an altitude"),
-        ([], "holds no line"),
+        ([], "has no line"),
     ],
 )
 def test_what_is_no_position_is_named(tmp_path, lines, says):
@@ -194,7 +194,7 @@ def test_a_map_is_not_moved_to_where_its_points_could_not_be_told_apart(
 def test_geographic_is_of_positions(placed, capsys):
     folder, positions = placed
     assert status_of("map", "align", folder, "--poses", positions, "--geographic") == 2
-    assert_one_line(capsys, "--geographic says how --positions is to be read")
+    assert_one_line(capsys, "--geographic says how to read --positions")
 
 
 def test_a_manifest_whose_georeference_is_none_is_named(tmp_path):

@@ -162,7 +162,7 @@ def test_what_was_worked_out_for_a_map_does_not_change_what_another_process_made
     before = Map.open(old).identity
     align_map(old, TURN, old, {}, overwrite=True)  # as another process may while this one finds out what to do
     meanwhile = Map.open(old).identity
-    with pytest.raises(MapError, match="another process has changed this map meanwhile"):
+    with pytest.raises(MapError, match="another process has changed this map in the meantime"):
         CHANGES[change](old, before)
     assert use_everything(old).identity == meanwhile and not (old.parent / "n.map").exists()
     CHANGES[change](old, meanwhile)

@@ -91,11 +91,11 @@ def test_a_matcher_that_says_too_little_is_refused_at_once(room, room_map, tmp_p
     ("changes", "said"),
     [
         ({"descriptor_size": 32}, r"descriptors of shape \(\d+, 64\), expected \(\d+, 32\), as descriptor_size says"),
-        ({"extract": lambda image, **_: None}, "extract gives must be Features, is NoneType"),
+        ({"extract": lambda image, **_: None}, "result of extract must be Features, is NoneType"),
         ({"match_on_device": lambda *_: Matches(*np.zeros((3, 0)))}, "must be a list of Matches"),
         (
             {"match_on_device": lambda *_: [Matches(np.zeros((1, 2)), np.array([10**6]), np.ones(1))]},
-            "reference_indices that are no rows",
+            "reference_indices that are not rows",
         ),
     ],
 )
@@ -107,7 +107,7 @@ def test_what_it_gives_is_seen_at_the_first_image(room, tmp_path, changes, said)
 def test_a_map_is_bound_to_a_matcher_of_ones_own(room, room_map, grid_map):
     assert Localizer(Map.open(grid_map), matcher=GridMatcher()).map.matcher_name == "grid"
     assert repr(Map.open(grid_map)) == f"<Map '{grid_map}': 3 views, matcher 'grid'>"
-    with pytest.raises(MapError, match=r"built with the matcher 'grid', which is none .* pass it to Localizer"):
+    with pytest.raises(MapError, match=r"built with the matcher 'grid', which is not .* pass it to Localizer"):
         Localizer(Map.open(grid_map))
     with pytest.raises(MapError, match="built with matcher 'grid', asked to match with 'orb'"):
         Localizer(Map.open(grid_map), matcher=Orb())
@@ -126,7 +126,7 @@ def test_maps_of_two_matchers_are_not_merged_whichever_is_first(room_map, grid_m
 def test_who_shows_a_map_shows_its_matcher(grid_map):
     described = list(describe_map(Map.open(grid_map)))
     assert [value for name, value in described if name == "matcher"] == ["grid"]
-    assert "matcher grid is none of the package's" in examine_matcher(Map.open(grid_map)).what
+    assert "matcher grid is not in the package" in examine_matcher(Map.open(grid_map)).what
 
 
 def test_a_map_of_before_names_were_kept_opens(grid_map, room_map):

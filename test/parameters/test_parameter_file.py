@@ -71,13 +71,13 @@ def test_the_file_that_the_node_is_shipped_with_is_read():
     [
         ("pose.min_inlier: 40", "unknown parameter pose.min_inlier; did you mean 'pose.min_inliers'"),
         ("poses.min_inliers: 40", "unknown parameter poses.min_inliers; did you mean 'pose.min_inliers'"),
-        ("pose: 3\npose.min_inliers: 4", "pose.min_inliers: pose is a value"),
+        ("pose: 3\npose.min_inliers: 4", "pose.min_inliers: pose is the value"),
         (
             "image_topic: /camera",
-            "image_topic is a parameter of the node alone; commands that use it have --image-topic",
+            "image_topic is a parameter of the node only; commands that use it have --image-topic",
         ),
         ("tracking: {confirmation: 2}", "did you mean 'tracking.confirmations'"),
-        ("/**:\n  pose: {min_inliers: 40}", "`ros__parameters:` must stand below"),
+        ("/**:\n  pose: {min_inliers: 40}", "`ros__parameters:` must be below"),
         ("/**:\n  ros__parameters: {map_pth: a}", "unknown parameter map_pth; did you mean 'map_path'"),
         ("/**:\n  ros__parameters: {max_image_age: 1.0}", "it is max_image_age_s now"),
         ("/**:\n  ros__parameters: {cameras: [a], a.image_topi: b}", "unknown parameter a.image_topi; did you mean"),

@@ -8,7 +8,7 @@ from worlds import LENSES, PINHOLE, World, rigid_of, world
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
-from deviloc_ros.geometry import move_frame, transform_points
+from deviloc_ros.geometry import perturb_pose, transform_points
 from deviloc_ros.pose.reprojection import linearize, residuals_px
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.types import RIGHT_DEPTH_ERROR, USUAL_STD_PX, Localized, depth_stds_from_confidence
@@ -58,7 +58,7 @@ def test_certain_depths_leave_the_plain_residuals_and_their_derivatives(discount
     np.testing.assert_allclose(lines.errors_px, np.linalg.norm(plain, axis=1), atol=1e-9)
     for axis in range(6):
         step = 1e-6 * np.eye(6)[axis]
-        moved = residuals_px(points, PINHOLE, move_frame(step, given.cam_from_world))
+        moved = residuals_px(points, PINHOLE, perturb_pose(step, given.cam_from_world))
         np.testing.assert_allclose((moved - plain) / 1e-6, lines.jacobian[:, :, axis], rtol=1e-3, atol=0.05)
 
 
@@ -68,7 +68,7 @@ def test_derivatives_are_those_of_the_lens(camera):
     points, px_per_m = truth.correspondences, camera.focal_px
     lines = linearize(points, camera, truth.cam_from_world, 1.0, FAR_PX)
     for axis in range(6):
-        steps = (move_frame(sign * 1e-4 * np.eye(6)[axis], truth.cam_from_world) for sign in (1, -1))
+        steps = (perturb_pose(sign * 1e-4 * np.eye(6)[axis], truth.cam_from_world) for sign in (1, -1))
         ahead, behind = (residuals_px(points, camera, moved) for moved in steps)
         np.testing.assert_allclose((ahead - behind) / 2e-4, lines.jacobian[:, :, axis], atol=1e-4 * px_per_m)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rigs import CAMERAS, CONFIG, look
 from worlds import SMALL, random_rigid
 
-from deviloc_ros.geometry import move_frame, rotation_distance_deg, translation_distance_m
+from deviloc_ros.geometry import perturb_pose, rotation_distance_deg, translation_distance_m
 from deviloc_ros.pose.rig import motion_of_camera, solve_rig
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.types import Localized
@@ -19,8 +19,8 @@ def test_the_motion_of_a_camera_is_that_of_its_rig(seed):
     rng = np.random.default_rng(seed)
     rig_from_cam, rig_from_world = random_rigid(rng), random_rigid(rng)
     motion = rng.normal(0, 1e-5, 6)
-    moved = rig_from_cam.inverse() * move_frame(motion, rig_from_world)
-    by_camera = move_frame(motion_of_camera(rig_from_cam.inverse()) @ motion, rig_from_cam.inverse() * rig_from_world)
+    moved = rig_from_cam.inverse() * perturb_pose(motion, rig_from_world)
+    by_camera = perturb_pose(motion_of_camera(rig_from_cam.inverse()) @ motion, rig_from_cam.inverse() * rig_from_world)
     np.testing.assert_allclose(moved.matrix(), by_camera.matrix(), atol=1e-8)
 
 

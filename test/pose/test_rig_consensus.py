@@ -8,7 +8,7 @@ from rigs import CAMERAS, CONFIG, look
 from worlds import SMALL, random_rigid, rigid_of
 
 from deviloc_ros.geometry import rotation_distance_deg, translation_distance_m
-from deviloc_ros.pose.rig_consensus import localize_rig
+from deviloc_ros.pose.rig_consensus import solve_rig_by_consensus
 from deviloc_ros.pose.solve import solve_pnp
 from deviloc_ros.status import Status
 from deviloc_ros.types import Correspondences, Evidence, Localized, Lost, Place, Prior, RigImage
@@ -39,7 +39,7 @@ class Rig:
         self.images = [RigImage(n, pixels, SMALL, m) for n, m in zip(NAMES, mounts, strict=False)]
 
     def localize(self, prior=None):
-        return localize_rig(self.images, prior, lambda image, prior: self.results[image.name], CONFIG)
+        return solve_rig_by_consensus(self.images, prior, lambda image, prior: self.results[image.name], CONFIG)
 
 
 def used(result) -> dict[str, bool]:
@@ -94,14 +94,14 @@ def test_cameras_that_are_lost_by_themselves_are_localized_together():
     assert all(isinstance(result, Lost) for result in found.values())
     pixels = np.zeros((240, 320), np.uint8)
     images = [RigImage(name, pixels, SMALL, mount) for name, mount in zip(NAMES, CAMERAS, strict=True)]
-    result = localize_rig(images, None, lambda image, prior: found[image.name], CONFIG)
+    result = solve_rig_by_consensus(images, None, lambda image, prior: found[image.name], CONFIG)
     assert isinstance(result, Localized), result
     assert translation_distance_m(result.cam_from_world, pose) < 0.05
 
 
 def test_a_rig_that_sees_nothing_is_lost():
     images = [RigImage(n, np.zeros((240, 320), np.uint8), SMALL, m) for n, m in zip(NAMES, CAMERAS, strict=True)]
-    result = localize_rig(images, None, lambda image, prior: NOTHING, CONFIG)
+    result = solve_rig_by_consensus(images, None, lambda image, prior: NOTHING, CONFIG)
     assert isinstance(result, Lost) and result.reason is Status.FEW_CORRESPONDENCES
 
 
@@ -144,7 +144,7 @@ def test_a_camera_is_asked_again_unless_it_was_searched_for_there(near):
         asked.append(image.name)
         return rig.results[image.name]
 
-    result = localize_rig(rig.images, prior, localize_one, CONFIG)
+    result = solve_rig_by_consensus(rig.images, prior, localize_one, CONFIG)
     assert isinstance(result, Localized) and result.evidence.cameras[1].evidence is NOTHING.evidence
     assert sorted(asked) == sorted([*NAMES, *([] if near else ["left"])])
 

@@ -15,7 +15,7 @@ from worlds import LENSES, PINHOLE, World, rigid_of, world
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import PoseConfig
 from deviloc_ros.geometry import (
-    move_frame,
+    perturb_pose,
     pose_difference,
     rotation_distance_deg,
     transform_points,
@@ -411,7 +411,7 @@ def test_no_place_is_taken_for_a_picture_of_itself(relief):
     """A wall, which is as flat as a picture, neither; half of the matches are wrong, so that it is asked."""
     for seed in range(30):
         rng, place = np.random.default_rng(seed), two_walls(seed, relief)
-        at = move_frame(rng.normal(0, [0.3, 0.3, 0.3, 0.1, 0.1, 0.1]), place.cam_from_world)
+        at = perturb_pose(rng.normal(0, [0.3, 0.3, 0.3, 0.1, 0.1, 0.1]), place.cam_from_world)
         keypoints = PINHOLE.project(transform_points(at, place.correspondences.points_in_world))
         result = solve_pnp(with_wrong(rng, place.correspondences, keypoints, 0.5), PINHOLE, PoseConfig())
         assert_near(result, World(PINHOLE, at, place.correspondences), 0.05, 0.5)

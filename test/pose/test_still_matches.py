@@ -11,9 +11,9 @@ from worlds import SMALL, random_rigid, rigid_of
 from deviloc_ros.camera import Camera
 from deviloc_ros.pose.still_matches import (
     MUST_MOVE_DEG,
-    angles_of_depths,
     count_contradictions,
     drop_still_matches,
+    measure_angles_by_depth,
     normalize,
 )
 from deviloc_ros.types import Features, Lifted, Matches, ReferenceView
@@ -127,7 +127,7 @@ def test_angles_of_depths_are_those_of_the_points():
     rng = np.random.default_rng(0)
     far, looked_at = (normalize(rng.normal([0, 0, 2], 1, (50, 3))) for _ in range(2))
     baseline, inverse_depths = np.array([0.3, -0.1, 0.2]), np.array([0.0, 0.1, 0.5, 2.0])
-    angles, steps = angles_of_depths(far, baseline, inverse_depths, looked_at)
+    angles, steps = measure_angles_by_depth(far, baseline, inverse_depths, looked_at)
     points = far[:, None] + inverse_depths[:, None] * baseline
     shown = points / np.linalg.norm(points, axis=2, keepdims=True)
     np.testing.assert_allclose(np.cos(angles), (shown * looked_at[:, None]).sum(2), atol=1e-12)

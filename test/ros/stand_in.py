@@ -16,7 +16,7 @@ from deviloc_ros.config import Config
 from deviloc_ros.maps.manifest import StoredFile, ViewRecord
 from deviloc_ros.maps.provenance import Provenance
 from deviloc_ros.maps.retrieval.by_pose import centres_and_axes
-from deviloc_ros.pose.rig_consensus import are_compatible, move_to_rig, prior_of
+from deviloc_ros.pose.rig_consensus import are_compatible, move_prior_to_camera, move_to_rig
 from deviloc_ros.status import Status
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.types import (
@@ -59,7 +59,7 @@ class StandInLocalizer:
 
     def localize_rig(self, images: Sequence[RigImage], prior: Prior | None = None) -> Result:
         """As the localizer does, without correspondences: those that agree with the first that has a pose are used."""
-        results = [self.localize(i.pixels, i.camera, prior_of(i, prior), i.mask, i.name) for i in images]
+        results = [self.localize(i.pixels, i.camera, move_prior_to_camera(i, prior), i.mask, i.name) for i in images]
         opinions = [move_to_rig(image, result) for image, result in zip(images, results, strict=True)]
         best = next(filter(None, opinions), None)
         reports = []

@@ -92,7 +92,7 @@ def test_dotted_names_find_their_config():
         ({"matcher__name": "xfeat"}, r"unknown parameter matcher.name \(the map settles it: it is build-map's\)"),
         ({"cameras": "front"}, "cameras must be a list of names"),
         ({"cameras": ["front", "front"]}, "'front' is named twice"),
-        ({"cameras": ["front", "to the left"]}, "'to the left' is no name of a camera"),
+        ({"cameras": ["front", "to the left"]}, "'to the left' is not a camera name"),
         ({"cameras": ["front", "pose"]}, "'pose' begins the names of other parameters"),
         (
             {"cameras": ["front", "left"], "lfet__image_topic": "a"},
@@ -102,7 +102,7 @@ def test_dotted_names_find_their_config():
         ({"front__image_topic": "a"}, "unknown parameter front.image_topic; cameras: none is named"),
         (
             {"cameras": ["front", "left"], "left__image_topic": "front/image"},
-            "front and left have one image_topic, front/image",
+            "front and left have the same image_topic, front/image",
         ),
         (
             {"cameras": ["front"], "image_topic": "a"},

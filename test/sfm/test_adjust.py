@@ -9,10 +9,10 @@ from scipy.stats import chi2
 from worlds import LENSES, PINHOLE, random_rigid, rigid_of
 
 from deviloc_ros.geometry import (
-    move_frame,
+    perturb_pose,
     pose_difference,
     rotation_distance_deg,
-    squared_error_in_stds,
+    squared_mahalanobis,
     transform_points,
     translation_distance_m,
 )
@@ -61,7 +61,7 @@ def test_covariances_are_those_of_the_errors():
         truth, adjusted, covariances = adjust_world(seed, 1.0)
         for name, covariance in covariances.items():
             error = pose_difference(adjusted[name].inverse(), truth[name].inverse())
-            squares.append(squared_error_in_stds(error, covariance))
+            squares.append(squared_mahalanobis(error, covariance))
     assert 0.75 < np.median(squares) / chi2.median(6) < 1.3
 
 
@@ -71,7 +71,7 @@ def test_the_tangent_is_colmaps():
         pose, tangent = random_rigid(rng), rng.normal(0, 1e-6, 6)
         turned = rigid_of(2 * tangent[:3], (0, 0, 0)).rotation
         moved = type(pose)(turned * pose.rotation, pose.translation + tangent[3:])
-        by_motion = move_frame(motion_from_tangent(pose) @ tangent, pose)
+        by_motion = perturb_pose(motion_from_tangent(pose) @ tangent, pose)
         assert pose_difference(moved.inverse(), by_motion.inverse()) == pytest.approx(np.zeros(6), abs=1e-10)
 
 

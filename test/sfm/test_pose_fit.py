@@ -21,7 +21,7 @@ from deviloc_ros.sfm import pose_fit
 from deviloc_ros.sfm.matches import Keypoints
 from deviloc_ros.sfm.pose_fit import epipolar_errors_with_view, measure_pose_fit
 from deviloc_ros.sources.base import PosedImage
-from deviloc_ros.types import Features, Lifted, Matches, Moved, ReferenceView
+from deviloc_ros.types import Features, Lifted, Matches, MovedMatches, ReferenceView
 
 VIEWS, POINTS, NOISE_PX = 8, 120, 0.3
 OFF = rigid_of(np.deg2rad([0.6, 0.8, 0.0]), [0.03, 0.0, 0.04])  # 5 cm and 1 degree
@@ -193,7 +193,9 @@ def test_matches_that_a_matcher_moves_are_judged_where_it_moves_them():
     features = replace(keypoints.features[b.name], keypoints=beside)
     nothing_lifted = Lifted(np.zeros((POINTS, 3)), np.zeros(POINTS), np.ones(POINTS))
     view = ReferenceView(b.name, b.camera, b.cam_from_world, features, nothing_lifted)
-    matches = Matches(pixels_a, np.arange(POINTS), np.ones(POINTS), Moved(pixels_a, pixels_b, np.zeros((POINTS, 1))))
+    matches = Matches(
+        pixels_a, np.arange(POINTS), np.ones(POINTS), MovedMatches(pixels_a, pixels_b, np.zeros((POINTS, 1)))
+    )
     assert np.median(epipolar_errors_with_view(a, view, matches)) == pytest.approx(0.674 * NOISE_PX, rel=0.3)
     assert not np.median(epipolar_errors_with_view(a, view, replace(matches, moved=None))) < 1
 

@@ -81,11 +81,11 @@ def test_a_view_without_matches_follows_its_neighbour(bent, keypoints, room):
 
 
 def test_views_that_share_nothing_are_not_refined_and_the_map_says_so(room, tmp_path):
-    with pytest.raises(RefinementError, match="3 views that matches link are needed, there are 2 of 2"):
+    with pytest.raises(RefinementError, match="3 views linked by matches are needed, there are 2 of 2"):
         refine_poses(room.images[:2], extract_sift_keypoints(room.images[:2], QUIET), QUIET)
     report = room.build(tmp_path / "a.map", images=room.images[:2], refine=True, graph=None)
     assert report.notes["poses"].startswith(
-        "as given, they could not be refined: 3 views that matches link are needed, there are 2 of 2"
+        "as given, they could not be refined: 3 views linked by matches are needed, there are 2 of 2"
     )
     assert Map.open(tmp_path / "a.map").manifest.provenance.notes["poses"] == report.notes["poses"]
 
@@ -95,7 +95,7 @@ def test_images_of_nothing_link_nothing(room, tmp_path):
     images = [replace(image, path=tmp_path / "black.png") for image in room.images[:3]]
     keypoints = extract_sift_keypoints(images, QUIET)
     assert find_lookalike_pairs(keypoints, 5) == []
-    with pytest.raises(RefinementError, match="3 views that matches link are needed, there are 1 of 3"):
+    with pytest.raises(RefinementError, match="3 views linked by matches are needed, there are 1 of 3"):
         refine_poses(images, keypoints, QUIET)
 
 

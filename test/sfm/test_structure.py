@@ -326,7 +326,7 @@ def test_a_distance_that_is_none_is_refused_before_any_work(folder, tmp_path, ca
     ("lines", "why"),
     [
         ("veiw-0.png 1 2 3\nveiw-1.png 2 1 3\nveiw-2.png 3 2 1", "none of the 7 views is named there"),
-        ("view-0.png 1 2 3\nview-1.png 2 1 3\nveiw-2.png 3 2 1", "2 positions determine no rotation"),
+        ("view-0.png 1 2 3\nview-1.png 2 1 3\nveiw-2.png 3 2 1", "2 positions do not determine a rotation"),
     ],
 )
 def test_positions_of_other_images_are_refused_before_any_work(folder, tmp_path, capsys, monkeypatch, lines, why):
@@ -340,7 +340,7 @@ def test_cameras_at_one_place_give_no_scale():
     points = np.random.default_rng(0).uniform([-2, -1.5, 2], [2, 1.5, 6], (20, 3))
     landmarks = Landmarks.without_stds(np.arange(20), np.zeros((20, 2)), points)
     images = [PosedImage(f"{n}.png", Path(), PINHOLE, pose, landmarks) for n, pose in enumerate((POSES[0], POSES[0]))]
-    with pytest.raises(ValueError, match=r"'0\.png' and '1\.png' were taken from one place"):
+    with pytest.raises(ValueError, match=r"'0\.png' and '1\.png' were taken from the same place"):
         find_metric_scale(images, {}, KnownDistance("0.png", "1.png", 1.0))
 
 

@@ -172,7 +172,7 @@ def test_one_of_several_cameras_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[1, 2]", "no file of a camera; known are ROS's"),
+        ("[1, 2]", "not a camera file; known are ROS's"),
         ("a: {b: [", "while parsing"),
         ("a: 1", "there is no width in it; known are ROS's"),
         (yaml.safe_dump({**OF_ROS, "camera_matrix": {"data": MATRIX[:8]}}), "camera_matrix: expected 9 numbers"),

@@ -134,7 +134,7 @@ def test_poses_that_are_not_finite_are_skipped_by_name(tmp_path):
 def test_a_missing_file_is_named(tmp_path, name, suffix):
     getattr(reconstruction(), "write_text" if suffix == ".txt" else "write_binary")(str(tmp_path))
     (tmp_path / f"{name}{suffix}").unlink()
-    with pytest.raises(SourceError, match=rf"{tmp_path}: no COLMAP model; {name}{suffix} not found"):
+    with pytest.raises(SourceError, match=rf"{tmp_path}: not a COLMAP model; {name}{suffix} not found"):
         read_model(tmp_path, Path())
 
 
@@ -165,7 +165,7 @@ def test_a_byte_order_mark_is_named(text_model, name):
 
 
 def test_no_folder_is_no_model(tmp_path):
-    with pytest.raises(SourceError, match=r"nowhere: no COLMAP model; cameras\.txt"):
+    with pytest.raises(SourceError, match=r"nowhere: not a COLMAP model; cameras\.txt"):
         read_model(tmp_path / "nowhere", Path())
 
 

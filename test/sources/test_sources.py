@@ -224,7 +224,7 @@ def empty_file(name, flag):
 
 NOTHING = {
     "a COLMAP model": (empty_model, "there are no images in it"),
-    "a folder for a COLMAP model": (lambda folder: ["--colmap", folder, "--images", folder], "no COLMAP model"),
+    "a folder for a COLMAP model": (lambda folder: ["--colmap", folder, "--images", folder], "not a COLMAP model"),
     "transforms": (empty_file("t.json", "--nerfstudio"), "not JSON"),
     "a folder of images": (lambda folder: ["--images", folder], r"no images \(.*\) in it"),
     "an image for a folder": (empty_file("a.jpg", "--images"), "a file, not a folder"),

@@ -10,7 +10,7 @@ from worlds import rigid_of
 
 from deviloc_ros.camera import Camera
 from deviloc_ros.config import ContributeConfig, TrackingConfig
-from deviloc_ros.imaging import Mask
+from deviloc_ros.masks import Mask
 from deviloc_ros.sources.contributions import read_contributions
 from deviloc_ros.tracking.contributor import Contributor, entry_name
 from deviloc_ros.tracking.follower import Follower

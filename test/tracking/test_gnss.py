@@ -16,7 +16,7 @@ from deviloc_ros.messages.gnss import GnssFix
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix
 from deviloc_ros.tracking.follower import Follower
-from deviloc_ros.tracking.gnss import CONTRADICTIONS, GnssBook, agrees, make_area
+from deviloc_ros.tracking.gnss import CONTRADICTIONS, GnssBuffer, agrees, make_area
 from deviloc_ros.tracking.rig_images import StampedImage
 from deviloc_ros.types import Area
 
@@ -44,7 +44,7 @@ class Drive:
     """A robot that stands still, without odometry, and knows nothing but what a receiver says."""
 
     def __init__(self, localizer, room, tracking=TRACKING) -> None:
-        self.book, self.room, self.now_ns = GnssBook(GnssConfig(min_std_m=0.5)), room, NOW_NS
+        self.book, self.room, self.now_ns = GnssBuffer(GnssConfig(min_std_m=0.5)), room, NOW_NS
         self.follower = Follower(localizer, tracking, gnss=self.book)
         self.truth = room.query_poses[0]
         self.x = self.truth.tgt_origin_in_src()
@@ -108,13 +108,13 @@ def test_of_a_map_that_is_nowhere_on_earth_a_receiver_says_nothing(room_map, roo
 
 
 def test_the_position_nearest_in_time_counts_with_how_far_the_robot_may_have_moved():
-    book, tracking = GnssBook(GnssConfig(max_age_s=1.0)), TrackingConfig(max_speed_m_per_s=4.0)
+    book, tracking = GnssBuffer(GnssConfig(max_age_s=1.0)), TrackingConfig(max_speed_m_per_s=4.0)
     for second in (0, 2, 5):
         book.note(at(second, stamp_ns=NOW_NS + second * 10**9, std_m=3.0))
     found = book.find_near(NOW_NS + 2_500_000_000, tracking)
     assert found.latitude == pytest.approx(LATITUDE) and np.allclose(found.covariance, np.eye(2) * (9 + 4))
     assert book.find_near(NOW_NS + 3_500_000_000, tracking) is None
-    assert GnssBook().find_near(NOW_NS, tracking) is None
+    assert GnssBuffer().find_near(NOW_NS, tracking) is None
 
 
 def test_what_is_upright_on_earth_may_lie_in_the_map():
@@ -124,7 +124,7 @@ def test_what_is_upright_on_earth_may_lie_in_the_map():
     area = make_area(at(20.0, 10.0), georeference, TRACKING)
     inside = georeference.map_from_enu * np.array([20.0, 11.0, 300.0])
     outside = georeference.map_from_enu * np.array([20.0, 30.0, 0.0])
-    assert area.holds(np.stack([inside, outside])).tolist() == [True, False]
+    assert area.contains(np.stack([inside, outside])).tolist() == [True, False]
     fix = Fix(NOW_NS, pycolmap.Rigid3d(pycolmap.Rotation3d(), inside), np.eye(6) * 1e-4)
     assert agrees(fix, at(20.0, 10.0), georeference, 5.0)
     assert not agrees(replace(fix, map_from_base=rigid_of((0, 0, 0), outside)), at(20.0, 10.0), georeference, 5.0)

@@ -12,7 +12,7 @@ from deviloc_ros.evaluation.metrics import compare_to_truth
 from deviloc_ros.lifting import create_online_inference
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.maps.store import Map, MapError
-from deviloc_ros.types import Correspondences, Landmarks, Moved, Prior
+from deviloc_ros.types import Correspondences, Landmarks, MovedMatches, Prior
 from deviloc_ros.upstream.aggregation import aggregate_as_published
 from deviloc_ros.upstream.lifting import find_observed_points
 
@@ -75,7 +75,7 @@ def test_random_weights_are_lost_or_right(room, dense_map, caplog):
 def test_where_landmarks_say_nothing_moved_keypoints_have_no_point(dense_map):
     inference, view = create_online_inference(CONFIG.lift, CONFIG.lift), dense_map.view(0)
     at = view.landmarks.keypoints[:3].astype(float)
-    moved = Moved(at, at, np.zeros((3, 256), np.float32))
+    moved = MovedMatches(at, at, np.zeros((3, 256), np.float32))
     assert inference.lift_moved(moved, view).confidence.tolist() == [1, 1, 1]
     bare = replace(view, landmarks=Landmarks.empty(), tower={})
     assert inference.lift_moved(moved, bare).confidence.tolist() == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""Define flags that several commands share, and the config they make. Defaults live in `config.py` alone."""
+"""Define flags that several commands share, and read the config from them. Defaults are only in `config.py`."""
 
 from __future__ import annotations
 
@@ -34,29 +34,33 @@ CAMERA_FORMS = (
 MOUNT = "'X Y Z QX QY QZ QW'|FILE"
 MOUNT_FORMS = "or a 4 x 4 matrix row by row, or a file: EuRoC's sensor.yaml, Kalibr's camchain-imucam.yaml[:cam0]"
 T = TypeVar("T")
-LARGEST_OFFSET_S = 4e9  # from a clock that counts since the start to one of the next century
+LARGEST_OFFSET_S = 4e9  # between a clock that starts at zero and one that shows the next century
 STANDARD_OUTPUT = Path("-")
 LONGEST_SESSION = 80  # characters of a name
 
 
-def add_overwrite(parser: argparse.ArgumentParser, files: Sequence[str] = (), folders: Sequence[str] = ()) -> None:
-    """Add --overwrite; `files` and `folders` name the options that say what is written."""
+def add_overwrite(parser: argparse.ArgumentParser, folders: Sequence[str]) -> None:
+    """Add --overwrite; `folders` names the options of folders that are written."""
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
-    parser.set_defaults(files=files, folders=folders)
+    parser.set_defaults(folders=folders)
 
 
 def set_results(parser: argparse.ArgumentParser, files: Sequence[str] = (), folders: Sequence[str] = ()) -> None:
-    """Name the options that say where results go: they can be made again, and replace those of an earlier run."""
+    """Name the options of result files, which may replace those of an earlier run since they can be made again."""
     parser.set_defaults(result_files=files, result_folders=folders)
 
 
 def check_outputs(options: argparse.Namespace) -> None:
-    """Raise OSError if what a command would write is there, unless it is results or --overwrite is given."""
-    for kind, check in (("files", refuse_file), ("folders", refuse_folder)):
-        for names, overwrite in ((kind, getattr(options, "overwrite", False)), (f"result_{kind}", True)):
-            for path in (getattr(options, name) for name in getattr(options, names, ())):
-                if path not in (None, STANDARD_OUTPUT):
-                    check(path, overwrite=overwrite)
+    """Raise OSError if an output of a command exists, unless it is a result or --overwrite is given."""
+    given = getattr(options, "overwrite", False)
+    for kind, check, overwrite in (
+        ("result_files", refuse_file, True),
+        ("folders", refuse_folder, given),
+        ("result_folders", refuse_folder, True),
+    ):
+        for path in (getattr(options, name) for name in getattr(options, kind, ())):
+            if path not in (None, STANDARD_OUTPUT):
+                check(path, overwrite=overwrite)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +75,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_every(parser: argparse._ActionsContainer, of_what: str) -> None:
-    """Add --every N, which `step_of` reads."""
+    """Add --every N; `step_of` reads it."""
     parser.add_argument("--every", type=int, default=1, metavar="N", help=f"only every N-th {of_what}")
 
 
@@ -106,7 +110,7 @@ def parse_finite(text: str) -> float:
 
 
 def parse_number(text: str, least: float, expected: str, *, strictly: bool = False, most: float = math.inf) -> float:
-    """Parse a number; raise ArgumentTypeError, which argparse says with the flag's name."""
+    """Parse a number. Raises ArgumentTypeError, to which argparse adds the flag's name."""
     try:
         value = float(text)
     except ValueError:
@@ -162,9 +166,10 @@ def create_workers(ray_address: str | None) -> Workers:
 
 
 def add_config(parser: argparse.ArgumentParser, *, of_map: bool = False) -> None:
-    """Add --config FILE, --set key=value and shorthands for what is changed most.
+    """Add --config FILE, --set key=value and shorthands for common parameters.
 
-    of_map: the command localizes in a map that is there, which settled what the shorthands say.
+    Args:
+        of_map: the command localizes in an existing map, which fixes the parameters of the shorthands.
     """
     parser.add_argument(
         "--config",
@@ -206,7 +211,7 @@ def add_preset(parser: argparse.ArgumentParser) -> None:
 
 
 def read_config(options: argparse.Namespace, base: Config | None = None) -> Config:
-    """Return the config that the flags describe; raise ValueError naming the parameter."""
+    """Return the config that the flags describe. Raises ValueError naming the parameter."""
     config = base or Config()
     if getattr(options, "preset", None):
         config = apply_preset(config, options.preset)
@@ -226,10 +231,10 @@ def read_config(options: argparse.Namespace, base: Config | None = None) -> Conf
 
 
 def read_config_for_map(options: argparse.Namespace, map_config: Config, base: Config | None = None) -> Config:
-    """Return the config that the flags describe, to localize in a map that is there.
+    """Return the config that the flags describe, for localizing in an existing map.
 
     Raises:
-        ValueError: a flag asks for what was settled when the map was built; or as `read_config`.
+        ValueError: a flag changes what was fixed when the map was built; or as `read_config`.
     """
     wanted = read_config(argparse.Namespace(**{**vars(options), "preset": None}), map_config)
     free = ("weights", "precision") if map_config.lift.method == "upstream" else ()  # it lifts while matching, too
@@ -246,7 +251,7 @@ def read_config_for_map(options: argparse.Namespace, map_config: Config, base: C
 
 
 def set_weights(config: Config, weights: str) -> Config:
-    """Return `config` with a weights file where it is read; raise ValueError if nothing reads it."""
+    """Return `config` with the weights file set where it is used. Raises ValueError if nothing uses it."""
     if not weights:
         return config
     of_matcher, of_lift = config.matcher.name == "topicfm", config.lift.method in ("upstream", "pin")
@@ -262,7 +267,7 @@ def set_weights(config: Config, weights: str) -> Config:
 
 
 def parse_change(change: str) -> dict[str, object]:
-    """Return `pose.min_inliers=40` as {"pose": {"min_inliers": 40}}; raise ValueError if there is no `=`."""
+    """Parse `pose.min_inliers=40` as {"pose": {"min_inliers": 40}}. Raises ValueError if there is no `=`."""
     key, equals, text = change.partition("=")
     if not equals:
         raise ValueError(f"--set {change!r}: expected KEY=VALUE")
@@ -276,31 +281,28 @@ def parse_change(change: str) -> dict[str, object]:
 
 
 def take_tracking(options: argparse.Namespace) -> TrackingConfig:
-    """Return what --config and --set say of tracking.
-
-    That is taken out of the changes, the rest being for `read_config`.
-    """
+    """Return the tracking config of --config and --set, and remove it from the changes for `read_config`."""
     from deviloc_ros.config import TrackingConfig
 
     return take_section(options, TRACKING, TrackingConfig())
 
 
 def take_rig(options: argparse.Namespace) -> RigConfig:
-    """Return what --config and --set say of a rig, as `take_tracking` does."""
+    """Return the rig config of --config and --set, as `take_tracking` does."""
     from deviloc_ros.config import RigConfig
 
     return take_section(options, RIG, RigConfig())
 
 
 def take_contribute(options: argparse.Namespace) -> ContributeConfig:
-    """Return what --config and --set say of images that are kept, as `take_tracking` does."""
+    """Return the contribute config of --config and --set, as `take_tracking` does."""
     from deviloc_ros.config import ContributeConfig
 
     return take_section(options, CONTRIBUTE, ContributeConfig())
 
 
 def take_section(options: argparse.Namespace, name: str, config: C) -> C:
-    """Return what --config and --set say of a section, which is taken out of the changes. Raises ValueError."""
+    """Return the config of a section of --config and --set, and remove it from the changes. Raises ValueError."""
     if options.config:
         config = load_config(options.config, config, name)
     prefix = f"{name}."
@@ -312,7 +314,7 @@ def take_section(options: argparse.Namespace, name: str, config: C) -> C:
 
 
 def parse_camera(text: str, flag: str = "--camera") -> Camera:
-    """Parse MODEL,W,H,PARAMS, or read a calibration's file; raise ValueError naming the flag."""
+    """Parse MODEL,W,H,PARAMS, or read a calibration file. Raises ValueError naming the flag."""
     from deviloc_ros.camera import Camera
     from deviloc_ros.sources.camera_files import is_camera_file, read_camera_file
 
@@ -323,7 +325,7 @@ def parse_camera(text: str, flag: str = "--camera") -> Camera:
         numbers = int(width), int(height), tuple(float(p) for p in params)
     except ValueError as error:
         raise ValueError(
-            f"{flag} {text!r}: expected MODEL,W,H,PARAMS, as PINHOLE,640,480,525,525,319.5,239.5, or a .yaml file of "
+            f"{flag} {text!r}: expected MODEL,W,H,PARAMS, e.g. PINHOLE,640,480,525,525,319.5,239.5, or a .yaml file of "
             "ROS's camera_info, of Kalibr, of EuRoC or of OpenCV"
         ) from error
     try:
@@ -332,8 +334,8 @@ def parse_camera(text: str, flag: str = "--camera") -> Camera:
         raise ValueError(f"{flag} {text!r}: {error}") from error
 
 
-def parse_mount(text: str, flag: str = "--extrinsic") -> pycolmap.Rigid3d:
-    """Return body_from_cam of `x y z qx qy qz qw`, of a matrix row by row, or of a file; raise ValueError."""
+def parse_mount(text: str) -> pycolmap.Rigid3d:
+    """Parse --extrinsic, body_from_cam: `x y z qx qy qz qw`, the rows of a matrix, or a file. Raises ValueError."""
     import numpy as np
 
     from deviloc_ros.geometry import rigid_from_matrix
@@ -341,18 +343,18 @@ def parse_mount(text: str, flag: str = "--extrinsic") -> pycolmap.Rigid3d:
     from deviloc_ros.sources.camera_files import is_camera_file, read_mount_file
 
     if is_camera_file(text):
-        return read_file_of_flag(read_mount_file, text, flag)
+        return read_file_of_flag(read_mount_file, text, "--extrinsic")
     words = text.replace(",", " ").split()
     if len(words) not in (12, 16):
         return parse_rigid(text)
     try:
         return rigid_from_matrix(np.reshape([float(word) for word in words], (-1, 4)))
     except ValueError as error:
-        raise ValueError(f"{flag} {text!r}: {error}") from error
+        raise ValueError(f"--extrinsic {text!r}: {error}") from error
 
 
 def read_file_of_flag(read: Callable[[str], T], text: str, flag: str) -> T:
-    """Return what a flag's file says; raise ValueError naming the flag."""
+    """Read the file of a flag. Raises ValueError naming the flag."""
     try:
         return read(text)
     except FileNotFoundError as error:

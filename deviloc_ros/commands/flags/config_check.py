@@ -17,10 +17,10 @@ ABSENT = object()  # of a flag that a command does not have
 
 
 def refuse_beside(changes: dict[str, Any]) -> None:
-    """Raise ValueError naming the first of nested changes that counts only where a robot is followed, or is unknown."""
+    """Raise ValueError naming the first of nested changes that is unknown, or only used while tracking."""
     for name in flatten_names(changes):
         if name.partition(".")[0] in BESIDE:
-            raise ValueError(f"{name} counts for nothing here: it is of the node and of evaluate-bag")
+            raise ValueError(f"{name} has no effect here: only the node and evaluate-bag use it")
     refuse_unknown(changes)
 
 
@@ -42,4 +42,4 @@ def check_config(options: argparse.Namespace) -> None:
         if flag and value not in (default, []) and said in (None, "", [], default):
             missed.append(f"{name} ({flag})")
     if missed:
-        log.warning("%s: these count for the node alone, here give the flags: %s", path, ", ".join(missed))
+        log.warning("%s: only the node reads these, here give the flags: %s", path, ", ".join(missed))

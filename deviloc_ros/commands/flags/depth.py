@@ -1,4 +1,4 @@
-"""Define flags of a depth sensor beside the camera, and read the depth that they give to posed images."""
+"""Define flags for a depth sensor, and attach its depth to posed images."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def add_depth(group: argparse._ArgumentGroup) -> None:
 
 
 def attach_depth(source: Source, options: argparse.Namespace) -> Source:
-    """Return the images with the depth files that the flags name; that these can be read shows when a map is built.
+    """Return the images with the depth files that the flags name; the files are not read yet.
 
     Raises:
-        ValueError: naming the flag.
+        ValueError: the message names the flag.
     """
     from deviloc_ros.sources.depth_images import MILLIMETRES, DepthImage
     from deviloc_ros.sources.sevenscenes import SEVEN_SCENES_COLOR_FROM_DEPTH, SEVEN_SCENES_DEPTH_CAMERA
@@ -75,7 +75,7 @@ def attach_depth(source: Source, options: argparse.Namespace) -> Source:
 
 
 def choose_depth_finder(options: argparse.Namespace) -> FindDepth:
-    """Return what finds the depth of an image; raise ValueError if neither flag nor layout says where it is."""
+    """Return a function that finds an image's depth file. Raises ValueError if neither flag nor layout defines it."""
     from deviloc_ros.sources.sevenscenes import path_beside_color
     from deviloc_ros.sources.tum_rgbd import index_depth
 
@@ -100,7 +100,7 @@ def depth_in_folder(folder: Path, name: Path) -> Path:
 
 
 def plan_depth(options: argparse.Namespace) -> DepthPlan | None:
-    """Return where a recording's depth is; None without --depth-topic. Raise ValueError naming the flag."""
+    """Return where a recording has depth; None without --depth-topic. Raises ValueError naming the flag."""
     from deviloc_ros.sources.recorded_depth import DepthPlan
 
     if not options.depth_topic:
@@ -118,12 +118,12 @@ def plan_depth(options: argparse.Namespace) -> DepthPlan | None:
 
 
 def parse_depth_camera(options: argparse.Namespace) -> Camera | None:
-    """Return the depth camera's calibration; None where nothing was said."""
+    """Return the depth camera's calibration, None if not given."""
     return parse_camera(options.depth_camera, "--depth-camera") if options.depth_camera else None
 
 
 def parse_color_from_depth(options: argparse.Namespace) -> pycolmap.Rigid3d | None:
-    """Return color_from_depth; None where nothing was said. Raise ValueError naming the flag."""
+    """Return color_from_depth, None if not given. Raises ValueError naming the flag."""
     from deviloc_ros.messages.headers import parse_rigid
 
     try:

@@ -1,4 +1,4 @@
-"""Pose images that have no poses (`build-map --images DIR`) by structure from motion, and find the size of its unit."""
+"""Pose images without poses (`build-map --images DIR`) by structure from motion, and find the metric scale."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from deviloc_ros.workers.base import Workers
 
 
-LEAST_BASELINE = 1e-3  # of the median depth: cameras that are nearer to each other give no scale
+LEAST_BASELINE = 1e-3  # of the median depth; the distance of nearer cameras gives no scale
 MOST_PRINTED = 3  # cameras
 
 
 @dataclass(frozen=True, slots=True)
 class KnownDistance:
-    """Hold how far apart the cameras of two images were."""
+    """Hold the known distance between the cameras of two images."""
 
     one: str
     other: str
@@ -38,7 +38,7 @@ class KnownDistance:
 
 
 def add_images_alone(parser: argparse.ArgumentParser) -> None:
-    """Add what makes the unit of a map from images alone a metre. The images are those of --images."""
+    """Add flags that give a map from images alone its metric scale. The images are those of --images."""
     group = parser.add_argument_group(
         "from images alone (--images without --poses or a layout)",
         "structure from motion; --camera stays as it is, without it a SIMPLE_RADIAL camera is estimated",
@@ -102,7 +102,7 @@ def pose_images_alone(options: argparse.Namespace, config: Config, workers: Work
     camera = parse_camera(options.camera) if options.camera else None
     images, unreadable = find_images(options.images, camera, options.only or "*", step_of(options), options.camera_per)
     images = attach_masks(images, options)
-    names = [image.name for image in images]  # what is known must be of them: now, not after minutes of work
+    names = [image.name for image in images]  # to check the names of what is known before minutes of work
     if positions:
         check_positions(names, positions)
     if known_distance:
@@ -116,7 +116,7 @@ def pose_images_alone(options: argparse.Namespace, config: Config, workers: Work
 
 
 def describe_cameras(cameras: list[Camera]) -> str:
-    """Return cameras as the flag takes them; of many the first, and in which range the focal lengths are."""
+    """Format cameras as for --camera; of many, the first ones and the range of focal lengths."""
     if len(cameras) <= MOST_PRINTED:
         return " and ".join(format_camera(camera) for camera in cameras)
     focals_px = [camera.focal_px for camera in cameras]
@@ -127,10 +127,10 @@ def describe_cameras(cameras: list[Camera]) -> str:
 def find_metric_scale(
     images: list[PosedImage], positions: dict, known_distance: KnownDistance | None
 ) -> tuple[pycolmap.Sim3d, str]:
-    """Return metric_from_model, and in words what it rests on.
+    """Return metric_from_model, and in words how it was found.
 
     Raises:
-        ValueError: what is known does not fit the images.
+        ValueError: the known positions or distances do not fit the images.
     """
     from deviloc_ros.maps.alignment.known_positions import fit_positions
     from deviloc_ros.sfm.photographs import find_arbitrary_scale
@@ -149,14 +149,14 @@ def find_metric_scale(
 def fit_distance(
     poses: Mapping[str, pycolmap.Rigid3d], known: KnownDistance, depth: float
 ) -> tuple[pycolmap.Sim3d, str]:
-    """Return metric_from_world, which changes the scale alone, and in words what it rests on.
+    """Return metric_from_world, which only changes the scale, and in words how it was found.
 
     Args:
         poses: cam_from_world by name, with both images.
         depth: median depth of the landmarks, in the unit of the poses.
 
     Raises:
-        ValueError: both were taken from one place.
+        ValueError: both were taken from the same place.
     """
     import numpy as np
     import pycolmap
@@ -166,7 +166,9 @@ def fit_distance(
     one, other, metres = known.one, known.other, known.metres
     distance = translation_distance_m(poses[one], poses[other])
     if distance <= LEAST_BASELINE * depth:
-        raise ValueError(f"--known-distance: {one!r} and {other!r} were taken from one place, so they give no scale")
+        raise ValueError(
+            f"--known-distance: {one!r} and {other!r} were taken from the same place, so they give no scale"
+        )
     words = f"metres, as {one} and {other} were {metres:g} m apart"
     return pycolmap.Sim3d(metres / distance, pycolmap.Rotation3d(), np.zeros(3)), words
 

@@ -1,4 +1,4 @@
-"""Define --mask, which pixels of images are used, and show where something of the robot was noticed in view."""
+"""Define --mask, for which pixels of images are used, and show parts of the robot that were found in view."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from deviloc_ros.imaging import Masks
     from deviloc_ros.mapping.views import BuildReport
+    from deviloc_ros.masks import Masks
     from deviloc_ros.sfm.structure import UnposedImage
     from deviloc_ros.sources.base import PosedImage
 
@@ -29,8 +29,8 @@ def add_mask(parser: argparse._ActionsContainer) -> None:
 
 
 def find_masks(options: argparse.Namespace) -> Masks | None:
-    """Return what --mask names. Raises ValueError if it is not there."""
-    from deviloc_ros.imaging import Masks
+    """Return the masks of --mask. Raises ValueError if the path does not exist."""
+    from deviloc_ros.masks import Masks
 
     if getattr(options, "mask", None) is None:  # not a flag of all that read images
         return None
@@ -53,7 +53,7 @@ def mask_beside(output: Path) -> Path:
 
 
 def show_body(report: BuildReport, images: Sequence[PosedImage], output: Path, *, write_mask: bool = False) -> None:
-    """Say where to see what of the robot was noticed in view: a picture beside the map, and a mask if it is wanted."""
+    """Write a picture of the robot in view beside the map, and a mask if requested, and print where they are."""
     from deviloc_ros.io.encoded_images import write_picture
     from deviloc_ros.mapping.body_picture import draw_body, draw_mask
 

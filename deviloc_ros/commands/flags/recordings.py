@@ -1,4 +1,4 @@
-"""Define flags that say what is in recordings, and which of their images are to be localized."""
+"""Define flags that describe recordings, and which of their images to localize."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def add_topics(parser: argparse.ArgumentParser) -> None:
-    """Add where the images and their calibrations are; given several times, they are those of a rig's cameras."""
+    """Add topics of images and calibrations; several of them are those of a rig's cameras."""
     parser.add_argument(
         "--image-topic",
         action="append",
@@ -47,7 +47,7 @@ def add_topics(parser: argparse.ArgumentParser) -> None:
 
 
 def add_truth(group: argparse._ArgumentGroup) -> None:
-    """Add where the ground truth is, and whose poses it holds."""
+    """Add the source of ground truth, and the frame of its poses."""
     source = group.add_mutually_exclusive_group()
     source.add_argument("--ground-truth", type=Path, metavar="FILE.tum", help="TUM trajectory")
     source.add_argument(
@@ -89,7 +89,7 @@ def add_robot(group: argparse._ArgumentGroup) -> None:
 
 
 def add_lens(group: argparse._ArgumentGroup) -> None:
-    """Add which part of which camera_info describes the images."""
+    """Add whether images are rectified, and the frame of their camera_info."""
     group.add_argument(
         "--rectified",
         action=argparse.BooleanOptionalAction,
@@ -105,7 +105,7 @@ def add_lens(group: argparse._ArgumentGroup) -> None:
 
 
 def add_sampling(group: argparse._ArgumentGroup) -> None:
-    """Add which images are tried."""
+    """Add flags for sampling images."""
     add_every(group, "image")
     add_part(group)
     group.add_argument(
@@ -131,7 +131,7 @@ def add_part(group: argparse._ActionsContainer) -> None:
 
 
 def read_part(options: argparse.Namespace) -> Part:
-    """Return which part of the recording is meant; raise ValueError naming the flags."""
+    """Return the part of the recording to use. Raises ValueError naming the flags."""
     from deviloc_ros.bags.bag_plan import Part
 
     try:
@@ -141,7 +141,7 @@ def read_part(options: argparse.Namespace) -> Part:
 
 
 def add_real_time(group: argparse._ArgumentGroup) -> None:
-    """Add whether and how fast the recording is replayed to a node."""
+    """Add flags for replaying the recording to a node."""
     group.add_argument(
         "--real-time", action="store_true", help="replay over DDS to the node, and judge what it publishes"
     )
@@ -152,7 +152,7 @@ def add_real_time(group: argparse._ArgumentGroup) -> None:
 
 
 def read_plan(options: argparse.Namespace) -> EvaluationPlan:
-    """Return what the flags say; raise ValueError naming the flag."""
+    """Return the plan that the flags describe. Raises ValueError naming the flag."""
     from deviloc_ros.bags.bag_plan import TruthSource
     from deviloc_ros.evaluation.recordings.bag_run import EvaluationPlan
     from deviloc_ros.evaluation.recordings.run_folder import read_run
@@ -189,7 +189,7 @@ def read_plan(options: argparse.Namespace) -> EvaluationPlan:
 
 
 def read_robot(options: argparse.Namespace) -> RobotSetup:
-    """Return what the flags of `add_robot` say; raise ValueError naming what cannot be."""
+    """Return the robot's setup from the flags of `add_robot`. Raises ValueError naming an invalid one."""
     from deviloc_ros.bags.bag_index import RobotSetup
 
     mounts = [parse_mount(text) for text in options.extrinsic]
@@ -209,7 +209,7 @@ def read_robot(options: argparse.Namespace) -> RobotSetup:
 
 
 def check_cameras(options: argparse.Namespace) -> None:
-    """Raise ValueError, naming the flag, if flags are not of as many cameras as there are topics of images."""
+    """Raise ValueError naming a flag that is not given once for each image topic."""
     cameras = max(len(options.image_topic), 1)
     for flag, given in (("--camera-info-topic", options.camera_info_topic), ("--extrinsic", options.extrinsic)):
         if given and len(given) != cameras:

@@ -1,4 +1,4 @@
-"""Know which flags belong to which source of images, and refuse those that one does not read: it would ignore them."""
+"""Define which flags belong to which source of images, and refuse flags that the given source would ignore."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 
 LAYOUTS = ("colmap", "sevenscenes", "kitti", "tum", "nerfstudio", "kapture", "bag")
-ALONE, CONTRIBUTED = "images alone", "contributed"  # images without poses, and what robots kept
+ALONE, CONTRIBUTED = "images alone", "contributed"  # images without poses, and contributions of robots
 POSED_FOLDER = "images with poses"  # of one file
 FILES = (*(layout for layout in LAYOUTS if layout != "bag"), POSED_FOLDER)
 POSED = (*LAYOUTS, POSED_FOLDER)
@@ -57,7 +57,7 @@ INSTEAD = {  # by flag and source
 
 
 def find_source(options: argparse.Namespace) -> str | None:
-    """Return the source that is given; None where it is none.
+    """Return the given source, None without one.
 
     Raises:
         ValueError: posed images and contributions are given.
@@ -73,9 +73,10 @@ def find_source(options: argparse.Namespace) -> str | None:
 
 
 def check_flags(options: argparse.Namespace) -> None:
-    """Raise ValueError naming a flag that the source does not read, and which sources do.
+    """Raise ValueError naming a flag that the source does not use, and the sources that do.
 
-    options: `takes` names the sources of the command, `default_of` returns the default of a flag.
+    Args:
+        options: with `takes`, the sources of the command, and `default_of`, which returns the default of a flag.
     """
     source = find_source(options)
     if source is None:
@@ -88,19 +89,19 @@ def check_flags(options: argparse.Namespace) -> None:
 
 
 def list_given(options: argparse.Namespace) -> Iterator[str]:
-    """Yield the flags that only some sources read and that are given."""
+    """Yield the given flags that only some sources use."""
     for flag in READ_BY:
         if getattr(options, flag, None) != options.default_of(flag):
             yield flag
 
 
 def name_flag(flag: str) -> str:
-    """Return a flag as it is given."""
+    """Return the name of a flag on the command line."""
     return f"--{flag.replace('_', '-')}"
 
 
 def name_sources(sources: Sequence[str]) -> str:
-    """Return sources by the flags that give them."""
+    """Return the flags of sources as text."""
     named = {ALONE: "--images alone", POSED_FOLDER: "--images with --poses"}
     *others, last = (named.get(source) or name_flag(source) for source in sources)
     return f"{', '.join(others)} and {last}" if others else last

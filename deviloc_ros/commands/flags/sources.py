@@ -1,4 +1,4 @@
-"""Define flags that say where posed images come from, for the commands that put them into a map."""
+"""Define flags for the sources of posed images, for commands that put these into a map."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from deviloc_ros.sources.base import ImageFile, Source
 
 
-MOST_LISTED = 20  # images that were skipped: a data set of which a part is there has thousands
+MOST_LISTED = 20  # skipped images; an incomplete data set has thousands
 Named = TypeVar("Named", bound="ImageFile")
 
 
 def add_source(parser: argparse.ArgumentParser, beside: str = "") -> None:
-    """Add one flag for each layout, and what belongs to them.
+    """Add one flag for each layout, with its further flags.
 
     Args:
-        beside: what the command takes besides layouts: ALONE or CONTRIBUTED.
+        beside: sources that the command takes in addition to layouts: ALONE or CONTRIBUTED.
     """
     alone = beside == ALONE
     source = parser.add_mutually_exclusive_group()
@@ -148,10 +148,10 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
 
 @contextmanager
 def open_posed_images(options: argparse.Namespace) -> Iterator[Source]:
-    """Yield the posed images that the flags name; those taken from a recording are files while the block runs.
+    """Yield the posed images that the flags name; keyframes of a recording are temporary files.
 
     Raises:
-        ValueError: naming flag or file.
+        ValueError: the message names the flag or file.
     """
     check_flags(options)
     step = step_of(options)
@@ -166,7 +166,7 @@ def open_posed_images(options: argparse.Namespace) -> Iterator[Source]:
 
 
 def select_named(images: list[Named], pattern: str | None) -> list[Named]:
-    """Return the images whose name fits --only; raise ValueError if none does."""
+    """Return the images whose names match --only. Raises ValueError if none does."""
     chosen = [image for image in images if pattern is None or fnmatch(image.name, pattern)]
     if images and not chosen:
         raise ValueError(f"--only {pattern!r}: no image has such a name; the first is {images[0].name!r}")
@@ -174,7 +174,7 @@ def select_named(images: list[Named], pattern: str | None) -> list[Named]:
 
 
 def read_layout(options: argparse.Namespace) -> Source:
-    """Read the layout that was named."""
+    """Read the images of the given layout."""
     from deviloc_ros.bags.truth import read_truth_file
     from deviloc_ros.sources import colmap, kapture, kitti, nerfstudio, sevenscenes, tum_rgbd
 
@@ -185,7 +185,7 @@ def read_layout(options: argparse.Namespace) -> Source:
         raise ValueError(f"where are posed images? give one of {listing}, or --images and --poses")
     if options.colmap:
         if options.images is None:
-            raise ValueError("--colmap needs --images, the folder where the model's image names start")
+            raise ValueError("--colmap needs --images, the folder that the model's image names are relative to")
         return colmap.read_model(options.colmap, options.images)
     if options.sevenscenes:
         return sevenscenes.read_seven_scenes(options.sevenscenes, tuple(options.sequences))
@@ -200,7 +200,7 @@ def read_layout(options: argparse.Namespace) -> Source:
 
 
 def read_images_with_poses(options: argparse.Namespace) -> Source:
-    """Read --images, whose poses --poses has. Raises ValueError."""
+    """Read --images with the poses of --poses. Raises ValueError."""
     from deviloc_ros.sources.posed_folder import read_posed_folder
 
     if not options.camera:
@@ -235,7 +235,7 @@ def read_recording(options: argparse.Namespace, folder: Path) -> Source:
 
 
 def print_report(report: BuildReport, what: str, seconds: float) -> None:
-    """Print what became of the images."""
+    """Print the report on the images."""
     from deviloc_ros.sources.base import count_reasons
 
     print(

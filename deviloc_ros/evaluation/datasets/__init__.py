@@ -1,4 +1,4 @@
-"""Run the paper's benchmarks: layouts as hloc's scripts leave them, protocols, submission files."""
+"""Run the paper's benchmarks, in the folder layouts of hloc's scripts, with submission files."""
 
 BENCHMARKS = ("7scenes", "cambridge", "aachen", "aachen-v1.1", "robotcar", "cmu")
 GROUND_TRUTHS = ("dslam", "sfm")

@@ -18,7 +18,7 @@ from deviloc_ros.evaluation.report.figures import (
 from deviloc_ros.evaluation.report.trajectories import MapOutline, draw_ground_plan, draw_views
 
 GOOD, OFF, LOST = "#1e7d4f", "#e08e1a", "#c0392b"
-MOST_NUMBERS = 15  # of hard places; more would cover the plan
+MOST_NUMBERS = 15  # hard places that are numbered; more would cover the plan
 
 
 def group_by_verdict(quality: MapQuality) -> list[tuple[str, str, list[ViewQuality]]]:
@@ -34,7 +34,7 @@ def group_by_verdict(quality: MapQuality) -> list[tuple[str, str, list[ViewQuali
 
 
 def draw_coverage(quality: MapQuality, around: MapOutline) -> Figure:
-    """Draw views from above in the colour of their verdict, hard ones with the number that they have in the list."""
+    """Draw views from above, coloured by verdict; hard ones are numbered as in the list."""
     figure, axes, plane = draw_ground_plan(around)
     for name, color, views in group_by_verdict(quality):
         draw_views(axes, [view.map_from_cam for view in views], plane, color, name)
@@ -48,7 +48,7 @@ def draw_coverage(quality: MapQuality, around: MapOutline) -> Figure:
 
 
 def draw_position_errors(quality: MapQuality) -> Figure:
-    """Draw the share of all views whose position was within an error; lost ones never are."""
+    """Draw the share of all views over the position error; lost ones count as infinite."""
     figure, (axes,) = new_figure()
     scale = quality.unit.fine_per_unit
     errors = [max(scale * view.outcome.translation_m, SMALLEST) for view in quality.localized]
@@ -62,7 +62,7 @@ def draw_position_errors(quality: MapQuality) -> Figure:
 
 
 def draw_inliers_by_distance(quality: MapQuality, needed: int) -> Figure:
-    """Draw on how many matches each view's pose rests, by how far its nearest neighbour is."""
+    """Draw the inliers of each view over the distance of its nearest neighbour."""
     figure, (axes,) = new_figure()
     for name, color, views in group_by_verdict(quality):
         distances_m = [view.distance_m for view in views]
@@ -79,7 +79,7 @@ def draw_inliers_by_distance(quality: MapQuality, needed: int) -> Figure:
 
 
 def draw_landmarks_per_view(quality: MapQuality) -> Figure:
-    """Draw how many views observe how many landmarks."""
+    """Draw a histogram of landmarks per view."""
     figure, (axes,) = new_figure()
     axes.hist([view.landmarks for view in quality.views], bins=20, color=COLORS[0])
     axes.set_xlim(left=0)
@@ -90,7 +90,7 @@ def draw_landmarks_per_view(quality: MapQuality) -> Figure:
 
 
 def draw_reprojection_errors(quality: MapQuality) -> Figure:
-    """Draw the share of all observations of landmarks that are at most so far off."""
+    """Draw the share of landmark observations over the reprojection error."""
     figure, (axes,) = new_figure()
     errors = np.concatenate([view.reprojection_px for view in quality.views])
     errors = errors[np.isfinite(errors)]
@@ -103,7 +103,7 @@ def draw_reprojection_errors(quality: MapQuality) -> Figure:
 
 
 def draw_confidences(quality: MapQuality, least: float) -> Figure:
-    """Draw how sure the map is of its keypoints' 3D points."""
+    """Draw the distribution of the keypoints' confidences."""
     figure, (axes,) = new_figure()
     values = np.concatenate([view.confidence for view in quality.views])
     shares = np.full(len(values), 1 / max(len(values), 1))

@@ -1,4 +1,4 @@
-"""Make the page of a map: what it covers, where localizing will be hard, what it rests on."""
+"""Make the page about a map: what it covers, and where localizing will be hard."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ MOST_LISTED = figures.MOST_NUMBERS
 def make_map_report(
     localizer: Localizer, quality: MapQuality, problems: Sequence[str], look_alikes: Sequence[LookAlikes]
 ) -> str:
-    """Make the page of one map; `problems` is what `map check` found."""
+    """Make the page about one map; `problems` are the findings of `map check`."""
     introduction = make_paragraph(map_verdict(quality), "verdict") + make_paragraph(HOW, "soft")
     if quality.unit is Unit.ARBITRARY:
         introduction += make_paragraph(f"Scale: {ARBITRARY_SCALE}.")
@@ -85,7 +85,7 @@ def make_map_report(
 
 
 def map_verdict(quality: MapQuality) -> str:
-    """Say what a stranger should know."""
+    """Summarize the map's quality in words."""
     count, hard = len(quality.views), len(quality.hard)
     if count == 1:
         return "The map has one view alone, so there is nothing to try it on."
@@ -96,7 +96,7 @@ def map_verdict(quality: MapQuality) -> str:
 
 
 def map_headline(reference_map: Map, quality: MapQuality) -> Iterator[tuple[str, str, str]]:
-    """Yield name, value and kind of the figures that are read first."""
+    """Yield name, value and kind of the headline figures."""
     views = quality.views
     wrong = sum(view.outcome.is_wrong_fix for view in views)
     well = len(views) - len(quality.hard)
@@ -118,7 +118,7 @@ def map_headline(reference_map: Map, quality: MapQuality) -> Iterator[tuple[str,
 
 
 def list_hard_places(quality: MapQuality) -> str:
-    """Make the list that the numbers on the plan belong to."""
+    """Make the list of hard places, to which the numbers on the plan refer."""
     heading = "<h2>Places that will be hard</h2>"
     if not quality.hard:
         return heading + make_paragraph("None: the others localize each view.")
@@ -129,7 +129,7 @@ def list_hard_places(quality: MapQuality) -> str:
 
 
 def describe_hard_place(view: ViewQuality, unit: Unit) -> str:
-    """Say which view it is, what became of it, where it is and what is near it, in the unit of the map."""
+    """Describe a hard view: its name, outcome, position and nearest neighbour."""
     where = ", ".join(f"{value:.2f}" for value in view.map_from_cam.translation)
     beside = "There is no other view."
     if view.neighbour:
@@ -152,7 +152,7 @@ def list_look_alikes(look_alikes: Sequence[LookAlikes]) -> str:
 
 
 def list_sessions(quality: MapQuality) -> str:
-    """Tabulate how well views of each session are localized; empty where there is one."""
+    """Tabulate how well views of each session are localized; empty for a single session."""
     by_session: dict[str, list[ViewQuality]] = {}
     for view in quality.views:
         by_session.setdefault(view.session, []).append(view)
@@ -182,7 +182,7 @@ def name_poorest(quality: MapQuality) -> str:
 
 
 def make_size_and_time(reference_map: Map, quality: MapQuality) -> str:
-    """Tabulate megabytes of the map, and milliseconds of each stage where a view was localized."""
+    """Tabulate the size of the map, and the milliseconds of each stage of localizing its views."""
     count = len(quality.views)
     rows = [
         (
@@ -198,7 +198,7 @@ def make_size_and_time(reference_map: Map, quality: MapQuality) -> str:
 
 
 def make_map_details(reference_map: Map, problems: Sequence[str]) -> str:
-    """List what the manifest says, and what is wrong with the files."""
+    """List the map's properties, and problems with its files."""
     found = "; ".join(problems) or "nothing wrong"
     made = ", ".join(f"{name} {value}" for name, value in collect_versions().items())
     return make_paragraph(f"Files checked: {found}. {made}.", "soft") + make_table(

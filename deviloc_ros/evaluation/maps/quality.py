@@ -1,4 +1,4 @@
-"""Measure a map view by view: what each holds, and how well the others localize it."""
+"""Measure the quality of a map, view by view: its content, and how well the other views localize it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from deviloc_ros.types import Lost, Prior
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewQuality:
-    """Hold what was measured of one view.
+    """Hold the quality of one view.
 
     reprojection_px: (M,) of the landmarks that it observes. confidence: (N,) of its keypoints' 3D points, 0 for none.
-    outcome: localized from the others, with its own pose as the truth. neighbour: name of the nearest other view, empty
-    if there is none; distance_m, angle_deg: to it. session: it was taken in; from_others: localized from views of other
-    sessions alone, None if the map has none.
+    outcome: of localizing it from the other views, with its own pose as the truth. neighbour: name of the nearest other
+    view, empty if there is none; distance_m, angle_deg: to it. session: in which it was taken. from_others: localized
+    only from views of other sessions, None if there are none.
     """
 
     name: str
@@ -58,7 +58,7 @@ class ViewQuality:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapQuality:
-    """Hold what was measured of all views; `tolerance` is what counts as localized well, in the `unit` of the map."""
+    """Hold the quality of all views. tolerance: of errors that count as well localized, in the `unit` of the map."""
 
     views: list[ViewQuality]
     tolerance: Tolerance
@@ -88,14 +88,14 @@ class MapQuality:
 
 
 def inspect_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bool = False) -> MapQuality:
-    """Look at every view of a map, and localize it from the others; raise MapError if a file is damaged."""
+    """Inspect every view of a map and localize it from the others. Raises MapError if a file is damaged."""
     numbers = tqdm(range(len(localizer.map)), desc="views", unit="view", disable=quiet, dynamic_ncols=True)
     unit = localizer.map.unit
     return MapQuality([inspect_view(localizer, number) for number in numbers], tolerance, unit)
 
 
 def inspect_view(localizer: Localizer, number: int) -> ViewQuality:
-    """Look at one view, and localize it from the others."""
+    """Inspect one view and localize it from the others."""
     view = localizer.map.view(number)
     neighbour, distance_m, angle_deg = nearest_other(
         localizer.map, number, localizer.config.retrieval.meters_per_radian
@@ -135,7 +135,7 @@ def nearest_other(reference_map: Map, number: int, meters_per_radian: float) -> 
 
 
 def explain_outcome(view: ViewQuality, unit: Unit) -> str:
-    """Say in half a line what became of a view, in the unit of the map."""
+    """Describe the outcome of a view briefly."""
     result = view.outcome.result
     if isinstance(result, Lost):
         return f"no pose: {result.reason.value}"

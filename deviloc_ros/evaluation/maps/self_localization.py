@@ -1,4 +1,4 @@
-"""Try a map on itself: localize each view from the others, with the features that the map stores."""
+"""Localize each view of a map from the others, with the features that the map stores."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LEAST_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class SelfLocalization:
-    """Hold how one view was localized from the others.
+    """Hold the result of localizing one view from the others.
 
-    references: names of those it was matched with. helped: of those that gave the pose a share of its inliers.
+    references: names of the views it was matched with. helped: names of those that contributed inliers.
     """
 
     outcome: QueryOutcome
@@ -38,15 +38,15 @@ class Tolerance:
     rotation_deg: float
 
     def holds(self, outcome: QueryOutcome) -> bool:
-        """Return whether errors are within the tolerance; NaN, of a view that is lost, is not."""
+        """Return whether errors are within the tolerance; False for NaN, the errors of a lost view."""
         return outcome.translation_m <= self.translation_m and outcome.rotation_deg <= self.rotation_deg
 
 
 def find_needless_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bool = False) -> list[str]:
-    """Return views that can go all at once, and every view of the map is still localized by those that stay.
+    """Return views that can be dropped together while all views of the map are still localized by the rest.
 
-    Greedy, those that helped fewest others first. A view that the others cannot localize stays: it is the only one that
-    knows its place.
+    The choice is greedy, starting with views that helped the fewest others. A view that the others cannot localize is
+    kept, since no other shows its place.
     """
     records = localizer.map.records
     numbers = range(len(records))
@@ -71,7 +71,7 @@ def find_needless_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bo
 
 
 def localize_view(localizer: Localizer, number: int, left_out: frozenset[str] = frozenset()) -> SelfLocalization:
-    """Localize one view from the nearest others that are not left out, as a query whose prior is right."""
+    """Localize one view from the nearest others that are not left out, with its own pose as the prior."""
     reference_map, config = localizer.map, localizer.config.retrieval
     view = reference_map.view(number)
     order = nearest_by_pose(

@@ -1,4 +1,4 @@
-"""Find the views of one map in another: whether both are of one frame, and how one lies in the other."""
+"""Localize the views of one map in another, to compare or align their frames."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from deviloc_ros.search.places import QueryState
 from deviloc_ros.sources.base import SourceError
 from deviloc_ros.types import Localized
 
-MOST_VIEWS = 50  # looked for, evenly through the map
-ONE_FRAME = 0.05  # of the distance to what is seen: maps of one frame have a view nearer to one place than this
-OUTLIERS = 3.0  # times the median error, and views that are farther off do not count
+MOST_VIEWS = 50  # localized, evenly spread over the map
+ONE_FRAME = 0.05  # of the distance to what is seen; in one frame, a view's poses in both maps differ by less
+OUTLIERS = 3.0  # times the median error, beyond which views do not count
 
 
 def find_views(reference_map: Map, localizer: Localizer, *, quiet: bool = False) -> dict[str, Localized]:
-    """Return by name those of a map's views that another map localizes, by the features that the map stores.
+    """Localize a map's views in another map, with the features that the map stores; return the results by name.
 
     Raises:
-        ValueError: the other map looks for alike views by a descriptor of whole images, which maps do not store.
+        ValueError: the other map uses a learned global descriptor, which needs the images.
     """
     if localizer.config.retrieval.descriptor_file:
         raise ValueError(f"{localizer.map.folder}: its global descriptors are of images, so views are not found in it")
@@ -45,7 +45,7 @@ def find_views(reference_map: Map, localizer: Localizer, *, quiet: bool = False)
 
 
 def compare_frames(folders: list[Path], *, quiet: bool = False) -> list[str]:
-    """Say of each two maps whether images show that they are of one frame, or why that cannot be looked at."""
+    """Yield for each pair of maps whether images confirm that they share a frame, or why that cannot be checked."""
     said = []
     for first, second in combinations([Map.open(folder) for folder in folders], 2):
         try:
@@ -56,7 +56,7 @@ def compare_frames(folders: list[Path], *, quiet: bool = False) -> list[str]:
 
 
 def compare_two(first: Map, second: Map, *, quiet: bool = False) -> str:
-    """Say whether images show that two maps are of one frame."""
+    """Say whether images confirm that two maps share a frame."""
     found, poses = find_views(second, Localizer(first), quiet=quiet), poses_of(second)
     words = f"{second.folder}: {len(found)} of {min(len(second), MOST_VIEWS)} views are found in {first.folder}"
     if not found:
@@ -77,10 +77,10 @@ def poses_of(reference_map: Map) -> dict[str, pycolmap.Rigid3d]:
 
 
 def align_to_map(reference_map: Map, other: Map, *, rigid: bool, quiet: bool = False) -> tuple[pycolmap.Sim3d, str]:
-    """Estimate other_from_world from the views that the other map localizes, and say in words how well it fits.
+    """Estimate other_from_world from views that the other map localizes; also say in words how well it fits.
 
     Raises:
-        SourceError: too few are found to determine it.
+        SourceError: too few views are localized.
         ValueError: as `find_views`.
     """
     found = {
@@ -96,5 +96,5 @@ def align_to_map(reference_map: Map, other: Map, *, rigid: bool, quiet: bool = F
 
 
 def distance_after(other_from_world: pycolmap.Sim3d, here: pycolmap.Rigid3d, there: pycolmap.Rigid3d) -> float:
-    """Return how far [m] a camera that is moved into another frame is from where it is there."""
+    """Return the distance [m] between a camera moved to another frame and its pose there."""
     return float(np.linalg.norm(other_from_world * here.tgt_origin_in_src() - there.tgt_origin_in_src()))

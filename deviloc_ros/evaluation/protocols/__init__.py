@@ -1,1 +1,1 @@
-"""Define and run fixed protocols: which images make the map, which are queries, and what they amount to."""
+"""Define and run fixed protocols: which images make the map, which are queries, and how these are scored."""

@@ -1,7 +1,4 @@
-"""Measure what each part of the method is worth.
-
-Parts left out, and fewer and worse landmarks, for the same queries.
-"""
+"""Run ablations: parts of the method left out, and fewer and worse landmarks, with the same queries."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ DISTURBANCES = ((1.0, 0.0), (0.5, 0.0), (0.25, 0.0), (0.1, 0.0), (1.0, 0.01), (1
 
 
 class WithoutFeatures(LearnedPointInference):
-    """Show the network where landmarks lie, not what the image looks like there."""
+    """Hide the image's features from the network, so that it only has the landmarks' geometry."""
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         blind = np.zeros_like(view.landmark_features), np.zeros_like(view.ray_features)
@@ -37,7 +34,7 @@ class WithoutFeatures(LearnedPointInference):
 
 
 class FeaturesAlone(PointInferenceNetwork):
-    """Show the network which landmarks are near and what they look like, not where they lie."""
+    """Hide the landmarks' geometry from the network, so that it only has the features of the nearest ones."""
 
     def look_around(self, *inputs: Tensor) -> Neighbourhoods:
         around = super().look_around(*inputs)
@@ -45,14 +42,14 @@ class FeaturesAlone(PointInferenceNetwork):
 
 
 class WithoutUncertainty(LearnedPointInference):
-    """Keep from the network how uncertain the landmarks' depths are."""
+    """Hide the uncertainty of the landmarks' depths from the network."""
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         return super().infer(replace(view, landmark_depth_stds=np.full(len(view.landmark_rays), UNKNOWN_DEPTH_STD)))
 
 
 class WithoutConfidence(LearnedPointInference):
-    """Take every answer to be as good as any other."""
+    """Give every lifted keypoint the same confidence."""
 
     def infer(self, view: LiftInput) -> tuple[NDArray, NDArray]:
         depths, confidence = super().infer(view)

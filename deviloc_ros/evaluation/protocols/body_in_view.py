@@ -1,4 +1,4 @@
-"""Put a part of the robot in view: at one place of every image, of the map and of the queries."""
+"""Measure the effect of a part of the robot in view, at one place of every image of map and queries."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from deviloc_ros.config import Config
 from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_truth, median_errors
 from deviloc_ros.evaluation.protocols.scenes import load_protocol
 from deviloc_ros.evaluation.summary_table import align_table
-from deviloc_ros.imaging import Mask, read_gray
+from deviloc_ros.imaging import read_gray
 from deviloc_ros.localizer import Localizer
 from deviloc_ros.mapping.build import build_map
 from deviloc_ros.maps.store import Map
+from deviloc_ros.masks import Mask
 from deviloc_ros.sources.base import PosedImage
 from deviloc_ros.synthetic.degradations import PLATE_GRAY, paint_rectangles
 
@@ -29,7 +30,7 @@ PATCH_SHARE = 0.26  # of the picture: a bumper, a gripper or a mirror
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Say what of the robot is in view. every: of how many images one shows it. masked: it is said where."""
+    """Define a case. every: one of so many images shows the body. masked: whether a mask hides it."""
 
     name: str
     textured: bool = True

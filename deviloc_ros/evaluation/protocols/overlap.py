@@ -1,4 +1,4 @@
-"""Measure whether retrieval found views that see what the query sees."""
+"""Measure whether retrieved views overlap with the query."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIN_CONFIDENCE = 0.5  # of the points that stand for what a view sees
 def measure_overlap(view: ReferenceView, query: PosedImage) -> float:
     """Return the share of a view's points that lie in the query's image and are seen from a similar direction.
 
-    By the true poses; what stands in between is not known.
+    This is by the true poses; occlusion is not considered.
     """
     points = view.lifted.points_in_world[view.lifted.confidence > MIN_CONFIDENCE]
     if not len(points):

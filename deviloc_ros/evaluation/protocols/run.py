@@ -36,7 +36,7 @@ from deviloc_ros.workers.base import Serial
 
 
 class RememberingMatcher(Matcher):
-    """Extract each image once, however many maps it goes into; match each pair once if asked to remember matches."""
+    """Cache the features of each image, and if `remember_matches` the matches of each pair."""
 
     def __init__(self, matcher: Matcher, remember_matches: bool = False) -> None:
         self.matcher = matcher

@@ -1,4 +1,4 @@
-"""Localize images that the map does not know: none may be localized, and how far from it the nearest came."""
+"""Localize images of other places than the map's: none may get a pose; measure how near they come to one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROTOCOL = "kitchen-36"
 
 
 def measure_unknown_places(data: Path, config: Config, every: int) -> list[dict[str, Any]]:
-    """Return what images from elsewhere, and the map's own queries, rest on at most and at least without a prior.
+    """Return the most evidence of images from elsewhere, and the least of the map's own queries, without a prior.
 
     Raises:
         SourceError: the data is not there.
@@ -44,7 +44,7 @@ def localize_all(localizer: Localizer, images: list[PosedImage]) -> list[Result]
 
 
 def summarize_results(name: str, results: list[Result]) -> dict[str, Any]:
-    """Return counts, and the least and most of what gates look at."""
+    """Return counts, and the minimum and maximum of the quantities that gates use."""
     evidence: dict[str, list[float]] = {
         "inliers": [result.evidence.inliers for result in results],
         "inlier_ratio": [result.evidence.inlier_ratio for result in results],

@@ -1,1 +1,1 @@
-"""Evaluate recordings against a map: every image localized as the node would, scored, summed up."""
+"""Evaluate recordings against a map: localize every image as the node would, score and summarize."""

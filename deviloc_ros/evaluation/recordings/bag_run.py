@@ -1,4 +1,4 @@
-"""Evaluate one recording against a map, or several: which images, which truth, what is said about it."""
+"""Evaluate one recording against one or several maps."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ from deviloc_ros.evaluation.recordings.summary import (
 )
 from deviloc_ros.evaluation.recordings.truth_frame import explain_common_offset
 from deviloc_ros.evaluation.versions import collect_versions
-from deviloc_ros.imaging import Masks
 from deviloc_ros.localizer import Localizer, warm_up
+from deviloc_ros.masks import Masks
 from deviloc_ros.messages.gnss import GnssFix, GnssRefused, read_gnss
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.status import Status
@@ -67,7 +67,7 @@ ALIGNED = "all poses moved rigidly to fit the truth best (no scale): errors comm
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluationPlan(ReadingPlan):
-    """Say what to do with a recording.
+    """Configure the evaluation of a recording.
 
     every: only each k-th image. budget_ms: simulate a machine that needs this long per image; 0: all are tried. only:
     stamps [ns] of the images to try, None for all.
@@ -192,7 +192,7 @@ def read_positions(recording: Recording, plan: EvaluationPlan) -> tuple[list[tup
 def follow_images(
     bag: IndexedBag, plan: EvaluationPlan, localizer: Localizer, tracking: TrackingConfig
 ) -> Iterator[tuple[Images, dict[str, NDArray], Step, str]]:
-    """Yield images that are tried, their pixels by camera, what the node would make of them, and its state then."""
+    """Yield images that are tried, their pixels by camera, the step of the follower, and its state after that."""
     warm_up(localizer)
     choose_lens(bag, [localizer])
     follower = Follower(localizer, tracking, is_planar=bag.robot.two_d, rig=plan.grouping)
@@ -204,7 +204,7 @@ def follow_images(
 
 
 def explain_none_tried(estimates: list[Estimate], bag: IndexedBag) -> str:
-    """Return why not one image could be tried."""
+    """Say why no image could be tried."""
     if not estimates:
         return "no image is left to try"
     status, count = Counter(e.status for e in estimates).most_common(1)[0]
@@ -218,10 +218,10 @@ def explain_none_tried(estimates: list[Estimate], bag: IndexedBag) -> str:
 
 
 def read_truth(bag: IndexedBag, plan: EvaluationPlan) -> Truth | None:
-    """Return what estimates are to be compared with, before there are any: a mistake is said before hours of work.
+    """Return the ground truth, before any image is localized, so that an error is noticed before hours of work.
 
     Raises:
-        ValueError: it is not to be had, or none was named and `align` needs it.
+        ValueError: it is not available, or none was named but `align` needs it.
     """
     needed = None if plan.truth.transform else 1  # transforms are looked up at every image
     times_ns = list(islice(read_stamps(bag), needed))
@@ -247,7 +247,7 @@ def summarize_run(
     estimates: list[Estimate],
     about: dict[str, Any],
 ) -> Run:
-    """Score and sum up. `about` says how the estimates came to be."""
+    """Score the estimates and summarize them. `about` says how they were made."""
     frames = judge_estimates(estimates, truth, plan.align)
     base = plan.robot.base_frame
     odometry = summarize_odometry(bag, [e.stamp_ns for e in estimates if e.tried])

@@ -1,6 +1,6 @@
-"""Choose which images of a recording are tried: all, every k-th, or those a machine of a given speed would get to.
+"""Choose which images of a recording to try: all, every k-th, or those that a machine of a given speed could process.
 
-An image of a single camera is a group of one; the images of a rig that are of one time are tried together.
+An image of a single camera is a group of one; images of a rig of one time are tried together.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def group_images(
 
 
 def read_stamp(message: RecordedMessage) -> int:
-    """Return the time [ns] of an image, 0 of a damaged one: whoever tries it says so."""
+    """Return the time [ns] of an image, 0 for a damaged one, which is reported when it is tried."""
     try:
         return stamp_ns(message.message())
     except ValueError:
@@ -44,7 +44,7 @@ def received_ns(images: Images) -> int:
 
 
 def take_part(images: Iterable[Images], part: Part) -> Iterator[Images]:
-    """Yield the images of a part of the recording; the others are as though they had not been recorded."""
+    """Yield the images of a part of the recording, ignoring the others."""
     first_ns = 0
     for image in images:
         first_ns = first_ns or image[-1].stamp_ns  # of a damaged one it is 0
@@ -53,7 +53,7 @@ def take_part(images: Iterable[Images], part: Part) -> Iterator[Images]:
 
 
 def take_every_kth(images: Iterable[Images], k: int) -> Iterator[Images]:
-    """Yield the first image, and each k-th after it; the others are as though they had not been recorded."""
+    """Yield the first image and each k-th after it, ignoring the others."""
     return (image for number, image in enumerate(images) if number % k == 0)
 
 
@@ -63,10 +63,10 @@ def try_all(images: Iterable[Images]) -> Sampled:
 
 
 def try_within_budget(images: Iterable[Images], budget_ns: int) -> Sampled:
-    """Choose as the node does where an image takes `budget_ns`.
+    """Yield all images with whether the node would try them if an image takes `budget_ns`.
 
-    One waits while it is busy, and a newer one replaces it. The images come in order of receipt, and each is given back
-    once, in that order.
+    One image waits while the node is busy, and a newer one replaces it. Images come in order of receipt and are yielded
+    once each, in that order.
     """
     free_ns, waiting = -(2**63), None
     for image in images:

@@ -1,4 +1,4 @@
-"""Check the figures that requirements name before hours of work: which a run has is known before there is one."""
+"""Check the names of figures in requirements before hours of work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES = 40  # images, more than it takes for every figure to have something t
 
 
 def list_known_figures() -> list[str]:
-    """Return the dotted names of a run's figures, of an invented run in which everything that can be is known."""
+    """Return the dotted names of a run's figures, from a made-up run that has all of them."""
     pose, covariance = pycolmap.Rigid3d(), np.eye(6)
     estimates = [
         Estimate(n, n, Status.ACCEPTED, "", pose, covariance, 50, 0.5, 0.5, stages_ms={"match": 1.0})
@@ -34,7 +34,7 @@ def list_known_figures() -> list[str]:
 
 
 def check_names(requirements: list[Requirement]) -> None:
-    """Raise ValueError for a requirement on what no run has, with the nearest name that there is."""
+    """Raise ValueError for a requirement on an unknown figure, suggesting the most similar name."""
     known = list_known_figures() if requirements else []
     for requirement in requirements:
         name = requirement.name

@@ -1,4 +1,4 @@
-"""Say what became of each image of a recording, and how far off it was."""
+"""Define the estimate of each image of a recording, and compare it with the truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deviloc_ros.bags.truth import Truth
 from deviloc_ros.camera import Camera
 from deviloc_ros.evaluation.metrics import is_wrong_fix
-from deviloc_ros.geometry import isotropic_covariance, pose_difference, rotation_distance_deg, squared_error_in_stds
+from deviloc_ros.geometry import isotropic_covariance, pose_difference, rotation_distance_deg, squared_mahalanobis
 from deviloc_ros.maps.alignment.similarity import align_positions
 from deviloc_ros.status import Status
 from deviloc_ros.tracking.fix import Fix, largest_stds
@@ -21,12 +21,12 @@ from deviloc_ros.types import Area, CameraReport, IntrinsicsFit, Prior
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
-    """Hold one image and what was made of it.
+    """Hold the estimate of one image.
 
     map_from_base, covariance: (6, 6) as in tracking.Fix; None without a pose. prior: where its camera was searched for.
-    intrinsics: what its image says of those of its camera. seen: where the image has the robot, believed or not.
-    stages_ms: by stage, in order; measured, so not the same in two runs. cameras: of a rig, what became of each.
-    map_name: of several maps the one that it shows.
+    intrinsics: what the image tells about its camera's intrinsics. seen: the robot's pose by the image, believed or
+    not. stages_ms: by stage, in order; measured, so not reproducible. cameras: of a rig, the outcome of each. map_name:
+    of several maps, the one that it shows.
     """
 
     received_ns: int
@@ -65,10 +65,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedFrame:
-    """Hold an estimate beside the truth. Errors are NaN without a pose, or without a truth.
+    """Hold an estimate with its errors, NaN without a pose or without a truth.
 
-    map_from_base: of the estimate, aligned if that was asked for. nees: normalised estimation error squared, expected
-    to be 6 on average where the covariance is right.
+    map_from_base: of the estimate, aligned if requested. nees: normalised estimation error squared, 6 on average if the
+    covariance is right.
     """
 
     estimate: Estimate
@@ -98,12 +98,12 @@ class JudgedFrame:
 
 
 def list_stamps(estimates: Iterable[Estimate]) -> list[int]:
-    """Return the stamps [ns] of images that have one: those without, or damaged, say nothing of time."""
+    """Return the stamps [ns] of images that have one."""
     return [estimate.stamp_ns for estimate in estimates if estimate.stamp_ns > 0]
 
 
 def judge_estimates(estimates: list[Estimate], truth: Truth | None, align: bool) -> list[JudgedFrame]:
-    """Compare estimates with the truth; `align` moves all of them rigidly to fit it best, and so hides a common error.
+    """Compare estimates with the truth; `align` first moves all of them by the best rigid transform.
 
     Raises:
         ValueError: no image has a truth, or too few to align.
@@ -131,7 +131,7 @@ def judge_estimates(estimates: list[Estimate], truth: Truth | None, align: bool)
 def judge_estimate(
     estimate: Estimate, true_from_base: pycolmap.Rigid3d | None, true_from_map: pycolmap.Rigid3d | None = None
 ) -> JudgedFrame:
-    """Put one estimate beside the truth, moved by `true_from_map` before."""
+    """Compare one estimate, moved by `true_from_map`, with the truth."""
     estimated_from_base, covariance = estimate.map_from_base, estimate.covariance
     if estimated_from_base is None:
         return JudgedFrame(estimate, None, true_from_base, np.nan, np.nan, np.nan, np.nan, np.nan)
@@ -166,4 +166,4 @@ def normalise_error(error: NDArray, covariance: NDArray | None) -> float:
     """Return the NEES: error^T covariance^-1 error; NaN without a covariance."""
     if covariance is None or not covariance.any():
         return np.nan
-    return squared_error_in_stds(error, covariance + isotropic_covariance(1e-12, 1e-12))
+    return squared_mahalanobis(error, covariance + isotropic_covariance(1e-12, 1e-12))

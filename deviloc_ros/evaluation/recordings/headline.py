@@ -1,4 +1,4 @@
-"""Put the figures that are read first into words."""
+"""Put the most important figures into words."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def make_headline(run: Run) -> list[tuple[str, str]]:
 
 
 def make_remarks(run: Run) -> list[tuple[str, str]]:
-    """Return what went wrong, counted by reason, and what was assumed: a name may come several times."""
+    """Return problems, counted by reason, and assumptions, as names and texts; a name may occur several times."""
     judged = (("calibration", "calibration"), ("mount and stamps", "motion"))
     said = [(name, run.summary[key]["complaint"]) for name, key in judged if run.summary.get(key)]
     truth = run.summary.get("ground_truth_complaint")
@@ -85,7 +85,7 @@ def explain_missing_odometry(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def describe_lens(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what the images were taken for where that is not what camera_info says of raw images."""
+    """Say how the images' lens was decided, unless they are raw images by camera_info."""
     about = summary.get("lens")
     if not about or not about["rectified"]:
         return []
@@ -119,7 +119,7 @@ def describe_wrong_fixes(summary: dict[str, Any]) -> str:
 
 
 def describe_errors(summary: dict[str, Any], which: str) -> str:
-    """Say how far off the images that were localized are; nothing without a truth."""
+    """Say the errors of localized images; empty without a truth."""
     if summary["wrong_fixes"] is None:
         return ""
     if summary["translation_m"] is None:

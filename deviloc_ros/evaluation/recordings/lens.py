@@ -1,4 +1,4 @@
-"""Find out whether the images of a recording are rectified: by flags, by the topic's name, by the images themselves."""
+"""Decide whether the images of a recording are rectified, by flags, by the images, or by the topic's name."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from deviloc_ros.types import Evidence
 
 log = logging.getLogger(__name__)
 ASKED_IMAGES = 4
-AMONG_FIRST = 400  # images of a recording, so that not all of a long one is read twice
-CLEARLY_MORE = 1.15  # times the inliers, with one lens as with the other
-CLEARLY_BETTER = POOLED_STDS  # standard deviations by which one lens contradicts the images more than the other
+AMONG_FIRST = 400  # images of a recording, so that a long one is not read twice
+CLEARLY_MORE = 1.15  # ratio of inliers with one lens to those with the other
+CLEARLY_BETTER = POOLED_STDS  # difference between the contradictions of two lenses, in standard deviations
 NAMES = {False: "raw (K, D)", True: "rectified (P)"}
 FLAGS = {False: "--no-rectified", True: "--rectified"}
 
 
 class LensTrial(NamedTuple):
-    """Hold what a few images say of a lens.
+    """Hold how well a few images fit a lens.
 
-    inliers: how many they have in the map. contradiction: by how many standard deviations one of the lens's numbers is
-    off for them; None where they do not tell.
+    inliers: in the map. contradiction: by how many standard deviations the most deviating of the lens's intrinsics is
+    off; None if the images do not tell.
     """
 
     inliers: int
@@ -43,9 +43,9 @@ class LensTrial(NamedTuple):
 
 
 def choose_lens(bag: IndexedBag, localizers: Sequence[Localizer]) -> dict[str, Any]:
-    """Settle which camera of camera_info took the images, and return for the summary what that rests on.
+    """Choose which camera of camera_info took the images; return the reason for the summary.
 
-    A flag decides, then the images, then the topic's name. What contradicts the decision is said in a warning.
+    A flag decides, else the images, else the topic's name. Contradictions are logged as a warning.
     """
     if bag.robot.camera is not None:
         return {"rectified": None, "because": "the camera was given", "inliers": None}
@@ -82,7 +82,7 @@ def sample_images(bag: IndexedBag) -> Iterator[RecordedMessage]:
 def try_lenses(
     images: Iterator[RecordedMessage], bag: IndexedBag, localizers: Sequence[Localizer]
 ) -> dict[bool, LensTrial]:
-    """Return what the images say of the lens of K and D (False), and of that of P (True), each in the map it fits."""
+    """Try the lens of K and D (False) and that of P (True) on the images, each in the map that fits."""
     found: dict[bool, list[tuple[Camera, Evidence]]] = {False: [], True: []}
     for image in images:
         try:
@@ -99,14 +99,14 @@ def try_lenses(
 
 
 def judge_lens(seen: list[tuple[Camera, Evidence]]) -> LensTrial:
-    """Return how well images fit the lens that they were localized with."""
+    """Return how well images fit the lens with which they were localized."""
     fits = [(camera, evidence.intrinsics) for camera, evidence in seen if evidence.intrinsics is not None]
     contradiction = measure_contradiction([fit for _, fit in fits], fits[0][0]) if fits else None
     return LensTrial(sum(evidence.inliers for _, evidence in seen), contradiction)
 
 
 def choose_clearly_better(trials: dict[bool, LensTrial]) -> bool | None:
-    """Return which lens the images clearly prefer; None where they do not tell, or inliers and numbers disagree."""
+    """Return the lens that the images clearly prefer; None if they do not tell, or if criteria disagree."""
     left, right = trials[False].contradiction, trials[True].contradiction
     by_numbers = None
     if left is not None and right is not None and abs(left - right) >= CLEARLY_BETTER:

@@ -1,4 +1,4 @@
-"""Localize the images of a recording as the node would, without ROS and without a clock: the same every time."""
+"""Localize the images of a recording as the node would, without ROS and without a clock, reproducibly."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.config import GnssConfig, RigConfig, TrackingConfig
 from deviloc_ros.evaluation.recordings.chosen_images import Images, received_ns
 from deviloc_ros.evaluation.recordings.frames import Estimate
-from deviloc_ros.imaging import Mask, Masks
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.masks import Mask, Masks
 from deviloc_ros.messages.gnss import GnssFix
 from deviloc_ros.messages.headers import stamp_ns
 from deviloc_ros.messages.images import pixels_of
 from deviloc_ros.status import NotTried, Status, not_tried_if_refused
 from deviloc_ros.stopwatch import Stopwatch
 from deviloc_ros.tracking.follower import Follower, localize_images
-from deviloc_ros.tracking.gnss import GnssBook
+from deviloc_ros.tracking.gnss import GnssBuffer
 from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.tracking.odometry import Odometer, Odometry
 from deviloc_ros.tracking.rig_images import StampedImage, take_together
@@ -31,25 +31,25 @@ from deviloc_ros.types import Area, Evidence, Prior
 
 
 class GnssReplay:
-    """Bring the positions of a recorded receiver into a follower's book when they were received.
+    """Add the positions of a recorded receiver to a follower's buffer at the times they were received.
 
     positions: when each was received [ns], and the position.
     """
 
     def __init__(self, positions: Sequence[tuple[int, GnssFix]] = (), config: GnssConfig | None = None) -> None:
-        self.book = GnssBook(config)
+        self.book = GnssBuffer(config)
         self._to_come = deque(positions)
 
     def advance_to(self, time_ns: int) -> None:
-        """Note what was received up to a time."""
+        """Add the positions received up to a time."""
         while self._to_come and self._to_come[0][0] <= time_ns:
             self.book.note(self._to_come.popleft()[1])
 
 
 class OfflineRun:
-    """Pass over a recording once: decode, follow, record, in order of receipt.
+    """Process a recording once, in order of receipt: decode, follow, record.
 
-    gnss: the receiver whose book the follower looks into, if there is one.
+    gnss: replays the receiver whose buffer the follower uses, if there is one.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class OfflineRun:
 
 
 def read_image(bag: IndexedBag, given: GroupedImage[RecordedMessage], masks: Masks | None) -> StampedImage:
-    """Return a recorded image with all that must be known to localize it. Raises NotTried."""
+    """Return a recorded image with its camera, mount and mask. Raises NotTried."""
     recorded = given.image
     with not_tried_if_refused(Status.UNDECODABLE):
         message = recorded.message()
@@ -107,7 +107,7 @@ def read_image(bag: IndexedBag, given: GroupedImage[RecordedMessage], masks: Mas
 
 
 def to_estimate(group: Images, step: Step) -> Estimate:
-    """Return the record of a step."""
+    """Convert a step to an estimate."""
     evidence, fix = step.evidence, step.fix
     return Estimate(
         received_ns(group),
@@ -131,7 +131,7 @@ def to_estimate(group: Images, step: Step) -> Estimate:
 
 
 def estimate_skipped(group: Images) -> Estimate:
-    """Return the record of images that the machine had no time for."""
+    """Return the estimate of images that the machine had no time for."""
     return replace(to_estimate(group, group_not_tried(group, Status.REPLACED)), detail="")
 
 

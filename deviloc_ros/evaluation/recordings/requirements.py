@@ -1,4 +1,4 @@
-"""Check requirements such as `wrong_fixes<=0` on the figures of a run: a gate for other people's CI."""
+"""Check requirements such as `wrong_fixes<=0` on the figures of a run, for use in CI."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ GRAMMAR = re.compile(r"\s*([\w.]+)\s*(<=|>=|==|<|>)\s*(\S+)\s*")
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Hold a dotted name of a figure in summary.json or latency.json, and what it has to be."""
+    """Hold the dotted name of a figure in summary.json or latency.json, and its required value."""
 
     name: str
     comparison: str
     limit: float
 
     def find_failure(self, summary: dict[str, Any]) -> str:
-        """Return what is wrong, empty if nothing is.
+        """Say how the requirement fails; empty if it holds.
 
         Raises:
             ValueError: the summary has no figure of this name.
@@ -34,7 +34,7 @@ class Requirement:
 
 
 def parse_requirement(text: str) -> Requirement:
-    """Parse a requirement; raise ValueError for what is none."""
+    """Parse a requirement. Raises ValueError for an invalid one."""
     match = GRAMMAR.fullmatch(text)
     try:
         name, comparison, limit = match.groups() if match else ("", "", "nan")
@@ -47,7 +47,7 @@ def parse_requirement(text: str) -> Requirement:
 
 
 def find_figure(summary: dict[str, Any], name: str) -> float | None:
-    """Return the figure of a dotted name; None where the run has nothing to say about it.
+    """Return the figure with a dotted name; None if the run has no value for it.
 
     Raises:
         ValueError: no such figure; the message lists those that there are.
@@ -78,5 +78,5 @@ def list_figures(summary: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def find_failures(requirements: list[Requirement], summary: dict[str, Any]) -> list[str]:
-    """Return what is wrong with a run, one line each."""
+    """Return a line for each requirement that a run does not meet."""
     return [failure for requirement in requirements if (failure := requirement.find_failure(summary))]

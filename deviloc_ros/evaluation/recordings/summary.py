@@ -1,4 +1,4 @@
-"""Summarize a run over a recording. What was measured on a clock is apart: it is not the same in two runs."""
+"""Summarize a run over a recording. Latencies are kept separate, since they are not reproducible."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ PERCENTILES = (50, 95, 99)
 
 
 def summarize_frames(frames: list[JudgedFrame]) -> dict[str, Any]:
-    """Return counts, times without a pose, errors, recall and consistency.
-
-    None stands for "there is nothing to say".
-    """
+    """Return counts, times without a pose, errors, recall and consistency; None for what does not apply."""
     tried = [f for f in frames if f.estimate.tried]
     localized = [f for f in tried if f.localized]
     judged = [f for f in tried if f.has_truth]

@@ -1,4 +1,4 @@
-"""Tell whether a truth is of another frame than the poses: then all of them are off by one and the same transform."""
+"""Detect a truth in another frame than the poses, by a transform that all errors share."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from deviloc_ros.evaluation.recordings.frames import JudgedFrame
 from deviloc_ros.geometry import rotation_distance_deg
 
 LEAST_FRAMES = 5
-LARGE_M, LARGE_DEG = 0.1, 3.0  # what is less off is no other frame
-NEAR_M, NEAR_DEG = 0.05, 1.5  # within which half of the poses must agree on the transform
-CLEARLY = 0.5  # of what one explanation leaves, another must leave less
+BODY_FLAG = "--ground-truth-frame"  # says whose poses the truth has
+LARGE_M, LARGE_DEG = 0.1, 3.0  # a smaller transform does not mean another frame
+NEAR_M, NEAR_DEG = 0.05, 1.5  # half of the poses must agree on the transform within these
+CLEARLY = 0.5  # a better explanation must leave less than this share of the other's error
 
 
-def explain_common_offset(
-    frames: Sequence[JudgedFrame], transforms: TransformTree, base_frame: str, about: str = "--ground-truth-frame"
-) -> str:
-    """Return of what the truth seems to be if not of the robot's base in the map; empty where the poses agree with it.
+def explain_common_offset(frames: Sequence[JudgedFrame], transforms: TransformTree, base_frame: str) -> str:
+    """Say which other frame or body the truth seems to belong to; empty if the poses agree with it.
 
     Args:
-        transforms: of the recording: a frame of it that explains the offset is named.
-        about: the flag that says whose poses the truth has.
+        transforms: of the recording, for the name of a frame that explains the offset.
     """
     pairs = [
         (f.map_from_base, f.true_map_from_base, f.estimate.stamp_ns)
@@ -40,7 +38,7 @@ def explain_common_offset(
     if base_from_body is not None:
         name = find_frame(base_from_body, transforms, base_frame, pairs[0][2])
         if name or true_from_map is None or body_spread_m < CLEARLY * map_spread_m:
-            whose = f"of {name!r}: give {about} {name}" if name else f"of something on the robot: give {about}"
+            whose = f"of {name!r}: give {BODY_FLAG} {name}" if name else f"of something on the robot: give {BODY_FLAG}"
             return f"all poses are off by {describe_size(base_from_body)} on the robot: the truth seems to be {whose}"
     if true_from_map is not None and is_large(true_from_map):
         size = describe_size(true_from_map)
@@ -52,9 +50,9 @@ def explain_common_offset(
 
 
 def find_common(transforms: Sequence[pycolmap.Rigid3d]) -> tuple[pycolmap.Rigid3d | None, float]:
-    """Return the transform that half of these are near, and how far from it they are (median) [m]; None if none is.
+    """Return the transform that half of these agree on, and their median distance from it [m]; None if there is none.
 
-    The one that lies in the middle by each coordinate is nearest to the medians; outliers do not move it.
+    It is the one nearest to the medians of each coordinate, which is robust to outliers.
     """
     centre = np.median([one.translation for one in transforms], axis=0)
     middle = min(transforms, key=lambda one: float(np.linalg.norm(one.translation - centre)))
@@ -64,7 +62,7 @@ def find_common(transforms: Sequence[pycolmap.Rigid3d]) -> tuple[pycolmap.Rigid3
 
 
 def find_frame(base_from_body: pycolmap.Rigid3d, transforms: TransformTree, base_frame: str, time_ns: int) -> str:
-    """Return the frame of a recording that sits on the robot as a body does; empty if none does."""
+    """Return the frame of a recording with the same mount on the robot as a body; empty if there is none."""
     for frame in sorted(transforms.frames - {base_frame}):
         try:
             off = transforms.lookup(base_frame, frame, time_ns).inverse() * base_from_body
@@ -76,7 +74,7 @@ def find_frame(base_from_body: pycolmap.Rigid3d, transforms: TransformTree, base
 
 
 def is_large(transform: pycolmap.Rigid3d) -> bool:
-    """Return whether a transform is more than what poses may be off by."""
+    """Return whether a transform is larger than errors of poses."""
     return (
         float(np.linalg.norm(transform.translation)) > LARGE_M
         or rotation_distance_deg(transform, pycolmap.Rigid3d()) > LARGE_DEG

@@ -1,1 +1,1 @@
-"""Write a run, or several side by side, as one HTML file that needs nothing else."""
+"""Write a run, or several for comparison, as one self-contained HTML file."""

@@ -1,4 +1,4 @@
-"""Draw figures of runs over each other, small, so that they are legible on a phone."""
+"""Draw figures that compare runs, legible on a phone."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def draw_consistency(runs: Sequence[Run]) -> Figure:
 
 
 def draw_inliers(runs: Sequence[Run]) -> Figure:
-    """Draw on how many inliers the poses rest; images without a pose are crosses."""
+    """Draw the inliers of the poses; images without a pose are crosses."""
     figure, (axes,) = new_figure()
     for (run, color), name in zip(assign_colors(runs), run_labels(runs, "localized"), strict=True):
         for localized, marker in ((True, "."), (False, "x")):

@@ -1,4 +1,4 @@
-"""Show the images that went worst, with what they were matched with; they are localized once more for that."""
+"""Show the worst images beside the views they were matched with; they are localized once more for that."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from deviloc_ros.evaluation.recordings.chosen_images import Images, read_stamp
 from deviloc_ros.evaluation.recordings.frames import Estimate, JudgedFrame, list_stamps
 from deviloc_ros.evaluation.recordings.headline import format_length
 from deviloc_ros.evaluation.recordings.offline import localize_again
-from deviloc_ros.imaging import Masks
 from deviloc_ros.io.encoded_images import encode_jpeg, to_data_uri
 from deviloc_ros.io.match_pictures import draw_best_matches
 from deviloc_ros.localizer import Localizer
+from deviloc_ros.masks import Masks
 from deviloc_ros.status import NotTried
 from deviloc_ros.tracking.grouping import GroupedImage
 from deviloc_ros.types import Evidence
@@ -27,7 +27,7 @@ NOTHING_MATCHED = "No reference view was matched."
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Hold a data URI of a JPEG, and what is to be said of it."""
+    """Hold the data URI of a JPEG with its caption."""
 
     uri: str
     title: str

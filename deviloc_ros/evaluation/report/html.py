@@ -1,4 +1,4 @@
-"""Make the parts of a page: its frame, cards, figures, tables. All text is escaped; pictures are inside the file."""
+"""Make the parts of a page: template, cards, figures, tables. All text is escaped; pictures are embedded."""
 
 from __future__ import annotations
 

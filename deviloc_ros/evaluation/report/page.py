@@ -1,4 +1,4 @@
-"""Put the page together: headline first, then figures from what matters most to what explains it."""
+"""Assemble the page: the headline, then the most important figures, then the details."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def make_comparison(runs: Sequence[Run], around: trajectories.MapOutline = traje
 
 
 def run_verdict(run: Run) -> str:
-    """Say what a stranger should know, in two sentences."""
+    """Summarize the run in two sentences."""
     summary = run.summary
     first = f"{summary['localized']} of {summary['tried']} images that were tried got a pose."
     match summary["wrong_fixes"]:
@@ -106,7 +106,7 @@ def describe_circumstances(run: Run) -> str:
 
 
 def card_kind(run: Run, name: str) -> str:
-    """Return the kind of a card; wrong fixes are what users fear."""
+    """Return the kind of a card, bad if there are wrong fixes."""
     wrong_fixes = run.summary["wrong_fixes"]
     return "" if name != "wrong fixes" or wrong_fixes is None else "bad" if wrong_fixes else "good"
 

@@ -1,1 +1,1 @@
-"""Count how often the robot is told that it is in a place that only looks like the one it is in."""
+"""Count how often a pose is published in a place that only looks like the robot's place."""

@@ -54,7 +54,6 @@ def evaluate_building(
     config: Config,
     tracking: TrackingConfig,
     folder: Path,
-    plan: BuildingPlan | None = None,
     keep: Callable[[dict[str, Any]], object] = lambda figures: None,
 ) -> dict[str, Any]:
     """Return the size of the map and the counts of every case.
@@ -63,7 +62,7 @@ def evaluate_building(
         folder: where the building is kept, or made.
         keep: gets the figures so far after each case, which takes long.
     """
-    building = make_building(SEED, plan or BuildingPlan())
+    building = make_building(SEED, BuildingPlan())
     built = map_building(building, folder, Networks(config))
     reference_map = Map.open(folder / "building.map")
     legs = list(list_legs(building))

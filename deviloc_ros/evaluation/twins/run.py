@@ -1,4 +1,4 @@
-"""Drive through each scene as often as there are ways to know less, and count what was published."""
+"""Drive through each scene in several cases, with less and less prior knowledge, and count published poses."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class DriveCase:
-    """Say what is known on a drive, and what happens on it."""
+    """Define a case: what is known on a drive, and what happens on it."""
 
     hint: bool
     odometry: bool
@@ -76,12 +76,12 @@ class DriveCase:
 CASES = [DriveCase(*values) for values in product((True, False), (True, False), EVENTS)]
 
 
-def evaluate_twins(data: Path, config: Config, tracking: TrackingConfig, folder: Path | None = None) -> dict[str, Any]:
-    """Return the counts of every case of every scene. folder: where maps are kept; those that are there are used."""
-    with tempfile.TemporaryDirectory() as temporary:
+def evaluate_twins(data: Path, config: Config, tracking: TrackingConfig) -> dict[str, Any]:
+    """Return the counts of every case of every scene."""
+    with tempfile.TemporaryDirectory() as folder:
         matcher = RememberingMatcher(create_matcher(config.matcher), remember_matches=True)
         cases = []
-        for scene in make_twin_scenes(data, folder or Path(temporary), Networks(config, matcher)):
+        for scene in make_twin_scenes(data, Path(folder), Networks(config, matcher)):
             cases += list(run_scene(scene, config, tracking, matcher))
     return {"cases": cases}
 
@@ -109,7 +109,7 @@ def run_case(scene: TwinScene, case: DriveCase, localizer: Localizer, tracking: 
 
 
 def take_step(follower: Follower, moment: Moment, camera: Camera) -> Step:
-    """Let the robot look once; the decision falls at the time of the image."""
+    """Follow with one image; the decision is made at the time of the image."""
     pixels = moment.frame.load() if moment.frame else np.full((camera.height, camera.width), COVERED, np.uint8)
     image = StampedImage(moment.stamp_ns, pixels, camera, IDENTITY)
     return follower.follow([image], lambda *_: moment.odometry, moment.stamp_ns)
@@ -145,7 +145,7 @@ def count_carried_frames(scene: TwinScene) -> int:
 
 
 def feel_motion(before: TwinFrame, after: TwinFrame, rng: np.random.Generator) -> pycolmap.Rigid3d:
-    """Return the motion between two frames as odometry has it."""
+    """Return the motion between two frames by odometry."""
     moved = before.cam_from_world * after.cam_from_world.inverse()
     error = rng.normal(0, DRIFT, 3)
     turned = moved.rotation * pycolmap.Rotation3d(error * moved.rotation.angle())
@@ -153,7 +153,7 @@ def feel_motion(before: TwinFrame, after: TwinFrame, rng: np.random.Generator) -
 
 
 def make_hint(moment: Moment) -> Fix:
-    """Make someone's word for where the robot is at the start."""
+    """Return a hint of where the robot is at the start."""
     assert moment.frame is not None
     truth = moment.frame.cam_from_world.inverse()
     guess = pycolmap.Rigid3d(truth.rotation, truth.translation + np.array([HINT_ERROR_M, 0.0, 0.0]))

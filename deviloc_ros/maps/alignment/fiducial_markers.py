@@ -63,9 +63,7 @@ def read_survey(path: Path) -> Survey:
         content = take_fields(read_yaml(path, aliases=True), "dictionary, size_m and tags")
         dictionary, side_m, tags = content["dictionary"], content["size_m"], content["tags"]
         if not isinstance(dictionary, str) or not hasattr(cv2.aruco, f"DICT_{dictionary}"):
-            raise ValueError(
-                f"dictionary {describe_plainly(dictionary)} is none of cv2.aruco, as APRILTAG_36h11 or 4X4_50"
-            )
+            raise ValueError(f"dictionary {describe_plainly(dictionary)} is not one of cv2.aruco; try APRILTAG_36h11")
         markers: dict[int, Marker] = {}
         for name, values in take_fields(tags, "tags by their number").items():
             number = parse_id(name, dictionary)
@@ -152,7 +150,7 @@ def fit_markers(
     found = {number: corners for number, corners in here.items() if corners is not None and number in survey.markers}
     if not found:
         listed = f"seen: {sorted(seen) or 'none'}; surveyed: {sorted(survey.markers)}"
-        raise SourceError(f"no surveyed marker is seen by two views from places far enough apart ({listed})")
+        raise SourceError(f"no surveyed marker is seen by two views far enough apart ({listed})")
     pairs = {number: pair_points(corners, survey.markers[number]) for number, corners in found.items()}
     wanted_from_world, agreeing = fit_agreeing(pairs, survey, rigid)
     refused = sorted(set(pairs) - set(agreeing))
@@ -248,7 +246,7 @@ def fit_agreeing(pairs: Mapping[int, Pair], survey: Survey, rigid: bool) -> tupl
         best = max(best, agreeing, key=len)
     if 2 * len(best) <= len(pairs):
         known = "with an orientation, or three without that are not on one line" if not best else "that agree"
-        raise SourceError(f"{len(pairs)} markers, {sorted(pairs)}, determine no frame: give more {known}")
+        raise SourceError(f"{len(pairs)} markers, {sorted(pairs)}, do not determine a frame: give more {known}")
     return fit_to(pairs, best, rigid), best
 
 

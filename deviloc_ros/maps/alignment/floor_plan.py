@@ -36,16 +36,16 @@ def fit_pairs(pairs: Sequence[PointPair], *, rigid: bool = False) -> tuple[pycol
     """Return grid_from_plan by two pairs or more, least squares, and in words how well it fits.
 
     Raises:
-        SourceError: too few, or their points do not lie apart.
+        SourceError: too few, or their points are too close together.
     """
     if len(pairs) < 2:
-        raise SourceError(f"{len(pairs)} pairs of points: two are needed, better four")
+        raise SourceError(f"{len(pairs)} pairs of points: at least two are needed, preferably four")
     here, there = np.stack([pair.plan for pair in pairs]), np.stack([pair.grid for pair in pairs])
     middle_here, middle_there = here.mean(0), there.mean(0)
     a, b = here - middle_here, there - middle_there
     spread = float((a**2).sum())
     if spread < 1e-6 or float((b**2).sum()) < 1e-6:
-        raise SourceError("the points of the pairs do not lie apart")
+        raise SourceError("the points of the pairs are too close together")
     along, across = float((a * b).sum()), float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum())
     yaw, scale = math.atan2(across, along), 1.0 if rigid else math.hypot(along, across) / spread
     shift = middle_there - scale * rotation_2d(yaw) @ middle_here
@@ -139,7 +139,7 @@ def align_to_grid(
         fit = walls.fit_anywhere() if grid_from_metric is None else walls.fit_near(grid_from_metric)
         grid_from_metric, words = fit.grid_from_plan, "; ".join(filter(None, [words, str(fit)]))
     if grid_from_metric is None:
-        raise SourceError("say how the plan is to be fitted: --pairs, --walls or both")
+        raise SourceError("choose how to fit the plan: --pairs, --walls or both")
     note = f"on a floor plan by {words}; scale {scale * grid_from_metric.scale:.4f}, {upright}"
     to_plan = pycolmap.Sim3d(scale, pycolmap.Rotation3d(), np.zeros(3))
     return FloorAlignment(grid_from_metric * metric, note, plan_from_map, grid_from_metric * to_plan)
@@ -150,7 +150,9 @@ def check_pairs(reference_map: Map, given: PairsFile | None) -> None:
     if given is not None and given.map_id != reference_map.identity:
         raise SourceError(f"{reference_map.folder}: has changed since the pairs were clicked; make the page again")
     if given is None and not reference_map.manifest.provenance.is_metric:
-        raise SourceError(f"{reference_map.folder}: its scale is arbitrary, and walls do not tell it: give --pairs")
+        raise SourceError(
+            f"{reference_map.folder}: its scale is arbitrary, and walls do not determine it: give --pairs"
+        )
 
 
 def raise_to(plan_from_map: pycolmap.Sim3d, centres: NDArray, height_m: float) -> pycolmap.Sim3d:

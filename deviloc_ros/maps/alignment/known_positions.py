@@ -67,9 +67,9 @@ def read_geographic_positions(path: Path) -> tuple[dict[str, NDArray], Georefere
     """
     found = read_known(path, parse_coordinates)
     if not found:
-        raise SourceError(f"{path}: holds no line NAME LATITUDE LONGITUDE [ALTITUDE]")
+        raise SourceError(f"{path}: has no line NAME LATITUDE LONGITUDE [ALTITUDE]")
     if len({count for _, count in found.values()}) > 1:
-        raise SourceError(f"{path}: some lines have an altitude and some have none")
+        raise SourceError(f"{path}: some lines have an altitude, others do not")
     coordinates = np.stack([values for values, _ in found.values()])
     latitude, longitude, altitude = coordinates[0].tolist()
     origin = Georeference(latitude, longitude, altitude, pycolmap.Rigid3d())
@@ -112,7 +112,7 @@ def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool
         rigid: keep the scale at 1.
 
     Raises:
-        SourceError: too few views have a known position, or these do not lie to each other as the views do.
+        SourceError: too few views have a known position, or the known positions do not fit the views.
     """
     names = select_known(poses, positions)
     here, there = camera_centres([poses[name] for name in names]), np.stack([positions[name] for name in names])
@@ -130,9 +130,7 @@ def fit_positions(poses: Poses, positions: Mapping[str, NDArray], *, rigid: bool
             "one has the other sign"
         )
     if np.linalg.norm(off_m) > MAX_OFF_SHARE * np.linalg.norm(spread_m):
-        raise SourceError(
-            f"the views do not lie to each other {words}: look whether names, numbers and scale are right"
-        )
+        raise SourceError(f"the views are not placed relative to each other {words}: check names, numbers and scale")
     return wanted_from_world, words
 
 

@@ -91,8 +91,8 @@ def align_positions(positions: NDArray, wanted: NDArray, *, rigid: bool = False)
     for points in (positions, wanted):
         singular = np.linalg.svd(points - points.mean(0), compute_uv=False) if len(points) > 2 else np.zeros(3)
         if singular[1] <= ON_A_LINE * singular[0]:
-            few = f"{len(positions)} positions determine no rotation"
-            raise ValueError(f"{few}: three are needed that are not on one line")
+            few = f"{len(positions)} positions do not determine a rotation"
+            raise ValueError(f"{few}: three that are not on one line are needed")
     middle_here, middle_there = positions.mean(0), wanted.mean(0)
     rotation = nearest_rotation((wanted - middle_there).T @ (positions - middle_here))
     return fit_scale_and_shift(positions, wanted, rotation, rigid)
@@ -128,7 +128,7 @@ def fit_scale_and_shift(positions: NDArray, wanted: NDArray, rotation: NDArray, 
         spread = float(((here - middle_here) ** 2).sum())
         scale = float(((here - middle_here) * (wanted - middle_there)).sum()) / max(spread, 1e-12)
         if scale <= 1e-9:
-            raise ValueError(f"{len(positions)} poses determine no scale: the camera has to move")
+            raise ValueError(f"{len(positions)} poses do not determine a scale: the camera must move")
     return pycolmap.Sim3d(scale, pycolmap.Rotation3d(rotation), middle_there - scale * middle_here)
 
 

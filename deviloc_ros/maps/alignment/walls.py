@@ -99,7 +99,7 @@ class WallFit:
             if self.score(other) > RIVAL_SHARE * self.score(best) and are_apart(best, other):
                 turned = f"{measure_yaw_deg(best):.0f} and by {measure_yaw_deg(other):.0f}"
                 raise SourceError(
-                    f"the plan fits in several ways, as turned by {turned} degrees "
+                    f"the plan fits in several ways, e.g. turned by {turned} degrees "
                     f"({self.score(best):.2f} and {self.score(other):.2f}): give --pairs"
                 )
         self.check_held(best)
@@ -113,7 +113,7 @@ class WallFit:
             moved = pycolmap.Sim3d(there.scale, there.rotation, there.translation + APART_M * along)
             if self.score(self.describe(moved)) > RIVAL_SHARE * self.score(fit):
                 raise SourceError(
-                    f"walls do not tell where the map lies along ({along[0]:.2f}, {along[1]:.2f}): give --pairs"
+                    f"walls do not determine where the map lies along ({along[0]:.2f}, {along[1]:.2f}): give --pairs"
                 )
 
     def score(self, fit: PlanFit) -> float:

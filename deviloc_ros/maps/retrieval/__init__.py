@@ -1,1 +1,1 @@
-"""Choose which views of a map a query is matched with."""
+"""Choose the views of a map that a query is matched with."""

@@ -25,14 +25,14 @@ def distances_and_angles(centres: NDArray, axes: NDArray, centre: NDArray, axis:
 
 
 def distance_to_nearest(centres: NDArray, axes: NDArray, cam_from_world: pycolmap.Rigid3d) -> float:
-    """Return how far the nearest of V poses is [m], a radian between optical axes counting as a metre; inf for none."""
+    """Return the distance to the nearest of V poses [m]; a radian between axes counts as a metre; inf without poses."""
     (centre,), (axis,) = centres_and_axes([cam_from_world])
     distances, angles = distances_and_angles(centres, axes, centre, axis)
     return float((distances + angles).min(initial=np.inf))
 
 
 def nearest_by_pose(centres: NDArray, axes: NDArray, prior: Prior, count: int, meters_per_radian: float) -> NDArray:
-    """Return the numbers of views within the prior's bounds, nearest first.
+    """Return the indices of views within the prior's bounds, nearest first.
 
     A radian between optical axes counts as `meters_per_radian`.
     """

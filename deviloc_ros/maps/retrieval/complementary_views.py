@@ -1,7 +1,7 @@
-"""Choose, of the views near a pose, the nearest and then those that show most of what these do not.
+"""Choose, of the views near a pose, the nearest ones and then those that show most of what these do not.
 
-Near views are often neighbours in time that all see the same side of what the query sees, while another, farther off,
-sees the rest of it.
+The nearest views are often successive images that all show the same part of what the query sees, while a view farther
+away shows the rest.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from deviloc_ros.camera import Camera
 from deviloc_ros.geometry import rays_to, transform_points
 from deviloc_ros.pose.covariance import GRID_CELLS, grid_cells
 
-TURN_DEG, ZOOM = 25.0, 1.5  # matching loses most of its yield where a point is seen this much turned, larger or smaller
+TURN_DEG, ZOOM = 25.0, 1.5  # most matches are lost when a point is seen this much turned, larger or smaller
 
 
 def choose_complementary(shown: NDArray, count: int, nearest: int) -> list[int]:
-    """Return rows of `shown`: the first `nearest`, then one by one what adds most to them, `count` in all.
+    """Return `count` rows of `shown`: the first `nearest`, then greedily those that add most.
 
-    A cell's worth is the root of what is shown there in all, so of two views of the same thing the second adds less.
+    The value of a cell is the square root of what is shown there in total, so that a second view of the same part adds
+    less.
 
     Args:
         shown: (V, cells) what each view shows of the query, nearest view first.
@@ -38,9 +39,9 @@ def choose_complementary(shown: NDArray, count: int, nearest: int) -> list[int]:
 def predict_shown(
     points: Sequence[NDArray], centres: NDArray, cam_from_world: pycolmap.Rigid3d, camera: Camera
 ) -> NDArray:
-    """Return (V, cells): the share of each view's points that should be matched in each cell of an image at a pose.
+    """Return (V, cells) shares of each view's points that should be matched in each cell of an image at a pose.
 
-    Geometry alone decides; what stands in between is not known.
+    This is by geometry alone; occlusion is not considered.
 
     Args:
         points: (P, 3) m, in world, what each view sees.

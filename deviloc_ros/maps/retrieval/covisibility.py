@@ -11,9 +11,9 @@ from scipy.sparse.csgraph import connected_components
 
 
 def cluster_by_covisibility(landmark_ids: Sequence[NDArray]) -> list[list[int]]:
-    """Return the numbers of views in groups that share landmarks, directly or through others; the largest first.
+    """Group views that share landmarks, directly or through others; return their indices, the largest group first.
 
-    As hloc clusters what retrieval found: a place that only looks alike shares no landmark with the true one.
+    As in hloc, this clusters retrieved views: a place that only looks alike shares no landmarks with the true one.
     """
     if not landmark_ids:
         return []

@@ -1,7 +1,7 @@
-"""Describe a whole image by one vector, so that images of one place have similar ones.
+"""Describe a whole image by one vector, so that images of one place have similar vectors.
 
-The default, VLAD, is learned from the map itself. A learned network can take its place: a TorchScript file that the
-user names, see `torch_hub.py` for how to make one.
+The default is VLAD with a codebook learned from the map itself. Instead, the user can name a network in a TorchScript
+file; `torch_hub.py` makes one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from deviloc_ros.types import Features
 
 CLUSTERS = 64
 TRAINING_DESCRIPTORS = 100_000
-CELLS = 1024  # of a matcher whose keypoints are the cells of a grid
+CELLS = 1024  # sampled, of a matcher whose keypoints are the cells of a grid
 
 
 class DescriptorError(ValueError):
@@ -34,11 +34,11 @@ class GlobalDescriptor(ABC):
 
     @abstractmethod
     def describe(self, gray: NDArray | None, features: Features) -> torch.Tensor:
-        """Return (D,) float32 on the CPU, of unit length; zero for an image that gives nothing to describe.
+        """Return a (D,) float32 unit vector on the CPU; zero for an image without features.
 
         Args:
-            gray: (H, W) uint8; None where a view is described again without its image.
-            features: what the matcher extracted from it.
+            gray: (H, W) uint8; None when a view is described anew without its image.
+            features: that the matcher extracted from it.
         """
 
 
@@ -63,12 +63,12 @@ class Vlad(GlobalDescriptor):
         return Vlad(torch.tensor(kmeans.centroids))
 
     def describe(self, gray: NDArray | None, features: Features) -> torch.Tensor:
-        """Describe the local descriptors alone, so that views can be described again without their images."""
+        """Describe an image by its local descriptors alone, so that views can be described without their images."""
         features = sample_for_retrieval(features)
         unit = F.normalize(features.descriptors.float().cpu(), dim=1)
         nearest = torch.cdist(unit, self.centroids).argmin(1) if len(unit) else torch.zeros(0, dtype=torch.long)
         residuals = torch.zeros_like(self.centroids).index_add_(0, nearest, unit - self.centroids[nearest])
-        residuals = F.normalize(residuals, dim=1)  # bursts of one pattern count once
+        residuals = F.normalize(residuals, dim=1)  # against bursts: a repeated pattern counts once
         return F.normalize(residuals.flatten(), dim=0)
 
 
@@ -76,7 +76,7 @@ class Vlad(GlobalDescriptor):
 class LearnedDescriptor(GlobalDescriptor):
     """Describe an image by a network in a TorchScript file: (1, 3, h, w) RGB in [0, 1], of any size -> (1, D).
 
-    identity: SHA-256 of the file; a map is bound to the one it was described with.
+    identity: SHA-256 of the file; a map is bound to the network that described it.
     """
 
     network: torch.jit.ScriptModule
@@ -85,10 +85,10 @@ class LearnedDescriptor(GlobalDescriptor):
 
     @staticmethod
     def load(file: Path) -> LearnedDescriptor:
-        """Load the file, which is a program: name only files that you trust.
+        """Load the file, which is a program: only load trusted files.
 
         Raises:
-            DescriptorError: it is missing or no TorchScript.
+            DescriptorError: it is missing or not TorchScript.
         """
         if not file.is_file():
             raise DescriptorError(f"{file}: not found; retrieval.descriptor_file names a TorchScript file")
@@ -106,11 +106,11 @@ class LearnedDescriptor(GlobalDescriptor):
             DescriptorError: there is no image, or the network does not give one vector for it.
         """
         if gray is None:
-            raise DescriptorError(f"{self.file}: describes images, and this view's is not at hand")
-        channels = torch.from_numpy(gray)[None, None].expand(1, 3, -1, -1)  # a map's cameras need not all have colour
+            raise DescriptorError(f"{self.file}: describes images, and the image of this view is not available")
+        channels = torch.from_numpy(gray)[None, None].expand(1, 3, -1, -1)  # gray, since not all cameras have colour
         try:
             described = self.network(channels.float() / 255)
-        except RuntimeError as error:  # what networks raise of images they were not made for
+        except RuntimeError as error:  # what networks raise for images that they do not support
             raise DescriptorError(f"{self.file}: {str(error).strip().splitlines()[-1]}") from error
         if not isinstance(described, torch.Tensor) or described.ndim != 2 or len(described) != 1:
             raise DescriptorError(f"{self.file}: does not give a (1, D) tensor for an image")
@@ -119,21 +119,21 @@ class LearnedDescriptor(GlobalDescriptor):
 
 
 def load_learned_descriptor(config: RetrievalConfig) -> LearnedDescriptor | None:
-    """Load the network that the config names; None means VLAD. Raise DescriptorError if it cannot be used."""
+    """Load the network that the config names; None means VLAD. Raises DescriptorError if it cannot be used."""
     if not config.descriptor_file:
         return None
     return LearnedDescriptor.load(expand_home(config.descriptor_file))
 
 
 def sample_for_retrieval(features: Features) -> Features:
-    """Return what a global descriptor is made of: all keypoints, or a fixed sample of the cells of a dense matcher."""
+    """Return the features for a global descriptor: all, or for a dense matcher a fixed sample of its cells."""
     if features.fine is None:
         return features
     return features[rows_for_retrieval(features)]
 
 
 def rows_for_retrieval(features: Features) -> torch.Tensor:
-    """Return the numbers of the keypoints that retrieval looks at."""
+    """Return the indices of the keypoints that retrieval uses."""
     if features.fine is None:
         return torch.arange(len(features), device=features.keypoints.device)
     rows = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:CELLS]

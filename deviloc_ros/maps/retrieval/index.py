@@ -1,4 +1,4 @@
-"""Search the global descriptors of a map's views: all of them, or in large maps by an inverted index."""
+"""Search the global descriptors of a map's views, exhaustively or in large maps with an inverted index."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from deviloc_ros.sampling import thin_evenly
 if TYPE_CHECKING:
     import faiss
 
-INDEXED_FROM = 20_000  # views; fewer are searched faster than anyone notices
+INDEXED_FROM = 20_000  # views; fewer are searched exhaustively in no time
 PROJECTED, CODE_BYTES = 128, 64
-LISTS_PER_ROOT = 2  # inverted lists: so many times the root of the number of views
+LISTS_PER_ROOT = 2  # inverted lists per square root of the number of views
 LISTS_VISITED = 64
 CHECKED = 200  # candidates of the index whose descriptors are compared exactly
-PROJECTION_SAMPLE, LIST_SAMPLE = 8192, 40  # rows to learn from: the projection; so many for each list
+PROJECTION_SAMPLE, LIST_SAMPLE = 8192, 40  # rows to learn the projection from, and rows per list
 BATCH = 8192
 
 
 class Retrieval:
     """Find views that look alike.
 
-    descriptors: (V, D) half precision; with an index they may lie on disk, and only rows in question are read. vlad:
-    the codebook they are made with; None: they are a learned network's. index: None where there are few.
+    descriptors: (V, D) half precision. vlad: the codebook they were made with; None: a learned network made them.
+    index: None for few views.
     """
 
     def __init__(self, descriptors: torch.Tensor, vlad: Vlad | None, index: ViewIndex | None = None) -> None:
@@ -41,16 +41,16 @@ class Retrieval:
 
     @staticmethod
     def learn(descriptors: torch.Tensor, vlad: Vlad | None) -> Retrieval:
-        """Build the search over (V, D) descriptors, with an index if there are many."""
+        """Build the retrieval of (V, D) descriptors, with an index if there are many."""
         many = len(descriptors) >= INDEXED_FROM
         return Retrieval(descriptors, vlad, ViewIndex.learn(descriptors.half()) if many else None)
 
     @staticmethod
     def from_tensors(tensors: Tensors, of_index: Tensors | None, views: int) -> Retrieval:
-        """Build the search from what a map of `views` views stores.
+        """Build the retrieval from the stored tensors of a map of `views` views.
 
         Raises:
-            KeyError, ValueError: naming a tensor that does not fit.
+            KeyError, ValueError: a tensor is missing or does not fit; the message names it.
         """
         check_floats(tensors, *(name for name in ("centroids", "descriptors") if name in tensors))
         vlad = Vlad(tensors["centroids"]) if "centroids" in tensors else None
@@ -69,18 +69,18 @@ class Retrieval:
         return len(self.descriptors)
 
     def keep_rows(self, rows: Sequence[int]) -> Retrieval:
-        """Return the search over some of the views."""
+        """Return the retrieval of some of the views."""
         return Retrieval(self.descriptors[rows], self.vlad, self.index and self.index.keep_rows(rows))
 
     def extend(self, descriptors: torch.Tensor) -> Retrieval:
-        """Return the search over more views; codebook and index keep what they learned."""
+        """Return the retrieval of more views; codebook and index are not learned anew."""
         more = descriptors.half()
         if self.index is None:
             return Retrieval.learn(torch.cat([self.descriptors, more]), self.vlad)
         return Retrieval(torch.cat([self.descriptors, more]), self.vlad, self.index.extend(more))
 
     def nearest(self, query: torch.Tensor, count: int, among: NDArray | None = None) -> NDArray:
-        """Return rows of the views most similar to a (D,) descriptor, best first; of all, or among (N,) rows alone."""
+        """Return rows of the views most similar to a (D,) descriptor, best first; of all, or of (N,) rows `among`."""
         if among is not None:
             return among[best_rows(self.descriptors[among].float().numpy() @ query.numpy(), count)]
         if self.index is None:
@@ -96,7 +96,7 @@ class Retrieval:
 def best_rows(scores: NDArray, count: int) -> NDArray:
     """Return the rows of the `count` highest scores, best first; equal scores in the order of their rows."""
     rows = np.argpartition(-scores, count)[:count] if count < len(scores) else np.arange(len(scores))
-    rows.sort()  # equal scores: by row
+    rows.sort()  # so that equal scores are in the order of rows
     return rows[np.argsort(-scores[rows], kind="stable")]
 
 
@@ -118,7 +118,7 @@ class ViewIndex:
     def learn(descriptors: torch.Tensor) -> ViewIndex:
         """Learn the index from samples of (V, D) descriptors, V at least 256, and encode all of them in batches.
 
-        The same descriptors give the same index.
+        It is deterministic.
         """
         import faiss
 
@@ -134,9 +134,10 @@ class ViewIndex:
 
     @staticmethod
     def from_tensors(tensors: Tensors, views: int, size: int) -> ViewIndex:
-        """Build the index from what a map stores; raise KeyError or ValueError naming a tensor that does not fit.
+        """Build the index from a map's stored tensors, for (views, size) descriptors.
 
-        views, size: of the descriptors it is for.
+        Raises:
+            KeyError, ValueError: a tensor is missing or does not fit; the message names it.
         """
         index = ViewIndex(*(tensors[field.name] for field in fields(ViewIndex)))
         axes, lists, parts = len(index.projection), len(index.centroids), len(index.codebooks)
@@ -152,7 +153,7 @@ class ViewIndex:
         return index
 
     def check_codes(self, codes: torch.Tensor) -> None:
-        """Raise ValueError unless each of (V, B) codes begins with the number of a list: FAISS takes it as it is."""
+        """Raise ValueError unless each of (V, B) codes begins with the index of a list; FAISS does not check."""
         if codes.dtype != torch.uint8:
             raise ValueError(f"codes is of type {codes.dtype}")
         digits = codes[:, : codes.shape[1] - len(self.codebooks)].to(torch.int64)  # of base 256, the lowest first
@@ -161,7 +162,7 @@ class ViewIndex:
             raise ValueError(f"codes: list {int(numbers.max())} of {len(self.centroids)}")
 
     def to_tensors(self) -> Tensors:
-        """Return what is stored, by field name."""
+        """Return the tensors to store, by field name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def keep_rows(self, rows: Sequence[int]) -> ViewIndex:
@@ -169,26 +170,26 @@ class ViewIndex:
         return replace(self, codes=self.codes[rows])
 
     def extend(self, descriptors: torch.Tensor) -> ViewIndex:
-        """Return the index over (N, D) more descriptors, encoded in batches."""
+        """Return the index with (N, D) more descriptors, encoded in batches."""
         trained = self._build_empty()
         codes = [torch.from_numpy(trained.sa_encode(self._project(rows))) for rows in descriptors.split(BATCH)]
         return replace(self, codes=torch.cat([self.codes, *codes]))
 
     def candidates(self, query: torch.Tensor, count: int) -> NDArray:
-        """Return rows whose codes are nearest to a (D,) descriptor; fewer if the lists visited hold no more."""
+        """Return rows whose codes are nearest to a (D,) descriptor; fewer if the visited lists have no more."""
         _, rows = self._filled.search(self._project(query[None]), count)
         return rows[0][rows[0] >= 0]
 
     @cached_property
     def _filled(self) -> faiss.IndexIVFPQ:
-        """Return the FAISS index with all views in it, made when it is first asked."""
+        """Return the FAISS index with all views in it."""
         index = self._build_empty()
         index.add_sa_codes(self.codes.numpy())
         index.nprobe = LISTS_VISITED
         return index
 
     def _build_empty(self) -> faiss.IndexIVFPQ:
-        """Return the FAISS index with what was learned, without views."""
+        """Return the trained FAISS index without views."""
         import faiss
 
         index = build_inverted_file(len(self.centroids), self.centroids.shape[1], len(self.codebooks))
@@ -208,7 +209,7 @@ def check_floats(tensors: Tensors, *names: str) -> None:
 
 
 def principal_axes(sample: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (count, D) principal axes of (N, D) descriptors, and the (count,) offset that centres what they give."""
+    """Return (count, D) principal axes of (N, D) descriptors, and the (count,) offset that centres projections."""
     mean = sample.float().mean(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -222,7 +223,7 @@ def project_descriptors(descriptors: torch.Tensor, projection: torch.Tensor, off
 
 
 def build_inverted_file(lists: int, size: int, parts: int) -> faiss.IndexIVFPQ:
-    """Build a FAISS index that is neither trained nor filled; codes have 8 bits."""
+    """Build an untrained, empty FAISS index with codes of 8 bits."""
     import faiss
 
     return faiss.IndexIVFPQ(faiss.IndexFlatL2(size), size, lists, parts, 8)

@@ -1,4 +1,4 @@
-"""Rank views by how many local descriptors they share with a query, which a global descriptor only guesses at."""
+"""Rank views by how many local descriptors they share with a query, more exactly than global descriptors do."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ SELECTIVITY = 8
 
 
 def sort_by_similarity(query: Features, views: Sequence[ReferenceView]) -> list[ReferenceView]:
-    """Return the views, those most like a query first."""
+    """Return the views, the most similar to a query first."""
     likeness = similarities_to(query, [view.features for view in views])
     return [views[row] for row in np.argsort(-likeness, kind="stable")]
 
 
 def match_roughly(query: Features, view: ReferenceView) -> tuple[NDArray, NDArray]:
-    """Return (M, 2) keypoints of a query and the (M, 3) points [m] of a view's that are nearest, and they to these.
+    """Return (M, 2) keypoints of a query and the (M, 3) points [m] of a view that are mutual nearest neighbours.
 
-    Of the best keypoints only, and without a matcher's refinement: they are right to a cell of its feature map.
+    Only the best keypoints are matched, and without a matcher's refinement: they are accurate to a cell of its feature
+    map.
     """
     our_rows, their_rows = rank_keypoints(query), rank_keypoints(view.features)
     ours, theirs = best_descriptors(query), best_descriptors(view.features)
@@ -42,14 +43,14 @@ def match_roughly(query: Features, view: ReferenceView) -> tuple[NDArray, NDArra
 def put_same_place_first(
     query: Features, views: Sequence[ReferenceView], sessions: Sequence[str], count: int
 ) -> list[ReferenceView]:
-    """Return the first `count` views after moving back those that see another place: a wall may stand in between.
+    """Return the first `count` views after moving those of another place, as behind a wall, to the end.
 
     Views that share landmarks, directly or through others, see one place. If there are several such groups, the one
-    that holds the view most like the query goes first; within a group the order stays. So it is with sessions: by day
-    a place looks most like what it was by day.
+    with the view most similar to the query comes first; within a group the order stays. Sessions are separated in the
+    same way: by day a place looks most like it did by day.
 
     Args:
-        sessions: that each view was taken in.
+        sessions: of each view.
     """
     places = cluster_by_covisibility([view.landmarks.ids for view in views])
     groups = [
@@ -65,11 +66,11 @@ def put_same_place_first(
 
 @run_on_one_thread
 def similarities_to(query: Features, references: Sequence[Features]) -> NDArray:
-    """Return (R,) how much each image shares with a query.
+    """Return the (R,) similarities of images to a query.
 
-    The sum of s^p over mutual nearest neighbours among the best keypoints, s their cosine: a few pairs that are sure
-    outweigh many that are not, as with the selective kernels of Tolias et al., ICCV 2013. Where keypoints lie is not
-    looked at.
+    A similarity is the sum of s^p over mutual nearest neighbours among the best keypoints, with s their cosine: a few
+    certain pairs outweigh many uncertain ones, as with the selective kernels of Tolias et al., ICCV 2013. Positions of
+    keypoints are not used.
     """
     ours = best_descriptors(query)
     theirs = [best_descriptors(reference).to(ours) for reference in references]
@@ -84,6 +85,6 @@ def best_descriptors(features: Features) -> torch.Tensor:
 
 
 def rank_keypoints(features: Features) -> torch.Tensor:
-    """Return the numbers of the (at most COMPARED) keypoints with the best scores, of those that retrieval looks at."""
+    """Return the indices of the (at most COMPARED) keypoints with the best scores, of those that retrieval uses."""
     rows = rows_for_retrieval(features)
     return rows[features.scores[rows].argsort(descending=True, stable=True)[:COMPARED]]

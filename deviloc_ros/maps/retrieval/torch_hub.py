@@ -1,4 +1,4 @@
-"""Turn a torch-hub model into the TorchScript file that maps are described with."""
+"""Convert a torch-hub model to a TorchScript file for global descriptors."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class ResizedNetwork(nn.Module):
 def import_hub_model(folder: Path, entry: str, arguments: dict[str, Any], side_px: int, output: Path) -> int:
     """Trace the model of a torch-hub folder into a file, and return the size of its descriptors.
 
-    This runs the folder's `hubconf.py`, whatever it does: call it only for a user who said so.
+    This executes the folder's `hubconf.py`: call it only if the user has asked for that.
 
     Raises:
-        DescriptorError: the folder has no such entry, or its model is no global descriptor.
+        DescriptorError: the folder has no such entry, or its model is not a global descriptor.
     """
     if not (folder / "hubconf.py").is_file():
-        raise DescriptorError(f"{folder / 'hubconf.py'}: not found; this is no torch-hub folder")
+        raise DescriptorError(f"{folder / 'hubconf.py'}: not found; this is not a torch-hub folder")
     try:
         network = torch.hub.load(str(folder.resolve()), entry, source="local", **arguments)
     except (RuntimeError, TypeError, ImportError) as error:

@@ -1,4 +1,4 @@
-"""Find what keeps a running robot from being localized: its topics, transforms, clocks and the node itself."""
+"""Diagnose why a running robot is not localized: check its topics, transforms, clocks and the node itself."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ from deviloc_ros.ros.transforms import listen_to_transforms
 from deviloc_ros.status import Status
 
 OLD_S, SLOW_HZ = 1.0, 1.0
-SECOND_NODE = "_tf"  # that of the localizer has the name of the first, and this
+SECOND_NODE = "_tf"  # suffix of the name of the localizer's second node
 
 
 @dataclass(slots=True)
 class TopicTraffic:
-    """Hold what came on a topic within the time of listening."""
+    """Hold what arrived on a topic while listening."""
 
     topic: str
     publishers: list[str] = field(default_factory=list)  # their node and QoS
     count: int = 0
-    unreadable: int = 0  # bytes that are no message of the topic's type
+    unreadable: int = 0  # messages that are not of the topic's type
     seconds: float = 1.0
     last: Any = None
-    age_s: float = 0.0  # of the last message's stamp when it came
+    age_s: float = 0.0  # of the last message's stamp when it arrived
 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Hold what is asked of the robot. cameras: the topics of images and of calibrations of each."""
+    """Hold what to check. cameras: topics of images and of calibrations of each camera."""
 
     cameras: tuple[tuple[str, str], ...] = (("image", "camera_info"),)
     map_frame: str = "map"
@@ -62,7 +62,7 @@ class Questions:
 class Listener(Node):
     """Listen to everything that the localizer needs.
 
-    given: what is asked otherwise than the running localizer has it, or one has it by default; as `Questions` names it.
+    given: fields of `Questions` that differ from those of the running localizer, or from the defaults.
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
@@ -83,10 +83,10 @@ class Listener(Node):
         self.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10, raw=True)
 
     def listen(self) -> None:
-        """Let messages come in."""
+        """Receive messages for the given time."""
         start_s = time.monotonic()
         while (spent_s := time.monotonic() - start_s) < self.asked.seconds:
-            with suppress(ValueError):  # bytes on /tf or /diagnostics that are no message
+            with suppress(ValueError):  # malformed messages on /tf or /diagnostics
                 rclpy.spin_once(self, timeout_sec=0.05)
         for heard in self.heard.values():
             heard.seconds = spent_s
@@ -96,7 +96,7 @@ class Listener(Node):
             ]
 
     def explain_missing_transform(self, target: str, source: str) -> str:
-        """Return tf2's word on why there is no transform; empty if there is one."""
+        """Return tf2's reason why there is no transform; empty if there is one."""
         try:
             self.buffer.lookup_transform(target, source, Time())
         except tf2_ros.TransformException as error:
@@ -127,7 +127,7 @@ class Listener(Node):
 
 @contextmanager
 def listen_to_robot(given: Mapping[str, Any]) -> Iterator[Listener]:
-    """Yield a node that has listened for as long as was asked."""
+    """Yield a node that has listened for the given time."""
     rclpy.init()
     node = Listener(given)
     try:
@@ -139,7 +139,7 @@ def listen_to_robot(given: Mapping[str, Any]) -> Iterator[Listener]:
 
 
 def examine_robot(given: Mapping[str, Any]) -> tuple[list[Finding], tuple[Camera, ...]]:
-    """Return findings about the running robot, and the cameras it has; `given` as `Listener` takes it."""
+    """Return findings about the running robot, and its cameras; for `given` see `Listener`."""
     cameras, lasts = [], []
     with listen_to_robot(given) as node:
         findings = [examine_environment(), *introduce(node.localizer)]
@@ -157,14 +157,14 @@ def examine_robot(given: Mapping[str, Any]) -> tuple[list[Finding], tuple[Camera
 
 
 def introduce(localizer: RunningNode | None) -> Iterator[Finding]:
-    """Say whose topics and frames are looked at."""
+    """Yield a finding that names the localizer whose topics and frames are checked."""
     if localizer is not None:
         topics = ", ".join(f"{image} with {info}" for image, info in localizer.cameras)
         yield make_ok(f"{localizer.name} runs, and listens to {topics or 'no camera'}")
 
 
 def examine_environment() -> Finding:
-    """Say where this program looks for the robot."""
+    """Report in which ROS environment the robot is looked for."""
     names = ("ROS_DISTRO", "ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE")
     given = ", ".join(f"{name}={os.environ[name]}" for name in names if os.environ.get(name))
     rmw = rclpy.get_rmw_implementation_identifier()
@@ -175,7 +175,7 @@ def examine_environment() -> Finding:
 
 
 def examine_topic(heard: TopicTraffic) -> Finding:
-    """Check that a topic is offered and filled."""
+    """Check that a topic has publishers and messages."""
     rate_hz = heard.count / heard.seconds
     if not heard.publishers:
         advice = "start the camera, or name its topic; compare ROS_DOMAIN_ID and namespaces with `ros2 topic list`"
@@ -186,7 +186,7 @@ def examine_topic(heard: TopicTraffic) -> Finding:
         return make_failure(what, f"see who sends them ({who}), and whether it has the same version of the type")
     if heard.count == 0:
         return make_failure(
-            f"{heard.topic}: offered by {who}, but nothing came", "see whether the driver is running and sends"
+            f"{heard.topic}: offered by {who}, but nothing arrived", "see whether the driver is running and sends"
         )
     what = f"{heard.topic}: {rate_hz:.1f} Hz from {who}"
     return make_ok(what) if rate_hz >= SLOW_HZ else make_warning(what, "a slow camera leaves long gaps to odometry")
@@ -202,13 +202,13 @@ def examine_image(heard: TopicTraffic, compressed: bool) -> Iterator[Finding]:
         yield make_failure("images have no time stamp", "let the driver set header.stamp")
     elif abs(heard.age_s) > OLD_S:
         advice = "a recording or simulator? set use_sim_time: true for the node; else synchronize the clocks"
-        yield make_warning(f"images are {heard.age_s:.1f} s old when they come", advice)
+        yield make_warning(f"images are {heard.age_s:.1f} s old when they arrive", advice)
     else:
         yield make_ok(f"images are {1000 * heard.age_s:.0f} ms old when they come")
 
 
 def examine_info(heard: TopicTraffic, images: TopicTraffic) -> tuple[Camera | None, Finding]:
-    """Check that the calibration can be used, and is that of the images."""
+    """Check that the calibration is valid, and belongs to the images."""
     info: CameraInfo = heard.last
     if info is None:
         return None, make_failure("no calibration", "publish sensor_msgs/CameraInfo beside the images")
@@ -220,18 +220,18 @@ def examine_info(heard: TopicTraffic, images: TopicTraffic) -> tuple[Camera | No
         )
     if images.last is not None and images.last.header.frame_id != info.header.frame_id:
         what = f"image is of frame {images.last.header.frame_id!r}, camera_info of {info.header.frame_id!r}"
-        return camera, make_failure(what, "let the driver give both the frame of the optical frame")
+        return camera, make_failure(what, "let the driver stamp both with the optical frame")
     size = decode_size(images.last) if images.last is not None else None
     if size is not None and size != (camera.width, camera.height):
         what = f"image of {size[0]} x {size[1]}, camera_info of {camera.width} x {camera.height}"
         return camera, make_failure(what, "publish the calibration of the size that is sent")
     if not 0.2 < camera.focal_px / camera.width < 5:
-        return camera, make_warning(f"focal length {camera.focal_px:.0f} px is odd", "check the calibration")
+        return camera, make_warning(f"focal length {camera.focal_px:.0f} px is implausible", "check the calibration")
     return camera, make_ok(f"calibration of {info.header.frame_id!r}: {camera.model}, {camera.width} x {camera.height}")
 
 
 def decode_size(msg: Image | CompressedImage) -> tuple[int, int] | None:
-    """Return width and height [px] of a picture, None if it cannot be decoded."""
+    """Return width and height [px] of an image, None if it cannot be decoded."""
     try:
         height, width = pixels_of(msg).shape[:2]
     except ValueError:
@@ -240,7 +240,7 @@ def decode_size(msg: Image | CompressedImage) -> tuple[int, int] | None:
 
 
 def examine_transforms(node: Listener, images: Sequence[Any]) -> Iterator[Finding]:
-    """Check that the frames hang together. images: the last of each camera, None where none came."""
+    """Check that the frames are connected. images: the last of each camera, None if none arrived."""
     asked = node.asked
     for image in filter(None, images):
         optical = image.header.frame_id
@@ -264,16 +264,13 @@ def examine_transforms(node: Listener, images: Sequence[Any]) -> Iterator[Findin
 
 
 def has_tried_image(status: DiagnosticStatus | None) -> bool:
-    """Return whether a localizer knows all it needs to localize an image, also the place of its camera."""
+    """Return whether the localizer has tried to localize an image, so that it knows the camera's mount."""
     reasons = [value.value for value in status.values if value.key == "reason"] if status else []
     return any(Status.from_word(reason).tried for reason in reasons if reason)
 
 
 def examine_names(nodes: list[tuple[str, str]]) -> Iterator[Finding]:
-    """Check that no two nodes have one name.
-
-    Each hears what is meant for the other, and both may send one transform.
-    """
+    """Check that no two nodes share a name: each would receive the other's services and topics."""
     for (name, namespace), count in Counter(nodes).items():
         if count > 1 and not name.endswith(SECOND_NODE):
             what = f"{count} nodes are named {namespace.rstrip('/')}/{name}"
@@ -281,7 +278,7 @@ def examine_names(nodes: list[tuple[str, str]]) -> Iterator[Finding]:
 
 
 def examine_node(status: DiagnosticStatus | None) -> Finding:
-    """Report what the localizer says of itself."""
+    """Report the localizer's own diagnostics."""
     if status is None:
         return make_warning(
             "no localizer reports on /diagnostics", "start it: ros2 launch deviloc_ros localization.launch.py"
@@ -294,7 +291,7 @@ def examine_node(status: DiagnosticStatus | None) -> Finding:
 
 
 def explain_reason(word: str) -> str:
-    """Return what to do about the reason of the last image."""
+    """Return what to do about the reason why the last image gave no pose."""
     if not word:
         return "no image has been tried yet; what is missing stands above"
     known = Status[word.upper()] if word.upper() in Status.__members__ else None

@@ -48,7 +48,7 @@ class WatchedNode(Node):
 
 
 def watch_node(axis_m: float, send: Callable[[dict[str, Any]], None]) -> None:
-    """Send what the localizer's node says of each image, until Ctrl-C or a SIGTERM: both are a KeyboardInterrupt."""
+    """Send events about each image of the localizer's node until Ctrl-C or SIGTERM; both raise KeyboardInterrupt."""
     rclpy.init()
     node = WatchedNode(axis_m, send)
     try:

@@ -1,4 +1,4 @@
-"""Replay a recording over DDS to a node, as a robot lives through it; what comes back becomes estimates."""
+"""Replay a recording over DDS to a node in real time, and turn its replies into estimates."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class ReceivedPose:
 
 @dataclass(slots=True, eq=False)
 class NodeReplies:
-    """Hold what a node said.
+    """Hold what a node published.
 
-    outcomes: its word on each image, by stamp [ns]: the keys of docs/interface.md. status: its last word on itself.
-    transforms: arrival and stamp of each map -> odom, and the recording's time then [ns].
+    outcomes: the values of ~/status for each image, by stamp [ns]; docs/interface.md has the keys. status: the values
+    of the last /diagnostics. transforms: arrival and stamp of each map -> odom, and the recording's time then [ns].
     """
 
     poses: dict[int, ReceivedPose] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class NodeReplies:
 
 
 class ListeningReplay(Replay):
-    """Write down everything the node says during a replay."""
+    """Record everything that the node publishes during a replay."""
 
     def __init__(self, image_topics: Sequence[str], robot: RobotSetup, grouping: RigConfig) -> None:
         own = frozenset({(robot.map_frame, robot.odom_frame), (robot.map_frame, robot.base_frame)})
@@ -68,13 +68,13 @@ class ListeningReplay(Replay):
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=10))
 
     def begin(self) -> None:
-        """Wait for the node and for its first word on itself."""
+        """Wait for the node and for its first diagnostics."""
         self.wait_for_listener()
         if not self._spin_until(lambda: "images_processed" in self.heard.status, PATIENCE_S):
             raise TimeoutError("the node publishes no /diagnostics")
 
     def is_done(self, time_ns: int) -> bool:
-        """Return whether the node has finished an image: its pose is there, or the reason why there is none."""
+        """Return whether the node has finished an image: its pose has arrived, or the reason why there is none."""
         accepted = Status.ACCEPTED.word  # then a pose is on its way
         return time_ns in self.heard.poses or self.heard.outcomes.get(time_ns, {}).get("reason", accepted) != accepted
 
@@ -102,11 +102,11 @@ class ListeningReplay(Replay):
 def run_real_time(
     bag: IndexedBag, rate: float, grouping: RigConfig | None = None
 ) -> tuple[list[Estimate], dict[str, Any]]:
-    """Replay to the node that listens, and return what came back, with figures of the transport.
+    """Replay to the listening node; return the estimates, and figures about the transport.
 
     Args:
         rate: speed of the recording; 0 waits for each image.
-        grouping: how the node puts the images of several cameras together.
+        grouping: how the node groups the images of several cameras.
 
     Raises:
         TimeoutError: nobody listens. ValueError: a ROS 1 recording, which rclpy cannot publish.
@@ -127,13 +127,13 @@ def run_real_time(
 
 
 def collect_estimates(sent: dict[int, SentImage], heard: NodeReplies) -> list[Estimate]:
-    """Return one estimate for each image sent, in that order; of those of a rig that are of one time, for the newest.
+    """Return one estimate for each image sent, in that order; for a group of a rig's images, one for the newest.
 
     Latency is from sending an image to receiving its pose.
     """
     known = [number for number, time_ns in enumerate(sent) if time_ns in heard.poses or time_ns in heard.outcomes]
     last = known[-1] if known else -1
-    # What was localized together with a newer image is told of with that.
+    # Images that were localized together with a newer one are reported with that.
     beside = {time_ns for said in heard.outcomes.values() for time_ns in list_stamps(said)} - {*heard.outcomes}
     result = []
     for number, (time_ns, (received_ns, sent_ns)) in enumerate(sent.items()):
@@ -155,7 +155,7 @@ def collect_estimates(sent: dict[int, SentImage], heard: NodeReplies) -> list[Es
 
 
 def read_outcome(outcome: dict[str, str]) -> dict[str, Any]:
-    """Return the numbers of an estimate that the node gives with each image."""
+    """Parse the figures of an estimate from the values of ~/status."""
     return {
         "inliers": int(outcome["inliers"]),
         "inlier_ratio": float(outcome["inlier_ratio"]),
@@ -166,7 +166,7 @@ def read_outcome(outcome: dict[str, str]) -> dict[str, Any]:
 
 
 def list_cameras(outcome: dict[str, str]) -> list[str]:
-    """Return the names of a rig's cameras of which the node says something."""
+    """Return the names of a rig's cameras in the values of ~/status."""
     return [key.split(".")[1] for key in outcome if key.startswith("camera.") and key.endswith(".reason")]
 
 
@@ -176,7 +176,7 @@ def list_stamps(outcome: dict[str, str]) -> list[int]:
 
 
 def read_camera_report(outcome: dict[str, str], name: str) -> CameraReport:
-    """Return what the node says of one camera of a rig."""
+    """Parse the report on one camera of a rig from the values of ~/status."""
     said = {key: outcome[f"camera.{name}.{key}"] for key in ("reason", "used", "inliers", "detail", "image_stamp")}
     status, stamp_ns = Status.from_word(said["reason"]), parse_stamp(said["image_stamp"])
     used = said["used"] == str(True)
@@ -184,10 +184,10 @@ def read_camera_report(outcome: dict[str, str], name: str) -> CameraReport:
 
 
 def transport_figures(heard: NodeReplies, in_time: bool) -> dict[str, Any]:
-    """Return the node's own counts, and how fresh map -> odom was.
+    """Return the node's own counts, and how fresh map -> odom was: its stamp relative to the time of arrival.
 
-    Its stamp against the recording's time as it arrived. in_time: time went on all the while; else the node rightly had
-    nothing new to say while it stood still.
+    Args:
+        in_time: whether time ran continuously; otherwise freshness has no meaning.
     """
     counts = {key: int(v) for key, v in heard.status.items() if key in COUNTS or key.startswith("dropped.")}
     arrivals = [arrival for arrival, _, _ in heard.transforms]
@@ -196,7 +196,7 @@ def transport_figures(heard: NodeReplies, in_time: bool) -> dict[str, Any]:
 
 
 def measure_freshness(arrivals_ns: Sequence[int], ahead_s: Sequence[float]) -> dict[str, float] | None:
-    """Return rate and gaps of the broadcast as received; None where nothing was."""
+    """Return rate and gaps of the received broadcast; None with fewer than two transforms."""
     if len(arrivals_ns) < 2:
         return None
     gaps_s = np.diff(arrivals_ns) * 1e-9

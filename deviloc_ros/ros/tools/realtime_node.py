@@ -1,4 +1,4 @@
-"""Provide the node that a recording is replayed to: one that runs, or one that is started for it."""
+"""Provide the node that a recording is replayed to: one that is running, or one that is started for it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ WITHOUT_ODOMETRY = {"odom_frame": "''", "tf_mode": "map_to_base"}
 
 @contextmanager
 def provide_node(options: argparse.Namespace, topics: CameraTopics, changes: list[str]) -> Iterator[None]:
-    """Start a node in a ROS domain of its own unless one is said to run.
+    """Start a node in a ROS domain of its own, unless `--running-node` is given.
 
     Args:
         changes: KEY=VALUE of parameters.
 
     Raises:
-        ValueError: it does not answer; with its last words.
+        ValueError: it does not answer; the message has the end of its log.
     """
     if options.running_node:
         yield
@@ -43,11 +43,11 @@ def provide_node(options: argparse.Namespace, topics: CameraTopics, changes: lis
             with run_module("deviloc_ros.ros", *arguments, env=dict(os.environ), log=log):
                 yield
         except TimeoutError as error:
-            raise ValueError(f"{error}; the node's last words:\n{read_tail(log)}") from error
+            raise ValueError(f"{error}; the end of the node's log:\n{read_tail(log)}") from error
 
 
 def node_arguments(options: argparse.Namespace, topics: CameraTopics, changes: list[str]) -> list[str]:
-    """Return the node's parameters: what the flags say in the node's own words."""
+    """Return the node's command line: the command's flags as parameters of the node."""
     values = {
         "use_sim_time": "true",
         "map_path": str(options.map.resolve()),
@@ -70,7 +70,7 @@ def node_arguments(options: argparse.Namespace, topics: CameraTopics, changes: l
 
 
 def camera_arguments(options: argparse.Namespace, topics: CameraTopics, mount: str | None) -> dict[str, str]:
-    """Return the parameters of one camera; mount: x y z qx qy qz qw on the robot, where it was given."""
+    """Return the parameters of one camera; mount: x y z qx qy qz qw on the robot, if given."""
     values = {
         "image_topic": topics.image.removesuffix(COMPRESSED_SUFFIX),
         "image_transport": "compressed" if topics.image.endswith(COMPRESSED_SUFFIX) else "raw",

@@ -1,10 +1,10 @@
-"""Play a bag to a localizer over DDS and write down the poses that come back.
+"""Play a bag to a localizer over DDS and record the poses that come back.
 
 `python -m deviloc_ros.ros.tools.replay BAG --image TOPIC [--poses FILE]`, with the node running on `use_sim_time`.
 
-Time is the bag's: it is published on /clock. By default it stands still after an image until the pose of that image has
-come (or not, within a limit), so that what is measured does not depend on how fast the machine is; `--rate` plays at a
-fixed speed instead, as a robot would.
+The bag's time is published on /clock. By default it stands still after an image until the pose of that image has
+arrived, or a limit has passed, so that results do not depend on the speed of the machine; `--rate` plays at a fixed
+speed instead, as on a robot.
 """
 
 from __future__ import annotations
@@ -36,44 +36,44 @@ from deviloc_ros.ros.conversions import rigid_from_msg, time_msg
 from deviloc_ros.tracking.grouping import ImageGrouper
 
 STARTUP_LIMIT_S = 90.0
-# Topics overtake each other on their way; where time stands still, an image finds all that was recorded before it.
+# Messages of different topics may overtake each other; with this pause an image finds all that was recorded before it.
 SETTLING_S = 0.1
 CLOCK_TOPIC = "/clock"
 OWN_TRANSFORMS = frozenset({("map", "odom"), ("map", "base_link")})
 
 
 def never_true() -> bool:
-    """Return a condition to spin for when only time is to pass."""
+    """Return False: a condition to spin for a fixed time."""
     return False
 
 
 def has_subscriber(publisher: Any) -> bool:
-    """Return whether somebody listens."""
+    """Return whether a publisher has subscribers."""
     return publisher.get_subscription_count() > 0
 
 
 def any_done(done: Callable[[int], bool], stamps_ns: Sequence[int]) -> bool:
-    """Return whether one of several images is done: those that belong together are told of by the stamp of one."""
+    """Return whether one of several images is done: a group is reported with the stamp of one of them."""
     return any(map(done, stamps_ns))
 
 
 def load_message_class(kind: str) -> type:
-    """Return the class of `sensor_msgs/msg/Image`."""
+    """Return the class of a message type such as `sensor_msgs/msg/Image`."""
     package, _, name = kind.split("/")
     return getattr(importlib.import_module(f"{package}.msg"), name)
 
 
 def refuse_ros1(bag: Recording) -> None:
-    """Raise ValueError: rclpy cannot publish the bytes of ROS 1."""
+    """Raise ValueError for a ROS 1 bag: rclpy cannot publish its serialized messages."""
     if bag.is_ros1:
-        raise ValueError(f"{bag.path}: a ROS 1 bag cannot be replayed; `rosbags-convert` makes one of ROS 2 of it")
+        raise ValueError(f"{bag.path}: a ROS 1 bag cannot be replayed; `rosbags-convert` converts it to ROS 2")
 
 
 def select_playable(topics: dict[str, str], pose_topic: str) -> dict[str, str]:
-    """Return of a bag's topics, with their types, those that may be sent.
+    """Return those of a bag's topics, with their types, that can be played.
 
-    Not the clock, which is this node's own, nor poses that would be taken for the localizer's answer; types that are
-    not installed are named on stderr.
+    Left out are the clock, which this node publishes, and poses, which would be taken for the localizer's. Types that
+    are not installed are named on stderr.
     """
     played = {}
     for topic, kind in topics.items():
@@ -89,17 +89,14 @@ def select_playable(topics: dict[str, str], pose_topic: str) -> dict[str, str]:
 
 
 def replay_qos(topic: str) -> QoSProfile:
-    """Return a reliable profile.
-
-    Static transforms are kept for who comes late, all, as each is a message of its own.
-    """
+    """Return a reliable profile; static transforms, each a message of its own, are latched for late subscribers."""
     latched = topic == TF_STATIC
     durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
     return QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
 
 
 class SentImage(NamedTuple):
-    """Hold when an image was received by the recorder, and when it was sent again [ns of the monotonic clock]."""
+    """Hold when an image was received by the recorder, and when it was replayed [ns of the monotonic clock]."""
 
     received_ns: int
     monotonic_ns: int
@@ -108,7 +105,7 @@ class SentImage(NamedTuple):
 class Replay(Node):
     """Publish a bag's messages as they were recorded, and collect the localizer's poses by their stamp.
 
-    on_pose: called with time [ns] and map_from_base as each pose arrives. left_out: transforms (parent, child) of the
+    on_pose: called with stamp [ns] and map_from_base as each pose arrives. left_out: transforms (parent, child) of the
     recording that would contradict the localizer's own. sent: the images, by their stamps.
     """
 
@@ -139,18 +136,18 @@ class Replay(Node):
         self._on_pose(time_ns, self.poses[time_ns])
 
     def create_publishers(self, topics: dict[str, str]) -> None:
-        """Create the publishers of topics, given with their types; raise ValueError if the images lack."""
+        """Create publishers for topics, given with their types. Raises ValueError if an image topic is missing."""
         if missing := [topic for topic in self._image_topics if topic not in topics]:
             raise ValueError(f"the bag has no topic {', '.join(missing)}, only {', '.join(sorted(topics))}")
         for topic, kind in topics.items():
             self._publishers_by_topic[topic] = self.create_publisher(load_message_class(kind), topic, replay_qos(topic))
 
-    def wait_for_listener(self, limit_s: float = STARTUP_LIMIT_S) -> None:
-        """Wait until somebody subscribes to the images; raise TimeoutError if nobody does within the limit."""
+    def wait_for_listener(self) -> None:
+        """Wait until the image topics have subscribers. Raises TimeoutError after STARTUP_LIMIT_S."""
         for topic in self._image_topics:
             images = self._publishers_by_topic[topic]
-            if not self._spin_until(partial(has_subscriber, images), limit_s):
-                raise TimeoutError(f"nobody subscribed to {topic} within {limit_s:.0f} s")
+            if not self._spin_until(partial(has_subscriber, images), STARTUP_LIMIT_S):
+                raise TimeoutError(f"nobody subscribed to {topic} within {STARTUP_LIMIT_S:.0f} s")
         self._spin_until(never_true, 1.0)  # its other subscriptions and its publisher are matched a little later
 
     def play(
@@ -161,12 +158,14 @@ class Replay(Node):
         last_words_s: float = 1.5,
         done: Callable[[int], bool] | None = None,
     ) -> None:
-        """Publish messages in order: at `rate` times their speed, or if it is 0 one image, or rig of them, at a time.
+        """Publish messages in order, at `rate` times their speed, or with rate 0 one image or group at a time.
 
-        Damaged images and transforms are not sent, which the log says.
+        Damaged images and transforms are not sent, which is logged.
 
-        patience_s: for one image, if rate is 0. last_words_s: for what is on its way at the end.
-        done: tells by the stamp of an image whether to go on to the next; default: its pose has come.
+        Args:
+            patience_s: how long to wait for one image with rate 0.
+            last_words_s: how long to wait for poses at the end.
+            done: returns, for the stamp of an image, whether to go on to the next; default: its pose has arrived.
         """
         done = done or self.poses.__contains__
         first_ns, started_s = None, time.monotonic()
@@ -195,10 +194,10 @@ class Replay(Node):
                     self._spin_until(partial(any_done, done, stamps_ns), patience_s)
             elif data:
                 self._publishers_by_topic[recorded.topic].publish(data)
-        self._spin_until(never_true, last_words_s)  # the last poses are still on their way
+        self._spin_until(never_true, last_words_s)  # for the last poses
 
     def _strip_own_transforms(self, recorded: RecordedMessage) -> bytes:
-        """Return a TFMessage without the transforms that the localizer sends itself; empty if nothing is left."""
+        """Return a serialized TFMessage without the localizer's own transforms; empty if nothing is left."""
         message = recorded.message()
         kept = [t for t in message.transforms if (t.header.frame_id, t.child_frame_id) not in self._left_out]
         if len(kept) == len(message.transforms):
@@ -226,11 +225,11 @@ def print_pose(time_ns: int, map_from_base: Any) -> None:
 
 
 def ignore_pose(time_ns: int, map_from_base: Any) -> None:
-    """Let a pose pass that a bar stands for."""
+    """Ignore a pose; a progress bar is shown instead."""
 
 
 def show_bar(messages: Iterable[RecordedMessage], topics: Sequence[str], images: int) -> Iterator[RecordedMessage]:
-    """Pass messages on, with a bar of the images that are among them."""
+    """Pass messages on and show a progress bar of the images among them."""
     with tqdm(total=images, desc="replay to the node", unit="image") as bar:
         for recorded in messages:
             yield recorded
@@ -238,7 +237,7 @@ def show_bar(messages: Iterable[RecordedMessage], topics: Sequence[str], images:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
+    """Return the parser of the command line."""
     root = argparse.ArgumentParser(prog="python -m deviloc_ros.ros.tools.replay", description=__doc__.splitlines()[0])
     root.add_argument("bag", type=Path, help="rosbag2 folder")
     root.add_argument(
@@ -253,7 +252,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Play a bag; return 1 if nobody listened."""
+    """Play a bag; return 1 if nobody subscribed."""
     options = make_parser().parse_args(arguments)
     rclpy.init()
     node, status = Replay(options.pose, options.image, ignore_pose if options.bar else print_pose), 0

@@ -18,15 +18,15 @@ from deviloc_ros.messages import COMPRESSED_SUFFIX
 TELLTALE = "trigger_localization"  # a service that only a localizer has
 SIM_TIME = "use_sim_time"
 FRAMES = ("map_frame", "odom_frame", "base_frame")
-PATIENCE_S = 3.0  # discovery of a node that runs has been seen to take as long
+PATIENCE_S = 3.0  # discovering a running node may take this long
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class RunningNode:
-    """Hold a localizer's name.
+    """Describe a running localizer.
 
-    cameras: topics of images and of calibrations of each. frames: by parameter. sim_time: its clock is that of /clock.
+    cameras: topics of images and of calibrations of each. frames: by parameter. sim_time: whether it uses /clock.
     """
 
     name: str
@@ -35,12 +35,12 @@ class RunningNode:
     sim_time: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """Return cameras and frames by name, without what is not known."""
+        """Return cameras and frames by name, leaving out what is unknown."""
         return ({"cameras": self.cameras} if self.cameras else {}) | self.frames
 
 
 def find_running_node(asker: Node, patience_s: float = PATIENCE_S) -> RunningNode | None:
-    """Return the one localizer that runs; None where there is none, or several."""
+    """Return the only running localizer; None if there is none, or several."""
     found = spin_for(asker, lambda: list_localizers(asker), patience_s) or []
     if len(found) != 1:
         return None
@@ -66,7 +66,7 @@ def list_localizers(asker: Node) -> list[tuple[str, str]]:
 
 
 def pair_subscriptions(heard: list[tuple[str, list[str]]]) -> tuple[tuple[str, str], ...]:
-    """Return for each calibration that a node listens to the topic of images whose name is most like its own.
+    """Return for each calibration topic that a node subscribes to the image topic with the most similar name.
 
     Args:
         heard: topics and their types. A mask is an image, too, and has a topic of its own.
@@ -86,7 +86,7 @@ def pair_subscriptions(heard: list[tuple[str, list[str]]]) -> tuple[tuple[str, s
 
 
 def ask_parameters(asker: Node, full_name: str, names: Sequence[str], patience_s: float) -> dict[str, ParameterValue]:
-    """Return the values of a node's parameters; empty where it does not answer, or does not know one of them."""
+    """Return the values of a node's parameters; empty if it does not answer, or does not know one of them."""
     client: Any = asker.create_client(GetParameters, f"{full_name}/get_parameters")
     try:
         if not spin_for(asker, client.service_is_ready, patience_s):
@@ -101,7 +101,7 @@ def ask_parameters(asker: Node, full_name: str, names: Sequence[str], patience_s
 
 
 def spin_for(asker: Node, ask: Callable[[], T], patience_s: float) -> T:
-    """Spin a node until it has an answer; return the last one."""
+    """Spin a node until `ask` returns something true, or time is up; return the last answer."""
     deadline_s = time.monotonic() + patience_s
     while not (answer := ask()) and time.monotonic() < deadline_s:
         rclpy.spin_once(asker, timeout_sec=0.05)

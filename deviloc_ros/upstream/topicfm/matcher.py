@@ -14,7 +14,7 @@ from torch import Tensor
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.imaging import PixelMapping
 from deviloc_ros.matching.base import Matcher, lie_on, no_matches, resolve_device, to_numpy
-from deviloc_ros.types import Features, Matches, Moved
+from deviloc_ros.types import Features, Matches, MovedMatches
 from deviloc_ros.upstream.checkpoints import load_network
 from deviloc_ros.upstream.precision import compute_in
 from deviloc_ros.upstream.releases import MATCHER
@@ -138,7 +138,7 @@ def to_matches(pair: PairMatches, query: Features, reference: Features, most: in
         to_numpy(from_network.to_original(beside)),
         to_numpy(cells),
         to_numpy(pair.confidence[:most]).clip(0, 1),
-        Moved(
+        MovedMatches(
             to_numpy(from_network.to_original(pair.query[:most])),
             to_numpy(from_reference.to_original(moved)),
             to_numpy(sample_fine(reference, from_reference.to_original(moved))),

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from deviloc_ros.config import MatcherConfig
 from deviloc_ros.io.atomic import replace_on_success
-from deviloc_ros.types import Landmarks, Moved
+from deviloc_ros.types import Landmarks, MovedMatches
 from deviloc_ros.upstream.aggregation import merge_cells
 from deviloc_ros.upstream.checkpoints import load_network, save_weights
 from deviloc_ros.upstream.lifting import find_observed_points
@@ -183,7 +183,9 @@ class Trainer:
         keypoints, points, confidence = (torch.cat(column) for column in zip(*parts, strict=True))
         return keypoints, points, confidence
 
-    def lift_with_gradients(self, moved: Moved, view: MegaDepthView, at_landmarks: Tensor) -> tuple[Tensor, Tensor]:
+    def lift_with_gradients(
+        self, moved: MovedMatches, view: MegaDepthView, at_landmarks: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Lift as `UpstreamPointInference.lift_moved` does, with gradients."""
         landmarks = Landmarks.without_stds(
             np.arange(len(view.landmark_points)), view.landmark_keypoints, view.landmark_points

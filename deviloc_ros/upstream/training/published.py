@@ -157,7 +157,7 @@ class Interpreter:
     def op_reduce(self, _: Any) -> None:
         maker, arguments = self.pop(2)
         if maker not in MAKERS:
-            raise ValueError("it calls what is no data")
+            raise ValueError("it calls something that is not data")
         self.stack.append(MAKERS[maker](*arguments))
 
     op_newobj = op_reduce
@@ -172,7 +172,7 @@ class Interpreter:
         elif isinstance(target, Record):
             target.update(state)
         else:
-            raise ValueError("it sets the state of what is no data")
+            raise ValueError("it sets the state of something that is not data")
 
 
 LITERALS = {
@@ -198,7 +198,7 @@ def check_known(module: str, attribute: str) -> str:
         return attribute
     if (module, attribute) == ("_codecs", "encode"):
         return "encode"
-    raise ValueError(f"it asks for {module}.{attribute}, which is no data")
+    raise ValueError(f"it asks for {module}.{attribute}, which is not data")
 
 
 def array_from_state(state: tuple) -> np.ndarray:

@@ -14,7 +14,7 @@ from deviloc_ros.evaluation.protocols.body_in_view import (
     patch_region,
     write_mask,
 )
-from deviloc_ros.imaging import MASK_MARGIN_PX
+from deviloc_ros.masks import MASK_MARGIN_PX
 from deviloc_ros.status import Status
 from deviloc_ros.types import Lost
 

@@ -39,4 +39,4 @@ def test_the_table_says_what_was_kept_added_and_refused():
 
 def test_it_is_run_by_itself(capsys):
     assert run_command(["evaluate", "living-map", "kitchen-72"]) == 2
-    assert "run it by itself" in capsys.readouterr().err
+    assert "run it separately" in capsys.readouterr().err

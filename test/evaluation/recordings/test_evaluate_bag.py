@@ -86,7 +86,7 @@ def test_without_rerun_its_extra_is_named_before_anything_is_done(room_folder, b
     [
         (["--require", "wrong_fixes"], "expected NAME<=NUMBER"),
         (["--every", "0"], "expected 1 or more"),
-        (["--start", "60"], "drive: no image from 60 s; they go on for"),
+        (["--start", "60"], "drive: no image from 60 s; the recording lasts"),
         (["--start", "2", "--end", "1"], "--start, --end: a part's start, 2 s, is not before its end, 1 s"),
         (["--extrinsic", "1 2 3"], "not seven numbers"),
         (["--extrinsic", "2 0 0 0 0 1 0 0 0 0 1 0"], "--extrinsic '2 0 0 0 0 1 0 0 0 0 1 0': "),

@@ -116,7 +116,7 @@ def test_poses_are_those_of_the_frame_that_their_messages_name(tmp_path, name):
 @pytest.mark.parametrize("use", ["truth", "odometry", "map"])
 def test_a_frame_without_a_way_to_the_base_is_refused_by_both_names(tmp_path, use):
     bag = robot(tmp_path / "bag", BODIES["a tracking camera"], mounted=False)
-    with pytest.raises(ValueError, match=r"of (frame )?'body', wanted are those of 'base_link': .*--"):
+    with pytest.raises(ValueError, match=r"of (frame )?'body', expected those of 'base_link': .*--"):
         if use == "truth":
             run(bag, TruthSource(topic=ODOM))
         elif use == "odometry":
@@ -141,7 +141,7 @@ def test_namespaced_odometry_is_named(tmp_path):
 
 @pytest.mark.parametrize("topic", ["/tf", IMAGE, "/camera/camera_info"])
 def test_a_topic_that_is_no_odometry_is_named(tmp_path, topic):
-    with pytest.raises(ValueError, match=rf"{topic} is of type .*, and no nav_msgs/Odometry"):
+    with pytest.raises(ValueError, match=rf"{topic} is of type .*, not nav_msgs/Odometry"):
         run(robot(tmp_path / "bag"), robot=RobotSetup(odometry_topic=topic))
 
 
@@ -163,7 +163,7 @@ def test_of_several_robots_transforms_are_those_of_the_camera(tmp_path, images, 
         both = SimpleNamespace(topics=kinds, path=bag, count=lambda topic: 1)
         chosen = choose_transform_topic(both, "/tf", images)
     assert chosen == ("" if images == IMAGE else "/robot2/tf")
-    told = "of /robot1/tf, /robot2/tf none is read" if images == IMAGE else "/robot2/tf is read instead"
+    told = "none of /robot1/tf, /robot2/tf is read" if images == IMAGE else "/robot2/tf is read instead"
     assert told in caplog.text
 
 

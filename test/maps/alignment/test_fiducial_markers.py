@@ -77,7 +77,7 @@ def survey_file(path, places=PLACES, with_orientation=True, **changes):
 def test_a_survey_that_says_something_twice_is_refused(tmp_path):
     path = survey_file(tmp_path / "tags.yaml")
     path.write_text(path.read_text() + "  7:\n    position: [1, 2, 3]\n")
-    with pytest.raises(SourceError, match=r"tags\.yaml: '7' stands there twice"):
+    with pytest.raises(SourceError, match=r"tags\.yaml: '7' is given twice"):
         read_survey(path)
 
 
@@ -122,7 +122,7 @@ def test_a_marker_that_was_taken_for_another_is_left_out_and_named(mapped, tmp_p
 
 def test_markers_that_contradict_each_other_or_are_not_there_are_said(mapped, tmp_path):
     scattered = {n: tuple(np.random.default_rng(n).uniform(-9, 9, 3).tolist()) for n in PLACES}
-    with pytest.raises(SourceError, match="determine no frame"):
+    with pytest.raises(SourceError, match="do not determine a frame"):
         fit_markers(*mapped, read_survey(survey_file(tmp_path / "a.yaml", scattered)), quiet=True)
     with pytest.raises(SourceError, match=r"seen: \[3, 7, 11, 20, 31\]; surveyed: \[99\]"):
         fit_markers(*mapped, read_survey(survey_file(tmp_path / "b.yaml", {99: (0, 0, 0)})), quiet=True)

@@ -132,9 +132,9 @@ def test_pairs_give_turn_shift_and_scale(yaw, x, y, scale):
 def test_a_pair_that_is_off_is_named_and_too_few_are_refused():
     pairs = [PointPair(place, place + (number == 2) * 0.4) for number, place in enumerate(CORNERS)]
     assert "(most, pair 3)" in fit_pairs(pairs)[1]
-    with pytest.raises(SourceError, match="1 pairs of points: two are needed"):
+    with pytest.raises(SourceError, match="1 pairs of points: at least two are needed"):
         fit_pairs(pairs[:1])
-    with pytest.raises(SourceError, match="do not lie apart"):
+    with pytest.raises(SourceError, match="are too close together"):
         fit_pairs(pairs[:1] * 3)
 
 
@@ -175,7 +175,7 @@ def test_walls_alone_find_the_place(l_room):
 
 def test_a_room_that_fits_two_ways_is_refused(tmp_path):
     folder, plan = write_room_map(tmp_path / "a.map", OBLONG), draw_lines(walls_of(OBLONG), tmp_path / "floor.yaml")
-    with pytest.raises(SourceError, match=r"fits in several ways, as turned by .* degrees .*: give --pairs"):
+    with pytest.raises(SourceError, match=r"fits in several ways, e.g. turned by .* degrees .*: give --pairs"):
         align_to_grid(Map.open(folder), read_occupancy(plan), by_walls=True)
 
 
@@ -254,7 +254,7 @@ def test_map_align_moves_the_map_onto_the_floor(l_room, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ((), "say how: --page"),
+        ((), "choose how: --page"),
         (("--pairs", "nowhere.json"), "nowhere.json"),
         (("--page", "nowhere/page.html"), "there is no folder"),
     ],
@@ -277,7 +277,7 @@ def test_flags_of_a_plan_without_one_are_named(l_room, tmp_path, capsys):
         ({"pairs": [{"plan": [1, 2], "grid": [1, None]}]}, "two numbers"),
         ({"pairs": 7}, "pairs.json"),
         ({"plan_from_map": {"rotation_xyzw": [0, 0, 0, 0], "translation_m": [0, 0, 0]}}, "not valid"),
-        ({"pairs": []}, "two are needed"),
+        ({"pairs": []}, "at least two are needed"),
     ],
 )
 def test_pairs_that_are_none_are_named(l_room, tmp_path, capsys, change, says):

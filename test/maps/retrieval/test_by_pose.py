@@ -48,14 +48,15 @@ def test_the_map_finds_its_own_images_by_descriptor(room, room_map):
     matcher = room_matcher("xfeat")
     for image in room.images:
         query = matcher.extract(read_gray(image.path))
-        found = room_map.nearby_views(query, room.camera, None, RetrievalConfig(references=3))
+        found = room_map.alike_views(query, RetrievalConfig(shortlist=3, references=3))
         assert len(found) == 3 and found[0].name == image.name
 
 
 def test_a_new_image_finds_a_neighbour_by_descriptor_and_by_pose(room, room_map):
     query = room_matcher("xfeat").extract(to_gray(room.queries[0], room.camera))
-    for prior in (None, Prior(room.query_poses[0])):
-        found = room_map.nearby_views(query, room.camera, prior, RetrievalConfig(references=2))
+    config = RetrievalConfig(references=2)
+    near = room_map.nearby_views(query, room.camera, Prior(room.query_poses[0]), config)
+    for found in (near, room_map.alike_views(query, config)[:2]):
         assert {view.name for view in found} & {"view-0.png", "view-1.png"}
 
 
@@ -66,8 +67,9 @@ def test_a_prior_far_from_every_view_finds_none(room, room_map):
 
 def test_more_references_than_views_are_all_views(room, room_map):
     query = room_map.view(0).features
-    for prior in (None, Prior(room_map.records[0].cam_from_world)):
-        assert len(room_map.nearby_views(query, room.camera, prior, RetrievalConfig(references=100))) == len(room_map)
+    prior, config = Prior(room_map.records[0].cam_from_world), RetrievalConfig(references=100)
+    assert len(room_map.nearby_views(query, room.camera, prior, config)) == len(room_map)
+    assert len(room_map.alike_views(query, config)) == len(room_map)
 
 
 def descriptors(count: int, seed: int = 0) -> torch.Tensor:
@@ -91,6 +93,6 @@ def test_what_shares_sure_matches_is_more_alike_than_what_shares_nothing():
 def test_views_with_a_similar_global_descriptor_are_told_apart_by_their_local_ones(room, room_map):
     """The shortlist may be the whole map: what decides is which keypoints come again."""
     query = room_map.view(3).features
-    (found,) = room_map.nearby_views(query, room.camera, None, RetrievalConfig(references=1, shortlist=len(room_map)))
-    assert found.name == room_map.records[3].name
-    assert len(room_map.nearby_views(query, room.camera, None, RetrievalConfig(references=3, shortlist=1))) == 3
+    found = room_map.alike_views(query, RetrievalConfig(references=1, shortlist=len(room_map)))
+    assert found[0].name == room_map.records[3].name
+    assert len(room_map.alike_views(query, RetrievalConfig(references=3, shortlist=1))) == 3
