@@ -93,7 +93,7 @@ def measure_pose_errors(localizer: Localizer, workers: Workers) -> PoseErrors | 
     reference_map = localizer.map
     numbers = thin_evenly(range(len(reference_map)), MOST_LEFT_OUT)
     left_out = workers.progress(numbers, desc="views left out", unit="view")
-    results = [localize_without_itself(localizer, number) for number in left_out]
+    results = [localize_from_others(localizer, number) for number in left_out]
     differences, covariances = [], []
     for number, result in zip(numbers, results, strict=True):
         if isinstance(result, Localized):
@@ -108,14 +108,20 @@ def measure_pose_errors(localizer: Localizer, workers: Workers) -> PoseErrors | 
     return PoseErrors(position_m, math.degrees(orientation_rad), len(differences), len(numbers), reference_map.unit)
 
 
-def localize_without_itself(localizer: Localizer, number: int) -> Result:
-    """Localize a view of the localizer's map by the views nearest to it."""
-    reference_map, retrieval = localizer.map, localizer.config.retrieval
-    view, count = reference_map.view(number), retrieval.references
+def localize_from_others(localizer: Localizer, number: int, left_out: frozenset[str] = frozenset()) -> Result:
+    """Localize a view of the localizer's map from the nearest others that are not left out.
+
+    Its own pose is the prior, and its features are those that the map stores.
+    """
+    reference_map, config = localizer.map, localizer.config.retrieval
+    view, records = reference_map.view(number), reference_map.records
     near = Prior(view.cam_from_world)
-    numbers = nearest_by_pose(reference_map.centres, reference_map.axes, near, count + 1, retrieval.meters_per_radian)
-    others = [reference_map.view(int(other)) for other in numbers if other != number][:count]
-    return localizer.localize_views(others, QueryState(view.features, view.camera))
+    order = nearest_by_pose(
+        reference_map.centres, reference_map.axes, near, len(reference_map), config.meters_per_radian
+    )
+    others = [row for row in order.tolist() if row != number and records[row].name not in left_out]
+    references = [reference_map.view(row) for row in others[: config.references]]
+    return localizer.localize_views(references, QueryState(view.features, view.camera))
 
 
 def missing_std(errors: NDArray, covariances: NDArray) -> float:

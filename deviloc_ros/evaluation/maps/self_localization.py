@@ -10,9 +10,8 @@ from tqdm import tqdm
 
 from deviloc_ros.evaluation.metrics import QueryOutcome, compare_to_truth
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.maps.retrieval.by_pose import nearest_by_pose
-from deviloc_ros.search.places import QueryState
-from deviloc_ros.types import Localized, Prior
+from deviloc_ros.mapping.pose_errors import localize_from_others
+from deviloc_ros.types import Localized
 
 LEAST_SHARE = 0.02
 """Views with fewer of a pose's inliers do not count as having helped."""
@@ -71,24 +70,13 @@ def find_needless_views(localizer: Localizer, tolerance: Tolerance, *, quiet: bo
 
 
 def localize_view(localizer: Localizer, number: int, left_out: frozenset[str] = frozenset()) -> SelfLocalization:
-    """Localize one view from the nearest others that are not left out, with its own pose as the prior."""
-    reference_map, config = localizer.map, localizer.config.retrieval
-    view = reference_map.view(number)
-    order = nearest_by_pose(
-        reference_map.centres,
-        reference_map.axes,
-        Prior(view.cam_from_world),
-        len(reference_map),
-        config.meters_per_radian,
-    )
-    records = reference_map.records
-    near = [row for row in order.tolist() if row != number and records[row].name not in left_out]
-    references = [reference_map.view(row) for row in near[: config.references]]
-    result = localizer.localize_views(references, QueryState(view.features, view.camera))
+    """Localize one view from the nearest others that are not left out, and say which of them helped."""
+    record = localizer.map.records[number]
+    result = localize_from_others(localizer, number, left_out)
     names = result.evidence.references
     helped: frozenset[str] = frozenset()
     if isinstance(result, Localized):
         used = result.evidence.correspondences.references[result.evidence.inlier_mask]
         shares = np.bincount(used.astype(int), minlength=len(names)) / len(used)
         helped = frozenset(name for name, share in zip(names, shares, strict=True) if share >= LEAST_SHARE)
-    return SelfLocalization(compare_to_truth(view.name, result, view.cam_from_world), frozenset(names), helped)
+    return SelfLocalization(compare_to_truth(record.name, result, record.cam_from_world), frozenset(names), helped)
