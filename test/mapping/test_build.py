@@ -152,7 +152,7 @@ def test_images_of_nothing_make_no_map(room, tmp_path):
 
 
 def test_a_single_image_is_told_that_one_is_too_few(room, tmp_path):
-    with pytest.raises(SourceError, match=r"two images or more, there is 1; of a recording, --keyframe-m"):
+    with pytest.raises(SourceError, match=r"two images or more, got 1; of a recording, --keyframe-m"):
         room.build(tmp_path / "a.map", images=room.images[:1], graph=None)
 
 
