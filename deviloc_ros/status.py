@@ -105,46 +105,68 @@ NOT_TRIED = frozenset(
 )
 
 
-NOTHING_TO_DO = "nothing: the next image counts"
-CLOCKS = "two machines' clocks, or `use_sim_time` on one side only"
+NOTHING_TO_DO = "nothing to do: the next image counts"
+CLOCKS = "the clocks of two machines differ, or `use_sim_time` is set on one side only"
 ADVICE = {
-    Status.ACCEPTED: "nothing: all is well",
-    Status.BAD_IMAGE: "its size is not the camera's, it cannot be read, or a mask leaves nothing of it",
-    Status.NO_FEATURES: "dark, blurred, covered, or a bare wall: more light, a shorter exposure, another direction",
-    Status.NO_REFERENCES: "is the prior right? Else the map lacks views from there: add some",
-    Status.FEW_CORRESPONDENCES: "another place than the map's, or quite another light: add views of it to the map",
-    Status.NO_CONSENSUS: "another place than the map's, a mirrored image, a picture of the place, a wrong calibration",
-    Status.FEW_INLIERS: "another place, quite another light, or seen from where no view looks: compare it with the "
-    "best view (`localize --pictures DIR`), and add views from there",
-    Status.LOW_INLIER_RATIO: "things that look alike or were moved, or a wrong calibration: add views from there",
-    Status.LOW_COVERAGE: "the map knows only one thing in the image: add views of what is around it",
-    Status.DEGENERATE: "all that fits lies on a line or in one spot: show the camera more of the place, or add views",
-    Status.UNCERTAIN: "little is known of what is near, or the calibration is wrong: add views, calibrate, or allow "
-    "more (`pose.max_position_std`, `pose.required_position_std_m`)",
-    Status.UNSTABLE: "parts of the image contradict each other, as where things were moved: add views",
-    Status.MISCALIBRATED: "calibrate the camera; if nobody can, estimate the focal length (`pose.estimate_focal`)",
-    Status.AMBIGUOUS: "drive to where the places differ, or say where the robot is (`initialpose`)",
-    Status.UNCONFIRMED: "wait for the next images; if it stays, odometry, stamps or the mount contradict them",
-    Status.OUT_OF_ORDER: "images that come late or twice: one publisher a topic, and one clock",
+    Status.ACCEPTED: "nothing to do",
+    Status.BAD_IMAGE: (
+        "check that the image can be read, has the size that the camera states, and is not masked completely"
+    ),
+    Status.NO_FEATURES: (
+        "the image is dark, blurred, covered, or shows a bare wall: add light, shorten the exposure, or look elsewhere"
+    ),
+    Status.NO_REFERENCES: "check the prior; if it is right, the map has no views of that place: add some",
+    Status.FEW_CORRESPONDENCES: (
+        "the image shows another place than the map, or very different light: add views to the map"
+    ),
+    Status.NO_CONSENSUS: (
+        "the image shows another place, is mirrored, shows a picture of the place, or its calibration is wrong"
+    ),
+    Status.FEW_INLIERS: (
+        "another place, very different light, or a viewpoint that the map lacks: "
+        "compare it with the best view (`localize --pictures DIR`) and add views from "
+        "there"
+    ),
+    Status.LOW_INLIER_RATIO: (
+        "repeated or moved objects, or a wrong calibration: check the calibration and add views from there"
+    ),
+    Status.LOW_COVERAGE: "the map knows only one object in the image: add views of its surroundings",
+    Status.DEGENERATE: (
+        "all inliers lie on a line or in one spot: point the camera at more of the place, or add views"
+    ),
+    Status.UNCERTAIN: (
+        "few landmarks nearby, or a wrong calibration: add views, calibrate, or allow "
+        "more (`pose.max_position_std`, `pose.required_position_std_m`)"
+    ),
+    Status.UNSTABLE: ("parts of the image contradict each other, often because something was moved: add views"),
+    Status.MISCALIBRATED: (
+        "calibrate the camera; if that is not possible, estimate the focal length (`pose.estimate_focal`)"
+    ),
+    Status.AMBIGUOUS: "drive to where the places differ, or publish the robot's pose (`initialpose`)",
+    Status.UNCONFIRMED: ("wait for the next images; if it persists, check odometry, stamps and the camera mount"),
+    Status.OUT_OF_ORDER: "images arrive late or twice: use one publisher for each topic, and one clock",
     Status.OUTDATED: NOTHING_TO_DO,
-    Status.REPLACED: "nothing on a busy machine: the newest image wins",
+    Status.REPLACED: "nothing to do on a busy machine: the newest image wins",
     Status.DISABLED: "call `~/enable` with `true`",
     Status.NOT_ASKED: "call `~/trigger_localization`, or set `continuous: true`",
-    Status.RATE_LIMITED: "nothing, or raise `max_rate_hz`",
-    Status.NO_STAMP: "a driver that stamps nothing: let it say when an image was taken",
-    Status.TOO_OLD: f"{CLOCKS}; of a slow network: raise `max_image_age_s`",
+    Status.RATE_LIMITED: "nothing to do, or raise `max_rate_hz`",
+    Status.NO_STAMP: "the driver does not stamp its images: configure it to",
+    Status.TOO_OLD: f"{CLOCKS}; on a slow network, raise `max_image_age_s`",
     Status.FROM_FUTURE: CLOCKS,
-    Status.UNDECODABLE: "is it a camera's topic (not depth)? Else see its encoding, and `image_transport`",
-    Status.NO_CAMERA_INFO: "set `camera_info_topic`, and let the driver give both one `frame_id`",
-    Status.BAD_CAMERA_INFO: "load a calibration (`K` is not zero) of a lens model that is known",
-    Status.NO_EXTRINSIC: "robot_state_publisher or a static transform, or `base_from_camera`; `camera_frame` if the "
-    "image's `frame_id` is another",
-    Status.NO_ODOMETRY: "odometry on TF, or synchronized cameras",
+    Status.UNDECODABLE: ("check that the topic is a camera's (not depth), its encoding, and `image_transport`"),
+    Status.NO_CAMERA_INFO: "set `camera_info_topic`, and give images and camera_info the same `frame_id`",
+    Status.BAD_CAMERA_INFO: "load a calibration (`K` not zero) with a supported distortion model",
+    Status.NO_EXTRINSIC: (
+        "publish the camera mount (robot_state_publisher, a static transform) or set "
+        "`base_from_camera`; set `camera_frame` if the image's `frame_id` is a "
+        "different frame"
+    ),
+    Status.NO_ODOMETRY: "publish odometry on TF, or synchronize the cameras",
     Status.MAP_CHANGED: NOTHING_TO_DO,
-    Status.INTERNAL_ERROR: "report it with the log; the next image is tried",
-    Status.NOT_PUBLISHED: "look into the node's log",
-    Status.NOT_RECEIVED: "replay it slower (`--rate`), or look why the network loses images",
-    Status.UNFINISHED: "replay it slower (`--rate`)",
+    Status.INTERNAL_ERROR: "report it with the log; the node goes on with the next image",
+    Status.NOT_PUBLISHED: "check the node's log",
+    Status.NOT_RECEIVED: "replay more slowly (`--rate`), or find out why the network loses images",
+    Status.UNFINISHED: "replay more slowly (`--rate`)",
 }
 
 
