@@ -34,38 +34,38 @@ class Command(NamedTuple):
 
 GROUPS = {
     "map": {
-        "build-map": Command("build_map", "make a map from images, posed or not"),
-        "update-map": Command("update_map", "add images, posed in the map's frame, to a map"),
-        "map": Command("maps", "look at maps; prune, align and join them"),
+        "build-map": Command("build_map", "build a map from images, with or without poses"),
+        "update-map": Command("update_map", "add images with poses in the map's frame to a map"),
+        "map": Command("maps", "inspect maps; prune, align and merge them"),
         "export-map": Command("export_map", "write a map as a COLMAP model or a PLY cloud"),
     },
     "localize": {
         "localize": Command("localize", "localize images in a map"),
-        "view": Command("view", "a page to watch a map, a recording being localized, or a running node"),
+        "view": Command("view", "view a map, a recording while it is localized, or a running node in the browser"),
     },
     "evaluate": {
         "evaluate-bag": Command(
             "evaluate_bag",
-            "localize the images of recordings (ROS 1 or 2) in a map, compare with the truth",
-            "Localizes the images of a recording as the node would, and writes figures, trajectories, a bag of the "
-            "poses and a page to look at. Without ground truth it says when there was a pose, not how good it is.",
+            "localize the images of recordings (ROS 1 or 2) in a map; compare with ground truth",
+            "Localizes the images of a recording as the node would, and writes metrics, trajectories, a bag of the "
+            "poses and a report page. Without ground truth it reports when there was a pose, not how accurate it is.",
         ),
-        "compare": Command("compare", "runs of evaluate-bag side by side, on one page"),
+        "compare": Command("compare", "compare runs of evaluate-bag on one page"),
         "compare-poses": Command(
             "compare_poses",
-            "files of camera poses against the truth: of localize, hloc, COLMAP, TUM, …",
-            "Compares files of camera poses, from whatever program they are, with the true ones. Read are lines "
-            "`NAME QW QX QY QZ TX TY TZ` (cam_from_world, as hloc's results), a COLMAP model, a map, what `localize "
-            "--json` wrote, a transforms.json, TUM's or EuRoC's poses of the camera by time, and KITTI's by number. "
-            "An image is known by its name, whatever folders stand before it, or by the time that it is named by. "
+            "compare files of camera poses with ground truth: from localize, hloc, COLMAP, TUM, …",
+            "Compares files of camera poses of any program with ground truth. Formats: lines "
+            "`NAME QW QX QY QZ TX TY TZ` (cam_from_world, as hloc's results), a COLMAP model, a map, the output of "
+            "`localize --json`, a transforms.json, TUM's or EuRoC's camera poses by time, and KITTI's by number. "
+            "Images are identified by name, without folders, or by the time in their name. "
             "Lengths are in metres.",
         ),
         "simulate-bag": Command(
             "simulate_bag",
-            "posed images -> a recording with odometry that drifts",
+            "make a recording with drifting odometry from posed images",
             "Writes the bag of a robot whose camera took these images, in their order: images, camera_info, /tf, "
-            "/odom, /ground_truth. Its odometry begins at the true pose and gathers errors: a scale and a turn per "
-            "metre drawn once, and noise on each turn.",
+            "/odom, /ground_truth. Its odometry starts at the true pose and drifts: a scale error and a rotation per "
+            "metre, each drawn once, and noise on each rotation.",
         ),
     },
     "help": {
@@ -297,8 +297,8 @@ def root_parser() -> argparse.ArgumentParser:
     listing = "\n\n".join(f"{title}:\n{list_commands(group)}" for title, group in GROUPS.items())
     root = argparse.ArgumentParser(
         prog=PROGRAM,
-        description=f"Visual localization in a map made earlier.\n\n{listing}",
-        epilog=f"`{PROGRAM} COMMAND --help` says more of one command.",
+        description=f"Visual localization in a previously built map.\n\n{listing}",
+        epilog=f"`{PROGRAM} COMMAND --help` describes a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_root_flags(root)
@@ -309,7 +309,7 @@ def root_parser() -> argparse.ArgumentParser:
 def add_root_flags(root: argparse.ArgumentParser) -> None:
     """Add the flags that stand before a command's name."""
     root.add_argument("--version", action="version", version=__version__)
-    root.add_argument("--verbose", action="store_true", help="debug messages, and where an error came from")
+    root.add_argument("--verbose", action="store_true", help="print debug messages, and tracebacks of errors")
 
 
 def lab_parser() -> argparse.ArgumentParser:
@@ -326,7 +326,7 @@ def lab_parser() -> argparse.ArgumentParser:
 def add_command(parser: argparse.ArgumentParser) -> None:
     """Add the name of a command and all that follows it."""
     parser.add_argument("command", nargs="?", metavar="COMMAND", help="one of these")
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="what the command takes")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="arguments of the command")
 
 
 def list_commands(commands: dict[str, Command]) -> str:

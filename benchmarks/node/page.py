@@ -13,14 +13,14 @@ INTRODUCTION = """\
 # The node on real images
 
 Written by `python -m deviloc_ros bench node --data DATA --output FILE` in one run: {cores} CPU cores, the network on
-{device}, load average {load} before it began (what else the machine does makes times longer), node parameters at their
+{device}, load average {load} before the start (other work on the machine makes times longer), node parameters at their
 defaults.
 
-A program plays the robot: it sends the images of 7-Scenes Red Kitchen, seq-02, as JPEG with their calibration, and
-odometry with about 1 % of drift as TF, at the rate they were recorded with and stamped with the time they are sent,
-over DDS to the node in a process of its own, and listens to what comes back. The map is made of every 12th frame of
-seq-01 (50 views, kitchen-12). A fix is wrong if it is off by more than {wrong_m} m or {wrong_deg:.0f} degrees. A pose
-after a jump needs several images that agree (`tracking.confirmations`); odometry does not notice the jumps.
+A program simulates the robot. Over DDS it sends the images of 7-Scenes Red Kitchen, seq-02, as JPEG with their
+calibration, and odometry with about 1 % of drift as TF, to the node in a separate process, and records what the node
+publishes. Images are sent at their recorded rate and stamped with the time they are sent. The map is made of every 12th
+frame of seq-01 (50 views, kitchen-12). A fix is wrong if it is off by more than {wrong_m} m or {wrong_deg:.0f} degrees.
+After a jump, a pose needs several images that agree (`tracking.confirmations`); odometry does not see the jumps.
 """
 
 

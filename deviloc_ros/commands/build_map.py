@@ -31,15 +31,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--auto-mask",
         action="store_true",
-        help="if something of the robot is noticed in view, write a mask of it beside the map, MAP-mask.png",
+        help="if parts of the robot are detected in view, write a mask of them next to the map, MAP-mask.png",
     )
     parser.add_argument(
         "--refine-poses",
         action=argparse.BooleanOptionalAction,
-        help="adjust the poses to what the images show; the default with --odom-topic only. "
-        "The images are in order of the way",
+        help="refine the poses by the images; on by default only with --odom-topic. "
+        "The images must be in driving order",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
+    parser.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to write")
     add_overwrite(parser, folders=["output", "keyframes"])
     add_ray(parser)
     add_config(parser)

@@ -12,7 +12,7 @@ from deviloc_ros.io.atomic import write_whole
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="--output folders of evaluate-bag")
-    parser.add_argument("--map", type=Path, metavar="MAP", help="draw this map beneath the trajectories")
+    parser.add_argument("--map", type=Path, metavar="MAP", help="draw this map under the trajectories")
     parser.add_argument(
         "--output", type=Path, default=Path("comparison.html"), metavar="FILE", help="default: %(default)s"
     )

@@ -12,29 +12,27 @@ from deviloc_ros.io.atomic import write_whole
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    parser.add_argument("truth", type=Path, metavar="TRUTH", help="the true poses")
+    parser.add_argument("truth", type=Path, metavar="TRUTH", help="the ground truth poses")
     parser.add_argument("estimates", type=Path, nargs="+", metavar="POSES", help="the poses to compare with them")
     parser.add_argument(
         "--queries",
         type=Path,
         metavar="LIST",
-        help="the images that were asked, a line NAME (and more) each; default: those that any of the files names, so "
+        help="the query images, one line NAME (and more) each; default: those that any of the files names, so "
         "that an image which all lost, and none lists, does not count",
     )
     parser.add_argument(
         "--align",
         choices=("rigid", "similarity"),
-        help="move the poses of each file to fit the truth best, without or with a scale: for poses in a frame or unit "
+        help="align the poses of each file with the ground truth, without or with scale: for poses in a frame or unit "
         "of their own. Hides an error that all share",
     )
     parser.add_argument(
         "--extrinsic",
         metavar=MOUNT,
-        help=f"where the camera sits on what TRUTH has the poses of, {MOUNT_FORMS}; default: they are the camera's",
+        help=f"the camera in the frame whose poses TRUTH holds, {MOUNT_FORMS}; default: they are the camera's",
     )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the figures there, and the error of each image"
-    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics and the error of each image there")
     set_results(parser, files=["json"])
     parser.set_defaults(run=run)
 

@@ -12,7 +12,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the 7-Scenes kitchen of this data folder")
     parser.add_argument(
-        "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where bag, map and picture go"
+        "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where to write bag, map and picture"
     )
     set_results(parser, folders=["output"])
     parser.set_defaults(run=run)

@@ -18,20 +18,20 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="TOPIC",
-        help="default: those of the node that runs, else image; several: those of a rig",
+        help="default: those of the running node, else image; several: those of a rig",
     )
     parser.add_argument(
         "--camera-info-topic",
         action="append",
         default=[],
         metavar="TOPIC",
-        help="of each --image-topic; default: camera_info, of a rig those beside the images",
+        help="one for each --image-topic; default: camera_info, for a rig those next to the image topics",
     )
-    parser.add_argument("--map-frame", metavar="FRAME", help="frames: default: those of the node that runs")
-    parser.add_argument("--odom-frame", metavar="FRAME", help="empty: there is no odometry")
+    parser.add_argument("--map-frame", metavar="FRAME", help="default for frames: those of the running node")
+    parser.add_argument("--odom-frame", metavar="FRAME", help="empty: no odometry")
     parser.add_argument("--base-frame", metavar="FRAME")
     parser.add_argument(
-        "--seconds", type=parse_above_zero, default=5.0, metavar="S", help="how long topics are listened to"
+        "--seconds", type=parse_above_zero, default=5.0, metavar="S", help="how long to listen to topics (%(default)s)"
     )
     parser.set_defaults(run=run)
 

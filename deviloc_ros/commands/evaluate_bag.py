@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "Exit status: 0; 1: a --require does not hold; 2: an error; 3: not one image was localized."
     parser.add_argument(
-        "--map", type=Path, required=True, metavar="MAP", help="a map, or a folder of several, as of floors"
+        "--map", type=Path, required=True, metavar="MAP", help="a map, or a folder of several maps, such as floors"
     )
     parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="DIR", help="default: %(default)s")
     add_ray(parser)
@@ -61,21 +61,21 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--contribute",
         type=Path,
         metavar="FOLDER",
-        help="keep images for the map to grow by, as the node's contribute_path does: see update-map --contributed",
+        help="store images for extending the map, as the node's contribute_path does; see update-map --contributed",
     )
     add_real_time(parser.add_argument_group("in real time (needs ROS 2)"))
     parser.add_argument(
         "--rerun",
         type=Path,
         metavar="FILE.rrd",
-        help="a recording for the Rerun viewer; needs the extra rerun",
+        help="write a recording for the Rerun viewer; needs the extra rerun",
     )
     parser.add_argument(
         "--require",
         action="append",
         default=[],
         metavar="FIGURE<=NUMBER",
-        help="exit with status 1 unless this holds of summary.json, as 'wrong_fixes<=0' or 'recall.5cm_5deg>=0.95'; "
+        help="exit with status 1 unless summary.json meets this, e.g. 'wrong_fixes<=0' or 'recall.5cm_5deg>=0.95'; "
         "several may be given",
     )
     add_config(parser, of_map=True)

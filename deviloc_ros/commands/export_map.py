@@ -13,7 +13,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("map", type=Path, metavar="MAP", help="the map folder")
     parser.add_argument("--colmap", type=Path, metavar="DIR", help="folder for cameras, images and points3D")
     parser.add_argument("--text", action="store_true", help="COLMAP's text files instead of binary ones")
-    parser.add_argument("--ply", type=Path, metavar="FILE", help="cloud of the landmarks")
+    parser.add_argument("--ply", type=Path, metavar="FILE", help="point cloud of the landmarks")
     set_results(parser, files=["ply"], folders=["colmap"])
     parser.set_defaults(run=run)
 

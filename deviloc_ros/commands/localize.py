@@ -54,7 +54,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--rig",
         type=Path,
         metavar="FILE.json",
-        help="the images were taken by the cameras of a rig, in their order: one pose for each time",
+        help="IMAGEs are from the cameras of this rig, in its order, time after time: one pose for each time",
     )
     parser.add_argument(
         "--queries",
@@ -73,7 +73,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_mask(parser)
     add_every(parser, "image of a folder, or frame of a video")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the results there too; -: a JSON line an image, to the console"
+        "--json", type=Path, metavar="FILE", help="also write the results there; -: print one JSON line per image"
     )
     parser.add_argument(
         "--save-poses",

@@ -28,9 +28,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `map align`."""
     parser.add_argument("map", type=Path, metavar="MAP", help="the map folder")
     known = parser.add_mutually_exclusive_group(required=True)
-    known.add_argument("--positions", type=Path, metavar="FILE", help="lines `NAME X Y Z` [m] of three views or more")
+    known.add_argument(
+        "--positions",
+        type=Path,
+        metavar="FILE",
+        help="lines `NAME X Y Z` [m] with the camera positions of three views or more",
+    )
     add_known_distance(known)
-    known.add_argument("--colmap", type=Path, metavar="MODEL", help="COLMAP model with images named like views")
+    known.add_argument("--colmap", type=Path, metavar="MODEL", help="COLMAP model with images named like the views")
     known.add_argument(
         "--poses",
         type=Path,
@@ -38,36 +43,39 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="poses of the camera: lines `NAME QW QX QY QZ TX TY TZ` (cam_from_world, as hloc's), or over time "
         "(TUM, EuRoC) for views of a recording",
     )
-    known.add_argument("--to", type=Path, metavar="MAP", help="another map of the place, which views are looked for in")
+    known.add_argument("--to", type=Path, metavar="MAP", help="another map of the place; views are localized in it")
     known.add_argument(
-        "--tags", type=Path, metavar="FILE.yaml", help="surveyed AprilTag or ArUco markers, looked for in --images"
+        "--tags", type=Path, metavar="FILE.yaml", help="surveyed AprilTag or ArUco markers, detected in --images"
     )
     known.add_argument(
-        "--occupancy", type=Path, metavar="FLOOR.yaml", help="a floor plan as Nav2's map server reads it; see the next"
+        "--occupancy", type=Path, metavar="FLOOR.yaml", help="a floor plan as Nav2's map server reads it; see below"
     )
     floor = parser.add_argument_group("on a floor plan (--occupancy)")
     floor.add_argument(
-        "--page", type=Path, metavar="FILE.html", help="write the page to click pairs of points on; alone: nothing else"
+        "--page",
+        type=Path,
+        metavar="FILE.html",
+        help="write the page for clicking pairs of points; alone, nothing else is done",
     )
-    floor.add_argument("--pairs", type=Path, metavar="FILE.json", help="align by these, which the page saves")
+    floor.add_argument("--pairs", type=Path, metavar="FILE.json", help="align by these pairs, saved by the page")
     floor.add_argument(
-        "--walls", action="store_true", help="align what stands upright with walls, near --pairs if given"
+        "--walls", action="store_true", help="align vertical structure with the walls, near --pairs if given"
     )
     floor.add_argument(
         "--camera-height",
         type=parse_above_zero,
         metavar="M",
-        help="of the cameras; default: from the floor's landmarks",
+        help="height of the cameras; default: from landmarks on the floor",
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="--tags: the folder where names of views begin")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="--tags: the folder that view names are relative to")
     parser.add_argument(
         "--geographic",
         action="store_true",
-        help="--positions are lines `NAME LATITUDE LONGITUDE [ALTITUDE]` [deg, m]: x east, y north, z up of the first, "
-        "and the map knows where on Earth it lies",
+        help="--positions are lines `NAME LATITUDE LONGITUDE [ALTITUDE]` [deg, m]: x east, y north, z up from the "
+        "first; stores the position on Earth in the map",
     )
     parser.add_argument("--rigid", action="store_true", help="keep the scale")
-    parser.add_argument("--output", type=Path, metavar="MAP", help="the map folder to make; default: MAP is replaced")
+    parser.add_argument("--output", type=Path, metavar="MAP", help="the map folder to write; default: replace MAP")
     add_overwrite(parser, folders=["output"])
     set_results(parser, files=["page"])
     parser.set_defaults(run=run)

@@ -21,18 +21,22 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     actions = parser.add_subparsers(metavar="ACTION")
     parser.set_defaults(run=lambda _: show_help(parser))
-    info = actions.add_parser("info", help="what is in a map")
-    check = actions.add_parser("check", help="read all of a map and say what is wrong; exit status 1 if something is")
-    report = actions.add_parser("report", help="how good a map is, as a page: where it covers, where it will be hard")
-    drop = actions.add_parser("drop", help="take views out of a map")
-    prune = actions.add_parser("prune", help="drop views while each view is still localized from the others")
+    info = actions.add_parser("info", help="print what is in a map")
+    check = actions.add_parser("check", help="verify all data of a map; exit status 1 if something is wrong")
+    report = actions.add_parser(
+        "report", help="report as a page how good a map is: its coverage, and where localization will be hard"
+    )
+    drop = actions.add_parser("drop", help="remove views from a map")
+    prune = actions.add_parser(
+        "prune", help="remove redundant views: each view must still be localized from the others"
+    )
     runs = {info: run_info, check: run_check, report: run_report, drop: run_drop, prune: run_prune}
     for action, run in runs.items():
         action.add_argument("map", type=Path, metavar="MAP", help="the map folder")
         action.set_defaults(run=run)
     drop.add_argument("views", nargs="*", metavar="VIEW", help="names of views")
     drop.add_argument("--session", type=parse_session, metavar="NAME", help="all views of a session")
-    prune.add_argument("--dry-run", action="store_true", help="say which, and change nothing")
+    prune.add_argument("--dry-run", action="store_true", help="print which views, but change nothing")
     for action in (report, prune):
         action.add_argument(
             "--within-m",
@@ -46,18 +50,18 @@ def add(parser: argparse.ArgumentParser) -> None:
             type=parse_above_zero,
             default=2.0,
             metavar="DEG",
-            help="the same of the rotation (%(default)s)",
+            help="the same for the rotation (%(default)s)",
         )
     report.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page to write, one HTML file")
     set_results(report, files=["output"])
     map_align.add(
         actions.add_parser(
-            "align", help="move a map into the frame in which cameras of its views are known, or scale it"
+            "align", help="move a map into another frame by known camera positions, poses or markers, or scale it"
         )
     )
-    merge = actions.add_parser("merge", help="join maps that share a world frame")
-    merge.add_argument("maps", type=Path, nargs="+", metavar="MAP", help="the maps to join")
-    merge.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to make")
+    merge = actions.add_parser("merge", help="merge maps that share a world frame")
+    merge.add_argument("maps", type=Path, nargs="+", metavar="MAP", help="the maps to merge")
+    merge.add_argument("--output", type=Path, required=True, metavar="MAP", help="the map folder to write")
     add_overwrite(merge, folders=["output"])
     merge.add_argument("--prefix", action="store_true", help="put each map's name in front of its views' names")
     merge.set_defaults(run=run_merge)

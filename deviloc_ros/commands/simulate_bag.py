@@ -14,12 +14,14 @@ SLOWEST_HZ, FASTEST_HZ = 1e-3, 1e3  # a bag's stamps are seconds of 32 bits, and
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     add_source(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="BAG", help="the bag to make, a folder")
-    parser.add_argument("--rate-hz", type=parse_rate, default=10.0, metavar="HZ", help="images a second (%(default)s)")
+    parser.add_argument("--output", type=Path, required=True, metavar="BAG", help="the bag folder to write")
     parser.add_argument(
-        "--drift", type=parse_share, default=0.01, metavar="SHARE", help="of way and turn (%(default)s)"
+        "--rate-hz", type=parse_rate, default=10.0, metavar="HZ", help="images per second (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drift (%(default)s)")
+    parser.add_argument(
+        "--drift", type=parse_share, default=0.01, metavar="SHARE", help="share of distance and rotation (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the drift (%(default)s)")
     parser.add_argument("--truth", type=Path, metavar="FILE.tum", help="write the camera's true poses there")
     add_overwrite(parser, folders=["output", "keyframes"])
     set_results(parser, files=["truth"])

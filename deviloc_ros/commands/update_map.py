@@ -20,18 +20,18 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--contributed",
         type=Path,
         metavar="FOLDER",
-        help="images that robots kept (contribute_path), in the place of a source: those whose pose the map confirms",
+        help="add images stored by robots (contribute_path) whose pose the map confirms, instead of a source",
     )
     parser.add_argument(
-        "--of-any-map", action="store_true", help="--contributed: also what was kept with another map of the same frame"
+        "--of-any-map", action="store_true", help="--contributed: also images stored with another map of the same frame"
     )
     add_mask(parser)
     add_session(parser)
     parser.add_argument(
-        "--descriptor", default="", metavar="FILE", help="the network that described the map's views, if one did"
+        "--descriptor", default="", metavar="FILE", help="the global descriptor's network, if the map uses one"
     )
     parser.add_argument(
-        "--same-unit", action="store_true", help="the poses are in the unit of the map, though its scale is arbitrary"
+        "--same-unit", action="store_true", help="the poses are in the unit of the map, although its scale is arbitrary"
     )
     add_overwrite(parser, folders=["keyframes"])
     parser.set_defaults(run=run)

@@ -27,14 +27,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("map", type=Path, metavar="MAP", help="the map folder")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--bag", type=Path, metavar="BAG", help="localize this recording, and show how it goes")
+    what.add_argument("--bag", type=Path, metavar="BAG", help="localize this recording and show the progress")
     what.add_argument("--node", action="store_true", help="show what the running node does (needs ROS 2)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the page there instead of serving it")
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="default: a free one")
-    parser.add_argument("--no-browser", action="store_true", help="only say where the page is")
-    parser.add_argument(
-        "--rate", type=parse_zero_or_more, default=0.0, help="speed of the recording; 0: as fast as it goes"
-    )
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="default: a free port")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address of the page")
+    parser.add_argument("--rate", type=parse_zero_or_more, default=0.0, help="playback speed; 0: as fast as possible")
     add_topics(parser)
     add_truth(parser.add_argument_group("ground truth (not shown)"))
     add_robot(parser.add_argument_group("the robot"))

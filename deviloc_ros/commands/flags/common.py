@@ -41,7 +41,7 @@ LONGEST_SESSION = 80  # characters of a name
 
 def add_overwrite(parser: argparse.ArgumentParser, folders: Sequence[str]) -> None:
     """Add --overwrite; `folders` names the options of folders that are written."""
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing output")
     parser.set_defaults(folders=folders)
 
 
@@ -127,8 +127,8 @@ def add_session(parser: argparse._ActionsContainer) -> None:
         type=parse_session,
         default="",
         metavar="NAME",
-        help="when, or in which light, the images were taken, as night: a map of several sessions gives a query views "
-        "of each, and map report says how well one is localized from the others",
+        help="when or in which light the images were taken, e.g. night. A query is matched first with the session it "
+        "resembles; map report tells how well each is localized from the others",
     )
 
 
@@ -145,8 +145,8 @@ def add_ray(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="spread the work over the cores of this machine (local), over the Ray cluster that it belongs to (auto), "
-        "or over that at HOST:PORT; needs the extra ray",
+        help="distribute the work over the cores of this machine (local), its Ray cluster (auto), "
+        "or the Ray cluster at HOST:PORT; needs the extra ray",
     )
 
 
@@ -175,8 +175,8 @@ def add_config(parser: argparse.ArgumentParser, *, of_map: bool = False) -> None
         "--config",
         type=Path,
         metavar="FILE",
-        help="YAML file of parameters: `pose.min_inliers: 40`, the same nested, or the file that the node is started "
-        "with; docs/parameters.md shows each",
+        help="YAML file of parameters: `pose.min_inliers: 40`, the same nested, or the node's parameter "
+        "file; docs/parameters.md shows each",
     )
     parser.add_argument(
         "--set",
@@ -184,9 +184,9 @@ def add_config(parser: argparse.ArgumentParser, *, of_map: bool = False) -> None
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="one parameter, as pose.min_inliers=40",
+        help="set one parameter, e.g. pose.min_inliers=40",
     )
-    config, settled = Config(), "that of the map, else an error" if of_map else ""
+    config, settled = Config(), "must be that of the map" if of_map else ""
     for flag, choices, default in (
         ("--matcher", MATCHERS, config.matcher.name),
         ("--lift", LIFTS, config.lift.method),
@@ -200,7 +200,7 @@ def add_preset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help=f"settings that belong together, changed by what else is given: {', '.join(PRESETS)}",
+        help=f"a named group of settings, which other flags override: {', '.join(PRESETS)}",
     )
     parser.add_argument(
         "--weights",

@@ -30,9 +30,11 @@ def add_depth(group: argparse._ArgumentGroup) -> None:
         help="use depth images: those of the layout (7-Scenes, TUM), or of DIR, 16-bit PNG named as the images",
     )
     group.add_argument("--depth-topic", default="", metavar="TOPIC", help="--bag: depth images, 16UC1 or 32FC1")
-    group.add_argument("--depth-camera-info-topic", default="", metavar="TOPIC", help="default: that beside them")
     group.add_argument(
-        "--depth-scale", type=parse_above_zero, metavar="UNITS", help="values of a file for a metre (1000; TUM: 5000)"
+        "--depth-camera-info-topic", default="", metavar="TOPIC", help="default: the one next to --depth-topic"
+    )
+    group.add_argument(
+        "--depth-scale", type=parse_above_zero, metavar="UNITS", help="values per metre in a file (1000; TUM: 5000)"
     )
     group.add_argument(
         "--depth-camera",
@@ -42,7 +44,7 @@ def add_depth(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--depth-to-color",
         metavar="'X Y Z QX QY QZ QW'",
-        help="the depth camera in the colour camera's frame; default: they are one (7-Scenes: 25 mm; --bag: TF)",
+        help="the depth camera in the colour camera's frame; default: the same frame (7-Scenes: 25 mm; --bag: TF)",
     )
 
 

@@ -41,13 +41,13 @@ def add_images_alone(parser: argparse.ArgumentParser) -> None:
     """Add flags that give a map from images alone its metric scale. The images are those of --images."""
     group = parser.add_argument_group(
         "from images alone (--images without --poses or a layout)",
-        "structure from motion; --camera stays as it is, without it a SIMPLE_RADIAL camera is estimated",
+        "structure from motion; --camera is kept fixed, without it a SIMPLE_RADIAL camera is estimated",
     )
     group.add_argument(
         "--camera-per",
         choices=("lens", "folder", "image"),
         default="lens",
-        help="which images of one size share a camera: of one lens by EXIF, of one folder, or each its own. "
+        help="which images of one size share a camera: those of one lens (EXIF), of one folder, or none. "
         "Default: %(default)s",
     )
     scale = group.add_mutually_exclusive_group()
@@ -55,7 +55,7 @@ def add_images_alone(parser: argparse.ArgumentParser) -> None:
         "--positions",
         type=Path,
         metavar="FILE",
-        help="a line `NAME X Y Z` for three images or more: where their cameras were [m]; the map is in that frame",
+        help="lines `NAME X Y Z` [m] with the camera positions of three images or more, which define the map's frame",
     )
     add_known_distance(scale)
 
@@ -66,7 +66,7 @@ def add_known_distance(group: argparse._ActionsContainer) -> None:
         "--known-distance",
         nargs=3,
         metavar=("NAME", "NAME", "METRES"),
-        help="how far apart the cameras of two images were",
+        help="distance between the cameras of two images [m]",
     )
 
 

@@ -23,8 +23,8 @@ def add_mask(parser: argparse._ActionsContainer) -> None:
         "--mask",
         type=Path,
         metavar="FILE|FOLDER",
-        help="use only what is white in this image, of the size of the camera's; a folder has one for each image, of "
-        "its name",
+        help="use only the white pixels of this image, which has the camera's size; a folder holds one per image, of "
+        "the same name",
     )
 
 

@@ -35,14 +35,14 @@ def add_topics(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="TOPIC",
-        help="default: the only one of images; given several times: the cameras of a rig, localized together",
+        help="default: the only image topic; several: the cameras of a rig, localized together",
     )
     parser.add_argument(
         "--camera-info-topic",
         action="append",
         default=[],
         metavar="TOPIC",
-        help="default: that beside the images; of a rig one for each --image-topic, in that order",
+        help="default: the one next to the image topic; for a rig one for each --image-topic, in the same order",
     )
 
 
@@ -56,12 +56,15 @@ def add_truth(group: argparse._ArgumentGroup) -> None:
         metavar="TOPIC",
         help="PoseStamped, PoseWithCovarianceStamped, Odometry or TransformStamped",
     )
-    source.add_argument("--ground-truth-tf", nargs=2, metavar=("PARENT", "CHILD"), help="a transform of the recording")
+    source.add_argument("--ground-truth-tf", nargs=2, metavar=("PARENT", "CHILD"), help="a transform in the recording")
     group.add_argument(
-        "--ground-truth-frame", default="", metavar="FRAME", help="whose poses these are; default: the base frame's"
+        "--ground-truth-frame",
+        default="",
+        metavar="FRAME",
+        help="the frame whose poses these are; default: the base frame",
     )
     group.add_argument(
-        "--align", action="store_true", help="move all poses rigidly to fit the truth best; the report says so"
+        "--align", action="store_true", help="align all poses rigidly with the ground truth; the report says so"
     )
 
 
@@ -77,7 +80,7 @@ def add_robot(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar=MOUNT,
-        help=f"the camera in the base frame, {MOUNT_FORMS}; of a rig one for each --image-topic; default: from TF",
+        help=f"the camera in the base frame, {MOUNT_FORMS}; for a rig one for each --image-topic; default: from TF",
     )
     group.add_argument("--camera", metavar=CAMERA, help=f"calibration, {CAMERA_FORMS}; default: from camera_info")
     add_lens(group)
@@ -85,7 +88,7 @@ def add_robot(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--gnss-topic", default="", metavar="TOPIC", help="sensor_msgs/NavSatFix, for maps aligned to coordinates"
     )
-    group.add_argument("--odometry-topic", default="", metavar="TOPIC", help="nav_msgs/Odometry, where TF has none")
+    group.add_argument("--odometry-topic", default="", metavar="TOPIC", help="nav_msgs/Odometry, if TF has no odometry")
 
 
 def add_lens(group: argparse._ArgumentGroup) -> None:
@@ -93,14 +96,14 @@ def add_lens(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--rectified",
         action=argparse.BooleanOptionalAction,
-        help="whether the images are rectified, so that P of camera_info describes them, not K and D; default: as the "
-        "topic's name says, and the images where they tell",
+        help="whether the images are rectified (camera_info's P applies, not K and D); default: decided by the "
+        "topic's name, and by the images if they are conclusive",
     )
     group.add_argument(
         "--camera-info-frame",
         default="",
         metavar="FRAME",
-        help="take camera_info of this frame for the images, whatever frame is theirs",
+        help="use camera_info of this frame, whatever frame the images have",
     )
 
 
@@ -113,9 +116,9 @@ def add_sampling(group: argparse._ArgumentGroup) -> None:
         type=parse_zero_or_more,
         default=0.0,
         metavar="MS",
-        help="drop images as a machine would that needs this long for one",
+        help="drop images as a machine that needs this long per image would",
     )
-    group.add_argument("--images-of", type=Path, metavar="RUN", help="only the images that another run tried")
+    group.add_argument("--images-of", type=Path, metavar="RUN", help="only the images that another run processed")
 
 
 def add_part(group: argparse._ActionsContainer) -> None:
@@ -125,9 +128,9 @@ def add_part(group: argparse._ActionsContainer) -> None:
         type=parse_zero_or_more,
         default=0.0,
         metavar="S",
-        help="leave out the images of the first seconds: half of a drive for the map, the other to evaluate",
+        help="skip the first S seconds, e.g. to map with one half of a drive and evaluate on the other",
     )
-    group.add_argument("--end", type=parse_above_zero, metavar="S", help="leave out those after so many seconds")
+    group.add_argument("--end", type=parse_above_zero, metavar="S", help="stop after S seconds")
 
 
 def read_part(options: argparse.Namespace) -> Part:
@@ -143,12 +146,12 @@ def read_part(options: argparse.Namespace) -> Part:
 def add_real_time(group: argparse._ArgumentGroup) -> None:
     """Add flags for replaying the recording to a node."""
     group.add_argument(
-        "--real-time", action="store_true", help="replay over DDS to the node, and judge what it publishes"
+        "--real-time", action="store_true", help="replay to the node over DDS, and evaluate what it publishes"
     )
     group.add_argument(
         "--rate", type=parse_zero_or_more, default=1.0, help="speed; 0 waits for each image. Default: %(default)s"
     )
-    group.add_argument("--running-node", action="store_true", help="to the node that runs; default: one is started")
+    group.add_argument("--running-node", action="store_true", help="use the running node; default: start one")
 
 
 def read_plan(options: argparse.Namespace) -> EvaluationPlan:

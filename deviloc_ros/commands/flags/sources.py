@@ -58,19 +58,19 @@ def add_source(parser: argparse.ArgumentParser, beside: str = "") -> None:
         "--axes",
         choices=("opengl", "opencv"),
         default="opengl",
-        help="of the cameras of transforms.json: x right, y up and z back, or y down and z ahead. Default: %(default)s",
+        help="camera axes of transforms.json: x right, y up, z back; or x right, y down, z ahead. Default: %(default)s",
     )
     source.add_argument("--kapture", type=Path, metavar="DIR", help="a kapture folder")
     source.add_argument("--bag", type=Path, metavar="BAG", help="a recording: folder or file")
-    names = "where the COLMAP model's image names start"
+    names = "the folder that the model's image names are relative to"
     parser.add_argument(
         "--images",
         type=Path,
         metavar="DIR",
-        help=f"photographs; {'without poses, unless' if alone else 'where'} --poses has them; --colmap: {names}",
+        help=f"image folder, {'without poses or with' if alone else 'with'} --poses; --colmap: {names}",
     )
     parser.add_argument(
-        "--sequences", nargs="+", default=[], metavar="SEQ", help="7-Scenes: default those of TrainSplit.txt"
+        "--sequences", nargs="+", default=[], metavar="SEQ", help="7-Scenes; default: those of TrainSplit.txt"
     )
     parser.add_argument(
         "--camera",
@@ -78,7 +78,7 @@ def add_source(parser: argparse.ArgumentParser, beside: str = "") -> None:
         help=f"calibration, {CAMERA_FORMS}; default: that of the data set (--tum), camera_info (--bag)"
         + (", or estimated (--images alone)" if alone else ""),
     )
-    parser.add_argument("--only", metavar="PATTERN", help="only images of such names, as 'seq-01/*'")
+    parser.add_argument("--only", metavar="PATTERN", help="only images whose names match, e.g. 'seq-01/*'")
     add_every(parser, "image")
     add_bag(parser.add_argument_group("from a recording"))
     add_depth(parser.add_argument_group("from a depth sensor"))
@@ -87,8 +87,10 @@ def add_source(parser: argparse.ArgumentParser, beside: str = "") -> None:
 
 def add_bag(group: argparse._ArgumentGroup) -> None:
     """Add topics, the robot's poses, and which images become views."""
-    group.add_argument("--image-topic", default="", metavar="TOPIC", help="default: the only one of images")
-    group.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="default: that beside the images")
+    group.add_argument("--image-topic", default="", metavar="TOPIC", help="default: the only image topic")
+    group.add_argument(
+        "--camera-info-topic", default="", metavar="TOPIC", help="default: the one next to the image topic"
+    )
     poses = group.add_mutually_exclusive_group()
     poses.add_argument(
         "--pose-topic",
@@ -97,10 +99,10 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
         help="the robot's poses: Odometry, PoseStamped, PoseWithCovarianceStamped or TransformStamped",
     )
     poses.add_argument(
-        "--odom-topic", default="", metavar="TOPIC", help="the same where they drift, so that build-map refines them"
+        "--odom-topic", default="", metavar="TOPIC", help="the same for drifting poses, which build-map refines"
     )
     poses.add_argument(
-        "--tf", nargs=2, metavar=("PARENT", "CHILD"), help="poses from transforms, as --tf map base_link"
+        "--tf", nargs=2, metavar=("PARENT", "CHILD"), help="poses from transforms, e.g. --tf map base_link"
     )
     poses.add_argument(
         "--poses",
@@ -109,12 +111,12 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
         help="poses from a file: TUM's or EuRoC's by time; with --images, whose names are times, or lines "
         "`NAME QW QX QY QZ TX TY TZ` (cam_from_world) by name, as hloc's",
     )
-    group.add_argument("--base-frame", default="base_link", metavar="FRAME", help="the robot's base")
+    group.add_argument("--base-frame", default="base_link", metavar="FRAME", help="the robot's base frame")
     group.add_argument(
         "--pose-frame",
         default="",
         metavar="FRAME",
-        help="whose poses these are; default: child_frame_id of their messages, else the base's",
+        help="the frame whose poses these are; default: child_frame_id of the messages, else the base frame",
     )
     group.add_argument("--camera-frame", default="", metavar="FRAME", help="default: that of the images")
     group.add_argument(
@@ -134,16 +136,20 @@ def add_bag(group: argparse._ArgumentGroup) -> None:
     add_lens(group)
     add_part(group)
     group.add_argument(
-        "--keyframe-m", type=parse_zero_or_more, default=0.25, metavar="M", help="way from view to view (%(default)s)"
+        "--keyframe-m",
+        type=parse_zero_or_more,
+        default=0.25,
+        metavar="M",
+        help="distance from view to view (%(default)s)",
     )
     group.add_argument(
         "--keyframe-deg",
         type=parse_zero_or_more,
         default=10.0,
         metavar="DEG",
-        help="or turn from view to view (%(default)s)",
+        help="or rotation from view to view (%(default)s)",
     )
-    group.add_argument("--keyframes", type=Path, metavar="DIR", help="keep the chosen images here")
+    group.add_argument("--keyframes", type=Path, metavar="DIR", help="store the selected images here")
 
 
 @contextmanager
