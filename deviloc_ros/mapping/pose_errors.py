@@ -1,8 +1,8 @@
-"""Measure by how much the poses of a map's views are off, by localizing views in the map without them.
+"""Measure the errors of a map's own poses, by localizing some of its views from the others.
 
-The covariance of a pose knows how far matches and landmarks disagree in one image. It does not know that the views
-themselves were posed by odometry or a receiver that errs: each landmark then sits where the poses of its views put it,
-and all matches of an image agree with it. What a view left out says of its own pose does show it.
+The covariance of a pose reflects how much matches and landmarks disagree within one image. It cannot reflect errors in
+the poses of the views, as from odometry or a GNSS receiver: landmarks follow those poses, and the matches of an image
+agree with the landmarks. A view that is localized from the others does show them.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from deviloc_ros.workers.base import Workers
 
 log = logging.getLogger(__name__)
 MOST_LEFT_OUT, FEWEST_LOCALIZED = 25, 3  # views
-# Where poses are off, images seem too unsure or their calibration wrong: that must not keep them from being measured.
+# Errors of poses make images look uncertain, or their calibration wrong; neither may keep them from being measured.
 OPEN_GATES = {"max_position_std": 1.0, "required_position_std_m": 0.0, "max_shift": 1.0, "max_focal_error": 100.0}
-MEDIAN_SQUARE = float(chi2(3).median())  # of an error of three numbers by its covariance, if that is right
+MEDIAN_SQUARE = float(chi2(3).median())  # squared Mahalanobis distance of a 3D error, if its covariance is right
 
 
 @dataclass(frozen=True, slots=True)
 class PoseErrors:
-    """Hold the standard deviations of poses beyond what covariances say already, on each axis.
+    """Hold the standard deviations of the map's poses on each axis, beyond what covariances already account for.
 
-    localized: views that got a pose by the others, of those left_out. unit: of the map's lengths.
+    localized: views that could be localized from the others, of those left_out. unit: of the map's lengths.
     """
 
     position_m: float
@@ -53,14 +53,14 @@ class PoseErrors:
 
     def __str__(self) -> str:
         return (
-            f"about {self.unit.format_error(self.position_m, 1)} and {self.orientation_deg:.2f} deg on each axis, as "
-            f"{self.localized} of {self.left_out} views say that were localized by the others; the covariance of "
-            "each pose in this map grows by that"
+            f"about {self.unit.format_error(self.position_m, 1)} and {self.orientation_deg:.2f} deg on each axis, from "
+            f"{self.localized} of {self.left_out} views that were localized from the others; covariances of poses in "
+            "this map grow accordingly"
         )
 
 
 def state_pose_errors(folder: Path, networks: Networks, workers: Workers) -> str:
-    """Measure by how much the poses of a map are off, state it in its config if they are; return it in words.
+    """Measure the errors of a map's poses, and write them into its config; return them in words, empty if none show.
 
     Raises:
         MapError: another process has changed the map meanwhile.
@@ -89,7 +89,7 @@ def state_pose_errors(folder: Path, networks: Networks, workers: Workers) -> str
 
 
 def measure_pose_errors(localizer: Localizer, workers: Workers) -> PoseErrors | None:
-    """Localize some of a map's views in the map without them; None if too few of them can be."""
+    """Return the errors of a map's poses by some of its views; None if too few of them can be localized."""
     reference_map = localizer.map
     numbers = thin_evenly(range(len(reference_map)), MOST_LEFT_OUT)
     left_out = workers.progress(numbers, desc="views left out", unit="view")
@@ -103,8 +103,8 @@ def measure_pose_errors(localizer: Localizer, workers: Workers) -> PoseErrors | 
     if len(differences) < FEWEST_LOCALIZED:
         return None
     errors, stated = np.array(differences), np.array(covariances)
-    position_m = missing_std(errors[:, :3], stated[:, :3, :3])
-    orientation_rad = missing_std(errors[:, 3:], stated[:, 3:, 3:])
+    position_m = estimate_missing_std(errors[:, :3], stated[:, :3, :3])
+    orientation_rad = estimate_missing_std(errors[:, 3:], stated[:, 3:, 3:])
     return PoseErrors(position_m, math.degrees(orientation_rad), len(differences), len(numbers), reference_map.unit)
 
 
@@ -124,14 +124,14 @@ def localize_from_others(localizer: Localizer, number: int, left_out: frozenset[
     return localizer.localize_views(references, QueryState(view.features, view.camera))
 
 
-def missing_std(errors: NDArray, covariances: NDArray) -> float:
-    """Return the standard deviation to add on each axis for the median error to be what its covariance says.
+def estimate_missing_std(errors: NDArray, covariances: NDArray) -> float:
+    """Return the standard deviation to add on each axis so that the median error matches its covariance; 0 if it does.
 
     The median, since a view at the end of a path, or of a look-alike place, may be localized anywhere.
 
     Args:
-        errors: (N, 3).
-        covariances: (N, 3, 3) as they are stated.
+        errors: (N, 3), of positions [m] or orientations [rad].
+        covariances: (N, 3, 3) as the poses state them.
     """
 
     def excess(std: float) -> float:

@@ -49,7 +49,7 @@ def describe_pose_errors(reference_map: Map) -> str:
     """Return by how much a map states that its poses are off."""
     pose = reference_map.config.pose
     position = reference_map.unit.format_error(pose.map_position_std_m, 1)
-    return f"about {position} and {pose.map_orientation_std_deg:.2f} deg on each axis, by which covariances grow"
+    return f"about {position} and {pose.map_orientation_std_deg:.2f} deg on each axis; covariances grow accordingly"
 
 
 def describe_value(value: Any) -> str:

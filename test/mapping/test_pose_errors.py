@@ -13,7 +13,7 @@ from worlds import PINHOLE, rigid_of, world
 from deviloc_ros.config import PoseConfig, bind_to_map
 from deviloc_ros.config_fields import change_config
 from deviloc_ros.localizer import Localizer
-from deviloc_ros.mapping.pose_errors import missing_std
+from deviloc_ros.mapping.pose_errors import estimate_missing_std
 from deviloc_ros.mapping.update import update_map
 from deviloc_ros.maps.edit import align_map, drop_views, merge_maps
 from deviloc_ros.maps.inspect import describe_map
@@ -51,10 +51,10 @@ def test_the_missing_deviation_is_found(std, seed):
     axes = rng.normal(size=(2000, 3, 3))
     covariances = 1e-5 * axes @ axes.transpose(0, 2, 1)
     errors = np.array([rng.multivariate_normal(np.zeros(3), c) for c in covariances]) + rng.normal(0, std, (2000, 3))
-    assert missing_std(errors, covariances) == pytest.approx(std, rel=0.1, abs=1e-3)
+    assert estimate_missing_std(errors, covariances) == pytest.approx(std, rel=0.1, abs=1e-3)
     errors[:600] *= 1000  # what is localized somewhere else does not speak for the others
-    assert missing_std(errors, covariances) < 3 * std + 0.01
-    assert missing_std(np.zeros((5, 3)), covariances[:5]) == 0
+    assert estimate_missing_std(errors, covariances) < 3 * std + 0.01
+    assert estimate_missing_std(np.zeros((5, 3)), covariances[:5]) == 0
 
 
 def test_a_map_of_right_poses_states_nothing(room_map):
