@@ -22,6 +22,7 @@ from PIL import Image, features
 from deviloc_ros.io.atomic import write_whole
 
 MAX_PIXELS = 160_000_000  # the largest sensors on sale have 151 million
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")  # that OpenCV decodes
 HEIC_SUFFIXES, AVIF_SUFFIXES = (".heic", ".heif"), (".avif",)
 FORMAT_BY_SUFFIX = dict.fromkeys(HEIC_SUFFIXES, "HEIF") | dict.fromkeys(AVIF_SUFFIXES, "AVIF")
@@ -108,6 +109,7 @@ def decode_image(data: Any, flags: int = cv2.IMREAD_UNCHANGED, size: tuple[int, 
         ValueError: not an image, not of that size, or too large.
     """
     width, height = read_encoded_size(data)
+    check_png_chunks(memoryview(data).cast("B"))
     if size is not None and (width, height) not in (size, size[::-1]):
         raise ValueError(f"image of {width} x {height} px, {size[0]} x {size[1]} expected")
     try:
@@ -117,6 +119,20 @@ def decode_image(data: Any, flags: int = cv2.IMREAD_UNCHANGED, size: tuple[int, 
     if pixels is None:
         raise ValueError("not an image, or truncated")
     return pixels
+
+
+def check_png_chunks(data: memoryview) -> None:
+    """Raise ValueError if a chunk of a PNG states more bytes than are left: OpenCV allocates them, up to 4 GB.
+
+    Chunks: length, type, content, checksum (PNG specification, section 5.3). Other formats pass.
+    """
+    if data[: len(PNG_SIGNATURE)] != PNG_SIGNATURE:
+        return
+    begin = len(PNG_SIGNATURE)
+    while begin + 8 <= len(data) and data[begin + 4 : begin + 8] != b"IEND":
+        begin += 12 + int.from_bytes(data[begin : begin + 4], "big")
+        if begin > len(data):
+            raise ValueError("not an image, or truncated")
 
 
 def encode_jpeg(pixels: NDArray, quality: int, longest_side_px: int | None = None) -> bytes:

@@ -1,6 +1,7 @@
 """The size of an encoded picture is known before it is decoded."""
 
 import resource
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -62,3 +63,31 @@ def test_damaged_pictures_are_decoded_or_refused(kind, data):
     except ValueError:
         return
     assert pixels.size <= 4 * MAX_PIXELS
+
+
+def numbers_put_everywhere(whole: bytes):
+    """Yield the bytes with large numbers, of either order of bytes, at each place."""
+    for place in range(len(whole) - 3):
+        for number in (0x7FFFFFFF, 0xFFFFFFFF, 0x3FFFFFFF, 0x00FFFFFF):
+            for order in ("big", "little"):
+                yield whole[:place] + number.to_bytes(4, order) + whole[place + 4 :]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_number_in_a_few_bytes_takes_memory(kind):
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for data in numbers_put_everywhere(encoded(kind, 8, 6)):
+        with suppress(ValueError):
+            decode_image(data)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 200_000
+
+
+@pytest.mark.parametrize("length", [100, 2**31 - 1, 2**32 - 1])
+@pytest.mark.parametrize("shape", [(6, 8), (6, 8, 3), (6, 8, 4)])
+def test_a_png_chunk_longer_than_the_file_is_refused_before_it_is_decoded(shape, length, monkeypatch):
+    data = cv2.imencode(".png", np.zeros(shape, np.uint8))[1].tobytes()
+    place = data.index(b"IDAT")
+    np.testing.assert_array_equal(decode_image(data + b"what follows the end"), np.zeros(shape))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("OpenCV is asked, which takes that much memory"))
+    with pytest.raises(ValueError, match="not an image, or truncated"):
+        decode_image(data[: place - 4] + length.to_bytes(4, "big") + data[place:])
