@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
 PATIENCE_S = 4.0  # for an orderly end; ros2 launch asks more loudly after five
+RETRY_S = 0.05
 
 
 class SignalTaker:
@@ -47,10 +48,21 @@ class SignalTaker:
         if has_begun:
             return
         if end is not None:
-            ending = threading.Thread(target=end, name="ending", daemon=True)  # `end` may block, as on a lock
-            ending.start()
+            # A thread of its own, since `end` may block, as on a lock
+            threading.Thread(target=call_until_done, args=(end,), name="ending", daemon=True).start()
             time.sleep(PATIENCE_S)
         os._exit(0)  # an image being processed is not worth a longer wait
+
+
+def call_until_done(end: Callable[[], object]) -> None:
+    """Call `end` until it raises nothing: what it shuts down may be coming up in another thread."""
+    while True:
+        try:
+            end()
+        except Exception:
+            time.sleep(RETRY_S)
+        else:
+            return
 
 
 _taker: SignalTaker | None = None
