@@ -27,6 +27,7 @@ TYPES = get_typestore(Stores.ROS2_KILTED)
 STORAGES = (".mcap", ".db3", ".bag")
 COMPRESSED = (".zstd", ".zst")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+MAX_MESSAGE_BYTES = 1 << 30  # decompressed; sixty kilobytes may become gigabytes
 METADATA = "metadata.yaml"
 OF_METADATA = (
     METADATA,
@@ -150,14 +151,16 @@ def decompress_file(file: Path, stack: ExitStack) -> Path:
 def decompress_message(data: bytes) -> bytes:
     """Decompress a message that begins with zstd's magic number; CDR begins with a zero byte.
 
-    A damaged message is returned unchanged; deserializing it raises the error.
+    One that is damaged, or that would become larger than any image, is returned unchanged: deserializing it raises.
     """
     if not data.startswith(ZSTD_MAGIC):
         return data
+    decompressor = zstd.ZstdDecompressor()
     try:
-        return zstd.decompress(data)
+        plain = decompressor.decompress(data, MAX_MESSAGE_BYTES)
     except zstd.ZstdError:
         return data
+    return plain if decompressor.eof else data
 
 
 def read_messages(path: Path, recorded: Iterable[RecordedMessage]) -> Iterator[tuple[RecordedMessage, Any]]:
