@@ -320,11 +320,11 @@ def bind_to_map(config: Config, map_config: Config) -> Config:
     """
     built = map_config.matcher
     matcher = {"name": built.name, "min_image_side_px": built.min_image_side_px}
-    bound = change_config(config, matcher=matcher, pose=larger_map_stds(config.pose, map_config.pose))
+    bound = change_config(config, matcher=matcher, pose=select_largest_map_stds(config.pose, map_config.pose))
     return replace(bound, lift=map_config.lift)
 
 
-def larger_map_stds(*configs: PoseConfig) -> dict[str, float]:
+def select_largest_map_stds(*configs: PoseConfig) -> dict[str, float]:
     """Return the largest standard deviations that maps state of their own poses, by the names of the parameters."""
     return {name: max(getattr(config, name) for config in configs) for name in MAP_STDS}
 

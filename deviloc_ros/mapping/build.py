@@ -109,7 +109,7 @@ class MapBuilder:
             views = ViewMaker(writer, networks, workers, session=session).make_views(images, landmarks, depth)
             # 6. Write landmarks, retrieval and manifest, and move the map into place
             write_shared_files(writer, views, networks, notes)
-        # 7. By how much the poses are off, as the map's own views say
+        # 7. Measure the errors of the poses, by localizing some of the map's views from the others
         if said := state_pose_errors(output, networks, workers):
             notes[POSE_ERRORS] = said
             warned.add(POSE_ERRORS)

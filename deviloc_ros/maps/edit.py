@@ -13,7 +13,7 @@ import pycolmap
 import torch
 from numpy.typing import NDArray
 
-from deviloc_ros.config import larger_map_stds
+from deviloc_ros.config import select_largest_map_stds
 from deviloc_ros.config_fields import change_config
 from deviloc_ros.maps.alignment.similarity import move_points, move_pose
 from deviloc_ros.maps.georeference import GEOREFERENCE, Georeference, move_note
@@ -93,7 +93,7 @@ def merge_maps(folders: list[Path], output: Path, *, prefix: bool = False, overw
     with MapWriter(output, maps[0].config, overwrite=overwrite) as writer:
         maps = [Map.open(folder) for folder in folders]  # again: one may be the map that is replaced, and have changed
         check_together(maps)
-        stds = larger_map_stds(*(reference_map.config.pose for reference_map in maps))
+        stds = select_largest_map_stds(*(reference_map.config.pose for reference_map in maps))
         writer.config = change_config(maps[0].config, pose=stds)
         points: dict[int, NDArray] = {}
         for reference_map in maps:
